@@ -1,0 +1,35 @@
+"""maquette: one photo in, an editable 3D scene out.
+
+Importing this package is cheap; heavy modules load on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from maquette.errors import CheckpointError, InputError, MaquetteError, MissingExtraError, OutputError
+from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
+
+if TYPE_CHECKING:
+    from maquette.generate import generate
+    from maquette.scene.document import load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Camera", "CheckpointError", "Failure", "InputError", "Instance", "InstanceMask", "MaquetteError", "MissingExtraError",
+    "OutputError", "Scene", "SceneInput", "generate", "load",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Load the two verbs on first use, so that ``import maquette`` does not import torch."""
+    if name == "generate":
+        from maquette.generate import generate
+
+        return generate
+    if name == "load":
+        from maquette.scene.document import load
+
+        return load
+    raise AttributeError(f"module 'maquette' has no attribute {name!r}")

@@ -1,0 +1,48 @@
+"""The command line: one module per command, each with ``add_parser`` and ``run``. Thin; imports heavy modules only in ``run``.
+
+Exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted. A MaquetteError is one line on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from maquette.errors import MaquetteError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The complete parser; building it imports nothing heavy."""
+    from maquette import __version__
+    from maquette.cli import benchmark, data, demo, evaluate, generate, masks, train
+
+    parser = argparse.ArgumentParser(
+        prog="maquette",
+        description="One photo in, an editable 3D scene out: every object a separate, complete, coloured mesh.",
+    )
+    parser.add_argument("--version", action="version", version=f"maquette {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (generate, demo, masks, evaluate, benchmark, data, train):
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except MaquetteError as error:
+        print(f"maquette {args.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"maquette {args.command}: interrupted; finished results are kept, run the same command again to continue", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        sys.stderr.close()
+        return 0
+    except OSError as error:  # permissions, a full disk: what the operating system says is the clearest line there is
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"maquette {args.command}: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
+        return 1

@@ -1,0 +1,82 @@
+"""Pinhole cameras: building, projecting, lifting depth. The only place that knows K and the camera axes.
+
+Pixel centres lie at +0.5, so the principal point of a centred camera is (width / 2, height / 2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maquette.geometry.transforms import rotation_x, similarity, transform_points
+from maquette.types import Camera
+
+# Columns: where the camera's x (right), y (down) and z (forward) axes point in a +Y-up world when it looks along -Z.
+WORLD_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
+
+
+def intrinsics_from_focal(focal: float, width: int, height: int) -> np.ndarray:
+    """(3, 3) intrinsics of a centred camera with square pixels; ``focal`` in pixels."""
+    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> np.ndarray:
+    """(3, 3) intrinsics of a centred camera; ``vertical_fov`` in radians spans ``height`` pixels."""
+    return intrinsics_from_focal(0.5 * height / np.tan(0.5 * vertical_fov), width, height)
+
+
+def view_centric_rotation(pitch: float) -> np.ndarray:
+    """(3, 3) world_from_camera rotation of an upright camera looking along -Z, tilted down by ``pitch`` radians."""
+    return rotation_x(-pitch) @ WORLD_FROM_OPENCV
+
+
+def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(4, 4) world_from_camera of an upright camera (+Y up, no roll) at ``position`` (3,) looking at ``target`` (3,)."""
+    forward = np.asarray(target, dtype=np.float64) - position
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    return similarity(1.0, np.stack([right, np.cross(forward, right), forward], axis=1), position)
+
+
+def pitch_of(camera: Camera) -> float:
+    """How far the camera looks down, in radians."""
+    return float(np.arcsin(np.clip(-camera.world_from_camera[1, 2], -1.0, 1.0)))
+
+
+def azimuth_of(camera: Camera) -> float:
+    """Angle in radians by which the world must be turned about +Y so that the camera looks along -Z (view-centric frame)."""
+    forward = camera.world_from_camera[:3, 2]
+    return float(np.arctan2(forward[0], -forward[2]))
+
+
+def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """World points (..., 3) -> pixel coordinates (..., 2) and z-depths (...,), world units; depth <= 0 is behind the camera."""
+    local = transform_points(camera.camera_from_world, points)
+    depth = local[..., 2]
+    safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+    homogeneous = local @ camera.intrinsics.T
+    return homogeneous[..., :2] / safe[..., None], depth
+
+
+def pixel_rays(camera: Camera) -> np.ndarray:
+    """(H, W, 3) camera-frame directions with z = 1 through each pixel's centre."""
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    return np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.intrinsics).T
+
+
+def lift(camera: Camera, depth: np.ndarray) -> np.ndarray:
+    """z-depth (H, W) -> world points (H, W, 3)."""
+    return transform_points(camera.world_from_camera, pixel_rays(camera) * depth[..., None])
+
+
+def resized(camera: Camera, width: int, height: int) -> Camera:
+    """The same view sampled on another pixel grid."""
+    scale = np.diag([width / camera.width, height / camera.height, 1.0])
+    return Camera(scale @ camera.intrinsics, camera.world_from_camera, width, height)
+
+
+def moved(camera: Camera, new_from_world: np.ndarray) -> Camera:
+    """The same camera in another world frame; ``new_from_world`` is a similarity, the camera pose stays rigid."""
+    pose = new_from_world @ camera.world_from_camera
+    pose[:3, :3] /= np.cbrt(np.linalg.det(pose[:3, :3]))
+    return Camera(camera.intrinsics, pose, camera.width, camera.height)
