@@ -1,0 +1,22 @@
+"""Classifier-free guidance v_u + w (v_c - v_u); w = 1 is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]  # (x_t (B, ...), t) -> v (B, ...)
+
+
+def guide(conditional: Velocity, unconditional: Velocity, weight: float, interval: tuple[float, float] = (0.0, 1.0)) -> Velocity:
+    """A velocity guided with ``weight`` for t inside ``interval``; outside it, or with weight 1, only the conditional one runs."""
+
+    def velocity(x_t: Tensor, t: float) -> Tensor:
+        v_c = conditional(x_t, t)
+        if weight == 1.0 or not interval[0] <= t <= interval[1]:
+            return v_c
+        v_u = unconditional(x_t, t)
+        return v_u + weight * (v_c - v_u)
+
+    return velocity

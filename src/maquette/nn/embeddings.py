@@ -1,0 +1,35 @@
+"""Where and when a token is: sinusoidal time and position embeddings, as the published structure flow computes them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class TimestepEmbedder(nn.Module):
+    """Noise level t in [0, 1] -> (B, C): sinusoids of 1000 t ([cos | sin], 256 wide), then a two-layer MLP."""
+
+    def __init__(self, width: int, frequencies: int = 256):
+        super().__init__()
+        self.frequencies = frequencies
+        self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t_B: Tensor) -> Tensor:
+        """(B,) -> (B, C)."""
+        half = self.frequencies // 2
+        rates = torch.exp(-math.log(10000.0) * torch.arange(half, device=t_B.device, dtype=torch.float32) / half)
+        angles = 1000.0 * t_B.float()[:, None] * rates
+        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype))
+
+
+def grid_position_embedding(resolution: int, width: int) -> Tensor:
+    """(R^3, C) absolute embedding of cells in [x, y, z] order: per axis [sin | cos] of width // 6 rates, zero-padded to C."""
+    axis = torch.arange(resolution, dtype=torch.float32)
+    coordinates = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    rates = width // 6
+    frequencies = 1.0 / 10000.0 ** (torch.arange(rates, dtype=torch.float32) / rates)
+    angles = coordinates[:, :, None] * frequencies
+    embedding = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
+    return torch.nn.functional.pad(embedding, (0, width - embedding.shape[1]))
