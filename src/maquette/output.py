@@ -19,7 +19,7 @@ TEMPORARY_PREFIX = ".maquette-"
 
 
 def refuse_overwrite(path: str | Path, overwrite: bool) -> Path:
-    """The path, if it is free or may be replaced; OutputError otherwise."""
+    """Return the path if it is free or may be replaced; OutputError otherwise."""
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: already exists and would be overwritten; choose another name or pass --overwrite (overwrite=True)")
@@ -27,7 +27,7 @@ def refuse_overwrite(path: str | Path, overwrite: bool) -> Path:
 
 
 def writable_folder(path: str | Path) -> Path:
-    """The folder, created when missing and proven writable before work worth minutes begins; OutputError otherwise."""
+    """Create the folder when missing and prove it writable, before work worth minutes begins; OutputError otherwise."""
     path = Path(path)
     with _as_output_error(path):
         path.mkdir(parents=True, exist_ok=True)
