@@ -1,0 +1,109 @@
+"""Image networks: a small encoder of pictures into tokens, and the dense head that reads depth, normals and the camera off a photo.
+
+In the flow: photo and masks -> (a) picture tokens that the generator attends to, (b) the depth map and camera that lift
+visible surfaces into the scene frame. Convolutions first, a few transformer blocks at the coarsest level, then (b) a U-shaped decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maquette.nn.blocks import ResBlock2d, TransformerBlock, zero_init
+
+
+@dataclass(frozen=True)
+class PictureEncoderConfig:
+    """Sizes of the token encoder of one square picture."""
+
+    size: int = 64  # pixels
+    channels: int = 5  # RGB, own mask, other objects' mask
+    width: int = 128
+    widths: tuple[int, ...] = (32, 64)  # of the stride-2 convolutions before the last one
+    blocks: int = 2
+    heads: int = 2
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return (self.size // 2 ** (len(self.widths) + 1)) ** 2
+
+
+class PictureEncoder(nn.Module):
+    """(B, channels, size, size) -> (B, tokens, width)."""
+
+    def __init__(self, config: PictureEncoderConfig):
+        super().__init__()
+        self.config = config
+        widths = (config.channels, *config.widths, config.width)
+        layers: list[nn.Module] = []
+        for a, b in zip(widths[:-1], widths[1:]):
+            layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU()]
+        self.stem = nn.Sequential(*layers)
+        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
+        self.blocks = nn.ModuleList(TransformerBlock(config.width, config.heads) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Tokens of a picture with colours in [-1, 1] and masks in {0, 1}."""
+        h = self.stem(picture).flatten(2).transpose(1, 2) + self.pos_emb
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+
+@dataclass(frozen=True)
+class GeometryNetConfig:
+    """Sizes of the depth and camera network."""
+
+    size: int = 128  # pixels of the square, letterboxed photo
+    channels: int = 6  # RGB, any object, outline between objects, inside the photo (letterbox)
+    widths: tuple[int, ...] = (24, 48, 96, 160)  # at strides 2, 4, 8, 16
+    blocks: int = 4  # transformer blocks at stride 16
+    heads: int = 4
+
+
+CAMERA_PARAMETERS = 5  # pitch, log focal (in picture sizes), projected scene centre u, v (0 = centre, 1 = one picture size), log distance
+
+
+class GeometryNet(nn.Module):
+    """Photo and masks -> log relative depth, normals and camera.
+
+    depth channel: log(z / z_c) where z_c is the z-depth of the scene's centre; normals in the scene frame.
+    """
+
+    def __init__(self, config: GeometryNetConfig):
+        super().__init__()
+        self.config = config
+        w = config.widths
+        self.stem = nn.Conv2d(config.channels, w[0], 4, stride=2, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w[:-1], w[1:]))
+        self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
+        tokens = (config.size // 2 ** len(w)) ** 2
+        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, tokens, w[-1]))
+        self.blocks = nn.ModuleList(TransformerBlock(w[-1], config.heads) for _ in range(config.blocks))
+        self.camera = nn.Sequential(nn.LayerNorm(2 * w[-1]), nn.Linear(2 * w[-1], 128), nn.SiLU(), zero_init(nn.Linear(128, CAMERA_PARAMETERS)))
+        self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
+        self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, channels, S, S) -> log relative depth (B, S, S), unit normals (B, 3, S, S), camera parameters (B, 5)."""
+        h = self.stem(picture)
+        skips = []
+        for level, block in enumerate(self.encode):
+            h = block(h if level == 0 else self.down[level - 1](h))
+            skips.append(h)
+        size = h.shape[-2:]
+        tokens = h.flatten(2).transpose(1, 2) + self.pos_emb
+        for block in self.blocks:
+            tokens = block(tokens)
+        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1))
+        h = tokens.transpose(1, 2).unflatten(2, size)
+        for level in reversed(range(len(self.decode))):
+            h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+            h = self.decode[level](torch.cat([skips[level], h], dim=1))
+        dense = F.pixel_shuffle(self.dense(h), 2)
+        return dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera

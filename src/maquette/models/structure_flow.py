@@ -1,0 +1,130 @@
+"""The instance generator and, reprogrammed, the scene model: a rectified-flow transformer over a latent grid.
+
+In the flow: noise, picture tokens and the lifted picture -> velocity. Architecture of the published structure flow
+(checkpoints.md 2.1) with I-Scene's scene-context attention in the middle blocks (section 3.2; same weights, no new ones)
+and, for small models, a *lift*: a grid of what the picture says about every cell, encoded by convolutions and added to the tokens.
+Shapes: B sequences, C width, R latent resolution, L = (R / patch)^3 tokens, M context tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maquette.nn.blocks import ChannelNorm, ModulatedCrossBlock, ResBlock3d, depth_to_space, space_to_depth, zero_init
+from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
+
+
+@dataclass(frozen=True)
+class StructureFlowConfig:
+    """Sizes of the network; the defaults are the embedded model's."""
+
+    resolution: int = 8  # of the latent grid
+    channels: int = 16  # of the latent
+    width: int = 256
+    blocks: int = 6
+    heads: int = 4
+    mlp_ratio: float = 4.0
+    patch: int = 2
+    context_width: int = 128
+    qk_norm: bool = True
+    share_modulation: bool = True
+    scene_context_blocks: int = 3  # number of middle blocks with scene-context attention; 0 = instances are independent
+    lift_channels: int = 12  # of the lifted grid; 0 = the published form, the picture enters by cross-attention only
+    lift_resolution: int = 32
+    lift_widths: tuple[int, int] = (32, 64)
+    guess_variance: float = 0.25  # of the latent around the lift's guess; sets the skip connection around the transformer
+
+    @property
+    def scene_context_range(self) -> range:
+        """Indices of the blocks with scene-context attention: the middle ones, as in the released I-Scene."""
+        first = self.blocks // 2 - self.scene_context_blocks // 2
+        return range(first, first + self.scene_context_blocks)
+
+
+class LiftEncoder(nn.Module):
+    """Convolutions over the lifted grid: a feature per latent cell, and a first guess of the latent itself.
+
+    The guess is trained by regression; it gives the transformer a starting point that convolutions learn fast.
+    """
+
+    def __init__(self, config: StructureFlowConfig):
+        super().__init__()
+        fine, coarse = config.lift_widths
+        self.fold = config.lift_resolution // (2 * config.resolution)
+        self.stem = nn.Conv3d(config.lift_channels * self.fold**3, fine, 1)
+        self.fine = ResBlock3d(fine)
+        self.down = nn.Conv3d(fine, coarse, 2, stride=2)
+        self.coarse = nn.Sequential(ResBlock3d(coarse), ResBlock3d(coarse), ChannelNorm(coarse), nn.SiLU())
+        self.guess = nn.Conv3d(coarse, config.channels, 1)
+        self.patch = config.patch
+        self.to_tokens = nn.Linear((coarse + config.channels) * config.patch**3, config.width)
+
+    def forward(self, lifted: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, lift_channels, S, S, S) -> tokens (B, L, C) and guess (B, channels, R, R, R)."""
+        features = self.coarse(self.down(self.fine(self.stem(space_to_depth(lifted, self.fold)))))
+        guess = self.guess(features)
+        cells = space_to_depth(torch.cat([features, guess.detach()], dim=1), self.patch)
+        return self.to_tokens(cells.flatten(2).transpose(1, 2)), guess
+
+
+def guess_velocity(x: Tensor, t: Tensor, guess: Tensor, variance: float) -> Tensor:
+    """E[eps - x0 | x_t] when x0 ~ N(guess, variance): the linear part of the velocity, exact and bounded for all t.
+
+    With y = x_t - (1 - t) guess = (1 - t) e + t eps, e ~ N(0, s2):  v = (t - (1 - t) s2) / ((1 - t)^2 s2 + t^2) y - guess.
+    The transformer only learns what departs from this (the preconditioning of Karras et al. 2022, around a guess instead of 0).
+    """
+    t = t.reshape(-1, 1, 1, 1, 1).to(x.dtype)
+    gain = (t - (1 - t) * variance) / ((1 - t) ** 2 * variance + t**2)
+    return gain * (x - (1 - t) * guess) - guess
+
+
+class StructureFlow(nn.Module):
+    """Velocity network v(x_t, t | picture); see the module docstring."""
+
+    def __init__(self, config: StructureFlowConfig):
+        super().__init__()
+        self.config = config
+        c = config
+        folded = c.channels * c.patch**3
+        self.t_embedder = TimestepEmbedder(c.width)
+        self.input_layer = nn.Linear(folded, c.width)
+        self.register_buffer("pos_emb", grid_position_embedding(c.resolution // c.patch, c.width), persistent=False)
+        if c.share_modulation:
+            self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
+        self.blocks = nn.ModuleList(
+            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation) for _ in range(c.blocks)
+        )
+        self.out_layer = zero_init(nn.Linear(c.width, folded))
+        self.lift = LiftEncoder(config) if c.lift_channels else None
+
+    def encode_lift(self, lifted: Tensor) -> tuple[Tensor, Tensor]:
+        """The lifted grid's tokens and first guess; they do not depend on t, so samplers call this once."""
+        if self.lift is None:
+            raise ValueError(f"this model has no lift (lift_channels = {self.config.lift_channels})")
+        return self.lift(lifted)
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor, lift: tuple[Tensor, Tensor] | None = None,
+                scene_of: Tensor | None = None) -> Tensor:  # fmt: skip
+        """Velocity of all sequences, instances and scene branches alike.
+
+        x: (B, channels, R, R, R); t: (B,) noise levels; context: (B, M, context_width) picture tokens of each sequence;
+        lift: tokens and guess from ``encode_lift``; scene_of: (B,) row of each instance's scene branch, -1 = none
+        (``None`` = all independent).
+        """
+        c = self.config
+        tokens = space_to_depth(x, c.patch).flatten(2).transpose(1, 2)
+        h = self.input_layer(tokens) + self.pos_emb
+        if lift is not None:
+            h = h + lift[0]
+        modulation = self.t_embedder(t)
+        if c.share_modulation:
+            modulation = self.adaLN_modulation(modulation)
+        for index, block in enumerate(self.blocks):
+            h = block(h, modulation, context, scene_of if index in c.scene_context_range else None)
+        h = self.out_layer(F.layer_norm(h, h.shape[-1:]))
+        velocity = depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)
+        return velocity if lift is None else velocity + guess_velocity(x, t, lift[1].detach(), c.guess_variance)
