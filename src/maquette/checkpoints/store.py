@@ -1,0 +1,103 @@
+"""One file = one model: safetensors with the configuration, the history and the scores in the header.
+
+In the flow: training writes these files, the embedded weights are such files, generation reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from maquette.errors import CheckpointError
+from maquette.models.generator import Generator, GeneratorConfig
+from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.output import atomic_write
+
+# The kind in a file's header -> how to build the model. A file of another kind is refused.
+KINDS: dict[str, tuple[type[nn.Module], type]] = {
+    "volume-vae": (VolumeVAE, VolumeVAEConfig),
+    "image-encoder": (GeometryNet, GeometryNetConfig),
+    "generator": (Generator, GeneratorConfig),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded model and what its file says about it."""
+
+    model: nn.Module  # in eval mode, float32, on the CPU
+    kind: str
+    sha256: str  # of the file
+    metadata: dict[str, Any] = field(default_factory=dict)  # steps, data, compute, scores, ...
+
+
+def _decode(config_class: type, values: dict[str, Any]) -> Any:
+    """Build a (nested) config dataclass from JSON; unknown and missing keys are errors."""
+    fields = {f.name: f for f in dataclasses.fields(config_class)}
+    unknown = set(values) - set(fields)
+    if unknown:
+        raise CheckpointError(f"the header's configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged")
+    decoded = {}
+    for name, value in values.items():
+        default = fields[name].default_factory() if fields[name].default_factory is not dataclasses.MISSING else fields[name].default
+        if dataclasses.is_dataclass(default):
+            value = _decode(type(default), value)
+        decoded[name] = tuple(value) if isinstance(value, list) else value
+    return config_class(**decoded)
+
+
+def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None, half: bool = True) -> Path:
+    """Write a model of a known kind; ``half`` stores floating-point tensors as float16. Raises OutputError."""
+    kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    header = {"kind": kind, "config": json.dumps(dataclasses.asdict(model.config)), "metadata": json.dumps(metadata or {})}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header))
+    return Path(path)
+
+
+def load_model(path: str | Path, kind: str | None = None, sha256: str | None = None) -> Checkpoint:
+    """Read a model, strictly: every key, shape and (when given) the file's sha256 must match. Raises CheckpointError."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read the weights {path}: {error.strerror or error}; check the path or reinstall maquette") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise CheckpointError(f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; reinstall maquette")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch or train it again") from error
+    found = header.get("kind", "?")
+    if found not in KINDS or (kind is not None and found != kind):
+        raise CheckpointError(f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass the right file")
+    model_class, config_class = KINDS[found]
+    model = model_class(_decode(config_class, json.loads(header["config"])))
+    _load_strictly(model, tensors, path)
+    return Checkpoint(model.eval(), found, digest, json.loads(header.get("metadata", "{}")))
+
+
+def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    wrong = [f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}" for k in expected if k in tensors and tensors[k].shape != expected[k].shape]
+    if missing or extra or wrong:
+        raise CheckpointError(f"{path} does not fit its configuration: missing {missing[:3]}, extra {extra[:3]}, wrong shapes {wrong[:3]}")
+    model.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})

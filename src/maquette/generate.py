@@ -1,0 +1,190 @@
+"""The whole story: read, perceive, sample, decode, place, check.
+
+Everything above this file is a part; everything below it (export, training, evaluation, command line) uses its result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from maquette import __version__
+from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.errors import InputError
+from maquette.images import read_scene_input
+from maquette.methods.base import Models, Progress, Sampling, Shape, silent
+from maquette.methods.iscene import generate_iscene, zoom_pass
+from maquette.render.silhouette import silhouette_iou
+from maquette.scene.decode import mesh_from_volume, project_colours
+from maquette.scene.perceive import Perception, perceive
+from maquette.scene.place import ground_height, instance_seed, place
+from maquette.types import Failure, Instance, Scene, SceneInput
+
+METHODS: dict[str, Callable[..., Any]] = {"iscene": generate_iscene}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that decides the result besides the photo, the masks and the weights."""
+
+    method: str = "iscene"
+    seed: int = 0
+    samples: int = 1  # tries; the best by the self-check is kept
+    steps: int | None = None  # of each pass; None = the method's default
+    guidance: float | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
+        if self.samples < 1 or (self.steps is not None and self.steps < 1):
+            raise InputError(f"samples and steps must be at least 1, got samples={self.samples}, steps={self.steps}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"the seed must be between 0 and {2**32 - 1}, got {self.seed}")
+
+    def sampling(self) -> Sampling:
+        """Steps and guidance, with the defaults filled in."""
+        default = Sampling()
+        return Sampling(self.steps or default.steps, self.steps or default.zoom_steps,
+                        default.guidance if self.guidance is None else self.guidance)  # fmt: skip
+
+
+@dataclass
+class _Clock:
+    """Seconds per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the body's time to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` = cuda, then mps, then cpu; InputError when a device is asked for that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
+    if name not in there:
+        raise InputError(f"unknown device {name!r}; choose from auto, {', '.join(there)}")
+    if not there[name]:
+        raise InputError(f"this machine has no {name} device that torch can use; choose --device auto or cpu")
+    return torch.device(name)
+
+
+def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None = None, weights: Any = None, models: ModelSet | None = None,
+             progress: Progress = silent, **options: Any) -> Scene:  # fmt: skip
+    """One photo and the masks of its objects -> an editable 3D scene.
+
+    photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks: any form that ``read_masks`` takes.
+    only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
+    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device). Raises InputError, CheckpointError.
+    """
+    chosen, clock = Options(**options), _Clock()
+    device = choose_device(chosen.device)
+    with clock.stage("read"):
+        scene_input = photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
+    with clock.stage("load"):
+        loaded = models or load_models(weights)
+        for checkpoint in (loaded.geometry, loaded.generator, loaded.vae):
+            checkpoint.model.to(device)
+    with torch.inference_mode():
+        with clock.stage("perceive"):
+            progress("perceive", 0.0)
+            perception = perceive(loaded.geometry.model, scene_input)
+        tries = [_attempt(loaded, scene_input, perception, chosen, chosen.seed + k, clock, progress) for k in range(chosen.samples)]
+    scores = [_score(instances, len(scene_input.masks)) for instances, _ in tries]
+    best = int(np.argmax(scores))
+    instances, failures = tries[best]
+    if not instances:
+        reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
+        raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
+    provenance = {
+        "method": chosen.method, "checkpoint": loaded.provenance("embedded" if weights is None and models is None else "custom"),
+        "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": dataclasses.asdict(chosen),
+        "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
+        "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
+    }  # fmt: skip
+    return Scene(instances=instances, camera=perception.camera, failures=failures, ground_height=ground_height(instances),
+                 provenance=provenance, input=scene_input)  # fmt: skip
+
+
+def _attempt(loaded: ModelSet, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
+             progress: Progress) -> tuple[tuple[Instance, ...], tuple[Failure, ...]]:  # fmt: skip
+    """One try with one seed: placed, coloured and checked instances, and what failed."""
+    models = Models(loaded.generator.model, loaded.vae.model)
+    labels = [mask.label for mask in scene_input.masks]
+    with clock.stage("sample"):
+        outcome = METHODS[options.method](models, scene_input.image, perception, labels, seed, options.sampling(), progress)
+    failures, instances = list(outcome.failures), []
+    with clock.stage("mesh"):
+        names = {mask.label: mask.name for mask in scene_input.masks}
+        for shape in outcome.shapes:
+            instance = _instance(shape, scene_input, perception, names[shape.label])
+            instances.append(instance) if isinstance(instance, Instance) else failures.append(instance)
+    with clock.stage("check"):
+        checked = check(tuple(instances), scene_input, perception)
+    return checked, tuple(failures)
+
+
+def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str) -> Instance | Failure:
+    mesh = mesh_from_volume(shape.volume, shape.scene_from_cube)
+    if mesh is None:
+        return Failure(shape.label, "decode", "its volume holds no surface; try another seed")
+    mesh = project_colours(mesh, shape.label, scene_input.image, perception)
+    return place(shape.label, mesh, shape.seed, name=name, state=shape.state)
+
+
+def check(instances: tuple[Instance, ...], scene_input: SceneInput, perception: Perception) -> tuple[Instance, ...]:
+    """The self-check: the same instances with the IoU of their projected silhouette and input mask as confidence."""
+    masks = {mask.label: mask.mask for mask in scene_input.masks}
+    ious = silhouette_iou(instances, perception.camera, {i.label: masks[i.label] for i in instances})
+    return tuple(dataclasses.replace(i, confidence=float(ious[i.label])) for i in instances)
+
+
+def _score(instances: tuple[Instance, ...], wanted: int) -> float:
+    """Mean confidence over all wanted instances; one that is missing counts as zero."""
+    return sum(i.confidence for i in instances) / max(wanted, 1)
+
+
+def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, models: ModelSet | None = None, device: str = "auto",
+               steps: int | None = None, guidance: float | None = None) -> Scene:  # fmt: skip
+    """The scene with one instance made anew from another seed, at its place; all other instances are the same objects."""
+    old = scene[label]
+    if scene.input is None or "scene_from_cube" not in old.state:
+        raise InputError(f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again")
+    options = Options(seed=seed, device=device, steps=steps, guidance=guidance)
+    loaded = models or load_models(weights)
+    target = choose_device(device)
+    for checkpoint in (loaded.geometry, loaded.generator, loaded.vae):
+        checkpoint.model.to(target)
+    with torch.inference_mode():
+        perception = perceive(loaded.geometry.model, scene.input)
+        drawn = instance_seed(seed, label)
+        shape = zoom_pass(Models(loaded.generator.model, loaded.vae.model), scene.input.image, perception, label, drawn, old.state, options.sampling())
+    made = _instance(shape, scene.input, perception, old.name)
+    if isinstance(made, Failure):
+        raise InputError(f"instance {label} with seed {seed}: {made.reason}")
+    made = check((made,), scene.input, perception)[0]
+    return scene._with(label, mesh=made.mesh, seed=made.seed, confidence=made.confidence)
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process in MB; None where the system does not tell (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

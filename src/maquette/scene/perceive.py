@@ -1,0 +1,116 @@
+"""First stage of generation: read depth and camera off the photo, and fix the scene frame.
+
+In the flow: SceneInput -> GeometryNet -> Perception (what every method starts from). The network's camera already lives in the
+scene frame; the visible surfaces, lifted through it, then correct the frame where the two disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from maquette.geometry.cameras import lift, moved, resized
+from maquette.geometry.transforms import similarity
+from maquette.geometry.volumes import DepthView
+from maquette.models.conditioning import Picture, camera_from_parameters, geometry_input, letterbox, letterboxed_camera
+from maquette.models.image_encoder import GeometryNet
+from maquette.types import Camera, SceneInput
+
+BACKGROUND_DEPTH = 1e3  # scene units; the depth of what is no object
+LIFT_SIZE = 256  # pixels of the square picture that is lifted
+
+
+@dataclass(frozen=True, eq=False)
+class Perception:
+    """What one look at the photo gives, in the scene frame."""
+
+    camera: Camera  # of the photo
+    picture: Picture  # the letterboxed photo, LIFT_SIZE square
+    depth: np.ndarray  # (S, S) float32 z-depth in scene units of the letterboxed photo, background far away
+    points: np.ndarray  # (S, S, 3) float32 visible surface in the scene frame
+    label_map: np.ndarray  # (H, W) int32 of the photo, the nearest instance where masks overlap
+
+    def view(self) -> DepthView:
+        """The same as tensors, for lifting."""
+        square = letterboxed_camera(self.camera, self.picture)
+        return DepthView(
+            torch.from_numpy(self.depth), torch.from_numpy(self.picture.labels.astype(np.int64)),
+            torch.from_numpy(self.picture.image).permute(2, 0, 1).contiguous(),
+            torch.from_numpy(square.intrinsics), torch.from_numpy(square.camera_from_world),
+        )  # fmt: skip
+
+    def visible_box(self, label: int, trim: float = 0.02) -> np.ndarray | None:
+        """(2, 3) box of an instance's visible surface without its most extreme points; None when no pixel is left."""
+        points = self.points[self.picture.labels == label]
+        return None if len(points) == 0 else np.stack([np.quantile(points, trim, axis=0), np.quantile(points, 1 - trim, axis=0)])
+
+
+def label_map(scene_input: SceneInput) -> np.ndarray:
+    """(H, W) int32: 0 = background; where masks overlap the smaller instance wins, as it usually stands in front."""
+    labels = np.zeros(scene_input.image.shape[:2], np.int32)
+    for mask in sorted(scene_input.masks, key=lambda m: -int(m.mask.sum())):
+        labels[mask.mask] = mask.label
+    return labels
+
+
+@torch.no_grad()
+def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
+    """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene frame by the visible surfaces."""
+    labels = label_map(scene_input)
+    height, width = labels.shape
+    seen = letterbox(scene_input.image, labels, net.config.size)
+    device = next(net.parameters()).device
+    relative, _, parameters = net(torch.from_numpy(geometry_input(seen))[None].to(device))
+    parameters = parameters[0].float().cpu().numpy().astype(np.float64)
+    camera = camera_from_parameters(parameters, width, height)
+    depth = np.exp(relative[0].float().cpu().numpy() + parameters[4])
+    picture = letterbox(scene_input.image, labels, LIFT_SIZE)
+    depth = _upsample(depth, seen.labels, picture.labels)
+    return _fix_frame(camera, picture, depth, labels)
+
+
+def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:
+    """Depth on a finer grid; a pixel mixes only coarse pixels of its own label, so that outlines stay sharp."""
+    size = fine_labels.shape[0]
+    fine = cv2.resize(depth, (size, size), interpolation=cv2.INTER_LINEAR)
+    for label in np.unique(fine_labels[fine_labels > 0]):
+        own = (labels == label).astype(np.float32)
+        if own.any():
+            weight = cv2.resize(own, (size, size), interpolation=cv2.INTER_LINEAR)
+            inside = (fine_labels == label) & (weight > 1e-3)
+            fine[inside] = (cv2.resize(depth * own, (size, size), interpolation=cv2.INTER_LINEAR)[inside]) / weight[inside]
+    return fine.astype(np.float32)
+
+
+def _fix_frame(camera: Camera, picture: Picture, depth: np.ndarray, labels: np.ndarray) -> Perception:
+    """Shrink and shift the frame when visible surfaces leave the cube; hidden parts may lie anywhere, so never enlarge it."""
+    square = letterboxed_camera(camera, picture)
+    points = lift(square, depth)
+    objects = picture.labels > 0
+    low, high = np.quantile(points[objects], 0.005, axis=0), np.quantile(points[objects], 0.995, axis=0)
+    side = float((high - low).max())
+    scale = min(1.0, 1.0 / max(side, 1e-6))
+    low, high = low * scale, high * scale
+    shift = np.clip(0.0, high - 0.5, low + 0.5)  # the smallest shift that brings [low, high] into [-0.5, 0.5]
+    new_from_old = similarity(scale, None, -shift)
+    camera = moved(camera, new_from_old)
+    depth = np.where(objects, depth * scale, BACKGROUND_DEPTH).astype(np.float32)
+    points = (points * scale - shift).astype(np.float32)
+    return Perception(camera, picture, depth, points, labels)
+
+
+def depth_of_photo(perception: Perception) -> np.ndarray:
+    """(H, W) float32 the depth map on the photo's own pixels, nearest neighbour; far where there is no object."""
+    camera, picture = perception.camera, perception.picture
+    x = np.clip(((np.arange(camera.width) + 0.5) * picture.scale + picture.offset[0]).astype(int), 0, picture.labels.shape[1] - 1)
+    y = np.clip(((np.arange(camera.height) + 0.5) * picture.scale + picture.offset[1]).astype(int), 0, picture.labels.shape[0] - 1)
+    return perception.depth[np.ix_(y, x)]
+
+
+def preview_camera(camera: Camera, longer: int) -> Camera:
+    """The same camera with its longer side scaled to ``longer`` pixels."""
+    factor = longer / max(camera.width, camera.height)
+    return resized(camera, max(1, round(camera.width * factor)), max(1, round(camera.height * factor)))

@@ -1,0 +1,86 @@
+"""Tasks: the instance generator (zoom rows) and its reprogramming into the scene model (scene rows too), by flow matching."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maquette.flow.path import data_from_velocity, interpolate, logit_normal_times, velocity_target
+from maquette.flow.sample import euler, seeded_noise
+from maquette.flow.schedule import shifted_schedule
+from maquette.models.generator import Generator
+from maquette.models.volume_vae import VolumeVAE
+from maquette.train.sequences import SequenceSamples, collate_rows
+
+
+def row_times(scene_of: Tensor, generator: torch.Generator) -> Tensor:
+    """(N,) noise levels: one per scene, shared by the scene branch and its instances (I-Scene: the same t); zoom rows have their own."""
+    t = logit_normal_times(len(scene_of), generator)
+    return torch.where(scene_of >= 0, t[scene_of.clamp(min=0)], t)
+
+
+class GeneratorTask:
+    """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's guess."""
+
+    guess_weight = 0.5
+    drop_context = 0.1  # share of rows whose picture tokens are zeroed, for guidance
+
+    def __init__(self, model: Generator, vae: VolumeVAE, samples: SequenceSamples, held_out: SequenceSamples):
+        self.model, self.vae = model, vae.eval().requires_grad_(False)
+        self.dataset, self.held_out = samples, held_out
+        self._examination: dict[str, Tensor] | None = None
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Rows of all views, one after the other."""
+        return collate_rows(samples)
+
+    def _latents(self, target: Tensor) -> Tensor:
+        self.vae.to(target.device)
+        with torch.no_grad():
+            return torch.cat([self.vae.encode(part.float()) for part in target.split(8)])
+
+    def loss(self, model: Generator, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Velocity error and guess error, mean squared, latents have unit variance."""
+        x0 = self._latents(batch["target"])
+        scene_of = batch["scene_of"].cpu()
+        t = row_times(scene_of, generator).to(x0.device)
+        noise = torch.randn(x0.shape, generator=generator).to(x0)
+        keep = (torch.rand(len(x0), generator=generator) >= self.drop_context).to(x0)
+        condition = model.encode(batch["crops"], batch["lifted"])
+        condition = type(condition)(condition.context * keep[:, None, None], condition.lift)
+        velocity = model(interpolate(x0, noise, t), t, condition, batch["scene_of"])
+        flow = (velocity.float() - velocity_target(x0, noise)).square().mean()
+        if condition.lift is None:
+            return flow, {"flow": float(flow.detach())}
+        guess = (condition.lift[1].float() - x0).square().mean()
+        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "rows": float(len(x0))}
+
+    @torch.no_grad()
+    def examine(self, model: Generator) -> tuple[dict[str, float], np.ndarray | None]:
+        """Occupancy IoU on held-out objects of the guess, of one step and of eight steps, for zoom rows and scene rows."""
+        device = next(model.parameters()).device
+        if self._examination is None:
+            self._examination = self.collate([self.held_out[i] for i in range(10)])
+        batch = {k: v.to(device) for k, v in self._examination.items()}
+        condition = model.encode(batch["crops"], batch["lifted"])
+        shape = (model.config.flow.channels, *(model.config.flow.resolution,) * 3)
+        noise = seeded_noise(shape, range(len(batch["crops"]))).to(device)
+        velocity = model.velocity(condition, batch["scene_of"])
+        latents = {"one": data_from_velocity(noise, velocity(noise, 1.0), torch.ones(len(noise), device=device)),
+                   "eight": euler(velocity, noise, shifted_schedule(8))}  # fmt: skip
+        if condition.lift is not None:
+            latents["guess"] = condition.lift[1]
+        truth = batch["target"][:, 0].float() < 0
+        scene_rows = torch.zeros(len(noise), dtype=torch.bool, device=device)
+        scene_rows[batch["scene_of"][batch["scene_of"] >= 0]] = True
+        kinds = {"scene": scene_rows, "instance": batch["scene_of"] >= 0, "zoom": ~scene_rows & (batch["scene_of"] < 0)}
+        scores: dict[str, float] = {}
+        for name, latent in latents.items():
+            inside = torch.cat([self.vae.decode(part)[:, 0] for part in latent.split(4)]) < 0
+            iou = (inside & truth).sum((1, 2, 3)) / (inside | truth).sum((1, 2, 3)).clamp(min=1)
+            scores |= {f"iou_{kind}_{name}": float(iou[rows].mean()) for kind, rows in kinds.items() if bool(rows.any())}
+        return scores, None
+
+    def finish(self, model: Generator) -> None:
+        """Nothing to add."""

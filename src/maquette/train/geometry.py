@@ -1,0 +1,145 @@
+"""Task: the image encoder's warm-up, which is also its first product: depth, normals and camera from one photo with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from maquette.data.augment import augment_image, jitter_labels
+from maquette.data.views import View
+from maquette.models.conditioning import camera_parameters, geometry_input, letterbox
+from maquette.models.image_encoder import GeometryNet
+
+ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
+
+_FAR = 1.5  # log relative depth is not trained beyond +- this (endless ground)
+
+
+def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bool) -> dict[str, Tensor]:
+    """Network input and targets of one view; a random crop or letterbox makes every aspect ratio."""
+    image, labels = view.image, view.instance.astype(np.int32)
+    height, width = labels.shape
+    if augment:
+        image = augment_image(image, rng)
+        shown = jitter_labels(labels, rng)
+    else:
+        shown = labels
+    # Cutting rows or columns off symmetrically keeps the principal point centred, as photos have it.
+    cut_x = cut_y = 0
+    if augment and rng.random() < 0.6:
+        keep = rng.uniform(0.55, 1.0)
+        occupied_x, occupied_y = np.flatnonzero(labels.any(0)), np.flatnonzero(labels.any(1))
+        if rng.random() < 0.7:
+            limit = min(occupied_y[0], height - 1 - occupied_y[-1]) if len(occupied_y) else 0
+            cut_y = int(min((1 - keep) * height / 2, limit + 0.05 * height))
+        else:
+            limit = min(occupied_x[0], width - 1 - occupied_x[-1]) if len(occupied_x) else 0
+            cut_x = int(min((1 - keep) * width / 2, limit + 0.05 * width))
+    window = (slice(cut_y, height - cut_y), slice(cut_x, width - cut_x))
+    picture = letterbox(np.ascontiguousarray(image[window]), np.ascontiguousarray(shown[window]), size)
+    truth = letterbox(np.ascontiguousarray(image[window]), np.ascontiguousarray(labels[window]), size)
+    camera = camera_parameters(view.camera).astype(np.float64)
+    longer_ratio = max(height, width) / max(height - 2 * cut_y, width - 2 * cut_x)
+    camera[1] += np.log(longer_ratio)
+    camera[2:4] *= longer_ratio
+    rows = np.clip(((np.arange(size) + 0.5 - truth.offset[1]) / truth.scale).astype(int), 0, height - 2 * cut_y - 1) + cut_y
+    columns = np.clip(((np.arange(size) + 0.5 - truth.offset[0]) / truth.scale).astype(int), 0, width - 2 * cut_x - 1) + cut_x
+    depth = view.depth[np.ix_(rows, columns)]
+    relative = np.log(np.clip(np.where(np.isfinite(depth), depth, 1e6), 1e-3, 1e6)) - camera[4]
+    known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
+    normal = view.normal[np.ix_(rows, columns)]
+    return {
+        "picture": torch.from_numpy(geometry_input(picture)),
+        "depth": torch.from_numpy(np.clip(relative, -_FAR, _FAR).astype(np.float32)),
+        "known": torch.from_numpy(known),
+        "object": torch.from_numpy((truth.labels > 0) & known),
+        "labels": torch.from_numpy(truth.labels.astype(np.int64)),
+        "normal": torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)),
+        "camera": torch.from_numpy(camera.astype(np.float32)),
+    }
+
+
+class GeometrySamples(Dataset):
+    """Sample i depends on (seed, i) only."""
+
+    def __init__(self, source: ViewSource, size: int, seed: int = 0, augment: bool = True):
+        self.source, self.size, self.seed, self.augment = source, size, seed, augment
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.seed, index, 2))
+        return geometry_sample(self.source(rng), rng, self.size, self.augment)
+
+
+def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """L1 of log relative depth (ground a quarter as important as objects), and L1 of its differences inside objects."""
+    weight = 0.25 * batch["known"].float() + 0.75 * batch["object"].float()
+    error = depth - batch["depth"]
+    value = (weight * error.abs()).sum() / weight.sum().clamp(min=1)
+    slope = depth.new_zeros(())
+    for step in (1, 4):
+        for dim in (1, 2):
+            a, b = (batch[k].narrow(dim, 0, batch[k].shape[dim] - step) for k in ("labels", "object"))
+            a2 = batch["labels"].narrow(dim, step, batch["labels"].shape[dim] - step)
+            same = ((a == a2) & b).float()
+            difference = error.narrow(dim, step, error.shape[dim] - step) - error.narrow(dim, 0, error.shape[dim] - step)
+            slope = slope + (same * difference.abs()).sum() / same.sum().clamp(min=1)
+    return value, slope
+
+
+class GeometryTask:
+    """Train a GeometryNet on random views."""
+
+    def __init__(self, model: GeometryNet, source: ViewSource, held_out: ViewSource, seed: int = 0):
+        self.model = model
+        self.dataset = GeometrySamples(source, model.config.size, seed)
+        self.held_out = GeometrySamples(held_out, model.config.size, seed + 1, augment=False)
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Stack."""
+        return {key: torch.stack([s[key] for s in samples]) for key in samples[0]}
+
+    def loss(self, model: GeometryNet, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Depth, slope, normals, camera."""
+        depth, normal, camera = model(batch["picture"])
+        value, slope = depth_losses(depth.float(), batch)
+        surface = (batch["object"] * 0.9 + 0.1 * batch["known"]).float()
+        bend = (surface * (1 - (normal.float() * batch["normal"]).sum(1))).sum() / surface.sum().clamp(min=1)
+        pose = F.smooth_l1_loss(camera.float(), batch["camera"], beta=0.1)
+        total = value + slope + 0.15 * bend + pose
+        return total, {"depth": float(value.detach()), "slope": float(slope.detach()), "normal": float(bend.detach()), "camera": float(pose.detach())}
+
+    @torch.no_grad()
+    def examine(self, model: GeometryNet) -> tuple[dict[str, float], np.ndarray | None]:
+        """Errors on held-out views: depth on objects (relative, per cent), pitch (degrees), focal (per cent)."""
+        device = next(model.parameters()).device
+        batch = self.collate([self.held_out[i] for i in range(32)])
+        depth, normal, camera = (y.float().cpu() for y in model(batch["picture"].to(device)))
+        mask = batch["object"].float()
+        error = (mask * (depth - batch["depth"]).abs()).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
+        cosine = (mask * (normal * batch["normal"]).sum(1)).sum() / mask.sum()
+        off = (camera - batch["camera"]).abs().mean(0)
+        scores = {"depth_percent": 100 * float(error.mean()), "normal_cosine": float(cosine), "pitch_degrees": float(off[0]) * 180 / np.pi,
+                  "focal_percent": 100 * float(off[1]), "distance_percent": 100 * float(off[4])}  # fmt: skip
+        return scores, _picture(batch, depth, normal)
+
+    def finish(self, model: GeometryNet) -> None:
+        """Nothing to add."""
+
+
+def _picture(batch: dict[str, Tensor], depth: Tensor, normal: Tensor) -> np.ndarray:
+    """Photo, true depth, predicted depth, predicted normals of eight held-out views."""
+    rows = []
+    for i in range(8):
+        planes = [batch["picture"][i, :3]]
+        planes += [(d[None] / 0.8).clamp(-1, 1).expand(3, -1, -1) * batch["known"][i] for d in (batch["depth"][i], depth[i])]
+        planes.append(normal[i] * batch["known"][i])
+        rows.append(torch.cat(planes, dim=1))
+    return ((torch.cat(rows, dim=2).permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)
