@@ -1,0 +1,214 @@
+"""Scenes to train and to measure on: which assets, how large, and where they stand.
+
+Second step of a training scene (layout -> scene -> views). `compose_random` is the random non-semantic scene of I-Scene
+(arXiv 2512.13683); the other compositions stress what it leaves rare: small objects on large ones, identical objects, crowds,
+set tables and furnished rooms. `compose` draws one of them.
+
+World frame: +Y up, floor y = 0. The `library` of every function is a Catalogue; a plain library is measured first, which is slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from maquette.data.layout import (
+    Catalogue,
+    LayoutConfig,
+    LibraryLike,
+    Placement,
+    layout_on_floor,
+    place,
+    stack_on,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Shell:
+    """The walls around a room: background, not an instance."""
+
+    vertices: np.ndarray  # (V, 3) float32, world frame
+    faces: np.ndarray  # (F, 3) int32
+    colors: np.ndarray  # (V, 3) uint8, sRGB
+    box: np.ndarray  # (2, 2) float64, lower and upper x/z corner of the room; cameras stay inside
+
+
+@dataclass(frozen=True, eq=False)
+class ComposedScene:
+    """What stands where. Light, ground and cameras are drawn per view, not here."""
+
+    placements: tuple[Placement, ...]
+    kind: str
+    shell: Shell | None = None
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Which compositions, how often, and their ranges."""
+
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
+    mix: tuple[tuple[str, float], ...] = (
+        ("random", 0.40),
+        ("small-on-large", 0.12),
+        ("duplicates", 0.12),
+        ("dense", 0.12),
+        ("tabletop", 0.12),
+        ("room", 0.12),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SceneGeometry:
+    """All objects of a scene as one mesh in the world frame."""
+
+    vertices: np.ndarray  # (V, 3) float32
+    faces: np.ndarray  # (F, 3) int32
+    colors: np.ndarray  # (V, 3) uint8, sRGB
+    face_instance: np.ndarray  # (F,) int32, index of the placement; -1 = shell
+    starts: np.ndarray  # (P + 1,) int64, the vertices of placement p are starts[p]:starts[p + 1]
+
+
+def compose(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """One scene of a kind drawn from ``config.mix``."""
+    config = config or SceneConfig()
+    kinds, weights = zip(*config.mix)
+    kind = str(rng.choice(kinds, p=np.array(weights) / sum(weights)))
+    return compositions()[kind](Catalogue.of(library), rng, config)
+
+
+def compositions() -> dict[str, Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]]:
+    """Return the composition of each kind by name."""
+    from maquette.data.rooms import compose_room  # rooms build on the helpers of this module
+
+    return {
+        "random": compose_random,
+        "small-on-large": compose_small_on_large,
+        "duplicates": compose_duplicates,
+        "dense": compose_dense,
+        "tabletop": compose_tabletop,
+        "room": compose_room,
+    }
+
+
+def compose_random(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """Random assets on random discs; sometimes a table comes first and carries some of them."""
+    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    count = draw_count(rng, layout.count)
+    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, layout.size)
+    stacked = 0
+    if len(catalogue.tables) and rng.random() < layout.table_probability:
+        assets[0], sizes[0] = rng.choice(catalogue.tables), rng.uniform(*layout.table_size)
+        if rng.random() < layout.stack_probability:
+            stacked = min(int(rng.integers(layout.stacked[0], layout.stacked[1] + 1)), count - 1)
+    floor = layout_on_floor(catalogue, assets[: count - stacked], sizes[: count - stacked], rng, layout)
+    carried = stack_on(catalogue, floor[0], assets[count - stacked :], rng) if stacked else ()
+    return ComposedScene(floor + carried, "random")
+
+
+def compose_small_on_large(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """One to three large objects, as many of them tables as there are, each with up to four small objects on its top."""
+    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    large = int(rng.integers(1, 4))
+    assets = draw_assets(catalogue, rng, large)
+    if len(catalogue.tables):
+        assets = rng.choice(catalogue.tables, large)
+    floor = layout_on_floor(catalogue, assets, rng.uniform(*layout.table_size, large), rng, layout)
+    carried: tuple[Placement, ...] = ()
+    for table in floor:
+        carried += stack_on(catalogue, table, draw_assets(catalogue, rng, int(rng.integers(1, 5))), rng)
+    return _enough(ComposedScene((floor + carried)[: layout.count[1]], "small-on-large"), catalogue, rng, config)
+
+
+def compose_duplicates(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """Two to six copies of one asset, of one size, in a row, in a ring or scattered, and a few others around them."""
+    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    copies = int(rng.integers(2, 7))
+    asset = int(draw_assets(catalogue, rng, 1)[0])
+    size = float(draw_sizes(rng, 1, layout.size)[0])
+    arrangement = str(rng.choice(["row", "ring", "scattered"]))
+    if arrangement == "scattered":
+        others = draw_count(rng, (0, max(0, min(4, layout.count[1] - copies))))
+        assets = np.concatenate([np.full(copies, asset), draw_assets(catalogue, rng, others)])
+        sizes = np.concatenate([np.full(copies, size), draw_sizes(rng, others, layout.size)])
+        return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, layout), "duplicates")
+    step = 2.0 * size * float(catalogue.radii[asset]) * (1.02 + rng.uniform(*layout.density))
+    yaw = float(rng.uniform(-math.pi, math.pi))
+    if arrangement == "row":
+        feet = [((k - 0.5 * (copies - 1)) * step, 0.0, 0.0) for k in range(copies)]
+        yaws = [yaw] * copies
+    else:
+        radius = 0.5 * step / math.sin(math.pi / max(copies, 2))
+        angles = [2.0 * math.pi * k / copies for k in range(copies)]
+        feet = [(radius * math.sin(a), 0.0, radius * math.cos(a)) for a in angles]
+        yaws = [yaw + a for a in angles]
+    extent = catalogue.extents[asset]
+    return ComposedScene(tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet)), "duplicates")
+
+
+def compose_dense(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """Crowd objects of similar sizes so that they almost touch and most are half hidden from a low camera."""
+    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    count = draw_count(rng, (min(6, layout.count[1]), layout.count[1]))
+    crowd = LayoutConfig(density=(0.0, 0.05), attempts=80, growth=1.03)
+    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.5, 1.1))
+    return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, crowd), "dense")
+
+
+def compose_tabletop(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+    """Many small objects on one table; without a table in the library, or half of the time, the ground is the table."""
+    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    count = draw_count(rng, (min(4, layout.count[1]), layout.count[1]))
+    if len(catalogue.tables) and rng.random() < 0.6:
+        table = int(rng.choice(catalogue.tables))
+        base = place(table, catalogue.extents[table], 1.5, float(rng.uniform(-math.pi, math.pi)), (0.0, 0.0, 0.0))
+        carried = stack_on(catalogue, base, draw_assets(catalogue, rng, max(count - 1, 2)), rng, fill=(0.25, 0.6))
+        return _enough(ComposedScene((base, *carried), "tabletop"), catalogue, rng, config)
+    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.4, 0.9))
+    sparse = LayoutConfig(density=(0.1, 1.0))
+    return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, sparse), "tabletop")
+
+
+def _enough(scene: ComposedScene, catalogue: Catalogue, rng: np.random.Generator, config: SceneConfig | None) -> ComposedScene:
+    """Return the scene, or a random one when nothing could be stacked and a single object is left."""
+    return scene if len(scene.placements) >= 2 else compose_random(catalogue, rng, config)
+
+
+def draw_count(rng: np.random.Generator, limits: tuple[int, int]) -> int:
+    """Draw a number of objects, limits included."""
+    return int(rng.integers(limits[0], limits[1] + 1))
+
+
+def draw_assets(catalogue: Catalogue, rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) int64 random assets, now and then repeated."""
+    return rng.integers(0, len(catalogue), count)
+
+
+def draw_sizes(rng: np.random.Generator, count: int, limits: tuple[float, float]) -> np.ndarray:
+    """(count,) longest sides, log-uniform."""
+    return np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count))
+
+
+def placed_vertices(library: LibraryLike, placement: Placement) -> np.ndarray:
+    """(V, 3) float32 vertices of a placed asset in the world frame."""
+    matrix = placement.world_from_asset.astype(np.float32)
+    return library.asset(placement.asset).vertices @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def merge_geometry(scene: ComposedScene, library: LibraryLike) -> SceneGeometry:
+    """All placed assets, then the shell, as one mesh."""
+    assets = [library.asset(p.asset) for p in scene.placements]
+    starts = np.cumsum([0] + [len(a.vertices) for a in assets])
+    vertices = [placed_vertices(library, p) for p in scene.placements]
+    faces = [a.faces + np.int32(start) for a, start in zip(assets, starts)]
+    colors = [a.colors for a in assets]
+    instances = [np.full(len(a.faces), i, np.int32) for i, a in enumerate(assets)]
+    if scene.shell is not None:
+        vertices.append(scene.shell.vertices)
+        faces.append(scene.shell.faces + np.int32(starts[-1]))
+        colors.append(scene.shell.colors)
+        instances.append(np.full(len(scene.shell.faces), -1, np.int32))
+    merged = (np.concatenate(parts) for parts in (vertices, faces, colors, instances))
+    return SceneGeometry(*merged, starts)
