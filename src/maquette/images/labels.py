@@ -1,0 +1,219 @@
+"""Label pictures: one picture in which the value or the colour of a pixel says to which object it belongs.
+
+Between read (pixels) and masks (instances). Palette indices and grey values are labels as they stand; in a colour picture each
+distinct colour is an object and black is the background. Pictures that went through JPEG or anti-aliasing have thousands of colours
+between the few that were meant: those that form flat areas are kept and the pixels in between go to the nearest flat area.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from maquette.errors import InputError
+
+MAX_INSTANCES = 255
+TABLE_KEY = "maquette-instances"  # PNG text chunk with labels, names and colours; other programs may drop it
+
+LOSSY_FORMATS = ("JPEG", "MPO")
+SAME_COLOR = 24  # levels per channel; flat colours closer than this are one, when a picture has compression noise
+FLAT_AREA = 4  # pixels inside a flat area; fewer are blocks that compression made
+STRAY_COLORS = 16  # from so many colours that form no flat area on, a picture counts as anti-aliased or compressed
+EDGE_WIDTH = 6  # pixels; colours between two flat areas reach no farther than this
+VOID = (224, 224, 192)  # index 255 of Pascal VOC pictures: undecided outlines
+
+
+class LabelPicture(NamedTuple):
+    """A decoded label picture."""
+
+    labels: np.ndarray  # (H, W) int32, 0 = background
+    names: dict[int, str]
+    warnings: tuple[str, ...]
+
+
+def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
+    """Decode a label picture as opened by ``open_image``; ``name`` stands in messages. Raises InputError."""
+    table = _instance_table(image)
+    names = {entry["label"]: entry["name"] for entry in table}
+    if image.mode == "F":
+        raise InputError(f"{name}: is a picture of floats; save labels as 8-bit or 16-bit grey, or each object in its own colour")
+    if image.mode == "I" or image.mode.startswith("I;"):
+        labels = np.asarray(image).astype(np.int32)
+        if labels.min() < 0:
+            raise InputError(f"{name}: has negative labels; use 0 for the background and positive numbers for objects")
+        return LabelPicture(labels, names, ())
+    if image.mode == "P" and _palette_means_labels(image):
+        return _labels_from_palette(image, names)
+    rgb, transparent = _colors(image)
+    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
+        labels, warnings = _labels_from_grey(rgb[..., 0], image.format in LOSSY_FORMATS, name)
+        labels[transparent] = 0
+        return LabelPicture(labels, names, warnings)
+    if transparent.any() and _looks_like_photo(rgb):
+        note = f"{name}: is a cut-out; its opaque part is taken as one object"
+        return LabelPicture((~transparent).astype(np.int32), {}, (note,))
+    return labels_from_colors(rgb, transparent, image.format in LOSSY_FORMATS, name, table)
+
+
+def labels_from_colors(
+    rgb: np.ndarray, transparent: np.ndarray, lossy: bool, name: str, table: list[dict[str, Any]] | None = None
+) -> LabelPicture:
+    """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W) bool is background.
+
+    ``table`` holds the label, name and colour of instances when the file tells. Raises InputError.
+    """
+    index, colors, warnings = _flat_colors(rgb, lossy, name)
+    codes = _codes(colors)
+    if (codes == 0).any():
+        background = int(np.flatnonzero(codes == 0)[0])
+    elif transparent.any():
+        background = -1
+    else:
+        rim = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
+        background = int(np.bincount(rim, minlength=len(colors)).argmax())
+        warnings += (f"{name}: nothing is black; the most frequent colour along the border, {_hex(colors[background])}, is the background",)
+    known = {entry["color"]: entry for entry in table or [] if "color" in entry}
+    order = [int(k) for k in np.argsort(codes) if k != background]
+    if all(_hex(colors[k]) in known for k in order):
+        numbers = {k: known[_hex(colors[k])]["label"] for k in order}
+    else:
+        numbers = {k: rank + 1 for rank, k in enumerate(order)}
+    lookup = np.zeros(len(colors), np.int32)
+    lookup[list(numbers)] = list(numbers.values())
+    labels = lookup[index]
+    labels[transparent] = 0
+    names = {numbers[k]: known[_hex(colors[k])]["name"] for k in order if _hex(colors[k]) in known}
+    return LabelPicture(labels, names, warnings)
+
+
+def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
+    try:
+        table = json.loads(image.info.get(TABLE_KEY, "[]"))
+        return [{**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table]
+    except (ValueError, TypeError, KeyError):  # somebody else's text
+        return []
+
+
+def _palette_means_labels(image: Image.Image) -> bool:
+    # Programs that shrink PNG files turn a picture of few colours into a palette in any order; then the colours count, not the indices.
+    palette = image.getpalette("RGB") or [0, 0, 0]
+    used = np.flatnonzero(image.histogram())
+    black = [k for k in used if tuple(palette[3 * k : 3 * k + 3]) == (0, 0, 0)]
+    return tuple(palette[:3]) == (0, 0, 0) or not black
+
+
+def _labels_from_palette(image: Image.Image, names: dict[int, str]) -> LabelPicture:
+    labels = np.asarray(image).astype(np.int32)
+    palette = image.getpalette("RGB") or []
+    if tuple(palette[3 * 255 : 3 * 256]) == VOID and (labels == 255).any():
+        labels[labels == 255] = 0
+        return LabelPicture(labels, names, ("index 255 (undecided outlines) is taken as background",))
+    return LabelPicture(labels, names, ())
+
+
+def _colors(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB")), np.zeros((image.height, image.width), bool)
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba[..., :3], rgba[..., 3] < 128
+
+
+def _labels_from_grey(grey: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    values = np.unique(grey)
+    warnings: tuple[str, ...] = ()
+    if len(values) > 2 and (lossy or len(values) >= STRAY_COLORS):
+        index, flat, warnings = _flat_colors(grey[..., None], lossy, name)
+        grey = flat[index, 0]
+        values = np.unique(grey)
+        if lossy and values[0] > 0:  # the black of a compressed picture
+            grey = np.where(grey == values[0], 0, grey)
+            values = np.unique(grey)
+    if len(values) == 2 and values[0] == 0 and values[1] >= 128:  # black and white: one object
+        return (grey > 0).astype(np.int32), warnings
+    return grey.astype(np.int32), warnings
+
+
+def _codes(rgb: np.ndarray) -> np.ndarray:
+    """Pack the channels (..., C) uint8 of each pixel into one int32."""
+    codes = np.zeros(rgb.shape[:-1], np.int32)
+    for channel in range(rgb.shape[-1]):
+        codes = (codes << 8) | rgb[..., channel]
+    return codes
+
+
+def _hex(color: np.ndarray) -> str:
+    return "#" + "".join(f"{int(c):02x}" for c in color)
+
+
+def _interior(rgb: np.ndarray) -> np.ndarray:
+    """Mark the pixels (H, W) bool whose 3 x 3 neighbourhood has one colour exactly."""
+    kernel = np.ones((3, 3), np.uint8)
+    same = cv2.erode(rgb, kernel) == cv2.dilate(rgb, kernel)
+    return same.reshape(*rgb.shape[:2], -1).all(-1)
+
+
+def _looks_like_photo(rgb: np.ndarray) -> bool:
+    """Tell whether much of a picture is neither flat nor close to something flat, as edges between flat areas would be."""
+    far = cv2.distanceTransform((~_interior(rgb)).astype(np.uint8), cv2.DIST_C, 3) > EDGE_WIDTH
+    return bool(far.mean() > 0.01)
+
+
+def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), and warnings."""
+    codes = _codes(rgb)
+    counts = np.bincount(codes.ravel(), minlength=1 << (8 * rgb.shape[-1]))
+    distinct = np.flatnonzero(counts)
+    interior = _interior(rgb)
+    solid = np.zeros(len(counts), bool)
+    solid[codes[interior]] = True
+    strays = len(distinct) - int(solid.sum())
+    if not lossy and (strays < STRAY_COLORS or (len(distinct) <= MAX_INSTANCES and strays < 3 * solid.sum())):
+        return np.searchsorted(distinct, codes), _unpacked(distinct, rgb.shape[-1]), ()
+    if not interior.any() or _looks_like_photo(rgb):
+        raise InputError(
+            f"{name}: has {len(distinct)} colours and looks like a photo, not a mask; "
+            "give a label picture, or make one with 'maquette masks make'"
+        )
+    inside = np.bincount(codes[interior], minlength=len(counts))
+    flat = _merged(distinct, inside, rgb.shape[-1])
+    if len(flat) > MAX_INSTANCES + 1:
+        raise InputError(f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer")
+    note = f"{name}: has {len(distinct)} colours (compressed or anti-aliased); the {len(flat)} flat ones are kept, save masks as plain PNG"
+    return _nearest_flat(codes, distinct, interior, flat), flat, (note,)
+
+
+def _unpacked(codes: np.ndarray, channels: int) -> np.ndarray:
+    return np.stack([(codes >> (8 * (channels - 1 - c))) & 255 for c in range(channels)], axis=-1).astype(np.uint8)
+
+
+def _merged(distinct: np.ndarray, inside: np.ndarray, channels: int) -> np.ndarray:
+    """Return the colours (K, channels) of flat areas, most frequent first, leaving out those close to a more frequent one."""
+    candidates = distinct[inside[distinct] >= FLAT_AREA]
+    candidates = candidates[np.argsort(-inside[candidates], kind="stable")]
+    kept = np.zeros((0, channels), np.int32)
+    for color in _unpacked(candidates, channels).astype(np.int32):
+        if not len(kept) or np.abs(kept - color).max(1).min() > SAME_COLOR:
+            kept = np.concatenate([kept, color[None]])
+            if len(kept) > 2 * MAX_INSTANCES:
+                break
+    return kept.astype(np.uint8)
+
+
+def _nearest_flat(codes: np.ndarray, distinct: np.ndarray, interior: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Match interior pixels to the flat colours by colour, all others by place -> index (H, W) of the flat colour."""
+    colors = _unpacked(distinct, flat.shape[-1]).astype(np.int32)
+    match = np.zeros(len(distinct), np.int32)
+    best = np.full(len(distinct), 256, np.int32)
+    for k, color in enumerate(flat.astype(np.int32)):
+        distance = np.abs(colors - color).max(-1)
+        match = np.where(distance < best, k, match)
+        best = np.minimum(best, distance)
+    position = np.searchsorted(distinct, codes)
+    sure = interior & (best <= SAME_COLOR)[position]
+    rows, columns = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
+    return match[position][rows, columns]

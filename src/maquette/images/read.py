@@ -1,0 +1,235 @@
+"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays. First module of the images package.
+
+Whatever cannot be used is refused with one line that says what was found, by content and not by suffix, and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from maquette.errors import InputError
+
+MIN_SIDE = 32  # pixels; below, an object is a handful of pixels
+MAX_SIDE = 8192  # pixels; "8K" photos are 7680 x 4320
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+
+ImageSource = str | Path | np.ndarray | Image.Image
+
+# What Pillow's decoders raise on damaged data.
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error)
+_SIGNATURES = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF or camera raw image"),
+    (b"MM\x00*", "a TIFF or camera raw image"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"glTF", "a GLB model"),
+    (b"\x1a\x45\xdf\xa3", "a video"),
+    (b"<svg", "an SVG drawing"),
+    (b"<", "HTML or XML text"),
+    (b"{", "JSON text"),
+    (b"[", "JSON text"),
+)
+
+
+def read_image(source: ImageSource) -> np.ndarray:
+    """Read a photo as (H, W, 3) uint8 sRGB, upright; transparent parts become white.
+
+    ``source`` is a path, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or floats
+    in [0, 1]. Embedded colour profiles are converted to sRGB. Raises InputError.
+    """
+    return read_image_and_alpha(source)[0]
+
+
+def read_alpha(source: ImageSource) -> np.ndarray | None:
+    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises InputError."""
+    return read_image_and_alpha(source)[1]
+
+
+def read_image_and_alpha(source: ImageSource) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read both from one decoding: (H, W, 3) uint8 composited on white, and the opacity (H, W) uint8 or None."""
+    name = describe_source(source)
+    image = _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
+    if min(image.size) < MIN_SIDE:
+        raise InputError(
+            f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
+        )
+    check_size(image.size, name)
+    try:
+        with _quiet():
+            rgb, alpha = _rgb_and_alpha(image)
+    except _DECODING_ERRORS as error:
+        raise InputError(f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG") from error
+    return (rgb, None) if alpha is None else (_on_white(rgb, alpha), alpha)
+
+
+def open_image(source: str | Path | Image.Image) -> Image.Image:
+    """Open and decode in the file's own mode, turned upright by its EXIF orientation; ``format`` is kept. Raises InputError."""
+    if isinstance(source, Image.Image):
+        return _upright(source)
+    path = checked_file(source, "an image file")
+    try:
+        with _quiet(), Image.open(path, formats=_available_formats()) as image:
+            check_size(image.size, str(path))
+            image.load()
+            return _upright(image)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(_unidentified(path)) from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read (permission denied); change its permissions") from error
+    except _DECODING_ERRORS as error:
+        raise InputError(f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again") from error
+
+
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Refuse a width and height that are too large, with an InputError."""
+    if max(size) > MAX_SIDE:
+        raise InputError(f"{name}: has {size[0]} x {size[1]} pixels; each side may have {MAX_SIDE} at most, reduce it first")
+
+
+def checked_file(source: str | Path, what: str) -> Path:
+    """Return the path of an existing, non-empty file; InputError says ``what`` was expected."""
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give {what}")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        raise InputError(f"{path}: is not a regular file; give {what}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
+    return path
+
+
+def describe_content(path: Path) -> str:
+    """Say in a few words what a file's first bytes look like."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if head[4:8] == b"ftyp":
+        kinds = {b"avif": "an AVIF image", b"mp42": "a video", b"isom": "a video", b"qt  ": "a video"}
+        return kinds.get(head[8:12], "a HEIC image" if head[8:11] in (b"hei", b"hev", b"mif", b"msf") else "a video")
+    if head[:4] == b"RIFF":
+        return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video"
+    for signature, description in _SIGNATURES:
+        if head.lstrip().startswith(signature) or head.startswith(signature):
+            return description
+    return "text" if head.isascii() and b"\x00" not in head else "data of an unknown kind"
+
+
+def _unidentified(path: Path) -> str:
+    found = describe_content(path)
+    if found in ("a PNG image", "a JPEG image", "a GIF image", "a WebP image"):
+        return f"{path}: {found} that is truncated or damaged; copy or export it again"
+    return f"{path}: is not an image that can be read but {found}; convert it to PNG or JPEG"
+
+
+def describe_source(source: object) -> str:
+    """Name a source for messages: its path, or what it is in memory."""
+    if isinstance(source, (str, Path)):
+        return str(source)
+    if isinstance(source, Image.Image):
+        return getattr(source, "filename", "") or "the image in memory"
+    if isinstance(source, np.ndarray):
+        return f"the array of shape {source.shape}"
+    return f"the {type(source).__name__} in memory"
+
+
+def _available_formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():  # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except _DECODING_ERRORS:  # damaged metadata is no reason to refuse sound pixels
+        upright = image.copy()
+    upright.format = image.format  # decides whether a mask may carry compression noise
+    return upright
+
+
+def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+        raise InputError(f"{name}: is not an image; give (H, W), (H, W, 3) or (H, W, 4)")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise InputError(f"{name}: has NaN, infinite or out-of-range values; floats must lie in [0, 1]")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise InputError(f"{name}: has type {array.dtype}; give uint8, uint16, bool, or floats in [0, 1]")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    alpha = None
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _rgb_from_deep_grey(image), None
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        channel = np.asarray(rgba.getchannel("A"))
+        alpha = channel if channel.min() < 255 else None
+        image = rgba.convert("L" if image.mode in ("L", "LA", "La") else "RGB")  # the mode that a colour profile speaks of
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.array(_srgb(image)), alpha
+
+
+def _rgb_from_deep_grey(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image)
+    if image.mode == "F":
+        high = 1.0 if values.max() <= 1.0 else 255.0
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= high):
+            raise ValueError("floats must lie in [0, 1] or [0, 255]")
+        grey = np.rint(values * (255.0 / high))
+    else:  # 16 bits, in Pillow's older releases as 32-bit integers
+        grey = (np.clip(values.astype(np.int64), 0, 65535) + 128) // 257
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    data = image.info.get("icc_profile")
+    if data:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(profile):
+                target = ImageCms.createProfile("sRGB")
+                return ImageCms.profileToProfile(image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged or mismatched profile: the plain conversion is close enough
+            pass
+    if image.mode == "LAB":
+        return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return image.convert("RGB")
+
+
+def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    opacity = alpha[..., None].astype(np.uint16)
+    return ((rgb * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
