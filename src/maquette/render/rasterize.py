@@ -11,6 +11,7 @@ perspective-correct. The edge functions of two triangles with a common edge are 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,29 +50,35 @@ def rasterize(
     corners where they disagree with the face by more than 45 degrees. Raises InputError for arrays that cannot be drawn.
     """
     vertices, faces = checked_mesh(vertices, faces)
-    inverse_depth, face, homogeneous = draw(vertices, faces, camera)
-    return RenderBuffers(
-        *_resolve(
-            inverse_depth,
-            face,
-            homogeneous,
-            vertices,
-            faces,
-            np.ascontiguousarray(camera.position, dtype=np.float64),
-            _rows(vertex_colors, len(vertices), np.uint8, "vertex_colors"),
-            _rows(vertex_normals, len(vertices), np.float32, "vertex_normals"),
-            _rows(face_instance, len(faces), np.int32, "face_instance"),
-        )
-    )
+    colors = _rows(vertex_colors, len(vertices), np.uint8, "vertex_colors")
+    normals = _rows(vertex_normals, len(vertices), np.float32, "vertex_normals")
+    inverse_depth, face, homogeneous = draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)
+    eye = np.ascontiguousarray(camera.position, dtype=np.float64)
+    normal, albedo = np.zeros((2, *face.shape, 3), np.float32)
+    _resolve(face, homogeneous, vertices, faces, eye, colors, normals, normal, albedo)
+    with np.errstate(divide="ignore"):
+        depth = np.reciprocal(inverse_depth).astype(np.float32)
+    if face_instance is None:
+        return RenderBuffers(depth, face, normal, albedo, np.minimum(face, 0))
+    instances = np.append(_rows(face_instance, len(faces), np.int32, "face_instance"), np.int32(-1))
+    return RenderBuffers(depth, face, normal, albedo, instances[face])  # -1, nothing, reads the appended last element
 
 
-def draw(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find what is visible of arrays from ``checked_mesh``, without its attributes.
+def draw(vertices: np.ndarray, faces: np.ndarray, pixel_from_world: np.ndarray, width: int, height: int) -> tuple[np.ndarray, ...]:
+    """Find what is visible of arrays from ``checked_mesh``; ``pixel_from_world`` (3, 4) float64 gives homogeneous pixels.
 
     Returns 1 / z (H, W) float64, 0 where nothing; face (H, W) int32, -1 where nothing; homogeneous pixels (V, 3) float64.
     """
-    pixel_from_world = np.ascontiguousarray(camera.intrinsics @ camera.camera_from_world[:3])
-    return _draw(vertices, faces, pixel_from_world, camera.height, camera.width, NEAR)
+    homogeneous, screen = np.empty((len(vertices), 3)), np.empty((len(vertices), 2))
+    inverse_depth = np.zeros((height, width))
+    face = np.full((height, width), -1, np.int32)
+    _draw(vertices, faces, pixel_from_world, NEAR, homogeneous, screen, inverse_depth, face)
+    return inverse_depth, face, homogeneous
+
+
+def pixel_from_world(camera: Camera) -> np.ndarray:
+    """(3, 4) float64, world points -> homogeneous pixels (x z, y z, z)."""
+    return np.ascontiguousarray(camera.intrinsics @ camera.camera_from_world[:3])
 
 
 def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,41 +105,41 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
     return array
 
 
+# The kernels get every array from outside and touch single elements only: allocation, slices and whole-array assignment are what
+# makes numba compile for ten seconds instead of two.
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(vertices, faces, pixel_from_world, height, width, near):
-    inverse_depth = np.zeros((height, width), np.float64)
-    face_of = np.full((height, width), -1, np.int32)
-    homogeneous = np.empty((len(vertices), 3), np.float64)
-    screen = np.empty((len(vertices), 2), np.float64)
-    m = pixel_from_world
+def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of):
+    height, width = face_of.shape
     for v in range(len(vertices)):
-        x, y, z = np.float64(vertices[v, 0]), np.float64(vertices[v, 1]), np.float64(vertices[v, 2])
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         w = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
         homogeneous[v, 0] = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
         homogeneous[v, 1] = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
         homogeneous[v, 2] = w
         screen[v, 0] = homogeneous[v, 0] / w
         screen[v, 1] = homogeneous[v, 1] / w
-    nearest = 1.0 / near
     for f in range(len(faces)):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         zi, zj, zk = homogeneous[i, 2], homogeneous[j, 2], homogeneous[k, 2]
+        left, right, top, bottom = 0, width, 0, height
         if zi >= near and zj >= near and zk >= near:
+            # Clamped as floats: a point almost in the camera's plane lies outside of the range of integers. The first pixel is
+            # the lowest + 0.5 rounded up (to 1e-6, as a centre on the outline belongs to it), the last is the one before ``right``.
             xi, xj, xk = screen[i, 0], screen[j, 0], screen[k, 0]
+            left = int(min(max(min(xi, min(xj, xk)) - 0.5, 0.0) + 0.999999, width + 0.0))
+            right = int(min(max(max(xi, max(xj, xk)) + 0.5, 0.0), width + 0.0))
+            if left >= right:
+                continue
             yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
-            # Clamped as floats: a point almost in the camera's plane lies outside of the range of integers.
-            left = int(np.ceil(min(max(min(xi, xj, xk) - 0.5, 0.0), width)))
-            right = int(np.floor(max(min(max(xi, xj, xk) - 0.5, width - 1.0), -1.0)))
-            top = int(np.ceil(min(max(min(yi, yj, yk) - 0.5, 0.0), height)))
-            bottom = int(np.floor(max(min(max(yi, yj, yk) - 0.5, height - 1.0), -1.0)))
-            if left > right or top > bottom:
+            top = int(min(max(min(yi, min(yj, yk)) - 0.5, 0.0) + 0.999999, height + 0.0))
+            bottom = int(min(max(max(yi, max(yj, yk)) + 0.5, 0.0), height + 0.0))
+            if top >= bottom:
                 continue
         elif zi < near and zj < near and zk < near:
-            continue
-        else:  # crosses the near plane: its outline is unbounded on the screen
-            left, right, top, bottom = 0, width - 1, 0, height - 1
-        hxi, hyi = homogeneous[i, 0], homogeneous[i, 1]
-        hxj, hyj = homogeneous[j, 0], homogeneous[j, 1]
+            continue  # any other triangle crosses the near plane, where its outline is unbounded: try every pixel
+        hxi, hyi, hxj, hyj = homogeneous[i, 0], homogeneous[i, 1], homogeneous[j, 0], homogeneous[j, 1]
         hxk, hyk = homogeneous[k, 0], homogeneous[k, 1]
         ai, bi, ci = hyj * zk - zj * hyk, zj * hxk - hxj * zk, hxj * hyk - hyj * hxk
         aj, bj, cj = hyk * zi - zk * hyi, zk * hxi - hxk * zi, hxk * hyi - hyk * hxi
@@ -141,87 +148,63 @@ def _draw(vertices, faces, pixel_from_world, height, width, near):
         if determinant == 0.0:
             continue
         scale = 1.0 / determinant
-        for row in range(top, bottom + 1):
+        for row in range(top, bottom):
             y = row + 0.5
             ri, rj, rk = bi * y + ci, bj * y + cj, bk * y + ck
-            for column in range(left, right + 1):
+            for column in range(left, right):
                 x = column + 0.5
                 wi, wj, wk = (ai * x + ri) * scale, (aj * x + rj) * scale, (ak * x + rk) * scale
                 if wi >= 0.0 and wj >= 0.0 and wk >= 0.0:
                     w = wi + wj + wk
-                    if inverse_depth[row, column] < w <= nearest:
+                    if inverse_depth[row, column] < w and w * near <= 1.0:
                         inverse_depth[row, column] = w
                         face_of[row, column] = f
-    return inverse_depth, face_of, homogeneous
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _resolve(inverse_depth, face_of, homogeneous, vertices, faces, eye, colors, normals, instances):
+def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
     height, width = face_of.shape
-    depth = np.full((height, width), np.inf, np.float32)
-    normal = np.zeros((height, width, 3), np.float32)
-    albedo = np.zeros((height, width, 3), np.float32)
-    instance = np.full((height, width), -1, np.int32)
-    weight = np.empty(3, np.float64)
-    flat = np.empty(3, np.float64)
-    blended = np.empty(3, np.float64)
     for row in range(height):
         for column in range(width):
             f = face_of[row, column]
             if f < 0:
                 continue
-            depth[row, column] = 1.0 / inverse_depth[row, column]
-            instance[row, column] = instances[f] if len(instances) else 0
             i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            _barycentric(homogeneous[i], homogeneous[j], homogeneous[k], column + 0.5, row + 0.5, weight)
-            _face_normal(vertices[i], vertices[j], vertices[k], eye, flat)
-            blended[:] = flat
-            if len(normals):
-                _smooth_normal(normals[i], normals[j], normals[k], weight, flat, blended)
+            x, y = column + 0.5, row + 0.5
+            ax, ay, az, bx, by, bz = h[i, 0], h[i, 1], h[i, 2], h[j, 0], h[j, 1], h[j, 2]
+            cx, cy, cz = h[k, 0], h[k, 1], h[k, 2]
+            wi = x * (by * cz - bz * cy) + y * (bz * cx - bx * cz) + bx * cy - by * cx
+            wj = x * (cy * az - cz * ay) + y * (cz * ax - cx * az) + cx * ay - cy * ax
+            wk = x * (ay * bz - az * by) + y * (az * bx - ax * bz) + ax * by - ay * bx
+            total = wi + wj + wk
+            wi, wj, wk = wi / total, wj / total, wk / total
             for c in range(3):
-                normal[row, column, c] = blended[c]
                 if len(colors):
-                    mixed = weight[0] * colors[i, c] + weight[1] * colors[j, c] + weight[2] * colors[k, c]
-                    albedo[row, column, c] = min(max(mixed / 255.0, 0.0), 1.0)
+                    mixed = (wi * colors[i, c] + wj * colors[j, c] + wk * colors[k, c]) / 255.0
+                    albedo[row, column, c] = min(max(mixed, 0.0), 1.0)
                 else:
                     albedo[row, column, c] = 1.0
-    return depth, face_of, normal, albedo, instance
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _barycentric(a, b, c, x, y, weight):
-    """Perspective-correct weights of the three vertices (homogeneous pixels a, b, c) at pixel (x, y)."""
-    weight[0] = x * (b[1] * c[2] - b[2] * c[1]) + y * (b[2] * c[0] - b[0] * c[2]) + b[0] * c[1] - b[1] * c[0]
-    weight[1] = x * (c[1] * a[2] - c[2] * a[1]) + y * (c[2] * a[0] - c[0] * a[2]) + c[0] * a[1] - c[1] * a[0]
-    weight[2] = x * (a[1] * b[2] - a[2] * b[1]) + y * (a[2] * b[0] - a[0] * b[2]) + a[0] * b[1] - a[1] * b[0]
-    total = weight[0] + weight[1] + weight[2]
-    for n in range(3):
-        weight[n] /= total
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _face_normal(a, b, c, eye, out):
-    """Write the unit normal of the triangle, on the side of the eye."""
-    ux, uy, uz = np.float64(b[0]) - a[0], np.float64(b[1]) - a[1], np.float64(b[2]) - a[2]
-    vx, vy, vz = np.float64(c[0]) - a[0], np.float64(c[1]) - a[1], np.float64(c[2]) - a[2]
-    out[0], out[1], out[2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    length = np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2) + 1e-300
-    if out[0] * (eye[0] - a[0]) + out[1] * (eye[1] - a[1]) + out[2] * (eye[2] - a[2]) < 0.0:
-        length = -length
-    for n in range(3):
-        out[n] /= length
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _smooth_normal(a, b, c, weight, flat, out):
-    """Blend of the vertex normals a, b, c with the face's own where they differ too much; the sign of a normal is ignored."""
-    out[:] = 0.0
-    for n in range(3):
-        corner = a if n == 0 else (b if n == 1 else c)
-        cosine = corner[0] * flat[0] + corner[1] * flat[1] + corner[2] * flat[2]
-        sign = 1.0 if cosine > 0.0 else -1.0
-        for axis in range(3):
-            out[axis] += weight[n] * (sign * corner[axis] if abs(cosine) > CREASE_COSINE else flat[axis])
-    length = np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
-    for axis in range(3):
-        out[axis] /= length
+            # The face's own normal, in float64, on the side of the eye.
+            px, py, pz = vertices[i, 0] + 0.0, vertices[i, 1] + 0.0, vertices[i, 2] + 0.0
+            ux, uy, uz = vertices[j, 0] - px, vertices[j, 1] - py, vertices[j, 2] - pz
+            vx, vy, vz = vertices[k, 0] - px, vertices[k, 1] - py, vertices[k, 2] - pz
+            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-300
+            if nx * (eye[0] - px) + ny * (eye[1] - py) + nz * (eye[2] - pz) < 0.0:
+                length = -length
+            nx, ny, nz = nx / length, ny / length, nz / length
+            sx, sy, sz = nx, ny, nz
+            if len(normals):
+                sx, sy, sz = 0.0, 0.0, 0.0
+                for corner in range(3):
+                    v = faces[f, corner]
+                    weight = wi if corner == 0 else (wj if corner == 1 else wk)
+                    cosine = nx * normals[v, 0] + ny * normals[v, 1] + nz * normals[v, 2]
+                    if abs(cosine) > CREASE_COSINE:  # the sign of a vertex normal is the winding's, which may be wrong
+                        weight = weight if cosine > 0.0 else -weight
+                        sx, sy, sz = sx + weight * normals[v, 0], sy + weight * normals[v, 1], sz + weight * normals[v, 2]
+                    else:
+                        sx, sy, sz = sx + weight * nx, sy + weight * ny, sz + weight * nz
+                length = math.sqrt(sx * sx + sy * sy + sz * sz)
+                sx, sy, sz = sx / length, sy / length, sz / length
+            normal[row, column, 0], normal[row, column, 1], normal[row, column, 2] = sx, sy, sz
