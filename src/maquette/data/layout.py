@@ -17,6 +17,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.render.assemble import vertex_normals
 
 TABLE_TOP_SHARE = 0.55  # of the footprint that must be flat, near the top and look up, for an asset to serve as a table
 TOP_LAYER = 0.06  # thickness of the "near the top" layer, relative to the height
@@ -60,6 +61,7 @@ class Catalogue:
     tables: np.ndarray  # (M,) int, assets with a wide flat top
     roles: dict[str, np.ndarray] = field(default_factory=dict)  # filled by rooms on first use: which assets serve as chairs, ...
     _tops: dict[int, np.ndarray] = field(default_factory=dict)  # top polygons, measured on demand
+    _normals: dict[int, np.ndarray] = field(default_factory=dict)  # vertex normals, likewise
 
     @classmethod
     def of(cls, library: LibraryLike | Catalogue) -> Catalogue:
@@ -87,6 +89,13 @@ class Catalogue:
             asset = self.library.asset(index)
             self._tops[index] = top_polygon(asset.vertices, asset.faces)
         return self._tops[index]
+
+    def normals(self, index: int) -> np.ndarray:
+        """(V, 3) float32 unit vertex normals of an asset for smooth shading, across the seams between its vertices."""
+        if index not in self._normals:
+            asset = self.library.asset(index)
+            self._normals[index] = smooth_normals(asset.vertices, asset.faces)
+        return self._normals[index]
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,13 @@ def _room(points: np.ndarray, polygon: np.ndarray, discs: list[tuple[float, floa
 def _points_inside(polygon: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     low, high = polygon.min(0), polygon.max(0)
     return low + rng.random((count, 2)) * (high - low)
+
+
+def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) float32 area-weighted normals of vertices (V, 3), the same for all vertices at one position."""
+    keys = np.round(vertices.astype(np.float64) * 16384.0) @ np.array([1.0, 2.0**17, 2.0**34])
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return vertex_normals(vertices[first], group[faces])[group]
 
 
 # ---- tops of tables ------------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class SceneGeometry:
     vertices: np.ndarray  # (V, 3) float32
     faces: np.ndarray  # (F, 3) int32
     colors: np.ndarray  # (V, 3) uint8, sRGB
+    normals: np.ndarray  # (V, 3) float32, unit, smooth; 0 on the shell, which is flat
     face_instance: np.ndarray  # (F,) int32, index of the placement; -1 = shell
     starts: np.ndarray  # (P + 1,) int64, the vertices of placement p are starts[p]:starts[p + 1]
 
@@ -197,18 +198,27 @@ def placed_vertices(library: LibraryLike, placement: Placement) -> np.ndarray:
     return library.asset(placement.asset).vertices @ matrix[:3, :3].T + matrix[:3, 3]
 
 
+def _yaw_of(placement: Placement) -> np.ndarray:
+    """(3, 3) float32 rotation of a placement."""
+    turn = placement.world_from_asset[:3, :3]
+    return (turn / np.linalg.norm(turn[:, 0])).astype(np.float32)
+
+
 def merge_geometry(scene: ComposedScene, library: LibraryLike) -> SceneGeometry:
-    """All placed assets, then the shell, as one mesh."""
+    """Concatenate all placed assets, then the shell, into one mesh."""
+    library = Catalogue.of(library)
     assets = [library.asset(p.asset) for p in scene.placements]
     starts = np.cumsum([0] + [len(a.vertices) for a in assets])
     vertices = [placed_vertices(library, p) for p in scene.placements]
     faces = [a.faces + np.int32(start) for a, start in zip(assets, starts)]
     colors = [a.colors for a in assets]
+    normals = [library.normals(p.asset) @ _yaw_of(p).T for p in scene.placements]
     instances = [np.full(len(a.faces), i, np.int32) for i, a in enumerate(assets)]
     if scene.shell is not None:
         vertices.append(scene.shell.vertices)
         faces.append(scene.shell.faces + np.int32(starts[-1]))
         colors.append(scene.shell.colors)
+        normals.append(np.zeros_like(scene.shell.vertices))
         instances.append(np.full(len(scene.shell.faces), -1, np.int32))
-    merged = (np.concatenate(parts) for parts in (vertices, faces, colors, instances))
+    merged = (np.concatenate(parts) for parts in (vertices, faces, colors, normals, instances))
     return SceneGeometry(*merged, starts)

@@ -1,0 +1,195 @@
+"""What is behind the objects of a training view: textured ground and walls, and the picture seen where there is nothing.
+
+Used by views.py. Textures are square tiles that repeat without a seam, drawn from a few procedural families with everyday colours;
+a `Surface` lays one on an infinite plane. None of this is an instance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+TILE = 256  # side of a texture, texels
+
+WOODS = ((196, 154, 108), (150, 104, 66), (110, 72, 45), (222, 192, 150), (84, 58, 42), (176, 138, 100))
+STONES = ((190, 186, 180), (150, 150, 148), (110, 108, 106), (215, 210, 200), (75, 75, 78), (168, 152, 132))
+SOILS = ((120, 98, 70), (96, 120, 62), (148, 130, 98), (80, 96, 58), (176, 158, 122), (70, 66, 60))
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """An infinite textured plane."""
+
+    point: np.ndarray  # (3,) float64, any point of it, world frame
+    normal: np.ndarray  # (3,) float64, unit, towards the scene
+    axes: np.ndarray  # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
+    texture: np.ndarray  # (TILE, TILE, 3) uint8, sRGB
+
+
+def random_ground(rng: np.random.Generator, scale: float) -> Surface:
+    """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in world units."""
+    side = scale * math.exp(rng.uniform(math.log(0.35), math.log(2.5)))  # of a tile
+    angle = float(rng.uniform(0.0, 2.0 * math.pi))
+    axes = np.array([[math.cos(angle), 0.0, math.sin(angle)], [-math.sin(angle), 0.0, math.cos(angle)]]) / side
+    return Surface(np.zeros(3), np.array([0.0, 1.0, 0.0]), axes, random_texture(rng))
+
+
+def random_wall(rng: np.random.Generator, towards: np.ndarray, distance: float, scale: float) -> Surface:
+    """Draw an upright wall at ``distance`` from the origin, which faces the horizontal unit vector ``towards`` (3,)."""
+    side = scale * rng.uniform(1.0, 4.0)
+    along = np.array([towards[2], 0.0, -towards[0]])
+    texture = plain(rng, random_colour(rng, pale=0.6)) if rng.random() < 0.6 else random_texture(rng)
+    return Surface(-distance * towards, towards, np.stack([along, [0.0, 1.0, 0.0]]) / side, texture)
+
+
+def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) float32 in 0..1, sRGB-encoded: one colour, a gradient, a sky, or the blur of a cluttered place."""
+    kind = rng.choice(["plain", "gradient", "sky", "clutter"], p=[0.3, 0.2, 0.15, 0.35])
+    if kind == "plain":
+        return np.broadcast_to(random_colour(rng, pale=0.5), (height, width, 3)).astype(np.float32) / 255.0
+    if kind == "clutter":
+        return _clutter(rng, height, width)
+    top, bottom = (random_colour(rng, pale=0.4) for _ in range(2))
+    if kind == "sky":
+        top, bottom = np.array([95, 150, 215]) + rng.uniform(-30, 30, 3), np.array([215, 225, 235]) + rng.uniform(-20, 15, 3)
+    ramp = np.linspace(0.0, 1.0, height)[:, None, None] ** rng.uniform(0.5, 1.5)
+    return np.clip(np.broadcast_to(top + ramp * (bottom - top), (height, width, 3)) / 255.0, 0.0, 1.0).astype(np.float32)
+
+
+def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Rectangles and discs of random colours, blurred as if out of focus."""
+    image = np.empty((height, width, 3), np.float32)
+    image[:] = random_colour(rng)
+    for _ in range(int(rng.integers(4, 30))):
+        colour = tuple(random_colour(rng).tolist())
+        x, y = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+        w, h = (int(v) for v in rng.uniform(0.03, 0.4, 2) * (width, height))
+        if rng.random() < 0.6:
+            cv2.rectangle(image, (x - w // 2, y - h), (x + w // 2, y + h), colour, -1)
+        else:
+            cv2.ellipse(image, (x, y), (max(w // 2, 1), max(h // 2, 1)), 0.0, 0.0, 360.0, colour, -1)
+    blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 6.0)) * height / 128)
+    return np.clip(blurred / 255.0, 0.0, 1.0)
+
+
+def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
+    """(3,) float64 sRGB 0..255: pale and nearly grey with probability ``pale``, else of any hue and modest saturation."""
+    if rng.random() < pale:
+        return np.clip(rng.uniform(150, 250) + rng.uniform(-12, 12, 3), 0, 255)
+    value, saturation = rng.uniform(25, 240), rng.beta(1.2, 2.2)
+    hue = rng.uniform(0.0, 1.0, 3)
+    return value * (1.0 - saturation * (1.0 - hue / hue.max()))
+
+
+def random_texture(rng: np.random.Generator) -> np.ndarray:
+    """Draw a tile (TILE, TILE, 3) uint8 of a random family, with colours of that family or, less often, any."""
+    families = (plain, rough, checker, planks, tiles, carpet, speckled, veined)
+    family = families[int(rng.choice(len(families), p=[0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07]))]
+    palette = {planks: WOODS, rough: SOILS + STONES, tiles: STONES, speckled: STONES, veined: STONES + WOODS}.get(family)
+    if palette is None or rng.random() < 0.3:
+        return family(rng, random_colour(rng, pale=0.3))
+    return family(rng, np.clip(np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.75, 1.2), 0, 255))
+
+
+def tiling_noise(rng: np.random.Generator, cells: tuple[int, int], octaves: int = 4, fall: float = 0.55) -> np.ndarray:
+    """(TILE, TILE) float32 noise, zero mean, unit deviation, repeats seamlessly; ``cells`` (rows, columns) of the coarsest octave."""
+    total = np.zeros((TILE, TILE), np.float32)
+    for octave in range(octaves):
+        rows, columns = (min(c << octave, TILE) for c in cells)
+        grid = rng.standard_normal((rows, columns)).astype(np.float32)
+        wrapped = np.pad(grid, 2, mode="wrap")
+        full = cv2.resize(wrapped, ((columns + 4) * TILE // columns, (rows + 4) * TILE // rows), interpolation=cv2.INTER_CUBIC)
+        total += fall**octave * full[2 * TILE // rows :, 2 * TILE // columns :][:TILE, :TILE]
+    return (total - total.mean()) / (total.std() + 1e-6)
+
+
+def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """One colour with a trace of unevenness."""
+    return _tinted(colour, rng.uniform(0.0, 0.04) * tiling_noise(rng, (2, 2), 3))
+
+
+def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Concrete, earth or grass: noise on many scales, between two colours."""
+    noise = tiling_noise(rng, (3, 3), 7, rng.uniform(0.55, 0.85))
+    other = np.clip(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3), 0, 255)
+    mix = np.clip(0.5 + 0.35 * noise, 0.0, 1.0)[..., None]
+    return np.clip(colour + mix * (other - colour) + 6.0 * noise[..., None], 0, 255).astype(np.uint8)
+
+
+def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Checkerboard of two colours."""
+    squares = int(rng.choice([2, 4, 8]))
+    index = np.arange(TILE) * squares // TILE
+    odd = ((index[:, None] + index) % 2)[..., None]
+    other = random_colour(rng, pale=0.5)
+    return _shaded(np.where(odd, colour, other), 0.04 * tiling_noise(rng, (4, 4)))
+
+
+def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Boards with grain, each of its own tone, with dark joints; or a single board as wide as the tile."""
+    boards = int(rng.choice([1, 4, 6, 8]))
+    row = np.arange(TILE) * boards // TILE
+    tone = 1.0 + rng.uniform(0.02, 0.14) * rng.standard_normal(boards)
+    grain = rng.uniform(0.03, 0.12) * tiling_noise(rng, (32, 2), 4, 0.8)
+    image = grain + (tone[row] - 1.0)[:, None]
+    if boards > 1:
+        joint = np.arange(TILE) % (TILE // boards) < rng.integers(1, 3)
+        image[joint] -= rng.uniform(0.1, 0.45)
+        for board in range(boards):
+            end = int(rng.integers(0, TILE - 2))
+            image[row == board, end : end + 2] -= 0.3
+    return _tinted(colour, image)
+
+
+def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Square or oblong tiles with grout."""
+    rows, columns = int(rng.choice([2, 4, 8])), int(rng.choice([2, 4]))
+    y, x = np.arange(TILE)[:, None], np.arange(TILE)[None]
+    row = y * rows // TILE
+    shifted = x + (row % 2) * (TILE // columns // 2) * int(rng.integers(0, 2))
+    width = int(rng.integers(2, 7))
+    grout = (y % (TILE // rows) < width) | (shifted % (TILE // columns) < width)
+    tone = rng.uniform(0.0, 0.1) * rng.standard_normal((rows, columns))[row, (shifted * columns // TILE) % columns]
+    joint = np.clip(colour * rng.choice([0.55, 0.75, 1.25]), 0, 255)
+    return _shaded(np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (6, 6), 5, 0.7))
+
+
+def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Fine fibres, often with stripes or a border of another colour."""
+    base = np.broadcast_to(colour, (TILE, TILE, 3)).copy()
+    if rng.random() < 0.5:
+        stripe = (np.arange(TILE) * int(rng.choice([2, 4, 8])) // TILE) % 2 == 1
+        base[stripe] = random_colour(rng)
+    if rng.random() < 0.3:
+        stripe = (np.arange(TILE) * int(rng.choice([4, 8])) // TILE) % 4 == 1
+        base[:, stripe] = random_colour(rng)
+    fibres = rng.standard_normal((TILE, TILE)).astype(np.float32)
+    return _shaded(base, rng.uniform(0.05, 0.18) * fibres + 0.05 * tiling_noise(rng, (8, 8)))
+
+
+def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Terrazzo or gravel: spots of a few colours."""
+    noise = tiling_noise(rng, (int(rng.choice([16, 32])),) * 2, 2)
+    other = tiling_noise(rng, (16, 16), 2)
+    base = np.where((noise > 1.0)[..., None], np.clip(colour * rng.uniform(0.3, 0.8), 0, 255), colour)
+    base = np.where((other > 1.2)[..., None], np.clip(colour * rng.uniform(1.1, 1.5), 0, 255), base)
+    return _shaded(base, np.float32(0.03) * noise)
+
+
+def veined(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Marble: thin veins along the zero set of a noise."""
+    vein = np.exp(-((tiling_noise(rng, (3, 3), 5, 0.6) * rng.uniform(4.0, 9.0)) ** 2))
+    return _tinted(colour, 0.03 * tiling_noise(rng, (3, 3)) - rng.uniform(0.15, 0.5) * vein)
+
+
+def _tinted(colour: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Scale the colour by 1 + ``relative`` (TILE, TILE)."""
+    return np.clip(colour.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255).astype(np.uint8)
+
+
+def _shaded(base: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Scale per-texel colours (TILE, TILE, 3) by 1 + ``relative`` (TILE, TILE)."""
+    return np.clip(base.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255).astype(np.uint8)
