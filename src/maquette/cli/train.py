@@ -1,16 +1,93 @@
-"""``maquette train``."""
+"""``maquette train``: train or fine-tune one of the networks, resumably."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+
+EPILOG = """examples:
+  maquette data import MESHES/ --out library
+  maquette train volume-vae    --data library --out runs/vae      --minutes 20
+  maquette train image-encoder --data library --out runs/encoder  --minutes 60
+  maquette train instance      --data library --out runs/instance --minutes 30 --vae runs/vae/weights.safetensors
+  maquette train iscene        --data library --out runs/iscene   --minutes 60 --vae runs/vae/weights.safetensors \\
+                               --init runs/instance/weights.safetensors
+ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
+several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("train", help="(being written)")
+    parser = subparsers.add_parser(
+        "train", help="train or fine-tune a network", description="Train one of the embedded networks on random scenes composed from an asset library.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("network", choices=("volume-vae", "image-encoder", "instance", "iscene"), help="what to train")
+    parser.add_argument("--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)")
+    parser.add_argument("--held-out", metavar="LIBRARY", help="library for the examination (default: a tenth of --data)")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, loss.png, pictures")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, metavar="M", help="training time in all; the learning rate ends with it")
+    length.add_argument("--steps", type=int, metavar="N", help="number of steps in all")
+    parser.add_argument("--slice", type=float, metavar="M", help="stop after M minutes of this call, to be resumed")
+    parser.add_argument("--batch", type=int, default=None, metavar="N", help="samples per step (views, for the generator)")
+    parser.add_argument("--learning-rate", type=float, default=None, metavar="R")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that prepare data (default 1)")
+    parser.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads for the network")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument("--preset", default="cpu", choices=("tiny", "cpu", "gpu"), help="size of the networks (default: cpu = embedded)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)")
+    parser.add_argument("--init", metavar="FILE", help="weights to start from")
+    parser.add_argument("--scenes", default="mixed", choices=("mixed", "random", "rooms"), help="training scenes (rooms: ablation)")
+    parser.add_argument("--frame", default="view-centric", choices=("view-centric", "canonical"), help="canonical: ablation")
+    parser.add_argument("--no-scene-context", action="store_true", help="ablation without scene-context attention")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    return 1
+    """Train."""
+    import os
+    from pathlib import Path
+
+    import torch
+
+    from maquette.errors import InputError
+    from maquette.generate import choose_device
+    from maquette.train.loop import LoopConfig, Run
+    from maquette.train.runs import RunOptions, build_task, data_record
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not args.resume and (Path(args.out) / "checkpoint.pt").exists():
+        raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
+    torch.manual_seed(args.seed)
+    options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame, args.vae, args.init,
+                         seed=args.seed)  # fmt: skip
+    default_batch = {"volume-vae": 16, "image-encoder": 16, "instance": 6, "iscene": 5}[args.network]
+    default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
+    config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
+                        learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,
+                        compile=args.compile)  # fmt: skip
+    training = Run(build_task(options), args.out, config, choose_device(args.device).type, data_record(options))
+    if args.resume:
+        training.resume()
+    parameters = sum(p.numel() for p in training.model.parameters())
+    main = int(os.environ.get("RANK", 0)) == 0
+
+    def log(line: str) -> None:
+        if main:
+            print(line, flush=True)
+
+    log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {'bf16' if training.bf16 else 'fp32'}, batch {config.batch} -> {args.out}")
+    try:
+        training.train(log)
+    except KeyboardInterrupt:
+        print(f"stopped at step {training.progress.step}; continue with --resume", file=sys.stderr)
+        return 130
+    log(f"done: {training.progress.step} steps, {training.progress.seconds / 60:.1f} minutes; weights in {args.out}/weights.safetensors")
+    return 0

@@ -1,4 +1,4 @@
-"""Volumes over a cube, and what a picture says about them: resampling of fields, and lifting of a depth map into a grid.
+"""Volumes over a cube, and what a picture says about them: sampling, and lifting of a depth map into a grid.
 
 Frames: a *cube* frame spans [-0.5, 0.5]^3; ``a_from_cube`` is a similarity whose scale is the cube's side in frame a.
 Volumes index as [x, y, z]; the cell (i, j, k) of an R^3 grid has its centre at ((i, j, k) + 0.5) / R - 0.5.
@@ -33,33 +33,6 @@ def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:
     """(R, R, R, 3) centres of the cube's cells in frame a; ``a_from_cube`` (4, 4)."""
     centres = cell_centres(resolution, a_from_cube.device)
     return centres @ a_from_cube[:3, :3].T.float() + a_from_cube[:3, 3].float()
-
-
-def resample_field(sdf: Tensor, rgb: Tensor, field_from_cube: Tensor, resolution: int) -> Tensor:
-    """Turn an asset's field into a volume of another cube.
-
-    sdf: (R', R', R') signed distance, negative inside, in units of the field's cube side; rgb: (3, R', R', R') in 0..1.
-    field_from_cube: (4, 4) similarity. Returns (4, R, R, R): signed distance in units of the new cube's side (not yet
-    truncated), and colour. Outside of the field the distance to the field's cube is added, so that far cells stay far.
-    """
-    points = transform_cells(field_from_cube, resolution)
-    outside = (points.abs() - 0.5).clamp(min=0).norm(dim=-1)
-    samples = sample_volume(torch.cat([sdf[None].float(), rgb.float()]), points)
-    scale = torch.linalg.det(field_from_cube[:3, :3].double()).abs() ** (1 / 3)
-    return torch.cat([((samples[0] + outside) / scale.float())[None], samples[1:]])
-
-
-def merge_fields(fields: list[Tensor]) -> Tensor:
-    """Union of volumes (4, R, R, R): the smallest distance, with its colour."""
-    stacked = torch.stack(fields)
-    nearest = stacked[:, 0].argmin(0)
-    return stacked.gather(0, nearest[None, None].expand(1, 4, *nearest.shape))[0]
-
-
-def truncate(field: Tensor) -> Tensor:
-    """(4, R, R, R) signed distance and colour in 0..1 -> TSDF in [-1, 1] and colour in [-1, 1], zero beyond the truncation band."""
-    tsdf = (field[:1] / TRUNCATION).clamp(-1, 1)
-    return torch.cat([tsdf, (2 * field[1:] - 1) * (tsdf.abs() < 1)])
 
 
 @dataclass(frozen=True, eq=False)

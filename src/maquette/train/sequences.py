@@ -19,14 +19,14 @@ from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
+from maquette.data.resample import placed_volume
 from maquette.data.views import View
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
-from maquette.geometry.volumes import DepthView, lift_view, merge_fields, truncate
+from maquette.geometry.volumes import DepthView, lift_view
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import COARSE_CHANNELS, GeneratorConfig
-from maquette.train.volumes import asset_volume
 
 ViewSource = Callable[[np.random.Generator], View]
 
@@ -100,14 +100,10 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
                          torch.from_numpy(view.camera.intrinsics), torch.from_numpy(view.camera.camera_from_world))  # fmt: skip
 
     def target(kept: list[int], cube_from_scene: np.ndarray) -> Tensor:
-        fields = []
-        for k in kept:
-            placement = view.placements[k]
-            cube_from_asset = cube_from_scene @ view.scene_from_world @ placement.world_from_asset
-            if rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
-                cube_from_asset = similarity(1.0, rotation_y(-_azimuth(view))) @ cube_from_asset
-            fields.append(asset_volume(library, placement.asset, cube_from_asset, resolution))
-        return truncate(merge_fields(fields) if len(fields) > 1 else fields[0])
+        if rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
+            cube_from_scene = similarity(1.0, rotation_y(-_azimuth(view))) @ cube_from_scene
+        placed = [(view.placements[k].asset, cube_from_scene @ view.scene_from_world @ view.placements[k].world_from_asset) for k in kept]
+        return torch.from_numpy(placed_volume(library, placed, resolution))
 
     def conditioned(seen_view: DepthView, scene_from_cube: np.ndarray, label: int | None, coarse: Tensor | None) -> Tensor:
         lifted = torch.zeros(lift_channels, grid, grid, grid)

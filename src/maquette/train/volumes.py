@@ -12,20 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from maquette.data.fields import FIELD_EXTENT
 from maquette.data.library import AssetLibrary
-from maquette.geometry.transforms import rotation_y, similarity
-from maquette.geometry.volumes import merge_fields, resample_field, truncate
+from maquette.data.resample import placed_volume
+from maquette.geometry.transforms import rotation_y, scale_of, similarity
+from maquette.geometry.volumes import TRUNCATION
 from maquette.models.volume_vae import VolumeVAE
-
-
-def asset_volume(library: AssetLibrary, index: int, cube_from_asset: np.ndarray, resolution: int) -> Tensor:
-    """Signed distance (cube units, not truncated) and colour (4, R, R, R) of one asset placed in a cube."""
-    field_from_asset = similarity(1.0 / FIELD_EXTENT)
-    field_from_cube = torch.from_numpy(field_from_asset @ np.linalg.inv(cube_from_asset))
-    sdf = torch.from_numpy(np.asarray(library.sdf(index), np.float32)) / FIELD_EXTENT
-    rgb = torch.from_numpy(np.asarray(library.rgb(index), np.float32)).permute(3, 0, 1, 2) / 255.0
-    return resample_field(sdf, rgb, field_from_cube, resolution)
 
 
 class VolumeSamples(Dataset):
@@ -34,32 +25,40 @@ class VolumeSamples(Dataset):
     def __init__(self, library: AssetLibrary, resolution: int = 64, crop: int = 32, seed: int = 0):
         self.library, self.resolution, self.crop, self.seed = library, resolution, crop, seed
 
-    def volume(self, rng: np.random.Generator) -> Tensor:
-        """A random whole volume (4, R, R, R)."""
+    def objects(self, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
+        """A random arrangement in a cube: (asset, cube_from_asset) of one object filling it, or of several smaller ones."""
         count = 1 if rng.random() < 0.7 else int(rng.integers(2, 6))
-        fields = []
+        placed = []
         for _ in range(count):
             size = rng.uniform(0.55, 0.95) if count == 1 else np.exp(rng.uniform(np.log(0.12), np.log(0.6)))
             place = rng.uniform(-0.5, 0.5, 3) * max(0.0, 1.0 - 0.8 * size)
-            cube_from_asset = similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
-            fields.append(asset_volume(self.library, int(rng.integers(len(self.library))), cube_from_asset, self.resolution))
-        return truncate(merge_fields(fields) if count > 1 else fields[0])
+            placed.append((int(rng.integers(len(self.library))), similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)))
+        return placed
+
+    def volume(self, rng: np.random.Generator) -> Tensor:
+        """A random whole volume (4, R, R, R)."""
+        return self._fill(self.objects(rng), np.eye(4), self.resolution)
+
+    def _fill(self, objects: list[tuple[int, np.ndarray]], part_from_cube: np.ndarray, resolution: int) -> Tensor:
+        """The truncated volume of a part of the cube; the truncation stays that of the whole cube."""
+        placed = [(i, part_from_cube @ cube_from_asset) for i, cube_from_asset in objects]
+        return torch.from_numpy(placed_volume(self.library, placed, resolution, TRUNCATION * scale_of(part_from_cube)))
 
     def __len__(self) -> int:
         return 2**31
 
     def __getitem__(self, index: int) -> Tensor:
         rng = np.random.default_rng((self.seed, index, 1))
-        volume = self.volume(rng)
+        objects = self.objects(rng)
         if self.crop >= self.resolution:
-            return volume
-        for _ in range(6):  # a crop without a surface teaches little
-            corner = rng.integers(0, (self.resolution - self.crop) // 8 + 1, 3) * 8
-            x, y, z = (slice(c, c + self.crop) for c in corner)
-            piece = volume[:, x, y, z]
-            if float((piece[0].abs() < 1).float().mean()) > 0.03:
+            return self._fill(objects, np.eye(4), self.resolution)
+        share = self.crop / self.resolution
+        for _ in range(6):  # a crop without a surface teaches little; looking for one is cheap on a coarse grid
+            corner = rng.integers(0, (self.resolution - self.crop) // 8 + 1, 3) * 8 / self.resolution
+            part_from_cube = np.linalg.inv(similarity(share, None, corner + share / 2 - 0.5))
+            if float((self._fill(objects, part_from_cube, 8)[0].abs() < 1).float().mean()) > 0.03:
                 break
-        return piece.clone()
+        return self._fill(objects, part_from_cube, self.crop)
 
 
 def reconstruction_loss(decoded: Tensor, volume: Tensor) -> tuple[Tensor, Tensor]:

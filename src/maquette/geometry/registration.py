@@ -1,0 +1,262 @@
+"""Aligning one point cloud with another: closed form (Umeyama) and the robust ICP that I-Scene scores with.
+
+Used by the evaluation, before distances are measured. Source of the robust ICP: I-Scene (arXiv 2512.13683), appendix 8: a
+sweep of yaws ranked by a trimmed symmetric Chamfer distance, short seed ICPs from the best, a coarse point-to-point and a fine
+point-to-plane ICP with Tukey weights, run in two normalisation spaces of which the better one is kept.
+
+Everything is computed in the target's own coordinates, so that one KD tree of the target serves both spaces; a space is no more
+than where the source starts, about which point it turns, and how long the unit is in which the paper states its distances.
+Rotations come from a determinant-corrected SVD or the exponential map, so a reflection cannot occur. Nothing here is random:
+clouds are thinned by a stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
+from maquette.geometry.transforms import rotation_y, similarity, transform_points
+
+Step = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
+
+
+@dataclass(frozen=True)
+class RobustIcp:
+    """The settings of ``robust_icp``; the defaults are the paper's. Lengths are in units of the normalisation space."""
+
+    yaw_candidates: int = 8
+    yaw_keep: int = 3
+    sweep_points: int = 1000  # per cloud, for ranking yaws; the paper says at most 2000
+    trim: float = 0.2  # share of the largest distances that the ranking ignores
+    voxel: float = 0.03
+    coarse_reach: float = 2.5  # longest correspondence of seed and coarse ICP, in voxels
+    fine_reach: float = 1.0  # the same of the fine ICP
+    tukey: float = 1.5  # width of the Tukey weights of the fine ICP, in voxels
+    seed_iterations: int = 20
+    coarse_iterations: int = 40
+    fine_iterations: int = 40
+    unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
+    spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": the boxes' size ratio is taken over as scale
+    scale: bool = False  # also estimate an isotropic scale within the ICP steps
+    thinned_points: int = 1000  # of the source, in seed and coarse ICP
+    fine_points: int = 4096  # of the source, in the fine ICP
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """An alignment and how well it fits."""
+
+    target_from_source: np.ndarray  # (4, 4) float64, a similarity with positive determinant
+    rmse: float  # of the inlier correspondences, in units of the space
+    fitness: float  # share of source points with a correspondence, in [0, 1]
+    score: float  # rmse + lambda (1 - fitness); smaller is better
+    space: str  # the normalisation space that won, or "identity" when nothing could be fitted
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """A normalisation space seen from the target's coordinates."""
+
+    name: str
+    target_from_source: np.ndarray  # (4, 4) start
+    pivot: np.ndarray  # (3,) the origin of the space; yaws turn about it
+    unit: float  # length of 1 in target coordinates
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    transform: np.ndarray  # (4, 4)
+    rmse: float  # target coordinates
+    fitness: float
+
+
+def umeyama(source: np.ndarray, target: np.ndarray, *, weights: np.ndarray | None = None, with_scale: bool = False) -> np.ndarray:
+    """(4, 4) least-squares transform from source (N, 3) to corresponding target (N, 3) points; ``weights`` (N,) >= 0.
+
+    The determinant is positive whatever the input, also when a reflection would fit better (Umeyama 1991, eqs. 40-42).
+    """
+    share = np.full(len(source), 1.0 / len(source)) if weights is None else weights / weights.sum()
+    source_mean, target_mean = share @ source, share @ target
+    centred = source - source_mean
+    left, singular, right = np.linalg.svd((target - target_mean).T @ (centred * share[:, None]))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    rotation = (left * signs) @ right
+    variance = float(share @ (centred**2).sum(1))
+    scale = float(singular @ signs) / variance if with_scale and variance > 0 else 1.0
+    return similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+
+
+def robust_icp(
+    source: np.ndarray,
+    target: np.ndarray,
+    *,
+    target_normals: np.ndarray | None = None,
+    target_tree: cKDTree | None = None,
+    options: RobustIcp | None = None,
+) -> Registration:
+    """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's appendix 8.
+
+    ``target_normals`` (M, 3), of either sign, are estimated from neighbours when absent; ``target_tree`` is reused when given.
+    Raises InputError for fewer than three points or numbers that are not finite.
+    """
+    options = options or RobustIcp()
+    for name, cloud in (("source", source), ("target", target)):
+        if len(cloud) < 3 or not np.isfinite(cloud).all():
+            raise InputError(f"cannot align: the {name} has {len(cloud)} points, at least 3 finite ones are needed; check the mesh")
+    tree = cKDTree(target) if target_tree is None else target_tree
+    normals = estimate_normals(target, tree) if target_normals is None else target_normals
+    fits = [_align_in_space(_space(name, source, target), source, target, normals, tree, options) for name in options.spaces]
+    return min(fits, key=lambda fit: fit.score)
+
+
+def estimate_normals(points: np.ndarray, tree: cKDTree | None = None, neighbours: int = 16) -> np.ndarray:
+    """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is arbitrary."""
+    tree = cKDTree(points) if tree is None else tree
+    _, index = tree.query(points, k=min(neighbours, len(points)))
+    local = points[index] - points[index].mean(1, keepdims=True)
+    _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", local, local))
+    return vectors[..., 0]
+
+
+def voxel_downsample(points: np.ndarray, voxel: float) -> np.ndarray:
+    """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
+    cells = np.floor((points - points.min(0)) / voxel).astype(np.int64)
+    size = cells.max(0) + 1
+    _, inverse, count = np.unique((cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2], return_inverse=True, return_counts=True)
+    sums = [np.bincount(inverse, weights=points[:, axis], minlength=len(count)) for axis in range(3)]
+    return np.stack(sums, axis=1) / count[:, None]
+
+
+def thin(points: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the points (N, 3), evenly strided: the same ones every time, a fair share of every object."""
+    return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).astype(np.int64)]
+
+
+def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
+    source_box, target_box = bounding_box(source), bounding_box(target)
+    if name == "shared":
+        box = bounding_box(np.concatenate([source_box, target_box]))
+        return _Space(name, np.eye(4), box.mean(0), max(float(np.ptp(box, axis=0).max()), 1e-12))
+    if name != "own":
+        raise InputError(f"normalisation space {name!r} is unknown; use 'shared' or 'own'")
+    source_unit, target_unit = (max(float(np.ptp(box, axis=0).max()) / 2, 1e-12) for box in (source_box, target_box))
+    scale = target_unit / source_unit
+    return _Space(name, similarity(scale, None, target_box.mean(0) - scale * source_box.mean(0)), target_box.mean(0), target_unit)
+
+
+def _align_in_space(
+    space: _Space, source: np.ndarray, target: np.ndarray, normals: np.ndarray, tree: cKDTree, options: RobustIcp
+) -> Registration:
+    """Sweep, seeds, coarse, fine, checks; each later stage that fails leaves the result of the one before."""
+    placed = transform_points(space.target_from_source, source)
+    voxel = options.voxel * space.unit
+    thinned = thin(voxel_downsample(placed, voxel), options.thinned_points)
+    coarse_target = voxel_downsample(target, voxel)
+    coarse_tree = cKDTree(coarse_target)
+    reach = options.coarse_reach * voxel
+
+    def to_points(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return umeyama(moved, coarse_target[index], with_scale=options.scale)
+
+    def to_planes(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return _plane_step(moved, target[index], normals[index], options.tukey * voxel, space.pivot, options.scale)
+
+    def score(fit: _Fit) -> float:
+        return fit.rmse / space.unit + options.unfit_cost * (1.0 - fit.fitness)
+
+    yaws = _best_yaws(placed, target, space, options)
+    seeds = [_icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws]
+    coarse = _icp(thinned, coarse_tree, min(seeds, key=score).transform, reach, options.coarse_iterations, to_points)
+    fine = _icp(thin(placed, options.fine_points), tree, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
+    for fit in (fine, coarse):
+        if fit.fitness > 0 and _is_sane(fit.transform, space, options.scale):
+            transform = _without_drift(fit.transform) @ space.target_from_source
+            return Registration(transform, fit.rmse / space.unit, fit.fitness, score(fit), space.name)
+    return Registration(space.target_from_source, float("inf"), 0.0, float("inf"), "identity")
+
+
+def _best_yaws(placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp) -> list[np.ndarray]:
+    """(4, 4) turns about the pivot, best first, ranked by the trimmed symmetric Chamfer distance."""
+    source, target = thin(placed, options.sweep_points), thin(target, options.sweep_points)
+    source_tree, target_tree = cKDTree(source), cKDTree(target)
+    angles = 2 * np.pi * np.arange(options.yaw_candidates) / options.yaw_candidates
+    turns = [similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles]
+
+    def trimmed_mean(distances: np.ndarray) -> float:
+        kept = max(1, int(len(distances) * (1.0 - options.trim)))
+        return float(np.partition(distances, kept - 1)[:kept].mean())
+
+    def cost(turn: np.ndarray) -> float:
+        forth, _ = target_tree.query(transform_points(turn, source))
+        back, _ = source_tree.query(transform_points(np.linalg.inv(turn), target))  # a rigid turn keeps distances
+        return trimmed_mean(forth) + trimmed_mean(back)
+
+    costs = [cost(turn) for turn in turns]
+    return [turns[i] for i in np.argsort(costs, kind="stable")[: options.yaw_keep]]
+
+
+def _icp(source: np.ndarray, tree: cKDTree, start: np.ndarray, reach: float, iterations: int, step: Step) -> _Fit:
+    """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse change; the fit of the last transform."""
+    fit = None
+    transform = start
+    for _ in range(iterations + 1):
+        moved = transform_points(transform, source)
+        distance, index = tree.query(moved, distance_upper_bound=reach)
+        found = np.isfinite(distance)
+        fitness = float(found.mean())
+        rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
+        settled = fit is not None and abs(fit.fitness - fitness) < 1e-6 and abs(fit.rmse - rmse) < 1e-6 * reach
+        fit = _Fit(transform, rmse, fitness)
+        if settled or found.sum() < 3:
+            break
+        transform = step(moved[found], index[found]) @ transform
+    return fit
+
+
+def _plane_step(
+    moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray, scale: bool
+) -> np.ndarray:
+    """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised about ``pivot``."""
+    residual = ((moved - matched) * normals).sum(1)
+    weight = np.clip(1.0 - (residual / width) ** 2, 0.0, None) ** 2
+    arm = moved - pivot
+    columns = [np.cross(arm, normals), normals] + ([(arm * normals).sum(1, keepdims=True)] if scale else [])
+    jacobian = np.concatenate(columns, axis=1)
+    weighted = jacobian * weight[:, None]
+    # The minimum-norm solution does not move along directions that the surface leaves free (a plane, a sphere).
+    update, *_ = np.linalg.lstsq(weighted.T @ jacobian, -weighted.T @ residual, rcond=1e-9)
+    rotation = (1.0 + update[6] if scale else 1.0) * _rotation_from_vector(update[:3])
+    return similarity(1.0, rotation, update[3:6] + pivot - rotation @ pivot)
+
+
+def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation by |vector| radians about vector (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-15:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+
+
+def _is_sane(transform: np.ndarray, space: _Space, scale: bool) -> bool:
+    """Whether a fit is finite, about rigid (or a scale of 1/4 to 4 where scale is estimated), and not far away."""
+    if not np.isfinite(transform).all():
+        return False
+    determinant = float(np.linalg.det(transform[:3, :3]))
+    plausible = 1 / 64 <= determinant <= 64 if scale else abs(determinant - 1.0) <= 0.5
+    shift = transform_points(transform, space.pivot) - space.pivot
+    return plausible and float(np.linalg.norm(shift)) <= 10.0 * space.unit
+
+
+def _without_drift(transform: np.ndarray) -> np.ndarray:
+    """Project the linear part onto a rotation times its scale: the nearest similarity."""
+    linear = transform[:3, :3]
+    left, _, right = np.linalg.svd(linear)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    return similarity(float(np.cbrt(abs(np.linalg.det(linear)))), (left * signs) @ right, transform[:3, 3])

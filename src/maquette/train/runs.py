@@ -1,0 +1,137 @@
+"""Assembling a run: networks by preset, data sources by name, tasks by network. What ``maquette train`` calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from maquette.checkpoints.embedded import FILES, embedded_folder
+from maquette.checkpoints.store import load_model
+from maquette.data.layout import Catalogue
+from maquette.data.library import AssetLibrary
+from maquette.data.scenes import ComposedScene, SceneConfig, compose
+from maquette.data.views import View, ViewConfig, sample_view
+from maquette.errors import InputError
+from maquette.models.generator import Generator, GeneratorConfig
+from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
+from maquette.models.structure_flow import StructureFlowConfig
+from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.train.generator import GeneratorTask
+from maquette.train.geometry import GeometryTask
+from maquette.train.loop import Task
+from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.volumes import VolumeTask
+
+NETWORKS = ("volume-vae", "image-encoder", "instance", "iscene")
+PRESETS = ("tiny", "cpu", "gpu")
+SCENES = ("mixed", "random", "rooms")
+
+
+@dataclass(frozen=True, eq=False)
+class RandomViews:
+    """A picklable source of views: a random scene of the library, seen by a random camera."""
+
+    catalogue: Catalogue
+    scenes: SceneConfig
+    views: ViewConfig
+
+    def __call__(self, rng: np.random.Generator) -> View:
+        """A new scene and one view of it."""
+        scene: ComposedScene = compose(self.catalogue, rng, self.scenes)
+        return sample_view(scene, self.catalogue, rng, self.views)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to train, on what, with which switches (the ablations of I-Scene are switches)."""
+
+    network: str
+    library: str  # folder of an AssetLibrary
+    held_out: str | None = None  # folder of another one; None = the last tenth of the library
+    preset: str = "cpu"
+    scenes: str = "mixed"  # "rooms" = curated-style rooms instead of random scenes (ablation)
+    scene_context: bool = True  # False = without scene-context attention (ablation)
+    frame: str = "view-centric"  # "canonical" (ablation)
+    vae: str | None = None  # weights of the volume VAE; None = the embedded ones
+    init: str | None = None  # weights to start from; for ``iscene`` the instance generator
+    image_size: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("network", self.network, NETWORKS), ("preset", self.preset, PRESETS), ("scenes", self.scenes, SCENES),
+                                     ("frame", self.frame, ("view-centric", "canonical"))):  # fmt: skip
+            if value not in allowed:
+                raise InputError(f"unknown {name} {value!r}; choose from {', '.join(allowed)}")
+
+
+def scene_config(scenes: str) -> SceneConfig:
+    """The compositions of a training set by name."""
+    if scenes == "random":
+        return SceneConfig(mix=(("random", 1.0),))
+    if scenes == "rooms":
+        return SceneConfig(mix=(("room", 1.0),))
+    return SceneConfig()
+
+
+def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+    """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains in half an hour."""
+    if preset == "tiny":
+        flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1, lift_resolution=16,
+                                   lift_widths=(8, 16))  # fmt: skip
+        vae = VolumeVAEConfig(resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16))
+        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2)
+        return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
+    if preset == "gpu":
+        flow = StructureFlowConfig(width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4)
+        return VolumeVAEConfig(), GeometryNetConfig(widths=(32, 64, 128, 192), blocks=4), GeneratorConfig(flow)
+    return VolumeVAEConfig(), GeometryNetConfig(), GeneratorConfig()
+
+
+def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
+    library = AssetLibrary.open(options.library)
+    if options.held_out is not None:
+        return library, AssetLibrary.open(options.held_out)
+    cut = max(1, len(library) // 10)
+    return library.subset(range(len(library) - cut)), library.subset(range(len(library) - cut, len(library)))
+
+
+def build_task(options: RunOptions) -> Task:
+    """The network, its data and its loss."""
+    library, held_out = _libraries(options)
+    vae_config, geometry_config, generator_config = network_configs(options.preset)
+    if options.network == "volume-vae":
+        vae = load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
+        return VolumeTask(vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed)
+    size = options.image_size if options.preset != "tiny" else 2 * geometry_config.size
+    views = ViewConfig(size=size, supersample=1)
+    source = RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
+    unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
+    if options.network == "image-encoder":
+        net = load_model(options.init, "image-encoder").model if options.init else GeometryNet(geometry_config)
+        return GeometryTask(net, source, unseen, options.seed)
+    vae = load_model(options.vae or embedded_folder() / FILES["volume-vae"], "volume-vae").model
+    return _generator_task(options, generator_config, vae, source, unseen, library, held_out)
+
+
+def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: RandomViews, unseen: RandomViews, library: AssetLibrary,
+                    held_out: AssetLibrary) -> GeneratorTask:  # fmt: skip
+    """The instance generator, or its reprogramming into the scene model."""
+    if not options.scene_context:
+        config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
+    model = Generator(config)
+    if options.init:
+        model.load_state_dict(load_model(options.init, "generator").model.state_dict())
+    rows = RowConfig(frame=options.frame) if options.network == "instance" else RowConfig(scene_instances=2, zoom_instances=2, frame=options.frame)
+    resolution = vae.config.resolution
+    samples = SequenceSamples(source, library, rows, config, resolution, options.seed)
+    judged = replace(rows, augment=False, drop_lift=0.0)
+    return GeneratorTask(model, vae, samples, SequenceSamples(unseen, held_out, judged, config, resolution, options.seed + 1))
+
+
+def data_record(options: RunOptions) -> dict[str, object]:
+    """What a weights file says about its data."""
+    library = AssetLibrary.open(options.library)
+    return {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
+            "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
