@@ -161,6 +161,25 @@ def test_what_cannot_be_saved_leaves_the_old_document(tmp_path):
         assert folder_bytes(tmp_path) == before
 
 
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_saving_leaves_the_old_document(tmp_path, monkeypatch, stop):
+    save(make_scene(), tmp_path)
+    before = folder_bytes(tmp_path)
+    written = []
+
+    def write_until_full(path, content):
+        written.append(path)
+        if len(written) == 3:
+            raise stop
+        with path.open("wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_until_full)
+    with pytest.raises(OutputError if isinstance(stop, OSError) else KeyboardInterrupt):
+        save(make_scene().move(1, (1, 0, 0)), tmp_path)
+    assert len(written) == 3 and folder_bytes(tmp_path) == before
+
+
 def edit(path, change):
     document = json.loads(path.read_text(encoding="utf-8"))
     change(document)

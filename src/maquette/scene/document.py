@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import trimesh
 from PIL import Image
@@ -164,17 +165,23 @@ def _files(scene: Scene) -> dict[str, bytes]:
         if instance.state:
             files[f"{stem}.npz"] = _npz_bytes(instance)
     if scene.input is not None:
-        files["photo.png"] = png_bytes(Image.fromarray(scene.input.image), compress_level=1)  # a photo of 8K takes many seconds otherwise
+        files["photo.png"] = _photo_bytes(scene.input.image)
         files |= {f"mask_{int(m.label)}.png": png_bytes(Image.fromarray(m.mask)) for m in scene.input.masks}
     return files
 
 
-def png_bytes(image: Image.Image, compress_level: int = 6) -> bytes:
+def _photo_bytes(image: np.ndarray) -> bytes:
+    """Return a lossless PNG in half of Pillow's time, which for a photo is seconds."""
+    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return content.tobytes()
+
+
+def png_bytes(image: Image.Image) -> bytes:
     """Return the image as a PNG without metadata, so that equal pixels give equal bytes."""
     stream = io.BytesIO()
     bare = image.copy()
     bare.info = {}
-    bare.save(stream, "PNG", compress_level=compress_level)
+    bare.save(stream, "PNG")
     return stream.getvalue()
 
 
