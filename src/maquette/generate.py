@@ -172,7 +172,8 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
     with torch.inference_mode():
         perception = perceive(loaded.geometry.model, scene.input)
         drawn = instance_seed(seed, label)
-        shape = zoom_pass(Models(loaded.generator.model, loaded.vae.model), scene.input.image, perception, label, drawn, old.state, options.sampling())
+        networks = Models(loaded.generator.model, loaded.vae.model)
+        shape = zoom_pass(networks, scene.input.image, perception, label, drawn, old.state, options.sampling())
     made = _instance(shape, scene.input, perception, old.name)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")

@@ -6,8 +6,8 @@ from maquette.models.generator import Condition, Generator, GeneratorConfig
 from maquette.models.image_encoder import PictureEncoderConfig
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig, guess_velocity
 
-TINY = StructureFlowConfig(resolution=4, channels=4, width=48, blocks=4, heads=2, context_width=16, scene_context_blocks=2, lift_resolution=16,
-                           lift_widths=(8, 16))  # fmt: skip
+TINY = StructureFlowConfig(resolution=4, channels=4, width=48, blocks=4, heads=2, context_width=16, scene_context_blocks=2,
+                           lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
 
 
 def tiny_flow(seed=0, **changes):
@@ -20,7 +20,8 @@ def tiny_flow(seed=0, **changes):
 
 def inputs(rows, seed=1):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 4, 4, 4, 4, generator=g), torch.full((rows,), 0.7), torch.randn(rows, 5, 16, generator=g), torch.randn(rows, 12, 16, 16, 16, generator=g)
+    x, context = torch.randn(rows, 4, 4, 4, 4, generator=g), torch.randn(rows, 5, 16, generator=g)
+    return x, torch.full((rows,), 0.7), context, torch.randn(rows, 12, 16, 16, 16, generator=g)
 
 
 def test_identical_scene_and_instance_equal_the_base_model():

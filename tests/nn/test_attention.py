@@ -11,7 +11,7 @@ def _qkv(batch, tokens=7, heads=2, depth=8, seed=0):
 
 def test_attend_is_softmax_over_all_groups():
     q, k, v = _qkv(2)
-    q2, k2, v2 = _qkv(2, tokens=5, seed=1)
+    _, k2, v2 = _qkv(2, tokens=5, seed=1)
     keys, values = torch.cat([k, k2], 2), torch.cat([v, v2], 2)
     expected = torch.softmax(q @ keys.transpose(-1, -2) / 8**0.5, -1) @ values
     torch.testing.assert_close(attend(q, [k, k2], [v, v2]), expected, atol=1e-5, rtol=1e-5)

@@ -36,7 +36,7 @@ def load_models(folder: str | Path | None = None) -> ModelSet:
     chosen = Path(folder) if folder is not None else embedded_folder()
     manifest = chosen / "manifest.json"
     if folder is None and not manifest.exists():
-        raise CheckpointError(f"this installation has no embedded weights ({manifest} is missing); reinstall maquette or pass --weights FOLDER")
+        raise CheckpointError(f"no embedded weights here ({manifest} is missing); reinstall maquette or pass --weights FOLDER")
     try:
         sums = json.loads(manifest.read_text()) if manifest.exists() else {}
     except ValueError as error:

@@ -46,7 +46,7 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     unknown = set(values) - set(fields)
     if unknown:
-        raise CheckpointError(f"the header's configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged")
+        raise CheckpointError(f"unknown keys in the header's configuration: {sorted(unknown)}; the file is newer than this maquette, or damaged")
     decoded = {}
     for name, value in values.items():
         default = fields[name].default_factory() if fields[name].default_factory is not dataclasses.MISSING else fields[name].default
@@ -97,7 +97,8 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
 def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
     expected = model.state_dict()
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    wrong = [f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}" for k in expected if k in tensors and tensors[k].shape != expected[k].shape]
+    common = set(expected) & set(tensors)
+    wrong = sorted(f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}" for k in common if tensors[k].shape != expected[k].shape)
     if missing or extra or wrong:
         raise CheckpointError(f"{path} does not fit its configuration: missing {missing[:3]}, extra {extra[:3]}, wrong shapes {wrong[:3]}")
     model.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})

@@ -20,7 +20,7 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "train", help="train or fine-tune a network", description="Train one of the embedded networks on random scenes composed from an asset library.",
+        "train", help="train or fine-tune a network", description="Train one of the networks on random scenes composed from an asset library.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("network", choices=("volume-vae", "image-encoder", "instance", "iscene"), help="what to train")
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume and (Path(args.out) / "checkpoint.pt").exists():
         raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
     torch.manual_seed(args.seed)
-    options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame, args.vae, args.init,
-                         seed=args.seed)  # fmt: skip
+    options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
+                         args.vae, args.init, seed=args.seed)  # fmt: skip
     default_batch = {"volume-vae": 16, "image-encoder": 16, "instance": 6, "iscene": 5}[args.network]
     default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         if main:
             print(line, flush=True)
 
-    log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {'bf16' if training.bf16 else 'fp32'}, batch {config.batch} -> {args.out}")
+    precision = "bf16" if training.bf16 else "fp32"
+    log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {precision}, batch {config.batch} -> {args.out}")
     try:
         training.train(log)
     except KeyboardInterrupt:

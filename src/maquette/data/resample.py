@@ -26,9 +26,12 @@ class FieldSource(Protocol):
         """(64, 64, 64, 3) uint8 colours."""
 
 
-def placed_volume(library: FieldSource, placed: Iterable[tuple[int, np.ndarray]], resolution: int, truncation: float = TRUNCATION) -> np.ndarray:
-    """(4, R, R, R) float32 union of assets ``(index, cube_from_asset)``: TSDF in [-1, 1] (negative inside; ``truncation`` is in
-    cube sides) and the nearest object's colour in [-1, 1] inside the truncation band, 0 beyond it.
+def placed_volume(
+    library: FieldSource, placed: Iterable[tuple[int, np.ndarray]], resolution: int, truncation: float = TRUNCATION
+) -> np.ndarray:
+    """(4, R, R, R) float32 union of assets ``(index, cube_from_asset)``.
+
+    TSDF in [-1, 1] (negative inside; ``truncation`` is in cube sides) and the nearest object's colour in [-1, 1] inside the truncation band, 0 beyond it.
     """
     distance = np.full((resolution,) * 3, np.inf, np.float32)
     colour = np.zeros((resolution, resolution, resolution, 3), np.float32)
@@ -65,19 +68,17 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
                     continue
                 a, b, c = int(cx), int(cy), int(cz)
                 u, v, w = cx - a, cy - b, cz - c
-                low = (sdf[a, b, c] * (1 - w) + sdf[a, b, c + 1] * w) * (1 - v) + (sdf[a, b + 1, c] * (1 - w) + sdf[a, b + 1, c + 1] * w) * v
-                high = (sdf[a + 1, b, c] * (1 - w) + sdf[a + 1, b, c + 1] * w) * (1 - v) + (
-                    sdf[a + 1, b + 1, c] * (1 - w) + sdf[a + 1, b + 1, c + 1] * w
-                ) * v
+                x0, x1 = sdf[a], sdf[a + 1]
+                low = (x0[b, c] * (1 - w) + x0[b, c + 1] * w) * (1 - v) + (x0[b + 1, c] * (1 - w) + x0[b + 1, c + 1] * w) * v
+                high = (x1[b, c] * (1 - w) + x1[b, c + 1] * w) * (1 - v) + (x1[b + 1, c] * (1 - w) + x1[b + 1, c + 1] * w) * v
                 value = (low * (1 - u) + high * u + outside) * scale
                 if value < distance[i, j, k]:
                     distance[i, j, k] = value
                     if abs(value) < truncation:
                         for n in range(3):
-                            near = (rgb[a, b, c, n] * (1 - w) + rgb[a, b, c + 1, n] * w) * (1 - v) + (
-                                rgb[a, b + 1, c, n] * (1 - w) + rgb[a, b + 1, c + 1, n] * w
-                            ) * v
-                            far = (rgb[a + 1, b, c, n] * (1 - w) + rgb[a + 1, b, c + 1, n] * w) * (1 - v) + (
-                                rgb[a + 1, b + 1, c, n] * (1 - w) + rgb[a + 1, b + 1, c + 1, n] * w
-                            ) * v
+                            near, far = 0.0, 0.0
+                            for q in range(4):
+                                weight = (v if q & 2 else 1 - v) * (w if q & 1 else 1 - w)
+                                near += weight * rgb[a, b + (q >> 1), c + (q & 1), n]
+                                far += weight * rgb[a + 1, b + (q >> 1), c + (q & 1), n]
                             colour[i, j, k, n] = near * (1 - u) + far * u

@@ -90,8 +90,11 @@ def coarse_in_cube(coarse: Tensor, cube: np.ndarray, resolution: int) -> np.ndar
     return (sample_volume(coarse[None], points)[0] / float(cube[0, 0])).clamp(-1, 1).half().numpy()
 
 
-def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequence[tuple[int | None, np.ndarray, Tensor | None]]) -> Condition:
-    """Condition of rows (label or None for the scene branch, scene_from_cube, coarse volume or None)."""
+Row = tuple[int | None, np.ndarray, Tensor | None]  # label (None = the scene branch), scene_from_cube, coarse volume
+
+
+def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]) -> Condition:
+    """What every step needs to know of the rows' picture."""
     config, view = models.generator.config, perception.view()
     device = next(models.generator.parameters()).device
     grid, channels = config.flow.lift_resolution, config.flow.lift_channels

@@ -85,7 +85,8 @@ class GeometryNet(nn.Module):
         tokens = (config.size // 2 ** len(w)) ** 2
         self.pos_emb = nn.Parameter(0.02 * torch.randn(1, tokens, w[-1]))
         self.blocks = nn.ModuleList(TransformerBlock(w[-1], config.heads) for _ in range(config.blocks))
-        self.camera = nn.Sequential(nn.LayerNorm(2 * w[-1]), nn.Linear(2 * w[-1], 128), nn.SiLU(), zero_init(nn.Linear(128, CAMERA_PARAMETERS)))
+        head = zero_init(nn.Linear(128, CAMERA_PARAMETERS))
+        self.camera = nn.Sequential(nn.LayerNorm(2 * w[-1]), nn.Linear(2 * w[-1], 128), nn.SiLU(), head)
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
 

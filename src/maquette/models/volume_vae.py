@@ -75,7 +75,8 @@ class VolumeVAE(nn.Module):
                 encoder.append(Downsample(c.encoder_channels[level - 1], width))
             encoder += [ResBlock3d(width) for _ in range(c.encoder_blocks)]
         self.encoder = nn.Sequential(*encoder)
-        self.to_moments = nn.Sequential(ChannelNorm(c.encoder_channels[-1]), nn.SiLU(), nn.Conv3d(c.encoder_channels[-1], 2 * c.latent_channels, 1))
+        last = c.encoder_channels[-1]
+        self.to_moments = nn.Sequential(ChannelNorm(last), nn.SiLU(), nn.Conv3d(last, 2 * c.latent_channels, 1))
         decoder: list[nn.Module] = [nn.Conv3d(c.latent_channels, c.decoder_channels[0], 3, padding=1)]
         decoder += [ResBlock3d(c.decoder_channels[0]) for _ in range(c.middle_blocks)]
         for level, width in enumerate(c.decoder_channels):

@@ -107,4 +107,5 @@ def _bilinear(image: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     """(V, 3) float colours at pixel coordinates (V, 2), centres at +0.5."""
     at = (pixel - 0.5).astype(np.float32).reshape(-1, 1, 2)
     pieces = [at[i : i + 30000] for i in range(0, len(at), 30000)]  # remap takes at most 32767 rows
-    return np.concatenate([cv2.remap(image, p, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for p in pieces]).astype(np.float64)
+    sampled = [cv2.remap(image, piece, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for piece in pieces]
+    return np.concatenate(sampled).astype(np.float64)

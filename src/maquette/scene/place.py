@@ -20,7 +20,7 @@ def place(label: int, mesh: trimesh.Trimesh, seed: int, **fields: object) -> Ins
 
 
 def ground_height(instances: Sequence[Instance]) -> float:
-    """y of the ground: the lowest box bottom that the bulk of the scene agrees with (one object sunk by an error does not count)."""
+    """Y of the ground: the lowest box bottom that the bulk of the scene agrees with (one object sunk by an error does not count)."""
     if not instances:
         return -0.5
     bottoms = np.sort([instance.box[0, 1] for instance in instances])

@@ -114,7 +114,8 @@ class GeometryTask:
         bend = (surface * (1 - (normal.float() * batch["normal"]).sum(1))).sum() / surface.sum().clamp(min=1)
         pose = F.smooth_l1_loss(camera.float(), batch["camera"], beta=0.1)
         total = value + slope + 0.15 * bend + pose
-        return total, {"depth": float(value.detach()), "slope": float(slope.detach()), "normal": float(bend.detach()), "camera": float(pose.detach())}
+        parts = {"depth": value, "slope": slope, "normal": bend, "camera": pose}
+        return total, {name: float(part.detach()) for name, part in parts.items()}
 
     @torch.no_grad()
     def examine(self, model: GeometryNet) -> tuple[dict[str, float], np.ndarray | None]:

@@ -164,7 +164,7 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path} is of another model or configuration; use another folder ({str(error).splitlines()[0]})") from error
+            raise CheckpointError(f"{path} is of another model or configuration; use another folder ({str(error)[:80]})") from error
         self.progress = _Progress(**state["progress"])
         log = self.folder / "log.csv"
         if log.exists():
@@ -221,7 +221,8 @@ class Run:
         was_training = self.average.training
         scores, picture = self.task.examine(self.average.eval())
         self.average.train(was_training)
-        self.rows.append({"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **{f"held_out_{k}": v for k, v in scores.items()}})
+        named = {f"held_out_{k}": v for k, v in scores.items()}
+        self.rows.append({"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **named})
         if picture is not None:
             from PIL import Image
 
@@ -252,7 +253,8 @@ class Run:
                 if self.progress.step % c.log_every == 0 or done:
                     row = {k: float(np.mean([w[k] for w in window if k in w])) for k in window[-1]}
                     speed = c.batch * self.world * self.progress.step / max(self.progress.seconds, 1e-9)
-                    self.rows.append({"step": self.progress.step, "seconds": round(self.progress.seconds, 1), "samples_per_second": speed, **row})
+                    seconds = round(self.progress.seconds, 1)
+                    self.rows.append({"step": self.progress.step, "seconds": seconds, "samples_per_second": speed, **row})
                     window.clear()
                     if self.rank == 0:
                         log(f"step {self.progress.step} | {100 * self.fraction_done():.1f} % | {speed:.1f} samples/s | "

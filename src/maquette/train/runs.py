@@ -78,8 +78,8 @@ def scene_config(scenes: str) -> SceneConfig:
 def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
     """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains in half an hour."""
     if preset == "tiny":
-        flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1, lift_resolution=16,
-                                   lift_widths=(8, 16))  # fmt: skip
+        flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
+                                   lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
         vae = VolumeVAEConfig(resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16))
         geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2)
         return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
@@ -115,15 +115,16 @@ def build_task(options: RunOptions) -> Task:
     return _generator_task(options, generator_config, vae, source, unseen, library, held_out)
 
 
-def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: RandomViews, unseen: RandomViews, library: AssetLibrary,
-                    held_out: AssetLibrary) -> GeneratorTask:  # fmt: skip
+def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: RandomViews, unseen: RandomViews,
+                    library: AssetLibrary, held_out: AssetLibrary) -> GeneratorTask:  # fmt: skip
     """The instance generator, or its reprogramming into the scene model."""
     if not options.scene_context:
         config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
     model = Generator(config)
     if options.init:
         model.load_state_dict(load_model(options.init, "generator").model.state_dict())
-    rows = RowConfig(frame=options.frame) if options.network == "instance" else RowConfig(scene_instances=2, zoom_instances=2, frame=options.frame)
+    scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
+    rows = RowConfig(scene_instances, zoom_instances, options.frame)
     resolution = vae.config.resolution
     samples = SequenceSamples(source, library, rows, config, resolution, options.seed)
     judged = replace(rows, augment=False, drop_lift=0.0)

@@ -57,7 +57,7 @@ def disturb_depth(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generato
     height, width = depth.shape
     coarse = rng.normal(0, 0.012, (5, 5)).astype(np.float32)
     fine = rng.normal(0, 0.006, (17, 17)).astype(np.float32)
-    log_error = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) + cv2.resize(fine, (width, height), interpolation=cv2.INTER_CUBIC)
+    log_error = sum(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) for noise in (coarse, fine))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     for label in np.unique(labels[labels > 0]):
         own = labels == label
@@ -84,7 +84,8 @@ def coarse_volume(target: Tensor, resolution: int, side: float, rng: np.random.G
     return (volume.roll(shift, dims=(0, 1, 2)) + 0.15 * float(rng.normal())).clamp(-1, 1)
 
 
-def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows: RowConfig, model: GeneratorConfig, resolution: int) -> dict[str, Tensor]:
+def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows: RowConfig, model: GeneratorConfig,
+              resolution: int) -> dict[str, Tensor]:  # fmt: skip
     """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R) float16, scene_of (N,) int64."""
     labels = view.instance.astype(np.int32)
     image = augment_image(view.image, rng) if rows.augment else view.image
@@ -172,15 +173,9 @@ class SequenceSamples(Dataset):
         for attempt in range(100):  # a view may show nothing at all after mask jitter
             rng = np.random.default_rng((self.seed, index, 3, attempt))
             view = self.source(rng)
-            if len(view.placements):
-                rows = _try_rows(view, self.library, rng, self.rows, self.model, self.resolution)
-                if rows is not None:
-                    return rows
+            if (view.instance > 0).sum() > 50:
+                return view_rows(view, self.library, rng, self.rows, self.model, self.resolution)
         raise RuntimeError(f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong")
-
-
-def _try_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows: RowConfig, model: GeneratorConfig, resolution: int) -> dict[str, Tensor] | None:
-    return view_rows(view, library, rng, rows, model, resolution) if (view.instance > 0).sum() > 50 else None
 
 
 def collate_rows(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -91,7 +91,8 @@ class VolumeTask:
         decoded = model.decode_raw(mean + (0.5 * logvar).exp() * noise)
         shape, colour = reconstruction_loss(decoded, batch["volume"])
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        return shape + 0.5 * colour + self.kl_weight * kl, {"shape": float(shape.detach()), "colour": float(colour.detach()), "kl": float(kl.detach())}
+        parts = {"shape": shape, "colour": colour, "kl": kl}
+        return shape + 0.5 * colour + self.kl_weight * kl, {name: float(part.detach()) for name, part in parts.items()}
 
     @torch.no_grad()
     def examine(self, model: VolumeVAE) -> tuple[dict[str, float], np.ndarray | None]:
