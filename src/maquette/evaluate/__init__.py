@@ -1,1 +1,7 @@
-"""maquette.evaluate."""
+"""How good is a predicted scene? Metrics, named protocols, and scores in which every object counts. Reads meshes, writes numbers."""
+
+from maquette.evaluate.protocols import PROTOCOLS, Protocol, protocol_named
+from maquette.evaluate.score import ObjectScore, SceneScore, score_scene
+from maquette.evaluate.summary import summarise
+
+__all__ = ["PROTOCOLS", "ObjectScore", "Protocol", "SceneScore", "protocol_named", "score_scene", "summarise"]

@@ -37,6 +37,11 @@ def build_tree(points: np.ndarray) -> PointTree:
     return PointTree(points, order, ordered, starts, _boxes(ordered, starts, levels))
 
 
+def as_tree(cloud: np.ndarray | PointTree) -> PointTree:
+    """Index points (N, 3) unless that has been done."""
+    return cloud if isinstance(cloud, PointTree) else build_tree(cloud)
+
+
 def nearest(tree: PointTree, queries: np.ndarray, reach: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
     """Distance (M,) and index (M,) into ``tree.points`` of the point nearest to each query (M, 3).
 

@@ -7,7 +7,7 @@ point-to-plane ICP with Tukey weights, run in two normalisation spaces of which 
 Everything is computed in the target's own coordinates, so that one KD tree of the target serves both spaces; a space is no more
 than where the source starts, about which point it turns, and how long the unit is in which the paper states its distances.
 Rotations come from a determinant-corrected SVD or the exponential map, so a reflection cannot occur. Nothing here is random:
-clouds are thinned by a stride.
+clouds are thinned by a stride over their points in the order of their tree, that is evenly in space.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 
 Step = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
@@ -31,7 +32,7 @@ class RobustIcp:
 
     yaw_candidates: int = 8
     yaw_keep: int = 3
-    sweep_points: int = 1000  # per cloud, for ranking yaws; the paper says at most 2000
+    sweep_points: int = 2000  # per cloud, for ranking yaws
     trim: float = 0.2  # share of the largest distances that the ranking ignores
     voxel: float = 0.03
     coarse_reach: float = 2.5  # longest correspondence of seed and coarse ICP, in voxels
@@ -43,7 +44,7 @@ class RobustIcp:
     unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
     spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": the boxes' size ratio is taken over as scale
     scale: bool = False  # also estimate an isotropic scale within the ICP steps
-    thinned_points: int = 1000  # of the source, in seed and coarse ICP
+    thinned_points: int = 2000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
 
 
@@ -92,32 +93,31 @@ def umeyama(source: np.ndarray, target: np.ndarray, *, weights: np.ndarray | Non
 
 
 def robust_icp(
-    source: np.ndarray,
-    target: np.ndarray,
+    source: np.ndarray | PointTree,
+    target: np.ndarray | PointTree,
     *,
     target_normals: np.ndarray | None = None,
-    target_tree: cKDTree | None = None,
     options: RobustIcp | None = None,
 ) -> Registration:
     """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's appendix 8.
 
-    ``target_normals`` (M, 3), of either sign, are estimated from neighbours when absent; ``target_tree`` is reused when given.
-    Raises InputError for fewer than three points or numbers that are not finite.
+    Clouds may come as trees. ``target_normals`` (M, 3), of either sign, in the order of the target's points, are estimated from
+    neighbours when absent. Raises InputError for fewer than three points or numbers that are not finite.
     """
     options = options or RobustIcp()
     for name, cloud in (("source", source), ("target", target)):
-        if len(cloud) < 3 or not np.isfinite(cloud).all():
-            raise InputError(f"cannot align: the {name} has {len(cloud)} points, at least 3 finite ones are needed; check the mesh")
-    tree = cKDTree(target) if target_tree is None else target_tree
-    normals = estimate_normals(target, tree) if target_normals is None else target_normals
-    fits = [_align_in_space(_space(name, source, target), source, target, normals, tree, options) for name in options.spaces]
+        points = cloud.points if isinstance(cloud, PointTree) else cloud
+        if len(points) < 3 or not np.isfinite(points).all():
+            raise InputError(f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are needed; check the mesh")
+    tree, ordered = as_tree(target), as_tree(source).sorted_points
+    normals = estimate_normals(tree.points) if target_normals is None else target_normals
+    fits = [_align_in_space(_space(name, ordered, tree.points), ordered, tree, normals, options) for name in options.spaces]
     return min(fits, key=lambda fit: fit.score)
 
 
-def estimate_normals(points: np.ndarray, tree: cKDTree | None = None, neighbours: int = 16) -> np.ndarray:
+def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
     """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is arbitrary."""
-    tree = cKDTree(points) if tree is None else tree
-    _, index = tree.query(points, k=min(neighbours, len(points)))
+    _, index = cKDTree(points).query(points, k=min(neighbours, len(points)))
     local = points[index] - points[index].mean(1, keepdims=True)
     _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", local, local))
     return vectors[..., 0]
@@ -149,30 +149,27 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
     return _Space(name, similarity(scale, None, target_box.mean(0) - scale * source_box.mean(0)), target_box.mean(0), target_unit)
 
 
-def _align_in_space(
-    space: _Space, source: np.ndarray, target: np.ndarray, normals: np.ndarray, tree: cKDTree, options: RobustIcp
-) -> Registration:
-    """Sweep, seeds, coarse, fine, checks; each later stage that fails leaves the result of the one before."""
+def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normals: np.ndarray, options: RobustIcp) -> Registration:
+    """Sweep, seeds, coarse, fine, checks; a later stage that fails leaves the result of the one before."""
     placed = transform_points(space.target_from_source, source)
     voxel = options.voxel * space.unit
     thinned = thin(voxel_downsample(placed, voxel), options.thinned_points)
-    coarse_target = voxel_downsample(target, voxel)
-    coarse_tree = cKDTree(coarse_target)
+    coarse_tree = build_tree(voxel_downsample(target.points, voxel))
     reach = options.coarse_reach * voxel
 
     def to_points(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return umeyama(moved, coarse_target[index], with_scale=options.scale)
+        return umeyama(moved, coarse_tree.points[index], with_scale=options.scale)
 
     def to_planes(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return _plane_step(moved, target[index], normals[index], options.tukey * voxel, space.pivot, options.scale)
+        return _plane_step(moved, target.points[index], normals[index], options.tukey * voxel, space.pivot, options.scale)
 
     def score(fit: _Fit) -> float:
         return fit.rmse / space.unit + options.unfit_cost * (1.0 - fit.fitness)
 
-    yaws = _best_yaws(placed, target, space, options)
+    yaws = _best_yaws(placed, target.sorted_points, space, options)
     seeds = [_icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws]
     coarse = _icp(thinned, coarse_tree, min(seeds, key=score).transform, reach, options.coarse_iterations, to_points)
-    fine = _icp(thin(placed, options.fine_points), tree, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
+    fine = _icp(thin(placed, options.fine_points), target, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
     for fit in (fine, coarse):
         if fit.fitness > 0 and _is_sane(fit.transform, space, options.scale):
             transform = _without_drift(fit.transform) @ space.target_from_source
@@ -183,7 +180,7 @@ def _align_in_space(
 def _best_yaws(placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp) -> list[np.ndarray]:
     """(4, 4) turns about the pivot, best first, ranked by the trimmed symmetric Chamfer distance."""
     source, target = thin(placed, options.sweep_points), thin(target, options.sweep_points)
-    source_tree, target_tree = cKDTree(source), cKDTree(target)
+    source_tree, target_tree = build_tree(source), build_tree(target)
     angles = 2 * np.pi * np.arange(options.yaw_candidates) / options.yaw_candidates
     turns = [similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles]
 
@@ -192,21 +189,21 @@ def _best_yaws(placed: np.ndarray, target: np.ndarray, space: _Space, options: R
         return float(np.partition(distances, kept - 1)[:kept].mean())
 
     def cost(turn: np.ndarray) -> float:
-        forth, _ = target_tree.query(transform_points(turn, source))
-        back, _ = source_tree.query(transform_points(np.linalg.inv(turn), target))  # a rigid turn keeps distances
+        forth, _ = nearest(target_tree, transform_points(turn, source))
+        back, _ = nearest(source_tree, transform_points(np.linalg.inv(turn), target))  # a rigid turn keeps distances
         return trimmed_mean(forth) + trimmed_mean(back)
 
     costs = [cost(turn) for turn in turns]
     return [turns[i] for i in np.argsort(costs, kind="stable")[: options.yaw_keep]]
 
 
-def _icp(source: np.ndarray, tree: cKDTree, start: np.ndarray, reach: float, iterations: int, step: Step) -> _Fit:
+def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, iterations: int, step: Step) -> _Fit:
     """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse change; the fit of the last transform."""
     fit = None
     transform = start
     for _ in range(iterations + 1):
         moved = transform_points(transform, source)
-        distance, index = tree.query(moved, distance_upper_bound=reach)
+        distance, index = nearest(tree, moved, reach)
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0

@@ -1,0 +1,58 @@
+"""The aligners that protocols name: prediction -> truth as a 4x4 similarity. The robust ICP itself is in geometry/registration.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from maquette.errors import InputError
+from maquette.evaluate.protocols import Protocol
+from maquette.geometry.nearest import PointTree, nearest
+from maquette.geometry.registration import robust_icp, umeyama
+from maquette.geometry.transforms import similarity, transform_points
+
+
+def align(aligner: str, protocol: Protocol, predicted: PointTree, truth: PointTree, truth_normals: np.ndarray) -> np.ndarray:
+    """(4, 4) truth_from_predicted; the normals (M, 3) are those of the true points."""
+    if aligner == "none":
+        return np.eye(4)
+    if aligner == "robust-icp":
+        return robust_icp(predicted, truth, target_normals=truth_normals, options=protocol.icp).target_from_source
+    if aligner == "midi-icp":
+        return plain_icp(predicted.sorted_points, truth, wrong_rotation)
+    if aligner == "midi-icp-fixed":
+        return plain_icp(predicted.sorted_points, truth, umeyama)
+    raise InputError(f"aligner {aligner!r} of protocol {protocol.id} is unknown; use robust-icp, midi-icp, midi-icp-fixed or none")
+
+
+def plain_icp(
+    predicted: np.ndarray,
+    truth: PointTree,
+    solve: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    iterations: int = 50,
+    tolerance: float = 1e-5,
+) -> np.ndarray:
+    """(4, 4) of MIDI's ICP: rigid, from the identity, all points to all points, until the mean distance changes by < ``tolerance``."""
+    transform, moved, before = np.eye(4), predicted, np.inf
+    for _ in range(iterations):
+        distance, index = nearest(truth, moved)
+        step = solve(moved, truth.points[index])
+        transform, moved = step @ transform, transform_points(step, moved)
+        if abs(before - distance.mean()) < tolerance:
+            break
+        before = distance.mean()
+    return transform
+
+
+def wrong_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(4, 4) as MIDI's code computes it: V is taken for V^T, so R = V^T U^T instead of V U^T. Only for re-reading its numbers."""
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    left, _, right = np.linalg.svd((source - source_mean).T @ (target - target_mean))
+    v = right.T
+    rotation = v.T @ left.T
+    if np.linalg.det(rotation) < 0:
+        v[-1] *= -1
+        rotation = v.T @ left.T
+    return similarity(1.0, rotation, target_mean - rotation @ source_mean)

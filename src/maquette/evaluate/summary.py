@@ -1,0 +1,48 @@
+"""Many scene scores -> means with bootstrap confidence intervals, as plain data for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maquette.errors import InputError
+from maquette.evaluate.score import SceneScore
+
+METRICS = ("cd_s", "f_s", "cd_o", "f_o", "iou_b", "cd_s_raw", "f_s_raw", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
+
+
+def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Mean over scenes of every metric with a percentile bootstrap interval (scenes are resampled, objects are not independent).
+
+    Returns {"protocol", "scenes", "objects", "misses", "extra", "confidence", "metrics": {name: {"mean", "low", "high"}}}.
+    A scene in which a method failed altogether belongs in ``scores`` as ``score_scene({}, truth)``. Raises InputError for no
+    scores or scores of several protocols.
+    """
+    protocols = sorted({score.protocol for score in scores})
+    if len(protocols) != 1:
+        raise InputError(f"cannot average {len(scores)} scores under protocols {protocols}; give at least one, all of one protocol")
+    table = np.array([[getattr(score, metric) for metric in METRICS] for score in scores])
+    means = table.mean(0)
+    low, high = bootstrap_interval(table, confidence=confidence, resamples=resamples, seed=seed)
+    return {
+        "protocol": protocols[0],
+        "scenes": len(scores),
+        "objects": sum(len(score.objects) for score in scores),
+        "misses": sum(len(score.missing) for score in scores),
+        "extra": sum(len(score.extra) for score in scores),
+        "confidence": confidence,
+        "metrics": {m: {"mean": float(means[k]), "low": float(low[k]), "high": float(high[k])} for k, m in enumerate(METRICS)},
+    }
+
+
+def bootstrap_interval(
+    table: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,) arrays; rows are resampled."""
+    chosen = np.random.default_rng(seed).integers(0, len(table), (resamples, len(table)))
+    shares = np.stack([np.bincount(row, minlength=len(table)) for row in chosen]) / len(table)
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(shares @ table, [tail, 100.0 - tail], axis=0)
+    return low, high

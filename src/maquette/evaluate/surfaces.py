@@ -1,0 +1,90 @@
+"""Meshes -> seeded surface samples, the only thing that point-based metrics see. First step of every protocol."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
+from maquette.geometry.transforms import transform_points
+
+if TYPE_CHECKING:
+    import trimesh
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Points spread evenly over a mesh's area, with what the metrics need of the mesh itself."""
+
+    points: np.ndarray  # (N, 3) float64
+    normals: np.ndarray  # (N, 3) float64, unit, of the face each point lies on
+    corners: np.ndarray  # (V, 3) float64, the vertices that faces use
+
+    @property
+    def box(self) -> np.ndarray:
+        """(2, 3) exact axis-aligned box of the mesh."""
+        return bounding_box(self.corners)
+
+
+def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
+    """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces are not usable numbers."""
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    if not np.isfinite(vertices).all():
+        count = int((~np.isfinite(vertices)).any(1).sum())
+        raise InputError(f"object {name!r}: {count} of {len(vertices)} vertices are NaN or infinite; repair or drop this mesh")
+    if len(faces) == 0:
+        return "the mesh has no faces"
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise InputError(f"object {name!r}: faces refer to vertex {int(faces.max())} but there are {len(vertices)}; repair this mesh")
+    return "" if triangle_areas(vertices, faces).sum() > 0 else "the mesh has no area"
+
+
+def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) areas."""
+    a, b, c = (np.asarray(vertices, dtype=np.float64)[faces[:, k]] for k in range(3))
+    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+
+
+def sample_mesh(mesh: trimesh.Trimesh, count: int, rng: np.random.Generator, new_from_mesh: np.ndarray | None = None) -> Surface:
+    """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4) similarity."""
+    vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces)
+    if new_from_mesh is not None:
+        vertices = transform_points(new_from_mesh, vertices)
+    cumulative = np.cumsum(triangle_areas(vertices, faces))
+    chosen = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    a, b, c = (vertices[faces[chosen, k]] for k in range(3))
+    u, v = rng.random((2, count, 1))
+    outside = u + v > 1.0  # fold the far half of the parallelogram back into the triangle
+    u, v = np.where(outside, 1.0 - u, u), np.where(outside, 1.0 - v, v)
+    normals = np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return Surface(a + u * (b - a) + v * (c - a), normals, vertices[np.unique(faces)])
+
+
+def stream(seed: int, role: str, name: str) -> np.random.Generator:
+    """Make the generator of one object's samples: independent of which other objects there are and of their order."""
+    return np.random.default_rng([seed, zlib.crc32(role.encode()), zlib.crc32(name.encode())])
+
+
+def joined(surfaces: Iterable[Surface]) -> Surface:
+    """All surfaces as one; at least one."""
+    every = list(surfaces)
+    return Surface(*(np.concatenate([getattr(s, part) for s in every]) for part in ("points", "normals", "corners")))
+
+
+def per_axis(surface: Surface, half: float, box_of: str = "mesh") -> Surface:
+    """Stretch each axis separately so that the box becomes [-half, half]^3; flat axes are only centred.
+
+    ``box_of`` "mesh" takes the exact box, "points" that of the samples. Hides wrong proportions: see box IoU for those.
+    """
+    box = surface.box if box_of == "mesh" else bounding_box(surface.points)
+    sides = np.ptp(box, axis=0)
+    stretch = 2 * half / np.where(sides > 1e-6 * sides.max(), sides, 2 * half)
+    normals = surface.normals / stretch
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return Surface((surface.points - box.mean(0)) * stretch, normals, (surface.corners - box.mean(0)) * stretch)
