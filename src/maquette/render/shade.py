@@ -113,7 +113,7 @@ def shade(
     """Light the buffers: a picture (H, W, 3) uint8, sRGB. ``vertices`` and ``faces``, when given, cast shadows and close off the sky.
 
     ``resolution`` is the side of the key light's shadow map. ``directions`` of the sky (0 = no ambient occlusion) are tested at
-    half of it, for one pixel of each ``stride`` x ``stride``. ``background`` (3,) or (H, W, 3) uint8 fills what sees nothing.
+    a quarter of it, for one pixel of each ``stride`` x ``stride``. ``background`` (3,) or (H, W, 3) uint8 fills what sees nothing.
     """
     points, normals = surface_points(buffers, camera), buffers.normal.reshape(-1, 3)
     sun, sky = np.ones(len(points), np.float32), np.ones(len(points), np.float32)
@@ -121,7 +121,7 @@ def shade(
         if lighting.shadow > 0.0:
             sun = visibility(vertices, faces, points, normals, lighting.direction[None], resolution, lighting.softness)
         if lighting.occlusion > 0.0 and directions > 0:
-            sky = _sky_visibility(vertices, faces, points, buffers.normal, directions, resolution // 2, stride)
+            sky = _sky_visibility(vertices, faces, points, buffers.normal, directions, resolution // 4, stride)
     image = np.empty((*buffers.depth.shape, 3), np.uint8)
     image[:] = background
     _illuminate(
@@ -176,6 +176,7 @@ def _sky_visibility(
     coarse_normals = np.ascontiguousarray(normal[::stride, ::stride])
     sky = visibility(vertices, faces, coarse_points.reshape(-1, 3), coarse_normals.reshape(-1, 3), dome(directions), resolution, 0)
     sky = sky.reshape(coarse_points.shape[:2])
+    sky = sky * (1.0 - 0.5 * np.clip(-coarse_normals[..., 1], 0.0, 1.0))  # an underside sees a floor that lies in its own shade
     return sky.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width].ravel()
 
 
@@ -210,6 +211,15 @@ def _tone_curve() -> np.ndarray:
     x = np.where(x > SHOULDER, SHOULDER + room * (1.0 - np.exp(-(x - SHOULDER) / room)), x)
     encoded = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1.0 / 2.4) - 0.055)
     return np.round(255.0 * np.clip(encoded, 0.0, 1.0)).astype(np.uint8)
+
+
+def albedo_for(image: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """SRGB-encoded albedo, float32 of the same shape, that looks like ``image`` (..., 3) uint8 under diffuse linear ``light`` (3,)."""
+    levels = np.arange(256) / 255.0
+    reflected = np.interp(np.arange(256), _tone_curve(), np.linspace(0.0, 1.0, TONE_STEPS) ** 2 * TONE_RANGE)  # the tone curve, inverted
+    albedo_linear = levels * (levels * (levels * 0.305306011 + 0.682171111) + 0.012522878)
+    table = np.stack([np.interp(reflected / channel, albedo_linear, levels) for channel in light], axis=1).astype(np.float32)
+    return np.stack([table[image[..., c], c] for c in range(3)], axis=-1)
 
 
 def _light_pose(bounds: np.ndarray, direction: np.ndarray, resolution: int) -> tuple[np.ndarray, float, float]:
