@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from maquette.types import InstanceMask
 
 _TURN = (math.sqrt(5) - 1) / 2  # golden ratio: consecutive hues are far apart however many there are
-_TONES = ((0.70, 0.17), (0.80, 0.13), (0.60, 0.17))  # lightness and chroma, in turn
+_TONES = ((0.74, 0.17), (0.83, 0.15), (0.65, 0.20))  # lightness and chroma, in turn
 _TEXT_SUPERSAMPLING = 4
 
 
