@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` and `make test`. Both first set up .venv here; nothing is installed outside this folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint clean
+
+# The first of these that runs and is new enough; choose another with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+help:
+	@echo "make demo      install, then turn the bundled picture into out/demo/scene.glb, scene.json and preview.png"
+	@echo "make test      install, then run the tests"
+	@echo "make install   only install, into $(VENV)"
+	@echo "make lint      check the style"
+	@echo "make clean     remove $(VENV) and everything that was made"
+
+install: $(INSTALLED)
+
+# pip of the system fills a bare environment (`venv --without-pip`), so Debian's separate python3-venv package is not needed.
+# Modules are byte-compiled here because machines that set PYTHONDONTWRITEBYTECODE or PIP_NO_COMPILE would compile torch at every start.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "maquette needs Python 3.10 or newer (on Debian: apt install python3 python3-pip)" >&2; exit 1; }
+	@echo "Installing into $(VENV) with $$($(PYTHON) --version); the first time this downloads PyTorch and takes minutes."
+	@if $(PYTHON) -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))' 2>/dev/null; then \
+		$(PYTHON) -m venv --without-pip $(VENV); \
+		pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV); \
+		pip="$(BIN)/python -m pip"; \
+	else \
+		echo "$(PYTHON) has neither pip 22.3 nor venv (on Debian: apt install python3-pip, or python3-venv)" >&2; exit 1; \
+	fi; \
+	$$pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null 2>&1 || true  # some packages carry files for other Pythons
+	@touch $@
+	@echo "Installed in $$SECONDS s: $$($(BIN)/maquette --version)"
+
+demo: $(INSTALLED)
+	@$(BIN)/maquette demo --output out/demo --overwrite
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+
+clean:
+	@rm -rf $(VENV) out build dist .pytest_cache .ruff_cache
+	@find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
