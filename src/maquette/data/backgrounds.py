@@ -28,6 +28,11 @@ class Surface:
     axes: np.ndarray  # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
     texture: np.ndarray  # (TILE, TILE, 3) uint8, sRGB
 
+    @property
+    def mean(self) -> np.ndarray:
+        """(3,) float32, the texture's average colour, sRGB-encoded in 0..1."""
+        return self.texture[::8, ::8].mean((0, 1), dtype=np.float32) / np.float32(255.0)
+
 
 def random_ground(rng: np.random.Generator, scale: float) -> Surface:
     """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in world units."""
@@ -95,15 +100,23 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def tiling_noise(rng: np.random.Generator, cells: tuple[int, int], octaves: int = 4, fall: float = 0.55) -> np.ndarray:
-    """(TILE, TILE) float32 noise, zero mean, unit deviation, repeats seamlessly; ``cells`` (rows, columns) of the coarsest octave."""
-    total = np.zeros((TILE, TILE), np.float32)
+    """(TILE, TILE) float32 seamless noise, zero mean, unit deviation; its coarsest ``cells`` (rows, columns) are powers of two."""
+    total = np.zeros(cells, np.float32)
     for octave in range(octaves):
-        rows, columns = (min(c << octave, TILE) for c in cells)
-        grid = rng.standard_normal((rows, columns)).astype(np.float32)
-        wrapped = np.pad(grid, 2, mode="wrap")
-        full = cv2.resize(wrapped, ((columns + 4) * TILE // columns, (rows + 4) * TILE // rows), interpolation=cv2.INTER_CUBIC)
-        total += fall**octave * full[2 * TILE // rows :, 2 * TILE // columns :][:TILE, :TILE]
+        shape = tuple(min(c << octave, TILE) for c in cells)
+        total = _stretch(total, shape) + np.float32(fall**octave) * rng.standard_normal(shape, dtype=np.float32)
+    total = _stretch(total, (TILE, TILE))
     return (total - total.mean()) / (total.std() + 1e-6)
+
+
+def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resize a repeating tile (h, w) to ``shape``, whole multiples, smooth across its seam too."""
+    if tile.shape == shape:
+        return tile
+    rows, columns = shape[0] // tile.shape[0], shape[1] // tile.shape[1]
+    wrapped = cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    large = cv2.resize(wrapped, None, fx=columns, fy=rows, interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(large[2 * rows : 2 * rows + shape[0], 2 * columns : 2 * columns + shape[1]])
 
 
 def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -113,7 +126,7 @@ def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Concrete, earth or grass: noise on many scales, between two colours."""
-    noise = tiling_noise(rng, (3, 3), 7, rng.uniform(0.55, 0.85))
+    noise = tiling_noise(rng, (4, 4), 7, rng.uniform(0.55, 0.85))
     other = np.clip(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3), 0, 255)
     mix = np.clip(0.5 + 0.35 * noise, 0.0, 1.0)[..., None]
     return np.clip(colour + mix * (other - colour) + 6.0 * noise[..., None], 0, 255).astype(np.uint8)
@@ -154,7 +167,7 @@ def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     grout = (y % (TILE // rows) < width) | (shifted % (TILE // columns) < width)
     tone = rng.uniform(0.0, 0.1) * rng.standard_normal((rows, columns))[row, (shifted * columns // TILE) % columns]
     joint = np.clip(colour * rng.choice([0.55, 0.75, 1.25]), 0, 255)
-    return _shaded(np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (6, 6), 5, 0.7))
+    return _shaded(np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7))
 
 
 def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -181,8 +194,8 @@ def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 def veined(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Marble: thin veins along the zero set of a noise."""
-    vein = np.exp(-((tiling_noise(rng, (3, 3), 5, 0.6) * rng.uniform(4.0, 9.0)) ** 2))
-    return _tinted(colour, 0.03 * tiling_noise(rng, (3, 3)) - rng.uniform(0.15, 0.5) * vein)
+    vein = np.exp(-((tiling_noise(rng, (4, 4), 5, 0.6) * rng.uniform(4.0, 9.0)) ** 2))
+    return _tinted(colour, 0.03 * tiling_noise(rng, (4, 4)) - rng.uniform(0.15, 0.5) * vein)
 
 
 def _tinted(colour: np.ndarray, relative: np.ndarray) -> np.ndarray:

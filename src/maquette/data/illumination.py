@@ -19,6 +19,7 @@ from maquette.render.rasterize import RenderBuffers, checked_mesh, draw, pixel_f
 from maquette.render.shade import Lighting
 from maquette.types import Camera
 
+NOTHING = 1e9  # depth of a shadow map's empty texels
 SUN_DISTANCE = 300.0  # of a light's camera, in scene radii: nearly parallel rays
 
 
@@ -26,11 +27,9 @@ SUN_DISTANCE = 300.0  # of a light's camera, in scene radii: nearly parallel ray
 class ShadowMaps:
     """Depth pictures from several light directions; a multiple of four of them."""
 
-    inverse_depth: np.ndarray  # (D, S, S) float32, 1 / z, 0 where nothing
-    light_from_world: np.ndarray  # (D, 3, 4) float64
-    towards: np.ndarray  # (D, 3) float64, unit, towards the light
-    focal: float  # texels
-    texel: float  # width of a texel, world units
+    depth: np.ndarray  # (D, S, S) float32, distance along the light in texels, large where nothing
+    texels_from_world: np.ndarray  # (D, 3, 4) float32, affine: column, row and depth in texels
+    towards: np.ndarray  # (D, 3) float32, unit, towards the light
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +52,18 @@ def shadow_maps(vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray,
     focal = 0.47 * resolution * SUN_DISTANCE  # a rim of empty texels, so that what lies outside of the map is lit
     intrinsics = intrinsics_from_focal(focal, resolution, resolution)
     towards = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    maps = np.empty((len(towards), resolution, resolution), np.float32)
-    poses = np.empty((len(towards), 3, 4))
+    depth = np.empty((len(towards), resolution, resolution), np.float32)
+    affine = np.empty((len(towards), 3, 4))
     for index, direction in enumerate(towards):
         upright = direction + np.array([1e-5, 0.0, 0.0])  # a light straight above has no upright camera
         camera = Camera(intrinsics, look_at(centre + distance * upright, centre), resolution, resolution)
-        maps[index] = draw(vertices, faces, pixel_from_world(camera), resolution, resolution)[0]
-        poses[index] = camera.camera_from_world[:3]
-    return ShadowMaps(maps, poses, towards, focal, distance / focal)
+        inverse_depth = draw(vertices, faces, pixel_from_world(camera), resolution, resolution)[0]
+        # So far away, rays are parallel and texels as deep as they are wide; depth is counted from the scene's centre.
+        depth[index] = np.where(inverse_depth > 0.0, (1.0 / np.maximum(inverse_depth, 1e-12) - distance) * (focal / distance), NOTHING)
+        affine[index] = camera.camera_from_world[:3] * (focal / distance)
+    affine[:, :2, 3] += 0.5 * resolution - 0.5
+    affine[:, 2, 3] -= focal
+    return ShadowMaps(depth, affine.astype(np.float32), towards.astype(np.float32))
 
 
 def around(direction: np.ndarray, radius: float, count: int) -> np.ndarray:
@@ -75,9 +78,10 @@ def around(direction: np.ndarray, radius: float, count: int) -> np.ndarray:
 
 
 def add_surfaces(buffers: RenderBuffers, camera: Camera, surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) float32 and normal (H, W, 3) float32 of the buffers with planes behind what they hold, as float32 copies."""
+    """Depth (H, W) float32 and normal (H, W, 3) float32 of the buffers with planes behind what they hold, as copies."""
     depth, normal = buffers.depth.copy(), buffers.normal.copy()
-    _meet(depth, normal, _world_from_pixel(camera), camera.position, *_planes(surfaces)[:2])
+    points, normals, _, _, _ = _planes(surfaces)
+    _meet(depth, normal, _world_from_pixel(camera), (points - camera.position).astype(np.float32), normals)
     return depth, normal
 
 
@@ -95,230 +99,251 @@ def illuminate(
 
     ``backdrop`` (H, W, 3) float32, linear, is seen where neither object nor surface is. The directions of ``sun`` share the key light.
     """
-    points, normals, axes, textures = _planes(surfaces)
-    light = np.concatenate([lighting.key, lighting.sky, lighting.ground, [lighting.shadow, lighting.occlusion]])
+    points, normals, axes, means, textures = _planes(surfaces)
+    light = np.concatenate([lighting.key, lighting.sky, lighting.ground, [lighting.shadow, lighting.occlusion]]).astype(np.float32)
     return _illuminate(
-        buffers.depth,
-        buffers.normal,
-        buffers.albedo,
-        buffers.instance,
+        (buffers.depth, buffers.normal, buffers.albedo, buffers.instance),
         _world_from_pixel(camera),
-        np.ascontiguousarray(camera.position),
-        float(camera.intrinsics[0, 0]),
-        (points, normals, axes, textures),
+        camera.position.astype(np.float32),
+        np.float32(camera.intrinsics[0, 0]),
+        ((points - camera.position).astype(np.float32), normals, axes, (axes @ camera.position).astype(np.float32), means, textures),
         np.ascontiguousarray(backdrop, dtype=np.float32),
         light,
-        (sun.inverse_depth, sun.light_from_world, sun.towards, sun.focal, sun.texel),
-        (sky.inverse_depth, sky.light_from_world, sky.towards, sky.focal, sky.texel),
+        (sun.depth, sun.texels_from_world, sun.towards),
+        (sky.depth, sky.texels_from_world, sky.towards),
         (material.specular, material.gloss, material.grain, material.frequency, material.tile),
     )
 
 
 def linear(encoded: np.ndarray) -> np.ndarray:
     """SRGB-encoded values in 0..1 -> linear light: a cubic that stays within 0.002 of the standard's curve."""
-    return _linear(encoded)
+    return encoded * (encoded * (encoded * np.float32(0.305306011) + np.float32(0.682171111)) + np.float32(0.012522878))
 
 
-def develop(light: np.ndarray, shoulder: float) -> np.ndarray:
-    """Linear light -> uint8 sRGB; what lies above ``shoulder`` in 0..1 is compressed smoothly towards white, as film does."""
+def develop(light: np.ndarray, exposure: float, shoulder: float) -> np.ndarray:
+    """Linear light (H, W, 3) -> uint8 sRGB, as a camera does it: towards the mean ``exposure``, highlights compressed above ``shoulder``.
+
+    The exposure is only partly corrected, so that dark places stay darker than bright ones.
+    """
+    gain = float(np.clip((exposure / max(float(light.mean()), 1e-4)) ** 0.7, 0.4, 4.0))
     steps, room = 4096, max(1.0 - shoulder, 1e-3)
     x = np.linspace(0.0, 2.0, steps) ** 2  # dense in the shadows
     x = np.where(x > shoulder, shoulder + room * (1.0 - np.exp(-(x - shoulder) / room)), x)
     encoded = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1.0 / 2.4) - 0.055)
     curve = np.round(255.0 * np.clip(encoded, 0.0, 1.0)).astype(np.uint8)
-    return curve[np.minimum(np.sqrt(light) * np.float32((steps - 1) / 2.0), steps - 1).astype(np.int32)]
+    return curve[np.minimum(np.sqrt(light * np.float32(gain)) * np.float32((steps - 1) / 2.0), steps - 1).astype(np.int32)]
 
 
 def _world_from_pixel(camera: Camera) -> np.ndarray:
-    """(3, 3) matrix from (x, y, 1) of a pixel to the world direction with camera-frame z = 1."""
-    return np.ascontiguousarray(camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics))
+    """(3, 3) float32 matrix from (x, y, 1) of a pixel to the world direction with camera-frame z = 1."""
+    return np.ascontiguousarray(camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics), dtype=np.float32)
 
 
-def _planes(surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Points (N, 3), normals (N, 3), axes (N, 2, 3) and textures (N, TILE, TILE, 3) uint8 of the surfaces."""
-    if not surfaces:
-        return np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 2, 3)), np.zeros((0, TILE, TILE, 3), np.uint8)
-    arrays = ([s.point for s in surfaces], [s.normal for s in surfaces], [s.axes for s in surfaces], [s.texture for s in surfaces])
-    points, normals, axes, textures = (np.ascontiguousarray(np.stack(a)) for a in arrays)
-    return points.astype(np.float64), normals.astype(np.float64), axes.astype(np.float64), textures
+def _planes(surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 3) float64, normals (N, 3), axes (N, 2, 3) and mean colours (N, 3) float32, textures (N, TILE, TILE, 3) uint8."""
+    count = len(surfaces)
+    points = np.array([s.point for s in surfaces], np.float64).reshape(count, 3)
+    normals = np.array([s.normal for s in surfaces], np.float32).reshape(count, 3)
+    axes = np.array([s.axes for s in surfaces], np.float32).reshape(count, 2, 3)
+    means = np.array([s.mean for s in surfaces], np.float32).reshape(count, 3)
+    textures = np.array([s.texture for s in surfaces], np.uint8).reshape(count, TILE, TILE, 3)
+    return points, normals, axes, means, textures
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _hit(ray, eye, points, normals, nearest):
-    """Index and z-depth of the plane that a ray meets first before ``nearest``; planes are seen from their front only."""
+# ---- per pixel ---------------------------------------------------------------------------------------------------------
+# Scalars instead of small arrays, and every helper inlined: a call with arrays counts references, which costs more than its work.
+
+
+@njit(nogil=True, error_model="numpy", inline="always")
+def _hit(rx, ry, rz, offsets, normals, nearest):
+    """Index and z-depth of the plane that a ray from the eye meets first before ``nearest``; planes are seen from their front only."""
     best, depth = -1, nearest
-    for n in range(len(points)):
-        slope = normals[n, 0] * ray[0] + normals[n, 1] * ray[1] + normals[n, 2] * ray[2]
-        if slope >= 0.0:
-            continue
-        offset = 0.0
-        for c in range(3):
-            offset += normals[n, c] * (points[n, c] - eye[c])
-        t = offset / slope
-        if 0.0 < t < depth:
-            best, depth = n, t
+    for n in range(len(offsets)):
+        slope = normals[n, 0] * rx + normals[n, 1] * ry + normals[n, 2] * rz
+        if slope < 0.0:
+            t = (normals[n, 0] * offsets[n, 0] + normals[n, 1] * offsets[n, 1] + normals[n, 2] * offsets[n, 2]) / slope
+            if 0.0 < t < depth:
+                best, depth = n, t
     return best, depth
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _meet(depth, normal, world_from_pixel, eye, points, normals):
+def _meet(depth, normal, m, offsets, normals):
     height, width = depth.shape
-    ray = np.empty(3, np.float64)
     for row in range(height):
         for column in range(width):
-            for c in range(3):
-                ray[c] = world_from_pixel[c, 0] * (column + 0.5) + world_from_pixel[c, 1] * (row + 0.5) + world_from_pixel[c, 2]
-            plane, t = _hit(ray, eye, points, normals, np.float64(depth[row, column]))
+            x, y = np.float32(column + 0.5), np.float32(row + 0.5)
+            rx, ry, rz = m[0, 0] * x + m[0, 1] * y + m[0, 2], m[1, 0] * x + m[1, 1] * y + m[1, 2], m[2, 0] * x + m[2, 1] * y + m[2, 2]
+            plane, t = _hit(rx, ry, rz, offsets, normals, depth[row, column])
             if plane >= 0:
                 depth[row, column] = t
                 for c in range(3):
                     normal[row, column, c] = normals[plane, c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", inline="always")
 def _linear(x):
     return x * (x * (x * np.float32(0.305306011) + np.float32(0.682171111)) + np.float32(0.012522878))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _lit(maps, which, point, normal, bias):
-    """Share of one light that reaches a point: four comparisons, weighted bilinearly; the point is moved along its normal by ``bias``."""
-    inverse_depth, poses, _, focal, texel = maps
-    m = poses[which]
-    size = inverse_depth.shape[1]
-    x = point[0] + bias * normal[0]
-    y = point[1] + bias * normal[1]
-    z = point[2] + bias * normal[2]
-    depth = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-    u = focal * (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / depth + 0.5 * size - 0.5
-    v = focal * (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth + 0.5 * size - 0.5
-    if not (0.0 <= u < size - 1.0 and 0.0 <= v < size - 1.0):
-        return 1.0
+@njit(nogil=True, error_model="numpy", inline="always")
+def _lit(depth, affine, which, x, y, z):
+    """Share of one light that reaches a point: four comparisons, weighted bilinearly."""
+    size = depth.shape[1]
+    u = affine[which, 0, 0] * x + affine[which, 0, 1] * y + affine[which, 0, 2] * z + affine[which, 0, 3]
+    v = affine[which, 1, 0] * x + affine[which, 1, 1] * y + affine[which, 1, 2] * z + affine[which, 1, 3]
+    if u < 0.0 or v < 0.0 or u >= size - 1 or v >= size - 1:
+        return np.float32(1.0)
+    limit = affine[which, 2, 0] * x + affine[which, 2, 1] * y + affine[which, 2, 2] * z + affine[which, 2, 3] - np.float32(0.5)
     left, top = int(u), int(v)
     du, dv = u - left, v - top
-    nearer = 1.0 / (depth - 0.5 * texel)
-    hidden = 0.0
-    if inverse_depth[which, top, left] > nearer:
-        hidden += (1.0 - du) * (1.0 - dv)
-    if inverse_depth[which, top, left + 1] > nearer:
-        hidden += du * (1.0 - dv)
-    if inverse_depth[which, top + 1, left] > nearer:
-        hidden += (1.0 - du) * dv
-    if inverse_depth[which, top + 1, left + 1] > nearer:
+    one = np.float32(1.0)
+    hidden = np.float32(0.0)
+    if depth[which, top, left] < limit:
+        hidden += (one - du) * (one - dv)
+    if depth[which, top, left + 1] < limit:
+        hidden += du * (one - dv)
+    if depth[which, top + 1, left] < limit:
+        hidden += (one - du) * dv
+    if depth[which, top + 1, left + 1] < limit:
         hidden += du * dv
-    return 1.0 - hidden
+    return one - hidden
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _texel(texture, u, v, out):
-    """Bilinear sample of a repeating tile (T, T, 3) uint8 at (u, v) tiles, as 0..1."""
-    side = len(texture)
+@njit(nogil=True, error_model="numpy", inline="always")
+def _texel(texture, plane, u, v):
+    """Bilinear sample of the repeating tile (T, T, 3) uint8 of a plane at (u, v) tiles, as 0..1."""
+    side = texture.shape[1]
+    one = np.float32(1.0)
     x, y = (u - np.floor(u)) * side, (v - np.floor(v)) * side
-    left, top = int(x) % side, int(y) % side
+    left, top = min(int(x), side - 1), min(int(y), side - 1)
     right, bottom = (left + 1) % side, (top + 1) % side
-    du, dv = x - np.floor(x), y - np.floor(y)
-    for c in range(3):
-        upper = (1.0 - du) * texture[top, left, c] + du * texture[top, right, c]
-        lower = (1.0 - du) * texture[bottom, left, c] + du * texture[bottom, right, c]
-        out[c] = ((1.0 - dv) * upper + dv * lower) / 255.0
+    du, dv = x - left, y - top
+    a, b, c, d = (one - du) * (one - dv), du * (one - dv), (one - du) * dv, du * dv
+    scale = np.float32(1.0 / 255.0)
+    red = a * texture[plane, top, left, 0] + b * texture[plane, top, right, 0]
+    red += c * texture[plane, bottom, left, 0] + d * texture[plane, bottom, right, 0]
+    green = a * texture[plane, top, left, 1] + b * texture[plane, top, right, 1]
+    green += c * texture[plane, bottom, left, 1] + d * texture[plane, bottom, right, 1]
+    blue = a * texture[plane, top, left, 2] + b * texture[plane, top, right, 2]
+    blue += c * texture[plane, bottom, left, 2] + d * texture[plane, bottom, right, 2]
+    return np.float32(red * scale), np.float32(green * scale), np.float32(blue * scale)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _grain(tile, point, normal, frequency):
+@njit(nogil=True, error_model="numpy", inline="always")
+def _plane_colour(normals, axes, shift, means, textures, plane, rx, ry, rz, t, focal):
+    """Texture of a plane at depth ``t`` along a ray; where many texels meet one pixel the tile is its mean, or it would sparkle."""
+    u = (axes[plane, 0, 0] * rx + axes[plane, 0, 1] * ry + axes[plane, 0, 2] * rz) * t + shift[plane, 0]
+    v = (axes[plane, 1, 0] * rx + axes[plane, 1, 1] * ry + axes[plane, 1, 2] * rz) * t + shift[plane, 1]
+    red, green, blue = _texel(textures, plane, u, v)
+    slope = -(normals[plane, 0] * rx + normals[plane, 1] * ry + normals[plane, 2] * rz)
+    per_unit = np.sqrt(axes[plane, 0, 0] ** 2 + axes[plane, 0, 1] ** 2 + axes[plane, 0, 2] ** 2)
+    spread = textures.shape[1] * per_unit * t / (focal * max(slope, np.float32(0.02)))
+    blend = np.float32(min(max((spread - 1.5) / 8.0, 0.0), 1.0))
+    red += blend * (means[plane, 0] - red)
+    green += blend * (means[plane, 1] - green)
+    blue += blend * (means[plane, 2] - blue)
+    return red, green, blue
+
+
+@njit(nogil=True, error_model="numpy", inline="always")
+def _grain(tile, x, y, z, nx, ny, nz, frequency):
     """Sample the fine texture on an object: the tile seen along the main axis of the normal."""
-    ax, ay, az = abs(normal[0]), abs(normal[1]), abs(normal[2])
+    ax, ay, az = abs(nx), abs(ny), abs(nz)
+    u, v = x, y
     if ay >= ax and ay >= az:
-        u, v = point[0], point[2]
+        v = z
     elif ax >= az:
-        u, v = point[2], point[1]
-    else:
-        u, v = point[0], point[1]
+        u = z
     u, v = u * frequency, v * frequency
     side = len(tile)
     return tile[int((v - np.floor(v)) * side) % side, int((u - np.floor(u)) * side) % side]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _illuminate(depth, normal, albedo, instance, world_from_pixel, eye, focal, planes, backdrop, light, sun, sky, material):
-    height, width = depth.shape[0] // 2, depth.shape[1] // 2
-    points, normals, axes, textures = planes
-    specular, gloss, grain, frequency, tile = material
-    out = np.zeros((height, width, 3), np.float32)
-    means = np.empty((len(points), 3), np.float64)
-    for n in range(len(points)):
-        for c in range(3):
-            means[n, c] = textures[n, :, :, c].mean() / 255.0
-    ray, point = np.empty(3, np.float64), np.empty(3, np.float64)
-    colour, facing_normal = np.empty(3, np.float64), np.empty(3, np.float64)
-    for row in range(height):
-        for column in range(width):
-            for sample in range(4):
-                y, x = 2 * row + sample // 2, 2 * column + sample % 2
-                for c in range(3):
-                    ray[c] = world_from_pixel[c, 0] * (x + 0.5) + world_from_pixel[c, 1] * (y + 0.5) + world_from_pixel[c, 2]
-                plane, t = _hit(ray, eye, points, normals, np.float64(depth[y, x]))
-                if not np.isfinite(t):
-                    for c in range(3):
-                        out[row, column, c] += 0.25 * backdrop[row, column, c]
-                    continue
-                for c in range(3):
-                    point[c] = eye[c] + t * ray[c]
-                who = 0
-                if plane >= 0:
-                    u = axes[plane, 0, 0] * point[0] + axes[plane, 0, 1] * point[1] + axes[plane, 0, 2] * point[2]
-                    v = axes[plane, 1, 0] * point[0] + axes[plane, 1, 1] * point[1] + axes[plane, 1, 2] * point[2]
-                    _texel(textures[plane], u, v, colour)
-                    slope, per_unit = 0.0, 0.0
-                    for c in range(3):
-                        facing_normal[c] = normals[plane, c]
-                        slope -= normals[plane, c] * ray[c]
-                        per_unit += axes[plane, 0, c] ** 2
-                    # Texels under the pixel, lengthened by the slant: beyond a few the tile is its mean, or it would sparkle.
-                    spread = len(tile) * np.sqrt(per_unit) * t / focal / max(slope, 0.02)
-                    blend = min(max((spread - 1.5) / 8.0, 0.0), 1.0)
-                    for c in range(3):
-                        colour[c] += blend * (means[plane, c] - colour[c])
-                else:
-                    who = instance[y, x] + 1
-                    amount = 1.0
-                    for c in range(3):
-                        colour[c] = albedo[y, x, c]
-                        facing_normal[c] = normal[y, x, c]
-                    if grain[who] > 0.0:
-                        amount += grain[who] * _grain(tile, point, facing_normal, frequency[who])
-                    for c in range(3):
-                        colour[c] = min(max(colour[c] * amount, 0.0), 1.0)
-                _reflect(colour, facing_normal, point, ray, sample, light, sun, sky, specular[who], gloss[who], out[row, column])
-    return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _reflect(colour, normal, point, ray, sample, light, sun, sky, specular, gloss, out):
-    """Add a quarter of the light that a sample sends to the camera: sky and ground dome, key light, highlight."""
-    seen, total = 0.02, 0.02
-    for d in range(sample, len(sky[2]), 4):
-        facing = sky[2][d, 0] * normal[0] + sky[2][d, 1] * normal[1] + sky[2][d, 2] * normal[2]
+@njit(nogil=True, error_model="numpy", inline="always")
+def _received(sun, sun_affine, suns, sky, sky_affine, skies, light, sample, x, y, z, nx, ny, nz, vx, vy, vz, gloss):
+    """Visibility of the sky, key light per unit, and highlight at a point, from the directions of one of the four samples."""
+    seen, total = np.float32(0.02), np.float32(0.02)
+    for d in range(sample, len(skies), 4):
+        facing = skies[d, 0] * nx + skies[d, 1] * ny + skies[d, 2] * nz
         if facing > 0.0:
             total += facing
-            seen += facing * _lit(sky, d, point, normal, 1.5 * sky[4])
-    dome = (seen / total) ** light[10]
-    key, shine, count = 0.0, 0.0, 0
-    length = np.sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
-    for d in range(sample, len(sun[2]), 4):
-        count += 1
-        towards = sun[2][d]
-        facing = towards[0] * normal[0] + towards[1] * normal[1] + towards[2] * normal[2]
-        if facing <= 0.0:
-            continue
-        lit = 1.0 - light[9] * (1.0 - _lit(sun, d, point, normal, 1.5 * sun[4]))
-        key += facing * lit
-        if specular > 0.0:
-            hx, hy, hz = towards[0] - ray[0] / length, towards[1] - ray[1] / length, towards[2] - ray[2] / length
-            half = (hx * normal[0] + hy * normal[1] + hz * normal[2]) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
-            if half > 0.0:
-                shine += lit * half**gloss
-    up = 0.5 + 0.5 * normal[1]
-    for c in range(3):
-        ambient = light[6 + c] + up * (light[3 + c] - light[6 + c])
-        received = dome * ambient + light[c] * key / max(count, 1)
-        out[c] += 0.25 * (_linear(colour[c]) * received + specular * light[c] * shine / max(count, 1))
+            seen += facing * _lit(sky, sky_affine, d, x, y, z)
+    dome = seen / total
+    dome = max(
+        dome * (np.float32(1.0) - (light[10] - np.float32(1.0)) * (np.float32(1.0) - dome)), np.float32(0.0)
+    )  # about dome ** light[10]
+    key, shine = np.float32(0.0), np.float32(0.0)
+    count = len(suns) // 4
+    for d in range(sample, len(suns), 4):
+        lx, ly, lz = suns[d, 0], suns[d, 1], suns[d, 2]
+        facing = lx * nx + ly * ny + lz * nz
+        if facing > 0.0:
+            lit = np.float32(1.0) - light[9] * (np.float32(1.0) - _lit(sun, sun_affine, d, x, y, z))
+            key += facing * lit
+            if gloss > 0.0:
+                hx, hy, hz = lx - vx, ly - vy, lz - vz
+                half = (hx * nx + hy * ny + hz * nz) / np.sqrt(hx * hx + hy * hy + hz * hz + np.float32(1e-12))
+                if half > 0.0:
+                    shine += lit * half**gloss
+    return dome, key / count, shine / count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _illuminate(buffers, m, eye, focal, planes, backdrop, light, sun, sky, material):
+    depth, normal, albedo, instance = buffers
+    specular, gloss, grain, frequency, tile = material
+    offsets, normals, axes, shift, means, textures = planes
+    sun_depth, sun_affine, suns = sun
+    sky_depth, sky_affine, skies = sky
+    height, width = depth.shape[0] // 2, depth.shape[1] // 2
+    out = np.zeros((height, width, 3), np.float32)
+    sun_bias = np.float32(1.5) / np.sqrt(
+        sun_affine[0, 0, 0] ** 2 + sun_affine[0, 0, 1] ** 2 + sun_affine[0, 0, 2] ** 2
+    )  # texels, in world units
+    sky_bias = np.float32(1.0) / np.sqrt(sky_affine[0, 0, 0] ** 2 + sky_affine[0, 0, 1] ** 2 + sky_affine[0, 0, 2] ** 2)
+    bias = max(sun_bias, sky_bias)
+    quarter, half = np.float32(0.25), np.float32(0.5)
+    for y in range(2 * height):
+        for x in range(2 * width):
+            row, column, sample = y // 2, x // 2, 2 * (y % 2) + x % 2
+            px, py = np.float32(x + 0.5), np.float32(y + 0.5)
+            rx = m[0, 0] * px + m[0, 1] * py + m[0, 2]
+            ry = m[1, 0] * px + m[1, 1] * py + m[1, 2]
+            rz = m[2, 0] * px + m[2, 1] * py + m[2, 2]
+            plane, t = _hit(rx, ry, rz, offsets, normals, depth[y, x])
+            if not t < NOTHING:
+                for c in range(3):
+                    out[row, column, c] += quarter * backdrop[row, column, c]
+                continue
+            wx, wy, wz = eye[0] + t * rx, eye[1] + t * ry, eye[2] + t * rz
+            who = 0
+            if plane >= 0:
+                nx, ny, nz = normals[plane, 0], normals[plane, 1], normals[plane, 2]
+                red, green, blue = _plane_colour(normals, axes, shift, means, textures, plane, rx, ry, rz, t, focal)
+            else:
+                who = instance[y, x] + 1
+                nx, ny, nz = normal[y, x, 0], normal[y, x, 1], normal[y, x, 2]
+                amount = np.float32(1.0)
+                if grain[who] > 0.0:
+                    amount += grain[who] * _grain(tile, wx, wy, wz, nx, ny, nz, frequency[who])
+                red, green, blue = albedo[y, x, 0] * amount, albedo[y, x, 1] * amount, albedo[y, x, 2] * amount
+            length = np.sqrt(rx * rx + ry * ry + rz * rz)
+            polish = gloss[who] if specular[who] > 0.0 else np.float32(0.0)
+            bx, by, bz = wx + bias * nx, wy + bias * ny, wz + bias * nz
+            vx, vy, vz = rx / length, ry / length, rz / length
+            dome, key, shine = _received(
+                sun_depth, sun_affine, suns, sky_depth, sky_affine, skies, light, sample, bx, by, bz, nx, ny, nz, vx, vy, vz, polish
+            )
+            shine *= specular[who]
+            up = half + half * ny
+            out[row, column, 0] += quarter * (
+                _linear(red) * (dome * (light[6] + up * (light[3] - light[6])) + light[0] * key) + light[0] * shine
+            )
+            out[row, column, 1] += quarter * (
+                _linear(green) * (dome * (light[7] + up * (light[4] - light[7])) + light[1] * key) + light[1] * shine
+            )
+            out[row, column, 2] += quarter * (
+                _linear(blue) * (dome * (light[8] + up * (light[5] - light[8])) + light[2] * key) + light[2] * shine
+            )
+    return out

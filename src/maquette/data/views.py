@@ -205,7 +205,8 @@ def _picture(
     lighting = _coloured(staged.lighting, surfaces, rng)
     material = _materials(len(staged.scene.placements), staged.radius, rng)
     light = illuminate(buffers, fine, surfaces, backdrop, lighting, staged.sun, staged.sky, material)
-    image = develop(light, float(rng.uniform(0.45, 0.95)))
+    exposure = math.exp(rng.uniform(math.log(0.1), math.log(0.38)))
+    image = develop(light, exposure, float(rng.uniform(0.45, 0.95)))
     return image, *add_surfaces(truth, camera, surfaces)
 
 
@@ -234,7 +235,7 @@ def _coloured(lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.
     tint = 1.0 + rng.uniform(0.0, 0.12) * rng.standard_normal(3)
     ground = lighting.ground
     if surfaces:
-        albedo = linear(surfaces[0].texture[::8, ::8].astype(np.float32).mean((0, 1)) / 255.0)
+        albedo = linear(surfaces[0].mean)
         ground = 0.25 * lighting.ground + albedo * (0.6 * lighting.sky + 0.35 * lighting.key)
     changes = {"key": level * lighting.key * tint, "sky": level * lighting.sky, "ground": level * ground}
     return dataclasses.replace(lighting, **changes)
@@ -246,8 +247,8 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
     specular = np.where(shiny, rng.uniform(0.02, 0.35, count + 1), 0.0)
     specular[0] *= 0.2
     gloss = np.exp(rng.uniform(math.log(6.0), math.log(120.0), count + 1))
-    grain = np.where(rng.random(count + 1) < 0.45, rng.uniform(0.03, 0.22, count + 1), 0.0)
-    frequency = np.exp(rng.uniform(math.log(0.3), math.log(3.0), count + 1)) / max(radius, 1e-6)
+    grain = np.where(rng.random(count + 1) < 0.45, rng.uniform(0.02, 0.1, count + 1), 0.0)
+    frequency = np.exp(rng.uniform(math.log(0.7), math.log(5.0), count + 1)) / max(radius, 1e-6)
     cells = int(rng.choice([2, 4, 8]))
     tile = tiling_noise(rng, (cells, cells * int(rng.choice([1, 1, 4]))), 6, float(rng.uniform(0.6, 0.95)))
     return Material(*(a.astype(np.float32) for a in (specular, gloss, grain, frequency, tile)))
