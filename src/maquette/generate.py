@@ -22,7 +22,7 @@ from maquette.errors import InputError
 from maquette.images import read_scene_input
 from maquette.methods.base import Models, Progress, Sampling, Shape, silent
 from maquette.methods.iscene import generate_iscene, zoom_pass
-from maquette.render.silhouette import silhouette_iou
+from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
@@ -148,9 +148,8 @@ def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, nam
 
 def check(instances: tuple[Instance, ...], scene_input: SceneInput, perception: Perception) -> tuple[Instance, ...]:
     """The self-check: the same instances with the IoU of their projected silhouette and input mask as confidence."""
-    masks = {mask.label: mask.mask for mask in scene_input.masks}
-    ious = silhouette_iou(instances, perception.camera, {i.label: masks[i.label] for i in instances})
-    return tuple(dataclasses.replace(i, confidence=float(ious[i.label])) for i in instances)
+    scores = silhouette_scores(instances, scene_input.masks, perception.camera)
+    return tuple(dataclasses.replace(i, confidence=scores[i.label].visible) for i in instances)
 
 
 def _score(instances: tuple[Instance, ...], wanted: int) -> float:

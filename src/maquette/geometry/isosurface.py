@@ -16,5 +16,5 @@ def extract_isosurface(field: np.ndarray, level: float = 0.0) -> tuple[np.ndarra
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
     outside = max(float(field.max()), level + 1e-3)
     padded = np.pad(field.astype(np.float32), 1, constant_values=outside)
-    vertices, faces, _, _ = marching_cubes(padded, level=level, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(padded, level=level, gradient_direction="descent")
     return ((vertices - 1.0 + 0.5) / resolution - 0.5).astype(np.float32), faces.astype(np.int32)

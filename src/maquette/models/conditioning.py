@@ -81,7 +81,8 @@ def instance_crop(image: np.ndarray, labels: np.ndarray, label: int | None, size
     window[to_y, to_x, 3] = inside
     window[to_y, to_x, 4] = (labels[ys, xs] > 0) * (1.0 - inside)
     interpolation = cv2.INTER_AREA if span > size else cv2.INTER_LINEAR
-    return np.ascontiguousarray(cv2.resize(window, (size, size), interpolation=interpolation).transpose(2, 0, 1))
+    planes = [cv2.resize(window[..., part], (size, size), interpolation=interpolation) for part in (slice(0, 3), slice(3, 5))]
+    return np.ascontiguousarray(np.concatenate(planes, axis=2).transpose(2, 0, 1))
 
 
 def camera_parameters(camera: Camera) -> np.ndarray:

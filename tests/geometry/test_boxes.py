@@ -1,0 +1,24 @@
+"""Boxes: IoU by analysis, and the normalisation that defines the scene frame."""
+
+import numpy as np
+import pytest
+
+from maquette.geometry.boxes import bounding_box, box_iou, scene_from_world
+from maquette.geometry.transforms import rotation_y, transform_points
+
+
+def test_iou_of_known_boxes():
+    a = np.array([[0, 0, 0], [2, 2, 2.0]])
+    assert box_iou(a, a) == 1.0
+    assert box_iou(a, a + 3) == 0.0
+    assert box_iou(a, a + [1, 0, 0]) == pytest.approx(4 / 12)
+
+
+def test_scene_frame_is_centred_with_longest_side_one():
+    rng = np.random.default_rng(0)
+    yaw = rotation_y(0.8)
+    points = rng.uniform([-3, 0, -1], [5, 2, 1], (200, 3))
+    scene = transform_points(scene_from_world(bounding_box(points @ yaw.T), yaw), points)
+    box = bounding_box(scene)
+    np.testing.assert_allclose(box.mean(0), 0, atol=1e-12)
+    assert (box[1] - box[0]).max() == pytest.approx(1.0)
