@@ -298,11 +298,10 @@ def _illuminate(buffers, m, eye, focal, planes, backdrop, light, sun, sky, mater
     sky_depth, sky_affine, skies = sky
     height, width = depth.shape[0] // 2, depth.shape[1] // 2
     out = np.zeros((height, width, 3), np.float32)
-    sun_bias = np.float32(1.5) / np.sqrt(
-        sun_affine[0, 0, 0] ** 2 + sun_affine[0, 0, 1] ** 2 + sun_affine[0, 0, 2] ** 2
-    )  # texels, in world units
-    sky_bias = np.float32(1.0) / np.sqrt(sky_affine[0, 0, 0] ** 2 + sky_affine[0, 0, 1] ** 2 + sky_affine[0, 0, 2] ** 2)
-    bias = max(sun_bias, sky_bias)
+    # Points are tested a little off their surface: one and a half texels of the coarser map, in world units.
+    sun_texels = np.sqrt(sun_affine[0, 0, 0] ** 2 + sun_affine[0, 0, 1] ** 2 + sun_affine[0, 0, 2] ** 2)
+    sky_texels = np.sqrt(sky_affine[0, 0, 0] ** 2 + sky_affine[0, 0, 1] ** 2 + sky_affine[0, 0, 2] ** 2)
+    bias = np.float32(1.5) / min(sun_texels, sky_texels)
     quarter, half = np.float32(0.25), np.float32(0.5)
     for y in range(2 * height):
         for x in range(2 * width):

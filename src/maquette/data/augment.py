@@ -1,0 +1,172 @@
+"""What cameras, files and hurried people do to pictures and masks: photometric augmentation and mask jitter, seeded and fast.
+
+Last step of the data engine, applied while training, so that networks trained on rendered views work on photographs and on masks
+that were drawn by hand or by a segmenter. Geometry is left alone: no crop, flip or warp, since the camera is part of the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strengths; 0 switches an effect off. Probabilities where the name says so, else a standard deviation or largest value."""
+
+    exposure: float = 0.25  # of the logarithm of the gain, on linear light
+    white_balance: float = 0.08  # of the logarithm of the red and blue gains
+    gamma: float = 0.15  # of the logarithm of the exponent
+    contrast: float = 0.18
+    saturation: float = 0.3
+    channel: float = 0.03  # offset per channel, in 0..1
+    vignette: float = 0.5  # largest loss of light in the corners
+    haze: float = 0.35  # largest share of haze at the far end
+    blur: float = 0.9  # largest deviation of a Gaussian, pixels at 128
+    noise: float = 0.05  # largest deviation, in 0..1
+    haze_probability: float = 0.1
+    blur_probability: float = 0.3
+    noise_probability: float = 0.4
+    jpeg_probability: float = 0.4
+    grey_probability: float = 0.03
+    mask_probability: float = 0.6  # that a mask is disturbed at all
+
+
+def augment_image(
+    image: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None, *, depth: np.ndarray | None = None
+) -> np.ndarray:
+    """Another picture (H, W, 3) uint8 of the same scene as `image`; haze follows `depth` (H, W) when it is given."""
+    config = config or AugmentConfig()
+    light = (image.astype(np.float32) * np.float32(1.0 / 255.0)) ** np.float32(2.2)
+    light *= _gains(rng, config)
+    if config.vignette > 0.0 and rng.random() < 0.4:
+        light *= _vignette(rng, config.vignette, *image.shape[:2])[..., None]
+    if config.haze > 0.0 and rng.random() < config.haze_probability:
+        light = _hazy(light, rng, config.haze, depth)
+    encoded = np.minimum(light, 4.0) ** np.float32(math.exp(rng.normal(0.0, config.gamma)) / 2.2)
+    encoded = _toned(encoded, rng, config)
+    return _recorded(encoded, rng, config)
+
+
+def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """(3,) float32 exposure times white balance."""
+    balance = rng.normal(0.0, 1.0, 3) * config.white_balance * np.array([1.0, 0.3, 1.0])
+    return np.exp(rng.normal(0.0, config.exposure) + balance).astype(np.float32)
+
+
+def _vignette(rng: np.random.Generator, most: float, height: int, width: int) -> np.ndarray:
+    """(H, W) float32 share of light that is left, falling with the square of the distance from the middle."""
+    y, x = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None], np.linspace(-1.0, 1.0, width, dtype=np.float32)
+    return 1.0 - np.float32(0.5 * rng.uniform(0.0, most)) * (x * x + y * y)
+
+
+def _hazy(light: np.ndarray, rng: np.random.Generator, most: float, depth: np.ndarray | None) -> np.ndarray:
+    """Blend towards a pale colour, the more the farther when depth is known."""
+    share = np.float32(rng.uniform(0.0, most))
+    air = (rng.uniform(0.5, 0.9) + rng.uniform(-0.05, 0.05, 3)).astype(np.float32)
+    if depth is None or not np.isfinite(depth).any():
+        return light + share * (air - light)
+    near, far = float(depth.min()), float(depth[np.isfinite(depth)].max())
+    reach = np.clip((depth - near) / max(far - near, 1e-6), 0.0, 1.0)[..., None].astype(np.float32)
+    return light + share * reach * (air - light)
+
+
+def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """Contrast about the mean, saturation about grey, and an offset per channel."""
+    mean = np.float32(encoded.mean())
+    encoded = mean + np.float32(math.exp(rng.normal(0.0, config.contrast))) * (encoded - mean)
+    grey = (encoded @ LUMA)[..., None]
+    saturation = 0.0 if rng.random() < config.grey_probability else math.exp(rng.normal(0.0, config.saturation))
+    return grey + np.float32(saturation) * (encoded - grey) + rng.normal(0.0, config.channel, 3).astype(np.float32)
+
+
+def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """Lens blur or a lower resolution, sensor noise, and JPEG."""
+    height, width = encoded.shape[:2]
+    if config.blur > 0.0 and rng.random() < config.blur_probability:
+        if rng.random() < 0.6:
+            encoded = cv2.GaussianBlur(encoded, (0, 0), max(float(rng.uniform(0.1, config.blur)) * height / 128.0, 0.1))
+        else:
+            shrink = float(rng.uniform(0.45, 0.95))
+            small = cv2.resize(encoded, (max(int(width * shrink), 1), max(int(height * shrink), 1)), interpolation=cv2.INTER_AREA)
+            encoded = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    if config.noise > 0.0 and rng.random() < config.noise_probability:
+        grain = rng.standard_normal(encoded.shape if rng.random() < 0.6 else (height, width, 1), dtype=np.float32)
+        encoded = encoded + np.float32(rng.uniform(0.0, config.noise)) * grain
+    picture = np.clip(encoded * np.float32(255.0) + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+    if rng.random() < config.jpeg_probability:
+        _, packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
+        picture = np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+    return picture
+
+
+# ---- masks ---------------------------------------------------------------------------------------------------------
+
+
+def jitter_labels(instance: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
+    """Disturb every mask of a label image (H, W) int32 (0 = background) on its own; where masks now overlap, a random one wins.
+
+    Every label of the input is still there.
+    """
+    labels = np.unique(instance[instance > 0])
+    jittered = np.zeros_like(instance)
+    for label in rng.permutation(labels):
+        jittered[jitter_mask(instance == label, rng, config)] = label
+    for label in np.setdiff1d(labels, jittered):  # covered by others: it gets its own pixels back
+        jittered[instance == label] = label
+    return jittered
+
+
+def jitter_mask(mask: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
+    """Disturb a mask (H, W) bool by a few pixels: grown or shrunk, a wavy boundary, holes, a lost fragment. Never empty unless it was."""
+    config = config or AugmentConfig()
+    if not mask.any() or rng.random() >= config.mask_probability:
+        return mask.copy()
+    pixel = mask.shape[0] / 128.0
+    thickness = math.sqrt(float(mask.sum()))
+    reach = float(np.clip(0.06 * thickness, 0.0, 2.5 * pixel))  # small objects bear little
+    distance = _signed_distance(mask)
+    wave = _smooth_noise(rng, mask.shape, int(rng.choice([4, 8, 16])))
+    moved = distance + reach * rng.normal(0.0, 0.5) + reach * rng.uniform(0.0, 0.8) * wave > 0.0
+    if rng.random() < 0.25:
+        moved &= ~_spots(mask, rng, 0.12 * thickness)
+    if rng.random() < 0.2:
+        moved = _without_fragment(moved, rng)
+    return moved if moved.sum() >= 0.4 * mask.sum() else mask.copy()
+
+
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """(H, W) float32 distance to the boundary in pixels, positive inside."""
+    inside = mask.astype(np.uint8)
+    outside = 1 - inside
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    return distance - cv2.distanceTransform(outside, cv2.DIST_L2, 3) if outside.any() else distance
+
+
+def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> np.ndarray:
+    """(H, W) float32 smooth noise of about unit deviation."""
+    coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def _spots(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:
+    """(H, W) bool, one to three discs of at most `radius` pixels at random places of the mask."""
+    holes = np.zeros(mask.shape, np.uint8)
+    rows, columns = np.nonzero(mask)
+    for pick in rng.integers(0, len(rows), int(rng.integers(1, 4))):
+        cv2.circle(holes, (int(columns[pick]), int(rows[pick])), max(int(rng.uniform(0.3, 1.0) * radius), 1), 1, -1)
+    return holes > 0
+
+
+def _without_fragment(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mask without one of its smaller fragments, if it has several."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    smaller = np.setdiff1d(np.arange(1, count), [1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))])
+    return mask & (labels != int(rng.choice(smaller)))
