@@ -39,10 +39,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$$pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null 2>&1 || true  # some packages carry files for other Pythons
 	@touch $@
-	@echo "Installed in $$SECONDS s: $$($(BIN)/maquette --version)"
+	@echo "Installed: $$($(BIN)/maquette --version)"
 
 demo: $(INSTALLED)
-	@$(BIN)/maquette demo --output out/demo --overwrite
+	@$(BIN)/maquette demo -o out/demo
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

@@ -1,0 +1,46 @@
+"""Every example runs, in order, in one folder: each uses what those before it wrote. Tiny networks stand in for the embedded ones."""
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import maquette
+from maquette.checkpoints import embedded
+from maquette.export.read import load_named_meshes
+from tests.tiny import save_tiny_weights
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the examples work; the embedded weights are tiny ones meanwhile."""
+    weights = save_tiny_weights(tmp_path_factory.mktemp("weights"))
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in weights.glob("*.safetensors")}
+    (weights / "manifest.json").write_text(json.dumps(sums))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "embedded_folder", lambda: weights)
+        patch.chdir(tmp_path_factory.mktemp("examples"))
+        yield Path.cwd()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_and_says_what_it_did(example, folder, capsys):
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_files_of_the_examples_agree(folder):
+    labels = {int(label) for label in np.unique(np.asarray(Image.open("masks.png"))) if label}
+    truth, made, edited = (set(load_named_meshes(f"{name}.glb")) for name in ("truth", "scene", "edited"))
+    assert truth == {f"instance_{label}" for label in labels}
+    assert made and made <= truth
+    assert edited - made == {"floating"} and len(edited) == len(made)
+    assert maquette.load("scene.json").provenance["method"] == "iscene"
+    losses = [float(line.split(",")[3]) for line in Path("run/log.csv").read_text().splitlines()[1:] if line.split(",")[3]]
+    assert losses[-1] < losses[0]
