@@ -9,38 +9,28 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from maquette.images.overlay import instance_color
 from maquette.render.silhouette import resample_mask
 from maquette.types import InstanceMask
 
 DARKEN = 0.42  # brightness that is left of what no mask covers
-GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
-
-
-def label_color(index: int) -> np.ndarray:
-    """(3,) uint8 sRGB of the index-th object: equally light and vivid for all, neighbours far apart in hue (OKLCH, Ottosson, 2020)."""
-    lightness, chroma, hue = 0.74, 0.135, 0.75 + GOLDEN_ANGLE * index
-    a, b = chroma * np.cos(hue), chroma * np.sin(hue)
-    cone = np.array([[1.0, 0.3963378, 0.2158038], [1.0, -0.1055613, -0.0638542], [1.0, -0.0894842, -1.2914855]]) @ [lightness, a, b]
-    rgb_from_cone = np.array([[4.0767417, -3.3077116, 0.2309699], [-1.2684380, 2.6097574, -0.3413194], [-0.0041961, -0.7034186, 1.7076147]])
-    rgb = rgb_from_cone @ cone**3
-    encoded = 1.055 * np.clip(rgb, 0.0, 1.0) ** (1.0 / 2.4) - 0.055
-    return np.round(255.0 * np.clip(encoded, 0.0, 1.0)).astype(np.uint8)
 
 
 def mask_overlay(image: np.ndarray, masks: Sequence[InstanceMask], width: int, height: int) -> Image.Image:
     """Draw masks (H, W) over the photo (H, W, 3) uint8, at a new size."""
     photo = np.asarray(fit_photo(image, width, height), np.float32)
-    canvas = 0.5 * DARKEN * (photo + photo.mean(-1, keepdims=True))
+    grey = photo.mean(-1, keepdims=True)
+    canvas = 0.5 * DARKEN * (photo + grey)
     # Twice the resolution, halved after cutting out, makes soft edges.
     outlines = [_Outline.of(resample_mask(m.mask, 2 * width, 2 * height)) for m in masks]
-    for index, outline in enumerate(outlines):
-        area, color = outline.area, label_color(index)
-        canvas[area] += outline.cover[..., None] * (0.5 * photo[area] + 0.5 * color - canvas[area])
+    for m, outline in zip(masks, outlines, strict=True):
+        area, color = outline.area, np.array(instance_color(m.label))
+        canvas[area] += outline.cover[..., None] * (0.4 * grey[area] + 0.6 * color - canvas[area])
         canvas[area] += outline.line[..., None] * (0.3 * color + 0.7 * 255.0 - canvas[area])
     picture = Image.fromarray(np.clip(canvas, 0.0, 255.0).astype(np.uint8))
     for m, outline in zip(masks, outlines, strict=True):
-        if outline.cover.any():
-            x, y, radius = outline.innermost()
+        x, y, radius = outline.innermost()
+        if radius > height / 65:  # a number would hide what is smaller
             _draw_number(picture, str(m.label), (x, y), round(np.clip(0.75 * radius, height / 42, height / 22)))
     return picture
 

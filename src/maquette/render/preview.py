@@ -16,7 +16,7 @@ from maquette.geometry.transforms import rotation_y, similarity
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
 from maquette.render.overlay import fit_photo, mask_overlay
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import Lighting, albedo_for, shade, studio_lighting, with_ground
+from maquette.render.shade import Lighting, ShadowMap, albedo_for, dome, shade, shadow_maps, studio_lighting, with_ground
 from maquette.types import Camera, Scene
 
 PAPER = (247, 246, 243)
@@ -39,6 +39,7 @@ class _Stage:
     mesh: SceneMesh
     normals: np.ndarray  # (V, 3) float32
     ground_height: float
+    sky: tuple[ShadowMap, ...]
 
 
 def render_scene(
@@ -95,7 +96,8 @@ def _stage(scene: Scene) -> _Stage:
     mesh = assemble(scene.instances)
     lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
-    return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), min(scene.ground_height, lowest))
+    sky = shadow_maps(mesh.vertices, mesh.faces, dome(64), 128)
+    return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), min(scene.ground_height, lowest), sky)
 
 
 def _render(stage: _Stage, camera: Camera, supersample: int = 2, lighting: Lighting | None = None) -> np.ndarray:
@@ -109,8 +111,8 @@ def _render(stage: _Stage, camera: Camera, supersample: int = 2, lighting: Light
         # A floor whose lit colour is the backdrop's: only the shadows on it show.
         light = lighting.sky + lighting.key * lighting.direction[1] / np.linalg.norm(lighting.direction)
         buffers = with_ground(buffers, large, stage.ground_height, albedo_for(backdrop, light))
-    casters = {"vertices": mesh.vertices, "faces": mesh.faces}
-    image = shade(buffers, large, lighting, **casters, resolution=512, directions=16, stride=supersample, background=backdrop)
+    (sun,) = shadow_maps(mesh.vertices, mesh.faces, lighting.direction[None], 512)
+    image = shade(buffers, large, lighting, sun=sun, sky=stage.sky, supersampled=supersample > 1, background=backdrop)
     return np.asarray(Image.fromarray(image).reduce(supersample))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,16 @@ class Lighting:
     occlusion: float = 1.0  # exponent of the sky's visibility, 0 = no ambient occlusion
     specular: float = 0.0  # strength of the highlight
     gloss: float = 30.0  # Blinn-Phong exponent
+
+
+@dataclass(frozen=True, eq=False)
+class ShadowMap:
+    """How far the light of one direction reaches into a scene."""
+
+    inverse_depth: np.ndarray  # (S, S) float64, 1 / z-depth from the light's camera, 0 where nothing
+    light_from_world: np.ndarray  # (3, 4) float64, rigid: right, down, along the light
+    focal: float  # pixels
+    texel: float  # width of a pixel where the scene is, world units
 
 
 def studio_lighting(azimuth: float = 0.0) -> Lighting:
@@ -103,32 +114,48 @@ def shade(
     camera: Camera,
     lighting: Lighting,
     *,
-    vertices: np.ndarray | None = None,
-    faces: np.ndarray | None = None,
-    resolution: int = 256,
-    directions: int = 6,
-    stride: int = 1,
+    sun: ShadowMap | None = None,
+    sky: Sequence[ShadowMap] = (),
+    supersampled: bool = False,
     background: np.ndarray = BACKGROUND,
 ) -> np.ndarray:
-    """Light the buffers: a picture (H, W, 3) uint8, sRGB. ``vertices`` and ``faces``, when given, cast shadows and close off the sky.
+    """Light the buffers: a picture (H, W, 3) uint8, sRGB.
 
-    ``resolution`` is the side of the key light's shadow map. ``directions`` of the sky (0 = no ambient occlusion) are tested at
-    a quarter of it, for one pixel of each ``stride`` x ``stride``. ``background`` (3,) or (H, W, 3) uint8 fills what sees nothing.
+    ``sun`` is the shadow map of ``lighting.direction``, ``sky`` those of ``dome(count)``, for ambient occlusion. With
+    ``supersampled`` the occlusion is found at a quarter of the pixels, which will be averaged anyway.
+    ``background`` (3,) or (H, W, 3) uint8 fills what sees nothing.
     """
+    height, width = buffers.depth.shape
     points, normals = surface_points(buffers, camera), buffers.normal.reshape(-1, 3)
-    sun, sky = np.ones(len(points), np.float32), np.ones(len(points), np.float32)
-    if vertices is not None and faces is not None and len(faces):
-        if lighting.shadow > 0.0:
-            sun = visibility(vertices, faces, points, normals, lighting.direction[None], resolution, lighting.softness)
-        if lighting.occlusion > 0.0 and directions > 0:
-            sky = _sky_visibility(vertices, faces, points, buffers.normal, directions, resolution // 4, stride)
-    image = np.empty((*buffers.depth.shape, 3), np.uint8)
+    sunlit, open_sky = np.ones(len(points), np.float32), np.ones(len(points), np.float32)
+    if sun is not None and lighting.shadow > 0.0:
+        sunlit = visibility([sun], points, normals, lighting.softness)
+    if sky and lighting.occlusion > 0.0:
+        open_sky = _sky_visibility(sky, points.reshape(height, width, 3), buffers.normal, supersampled)
+    image = np.empty((height, width, 3), np.uint8)
     image[:] = background
-    _illuminate(
-        buffers.depth.reshape(-1), points, normals, buffers.albedo.reshape(-1, 3), sun, sky, _packed(lighting, camera.position),
-        _tone_curve(), (TONE_STEPS - 1) / TONE_RANGE**0.5, image.reshape(-1, 3),
-    )  # fmt: skip
+    light, steps = _packed(lighting, camera.position), (TONE_STEPS - 1) / TONE_RANGE**0.5
+    surface = (buffers.depth.reshape(-1), points, normals, buffers.albedo.reshape(-1, 3))
+    _illuminate(*surface, sunlit, open_sky, light, _tone_curve(), steps, image.reshape(-1, 3))
     return image
+
+
+def shadow_maps(vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray, resolution: int) -> tuple[ShadowMap, ...]:
+    """Draw a mesh as seen from each of ``directions`` (D, 3) towards the light; they serve all views of the scene."""
+    vertices, faces = checked_mesh(vertices, faces)
+    bounds = np.array([[axis.min(), axis.max()] for axis in vertices.T], np.float64) if len(vertices) else np.zeros((3, 2))
+    return tuple(_shadow_map(vertices, faces, bounds, direction, resolution) for direction in np.asarray(directions, dtype=np.float64))
+
+
+def visibility(maps: Sequence[ShadowMap], points: np.ndarray, normals: np.ndarray, softness: int) -> np.ndarray:
+    """Share of the maps' light that reaches points (N, 3) float32 with unit or zero normals (N, 3) float32.
+
+    Each direction counts by its cosine with the normal; zero normals are lit from everywhere. Returns (N,) float32 in 0..1.
+    """
+    lit, total = np.full(len(points), 0.02, np.float32), np.full(len(points), 0.02, np.float32)
+    for m in maps:
+        _gather(points, normals, m.light_from_world, m.focal, m.inverse_depth, m.texel, softness, lit, total)
+    return lit / total
 
 
 def shadow_mask(
@@ -139,45 +166,32 @@ def shadow_mask(
     finite = np.isfinite(flat).all(1)
     lit = np.ones(len(flat), np.float32)
     inside = np.ascontiguousarray(flat[finite], dtype=np.float32)
-    lit[finite] = visibility(vertices, faces, inside, np.zeros_like(inside), np.asarray(light_direction)[None], resolution, softness)
+    maps = shadow_maps(vertices, faces, np.asarray(light_direction)[None], resolution)
+    lit[finite] = visibility(maps, inside, np.zeros_like(inside), softness)
     return lit.reshape(points.shape[:-1])
 
 
-def visibility(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    points: np.ndarray,
-    normals: np.ndarray,
-    directions: np.ndarray,
-    resolution: int,
-    softness: int,
-) -> np.ndarray:
-    """Share of the light from ``directions`` (D, 3) that reaches points (N, 3) float32 with unit or zero normals (N, 3) float32.
+def _sky_visibility(sky: Sequence[ShadowMap], points: np.ndarray, normals: np.ndarray, coarse: bool) -> np.ndarray:
+    """(H * W,) float32 visibility of the sky from points (H, W, 3) with normals (H, W, 3).
 
-    Each direction counts by its cosine with the normal; zero normals are lit from everywhere. Returns (N,) float32 in 0..1.
+    Coarsely: at every second pixel of both axes, where each of four neighbours tests another quarter of the directions; then
+    the average of the four has tested all of them.
     """
-    vertices, faces = checked_mesh(vertices, faces)
-    lit, total = np.full(len(points), 0.02, np.float32), np.full(len(points), 0.02, np.float32)
-    bounds = np.array([[axis.min(), axis.max()] for axis in vertices.T], np.float64) if len(vertices) else np.zeros((3, 2))
-    for direction in np.asarray(directions, dtype=np.float64):
-        light_from_world, focal, texel = _light_pose(bounds, direction, resolution)
-        intrinsics = np.array([[focal, 0.0, resolution / 2], [0.0, focal, resolution / 2], [0.0, 0.0, 1.0]])
-        shadow_map, _, _ = draw(vertices, faces, intrinsics @ light_from_world, resolution, resolution)
-        _gather(points, normals, light_from_world, focal, shadow_map, texel, softness, lit, total)
-    return lit / total
-
-
-def _sky_visibility(
-    vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, normal: np.ndarray, directions: int, resolution: int, stride: int
-) -> np.ndarray:
-    """(H * W,) float32 visibility of the sky from points (H * W, 3) with normals (H, W, 3), computed for every ``stride``-th pixel."""
-    height, width = normal.shape[:2]
-    coarse_points = np.ascontiguousarray(points.reshape(height, width, 3)[::stride, ::stride])
-    coarse_normals = np.ascontiguousarray(normal[::stride, ::stride])
-    sky = visibility(vertices, faces, coarse_points.reshape(-1, 3), coarse_normals.reshape(-1, 3), dome(directions), resolution, 0)
-    sky = sky.reshape(coarse_points.shape[:2])
-    sky = sky * (1.0 - 0.5 * np.clip(-coarse_normals[..., 1], 0.0, 1.0))  # an underside sees a floor that lies in its own shade
-    return sky.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width].ravel()
+    height, width = normals.shape[:2]
+    step = 2 if coarse else 1
+    points, normals = points[::step, ::step], normals[::step, ::step]
+    seen = np.empty(normals.shape[:2], np.float32)
+    for row in range(step):
+        for column in range(step):
+            part = np.s_[row::step, column::step]
+            maps = sky[step * row + column :: step * step]
+            at, facing = (np.ascontiguousarray(array[part]).reshape(-1, 3) for array in (points, normals))
+            seen[part] = visibility(maps, at, facing, 0).reshape(seen[part].shape)
+    if coarse:
+        padded = np.pad(seen, ((0, 1), (0, 1)), mode="edge")
+        seen = 0.25 * (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:])
+    seen = seen * (1.0 - 0.5 * np.clip(-normals[..., 1], 0.0, 1.0))  # an underside sees a floor that lies in its own shade
+    return seen.repeat(step, axis=0)[:height].repeat(step, axis=1)[:, :width].ravel()
 
 
 def dome(count: int) -> np.ndarray:
@@ -222,11 +236,8 @@ def albedo_for(image: np.ndarray, light: np.ndarray) -> np.ndarray:
     return np.stack([table[image[..., c], c] for c in range(3)], axis=-1)
 
 
-def _light_pose(bounds: np.ndarray, direction: np.ndarray, resolution: int) -> tuple[np.ndarray, float, float]:
-    """Place a camera far along ``direction`` (3,) that sees the box (3, 2).
-
-    Returns light_from_world (3, 4), the focal length in pixels, and the width of a pixel at the box in world units.
-    """
+def _shadow_map(vertices: np.ndarray, faces: np.ndarray, bounds: np.ndarray, direction: np.ndarray, resolution: int) -> ShadowMap:
+    """Draw vertices inside the box (3, 2) with a camera far along ``direction`` (3,)."""
     centre, radius = bounds.mean(1), 0.5 * math.dist(bounds[:, 0], bounds[:, 1]) + 1e-6
     x, y, z = direction / math.hypot(*direction)
     side = math.hypot(x, z)
@@ -236,8 +247,11 @@ def _light_pose(bounds: np.ndarray, direction: np.ndarray, resolution: int) -> t
     light_from_world[:, :3] = right, down, (-x, -y, -z)
     light_from_world[:, 3] = -light_from_world[:, :3] @ centre
     light_from_world[2, 3] += SUN_DISTANCE * radius
-    # 0.48: a rim of empty texels, so that what lies outside of the map is lit.
-    return light_from_world, 0.48 * resolution * SUN_DISTANCE, radius / (0.48 * resolution)
+    scale = 0.48 * resolution  # pixels per radius; below a half, so that a rim of empty texels lights what lies outside of the map
+    focal = scale * SUN_DISTANCE
+    intrinsics = np.array([[focal, 0.0, resolution / 2], [0.0, focal, resolution / 2], [0.0, 0.0, 1.0]])
+    inverse_depth, _, _ = draw(vertices, faces, intrinsics @ light_from_world, resolution, resolution)
+    return ShadowMap(inverse_depth, light_from_world, focal, radius / scale)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
