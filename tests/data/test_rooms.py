@@ -42,7 +42,8 @@ def test_cabinets_have_their_back_to_a_wall_and_look_inwards(catalogue: Catalogu
         scene = compose_room(catalogue, rng)
         for placement in scene.placements:
             size = np.linalg.norm(placement.world_from_asset[:3, 0])
-            if catalogue.names[placement.asset] != "cabinet-box" or size < 1.21:  # smaller ones may be scattered
+            lifted = placed_vertices(catalogue, placement)[:, 1].min() > 0.01
+            if catalogue.names[placement.asset] != "cabinet-box" or lifted or size < 1.21:  # smaller ones may be scattered
                 continue
             cabinets += 1
             front = placement.world_from_asset[[0, 2], 2] / size
@@ -50,7 +51,7 @@ def test_cabinets_have_their_back_to_a_wall_and_look_inwards(catalogue: Catalogu
             wall_distance = half[np.abs(front).argmax()]
             back = placed_vertices(catalogue, placement)[:, [0, 2]] @ -front
             assert wall_distance - back.max() == pytest.approx(0.04, abs=1e-4)
-    assert cabinets > 50
+    assert cabinets > 30
 
 
 def test_chairs_face_the_table(catalogue: Catalogue) -> None:

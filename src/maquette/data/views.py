@@ -166,21 +166,17 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
 
 
 def fit_position(points: np.ndarray, world_from_camera: np.ndarray, half_span: float, offset: np.ndarray) -> np.ndarray:
-    """(3,) where a camera with rotation (3, 3) must stand so that points (N, 3) span ``half_span`` (a tangent) about the frame's centre.
+    """(3,) the nearest place for a camera with rotation (3, 3) from which points (N, 3) lie within `half_span` of `offset` (2,), tangents.
 
-    ``offset`` (2,), tangents, then moves them right and down in the frame. The box of the projected points is centred by a few steps.
+    A point at (x, z) in camera axes is to the left of the slope r = offset + half_span when x - p_x <= r (z - p_z), and so on for
+    the other three sides. Each pair of sides meets in one line of places; the farther of the two lines is taken.
     """
     local = points @ world_from_camera  # camera axes, origin of the world
-    centre = 0.5 * (local.min(0) + local.max(0))
-    distance = 1.0
-    for _ in range(4):
-        relative = local - centre
-        distance = float((np.abs(relative[:, :2]).max(1) / half_span - relative[:, 2]).max())
-        tangents = relative[:, :2] / (relative[:, 2] + distance)[:, None]
-        centre[:2] += 0.5 * (tangents.min(0) + tangents.max(0)) * distance
-    relative = local - centre
-    distance = float((np.abs(relative[:, :2]).max(1) / half_span - relative[:, 2]).max())
-    return world_from_camera @ (centre - np.array([offset[0] * distance, offset[1] * distance, distance]))
+    low, high = offset - half_span, offset + half_span
+    right = (local[:, :2] - high * local[:, 2:]).max(0)  # p >= right + high * p_z
+    left = (local[:, :2] - low * local[:, 2:]).min(0)  # p <= left + low * p_z
+    z = float(((left - right) / (high - low)).min())
+    return world_from_camera @ np.append(0.5 * (right + high * z + left + low * z), z)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
