@@ -1,16 +1,191 @@
-"""``maquette generate``."""
+"""``maquette generate``: photos and masks -> folders with scenes. Arguments in, words and exit codes out; the work is in ``batch``."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maquette.batch.pairs import Job
+    from maquette.batch.run import Outcome, Settings
+
+EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
+several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is listed at the end (exit code 1),
+                 and an interrupted run goes on where it was when it is repeated.
+
+masks:  a label picture, a folder of one picture per object, COCO .json, .npy or .npz. For several photos one of
+          a folder   in which X.jpg or X_rgb.jpg finds X_seg.png, X_mask.png, X_labels.json, a folder X ... (elsewhere also X.png)
+          a pattern  with {stem} = the photo's file name without suffix, {name} = the same without _rgb, _image, _photo
+          a .json    COCO file in which the photos are found by their file names
+
+examples:
+  maquette generate room.jpg --masks room_seg.png -o room/
+  maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp --format glb,obj --separate
+  maquette generate photos/ --masks photos/ -o scenes/
+  maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
+
+exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("generate", help="(being written)")
+    parser = subparsers.add_parser(
+        "generate", help="photos and masks -> 3D scenes", description="Turn photos with instance masks into editable 3D scenes.",
+        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("--masks", required=True, metavar="MASKS", help="masks of the objects (see below)")
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument("--method", default="iscene", metavar="NAME", help="default: iscene")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine, same result (default 0)")
+    parser.add_argument("--samples", type=int, default=1, metavar="K", help="tries per photo, the best by the self-check is kept")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
+    parser.add_argument("--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off")
+    parser.add_argument("--only", metavar="LABELS", help="make only these objects: labels or names, separated by commas")
+    parser.add_argument("--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)")
+    parser.add_argument("--separate", action="store_true", help="also one file per object, in OUT/scene_instances")
+    parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
+    parser.add_argument("--overwrite", action="store_true", help="make it again and replace what is there")
+    add_common(parser)
     parser.set_defaults(run=run)
 
 
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``generate`` and ``demo`` share."""
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+    parser.add_argument("--weights", metavar="DIR", help="folder with other weights than the embedded ones")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--json", action="store_true", help="print one JSON summary instead of text")
+
+
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    return 1
+    """Generate."""
+    from pathlib import Path
+
+    from maquette.batch.pairs import plan
+    from maquette.batch.results import Products
+    from maquette.batch.run import Settings
+    from maquette.generate import Options, choose_device
+    from maquette.output import writable_folder
+
+    settings = Settings(
+        options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device),
+        only=None if args.only is None else _listed(args.only),
+        products=Products(tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview),
+        weights=None if args.weights is None else Path(args.weights),
+        overwrite=args.overwrite,
+    )  # fmt: skip
+    choose_device(args.device)
+    jobs, batch = plan(args.photos, args.masks, args.out)
+    writable_folder(args.out)
+    return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
+
+
+def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
+    """One photo: the stages on a terminal, then a summary. Its error is the command's error."""
+    from maquette.batch.run import PICTURE_ERRORS, Session, failed, run_job
+
+    bar = _bar(1.0, "{desc:<10}{percentage:3.0f}%|{bar:24}| {elapsed}", args)
+
+    def show(stage: str, share: float) -> None:
+        bar.set_description_str(stage, refresh=False)
+        bar.n = share
+        bar.refresh()
+
+    try:
+        show("load", 0.0)
+        outcome = run_job(job, Session.start(settings), show)
+    except PICTURE_ERRORS as error:
+        if args.json:
+            _print_json([failed(job, error)])
+        raise
+    finally:
+        bar.close()
+    if args.json:
+        _print_json([outcome])
+    elif not args.quiet:
+        print("\n".join(_report(outcome)))
+    return 0
+
+
+def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
+    """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what failed."""
+    from maquette.batch.run import Session, run_jobs
+
+    session = Session.start(settings)
+    bar = _bar(len(jobs), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
+    lines = not (args.quiet or args.json) and bar.disable
+    outcomes: list[Outcome] = []
+    try:
+        for outcome in run_jobs(jobs, session, lambda stage, share: bar.set_description_str(f"{jobs[len(outcomes)].photo.name}: {stage}")):
+            outcomes.append(outcome)
+            bar.update()
+            if lines:
+                print(f"[{len(outcomes)}/{len(jobs)}] {outcome.photo}: {_verdict(outcome)}", flush=True)
+    finally:
+        bar.close()
+        _conclude(outcomes, len(jobs), args)
+    return int(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def _bar(total: float, form: str, args: argparse.Namespace):
+    from tqdm import tqdm
+
+    disable = args.quiet or args.json or not sys.stderr.isatty()
+    return tqdm(total=total, bar_format=form, disable=disable, file=sys.stderr, leave=False, dynamic_ncols=True)
+
+
+def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace) -> None:
+    """Print the sums and the table of failures, also when interrupted."""
+    if args.json:
+        _print_json(outcomes)
+        return
+    count = {status: sum(outcome.status == status for outcome in outcomes) for status in ("made", "kept", "failed")}
+    if not args.quiet:
+        print(f"{count['made']} made, {count['kept']} finished before, {count['failed']} failed of {total} photos -> {args.out}")
+    if count["failed"]:
+        bad = [outcome for outcome in outcomes if outcome.status == "failed"]
+        width = max(len(outcome.photo) for outcome in bad)
+        print("\n".join(["failed:", *(f"  {outcome.photo:<{width}}  {outcome.error}" for outcome in bad)]), file=sys.stderr)
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.status == "failed":
+        return f"failed: {outcome.error}"
+    made, lost = len(outcome.instances), len(outcome.failures)
+    objects = f"{made} object{'s' * (made != 1)}" + (f", {lost} failed" if lost else "")
+    return f"{objects}, finished before" if outcome.status == "kept" else f"{objects}, {sum(outcome.seconds.values()):.1f} s"
+
+
+def _report(outcome: Outcome) -> list[str]:
+    """The summary of one photo, as lines."""
+    kept = outcome.status == "kept"
+    lines = [f"{outcome.photo}: already finished, from the same photo, masks and options; --overwrite makes it again"] if kept else []
+    lines += [f"  {path}" for path in outcome.files]
+    total = sum(outcome.seconds.values())
+    lines.append(f"seconds: {total:.1f} = " + " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()))
+    if len(outcome.tries) > 1:
+        tried = [f"seed {t['seed']} {t['score']:.3f}{' (kept)' if t['kept'] else ''}" for t in outcome.tries]
+        lines.append(f"self-check of each try: {', '.join(tried)}")
+    lines.append(f"objects: {len(outcome.instances)} made, {len(outcome.failures)} failed")
+    for instance in outcome.instances:
+        confidence = "-" if instance["confidence"] is None else f"{instance['confidence']:.2f}"
+        notes = "; ".join(filter(None, [instance["name"], *instance["warnings"]]))
+        lines.append(f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip())
+    lines += [f"  label {f['label']:<8} FAILED ({f['stage']}): {f['reason']}" for f in outcome.failures]
+    return lines + [f"note: {warning}" for warning in outcome.warnings]
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _print_json(outcomes: Sequence[Outcome]) -> None:
+    count = {status: sum(outcome.status == status for outcome in outcomes) for status in ("made", "kept", "failed")}
+    print(json.dumps({**count, "results": [dataclasses.asdict(outcome) for outcome in outcomes]}, indent=2))

@@ -1,0 +1,150 @@
+"""Working through jobs: load the networks once, skip what is finished, survive what cannot be made.
+
+In the flow: Jobs -> one Outcome each. The command line prints them; nothing here prints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maquette.batch.pairs import Job
+from maquette.batch.results import (
+    DOCUMENT,
+    Products,
+    Request,
+    fingerprint,
+    is_finished,
+    missing,
+    read_document,
+    refuse_foreign,
+    write_result,
+)
+from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.errors import InputError, MaquetteError
+from maquette.generate import Options, generate
+from maquette.methods.base import Progress, silent
+from maquette.output import writable_folder
+from maquette.scene.document import load
+
+# What one bad photo may raise; anything else is a bug and ends the batch.
+PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all photos of a run."""
+
+    options: Options = field(default_factory=Options)
+    only: tuple[str, ...] | None = None  # labels or names
+    products: Products = field(default_factory=Products)
+    weights: Path | None = None  # None = embedded
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photo; the fields are what ``--json`` prints."""
+
+    photo: str
+    masks: str
+    folder: str
+    status: str  # "made", "kept" (was finished before) or "failed"
+    error: str = ""  # one line
+    files: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)  # per stage; "load" once per run
+    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, warnings
+    failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
+    warnings: tuple[str, ...] = ()  # of the input
+    tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """Settings with the networks that were loaded for them."""
+
+    settings: Settings
+    models: ModelSet
+    load_seconds: float
+
+    @classmethod
+    def start(cls, settings: Settings) -> Session:
+        """Load the networks. Raises CheckpointError."""
+        start = time.perf_counter()
+        models = load_models(settings.weights)
+        return cls(settings, models, round(time.perf_counter() - start, 3))
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Name and sha256 of the weights, as provenance records them."""
+        return self.models.provenance("embedded" if self.settings.weights is None else self.settings.weights.name)
+
+
+def run_job(job: Job, session: Session, progress: Progress = silent) -> Outcome:
+    """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError; nothing is half-written then."""
+    if job.masks is None:
+        raise InputError(job.problem)
+    settings = session.settings
+    request = request_of(job, session)
+    if not settings.overwrite and is_finished(job.folder, request, settings.products):
+        lacking = missing(job.folder, settings.products)
+        if lacking is not None:
+            write_result(load(job.folder), job.folder, lacking)
+        return _outcome(job, "kept")
+    refuse_foreign(writable_folder(job.folder))
+    options = dataclasses.asdict(settings.options)
+    scene = generate(job.photo, job.masks, only=settings.only, models=session.models, progress=progress, **options)
+    seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
+    provenance = scene.provenance | {"checkpoint": session.checkpoint(), "seconds": seconds, "request": request}
+    progress("write", 0.0)
+    write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
+    progress("write", 1.0)
+    return _outcome(job, "made")
+
+
+def run_jobs(jobs: Sequence[Job], session: Session, progress: Progress = silent) -> Iterator[Outcome]:
+    """Work through the jobs in their order; a photo that cannot be made is an Outcome with its error."""
+    for job in jobs:
+        try:
+            outcome = run_job(job, session, progress)
+        except PICTURE_ERRORS as error:
+            outcome = failed(job, error)
+        yield outcome
+
+
+def failed(job: Job, error: BaseException) -> Outcome:
+    """The outcome of a photo that raised."""
+    where = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else ""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), "failed", where or lines[0])
+
+
+def request_of(job: Job, session: Session) -> Request:
+    """What decides the result of a job. The device does not belong to it: moving to another machine makes no result outdated."""
+    options = dataclasses.asdict(session.settings.options)
+    del options["device"]
+    only = None if session.settings.only is None else sorted(session.settings.only)
+    files = {"photo": fingerprint(job.photo), "masks": fingerprint(job.masks), "weights": session.checkpoint()["sha256"]}
+    return files | {"only": only} | options
+
+
+def _outcome(job: Job, status: str) -> Outcome:
+    """The outcome of a finished photo, as its document tells it."""
+    document = read_document(job.folder) or {}
+    provenance = document.get("provenance", {})
+    names = [*(name for name in provenance.get("files", ()) if (job.folder / name).exists()), DOCUMENT]
+    instances = [{key: i[key] for key in ("label", "name", "node", "confidence", "warnings")} for i in document.get("instances", ())]
+    return Outcome(
+        str(job.photo), str(job.masks), str(job.folder), status,
+        files=tuple(str(job.folder / name) for name in names),
+        seconds=provenance.get("seconds", {}),
+        instances=tuple(instances),
+        failures=tuple(document.get("failures", ())),
+        warnings=tuple((document.get("input") or {}).get("warnings", ())),
+        tries=tuple(provenance.get("tries", ())),
+    )  # fmt: skip
