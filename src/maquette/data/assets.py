@@ -104,3 +104,10 @@ def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     unique, inverse = np.unique(vertices, axis=0, return_inverse=True)
     return unique, inverse.reshape(-1)[faces].astype(faces.dtype)
+
+
+def split_by_label(faces: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give each label (F,) of faces its own vertices: source vertex (W,), faces (F, 3) over the W, and label (W,) of each."""
+    key = faces.astype(np.int64) * (int(label.max()) + 1) + label[:, None]
+    unique, inverse = np.unique(key, return_inverse=True)
+    return unique // (int(label.max()) + 1), inverse.reshape(faces.shape), unique % (int(label.max()) + 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import ModuleType
 
+import numba
 import numpy as np
 from scipy import ndimage
 
@@ -23,6 +24,7 @@ FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
 FIELD_CLIP = 0.5  # distances are clipped to +- this
 CELL = FIELD_EXTENT / FIELD_RESOLUTION
+_CUBE = (FIELD_RESOLUTION,) * 3
 _BAND = 3.0 * CELL  # half width of the narrow band
 _THIN = ((1.2 * CELL, 0.25 * CELL), (0.6 * CELL, 0.5 * CELL))  # solids thinner than the first grow by the second on either side
 _WALL_PROBE = 0.9 * CELL  # how far to either side of a face a buried wall looks for the outside
@@ -64,9 +66,9 @@ def compute_field(asset: Asset) -> AssetField:
     growth = _sheet_growth(igl, vertices, faces, oriented, cells, closest, solid)
     closest = _without_buried_walls(vertices, faces, cells, closest, solid)
     signed = np.where(solid, -closest.distance, closest.distance) - growth
-    shape = (FIELD_RESOLUTION,) * 3
-    colors = _surface_colors(asset, closest)[closest.of_cell]
-    return AssetField(np.clip(signed, -FIELD_CLIP, FIELD_CLIP).astype(np.float16).reshape(shape), colors.reshape(*shape, 3))
+    positions, tints = np.asarray(asset.vertices, np.float64), np.asarray(asset.colors, np.float64)
+    colors = _surface_colors(positions, np.asarray(asset.faces, np.int64), tints, closest.face, closest.point)[closest.of_cell]
+    return AssetField(np.clip(signed, -FIELD_CLIP, FIELD_CLIP).astype(np.float16).reshape(_CUBE), colors.reshape(*_CUBE, 3))
 
 
 def orient(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -145,11 +147,10 @@ def _band_cells(igl: ModuleType, vertices: np.ndarray, faces: np.ndarray) -> np.
 
 def _propagate(cells: np.ndarray, known: np.ndarray, face: np.ndarray, point: np.ndarray) -> _Closest:
     """Let every cell use the face and point of the nearest known cell; ``face`` and ``point`` belong to the known cells in order."""
-    shape = (FIELD_RESOLUTION,) * 3
-    nearest = ndimage.distance_transform_edt(~known.reshape(shape), return_distances=False, return_indices=True)
-    of_cell = (np.cumsum(known) - 1)[np.ravel_multi_index(nearest.reshape(3, -1), shape)]
-    offset = cells - point[of_cell]
-    return _Closest(face, point, of_cell, np.sqrt(np.einsum("ni,ni->n", offset, offset)))
+    i, j, k = ndimage.distance_transform_edt(~known.reshape(_CUBE), return_distances=False, return_indices=True)
+    slot = (np.cumsum(known) - 1).reshape(_CUBE)
+    of_cell = slot[i, j, k].reshape(-1)
+    return _Closest(face, point, of_cell, _distances(cells, point, of_cell))
 
 
 def _winds(igl: ModuleType, vertices: np.ndarray, oriented: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -176,12 +177,14 @@ def _winding_inside(igl: ModuleType, vertices: np.ndarray, oriented: np.ndarray,
         inside[flat] = np.where(undecided[flat], (winding > 0.5)[:, None], inside[flat])
         reach = 0.5 * np.sqrt(3.0) * (block - 1) * CELL
         undecided[flat] &= (np.abs(winding - 0.5) < 0.25)[:, None] | (distance[flat] <= reach)
+        if block == 2:
+            _follow_neighbours(inside.reshape(_CUBE), undecided.reshape(_CUBE), distance.reshape(_CUBE))
     return inside
 
 
 def _sealed(distance: np.ndarray) -> np.ndarray:
     """(R^3,) bool: cells that no path from the border reaches without crossing the surface."""
-    free = (distance > 0.5 * CELL).reshape((FIELD_RESOLUTION,) * 3)  # two neighbours across the surface cannot both be free
+    free = (distance > 0.5 * CELL).reshape(_CUBE)  # two neighbours across the surface cannot both be free
     label, _ = ndimage.label(free)
     return (free & (label != label[0, 0, 0])).reshape(-1)
 
@@ -207,13 +210,36 @@ def _sheet_growth(
     for depth, amount in _THIN:
         for side in (1.0, -1.0):  # a cell straight above its face need only look below it
             asked = thin[side * away[thin] < 0.7]
-            full = _winds(igl, vertices, oriented, point[asked] + side * depth * normal[asked]) > 0.5
+            full = _solid_at(igl, vertices, oriented, point[asked] + side * depth * normal[asked], solid, closest.distance)
             thin = np.setdiff1d(thin, asked[full], assume_unique=True)
         growth[thin] = amount
     count = np.maximum(np.bincount(face, minlength=len(faces)), 1)
     grown = (np.bincount(face, weights=growth, minlength=len(faces)) / count)[closest.face][closest.of_cell]
     grown[looking] = growth
     return grown
+
+
+def _solid_at(
+    igl: ModuleType, vertices: np.ndarray, oriented: np.ndarray, points: np.ndarray, solid: np.ndarray, distance: np.ndarray
+) -> np.ndarray:
+    """(N,) bool, whether points (N, 3) are inside: their cell knows when no surface lies between, else the winding number does."""
+    cell = _cell_of(points)
+    offset = points - _centre_of(cell)
+    full = solid[cell]
+    unsure = np.einsum("ni,ni->n", offset, offset) >= distance[cell] ** 2
+    full[unsure] = _winds(igl, vertices, oriented, points[unsure]) > 0.5
+    return full
+
+
+def _cell_of(points: np.ndarray) -> np.ndarray:
+    """Points (..., 3) -> flat index (...) of the cell they lie in, the nearest one for points outside of the grid."""
+    index = ((points / FIELD_EXTENT + 0.5) * FIELD_RESOLUTION).astype(np.int64).clip(0, FIELD_RESOLUTION - 1)
+    return (index[..., 0] * FIELD_RESOLUTION + index[..., 1]) * FIELD_RESOLUTION + index[..., 2]
+
+
+def _centre_of(cell: np.ndarray) -> np.ndarray:
+    """Flat cell index (...) -> cell centres (..., 3)."""
+    return ((np.stack(np.unravel_index(cell, _CUBE), axis=-1) + 0.5) / FIELD_RESOLUTION - 0.5) * FIELD_EXTENT
 
 
 def _without_buried_walls(vertices: np.ndarray, faces: np.ndarray, cells: np.ndarray, closest: _Closest, solid: np.ndarray) -> _Closest:
@@ -224,23 +250,49 @@ def _without_buried_walls(vertices: np.ndarray, faces: np.ndarray, cells: np.nda
     normal *= _WALL_PROBE / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     samples = np.concatenate([centre[:, None], corners, 0.5 * (corners + np.roll(corners, 1, 1))], axis=1)
     probes = np.concatenate([samples + normal[:, None], samples - normal[:, None]], axis=1)
-    index = np.floor((probes / FIELD_EXTENT + 0.5) * FIELD_RESOLUTION).astype(np.int64).clip(0, FIELD_RESOLUTION - 1)
-    flat = (index[..., 0] * FIELD_RESOLUTION + index[..., 1]) * FIELD_RESOLUTION + index[..., 2]
-    buried = solid[flat].all(1)
+    buried = solid[_cell_of(probes)].all(1)
     known = ~(solid & buried[closest.face][closest.of_cell])
     if known.all() or not (solid & known).any():
         return closest
     return _propagate(cells, known, closest.face[closest.of_cell[known]], closest.point[closest.of_cell[known]])
 
 
-def _surface_colors(asset: Asset, closest: _Closest) -> np.ndarray:
-    """(K, 3) uint8: vertex colours of the closest faces, interpolated at the closest points."""
-    triangle = asset.faces[closest.face]
-    a, b, c = (np.asarray(asset.vertices, np.float64)[triangle[:, i]] for i in range(3))
-    u, v, w = b - a, c - a, closest.point - a
-    uu, uv, vv, wu, wv = (np.einsum("ni,ni->n", p, q) for p, q in ((u, u), (u, v), (v, v), (w, u), (w, v)))
-    area = np.maximum(uu * vv - uv * uv, 1e-18)
-    beta, gamma = (vv * wu - uv * wv) / area, (uu * wv - uv * wu) / area
-    weights = np.clip(np.stack([1.0 - beta - gamma, beta, gamma], axis=1), 0.0, 1.0)
-    weights /= np.maximum(weights.sum(1, keepdims=True), 1e-12)
-    return np.rint(np.einsum("nk,nkc->nc", weights, asset.colors[triangle].astype(np.float64))).astype(np.uint8)
+@numba.njit(cache=True, nogil=True)
+def _distances(cells: np.ndarray, point: np.ndarray, of_cell: np.ndarray) -> np.ndarray:
+    out = np.empty(len(cells))
+    for n in range(len(cells)):
+        x, y, z = cells[n] - point[of_cell[n]]
+        out[n] = np.sqrt(x * x + y * y + z * z)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _follow_neighbours(inside: np.ndarray, undecided: np.ndarray, distance: np.ndarray) -> None:
+    """Settle undecided cells (R, R, R) next to a settled one whose empty ball reaches them: no surface lies between."""
+    size = inside.shape[0]
+    settled = ~undecided
+    for i, j, k in np.argwhere(undecided):
+        for di in range(max(i - 1, 0), min(i + 2, size)):
+            for dj in range(max(j - 1, 0), min(j + 2, size)):
+                for dk in range(max(k - 1, 0), min(k + 2, size)):
+                    step = CELL * np.sqrt((di - i) ** 2 + (dj - j) ** 2 + (dk - k) ** 2)
+                    if settled[di, dj, dk] and step < distance[di, dj, dk]:
+                        inside[i, j, k] = inside[di, dj, dk]
+                        undecided[i, j, k] = False
+
+
+@numba.njit(cache=True, nogil=True)
+def _surface_colors(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, face: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """(K, 3) uint8: vertex colours of the closest faces, interpolated at the closest points by barycentric coordinates."""
+    out = np.empty((len(face), 3), np.uint8)
+    for n in range(len(face)):
+        ia, ib, ic = faces[face[n]]
+        u, v, w = vertices[ib] - vertices[ia], vertices[ic] - vertices[ia], point[n] - vertices[ia]
+        uu, uv, vv, wu, wv = (u * u).sum(), (u * v).sum(), (v * v).sum(), (w * u).sum(), (w * v).sum()
+        area = max(uu * vv - uv * uv, 1e-18)
+        b = min(max((vv * wu - uv * wv) / area, 0.0), 1.0)
+        c = min(max((uu * wv - uv * wu) / area, 0.0), 1.0 - b)
+        for channel in range(3):
+            mixed = (1.0 - b - c) * colors[ia, channel] + b * colors[ib, channel] + c * colors[ic, channel]
+            out[n, channel] = np.uint8(mixed + 0.5)
+    return out
