@@ -21,9 +21,11 @@ FAMILIES = ("chair", "table", "mug", "vase", "lamp", "car")
 
 rng = np.random.default_rng(4)
 library = build_library([procedural_asset(rng, family, face_budget=1500) for family in FAMILIES], "library")
+
+rng = np.random.default_rng(10)
 catalogue = Catalogue.of(library)  # measures every object once
 scene = compose_random(catalogue, rng)
-view = sample_view(scene, catalogue, rng, ViewConfig(size=192))
+view = sample_view(scene, catalogue, rng, ViewConfig(size=192, cut=0.0))
 
 Image.fromarray(view.image).save("photo.png")
 visible = range(1, len(view.placements) + 1)
