@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.views import View
-from maquette.models.conditioning import camera_parameters, geometry_input, letterbox
+from maquette.models.conditioning import Picture, camera_parameters, geometry_input, letterbox
 from maquette.models.image_encoder import GeometryNet
 
 ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
@@ -24,11 +25,6 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
     """Network input and targets of one view; a random crop or letterbox makes every aspect ratio."""
     image, labels = view.image, view.instance.astype(np.int32)
     height, width = labels.shape
-    if augment:
-        image = augment_image(image, rng)
-        shown = jitter_labels(labels, rng)
-    else:
-        shown = labels
     # Cutting rows or columns off symmetrically keeps the principal point centred, as photos have it.
     cut_x = cut_y = 0
     if augment and rng.random() < 0.6:
@@ -41,8 +37,8 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
             limit = min(occupied_x[0], width - 1 - occupied_x[-1]) if len(occupied_x) else 0
             cut_x = int(min((1 - keep) * width / 2, limit + 0.05 * width))
     window = (slice(cut_y, height - cut_y), slice(cut_x, width - cut_x))
-    picture = letterbox(np.ascontiguousarray(image[window]), np.ascontiguousarray(shown[window]), size)
     truth = letterbox(np.ascontiguousarray(image[window]), np.ascontiguousarray(labels[window]), size)
+    picture = _augmented(truth, rng) if augment else truth
     camera = camera_parameters(view.camera).astype(np.float64)
     longer_ratio = max(height, width) / max(height - 2 * cut_y, width - 2 * cut_x)
     camera[1] += np.log(longer_ratio)
@@ -62,6 +58,13 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
         "normal": torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)),
         "camera": torch.from_numpy(camera.astype(np.float32)),
     }
+
+
+def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Another photo of the same, with masks that a person or a program drew less exactly; done on the small picture, where it is cheap."""
+    image = augment_image(np.round((picture.image + 1) * 127.5).astype(np.uint8), rng).astype(np.float32) / 127.5 - 1
+    labels = jitter_labels(picture.labels, rng) if rng.random() < 0.3 else picture.labels
+    return replace(picture, image=image * picture.inside[..., None], labels=np.where(picture.inside, labels, 0).astype(np.int32))
 
 
 class GeometrySamples(Dataset):

@@ -89,7 +89,7 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
     """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R) float16, scene_of (N,) int64."""
     labels = view.instance.astype(np.int32)
     image = augment_image(view.image, rng) if rows.augment else view.image
-    shown = jitter_labels(labels, rng) if rows.augment else labels
+    shown = jitter_labels(labels, rng) if rows.augment and rng.random() < 0.3 else labels
     strength = rows.depth_noise * rng.uniform(0.3, 1.5) if rows.augment else 0.0
     depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
     grid, lift_channels = model.flow.lift_resolution, model.flow.lift_channels

@@ -1,0 +1,121 @@
+"""The loop: learns, resumes to the identical curve, never loses a run."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from maquette.checkpoints import store
+from maquette.errors import CheckpointError, InputError
+from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.train.loop import LoopConfig, Run
+
+TINY = VolumeVAEConfig(resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8))
+
+
+class Balls(Dataset):
+    """Signed distances of random balls."""
+
+    def __len__(self):
+        return 2**31
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        axis = (np.arange(8) + 0.5) / 8 - 0.5
+        grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"))
+        distance = np.linalg.norm(grid - rng.uniform(-0.2, 0.2, (3, 1, 1, 1)), axis=0) - rng.uniform(0.1, 0.4)
+        return torch.from_numpy(np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))]).astype(np.float32))
+
+
+class BallTask:
+    def __init__(self):
+        torch.manual_seed(0)
+        self.model, self.dataset, self.finished = VolumeVAE(TINY), Balls(), 0
+
+    def collate(self, samples):
+        return {"volume": torch.stack(samples)}
+
+    def loss(self, model, batch, generator):
+        mean, _ = model.moments(batch["volume"])
+        noise = 0.01 * torch.randn(mean.shape, generator=generator)
+        loss = (model.decode_raw(mean + noise) - batch["volume"]).square().mean()
+        return loss, {"square": float(loss.detach())}
+
+    def examine(self, model):
+        volume = torch.stack([self.dataset[10_000 + i] for i in range(8)])
+        with torch.no_grad():
+            return {"error": float((model.decode_raw(model.moments(volume)[0]) - volume).square().mean())}, np.zeros((4, 4, 3), np.uint8)
+
+    def finish(self, model: nn.Module):
+        self.finished += 1
+
+
+def config(**changes):
+    return LoopConfig(**{"steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup": 2, "workers": 0, "log_every": 1, **changes})
+
+
+def losses(folder):
+    with (folder / "log.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
+
+
+def test_learning_beats_the_untrained_model_on_held_out_data(tmp_path):
+    task = BallTask()
+    before = task.examine(task.model)[0]["error"]
+    Run(task, tmp_path, config(steps=60)).train()
+    trained = store.load_model(tmp_path / "weights.safetensors", "volume-vae")
+    assert task.examine(trained.model)[0]["error"] < 0.5 * before
+    assert trained.metadata["step"] == 60 and task.finished
+    assert {"loss.png", "log.csv", "checkpoint.pt"} <= {p.name for p in tmp_path.iterdir()} and list(tmp_path.glob("sample_*.png"))
+
+
+def test_resumed_run_has_the_identical_loss_curve(tmp_path):
+    Run(BallTask(), tmp_path / "whole", config()).train()
+    first = Run(BallTask(), tmp_path / "parts", config())
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at_seven(line):
+        if line.startswith("step 7 "):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        first.train(stop_at_seven)
+    second = Run(BallTask(), tmp_path / "parts", config())
+    second.resume()
+    assert second.progress.step == 7
+    second.train()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole") and len(losses(tmp_path / "whole")) == 12
+    a, b = (store.load_model(tmp_path / run / "weights.safetensors").model.state_dict() for run in ("whole", "parts"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_rate_warms_up_stays_and_ends_at_zero(tmp_path):
+    run = Run(BallTask(), tmp_path, config(steps=100, warmup=10, decay=0.3))
+    rates = []
+    for step in range(101):
+        run.progress.step = step
+        rates.append(run.rate())
+    assert rates[0] == pytest.approx(3e-4) and rates[9] == rates[50] == pytest.approx(3e-3)
+    assert rates[85] == pytest.approx(1.5e-3) and rates[100] == 0
+
+
+def test_resuming_nothing_or_something_else_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        Run(BallTask(), tmp_path, config()).resume()
+    Run(BallTask(), tmp_path, config(steps=1)).train()
+    other = BallTask()
+    other.model = VolumeVAE(VolumeVAEConfig(**{**TINY.__dict__, "latent_channels": 3}))
+    with pytest.raises(CheckpointError, match="another model"):
+        Run(other, tmp_path, config()).resume()
+
+
+def test_length_must_be_given_once():
+    with pytest.raises(InputError):
+        LoopConfig()
+    with pytest.raises(InputError):
+        LoopConfig(steps=1, minutes=1.0)
