@@ -90,15 +90,23 @@ class GeometryNet(nn.Module):
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
 
+    def _positions(self, size: torch.Size) -> Tensor:
+        """Position embedding of a grid of tokens; another picture size than the configured one stretches it."""
+        side = round(self.pos_emb.shape[1] ** 0.5)
+        if size[0] == side:
+            return self.pos_emb
+        grid = self.pos_emb.transpose(1, 2).unflatten(2, (side, side))
+        return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, channels, S, S) -> log relative depth (B, S, S), unit normals (B, 3, S, S), camera parameters (B, 5)."""
+        """(B, channels, S, S), S a multiple of 16 -> log relative depth (B, S, S), unit normals (B, 3, S, S), camera parameters (B, 5)."""
         h = self.stem(picture)
         skips = []
         for level, block in enumerate(self.encode):
             h = block(h if level == 0 else self.down[level - 1](h))
             skips.append(h)
         size = h.shape[-2:]
-        tokens = h.flatten(2).transpose(1, 2) + self.pos_emb
+        tokens = h.flatten(2).transpose(1, 2) + self._positions(size)
         for block in self.blocks:
             tokens = block(tokens)
         camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1))

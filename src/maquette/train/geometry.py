@@ -98,11 +98,11 @@ def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tenso
 
 
 class GeometryTask:
-    """Train a GeometryNet on random views."""
+    """Train a GeometryNet on random views; ``size`` below the network's own makes early training several times cheaper."""
 
-    def __init__(self, model: GeometryNet, source: ViewSource, held_out: ViewSource, seed: int = 0):
+    def __init__(self, model: GeometryNet, source: ViewSource, held_out: ViewSource, seed: int = 0, size: int | None = None):
         self.model = model
-        self.dataset = GeometrySamples(source, model.config.size, seed)
+        self.dataset = GeometrySamples(source, size or model.config.size, seed)
         self.held_out = GeometrySamples(held_out, model.config.size, seed + 1, augment=False)
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,0 +1,69 @@
+"""Weights files: exact round trips, and precise words when something is wrong."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from maquette.checkpoints.embedded import FILES, load_models
+from maquette.checkpoints.store import load_model, save_model
+from maquette.errors import CheckpointError
+from maquette.models.generator import Generator
+from maquette.models.volume_vae import VolumeVAE
+from tests.tiny import GENERATOR, VAE, save_tiny_weights
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_round_trip_keeps_config_metadata_and_weights(tmp_path, half):
+    model = Generator(GENERATOR)
+    save_model(tmp_path / "g.safetensors", model, {"steps": 7}, half=half)
+    loaded = load_model(tmp_path / "g.safetensors", "generator")
+    assert loaded.model.config == model.config and loaded.metadata == {"steps": 7} and not loaded.model.training
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(loaded.model.state_dict()[name], tensor, atol=0 if not half else 1e-3, rtol=0 if not half else 1e-3)
+
+
+def test_sha256_is_of_the_file_and_is_checked(tmp_path):
+    save_model(tmp_path / "v.safetensors", VolumeVAE(VAE))
+    digest = load_model(tmp_path / "v.safetensors").sha256
+    assert load_model(tmp_path / "v.safetensors", sha256=digest).sha256 == digest
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(tmp_path / "v.safetensors", sha256="0" * 64)
+
+
+def test_wrong_files_are_named(tmp_path):
+    path = save_model(tmp_path / "v.safetensors", VolumeVAE(VAE))
+    with pytest.raises(CheckpointError, match="expected generator"):
+        load_model(path, "generator")
+    with pytest.raises(CheckpointError, match="cannot read"):
+        load_model(tmp_path / "missing.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a complete safetensors"):
+        load_model(path)
+
+
+def test_missing_extra_and_misshapen_tensors_are_named(tmp_path):
+    path = save_model(tmp_path / "v.safetensors", VolumeVAE(VAE))
+    tensors = load_file(path)
+    tensors.pop("latent_mean")
+    tensors["stranger"] = torch.zeros(1)
+    header = {"kind": "volume-vae", "config": json.dumps(VAE.__dict__), "metadata": "{}"}
+    save_file(tensors, path, header)
+    with pytest.raises(CheckpointError, match=r"latent_mean.*stranger"):
+        load_model(path)
+
+
+def test_unknown_configuration_keys_are_refused(tmp_path):
+    path = save_model(tmp_path / "v.safetensors", VolumeVAE(VAE))
+    save_file(load_file(path), path, {"kind": "volume-vae", "config": json.dumps({**VAE.__dict__, "colour": 3}), "metadata": "{}"})
+    with pytest.raises(CheckpointError, match="unknown keys"):
+        load_model(path)
+
+
+def test_a_folder_of_three_files_is_a_model_set(tmp_path):
+    models = load_models(save_tiny_weights(tmp_path))
+    assert set(models.provenance("x")["sha256"]) == set(FILES)
+    (tmp_path / FILES["generator"]).unlink()
+    with pytest.raises(CheckpointError, match="generator"):
+        load_models(tmp_path)
