@@ -19,7 +19,8 @@ HELP = "import sys; from maquette.cli import main; sys.argv[0] = 'maquette'"
 def modules_after(code: str) -> set[str]:
     """Top-level packages that are loaded after running code in a fresh interpreter."""
     report = "import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
-    script = f"import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    {code}\n{report}"
+    quietly = "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):"
+    script = f"import contextlib, io\n{quietly}\n    {code}\n{report}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
