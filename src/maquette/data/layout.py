@@ -43,6 +43,20 @@ class LibraryLike(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class AssetList:
+    """A library of assets held in memory."""
+
+    assets: tuple[AssetLike, ...]
+
+    def __len__(self) -> int:
+        return len(self.assets)
+
+    def asset(self, index: int) -> AssetLike:
+        """Return one asset."""
+        return self.assets[index]
+
+
+@dataclass(frozen=True, eq=False)
 class Placement:
     """An asset and where it stands."""
 

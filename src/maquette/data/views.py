@@ -51,7 +51,7 @@ class ViewConfig:
     size: int = 128  # pixels, square
     elevation: tuple[float, float] = (5.0, 60.0)  # degrees above the horizon
     field_of_view: tuple[float, float] = (20.0, 75.0)  # degrees, vertical, log-uniform
-    fill: tuple[float, float] = (0.45, 0.95)  # share of the frame that the scene spans
+    fill: tuple[float, float] = (0.5, 0.97)  # share of the frame that the scene spans
     off_centre: float = 0.6  # probability that the scene is not in the middle of the frame
     cut: float = 0.2  # probability that the frame may cut objects
     unmasked: float = 0.06  # probability that a visible object counts as background, as when a user leaves it out
@@ -228,12 +228,13 @@ def _surroundings(staged: StagedScene, camera: Camera, rng: np.random.Generator,
 def _coloured(lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.Generator) -> Lighting:
     """Return the light with another colour and, above a ground, with the ground's colour in what comes from below."""
     level = math.exp(rng.normal(0.0, 0.15))
+    shade = rng.uniform(0.45, 1.0)  # of the sky: how deep the shadows are
     tint = 1.0 + rng.uniform(0.0, 0.12) * rng.standard_normal(3)
     ground = lighting.ground
     if surfaces:
         albedo = linear(surfaces[0].mean)
-        ground = 0.25 * lighting.ground + albedo * (0.6 * lighting.sky + 0.35 * lighting.key)
-    changes = {"key": level * lighting.key * tint, "sky": level * lighting.sky, "ground": level * ground}
+        ground = 0.25 * shade * lighting.ground + albedo * (0.6 * shade * lighting.sky + 0.35 * lighting.key)
+    changes = {"key": level * lighting.key * tint, "sky": level * shade * lighting.sky, "ground": level * ground}
     return dataclasses.replace(lighting, **changes)
 
 
