@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -199,7 +200,7 @@ def parse_clicks(texts: Sequence[str]) -> list[Any]:
         parts = [part.strip() for part in text.split(",")]
         numbers, what = _numbers(parts[:2]), parts[2] if len(parts) == 3 else ""
         signless = what.lstrip("+-")
-        good = numbers is not None and len(numbers) == 2 and len(parts) <= 3 and (what in ("", "+", "-") or signless.isdecimal())
+        good = numbers is not None and len(numbers) == 2 and len(parts) <= 3 and re.fullmatch(r"[+-]?\d*", what)
         if not good or (what == "+" and not before) or (signless and int(signless) == 0) or numbers is None:
             raise InputError(f"--click {text}: expected X,Y or X,Y,+ or X,Y,- or X,Y,LABEL in pixels, the first of them on an object")
         if signless:

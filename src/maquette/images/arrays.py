@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -35,17 +35,24 @@ def masks_from_label_map(labels: np.ndarray, name: str, names: Mapping[int, str]
 def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceMask]:
     """Yield the masks of an .npy or .npz file, never unpickling anything; ``warnings`` is extended. Raises InputError."""
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return masks_from_array(loaded, str(path), warnings)
-        with loaded as archive:
-            if sum(entry.file_size for entry in archive.zip.infolist()) > MAX_ARCHIVE_BYTES:
-                raise InputError(f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; save fewer or smaller masks")
-            arrays = {key: archive[key] for key in archive.files}
+        with open(path, "rb") as file:
+            if file.read(6) == b"\x93NUMPY":
+                return masks_from_array(np.load(path, mmap_mode="r", allow_pickle=False), str(path), warnings)
+            file.seek(0)
+            arrays = _unpacked(file, path)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: is not a sound NumPy file of plain numbers ({reason}); save it again with numpy.save") from error
     return _from_archive(arrays, path, warnings)
+
+
+def _unpacked(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_ARCHIVE_BYTES:
+            raise InputError(f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; save fewer or smaller masks")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as loaded:
+        return {key: loaded[key] for key in loaded.files}
 
 
 def _from_archive(arrays: dict[str, np.ndarray], path: Path, warnings: list[str]) -> Iterator[InstanceMask]:
@@ -73,7 +80,8 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         check_size((array.shape[1], array.shape[0]), name)
         transparent = array[..., 3] < 128 if array.shape[2] == 4 else np.zeros(array.shape[:2], bool)
-        picture = labels_from_colors(np.ascontiguousarray(array[..., :3]), transparent, False, name)
+        colors = np.where(transparent[..., None], 0, array[..., :3]).astype(np.uint8)
+        picture = labels_from_colors(colors, transparent, False, name)
         warnings.extend(picture.warnings)
         return masks_from_label_map(picture.labels, name)
     check_size((array.shape[-1], array.shape[-2]), name)

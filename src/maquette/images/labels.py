@@ -24,7 +24,8 @@ LOSSY_FORMATS = ("JPEG", "MPO")
 SAME_COLOR = 24  # levels per channel; flat colours closer than this are one, when a picture has compression noise
 FLAT_AREA = 4  # pixels inside a flat area; fewer are blocks that compression made
 STRAY_COLORS = 16  # from so many colours that form no flat area on, a picture counts as anti-aliased or compressed
-EDGE_WIDTH = 6  # pixels; colours between two flat areas reach no farther than this
+EDGE_WIDTH = 6  # pixels; colours between two flat areas reach no farther than this ...
+LOSSY_EDGE_WIDTH = 16  # ... or than a block of compressed colour
 VOID = (224, 224, 192)  # index 255 of Pascal VOC pictures: undecided outlines
 
 
@@ -57,13 +58,14 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
     if transparent.any() and _looks_like_photo(rgb):
         note = f"{name}: is a cut-out; its opaque part is taken as one object"
         return LabelPicture((~transparent).astype(np.int32), {}, (note,))
+    rgb = np.where(transparent[..., None], 0, rgb).astype(np.uint8)
     return labels_from_colors(rgb, transparent, image.format in LOSSY_FORMATS, name, table)
 
 
 def labels_from_colors(
     rgb: np.ndarray, transparent: np.ndarray, lossy: bool, name: str, table: list[dict[str, Any]] | None = None
 ) -> LabelPicture:
-    """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W) bool is background.
+    """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W) bool is background, and black there.
 
     ``table`` holds the label, name and colour of instances when the file tells. Raises InputError.
     """
@@ -71,8 +73,6 @@ def labels_from_colors(
     codes = _codes(colors)
     if (codes == 0).any():
         background = int(np.flatnonzero(codes == 0)[0])
-    elif transparent.any():
-        background = -1
     else:
         rim = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
         background = int(np.bincount(rim, minlength=len(colors)).argmax())
@@ -157,46 +157,63 @@ def _interior(rgb: np.ndarray) -> np.ndarray:
     return same.reshape(*rgb.shape[:2], -1).all(-1)
 
 
-def _looks_like_photo(rgb: np.ndarray) -> bool:
+def _looks_like_photo(rgb: np.ndarray, lossy: bool = False) -> bool:
     """Tell whether much of a picture is neither flat nor close to something flat, as edges between flat areas would be."""
-    far = cv2.distanceTransform((~_interior(rgb)).astype(np.uint8), cv2.DIST_C, 3) > EDGE_WIDTH
+    interior = _interior(rgb)
+    if not interior.any():
+        return True
+    far = cv2.distanceTransform((~interior).astype(np.uint8), cv2.DIST_C, 3) > (LOSSY_EDGE_WIDTH if lossy else EDGE_WIDTH)
     return bool(far.mean() > 0.01)
 
 
 def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), and warnings."""
     codes = _codes(rgb)
-    counts = np.bincount(codes.ravel(), minlength=1 << (8 * rgb.shape[-1]))
-    distinct = np.flatnonzero(counts)
+    seen = np.zeros(1 << (8 * rgb.shape[-1]), bool)  # by code; sorting the pixels of a large picture would take seconds
+    seen[codes] = True
+    distinct = np.flatnonzero(seen)
+    table = np.empty(len(seen), np.int32)
+    table[distinct] = np.arange(len(distinct))
+    index = table[codes]
     interior = _interior(rgb)
-    solid = np.zeros(len(counts), bool)
-    solid[codes[interior]] = True
-    strays = len(distinct) - int(solid.sum())
-    if not lossy and (strays < STRAY_COLORS or (len(distinct) <= MAX_INSTANCES and strays < 3 * solid.sum())):
-        return np.searchsorted(distinct, codes), _unpacked(distinct, rgb.shape[-1]), ()
-    if not interior.any() or _looks_like_photo(rgb):
+    inside = np.bincount(index[interior], minlength=len(distinct))
+    solid = int((inside > 0).sum())
+    strays = len(distinct) - solid
+    if not lossy and (strays < STRAY_COLORS or strays < 3 * solid or not _scattered(index, (inside == 0)[index])):
+        return index, _unpacked(distinct, rgb.shape[-1]), ()
+    if _looks_like_photo(rgb, lossy):
         raise InputError(
             f"{name}: has {len(distinct)} colours and looks like a photo, not a mask; "
             "give a label picture, or make one with 'maquette masks make'"
         )
-    inside = np.bincount(codes[interior], minlength=len(counts))
-    flat = _merged(distinct, inside, rgb.shape[-1])
+    colors = _unpacked(distinct, rgb.shape[-1])
+    flat = _merged(colors, inside)
     if len(flat) > MAX_INSTANCES + 1:
         raise InputError(f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer")
     note = f"{name}: has {len(distinct)} colours (compressed or anti-aliased); the {len(flat)} flat ones are kept, save masks as plain PNG"
-    return _nearest_flat(codes, distinct, interior, flat), flat, (note,)
+    # Anti-aliasing mixes two flat colours, perhaps into a third; compression only adds noise, so that colour tells more than place.
+    trusted = np.ones_like(interior) if lossy else interior
+    return _nearest_flat(index, colors, trusted, flat), flat, (note,)
+
+
+def _scattered(index: np.ndarray, stray: np.ndarray) -> bool:
+    """Tell whether most stray pixels touch one of another stray colour, as along anti-aliased edges; tiny objects stand alone."""
+    kernel = np.ones((3, 3), np.uint8)
+    highest = cv2.dilate(np.where(stray, index, -1).astype(np.float32), kernel)
+    lowest = cv2.erode(np.where(stray, index, 1 << 24).astype(np.float32), kernel)
+    return bool((highest != lowest)[stray].mean() > 0.5)
 
 
 def _unpacked(codes: np.ndarray, channels: int) -> np.ndarray:
     return np.stack([(codes >> (8 * (channels - 1 - c))) & 255 for c in range(channels)], axis=-1).astype(np.uint8)
 
 
-def _merged(distinct: np.ndarray, inside: np.ndarray, channels: int) -> np.ndarray:
-    """Return the colours (K, channels) of flat areas, most frequent first, leaving out those close to a more frequent one."""
-    candidates = distinct[inside[distinct] >= FLAT_AREA]
+def _merged(colors: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return the colours (K, C) of flat areas, most frequent first, leaving out those close to a more frequent one."""
+    candidates = np.flatnonzero(inside >= FLAT_AREA)
     candidates = candidates[np.argsort(-inside[candidates], kind="stable")]
-    kept = np.zeros((0, channels), np.int32)
-    for color in _unpacked(candidates, channels).astype(np.int32):
+    kept = np.zeros((0, colors.shape[1]), np.int32)
+    for color in colors[candidates].astype(np.int32):
         if not len(kept) or np.abs(kept - color).max(1).min() > SAME_COLOR:
             kept = np.concatenate([kept, color[None]])
             if len(kept) > 2 * MAX_INSTANCES:
@@ -204,16 +221,14 @@ def _merged(distinct: np.ndarray, inside: np.ndarray, channels: int) -> np.ndarr
     return kept.astype(np.uint8)
 
 
-def _nearest_flat(codes: np.ndarray, distinct: np.ndarray, interior: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Match interior pixels to the flat colours by colour, all others by place -> index (H, W) of the flat colour."""
-    colors = _unpacked(distinct, flat.shape[-1]).astype(np.int32)
-    match = np.zeros(len(distinct), np.int32)
-    best = np.full(len(distinct), 256, np.int32)
+def _nearest_flat(index: np.ndarray, colors: np.ndarray, trusted: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Match trusted pixels that are close to a flat colour by colour, all others by place -> index (H, W) of the flat colour."""
+    match = np.zeros(len(colors), np.int32)
+    best = np.full(len(colors), 256, np.int32)
     for k, color in enumerate(flat.astype(np.int32)):
-        distance = np.abs(colors - color).max(-1)
+        distance = np.abs(colors.astype(np.int32) - color).max(-1)
         match = np.where(distance < best, k, match)
         best = np.minimum(best, distance)
-    position = np.searchsorted(distinct, codes)
-    sure = interior & (best <= SAME_COLOR)[position]
+    sure = trusted & (best <= 2 * SAME_COLOR)[index]
     rows, columns = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
-    return match[position][rows, columns]
+    return match[index][rows, columns]
