@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -29,7 +30,8 @@ from maquette.scene.document import save
 from maquette.types import Scene
 
 DOCUMENT, DOCUMENT_FILES, PREVIEW, SEPARATE = "scene.json", "scene_files", "preview.png", "scene_instances"
-_OURS = tuple(f".{suffix}" for suffix in ("ply", "png", "npz", "glb", "obj", "mtl", "stl"))  # in the two folders
+_OURS = (".ply", ".png", ".npz", ".glb", ".obj", ".mtl", ".stl")  # in the two folders
+_PRODUCT = re.compile(rf"scene(_[\w.-]+)?\.(glb|obj|mtl|ply|stl|png)|{PREVIEW}|{SEPARATE}")
 
 Request = dict[str, Any]  # what decides a result, as JSON
 
@@ -136,7 +138,7 @@ def _write(scene: Scene, folder: Path, products: Products) -> None:
         export_scene(scene, folder / "scene.glb", formats=products.formats, separate=True)
     spent = {"preview": round(drawn - start, 3), "export": round(time.perf_counter() - drawn, 3)}
     seconds = scene.provenance.get("seconds", {}) | spent
-    provenance = scene.provenance | {"seconds": seconds, "files": products.names()}
+    provenance = scene.provenance | {"seconds": seconds, "files": sorted(path.name for path in folder.iterdir())}
     save(dataclasses.replace(scene, provenance=provenance), folder / DOCUMENT)
 
 
@@ -173,8 +175,7 @@ def _listed_files(folder: Path) -> set[str]:
     """The products that a result's document lists, whatever else somebody may have written there."""
     document = read_document(folder)
     listed = document["provenance"].get("files") if document else None
-    every = {SEPARATE, PREVIEW, "scene.mtl", *(f"scene{suffix}" for suffix in WRITERS)}
-    return every & {str(name) for name in listed} if isinstance(listed, list) else set()
+    return {str(name) for name in listed if _PRODUCT.fullmatch(str(name))} if isinstance(listed, list) else set()
 
 
 def _difference(made_from: Any, request: Request) -> str:

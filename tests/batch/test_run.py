@@ -1,0 +1,154 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import maquette
+from maquette.batch import results, run
+from maquette.batch.pairs import Job
+from maquette.batch.results import Products
+from maquette.batch.run import Session, Settings, run_job, run_jobs
+from maquette.errors import CheckpointError, InputError, OutputError
+from maquette.generate import Options
+from tests.tiny import write_photo
+
+FAST = Products(preview=False)
+
+
+@pytest.fixture(scope="module")
+def session(tiny_weights):
+    return Session.start(Settings(Options(steps=1, device="cpu"), products=FAST, weights=tiny_weights))
+
+
+def with_settings(session, **changes):
+    return dataclasses.replace(session, settings=dataclasses.replace(session.settings, **changes))
+
+
+@pytest.fixture
+def job(tmp_path):
+    return Job(*write_photo(tmp_path / "in"), tmp_path / "out")
+
+
+def test_made_once_then_kept_and_remembered(job, session, monkeypatch):
+    made = run_job(job, session)
+    assert made.status == "made" and [i["label"] for i in made.instances] == [1, 2] and not made.failures
+    assert {"read", "load", "perceive", "sample", "mesh", "check", "preview", "export"} <= set(made.seconds)
+    monkeypatch.delattr(run, "generate")  # a second run must not need it
+    kept = run_job(job, session)
+    assert kept == dataclasses.replace(made, status="kept")
+
+
+def test_provenance_names_the_weights_and_what_it_was_made_from(job, session, tiny_weights):
+    run_job(job, session)
+    provenance = maquette.load(job.folder).provenance
+    assert provenance["checkpoint"]["name"] == tiny_weights.name
+    assert provenance["request"]["photo"] == results.fingerprint(job.photo) and "device" not in provenance["request"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"options": Options(seed=5, steps=1, device="cpu")}, "seed 0 instead of 5"),
+        ({"only": ("1",)}, "only None instead of"),
+    ],
+)
+def test_other_options_are_refused_and_replaced_on_request(job, session, change, says):
+    run_job(job, session)
+    with pytest.raises(OutputError, match=says):
+        run_job(job, with_settings(session, **change))
+    assert run_job(job, with_settings(session, **change, overwrite=True)).status == "made"
+    assert run_job(job, with_settings(session, **change)).status == "kept"
+
+
+def test_changed_photo_is_noticed(job, session):
+    run_job(job, session)
+    write_photo(job.photo.parent, seed=1)
+    with pytest.raises(OutputError, match="another photo"):
+        run_job(job, session)
+
+
+def test_moving_to_another_device_makes_no_result_outdated(job, session):
+    run_job(job, session)
+    other = with_settings(session, options=dataclasses.replace(session.settings.options, device="auto"))
+    assert run_job(job, other).status == "kept"
+
+
+def test_more_formats_are_added_without_making_the_scene_again(job, session, monkeypatch):
+    run_job(job, session)
+    edited = maquette.load(job.folder).move(1, (0.2, 0, 0))
+    edited.export(job.folder / "scene.json")
+    monkeypatch.delattr(run, "generate")
+    kept = run_job(job, with_settings(session, products=Products(("obj",), separate=True, preview=False)))
+    assert kept.status == "kept"
+    assert {path.name for path in job.folder.iterdir()} == {
+        "scene.glb", "scene.obj", "scene.mtl", "scene.json", "scene_files", "scene_instances"
+    }  # fmt: skip
+    assert np.array_equal(maquette.load(job.folder)[1].world_from_instance, edited[1].world_from_instance)
+
+
+def test_bad_pictures_are_reported_and_survived(tmp_path, session):
+    jobs = []
+    for name in ("a", "b", "c", "d", "e"):
+        photo, masks = write_photo(tmp_path / "in", f"{name}.png", objects=1)
+        jobs.append(Job(photo, masks, tmp_path / "out" / name))
+    jobs[1].photo.write_bytes(b"\x89PNG nothing")
+    jobs[2].photo.unlink()
+    jobs[3] = Job(jobs[3].photo, None, jobs[3].folder, "d.png: no masks go with it")
+    outcomes = list(run_jobs(jobs, session))
+    assert [outcome.status for outcome in outcomes] == ["made", "failed", "failed", "failed", "made"]
+    assert "truncated" in outcomes[1].error and "no such file" in outcomes[2].error and "no masks" in outcomes[3].error
+    assert [(tmp_path / "out" / name / "scene.json").exists() for name in "abcde"] == [True, False, False, False, True]
+    jobs[1] = Job(*write_photo(tmp_path / "in", "b.png", objects=1), jobs[1].folder)
+    assert [outcome.status for outcome in run_jobs(jobs, session)] == ["kept", "made", "failed", "failed", "kept"]
+
+
+def test_bugs_are_not_taken_for_bad_pictures(job, session, monkeypatch):
+    def broken(*args, **options):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(run, "generate", broken)
+    with pytest.raises(AssertionError):
+        list(run_jobs([job], session))
+
+
+def test_system_errors_name_their_file(job):
+    assert run.failed(job, PermissionError(13, "Permission denied", "x.png")).error == "x.png: Permission denied"
+    assert run.failed(job, MemoryError()).error == "MemoryError"
+    assert run.failed(job, InputError("one\ntwo")).error == "one"
+
+
+@pytest.mark.parametrize("when", [0, 1, 4, 5, 6])
+def test_interrupted_at_any_stage_nothing_stands_there(job, session, when):
+    left = when
+
+    def interrupt(stage, share):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs([job], session, interrupt))
+    finished = (job.folder / "scene.json").exists()
+    left_behind = sorted(path.name for path in job.folder.iterdir()) if job.folder.exists() else []
+    assert left_behind == (["scene.glb", "scene.json", "scene_files"] if finished else [])
+
+
+def test_damaged_weights_end_the_run_before_any_photo(tmp_path, tiny_weights):
+    copy = shutil.copytree(tiny_weights, tmp_path / "weights")
+    file = copy / "generator.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"generator\.safetensors"):
+        Session.start(Settings(weights=copy))
+
+
+def test_one_pixel_instance_does_not_stop_the_others(job, session):
+    labels = np.array(Image.open(job.masks))
+    labels[0, 0] = 9
+    Image.fromarray(labels).save(job.masks)
+    outcome = run_job(job, session)
+    assert {1, 2} <= {i["label"] for i in outcome.instances}
+    assert 9 in {i["label"] for i in outcome.instances} | {f["label"] for f in outcome.failures}
+    assert any("label 9 has only 1 pixel" in warning for warning in outcome.warnings)
