@@ -21,7 +21,7 @@ from maquette.evaluate.alignment import align
 from maquette.evaluate.matching import match_objects, require_common_name
 from maquette.evaluate.metrics import SurfaceDistances, chamfer_distance, f_score, mean_distance, normal_consistency, surface_distances
 from maquette.evaluate.protocols import ISCENE, Protocol, protocol_named
-from maquette.evaluate.surfaces import Surface, check_mesh, joined, per_axis, sample_mesh, stream
+from maquette.evaluate.surfaces import Surface, check_mesh, joined, normalised, sample_mesh, stream
 from maquette.geometry.boxes import bounding_box, box_iou, scene_from_world
 from maquette.geometry.nearest import build_tree
 from maquette.geometry.transforms import scale_of, similarity, transform_points
@@ -29,7 +29,7 @@ from maquette.geometry.transforms import scale_of, similarity, transform_points
 if TYPE_CHECKING:
     import trimesh
 
-OBJECT_HALF = 0.95  # half side of an object's box in per-axis units, as in MIDI
+OBJECT_HALF = 0.95  # half side of an object's box after its own normalisation, as in MIDI
 THINNEST_BOX = 1e-3  # of the longer box's longest side: flat objects get this thickness, so that an IoU of volumes exists
 OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")  # averaged over a scene's true objects
 
@@ -103,9 +103,9 @@ def score_scene(
     """
     start = time.perf_counter()
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    unit = _unit_from_world(gt, protocol)
     if match == "name":
         require_common_name(pred, gt)
-    unit = _unit_from_world(gt, protocol)
     unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
     truth = {name: sample_mesh(mesh, protocol.points, stream(seed, "truth", name), unit) for name, mesh in gt.items()}
     predicted = {
@@ -153,9 +153,8 @@ def _compare_all(
 
 
 def _compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> _Comparison:
-    if protocol.object_unit == "per-axis":
-        predicted = per_axis(predicted, OBJECT_HALF, protocol.box_of)
-        truth = per_axis(truth, OBJECT_HALF, protocol.box_of)
+    if protocol.object_unit != "scene":
+        predicted, truth = (normalised(s, OBJECT_HALF, protocol.object_unit, protocol.box_of) for s in (predicted, truth))
     return _compare(predicted, truth, protocol.object_aligner, protocol)
 
 
@@ -210,7 +209,7 @@ def _at_least(box: np.ndarray, side: float) -> np.ndarray:
 
 
 def _miss(name: str, truth: Surface, reason: str, protocol: Protocol) -> ObjectScore:
-    half = OBJECT_HALF if protocol.object_unit == "per-axis" else float(np.ptp(truth.box, axis=0).max()) / 2
+    half = OBJECT_HALF if protocol.object_unit != "scene" else float(np.ptp(truth.box, axis=0).max()) / 2
     distance = miss_distance(half, protocol)
     return ObjectScore(name, "", distance, 0.0, 0.0, distance, 0.0, 0.0, 0.0, reason)
 

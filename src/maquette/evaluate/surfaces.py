@@ -77,14 +77,17 @@ def joined(surfaces: Iterable[Surface]) -> Surface:
     return Surface(*(np.concatenate([getattr(s, part) for s in every]) for part in ("points", "normals", "corners")))
 
 
-def per_axis(surface: Surface, half: float, box_of: str = "mesh") -> Surface:
-    """Stretch each axis separately so that the box becomes [-half, half]^3; flat axes are only centred.
+def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -> Surface:
+    """Map a surface so that its box is centred on 0: every axis to [-half, half] ("per-axis"), or only the longest ("longest").
 
-    ``box_of`` "mesh" takes the exact box, "points" that of the samples. Hides wrong proportions: see box IoU for those.
+    "per-axis" hides wrong proportions; it leaves flat axes as they are. ``box_of`` "mesh" takes the exact box, "points" that of
+    the samples.
     """
     box = surface.box if box_of == "mesh" else bounding_box(surface.points)
     sides = np.ptp(box, axis=0)
-    stretch = 2 * half / np.where(sides > 1e-6 * sides.max(), sides, 2 * half)
+    longest = max(float(sides.max()), 1e-12)
+    per_axis = np.where(sides > 1e-6 * longest, sides, 2 * half)
+    stretch = 2 * half / (per_axis if unit == "per-axis" else np.full(3, longest))
     normals = surface.normals / stretch
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     return Surface((surface.points - box.mean(0)) * stretch, normals, (surface.corners - box.mean(0)) * stretch)

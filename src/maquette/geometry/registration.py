@@ -6,6 +6,7 @@ point-to-plane ICP with Tukey weights, run in two normalisation spaces of which 
 
 Everything is computed in the target's own coordinates, so that one KD tree of the target serves both spaces; a space is no more
 than where the source starts, about which point it turns, and how long the unit is in which the paper states its distances.
+Scale is not estimated in the ICP steps: with correspondences from one side only it collapses (a shrunken source lies nearer).
 Rotations come from a determinant-corrected SVD or the exponential map, so a reflection cannot occur. Nothing here is random:
 clouds are thinned by a stride over their points in the order of their tree, that is evenly in space.
 """
@@ -42,8 +43,7 @@ class RobustIcp:
     coarse_iterations: int = 40
     fine_iterations: int = 40
     unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
-    spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": the boxes' size ratio is taken over as scale
-    scale: bool = False  # also estimate an isotropic scale within the ICP steps
+    spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
     thinned_points: int = 2000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
 
@@ -158,10 +158,10 @@ def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normal
     reach = options.coarse_reach * voxel
 
     def to_points(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return umeyama(moved, coarse_tree.points[index], with_scale=options.scale)
+        return umeyama(moved, coarse_tree.points[index])
 
     def to_planes(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return _plane_step(moved, target.points[index], normals[index], options.tukey * voxel, space.pivot, options.scale)
+        return _plane_step(moved, target.points[index], normals[index], options.tukey * voxel, space.pivot)
 
     def score(fit: _Fit) -> float:
         return fit.rmse / space.unit + options.unfit_cost * (1.0 - fit.fitness)
@@ -171,7 +171,7 @@ def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normal
     coarse = _icp(thinned, coarse_tree, min(seeds, key=score).transform, reach, options.coarse_iterations, to_points)
     fine = _icp(thin(placed, options.fine_points), target, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
     for fit in (fine, coarse):
-        if fit.fitness > 0 and _is_sane(fit.transform, space, options.scale):
+        if fit.fitness > 0 and _is_sane(fit.transform, space):
             transform = _without_drift(fit.transform) @ space.target_from_source
             return Registration(transform, fit.rmse / space.unit, fit.fitness, score(fit), space.name)
     return Registration(space.target_from_source, float("inf"), 0.0, float("inf"), "identity")
@@ -215,20 +215,16 @@ def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, i
     return fit
 
 
-def _plane_step(
-    moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray, scale: bool
-) -> np.ndarray:
+def _plane_step(moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray) -> np.ndarray:
     """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised about ``pivot``."""
     residual = ((moved - matched) * normals).sum(1)
     weight = np.clip(1.0 - (residual / width) ** 2, 0.0, None) ** 2
-    arm = moved - pivot
-    columns = [np.cross(arm, normals), normals] + ([(arm * normals).sum(1, keepdims=True)] if scale else [])
-    jacobian = np.concatenate(columns, axis=1)
+    jacobian = np.concatenate([np.cross(moved - pivot, normals), normals], axis=1)
     weighted = jacobian * weight[:, None]
     # The minimum-norm solution does not move along directions that the surface leaves free (a plane, a sphere).
     update, *_ = np.linalg.lstsq(weighted.T @ jacobian, -weighted.T @ residual, rcond=1e-9)
-    rotation = (1.0 + update[6] if scale else 1.0) * _rotation_from_vector(update[:3])
-    return similarity(1.0, rotation, update[3:6] + pivot - rotation @ pivot)
+    rotation = _rotation_from_vector(update[:3])
+    return similarity(1.0, rotation, update[3:] + pivot - rotation @ pivot)
 
 
 def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
@@ -241,19 +237,16 @@ def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
 
 
-def _is_sane(transform: np.ndarray, space: _Space, scale: bool) -> bool:
-    """Whether a fit is finite, about rigid (or a scale of 1/4 to 4 where scale is estimated), and not far away."""
-    if not np.isfinite(transform).all():
+def _is_sane(transform: np.ndarray, space: _Space) -> bool:
+    """Whether a fit is finite, about rigid, and not far away."""
+    if not np.isfinite(transform).all() or abs(float(np.linalg.det(transform[:3, :3])) - 1.0) > 0.5:
         return False
-    determinant = float(np.linalg.det(transform[:3, :3]))
-    plausible = 1 / 64 <= determinant <= 64 if scale else abs(determinant - 1.0) <= 0.5
     shift = transform_points(transform, space.pivot) - space.pivot
-    return plausible and float(np.linalg.norm(shift)) <= 10.0 * space.unit
+    return float(np.linalg.norm(shift)) <= 10.0 * space.unit
 
 
 def _without_drift(transform: np.ndarray) -> np.ndarray:
-    """Project the linear part onto a rotation times its scale: the nearest similarity."""
-    linear = transform[:3, :3]
-    left, _, right = np.linalg.svd(linear)
+    """Project the linear part onto SO(3), from which many steps may have drifted by rounding."""
+    left, _, right = np.linalg.svd(transform[:3, :3])
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    return similarity(float(np.cbrt(abs(np.linalg.det(linear)))), (left * signs) @ right, transform[:3, 3])
+    return similarity(1.0, (left * signs) @ right, transform[:3, 3])
