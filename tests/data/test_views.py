@@ -164,3 +164,15 @@ def test_textures_repeat_without_a_seam() -> None:
         assert across[255] < 2.5 * np.median(across) + 1e-6  # the step over the seam is like any other
     ground = random_ground(rng, 1.0)
     assert ground.texture.shape == (256, 256, 3) and np.allclose(ground.axes @ ground.normal, 0.0)
+
+
+def test_a_close_up_is_fitted_to_what_is_in_focus(catalogue: Catalogue) -> None:
+    table = place(0, catalogue.extents[0], 3.0, 0.0, (0.0, 0.0, 0.0))
+    top = 3.0 * float(catalogue.extents[0, 1])
+    balls = [place(2, catalogue.extents[2], 0.3, 0.0, (x, top, 0.0)) for x in (-0.2, 0.2)]
+    config = dataclasses.replace(SMALL, cut=0.0, off_centre=0.0, unmasked_support=1.0)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        view = sample_view(ComposedScene((table, *balls), "test", focus=(1, 2)), catalogue, rng, config)
+        assert {p.asset for p in view.placements} == {2}  # the table is background
+        assert (view.instance > 0).mean() > 0.05

@@ -136,12 +136,12 @@ def place(asset: int, extent: np.ndarray, size: float, yaw: float, foot: tuple[f
 def poisson_discs(radii: np.ndarray, gap: float, rng: np.random.Generator, *, attempts: int = 30, growth: float = 1.1) -> np.ndarray:
     """Centres (N, 2) of discs of `radii` (N,) in the order given, any two at least r_i + r_j + `gap` apart.
 
-    Darts are thrown into a square that starts a little larger than the discs' area and grows by `growth` whenever a disc
+    Darts are thrown into a square that starts as large as the discs' bounding squares together and grows by `growth` whenever a disc
     finds no place within `attempts`. A uniform grid with cells as wide as the largest possible distance limits the comparisons
     to nine cells.
     """
     cell = 2.0 * float(radii.max()) + gap
-    side = 1.3 * math.sqrt(float(((2.0 * radii + gap) ** 2).sum()))
+    side = math.sqrt(float(((2.0 * radii + gap) ** 2).sum()))
     grid: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
     centres = np.empty((len(radii), 2))
     for index, radius in enumerate(radii.tolist()):

@@ -43,6 +43,7 @@ class ComposedScene:
     placements: tuple[Placement, ...]
     kind: str
     shell: Shell | None = None
+    focus: tuple[int, ...] = ()  # placements that the camera is fitted to; empty = all
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,15 @@ def compose_dense(library: LibraryLike, rng: np.random.Generator, config: SceneC
 
 
 def compose_tabletop(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
-    """Many small objects on one table; without a table in the library, or half of the time, the ground is the table."""
+    """Many small objects on one table, half of the time as a close-up; without a table, or in part of the scenes, on the ground."""
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     count = draw_count(rng, (min(4, layout.count[1]), layout.count[1]))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
         base = place(table, catalogue.extents[table], 1.5, float(rng.uniform(-math.pi, math.pi)), (0.0, 0.0, 0.0))
         carried = stack_on(catalogue, base, draw_assets(catalogue, rng, max(count - 1, 2)), rng, fill=(0.25, 0.6))
-        return _enough(ComposedScene((base, *carried), "tabletop"), catalogue, rng, config)
+        close_up = tuple(range(1, 1 + len(carried))) if rng.random() < 0.5 and len(carried) >= 2 else ()
+        return _enough(ComposedScene((base, *carried), "tabletop", focus=close_up), catalogue, rng, config)
     assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.4, 0.9))
     sparse = LayoutConfig(density=(0.1, 1.0))
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, sparse), "tabletop")

@@ -55,6 +55,7 @@ class ViewConfig:
     off_centre: float = 0.6  # probability that the scene is not in the middle of the frame
     cut: float = 0.2  # probability that the frame may cut objects
     unmasked: float = 0.06  # probability that a visible object counts as background, as when a user leaves it out
+    unmasked_support: float = 0.7  # the same for what is out of a scene's focus, such as the table in a close-up
     least_pixels: int = 12  # an object seen by fewer pixels, or by a smaller share of them, is dropped
     least_share: float = 0.0005
     ground: float = 0.9  # probability of a ground
@@ -113,10 +114,10 @@ def stage(scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, 
 
 def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
     for _ in range(config.attempts):
-        camera = sample_camera(staged.corners.reshape(-1, 3), rng, config)
+        camera = sample_camera(staged.corners[list(staged.scene.focus) or slice(None)].reshape(-1, 3), rng, config)
         faces, owners = _front_faces(staged, camera.position)
         truth = rasterize(staged.geometry.vertices, faces, camera, face_instance=owners)
-        kept = _kept(truth.instance, len(staged.scene.placements), rng, config)
+        kept = _kept(truth.instance, staged.scene, rng, config)
         if len(kept):
             break
     else:
@@ -125,12 +126,13 @@ def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig)
     return _in_scene_frame(staged, camera, kept, image, depth, normal, truth.instance)
 
 
-def _kept(instance: np.ndarray, count: int, rng: np.random.Generator, config: ViewConfig) -> np.ndarray:
+def _kept(instance: np.ndarray, scene: ComposedScene, rng: np.random.Generator, config: ViewConfig) -> np.ndarray:
     """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays when any is visible."""
-    pixels = np.bincount(instance[instance >= 0], minlength=count)
+    pixels = np.bincount(instance[instance >= 0], minlength=len(scene.placements))
     visible = np.flatnonzero(pixels >= max(config.least_pixels, config.least_share * instance.size))
-    masked = visible[rng.random(len(visible)) >= config.unmasked]
-    return masked if len(masked) >= min(2, len(visible)) else visible
+    left_out = np.where(np.isin(visible, scene.focus) | (not scene.focus), config.unmasked, config.unmasked_support)
+    masked = visible[rng.random(len(visible)) >= left_out]
+    return masked if len(masked) else visible
 
 
 def _front_faces(staged: StagedScene, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
