@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,8 @@ class Options:
             raise InputError(f"samples and steps must be at least 1, got samples={self.samples}, steps={self.steps}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be between 0 and {2**32 - 1}, got {self.seed}")
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise InputError(f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}")
 
     def sampling(self) -> Sampling:
         """Steps and guidance, with the defaults filled in."""
