@@ -152,3 +152,13 @@ def test_one_pixel_instance_does_not_stop_the_others(job, session):
     assert {1, 2} <= {i["label"] for i in outcome.instances}
     assert 9 in {i["label"] for i in outcome.instances} | {f["label"] for f in outcome.failures}
     assert any("label 9 has only 1 pixel" in warning for warning in outcome.warnings)
+
+
+def test_photo_whose_only_object_vanishes_is_refused(job, session):
+    photo = Image.open(job.photo).resize((960, 720))
+    photo.save(job.photo)
+    labels = np.zeros((720, 960), np.uint8)
+    labels[401, 503] = 1
+    Image.fromarray(labels).save(job.masks)
+    with pytest.raises(InputError, match="no mask covers a pixel"):
+        run_job(job, session)

@@ -123,6 +123,10 @@ def negative_seed(case):
     case.options = ["--seed", "-1"]
 
 
+def guidance_that_is_no_number(case):
+    case.options = ["--guidance", "nan"]
+
+
 @pytest.fixture
 def case(tmp_path, tiny_weights):
     return Case(tmp_path, tiny_weights)
@@ -162,6 +166,7 @@ def assert_refused(case, capsys, code, *says):
         (unknown_format, ("gltf", "glb,obj,ply,stl")),
         (no_samples, ("at least 1",)),
         (negative_seed, ("between 0 and",)),
+        (guidance_that_is_no_number, ("guidance", "nan")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -1,0 +1,44 @@
+"""Render the picture that `maquette demo` uses: five procedural objects on a floor, `photo.jpg` and `masks.png`.
+
+    python examples/render_demo_picture.py FOLDER [SEED]
+
+The seed chooses the objects' looks, the light, the floor and the camera.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maquette import InstanceMask
+from maquette.data.layout import AssetList, Catalogue, Placement
+from maquette.data.procedural import procedural_asset
+from maquette.data.scenes import ComposedScene
+from maquette.data.views import ViewConfig, sample_view
+from maquette.geometry.transforms import rotation_y, similarity
+from maquette.images import write_masks
+
+# family, x, z, size of the longest side, degrees about +Y
+STAGE = (
+    ("chair", -0.75, -0.1, 1.0, 35), ("plant", 0.75, -0.5, 1.15, 0), ("lamp", 0.0, -0.75, 1.25, 0), ("crate", 0.15, 0.1, 0.5, 20),
+    ("car", 0.7, 0.55, 0.6, -50),
+)  # fmt: skip
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+rng = np.random.default_rng(seed)
+assets = tuple(procedural_asset(rng, family) for family, *_ in STAGE)
+heights = [size * np.ptp(asset.vertices[:, 1]) for asset, (_, _, _, size, _) in zip(assets, STAGE)]
+placements = tuple(
+    Placement(k, similarity(size, rotation_y(np.deg2rad(degrees)), (x, height / 2, z)))
+    for k, (height, (_, x, z, size, degrees)) in enumerate(zip(heights, STAGE))
+)
+config = ViewConfig(640, elevation=(15, 28), field_of_view=(32, 45), fill=(0.84, 0.9), off_centre=0, cut=0, unmasked=0, ground=1, wall=1)
+view = sample_view(ComposedScene(placements, "demo"), Catalogue.of(AssetList(assets)), rng, config)
+
+masks = []
+for label, placement in enumerate(view.placements, start=1):
+    masks.append(InstanceMask(label, view.instance == label, STAGE[placement.asset][0]))
+folder.mkdir(parents=True, exist_ok=True)
+Image.fromarray(view.image).save(folder / "photo.jpg", quality=92)
+write_masks(masks, folder / "masks.png", overwrite=True)
