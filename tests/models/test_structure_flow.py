@@ -18,6 +18,11 @@ def tiny_flow(seed=0, **changes):
     return flow.eval()
 
 
+def to_latent(volume):
+    """A stand-in for the VAE's encoder: four channels on a coarser grid."""
+    return torch.nn.functional.adaptive_avg_pool3d(volume, 4)
+
+
 def inputs(rows, seed=1):
     g = torch.Generator().manual_seed(seed)
     x, context = torch.randn(rows, 4, 4, 4, 4, generator=g), torch.randn(rows, 5, 16, generator=g)
@@ -27,7 +32,7 @@ def inputs(rows, seed=1):
 def test_identical_scene_and_instance_equal_the_base_model():
     flow = tiny_flow()
     x, t, c, lifted = (y.repeat(2, *[1] * (y.ndim - 1)) for y in inputs(1))
-    lift = flow.encode_lift(lifted)
+    lift = flow.encode_lift(lifted, to_latent)
     with_scene = flow(x, t, c, lift, torch.tensor([-1, 0]))
     torch.testing.assert_close(with_scene[1], flow(x, t, c, lift)[1], atol=1e-5, rtol=1e-5)
 
@@ -35,7 +40,7 @@ def test_identical_scene_and_instance_equal_the_base_model():
 def test_without_scene_instances_are_independent():
     flow = tiny_flow()
     x, t, c, lifted = inputs(3)
-    lift = flow.encode_lift(lifted)
+    lift = flow.encode_lift(lifted, to_latent)
     together = flow(x, t, c, lift, torch.tensor([-1, -1, -1]))
     for i in range(3):
         alone = flow(x[i : i + 1], t[:1], c[i : i + 1], tuple(y[i : i + 1] for y in lift))
@@ -45,14 +50,14 @@ def test_without_scene_instances_are_independent():
 def test_scene_matters_when_there_is_one():
     flow = tiny_flow()
     x, t, c, lifted = inputs(2)
-    lift = flow.encode_lift(lifted)
+    lift = flow.encode_lift(lifted, to_latent)
     assert (flow(x, t, c, lift, torch.tensor([-1, 0]))[1] - flow(x, t, c, lift)[1]).abs().max() > 1e-4
 
 
 def test_permuting_instances_permutes_the_output_and_adding_one_changes_none():
     flow = tiny_flow()
     x, t, c, lifted = inputs(4)
-    lift, scene_of, order = flow.encode_lift(lifted), torch.tensor([-1, 0, 0, 0]), [0, 3, 1, 2]
+    lift, scene_of, order = flow.encode_lift(lifted, to_latent), torch.tensor([-1, 0, 0, 0]), [0, 3, 1, 2]
     out = flow(x, t, c, lift, scene_of)
     permuted = flow(x[order], t, c[order], tuple(y[order] for y in lift), scene_of)
     torch.testing.assert_close(permuted, out[order], atol=1e-5, rtol=1e-5)
@@ -63,7 +68,7 @@ def test_permuting_instances_permutes_the_output_and_adding_one_changes_none():
 def test_no_scene_context_blocks_is_the_ablation():
     flow = tiny_flow(scene_context_blocks=0)
     x, t, c, lifted = inputs(2)
-    lift = flow.encode_lift(lifted)
+    lift = flow.encode_lift(lifted, to_latent)
     assert torch.equal(flow(x, t, c, lift, torch.tensor([-1, 0])), flow(x, t, c, lift))
 
 
@@ -92,7 +97,8 @@ def test_untrained_generator_samples_around_its_guess():
     from maquette.flow.schedule import shifted_schedule
 
     with torch.no_grad():
-        condition = model.encode(torch.randn(1, 5, 16, 16), torch.randn(1, 12, 16, 16, 16))
+        tokens = model.picture(torch.randn(1, 5, 16, 16))
+        condition = Condition(tokens, model.flow.encode_lift(torch.randn(1, 12, 16, 16, 16), to_latent))
         condition = Condition(condition.context.expand(64, -1, -1), tuple(y.expand(64, *y.shape[1:]) for y in condition.lift))
         out = euler(model.velocity(condition), torch.randn(64, 4, 4, 4, 4), shifted_schedule(40))
     spread = (out - condition.lift[1]).std()

@@ -109,7 +109,7 @@ def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequ
                 row[-3], row[-2] = coarse, 1.0
             row[-1] = float(label is None)
             lifted.append(row)
-        parts.append(models.generator.encode(torch.stack(crops).to(device), torch.stack(lifted).to(device)))
+        parts.append(models.generator.encode(torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae))
     return Condition(torch.cat([p.context for p in parts]), tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))))
 
 

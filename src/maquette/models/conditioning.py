@@ -87,20 +87,27 @@ def instance_crop(image: np.ndarray, labels: np.ndarray, label: int | None, size
 
 def camera_parameters(camera: Camera) -> np.ndarray:
     """(5,) float32 what GeometryNet regresses of a camera in the scene frame: pitch in radians, log(focal / longer picture side),
-    the projection of the scene's centre relative to the picture's centre (x, y, in longer sides), log of its z-depth (scene units).
+    the projection of the scene's centre relative to the picture's centre (x, y, in longer sides), and log(z / focal) with its z-depth:
+    how many scene units a picture side spans there. A picture shows that ratio well, and focal and distance each on its own badly.
     """
     longer = max(camera.width, camera.height)
     pixel, depth = project(camera, np.zeros(3))
     centre = (pixel - np.array([camera.width, camera.height]) / 2) / longer
-    return np.array([pitch_of(camera), np.log(camera.intrinsics[0, 0] / longer), *centre, np.log(depth)], np.float32)
+    focal = camera.intrinsics[0, 0] / longer
+    return np.array([pitch_of(camera), np.log(focal), *centre, np.log(depth / focal)], np.float32)
+
+
+def centre_depth(parameters: np.ndarray) -> float:
+    """z-depth of the scene's centre, in scene units."""
+    return float(np.exp(parameters[1] + parameters[4]))
 
 
 def camera_from_parameters(parameters: np.ndarray, width: int, height: int) -> Camera:
     """The inverse of ``camera_parameters`` for an upright view-centric camera with centred principal point."""
-    pitch, log_focal, x, y, log_depth = (float(p) for p in parameters)
+    pitch, log_focal, x, y, log_span = (float(p) for p in parameters)
     focal = np.exp(log_focal)
     rotation = view_centric_rotation(pitch)
-    centre = np.exp(log_depth) * np.array([x / focal, y / focal, 1.0])
+    centre = np.exp(log_span) * np.array([x, y, focal])
     pose = similarity(1.0, rotation, -rotation @ centre)
     return Camera(intrinsics_from_focal(focal * max(width, height), width, height), pose, width, height)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.models.image_encoder import PictureEncoder, PictureEncoderConfig
-from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
+from maquette.models.structure_flow import Lift, StructureFlow, StructureFlowConfig
+from maquette.models.volume_vae import VolumeVAE
 
 COARSE_CHANNELS = 3  # after the picture's lift channels: a coarse volume of the instance, whether there is one, is this the scene branch
 
@@ -30,7 +32,7 @@ class Condition:
     """What B sequences know of their picture, encoded once for all steps."""
 
     context: Tensor  # (B, M, context width)
-    lift: tuple[Tensor, Tensor] | None  # tokens (B, L, C), guess (B, channels, R, R, R)
+    lift: Lift | None  # tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
 
 
 class Generator(nn.Module):
@@ -42,9 +44,14 @@ class Generator(nn.Module):
         self.flow = StructureFlow(config.flow)
         self.picture = PictureEncoder(config.picture)
 
-    def encode(self, crops: Tensor, lifted: Tensor | None) -> Condition:
+    def encode(self, crops: Tensor, lifted: Tensor | None, vae: VolumeVAE) -> Condition:
         """Crops (B, 5, S, S) and lifted grids (B, lift_channels, G, G, G) -> what every step of the sampler needs."""
-        return Condition(self.picture(crops), None if self.flow.lift is None else self.flow.encode_lift(lifted))
+
+        def encode_volume(volume: Tensor) -> Tensor:
+            size = (vae.config.resolution,) * 3
+            return vae.encode(F.interpolate(volume, size=size, mode="trilinear", align_corners=False))
+
+        return Condition(self.picture(crops), None if self.flow.lift is None else self.flow.encode_lift(lifted, encode_volume))
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition, scene_of: Tensor | None = None) -> Tensor:
         """Velocity (B, channels, R, R, R); see StructureFlow."""

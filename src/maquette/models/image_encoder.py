@@ -66,7 +66,7 @@ class GeometryNetConfig:
     heads: int = 4
 
 
-CAMERA_PARAMETERS = 5  # pitch, log focal (in picture sizes), projected scene centre u, v (0 = centre, 1 = one picture size), log distance
+CAMERA_PARAMETERS = 5  # pitch, log focal, projected scene centre x and y, log span: see conditioning.camera_parameters
 
 
 class GeometryNet(nn.Module):

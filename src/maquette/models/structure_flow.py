@@ -8,6 +8,7 @@ Shapes: B sequences, C width, R latent resolution, L = (R / patch)^3 tokens, M c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 
 from maquette.nn.blocks import ChannelNorm, ModulatedCrossBlock, ResBlock3d, depth_to_space, space_to_depth, zero_init
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
+
+
+EncodeVolume = Callable[[Tensor], Tensor]  # (B, volume_channels, G, G, G) -> (B, channels, R, R, R)
+Lift = tuple[Tensor, Tensor, Tensor]  # tokens, guessed latent, guessed volume
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class StructureFlowConfig:
     lift_channels: int = 12  # of the lifted grid; 0 = the published form, the picture enters by cross-attention only
     lift_resolution: int = 32
     lift_widths: tuple[int, int] = (32, 64)
+    volume_channels: int = 4  # of the guessed volume: TSDF and colour
     guess_variance: float = 0.25  # of the latent around the lift's guess; sets the skip connection around the transformer
 
     @property
@@ -46,9 +52,10 @@ class StructureFlowConfig:
 
 
 class LiftEncoder(nn.Module):
-    """Convolutions over the lifted grid: a feature per latent cell, and a first guess of the latent itself.
+    """Convolutions over the lifted grid: features per latent cell, and a first guess of the volume itself.
 
-    The guess is trained by regression; it gives the transformer a starting point that convolutions learn fast.
+    The guess is trained by plain regression of signed distance and colour. Where the picture shows the surface it only has to copy
+    what the lift says, so convolutions learn it with few samples; the transformer then starts from it instead of from nothing.
     """
 
     def __init__(self, config: StructureFlowConfig):
@@ -59,16 +66,17 @@ class LiftEncoder(nn.Module):
         self.fine = ResBlock3d(fine)
         self.down = nn.Conv3d(fine, coarse, 2, stride=2)
         self.coarse = nn.Sequential(ResBlock3d(coarse), ResBlock3d(coarse), ChannelNorm(coarse), nn.SiLU())
-        self.guess = nn.Conv3d(coarse, config.channels, 1)
-        self.patch = config.patch
-        self.to_tokens = nn.Linear((coarse + config.channels) * config.patch**3, config.width)
+        self.up = nn.Conv3d(coarse, 8 * fine, 3, padding=1)
+        self.join = nn.Conv3d(2 * fine, fine, 1)
+        self.refine = nn.Sequential(ResBlock3d(fine), ChannelNorm(fine), nn.SiLU())
+        self.volume = nn.Conv3d(fine, config.volume_channels * self.fold**3, 1)
 
     def forward(self, lifted: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, lift_channels, S, S, S) -> tokens (B, L, C) and guess (B, channels, R, R, R)."""
-        features = self.coarse(self.down(self.fine(self.stem(space_to_depth(lifted, self.fold)))))
-        guess = self.guess(features)
-        cells = space_to_depth(torch.cat([features, guess.detach()], dim=1), self.patch)
-        return self.to_tokens(cells.flatten(2).transpose(1, 2)), guess
+        """(B, lift_channels, G, G, G) -> features (B, F, R, R, R) and the guessed volume (B, volume_channels, G, G, G)."""
+        fine = self.fine(self.stem(space_to_depth(lifted, self.fold)))
+        features = self.coarse(self.down(fine))
+        joined = self.join(torch.cat([fine, depth_to_space(self.up(features), 2)], dim=1))
+        return features, depth_to_space(self.volume(self.refine(joined)), self.fold)
 
 
 def guess_velocity(x: Tensor, t: Tensor, guess: Tensor, variance: float) -> Tensor:
@@ -100,19 +108,28 @@ class StructureFlow(nn.Module):
         )
         self.out_layer = zero_init(nn.Linear(c.width, folded))
         self.lift = LiftEncoder(config) if c.lift_channels else None
+        if c.lift_channels:
+            self.lift_tokens = nn.Linear((c.lift_widths[1] + c.channels) * c.patch**3, c.width)
 
-    def encode_lift(self, lifted: Tensor) -> tuple[Tensor, Tensor]:
-        """The lifted grid's tokens and first guess; they do not depend on t, so samplers call this once."""
+    def encode_lift(self, lifted: Tensor, encode_volume: EncodeVolume) -> Lift:
+        """Tokens (B, L, C), guessed latent (B, channels, R, R, R) and guessed volume of lifted grids (B, lift_channels, G, G, G).
+
+        ``encode_volume`` maps volumes to normalised latents (the VAE's encoder). Nothing here depends on t: samplers call it once.
+        """
         if self.lift is None:
             raise ValueError(f"this model has no lift (lift_channels = {self.config.lift_channels})")
-        return self.lift(lifted)
+        features, volume = self.lift(lifted)
+        with torch.no_grad():
+            guess = encode_volume(volume.detach().clamp(-1, 1))
+        cells = space_to_depth(torch.cat([features, guess], dim=1), self.config.patch)
+        return self.lift_tokens(cells.flatten(2).transpose(1, 2)), guess, volume
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor, lift: tuple[Tensor, Tensor] | None = None,
+    def forward(self, x: Tensor, t: Tensor, context: Tensor, lift: Lift | None = None,
                 scene_of: Tensor | None = None) -> Tensor:  # fmt: skip
         """Velocity of all sequences, instances and scene branches alike.
 
         x: (B, channels, R, R, R); t: (B,) noise levels; context: (B, M, context_width) picture tokens of each sequence;
-        lift: tokens and guess from ``encode_lift``; scene_of: (B,) row of each instance's scene branch, -1 = none
+        lift: from ``encode_lift``; scene_of: (B,) row of each instance's scene branch, -1 = none
         (``None`` = all independent).
         """
         c = self.config
@@ -127,4 +144,4 @@ class StructureFlow(nn.Module):
             h = block(h, modulation, context, scene_of if index in c.scene_context_range else None)
         h = self.out_layer(F.layer_norm(h, h.shape[-1:]))
         velocity = depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)
-        return velocity if lift is None else velocity + guess_velocity(x, t, lift[1].detach(), c.guess_variance)
+        return velocity if lift is None else velocity + guess_velocity(x, t, lift[1], c.guess_variance)

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 
+from maquette.errors import InputError
 from maquette.geometry.cameras import lift, moved, resized
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import DepthView
-from maquette.models.conditioning import Picture, camera_from_parameters, geometry_input, letterbox, letterboxed_camera
+from maquette.models.conditioning import Picture, camera_from_parameters, centre_depth, geometry_input, letterbox, letterboxed_camera
 from maquette.models.image_encoder import GeometryNet
 from maquette.types import Camera, SceneInput
 
@@ -58,16 +59,22 @@ def label_map(scene_input: SceneInput) -> np.ndarray:
 
 @torch.no_grad()
 def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
-    """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene frame by the visible surfaces."""
+    """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene frame by the visible surfaces.
+
+    InputError when the objects are so small that the lifted picture shows none of them.
+    """
     labels = label_map(scene_input)
     height, width = labels.shape
+    picture = letterbox(scene_input.image, labels, LIFT_SIZE)
+    if not (picture.labels > 0).any():
+        where = scene_input.source or "the photo"
+        raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas, or crop the photo to them")
     seen = letterbox(scene_input.image, labels, net.config.size)
     device = next(net.parameters()).device
     relative, _, parameters = net(torch.from_numpy(geometry_input(seen))[None].to(device))
     parameters = parameters[0].float().cpu().numpy().astype(np.float64)
     camera = camera_from_parameters(parameters, width, height)
-    depth = np.exp(relative[0].float().cpu().numpy() + parameters[4])
-    picture = letterbox(scene_input.image, labels, LIFT_SIZE)
+    depth = centre_depth(parameters) * np.exp(relative[0].float().cpu().numpy())
     depth = _upsample(depth, seen.labels, picture.labels)
     return _fix_frame(camera, picture, depth, labels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maquette.flow.path import data_from_velocity, interpolate, logit_normal_times, velocity_target
@@ -20,10 +21,24 @@ def row_times(scene_of: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(scene_of >= 0, t[scene_of.clamp(min=0)], t)
 
 
-class GeneratorTask:
-    """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's guess."""
+def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of the guessed TSDF, near the surface counted once more on its own, and of the colour at the surface.
 
-    guess_weight = 0.5
+    guess: (B, 4, G, G, G); target: (B, 4, R, R, R), averaged down to the guess's grid.
+    """
+    truth = F.adaptive_avg_pool3d(target, guess.shape[-1])
+    error = (guess[:, :1] - truth[:, :1]).abs()
+    near = (truth[:, :1].abs() < 0.95).float()
+    count = near.sum((1, 2, 3, 4)) + 1
+    shape = error.mean((1, 2, 3, 4)) + (near * error).sum((1, 2, 3, 4)) / count
+    colour = (near * (guess[:, 1:] - truth[:, 1:]).abs()).sum((1, 2, 3, 4)) / (3 * count)
+    return (shape + 0.3 * colour).mean()
+
+
+class GeneratorTask:
+    """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's guess in volume space."""
+
+    guess_weight = 1.0
     drop_context = 0.1  # share of rows whose picture tokens are zeroed, for guidance
 
     def __init__(self, model: Generator, vae: VolumeVAE, samples: SequenceSamples, held_out: SequenceSamples):
@@ -47,14 +62,15 @@ class GeneratorTask:
         t = row_times(scene_of, generator).to(x0.device)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
         keep = (torch.rand(len(x0), generator=generator) >= self.drop_context).to(x0)
-        condition = model.encode(batch["crops"], batch["lifted"])
+        condition = model.encode(batch["crops"], batch["lifted"], self.vae)
         condition = type(condition)(condition.context * keep[:, None, None], condition.lift)
         velocity = model(interpolate(x0, noise, t), t, condition, batch["scene_of"])
         flow = (velocity.float() - velocity_target(x0, noise)).square().mean()
         if condition.lift is None:
             return flow, {"flow": float(flow.detach())}
-        guess = (condition.lift[1].float() - x0).square().mean()
-        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "rows": float(len(x0))}
+        guess = guess_loss(condition.lift[2].float(), batch["target"].float())
+        error = (condition.lift[1] - x0).square().mean()  # of the guessed latent; config.guess_variance should be about this
+        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "guess_variance": float(error)}
 
     @torch.no_grad()
     def examine(self, model: Generator) -> tuple[dict[str, float], np.ndarray | None]:
@@ -63,7 +79,7 @@ class GeneratorTask:
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(10)])
         batch = {k: v.to(device) for k, v in self._examination.items()}
-        condition = model.encode(batch["crops"], batch["lifted"])
+        condition = model.encode(batch["crops"], batch["lifted"], self.vae)
         shape = (model.config.flow.channels, *(model.config.flow.resolution,) * 3)
         noise = seeded_noise(shape, range(len(batch["crops"]))).to(device)
         velocity = model.velocity(condition, batch["scene_of"])

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.views import View
-from maquette.models.conditioning import Picture, camera_parameters, geometry_input, letterbox
+from maquette.models.conditioning import Picture, camera_parameters, centre_depth, geometry_input, letterbox
 from maquette.models.image_encoder import GeometryNet
 
 ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
@@ -41,12 +41,14 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
     picture = _augmented(truth, rng) if augment else truth
     camera = camera_parameters(view.camera).astype(np.float64)
     longer_ratio = max(height, width) / max(height - 2 * cut_y, width - 2 * cut_x)
+    log_centre_depth = np.log(centre_depth(camera))
     camera[1] += np.log(longer_ratio)
     camera[2:4] *= longer_ratio
+    camera[4] -= np.log(longer_ratio)
     rows = np.clip(((np.arange(size) + 0.5 - truth.offset[1]) / truth.scale).astype(int), 0, height - 2 * cut_y - 1) + cut_y
     columns = np.clip(((np.arange(size) + 0.5 - truth.offset[0]) / truth.scale).astype(int), 0, width - 2 * cut_x - 1) + cut_x
     depth = view.depth[np.ix_(rows, columns)]
-    relative = np.log(np.clip(np.where(np.isfinite(depth), depth, 1e6), 1e-3, 1e6)) - camera[4]
+    relative = np.log(np.clip(np.where(np.isfinite(depth), depth, 1e6), 1e-3, 1e6)) - log_centre_depth
     known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
     normal = view.normal[np.ix_(rows, columns)]
     return {
@@ -131,7 +133,7 @@ class GeometryTask:
         cosine = (mask * (normal * batch["normal"]).sum(1)).sum() / mask.sum()
         off = (camera - batch["camera"]).abs().mean(0)
         scores = {"depth_percent": 100 * float(error.mean()), "normal_cosine": float(cosine), "pitch_degrees": float(off[0]) * 180 / np.pi,
-                  "focal_percent": 100 * float(off[1]), "distance_percent": 100 * float(off[4])}  # fmt: skip
+                  "focal_percent": 100 * float(off[1]), "span_percent": 100 * float(off[4])}  # fmt: skip
         return scores, _picture(batch, depth, normal)
 
     def finish(self, model: GeometryNet) -> None:
