@@ -25,6 +25,7 @@ from maquette.methods.base import Models, Progress, Sampling, Shape, silent
 from maquette.methods.iscene import generate_iscene, zoom_pass
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
+from maquette.scene.fuse import fuse_evidence
 from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Failure, Instance, Scene, SceneInput
@@ -42,6 +43,7 @@ class Options:
     steps: int | None = None  # of each pass; None = the method's default
     guidance: float | None = None
     device: str = "auto"
+    fit: bool = True  # hold each volume to the silhouette and the visible surface (scene/fuse.py); False = the generator alone
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -92,7 +94,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks: any form that ``read_masks`` takes.
     only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
-    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device). Raises InputError, CheckpointError.
+    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit). Raises InputError, CheckpointError.
     """
     chosen, clock = Options(**options), _Clock()
     device = choose_device(chosen.device)
@@ -134,15 +136,18 @@ def _attempt(loaded: ModelSet, scene_input: SceneInput, perception: Perception, 
     with clock.stage("mesh"):
         names = {mask.label: mask.name for mask in scene_input.masks}
         for shape in outcome.shapes:
-            instance = _instance(shape, scene_input, perception, names[shape.label])
+            instance = _instance(shape, scene_input, perception, names[shape.label], options.fit)
             instances.append(instance) if isinstance(instance, Instance) else failures.append(instance)
     with clock.stage("check"):
         checked = check(tuple(instances), scene_input, perception)
     return checked, tuple(failures)
 
 
-def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str) -> Instance | Failure:
-    mesh = mesh_from_volume(shape.volume, shape.scene_from_cube)
+def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str, fit: bool) -> Instance | Failure:
+    volume = shape.volume
+    if fit:
+        volume = fuse_evidence(volume, scene_input.image, perception, shape.label, shape.scene_from_cube)
+    mesh = mesh_from_volume(volume, shape.scene_from_cube)
     if mesh is None:
         return Failure(shape.label, "decode", "its volume holds no surface; try another seed")
     mesh = project_colours(mesh, shape.label, scene_input.image, perception)
@@ -161,12 +166,12 @@ def _score(instances: tuple[Instance, ...], wanted: int) -> float:
 
 
 def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, models: ModelSet | None = None, device: str = "auto",
-               steps: int | None = None, guidance: float | None = None) -> Scene:  # fmt: skip
+               steps: int | None = None, guidance: float | None = None, fit: bool = True) -> Scene:  # fmt: skip
     """The scene with one instance made anew from another seed, at its place; all other instances are the same objects."""
     old = scene[label]
     if scene.input is None or "scene_from_cube" not in old.state:
         raise InputError(f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again")
-    options = Options(seed=seed, device=device, steps=steps, guidance=guidance)
+    options = Options(seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
     loaded = models or load_models(weights)
     target = choose_device(device)
     for checkpoint in (loaded.geometry, loaded.generator, loaded.vae):
@@ -176,7 +181,7 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
         drawn = instance_seed(seed, label)
         networks = Models(loaded.generator.model, loaded.vae.model)
         shape = zoom_pass(networks, scene.input.image, perception, label, drawn, old.state, options.sampling())
-    made = _instance(shape, scene.input, perception, old.name)
+    made = _instance(shape, scene.input, perception, old.name, options.fit)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     made = check((made,), scene.input, perception)[0]

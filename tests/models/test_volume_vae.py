@@ -24,5 +24,6 @@ def test_normalisation_cancels():
 
 def test_published_form_has_one_channel_and_no_patch():
     vae = VolumeVAE(VolumeVAEConfig(channels=1, resolution=16, patch=1, latent_channels=8, encoder_channels=(4, 8, 16),
-                                    decoder_channels=(16, 8, 4), encoder_blocks=2, decoder_blocks=2, middle_blocks=2, stem_kernel=3))  # fmt: skip
+                                    decoder_channels=(16, 8, 4), encoder_blocks=2, decoder_blocks=2, middle_blocks=2,
+                                    stem_kernel=3))  # fmt: skip
     assert vae.encode(torch.randn(1, 1, 16, 16, 16)).shape == (1, 8, 4, 4, 4)

@@ -46,7 +46,7 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     unknown = set(values) - set(fields)
     if unknown:
-        raise CheckpointError(f"unknown keys in the header's configuration: {sorted(unknown)}; the file is newer than this maquette, or damaged")
+        raise CheckpointError(f"the configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged")
     decoded = {}
     for name, value in values.items():
         default = fields[name].default_factory() if fields[name].default_factory is not dataclasses.MISSING else fields[name].default

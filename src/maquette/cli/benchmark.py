@@ -16,8 +16,9 @@ sets: random, small-on-large, duplicates, occlusion, rooms, tabletop.
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "benchmark", help="score methods on held-out scenes", description="Compose, render, generate and score fixed sets of held-out scenes.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "benchmark", help="score methods on held-out scenes",
+        description="Compose, render, generate and score fixed sets of held-out scenes.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--method", action="append", metavar="NAME", help="iscene, boxes or spheres; repeat for several (default: iscene)")
     parser.add_argument("--set", action="append", dest="sets", metavar="NAME", help="repeat for several (default: random)")

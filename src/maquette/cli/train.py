@@ -20,8 +20,9 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "train", help="train or fine-tune a network", description="Train one of the networks on random scenes composed from an asset library.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train", help="train or fine-tune a network",
+        description="Train one of the networks on random scenes composed from an asset library.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("network", choices=("volume-vae", "image-encoder", "instance", "iscene"), help="what to train")
     parser.add_argument("--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)")
@@ -52,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     import os
+    import signal
     from pathlib import Path
 
     import torch
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     precision = "bf16" if training.bf16 else "fp32"
     log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {precision}, batch {config.batch} -> {args.out}")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # schedulers send it before they kill; save then too
     try:
         training.train(log)
     except KeyboardInterrupt:

@@ -89,13 +89,15 @@ def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
         if len(view.placements) >= 2:
             break
     masks = tuple(InstanceMask(k + 1, view.instance == k + 1, catalogue.asset(p.asset).name) for k, p in enumerate(view.placements))
-    truth = {f"instance_{k + 1}": _placed(catalogue.asset(p.asset), view.scene_from_world @ p.world_from_asset) for k, p in enumerate(view.placements)}
+    poses = [view.scene_from_world @ p.world_from_asset for p in view.placements]
+    truth = {f"instance_{k + 1}": _placed(catalogue.asset(p.asset), pose) for k, (p, pose) in enumerate(zip(view.placements, poses))}
     return Case(f"{set_name}/{index:04d}", SceneInput(view.image, masks, f"{set_name}/{index:04d}"), truth, view)
 
 
 def _placed(asset: Asset, scene_from_asset: np.ndarray) -> trimesh.Trimesh:
     colors = np.concatenate([asset.colors, np.full((len(asset.colors), 1), 255, np.uint8)], axis=1)
-    return trimesh.Trimesh(transform_points(scene_from_asset, asset.vertices.astype(np.float64)), asset.faces, vertex_colors=colors, process=False)
+    vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
+    return trimesh.Trimesh(vertices, asset.faces, vertex_colors=colors, process=False)
 
 
 def scene_meshes(scene: Scene) -> Meshes:
@@ -153,10 +155,15 @@ def run_case(case: Case, name: str, method: Method, protocol: str) -> tuple[Row,
 
 
 def run_benchmark(
-    library: LibraryLike, sets: Sequence[str], scenes: int, methods: Mapping[str, Method], protocol: str = "iscene", out: str | Path | None = None,
+    library: LibraryLike,
+    sets: Sequence[str],
+    scenes: int,
+    methods: Mapping[str, Method],
+    protocol: str = "iscene",
+    out: str | Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Row]:  # fmt: skip
-    """All methods on ``scenes`` scenes of each set. With ``out``, rows are appended to rows.csv there and finished ones are not repeated."""
+) -> list[Row]:
+    """All methods on ``scenes`` scenes of each set; with ``out``, rows go to rows.csv there and finished ones are not repeated."""
     unknown = [name for name in sets if name not in SETS]
     if unknown:
         raise InputError(f"unknown set {unknown[0]!r}; choose from {', '.join(SETS)}")

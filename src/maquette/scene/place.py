@@ -16,6 +16,7 @@ def place(label: int, mesh: trimesh.Trimesh, seed: int, **fields: object) -> Ins
     centre = mesh.bounds.mean(0)
     centred = mesh.copy()
     centred.apply_translation(-centre)
+    centred.vertices = np.asarray(centred.vertices, np.float32)  # what every file format stores, so that saving loses nothing
     return Instance(label=label, mesh=centred, world_from_instance=similarity(1.0, None, centre), seed=seed, **fields)
 
 

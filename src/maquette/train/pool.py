@@ -54,8 +54,9 @@ def _unpacked(file: np.lib.npyio.NpzFile, k: int) -> View:
     image = file[f"image_{k}"]
     camera = Camera(file[f"intrinsics_{k}"], file[f"pose_{k}"], image.shape[1], image.shape[0])
     placements = tuple(Placement(int(a), m) for a, m in zip(file[f"assets_{k}"], file[f"world_from_asset_{k}"]))
-    return View(image, file[f"depth_{k}"].astype(np.float32), file[f"normal_{k}"].astype(np.float32) / 127, file[f"instance_{k}"].astype(np.int32),
-                camera, file[f"scene_from_world_{k}"], placements, float(file[f"ground_{k}"]))  # fmt: skip
+    depth, normal = file[f"depth_{k}"].astype(np.float32), file[f"normal_{k}"].astype(np.float32) / 127
+    instance, ground = file[f"instance_{k}"].astype(np.int32), float(file[f"ground_{k}"])
+    return View(image, depth, normal, instance, camera, file[f"scene_from_world_{k}"], placements, ground)
 
 
 @dataclass(frozen=True)
