@@ -44,7 +44,7 @@ class RobustIcp:
     fine_iterations: int = 40
     unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
     spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
-    thinned_points: int = 2000  # of the source, in seed and coarse ICP
+    thinned_points: int = 1000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
 
 
