@@ -32,6 +32,10 @@ class Asset:
     licence: str = ""
     extent_metres: tuple[float, float, float] | None = None  # size of the real object; None = unknown scale
 
+    def load(self) -> Asset:
+        """Return itself: an asset in memory is its own source."""
+        return self
+
 
 @dataclass(frozen=True)
 class AssetFile:
@@ -47,6 +51,10 @@ class AssetFile:
         """The asset's name: the file name without its suffix."""
         return self.path.stem
 
+    def load(self) -> Asset:
+        """Read the file; see ``load_asset``."""
+        return load_asset(self)
+
 
 def load_asset(file: str | Path | AssetFile) -> Asset:
     """Read one `.npz` asset; InputError when it is missing, damaged or inconsistent."""
@@ -56,12 +64,12 @@ def load_asset(file: str | Path | AssetFile) -> Asset:
             stored = {key: arrays[key] for key in ("v", "f", "c")}
             extent = arrays["extent"] if "extent" in arrays else np.zeros(3)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{entry.path} is not an asset (.npz with arrays v, f, c): {error}; import it again") from error
+        raise InputError(f"{entry.path}: not an asset (.npz with arrays v, f, c; {error}); import it again") from error
     vertices = (stored["v"].astype(np.float64) / _STEPS - 0.5).astype(np.float32)
     faces = stored["f"].astype(np.int32)
     if not len(faces) or faces.max() >= len(vertices) or stored["c"].shape != vertices.shape:
         shapes = f"{faces.shape}, vertices {vertices.shape}, colours {stored['c'].shape}"
-        raise InputError(f"{entry.path} has faces {shapes} that do not fit together; import it again")
+        raise InputError(f"{entry.path}: its arrays do not fit together (faces {shapes}); import it again")
     size = tuple(float(side) for side in extent) if entry.metric and np.min(extent) >= 0 and np.max(extent) > 0 else None
     return Asset(entry.name, vertices, faces, stored["c"], entry.source, entry.licence, size)
 

@@ -72,23 +72,27 @@ def compute_field(asset: Asset) -> AssetField:
 
 
 def orient(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Faces (F', 3) fit for winding numbers: consistent in each patch, closed patches outward, opposite twins cancelled.
-
-    An open patch keeps the direction that most of its area had. Needs libigl.
-    """
-    igl = _libigl()
+    """Faces (F', 3) fit for winding numbers: opposite twins cancelled, then each patch made consistent. Needs libigl."""
     kept = _cancel_twins(faces)
-    if not len(kept):
-        return kept
-    turned, patch = igl.bfs_orient(kept)
+    return np.where(flipped(vertices, kept)[:, None], kept[:, ::-1], kept)
+
+
+def flipped(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool: which faces of a welded mesh must turn so that each patch is consistent, and outward where it is closed.
+
+    An open patch keeps the direction that most of its area had. MissingExtraError without libigl.
+    """
+    if not len(faces):
+        return np.zeros(0, bool)
+    turned, patch = _libigl().bfs_orient(faces)
+    same = (turned == faces).all(1) | (turned == np.roll(faces, 1, 1)).all(1) | (turned == np.roll(faces, 2, 1)).all(1)
     corners = vertices[turned]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normal, axis=1)
-    same = (turned == kept).all(1) | (turned == np.roll(kept, 1, 1)).all(1) | (turned == np.roll(kept, 2, 1)).all(1)
     agreement = np.bincount(patch, weights=np.where(same, area, -area))
-    volume = np.bincount(patch, weights=(corners.mean(1) * normal).sum(1))
+    volume = np.bincount(patch, weights=np.einsum("ni,ni->n", corners.mean(1), normal))
     outward = np.where(_closed_patches(turned, patch), volume, agreement) >= 0
-    return np.where(outward[patch][:, None], turned, turned[:, ::-1])
+    return same != outward[patch]
 
 
 def _libigl() -> ModuleType:

@@ -18,15 +18,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from maquette.data.assets import Asset, AssetFile, load_asset
+from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
 from maquette.errors import InputError
 
 Progress = Callable[[int, int], None]  # finished, total
+
+
+class Source(Protocol):
+    """Something that becomes an asset when a process gets to it: an Asset, an AssetFile, a mesh file of the importer."""
+
+    @property
+    def name(self) -> str:
+        """Name of the asset, unique in the library."""
+
+    def load(self) -> Asset:
+        """Make the asset; InputError when it cannot be used."""
+
 
 _CUBE = (FIELD_RESOLUTION,) * 3
 _FIELDS = {"sdf.npy": (np.dtype(np.float16), _CUBE), "rgb.npy": (np.dtype(np.uint8), (*_CUBE, 3))}
@@ -90,7 +102,7 @@ class AssetLibrary:
 
 
 def build_library(
-    sources: Sequence[Asset | AssetFile], out: str | Path, *, jobs: int = 1, seed: int = 0, progress: Progress | None = None
+    sources: Sequence[Source], out: str | Path, *, jobs: int = 1, seed: int = 0, progress: Progress | None = None
 ) -> AssetLibrary:
     """Compute the fields of assets into a library folder, or continue one; returns the library.
 
@@ -124,7 +136,7 @@ def failures(folder: str | Path) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in _read_lines(Path(folder) / _FAILED)}
 
 
-def _outcomes(todo: Sequence[Asset | AssetFile], jobs: int) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
+def _outcomes(todo: Sequence[Source], jobs: int) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
     """Finished assets as they come; few are under way at a time, because a field takes a megabyte."""
     if jobs <= 1:
         for source in todo:
@@ -151,10 +163,10 @@ def _single_thread() -> None:
     os.environ.update(IGL_NUM_THREADS="1", OMP_NUM_THREADS="1")  # the processes are the parallelism
 
 
-def _compute(source: Asset | AssetFile) -> tuple[Asset, AssetField] | str:
+def _compute(source: Source) -> tuple[Asset, AssetField] | str:
     """Return the asset and its field, or why it cannot be used."""
     try:
-        asset = load_asset(source) if isinstance(source, AssetFile) else source
+        asset = source.load()
     except InputError as error:
         return str(error)
     field = compute_field(asset)

@@ -16,10 +16,12 @@ from maquette.data.procedural.shapes import Solid
 from maquette.errors import InputError
 
 _FAMILY_FUNCTIONS: tuple[Callable[[np.random.Generator], Solid], ...] = (
-    *(furniture.chair, furniture.stool, furniture.table, furniture.shelf, furniture.cabinet, furniture.sofa, furniture.bed, furniture.bench),
+    *(furniture.chair, furniture.stool, furniture.table, furniture.shelf),
+    *(furniture.cabinet, furniture.sofa, furniture.bed, furniture.bench),
     *(household.mug, household.bowl, household.plate, household.bottle, household.vase, household.teapot, household.lamp),
     *(household.books, household.crate, household.clock),
-    *(creatures.quadruped, creatures.bird, creatures.fish, creatures.tree, creatures.plant, creatures.cactus, creatures.mushroom),
+    *(creatures.quadruped, creatures.bird, creatures.fish),
+    *(creatures.tree, creatures.plant, creatures.cactus, creatures.mushroom),
     *(vehicles.car, vehicles.truck, vehicles.bus, vehicles.boat, vehicles.blocks, vehicles.blob),
 )
 _HELD_OUT = ("stool", "teapot", "clock", "bird", "cactus", "bus")
