@@ -7,7 +7,7 @@ import pytest
 
 from maquette.data.layout import Catalogue, LayoutConfig, Placement, convex_hull
 from maquette.data.scenes import ComposedScene, SceneConfig, compose, compositions, merge_geometry, placed_vertices
-from tests.data.toys import Toys, toy
+from tests.data.toys import Toy, Toys, toy
 from tests.data.toys import trimesh as t
 
 KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
@@ -123,3 +123,12 @@ def test_merged_geometry_is_every_object_where_it_was_placed(catalogue: Catalogu
     assert scene.shell is not None and (merged.face_instance == -1).sum() == len(scene.shell.faces)
     lengths = np.linalg.norm(merged.normals[: merged.starts[-1]], axis=1)
     assert math.isclose(lengths.min(), 1.0, abs_tol=1e-4) and math.isclose(lengths.max(), 1.0, abs_tol=1e-4)
+
+
+def test_assets_that_are_not_quite_centred_do_not_sink_into_each_other() -> None:
+    off = [
+        Toy(a.name, a.vertices + np.float32([3e-4, -5e-4, 2e-4]) * (-1) ** k, a.faces, a.colors) for k, a in enumerate(Toys.many().assets)
+    ]
+    catalogue, rng = Catalogue.of(Toys(tuple(off))), np.random.default_rng(19)
+    for kind in ("small-on-large", "tabletop"):
+        assert not sum(collisions(compositions()[kind](catalogue, rng, SceneConfig()), catalogue) for _ in range(30))

@@ -70,7 +70,7 @@ class Catalogue:
 
     library: LibraryLike
     names: tuple[str, ...]
-    extents: np.ndarray  # (N, 3) float64, sides of the box of each asset
+    extents: np.ndarray  # (N, 3) float64, sides of the smallest box about the origin (stored assets are not quite centred) that holds it
     radii: np.ndarray  # (N,) float64, of the smallest disc about the asset's vertical axis that covers it from above
     tables: np.ndarray  # (M,) int, assets with a wide flat top
     roles: dict[str, np.ndarray] = field(default_factory=dict)  # filled by rooms on first use: which assets serve as chairs, ...
@@ -85,7 +85,7 @@ class Catalogue:
         if len(library) == 0:
             raise InputError("the asset library is empty, expected at least one asset; import a folder with 'maquette data import'")
         assets = [library.asset(i) for i in range(len(library))]
-        extents = np.array([np.ptp(a.vertices, axis=0) for a in assets], dtype=np.float64)
+        extents = 2.0 * np.array([np.abs(a.vertices).max(0) for a in assets], dtype=np.float64)
         radii = np.array([math.sqrt(float((a.vertices[:, ::2] ** 2).sum(1).max())) for a in assets])
         tables = np.array([i for i, a in enumerate(assets) if is_table(a.vertices, a.faces)], dtype=np.int64)
         return cls(library, tuple(a.name for a in assets), extents, radii, tables)
