@@ -7,9 +7,9 @@ from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task
 
 options = RunOptions(network="volume-vae", library="library", held_out="library", preset="tiny")
-settings = {"steps": 30, "batch": 4, "learning_rate": 2e-3, "workers": 0, "log_every": 5}
+settings = {"steps": 40, "batch": 4, "learning_rate": 3e-3, "warmup": 5, "workers": 0, "log_every": 5}
 
-run = Run(build_task(options), "run", LoopConfig(**settings, slice_minutes=0.02))
+run = Run(build_task(options), "run", LoopConfig(**settings, slice_minutes=0.005))
 run.train(log=print)  # ends after the slice, in the middle of the schedule
 
 resumed = Run(build_task(options), "run", LoopConfig(**settings))

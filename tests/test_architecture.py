@@ -23,8 +23,7 @@ LATE_IMPORTS = {
 }
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 80, 10
-LONGER_FILES: dict[str, int] = {}  # path -> lines, never above 600
-LONGER_FUNCTIONS: dict[str, int] = {}  # path:function -> lines
+LONGER_FILES: dict[str, int] = {}  # path -> lines, never above 600; no function may be longer
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS = {"data/illumination.py:_plane_colour": 11, "data/illumination.py:_received": 18}
 
@@ -103,7 +102,7 @@ def test_sizes_stay_readable():
     lengths = {f"{name(p)}:{f.name}": f.end_lineno - f.lineno + 1 for p in MODULES for f in functions(p)}
     counts = {f"{name(p)}:{f.name}": len(f.args.posonlyargs + f.args.args + f.args.kwonlyargs) for p in MODULES for f in functions(p)}
     assert over_budget(lines, FILE_LINES, LONGER_FILES) == {} and max(lines.values()) <= 600
-    assert over_budget(lengths, FUNCTION_LINES, LONGER_FUNCTIONS) == {}
+    assert over_budget(lengths, FUNCTION_LINES, {}) == {}
     assert over_budget(counts, PARAMETERS, MORE_PARAMETERS) == {}
 
 
