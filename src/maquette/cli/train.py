@@ -24,7 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Train one of the networks on random scenes composed from an asset library.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("network", choices=("volume-vae", "image-encoder", "instance", "iscene"), help="what to train")
+    parser.add_argument("network", choices=("volume-vae", "image-encoder", "lift", "instance", "iscene"),
+                        help="what to train; lift = only the generator's first guess, a cheap start for the next two")
     parser.add_argument("--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)")
     parser.add_argument("--held-out", metavar="LIBRARY", help="library for the examination (default: a tenth of --data)")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, loss.png, pictures")
@@ -70,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
                          args.vae, args.init, seed=args.seed)  # fmt: skip
-    default_batch = {"volume-vae": 16, "image-encoder": 16, "instance": 6, "iscene": 5}[args.network]
-    default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
+    default_batch = {"volume-vae": 16, "image-encoder": 16, "lift": 4, "instance": 6, "iscene": 5}[args.network]
+    default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "lift": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
                         learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,
                         compile=args.compile)  # fmt: skip

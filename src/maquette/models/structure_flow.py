@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from maquette.nn.blocks import ChannelNorm, ModulatedCrossBlock, ResBlock3d, depth_to_space, space_to_depth, zero_init
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
 
-
 EncodeVolume = Callable[[Tensor], Tensor]  # (B, volume_channels, G, G, G) -> (B, channels, R, R, R)
 Lift = tuple[Tensor, Tensor, Tensor]  # tokens, guessed latent, guessed volume
 

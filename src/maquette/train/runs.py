@@ -24,7 +24,7 @@ from maquette.train.loop import Task
 from maquette.train.sequences import RowConfig, SequenceSamples
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "instance", "iscene")
+NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene")
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
 
@@ -128,7 +128,8 @@ def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE
     resolution = vae.config.resolution
     samples = SequenceSamples(source, library, rows, config, resolution, options.seed)
     judged = replace(rows, augment=False, drop_lift=0.0)
-    return GeneratorTask(model, vae, samples, SequenceSamples(unseen, held_out, judged, config, resolution, options.seed + 1))
+    examined = SequenceSamples(unseen, held_out, judged, config, resolution, options.seed + 1)
+    return GeneratorTask(model, vae, samples, examined, lift_only=options.network == "lift")
 
 
 def data_record(options: RunOptions) -> dict[str, object]:
