@@ -28,11 +28,12 @@ def read_scene_input(
     image_name = str(image) if isinstance(image, (str, Path)) else getattr(image, "filename", None)
     size = photo.shape[:2]
     target = working_size(size, max_side)
+    photo = _reduced(photo, target)
     reading = load_masks(masks, size, target_size=target, image_name=image_name)
     kept = reading.masks if only is None else select_masks(reading.masks, only)
     sentences = [sentence for diagnosis in diagnose(kept) for sentence in diagnosis.warnings]
     return SceneInput(
-        image=_reduced(photo, target), masks=kept, source=describe_source(image), warnings=(*reading.warnings, *sentences)
+        image=photo, masks=kept, source=describe_source(image), warnings=(*reading.warnings, *sentences)
     )
 
 

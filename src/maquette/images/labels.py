@@ -50,6 +50,9 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
         return LabelPicture(labels, names, ())
     if image.mode == "P" and _palette_means_labels(image):
         return _labels_from_palette(image, names)
+    if image.mode == "L" and not image.has_transparency_data:
+        labels, warnings = _labels_from_grey(np.asarray(image), image.format in LOSSY_FORMATS, name)
+        return LabelPicture(labels, names, warnings)
     rgb, transparent = _colors(image)
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         labels, warnings = _labels_from_grey(rgb[..., 0], image.format in LOSSY_FORMATS, name)
@@ -124,18 +127,25 @@ def _colors(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labels_from_grey(grey: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    values = np.unique(grey)
+    values = _present(grey, 256)
     warnings: tuple[str, ...] = ()
     if len(values) > 2 and (lossy or len(values) >= STRAY_COLORS):
         index, flat, warnings = _flat_colors(grey[..., None], lossy, name)
         grey = flat[index, 0]
-        values = np.unique(grey)
+        values = _present(grey, 256)
         if lossy and values[0] > 0:  # the black of a compressed picture
             grey = np.where(grey == values[0], 0, grey)
-            values = np.unique(grey)
+            values = _present(grey, 256)
     if len(values) == 2 and values[0] == 0 and values[1] >= 128:  # black and white: one object
         return (grey > 0).astype(np.int32), warnings
     return grey.astype(np.int32), warnings
+
+
+def _present(codes: np.ndarray, space: int) -> np.ndarray:
+    """Return the sorted values that occur, all below ``space``; sorting the pixels of a large picture would take seconds and memory."""
+    seen = np.zeros(space, bool)
+    seen[codes] = True
+    return np.flatnonzero(seen)
 
 
 def _codes(rgb: np.ndarray) -> np.ndarray:
@@ -169,17 +179,15 @@ def _looks_like_photo(rgb: np.ndarray, lossy: bool = False) -> bool:
 def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), and warnings."""
     codes = _codes(rgb)
-    seen = np.zeros(1 << (8 * rgb.shape[-1]), bool)  # by code; sorting the pixels of a large picture would take seconds
-    seen[codes] = True
-    distinct = np.flatnonzero(seen)
-    table = np.empty(len(seen), np.int32)
+    space = 1 << (8 * rgb.shape[-1])
+    distinct = _present(codes, space)
+    table = np.empty(space, np.int32)
     table[distinct] = np.arange(len(distinct))
     index = table[codes]
     interior = _interior(rgb)
-    inside = np.bincount(index[interior], minlength=len(distinct))
-    solid = int((inside > 0).sum())
-    strays = len(distinct) - solid
-    if not lossy and (strays < STRAY_COLORS or strays < 3 * solid or not _scattered(index, (inside == 0)[index])):
+    solid = _present(codes[interior], space)
+    strays = len(distinct) - len(solid)
+    if not lossy and (strays < STRAY_COLORS or strays < 3 * len(solid) or not _scattered(index, ~np.isin(distinct, solid)[index])):
         return index, _unpacked(distinct, rgb.shape[-1]), ()
     if _looks_like_photo(rgb, lossy):
         raise InputError(
@@ -187,7 +195,7 @@ def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, n
             "give a label picture, or make one with 'maquette masks make'"
         )
     colors = _unpacked(distinct, rgb.shape[-1])
-    flat = _merged(colors, inside)
+    flat = _merged(colors, np.bincount(index[interior], minlength=len(distinct)))
     if len(flat) > MAX_INSTANCES + 1:
         raise InputError(f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer")
     note = f"{name}: has {len(distinct)} colours (compressed or anti-aliased); the {len(flat)} flat ones are kept, save masks as plain PNG"

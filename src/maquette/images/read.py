@@ -80,13 +80,13 @@ def read_image_and_alpha(source: ImageSource) -> tuple[np.ndarray, np.ndarray | 
 def open_image(source: str | Path | Image.Image) -> Image.Image:
     """Open and decode in the file's own mode, turned upright by its EXIF orientation; ``format`` is kept. Raises InputError."""
     if isinstance(source, Image.Image):
-        return _upright(source)
+        return _turned_upright(source.copy())
     path = checked_file(source, "an image file")
     try:
         with _quiet(), Image.open(path, formats=_available_formats()) as image:
             check_size(image.size, str(path))
             image.load()
-            return _upright(image)
+            return _turned_upright(image)
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most") from error
     except Image.UnidentifiedImageError as error:
@@ -162,13 +162,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        upright = ImageOps.exif_transpose(image)
-    except _DECODING_ERRORS:  # damaged metadata is no reason to refuse sound pixels
-        upright = image.copy()
-    upright.format = image.format  # decides whether a mask may carry compression noise
-    return upright
+def _turned_upright(image: Image.Image) -> Image.Image:
+    """Turn an image in place, for copies of large ones are expensive, and return it."""
+    with contextlib.suppress(*_DECODING_ERRORS):  # damaged metadata is no reason to refuse sound pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
@@ -227,7 +225,7 @@ def _srgb(image: Image.Image) -> Image.Image:
             pass
     if image.mode == "LAB":
         return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
