@@ -6,8 +6,8 @@ import torch
 
 from maquette.data.resample import placed_volume
 from maquette.geometry.transforms import rotation_y, similarity
-from maquette.train.sequences import coarse_volume, collate_rows, disturb_depth, zoom_cube
 from maquette.train.generator import row_times
+from maquette.train.sequences import coarse_volume, collate_rows, disturb_depth, zoom_cube
 
 
 def test_zoom_cube_contains_its_box():

@@ -27,7 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("network", choices=("volume-vae", "image-encoder", "lift", "instance", "iscene"),
                         help="what to train; lift = only the generator's first guess, a cheap start for the next two")
     parser.add_argument("--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)")
-    parser.add_argument("--held-out", metavar="LIBRARY", help="library for the examination (default: a tenth of --data)")
+    parser.add_argument("--held-out", metavar="LIBRARY", help="library for the examination (default: the same assets in unseen scenes)")
+    parser.add_argument("--views", metavar="SHARDS", help="rendered views (maquette data build); default: render while training")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, loss.png, pictures")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     length = parser.add_mutually_exclusive_group(required=True)
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
-                         args.vae, args.init, seed=args.seed)  # fmt: skip
+                         args.vae, args.init, args.views, seed=args.seed)  # fmt: skip
     default_batch = {"volume-vae": 16, "image-encoder": 16, "lift": 4, "instance": 6, "iscene": 5}[args.network]
     default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "lift": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,

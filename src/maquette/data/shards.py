@@ -275,6 +275,13 @@ def _sample(members: dict[str, bytes]) -> SceneSample:
     return SceneSample(document["index"], document["kind"], names, placements, meshes, views)
 
 
+def decode_view(members: dict[str, bytes], number: int) -> View:
+    """View ``number`` of a scene from its members: scene.json and the view's own pictures."""
+    document = json.loads(members["scene.json"])
+    placements = tuple(Placement(p["asset"], np.array(p["world_from_asset"])) for p in document["placements"])
+    return _view(members, number, document["views"][number], placements)
+
+
 def _view(members: dict[str, bytes], number: int, entry: dict[str, Any], placements: tuple[Placement, ...]) -> View:
     image = _decoded(members[f"{number}.image.jpg"])[..., ::-1]
     steps = _decoded(members[f"{number}.depth.png"])

@@ -21,7 +21,8 @@ from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.loop import Task
-from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sequences import RowConfig, SequenceSamples, ViewSource
+from maquette.train.stored import StoredViews
 from maquette.train.volumes import VolumeTask
 
 NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene")
@@ -49,13 +50,14 @@ class RunOptions:
 
     network: str
     library: str  # folder of an AssetLibrary
-    held_out: str | None = None  # folder of another one; None = the last tenth of the library
+    held_out: str | None = None  # folder of another one, for the examination; None = the same assets in other scenes
     preset: str = "cpu"
     scenes: str = "mixed"  # "rooms" = curated-style rooms instead of random scenes (ablation)
     scene_context: bool = True  # False = without scene-context attention (ablation)
     frame: str = "view-centric"  # "canonical" (ablation)
     vae: str | None = None  # weights of the volume VAE; None = the embedded ones
     init: str | None = None  # weights to start from; for ``iscene`` the instance generator
+    views: str | None = None  # folder of shards with rendered views of that library's assets; None = render on the fly
     image_size: int = 256
     seed: int = 0
 
@@ -90,11 +92,9 @@ def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, Ge
 
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
+    """The library, and the one that the periodic examination uses: another folder, or the library itself (then it shows the fit only)."""
     library = AssetLibrary.open(options.library)
-    if options.held_out is not None:
-        return library, AssetLibrary.open(options.held_out)
-    cut = max(1, len(library) // 10)
-    return library.subset(range(len(library) - cut)), library.subset(range(len(library) - cut, len(library)))
+    return library, AssetLibrary.open(options.held_out) if options.held_out is not None else library
 
 
 def build_task(options: RunOptions) -> Task:
@@ -105,8 +105,8 @@ def build_task(options: RunOptions) -> Task:
         vae = load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
         return VolumeTask(vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed)
     size = options.image_size if options.preset != "tiny" else 2 * geometry_config.size
-    views = ViewConfig(size=size, supersample=1)
-    source = RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
+    views = ViewConfig(size=size)
+    source = StoredViews.open(options.views) if options.views else RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
     if options.network == "image-encoder":
         net = load_model(options.init, "image-encoder").model if options.init else GeometryNet(geometry_config)
@@ -115,7 +115,7 @@ def build_task(options: RunOptions) -> Task:
     return _generator_task(options, generator_config, vae, source, unseen, library, held_out)
 
 
-def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: RandomViews, unseen: RandomViews,
+def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: ViewSource, unseen: ViewSource,
                     library: AssetLibrary, held_out: AssetLibrary) -> GeneratorTask:  # fmt: skip
     """The instance generator, or its reprogramming into the scene model."""
     if not options.scene_context:
