@@ -1,6 +1,6 @@
 """Render the picture that `maquette demo` uses: five procedural objects on a floor, `photo.jpg` and `masks.png`.
 
-    python examples/render_demo_picture.py FOLDER [SEED]
+    python examples/render_demo_picture.py FOLDER [SEED]          (the bundled picture: seed 1)
 
 The seed chooses the objects' looks, the light, the floor and the camera.
 """
