@@ -30,8 +30,8 @@ def test_depth_errors_are_small_and_leave_the_rest_alone_when_off():
 
 def test_collating_keeps_every_instance_with_its_scene():
     def sample(scene_of):
-        rows = len(scene_of)
-        return {"crops": torch.zeros(rows, 1), "lifted": torch.zeros(rows, 1), "target": torch.zeros(rows, 1), "scene_of": torch.tensor(scene_of)}
+        empty = torch.zeros(len(scene_of), 1)
+        return {"crops": empty, "lifted": empty, "target": empty, "scene_of": torch.tensor(scene_of)}
 
     batch = collate_rows([sample([-1, 0, 0, -1]), sample([-1, -1]), sample([-1, 0])])
     assert batch["scene_of"].tolist() == [-1, 0, 0, -1, -1, -1, -1, 6]

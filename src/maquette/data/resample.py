@@ -31,7 +31,8 @@ def placed_volume(
 ) -> np.ndarray:
     """(4, R, R, R) float32 union of assets ``(index, cube_from_asset)``.
 
-    TSDF in [-1, 1] (negative inside; ``truncation`` is in cube sides) and the nearest object's colour in [-1, 1] inside the truncation band, 0 beyond it.
+    TSDF in [-1, 1] (negative inside; ``truncation`` is in cube sides) and the nearest object's colour in [-1, 1] inside the
+    truncation band, 0 beyond it.
     """
     distance = np.full((resolution,) * 3, np.inf, np.float32)
     colour = np.zeros((resolution, resolution, resolution, 3), np.float32)

@@ -68,7 +68,7 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
     picture = letterbox(scene_input.image, labels, LIFT_SIZE)
     if not (picture.labels > 0).any():
         where = scene_input.source or "the photo"
-        raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas, or crop the photo to them")
+        raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas or crop the photo")
     seen = letterbox(scene_input.image, labels, net.config.size)
     device = next(net.parameters()).device
     relative, _, parameters = net(torch.from_numpy(geometry_input(seen))[None].to(device))

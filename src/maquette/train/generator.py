@@ -74,8 +74,8 @@ class GeneratorTask:
         if condition.lift is None:
             return flow, {"flow": float(flow.detach())}
         guess = guess_loss(condition.lift[2].float(), batch["target"].float())
-        error = (condition.lift[1] - x0).square().mean()  # of the guessed latent; config.guess_variance should be about this
-        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "guess_variance": float(error)}
+        variance = float((condition.lift[1] - x0).square().mean())  # of the guessed latent; config.guess_variance should be about this
+        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "guess_variance": variance}
 
     @torch.no_grad()
     def examine(self, model: Generator) -> tuple[dict[str, float], np.ndarray | None]:

@@ -1,0 +1,114 @@
+"""The whole story on tiny weights: reproducible, editable, and honest about what it did."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import maquette
+from maquette.checkpoints.embedded import load_models
+from maquette.errors import InputError
+from maquette.generate import Options, generate, regenerate
+from tests.tiny import save_tiny_weights, write_photo
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return load_models(save_tiny_weights(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    return write_photo(tmp_path_factory.mktemp("photo"), objects=3)
+
+
+@pytest.fixture(scope="module")
+def scene(models, photo):
+    return generate(*photo, models=models, steps=2)
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.mesh.vertices, b.mesh.vertices) and np.array_equal(a.mesh.faces, b.mesh.faces)
+        and np.array_equal(a.mesh.visual.vertex_colors, b.mesh.visual.vertex_colors) and np.array_equal(a.world_from_instance, b.world_from_instance)
+        and a.seed == b.seed
+    )  # fmt: skip
+
+
+def test_the_same_call_gives_the_same_scene_bit_for_bit(scene, models, photo):
+    again = generate(*photo, models=models, steps=2)
+    assert len(scene.instances) == 3 and all(same(a, b) for a, b in zip(scene.instances, again.instances))
+    np.testing.assert_array_equal(scene.camera.world_from_camera, again.camera.world_from_camera)
+
+
+def test_every_instance_stands_centred_on_itself_with_a_confidence(scene):
+    for instance in scene.instances:
+        np.testing.assert_allclose(instance.mesh.bounds.mean(0), 0, atol=1e-6)
+        assert 0 <= instance.confidence <= 1 and instance.mesh.visual.vertex_colors.shape[1] == 4
+        np.testing.assert_array_equal(instance.world_from_instance[:3, :3], np.eye(3))
+    assert scene.ground_height == min(i.box[0, 1] for i in scene.instances)
+
+
+def test_provenance_says_how_it_was_made(scene):
+    p = scene.provenance
+    assert p["method"] == "iscene" and p["maquette"] == maquette.__version__ and p["options"]["steps"] == 2
+    assert set(p["checkpoint"]["sha256"]) == {"image-encoder", "generator", "volume-vae"} and p["seconds"]["sample"] > 0
+    assert p["tries"] == [{"seed": 0, "score": pytest.approx(np.mean([i.confidence for i in scene.instances]), abs=1e-4), "kept": True}]
+
+
+def test_regenerating_one_instance_leaves_the_others_and_its_place(scene, models):
+    moved = scene.move(2, (0.1, 0.0, 0.05))
+    new = regenerate(moved, 2, seed=7, models=models, steps=2)
+    assert all(new[label].mesh is moved[label].mesh for label in (1, 3))
+    np.testing.assert_array_equal(new[2].world_from_instance, moved[2].world_from_instance)
+    assert new[2].seed != scene[2].seed
+    back = regenerate(scene, 1, seed=0, models=models, steps=2)
+    assert same(back[1], scene[1])  # the seed of the first time makes the same object again
+
+
+def test_a_loaded_scene_regenerates_like_the_one_in_memory(scene, models, tmp_path):
+    scene.export(tmp_path / "scene.json")
+    loaded = maquette.load(tmp_path / "scene.json")
+    a, b = (regenerate(s, 3, seed=5, models=models, steps=2) for s in (scene, loaded))
+    assert same(a[3], b[3])
+
+
+def test_of_several_tries_the_best_is_kept_and_all_are_listed(models, photo):
+    scene = generate(*photo, models=models, steps=1, samples=3, seed=4)
+    tries = scene.provenance["tries"]
+    assert [t["seed"] for t in tries] == [4, 5, 6] and sum(t["kept"] for t in tries) == 1
+    assert max(tries, key=lambda t: t["score"])["kept"] or len({t["score"] for t in tries}) < 3
+
+
+def test_only_makes_only_these(models, photo, scene):
+    alone = generate(*photo, models=models, steps=2, only=[2])
+    assert [i.label for i in alone.instances] == [2] and alone[2].seed == scene[2].seed
+
+
+def test_arrays_do_as_well_as_files(models, photo, scene):
+    from maquette.images import read_image, read_masks
+
+    again = generate(read_image(photo[0]), read_masks(photo[1]), models=models, steps=2)
+    assert all(same(a, b) for a, b in zip(scene.instances, again.instances))
+
+
+def test_without_fit_the_generator_stands_alone(models, photo, scene):
+    raw = generate(*photo, models=models, steps=2, fit=False)
+    assert not same(raw.instances[0], scene.instances[0])
+
+
+@pytest.mark.parametrize("wrong", [{"method": "magic"}, {"samples": 0}, {"steps": 0}, {"seed": -1}])
+def test_wrong_options_say_what_is_right(wrong):
+    with pytest.raises(InputError):
+        Options(**wrong)
+
+
+def test_a_scene_without_its_photo_cannot_regenerate(scene, models):
+    with pytest.raises(InputError, match="generate it again"):
+        regenerate(dataclasses.replace(scene, input=None), 1, seed=1, models=models)
+
+
+def test_progress_reaches_every_stage(models, photo):
+    seen = []
+    generate(*photo, models=models, steps=2, progress=lambda stage, share: seen.append(stage))
+    assert {"perceive", "scene", "objects"} <= set(seen)

@@ -1,0 +1,114 @@
+"""Runs of every network on a tiny library: losses fall, held-out examination beats the untrained network, ablations are switches."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
+
+from maquette.checkpoints.store import load_model, save_model
+from maquette.data.assets import Asset
+from maquette.data.library import build_library
+from maquette.errors import InputError
+from maquette.train.loop import LoopConfig, Run
+from maquette.train.runs import RunOptions, build_task, data_record, network_configs
+
+
+def _asset(name, mesh, colour):
+    vertices = mesh.vertices - mesh.bounds.mean(0)
+    vertices = (vertices / np.ptp(vertices, axis=0).max()).astype(np.float32)
+    return Asset(name, vertices, mesh.faces.astype(np.int32), np.broadcast_to(np.uint8(colour), vertices.shape).copy())
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "library"
+    make = trimesh.creation
+    meshes = {"box": (make.box((0.6, 1, 0.5)), (200, 60, 40)), "ball": (make.icosphere(2), (40, 90, 200)),
+              "can": (make.cylinder(0.4, 1).apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])), (60, 170, 80))}  # fmt: skip
+    build_library([_asset(name, *rest) for name, rest in meshes.items()], folder, jobs=1)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory, library):
+    """A volume VAE trained for some seconds, and the proof that it learnt."""
+    folder = tmp_path_factory.mktemp("vae")
+    task = build_task(RunOptions("volume-vae", library, preset="tiny"))
+    before = task.examine(task.model.eval())[0]
+    run = Run(task, folder, LoopConfig(steps=50, batch=4, learning_rate=3e-3, warmup=5, workers=0))
+    run.train()
+    after = task.examine(run.average.eval())[0]
+    assert after["shape"] < 0.75 * before["shape"]
+    return str(folder / "weights.safetensors")
+
+
+def short_run(options, folder, steps, rate=2e-3, batch=2):
+    task = build_task(options)
+    run = Run(task, folder, LoopConfig(steps=steps, batch=batch, learning_rate=rate, warmup=3, workers=0, log_every=1))
+    first = {k: v.clone() for k, v in run.model.state_dict().items()}
+    run.train()
+    return task, run, first
+
+
+def test_latents_are_normalised_when_the_vae_is_saved(vae):
+    model = load_model(vae, "volume-vae").model
+    assert float(model.latent_std.min()) > 0 and not torch.equal(model.latent_std, torch.ones_like(model.latent_std))
+
+
+def test_image_encoder_learns_depth(library, tmp_path):
+    task, run, _ = short_run(RunOptions("image-encoder", library, preset="tiny"), tmp_path, 30, batch=4)
+    losses = [row["loss"] for row in run.rows if "loss" in row]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_lift_then_instance_then_scene(library, vae, tmp_path):
+    _, run, _ = short_run(RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3)
+    guesses = [row["guess"] for row in run.rows if "guess" in row]
+    assert np.mean(guesses[-3:]) < 0.9 * np.mean(guesses[:3])
+    lifted = str(tmp_path / "lift" / "weights.safetensors")
+    _, run, first = short_run(RunOptions("iscene", library, preset="tiny", vae=vae, init=lifted), tmp_path / "iscene", 3)
+    saved = load_model(lifted).model.state_dict()
+    assert all(torch.allclose(first[name], saved[name]) for name in saved)  # it starts from the lift's weights
+    assert np.isfinite([row["flow"] for row in run.rows if "flow" in row]).all()
+    held_out = {name for row in run.rows for name in row if name.startswith("held_out_iou")}
+    assert {"held_out_iou_scene_guess", "held_out_iou_instance_eight", "held_out_iou_zoom_one"} <= held_out
+
+
+@pytest.mark.parametrize("switch", [{"scene_context": False}, {"frame": "canonical"}, {"scenes": "rooms"}])
+def test_ablations_are_switches(library, vae, tmp_path, switch):
+    options = RunOptions("iscene", library, preset="tiny", vae=vae, **switch)
+    task = build_task(options)
+    batch = task.collate([task.dataset[0]])
+    loss, _ = task.loss(task.model, batch, torch.Generator().manual_seed(0))
+    assert torch.isfinite(loss)
+    plain = build_task(RunOptions("iscene", library, preset="tiny", vae=vae))
+    if "scene_context" in switch:
+        assert len(task.model.config.flow.scene_context_range) == 0 < len(plain.model.config.flow.scene_context_range)
+    else:
+        assert not torch.equal(batch["target"], plain.collate([plain.dataset[0]])["target"])
+    record = data_record(options)
+    assert all(record[name] == value for name, value in switch.items())
+
+
+def test_samples_depend_on_their_index_only(library, vae):
+    task = build_task(RunOptions("iscene", library, preset="tiny", vae=vae))
+    a, b, c = task.dataset[3], task.dataset[3], task.dataset[4]
+    assert all(torch.equal(a[name], b[name]) for name in a) and not torch.equal(a["target"], c["target"])
+
+
+def test_embedded_networks_fit_the_budget(tmp_path):
+    from maquette.models.generator import Generator
+    from maquette.models.image_encoder import GeometryNet
+    from maquette.models.volume_vae import VolumeVAE
+
+    vae, geometry, generator = network_configs("cpu")
+    files = [save_model(tmp_path / str(k), m) for k, m in enumerate((VolumeVAE(vae), GeometryNet(geometry), Generator(generator)))]
+    assert sum(f.stat().st_size for f in files) <= 32e6
+
+
+def test_unknown_options_are_named(library):
+    for wrong in ({"network": "nerf"}, {"preset": "huge"}, {"scenes": "mars"}, {"frame": "upside-down"}):
+        with pytest.raises(InputError, match="choose from"):
+            RunOptions(**{"network": "iscene", "library": library, **wrong})
