@@ -59,7 +59,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
 def _sampled(pixels: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """(N, 3) float32 nearest texels at uv (N, 2), origin at the lower left, repeating."""
     height, width = pixels.shape[:2]
-    u, v = np.nan_to_num(uv % 1.0).T
+    fraction = uv % 1.0
+    u, v = np.nan_to_num(np.where((fraction == 0.0) & (uv >= 1.0), 1.0, fraction)).T  # the far border belongs to the tile it ends
     return pixels[((1 - v) * height).astype(int).clip(0, height - 1), (u * width).astype(int).clip(0, width - 1)]
 
 

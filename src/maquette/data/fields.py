@@ -64,7 +64,7 @@ def compute_field(asset: Asset) -> AssetField:
     solid = _winding_inside(igl, vertices, oriented, cells, closest.distance)
     solid |= _sealed(closest.distance)
     growth = _sheet_growth(igl, vertices, faces, oriented, cells, closest, solid)
-    closest = _without_buried_walls(vertices, faces, cells, closest, solid)
+    closest = _without_buried_walls(igl, vertices, faces, cells, closest, solid)
     signed = np.where(solid, -closest.distance, closest.distance) - growth
     positions, tints = np.asarray(asset.vertices, np.float64), np.asarray(asset.colors, np.float64)
     colors = _surface_colors(positions, np.asarray(asset.faces, np.int64), tints, closest.face, closest.point)[closest.of_cell]
@@ -246,8 +246,10 @@ def _centre_of(cell: np.ndarray) -> np.ndarray:
     return ((np.stack(np.unravel_index(cell, _CUBE), axis=-1) + 0.5) / FIELD_RESOLUTION - 0.5) * FIELD_EXTENT
 
 
-def _without_buried_walls(vertices: np.ndarray, faces: np.ndarray, cells: np.ndarray, closest: _Closest, solid: np.ndarray) -> _Closest:
-    """Inside cells whose closest face lies wholly in the solid take the closest point of the nearest other cell instead."""
+def _without_buried_walls(
+    igl: ModuleType, vertices: np.ndarray, faces: np.ndarray, cells: np.ndarray, closest: _Closest, solid: np.ndarray
+) -> _Closest:
+    """Give inside cells whose closest face lies wholly in the solid the closest point of the other faces instead."""
     corners = vertices[faces]
     centre = corners.mean(1)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -255,10 +257,14 @@ def _without_buried_walls(vertices: np.ndarray, faces: np.ndarray, cells: np.nda
     samples = np.concatenate([centre[:, None], corners, 0.5 * (corners + np.roll(corners, 1, 1))], axis=1)
     probes = np.concatenate([samples + normal[:, None], samples - normal[:, None]], axis=1)
     buried = solid[_cell_of(probes)].all(1)
-    known = ~(solid & buried[closest.face][closest.of_cell])
-    if known.all() or not (solid & known).any():
+    asking = np.flatnonzero(solid & buried[closest.face][closest.of_cell])
+    kept = np.flatnonzero(~buried)
+    if not len(asking) or not len(kept):
         return closest
-    return _propagate(cells, known, closest.face[closest.of_cell[known]], closest.point[closest.of_cell[known]])
+    squared, face, point = igl.point_mesh_squared_distance(cells[asking], vertices, faces[kept])
+    of_cell, distance = closest.of_cell.copy(), closest.distance.copy()
+    of_cell[asking], distance[asking] = len(closest.face) + np.arange(len(asking)), np.sqrt(squared)
+    return _Closest(np.concatenate([closest.face, kept[face]]), np.concatenate([closest.point, point]), of_cell, distance)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,0 +1,122 @@
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.data.assets import Asset, find_assets, save_asset
+from maquette.data.fields import compute_field
+from maquette.data.library import AssetLibrary, build_library, failures
+from maquette.errors import InputError
+
+pytest.importorskip("igl")
+
+
+def make(name: str, size: tuple[float, float, float]) -> Asset:
+    mesh = trimesh.creation.box(size)
+    tint = np.full((len(mesh.vertices), 3), 40 * len(name), np.uint8)
+    return Asset(name, np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), tint, "here", "CC0-1.0", size)
+
+
+ASSETS = [make("a", (1.0, 0.5, 0.4)), make("bb", (0.3, 1.0, 0.3)), make("ccc", (0.6, 0.6, 1.0))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("library")
+    build_library(ASSETS, path)
+    return path
+
+
+def same(library: AssetLibrary) -> None:
+    by_name = {asset.name: asset for asset in ASSETS}
+    for index, name in enumerate(library.names):
+        stored, field = library.asset(index), compute_field(by_name[name])
+        assert (stored.vertices == by_name[name].vertices).all() and (stored.faces == by_name[name].faces).all()
+        assert (stored.colors == by_name[name].colors).all() and stored.extent_metres == by_name[name].extent_metres
+        assert (stored.source, stored.licence) == ("here", "CC0-1.0")
+        assert (library.sdf(index) == field.sdf).all() and (library.rgb(index) == field.rgb).all()
+
+
+def test_what_was_built_is_what_is_read(folder):
+    library = AssetLibrary.open(folder)
+    assert sorted(library.names) == ["a", "bb", "ccc"] and len(library) == 3
+    assert library.sdf(0).dtype == np.float16 and library.rgb(0).shape == (64, 64, 64, 3)
+    same(library)
+
+
+def test_another_process_maps_the_files_itself(folder):
+    stream = pickle.dumps(AssetLibrary.open(folder))
+    assert len(stream) < 4000
+    same(pickle.loads(stream))
+
+
+def test_rows_cannot_be_changed_by_readers(folder):
+    with pytest.raises(ValueError):
+        AssetLibrary.open(folder).sdf(0)[0, 0, 0] = 0
+
+
+def test_an_interrupted_build_continues_and_gives_the_same_library(tmp_path, folder):
+    class Interrupted(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_library(ASSETS, tmp_path, progress=stop)
+    partial = AssetLibrary.open(tmp_path)
+    assert len(partial) == 2
+    same(partial)
+    for name in ("vertices.bin", "index.jsonl"):  # as if the machine had stopped in the middle of a write
+        with (tmp_path / name).open("ab") as stream:
+            stream.write(b'{"torn')
+    assert len(AssetLibrary.open(tmp_path)) == 2
+    seen = []
+    complete = build_library(ASSETS, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 3)]
+    assert complete.names == AssetLibrary.open(folder).names
+    same(complete)
+
+
+def test_a_library_can_grow(tmp_path):
+    build_library(ASSETS[:1], tmp_path)
+    grown = build_library(ASSETS, tmp_path)
+    assert grown.names[0] == "a" and len(grown) == 3
+    same(grown)
+
+
+def test_seeds_change_the_order_and_only_the_order(tmp_path, folder):
+    shuffled = [tuple(ASSETS[i].name for i in np.random.default_rng(seed).permutation(3)) for seed in range(9)]
+    other = next(seed for seed in range(9) if shuffled[seed] != shuffled[0])
+    assert AssetLibrary.open(folder).names == shuffled[0]
+    assert build_library(ASSETS, tmp_path, seed=other).names == shuffled[other]
+
+
+def test_files_that_cannot_be_used_are_recorded_and_not_tried_again(tmp_path):
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    save_asset(ASSETS[0], assets / "good.npz")
+    (assets / "bad.npz").write_bytes(b"junk")
+    library = build_library(find_assets(assets), tmp_path / "out")
+    assert library.names == ("good",)
+    assert list(failures(tmp_path / "out")) == ["bad"]
+    build_library(find_assets(assets), tmp_path / "out")
+    assert len((tmp_path / "out" / "failed.jsonl").read_text().splitlines()) == 1
+
+
+def test_several_processes_give_the_same_rows(tmp_path):
+    library = build_library(ASSETS, tmp_path, jobs=2)
+    same(library)
+    lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
+    assert [line["vertices"] for line in lines] == list(np.cumsum([8, 8, 8]))
+
+
+def test_wrong_folders_and_repeated_names_are_input_errors(tmp_path):
+    with pytest.raises(InputError, match="not an asset library"):
+        AssetLibrary.open(tmp_path)
+    with pytest.raises(InputError, match="unique"):
+        build_library([ASSETS[0], replace(ASSETS[1], name="a")], tmp_path)
