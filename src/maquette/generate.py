@@ -116,7 +116,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
         raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
     provenance = {
-        "method": chosen.method, "checkpoint": loaded.provenance("embedded" if weights is None and models is None else "custom"),
+        "method": chosen.method, "checkpoint": loaded.provenance(),
         "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": dataclasses.asdict(chosen),
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),

@@ -63,7 +63,7 @@ def test_unknown_configuration_keys_are_refused(tmp_path):
 
 def test_a_folder_of_three_files_is_a_model_set(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
-    assert set(models.provenance("x")["sha256"]) == set(FILES)
+    assert set(models.provenance()["sha256"]) == set(FILES)
     (tmp_path / FILES["generator"]).unlink()
     with pytest.raises(CheckpointError, match="generator"):
         load_models(tmp_path)

@@ -21,7 +21,7 @@ def scene_of(count, width=160, height=120, with_input=True):
         instances.append(Instance(k + 1, mesh, similarity(0.3, None, np.array([(k % 3 - 1) * 0.34, -0.35, (k // 3) * 0.34 - 0.2])), seed=0))
     pose = look_at(np.array([0.0, 0.5, 1.8]), np.array([0.0, -0.3, 0.0]))
     camera = Camera(intrinsics_from_fov(0.8 if width >= height else 1.2, width, height), pose, width, height)
-    scene = Scene(tuple(instances), camera, provenance={"method": "iscene", "seconds": 3.2})
+    scene = Scene(tuple(instances), camera, provenance={"method": "iscene", "seconds": {"sample": 3.2}})
     if not with_input:
         return scene
     labels = instance_silhouettes(scene)

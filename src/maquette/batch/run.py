@@ -82,7 +82,7 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
-        return self.models.provenance("embedded" if self.settings.weights is None else self.settings.weights.name)
+        return self.models.provenance()
 
 
 def run_job(job: Job, session: Session, progress: Progress = silent) -> Outcome:

@@ -20,10 +20,11 @@ class ModelSet:
     geometry: Checkpoint  # GeometryNet
     generator: Checkpoint  # Generator
     vae: Checkpoint  # VolumeVAE
+    name: str = "embedded"  # or the folder's name
 
-    def provenance(self, name: str) -> dict[str, object]:
+    def provenance(self) -> dict[str, object]:
         """Name and sha256 of each file, for scene.json."""
-        return {"name": name, "sha256": {c.kind: c.sha256 for c in (self.geometry, self.generator, self.vae)}}
+        return {"name": self.name, "sha256": {c.kind: c.sha256 for c in (self.geometry, self.generator, self.vae)}}
 
 
 def embedded_folder() -> Path:
@@ -42,4 +43,5 @@ def load_models(folder: str | Path | None = None) -> ModelSet:
     except ValueError as error:
         raise CheckpointError(f"{manifest} is damaged ({error}); reinstall maquette") from error
     loaded = {kind: load_model(chosen / name, kind, sums.get(name)) for kind, name in FILES.items()}
-    return ModelSet(loaded["image-encoder"], loaded["generator"], loaded["volume-vae"])
+    name = "embedded" if folder is None else chosen.resolve().name
+    return ModelSet(loaded["image-encoder"], loaded["generator"], loaded["volume-vae"], name)

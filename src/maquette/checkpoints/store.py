@@ -89,9 +89,13 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
     if found not in KINDS or (kind is not None and found != kind):
         raise CheckpointError(f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass the right file")
     model_class, config_class = KINDS[found]
-    model = model_class(_decode(config_class, json.loads(header["config"])))
+    try:
+        config, metadata = _decode(config_class, json.loads(header["config"])), json.loads(header.get("metadata", "{}"))
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the header of {path} is damaged or of another program ({error}); fetch or train it again") from error
+    model = model_class(config)
     _load_strictly(model, tensors, path)
-    return Checkpoint(model.eval(), found, digest, json.loads(header.get("metadata", "{}")))
+    return Checkpoint(model.eval(), found, digest, metadata)
 
 
 def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

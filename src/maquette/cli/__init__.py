@@ -30,19 +30,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    command = "maquette"
     try:
+        args = build_parser().parse_args(argv)
+        command = f"maquette {args.command}"
         return int(args.run(args) or 0)
     except MaquetteError as error:
-        print(f"maquette {args.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"maquette {args.command}: interrupted; finished results are kept, run the same command again to continue", file=sys.stderr)
+        print(f"{command}: interrupted; finished results are kept, run the same command again to continue", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has left
         sys.stderr.close()
         return 0
     except OSError as error:  # permissions, a full disk: what the operating system says is the clearest line there is
         where = f"{error.filename}: " if error.filename else ""
-        print(f"maquette {args.command}: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
+        print(f"{command}: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
         return 1

@@ -184,6 +184,6 @@ def _footer(scene: Scene) -> tuple[str, str]:
     right = [f"{count} object" + "s" * (count != 1)]
     if scene.failures:
         right.append(f"{len(scene.failures)} failed")
-    if isinstance(seconds, (int, float)):
-        right.append(f"{seconds:.1f} s")
+    if seconds:
+        right.append(f"{sum(seconds.values()):.1f} s")
     return " · ".join(["maquette", *([str(method)] if method else [])]), " · ".join(right)
