@@ -28,11 +28,10 @@ def scene(models, photo):
 
 
 def same(a, b):
-    return (
-        np.array_equal(a.mesh.vertices, b.mesh.vertices) and np.array_equal(a.mesh.faces, b.mesh.faces)
-        and np.array_equal(a.mesh.visual.vertex_colors, b.mesh.visual.vertex_colors) and np.array_equal(a.world_from_instance, b.world_from_instance)
-        and a.seed == b.seed
-    )  # fmt: skip
+    def parts(instance):
+        return instance.mesh.vertices, instance.mesh.faces, instance.mesh.visual.vertex_colors, instance.world_from_instance, instance.seed
+
+    return all(np.array_equal(x, y) for x, y in zip(parts(a), parts(b)))
 
 
 def test_the_same_call_gives_the_same_scene_bit_for_bit(scene, models, photo):

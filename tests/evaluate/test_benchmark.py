@@ -27,7 +27,8 @@ def metric(row, name):
 
 def test_a_case_is_a_function_of_set_and_index(library, case):
     again, other = make_case(library, "random", 0), make_case(library, "random", 1)
-    assert np.array_equal(case.scene_input.image, again.scene_input.image) and not np.array_equal(case.scene_input.image, other.scene_input.image)
+    image = case.scene_input.image
+    assert np.array_equal(image, again.scene_input.image) and not np.array_equal(image, other.scene_input.image)
 
 
 def test_truth_lies_in_the_scene_frame_and_under_its_mask(case):

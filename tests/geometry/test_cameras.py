@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from maquette.geometry.cameras import (
-    azimuth_of, intrinsics_from_fov, lift, look_at, moved, pitch_of, pixel_rays, project, resized, view_centric_rotation,
+    azimuth_of,
+    intrinsics_from_fov,
+    lift,
+    look_at,
+    moved,
+    pitch_of,
+    pixel_rays,
+    project,
+    resized,
+    view_centric_rotation,
 )  # fmt: skip
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.types import Camera

@@ -27,8 +27,9 @@ def wall_view(depth=2.0, labels=None):
     """A camera two units in front of the cube's centre, looking at a wall through the centre that fills the picture."""
     pose = similarity(1.0, view_centric_rotation(0.0), np.array([0.0, 0.0, 2.0]))
     labels = torch.ones(SIZE, SIZE, dtype=torch.int64) if labels is None else labels
-    return DepthView(torch.full((SIZE, SIZE), depth), labels, torch.zeros(3, SIZE, SIZE), torch.from_numpy(intrinsics_from_fov(0.8, SIZE, SIZE)),
-                     torch.from_numpy(np.linalg.inv(pose)))  # fmt: skip
+    intrinsics = torch.from_numpy(intrinsics_from_fov(0.8, SIZE, SIZE))
+    camera_from_scene = torch.from_numpy(np.linalg.inv(pose))
+    return DepthView(torch.full((SIZE, SIZE), depth), labels, torch.zeros(3, SIZE, SIZE), intrinsics, camera_from_scene)
 
 
 def test_lifted_distance_is_signed_along_the_ray():

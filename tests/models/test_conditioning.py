@@ -6,7 +6,12 @@ import pytest
 from maquette.geometry.cameras import intrinsics_from_fov, project, view_centric_rotation
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import (
-    camera_from_parameters, camera_parameters, geometry_input, instance_crop, letterbox, letterboxed_camera,
+    camera_from_parameters,
+    camera_parameters,
+    geometry_input,
+    instance_crop,
+    letterbox,
+    letterboxed_camera,
 )  # fmt: skip
 from maquette.types import Camera
 

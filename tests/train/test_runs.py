@@ -25,8 +25,9 @@ def _asset(name, mesh, colour):
 def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "library"
     make = trimesh.creation
+    upright = trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
     meshes = {"box": (make.box((0.6, 1, 0.5)), (200, 60, 40)), "ball": (make.icosphere(2), (40, 90, 200)),
-              "can": (make.cylinder(0.4, 1).apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])), (60, 170, 80))}  # fmt: skip
+              "can": (make.cylinder(0.4, 1).apply_transform(upright), (60, 170, 80))}  # fmt: skip
     build_library([_asset(name, *rest) for name, rest in meshes.items()], folder, jobs=1)
     return str(folder)
 
@@ -58,7 +59,7 @@ def test_latents_are_normalised_when_the_vae_is_saved(vae):
 
 
 def test_image_encoder_learns_depth(library, tmp_path):
-    task, run, _ = short_run(RunOptions("image-encoder", library, preset="tiny"), tmp_path, 30, batch=4)
+    _, run, _ = short_run(RunOptions("image-encoder", library, preset="tiny"), tmp_path, 30, batch=4)
     losses = [row["loss"] for row in run.rows if "loss" in row]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
 
