@@ -11,7 +11,7 @@ from maquette.errors import CheckpointError, InputError, MaquetteError, MissingE
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
 if TYPE_CHECKING:
-    from maquette.generate import generate
+    from maquette.pipeline import generate
     from maquette.scene.document import load
 
 __version__ = "0.1.0"
@@ -25,7 +25,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load the two verbs on first use, so that ``import maquette`` does not import torch."""
     if name == "generate":
-        from maquette.generate import generate
+        from maquette.pipeline import generate
 
         return generate
     if name == "load":

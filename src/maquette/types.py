@@ -153,7 +153,7 @@ class Scene:
 
     def regenerate(self, label: int, seed: int, **options: Any) -> Scene:
         """A scene in which one instance is made anew from another seed at its place; all others stay bit-identical."""
-        from maquette.generate import regenerate  # the verbs live downstream of the nouns
+        from maquette.pipeline import regenerate  # the verbs live downstream of the nouns
 
         return regenerate(self, label, seed=seed, **options)
 

@@ -11,7 +11,7 @@ from maquette.batch.pairs import Job
 from maquette.batch.results import Products
 from maquette.batch.run import Session, Settings, run_job, run_jobs
 from maquette.errors import CheckpointError, InputError, OutputError
-from maquette.generate import Options
+from maquette.pipeline import Options
 from tests.tiny import write_photo
 
 FAST = Products(preview=False)

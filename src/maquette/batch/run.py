@@ -28,9 +28,9 @@ from maquette.batch.results import (
 )
 from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.errors import InputError, MaquetteError
-from maquette.generate import Options, generate
 from maquette.methods.base import Progress, silent
 from maquette.output import writable_folder
+from maquette.pipeline import Options, generate
 from maquette.scene.document import load
 
 # What one bad photo may raise; anything else is a bug and ends the batch.

@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     from maquette.checkpoints.embedded import load_models
     from maquette.errors import InputError
     from maquette.evaluate.benchmark import held_out_assets, oracle_boxes, oracle_spheres, run_benchmark, scene_meshes, summary, table
-    from maquette.generate import METHODS, generate
     from maquette.output import atomic_write
+    from maquette.pipeline import METHODS, generate
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.results import fingerprint, read_document
     from maquette.batch.run import Settings
     from maquette.cli.generate import run_one
-    from maquette.generate import Options
+    from maquette.pipeline import Options
 
     bundled = Path(str(resources.files("maquette"))) / "assets" / "demo"
     photo = next((bundled / name for name in ("photo.jpg", "photo.png") if (bundled / name).exists()), bundled / "photo.jpg")

@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
-    from maquette.generate import Options, choose_device
     from maquette.output import writable_folder
+    from maquette.pipeline import Options, choose_device
 
     settings = Settings(
         options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device),

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.errors import InputError
-    from maquette.generate import choose_device
+    from maquette.pipeline import choose_device
     from maquette.train.loop import LoopConfig, Run
     from maquette.train.runs import RunOptions, build_task, data_record
 

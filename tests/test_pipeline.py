@@ -8,7 +8,7 @@ import pytest
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.errors import InputError
-from maquette.generate import Options, generate, regenerate
+from maquette.pipeline import Options, generate, regenerate
 from tests.tiny import save_tiny_weights, write_photo
 
 
