@@ -66,6 +66,15 @@ def test_an_empty_volume_becomes_the_visible_shell(seen):
     assert fused[1][solid].max() > 0.5  # coloured by the photo
 
 
+def test_islands_that_nothing_visible_is_connected_with_go(seen):
+    pebble = ball(0.05, (0.0, 0.0, -0.45))
+    both = ball()
+    both[0] = torch.minimum(both[0], pebble[0])
+    fused = fuse_evidence(both, *seen, 1, np.eye(4))
+    assert bool((inside(both) & inside(pebble)).any()) and not bool((inside(fused) & inside(pebble)).any())
+    assert iou(inside(fused), inside(ball())) > 0.93
+
+
 def test_hidden_cells_are_left_alone(seen):
     image, perception = seen
     labels, depth = perception.label_map.copy(), perception.depth.copy()

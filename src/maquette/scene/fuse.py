@@ -14,6 +14,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from maquette.geometry.cameras import project
@@ -51,6 +52,7 @@ def fuse_evidence(volume: Tensor, image: np.ndarray, perception: Perception, lab
     shell = np.where(own, np.abs(gap + half) - half, 1.0)
     generated = volume[0].reshape(-1).double().numpy()
     fused = np.minimum(np.maximum.reduce([generated, hull, front]), np.maximum(shell, hull)).clip(-1, 1)
+    fused = _without_hidden_islands(fused.reshape(volume.shape[1:]), (shell < 0).reshape(volume.shape[1:])).reshape(-1)
     result = volume.clone()
     result[0] = torch.from_numpy(fused.astype(np.float32)).reshape(volume.shape[1:])
     uncoloured = torch.from_numpy(own & (np.abs(generated) >= 1) & (np.abs(fused) < 1)).reshape(volume.shape[1:])
@@ -58,6 +60,15 @@ def fuse_evidence(volume: Tensor, image: np.ndarray, perception: Perception, lab
         colours = image[rows, columns].astype(np.float32).T / 127.5 - 1.0
         result[1:, uncoloured] = torch.from_numpy(colours.reshape(3, *volume.shape[1:]))[:, uncoloured]
     return result
+
+
+def _without_hidden_islands(field: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Drop solid parts (R, R, R) that are not connected with anything visible: nothing in the photo speaks for them."""
+    parts, _ = ndimage.label(field < 0)
+    seen = np.unique(parts[visible & (parts > 0)])
+    if len(seen) == 0:
+        return field
+    return np.where((parts > 0) & ~np.isin(parts, seen), 1.0, field)
 
 
 def _sample(field: np.ndarray, pixel: np.ndarray) -> np.ndarray:
