@@ -18,7 +18,7 @@ import numpy as np
 import trimesh
 
 from maquette.data.assets import Asset, load_asset
-from maquette.data.layout import Catalogue, LibraryLike
+from maquette.data.layout import AssetList, Catalogue, LibraryLike
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.scenes import SceneConfig, compose
 from maquette.data.views import View, ViewConfig, sample_view
@@ -41,20 +41,6 @@ PHOTO_SIZE = 384  # pixels
 
 Meshes = dict[str, trimesh.Trimesh]
 Method = Callable[["Case"], Meshes]
-
-
-@dataclass(frozen=True, eq=False)
-class AssetList:
-    """The least that composing scenes needs of a library."""
-
-    assets: tuple[Asset, ...]
-
-    def __len__(self) -> int:
-        return len(self.assets)
-
-    def asset(self, index: int) -> Asset:
-        """Return one asset."""
-        return self.assets[index]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from maquette.errors import InputError
-from maquette.geometry.cameras import lift, moved, resized
+from maquette.geometry.cameras import lift, moved
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import DepthView
 from maquette.models.conditioning import Picture, camera_from_parameters, centre_depth, geometry_input, letterbox, letterboxed_camera
@@ -143,9 +143,3 @@ def depth_of_photo(perception: Perception) -> np.ndarray:
     x = np.clip(((np.arange(camera.width) + 0.5) * picture.scale + picture.offset[0]).astype(int), 0, picture.labels.shape[1] - 1)
     y = np.clip(((np.arange(camera.height) + 0.5) * picture.scale + picture.offset[1]).astype(int), 0, picture.labels.shape[0] - 1)
     return perception.depth[np.ix_(y, x)]
-
-
-def preview_camera(camera: Camera, longer: int) -> Camera:
-    """The same camera with its longer side scaled to ``longer`` pixels."""
-    factor = longer / max(camera.width, camera.height)
-    return resized(camera, max(1, round(camera.width * factor)), max(1, round(camera.height * factor)))

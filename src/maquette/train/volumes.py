@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.library import AssetLibrary
@@ -124,8 +124,3 @@ def _slices(truth: Tensor, decoded: Tensor) -> np.ndarray:
         rows += [torch.cat(list(shape), dim=2), torch.cat(list(middle[:, 1:]), dim=2)]
     grid = torch.cat(rows, dim=1)
     return ((grid.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable numbers."""
-    return sum(p.numel() for p in model.parameters())
