@@ -1,8 +1,8 @@
-"""Render the picture that `maquette demo` uses: five procedural objects on a floor, `photo.jpg` and `masks.png`.
+"""Render the pictures that `maquette demo` and the page use: five procedural objects on a floor, `photo.jpg` and `masks.png`.
 
-    python examples/render_demo_picture.py FOLDER [SEED]          (the bundled picture: seed 1)
+    python examples/render_demo_picture.py FOLDER [SEED] [STAGE]    (bundled: room with seed 1, table with 4, garden with 3)
 
-The seed chooses the objects' looks, the light, the floor and the camera.
+The stage is room, table or garden; the seed chooses the objects' looks, the light, the floor and the camera.
 """
 
 import sys
@@ -20,12 +20,17 @@ from maquette.geometry.transforms import rotation_y, similarity
 from maquette.images import write_masks
 
 # family, x, z, size of the longest side, degrees about +Y
-STAGE = (
-    ("chair", -0.75, -0.1, 1.0, 35), ("plant", 0.75, -0.5, 1.15, 0), ("lamp", 0.0, -0.75, 1.25, 0), ("crate", 0.15, 0.1, 0.5, 20),
-    ("car", 0.7, 0.55, 0.6, -50),
-)  # fmt: skip
+STAGES = {
+    "room": (("chair", -0.75, -0.1, 1.0, 35), ("plant", 0.75, -0.5, 1.15, 0), ("lamp", 0.0, -0.75, 1.25, 0), ("crate", 0.15, 0.1, 0.5, 20),
+             ("car", 0.7, 0.55, 0.6, -50)),
+    "table": (("bottle", -0.55, -0.35, 1.0, 0), ("vase", 0.55, -0.4, 0.85, 0), ("books", 0.0, -0.45, 0.6, 25), ("mug", -0.25, 0.3, 0.42, 60),
+              ("bowl", 0.5, 0.3, 0.5, 0)),
+    "garden": (("tree", -0.8, -0.5, 1.4, 0), ("bench", 0.35, -0.6, 1.15, -15), ("quadruped", -0.3, 0.35, 0.62, 50), ("mushroom", 0.95, 0.1, 0.5, 0),
+               ("truck", 0.45, 0.6, 0.6, 125)),
+}  # fmt: skip
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+STAGE = STAGES[sys.argv[3] if len(sys.argv) > 3 else "room"]
 rng = np.random.default_rng(seed)
 assets = tuple(procedural_asset(rng, family) for family, *_ in STAGE)
 heights = [size * np.ptp(asset.vertices[:, 1]) for asset, (_, _, _, size, _) in zip(assets, STAGE)]
