@@ -24,7 +24,7 @@ def test_shared_modulation_equals_the_own_one_for_equal_weights():
     own, shared = ModulatedCrossBlock(16, 12, 2), ModulatedCrossBlock(16, 12, 2, share_modulation=True)
     shared.load_state_dict({k: v for k, v in own.state_dict().items() if not k.startswith("adaLN")})
     x, m, c = torch.randn(2, 5, 16), torch.randn(2, 16), torch.randn(2, 4, 12)
-    assert torch.equal(own(x, m, c), shared(x, own.adaLN_modulation(m), c))
+    assert torch.equal(own(x, own.modulation(m), c), shared(x, own.modulation(m), c))
 
 
 def test_positions_are_all_different_and_axes_are_ordered_xyz():

@@ -8,13 +8,14 @@ Shapes: B sequences, C width, R latent resolution, L = (R / patch)^3 tokens, M c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.nn.attention import Context, Plan, SceneContext
 from maquette.nn.blocks import ChannelNorm, ModulatedCrossBlock, ResBlock3d, depth_to_space, space_to_depth, zero_init
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
 
@@ -100,8 +101,7 @@ class StructureFlow(nn.Module):
         self.t_embedder = TimestepEmbedder(c.width)
         self.input_layer = nn.Linear(folded, c.width)
         self.register_buffer("pos_emb", grid_position_embedding(c.resolution // c.patch, c.width), persistent=False)
-        if c.share_modulation:
-            self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width)) if c.share_modulation else None
         self.blocks = nn.ModuleList(
             ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation) for _ in range(c.blocks)
         )
@@ -123,6 +123,17 @@ class StructureFlow(nn.Module):
         cells = space_to_depth(torch.cat([features, guess], dim=1), self.config.patch)
         return self.lift_tokens(cells.flatten(2).transpose(1, 2)), guess, volume
 
+    def modulations(self, t: Tensor) -> list[Tensor]:
+        """(B, 6 C) of every block at noise levels t (B,); samplers compute those of a whole schedule once."""
+        embedded = self.t_embedder(t)
+        if self.adaLN_modulation is not None:
+            return [self.adaLN_modulation(embedded)] * len(self.blocks)
+        return [block.modulation(embedded) for block in self.blocks]
+
+    def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[Context]:
+        """What every block's cross-attention needs of the context, for all steps; see CrossAttention.prepare."""
+        return [block.cross_attn.prepare(context, single) for block in self.blocks]
+
     def forward(self, x: Tensor, t: Tensor, context: Tensor, lift: Lift | None = None,
                 scene_of: Tensor | None = None) -> Tensor:  # fmt: skip
         """Velocity of all sequences, instances and scene branches alike.
@@ -131,16 +142,20 @@ class StructureFlow(nn.Module):
         lift: from ``encode_lift``; scene_of: (B,) row of each instance's scene branch, -1 = none
         (``None`` = all independent).
         """
+        plan = None if scene_of is None else SceneContext.of(scene_of)
+        plans = [plan if index in self.config.scene_context_range else None for index in range(len(self.blocks))]
+        velocity = self.velocity(x, self.modulations(t), [context] * len(self.blocks), plans, None if lift is None else lift[0])
+        return velocity if lift is None else velocity + guess_velocity(x, t, lift[1], self.config.guess_variance)
+
+    def velocity(self, x: Tensor, modulations: Sequence[Tensor], contexts: Sequence[Tensor | Context],
+                 plans: Sequence[Plan | None], lift_tokens: Tensor | None = None) -> Tensor:  # fmt: skip
+        """What the transformer says, from the modulation, context and attention plan of every block."""
         c = self.config
         tokens = space_to_depth(x, c.patch).flatten(2).transpose(1, 2)
         h = self.input_layer(tokens) + self.pos_emb
-        if lift is not None:
-            h = h + lift[0]
-        modulation = self.t_embedder(t)
-        if c.share_modulation:
-            modulation = self.adaLN_modulation(modulation)
-        for index, block in enumerate(self.blocks):
-            h = block(h, modulation, context, scene_of if index in c.scene_context_range else None)
+        if lift_tokens is not None:
+            h = h + lift_tokens
+        for block, modulation, context, plan in zip(self.blocks, modulations, contexts, plans):
+            h = block(h, modulation, context, plan)
         h = self.out_layer(F.layer_norm(h, h.shape[-1:]))
-        velocity = depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)
-        return velocity if lift is None else velocity + guess_velocity(x, t, lift[1], c.guess_variance)
+        return depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)

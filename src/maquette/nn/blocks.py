@@ -5,19 +5,38 @@ Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.attention import CrossAttention, SelfAttention
+from maquette.nn.attention import Context, CrossAttention, Plan, QKNorm, SelfAttention
+
+
+class QuickGELU(nn.Module):
+    """x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+Activation = Literal["gelu_tanh", "gelu", "quick_gelu"]  # three published families, three kinds of GELU
+
+
+def activation_module(name: Activation) -> nn.Module:
+    """The activation of a feed-forward layer; "gelu" is the exact one."""
+    return QuickGELU() if name == "quick_gelu" else nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
 
 
 class FeedForward(nn.Module):
-    """Linear, tanh-GELU, Linear."""
+    """Linear, GELU (by default its tanh approximation), Linear."""
 
-    def __init__(self, width: int, ratio: float = 4.0):
+    def __init__(self, width: int, ratio: float = 4.0, activation: Activation = "gelu_tanh"):
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(width, int(width * ratio)), nn.GELU(approximate="tanh"), nn.Linear(int(width * ratio), width))
+        hidden = int(width * ratio)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation_module(activation), nn.Linear(hidden, width))
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
@@ -25,46 +44,52 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and feed-forward without modulation, for encoders."""
+    """Pre-norm self-attention and feed-forward without modulation, for encoders; optionally with a learnt scale of each branch."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0):
+    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: QKNorm | None = "head", eps: float = 1e-5,
+                 activation: Activation = "gelu_tanh", layer_scale: bool = False):  # fmt: skip
         super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.attn = SelfAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = FeedForward(width, mlp_ratio)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = SelfAttention(width, heads, qk_norm)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = FeedForward(width, mlp_ratio, activation)
+        self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
+        self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
-        x_BLC = x_BLC + self.attn(self.norm1(x_BLC))
-        return x_BLC + self.mlp(self.norm2(x_BLC))
+        attended = self.attn(self.norm1(x_BLC))
+        x_BLC = x_BLC + (attended if self.scale1 is None else self.scale1 * attended)
+        fed = self.mlp(self.norm2(x_BLC))
+        return x_BLC + (fed if self.scale2 is None else self.scale2 * fed)
 
 
 class ModulatedCrossBlock(nn.Module):
     """DiT block of the published structure flow: modulated self-attention, plain cross-attention, modulated feed-forward.
 
-    ``share_modulation`` moves the modulation's linear layer to the network, which then passes its (B, 6 C) output in.
+    ``share_modulation`` moves the modulation's linear layer to the network.
     """
 
     def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: bool = True,
-                 share_modulation: bool = False):  # fmt: skip
+                 share_modulation: bool = False, qk_norm_cross: bool = False):  # fmt: skip
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.norm3 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.self_attn = SelfAttention(width, heads, qk_norm)
-        self.cross_attn = CrossAttention(width, context_width, heads)
+        self.self_attn = SelfAttention(width, heads, "head" if qk_norm else None)
+        self.cross_attn = CrossAttention(width, context_width, heads, "head" if qk_norm_cross else None)
         self.mlp = FeedForward(width, mlp_ratio)
-        if not share_modulation:
-            self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        self.share_modulation = share_modulation
+        self.adaLN_modulation = None if share_modulation else nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
-    def forward(self, x_BLC: Tensor, modulation: Tensor, context_BMC: Tensor, scene_of: Tensor | None = None) -> Tensor:
-        """(B, L, C); ``modulation`` is (B, C), or (B, 6 C) when shared; ``scene_of`` as in scene_context_attention."""
-        chunks = modulation if self.share_modulation else self.adaLN_modulation(modulation)
-        shift1, scale1, gate1, shift2, scale2, gate2 = chunks[:, None].chunk(6, dim=-1)
-        x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, scene_of)
-        x_BLC = x_BLC + self.cross_attn(self.norm2(x_BLC), context_BMC)
+    def modulation(self, embedded_BC: Tensor) -> Tensor:
+        """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all steps of equal noise level."""
+        return self.adaLN_modulation(embedded_BC)
+
+    def forward(self, x_BLC: Tensor, modulation: Tensor, context: Tensor | Context, plan: Plan | None = None) -> Tensor:
+        """(B, L, C) -> (B, L, C). ``modulation`` is (B or 1, 6 C); ``context`` as in CrossAttention; ``plan`` as in SelfAttention."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=-1)
+        x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, plan)
+        x_BLC = x_BLC + self.cross_attn(self.norm2(x_BLC), context)
         return x_BLC + gate2 * self.mlp(self.norm3(x_BLC) * (1 + scale2) + shift2)
 
 
