@@ -43,15 +43,28 @@ class FeedForward(nn.Module):
         return self.mlp(x_BLC)
 
 
+class LayerNorm(nn.LayerNorm):
+    """Layer norm whose weights may be of higher precision than its input, as in released half-precision models.
+
+    The kernels take means and variances in float32 whatever the input, so only the weights are rounded to the input's type.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> the same shape and dtype."""
+        if self.weight is None or self.weight.dtype == x.dtype:
+            return super().forward(x)
+        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and feed-forward without modulation, for encoders; optionally with a learnt scale of each branch."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: QKNorm | None = "head", eps: float = 1e-5,
                  activation: Activation = "gelu_tanh", layer_scale: bool = False):  # fmt: skip
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.norm1 = LayerNorm(width, eps=eps)
         self.attn = SelfAttention(width, heads, qk_norm)
-        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.norm2 = LayerNorm(width, eps=eps)
         self.mlp = FeedForward(width, mlp_ratio, activation)
         self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
         self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
@@ -73,9 +86,9 @@ class ModulatedCrossBlock(nn.Module):
     def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: bool = True,
                  share_modulation: bool = False, qk_norm_cross: bool = False):  # fmt: skip
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.norm3 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.norm1 = LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.norm2 = LayerNorm(width, eps=1e-6)
+        self.norm3 = LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.self_attn = SelfAttention(width, heads, "head" if qk_norm else None)
         self.cross_attn = CrossAttention(width, context_width, heads, "head" if qk_norm_cross else None)
         self.mlp = FeedForward(width, mlp_ratio)
