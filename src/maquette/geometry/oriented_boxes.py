@@ -1,0 +1,181 @@
+"""Boxes that are turned: seven numbers (centre, sides, yaw) or a full rotation; their exact intersection, and the smallest ones.
+
+Used by the layout metrics. The intersection of two boxes is a convex polyhedron; it is cut out face by face, so the volume is exact
+up to rounding for any rotation. No randomness, no sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
+from maquette.geometry.transforms import rotation_y
+
+FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))  # corners of each side, in order round it
+FLAT = 1e-9  # relative to a box's size: thinner than this is flat, nearer than this is on a plane
+
+
+@dataclass(frozen=True, eq=False)
+class OrientedBox:
+    """A box with its own axes."""
+
+    centre: np.ndarray  # (3,)
+    sides: np.ndarray  # (3,) full lengths along the box's axes, >= 0
+    rotation: np.ndarray  # (3, 3) world_from_box
+
+    @property
+    def volume(self) -> float:
+        """Product of the sides."""
+        return float(np.prod(self.sides))
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(8, 3); corner k takes the upper side of axis 0, 1, 2 where bit 2, 1, 0 of k is set."""
+        bits = (np.arange(8)[:, None] >> np.array([2, 1, 0])) & 1
+        return self.centre + ((bits - 0.5) * self.sides) @ self.rotation.T
+
+    @property
+    def planes(self) -> np.ndarray:
+        """(6, 4) rows (n, d) with outward unit normals: the box is where n . x <= d for all six."""
+        normals = np.concatenate([self.rotation.T, -self.rotation.T])
+        return np.column_stack([normals, normals @ self.centre + np.tile(self.sides / 2, 2)])
+
+
+def yaw_box(centre: np.ndarray, sides: np.ndarray, yaw: float) -> OrientedBox:
+    """Box of seven numbers: centre (3,), sides (3,) along its own x, y, z, and a turn about +Y in radians."""
+    return OrientedBox(np.asarray(centre, dtype=np.float64), np.asarray(sides, dtype=np.float64), rotation_y(yaw))
+
+
+def axis_aligned(box: np.ndarray) -> OrientedBox:
+    """The same box as a (2, 3) one."""
+    return OrientedBox(box.mean(0), np.ptp(box, axis=0), np.eye(3))
+
+
+def oriented_box_iou(a: OrientedBox, b: OrientedBox) -> float:
+    """Volume of the intersection over volume of the union of two boxes in any rotation; exact. 0 when both are flat."""
+    overlap = intersection_volume(a, b)
+    union = a.volume + b.volume - overlap
+    return float(overlap / union) if union > 0 else 0.0
+
+
+def intersection_volume(a: OrientedBox, b: OrientedBox) -> float:
+    """Volume of the common part, found by cutting ``a`` with the six planes of ``b``."""
+    for box in (a, b):
+        if not np.isfinite(box.corners).all() or (box.sides < 0).any():
+            raise InputError(f"box with centre {box.centre} and sides {box.sides} is unusable; give finite numbers and sides >= 0")
+    if min(a.volume, b.volume) == 0.0:
+        return 0.0
+    origin = a.centre  # far from the world's origin the cut would lose digits
+    tolerance = FLAT * float(min(a.sides.max(), b.sides.max()))
+    polygons = [a.corners[list(face)] - origin for face in FACES]
+    for *normal, offset in b.planes:
+        direction = np.array(normal)
+        polygons = _cut(polygons, direction, float(offset - direction @ origin), tolerance)
+        if not polygons:
+            return 0.0
+    return polyhedron_volume(polygons)
+
+
+def polyhedron_volume(polygons: list[np.ndarray]) -> float:
+    """Volume of a convex polyhedron given as its faces, each a convex polygon (K, 3); their orientation does not matter."""
+    middle = np.concatenate(polygons).mean(0)
+    volume = 0.0
+    for polygon in polygons:
+        fan = polygon - polygon[0]
+        area = 0.5 * np.cross(fan[1:-1], fan[2:]).sum(0)  # the face's area times its normal
+        volume += abs(float(area @ (polygon[0] - middle))) / 3.0
+    return volume
+
+
+def _cut(polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float) -> list[np.ndarray]:
+    """Keep the part of a convex polyhedron with normal . x <= offset and close it with a new face."""
+    kept, rim = [], []
+    touched = False
+    for polygon in polygons:
+        height = polygon @ normal - offset
+        if (height <= tolerance).all():
+            kept.append(polygon)
+            rim += list(polygon[np.abs(height) <= tolerance])
+            continue
+        touched = True
+        inside: list[np.ndarray] = []
+        for k in range(len(polygon)):
+            p, q, hp, hq = polygon[k], polygon[(k + 1) % len(polygon)], height[k], height[(k + 1) % len(polygon)]
+            if hp <= tolerance:
+                inside.append(p)
+                if hp >= -tolerance:
+                    rim.append(p)
+            if (hp > tolerance and hq < -tolerance) or (hp < -tolerance and hq > tolerance):
+                crossing = p + (q - p) * (hp / (hp - hq))
+                inside.append(crossing)
+                rim.append(crossing)
+        if len(inside) >= 3:
+            kept.append(np.array(inside))
+    if not any((polygon @ normal - offset < -tolerance).any() for polygon in kept):
+        return []  # nothing but a face is left
+    if touched and len(rim) >= 3:
+        kept.append(_ordered(np.array(rim), normal))
+    return kept
+
+
+def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Coplanar points in the order of their angle round their middle."""
+    first = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
+    second = np.cross(normal, first)
+    spokes = points - points.mean(0)
+    return points[np.argsort(np.arctan2(spokes @ second, spokes @ first), kind="stable")]
+
+
+def smallest_yaw_box(points: np.ndarray) -> OrientedBox:
+    """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge of the hull seen from above."""
+    low, high = points[:, 1].min(), points[:, 1].max()
+    plan = points[:, [0, 2]]
+    try:
+        rim = plan[ConvexHull(plan).vertices]
+    except (QhullError, ValueError):  # seen from above the points lie on a line or in one place
+        rim = plan[[plan[:, 0].argmin(), plan[:, 0].argmax(), plan[:, 1].argmin(), plan[:, 1].argmax()]]
+    edges = np.roll(rim, -1, axis=0) - rim
+    yaws = np.unique(np.append(-np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2), 0.0))
+    best, area = None, np.inf
+    for yaw in yaws:
+        turn = rotation_y(yaw)
+        box = bounding_box(rim @ turn[[0, 2]][:, [0, 2]])  # in the box's own x, z
+        if np.prod(box[1] - box[0]) < area * (1.0 - 1e-12):
+            best, area = (turn, box), float(np.prod(box[1] - box[0]))
+    turn, box = best if best is not None else (np.eye(3), bounding_box(rim))
+    centre = turn @ np.array([box[:, 0].mean(), (low + high) / 2, box[:, 1].mean()])
+    return OrientedBox(centre, np.array([box[1, 0] - box[0, 0], high - low, box[1, 1] - box[0, 1]]), turn)
+
+
+def smallest_box(points: np.ndarray) -> OrientedBox:
+    """A small box in any rotation: the smallest with a side on a face of the convex hull and another along an edge of that face.
+
+    The true optimum may touch three edges instead (O'Rourke 1985) and be a little smaller; Open3D makes the same choice. Falls back
+    to the axis-aligned box for flat points.
+    """
+    try:
+        hull = ConvexHull(points)
+    except (QhullError, ValueError):
+        return axis_aligned(bounding_box(points))
+    corners = points[hull.vertices]
+    triangles = points[hull.simplices]  # (F, 3, 3)
+    edges = (np.roll(triangles, -1, axis=1) - triangles).reshape(-1, 3)
+    normals = np.repeat(hull.equations[:, :3], 3, axis=0)
+    usable = np.linalg.norm(edges, axis=1) > FLAT * np.ptp(corners)
+    edges, normals = edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True), normals[usable]
+    axes = np.stack([edges, np.cross(normals, edges), normals], axis=1)  # (K, 3, 3) box_from_world
+    best, volume, start = None, np.inf, 0
+    for chunk in np.array_split(axes, max(1, len(axes) * len(corners) // 2_000_000)):
+        own = chunk @ corners.T  # (k, 3, V)
+        volumes = np.ptp(own, axis=2).prod(1)
+        if volumes.min() < volume:
+            best, volume = start + int(volumes.argmin()), float(volumes.min())
+        start += len(chunk)
+    rotation = axes[best].T
+    rotation = rotation * np.array([1.0, 1.0, np.sign(np.linalg.det(rotation))])
+    box = bounding_box(corners @ rotation)
+    return OrientedBox(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
