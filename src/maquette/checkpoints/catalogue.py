@@ -1,0 +1,183 @@
+"""The published models that maquette runs, as data: what each is, its licence, where it lies, and how to know that it arrived whole.
+
+Nothing is imported or fetched here. Sizes and sha256 were recorded by others from the hub's own listing at the pinned revision; where
+nobody has recorded them they are None: then the first fetch pins what it finds and says so (trust on first use).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maquette.errors import InputError
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """One file of a repository."""
+
+    path: str  # within the repository; "" when only the index file of the source knows it (see key)
+    size: int | None = None  # bytes, exact
+    sha256: str | None = None
+    about: int = 0  # bytes, roughly, where the exact size is unknown
+    key: str = ""  # the path is the value of this key in the source's index file
+    needed: bool = True  # False = fetched when the repository has it
+
+    @property
+    def bytes(self) -> int:
+        """Size, exact or rough."""
+        return self.about if self.size is None else self.size
+
+
+@dataclass(frozen=True)
+class Source:
+    """A repository of the Hugging Face hub, or the part of it that is used."""
+
+    repository: str
+    revision: str | None  # commit; None = pinned at the first fetch
+    files: tuple[ReleasedFile, ...]
+    index: str = ""  # JSON file whose entries name other files
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds it below a folder of weights."""
+        return self.repository.rpartition("/")[2]
+
+    @property
+    def marker(self) -> str:
+        """A file by which its folder is known."""
+        return self.index or self.files[0].path
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model that can be listed, fetched and run."""
+
+    name: str  # on the command line
+    title: str
+    what: str  # one sentence
+    scene: bool  # True = places several objects; False = one object at a time
+    licence: str
+    limits: str  # what the licence, or what the model was trained on, does not allow or leaves open
+    paper: str
+    sources: tuple[Source, ...]
+    parameters: float  # millions, of what generate runs
+    needs: str  # what must be given besides a photo and masks
+
+    @property
+    def bytes(self) -> int:
+        """Size of the download, rough where sizes are unknown."""
+        return sum(file.bytes for source in self.sources for file in source.files)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every large file's size and sha256 are known beforehand."""
+        large = [file for source in self.sources for file in source.files if file.bytes > 2**20]
+        return all(file.size is not None and file.sha256 is not None for file in large)
+
+
+def _pair(name: str, size: int, sha256: str | None = None) -> tuple[ReleasedFile, ReleasedFile]:
+    return ReleasedFile(f"ckpts/{name}.json", about=700), ReleasedFile(f"ckpts/{name}.safetensors", size, sha256)
+
+
+def _trellis(*names: str) -> Source:
+    known = {
+        "ss_flow_img_dit_L_16l8_fp16": (1_130_770_840, "96dc6bfd4136fd950af564dd16b4ae533c9ba6af8f26c670646b2a9f2789b1db"),
+        "ss_dec_conv3d_16l8_fp16": (147_591_972, "1c76d4a40519aa2d711cc263a8404105231ac26db31d946bed48b84fee79009a"),
+        "slat_flow_img_dit_L_64l8p2_fp16": (1_203_755_136, "693fb2a58ad497bd222007301eeec49d14d60f8c12d2f2f00c221fa747b4c66c"),
+        "slat_dec_mesh_swin8_B_64l8m256c_fp16": (181_903_412, "3e87aba94b5786407eb06d0502c1ed0885a0027a3f2b8537bfe15b0a92c01859"),
+    }
+    files = [ReleasedFile("pipeline.json", about=2_000)]
+    for name in names:
+        files += _pair(name, *known[name])
+    return Source("microsoft/TRELLIS-image-large", "25e0d31ffbebe4b5a97464dd851910efc3002d96", tuple(files))
+
+
+def _component(folder: str, stem: str, size: int | None, sha256: str | None = None, about: int = 0) -> tuple[ReleasedFile, ...]:
+    return (ReleasedFile(f"{folder}/config.json", about=1_000), ReleasedFile(f"{folder}/{stem}.safetensors", size, sha256, about))
+
+
+_DINOV2 = Source(  # the weights of the hub's dinov2_vitl14_reg, as safetensors
+    "facebook/dinov2-with-registers-large", "e4c89a4e05589de9b3e188688a303d0f3c04d0f3",
+    (ReleasedFile("config.json", about=800), ReleasedFile("model.safetensors", about=1_217_600_000)),
+)  # fmt: skip
+
+_ISCENE = Source(
+    "LuLing/IScene", None,
+    (
+        ReleasedFile("iscene_config.json", about=500),
+        ReleasedFile("", about=4_000, key="config_file"),
+        ReleasedFile("", about=1_131_000_000, key="denoiser_checkpoint"),
+        ReleasedFile("", about=1_217_600_000, key="image_conditioner_checkpoint"),
+    ),
+    index="iscene_config.json",
+)  # fmt: skip
+
+_MIDI = Source(
+    "VAST-AI/MIDI-3D", None,
+    (
+        ReleasedFile("model_index.json", about=800),
+        ReleasedFile("scheduler/scheduler_config.json", about=300),
+        ReleasedFile("feature_extractor_1/preprocessor_config.json", about=600),
+        ReleasedFile("feature_extractor_2/preprocessor_config.json", about=600),
+        *_component("image_encoder_1", "model", None, about=608_000_000),
+        *_component("image_encoder_2", "model", None, about=610_000_000),
+        *_component("vae", "diffusion_pytorch_model", None, about=485_400_000),
+        *_component("transformer", "diffusion_pytorch_model", None, about=3_363_900_000),
+    ),
+)  # fmt: skip
+
+_TRIPOSG = Source(
+    "VAST-AI/TripoSG", "2c1c516d22d58db486a058d98d31bb6177344e06",
+    (
+        ReleasedFile("model_index.json", about=800),
+        ReleasedFile("scheduler/scheduler_config.json", about=300),
+        ReleasedFile("feature_extractor_dinov2/preprocessor_config.json", about=600),
+        *_component("image_encoder_dinov2", "model", 1_217_522_888, "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23"),
+        *_component("vae", "diffusion_pytorch_model", 970_685_468, "a2e667c24927a5a35e5f19fcb4c75890e9399aa966b6db8131d7df733a750c8b"),
+        *_component("transformer", "diffusion_pytorch_model", 5_758_280_104,
+                    "9192b5923f7b605b394192809aa2ceb73bf0f4009674d8e3b999b45bb97d4bf2"),
+    ),
+)  # fmt: skip
+
+_FRONT = "its training scenes come from 3D-FRONT and 3D-FUTURE, whose terms are academic: settle that before commercial use"
+
+RELEASES: tuple[Release, ...] = (
+    Release(
+        "trellis-iscene", "I-Scene on TRELLIS",
+        "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object in one common space.",
+        True, "MIT (I-Scene, TRELLIS), Apache-2.0 (DINOv2)", _FRONT, "arXiv 2512.13683",
+        (_ISCENE, _trellis("ss_dec_conv3d_16l8_fp16", "slat_flow_img_dit_L_64l8p2_fp16", "slat_dec_mesh_swin8_B_64l8m256c_fp16")),
+        1624.9, "masks",
+    ),
+    Release(
+        "midi-3d", "MIDI-3D",
+        "A scene from one photo: all objects are denoised at once and attend to each other. Meshes have no colour of their own.",
+        True, "Apache-2.0 (MIDI), MIT (TripoSG, CLIP), Apache-2.0 (DINOv2)", _FRONT, "arXiv 2412.03558",
+        (_MIDI,), 2533.8, "masks",
+    ),
+    Release(
+        "trellis-large", "TRELLIS image-large",
+        "One object from one photo, with colours.",
+        False, "MIT (TRELLIS), Apache-2.0 (DINOv2)", "none beyond naming the authors", "arXiv 2412.01506",
+        (
+            _trellis("ss_flow_img_dit_L_16l8_fp16", "ss_dec_conv3d_16l8_fp16", "slat_flow_img_dit_L_64l8p2_fp16",
+                     "slat_dec_mesh_swin8_B_64l8m256c_fp16"),
+            _DINOV2,
+        ),
+        1624.9, "one mask per object; each object is made alone",
+    ),
+    Release(
+        "triposg", "TripoSG",
+        "One object from one photo, shape only. Its transformer and vector-set VAE are what MIDI-3D builds on.",
+        False, "MIT (TripoSG), Apache-2.0 (DINOv2)", "none beyond naming the authors", "arXiv 2502.06608",
+        (_TRIPOSG,), 1986.6, "one mask per object; each object is made alone",
+    ),
+)  # fmt: skip
+
+
+def release(name: str) -> Release:
+    """The release of this name; InputError lists the names there are."""
+    for found in RELEASES:
+        if found.name == name:
+            return found
+    raise InputError(f"unknown model {name!r}; choose from {', '.join(r.name for r in RELEASES)}")
