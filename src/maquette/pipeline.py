@@ -21,8 +21,9 @@ from maquette import __version__
 from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.errors import InputError
 from maquette.images import read_scene_input
-from maquette.methods.base import Models, Progress, Sampling, Shape, silent
-from maquette.methods.iscene import generate_iscene, zoom_pass
+from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
+from maquette.methods.independent import INDEPENDENT
+from maquette.methods.iscene import ISCENE
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
@@ -30,7 +31,8 @@ from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Failure, Instance, Scene, SceneInput
 
-METHODS: dict[str, Callable[..., Any]] = {"iscene": generate_iscene}
+METHODS: dict[str, Method] = {"iscene": ISCENE, "independent": INDEPENDENT}
+PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,31 @@ class Options:
             raise InputError(f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}")
 
     def sampling(self) -> Sampling:
-        """Steps and guidance, with the defaults filled in."""
-        default = Sampling()
-        return Sampling(self.steps or default.steps, self.steps or default.zoom_steps,
-                        default.guidance if self.guidance is None else self.guidance)  # fmt: skip
+        """Steps and guidance, with the method's defaults filled in."""
+        default = METHODS[self.method].sampling
+        return dataclasses.replace(default, steps=self.steps or default.steps, zoom_steps=self.steps or default.zoom_steps,
+                                   guidance=default.guidance if self.guidance is None else self.guidance)  # fmt: skip
+
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of weights that are needed."""
+        return (PERCEPTION, *METHODS[self.method].kinds)
 
 
 @dataclass
 class _Clock:
-    """Seconds per stage."""
+    """Seconds per stage. A stage within another one counts for itself only."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    inner: float = 0.0  # seconds of the stages within the one that runs
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the body's time to a stage."""
-        start = time.perf_counter()
+        start, before, self.inner = time.perf_counter(), self.inner, 0.0
         yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+        whole = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + whole - self.inner, 3)
+        self.inner = before + whole
 
 
 def choose_device(name: str) -> torch.device:
@@ -89,11 +98,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None = None, weights: Any = None, models: ModelSet | None = None,
-             progress: Progress = silent, **options: Any) -> Scene:  # fmt: skip
+             progress: Progress = silent, on_instance: Callable[[Instance], None] = ignore, **options: Any) -> Scene:  # fmt: skip
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks: any form that ``read_masks`` takes.
     only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
+    on_instance: called with each instance as soon as it is made, before the self-check gives it a confidence; for every try.
     options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit). Raises InputError, CheckpointError.
     """
     chosen, clock = Options(**options), _Clock()
@@ -102,13 +112,14 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         scene_input = photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
     with clock.stage("load"):
         loaded = models or load_models(weights)
-        for checkpoint in (loaded.geometry, loaded.generator, loaded.vae):
-            checkpoint.model.to(device)
+        geometry, *rest = loaded.models(chosen.kinds(), device)
+        networks = METHODS[chosen.method].networks(*rest)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
-            perception = perceive(loaded.geometry.model, scene_input)
-        tries = [_attempt(loaded, scene_input, perception, chosen, chosen.seed + k, clock, progress) for k in range(chosen.samples)]
+            perception = perceive(geometry, scene_input)
+        tries = [_attempt(networks, scene_input, perception, chosen, chosen.seed + k, clock, progress, on_instance)
+                 for k in range(chosen.samples)]  # fmt: skip
     scores = [_score(instances, len(scene_input.masks)) for instances, _ in tries]
     best = int(np.argmax(scores))
     instances, failures = tries[best]
@@ -116,7 +127,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
         raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
     provenance = {
-        "method": chosen.method, "checkpoint": loaded.provenance(),
+        "method": chosen.method, "checkpoint": loaded.provenance(chosen.kinds()),
         "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": dataclasses.asdict(chosen),
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
@@ -125,22 +136,26 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
                  provenance=provenance, input=scene_input)  # fmt: skip
 
 
-def _attempt(loaded: ModelSet, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
-             progress: Progress) -> tuple[tuple[Instance, ...], tuple[Failure, ...]]:  # fmt: skip
+def _attempt(networks: Any, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
+             progress: Progress, on_instance: Callable[[Instance], None]) -> tuple[tuple[Instance, ...], tuple[Failure, ...]]:  # fmt: skip
     """One try with one seed: placed, coloured and checked instances, and what failed."""
-    models = Models(loaded.generator.model, loaded.vae.model)
-    labels = [mask.label for mask in scene_input.masks]
+    generate_all = METHODS[options.method].generate
+    names = {mask.label: mask.name for mask in scene_input.masks}
+    made: list[Instance | Failure] = []
+
+    def add(shape: Shape) -> None:
+        with clock.stage("mesh"):
+            made.append(_instance(shape, scene_input, perception, names[shape.label], options.fit))
+        if isinstance(made[-1], Instance):
+            on_instance(made[-1])
+
     with clock.stage("sample"):
-        outcome = METHODS[options.method](models, scene_input.image, perception, labels, seed, options.sampling(), progress)
-    failures, instances = list(outcome.failures), []
-    with clock.stage("mesh"):
-        names = {mask.label: mask.name for mask in scene_input.masks}
-        for shape in outcome.shapes:
-            instance = _instance(shape, scene_input, perception, names[shape.label], options.fit)
-            instances.append(instance) if isinstance(instance, Instance) else failures.append(instance)
+        outcome = generate_all(networks, scene_input.image, perception, list(names), seed, options.sampling(), progress, add)
+    instances = tuple(instance for instance in made if isinstance(instance, Instance))
+    failures = (*outcome.failures, *(failure for failure in made if isinstance(failure, Failure)))
     with clock.stage("check"):
-        checked = check(tuple(instances), scene_input, perception)
-    return checked, tuple(failures)
+        checked = check(instances, scene_input, perception)
+    return checked, failures
 
 
 def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str, fit: bool) -> Instance | Failure:
@@ -171,16 +186,13 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
     old = scene[label]
     if scene.input is None or "scene_from_cube" not in old.state:
         raise InputError(f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again")
-    options = Options(seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
-    loaded = models or load_models(weights)
-    target = choose_device(device)
-    for checkpoint in (loaded.geometry, loaded.generator, loaded.vae):
-        checkpoint.model.to(target)
+    options = Options(method=scene.provenance.get("method", "iscene"), seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
+    method, target = METHODS[options.method], choose_device(device)
+    geometry, *rest = (models or load_models(weights)).models(options.kinds(), target)
     with torch.inference_mode():
-        perception = perceive(loaded.geometry.model, scene.input)
+        perception = perceive(geometry, scene.input)
         drawn = instance_seed(seed, label)
-        networks = Models(loaded.generator.model, loaded.vae.model)
-        shape = zoom_pass(networks, scene.input.image, perception, label, drawn, old.state, options.sampling())
+        shape = method.remake(method.networks(*rest), scene.input.image, perception, label, drawn, old.state, options.sampling())
     made = _instance(shape, scene.input, perception, old.name, options.fit)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")

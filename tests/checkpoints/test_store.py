@@ -61,9 +61,11 @@ def test_unknown_configuration_keys_are_refused(tmp_path):
         load_model(path)
 
 
-def test_a_folder_of_three_files_is_a_model_set(tmp_path):
+def test_a_model_set_reads_a_file_when_it_is_asked_for_it(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
-    assert set(models.provenance()["sha256"]) == set(FILES)
     (tmp_path / FILES["generator"]).unlink()
+    assert models["volume-vae"] is models["volume-vae"] and set(models.provenance(["volume-vae"])["sha256"]) == {"volume-vae"}
     with pytest.raises(CheckpointError, match="generator"):
-        load_models(tmp_path)
+        models["generator"]
+    with pytest.raises(CheckpointError, match="generator"):
+        load_models(tmp_path, ["volume-vae", "generator"])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from maquette.methods.base import Models, Sampling
-from maquette.methods.iscene import coarse_in_cube, generate_iscene, zoom_cube, zoom_pass
+from maquette.methods.iscene import generate_iscene
 from maquette.models.generator import Generator
 from maquette.models.image_encoder import GeometryNet
 from maquette.scene.perceive import perceive
+from maquette.scene.zoom import zoom_pass
 from tests.scene.test_perceive import scene_input
 from tests.tiny import GENERATOR, GEOMETRY, ball_vae
 
@@ -77,15 +78,3 @@ def test_guidance_of_one_never_runs_the_unconditional_branch(world):
     guided = run(world, [1], sampling=dataclasses.replace(FAST, guidance=3.0))
     plain = run(world, [1])
     assert not torch.equal(guided.shapes[0].volume, plain.shapes[0].volume)
-
-
-def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
-    coarse = torch.ones(32, 32, 32)
-    coarse[20:24, 10:14, 8:12] = -1
-    visible = np.array([[-0.3, -0.2, 0.0], [-0.1, 0.0, 0.1]])
-    cube = zoom_cube(coarse, visible)
-    low, high = cube[:3, 3] - cube[0, 0] / 2, cube[:3, 3] + cube[0, 0] / 2
-    assert (low <= visible[0]).all() and (high >= [0.25, -0.0625, -0.125]).all()
-    inside = np.argwhere(coarse_in_cube(coarse, cube, 16) < 0)
-    centre = ((inside.mean(0) + 0.5) / 16 - 0.5) * cube[0, 0] + cube[:3, 3]
-    np.testing.assert_allclose(centre, [0.1875, -0.125, -0.1875], atol=0.04)

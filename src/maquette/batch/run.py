@@ -77,12 +77,12 @@ class Session:
     def start(cls, settings: Settings) -> Session:
         """Load the networks. Raises CheckpointError."""
         start = time.perf_counter()
-        models = load_models(settings.weights)
+        models = load_models(settings.weights, settings.options.kinds())
         return cls(settings, models, round(time.perf_counter() - start, 3))
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
-        return self.models.provenance()
+        return self.models.provenance(self.settings.options.kinds())
 
 
 def run_job(job: Job, session: Session, progress: Progress = silent) -> Outcome:

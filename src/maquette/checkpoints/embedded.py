@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+
+from torch import nn
 
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.errors import CheckpointError
@@ -15,16 +18,26 @@ FILES = {"volume-vae": "volume-vae.safetensors", "image-encoder": "image-encoder
 
 @dataclass(frozen=True, eq=False)
 class ModelSet:
-    """The three networks of a pipeline."""
+    """The networks of a folder by kind. Each is read, and its sha256 checked, when it is first asked for."""
 
-    geometry: Checkpoint  # GeometryNet
-    generator: Checkpoint  # Generator
-    vae: Checkpoint  # VolumeVAE
+    folder: Path
+    sums: Mapping[str, str]  # file name -> sha256; files that are not listed are not checked
     name: str = "embedded"  # or the folder's name
+    _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
-    def provenance(self) -> dict[str, object]:
-        """Name and sha256 of each file, for scene.json."""
-        return {"name": self.name, "sha256": {c.kind: c.sha256 for c in (self.geometry, self.generator, self.vae)}}
+    def __getitem__(self, kind: str) -> Checkpoint:
+        """The checkpoint of a kind. Raises CheckpointError when its file is missing or damaged."""
+        if kind not in self._loaded:
+            self._loaded[kind] = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]))
+        return self._loaded[kind]
+
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
+        """The networks of several kinds, on a device."""
+        return [self[kind].model.to(device) for kind in kinds]
+
+    def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
+        """Name of the set and sha256 of the files of these kinds, for scene.json."""
+        return {"name": self.name, "sha256": {kind: self[kind].sha256 for kind in kinds}}
 
 
 def embedded_folder() -> Path:
@@ -32,8 +45,11 @@ def embedded_folder() -> Path:
     return Path(str(resources.files("maquette"))) / "weights"
 
 
-def load_models(folder: str | Path | None = None) -> ModelSet:
-    """Load the embedded weights (each file's sha256 is checked), or those of a folder with the same file names."""
+def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> ModelSet:
+    """The embedded weights (each file's sha256 is checked), or those of a folder with the same file names.
+
+    ``kinds`` are read at once, so that a missing or damaged file of theirs is an error here and not later. Raises CheckpointError.
+    """
     chosen = Path(folder) if folder is not None else embedded_folder()
     manifest = chosen / "manifest.json"
     if folder is None and not manifest.exists():
@@ -42,6 +58,6 @@ def load_models(folder: str | Path | None = None) -> ModelSet:
         sums = json.loads(manifest.read_text()) if manifest.exists() else {}
     except ValueError as error:
         raise CheckpointError(f"{manifest} is damaged ({error}); reinstall maquette") from error
-    loaded = {kind: load_model(chosen / name, kind, sums.get(name)) for kind, name in FILES.items()}
-    name = "embedded" if folder is None else chosen.resolve().name
-    return ModelSet(loaded["image-encoder"], loaded["generator"], loaded["volume-vae"], name)
+    models = ModelSet(chosen, sums, "embedded" if folder is None else chosen.resolve().name)
+    models.models(kinds)
+    return models

@@ -1,45 +1,18 @@
-"""What every method is given and what it returns."""
+"""What every method is given and what it returns, and what a method is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from maquette.models.generator import Generator
-from maquette.models.volume_vae import VolumeVAE
+from maquette.scene.latents import Models, Sampling, Shape
+from maquette.scene.perceive import Perception
 from maquette.types import Failure
 
-
-@dataclass(frozen=True, eq=False)
-class Models:
-    """The networks a method runs, on their device, in eval mode."""
-
-    generator: Generator
-    vae: VolumeVAE
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How latents are drawn."""
-
-    steps: int = 6
-    zoom_steps: int = 6
-    guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
-    shift: float = 3.0  # of the schedule
-
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """One instance as a volume in a cube of the scene frame."""
-
-    label: int
-    seed: int
-    volume: Tensor  # (4, R, R, R) TSDF and colour in [-1, 1], on the CPU
-    scene_from_cube: np.ndarray  # (4, 4)
-    state: dict[str, np.ndarray]  # for regenerate()
+__all__ = ["Method", "Models", "OnShape", "Outcome", "Progress", "Sampling", "Shape", "ignore", "silent", "visible_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +24,35 @@ class Outcome:
 
 
 Progress = Callable[[str, float], None]  # stage, share done in [0, 1]
+OnShape = Callable[[Shape], None]  # called with each shape as soon as it exists
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way from a perceived photo to volumes: two functions, and the weights they need.
+
+    generate(networks, image, perception, labels, seed, sampling, progress, on_shape) -> Outcome makes all instances of a photo
+    (H, W, 3), and calls on_shape with each Shape as soon as it exists, so that it can be meshed and shown; the Outcome holds them all.
+    remake(networks, image, perception, label, seed, state, sampling) -> Shape makes one of them anew from the state it left.
+    """
+
+    generate: Callable[..., Outcome]
+    remake: Callable[..., Shape]
+    kinds: tuple[str, ...]  # of the weights files; only these are loaded
+    networks: Callable[..., Any] = Models  # the loaded models, in the order of ``kinds`` -> what the functions are given
+    sampling: Sampling = Sampling()  # its defaults
 
 
 def silent(stage: str, share: float) -> None:
     """The progress callback of those who do not look."""
+
+
+def ignore(made: object) -> None:
+    """The callback of those who wait for the whole result."""
+
+
+def visible_labels(perception: Perception, labels: Sequence[int]) -> tuple[list[int], tuple[Failure, ...]]:
+    """The labels that have a pixel at the working size, and a Failure for each of the others."""
+    shown = set(np.unique(perception.picture.labels).tolist())
+    reason = "its mask covers no pixel at the working resolution; use a larger photo or mask"
+    return [label for label in labels if label in shown], tuple(Failure(label, "lift", reason) for label in labels if label not in shown)

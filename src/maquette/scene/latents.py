@@ -1,0 +1,100 @@
+"""The four steps of every method that samples latents of volumes: encode the picture, draw noise, integrate the flow, decode.
+
+In the flow: photo + Perception -> Condition -> latents -> volumes in cubes of the scene frame. A *row* is one sequence of the
+generator: one object (or, in I-Scene's scene branch, all of them) in one cube.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maquette.flow.guidance import Velocity, guide
+from maquette.flow.sample import euler, seeded_noise
+from maquette.flow.schedule import shifted_schedule
+from maquette.geometry.volumes import lift_view
+from maquette.models.conditioning import instance_crop
+from maquette.models.generator import COARSE_CHANNELS, Condition, Generator
+from maquette.models.volume_vae import VolumeVAE
+from maquette.scene.perceive import Perception
+
+CHUNK = 4  # sequences that are encoded or decoded at once, to bound memory
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The instance generator and its VAE, on their device, in eval mode."""
+
+    generator: Generator
+    vae: VolumeVAE
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How latents are drawn."""
+
+    steps: int = 6
+    zoom_steps: int = 6
+    guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
+    shift: float = 3.0  # of the schedule
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One instance as a volume in a cube of the scene frame."""
+
+    label: int
+    seed: int
+    volume: Tensor  # (4, R, R, R) TSDF and colour in [-1, 1], on the CPU
+    scene_from_cube: np.ndarray  # (4, 4), axes of the scene frame
+    state: dict[str, np.ndarray]  # for regenerate()
+
+
+Row = tuple[int | None, np.ndarray, Tensor | None]  # label (None = the scene branch), scene_from_cube, coarse volume
+
+
+def row_grid(perception: Perception, row: Row, channels: int, resolution: int) -> Tensor:
+    """(channels, G, G, G) the lifted picture of one row, with its coarse volume and the mark of the scene branch."""
+    label, cube, coarse = row
+    grid = torch.zeros(channels, resolution, resolution, resolution)
+    grid[:-COARSE_CHANNELS] = lift_view(perception.view(), torch.from_numpy(cube), label, resolution)
+    if coarse is not None:
+        grid[-3], grid[-2] = coarse, 1.0
+    grid[-1] = float(label is None)
+    return grid
+
+
+def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]) -> Condition:
+    """What every step needs to know of the rows' picture (H, W, 3)."""
+    config = models.generator.config
+    device = next(models.generator.parameters()).device
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        crops = [torch.from_numpy(instance_crop(image, perception.label_map, label, config.picture.size)) for label, _, _ in chunk]
+        lifted = [row_grid(perception, row, config.flow.lift_channels, config.flow.lift_resolution) for row in chunk]
+        parts.append(models.generator.encode(torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae))
+    return Condition(torch.cat([p.context for p in parts]), tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))))
+
+
+def draw_noise(models: Models, seeds: Sequence[int]) -> Tensor:
+    """Noise (N, channels, R, R, R) from one CPU generator per row, moved to the model's device."""
+    flow = models.generator.config.flow
+    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(next(models.generator.parameters()).device)
+
+
+def sample(velocity_of: Callable[[Condition], Velocity], condition: Condition, noise: Tensor, steps: int, sampling: Sampling,
+           progress: Callable[[float], None] = lambda share: None) -> Tensor:  # fmt: skip
+    """Integrate the flow from noise to latents. Guidance is against the same rows without their picture tokens."""
+    unconditional = velocity_of(Condition(torch.zeros_like(condition.context), condition.lift))
+    velocity = guide(velocity_of(condition), unconditional, sampling.guidance)
+    return euler(velocity, noise, shifted_schedule(steps, sampling.shift), lambda step, x: progress((step + 1) / steps))
+
+
+def decode(models: Models, latents: Tensor) -> Tensor:
+    """Volumes (N, 4, R, R, R) on the CPU."""
+    return torch.cat([models.vae.decode(part).float().cpu() for part in latents.split(CHUNK)])
