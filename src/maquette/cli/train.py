@@ -43,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--preset", default="cpu", choices=("tiny", "cpu", "gpu"), help="size of the networks (default: cpu = embedded)")
+    parser.add_argument("--picture", type=int, metavar="PX", help="side of the image encoder's pictures, 16 k (default: its own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)")
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
-                         args.vae, args.init, args.views, seed=args.seed)  # fmt: skip
+                         args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed)  # fmt: skip
     default_batch = {"volume-vae": 16, "image-encoder": 16, "lift": 4, "instance": 6, "iscene": 5}[args.network]
     default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "lift": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,

@@ -83,6 +83,13 @@ class StagedScene:
         return 0.5 * float(np.ptp(self.corners.reshape(-1, 3), axis=0)[[0, 2]].max())
 
 
+def boxes_in_scene(view: View, library: LibraryLike) -> np.ndarray:
+    """(K, 2, 3) boxes of a view's placements in its scene frame, hidden parts included."""
+    return np.stack([
+        bounding_box(transform_points(view.scene_from_world @ p.world_from_asset, library.asset(p.asset).vertices)) for p in view.placements
+    ])  # fmt: skip
+
+
 def sample_view(scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, config: ViewConfig | None = None) -> View:
     """One random view; InputError when no camera of many sees any object."""
     return sample_views(scene, library, rng, 1, config)[0]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.models.layout import LayoutHead, lift_points
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, zero_init
 
 
@@ -64,16 +65,24 @@ class GeometryNetConfig:
     widths: tuple[int, ...] = (24, 48, 96, 160)  # at strides 2, 4, 8, 16
     blocks: int = 4  # transformer blocks at stride 16
     heads: int = 4
+    layout_blocks: int = 0  # transformer blocks over the instances that estimate their boxes; 0 = no boxes
 
 
 CAMERA_PARAMETERS = 5  # pitch, log focal, projected scene centre x and y, log span: see conditioning.camera_parameters
 
 
-class GeometryNet(nn.Module):
-    """Photo and masks -> log relative depth, normals and camera.
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What GeometryNet reads off B square pictures with S pixels a side."""
 
-    depth channel: log(z / z_c) where z_c is the z-depth of the scene's centre; normals in the scene frame.
-    """
+    depth: Tensor  # (B, S, S) log(z / z_c), z_c = z-depth of the scene's centre
+    normal: Tensor  # (B, 3, S, S) unit, scene frame
+    camera: Tensor  # (B, 5) see conditioning.camera_parameters
+    boxes: Tensor | None  # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels mean nothing
+
+
+class GeometryNet(nn.Module):
+    """Photo and masks -> log relative depth, normals, camera, and a box for each instance."""
 
     def __init__(self, config: GeometryNetConfig):
         super().__init__()
@@ -89,6 +98,7 @@ class GeometryNet(nn.Module):
         self.camera = nn.Sequential(nn.LayerNorm(2 * w[-1]), nn.Linear(2 * w[-1], 128), nn.SiLU(), head)
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
+        self.layout = LayoutHead(w[0], w[-1], blocks=config.layout_blocks) if config.layout_blocks else None
 
     def _positions(self, size: torch.Size) -> Tensor:
         """Position embedding of a grid of tokens; another picture size than the configured one stretches it."""
@@ -98,8 +108,8 @@ class GeometryNet(nn.Module):
         grid = self.pos_emb.transpose(1, 2).unflatten(2, (side, side))
         return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, channels, S, S), S a multiple of 16 -> log relative depth (B, S, S), unit normals (B, 3, S, S), camera parameters (B, 5)."""
+    def forward(self, picture: Tensor, labels: Tensor | None = None) -> Geometry:
+        """picture: (B, channels, S, S), S a multiple of 16; labels: (B, S, S) int64, needed for boxes, 0 = no object."""
         h = self.stem(picture)
         skips = []
         for level, block in enumerate(self.encode):
@@ -109,10 +119,13 @@ class GeometryNet(nn.Module):
         tokens = h.flatten(2).transpose(1, 2) + self._positions(size)
         for block in self.blocks:
             tokens = block(tokens)
-        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1))
+        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)).float()
         h = tokens.transpose(1, 2).unflatten(2, size)
         for level in reversed(range(len(self.decode))):
             h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
             h = self.decode[level](torch.cat([skips[level], h], dim=1))
-        dense = F.pixel_shuffle(self.dense(h), 2)
-        return dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera
+        dense = F.pixel_shuffle(self.dense(h), 2).float()
+        boxes, count = None, int(labels.max()) if labels is not None else 0
+        if self.layout is not None and count:
+            boxes = self.layout(h, tokens, lift_points(dense[:, 0], camera), camera, labels, count)
+        return Geometry(dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera, boxes)

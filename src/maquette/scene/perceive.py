@@ -72,10 +72,10 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
         raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas or crop the photo")
     seen = letterbox(scene_input.image, labels, net.config.size)
     device = next(net.parameters()).device
-    relative, _, parameters = net(torch.from_numpy(geometry_input(seen))[None].to(device))
-    parameters = parameters[0].float().cpu().numpy().astype(np.float64)
+    seen_geometry = net(torch.from_numpy(geometry_input(seen))[None].to(device))
+    parameters = seen_geometry.camera[0].cpu().numpy().astype(np.float64)
     camera = camera_from_parameters(parameters, width, height)
-    depth = centre_depth(parameters) * np.exp(relative[0].float().cpu().numpy())
+    depth = centre_depth(parameters) * np.exp(seen_geometry.depth[0].cpu().numpy())
     depth = _stand_on_ground(camera, picture, _upsample(depth, seen.labels, picture.labels))
     return _fix_frame(camera, picture, depth, labels)
 

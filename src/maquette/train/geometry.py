@@ -1,4 +1,4 @@
-"""Task: the image encoder's warm-up, which is also its first product: depth, normals and camera from one photo with masks."""
+"""Task: the image encoder's warm-up, which is also its first product: depth, normals, camera and boxes from one photo with masks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
-from maquette.data.views import View
+from maquette.data.library import AssetLibrary
+from maquette.data.views import View, boxes_in_scene
 from maquette.models.conditioning import Picture, camera_parameters, centre_depth, geometry_input, letterbox
 from maquette.models.image_encoder import GeometryNet
 
 ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
 
+INSTANCES = 24  # boxes per view at most
+EXAMINED = 48  # held-out views
 _FAR = 1.5  # log relative depth is not trained beyond +- this (endless ground)
 
 
-def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bool) -> dict[str, Tensor]:
-    """Network input and targets of one view; a random crop or letterbox makes every aspect ratio."""
+def geometry_sample(view: View, boxes: np.ndarray, rng: np.random.Generator, size: int, augment: bool) -> dict[str, Tensor]:
+    """Network input and targets of one view and the boxes (K, 2, 3) of its placements; a random crop or letterbox makes every aspect."""
     image, labels = view.image, view.instance.astype(np.int32)
     height, width = labels.shape
     # Cutting rows or columns off symmetrically keeps the principal point centred, as photos have it.
@@ -51,8 +54,12 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
     relative = np.log(np.clip(np.where(np.isfinite(depth), depth, 1e6), 1e-3, 1e6)) - log_centre_depth
     known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
     normal = view.normal[np.ix_(rows, columns)]
-    return {
+    padded = np.zeros((INSTANCES, 2, 3), np.float32)
+    padded[: len(boxes)] = boxes[:INSTANCES]
+    sample = {
         "picture": torch.from_numpy(geometry_input(picture)),
+        "shown": torch.from_numpy(np.where(picture.labels <= INSTANCES, picture.labels, 0).astype(np.int64)),
+        "boxes": torch.from_numpy(padded),
         "depth": torch.from_numpy(np.clip(relative, -_FAR, _FAR).astype(np.float32)),
         "known": torch.from_numpy(known),
         "object": torch.from_numpy((truth.labels > 0) & known),
@@ -60,6 +67,18 @@ def geometry_sample(view: View, rng: np.random.Generator, size: int, augment: bo
         "normal": torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)),
         "camera": torch.from_numpy(camera.astype(np.float32)),
     }
+    return mirrored(sample) if augment and rng.random() < 0.5 else sample
+
+
+def mirrored(sample: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sample of the mirrored photo: x changes its sign in the picture and in the scene. Doing it twice changes nothing."""
+    flipped = {name: sample[name].flip(-1) for name in ("picture", "shown", "depth", "known", "object", "labels", "normal")}
+    flipped["normal"] = flipped["normal"] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    flipped["camera"] = sample["camera"] * torch.tensor([1.0, 1.0, -1.0, 1.0, 1.0])
+    low, high = sample["boxes"].unbind(1)
+    x = torch.tensor([1.0, 0.0, 0.0])
+    flipped["boxes"] = torch.stack([low - x * (low + high), high - x * (low + high)], dim=1)
+    return flipped
 
 
 def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -72,15 +91,16 @@ def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:
 class GeometrySamples(Dataset):
     """Sample i depends on (seed, i) only."""
 
-    def __init__(self, source: ViewSource, size: int, seed: int = 0, augment: bool = True):
-        self.source, self.size, self.seed, self.augment = source, size, seed, augment
+    def __init__(self, source: ViewSource, library: AssetLibrary, size: int, seed: int = 0, augment: bool = True):
+        self.source, self.library, self.size, self.seed, self.augment = source, library, size, seed, augment
 
     def __len__(self) -> int:
         return 2**31
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index, 2))
-        return geometry_sample(self.source(rng), rng, self.size, self.augment)
+        view = self.source(rng)
+        return geometry_sample(view, boxes_in_scene(view, self.library), rng, self.size, self.augment)
 
 
 def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -99,42 +119,66 @@ def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tenso
     return value, slope
 
 
+def box_loss(boxes: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Error of the boxes' corners over their longest side plus half of 1 - IoU, and the mean IoU, of the instances that the input shows."""
+    count = boxes.shape[1]
+    truth = batch["boxes"][:, :count]
+    there = (batch["shown"].flatten(1)[:, None] == torch.arange(1, count + 1, device=boxes.device)[:, None]).any(-1).float()
+    side = (truth[:, :, 1] - truth[:, :, 0]).amax(-1) + 0.05
+    corner = (boxes - truth).abs().mean((2, 3)) / side
+    overlap = (torch.minimum(boxes[:, :, 1], truth[:, :, 1]) - torch.maximum(boxes[:, :, 0], truth[:, :, 0])).clamp(min=0).prod(-1)
+    volumes = [(box[:, :, 1] - box[:, :, 0]).clamp(min=0.005).prod(-1) for box in (boxes, truth)]
+    iou = overlap / (volumes[0] + volumes[1] - overlap)
+    total = there.sum().clamp(min=1)
+    return (there * (corner + 0.5 * (1 - iou))).sum() / total, (there * iou).sum() / total
+
+
 class GeometryTask:
     """Train a GeometryNet on random views; ``size`` below the network's own makes early training several times cheaper."""
 
-    def __init__(self, model: GeometryNet, source: ViewSource, held_out: ViewSource, seed: int = 0, size: int | None = None):
+    def __init__(self, model: GeometryNet, sources: tuple[ViewSource, ViewSource], libraries: tuple[AssetLibrary, AssetLibrary],
+                 seed: int = 0, size: int | None = None):  # fmt: skip
+        """``sources`` and ``libraries``: of the training, and of the examination on held-out objects."""
         self.model = model
-        self.dataset = GeometrySamples(source, size or model.config.size, seed)
-        self.held_out = GeometrySamples(held_out, model.config.size, seed + 1, augment=False)
+        self.dataset = GeometrySamples(sources[0], libraries[0], size or model.config.size, seed)
+        self.held_out = GeometrySamples(sources[1], libraries[1], model.config.size, seed + 1, augment=False)
+        self._examination: dict[str, Tensor] | None = None
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Stack."""
         return {key: torch.stack([s[key] for s in samples]) for key in samples[0]}
 
     def loss(self, model: GeometryNet, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Depth, slope, normals, camera."""
-        depth, normal, camera = model(batch["picture"])
-        value, slope = depth_losses(depth.float(), batch)
+        """Depth, slope, normals, camera, boxes."""
+        seen = model(batch["picture"], batch["shown"])
+        value, slope = depth_losses(seen.depth, batch)
         surface = (batch["object"] * 0.9 + 0.1 * batch["known"]).float()
-        bend = (surface * (1 - (normal.float() * batch["normal"]).sum(1))).sum() / surface.sum().clamp(min=1)
-        pose = F.smooth_l1_loss(camera.float(), batch["camera"], beta=0.1)
+        bend = (surface * (1 - (seen.normal * batch["normal"]).sum(1))).sum() / surface.sum().clamp(min=1)
+        pose = F.smooth_l1_loss(seen.camera, batch["camera"], beta=0.1)
         total = value + slope + 0.15 * bend + pose
         parts = {"depth": value, "slope": slope, "normal": bend, "camera": pose}
+        if seen.boxes is not None:
+            layout, parts["box_iou"] = box_loss(seen.boxes, batch)
+            total = total + 0.5 * layout
         return total, {name: float(part.detach()) for name, part in parts.items()}
 
     @torch.no_grad()
     def examine(self, model: GeometryNet) -> tuple[dict[str, float], np.ndarray | None]:
-        """Errors on held-out views: depth on objects (relative, per cent), pitch (degrees), focal (per cent)."""
+        """Errors on held-out views: depth on objects (relative, per cent), pitch (degrees), focal (per cent), IoU of the boxes."""
         device = next(model.parameters()).device
-        batch = self.collate([self.held_out[i] for i in range(32)])
-        depth, normal, camera = (y.float().cpu() for y in model(batch["picture"].to(device)))
+        if self._examination is None:
+            self._examination = self.collate([self.held_out[i] for i in range(EXAMINED)])
+        batch = {name: values.to(device) for name, values in self._examination.items()}
+        seen = model(batch["picture"], batch["shown"])
         mask = batch["object"].float()
-        error = (mask * (depth - batch["depth"]).abs()).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
-        cosine = (mask * (normal * batch["normal"]).sum(1)).sum() / mask.sum()
-        off = (camera - batch["camera"]).abs().mean(0)
+        error = (mask * (seen.depth - batch["depth"]).abs()).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
+        cosine = (mask * (seen.normal * batch["normal"]).sum(1)).sum() / mask.sum()
+        off = (seen.camera - batch["camera"]).abs().mean(0)
         scores = {"depth_percent": 100 * float(error.mean()), "normal_cosine": float(cosine), "pitch_degrees": float(off[0]) * 180 / np.pi,
                   "focal_percent": 100 * float(off[1]), "span_percent": 100 * float(off[4])}  # fmt: skip
-        return scores, _picture(batch, depth, normal)
+        if seen.boxes is not None:
+            scores["box_iou"] = float(box_loss(seen.boxes, batch)[1])
+        return scores, _picture({k: v.cpu() for k, v in batch.items()}, seen.depth.cpu(), seen.normal.cpu())
 
     def finish(self, model: GeometryNet) -> None:
         """Nothing to add."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from maquette.checkpoints.embedded import FILES, embedded_folder
 from maquette.checkpoints.store import load_model
@@ -13,7 +14,7 @@ from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import ComposedScene, SceneConfig, compose
 from maquette.data.views import View, ViewConfig, sample_view
-from maquette.errors import InputError
+from maquette.errors import CheckpointError, InputError
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
 from maquette.models.structure_flow import StructureFlowConfig
@@ -59,6 +60,7 @@ class RunOptions:
     init: str | None = None  # weights to start from; for ``iscene`` the instance generator
     views: str | None = None  # folder of shards with rendered views of that library's assets; None = render on the fly
     image_size: int = 256
+    picture_size: int | None = None  # of the image encoder's pictures; below its own size early training is several times cheaper
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,12 +85,21 @@ def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, Ge
         flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
                                    lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
         vae = VolumeVAEConfig(resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16))
-        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2)
+        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1)
         return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
     if preset == "gpu":
         flow = StructureFlowConfig(width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4)
-        return VolumeVAEConfig(), GeometryNetConfig(widths=(32, 64, 128, 192), blocks=4), GeneratorConfig(flow)
-    return VolumeVAEConfig(), GeometryNetConfig(), GeneratorConfig()
+        return VolumeVAEConfig(), GeometryNetConfig(widths=(32, 64, 128, 192), blocks=4, layout_blocks=2), GeneratorConfig(flow)
+    return VolumeVAEConfig(), GeometryNetConfig(layout_blocks=2), GeneratorConfig()
+
+
+def start_from(net: nn.Module, old: nn.Module) -> None:
+    """Copy the weights of an older network that may lack parts which the new one has; a part of another size is a CheckpointError."""
+    known = net.state_dict()
+    misfits = [name for name, tensor in old.state_dict().items() if name not in known or known[name].shape != tensor.shape]
+    if misfits:
+        raise CheckpointError(f"the weights to start from are of another architecture ({misfits[0]}); leave --init or --preset out")
+    net.load_state_dict(old.state_dict(), strict=False)
 
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
@@ -109,8 +120,10 @@ def build_task(options: RunOptions) -> Task:
     source = StoredViews.open(options.views) if options.views else RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
     if options.network == "image-encoder":
-        net = load_model(options.init, "image-encoder").model if options.init else GeometryNet(geometry_config)
-        return GeometryTask(net, source, unseen, options.seed)
+        net = GeometryNet(geometry_config)
+        if options.init:
+            start_from(net, load_model(options.init, "image-encoder").model)
+        return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
     vae = load_model(options.vae or embedded_folder() / FILES["volume-vae"], "volume-vae").model
     return _generator_task(options, generator_config, vae, source, unseen, library, held_out)
 

@@ -20,10 +20,10 @@ from torch.utils.data import Dataset
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
-from maquette.data.views import View
+from maquette.data.views import View, boxes_in_scene
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift
-from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView, lift_view
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import COARSE_CHANNELS, GeneratorConfig
@@ -128,9 +128,9 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
             scene_of.append(-1 if k is None else 0)
     if rows.zoom_instances and visible:
         near = seen(shift_instances=False)
-        points = lift(view.camera, depth)
+        points, boxes = lift(view.camera, depth), boxes_in_scene(view, library)
         for k in rng.permutation(visible)[: rows.zoom_instances].tolist():
-            box = _box(view, library, k)
+            box = boxes[k]
             if (labels == k + 1).any():
                 box = bounding_box(np.concatenate([box, points[labels == k + 1]]))
             scene_from_cube = zoom_cube(box, rng)
@@ -152,12 +152,6 @@ def _azimuth(view: View) -> float:
     """How far the view-centric frame is turned against the world the scene was composed in."""
     axes = view.scene_from_world[:3, :3]
     return float(np.arctan2(axes[0, 2], axes[0, 0]))
-
-
-def _box(view: View, library: AssetLibrary, k: int) -> np.ndarray:
-    """(2, 3) box of a kept placement in the scene frame."""
-    placement = view.placements[k]
-    return bounding_box(transform_points(view.scene_from_world @ placement.world_from_asset, library.asset(placement.asset).vertices))
 
 
 class SequenceSamples(Dataset):
