@@ -131,6 +131,47 @@ def _clicked(image: np.ndarray, clicks: Sequence[Click], label: int) -> np.ndarr
     return mask
 
 
+def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """Change a mask (H, W) bool where the clicks say so: a positive one adds what it stands on, a negative one takes it away.
+
+    Only the connected pieces that a click stands on change, so an object never jumps elsewhere. Raises InputError.
+    """
+    height, width = mask.shape
+    for click in clicks:
+        if not (0 <= click.x < width and 0 <= click.y < height):
+            raise InputError(f"the click {click.x:g},{click.y:g} is outside of the photo, which has {width} x {height} pixels")
+    groups = [c for c in clicks if c.positive], [c for c in clicks if not c.positive]
+    scale = min(1.0, REGION_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    pixels = [[(min(int(c.y * scale), size[1] - 1), min(int(c.x * scale), size[0] - 1)) for c in group] for group in groups]
+    state = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    near = mask.copy()
+    for own, others, value in ((pixels[0], pixels[1], cv2.GC_PR_FGD), (pixels[1], pixels[0], cv2.GC_PR_BGD)):
+        if own:
+            region = cv2.resize(clicked_region(small, own, others).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            state[(region == 1) & (mask != (value == cv2.GC_PR_FGD))] = value
+            near |= region == 1
+    radius = max(2, max(height, width) // 120)
+    dots = np.zeros((2, height, width), np.uint8)
+    for dot, group, value in zip(dots, groups, (cv2.GC_FGD, cv2.GC_BGD)):
+        for click in group:
+            cv2.circle(dot, (int(click.x), int(click.y)), radius, 1, -1)
+        state[dot == 1] = value
+    rows, columns = np.flatnonzero((near | dots.any(0)).any(1)), np.flatnonzero((near | dots.any(0)).any(0))
+    window = _with_context((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), width, height)
+    found = mask.copy()
+    found[window] = _grabcut(image[window], state[window], [(c.x - window[1].start, c.y - window[0].start) for c in groups[0]])
+    found = (found | (dots[0] == 1)) & (dots[1] == 0)
+    return (mask | _touched(found & ~mask, dots[0])) & ~_touched(mask & ~found, dots[1])
+
+
+def _touched(area: np.ndarray, dots: np.ndarray) -> np.ndarray:
+    """Return the connected parts of an area (H, W) bool that have a pixel of the dots (H, W) uint8."""
+    index = cv2.connectedComponents(area.astype(np.uint8), connectivity=4)[1]
+    return np.isin(index, np.setdiff1d(index[dots == 1], [0]))
+
+
 def _with_context(box: tuple[int, int, int, int], width: int, height: int) -> tuple[slice, slice]:
     """Return the rows and columns of a box with the surroundings from which the background's colours are learnt."""
     x0, y0, x1, y1 = (int(v) for v in box)
