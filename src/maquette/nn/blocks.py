@@ -5,6 +5,7 @@ Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -104,6 +105,44 @@ class ModulatedCrossBlock(nn.Module):
         x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, plan)
         x_BLC = x_BLC + self.cross_attn(self.norm2(x_BLC), context)
         return x_BLC + gate2 * self.mlp(self.norm3(x_BLC) * (1 + scale2) + shift2)
+
+
+class VectorSetBlock(nn.Module):
+    """Block of the vector-set family: pre-norm self-attention, cross-attention to each of several contexts, feed-forward.
+
+    All cross-attentions read the same tokens and their outputs are added. No modulation, no positions: a noise level enters as a
+    token. A ``skip`` block first joins the output of an earlier block: norm(linear([earlier, tokens])), in this order.
+    """
+
+    def __init__(self, width: int, heads: int, contexts: Sequence[int] = (), attend_self: bool = True, qk_norm: QKNorm | None = "shared",
+                 skip: bool = False, norm_context: bool = False):  # fmt: skip
+        super().__init__()
+        self.skip_linear = nn.Linear(2 * width, width) if skip else None
+        self.skip_norm = LayerNorm(width) if skip else None
+        self.norm1 = LayerNorm(width) if attend_self else None
+        self.self_attn = SelfAttention(width, heads, qk_norm, bias=False) if attend_self else None
+        self.cross_norms = nn.ModuleList(LayerNorm(width) for _ in contexts)
+        self.context_norms = nn.ModuleList(LayerNorm(context) if norm_context else nn.Identity() for context in contexts)
+        self.cross_attns = nn.ModuleList(CrossAttention(width, context, heads, qk_norm, bias=False) for context in contexts)
+        self.norm3 = LayerNorm(width)
+        self.mlp = FeedForward(width, 4.0, "gelu")
+
+    def prepare(self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]) -> list[Context]:
+        """One prepared context for each cross-attention; see CrossAttention.prepare."""
+        normed = [[None if c is None else norm(c) for c in pair] for norm, *pair in zip(self.context_norms, contexts, singles)]
+        return [attention.prepare(*pair) for attention, pair in zip(self.cross_attns, normed)]
+
+    def forward(self, x_BLC: Tensor, contexts: Sequence[Tensor | Context] = (), plan: Plan | None = None,
+                skipped: Tensor | None = None) -> Tensor:  # fmt: skip
+        """(B, L, C) -> (B, L, C); ``contexts`` one for each cross-attention, tokens or prepared; ``skipped`` the earlier block's output."""
+        if self.skip_linear is not None:
+            x_BLC = self.skip_norm(self.skip_linear(torch.cat([skipped, x_BLC], dim=-1)))
+        if self.self_attn is not None:
+            x_BLC = x_BLC + self.self_attn(self.norm1(x_BLC), plan)
+        tokens = x_BLC
+        for norm, norm_context, attention, context in zip(self.cross_norms, self.context_norms, self.cross_attns, contexts):
+            x_BLC = x_BLC + attention(norm(tokens), norm_context(context) if isinstance(context, Tensor) else context)
+        return x_BLC + self.mlp(self.norm3(x_BLC))
 
 
 class ChannelNorm(nn.LayerNorm):
