@@ -1,0 +1,230 @@
+"""Bringing a release onto this machine: what is missing, whether it fits, the download, and proof that it arrived whole.
+
+In the flow: catalogue -> folders of files -> the published pipelines. A folder of weights holds one folder per repository, named like it;
+``.maquette.json`` in each records the commit and every file's size and sha256, and later fetches and loads hold to that record.
+Only ``survey`` and ``fetch`` touch the network, through the ``Hub`` they are given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from maquette.checkpoints.catalogue import Release, ReleasedFile, Source
+from maquette.checkpoints.hub import Hub, RemoteFile
+from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_json, rescue_pickle
+from maquette.errors import CheckpointError, OutputError
+from maquette.output import atomic_write, writable_folder
+
+PIN_FILE = ".maquette.json"
+RESERVE = 2**28  # bytes that stay free on the disk
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file to bring."""
+
+    source: Source
+    commit: str
+    path: str
+    size: int
+    sha256: str | None  # what it must be; None = recorded at arrival
+    trusted: bool  # False = the sum comes from the hub itself or is recorded at arrival, not from the catalogue or an earlier fetch
+
+
+Tell = Callable[[str], None]  # one line for people
+
+
+def default_root() -> Path:
+    """Where releases are kept unless said otherwise."""
+    return Path.home() / ".cache" / "maquette"
+
+
+def source_folder(source: Source, root: Path) -> Path:
+    """The folder of a source below a folder of weights; ``root`` itself when it is that repository's folder."""
+    below = root / source.folder
+    return root if not below.exists() and (root / source.marker).is_file() else below
+
+
+def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
+    """Folder of each repository of a release, by repository. CheckpointError names what is missing and the command that brings it."""
+    chosen = default_root() if root is None else Path(root)
+    found = {source.repository: source_folder(source, chosen) for source in release.sources}
+    absent = [source for source in release.sources if not (found[source.repository] / source.marker).is_file()]
+    if absent:
+        way_out = f"`maquette models fetch {release.name}{'' if root is None else f' --to {root}'}`"
+        raise CheckpointError(f"{release.name} is not complete in {chosen}: {absent[0].repository} should stand in "
+                              f"{found[absent[0].repository]}; fetch it with {way_out}, or pass its folder with --weights")  # fmt: skip
+    return found
+
+
+def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
+    """What is still to be brought. Raises CheckpointError when the hub cannot be asked or does not have what the catalogue says."""
+    missing = []
+    for source in release.sources:
+        folder, pin = root / source.folder, read_pin(root / source.folder)
+        revision = source.revision or (pin or {}).get("revision")
+        if pin is not None and pin["revision"] == revision and not _incomplete(source, folder, pin):
+            continue
+        commit, files = hub.listing(source.repository, revision)
+        recorded = (pin or {}).get("files", {}) if (pin or {}).get("revision") == commit else {}
+        for path, known in _wanted(source, folder, commit, files, hub):
+            if not _stands(folder, path, recorded.get(path)):
+                missing.append(_demand(source, commit, files[path], known, recorded.get(path)))
+    return missing
+
+
+def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
+    """Bring the files, check each, record it. Raises OutputError when the disk is too small, CheckpointError for a damaged file."""
+    check_space(sum(m.size for m in missing), root)
+    for item in missing:
+        folder = writable_folder(root / item.source.folder)
+        hub.download(item.source.repository, item.commit, item.path, folder)
+        path = folder / item.path
+        digest = file_sha256(path)
+        if item.sha256 is not None and digest != item.sha256:
+            path.unlink()
+            raise CheckpointError(f"{item.source.repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
+                                  f"{item.sha256[:12]}...; it was deleted, fetch it again")  # fmt: skip
+        entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
+        if not item.trusted and item.size > 2**20:
+            tell(f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and checked from now on")
+        if path.suffix in PICKLES:
+            entry |= _without_pickle(folder, item.path, tell)
+        _record(folder, item.source, item.commit, item.path, entry)
+
+
+def check_space(needed: int, root: Path) -> None:
+    """OutputError when the disk of ``root`` has not room for ``needed`` bytes."""
+    there = root if root.exists() else next(parent for parent in root.absolute().parents if parent.exists())
+    free = shutil.disk_usage(there).free
+    if needed + RESERVE > free:
+        raise OutputError(f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make room or choose another "
+                          f"disk with --to FOLDER")  # fmt: skip
+
+
+def check_release(release: Release, root: Path) -> list[str]:
+    """Sum every recorded file again; returns a line for each that is not as recorded."""
+    wrong = []
+    for source in release.sources:
+        folder = source_folder(source, root)
+        pin = read_pin(folder)
+        if pin is None:
+            wrong.append(f"{folder}: not fetched by maquette, so there is no record to check it against")
+            continue
+        for path, entry in pin["files"].items():
+            name, expected = entry.get("converted", path), entry.get("converted_sha256", entry["sha256"])
+            there = folder / name
+            if not there.is_file():
+                wrong.append(f"{there}: missing")
+            elif file_sha256(there) != expected:
+                wrong.append(f"{there}: sha256 is not {expected[:12]}...")
+    return wrong
+
+
+def recorded_sums(folder: Path) -> dict[str, str]:
+    """Sha256 by path of what was fetched into a folder; empty for a folder that maquette did not fetch."""
+    return {path: entry["sha256"] for path, entry in (read_pin(folder) or {"files": {}})["files"].items()}
+
+
+def read_pin(folder: Path) -> dict[str, Any] | None:
+    """The record of a fetched repository; None when there is none."""
+    path = folder / PIN_FILE
+    if not path.is_file():
+        return None
+    pin = read_json(path)
+    if not isinstance(pin.get("files"), dict) or not isinstance(pin.get("revision"), str):
+        raise CheckpointError(f"{path} is damaged; delete it and fetch the model again")
+    return pin
+
+
+def file_sha256(path: str | Path) -> str:
+    """Sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**22):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _wanted(source: Source, folder: Path, commit: str, files: dict[str, RemoteFile], hub: Hub) -> list[tuple[str, ReleasedFile]]:
+    """Return the paths a source needs in this commit, with what the catalogue knows; its index file is read for paths it names."""
+    names: dict[str, Any] = {}
+    if source.index:
+        if source.index not in files:
+            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {source.index}; the repository has changed, report it")
+        hub.download(source.repository, commit, source.index, writable_folder(folder))
+        names = read_json(folder / source.index)
+    wanted = []
+    for file in source.files:
+        path = file.path or str(names.get(file.key, ""))
+        alternatives = _alternatives(path, files)
+        if not alternatives and file.needed:
+            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {path or file.key}; the repository has changed, report it")
+        wanted += [(found, file) for found in alternatives]
+    return wanted
+
+
+def _alternatives(path: str, files: dict[str, RemoteFile]) -> list[str]:
+    """Return the path itself, its half-precision variant, or its shards with their index."""
+    if path in files or not path.endswith(".safetensors"):
+        return [path] if path in files else []
+    stem = path.removesuffix(".safetensors")
+    for variant in VARIANTS:
+        if f"{stem}{variant}.safetensors" in files:
+            return [f"{stem}{variant}.safetensors"]
+        index = f"{stem}.safetensors.index{variant}.json"
+        if index in files:
+            return [index, *sorted(name for name in files if name.startswith(f"{stem}{variant}-") and name.endswith(".safetensors"))]
+    return []
+
+
+def _demand(source: Source, commit: str, remote: RemoteFile, known: ReleasedFile, recorded: dict[str, Any] | None) -> Missing:
+    """Return what a file must be: by the catalogue, by an earlier fetch, or by the hub's own word. CheckpointError when two disagree."""
+    same = known.path == remote.path
+    size, sha256 = (known.size, known.sha256) if same else (None, None)
+    for what, expected, found in (("size", size, remote.size), ("sha256", sha256, remote.sha256)):
+        if None not in (expected, found) and expected != found:
+            raise CheckpointError(f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the catalogue says {expected}; "
+                                  f"do not use it, report it")  # fmt: skip
+    expected = sha256 or (recorded or {}).get("sha256")
+    return Missing(source, commit, remote.path, remote.size, expected or remote.sha256, trusted=expected is not None)
+
+
+def _stands(folder: Path, path: str, entry: dict[str, Any] | None) -> bool:
+    """Whether a recorded file is still there in its recorded size."""
+    if entry is None:
+        return False
+    there = folder / entry.get("converted", path)
+    return there.is_file() and there.stat().st_size == entry.get("converted_size", entry["size"])
+
+
+def _incomplete(source: Source, folder: Path, pin: dict[str, Any]) -> bool:
+    """Whether a folder lacks something of its record, or its record something of the source."""
+    recorded = pin["files"]
+    lacking = [f for f in source.files if f.path and f.needed and not any(name in recorded for name in _alternatives(f.path, recorded))]
+    keyed = len([f for f in source.files if f.key]) + len([f for f in source.files if f.path])
+    return bool(lacking) or len(recorded) < keyed or not all(_stands(folder, path, entry) for path, entry in recorded.items())
+
+
+def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
+    """Replace a pickle by its tensors."""
+    converted = PurePosixPath(path).with_suffix(".safetensors").as_posix()
+    count = rescue_pickle(folder / path, folder / converted)
+    (folder / path).unlink()
+    tell(f"{path}: is a pickle; its {count} tensors were taken out into {converted}, nothing else of it was run")
+    return {"converted": converted, "converted_size": (folder / converted).stat().st_size,
+            "converted_sha256": file_sha256(folder / converted)}  # fmt: skip
+
+
+def _record(folder: Path, source: Source, commit: str, path: str, entry: dict[str, Any]) -> None:
+    old = read_pin(folder)
+    files = old["files"] if old is not None and old["revision"] == commit else {}
+    pin = {"repository": source.repository, "revision": commit, "files": files | {path: entry}}
+    with atomic_write(folder / PIN_FILE) as temporary:
+        temporary.write_text(json.dumps(pin, indent=1), encoding="utf-8")

@@ -1,0 +1,82 @@
+"""The Hugging Face hub as maquette sees it: a listing and a download. The only module that talks to a network.
+
+In the flow: catalogue -> ``fetch`` asks a Hub -> files in a folder. Tests give ``fetch`` a hub of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from maquette.errors import CheckpointError, MaquetteError, MissingExtraError, OutputError
+
+INSTALL = "pip install 'maquette[hub]'"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """What a hub says of a file."""
+
+    path: str
+    size: int
+    sha256: str | None  # None for small files, which hubs do not sum
+
+
+class Hub(Protocol):
+    """Where files come from."""
+
+    def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+        """Return the commit of a revision (None = the newest) and its files by path."""
+        ...
+
+    def download(self, repository: str, commit: str, path: str, folder: Path) -> None:
+        """Bring one file to ``folder / path``, resuming what an earlier try has left."""
+        ...
+
+
+class HuggingFace:
+    """The Hugging Face hub, through its own client."""
+
+    def __init__(self, endpoint: str | None = None, quiet: bool = False):
+        try:
+            import huggingface_hub
+            import huggingface_hub.errors
+            import huggingface_hub.utils
+        except ImportError as error:
+            raise MissingExtraError(f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files") from error
+        self._hub, self._endpoint = huggingface_hub, endpoint
+        if quiet:
+            huggingface_hub.utils.disable_progress_bars()
+
+    def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+        """Return the commit of a revision and its files by path. CheckpointError in one line when that is not possible."""
+        try:
+            info = self._hub.HfApi(endpoint=self._endpoint).model_info(repository, revision=revision, files_metadata=True)
+        except (self._hub.errors.HTTPError, OSError) as error:
+            raise self._explained(error, repository, revision) from error
+        files = {s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
+        return info.sha, files
+
+    def download(self, repository: str, commit: str, path: str, folder: Path) -> None:
+        """Bring one file; what an earlier try has left is continued."""
+        try:
+            self._hub.hf_hub_download(repository, path, revision=commit, local_dir=folder, endpoint=self._endpoint)
+        except (self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError, OSError) as error:
+            raise self._explained(error, repository, commit) from error
+
+    def _explained(self, error: Exception, repository: str, revision: str | None) -> MaquetteError:
+        """One line for what a client's exception means."""
+        errors = self._hub.errors
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return OutputError(f"{repository}: the disk is full; make room or choose another disk with --to FOLDER, then repeat")
+        if isinstance(error, errors.GatedRepoError):
+            return CheckpointError(f"{repository} wants its terms accepted: do that on its page, `hf auth login`, and fetch again")
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return CheckpointError(f"{repository} is not on the hub, or not open to you; log in with `hf auth login` or report it")
+        if isinstance(error, errors.RevisionNotFoundError):
+            return CheckpointError(f"{repository} has no revision {revision}; the pinned commit is gone, report it")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        return CheckpointError(f"cannot reach {repository} ({reason}); check the network and repeat the command, which goes on "
+                               f"where it was, or pass --weights FOLDER with the files")  # fmt: skip

@@ -1,0 +1,113 @@
+"""The adapter against a small hub of our own on this machine's loopback: the client library is real, the network is not."""
+
+import builtins
+import errno
+import http.server
+import json
+import threading
+import urllib.parse
+
+import pytest
+
+from maquette.checkpoints.hub import HuggingFace
+from maquette.errors import CheckpointError, MissingExtraError, OutputError
+from tests.checkpoints.releases import BLOB, COMMIT, sha256
+
+huggingface_hub = pytest.importorskip("huggingface_hub")
+FILES = {"config.json": b"{}", "ckpts/model.safetensors": BLOB}
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """What the client asks of a hub: a model's description, and files with their commit and sum in the header."""
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+        if path.startswith("/api/models/someone/model/revision/") or path == "/api/models/someone/model":
+            if path.endswith("b" * 40):
+                return self.reply(404, b"", {"X-Error-Code": "RevisionNotFound"}, body)
+            siblings = [{"rfilename": p, "size": len(c), "blobId": "0", **({"lfs": {"sha256": sha256(c), "size": len(c), "pointerSize": 1}}
+                         if len(c) > 2**20 else {})} for p, c in FILES.items()]  # fmt: skip
+            description = {"id": "someone/model", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False, "downloads": 0}
+            return self.reply(200, json.dumps(description).encode(), {"Content-Type": "application/json"}, body)
+        prefix = f"/someone/model/resolve/{COMMIT}/"
+        if path.startswith(prefix) and path.removeprefix(prefix) in FILES:
+            content = FILES[path.removeprefix(prefix)]
+            return self.reply(200, content, {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256(content)}"'}, body)
+        code = "GatedRepo" if "gated" in path else "RepoNotFound"
+        return self.reply(403 if "gated" in path else 404, b"", {"X-Error-Code": code}, body)
+
+    def reply(self, status, content, headers, body):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield HuggingFace(f"http://127.0.0.1:{server.server_port}", quiet=True)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_listing_gives_the_commit_sizes_and_sums(hub, revision):
+    commit, files = hub.listing("someone/model", revision)
+    assert commit == COMMIT and set(files) == set(FILES)
+    assert files["ckpts/model.safetensors"].size == len(BLOB) and files["ckpts/model.safetensors"].sha256 == sha256(BLOB)
+    assert files["config.json"].sha256 is None
+
+
+def test_download_puts_the_file_at_its_path(hub, tmp_path):
+    hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path)
+    assert (tmp_path / "ckpts" / "model.safetensors").read_bytes() == BLOB
+
+
+def test_what_the_hub_refuses_is_one_line(hub):
+    for repository, revision, says in (("someone/model", "b" * 40, "no revision bbbb"), ("someone/else", None, "is not on the hub"),
+                                       ("someone/gated", None, "terms accepted")):  # fmt: skip
+        with pytest.raises(CheckpointError, match=says) as caught:
+            hub.listing(repository, revision)
+        assert "\n" not in str(caught.value)
+
+
+def test_without_network_the_way_out_is_named():
+    with pytest.raises(CheckpointError, match=r"cannot reach someone/model .*--weights FOLDER"):
+        HuggingFace("http://127.0.0.1:9", quiet=True).listing("someone/model", None)
+
+
+def test_a_full_disk_is_named(hub, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        hub.download("someone/model", COMMIT, "config.json", tmp_path)
+
+
+def test_without_the_extra_the_pip_line_is_named(monkeypatch):
+    original = builtins.__import__
+
+    def absent(name, *args, **kwargs):
+        if name == "huggingface_hub":
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[hub\]'"):
+        HuggingFace()
