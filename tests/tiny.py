@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 
 from maquette.checkpoints.embedded import FILES
-from maquette.checkpoints.store import save_model
+from maquette.checkpoints.store import load_model, save_model
 from maquette.geometry.volumes import cell_centres
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
+from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.blocks import space_to_depth
@@ -45,12 +46,21 @@ def ball_vae() -> VolumeVAE:
     return vae
 
 
+def tiny_midi(base: Generator) -> MultiInstanceGenerator:
+    """The joint generator on a tiny base, as it is before training."""
+    midi = MultiInstanceGenerator(MultiInstanceConfig(base.config, joint_blocks=1, tuned_blocks=1))
+    midi.base.load_state_dict(base.state_dict())
+    return midi
+
+
 def save_tiny_weights(folder: Path) -> Path:
-    """Write the three networks under the names of the embedded weights, without disturbing the global random state."""
+    """Write all networks under the names of the embedded weights, without disturbing the global random state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for kind, model in (("volume-vae", ball_vae()), ("image-encoder", GeometryNet(GEOMETRY)), ("generator", Generator(GENERATOR))):
             save_model(folder / FILES[kind], model)
+        base = load_model(folder / FILES["generator"])
+        save_model(folder / FILES["midi"], tiny_midi(base.model), base=base)
     return folder
 
 

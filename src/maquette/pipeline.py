@@ -24,6 +24,7 @@ from maquette.images import read_scene_input
 from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
+from maquette.methods.midi import MIDI
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
@@ -31,7 +32,7 @@ from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Failure, Instance, Scene, SceneInput
 
-METHODS: dict[str, Method] = {"iscene": ISCENE, "independent": INDEPENDENT}
+METHODS: dict[str, Method] = {"iscene": ISCENE, "midi": MIDI, "independent": INDEPENDENT}
 PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 
 

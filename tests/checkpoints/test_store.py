@@ -11,7 +11,7 @@ from maquette.checkpoints.store import load_model, save_model
 from maquette.errors import CheckpointError
 from maquette.models.generator import Generator
 from maquette.models.volume_vae import VolumeVAE
-from tests.tiny import GENERATOR, VAE, save_tiny_weights
+from tests.tiny import GENERATOR, VAE, save_tiny_weights, tiny_midi
 
 
 @pytest.mark.parametrize("half", [True, False])
@@ -69,3 +69,18 @@ def test_a_model_set_reads_a_file_when_it_is_asked_for_it(tmp_path):
         models["generator"]
     with pytest.raises(CheckpointError, match="generator"):
         load_models(tmp_path, ["volume-vae", "generator"])
+
+
+def test_a_difference_is_small_and_gives_the_whole_model_back(tmp_path):
+    base = load_model(save_tiny_weights(tmp_path) / FILES["generator"])
+    model = tiny_midi(base.model)
+    block = model.base.flow.blocks[1].self_attn.to_out
+    block.weight.data.normal_()
+    path = save_model(tmp_path / "difference.safetensors", model, base=base)
+    assert set(load_file(path)) == {"base.flow.blocks.1.self_attn.to_out.weight", "scene_token"}
+    loaded, whole = load_model(path, base=base).model, load_model(save_model(tmp_path / "whole.safetensors", model)).model
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), whole.state_dict().values()))
+    other = load_model(save_model(tmp_path / "other.safetensors", Generator(GENERATOR)))
+    for wrong in (None, other):
+        with pytest.raises(CheckpointError, match="difference to the generator"):
+            load_model(path, base=wrong)

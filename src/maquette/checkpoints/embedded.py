@@ -13,7 +13,8 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.errors import CheckpointError
 
-FILES = {"volume-vae": "volume-vae.safetensors", "image-encoder": "image-encoder.safetensors", "generator": "generator.safetensors"}
+FILES = {kind: f"{kind}.safetensors" for kind in ("volume-vae", "image-encoder", "generator", "midi")}
+BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,8 @@ class ModelSet:
     def __getitem__(self, kind: str) -> Checkpoint:
         """The checkpoint of a kind. Raises CheckpointError when its file is missing or damaged."""
         if kind not in self._loaded:
-            self._loaded[kind] = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]))
+            base = self[BASES[kind]] if kind in BASES else None
+            self._loaded[kind] = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
         return self._loaded[kind]
 
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """One file = one model: safetensors with the configuration, the history and the scores in the header.
 
-In the flow: training writes these files, the embedded weights are such files, generation reads them.
+In the flow: training writes these files, the embedded weights are such files, generation reads them. A model that is another one
+with changes (its submodule ``base``) is stored as the difference: the tensors that are not the base's own, and the base's sha256.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import nn
 from maquette.errors import CheckpointError
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
@@ -28,6 +30,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "volume-vae": (VolumeVAE, VolumeVAEConfig),
     "image-encoder": (GeometryNet, GeometryNetConfig),
     "generator": (Generator, GeneratorConfig),
+    "midi": (MultiInstanceGenerator, MultiInstanceConfig),
 }
 
 
@@ -56,21 +59,34 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
     return config_class(**decoded)
 
 
-def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None, half: bool = True) -> Path:
-    """Write a model of a known kind; ``half`` stores floating-point tensors as float16. Raises OutputError."""
+def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None, half: bool = True,
+               base: Checkpoint | None = None) -> Path:  # fmt: skip
+    """Write a model of a known kind; ``half`` stores floating-point tensors as float16. Raises OutputError.
+
+    With ``base``, the checkpoint that the model's submodule ``base`` started from, only what differs from it is written.
+    """
     kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
-    tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     header = {"kind": kind, "config": json.dumps(dataclasses.asdict(model.config)), "metadata": json.dumps(metadata or {})}
+    if base is not None:
+        known = _base_tensors(base)
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in known or not torch.equal(tensor, known[name])}
+        header["base"] = json.dumps({"kind": base.kind, "sha256": base.sha256})
+    tensors = {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
     return Path(path)
 
 
-def load_model(path: str | Path, kind: str | None = None, sha256: str | None = None) -> Checkpoint:
-    """Read a model, strictly: every key, shape and (when given) the file's sha256 must match. Raises CheckpointError."""
+def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
+    return {f"base.{name}": tensor.cpu() for name, tensor in base.model.state_dict().items()}
+
+
+def load_model(path: str | Path, kind: str | None = None, sha256: str | None = None, base: Checkpoint | None = None) -> Checkpoint:
+    """Read a model, strictly: every key, shape and (when given) the file's sha256 must match. Raises CheckpointError.
+
+    ``base`` is needed for a file that holds a difference: the very checkpoint it was made from.
+    """
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -93,9 +109,23 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
         config, metadata = _decode(config_class, json.loads(header["config"])), json.loads(header.get("metadata", "{}"))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"the header of {path} is damaged or of another program ({error}); fetch or train it again") from error
+    if "base" in header:
+        tensors = _on_base(header["base"], base, path) | tensors
     model = model_class(config)
     _load_strictly(model, tensors, path)
     return Checkpoint(model.eval(), found, digest, metadata)
+
+
+def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torch.Tensor]:
+    """The base's tensors under their names in the model that is stored as a difference to it."""
+    try:
+        kind, sha256 = (str(json.loads(wanted)[name]) for name in ("kind", "sha256"))
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the header of {path} is damaged or of another program ({error}); fetch or train it again") from error
+    if base is None or base.sha256 != sha256:
+        given = "none was given" if base is None else f"got {base.sha256[:12]}..."
+        raise CheckpointError(f"{path} is a difference to the {kind} {sha256[:12]}..., {given}; put both files of a release in one folder")
+    return _base_tensors(base)
 
 
 def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

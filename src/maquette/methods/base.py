@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Method:
     remake: Callable[..., Shape]
     kinds: tuple[str, ...]  # of the weights files; only these are loaded
     networks: Callable[..., Any] = Models  # the loaded models, in the order of ``kinds`` -> what the functions are given
-    sampling: Sampling = Sampling()  # its defaults
+    sampling: Sampling = field(default_factory=Sampling)  # its defaults
 
 
 def silent(stage: str, share: float) -> None:

@@ -1,0 +1,40 @@
+"""The baseline: every object from its own pixels alone."""
+
+import numpy as np
+import torch
+
+from maquette.methods.independent import INDEPENDENT, generate_independent
+from maquette.scene.place import instance_seed
+from tests.methods.worlds import FAST, world
+
+
+def run(labels, seed=0):
+    w = world()
+    with torch.inference_mode():
+        return generate_independent(w.models, w.image, w.perception, labels, seed, FAST)
+
+
+def test_company_does_not_matter_at_all():
+    both, alone = {s.label: s for s in run([2, 1]).shapes}, run([1]).shapes[0]
+    assert torch.equal(both[1].volume, alone.volume) and both[1].seed == alone.seed == instance_seed(0, 1)
+
+
+def test_an_object_stands_around_its_visible_surface():
+    for shape in run([1, 2]).shapes:
+        low, high = world().perception.visible_box(shape.label)
+        centre, half = shape.scene_from_cube[:3, 3], shape.scene_from_cube[0, 0] / 2
+        np.testing.assert_allclose(centre, (low + high) / 2, atol=1e-6)
+        assert half >= (high - low).max() / 2
+
+
+def test_remaking_with_the_same_seed_makes_the_same():
+    w, shape = world(), run([1]).shapes[0]
+    with torch.inference_mode():
+        again = INDEPENDENT.remake(w.models, w.image, w.perception, 1, shape.seed, shape.state, FAST)
+        other = INDEPENDENT.remake(w.models, w.image, w.perception, 1, shape.seed + 1, shape.state, FAST)
+    assert torch.equal(again.volume, shape.volume) and not torch.equal(other.volume, shape.volume)
+
+
+def test_an_object_without_pixels_fails_alone():
+    outcome = run([1, 9])
+    assert [s.label for s in outcome.shapes] == [1] and [f.label for f in outcome.failures] == [9]

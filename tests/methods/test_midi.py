@@ -1,0 +1,76 @@
+"""MIDI end to end on tiny weights: one instance alone is the base model, company matters only through joint attention, order never."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.flow.guidance import guide
+from maquette.methods.midi import MIDI, MidiModels, generate_midi, joint_pass
+from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
+from maquette.scene.latents import decode, draw_noise, encode, sample
+from maquette.scene.place import instance_seed
+from tests.methods.worlds import FAST, lively, world
+from tests.tiny import GENERATOR
+
+
+def networks(**changes):
+    w = world()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = lively(MultiInstanceGenerator(MultiInstanceConfig(GENERATOR, **{"joint_blocks": 2, "tuned_blocks": 1} | changes)))
+    model.base.load_state_dict(w.models.generator.state_dict())
+    return MidiModels(model, w.models.generator, w.models.vae)
+
+
+def coarse(labels, seed=0, **changes):
+    w = world()
+    with torch.inference_mode():
+        return joint_pass(networks(**changes), w.image, w.perception, labels, seed, FAST)
+
+
+def run(labels, sampling=FAST, **changes):
+    w = world()
+    with torch.inference_mode():
+        return generate_midi(networks(**changes), w.image, w.perception, labels, 0, sampling)
+
+
+def test_one_instance_equals_the_base_model():
+    w = world()
+    with torch.inference_mode():
+        condition = encode(w.models, w.image, w.perception, [(1, np.eye(4), None)])
+        noise = draw_noise(w.models, [instance_seed(0, 1)])
+        base = decode(w.models, sample(w.models.generator.velocity, condition, noise, FAST.steps, FAST))[0, 0]
+    assert torch.equal(coarse([1], scene_image=False)[1], base)
+
+
+def test_order_does_not_matter_and_company_does():
+    both, swapped, alone = coarse([1, 2]), coarse([2, 1]), coarse([2])
+    torch.testing.assert_close(swapped[2], both[2], atol=1e-4, rtol=1e-4)
+    assert (both[2] - alone[2]).abs().max() > 10 * (both[2] - swapped[2]).abs().max()
+
+
+def test_without_joint_blocks_company_does_not_matter():
+    torch.testing.assert_close(coarse([1, 2], joint_blocks=0)[2], coarse([2], joint_blocks=0)[2], atol=1e-5, rtol=1e-5)
+
+
+def test_guidance_is_against_the_same_rows_without_their_pictures():
+    plain, guided = (run([1, 2], dataclasses.replace(FAST, guidance=w)).shapes[0].volume for w in (1.0, 7.0))
+    assert not torch.equal(plain, guided)
+    velocity = guide(lambda x, t: 3 * x, lambda x, t: 2 * x, 7.0)
+    assert float(velocity(torch.ones(1), 0.5)) == pytest.approx(9.0)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_states_remake():
+    a, b = run([1, 2]), run([1, 2])
+    assert all(torch.equal(x.volume, y.volume) for x, y in zip(a.shapes, b.shapes))
+    w = world()
+    with torch.inference_mode():
+        again = MIDI.remake(networks(), w.image, w.perception, 2, a.shapes[1].seed, a.shapes[1].state, FAST)
+    assert torch.equal(again.volume, a.shapes[1].volume)
+
+
+def test_an_object_without_pixels_fails_alone():
+    outcome = run([1, 9])
+    assert [s.label for s in outcome.shapes] == [1] and [f.label for f in outcome.failures] == [9]

@@ -1,0 +1,36 @@
+"""Rows: what the networks see of a label, and that rows of a batch do not mix."""
+
+import numpy as np
+import torch
+
+from maquette.geometry.transforms import similarity
+from maquette.models.lifting import COARSE
+from maquette.scene.latents import CHUNK, draw_noise, encode, row_grid
+from tests.methods.worlds import world
+from tests.tiny import GENERATOR
+
+FLOW = GENERATOR.flow
+
+
+def test_a_row_says_what_it_knows():
+    perception, coarse = world().perception, torch.full((FLOW.lift_resolution,) * 3, 0.25)
+    for label, given in ((1, coarse), (2, None), (None, None)):
+        grid = row_grid(perception, (label, np.eye(4), given), FLOW.lift_channels, FLOW.lift_resolution)
+        known = [0.25, 1.0] if given is not None else [0.0, 0.0]
+        assert [float(channel.unique()) for channel in grid[COARSE:]] == [*known, float(label is None)]
+        assert grid[:COARSE].abs().sum() > 0
+
+
+def test_rows_are_encoded_each_on_its_own_in_any_number():
+    w = world()
+    rows = [(1 + k % 2, similarity(1.0 - 0.1 * k), None) for k in range(CHUNK + 2)]
+    with torch.inference_mode():
+        together, last = encode(w.models, w.image, w.perception, rows), encode(w.models, w.image, w.perception, rows[-1:])
+    torch.testing.assert_close(together.context[-1:], last.context, atol=1e-4, rtol=1e-4)
+    for many, one in zip(together.lift, last.lift):
+        torch.testing.assert_close(many[-1:], one, atol=1e-4, rtol=1e-4)
+
+
+def test_noise_is_the_seeds():
+    a, b = draw_noise(world().models, [3, 4]), draw_noise(world().models, [4])
+    assert torch.equal(a[1:], b) and not torch.equal(a[:1], b)
