@@ -38,7 +38,7 @@ OWED = {
     "checkpoints/embedded.py", "cli/benchmark.py", "cli/train.py", "data/backgrounds.py", "data/baking.py", "data/illumination.py",
     "data/preview.py", "data/resample.py", "images/arrays.py", "images/background.py",
     "images/regions.py", "models/generator.py", "models/image_encoder.py", "render/assemble.py", "render/overlay.py", "scene/fields.py",
-    "scene/place.py", "train/generator.py", "train/geometry.py", "train/plot.py", "train/volumes.py", "types.py",
+    "scene/place.py", "train/generator.py", "train/geometry.py", "train/plot.py", "train/volumes.py",
 }  # fmt: skip
 
 

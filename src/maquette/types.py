@@ -13,6 +13,7 @@ Transforms are named ``a_from_b`` and are 4x4 float64 arrays that map column vec
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ class Instance:
     node: str = ""  # glTF node name
     warnings: tuple[str, ...] = ()
     state: dict[str, np.ndarray] = field(default_factory=dict)  # what regenerate() needs, e.g. the instance's cube; arrays only
+    hidden: bool = False  # kept in the scene document, left out of pictures and of files for other programs
 
     @property
     def node_name(self) -> str:
@@ -138,6 +140,29 @@ class Scene:
         """A scene without one instance."""
         self[label]
         return dataclasses.replace(self, instances=tuple(i for i in self.instances if i.label != label))
+
+    def hide(self, label: int, hidden: bool = True) -> Scene:
+        """A scene in which one instance is hidden, or shown again."""
+        return self._with(label, hidden=hidden)
+
+    def visible(self) -> Scene:
+        """The scene without its hidden instances."""
+        return dataclasses.replace(self, instances=tuple(i for i in self.instances if not i.hidden))
+
+    def duplicate(self, label: int, translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0)) -> Scene:
+        """A scene with a copy of one instance, shifted by ``translation`` (3,); it has the smallest free label and the node <node>_copy.
+
+        The copy has no mask of its own, so neither confidence nor the state with which it could be regenerated.
+        """
+        masked = () if self.input is None else self.input.masks  # also the objects that failed or were deleted keep their labels
+        taken, nodes = {i.label for i in (*self.instances, *masked)}, {i.node_name for i in self.instances}
+        free = next(k for k in itertools.count(1) if k not in taken)
+        names = (f"{self[label].node_name}_copy{number}" for number in itertools.chain([""], itertools.count(2)))
+        shifted = self[label].world_from_instance.copy()
+        shifted[:3, 3] += np.asarray(translation, dtype=np.float64)
+        copy = dataclasses.replace(self[label], label=free, node=next(n for n in names if n not in nodes), world_from_instance=shifted,
+                                   confidence=float("nan"), state={})  # fmt: skip
+        return dataclasses.replace(self, instances=tuple(sorted((*self.instances, copy), key=lambda i: i.label)))
 
     def rename(self, label: int, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""

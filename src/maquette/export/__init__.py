@@ -47,7 +47,7 @@ def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
         save(scene, path, overwrite=overwrite)
         return
     refuse_overwrite(path, overwrite)
-    WRITERS[path.suffix.lower()](scene, path)
+    WRITERS[path.suffix.lower()](scene.visible(), path)
 
 
 def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Path:
@@ -55,7 +55,7 @@ def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Pa
     if any(target.suffix.lower() == ".json" for target in targets):
         raise InputError("separate files of a .json scene document: it has one mesh file per instance anyway; leave separate out")
     taken: set[str] = set()
-    for instance in scene.instances:
+    for instance in scene.visible().instances:
         stem = re.sub(r"[^\w.-]+", "_", instance.node_name).strip(".") or "instance"
         stem = stem if stem.lower() not in taken else f"{stem}_{instance.label}"  # some file systems ignore case
         taken.add(stem.lower())

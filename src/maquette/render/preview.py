@@ -54,6 +54,7 @@ def render_scene(
 
     ``camera`` is by default the scene's own, ``size`` (width, height) the camera's, ``lighting`` calm studio light from the upper left.
     """
+    scene = scene.visible()
     camera = scene.camera if camera is None else camera
     width, height = size or (camera.width, camera.height)
     return _render(_stage(scene), resized(camera, width, height), supersample, lighting)
@@ -81,6 +82,7 @@ def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
 
     Without ``scene.input`` the first two are left out. ``tile_height`` in pixels; tiles take the photo's shape within limits.
     """
+    scene = scene.visible()
     stage = _stage(scene)
     aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
     width, height = round(aspect * tile_height), tile_height

@@ -56,13 +56,17 @@ def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
 
 def load(path: str | Path) -> Scene:
     """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError names the file and what is wrong."""
-    root = read_json(_document_path(Path(path)))
+    return scene_of(read_json(_document_path(Path(path))))
+
+
+def scene_of(root: Fields) -> Scene:
+    """Read the scene of a document that is in memory; the names in it are relative to the folder of ``root.file``. Raises InputError."""
     if root.data.get("format") != FORMAT:
         raise root.wrong("format", f"{FORMAT!r}: this is not a scene document")
     version = root.whole("version", 1)
     if version != VERSION:
         raise InputError(f"{root.file}: document version {version}, but this maquette reads version {VERSION}; use a matching maquette")
-    instances = tuple(_instance(record) for record in root.objects("instances"))
+    instances = tuple(instance_of(record) for record in root.objects("instances"))
     if len({i.label for i in instances}) < len(instances):
         raise root.wrong("instances", "different labels")
     if root.data.get("frame") not in ("view-centric", "canonical"):
@@ -141,6 +145,7 @@ def _instance_record(instance: Instance, folder: str) -> dict[str, Any]:
         "confidence": float(instance.confidence) if math.isfinite(instance.confidence) else None,
         "warnings": list(instance.warnings),
         "state": f"{stem}.npz" if instance.state else None,
+        "hidden": instance.hidden,
     }
 
 
@@ -233,7 +238,8 @@ def _camera(record: Fields) -> Camera:
     )
 
 
-def _instance(record: Fields) -> Instance:
+def instance_of(record: Fields) -> Instance:
+    """Read one entry of ``instances`` with its files. Raises InputError."""
     label, node = record.whole("label"), record.text("node")
     return Instance(
         label=label,
@@ -245,6 +251,7 @@ def _instance(record: Fields) -> Instance:
         node="" if node == f"instance_{label}" else node,
         warnings=record.texts("warnings"),
         state={} if record.data.get("state") is None else _read_state(record.path("state")),
+        hidden=record.data.get("hidden") is True,
     )
 
 
