@@ -55,7 +55,8 @@ class BallTask:
 
 def config(**changes):
     # fp32: on processors with native bf16, oneDNN's bf16 gradients of convolutions over 4^3 cells differ from call to call.
-    return LoopConfig(**{"precision": "fp32", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup": 2, "workers": 0, "log_every": 1, **changes})
+    defaults = {"precision": "fp32", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup": 2, "workers": 0, "log_every": 1}
+    return LoopConfig(**{**defaults, **changes})
 
 
 def losses(folder):

@@ -38,7 +38,7 @@ def vae(tmp_path_factory, library):
     folder = tmp_path_factory.mktemp("vae")
     task = build_task(RunOptions("volume-vae", library, preset="tiny"))
     before = task.examine(task.model.eval())[0]
-    run = Run(task, folder, LoopConfig(steps=50, batch=4, learning_rate=3e-3, warmup=5, workers=0))
+    run = Run(task, folder, LoopConfig(steps=50, batch=4, learning_rate=3e-3, warmup=5, workers=0, precision="fp32"))
     run.train()
     after = task.examine(run.average.eval())[0]
     assert after["shape"] < 0.75 * before["shape"]
@@ -47,7 +47,7 @@ def vae(tmp_path_factory, library):
 
 def short_run(options, folder, steps, rate=2e-3, batch=2):
     task = build_task(options)
-    run = Run(task, folder, LoopConfig(steps=steps, batch=batch, learning_rate=rate, warmup=3, workers=0, log_every=1))
+    run = Run(task, folder, LoopConfig(steps=steps, batch=batch, learning_rate=rate, warmup=3, workers=0, log_every=1, precision="fp32"))
     first = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.train()
     return task, run, first

@@ -16,8 +16,6 @@ from maquette.models.image_encoder import PictureEncoder, PictureEncoderConfig
 from maquette.models.structure_flow import Lift, StructureFlow, StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE
 
-COARSE_CHANNELS = 3  # after the picture's lift channels: a coarse volume of the instance, whether there is one, is this the scene branch
-
 
 @dataclass(frozen=True)
 class GeneratorConfig:

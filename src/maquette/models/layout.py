@@ -55,7 +55,8 @@ def visible_cues(points: Tensor, masks: Tensor, camera: Tensor) -> tuple[Tensor,
     picture = [torch.where(lines, steps, s * torch.inf).amin(-1) if s > 0 else torch.where(lines, steps, s * torch.inf).amax(-1)
                for lines in (across, along) for s in (1, -1)]  # fmt: skip
     edges = [line.float().mean(-1) for line in (masks[:, :, 0], masks[:, :, -1], masks[..., 0], masks[..., -1])]
-    whole = (mean * (count > 0)).mean(1, keepdim=True)
+    there = inside.any(-1)  # (B, N, 1)
+    whole = (mean * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
     cues = torch.cat([
         box.flatten(2), mean, spread, torch.stack(picture, -1).nan_to_num(posinf=0.0, neginf=0.0), count / side**2,
         torch.stack(edges, -1), camera[:, None].expand(b, n, -1), mean - whole,

@@ -38,7 +38,7 @@ class StructureFlowConfig:
     qk_norm: bool = True
     share_modulation: bool = True
     scene_context_blocks: int = 3  # number of middle blocks with scene-context attention; 0 = instances are independent
-    lift_channels: int = 12  # of the lifted grid; 0 = the published form, the picture enters by cross-attention only
+    lift_channels: int = 13  # of the lifted grid (models/lifting.py); 0 = the published form, the picture enters by cross-attention only
     lift_resolution: int = 32
     lift_widths: tuple[int, int] = (32, 64)
     volume_channels: int = 4  # of the guessed volume: TSDF and colour

@@ -16,9 +16,9 @@ from torch import Tensor
 from maquette.flow.guidance import Velocity, guide
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
-from maquette.geometry.volumes import lift_view
 from maquette.models.conditioning import instance_crop
-from maquette.models.generator import COARSE_CHANNELS, Condition, Generator
+from maquette.models.generator import Condition, Generator
+from maquette.models.lifting import BOX, CHANNELS, lifted_grid
 from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.perceive import Perception
 
@@ -60,11 +60,9 @@ Row = tuple[int | None, np.ndarray, Tensor | None]  # label (None = the scene br
 def row_grid(perception: Perception, row: Row, channels: int, resolution: int) -> Tensor:
     """(channels, G, G, G) the lifted picture of one row, with its coarse volume and the mark of the scene branch."""
     label, cube, coarse = row
-    grid = torch.zeros(channels, resolution, resolution, resolution)
-    grid[:-COARSE_CHANNELS] = lift_view(perception.view(), torch.from_numpy(cube), label, resolution)
-    if coarse is not None:
-        grid[-3], grid[-2] = coarse, 1.0
-    grid[-1] = float(label is None)
+    grid = lifted_grid(perception.view(), perception.boxes, label, cube, coarse, resolution)
+    if channels == CHANNELS - 1:  # weights from before boxes were estimated
+        grid = torch.cat([grid[:BOX], grid[BOX + 1 :]])
     return grid
 
 

@@ -6,7 +6,7 @@ scene frame; the visible surfaces, lifted through it, then correct the frame whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ class Perception:
     depth: np.ndarray  # (S, S) float32 z-depth in scene units of the letterboxed photo, background far away
     points: np.ndarray  # (S, S, 3) float32 visible surface in the scene frame
     label_map: np.ndarray  # (H, W) int32 of the photo, the nearest instance where masks overlap
+    boxes: dict[int, np.ndarray] = field(default_factory=dict)  # label -> (2, 3) estimated box in the scene frame, hidden parts included
 
     def view(self) -> DepthView:
         """The same as tensors, for lifting."""
@@ -71,13 +72,41 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
         where = scene_input.source or "the photo"
         raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas or crop the photo")
     seen = letterbox(scene_input.image, labels, net.config.size)
-    device = next(net.parameters()).device
-    seen_geometry = net(torch.from_numpy(geometry_input(seen))[None].to(device))
-    parameters = seen_geometry.camera[0].cpu().numpy().astype(np.float64)
-    camera = camera_from_parameters(parameters, width, height)
-    depth = centre_depth(parameters) * np.exp(seen_geometry.depth[0].cpu().numpy())
+    estimate = _estimate(net, seen)
+    camera = camera_from_parameters(estimate.camera, width, height)
+    depth = centre_depth(estimate.camera) * np.exp(estimate.depth)
     depth = _stand_on_ground(camera, picture, _upsample(depth, seen.labels, picture.labels))
-    return _fix_frame(camera, picture, depth, labels)
+    perception = _fix_frame(camera, picture, depth, labels, estimate.boxes)
+    missing = [label for label in np.unique(picture.labels[picture.labels > 0]).tolist() if label not in estimate.boxes]
+    visible = {label: perception.visible_box(label) for label in missing}
+    return replace(perception, boxes=perception.boxes | visible)
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimate:
+    """What GeometryNet says of one picture."""
+
+    depth: np.ndarray  # (S, S) log relative
+    camera: np.ndarray  # (5,) see conditioning.camera_parameters
+    boxes: dict[int, np.ndarray]  # of the labels that have a pixel at the network's size; none when it has no layout head
+
+
+def _estimate(net: GeometryNet, picture: Picture) -> _Estimate:
+    """Mean of what the network says of the picture and of its mirror image."""
+    device = next(net.parameters()).device
+    names = np.unique(picture.labels[picture.labels > 0])
+    rows = np.searchsorted(names, picture.labels) + 1
+    labels = torch.from_numpy(np.where(picture.labels > 0, rows, 0).astype(np.int64))
+    pixels = torch.from_numpy(geometry_input(picture))
+    seen = net(torch.stack([pixels, pixels.flip(-1)]).to(device), torch.stack([labels, labels.flip(-1)]).to(device))
+    depth, mirrored_depth = seen.depth.cpu().numpy()
+    camera, mirrored_camera = seen.camera.cpu().numpy().astype(np.float64)
+    boxes = {}
+    if seen.boxes is not None:
+        direct, mirrored = seen.boxes.cpu().numpy().astype(np.float64)
+        mirrored[..., 0] = -mirrored[:, ::-1, 0]
+        boxes = {int(name): 0.5 * (direct[k] + mirrored[k]) for k, name in enumerate(names)}
+    return _Estimate(0.5 * (depth + mirrored_depth[:, ::-1]), 0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1])), boxes)
 
 
 def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:
@@ -120,7 +149,7 @@ def _stand_on_ground(camera: Camera, picture: Picture, depth: np.ndarray) -> np.
     return moved_depth
 
 
-def _fix_frame(camera: Camera, picture: Picture, depth: np.ndarray, labels: np.ndarray) -> Perception:
+def _fix_frame(camera: Camera, picture: Picture, depth: np.ndarray, labels: np.ndarray, boxes: dict[int, np.ndarray]) -> Perception:
     """Shrink and shift the frame when visible surfaces leave the cube; hidden parts may lie anywhere, so never enlarge it."""
     square = letterboxed_camera(camera, picture)
     points = lift(square, depth)
@@ -134,7 +163,7 @@ def _fix_frame(camera: Camera, picture: Picture, depth: np.ndarray, labels: np.n
     camera = moved(camera, new_from_old)
     depth = np.where(objects, depth * scale, BACKGROUND_DEPTH).astype(np.float32)
     points = (points * scale - shift).astype(np.float32)
-    return Perception(camera, picture, depth, points, labels)
+    return Perception(camera, picture, depth, points, labels, {label: box * scale - shift for label, box in boxes.items()})
 
 
 def depth_of_photo(perception: Perception) -> np.ndarray:

@@ -24,9 +24,10 @@ from maquette.data.views import View, boxes_in_scene
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity
-from maquette.geometry.volumes import DepthView, lift_view
+from maquette.geometry.volumes import DepthView
 from maquette.models.conditioning import instance_crop
-from maquette.models.generator import COARSE_CHANNELS, GeneratorConfig
+from maquette.models.generator import GeneratorConfig
+from maquette.models.lifting import lifted_grid
 
 ViewSource = Callable[[np.random.Generator], View]
 
@@ -68,6 +69,18 @@ def disturb_depth(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generato
     return depth * np.exp(strength * log_error)
 
 
+def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """A box (2, 3) with the errors of an estimated one: it is shifted, and hidden faces are farther off than visible ones.
+
+    The upper z face looks at the camera. Errors are relative to the box's longest side.
+    """
+    side = float((box[1] - box[0]).max())
+    spread = np.full((2, 3), 0.06)
+    spread[0, 2] = 0.12  # the back
+    moved = box + side * strength * (rng.normal(0, 0.03, 3) + rng.normal(0, spread))
+    return np.sort(moved, axis=0)
+
+
 def zoom_cube(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(4, 4) scene_from_cube around a box (2, 3) of the scene frame, with the slack that a box known only roughly has."""
     side = float((box[1] - box[0]).max()) * rng.uniform(1.08, 1.45)
@@ -92,7 +105,7 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
     shown = jitter_labels(labels, rng) if rows.augment and rng.random() < 0.3 else labels
     strength = rows.depth_noise * rng.uniform(0.3, 1.5) if rows.augment else 0.0
     depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
-    grid, lift_channels = model.flow.lift_resolution, model.flow.lift_channels
+    grid = model.flow.lift_resolution
     colours = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)
 
     def seen(shift_instances: bool) -> DepthView:
@@ -107,14 +120,11 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
         return torch.from_numpy(placed_volume(library, placed, resolution))
 
     def conditioned(seen_view: DepthView, scene_from_cube: np.ndarray, label: int | None, coarse: Tensor | None) -> Tensor:
-        lifted = torch.zeros(lift_channels, grid, grid, grid)
-        if rng.random() >= rows.drop_lift:
-            lifted[:-COARSE_CHANNELS] = lift_view(seen_view, torch.from_numpy(scene_from_cube), label, grid)
-        if coarse is not None:
-            lifted[-3], lifted[-2] = coarse, 1.0
-        lifted[-1] = float(label is None)
-        return lifted
+        known = seen_view if rng.random() >= rows.drop_lift else None
+        return lifted_grid(known, estimated, label, scene_from_cube, coarse, grid)
 
+    boxes = boxes_in_scene(view, library)
+    estimated = {k + 1: disturb_box(box, rng, strength) for k, box in enumerate(boxes)}
     crop_size = model.picture.size
     visible = [k for k in range(len(view.placements)) if (shown == k + 1).any()]
     crops, lifted, targets, scene_of = [], [], [], []
@@ -128,7 +138,7 @@ def view_rows(view: View, library: AssetLibrary, rng: np.random.Generator, rows:
             scene_of.append(-1 if k is None else 0)
     if rows.zoom_instances and visible:
         near = seen(shift_instances=False)
-        points, boxes = lift(view.camera, depth), boxes_in_scene(view, library)
+        points = lift(view.camera, depth)
         for k in rng.permutation(visible)[: rows.zoom_instances].tolist():
             box = boxes[k]
             if (labels == k + 1).any():

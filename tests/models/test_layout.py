@@ -1,0 +1,67 @@
+"""Boxes from the image network: the same geometry as the camera's, and laws of the head."""
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.geometry.cameras import lift
+from maquette.models.conditioning import camera_from_parameters, centre_depth
+from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.layout import CUES, lift_points, visible_cues
+
+CONFIG = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=2)
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(3)
+    net = GeometryNet(CONFIG).eval()
+    for parameter in net.parameters():  # no zero layers: laws must hold for any weights
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return net
+
+
+def picture_and_labels():
+    torch.manual_seed(1)
+    labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+    labels[:, 10:30, 5:25], labels[:, 30:50, 20:60], labels[:, 52:54, 2:4] = 1, 2, 3
+    return torch.randn(1, 6, 64, 64), labels
+
+
+def test_lifted_points_are_those_of_the_camera():
+    parameters, relative = np.array([0.4, 0.2, 0.05, -0.1, 0.3]), np.random.default_rng(0).normal(0, 0.1, (16, 16))
+    expected = lift(camera_from_parameters(parameters, 16, 16), centre_depth(parameters) * np.exp(relative))
+    points = lift_points(torch.from_numpy(relative)[None], torch.from_numpy(parameters)[None])[0]
+    np.testing.assert_allclose(points.permute(1, 2, 0), expected, atol=1e-12)
+
+
+def test_cues_hold_the_visible_box():
+    points = torch.rand(2, 3, 16, 16)
+    masks = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
+    masks[:, 0, 2:9, 3:12], masks[:, 1, 12:15, 1:4] = True, True
+    box, cues = visible_cues(points, masks, torch.zeros(2, 5))
+    inside = points[1][:, masks[1, 1]]
+    assert cues.shape == (2, 3, CUES) and bool(torch.isfinite(cues).all())  # row 2 has no pixel
+    torch.testing.assert_close(box[1, 1], torch.stack([inside.amin(1), inside.amax(1)]), atol=0.2, rtol=0)
+    assert bool((box[:, :, 0] <= box[:, :, 1]).all())
+
+
+def test_permuting_labels_permutes_boxes(net):
+    picture, labels = picture_and_labels()
+    order = torch.tensor([0, 3, 1, 2])
+    boxes, permuted = net(picture, labels).boxes, net(picture, order[labels]).boxes
+    torch.testing.assert_close(permuted[:, order[1:] - 1], boxes, atol=1e-5, rtol=1e-4)
+
+
+def test_boxes_do_not_depend_on_the_rest_of_the_batch(net):
+    picture, labels = picture_and_labels()
+    fewer = torch.where(labels == 3, 0, labels)
+    together = net(torch.cat([picture, picture]), torch.cat([fewer, labels])).boxes
+    torch.testing.assert_close(together[:1, :2], net(picture, fewer).boxes, atol=1e-5, rtol=1e-4)
+
+
+def test_boxes_are_ordered_and_need_labels(net):
+    picture, labels = picture_and_labels()
+    boxes = net(picture, labels).boxes
+    assert bool((boxes[:, :, 0] <= boxes[:, :, 1]).all()) and net(picture).boxes is None and net(picture, labels * 0).boxes is None
