@@ -69,8 +69,8 @@ def with_open3d(predicted: dict, truth: dict) -> dict[str, float]:
         return points[np.linspace(0, len(points) - 1, min(most, len(points))).astype(int)]
 
     def cost(a, b):
-        kept = [np.sort(d)[: int(len(d) * (1 - icp.trim))].mean() for d in distances(every(a, icp.sweep_points), every(b, icp.sweep_points))]
-        return sum(kept)
+        both = distances(every(a, icp.sweep_points), every(b, icp.sweep_points))
+        return sum(np.sort(d)[: int(len(d) * (1 - icp.trim))].mean() for d in both)
 
     def goodness(fit):
         return fit.inlier_rmse + icp.unfit_cost * (1 - fit.fitness)
@@ -134,8 +134,8 @@ def with_open3d(predicted: dict, truth: dict) -> dict[str, float]:
         given = chamfer_and_f(own_a, own_b)
         iou = [box_iou(bounding_box(apply(m, a[name])), bounding_box(b[name])) for m in (matrix, np.eye(4))]
         rows.append([*aligned, *given, *iou])
-    cd_o, f_o, _, f_o_raw, iou_b, iou_b_raw = np.mean(rows, axis=0)
-    return {"cd_s": cd_s, "f_s": f_s, "cd_o": cd_o, "f_o": f_o, "iou_b": iou_b, "f_s_raw": f_s_raw, "f_o_raw": f_o_raw, "iou_b_raw": iou_b_raw}
+    means = dict(zip(("cd_o", "f_o", "cd_o_raw", "f_o_raw", "iou_b", "iou_b_raw"), np.mean(rows, axis=0)))
+    return {"cd_s": cd_s, "f_s": f_s, "f_s_raw": f_s_raw, **means}
 
 
 def main() -> int:
@@ -153,7 +153,8 @@ def main() -> int:
     from maquette.evaluate import score_scene
 
     predicted, truth = scene(seed=args.seed)
-    sides = {"maquette": lambda: score_scene(predicted, truth, workers=args.threads).to_dict(), "open3d": lambda: with_open3d(predicted, truth)}
+    sides = {"maquette": lambda: score_scene(predicted, truth, workers=args.threads).to_dict(),
+             "open3d": lambda: with_open3d(predicted, truth)}  # fmt: skip
     results, seconds = {}, {name: [] for name in sides}
     sides["maquette"]()  # compiles
     for _ in range(args.runs):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.geometry.registration import RobustIcp, estimate_normals, robust_icp, thin, umeyama, voxel_downsample
+from maquette.geometry.registration import RobustIcp, estimate_normals, point_to_point, robust_icp, thin, umeyama, voxel_downsample
 from maquette.geometry.transforms import rotation_x, rotation_y, similarity, transform_points
 
 
@@ -86,6 +86,27 @@ def test_robust_icp_recovers_scale_in_the_own_space_only():
     rigid = robust_icp(source, chair(5000, 0), options=RobustIcp(spaces=("shared",)))
     assert np.linalg.det(rigid.target_from_source[:3, :3]) == pytest.approx(1.0)
     assert rigid.score > 2 * fit.score
+
+
+def test_isotropic_scale_is_found_where_the_boxes_ratio_misleads():
+    """A stray point makes the source's box a fifth too long, so the boxes' ratio is wrong and only the refinement finds the scale."""
+    truth = similarity(0.93, rotation_y(0.2), [0.05, 0.0, 0.1])
+    stray = np.array([[0.0, 1.3, 0.0]])
+    source = transform_points(np.linalg.inv(truth), np.vstack([chair(5000, 1), stray]))
+    rigid, scaled = (robust_icp(source, chair(5000, 0), options=RobustIcp(with_scale=flag)) for flag in (False, True))
+    scale = [np.cbrt(np.linalg.det(fit.target_from_source[:3, :3])) for fit in (rigid, scaled)]
+    assert scale[0] == pytest.approx(1.0) and scale[1] == pytest.approx(0.93, abs=0.01)
+    assert scaled.score < rigid.score
+    exact = robust_icp(chair(5000, 1), chair(5000, 0), options=RobustIcp(with_scale=True))
+    assert np.cbrt(np.linalg.det(exact.target_from_source[:3, :3])) == pytest.approx(1.0, abs=0.005)  # nothing collapses
+
+
+def test_point_to_point_recovers_small_motions_and_stays_rigid():
+    points = chair(3000, 0)
+    truth = similarity(1.0, rotation_y(0.05), [0.01, 0.02, -0.01])
+    fit = point_to_point(transform_points(np.linalg.inv(truth), points), points, reach=0.1)
+    np.testing.assert_allclose(fit.target_from_source, truth, atol=1e-3)
+    assert fit.fitness == 1.0 and np.linalg.det(fit.target_from_source[:3, :3]) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_robust_icp_result_is_a_proper_similarity_for_a_mirrored_source():

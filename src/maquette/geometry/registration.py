@@ -6,7 +6,8 @@ point-to-plane ICP with Tukey weights, run in two normalisation spaces of which 
 
 Everything is computed in the target's own coordinates, so that one KD tree of the target serves both spaces; a space is no more
 than where the source starts, about which point it turns, and how long the unit is in which the paper states its distances.
-Scale is not estimated in the ICP steps: with correspondences from one side only it collapses (a shrunken source lies nearer).
+Scale is not estimated in the ICP steps: with correspondences from one side only it collapses (a shrunken source lies nearer). The
+second space absorbs the ratio of the boxes; ``RobustIcp.with_scale`` adds a last estimate from correspondences of both sides.
 Rotations come from a determinant-corrected SVD or the exponential map, so a reflection cannot occur. Nothing here is random:
 clouds are thinned by a stride over their points in the order of their tree, that is evenly in space.
 """
@@ -22,7 +23,7 @@ from scipy.spatial import cKDTree
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
-from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.geometry.transforms import rotation_y, scale_of, similarity, transform_points
 
 Step = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
 
@@ -46,6 +47,8 @@ class RobustIcp:
     spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
     thinned_points: int = 1000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
+    with_scale: bool = False  # refine an isotropic scale at the end (not in the paper)
+    scale_iterations: int = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +118,18 @@ def robust_icp(
     return min(fits, key=lambda fit: fit.score)
 
 
+def point_to_point(
+    source: np.ndarray | PointTree, target: np.ndarray | PointTree, *, reach: float = np.inf, iterations: int = 100
+) -> Registration:
+    """Plain rigid ICP from the identity: correspondences within ``reach``, least squares, until fitness and rmse settle.
+
+    What Open3D calls ``registration_icp`` with point-to-point estimation. Clouds (N, 3) and (M, 3) or trees of them.
+    """
+    tree, ordered = as_tree(target), as_tree(source).sorted_points
+    fit = _icp(ordered, tree, np.eye(4), reach, iterations, lambda moved, index: umeyama(moved, tree.points[index]))
+    return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
+
+
 def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
     """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is arbitrary."""
     _, index = cKDTree(points).query(points, k=min(neighbours, len(points)))
@@ -170,6 +185,9 @@ def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normal
     seeds = [_icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws]
     coarse = _icp(thinned, coarse_tree, min(seeds, key=score).transform, reach, options.coarse_iterations, to_points)
     fine = _icp(thin(placed, options.fine_points), target, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
+    if options.with_scale:
+        scaled = _with_scale(thin(placed, options.fine_points), target, fine, options.fine_reach * voxel, options.scale_iterations)
+        fine = min(fine, scaled, key=score)
     for fit in (fine, coarse):
         if fit.fitness > 0 and _is_sane(fit.transform, space):
             transform = _without_drift(fit.transform) @ space.target_from_source
@@ -215,6 +233,24 @@ def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, i
     return fit
 
 
+def _with_scale(source: np.ndarray, target: PointTree, fit: _Fit, reach: float, iterations: int) -> _Fit:
+    """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing (either side alone favours one sign)."""
+    tree, others, transform = build_tree(source), thin(target.sorted_points, len(source)), fit.transform
+    for _ in range(iterations):
+        moved = transform_points(transform, source)
+        forth, index = nearest(target, moved, reach)
+        back, own = nearest(tree, transform_points(np.linalg.inv(transform), others), reach / max(scale_of(transform), 1e-6))
+        near, far = np.isfinite(forth), np.isfinite(back)
+        if near.sum() + far.sum() < 4:
+            return fit
+        pairs = np.concatenate([moved[near], moved[own[far]]]), np.concatenate([target.points[index[near]], others[far]])
+        step = umeyama(*pairs, with_scale=True)
+        transform = step @ transform
+        if np.abs(step - np.eye(4)).max() < 1e-7 * max(reach, 1e-9):
+            break
+    return _icp(source, target, transform, reach, 0, lambda moved, index: np.eye(4))
+
+
 def _plane_step(moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray) -> np.ndarray:
     """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised about ``pivot``."""
     residual = ((moved - matched) * normals).sum(1)
@@ -246,7 +282,8 @@ def _is_sane(transform: np.ndarray, space: _Space) -> bool:
 
 
 def _without_drift(transform: np.ndarray) -> np.ndarray:
-    """Project the linear part onto SO(3), from which many steps may have drifted by rounding."""
+    """Project the linear part onto scaled rotations, from which many steps may have drifted by rounding."""
     left, _, right = np.linalg.svd(transform[:3, :3])
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    return similarity(1.0, (left * signs) @ right, transform[:3, 3])
+    scale = scale_of(transform)  # of a rigid fit it is 1 up to rounding
+    return similarity(1.0 if abs(scale - 1.0) < 1e-9 else scale, (left * signs) @ right, transform[:3, 3])
