@@ -7,6 +7,7 @@ nobody has recorded them they are None: then the first fetch pins what it finds 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from maquette.errors import InputError
 
@@ -181,3 +182,19 @@ def release(name: str) -> Release:
         if found.name == name:
             return found
     raise InputError(f"unknown model {name!r}; choose from {', '.join(r.name for r in RELEASES)}")
+
+
+def default_root() -> Path:
+    """Where releases are kept unless said otherwise."""
+    return Path.home() / ".cache" / "maquette"
+
+
+def source_folder(source: Source, root: Path) -> Path:
+    """The folder of a source below a folder of weights; ``root`` itself when it is that repository's folder."""
+    below = root / source.folder
+    return root if not below.exists() and (root / source.marker).is_file() else below
+
+
+def is_here(release: Release, root: Path) -> bool:
+    """Whether every repository of a release has its folder below a folder of weights."""
+    return all((source_folder(source, root) / source.marker).is_file() for source in release.sources)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from maquette.checkpoints.catalogue import Release, ReleasedFile, Source
+from maquette.checkpoints.catalogue import Release, ReleasedFile, Source, default_root, source_folder
 from maquette.checkpoints.hub import Hub, RemoteFile
 from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_json, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
@@ -38,17 +38,6 @@ class Missing:
 
 
 Tell = Callable[[str], None]  # one line for people
-
-
-def default_root() -> Path:
-    """Where releases are kept unless said otherwise."""
-    return Path.home() / ".cache" / "maquette"
-
-
-def source_folder(source: Source, root: Path) -> Path:
-    """The folder of a source below a folder of weights; ``root`` itself when it is that repository's folder."""
-    below = root / source.folder
-    return root if not below.exists() and (root / source.marker).is_file() else below
 
 
 def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:

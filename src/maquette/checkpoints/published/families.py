@@ -1,0 +1,7 @@
+"""All families of published models, in one tuple: what a configuration is looked up in."""
+
+from __future__ import annotations
+
+from maquette.checkpoints.published import clip, dinov2, triposg
+
+FAMILIES = (dinov2, clip, triposg)

@@ -1,0 +1,113 @@
+"""Proof that a network computes what the original computed: a folder with a configuration, weights, inputs and recorded outputs.
+
+In the flow: config.json + model.safetensors + io.npz -> build, load strictly, run, compare. The folders in tests/golden were made with the
+original implementations; anybody can make one of a checkpoint of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maquette.checkpoints.layouts import read_json, read_tensors
+from maquette.checkpoints.published.base import Config, PublishedModel, class_name
+from maquette.checkpoints.published.families import FAMILIES
+from maquette.errors import CheckpointError, InputError
+
+CONFIG, WEIGHTS, RECORD = "config.json", "model.safetensors", "io.npz"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One recorded output."""
+
+    output: str
+    error: float  # largest absolute difference; nan when it was not computed
+    tolerance: float
+    skipped: str = ""  # why it is not compared
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance; a skipped output passes."""
+        return bool(self.skipped) or self.error <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One folder."""
+
+    folder: str
+    model: str
+    comparisons: tuple[Comparison, ...]
+    problem: str = ""  # why nothing could be compared
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within its tolerance."""
+        return not self.problem and all(c.passed for c in self.comparisons)
+
+    @property
+    def worst(self) -> Comparison | None:
+        """The comparison that is nearest to its tolerance, or farthest beyond."""
+        compared = [c for c in self.comparisons if not c.skipped]
+        return max(compared, key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf, default=None)
+
+
+def model_of(config: Config, where: str | Path) -> PublishedModel:
+    """The published model that a configuration names; CheckpointError lists the known classes."""
+    for family in FAMILIES:
+        for model in family.MODELS:
+            if model.answers(config):
+                return model
+    known = sorted(name for family in FAMILIES for model in family.MODELS for name in model.classes)
+    raise CheckpointError(f"{where}: unknown model class {class_name(config)!r}; known are {', '.join(known)}")
+
+
+def read_record(path: Path) -> dict[str, Tensor]:
+    """Inputs and outputs of an io.npz; half precision becomes float32, other types stay."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); it should hold the inputs and outputs as arrays") from error
+    return {name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array) for name, array in arrays.items()}
+
+
+def verify(folder: str | Path) -> Verification:
+    """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record, CheckpointError for other weights."""
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file() or not (folder / RECORD).is_file():
+        raise InputError(f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; see docs/published-models.md")
+    config = read_json(folder / CONFIG)
+    model, record = model_of(config, folder / CONFIG), read_record(folder / RECORD)
+    absent = sorted(model.inputs - set(record))
+    if absent:
+        raise InputError(f"{folder / RECORD}: lacks the inputs {', '.join(absent)} of {model.name}; add them")
+    network = None
+    if model.build is not None:
+        network = model.build(config)
+        try:
+            model.load(network, read_tensors(folder / WEIGHTS), torch.float32)
+        except CheckpointError as error:
+            raise CheckpointError(f"{folder / WEIGHTS}: {error}") from error
+    given = {name: record[name] for name in model.inputs}
+    with torch.inference_mode():
+        computed = model.run(network, given, config)
+    names = [name for name in record if name not in model.inputs]
+    return Verification(str(folder), model.name, tuple(compare(name, record[name], computed, model) for name in names))
+
+
+def compare(name: str, expected: Tensor, computed: Mapping[str, Tensor], model: PublishedModel) -> Comparison:
+    """One recorded output against the computed one; a missing output or another shape has no error and does not pass."""
+    if name in model.skipped:
+        return Comparison(name, float("nan"), model.tolerance(name), model.skipped[name])
+    found = computed.get(name)
+    if found is None or tuple(found.shape) != tuple(expected.shape):
+        return Comparison(name, float("nan"), model.tolerance(name))
+    difference = (found.double() - expected.double()).abs()
+    return Comparison(name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name))

@@ -1,0 +1,183 @@
+"""``maquette models``: the published models - list, fetch, convert, check, verify, and plan their memory. Thin."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from maquette.errors import InputError
+
+EPILOG = """examples:
+  maquette models                                     what there is, with sizes, licences and their limits
+  maquette models fetch trellis-iscene                says size and licence, asks, then brings it
+  maquette models plan midi-3d --memory 8GB           what --memory would do, without doing it
+  maquette generate photo.jpg --masks masks.png -o out --model trellis-iscene --memory 8GB
+  maquette models verify tests/golden/*/              recorded outputs of the original code against ours
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare the command and its actions; without an action it lists."""
+    parser = subparsers.add_parser(
+        "models", help="published models: list, fetch, verify, plan their memory",
+        description="The published models that maquette runs: what there is, fetching, checking, and the memory they need.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    fetch = actions.add_parser("fetch", help="bring a model onto this machine")
+    fetch.add_argument("name", metavar="NAME", help="of the list that `maquette models` prints")
+    fetch.add_argument("--to", metavar="FOLDER", help="folder of weights (default: ~/.cache/maquette)")
+    fetch.add_argument("--yes", action="store_true", help="do not ask")
+    fetch.add_argument("--quiet", action="store_true", help="no progress bars")
+    fetch.set_defaults(run=run_fetch)
+
+    check = actions.add_parser("check", help="sum a fetched model's files again")
+    check.add_argument("name", metavar="NAME")
+    check.add_argument("--weights", metavar="DIR", help="folder of weights (default: ~/.cache/maquette)")
+    check.set_defaults(run=run_check)
+
+    convert = actions.add_parser("convert", help="take the tensors out of a pickle (.pt, .pth, .ckpt, .bin), and nothing else")
+    convert.add_argument("file", metavar="FILE")
+    convert.add_argument("-o", "--out", metavar="OUT", help="default: the same name with .safetensors")
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT")
+    convert.set_defaults(run=run_convert)
+
+    verify = actions.add_parser("verify", help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz")
+    verify.add_argument("folders", nargs="+", metavar="FOLDER")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=run_verify)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the catalogue."""
+    import dataclasses
+
+    from maquette.checkpoints.catalogue import RELEASES, default_root, is_here
+
+    if args.json:
+        print(json.dumps([dataclasses.asdict(r) | {"bytes": r.bytes, "here": is_here(r, default_root())} for r in RELEASES], indent=2))
+        return 0
+    rows = [(r.name, "scene" if r.scene else "object", f"{r.bytes / 1e9:.2f} GB{'' if r.exact else ' (about)'}",
+             "yes" if is_here(r, default_root()) else "no", r.title) for r in RELEASES]  # fmt: skip
+    print("\n".join(_table([("model", "makes", "download", "here", ""), *rows])))
+    for release in RELEASES:
+        places = [f"{s.repository} at {s.revision[:12] if s.revision else '(pinned at the first fetch)'}, {len(s.files)} files"
+                  for s in release.sources]  # fmt: skip
+        facts = {"licence": release.licence, "limits": release.limits, "paper": release.paper, "needs": release.needs,
+                 "parameters": f"{release.parameters / 1000:.2f} billion", "files": "; ".join(places)}  # fmt: skip
+        print(f"\n{release.name}: {release.what}")
+        print("\n".join(f"  {what:<10}  {fact}" for what, fact in facts.items()))
+    return 0
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Say what would come and under which licence, ask, bring it."""
+    from pathlib import Path
+
+    from maquette.checkpoints.catalogue import default_root, release
+    from maquette.checkpoints.fetch import check_space, fetch, survey
+    from maquette.checkpoints.hub import HuggingFace
+
+    wanted, root = release(args.name), Path(args.to) if args.to else default_root()
+    missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
+    if not missing:
+        print(f"{wanted.name} is complete in {root}")
+        return 0
+    size = sum(item.size for item in missing)
+    check_space(size, root)
+    print(f"{wanted.title}: {len(missing)} files, {size / 1e9:.2f} GB, to {root}\n"
+          f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)  # fmt: skip
+    unknown = sum(not item.trusted and item.size > 2**20 for item in missing)
+    if unknown:
+        print(f"note:    {unknown} of them have no sum in maquette's catalogue; what arrives now is recorded and checked from then on")
+    if not args.yes and not _agrees():
+        print("nothing was fetched")
+        return 1
+    fetch(missing, root, HuggingFace(quiet=args.quiet), lambda line: print(line, flush=True))
+    print(f"{wanted.name} is complete in {root}")
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Sum the files again."""
+    from pathlib import Path
+
+    from maquette.checkpoints.catalogue import default_root, release
+    from maquette.checkpoints.fetch import check_release, locate
+
+    wanted, root = release(args.name), Path(args.weights) if args.weights else default_root()
+    locate(wanted, root)
+    wrong = check_release(wanted, root)
+    print("\n".join(wrong) if wrong else f"{wanted.name}: every file is as it was when it came")
+    return int(bool(wrong))
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Pickle -> safetensors."""
+    from pathlib import Path
+
+    from maquette.checkpoints.layouts import rescue_pickle
+    from maquette.output import refuse_overwrite
+
+    target = Path(args.out) if args.out else Path(args.file).with_suffix(".safetensors")
+    refuse_overwrite(target, args.overwrite)
+    print(f"{target}: {rescue_pickle(args.file, target)} tensors")
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Print the largest absolute error of each output; 1 when one is beyond its tolerance."""
+    import dataclasses
+
+    from maquette.checkpoints.verify import Verification, verify
+    from maquette.errors import MaquetteError
+
+    found = []
+    for folder in args.folders:
+        try:
+            found.append(verify(folder))
+        except MaquetteError as error:
+            if len(args.folders) == 1:
+                raise
+            found.append(Verification(folder, "", (), str(error)))
+    if args.json:
+        print(json.dumps([dataclasses.asdict(v) | {"passed": v.passed} for v in found], indent=2).replace("NaN", "null"))
+    else:
+        print("\n".join(_one(found[0]) if len(found) == 1 else _several(found)))
+    return int(not all(v.passed for v in found))
+
+
+def _one(verification) -> list[str]:
+    rows = [("output", "largest error", "allowed", "")]
+    rows += [(c.output, "-" if c.skipped else f"{c.error:.2e}", f"{c.tolerance:.0e}", c.skipped or ("" if c.passed else "FAILED"))
+             for c in verification.comparisons]  # fmt: skip
+    return [f"{verification.folder}: {verification.model}", *_table(rows)]
+
+
+def _several(verifications) -> list[str]:
+    from pathlib import Path
+
+    rows = [("folder", "model", "outputs", "largest error", "of", "")]
+    for v in verifications:
+        worst, skipped = v.worst, sum(bool(c.skipped) for c in v.comparisons)
+        rows.append((Path(v.folder).name, v.model, f"{len(v.comparisons) - skipped}{f' (+{skipped} not)' if skipped else ''}",
+                     "-" if worst is None else f"{worst.error:.2e}", "-" if worst is None else worst.output,
+                     "" if v.passed else "FAILED"))  # fmt: skip
+    problems = [v.problem for v in verifications if v.problem]
+    return [*_table(rows), *problems, f"{sum(v.passed for v in verifications)} of {len(verifications)} folders pass"]
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Left-aligned columns."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _agrees() -> bool:
+    if not sys.stdin.isatty():
+        raise InputError("fetching asks before it downloads, and there is no terminal to ask on; pass --yes to agree")
+    return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")
