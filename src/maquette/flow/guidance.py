@@ -20,3 +20,16 @@ def guide(conditional: Velocity, unconditional: Velocity, weight: float, interva
         return v_u + weight * (v_c - v_u)
 
     return velocity
+
+
+def guide_pair(pair: Callable[[Tensor, float], tuple[Tensor, Tensor]], conditional: Velocity, weight: float,
+               interval: tuple[float, float] = (0.0, 1.0)) -> Velocity:  # fmt: skip
+    """``guide`` for networks that evaluate both, conditional first, in one batch; outside the interval ``conditional`` runs alone."""
+
+    def velocity(x_t: Tensor, t: float) -> Tensor:
+        if weight == 1.0 or not interval[0] <= t <= interval[1]:
+            return conditional(x_t, t)
+        v_c, v_u = pair(x_t, t)
+        return v_u + weight * (v_c - v_u)
+
+    return velocity

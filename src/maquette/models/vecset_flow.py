@@ -56,13 +56,15 @@ class TimeToken(nn.Module):
     def sinusoids(self, t_B: Tensor) -> Tensor:
         """(B, C) float32."""
         half = self.width // 2
-        rates = torch.exp(-math.log(10000.0) * torch.arange(half, device=t_B.device, dtype=torch.float32) / half)
-        angles = 1000.0 * t_B.float()[:, None] * rates
+        exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half
+        # In float64 on the CPU: float32 exponentials differ in the last bit from processor to processor, and angles go up to 1000.
+        rates = exponents.double().exp().float().to(t_B.device)
+        angles = (1000.0 * t_B).float()[:, None] * rates
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def forward(self, t_B: Tensor) -> Tensor:
         """(B,) -> (B, 1, C)."""
-        hidden = self.linear_1(self.sinusoids(t_B).to(self.linear_1.weight.dtype))
+        hidden = self.linear_1(self.sinusoids(t_B).to(self.linear_1.weight))
         return self.linear_2(nn.functional.gelu(hidden))[:, None]
 
 

@@ -20,7 +20,7 @@ class TimestepEmbedder(nn.Module):
         """(B,) -> (B, C)."""
         half = self.frequencies // 2
         rates = torch.exp(-math.log(10000.0) * torch.arange(half, device=t_B.device, dtype=torch.float32) / half)
-        angles = 1000.0 * t_B.float()[:, None] * rates
+        angles = (1000.0 * t_B).float()[:, None] * rates
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype))
 
 

@@ -77,11 +77,13 @@ def transformers_shapes(network: VisionTransformer) -> Shapes:
     return published_shapes(network, TRANSFORMERS_NAMES) | {"embeddings.mask_token": (1, network.config.width)}
 
 
-def _build_hub(config: Config) -> nn.Module:
+def build_hub(config: Config) -> nn.Module:
+    """The network of a hub configuration."""
     return VisionTransformer(hub_config(config))
 
 
-def _build_transformers(config: Config) -> nn.Module:
+def build_transformers(config: Config) -> nn.Module:
+    """The network of a transformers configuration."""
     return VisionTransformer(transformers_config(config))
 
 
@@ -98,7 +100,7 @@ def _run_transformers(network: VisionTransformer, given: Mapping[str, Tensor], c
 
 MODELS = (
     PublishedModel("dinov2-registers", ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"), _run_hub, frozenset({"image", "image_interp"}),
-                   _build_hub, load, hub_shapes),
+                   build_hub, load, hub_shapes),
     PublishedModel("dinov2", ("Dinov2Model", "Dinov2WithRegistersModel"), _run_transformers, frozenset({"pixel_values"}),
-                   _build_transformers, load, transformers_shapes),
+                   build_transformers, load, transformers_shapes),
 )  # fmt: skip

@@ -83,5 +83,5 @@ def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tens
     """Tensors of one component, whose names all start with ``prefix``, under their own names. Raises CheckpointError."""
     foreign = [key for key in tensors if not key.startswith(prefix)]
     if foreign:
-        raise CheckpointError(f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass the weights of this component")
+        raise CheckpointError(f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this component's weights")
     return {key.removeprefix(prefix): value for key, value in tensors.items()}
