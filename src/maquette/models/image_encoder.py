@@ -76,7 +76,7 @@ class Geometry:
     """What GeometryNet reads off B square pictures with S pixels a side."""
 
     depth: Tensor  # (B, S, S) log(z / z_c), z_c = z-depth of the scene's centre
-    normal: Tensor  # (B, 3, S, S) unit, scene frame
+    normal: Tensor  # (B, 3, S, S) unit, camera axes (OpenCV): slant is seen there, and the ground's normal tells the camera's pitch
     camera: Tensor  # (B, 5) see conditioning.camera_parameters
     boxes: Tensor | None  # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels mean nothing
 
