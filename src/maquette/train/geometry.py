@@ -160,7 +160,8 @@ class GeometryTask:
         off = F.smooth_l1_loss(seen.camera, batch["camera"], beta=0.05, reduction="none").mean(0)
         pose = (off * off.new_tensor(CAMERA_WEIGHTS)).mean()
         total = value + slope + 0.3 * bend + pose
-        parts = {"depth": value, "slope": slope, "normal": bend, "camera": pose, "pitch": (seen.camera - batch["camera"])[:, 0].abs().mean()}
+        pitch = (seen.camera - batch["camera"])[:, 0].abs().mean()
+        parts = {"depth": value, "slope": slope, "normal": bend, "camera": pose, "pitch": pitch}
         if seen.boxes is not None:
             layout, parts["box_iou"] = box_loss(seen.boxes, batch)
             total = total + 0.5 * layout
