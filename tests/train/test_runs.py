@@ -3,33 +3,19 @@
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
 from maquette.checkpoints.store import load_model, save_model
-from maquette.data.assets import Asset
-from maquette.data.library import build_library
 from maquette.errors import InputError
 from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task, data_record, network_configs
-
-
-def _asset(name, mesh, colour):
-    vertices = mesh.vertices - mesh.bounds.mean(0)
-    vertices = (vertices / np.ptp(vertices, axis=0).max()).astype(np.float32)
-    return Asset(name, vertices, mesh.faces.astype(np.int32), np.broadcast_to(np.uint8(colour), vertices.shape).copy())
+from tests.train.worlds import build_solids
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "library"
-    make = trimesh.creation
-    upright = trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
-    meshes = {"box": (make.box((0.6, 1, 0.5)), (200, 60, 40)), "ball": (make.icosphere(2), (40, 90, 200)),
-              "can": (make.cylinder(0.4, 1).apply_transform(upright), (60, 170, 80))}  # fmt: skip
-    build_library([_asset(name, *rest) for name, rest in meshes.items()], folder, jobs=1)
-    return str(folder)
+    return build_solids(tmp_path_factory.mktemp("data") / "library")
 
 
 @pytest.fixture(scope="module")

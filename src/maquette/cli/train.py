@@ -12,9 +12,17 @@ EPILOG = """examples:
   maquette train instance      --data library --out runs/instance --minutes 30 --vae runs/vae/weights.safetensors
   maquette train iscene        --data library --out runs/iscene   --minutes 60 --vae runs/vae/weights.safetensors \\
                                --init runs/instance/weights.safetensors
+  maquette train midi          --data library --out runs/midi     --minutes 40 --vae runs/vae/weights.safetensors \\
+                               --init runs/iscene/weights.safetensors
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
 """
+
+
+DEFAULTS = {  # network -> samples per step, learning rate
+    "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
+    "midi": (4, 2e-4),
+}  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -24,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Train one of the networks on random scenes composed from an asset library.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("network", choices=("volume-vae", "image-encoder", "lift", "instance", "iscene"),
+    parser.add_argument("network", choices=tuple(DEFAULTS),
                         help="what to train; lift = only the generator's first guess, a cheap start for the next two")
     parser.add_argument("--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)")
     parser.add_argument("--held-out", metavar="LIBRARY", help="library for the examination (default: the same assets in unseen scenes)")
@@ -50,6 +58,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--scenes", default="mixed", choices=("mixed", "random", "rooms"), help="training scenes (rooms: ablation)")
     parser.add_argument("--frame", default="view-centric", choices=("view-centric", "canonical"), help="canonical: ablation")
     parser.add_argument("--no-scene-context", action="store_true", help="ablation without scene-context attention")
+    midi = parser.add_argument_group("midi, with its ablations")
+    midi.add_argument("--joint-blocks", type=int, metavar="K", help="blocks with multi-instance attention (default: half; 0 = none)")
+    midi.add_argument("--no-scene-image", action="store_true", help="without the picture of the whole scene")
+    midi.add_argument("--single-objects", type=float, default=0.3, metavar="SHARE", help="share of single objects (default 0.3; 0 = none)")
     parser.set_defaults(run=run)
 
 
@@ -64,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from maquette.errors import InputError
     from maquette.pipeline import choose_device
     from maquette.train.loop import LoopConfig, Run
-    from maquette.train.runs import RunOptions, build_task, data_record
+    from maquette.train.midi import MidiOptions
+    from maquette.train.runs import RunOptions, base_of, build_task, data_record
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -72,16 +85,17 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
-                         args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed)  # fmt: skip
-    default_batch = {"volume-vae": 16, "image-encoder": 16, "lift": 4, "instance": 6, "iscene": 5}[args.network]
-    default_rate = {"volume-vae": 1e-3, "image-encoder": 1e-3, "lift": 1e-3, "instance": 6e-4, "iscene": 4e-4}[args.network]
+                         args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed,
+                         midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects))  # fmt: skip
+    default_batch, default_rate = DEFAULTS[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
                         learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,
                         compile=args.compile)  # fmt: skip
-    training = Run(build_task(options), args.out, config, choose_device(args.device).type, data_record(options))
+    training = Run(build_task(options), args.out, config, choose_device(args.device).type, data_record(options),
+                   base_of(options))  # fmt: skip
     if args.resume:
         training.resume()
-    parameters = sum(p.numel() for p in training.model.parameters())
+    parameters = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
     main = int(os.environ.get("RANK", 0)) == 0
 
     def log(line: str) -> None:

@@ -35,6 +35,18 @@ def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
     return (shape + 0.3 * colour).mean()
 
 
+def occupancy_iou(vae: VolumeVAE, latents: Tensor, truth: Tensor) -> Tensor:
+    """(B,) IoU of the insides of decoded latents (B, C, r, r, r) with true insides (B, R, R, R) bool."""
+    inside = torch.cat([vae.decode(part)[:, 0] for part in latents.split(4)]) < 0
+    return (inside & truth).sum((1, 2, 3)) / (inside | truth).sum((1, 2, 3)).clamp(min=1)
+
+
+def encode_targets(vae: VolumeVAE, target: Tensor) -> Tensor:
+    """Latents of volumes (B, 4, R, R, R) of any precision, without gradients, a few at a time."""
+    with torch.no_grad():
+        return torch.cat([vae.encode(part.float()) for part in target.split(8)])
+
+
 class GeneratorTask:
     """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's guess in volume space."""
 
@@ -51,18 +63,13 @@ class GeneratorTask:
         """Rows of all views, one after the other."""
         return collate_rows(samples)
 
-    def _latents(self, target: Tensor) -> Tensor:
-        self.vae.to(target.device)
-        with torch.no_grad():
-            return torch.cat([self.vae.encode(part.float()) for part in target.split(8)])
-
     def loss(self, model: Generator, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         if self.lift_only:
             _, volume = model.flow.lift(batch["lifted"])
             guess = guess_loss(volume.float(), batch["target"].float())
             return guess, {"guess": float(guess.detach())}
-        x0 = self._latents(batch["target"])
+        x0 = encode_targets(self.vae.to(batch["target"].device), batch["target"])
         scene_of = batch["scene_of"].cpu()
         t = row_times(scene_of, generator).to(x0.device)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
@@ -100,8 +107,7 @@ class GeneratorTask:
         kinds = {"scene": scene_rows, "instance": batch["scene_of"] >= 0, "zoom": ~scene_rows & (batch["scene_of"] < 0)}
         scores: dict[str, float] = {}
         for name, latent in latents.items():
-            inside = torch.cat([self.vae.decode(part)[:, 0] for part in latent.split(4)]) < 0
-            iou = (inside & truth).sum((1, 2, 3)) / (inside | truth).sum((1, 2, 3)).clamp(min=1)
+            iou = occupancy_iou(self.vae, latent, truth)
             scores |= {f"iou_{kind}_{name}": float(iou[rows].mean()) for kind, rows in kinds.items() if bool(rows.any())}
         return scores, None
 

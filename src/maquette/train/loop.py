@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from maquette.checkpoints.store import save_model
+from maquette.checkpoints.store import Checkpoint, save_model
 from maquette.errors import CheckpointError, InputError
 from maquette.output import atomic_write, writable_folder
 from maquette.train.plot import write_loss_plot
@@ -108,13 +108,14 @@ class _Progress:
 
 
 class Run:
-    """A training run in a folder."""
+    """A training run in a folder. With ``base``, the weights file holds only what differs from that checkpoint."""
 
-    def __init__(self, task: Task, folder: str | Path, config: LoopConfig, device: str = "cpu", metadata: dict[str, Any] | None = None):
+    def __init__(self, task: Task, folder: str | Path, config: LoopConfig, device: str = "cpu", metadata: dict[str, Any] | None = None,
+                 base: Checkpoint | None = None):  # fmt: skip
         self.task, self.config, self.folder = task, config, writable_folder(folder)
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.device = torch.device(f"{device}:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" and self.world > 1 else device)
-        self.metadata = metadata or {}
+        self.metadata, self.base = metadata or {}, base
         self.model = task.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
@@ -139,7 +140,7 @@ class Run:
             torch.save(state, temporary)
         finished = copy.deepcopy(self.average)
         self.task.finish(finished)
-        save_model(self.folder / "weights.safetensors", finished, self.history())
+        save_model(self.folder / "weights.safetensors", finished, self.history(), base=self.base)
         if self.rows:
             names = list(dict.fromkeys(name for row in self.rows for name in row))
             with atomic_write(self.folder / "log.csv") as temporary, temporary.open("w", newline="") as file:

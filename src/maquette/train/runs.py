@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
-from maquette.checkpoints.embedded import FILES, embedded_folder
-from maquette.checkpoints.store import load_model
+from maquette.checkpoints.embedded import BASES, FILES, embedded_folder
+from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
-from maquette.data.scenes import ComposedScene, SceneConfig, compose
-from maquette.data.views import View, ViewConfig, sample_view
+from maquette.data.scenes import SceneConfig
+from maquette.data.views import ViewConfig
 from maquette.errors import CheckpointError, InputError
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
@@ -22,27 +21,15 @@ from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.loop import Task
-from maquette.train.sequences import RowConfig, SequenceSamples, ViewSource
+from maquette.train.midi import MidiOptions, midi_task
+from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene")
+NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi")
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
-
-
-@dataclass(frozen=True, eq=False)
-class RandomViews:
-    """A picklable source of views: a random scene of the library, seen by a random camera."""
-
-    catalogue: Catalogue
-    scenes: SceneConfig
-    views: ViewConfig
-
-    def __call__(self, rng: np.random.Generator) -> View:
-        """A new scene and one view of it."""
-        scene: ComposedScene = compose(self.catalogue, rng, self.scenes)
-        return sample_view(scene, self.catalogue, rng, self.views)
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,7 @@ class RunOptions:
     views: str | None = None  # folder of shards with rendered views of that library's assets; None = render on the fly
     image_size: int = 256
     picture_size: int | None = None  # of the image encoder's pictures; below its own size early training is several times cheaper
+    midi: MidiOptions = field(default_factory=MidiOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,15 +56,6 @@ class RunOptions:
                                      ("frame", self.frame, ("view-centric", "canonical"))):  # fmt: skip
             if value not in allowed:
                 raise InputError(f"unknown {name} {value!r}; choose from {', '.join(allowed)}")
-
-
-def scene_config(scenes: str) -> SceneConfig:
-    """The compositions of a training set by name."""
-    if scenes == "random":
-        return SceneConfig(mix=(("random", 1.0),))
-    if scenes == "rooms":
-        return SceneConfig(mix=(("room", 1.0),))
-    return SceneConfig()
 
 
 def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
@@ -124,12 +103,24 @@ def build_task(options: RunOptions) -> Task:
         if options.init:
             start_from(net, load_model(options.init, "image-encoder").model)
         return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
-    vae = load_model(options.vae or embedded_folder() / FILES["volume-vae"], "volume-vae").model
-    return _generator_task(options, generator_config, vae, source, unseen, library, held_out)
+    vae = _load(options.vae, "volume-vae").model
+    sources = Sources(library, held_out, source, unseen)
+    if options.network == "midi":
+        return midi_task(base_of(options), vae, sources, options.midi, options.seed)
+    return _generator_task(options, generator_config, vae, sources)
 
 
-def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, source: ViewSource, unseen: ViewSource,
-                    library: AssetLibrary, held_out: AssetLibrary) -> GeneratorTask:  # fmt: skip
+def _load(path: str | None, kind: str) -> Checkpoint:
+    """A file of weights, or the embedded ones of that kind."""
+    return load_model(path or embedded_folder() / FILES[kind], kind)
+
+
+def base_of(options: RunOptions) -> Checkpoint | None:
+    """The checkpoint that a network starts from and is stored as a difference to; None when its file is complete."""
+    return _load(options.init, BASES[options.network]) if options.network in BASES else None
+
+
+def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, sources: Sources) -> GeneratorTask:
     """The instance generator, or its reprogramming into the scene model."""
     if not options.scene_context:
         config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
@@ -139,14 +130,15 @@ def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE
     scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
     rows = RowConfig(scene_instances, zoom_instances, options.frame)
     resolution = vae.config.resolution
-    samples = SequenceSamples(source, library, rows, config, resolution, options.seed)
+    samples = SequenceSamples(sources.views, sources.library, rows, config, resolution, options.seed)
     judged = replace(rows, augment=False, drop_lift=0.0)
-    examined = SequenceSamples(unseen, held_out, judged, config, resolution, options.seed + 1)
+    examined = SequenceSamples(sources.unseen, sources.held_out, judged, config, resolution, options.seed + 1)
     return GeneratorTask(model, vae, samples, examined, lift_only=options.network == "lift")
 
 
 def data_record(options: RunOptions) -> dict[str, object]:
     """What a weights file says about its data."""
     library = AssetLibrary.open(options.library)
-    return {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
-            "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
+    record = {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
+              "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
+    return record | ({"midi": asdict(options.midi)} if options.network == "midi" else {})

@@ -1,0 +1,46 @@
+"""Where training data comes from: a library, views of random scenes of it, and the same of held-out objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maquette.data.layout import Catalogue
+from maquette.data.library import AssetLibrary
+from maquette.data.scenes import ComposedScene, SceneConfig, compose
+from maquette.data.views import View, ViewConfig, sample_view
+from maquette.train.sequences import ViewSource
+
+
+@dataclass(frozen=True, eq=False)
+class RandomViews:
+    """A picklable source of views: a random scene of the library, seen by a random camera."""
+
+    catalogue: Catalogue
+    scenes: SceneConfig
+    views: ViewConfig
+
+    def __call__(self, rng: np.random.Generator) -> View:
+        """A new scene and one view of it."""
+        scene: ComposedScene = compose(self.catalogue, rng, self.scenes)
+        return sample_view(scene, self.catalogue, rng, self.views)
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What a task is trained and examined on."""
+
+    library: AssetLibrary
+    held_out: AssetLibrary  # the library itself when there is no other: then the examination shows the fit only
+    views: ViewSource  # of the library
+    unseen: ViewSource  # of the held-out library
+
+
+def scene_config(scenes: str) -> SceneConfig:
+    """The compositions of a training set by name."""
+    if scenes == "random":
+        return SceneConfig(mix=(("random", 1.0),))
+    if scenes == "rooms":
+        return SceneConfig(mix=(("room", 1.0),))
+    return SceneConfig()
