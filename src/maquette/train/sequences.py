@@ -75,9 +75,9 @@ def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> n
     The upper z face looks at the camera. Errors are relative to the box's longest side.
     """
     side = float((box[1] - box[0]).max())
-    spread = np.full((2, 3), 0.06)
-    spread[0, 2] = 0.12  # the back
-    moved = box + side * strength * (rng.normal(0, 0.03, 3) + rng.normal(0, spread))
+    spread = np.full((2, 3), 0.08)
+    spread[0, 2] = 0.16  # the back
+    moved = box + side * strength * (rng.normal(0, 0.04, 3) + rng.normal(0, spread))
     return np.sort(moved, axis=0)
 
 
