@@ -24,6 +24,7 @@ class Surface:
     points: np.ndarray  # (N, 3) float64
     normals: np.ndarray  # (N, 3) float64, unit, of the face each point lies on
     corners: np.ndarray  # (V, 3) float64, the vertices that faces use
+    area: float  # squared units; nan where an anisotropic stretch has made it unknown
 
     @property
     def box(self) -> np.ndarray:
@@ -56,6 +57,8 @@ def sample_mesh(mesh: trimesh.Trimesh, count: int, rng: np.random.Generator, new
     if new_from_mesh is not None:
         vertices = transform_points(new_from_mesh, vertices)
     cumulative = np.cumsum(triangle_areas(vertices, faces))
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces.reshape(-1)] = True
     chosen = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     a, b, c = (vertices[faces[chosen, k]] for k in range(3))
     u, v = rng.random((2, count, 1))
@@ -63,7 +66,7 @@ def sample_mesh(mesh: trimesh.Trimesh, count: int, rng: np.random.Generator, new
     u, v = np.where(outside, 1.0 - u, u), np.where(outside, 1.0 - v, v)
     normals = np.cross(b - a, c - a)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return Surface(a + u * (b - a) + v * (c - a), normals, vertices[np.unique(faces)])
+    return Surface(a + u * (b - a) + v * (c - a), normals, vertices[used], float(cumulative[-1]))
 
 
 def stream(seed: int, role: str, name: str) -> np.random.Generator:
@@ -74,7 +77,31 @@ def stream(seed: int, role: str, name: str) -> np.random.Generator:
 def joined(surfaces: Iterable[Surface]) -> Surface:
     """All surfaces as one; at least one."""
     every = list(surfaces)
-    return Surface(*(np.concatenate([getattr(s, part) for s in every]) for part in ("points", "normals", "corners")))
+    parts = (np.concatenate([getattr(s, part) for s in every]) for part in ("points", "normals", "corners"))
+    return Surface(*parts, area=sum(s.area for s in every))
+
+
+def pooled(surfaces: Iterable[Surface], count: int) -> Surface:
+    """About ``count`` of the points of all surfaces, evenly by area: what sampling their union gives. 0 keeps every point.
+
+    Surfaces must hold enough points for their share; ``shares`` says how many.
+    """
+    every = list(surfaces)
+    if count == 0:
+        return joined(every)
+    numbers = shares([s.area for s in every], count)
+    return joined(Surface(s.points[:n], s.normals[:n], s.corners, s.area) for s, n in zip(every, numbers))
+
+
+def shares(areas: list[float], count: int) -> list[int]:
+    """Split ``count`` points over areas, each at least one point."""
+    total = sum(areas)
+    return [max(1, round(count * area / total)) for area in areas]
+
+
+def chosen(surface: Surface, keep: np.ndarray) -> Surface:
+    """The surface with only the points where ``keep`` (N,) bool is set; its box stays that of the whole mesh."""
+    return Surface(surface.points[keep], surface.normals[keep], surface.corners, surface.area * float(keep.mean()))
 
 
 def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -> Surface:
@@ -90,4 +117,5 @@ def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -
     stretch = 2 * half / (per_axis if unit == "per-axis" else np.full(3, longest))
     normals = surface.normals / stretch
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return Surface((surface.points - box.mean(0)) * stretch, normals, (surface.corners - box.mean(0)) * stretch)
+    area = surface.area * float(stretch[0]) ** 2 if unit == "longest" else float("nan")
+    return Surface((surface.points - box.mean(0)) * stretch, normals, (surface.corners - box.mean(0)) * stretch, area)
