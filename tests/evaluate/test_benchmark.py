@@ -1,76 +1,159 @@
-"""The benchmark: fixed scenes, oracles in their order, every scene counted, resumable."""
+"""A run: every scene counted, rows that do not depend on the number of processes, finished work never repeated."""
+
+import functools
+import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import trimesh
 
 from maquette.errors import InputError
-from maquette.evaluate.benchmark import make_case, oracle_boxes, oracle_spheres, read_rows, run_benchmark, run_case, summary, table
-from maquette.evaluate.summary import METRICS
-from maquette.geometry.cameras import project
+from maquette.evaluate.benchmark import Plan, run_benchmark
+from maquette.evaluate.cases import Case, scene_of
+from maquette.evaluate.contestants import Contestant, contestants
+from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
+from maquette.evaluate.sets import make_case
+from maquette.export.glb import write_glb
 from tests.data.toys import Toys
 
+CASES = functools.lru_cache(lambda index: make_case(Toys.many(), "random", index))
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A scene of the set "random", of toys."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        return f"random/{self.index:04d}"
+
+    def load(self) -> Case:
+        return CASES(self.index)
+
+
+@dataclass(frozen=True)
+class Broken(Toy):
+    def load(self) -> Case:
+        raise InputError("this scene is broken")
+
+
+ORACLES = tuple(contestants(["boxes", "truth"], {}, {}))
+
+
+def plan(out, count=2, **changes) -> Plan:
+    return Plan(out, tuple(Toy(k) for k in range(count)), **{"contestants": ORACLES, "protocols": ("raw",), "jobs": 0} | changes)
+
 
 @pytest.fixture(scope="module")
-def library():
-    return Toys.many()
+def finished(tmp_path_factory):
+    """A finished run of two scenes."""
+    out = tmp_path_factory.mktemp("run")
+    return out, run_benchmark(plan(out))
 
 
-@pytest.fixture(scope="module")
-def case(library):
-    return make_case(library, "random", 0)
+def records(rows):
+    return [{key: value for key, value in row.to_record().items() if key not in MEASUREMENTS} for row in rows]
 
 
-def metric(row, name):
-    return row.metrics[METRICS.index(name)]
+def test_rows_come_in_the_order_of_scenes_then_methods(finished):
+    out, rows = finished
+    assert [(row.scene, row.method) for row in rows] == [(f"random/000{k}", m) for k in (0, 1) for m in ("boxes", "truth")]
+    assert records(read_rows(out / "rows.csv")) == records(rows)
 
 
-def test_a_case_is_a_function_of_set_and_index(library, case):
-    again, other = make_case(library, "random", 0), make_case(library, "random", 1)
-    image = case.scene_input.image
-    assert np.array_equal(image, again.scene_input.image) and not np.array_equal(image, other.scene_input.image)
+def test_the_truth_is_perfect_and_boxes_know_the_layout(finished):
+    for boxes, truth in zip(finished[1][::2], finished[1][1::2]):
+        assert truth.metrics["f_o"] == pytest.approx(100) and truth.metrics["iou_b"] == pytest.approx(1.0, abs=1e-6)
+        assert truth.metrics["silhouette"] > 0.93 > boxes.metrics["silhouette"]
+        assert boxes.metrics["iou_b_raw"] > 0.999 and boxes.metrics["f_o"] < 100
 
 
-def test_truth_lies_in_the_scene_frame_and_under_its_mask(case):
-    bounds = np.stack([np.min([m.bounds[0] for m in case.truth.values()], 0), np.max([m.bounds[1] for m in case.truth.values()], 0)])
-    assert (bounds[1] - bounds[0]).max() == pytest.approx(1.0, abs=1e-5) and np.abs(bounds.mean(0)).max() < 1e-5
-    for mask in case.scene_input.masks:
-        pixel, _ = project(case.view.camera, case.truth[f"instance_{mask.label}"].vertices)
-        low, high = pixel.min(0), pixel.max(0)
-        rows, columns = np.nonzero(mask.mask)
-        assert low[0] - 1 <= columns.min() and columns.max() <= high[0] + 1 and low[1] - 1 <= rows.min() and rows.max() <= high[1] + 1
+def test_every_object_has_a_row_with_its_size_and_how_much_is_hidden(finished):
+    out, rows = finished
+    objects = read_table(out / "objects.csv")
+    assert len(objects) == sum(row.objects for row in rows)
+    assert all(0 < float(o["share"]) < 1 and 0 <= float(o["hidden"]) <= 1 for o in objects)
+    mean = np.mean([float(o["f_o"]) for o in objects if (o["scene"], o["method"]) == ("random/0000", "boxes")])
+    assert mean == pytest.approx(rows[0].metrics["f_o"], abs=1e-4)
 
 
-def test_truth_is_perfect_and_boxes_know_the_layout(case):
-    scores = [run_case(case, name, method, "raw")[0] for name, method in
-              (("truth", lambda c: c.truth), ("boxes", oracle_boxes), ("spheres", oracle_spheres))]  # fmt: skip
-    truth, boxes, spheres = (metric(row, "f_o") for row in scores)
-    assert truth == pytest.approx(100) and truth > max(boxes, spheres)
-    assert metric(scores[0], "iou_b") == pytest.approx(1.0) and metric(scores[1], "iou_b") > max(0.999, metric(scores[2], "iou_b"))
+def test_processes_change_nothing_but_the_time(finished, tmp_path):
+    rows = run_benchmark(plan(tmp_path, jobs=2))
+    assert records(rows) == records(finished[1])
+    assert (tmp_path / "objects.csv").read_bytes() == (finished[0] / "objects.csv").read_bytes()
 
 
-def test_a_method_that_fails_is_a_row_of_misses(case):
-    def broken(case):
-        raise InputError("no object could be made")
-
-    row, meshes = run_case(case, "broken", broken, "raw")
-    assert meshes == {} and row.missing == row.objects == len(case.truth) and metric(row, "f_s") == 0 and "no object" in row.error
-
-
-def test_rows_are_kept_and_not_repeated(library, tmp_path):
-    calls = []
-
-    def counting(case):
-        calls.append(case.name)
-        return {name: trimesh.creation.box(bounds=mesh.bounds) for name, mesh in case.truth.items()}
-
-    first = run_benchmark(library, ["random"], 1, {"counting": counting}, "raw", tmp_path)
-    second = run_benchmark(library, ["random"], 2, {"counting": counting}, "raw", tmp_path)
-    assert calls == ["random/0000", "random/0001"] and len(first) == 1 and len(second) == 2
-    assert [r.scene for r in read_rows(tmp_path / "rows.csv")] == ["random/0000", "random/0001"]
-    assert "| counting | random | 2 |" in table(second) and '"counting": {"random"' in summary(second)
+def test_a_repeated_run_makes_nothing_again_and_a_longer_one_only_what_is_new(finished):
+    out, _ = finished
+    before = {path: path.stat().st_mtime_ns for folder in ("scenes", "predictions", "scores") for path in (out / folder).rglob("*.*")}
+    assert len(run_benchmark(plan(out, count=3))) == 6
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert len(run_benchmark(plan(out))) == 4 and len(read_rows(out / "rows.csv")) == 6  # a smaller plan forgets nothing
 
 
-def test_unknown_sets_are_named(library):
-    with pytest.raises(InputError, match="small-on-large"):
-        run_benchmark(library, ["everything"], 1, {})
+def test_an_interrupted_run_goes_on(tmp_path):
+    reached = []
+
+    def interrupt(stage, done, of):
+        reached.append((stage, done))
+        if stage == "scores" and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(plan(tmp_path), interrupt)
+    again = []
+    rows = run_benchmark(plan(tmp_path), lambda stage, done, of: again.append((stage, of)))
+    assert len(rows) == 4 and ("scenes", 0) in again and ("boxes", 0) in again and ("scores", 1) in again
+
+
+def test_other_options_are_another_result():
+    small, large = (Contestant("a", "generator", "iscene", None, (("seed", 0), ("steps", steps))) for steps in (2, 8))
+    assert small.request() != large.request() and small.request() == Contestant("a", "generator", "iscene", None, small.options).request()
+    on_gpu = Contestant("a", "generator", "iscene", None, (("device", "cuda"), *small.options))
+    assert on_gpu.request() == small.request()
+
+
+def test_a_method_without_a_result_is_a_row_of_misses(tmp_path):
+    theirs = tmp_path / "theirs" / "random"
+    theirs.mkdir(parents=True)
+    truth = Toy(0).load().truth
+    write_glb(scene_of({name: truth[name] for name in sorted(truth)[1:]}), theirs / "0000.glb")
+    rows = run_benchmark(plan(tmp_path / "run", contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")}))))
+    assert [row.missing for row in rows] == [1, rows[1].objects] and rows[0].error == "" and "no such file" in rows[1].error
+    assert rows[1].metrics["f_s"] == 0 == rows[1].metrics["silhouette"]
+
+
+def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
+    (tmp_path / "theirs" / "random").mkdir(parents=True)
+    truth = Toy(0).load().truth
+    write_glb(scene_of({f"thing_{k}": mesh for k, mesh in enumerate(truth.values())}), tmp_path / "theirs" / "random" / "0000.glb")
+    made = plan(tmp_path / "run", count=1, contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")})))
+    (row,) = run_benchmark(made)
+    assert row.missing == row.objects and "no name occurs in both" in row.error
+
+
+def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
+    rows = run_benchmark(Plan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), jobs=0))
+    assert {row.scene for row in rows} == {"random/0000"}
+    assert json.loads((tmp_path / "run.json").read_text())["unusable"] == {"random/0001": "this scene is broken"}
+    with pytest.raises(InputError, match=r"none of 1 scenes.*this scene is broken"):
+        run_benchmark(Plan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
+
+
+def test_a_folder_keeps_to_its_scenes(finished):
+    @dataclass(frozen=True)
+    class Other(Toy):
+        pass
+
+    with pytest.raises(InputError, match="choose another --out"):
+        run_benchmark(Plan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
+
+
+@pytest.mark.parametrize("changes, message", [({"count": 0}, "no scenes"), ({"jobs": -1}, "jobs"), ({"protocols": ("magic",)}, "magic")])
+def test_wrong_plans_are_refused(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        plan(tmp_path, **changes)
+
+

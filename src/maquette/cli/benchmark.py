@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 EPILOG = """examples:
-  maquette benchmark --method iscene --method boxes --scenes 48 --assets HELD_OUT_NPZ/ --out runs/benchmark
-  maquette benchmark --method iscene --weights runs/weights --set random --set occlusion
-methods: the generators (iscene), and oracles that show what layout alone is worth (boxes, spheres).
-sets: random, small-on-large, duplicates, occlusion, rooms, tabletop.
+  maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT_NPZ/ --out runs/benchmark --jobs 2
+  maquette benchmark --set random,occlusion --weights old=runs/old --weights new=runs/new --out runs/ablation
+  maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene --out runs/front
+  maquette benchmark --set rooms --prepare-only --out runs/rooms     # photos and masks for another system ...
+  maquette benchmark --set rooms --method none --predictions theirs=their_glbs/ --out runs/rooms     # ... and its score
+methods: the generators, oracles that know the truth (boxes, spheres, truth), or none when there are --predictions.
+sets: random, small-on-large, duplicates, occlusion, rooms, tabletop; all = every one.
+formats: folder (one folder per scene), glb (a scene per file, photos are rendered), midi-3dfront. See docs/evaluation-data.md.
 """
 
 
@@ -17,58 +22,123 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
         "benchmark", help="score methods on held-out scenes",
-        description="Compose, render, generate and score fixed sets of held-out scenes.", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Compose and render fixed sets of held-out scenes (or read your own), generate, score, and print tables.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--method", action="append", metavar="NAME", help="iscene, boxes or spheres; repeat for several (default: iscene)")
-    parser.add_argument("--set", action="append", dest="sets", metavar="NAME", help="repeat for several (default: random)")
-    parser.add_argument("--scenes", type=int, default=48, metavar="N", help="scenes per set (default 48)")
-    parser.add_argument("--assets", metavar="FOLDER", help="held-out assets as .npz (default: procedural families never trained on)")
-    parser.add_argument("--weights", metavar="DIR", help="a folder of weights instead of the embedded ones")
-    parser.add_argument("--protocol", default="iscene", help="evaluation protocol (default: iscene)")
-    parser.add_argument("--out", metavar="RUN", help="folder for rows.csv and table.md; a repeated command continues there")
-    parser.add_argument("--steps", type=int, help="sampling steps")
-    parser.add_argument("--guidance", type=float, help="guidance weight (1 = off)")
-    parser.add_argument("--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    scenes = parser.add_argument_group("scenes")
+    scenes.add_argument("--set", action="append", dest="sets", metavar="NAMES", help="repeat or separate by commas (default: random)")
+    scenes.add_argument("--scenes", type=int, metavar="N", help="scenes per set (default 48), or the first N of --from (default: all)")
+    scenes.add_argument("--assets", metavar="FOLDER", help="held-out assets as .npz (default: procedural families never trained on)")
+    scenes.add_argument("--from", dest="source", metavar="PATH", help="scenes with ground truth of your own instead of the sets")
+    scenes.add_argument("--gt-format", default="folder", metavar="FORMAT", help="folder, glb or midi-3dfront (default: folder)")
+    methods = parser.add_argument_group("methods")
+    methods.add_argument("--method", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
+    methods.add_argument("--weights", action="append", default=[], metavar="[NAME=]DIR", help="not the embedded ones; repeat to compare")
+    methods.add_argument("--predictions", action="append", default=[], metavar="NAME=DIR", help="another system's DIR/<scene>.glb")
+    methods.add_argument("--steps", type=int, help="sampling steps")
+    methods.add_argument("--guidance", type=float, help="guidance weight (1 = off)")
+    methods.add_argument("--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept")
+    methods.add_argument("--seed", type=int, default=0)
+    methods.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+    parser.add_argument("--protocol", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
+    parser.add_argument("--baseline", metavar="METHOD", help="ablation tables against this one (default: the first of several --weights)")
+    parser.add_argument("--out", metavar="RUN", help="folder for everything; a repeated command continues there; for maquette report")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); the rows do not depend on it")
+    parser.add_argument("--threads", type=int, default=1, metavar="T", help="CPU threads of each process (default 1)")
+    parser.add_argument("--prepare-only", action="store_true", help="write the photos, masks and truths, and stop")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Benchmark."""
+    import tempfile
     from pathlib import Path
 
-    import torch
-    from tqdm import tqdm
-
-    from maquette.checkpoints.embedded import load_models
-    from maquette.errors import InputError
-    from maquette.evaluate.benchmark import held_out_assets, oracle_boxes, oracle_spheres, run_benchmark, scene_meshes, summary, table
+    from maquette.evaluate.benchmark import prepare, run_benchmark
+    from maquette.evaluate.comparison import as_json, comparison_tables, markdown
+    from maquette.evaluate.pool import processes
     from maquette.output import atomic_write
-    from maquette.pipeline import METHODS, generate
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    oracles = {"boxes": oracle_boxes, "spheres": oracle_spheres}
-    names = list(dict.fromkeys(args.method or ["iscene"]))
-    for name in names:
-        if name not in METHODS and name not in oracles:
-            raise InputError(f"unknown method {name!r}; choose from {', '.join([*METHODS, *oracles])}")
-    models = load_models(args.weights) if any(name in METHODS for name in names) else None
-
-    def generated(name: str):
-        options = {"method": name, "seed": args.seed, "samples": args.samples, "steps": args.steps, "guidance": args.guidance}
-        return lambda case: scene_meshes(generate(case.scene_input, models=models, **options))
-
-    methods = {name: generated(name) if name in METHODS else oracles[name] for name in names}
-    with tqdm(total=len(args.sets or [0]) * args.scenes, unit="scene", disable=not sys.stderr.isatty()) as bar:
-        rows = run_benchmark(held_out_assets(args.assets), args.sets or ["random"], args.scenes, methods, args.protocol, args.out,
-                             lambda done, total: bar.update(done - bar.n))  # fmt: skip
-    text = table(rows)
+    with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
+        plan = plan_of(args, Path(args.out or temporary))
+        with Bars() as bars:
+            if args.prepare_only:
+                with processes(plan.jobs, plan.threads) as pool:
+                    print(f"{len(prepare(plan, pool, bars).scenes)} scenes in {plan.out / 'scenes'}")
+                return 0
+            rows = run_benchmark(plan, bars)
+    variants = [c.name for c in plan.contestants if c.kind == "generator"]
+    baseline = args.baseline or (variants[0] if len(args.weights) > 1 else None)
+    text = "\n\n".join(markdown(table) for table in comparison_tables(rows, baseline))
     if args.out:
-        with atomic_write(Path(args.out) / "table.md") as temporary:
-            temporary.write_text(f"protocol {rows[0].protocol}\n\n{text}\n")
-    print(summary(rows) if args.json else f"protocol {rows[0].protocol}\n\n{text}")
+        with atomic_write(plan.out / "table.md") as path:
+            path.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps(as_json(rows)) if args.json else text)
     return 0
+
+
+def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
+    """Arguments -> a Plan. Raises InputError."""
+    from maquette.errors import InputError
+    from maquette.evaluate.benchmark import Plan
+    from maquette.evaluate.contestants import contestants
+    from maquette.evaluate.readers import sources_of
+    from maquette.evaluate.sets import SETS, SetSource, set_named
+
+    if args.scenes is not None and args.scenes < 1:
+        raise InputError(f"--scenes must be at least 1, got {args.scenes}")
+    if args.source:
+        sources = sources_of(args.source, args.gt_format)[: args.scenes]
+    else:
+        names = listed(args.sets or ["random"])
+        names = list(SETS) if names == ["all"] else [name for name in names if set_named(name)]
+        sources = [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
+    options = {"seed": args.seed, "samples": args.samples, "steps": args.steps, "guidance": args.guidance, "device": args.device}
+    methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
+    weights = dict(split(text, "") for text in args.weights)
+    if len(weights) < len(args.weights):
+        raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
+    made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options)
+    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), args.jobs, args.threads)
+
+
+def listed(texts: list[str]) -> list[str]:
+    """Repeated and comma-separated values as one list, each once."""
+    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
+def split(text: str, name: str | None) -> tuple[str, str]:
+    """NAME=DIR as a pair; without a name the given one, InputError when there is none."""
+    from maquette.errors import InputError
+
+    left, equals, right = text.partition("=")
+    if equals:
+        return left, right
+    if name is None:
+        raise InputError(f"{text!r} has no name; write NAME=DIR")
+    return name, text
+
+
+class Bars:
+    """One progress bar per stage on a terminal."""
+
+    def __init__(self) -> None:
+        self.bar, self.stage = None, ""
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        """Show that ``done`` of ``of`` are finished."""
+        from tqdm import tqdm
+
+        if stage != self.stage and of:
+            self.__exit__()
+            self.bar, self.stage = tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty()), stage
+        if self.bar is not None and stage == self.stage:
+            self.bar.update(done - self.bar.n)

@@ -1,224 +1,271 @@
-"""Fixed sets of held-out scenes, rendered, given to methods as photo and masks, and scored: how maquette measures itself.
+"""Scenes, contestants and protocols -> a run folder with everything that was seen, made and scored, and the rows of its tables.
 
-In the flow: held-out assets -> random scenes and views (fixed seeds) -> a method's meshes -> scores, one row per scene and method.
-Every scene counts: a method that fails on one gets a row of misses. Rows are kept in a CSV file, so a run can be resumed.
+Three stages, each in processes of its own, each skipping what is finished:
+
+    prepare   sources -> scenes/<scene>/          photo, masks, truth, camera (cases.py)
+    predict   -> predictions/<method>/<scene>.glb and .json   the only stage that is timed; its processes load nothing but the method
+    score     -> scores/<protocol>/<method>/<scene>.json      from the files, as a user would get them
+    gather    -> rows.csv, objects.csv (and .parquet), run.json
+
+A scene counts whatever happens: a method that fails on one gets a row of misses with the reason.
 """
 
 from __future__ import annotations
 
-import csv
+import functools
+import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import trimesh
 
-from maquette.data.assets import Asset, load_asset
-from maquette.data.layout import AssetList, Catalogue, LibraryLike
-from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
-from maquette.data.scenes import SceneConfig, compose
-from maquette.data.views import View, ViewConfig, sample_view
+from maquette import __version__
 from maquette.errors import InputError, MaquetteError
-from maquette.evaluate.score import SceneScore, score_scene
-from maquette.evaluate.summary import METRICS, bootstrap_interval
-from maquette.geometry.transforms import transform_points
-from maquette.output import atomic_write
-from maquette.types import InstanceMask, Scene, SceneInput
+from maquette.evaluate.cases import Case, camera_to_dict, load_case, read_objects, save_case
+from maquette.evaluate.contestants import Contestant, Method, started
+from maquette.evaluate.peaks import measured_cost
+from maquette.evaluate.pool import in_processes, processes
+from maquette.evaluate.protocols import protocol_named
+from maquette.evaluate.rows import Row, write_table
+from maquette.evaluate.score import ObjectScore, score_scene
+from maquette.evaluate.summary import METRICS
+from maquette.evaluate.visibility import silhouette_iou
+from maquette.export.glb import write_glb
+from maquette.export.read import load_named_meshes
+from maquette.output import atomic_write, writable_folder
 
-SETS: Mapping[str, str] = {  # name -> composition of data/scenes.py
-    "random": "random",
-    "small-on-large": "small-on-large",
-    "duplicates": "duplicates",
-    "occlusion": "dense",
-    "rooms": "room",
-    "tabletop": "tabletop",
-}
-PHOTO_SIZE = 384  # pixels
-
-Meshes = dict[str, trimesh.Trimesh]
-Method = Callable[["Case"], Meshes]
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One scene of a set: what a method may see, and the truth it is compared with."""
-
-    name: str  # such as "random/0003"
-    scene_input: SceneInput
-    truth: Meshes  # node name -> mesh in the scene frame
-    view: View  # the render; methods under test must not look at it, oracles do
+Progress = Callable[[str, int, int], None]  # stage, done, of
+Pool = ProcessPoolExecutor | None  # of pool.processes
+SCENES, PREDICTIONS, SCORES, ROWS, OBJECT_ROWS, RUN = "scenes", "predictions", "scores", "rows.csv", "objects.csv", "run.json"
+SEED = 0  # of the surface samples of every score
 
 
-def held_out_assets(folder: str | Path | None) -> AssetList:
-    """The assets of a folder of .npz files, or, without one, of the procedural families that training never uses."""
-    if folder is not None:
-        files = sorted(Path(folder).glob("*.npz"))
-        if not files:
-            raise InputError(f"{folder} holds no .npz assets; give a folder of held-out assets, or none for the procedural ones")
-        return AssetList(tuple(load_asset(file) for file in files))
-    families = [family for family in FAMILIES if is_held_out(family)]
-    return AssetList(tuple(procedural_asset(np.random.default_rng((11, k)), families[k % len(families)]) for k in range(48)))
+class Source(Protocol):
+    """Something that gives one case when asked; plain data, so that it can travel to another process."""
 
+    @property
+    def name(self) -> str:
+        """Name of the case, unique within a run."""
+        ...
 
-def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
-    """Scene ``index`` of a set: a function of the assets, the set's name and the index only."""
-    rng = np.random.default_rng((2026, list(SETS).index(set_name), index))
-    config = SceneConfig(mix=((SETS[set_name], 1.0),))
-    views = replace(ViewConfig(), size=PHOTO_SIZE, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60)
-    catalogue = Catalogue.of(library)
-    while True:  # a view of a single object is no scene
-        view = sample_view(compose(catalogue, rng, config), catalogue, rng, views)
-        if len(view.placements) >= 2:
-            break
-    masks = tuple(InstanceMask(k + 1, view.instance == k + 1, catalogue.asset(p.asset).name) for k, p in enumerate(view.placements))
-    poses = [view.scene_from_world @ p.world_from_asset for p in view.placements]
-    truth = {f"instance_{k + 1}": _placed(catalogue.asset(p.asset), pose) for k, (p, pose) in enumerate(zip(view.placements, poses))}
-    return Case(f"{set_name}/{index:04d}", SceneInput(view.image, masks, f"{set_name}/{index:04d}"), truth, view)
-
-
-def _placed(asset: Asset, scene_from_asset: np.ndarray) -> trimesh.Trimesh:
-    colors = np.concatenate([asset.colors, np.full((len(asset.colors), 1), 255, np.uint8)], axis=1)
-    vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
-    return trimesh.Trimesh(vertices, asset.faces, vertex_colors=colors, process=False)
-
-
-def scene_meshes(scene: Scene) -> Meshes:
-    """Meshes of a result in the scene frame, by node name."""
-    return {i.node_name: i.mesh.copy().apply_transform(i.world_from_instance) for i in scene.instances}
-
-
-def oracle_boxes(case: Case) -> Meshes:
-    """Every object replaced by its exact bounding box: what knowing only layout and size is worth."""
-    return {name: trimesh.creation.box(bounds=mesh.bounds) for name, mesh in case.truth.items()}
-
-
-def oracle_spheres(case: Case) -> Meshes:
-    """Every object replaced by a sphere in the middle of its box, as wide as the box's mean side."""
-    made = {}
-    for name, mesh in case.truth.items():
-        sphere = trimesh.creation.icosphere(3, radius=0.5 * float(np.mean(mesh.extents)))
-        made[name] = sphere.apply_translation(mesh.bounds.mean(0))
-    return made
+    def load(self) -> Case:
+        """Make or read the case. Raises InputError."""
+        ...
 
 
 @dataclass(frozen=True)
-class Row:
-    """The score of one method on one scene."""
+class Plan:
+    """One run."""
 
-    set: str
-    scene: str
-    method: str
-    objects: int
-    missing: int
-    seconds: float
-    metrics: tuple[float, ...]  # in the order of METRICS
-    protocol: str
-    error: str = ""
+    out: Path
+    sources: tuple[Source, ...]
+    contestants: tuple[Contestant, ...]
+    protocols: tuple[str, ...] = ("iscene",)
+    jobs: int = 1  # processes; 0 = in this process, without any (for tests)
+    threads: int = 1  # of each process; part of the result, since sums depend on it, so it does not follow from ``jobs``
 
-    def to_record(self) -> dict[str, Any]:
-        """Flat, for a CSV file."""
-        named = dict(zip(METRICS, (round(value, 6) for value in self.metrics)))
-        return {"set": self.set, "scene": self.scene, "method": self.method, "objects": self.objects, "missing": self.missing,
-                "seconds": round(self.seconds, 3), **named, "protocol": self.protocol, "error": self.error}  # fmt: skip
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise InputError("there are no scenes to run; ask for at least one")
+        if self.jobs < 0 or self.threads < 1:
+            raise InputError(f"jobs must be at least 0 and threads at least 1, got {self.jobs} and {self.threads}")
+        for name in self.protocols:
+            protocol_named(name)
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(source.name for source in self.sources)
 
 
-def run_case(case: Case, name: str, method: Method, protocol: str) -> tuple[Row, Meshes]:
-    """Run one method on one scene; a failure of the method is a row of misses with its reason."""
-    start, error = time.perf_counter(), ""
+def run_benchmark(plan: Plan, progress: Progress = lambda stage, done, of: None) -> list[Row]:
+    """All stages. Returns the rows of this plan, in the order scenes, contestants, protocols, whatever the number of processes."""
+    with processes(plan.jobs, plan.threads) as pool:
+        usable = prepare(plan, pool, progress)
+        predict(usable, pool, progress)
+        score(usable, pool, progress)
+    return gather(usable)
+
+
+def prepare(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of: None) -> Plan:
+    """Write the scenes that are not there yet; returns the plan without those that cannot be used, which run.json names with the reason.
+
+    InputError when the folder holds scenes of another origin, or when no scene can be used.
+    """
+    writable_folder(plan.out)
+    record = _read_json(plan.out / RUN) or {}
+    asked = {source.name: _described(source) for source in plan.sources}
+    known = record.get("sources", {})
+    other = [name for name, what in asked.items() if known.get(name, what) != what]
+    if other:
+        raise InputError(f"{plan.out}: scene {other[0]} was made from {known[other[0]]}, not {asked[other[0]]}; choose another --out")
+    record |= {"maquette": __version__, "sources": known | asked, "threads": plan.threads}
+    _write_json(plan.out / RUN, record)
+    todo = [(source, plan.out / SCENES / source.name) for source in plan.sources if not (plan.out / SCENES / source.name).is_dir()]
+    in_processes(pool, _prepare_one, todo, functools.partial(progress, "scenes"))
+    reasons = {name: reason for name in asked if (reason := _read_json(_unusable(plan.out / SCENES / name))) is not None}
+    _write_json(plan.out / RUN, record | {"unusable": reasons})
+    if len(reasons) == len(asked):
+        raise InputError(f"none of {len(asked)} scenes can be used; {next(iter(reasons.values()))}")
+    return replace(plan, sources=tuple(source for source in plan.sources if source.name not in reasons))
+
+
+def _unusable(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".unusable.json")
+
+
+def _described(source: Source) -> str:
+    return f"{type(source).__name__}({', '.join(f'{key}={value}' for key, value in asdict(source).items())})"
+
+
+def _prepare_one(source: Source, folder: Path) -> None:
     try:
-        meshes = method(case)
-    except MaquetteError as failure:
+        save_case(source.load(), folder)
+    except InputError as error:
+        _write_json(_unusable(folder), str(error))
+
+
+def predict(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of: None) -> None:
+    """Let every contestant make every scene that it has not made yet with these weights and options.
+
+    Every generator runs in fresh processes of its own, so that neither scenes nor other networks are in the memory that is measured.
+    """
+    for contestant in plan.contestants:
+        request = contestant.request()
+        asked = [(contestant, request, plan.out, scene) for scene in plan.scenes]
+        todo = [task for task in asked if not _is_made(*task)]
+        tell = functools.partial(progress, contestant.name)
+        if contestant.kind == "generator" and todo:
+            with processes(plan.jobs, plan.threads) as own:
+                in_processes(own, _predict_one, todo, tell)
+        else:
+            in_processes(pool, _predict_one, todo, tell)
+
+
+def _is_made(contestant: Contestant, request: dict[str, Any], out: Path, scene: str) -> bool:
+    """Whether a result of this request is there. Files of other systems are read anew: they may have been replaced."""
+    made = _read_json(out / PREDICTIONS / contestant.name / f"{scene}.json")
+    return made is not None and contestant.kind != "files" and made.get("request") == json.loads(json.dumps(request))
+
+
+@functools.lru_cache(maxsize=1)
+def _method(contestant: Contestant) -> Method:
+    """A started contestant, kept for the next scene of this process."""
+    return started(contestant)
+
+
+def _predict_one(contestant: Contestant, request: dict[str, Any], out: Path, scene: str) -> None:
+    case = load_case(out / SCENES / scene, scene)
+    method = _method(contestant)
+    path, error, made = out / PREDICTIONS / contestant.name / f"{scene}.glb", "", None
+    with measured_cost() as cost:
+        try:
+            made = method(case)
+        except MaquetteError as failure:
+            error = str(failure)
+        except MemoryError:
+            error = "out of memory"
+    path.unlink(missing_ok=True)
+    if made is not None and made.instances:
+        write_glb(made, path)
+    record = {
+        "request": request, "error": error, **asdict(cost),
+        "camera": camera_to_dict(made.camera) if made is not None and contestant.kind == "generator" else None,
+        "failures": [asdict(failure) for failure in made.failures] if made is not None else [],
+    }  # fmt: skip
+    _write_json(path.with_suffix(".json"), record)
+
+
+def score(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of: None) -> None:
+    """Score every prediction under every protocol, unless this very file was scored by this version of the protocol before."""
+    todo = [(plan.out, name, contestant.name, scene, plan.threads)
+            for scene in plan.scenes for contestant in plan.contestants for name in plan.protocols]  # fmt: skip
+    in_processes(pool, _score_one, [task for task in todo if not _is_scored(*task[:4])], functools.partial(progress, "scores"))
+
+
+def _score_path(out: Path, protocol: str, method: str, scene: str) -> Path:
+    return out / SCORES / protocol_named(protocol).name / method / f"{scene}.json"
+
+
+def _request(out: Path, protocol: str, method: str, scene: str) -> dict[str, Any]:
+    prediction = out / PREDICTIONS / method / f"{scene}.glb"
+    digest = hashlib.sha256(prediction.read_bytes()).hexdigest() if prediction.exists() else None
+    return {"protocol": protocol_named(protocol).id, "seed": SEED, "prediction": digest, "metrics": list(METRICS)}
+
+
+def _is_scored(out: Path, protocol: str, method: str, scene: str) -> bool:
+    scored = _read_json(_score_path(out, protocol, method, scene))
+    return scored is not None and scored.get("request") == _request(out, protocol, method, scene)
+
+
+def _score_one(out: Path, protocol: str, method: str, scene: str, threads: int) -> None:
+    case, prediction, error = load_case(out / SCENES / scene, scene), out / PREDICTIONS / method / f"{scene}.glb", ""
+    meshes = load_named_meshes(prediction) if prediction.exists() else {}
+    try:
+        result = score_scene(meshes, case.truth, protocol, SEED, workers=threads)
+    except InputError as failure:  # a prediction with NaN vertices, or of which no name fits: the scene counts as missed
         meshes, error = {}, str(failure)
-    seconds = time.perf_counter() - start
-    score: SceneScore = score_scene(meshes, case.truth, protocol)
-    row = Row(case.name.split("/")[0], case.name, name, len(score.objects), len(score.missing), seconds,
-              tuple(float(getattr(score, metric)) for metric in METRICS), score.protocol, error)  # fmt: skip
-    return row, meshes
+        result = score_scene(meshes, case.truth, protocol, SEED, workers=threads)
+    silhouette = math.nan if case.camera is None else silhouette_iou(meshes, case.scene_input.masks, case.camera)
+    record = {"request": _request(out, protocol, method, scene), "error": error, "score": {**result.to_dict(), "silhouette": silhouette}}
+    _write_json(_score_path(out, protocol, method, scene), record)
 
 
-def run_benchmark(
-    library: LibraryLike,
-    sets: Sequence[str],
-    scenes: int,
-    methods: Mapping[str, Method],
-    protocol: str = "iscene",
-    out: str | Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Row]:
-    """All methods on ``scenes`` scenes of each set; with ``out``, rows go to rows.csv there and finished ones are not repeated."""
-    unknown = [name for name in sets if name not in SETS]
-    if unknown:
-        raise InputError(f"unknown set {unknown[0]!r}; choose from {', '.join(SETS)}")
-    path = None if out is None else Path(out) / "rows.csv"
-    rows = [] if path is None else read_rows(path)
-    finished = {(row.scene, row.method, row.protocol.split("/")[0]) for row in rows}
-    total, done = len(sets) * scenes, 0
-    for set_name in sets:
-        for index in range(scenes):
-            wanted = [name for name in methods if (f"{set_name}/{index:04d}", name, protocol) not in finished]
-            if wanted:
-                case = make_case(library, set_name, index)
-                rows += [run_case(case, name, methods[name], protocol)[0] for name in wanted]
-                if path is not None:
-                    write_rows(path, rows)
-            done += 1
-            progress(done, total)
-    return [row for row in rows if row.method in methods and row.set in sets]
+def gather(plan: Plan) -> list[Row]:
+    """Collect the rows of the plan and write them with those of earlier plans of this folder: rows.csv, objects.csv."""
+    record = _read_json(plan.out / RUN) or {}
+    shown = list(dict.fromkeys([*record.get("methods", []), *(c.name for c in plan.contestants)]))
+    protocols = list(dict.fromkeys([*record.get("protocols", []), *(protocol_named(p).name for p in plan.protocols)]))
+    record |= {"methods": shown, "protocols": protocols}
+    _write_json(plan.out / RUN, record)
+    found = [(scene, method, protocol) for scene in record["sources"] for method in shown for protocol in protocols
+             if _score_path(plan.out, protocol, method, scene).exists()]  # fmt: skip
+    rows = {key: _row(plan.out, *key) for key in found}
+    write_table(plan.out / ROWS, [row.to_record() for row in rows.values()])
+    write_table(plan.out / OBJECT_ROWS, [line for key in found for line in _object_rows(plan.out, *key)])
+    wanted = {protocol_named(p).name for p in plan.protocols}
+    names = {c.name for c in plan.contestants}
+    return [row for (scene, method, protocol), row in rows.items() if scene in plan.scenes and method in names and protocol in wanted]
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write all rows, atomically."""
-    records = [row.to_record() for row in rows]
-    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
+def _row(out: Path, scene: str, method: str, protocol: str) -> Row:
+    stored, made = _read_json(_score_path(out, protocol, method, scene)), _read_json(out / PREDICTIONS / method / f"{scene}.json") or {}
+    values = stored["score"]
+    metrics = {name: math.nan if values.get(name) is None else float(values[name]) for name in (*METRICS, "silhouette")}
+    cost = {name: math.nan if made.get(name) is None else float(made[name]) for name in ("seconds", "peak_mb", "gpu_peak_mb")}
+    return Row(scene.partition("/")[0], scene, method, values["protocol"], len(values["objects"]), len(values["missing"]),
+               len(values["extra"]), metrics, error=made.get("error") or stored["error"], **cost)  # fmt: skip
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of an earlier run; none when there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [Row(r["set"], r["scene"], r["method"], int(r["objects"]), int(r["missing"]), float(r["seconds"]),
-                    tuple(float(r[m]) for m in METRICS), r["protocol"], r["error"]) for r in csv.DictReader(file)]  # fmt: skip
+def _object_rows(out: Path, scene: str, method: str, protocol: str) -> list[dict[str, Any]]:
+    values = _read_json(_score_path(out, protocol, method, scene))["score"]
+    known = {f"instance_{o['label']}": o for o in read_objects(out / SCENES / scene)["objects"]}
+    numbers = [name for name in ObjectScore.__dataclass_fields__ if name not in ("name", "predicted", "miss")]
+    return [
+        {"set": scene.partition("/")[0], "scene": scene, "method": method, "protocol": values["protocol"], "node": o["name"],
+         "name": known[o["name"]]["name"], "share": known[o["name"]]["share"], "hidden": known[o["name"]]["hidden"],
+         "objects": len(values["objects"]), **{name: _rounded(o[name]) for name in numbers}, "miss": o["miss"]}
+        for o in values["objects"]
+    ]  # fmt: skip
 
 
-SHOWN = ("cd_s", "f_s", "cd_o", "f_o", "iou_b", "f_s_raw", "iou_b_raw")
+def _rounded(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) and np.isfinite(value) else value
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table: one line per method and set, means with the half width of the 95 % interval over scenes."""
-    lines = ["| method | set | scenes | objects | missed | " + " | ".join(SHOWN) + " | s / scene |", "|---" * (len(SHOWN) + 6) + "|"]
-    groups = dict.fromkeys((row.method, set_name) for row in rows for set_name in (row.set, "all"))
-    several = len({row.set for row in rows}) > 1
-    for method, set_name in sorted(groups):
-        if set_name == "all" and not several:
-            continue
-        chosen = [row for row in rows if row.method == method and set_name in (row.set, "all")]
-        values = np.array([row.metrics for row in chosen])
-        low, high = bootstrap_interval(values)
-        cells = []
-        for name in SHOWN:
-            k = METRICS.index(name)
-            digits = 1 if name.startswith("f_") else 4 if name.startswith("cd") else 3
-            cells.append(f"{values[:, k].mean():.{digits}f} ± {(high[k] - low[k]) / 2:.{digits}f}")
-        counts = f"{len(chosen)} | {sum(r.objects for r in chosen)} | {sum(r.missing for r in chosen)}"
-        lines.append(f"| {method} | {set_name} | {counts} | " + " | ".join(cells) + f" | {np.mean([r.seconds for r in chosen]):.1f} |")
-    return "\n".join(lines)
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds; None when there is none or it is damaged, which means: not done yet."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """The same means as one JSON object: method -> set -> metric."""
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        result.setdefault(row.method, {}).setdefault(row.set, {})
-    for method, by_set in result.items():
-        for set_name in by_set:
-            values = np.array([row.metrics for row in rows if row.method == method and row.set == set_name])
-            by_set[set_name] = {"scenes": len(values), **dict(zip(METRICS, values.mean(0).round(5).tolist()))}
-    return json.dumps(result)
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")

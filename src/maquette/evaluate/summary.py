@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.evaluate.score import SceneScore
 
-METRICS = ("cd_s", "f_s", "cd_o", "f_o", "iou_b", "cd_s_raw", "f_s_raw", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
+# Every number of a SceneScore but its own run time: a metric that is added there is averaged, stored and shown.
+METRICS = tuple(f.name for f in dataclasses.fields(SceneScore) if f.type in ("float", "float | None") and f.name != "seconds")
 
 
 def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -23,8 +25,8 @@ def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resampl
     protocols = sorted({score.protocol for score in scores})
     if len(protocols) != 1:
         raise InputError(f"cannot average {len(scores)} scores under protocols {protocols}; give at least one, all of one protocol")
-    table = np.array([[getattr(score, metric) for metric in METRICS] for score in scores])
-    means = table.mean(0)
+    table = np.array([[getattr(score, metric) for metric in METRICS] for score in scores], dtype=np.float64)  # None becomes nan
+    means = means_of(table)
     low, high = bootstrap_interval(table, confidence=confidence, resamples=resamples, seed=seed)
     return {
         "protocol": protocols[0],
@@ -37,12 +39,28 @@ def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resampl
     }
 
 
+def means_of(table: np.ndarray) -> np.ndarray:
+    """(columns,) means of the rows that have a value; nan where none has."""
+    known = ~np.isnan(table)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, table, 0.0).sum(0) / known.sum(0)
+
+
 def bootstrap_interval(
     table: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,) arrays; rows are resampled."""
+    """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,) arrays; rows are resampled.
+
+    nan cells are left out of their column's means; a column without any value gives nan. Two tables of the same rows are resampled
+    alike, so the interval of a difference of methods is that of ``table_a - table_b`` (a paired comparison).
+    """
+    known = ~np.isnan(table)
     chosen = np.random.default_rng(seed).integers(0, len(table), (resamples, len(table)))
     shares = np.stack([np.bincount(row, minlength=len(table)) for row in chosen]) / len(table)
+    with np.errstate(invalid="ignore"):
+        means = (shares @ np.where(known, table, 0.0)) / (shares @ known)
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(shares @ table, [tail, 100.0 - tail], axis=0)
+    low, high = np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
+    some = known.any(0)
+    low[some], high[some] = np.nanpercentile(means[:, some], [tail, 100.0 - tail], axis=0)
     return low, high

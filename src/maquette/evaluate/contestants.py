@@ -1,0 +1,125 @@
+"""Who is compared: generators with their weights and options, oracles that look at the truth, and files that other systems wrote.
+
+A Contestant is plain data that travels to worker processes; ``started`` loads what it needs and returns its function Case -> Scene.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from maquette.checkpoints.embedded import embedded_folder, load_models
+from maquette.errors import InputError
+from maquette.evaluate.cases import Case, Meshes, natural, scene_of
+from maquette.export.read import read_glb
+from maquette.pipeline import METHODS, Options, generate
+from maquette.types import Instance, Scene
+
+Method = Callable[[Case], Scene]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One line of a table."""
+
+    name: str  # shown, and a folder's name
+    kind: str  # "generator", "oracle" or "files"
+    method: str = ""  # a key of METHODS or ORACLES
+    weights: str | None = None  # folder of a generator's weights; None = embedded
+    options: tuple[tuple[str, Any], ...] = ()  # of ``generate``
+    folder: str | None = None  # of files: <folder>/<scene name>.glb
+
+    def request(self) -> dict[str, Any]:
+        """What decides its results: equal requests need no second run."""
+        files = sorted(Path(self.weights or embedded_folder()).glob("*.safetensors")) if self.kind == "generator" else []
+        # The device does not count, as in batch runs; files of other systems are compared one by one.
+        options = {key: value for key, value in self.options if key != "device"}
+        return {"kind": self.kind, "method": self.method, "options": options, "weights": {f.name: _sha256(f) for f in files}}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def oracle_truth(case: Case) -> Meshes:
+    """The truth itself: the best that the protocol can say."""
+    return case.truth
+
+
+def oracle_boxes(case: Case) -> Meshes:
+    """Every object replaced by its exact bounding box: what knowing only layout and size is worth."""
+    return {name: trimesh.creation.box(bounds=mesh.bounds) for name, mesh in case.truth.items()}
+
+
+def oracle_spheres(case: Case) -> Meshes:
+    """Every object replaced by a sphere in the middle of its box, as wide as the box's mean side."""
+    made = {}
+    for name, mesh in case.truth.items():
+        sphere = trimesh.creation.icosphere(3, radius=0.5 * float(np.mean(mesh.extents)))
+        made[name] = sphere.apply_translation(mesh.bounds.mean(0))
+    return made
+
+
+ORACLES: dict[str, Callable[[Case], Meshes]] = {"boxes": oracle_boxes, "spheres": oracle_spheres, "truth": oracle_truth}
+
+
+def started(contestant: Contestant) -> Method:
+    """Load what a contestant needs. Raises InputError, CheckpointError."""
+    if contestant.kind == "oracle":
+        return lambda case: scene_of(ORACLES[contestant.method](case), case.camera)
+    if contestant.kind == "files":
+        return lambda case: scene_from_glb(Path(str(contestant.folder)) / f"{case.name}.glb")
+    options = dict(contestant.options)
+    Options(method=contestant.method, **options)  # wrong options before minutes of work
+    models = load_models(contestant.weights)
+    return lambda case: generate(case.scene_input, models=models, method=contestant.method, **options)
+
+
+def contestants(
+    methods: list[str], weights: dict[str, str], files: dict[str, str], options: dict[str, Any] | None = None
+) -> list[Contestant]:
+    """Make the contestants of a command line: every method with every named weights (name -> folder), then the files (name -> folder).
+
+    A generator is called by its method, by the weights' name when one method has several, or by both. InputError for unknown names.
+    """
+    made = []
+    generators = [name for name in methods if name in METHODS]
+    for name in methods:
+        if name in ORACLES:
+            made.append(Contestant(name, "oracle", name))
+        elif name not in METHODS:
+            raise InputError(f"unknown method {name!r}; choose from {', '.join([*METHODS, *ORACLES])}")
+        for label, folder in (weights or {"": None}).items() if name in METHODS else ():
+            shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
+            made.append(Contestant(shown, "generator", name, folder, tuple(sorted((options or {}).items()))))
+    for name, folder in files.items():
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files")
+        made.append(Contestant(name, "files", folder=folder))
+    names = [contestant.name for contestant in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or any(not name or set(name) & set("/\\ ,|") for name in names):
+        raise InputError(f"names of methods {names} must differ and hold no spaces, commas or slashes; rename {twice or names}")
+    return made
+
+
+def scene_from_glb(path: Path) -> Scene:
+    """Read a GLB as a Scene with its colours, named by its nodes, with a camera in front of it. InputError when it cannot be read."""
+    parts = sorted(read_glb(path), key=lambda part: natural(part[0]))
+    meshes = {name: mesh.apply_transform(matrix) for name, mesh, matrix in parts}
+    return scene_of(meshes)
+
+
+def instances_of(scene: Scene) -> Meshes:
+    """Meshes of a scene in its frame, by node name."""
+    return {i.node_name: _moved(i) for i in scene.instances}
+
+
+def _moved(instance: Instance) -> trimesh.Trimesh:
+    return instance.mesh.copy().apply_transform(instance.world_from_instance)

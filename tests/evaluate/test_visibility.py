@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.evaluate.visibility import hidden_shares, silhouette_iou
+from maquette.geometry.cameras import intrinsics_from_fov
+from maquette.geometry.transforms import similarity
+from maquette.types import Camera, InstanceMask
+
+
+def camera(size=200):
+    """Far away, looking along -Z at the origin, about 100 pixels per unit there."""
+    pose = similarity(1.0, np.diag([1.0, -1.0, -1.0]), [0.0, 0.0, 100.0])
+    return Camera(intrinsics_from_fov(2 * np.arctan(1.0 / 100.0), size, size), pose, size, size)
+
+
+def plate(x, z, side=1.0):
+    return trimesh.creation.box((side, side, 0.01)).apply_translation((x, 0.0, z))
+
+
+@pytest.mark.parametrize("shift, share", [(1.0, 0.0), (0.75, 0.25), (0.5, 0.5), (0.25, 0.75), (0.0, 1.0)])
+def test_a_plate_hides_what_lies_behind_it(shift, share):
+    shares = hidden_shares({"front": plate(shift - 0.5, 0.1), "back": plate(-0.5, -0.1)}, camera())
+    assert shares["front"] == pytest.approx(0.0, abs=0.01) and shares["back"] == pytest.approx(share, abs=0.02)
+
+
+def test_what_is_outside_the_frame_has_no_share():
+    assert np.isnan(hidden_shares({"there": plate(0, 0), "away": plate(30, 0)}, camera())["away"])
+
+
+def test_silhouettes_agree_with_their_own_masks_and_half_with_shifted_ones():
+    mask = np.zeros((200, 200), bool)
+    mask[50:150, 50:150] = True
+    masks = [InstanceMask(1, mask)]
+    assert silhouette_iou({"instance_1": plate(0.0, 0.0)}, masks, camera()) == pytest.approx(1.0, abs=0.03)
+    assert silhouette_iou({"instance_1": plate(0.5, 0.0)}, masks, camera()) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_absent_objects_count_as_zero():
+    mask = np.ones((200, 200), bool)
+    masks = [InstanceMask(1, mask), InstanceMask(2, mask)]
+    one = silhouette_iou({"instance_1": plate(0.0, 0.0, 3.0)}, masks, camera())
+    assert one == pytest.approx(0.5, abs=0.01) and silhouette_iou({}, masks, camera()) == 0.0
