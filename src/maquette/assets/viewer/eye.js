@@ -24,11 +24,15 @@ export class Eye {
     this.controls.addEventListener("change", () => this.#orbited());
   }
 
-  /** Tell the photo's camera; a view that has shown nothing yet starts there. */
+  /** Tell the photo's camera (null: there is none); a view that has shown nothing yet starts there. */
   setPhotoCamera(camera) {
-    const first = this.#photo === null;
     this.#photo = camera;
-    if (first || this.photoMode) this.viewPhoto(false);
+    if (!camera) this.#setPhotoMode(false);
+    else if (!this.placed || this.photoMode) this.viewPhoto(false);
+  }
+
+  get hasPhotoCamera() {
+    return this.#photo !== null;
   }
 
   /** Distances that suit a scene of this size. */
@@ -55,10 +59,10 @@ export class Eye {
     this.#fly({ position, target: position.clone().addScaledVector(forward, depth), fov }, animated, true);
   }
 
-  /** Look at a box from the present direction. */
-  frame(box, animated = true) {
-    if (box.isEmpty()) return;
-    const backward = this.camera.position.clone().sub(this.controls.target).normalize();
+  /** Look at a box, from the present direction or another. */
+  frame(box, animated = true, direction = this.camera.position.clone().sub(this.controls.target)) {
+    if (box.isEmpty() || !this.viewer.width) return;
+    const backward = direction.clone().normalize();
     const right = new THREE.Vector3(0, 1, 0).cross(backward).normalize(), up = backward.clone().cross(right);
     const target = box.getCenter(new THREE.Vector3()), size = box.getSize(new THREE.Vector3()).multiplyScalar(0.5 * ROOM);
     const tangent = Math.tan((FREE_FIELD * Math.PI) / 360), aspect = this.viewer.width / this.viewer.height;
@@ -71,9 +75,8 @@ export class Eye {
   }
 
   /** Look at a box from a direction. */
-  viewFrom(box, x, y, z) {
-    this.camera.position.copy(this.controls.target).add(new THREE.Vector3(x, y, z));
-    this.frame(box);
+  viewFrom(box, x, y, z, animated = true) {
+    this.frame(box, animated, new THREE.Vector3(x, y, z));
   }
 
   state() {

@@ -166,6 +166,15 @@ export class Viewer {
     for (const label of this.labels()) this.removeInstance(label);
   }
 
+  /** Forget the scene, its photo and its camera. */
+  reset() {
+    this.clear();
+    this.eye.placed = false;
+    this.groundHeight = undefined;
+    this.setCamera(null);
+    this.setPhoto(null);
+  }
+
   labels() {
     return [...this.#instances.keys()];
   }
@@ -268,6 +277,7 @@ export class Viewer {
 
   /** The photo itself, shown behind the objects in the photo's view. Null takes it away. */
   setPhoto(address) {
+    this.photoAddress = address ?? null;
     if (address) this.photoImage.src = address;
     else this.photoImage.removeAttribute("src");
     this.eye.layoutPhoto();
@@ -277,6 +287,10 @@ export class Viewer {
   setBlend(share) {
     this.eye.blend = share;
     this.eye.layoutPhoto();
+  }
+
+  get hasCamera() {
+    return this.eye.hasPhotoCamera;
   }
 
   get photoMode() {
@@ -294,8 +308,8 @@ export class Viewer {
   }
 
   /** Look along a direction given as (x, y, z) from the centre, such as (0, 1, 0.001) for the view from above. */
-  viewFrom(x, y, z) {
-    this.eye.viewFrom(this.box(), x, y, z);
+  viewFrom(x, y, z, animated = true) {
+    this.eye.viewFrom(this.box(), x, y, z, animated);
   }
 
   cameraState() {
