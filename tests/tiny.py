@@ -12,6 +12,7 @@ from maquette.geometry.volumes import cell_centres
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
+from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.blocks import space_to_depth
@@ -21,6 +22,7 @@ GEOMETRY = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2)
 FLOW = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
                            lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
 GENERATOR = GeneratorConfig(FLOW, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
+SHAPES = PartShapesConfig(resolution=4, channels=8, parts=4, intrinsic=8, width=32, pair_width=16, blocks=1, heads=2)
 
 
 def ball(resolution: int) -> torch.Tensor:
@@ -61,6 +63,7 @@ def save_tiny_weights(folder: Path) -> Path:
             save_model(folder / FILES[kind], model)
         base = load_model(folder / FILES["generator"])
         save_model(folder / FILES["midi"], tiny_midi(base.model), base=base)
+        save_model(folder / FILES["shapes"], PartShapes(SHAPES))
     return folder
 
 

@@ -22,6 +22,7 @@ from maquette.errors import CheckpointError
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
+from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
@@ -31,6 +32,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "image-encoder": (GeometryNet, GeometryNetConfig),
     "generator": (Generator, GeneratorConfig),
     "midi": (MultiInstanceGenerator, MultiInstanceConfig),
+    "shapes": (PartShapes, PartShapesConfig),
 }
 
 

@@ -14,6 +14,7 @@ EPILOG = """examples:
                                --init runs/instance/weights.safetensors
   maquette train midi          --data library --out runs/midi     --minutes 40 --vae runs/vae/weights.safetensors \\
                                --init runs/iscene/weights.safetensors
+  maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
 """
@@ -21,7 +22,7 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 
 DEFAULTS = {  # network -> samples per step, learning rate
     "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
-    "midi": (4, 2e-4),
+    "midi": (4, 2e-4), "shapes": (8, 1e-3),
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from maquette.data.views import ViewConfig
 from maquette.errors import CheckpointError, InputError
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
+from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.generator import GeneratorTask
@@ -23,11 +24,12 @@ from maquette.train.geometry import GeometryTask
 from maquette.train.loop import Task
 from maquette.train.midi import MidiOptions, midi_task
 from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi")
+NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes")
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
 
@@ -105,9 +107,19 @@ def build_task(options: RunOptions) -> Task:
         return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
     vae = _load(options.vae, "volume-vae").model
     sources = Sources(library, held_out, source, unseen)
+    if options.network == "shapes":
+        return ShapeTask(shapes_start(options, vae), vae, library, held_out, options.seed)
     if options.network == "midi":
         return midi_task(base_of(options), vae, sources, options.midi, options.seed)
     return _generator_task(options, generator_config, vae, sources)
+
+
+def shapes_start(options: RunOptions, vae: VolumeVAE) -> PartShapes:
+    """The autoencoder of parts that fits a volume VAE, new or from ``init``."""
+    if options.init:
+        return load_model(options.init, "shapes").model
+    tiny = {"parts": 4, "intrinsic": 8, "width": 32, "pair_width": 16, "blocks": 1, "heads": 2} if options.preset == "tiny" else {}
+    return PartShapes(PartShapesConfig(vae.config.latent_resolution, vae.config.latent_channels, **tiny))
 
 
 def _load(path: str | None, kind: str) -> Checkpoint:

@@ -1,0 +1,99 @@
+"""Shapes as mixtures of a few Gaussians (SPAGHETTI, arXiv 2201.13168): where each part is, how large, how turned, how much of the shape.
+
+Sixteen numbers a part: mean 3, axes 9, log scales 3, log weight 1. Everything is differentiable torch, for any number of shapes.
+Shapes: B shapes, P parts, N points; a cube frame unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PART_NUMBERS = 16
+_SCALES = (0.004, 1.0)  # smallest and largest standard deviation of a part along an axis
+
+
+def orthonormal(columns: Tensor) -> Tensor:
+    """(..., 3, 3) -> the right-handed rotation whose first two columns span what the given ones span (Gram-Schmidt)."""
+    a, b = columns[..., 0], columns[..., 1]
+    x = F.normalize(a, dim=-1, eps=1e-6)
+    y = F.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1, eps=1e-6)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class PartGaussians:
+    """B mixtures of P Gaussians N(mean, axes diag(scales^2) axes^T)."""
+
+    mean: Tensor  # (B, P, 3)
+    axes: Tensor  # (B, P, 3, 3) rotations, principal directions in the columns
+    scales: Tensor  # (B, P, 3) standard deviations along the axes
+    log_weight: Tensor  # (B, P); exp sums to 1
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> PartGaussians:
+        """From any numbers (B, P, 16): axes are made orthonormal, scales are held within bounds, weights sum to 1."""
+        mean, axes, scales, weight = numbers.float().split([3, 9, 3, 1], dim=-1)
+        bounds = [math.log(limit) for limit in _SCALES]
+        log_weight = weight[..., 0].log_softmax(-1)
+        return cls(mean, orthonormal(axes.unflatten(-1, (3, 3))), scales.clamp(*bounds).exp(), log_weight)
+
+    def numbers(self) -> Tensor:
+        """(B, P, 16), from which ``of`` makes the same mixture."""
+        return torch.cat([self.mean, self.axes.flatten(-2), self.scales.log(), self.log_weight[..., None]], dim=-1)
+
+    def local(self, points: Tensor) -> Tensor:
+        """(B, N, P, 3) points (B, N, 3) as every part sees them: along its axes, in its standard deviations."""
+        offset = points[:, :, None] - self.mean[:, None]
+        return torch.einsum("bnpi,bpij->bnpj", offset, self.axes) / self.scales[:, None]
+
+    def part_log_density(self, points: Tensor) -> Tensor:
+        """(B, N, P) log of weight times density of every part at points (B, N, 3)."""
+        return self.log_weighted_density(self.local(points))
+
+    def log_weighted_density(self, local: Tensor) -> Tensor:
+        """(B, N, P) the same from local coordinates (B, N, P, 3)."""
+        norm = self.scales.log().sum(-1) + 1.5 * math.log(2 * math.pi) - self.log_weight
+        return -0.5 * local.square().sum(-1) - norm[:, None]
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """(B, N) log density of the mixture at points (B, N, 3); its integral over space is 1."""
+        return self.part_log_density(points).logsumexp(-1)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales (reparametrised)."""
+        draws = torch.randn((*self.mean.shape[:2], count, 3), generator=generator).to(self.mean)
+        points = torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes) + self.mean[:, :, None]
+        return points.flatten(1, 2)
+
+    def moved(self, rotation: Tensor, scale: Tensor, translation: Tensor) -> PartGaussians:
+        """The mixtures of x -> scale rotation x + translation; rotation (B, 3, 3), scale (B,), translation (B, 3)."""
+        mean = scale[:, None, None] * torch.einsum("bij,bpj->bpi", rotation, self.mean) + translation[:, None]
+        return PartGaussians(mean, rotation[:, None] @ self.axes, scale[:, None, None] * self.scales, self.log_weight)
+
+
+def yaw_rotations(yaw: Tensor) -> Tensor:
+    """(B, 3, 3) right-handed rotations about +Y by ``yaw`` (B,) radians; ``transforms.rotation_y`` for tensors."""
+    c, s, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
+    return torch.stack([torch.stack([c, zero, s], -1), torch.stack([zero, one, zero], -1), torch.stack([-s, zero, c], -1)], dim=-2)
+
+
+def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
+    """(B,) one-sided surface alignment: mean over seen points q of min over samples p of |q - p|^2.
+
+    samples: (B, N, 3) of the predicted Gaussians; seen: (B, K, 3) points of the depth map inside the object's mask (Coherent 3D Scene
+    Diffusion, L_align). One-sided, because only what is seen is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
+    """
+    with torch.no_grad():
+        best = torch.full(seen.shape[:2], math.inf, device=seen.device)
+        index = torch.zeros(seen.shape[:2], dtype=torch.int64, device=seen.device)
+        for start in range(0, samples.shape[1], chunk):
+            near, where = torch.cdist(seen.float(), samples[:, start : start + chunk].float()).min(-1)
+            index = torch.where(near < best, where + start, index)
+            best = torch.minimum(best, near)
+    nearest = samples.gather(1, index[..., None].expand(-1, -1, 3))
+    return (seen - nearest).square().sum(-1).mean(-1)
