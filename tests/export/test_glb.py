@@ -11,7 +11,7 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.export import export_scene
-from maquette.export.glb import glb_bytes, smooth_normals
+from maquette.export.glb import glb_bytes, mesh_glb_bytes, smooth_normals
 from maquette.export.read import load_named_meshes, read_glb
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
@@ -264,3 +264,14 @@ def test_blender_has_the_same_names_positions_and_up_axis(tmp_path):
     np.testing.assert_allclose(found["instance_1"]["colors"], linear[scene[1].mesh.faces.reshape(-1)], atol=1e-5)
     assert (found["instance_1"]["base"], found["instance_12"]["base"]) == (["VERTEX_COLOR"], ["TEX_IMAGE"])
     assert float(extras["ground_height"]) == pytest.approx(-0.875)
+
+
+def test_a_mesh_alone_is_where_its_own_frame_is():
+    for instance in make_scene().instances:
+        content = mesh_glb_bytes(instance)
+        header = header_of(content)
+        (node,) = header["nodes"]
+        np.testing.assert_array_equal(node_matrix(node), np.eye(4))
+        assert "cameras" not in header and header["scenes"][0]["nodes"] == [0]
+        position = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
+        np.testing.assert_allclose([position["min"], position["max"]], instance.mesh.bounds, atol=1e-6)

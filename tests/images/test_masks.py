@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.images.masks import load_masks, read_masks, resize_mask, same_aspect, select_masks
+from maquette.images.masks import labels_of_files, load_masks, read_masks, resize_mask, same_aspect, select_masks
 from maquette.images.write import label_map
 from maquette.types import InstanceMask
 from tests.images.pictures import disc, photo, same, three_masks
@@ -274,3 +274,9 @@ def test_a_text_chunk_of_somebody_else_is_ignored(tmp_path):
         info.add_text("maquette-instances", text)
         Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "m.png", pnginfo=info)
         assert same(read_masks(tmp_path / "m.png"), three_masks(), names=False)
+
+
+def test_file_names_carry_labels_and_names_when_all_do():
+    assert labels_of_files(["003_chair", "12", "7-desk lamp"]) == [(3, "chair"), (12, ""), (7, "desk lamp")]
+    assert labels_of_files(["chair", "003_lamp"]) == [(1, "chair"), (2, "003_lamp")]
+    assert labels_of_files(["1_a", "1_b"]) == [(1, "1_a"), (2, "1_b")]

@@ -74,13 +74,25 @@ def write_glb(scene: Scene, path: Path) -> None:
 
 def glb_bytes(scene: Scene) -> bytes:
     """Return the content of a .glb file. InputError for a mesh or a transform that glTF cannot express."""
-    from maquette import __version__
-
     gltf = _Gltf()
     units = scene.metres_per_unit or 1.0
     nodes = [_add_instance(gltf, instance, units) for instance in scene.instances]
     nodes.append(_add_camera(gltf, scene.camera, units, {i.node_name for i in scene.instances}))
     gltf.add("scenes", name="scene", nodes=nodes, extras=_scene_extras(scene))
+    return _packed(gltf)
+
+
+def mesh_glb_bytes(instance: Instance) -> bytes:
+    """Return a .glb file of one instance's mesh in the instance's own frame: a node without placement, no camera. Raises InputError."""
+    gltf = _Gltf()
+    node = gltf.add("nodes", name=instance.node_name, mesh=_add_mesh(gltf, instance))
+    gltf.add("scenes", name="mesh", nodes=[node])
+    return _packed(gltf)
+
+
+def _packed(gltf: _Gltf) -> bytes:
+    from maquette import __version__
+
     if gltf.binary:
         gltf.add("buffers", byteLength=len(gltf.binary))
     header = {"asset": {"version": "2.0", "generator": f"maquette {__version__}"}, "scene": 0, **gltf.arrays}

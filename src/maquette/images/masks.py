@@ -147,13 +147,16 @@ def _from_picture(image: Image.Image, name: str, warnings: list[str]) -> Iterato
     return masks_from_label_map(picture.labels, name, picture.names)
 
 
-def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
-    # "003_chair.png" carries its label; otherwise files are numbered in their order.
-    parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", f.stem) for f in files]
+def labels_of_files(stems: Sequence[str]) -> list[tuple[int, str]]:
+    """Label and name of each mask file by its name without suffix: "003_chair" carries both, otherwise files are numbered in their order."""
+    parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", stem) for stem in stems]
     numbers = [int(p.group(1)) for p in parts if p]
-    numbered = len(numbers) == len(files) == len(set(numbers)) and min(numbers) > 0
-    for k, (file, part) in enumerate(zip(files, parts)):
-        label, text = (int(part.group(1)), part.group(2) or "") if numbered and part else (k + 1, file.stem)
+    numbered = len(numbers) == len(stems) == len(set(numbers)) and min(numbers) > 0
+    return [(int(p.group(1)), p.group(2) or "") if numbered and p else (k, stem) for k, (stem, p) in enumerate(zip(stems, parts), start=1)]
+
+
+def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
+    for file, (label, text) in zip(files, labels_of_files([file.stem for file in files])):
         yield InstanceMask(label, _binary_picture(file), text)
 
 
