@@ -18,21 +18,29 @@ import numpy as np
 import torch
 
 from maquette import __version__
+from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.checkpoints.memory import choose_plan
+from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
 from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
+from maquette.methods.midi3d import make_midi3d
+from maquette.methods.published import Maker, Settings, in_scene
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
 from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
-from maquette.types import Failure, Instance, Scene, SceneInput
+from maquette.types import Camera, Failure, Instance, Scene, SceneInput
 
 METHODS: dict[str, Method] = {"iscene": ISCENE, "midi": MIDI, "independent": INDEPENDENT}
+EMBEDDED = "embedded"  # the model that ships with the package
+PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d}
+Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances
 PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 
 
@@ -47,8 +55,12 @@ class Options:
     guidance: float | None = None
     device: str = "auto"
     fit: bool = True  # hold each volume to the silhouette and the visible surface (scene/fuse.py); False = the generator alone
+    model: str = EMBEDDED  # or a published one, which brings its own method
+    memory: int | None = None  # bytes that a published model may take on the device; None = all it likes
 
     def __post_init__(self) -> None:
+        if self.model != EMBEDDED and self.model not in PUBLISHED:
+            raise InputError(f"unknown model {self.model!r}; choose from {', '.join([EMBEDDED, *PUBLISHED])}")
         if self.method not in METHODS:
             raise InputError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
         if self.samples < 1 or (self.steps is not None and self.steps < 1):
@@ -65,8 +77,8 @@ class Options:
                                    guidance=default.guidance if self.guidance is None else self.guidance)  # fmt: skip
 
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of weights that are needed."""
-        return (PERCEPTION, *METHODS[self.method].kinds)
+        """The kinds of embedded weights that are needed."""
+        return (PERCEPTION, *METHODS[self.method].kinds) if self.model == EMBEDDED else (PERCEPTION,)
 
 
 @dataclass
@@ -105,40 +117,72 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks: any form that ``read_masks`` takes.
     only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
     on_instance: called with each instance as soon as it is made, before the self-check gives it a confidence; for every try.
-    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit). Raises InputError, CheckpointError.
+    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory).
+    Raises InputError, CheckpointError.
     """
     chosen, clock = Options(**options), _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
         scene_input = photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
     with clock.stage("load"):
-        loaded = models or load_models(weights)
+        loaded = models or load_for(chosen, weights)
         geometry, *rest = loaded.models(chosen.kinds(), device)
-        networks = METHODS[chosen.method].networks(*rest)
+        networks = _networks(loaded, chosen, device, len(scene_input.masks)) if isinstance(loaded, PublishedSet) else \
+            METHODS[chosen.method].networks(*rest)  # fmt: skip
+    attempt = _attempt if chosen.model == EMBEDDED else _attempt_published
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
             perception = perceive(geometry, scene_input)
-        tries = [_attempt(networks, scene_input, perception, chosen, chosen.seed + k, clock, progress, on_instance)
+        tries = [attempt(networks, scene_input, perception, chosen, chosen.seed + k, clock, progress, on_instance)
                  for k in range(chosen.samples)]  # fmt: skip
-    scores = [_score(instances, len(scene_input.masks)) for instances, _ in tries]
+    scores = [_score(instances, len(scene_input.masks)) for instances, _, _ in tries]
     best = int(np.argmax(scores))
-    instances, failures = tries[best]
+    instances, failures, camera = tries[best]
     if not instances:
         reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
         raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
     provenance = {
-        "method": chosen.method, "checkpoint": loaded.provenance(chosen.kinds()),
+        "method": chosen.method if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.kinds()),
         "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": dataclasses.asdict(chosen),
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
     }  # fmt: skip
-    return Scene(instances=instances, camera=perception.camera, failures=failures, ground_height=ground_height(instances),
+    if isinstance(networks, Networks):
+        provenance |= {"memory": networks.report()}
+    return Scene(instances=instances, camera=camera, failures=failures, ground_height=ground_height(instances),
                  provenance=provenance, input=scene_input)  # fmt: skip
 
 
+def load_for(options: Options, weights: Any = None) -> ModelSet | PublishedSet:
+    """The weights that the options need, from the package, from where they were fetched, or from a folder. Raises CheckpointError."""
+    if options.model == EMBEDDED:
+        return load_models(weights, options.kinds())
+    return PublishedSet(open_release(release(options.model), weights), load_models(None, (PERCEPTION,)))
+
+
+def _networks(loaded: PublishedSet, options: Options, device: torch.device, instances: int) -> Networks:
+    """The networks of a published model under the memory plan for this photo."""
+    return Networks(loaded.released, choose_plan(loaded.released.sizes(), options.model, device, instances, options.memory), device)
+
+
+def _attempt_published(networks: Networks, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
+                       progress: Progress, on_instance: Callable[[Instance], None]) -> Tried:  # fmt: skip
+    """One try of a published model: its meshes brought into the scene frame, and checked."""
+    with clock.stage("sample"):
+        made = PUBLISHED[options.model](networks, scene_input, Settings(seed, options.steps, options.guidance), progress)
+    if not made.meshes:
+        return (), made.failures, perception.camera
+    with clock.stage("place"):
+        instances, camera = in_scene(made, scene_input, perception)
+    for instance in instances:
+        on_instance(instance)
+    with clock.stage("check"):
+        return check(instances, scene_input, dataclasses.replace(perception, camera=camera)), made.failures, camera
+
+
 def _attempt(networks: Any, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
-             progress: Progress, on_instance: Callable[[Instance], None]) -> tuple[tuple[Instance, ...], tuple[Failure, ...]]:  # fmt: skip
+             progress: Progress, on_instance: Callable[[Instance], None]) -> Tried:  # fmt: skip
     """One try with one seed: placed, coloured and checked instances, and what failed."""
     generate_all = METHODS[options.method].generate
     names = {mask.label: mask.name for mask in scene_input.masks}
@@ -156,7 +200,7 @@ def _attempt(networks: Any, scene_input: SceneInput, perception: Perception, opt
     failures = (*outcome.failures, *(failure for failure in made if isinstance(failure, Failure)))
     with clock.stage("check"):
         checked = check(instances, scene_input, perception)
-    return checked, failures
+    return checked, failures, perception.camera
 
 
 def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str, fit: bool) -> Instance | Failure:

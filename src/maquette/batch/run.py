@@ -26,11 +26,12 @@ from maquette.batch.results import (
     refuse_foreign,
     write_result,
 )
-from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.checkpoints.embedded import ModelSet
+from maquette.checkpoints.released import PublishedSet
 from maquette.errors import InputError, MaquetteError
 from maquette.methods.base import Progress, silent
 from maquette.output import writable_folder
-from maquette.pipeline import Options, generate
+from maquette.pipeline import Options, generate, load_for
 from maquette.scene.document import load
 
 # What one bad photo may raise; anything else is a bug and ends the batch.
@@ -70,14 +71,14 @@ class Session:
     """Settings with the networks that were loaded for them."""
 
     settings: Settings
-    models: ModelSet
+    models: ModelSet | PublishedSet
     load_seconds: float
 
     @classmethod
     def start(cls, settings: Settings) -> Session:
         """Load the networks. Raises CheckpointError."""
         start = time.perf_counter()
-        models = load_models(settings.weights, settings.options.kinds())
+        models = load_for(settings.options, settings.weights)
         return cls(settings, models, round(time.perf_counter() - start, 3))
 
     def checkpoint(self) -> dict[str, Any]:
@@ -125,9 +126,9 @@ def failed(job: Job, error: BaseException) -> Outcome:
 
 
 def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. The device does not belong to it: moving to another machine makes no result outdated."""
+    """What decides the result of a job. Device and memory do not belong to it: moving to another machine makes no result outdated."""
     options = dataclasses.asdict(session.settings.options)
-    del options["device"]
+    del options["device"], options["memory"]
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {"photo": fingerprint(job.photo), "masks": fingerprint(job.masks), "weights": session.checkpoint()["sha256"]}
     return files | {"only": only} | options

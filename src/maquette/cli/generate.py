@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("--masks", required=True, metavar="MASKS", help="masks of the objects (see below)")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--method", default="iscene", metavar="NAME", help="default: iscene")
+    parser.add_argument("--method", default="iscene", metavar="NAME", help="of the embedded model (default: iscene)")
+    parser.add_argument("--model", default="embedded", metavar="NAME", help="a published model (see `maquette models`)")
+    parser.add_argument("--memory", metavar="SIZE", help="memory that a published model may take on the device, such as 8GB")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine, same result (default 0)")
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="tries per photo, the best by the self-check is kept")
     parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
@@ -71,11 +73,13 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
+    from maquette.checkpoints.memory import parse_memory
     from maquette.output import writable_folder
     from maquette.pipeline import Options, choose_device
 
     settings = Settings(
-        options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device),
+        options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device, model=args.model,
+                        memory=None if args.memory is None else parse_memory(args.memory)),
         only=None if args.only is None else _listed(args.only),
         products=Products(tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview),
         weights=None if args.weights is None else Path(args.weights),

@@ -1,0 +1,258 @@
+"""A release on the disk -> its networks on a device, when they are needed and for as long as the memory plan allows.
+
+In the flow: folders that ``fetch`` filled (or --weights) -> Parts (configuration, files, family) -> ``Networks``. Every configuration is
+read from the release's own files; nothing is assumed that a file says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from maquette.checkpoints.catalogue import Release
+from maquette.checkpoints.embedded import ModelSet
+from maquette.checkpoints.fetch import locate, recorded_sums
+from maquette.checkpoints.layouts import find_weights, read_json, read_shapes, read_tensors
+from maquette.checkpoints.memory import Plan, peak_memory, reset_peak
+from maquette.checkpoints.published import dinov2, midi, triposg
+from maquette.checkpoints.published.base import Config
+from maquette.checkpoints.verify import model_of
+from maquette.errors import CheckpointError, MissingExtraError
+
+BASE = "microsoft/TRELLIS-image-large"
+ISCENE = "LuLing/IScene"
+DINOV2 = "facebook/dinov2-with-registers-large"
+# Our name of a TRELLIS network -> its entry in pipeline.json.
+TRELLIS_ENTRIES = {"structure-flow": "sparse_structure_flow_model", "structure-decoder": "sparse_structure_decoder",
+                   "slat-flow": "slat_flow_model", "mesh-decoder": "slat_decoder_mesh"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a release."""
+
+    name: str
+    config: Config
+    files: tuple[Path, ...]
+    build: Callable[[Config], nn.Module]
+    load: Callable[..., None]
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release that lies on the disk."""
+
+    release: Release
+    folders: Mapping[str, Path]  # by repository
+    parts: Mapping[str, Part]
+    settings: Mapping[str, Any]  # samplers, normalisation, preprocessing: what the release's JSON files say
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for scene.json."""
+        sums = {repository: recorded_sums(folder) for repository, folder in self.folders.items()}
+        known = {f"{repository}/{path}": value for repository, found in sums.items() for path, value in found.items()}
+        sizes = {name: part.bytes for name, part in self.parts.items()}
+        return {"name": self.release.name, "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()}}
+
+
+    def sizes(self) -> dict[str, int]:
+        """Parameters of each network, from the headers of its files."""
+        shapes = {name: read_shapes(*part.files).values() for name, part in self.parts.items()}
+        return {name: sum(math.prod(shape) for shape in found) for name, found in shapes.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedSet:
+    """A release, and the embedded networks that perceive the photo for it."""
+
+    released: Released
+    embedded: ModelSet
+
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
+        """The embedded networks of several kinds, on a device."""
+        return self.embedded.models(kinds, device)
+
+    def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
+        """Name of the release and sha256 of its files and of the embedded ones, for scene.json."""
+        found = self.released.provenance()
+        return found | {"sha256": found["sha256"] | self.embedded.provenance(kinds)["sha256"]}
+
+
+def open_release(release: Release, root: str | Path | None = None) -> Released:
+    """Find the files of a release, read its configurations, and name what is missing. Reads no weights. Raises CheckpointError."""
+    folders = locate(release, root)
+    parts, settings = OPENERS[release.name](folders)
+    return Released(release, folders, {part.name: part for part in parts}, settings)
+
+
+def _open_midi(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+    (folder,) = folders.values()
+    names = {"image_encoder_1": "clip", "image_encoder_2": "dino", "transformer": "flow", "vae": "vae"}
+    parts = [Part(names[component], read_json(folder / component / "config.json"), tuple(find_weights(folder / component)), build, load)
+             for component, _, build, load, _ in midi.PARTS]  # fmt: skip
+    settings = {name: read_json(folder / name / "preprocessor_config.json") for name in ("feature_extractor_1", "feature_extractor_2")}
+    return parts, settings | {"scheduler": read_json(folder / "scheduler" / "scheduler_config.json")}
+
+
+def _open_triposg(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+    (folder,) = folders.values()
+    table = (("dino", "image_encoder_dinov2", dinov2.build_transformers, dinov2.load),
+             ("flow", "transformer", triposg.build_flow, triposg.load), ("vae", "vae", triposg.build_vae, triposg.load))  # fmt: skip
+    parts = [Part(name, read_json(folder / component / "config.json"), tuple(find_weights(folder / component)), build, load)
+             for name, component, build, load in table]  # fmt: skip
+    return parts, {"preprocessor": read_json(folder / "feature_extractor_dinov2" / "preprocessor_config.json"),
+                   "scheduler": read_json(folder / "scheduler" / "scheduler_config.json")}  # fmt: skip
+
+
+def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+    base, eyes = folders[BASE], folders[DINOV2]
+    settings = _trellis_settings(base)
+    parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
+    config = read_json(eyes / "config.json")
+    parts.append(Part("dino", config, tuple(find_weights(eyes)), dinov2.build_transformers, dinov2.load))
+    return parts, settings
+
+
+def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+    base, own = folders[BASE], folders[ISCENE]
+    settings = _trellis_settings(base)
+    index = read_json(own / "iscene_config.json")
+    absent = [key for key in ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint") if key not in index]
+    if absent:
+        raise CheckpointError(f"{own / 'iscene_config.json'} lacks {', '.join(absent)}; fetch the model again")
+    models = _read_yaml(own / index["config_file"])
+    parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES if name != "structure-flow"]
+    slots = models.get("dataset", {}).get("args", {}).get("exp_setting")
+    for name, entry, key, known in (("structure-flow", "denoiser", "denoiser_checkpoint", "SparseStructureSceneContextFlowModel"),
+                                    ("dino", "img_conditioner", "image_conditioner_checkpoint", "ImageConditioner")):  # fmt: skip
+        described = models.get("models", {}).get(entry, {})
+        config = {"name": described.get("name", known), "args": dict(described.get("args", {}))}
+        if slots is not None and name == "structure-flow":
+            config["args"].setdefault("exp_setting", slots)
+        model = model_of(config, own / index["config_file"])
+        parts.append(Part(name, config, (_safetensors(own / index[key]),), model.build, model.load))
+    return parts, settings
+
+
+def _trellis_settings(base: Path) -> dict[str, Any]:
+    pipeline = read_json(base / "pipeline.json")
+    settings = pipeline.get("args", {})
+    if not isinstance(settings.get("models"), dict):
+        raise CheckpointError(f"{base / 'pipeline.json'} lists no models; fetch the model again")
+    return settings
+
+
+def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Part:
+    """One network of pipeline.json: ``<path>.json`` beside ``<path>.safetensors``."""
+    path = settings["models"].get(TRELLIS_ENTRIES[name])
+    if path is None:
+        raise CheckpointError(f"{base / 'pipeline.json'} has no {TRELLIS_ENTRIES[name]}; fetch the model again")
+    config = read_json(base / f"{path}.json")
+    model = model_of(config, base / f"{path}.json")
+    file = base / f"{path}.safetensors"
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing; fetch the model again")
+    return Part(name, config, (file,), model.build, model.load)
+
+
+def _safetensors(path: Path) -> Path:
+    """The file itself, or its tensors taken out by ``fetch`` or ``models convert``."""
+    converted = path.with_suffix(".safetensors")
+    return converted if converted.is_file() else path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """A configuration in YAML, or in JSON, which YAML contains."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path} ({error.strerror or error}); fetch the model again") from error
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError(f"reading {path.name} needs pyyaml: pip install 'maquette[hub]'") from error
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CheckpointError(f"{path} is not YAML ({str(error).splitlines()[0]}); fetch it again") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} holds no mapping; fetch it again")
+    return found
+
+
+OPENERS: dict[str, Callable[[Mapping[str, Path]], tuple[list[Part], dict[str, Any]]]] = {
+    "trellis-iscene": _open_iscene, "midi-3d": _open_midi, "trellis-large": _open_trellis, "triposg": _open_triposg,
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Networks:
+    """The networks of a release on a device, under a memory plan: each is loaded when a stage asks for it, and freed after, if need be."""
+
+    released: Released
+    plan: Plan
+    device: torch.device
+    peaks: dict[str, float] = field(default_factory=dict)  # stage -> measured peak in MB, the largest of several uses
+    _held: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, *parts: str) -> Iterator[list[nn.Module]]:
+        """The networks that a stage runs, on the device; when the plan is staged they leave it afterwards. The stage's peak is measured."""
+        reset_peak(self.device)
+        try:
+            yield [self._get(part) for part in parts]
+        finally:
+            self.peaks[name] = max(self.peaks.get(name, 0.0), peak_memory(self.device))
+            if self.plan.staged:
+                self._release(parts)
+
+    def report(self) -> dict[str, Any]:
+        """The plan, estimated and measured peaks in MB by stage, as JSON types."""
+        measured = {stage: round(peak, 1) for stage, peak in self.peaks.items() if peak == peak}
+        estimated = {stage: round(peak, 1) for stage, peak in self.plan.estimates.items()}
+        return {"plan": self.plan.describe(), "estimated_mb": estimated, "measured_mb": measured}
+
+    def _get(self, name: str) -> nn.Module:
+        if name not in self._held:
+            self._held[name] = load_part(self.released.parts[name], self.plan.dtype)
+        return self._held[name].to(self.device)
+
+    def _release(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if self.plan.keep == "memory" and self.device.type != "cpu":
+                self._held[name].to("cpu")
+            else:
+                self._held.pop(name, None)
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def load_part(part: Part, dtype: torch.dtype) -> nn.Module:
+    """Build a network without memory of its own and fill it with its weights. CheckpointError names the file that does not fit."""
+    with torch.device("meta"):
+        network = part.build(part.config)
+    try:
+        part.load(network, read_tensors(*part.files), dtype)
+    except CheckpointError as error:
+        where = "" if str(part.files[0].parent) in str(error) else f"{part.files[0]}: "
+        raise CheckpointError(f"{where}{error}") from error
+    return network
