@@ -10,7 +10,6 @@ Shapes: B sequences, L latent vectors, C width, M context tokens.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from maquette.nn.attention import Context, Joint, Plan
 from maquette.nn.blocks import LayerNorm, VectorSetBlock
+from maquette.nn.embeddings import time_rates
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,7 @@ class TimeToken(nn.Module):
 
     def sinusoids(self, t_B: Tensor) -> Tensor:
         """(B, C) float32."""
-        half = self.width // 2
-        exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half
-        # In float64 on the CPU: float32 exponentials differ in the last bit from processor to processor, and angles go up to 1000.
-        rates = exponents.double().exp().float().to(t_B.device)
-        angles = (1000.0 * t_B).float()[:, None] * rates
+        angles = (1000.0 * t_B).float()[:, None] * time_rates(self.width // 2).to(t_B.device)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def forward(self, t_B: Tensor) -> Tensor:
