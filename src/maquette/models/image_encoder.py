@@ -63,6 +63,7 @@ class GeometryNetConfig:
     size: int = 128  # pixels of the square, letterboxed photo
     channels: int = 6  # RGB, any object, outline between objects, inside the photo (letterbox)
     widths: tuple[int, ...] = (24, 48, 96, 160)  # at strides 2, 4, 8, 16
+    deeper: tuple[int, ...] = (0, 0, 0, 0)  # residual blocks per stride after the first one; at coarse strides they cost little
     blocks: int = 4  # transformer blocks at stride 16
     heads: int = 4
     layout_blocks: int = 0  # transformer blocks over the instances that estimate their boxes; 0 = no boxes
@@ -91,6 +92,7 @@ class GeometryNet(nn.Module):
         self.stem = nn.Conv2d(config.channels, w[0], 4, stride=2, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w[:-1], w[1:]))
         self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
+        self.deeper = nn.ModuleList(nn.Sequential(*(ResBlock2d(a, a) for _ in range(n))) for a, n in zip(w, config.deeper))
         tokens = (config.size // 2 ** len(w)) ** 2
         self.pos_emb = nn.Parameter(0.02 * torch.randn(1, tokens, w[-1]))
         self.blocks = nn.ModuleList(TransformerBlock(w[-1], config.heads) for _ in range(config.blocks))
@@ -113,7 +115,7 @@ class GeometryNet(nn.Module):
         h = self.stem(picture)
         skips = []
         for level, block in enumerate(self.encode):
-            h = block(h if level == 0 else self.down[level - 1](h))
+            h = self.deeper[level](block(h if level == 0 else self.down[level - 1](h)))
             skips.append(h)
         size = h.shape[-2:]
         tokens = h.flatten(2).transpose(1, 2) + self._positions(size)
