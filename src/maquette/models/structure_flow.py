@@ -43,6 +43,8 @@ class StructureFlowConfig:
     lift_widths: tuple[int, int] = (32, 64)
     volume_channels: int = 4  # of the guessed volume: TSDF and colour
     guess_variance: float = 0.25  # of the latent around the lift's guess; sets the skip connection around the transformer
+    qk_norm_cross: bool = False  # also in the cross-attention
+    store_positions: bool = False  # the position embedding is in the state dict, as in the published files
 
     @property
     def scene_context_range(self) -> range:
@@ -100,10 +102,11 @@ class StructureFlow(nn.Module):
         folded = c.channels * c.patch**3
         self.t_embedder = TimestepEmbedder(c.width)
         self.input_layer = nn.Linear(folded, c.width)
-        self.register_buffer("pos_emb", grid_position_embedding(c.resolution // c.patch, c.width), persistent=False)
+        self.register_buffer("pos_emb", grid_position_embedding(c.resolution // c.patch, c.width), persistent=c.store_positions)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width)) if c.share_modulation else None
         self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation) for _ in range(c.blocks)
+            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation, c.qk_norm_cross)
+            for _ in range(c.blocks)
         )
         self.out_layer = zero_init(nn.Linear(c.width, folded))
         self.lift = LiftEncoder(config) if c.lift_channels else None
@@ -123,15 +126,21 @@ class StructureFlow(nn.Module):
         cells = space_to_depth(torch.cat([features, guess], dim=1), self.config.patch)
         return self.lift_tokens(cells.flatten(2).transpose(1, 2)), guess, volume
 
+    @property
+    def trunk_dtype(self) -> torch.dtype:
+        """Precision of the blocks; the first and last layers, the embeddings and the last norm stay in float32."""
+        return self.blocks[0].mlp.mlp[0].weight.dtype
+
     def modulations(self, t: Tensor) -> list[Tensor]:
         """(B, 6 C) of every block at noise levels t (B,); samplers compute those of a whole schedule once."""
-        embedded = self.t_embedder(t)
+        embedded = self.t_embedder(t).to(self.trunk_dtype)
         if self.adaLN_modulation is not None:
             return [self.adaLN_modulation(embedded)] * len(self.blocks)
         return [block.modulation(embedded) for block in self.blocks]
 
     def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[Context]:
         """What every block's cross-attention needs of the context, for all steps; see CrossAttention.prepare."""
+        context, single = (None if tokens is None else tokens.to(self.trunk_dtype) for tokens in (context, single))
         return [block.cross_attn.prepare(context, single) for block in self.blocks]
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, lift: Lift | None = None,
@@ -144,7 +153,8 @@ class StructureFlow(nn.Module):
         """
         plan = None if scene_of is None else SceneContext.of(scene_of)
         plans = [plan if index in self.config.scene_context_range else None for index in range(len(self.blocks))]
-        velocity = self.velocity(x, self.modulations(t), [context] * len(self.blocks), plans, None if lift is None else lift[0])
+        contexts = [context.to(self.trunk_dtype)] * len(self.blocks)
+        velocity = self.velocity(x, self.modulations(t), contexts, plans, None if lift is None else lift[0])
         return velocity if lift is None else velocity + guess_velocity(x, t, lift[1], self.config.guess_variance)
 
     def velocity(self, x: Tensor, modulations: Sequence[Tensor], contexts: Sequence[Tensor | Context],
@@ -155,7 +165,8 @@ class StructureFlow(nn.Module):
         h = self.input_layer(tokens) + self.pos_emb
         if lift_tokens is not None:
             h = h + lift_tokens
+        h = h.to(self.trunk_dtype)
         for block, modulation, context, plan in zip(self.blocks, modulations, contexts, plans):
             h = block(h, modulation, context, plan)
-        h = self.out_layer(F.layer_norm(h, h.shape[-1:]))
+        h = self.out_layer(F.layer_norm(h.float(), h.shape[-1:]))
         return depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)

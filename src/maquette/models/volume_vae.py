@@ -1,8 +1,8 @@
 """Volume VAE: signed distance and colour on a 64^3 grid <-> a small latent grid. The structure VAE of TRELLIS, generalised.
 
 In the flow: volumes -> latents for training the generator, latents -> volumes at the end of generation.
-With ``patch = 1`` and one channel this is the published architecture (checkpoints.md 2.2); a larger patch folds the finest
-levels into a linear layer, which is what makes it run on two cores.
+With ``patch = 1`` and one channel this is the published architecture; a larger patch folds the finest levels into a linear layer,
+which is what makes it run on two cores. A published file holds one half, encoder or decoder: the other half then has no channels.
 Shapes: volumes (B, channels, R, R, R), latents (B, latent_channels, R / f, ...), f = patch * 2^(levels - 1).
 """
 
@@ -24,17 +24,19 @@ class VolumeVAEConfig:
     resolution: int = 64
     patch: int = 4  # voxels per side folded into channels at the stem
     latent_channels: int = 16
-    encoder_channels: tuple[int, ...] = (32, 96)  # fine to coarse
-    decoder_channels: tuple[int, ...] = (96, 48)  # coarse to fine
+    encoder_channels: tuple[int, ...] = (32, 96)  # fine to coarse; () = there is no encoder
+    decoder_channels: tuple[int, ...] = (96, 48)  # coarse to fine; () = there is no decoder
     encoder_blocks: int = 1  # per level
     decoder_blocks: int = 1
-    middle_blocks: int = 1
-    stem_kernel: int = 1
+    middle_blocks: int = 1  # of the decoder, at the coarsest level
+    stem_kernel: int = 1  # of the layers next to the volume
+    encoder_middle_blocks: int = 0
+    moments_kernel: int = 1
 
     @property
     def latent_resolution(self) -> int:
         """Cells per side of the latent grid."""
-        return self.resolution // self.patch // 2 ** (len(self.encoder_channels) - 1)
+        return self.resolution // self.patch // 2 ** (len(self.encoder_channels or self.decoder_channels) - 1)
 
 
 class Downsample(nn.Module):
@@ -61,43 +63,63 @@ class Upsample(nn.Module):
         return depth_to_space(self.conv(x), 2)
 
 
+def encoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
+    """Folded volume -> features at the latent resolution -> mean and log-variance."""
+    layers: list[nn.Module] = [_convolution(c.channels * c.patch**3, c.encoder_channels[0], c.stem_kernel)]
+    for level, width in enumerate(c.encoder_channels):
+        if level > 0:
+            layers.append(Downsample(c.encoder_channels[level - 1], width))
+        layers += [ResBlock3d(width) for _ in range(c.encoder_blocks)]
+    last = c.encoder_channels[-1]
+    layers += [ResBlock3d(last) for _ in range(c.encoder_middle_blocks)]
+    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), _convolution(last, 2 * c.latent_channels, c.moments_kernel))
+
+
+def decoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
+    """Latents -> features at the folded resolution -> folded volume."""
+    layers: list[nn.Module] = [nn.Conv3d(c.latent_channels, c.decoder_channels[0], 3, padding=1)]
+    layers += [ResBlock3d(c.decoder_channels[0]) for _ in range(c.middle_blocks)]
+    for level, width in enumerate(c.decoder_channels):
+        if level > 0:
+            layers.append(Upsample(c.decoder_channels[level - 1], width))
+        layers += [ResBlock3d(width) for _ in range(c.decoder_blocks)]
+    last = c.decoder_channels[-1]
+    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), _convolution(last, c.channels * c.patch**3, c.stem_kernel))
+
+
+def through_trunk(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """The first layer in its own precision, the others in theirs: published files have them in half precision, the first and last not."""
+    first, h = layers[0].weight.dtype, layers[0](x)
+    trunk = next((m.weight.dtype for m in layers[1:].modules() if isinstance(m, nn.Conv3d)), first)
+    return layers[1:](h) if trunk == first else layers[1:](h.to(trunk)).to(first)
+
+
+def _convolution(channels_in: int, channels: int, kernel: int) -> nn.Conv3d:
+    return nn.Conv3d(channels_in, channels, kernel, padding=kernel // 2)
+
+
 class VolumeVAE(nn.Module):
     """Encoder and decoder; ``latent_mean`` and ``latent_std`` (latent_channels,) normalise latents for the flow."""
 
     def __init__(self, config: VolumeVAEConfig):
         super().__init__()
         self.config = config
-        c, pad = config, config.stem_kernel // 2
-        folded = c.channels * c.patch**3
-        encoder: list[nn.Module] = [nn.Conv3d(folded, c.encoder_channels[0], c.stem_kernel, padding=pad)]
-        for level, width in enumerate(c.encoder_channels):
-            if level > 0:
-                encoder.append(Downsample(c.encoder_channels[level - 1], width))
-            encoder += [ResBlock3d(width) for _ in range(c.encoder_blocks)]
-        self.encoder = nn.Sequential(*encoder)
-        last = c.encoder_channels[-1]
-        self.to_moments = nn.Sequential(ChannelNorm(last), nn.SiLU(), nn.Conv3d(last, 2 * c.latent_channels, 1))
-        decoder: list[nn.Module] = [nn.Conv3d(c.latent_channels, c.decoder_channels[0], 3, padding=1)]
-        decoder += [ResBlock3d(c.decoder_channels[0]) for _ in range(c.middle_blocks)]
-        for level, width in enumerate(c.decoder_channels):
-            if level > 0:
-                decoder.append(Upsample(c.decoder_channels[level - 1], width))
-            decoder += [ResBlock3d(width) for _ in range(c.decoder_blocks)]
-        self.decoder = nn.Sequential(*decoder)
-        self.to_volume = nn.Sequential(
-            ChannelNorm(c.decoder_channels[-1]), nn.SiLU(), nn.Conv3d(c.decoder_channels[-1], folded, c.stem_kernel, padding=pad)
-        )
-        self.register_buffer("latent_mean", torch.zeros(c.latent_channels))
-        self.register_buffer("latent_std", torch.ones(c.latent_channels))
+        if config.encoder_channels:
+            self.encoder, self.to_moments = encoder_layers(config)
+        if config.decoder_channels:
+            self.decoder, self.to_volume = decoder_layers(config)
+        self.register_buffer("latent_mean", torch.zeros(config.latent_channels))
+        self.register_buffer("latent_std", torch.ones(config.latent_channels))
 
     def moments(self, volume: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latents, both (B, latent_channels, r, r, r), not normalised."""
-        mean, logvar = self.to_moments(self.encoder(space_to_depth(volume, self.config.patch))).chunk(2, dim=1)
+        features = through_trunk(self.encoder, space_to_depth(volume, self.config.patch))
+        mean, logvar = self.to_moments(features).chunk(2, dim=1)
         return mean, logvar.clamp(-20, 10)
 
     def decode_raw(self, latent: Tensor) -> Tensor:
         """Latents as ``moments`` gives them -> volumes."""
-        return depth_to_space(self.to_volume(self.decoder(latent)), self.config.patch)
+        return depth_to_space(self.to_volume(through_trunk(self.decoder, latent)), self.config.patch)
 
     def encode(self, volume: Tensor) -> Tensor:
         """Volumes -> normalised latents (the mean), zero mean and unit variance per channel over the training data."""

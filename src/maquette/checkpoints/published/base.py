@@ -90,10 +90,11 @@ class PublishedModel:
     shapes: Callable[[nn.Module], Shapes] = own_shapes  # of the published file; works on the meta device
     tolerances: Mapping[str, float] = field(default_factory=dict)  # key -> larger tolerance, documented where it is set
     skipped: Mapping[str, str] = field(default_factory=dict)  # key -> why it is not compared
+    when: Callable[[Config], bool] | None = None  # what else a configuration must have, where several models share a class
 
     def answers(self, config: Config) -> bool:
-        """Whether a configuration is of this model."""
-        return class_name(config) in self.classes
+        """Whether a configuration is of this model; the first of MODELS that answers is taken."""
+        return class_name(config) in self.classes and (self.when is None or self.when(config))
 
     def tolerance(self, key: str) -> float:
         """Largest absolute error allowed for an entry of io.npz."""

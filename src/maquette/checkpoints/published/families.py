@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from maquette.checkpoints.published import clip, dinov2, triposg
+from maquette.checkpoints.published import clip, dinov2, trellis_structure, triposg
 
-FAMILIES = (dinov2, clip, triposg)
+FAMILIES = (dinov2, clip, triposg, trellis_structure)

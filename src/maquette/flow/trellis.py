@@ -1,0 +1,93 @@
+"""TRELLIS's sampler in maquette's terms: its time, guidance and noise conventions, translated here and nowhere else.
+
+Its ``cfg_strength`` s means (1 + s) v_c - s v_u, which is guidance of weight 1 + s; its ``rescale_t`` is the schedule's shift; noise
+levels are float64 until they meet the network; ``sigma_min`` enters the prediction of the data only, never the samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maquette.flow.guidance import Velocity, guide, guide_pair
+from maquette.flow.sample import euler
+from maquette.flow.schedule import shifted_schedule
+
+
+@dataclass(frozen=True)
+class TrellisSampling:
+    """Settings of one stage; the defaults are those of the released pipeline for pictures."""
+
+    steps: int = 25
+    strength: float = 5.0  # cfg_strength; 0 = no guidance
+    interval: tuple[float, float] = (0.5, 1.0)  # noise levels that are guided, both ends included
+    shift: float = 3.0  # rescale_t
+    sigma_min: float = 1e-5
+
+    @property
+    def weight(self) -> float:
+        """Guidance weight in maquette's convention, 1 = off."""
+        return 1.0 + self.strength
+
+    @property
+    def schedule(self) -> Tensor:
+        """(steps + 1,) float64 noise levels from 1 to 0."""
+        return shifted_schedule(self.steps, self.shift, torch.float64)
+
+    @property
+    def guided_steps(self) -> int:
+        """Steps that need a second, unconditional evaluation."""
+        low, high = self.interval
+        return sum(low <= t <= high for t in self.schedule[:-1].tolist()) if self.strength else 0
+
+
+def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
+    """From a sampler's entry of pipeline.json: its class (``name`` or ``cls``), ``args`` and ``params``, nested or flat."""
+    flat = {**config, **config.get("args", {}), **config.get("params", {})}
+    kind = str(flat.get("name") or flat.get("cls") or "")
+    strength = 0.0 if kind == "FlowEulerSampler" else float(flat.get("cfg_strength", 3.0))
+    interval = flat.get("cfg_interval", (0.0, 1.0))
+    return TrellisSampling(int(flat.get("steps", 50)), strength, (float(interval[0]), float(interval[1])),
+                           float(flat.get("rescale_t", 1.0)), float(flat.get("sigma_min", 1e-5)))  # fmt: skip
+
+
+def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Tensor:
+    """(rows,) one noise level for a network; float64 where the device has it, so that 1000 t is rounded once."""
+    kind = torch.float32 if torch.device(device).type == "mps" else torch.float64
+    return torch.full((rows,), t, dtype=kind, device=device)
+
+
+def sample(conditional: Velocity, unconditional: Velocity, noise: Tensor, sampling: TrellisSampling,
+           trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
+    """Samples from noise with two separate passes; ``trace(step, x_t, x_0)`` gets each step's result and predicted data."""
+    return integrate(guide(conditional, unconditional, sampling.weight, sampling.interval), noise, sampling, trace)
+
+
+def sample_pairs(pair: Callable[[Tensor, float], tuple[Tensor, Tensor]], conditional: Velocity, noise: Tensor, sampling: TrellisSampling,
+                 trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
+    """``sample`` for networks that evaluate both passes in one batch, conditional first."""
+    return integrate(guide_pair(pair, conditional, sampling.weight, sampling.interval), noise, sampling, trace)
+
+
+def integrate(velocity: Velocity, noise: Tensor, sampling: TrellisSampling,
+              trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
+    """Euler steps of an already guided velocity."""
+    if trace is None:
+        return euler(velocity, noise, sampling.schedule)
+    predicted: list[Tensor] = []
+
+    def watched(x_t: Tensor, t: float) -> Tensor:
+        v = velocity(x_t, t)
+        predicted.append(predict_data(x_t, v, t, sampling.sigma_min))
+        return v
+
+    return euler(watched, noise, sampling.schedule, lambda step, x: trace(step, x, predicted[-1]))
+
+
+def predict_data(x_t: Tensor, velocity: Tensor, t: float, sigma_min: float = 1e-5) -> Tensor:
+    """x_0 = (1 - s) x_t - (s + (1 - s) t) v, with s = sigma_min."""
+    return (1 - sigma_min) * x_t - (sigma_min + (1 - sigma_min) * t) * velocity
