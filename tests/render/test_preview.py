@@ -6,7 +6,7 @@ import trimesh
 
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.geometry.transforms import similarity
-from maquette.render.preview import CAPTION, FILL, GAP, MARGIN, orbit_cameras, preview, render_scene
+from maquette.render.preview import CAPTION, FILL, GAP, MARGIN, orbit_cameras, preview, render_scene, render_views
 from maquette.render.silhouette import instance_silhouettes
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
@@ -95,3 +95,10 @@ def test_the_sheet_is_reproducible_and_its_footer_depends_on_the_provenance():
     other = preview(dataclasses.replace(scene, provenance={}), tile_height=96)
     np.testing.assert_array_equal(sheet[:-60], other[:-60])
     assert (sheet[-60:] != other[-60:]).any()
+
+
+def test_several_views_are_those_of_single_ones():
+    scene = scene_of(3)
+    turned = orbit_cameras(np.concatenate([i.box for i in scene.instances]), [0.0, 2.0], 64, 48)
+    for picture, camera in zip(render_views(scene, turned), turned, strict=True):
+        assert np.array_equal(picture, render_scene(scene, camera))

@@ -60,6 +60,12 @@ def render_scene(
     return _render(_stage(scene), resized(camera, width, height), supersample, lighting)
 
 
+def render_views(scene: Scene, cameras: Sequence[Camera], *, supersample: int = 2) -> list[np.ndarray]:
+    """Several views as ``render_scene`` draws them, each of its camera's size; what they share is made once."""
+    stage = _stage(scene)
+    return [_render(stage, camera, supersample) for camera in cameras]
+
+
 def orbit_cameras(points: np.ndarray, azimuths: Sequence[float], width: int, height: int, elevation: float = ELEVATION) -> list[Camera]:
     """Cameras at ``azimuths`` radians about +Y (0 = looking along -Z) and of one scale that see all points (N, 3) with a margin."""
     intrinsics = intrinsics_from_fov(FIELD_OF_VIEW, width, height)
