@@ -24,7 +24,7 @@ export function mountHelp() {
     h("p", {}, "Choose a photo. Mark each object once: a box is mostly enough, clicks and the brush put right what is missing. Then make the scene, move what stands wrong, and save it."),
     h("div", { class: "columns" }, h("div", {}, list("Objects")), h("div", {}, list("Scene"), list("Everywhere"))),
     h("div", { class: "actions" }, h("a", { href: "/api/docs", target: "_blank", rel: "noopener" }, "For programs: the job API"),
-      h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close")), // prettier-ignore
+      h("button", { type: "button", class: "primary", autofocus: true, onclick: () => dialog.close() }, "Close")), // prettier-ignore
   );
   dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
 }

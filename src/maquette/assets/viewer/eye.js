@@ -15,7 +15,7 @@ export class Eye {
   constructor(viewer) {
     this.viewer = viewer;
     this.blend = 1; // of the 3D picture over the photo
-    this.margin = 0; // CSS pixels around the photo in the photo's view
+    this.margin = { x: 0, y: 0 }; // CSS pixels beside and above the photo in the photo's view
     this.photoMode = false;
     this.camera = new THREE.PerspectiveCamera(FREE_FIELD, 1, 0.01, 100);
     this.camera.position.set(0.9, 0.7, 1.6);

@@ -2,6 +2,8 @@
 
 import * as THREE from "../three/three.module.min.js";
 
+const NONE = { x: 0, y: 0 };
+
 /** Pose (position, quaternion) of glTF/three axes from an OpenCV pose, 4x4 nested rows, in scene units. */
 export function poseFromOpenCV(worldFromCamera) {
   const matrix = new THREE.Matrix4().set(...worldFromCamera.flat());
@@ -15,15 +17,15 @@ export function poseFromOpenCV(worldFromCamera) {
   return { position, quaternion };
 }
 
-/** The photo's rectangle in a view, in CSS pixels: as large as fits, centred, with a margin. */
-export function photoRectangle(photo, viewWidth, viewHeight, margin = 0) {
-  const scale = Math.min((viewWidth - 2 * margin) / photo.width, (viewHeight - 2 * margin) / photo.height);
+/** The photo's rectangle in a view, in CSS pixels: as large as fits beside a margin {x, y}, centred. */
+export function photoRectangle(photo, viewWidth, viewHeight, margin = NONE) {
+  const scale = Math.max(Math.min((viewWidth - 2 * margin.x) / photo.width, (viewHeight - 2 * margin.y) / photo.height), 1e-3);
   const width = photo.width * scale, height = photo.height * scale;
   return { left: (viewWidth - width) / 2, top: (viewHeight - height) / 2, width, height, scale };
 }
 
 /** Set a PerspectiveCamera's projection so that the photo's pixels fall onto its rectangle in the view. */
-export function projectLikePhoto(camera, photo, viewWidth, viewHeight, margin = 0) {
+export function projectLikePhoto(camera, photo, viewWidth, viewHeight, margin = NONE) {
   const rectangle = photoRectangle(photo, viewWidth, viewHeight, margin);
   const [[fx, , cx], [, fy, cy]] = photo.intrinsics;
   const k = rectangle.scale, near = camera.near;
@@ -37,7 +39,7 @@ export function projectLikePhoto(camera, photo, viewWidth, viewHeight, margin = 
 }
 
 /** Vertical field of view in degrees of a centred view that shows the same as the photo's camera does in this view. */
-export function fieldOfView(photo, viewWidth, viewHeight, margin = 0) {
+export function fieldOfView(photo, viewWidth, viewHeight, margin = NONE) {
   const { scale } = photoRectangle(photo, viewWidth, viewHeight, margin);
   return THREE.MathUtils.radToDeg(2 * Math.atan(viewHeight / (2 * photo.intrinsics[1][1] * scale)));
 }

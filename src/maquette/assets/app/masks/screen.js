@@ -18,6 +18,7 @@ export function mountMasks() {
   canvas = new MaskCanvas(byId("mask-canvas"));
   tools = toolHandlers(canvas);
   mountPointer(canvas, tools);
+  canvas.preview = (context, view) => tools[store.get().tool].draw?.(context, view);
   mountTools();
   mountMaskList();
   mountRequest();
@@ -94,7 +95,6 @@ function showOptions({ tool, brush, erase, negative, replace, chosen, masks, pho
     place.querySelectorAll("button, input")[focused]?.focus();
   }
   byId("mask-hint").textContent = hint(tool, who, masks);
-  byId("mask-hint").classList.toggle("low", parts.length > 0);
 }
 
 function newObject(who) {

@@ -7,6 +7,9 @@ import { store } from "../store.js";
 import { onTheme } from "../theme.js";
 import { edit, nameOf } from "./actions.js";
 
+/** Room for the controls above and below the photo. */
+const MARGIN = { x: 14, y: 64 };
+
 let left = null, right = null, unlink = null; // the viewers; the right one only when comparing
 let shown = null; // id of the scene or job in the left view
 
@@ -35,6 +38,7 @@ function createViewer(host, label) {
     host.replaceChildren(h("div", { class: "view-message" }, h("p", {}, "This browser shows no 3D here: WebGL 2 is off. Masks, making and saving scenes work all the same.")));
     return null;
   }
+  viewer.eye.margin = MARGIN;
   const { look, blend } = store.get();
   viewer.setLook(look);
   viewer.setBlend(blend);
@@ -47,7 +51,7 @@ function ensureLeft() {
   left = createViewer(byId("view-a"), "3D view of the scene");
   left?.on("transform", (label, matrix) => edit({ kind: "transform", label, world_from_instance: matrix }));
   left?.on("photo", (inPhotoView) => store.set({ inPhotoView }));
-  window.maquetteViewer = left; // for tests and for the curious
+  byId("view-a").viewer = left; // for tests and for the curious
 }
 
 function showLeft({ screen, job, scene }) {
@@ -94,7 +98,9 @@ function showRight({ other, scene }) {
   for (const [place, one] of [["view-a", scene], ["view-b", other]]) byId(place).append(h("div", { class: "view-name" }, one.name || one.method));
   if (!right) return;
   showScene(right, other).then(() => {
-    if (left && right && !unlink) unlink = linkCameras(left, right);
+    if (!left || !right || unlink) return;
+    left.viewPhoto(false);
+    unlink = linkCameras(left, right);
   });
 }
 
