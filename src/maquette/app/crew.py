@@ -1,0 +1,222 @@
+"""The workers: a thread each that feeds one worker process, so that a job can be killed at any moment and the next one begins afresh."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from maquette.app import jobs, scenes
+from maquette.app.problems import Problem
+from maquette.app.store import Row
+from maquette.app.studio import Studio
+from maquette.errors import MaquetteError
+
+PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
+LONGEST_PAUSE = 30.0  # seconds before a worker that does not start is tried again
+REGENERATION = ("model", "seed", "steps", "guidance", "fit", "device")  # the options of one object
+
+JsonObject = dict[str, Any]
+
+
+class Crew:
+    """All workers of a server."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.members = [Member(self, number) for number in range(studio.settings.workers)]
+        self.work = threading.Condition()
+        self.stopping = threading.Event()
+        self._known = threading.Event()
+        self._capabilities: JsonObject = {}
+
+    def start(self) -> None:
+        """Recover what a crash has left, and begin."""
+        jobs.recover(self.studio)
+        for member in self.members:
+            member.start()
+
+    def stop(self) -> None:
+        """End all workers at once; what they work on is interrupted, what waits goes on waiting."""
+        self.stopping.set()
+        self.call()
+        for member in self.members:
+            member.kill()
+        for member in self.members:
+            member.join(10)
+
+    def call(self) -> None:
+        """Say that there is work."""
+        with self.work:
+            self.work.notify_all()
+
+    def cancel(self, identifier: str) -> bool:
+        """Stop a job that waits or runs, at once; returns whether it was still open. Problem 404."""
+        stopped = jobs.stop(self.studio, identifier)
+        for member in self.members:
+            member.kill(identifier)
+        return stopped
+
+    def delete(self, identifier: str) -> None:
+        """Delete a job, stopping it first. Problem 404."""
+        self.cancel(identifier)
+        jobs.delete(self.studio, identifier)
+
+    def learn(self, capabilities: JsonObject) -> None:
+        """Note what the workers can do."""
+        self._capabilities = capabilities
+        self._known.set()
+
+    def capabilities(self, patience: float = 90.0) -> JsonObject:
+        """Methods, models and devices; waits for the first worker. Problem 503."""
+        if not self._known.wait(patience):
+            raise Problem(503, "unavailable", "the worker does not start; look at the server's output")
+        return self._capabilities
+
+
+class Member(threading.Thread):
+    """One worker process and the thread that talks to it."""
+
+    def __init__(self, crew: Crew, number: int) -> None:
+        super().__init__(name=f"worker-{number}", daemon=True)
+        self.crew, self.state = crew, "starting"
+        self._process: subprocess.Popen[str] | None = None
+        self._current: str | None = None
+        self._lock = threading.Lock()  # of the two above
+
+    def run(self) -> None:
+        """Take jobs until the crew stops."""
+        pause = 1.0
+        while not self.crew.stopping.is_set():
+            try:
+                pause = 1.0 if self._turn() else min(2 * pause, LONGEST_PAUSE)
+            except sqlite3.Error:  # a full disk; what runs is found interrupted at the next start
+                pause = LONGEST_PAUSE
+            if pause > 1.0:
+                self.crew.stopping.wait(pause)
+        self.kill()
+
+    def _turn(self) -> bool:
+        """Start a process if there is none, and do a job if there is one; False when no process could be started."""
+        if (self._process is None or self._process.poll() is not None) and not self._begin():
+            return False
+        with self._lock:
+            found = None if self.crew.stopping.is_set() else jobs.claim(self.crew.studio)
+            self._current = found["id"] if found else None
+        if found:
+            self.state = "busy"
+            self._work(found)
+            self.state = "ready"
+        else:
+            with self.crew.work:
+                self.crew.work.wait(PATIENCE)
+        return True
+
+    def kill(self, identifier: str | None = None) -> None:
+        """Kill the process, only while it works on this job if one is given; returns when it is dead."""
+        with self._lock:
+            if self._process is not None and identifier in (None, self._current):
+                self._process.kill()
+                self._process.wait()
+
+    def _begin(self) -> bool:
+        """Start a process and wait until it has loaded the library; False when it ended instead."""
+        self.state = "starting"
+        weights = [argument for folder in self.crew.studio.settings.weights for argument in ("--weights", str(folder.resolve()))]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # a file beside where the server was started must not be imported
+        process = subprocess.Popen(
+            [sys.executable, "-m", "maquette.app.worker", *weights], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+        with self._lock:
+            self._end_pipes()
+            self._process = process
+        if self.crew.stopping.is_set():
+            self.kill()
+        hello = _read(process)
+        if hello is None or hello["say"] != "hello":
+            self.kill()
+            return False
+        self.crew.learn(hello["capabilities"])
+        self.state = "ready"
+        return True
+
+    def _work(self, found: Row) -> None:
+        """See one job through; whatever happens to the process, the job has a final state afterwards."""
+        studio, identifier = self.crew.studio, found["id"]
+        limit, expired = studio.settings.limits.job_seconds, threading.Event()
+
+        def end() -> None:
+            expired.set()
+            self.kill(identifier)
+
+        watch = threading.Timer(limit, end)
+        watch.daemon = True
+        watch.start()
+        try:
+            problem = self._talk(found)
+        except (MaquetteError, OSError, sqlite3.Error) as error:  # the scene was deleted, the disk is full
+            problem = ("failed", str(error))
+            self.kill()
+        finally:
+            watch.cancel()
+            with self._lock:
+                self._current = None
+        if problem is not None:
+            state, message = problem if not expired.is_set() else ("failed", f"the job took longer than {limit:.0f} seconds")
+            jobs.finish(studio, identifier, state, message)
+            jobs.tell(studio, identifier)
+        jobs.tidy(studio, identifier)
+
+    def _talk(self, found: Row) -> tuple[str, str] | None:
+        """Send the job and follow it; returns the state and the message when it does not end in a result."""
+        studio, process = self.crew.studio, self._process
+        with contextlib.suppress(BrokenPipeError):  # reading says how it ended
+            process.stdin.write(json.dumps(self._request(found)) + "\n")
+            process.stdin.flush()
+        while (message := _read(process)) is not None:
+            if message["say"] == "progress":
+                jobs.report(studio, found, message)
+            elif message["say"] == "instance":
+                jobs.add_instance(studio, found["id"], message)
+            elif message["say"] == "done":
+                jobs.complete(studio, found, message)
+                return None
+            else:
+                return "failed", message["message"]
+        code = process.wait()
+        if code > 0:
+            return "failed", "the worker ended with an error; the server's output has the details"
+        return "interrupted", "the worker was stopped while the job was running; repeat it"
+
+    def _request(self, found: Row) -> JsonObject:
+        folders, options = self.crew.studio.folders, found["options"]
+        folder = str(folders.of("jobs", found["id"]).resolve())
+        if found["kind"] == "generate":
+            return {"do": "generate", "folder": folder, "options": options, "source": found["name"]}
+        from_scene = folders.of("scenes", found["scene"])
+        document = scenes.document(self.crew.studio, found["scene"]).data
+        return {"do": "regenerate", "folder": folder, "scene": str(from_scene.resolve()), "document": document, "label": found["label"],
+                "options": {key: options[key] for key in REGENERATION if key in options}}  # fmt: skip
+
+    def _end_pipes(self) -> None:
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                _close(pipe)
+
+
+def _read(process: subprocess.Popen[str]) -> JsonObject | None:
+    """The next message of a process; None when it has ended."""
+    line = process.stdout.readline()
+    return json.loads(line) if line.endswith("\n") else None
+
+
+def _close(pipe: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):  # what was not sent any more
+        pipe.close()
+

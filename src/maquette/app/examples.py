@@ -1,0 +1,47 @@
+"""The pictures that come with the package, for whoever has no photo at hand."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from maquette.app import masks, photos, pictures
+from maquette.app.problems import not_found
+from maquette.app.studio import Studio
+from maquette.images import read_image
+from maquette.images.masks import load_masks
+
+EXAMPLES = {"demo": ("demo", "Room"), "table": ("examples/table", "Table"), "garden": ("examples/garden", "Garden")}  # folder, title
+
+
+def assets() -> Path:
+    """The folder of the package's own files."""
+    return Path(str(resources.files("maquette"))) / "assets"
+
+
+def every() -> list[dict[str, Any]]:
+    """What there is, as JSON."""
+    return [{"name": name, "title": title, "objects": len(load_masks(_folder(name) / "masks.png").masks),
+             "thumbnail": f"/api/examples/{name}/thumbnail.jpg"} for name, (_, title) in EXAMPLES.items()]  # fmt: skip
+
+
+def thumbnail(name: str) -> bytes:
+    """A small JPEG. Problem 404."""
+    return pictures.thumbnail(read_image(_folder(name) / "photo.jpg"))
+
+
+def start(studio: Studio, name: str) -> dict[str, Any]:
+    """A photo with its masks of an example. Problem 404."""
+    folder = _folder(name)
+    with studio.turn():
+        photo = photos.add_file(studio, folder / "photo.jpg", EXAMPLES[name][1])
+    with open(folder / "masks.png", "rb") as stream:
+        masks.load(studio, photo["id"], [("masks.png", stream)])
+    return photos.get(studio, photo["id"])
+
+
+def _folder(name: str) -> Path:
+    if name not in EXAMPLES:
+        raise not_found("example")
+    return assets() / EXAMPLES[name][0]

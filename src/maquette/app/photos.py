@@ -1,0 +1,117 @@
+"""Photos: taken in once, upright, sRGB and of working size; what masks and jobs start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from maquette.app import history, pictures, uploads
+from maquette.app.folders import new_id
+from maquette.app.problems import not_found
+from maquette.app.store import Row, now
+from maquette.app.studio import Studio
+from maquette.images.inputs import working_size
+from maquette.images.read import read_image_and_alpha
+
+JsonObject = dict[str, Any]
+
+
+def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
+    """Take in a photo from a client. Raises Problem, InputError."""
+    with uploads.incoming(studio.settings.data, [(name, stream)], studio.settings.limits) as (upload,):
+        uploads.check_picture(upload.path, studio.settings.limits)
+        with studio.turn():
+            return add_file(studio, upload.path, upload.stem)
+
+
+def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
+    """Take in a photo from a file. Raises InputError."""
+    image, alpha = read_image_and_alpha(path)
+    height, width = image.shape[:2]
+    size = working_size((height, width))
+    notes = [] if size == (height, width) else [f"reduced from {width} x {height} pixels"]
+    image = _resized(image, size)
+    identifier = new_id()
+    folder = studio.folders.make("photos", identifier)
+    (folder / "masks").mkdir()
+    pictures.write(folder / "image.png", pictures.png(image))
+    pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
+    if alpha is not None:
+        pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
+    stamp = now()
+    with studio.store.transaction():
+        studio.store.insert("photos", id=identifier, name=_named(studio, name), width=size[1], height=size[0], alpha=int(alpha is not None),
+                            notes=notes, created=stamp, changed=stamp)  # fmt: skip
+        history.start(studio.store, identifier, {"objects": [], "notes": []})
+    studio.news.publish("photo", {"id": identifier, "version": 1})
+    return get(studio, identifier)
+
+
+def row(studio: Studio, identifier: str) -> Row:
+    """The row of a photo. Problem 404 when there is none."""
+    studio.folders.of("photos", identifier)
+    found = studio.store.one("SELECT * FROM photos WHERE id = ?", identifier)
+    if found is None:
+        raise not_found("photo")
+    return found
+
+
+def get(studio: Studio, identifier: str) -> JsonObject:
+    """One photo as JSON."""
+    return _view(studio, row(studio, identifier))
+
+
+def every(studio: Studio) -> list[JsonObject]:
+    """All photos as JSON, newest first."""
+    return [_view(studio, found) for found in studio.store.all("SELECT * FROM photos ORDER BY created DESC, id")]
+
+
+def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
+    """Give a photo another name."""
+    row(studio, identifier)
+    studio.store.update("photos", identifier, name=_named(studio, name), changed=now())
+    return get(studio, identifier)
+
+
+def delete(studio: Studio, identifier: str) -> None:
+    """Delete a photo with its masks; jobs and scenes have copies."""
+    with studio.alone("photos", identifier):
+        row(studio, identifier)
+        with studio.store.transaction():
+            studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
+            history.forget(studio.store, identifier)
+        studio.folders.remove("photos", identifier)
+    studio.news.publish("deleted", {"kind": "photo", "id": identifier})
+
+
+def image_of(studio: Studio, identifier: str) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a photo."""
+    row(studio, identifier)
+    return pictures.read_picture(studio.folders.of("photos", identifier) / "image.png")
+
+
+def alpha_of(studio: Studio, identifier: str) -> np.ndarray | None:
+    """The opacity (H, W) uint8 of a photo that is a cut-out, or None."""
+    path = studio.folders.of("photos", identifier) / "alpha.png"
+    return pictures.read_picture(path, "L") if row(studio, identifier)["alpha"] else None
+
+
+def _view(studio: Studio, found: Row) -> JsonObject:
+    address = f"/api/photos/{found['id']}"
+    version = history.current(studio.store, found["id"])
+    keys = ("id", "name", "width", "height", "notes", "created", "changed")
+    return {key: found[key] for key in keys} | {
+        "image": f"{address}/image.png", "thumbnail": f"{address}/thumbnail.jpg", "masks": f"{address}/masks",
+        "objects": len(version.document["objects"]), "version": version.number,
+    }  # fmt: skip
+
+
+def _named(studio: Studio, name: str) -> str:
+    return uploads.shown(name, studio.settings.limits.name_length) or "photo"
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return image if image.shape[:2] == size else cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)

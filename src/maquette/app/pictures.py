@@ -1,0 +1,74 @@
+"""Pictures as files of the app: lossless PNG, small JPEG, masks of one bit per pixel, and label pictures for the page."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from maquette.output import atomic_write
+from maquette.types import InstanceMask
+
+THUMBNAIL = 320  # pixels
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encode (H, W, 3) or (H, W) uint8 without loss, quickly."""
+    picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file so that it is there completely or not at all. Raises OutputError."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_picture(path: Path, mode: str = "RGB") -> np.ndarray:
+    """Read a picture that this module has written."""
+    with Image.open(path, formats=["PNG"]) as image:
+        return np.array(image.convert(mode))
+
+
+def thumbnail(image: np.ndarray) -> bytes:
+    """A small JPEG of (H, W, 3) uint8."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def write_mask(folder: Path, mask: np.ndarray) -> str:
+    """Write a mask (H, W) bool under a name that follows from its content; returns the name without suffix."""
+    digest = hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[:16]
+    path = folder / f"{digest}.png"
+    if not path.exists():
+        stream = io.BytesIO()
+        Image.fromarray(mask).save(stream, "PNG", compress_level=1)
+        write(path, stream.getvalue())
+    return digest
+
+
+def read_mask(folder: Path, digest: str) -> np.ndarray:
+    """Read a mask (H, W) bool that ``write_mask`` has written."""
+    return read_picture(folder / f"{digest}.png", "1")
+
+
+def label_picture(masks: Sequence[InstanceMask], size: tuple[int, int]) -> bytes:
+    """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size`` is (H, W)."""
+    labels, count = np.zeros(size, np.uint16), np.zeros(size, np.uint8)
+    for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
+        labels[m.mask] = m.label
+        count += m.mask
+    return png(np.stack([labels & 255, labels >> 8, np.where(count > 1, 255, 0)], axis=-1).astype(np.uint8))
+
+
+def mask_picture(mask: np.ndarray) -> bytes:
+    """PNG of one mask (H, W): 255 inside, 0 outside."""
+    return png(mask.astype(np.uint8) * 255)

@@ -1,0 +1,53 @@
+"""Errors with an HTTP status: what a client is told in ``{"error": {"code", "message", ...}}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maquette.errors import InputError, MaquetteError, OutputError
+
+
+class Problem(MaquetteError):
+    """An answer that is not what was asked for; ``details`` stand beside the message."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.status, self.code, self.headers, self.details = status, code, headers or {}, details
+
+    def body(self) -> dict[str, Any]:
+        """The JSON of the answer."""
+        return {"error": {"code": self.code, "message": str(self), **self.details}}
+
+
+def not_found(what: str) -> Problem:
+    """There is no such thing, or no longer."""
+    return Problem(404, "not_found", f"there is no such {what}; it may have been deleted")
+
+
+def conflict(message: str, current: Any = None) -> Problem:
+    """The thing is not, or no longer, in the state that the request assumes."""
+    return Problem(409, "conflict", message, **({} if current is None else {"current": current}))
+
+
+def too_large(message: str) -> Problem:
+    """More than the limits allow."""
+    return Problem(413, "too_large", message)
+
+
+def file_type(message: str) -> Problem:
+    """Content of a kind that is not read."""
+    return Problem(415, "file_type", message)
+
+
+def busy(message: str, seconds: int, status: int = 429) -> Problem:
+    """Too much at once; come back later."""
+    return Problem(status, "busy", message, {"Retry-After": str(seconds)}, retry_after=seconds)
+
+
+def problem_of(error: MaquetteError) -> Problem:
+    """What a client is told of an error of the library."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InputError):
+        return Problem(422, "input", str(error))
+    return Problem(507 if isinstance(error, OutputError) else 500, "failed", str(error))

@@ -1,0 +1,1 @@
+"""Addresses: each takes a request apart, calls one function of the app, and says what the answer is."""

@@ -1,0 +1,118 @@
+"""/api/photos and their masks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from maquette.app import masks, photos, pictures, samples
+from maquette.app.routes.common import FILE_BODY, Form, StudioHere, VersionHere, answers, content, download, file, files_in
+from maquette.app.schemas import MaskEditRequest, NameRequest, StepRequest
+from maquette.errors import InputError
+
+router = APIRouter(prefix="/api/photos", tags=["photos and masks"])
+Label = Annotated[int, Path(ge=1, le=65535)]
+
+
+@router.post("", status_code=201, responses=answers(samples.PHOTO, 201, 413, 415, 422), openapi_extra={"requestBody": FILE_BODY})
+def add_photo(studio: StudioHere, form: Form) -> dict[str, Any]:
+    """Take in a photo: multipart field `file`, or the bytes as the body."""
+    files = files_in(form)
+    if len(files) != 1:
+        raise InputError(f"{len(files)} files; send one photo in the multipart field 'file', or as the body with its content type")
+    return photos.add(studio, *files[0])
+
+
+@router.get("", responses=answers({"photos": [samples.PHOTO]}))
+def list_photos(studio: StudioHere) -> dict[str, Any]:
+    """All photos, newest first."""
+    return {"photos": photos.every(studio)}
+
+
+@router.get("/{photo}", responses=answers(samples.PHOTO, 200, 404))
+def get_photo(studio: StudioHere, photo: str) -> dict[str, Any]:
+    """One photo."""
+    return photos.get(studio, photo)
+
+
+@router.patch("/{photo}", responses=answers(samples.PHOTO, 200, 404, 422))
+def rename_photo(studio: StudioHere, photo: str, request: NameRequest) -> dict[str, Any]:
+    """Give a photo another name."""
+    return photos.rename(studio, photo, request.name)
+
+
+@router.delete("/{photo}", status_code=204)
+def delete_photo(studio: StudioHere, photo: str) -> None:
+    """Delete a photo and its masks; jobs and scenes have copies."""
+    photos.delete(studio, photo)
+
+
+@router.get("/{photo}/image.png", response_class=Response)
+def photo_image(studio: StudioHere, photo: str) -> Response:
+    """The picture, upright, sRGB, at most 2048 pixels a side."""
+    photos.row(studio, photo)
+    return file(studio.folders.of("photos", photo) / "image.png", forever=True)
+
+
+@router.get("/{photo}/thumbnail.jpg", response_class=Response)
+def photo_thumbnail(studio: StudioHere, photo: str) -> Response:
+    """A small picture."""
+    photos.row(studio, photo)
+    return file(studio.folders.of("photos", photo) / "thumbnail.jpg", forever=True)
+
+
+@router.get("/{photo}/masks", responses=answers(samples.MASKS, 200, 404))
+def get_masks(studio: StudioHere, photo: str, version: VersionHere = None) -> dict[str, Any]:
+    """The objects with their numbers and warnings, and what can be undone."""
+    return masks.state(studio, photo, version)
+
+
+@router.post("/{photo}/masks/edits", responses=answers(samples.MASKS, 200, 404, 409, 422))
+def edit_masks(studio: StudioHere, photo: str, request: MaskEditRequest) -> dict[str, Any]:
+    """Edit the masks; see the kinds of edits in the schema."""
+    return masks.apply(studio, photo, request.version, request.edit.kind, request.edit.apply)
+
+
+@router.post("/{photo}/masks/undo", responses=answers(samples.MASKS, 200, 404, 409))
+def undo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str, Any]:
+    """Take the last edit back."""
+    return masks.step(studio, photo, request.version, back=True)
+
+
+@router.post("/{photo}/masks/redo", responses=answers(samples.MASKS, 200, 404, 409))
+def redo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str, Any]:
+    """Do again what was undone."""
+    return masks.step(studio, photo, request.version, back=False)
+
+
+@router.post("/{photo}/masks/import", openapi_extra={"requestBody": FILE_BODY},
+             responses=answers(samples.MASKS, 200, 404, 409, 413, 415, 422))  # fmt: skip
+def import_masks(studio: StudioHere, photo: str, form: Form) -> dict[str, Any]:
+    """Replace all objects by a mask file in any form that `maquette masks` reads; several pictures or a ZIP are a folder of masks."""
+    version = form.get("version", [None])[0]
+    if version is not None and not (isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10):
+        raise InputError("the field 'version' is not a number")
+    return masks.load(studio, photo, files_in(form), None if version is None else int(version))
+
+
+@router.get("/{photo}/masks/export", response_class=Response)
+def export_masks(studio: StudioHere, photo: str,
+                 form: Annotated[str, Query(description="label, rgb, coco, coco-rle, npz or folder")] = "label") -> Response:  # fmt: skip
+    """Download the masks."""
+    return download(masks.export(studio, photo, form))
+
+
+@router.get("/{photo}/masks/labels.png", response_class=Response)
+def label_picture(studio: StudioHere, photo: str, version: VersionHere = None) -> Response:
+    """All objects in one picture: label = R + 256 G; B is 255 where objects overlap."""
+    found = photos.row(studio, photo)
+    chosen = masks.masks_of(studio, photo, version)
+    return content(pictures.label_picture(chosen, (found["height"], found["width"])), "image/png", forever=version is not None)
+
+
+@router.get("/{photo}/masks/{label}.png", response_class=Response)
+def one_mask(studio: StudioHere, photo: str, label: Label, version: VersionHere = None) -> Response:
+    """One object alone, 255 inside."""
+    return content(masks.one_mask(studio, photo, label, version), "image/png", forever=version is not None)

@@ -1,0 +1,296 @@
+"""What clients send as JSON, checked field by field; an edit knows which function of the library it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from maquette.app.masks import Canvas
+from maquette.errors import InputError
+from maquette.images import edit as editing
+from maquette.scene import edits
+from maquette.scene.fields import Fields
+
+Label = Annotated[int, Field(ge=1, le=65535)]
+Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Point = tuple[Number, Number]
+Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
+Row = tuple[float, float, float, float]
+
+
+class Strict(BaseModel):
+    """No unknown fields, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ClickPoint(Strict):
+    """A point that belongs to the object, or does not."""
+
+    x: Number
+    y: Number
+    positive: bool = True
+
+
+class BoxEdit(Strict):
+    """GrabCut in a box x0, y0, x1, y1."""
+
+    kind: Literal["box"]
+    box: tuple[Number, Number, Number, Number]
+    label: Label | None = None
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.cut_out_box(masks, canvas.image, self.box, self.label)
+
+
+class ClicksEdit(Strict):
+    """GrabCut from points."""
+
+    kind: Literal["clicks"]
+    clicks: Annotated[list[ClickPoint], Field(min_length=1, max_length=100)]
+    label: Label | None = None
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.click_on(masks, canvas.image, [(c.x, c.y, c.positive) for c in self.clicks], self.label)
+
+
+class StrokeEdit(Strict):
+    """A line with a round brush."""
+
+    kind: Literal["stroke"]
+    points: Points
+    radius: Annotated[float, Field(gt=0, le=1000)]
+    label: Label | None = None
+    erase: bool = False
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.paint_stroke(masks, canvas.size, self.points, self.radius, self.label, erase=self.erase)
+
+
+class PolygonEdit(Strict):
+    """The inside of a closed line."""
+
+    kind: Literal["polygon"]
+    points: Points
+    label: Label | None = None
+    erase: bool = False
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.paint_polygon(masks, canvas.size, self.points, self.label, erase=self.erase)
+
+
+class MergeEdit(Strict):
+    """Several objects into the first."""
+
+    kind: Literal["merge"]
+    labels: Labels
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.merge(masks, self.labels)
+
+
+class SplitEdit(Strict):
+    """One object into its parts, or along a line."""
+
+    kind: Literal["split"]
+    label: Label
+    line: Points | None = None
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.split(masks, self.label, self.line)
+
+
+class DeleteEdit(Strict):
+    """Without these objects."""
+
+    kind: Literal["delete"]
+    labels: Labels
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.delete(masks, self.labels)
+
+
+class RenameEdit(Strict):
+    """A name for an object; may be empty."""
+
+    kind: Literal["rename"]
+    label: Label
+    name: Annotated[str, Field(max_length=80)]
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.rename(masks, self.label, self.name)
+
+
+class ReorderEdit(Strict):
+    """All labels in a new order."""
+
+    kind: Literal["reorder"]
+    labels: Labels
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.reorder(masks, self.labels)
+
+
+class AutoEdit(Strict):
+    """Everything on a plain background."""
+
+    kind: Literal["auto"]
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.find_all(canvas.image, canvas.alpha)
+
+
+class ClearEdit(Strict):
+    """No objects."""
+
+    kind: Literal["clear"]
+
+    def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
+        """Edit."""
+        return editing.Edited((), ())
+
+
+MaskEdit = Annotated[
+    BoxEdit | ClicksEdit | StrokeEdit | PolygonEdit | MergeEdit | SplitEdit | DeleteEdit | RenameEdit | ReorderEdit | AutoEdit | ClearEdit,
+    Field(discriminator="kind"),
+]
+
+
+class MaskEditRequest(Strict):
+    """An edit of the masks of a version."""
+
+    version: int
+    edit: MaskEdit
+
+
+class StepRequest(Strict):
+    """The version to go back or forth from."""
+
+    version: int
+
+
+class NameRequest(Strict):
+    """A new name."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class Options(Strict):
+    """How a scene is made; what is left out is the default."""
+
+    method: Annotated[str, Field(max_length=80)] | None = None
+    model: Annotated[str, Field(max_length=200)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    samples: Annotated[int, Field(ge=1, le=8)] = 1
+    steps: Annotated[int, Field(ge=1, le=100)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+    fit: bool = True
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class JobRequest(Strict):
+    """A job for a photo that is here."""
+
+    photo: Annotated[str, Field(max_length=80)]
+    only: Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None = None
+    name: Annotated[str, Field(max_length=80)] = ""
+    options: Options = Options()
+
+
+class RepeatRequest(Strict):
+    """Options to change; only those that are given."""
+
+    options: Options = Options()
+
+
+class RegenerateRequest(Strict):
+    """One object of a scene anew; without a seed one is drawn."""
+
+    label: Label
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    steps: Annotated[int, Field(ge=1, le=100)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+
+
+class TransformEdit(Strict):
+    """Where an object stands."""
+
+    kind: Literal["transform"]
+    label: int
+    world_from_instance: tuple[Row, Row, Row, Row]
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        return edits.transform(document, self.label, self.world_from_instance), [self.label]
+
+
+class NodeEdit(Strict):
+    """The name of an object's node."""
+
+    kind: Literal["rename"]
+    label: int
+    node: Annotated[str, Field(min_length=1, max_length=80)]
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        if not self.node.isprintable():
+            raise InputError("the name has characters that cannot be printed; choose another")
+        return edits.rename(document, self.label, self.node), [self.label]
+
+
+class HideEdit(Strict):
+    """Hide or show objects."""
+
+    kind: Literal["hide"]
+    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    hidden: bool = True
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        return edits.hide(document, self.labels, self.hidden), self.labels
+
+
+class RemoveEdit(Strict):
+    """Without these objects."""
+
+    kind: Literal["delete"]
+    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        return edits.delete(document, self.labels), []
+
+
+class DuplicateEdit(Strict):
+    """A copy of an object."""
+
+    kind: Literal["duplicate"]
+    label: int
+    offset: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        edited, label = edits.duplicate(document, self.label, self.offset)
+        return edited, [label]
+
+
+SceneEdit = Annotated[TransformEdit | NodeEdit | HideEdit | RemoveEdit | DuplicateEdit, Field(discriminator="kind")]
+
+
+class SceneEditRequest(Strict):
+    """An edit of a version of a scene."""
+
+    version: int
+    edit: SceneEdit

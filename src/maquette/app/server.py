@@ -1,0 +1,133 @@
+"""The application, and running it: listen, say where, open the browser, stop cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from maquette import __version__
+from maquette.app.crew import Crew
+from maquette.app.examples import assets
+from maquette.app.guard import Guard
+from maquette.app.problems import Problem, problem_of
+from maquette.app.routes import jobs, photos, scenes, system
+from maquette.app.settings import Settings, is_loopback
+from maquette.app.studio import Studio
+from maquette.errors import InputError, MaquetteError
+
+ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, scenes are edited and exported."
+FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its data folder is open and its workers run while it does."""
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.studio = studio = Studio.open(settings)
+        app.state.crew = crew = Crew(studio)
+        crew.start()
+        try:
+            yield
+        finally:
+            studio.news.close()
+            crew.stop()
+            studio.close()
+
+    app = FastAPI(title="maquette", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_exception_handler(MaquetteError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_wrong_value)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(FileNotFoundError, _on_missing_file)
+    app.add_exception_handler(Exception, _on_bug)
+    for routes in (system, photos, jobs, scenes):
+        app.include_router(routes.router)
+    for folder in FOLDERS:
+        app.mount(f"/{folder}", _Unchanging(directory=assets() / folder))
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def serve(settings: Settings, announce: Callable[[str], None], open_browser: bool) -> None:
+    """Run a server until it is interrupted. InputError when the address cannot be used."""
+    listener = _listen(settings)
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{shown}:{listener.getsockname()[1]}/"
+    entrance = address if settings.token is None else f"{address}?token={settings.token}"
+    config = uvicorn.Config(
+        create_app(settings), log_level="warning", access_log=False, server_header=False, http="h11", ws="none", proxy_headers=False,
+        timeout_keep_alive=15, timeout_graceful_shutdown=2, limit_concurrency=1000, h11_max_incomplete_event_size=32 << 10,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
+    if not is_loopback(settings.host):
+        announce("other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust")
+    if open_browser:
+        threading.Timer(0.5, webbrowser.open, (entrance,)).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(target)
+        listener.listen(256)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen on {settings.host} port {settings.port} ({reason}); choose another --port or --host") from error
+    return listener
+
+
+class _Unchanging(StaticFiles):
+    """Files of the package; browsers ask each time whether they have changed."""
+
+    def file_response(self, *arguments, **options):
+        """Add what browsers may keep."""
+        response = super().file_response(*arguments, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def _answer(problem: Problem) -> JSONResponse:
+    return JSONResponse(problem.body(), problem.status, problem.headers)
+
+
+async def _on_problem(request: Request, error: MaquetteError) -> JSONResponse:
+    return _answer(problem_of(error))
+
+
+async def _on_wrong_value(request: Request, error: RequestValidationError) -> JSONResponse:
+    said = []
+    for entry in error.errors()[:3]:
+        where = ".".join(str(part) for part in entry["loc"] if part not in ("body", "query", "path"))
+        said.append(f"{where}: {entry['msg'][:200]}" if where else entry["msg"][:200])
+    return _answer(Problem(422, "input", "; ".join(said)))
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+    codes = {404: "not_found", 405: "method", 400: "input"}
+    message = "there is nothing at this address" if error.status_code == 404 else str(error.detail)
+    return _answer(Problem(error.status_code, codes.get(error.status_code, "failed"), message, dict(error.headers or {})))
+
+
+async def _on_missing_file(request: Request, error: FileNotFoundError) -> JSONResponse:
+    return _answer(Problem(404, "not_found", "it has just been deleted"))
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    return _answer(Problem(500, "failed", "something went wrong in the server; its output has the details"))
+

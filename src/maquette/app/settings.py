@@ -1,0 +1,90 @@
+"""What a server is told when it starts. First module of the app."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maquette.errors import InputError, MissingExtraError
+
+DEFAULT_PORT = 8765
+LEAST_TOKEN = 16  # characters of a token that somebody chooses
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a client may ask for."""
+
+    upload_bytes: int = 64 << 20  # of one request
+    json_bytes: int = 2 << 20  # of a JSON body
+    pixels: int = 50_000_000  # of a picture
+    objects: int = 64  # of a photo
+    unpacked_bytes: int = 512 << 20  # of an archive
+    entries: int = 600  # of an archive, and files of one upload
+    versions: int = 200  # that undo can go back
+    name_length: int = 80  # characters
+    pause_seconds: float = 20.0  # between two pieces of a body
+    body_seconds: float = 300.0  # for a whole body
+    gate_seconds: float = 30.0  # waiting for a turn at reading or cutting out pictures
+    job_seconds: float = 3600.0  # for one job
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a server listens and keeps its things."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    workers: int = 1
+    queue: int = 16  # jobs that wait
+    token: str | None = None  # None = nobody is asked for one
+    hosts: tuple[str, ...] = ()  # further names of this server
+    weights: tuple[Path, ...] = ()  # folders beside the embedded weights; the first is the default then
+    limits: Limits = field(default_factory=Limits)
+    heavy: int = 2  # pictures that are read or cut out at the same time
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise InputError(f"port {self.port} does not exist; choose one from 1 to 65535, or 0 for a free one")
+        if self.workers < 1 or self.queue < 1:
+            raise InputError(f"workers and queue must be at least 1, got {self.workers} and {self.queue}")
+        if self.token is not None and (len(self.token) < LEAST_TOKEN or not self.token.isascii() or not self.token.isprintable()):
+            raise InputError(f"the token has {len(self.token)} characters; give at least {LEAST_TOKEN} printable ASCII ones, or none")
+        if self.token is None and not is_loopback(self.host):
+            raise InputError(f"{self.host} can be reached from other machines, so a token is needed; give one")
+        for folder in self.weights:
+            if not folder.is_dir():
+                raise InputError(f"{folder}: no such folder of weights; check --weights")
+
+
+def default_data() -> Path:
+    """Where this user's data of programs is kept."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Application Support"
+    else:
+        root = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return root / "maquette"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def require_extra() -> None:
+    """MissingExtraError with the line to install when the packages of the app are not there."""
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"the app needs {', '.join(missing)}; install them with: pip install 'maquette[app]'")

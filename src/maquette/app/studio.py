@@ -1,0 +1,65 @@
+"""What the parts of a server share: its settings, its store and folders, the news, and turns at heavy work."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from maquette.app import folders as folders_of_data
+from maquette.app.events import News
+from maquette.app.folders import Folders
+from maquette.app.problems import busy
+from maquette.app.settings import Settings
+from maquette.app.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """One server's things."""
+
+    settings: Settings
+    folders: Folders
+    store: Store
+    news: News = field(default_factory=News)
+    progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
+    locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=lambda: {kind: _locks() for kind in folders_of_data.KINDS})
+    turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+
+    @classmethod
+    def open(cls, settings: Settings) -> Studio:
+        """Open or create the data folder, and clean up what a crash has left. Raises OutputError, InputError."""
+        folders = Folders.at(settings.data)
+        store = Store(folders.database)
+        for kind in folders_of_data.KINDS:
+            folders.sweep(kind, [row["id"] for row in store.all(f"SELECT id FROM {kind}")])
+        folders_of_data.clear_temporary(settings.data)
+        return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
+
+    def alone(self, kind: str, identifier: str) -> threading.RLock:
+        """A lock for one thing, so that it is not deleted while it is edited; several things share one.
+
+        The order that excludes deadlocks: a job's before a scene's, both before a turn.
+        """
+        return self.locks[kind][hash(identifier) % len(self.locks[kind])]
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn at work that needs much memory or time, so that many requests never add up. Problem 503 after a while."""
+        if not self.turns.acquire(timeout=self.settings.limits.gate_seconds):
+            raise busy("too many pictures are being worked on; try again soon", 10, status=503)
+        try:
+            yield
+        finally:
+            self.turns.release()
+
+    def close(self) -> None:
+        """End all event streams and let go of the database."""
+        self.news.close()
+        self.store.close()
+
+
+def _locks() -> tuple[threading.RLock, ...]:
+    return tuple(threading.RLock() for _ in range(32))
