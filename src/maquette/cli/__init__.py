@@ -15,7 +15,7 @@ from maquette.errors import MaquetteError
 def build_parser() -> argparse.ArgumentParser:
     """The complete parser; building it imports nothing heavy."""
     from maquette import __version__
-    from maquette.cli import app, benchmark, data, demo, evaluate, generate, masks, models, train
+    from maquette.cli import app, benchmark, data, demo, evaluate, generate, masks, models, report, train
 
     parser = argparse.ArgumentParser(
         prog="maquette",
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (generate, demo, app, masks, models, evaluate, benchmark, data, train):
+    for command in (generate, demo, app, masks, models, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)
     return parser
 
