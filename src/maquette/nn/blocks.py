@@ -61,18 +61,18 @@ class TransformerBlock(nn.Module):
     """Pre-norm self-attention and feed-forward without modulation, for encoders; optionally with a learnt scale of each branch."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: QKNorm | None = "head", eps: float = 1e-5,
-                 activation: Activation = "gelu_tanh", layer_scale: bool = False):  # fmt: skip
+                 activation: Activation = "gelu_tanh", layer_scale: bool = False, affine: bool = True):  # fmt: skip
         super().__init__()
-        self.norm1 = LayerNorm(width, eps=eps)
+        self.norm1 = LayerNorm(width, eps=eps, elementwise_affine=affine)
         self.attn = SelfAttention(width, heads, qk_norm)
-        self.norm2 = LayerNorm(width, eps=eps)
+        self.norm2 = LayerNorm(width, eps=eps, elementwise_affine=affine)
         self.mlp = FeedForward(width, mlp_ratio, activation)
         self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
         self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
 
-    def forward(self, x_BLC: Tensor) -> Tensor:
-        """(B, L, C) -> (B, L, C)."""
-        attended = self.attn(self.norm1(x_BLC))
+    def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
+        """(B, L, C) -> (B, L, C); ``plan`` as in SelfAttention."""
+        attended = self.attn(self.norm1(x_BLC), plan)
         x_BLC = x_BLC + (attended if self.scale1 is None else self.scale1 * attended)
         fed = self.mlp(self.norm2(x_BLC))
         return x_BLC + (fed if self.scale2 is None else self.scale2 * fed)
