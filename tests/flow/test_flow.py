@@ -2,7 +2,7 @@
 
 import torch
 
-from maquette.flow.guidance import guide
+from maquette.flow.guidance import guide, guide_pair
 from maquette.flow.path import data_from_velocity, interpolate, logit_normal_times, velocity_target
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
@@ -61,3 +61,16 @@ def test_noise_of_an_instance_does_not_depend_on_the_others():
 def test_times_lie_in_the_open_interval_and_lean_to_noise():
     t = logit_normal_times(4000, torch.Generator().manual_seed(0))
     assert t.min() > 0 and t.max() < 1 and 0.65 < float(t.median()) < 0.8
+
+
+def test_guidance_of_pairs_is_guidance_and_saves_the_second_pass_outside_the_interval():
+    def conditional(x, t):
+        return x + t
+
+    def unconditional(x, t):
+        return x - 2 * t
+
+    pairs = []
+    together = guide_pair(lambda x, t: pairs.append(t) or (conditional(x, t), unconditional(x, t)), conditional, 3.0, (0.4, 1.0))
+    apart, x = guide(conditional, unconditional, 3.0, (0.4, 1.0)), torch.randn(3)
+    assert all(torch.equal(together(x, t), apart(x, t)) for t in (0.2, 0.4, 0.9)) and pairs == [0.4, 0.9]

@@ -1,9 +1,20 @@
 """Blocks: folding is a bijection, new blocks start as nothing, positions are told apart."""
 
+import pytest
 import torch
 
-from maquette.nn.blocks import ModulatedCrossBlock, ResBlock2d, ResBlock3d, depth_to_space, space_to_depth
-from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
+from maquette.nn.blocks import (
+    LayerNorm,
+    ModulatedCrossBlock,
+    ResBlock2d,
+    ResBlock3d,
+    TransformerBlock,
+    VectorSetBlock,
+    activation_module,
+    depth_to_space,
+    space_to_depth,
+)
+from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding, time_rates
 
 
 def test_folding_is_a_bijection_and_keeps_neighbourhoods():
@@ -39,3 +50,52 @@ def test_time_embedding_separates_levels():
     torch.manual_seed(0)
     embedded = TimestepEmbedder(32)(torch.tensor([0.0, 0.01, 0.5, 1.0]))
     assert torch.cdist(embedded, embedded).fill_diagonal_(9).min() > 1e-3
+
+
+@pytest.mark.parametrize("name, at_minus_one", [("gelu", -0.15865525), ("gelu_tanh", -0.15880801), ("quick_gelu", -0.15420423)])
+def test_the_three_kinds_of_gelu_are_told_apart(name, at_minus_one):
+    assert float(activation_module(name)(torch.tensor(-1.0))) == pytest.approx(at_minus_one, abs=1e-7)
+
+
+def test_layer_norm_takes_half_inputs_with_full_weights():
+    torch.manual_seed(0)
+    norm, x = LayerNorm(16), torch.randn(4, 16)
+    torch.nn.init.normal_(norm.weight)
+    assert torch.equal(norm(x), torch.nn.functional.layer_norm(x, (16,), norm.weight, norm.bias))
+    half = norm(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), norm(x), atol=0.05, rtol=0.05)
+
+
+def test_a_layer_scale_of_zero_is_the_identity():
+    block, x = TransformerBlock(16, 2, layer_scale=True), torch.randn(2, 5, 16)
+    torch.nn.init.zeros_(block.scale1), torch.nn.init.zeros_(block.scale2)
+    assert torch.equal(block(x), x)
+
+
+def test_cross_attentions_of_a_vector_set_block_read_the_same_tokens():
+    """Their outputs are added, so their order does not matter."""
+    torch.manual_seed(0)
+    block, x = VectorSetBlock(16, 2, (12, 12)), torch.randn(2, 5, 16)
+    a, b = torch.randn(2, 3, 12), torch.randn(2, 4, 12)
+    swapped = VectorSetBlock(16, 2, (12, 12))
+    other = {"0": "1", "1": "0"}
+    swapped.load_state_dict({".".join([p if i != 1 or not key.startswith(("cross", "context")) else other[p]
+                                       for i, p in enumerate(key.split("."))]): t for key, t in block.state_dict().items()})  # fmt: skip
+    torch.testing.assert_close(block(x, [a, b]), swapped(x, [b, a]), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(block(x, block.prepare([a, b], [None, None])), block(x, [a, b]), atol=1e-6, rtol=1e-5)
+
+
+def test_a_skip_joins_the_earlier_output_first_and_norms_last():
+    torch.manual_seed(0)
+    block, x, earlier = VectorSetBlock(16, 2, skip=True), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    joined = block.skip_norm(block.skip_linear(torch.cat([earlier, x], -1)))
+    plain = VectorSetBlock(16, 2)
+    plain.load_state_dict({key: t for key, t in block.state_dict().items() if not key.startswith("skip")})
+    assert torch.equal(block(x, skipped=earlier), plain(joined))
+
+
+def test_time_rates_fall_geometrically_from_one():
+    rates = time_rates(128).double()
+    assert rates[0] == 1
+    torch.testing.assert_close((rates[1:] / rates[:-1]).log(), torch.full((127,), -9.210340371976184 / 128).double(), atol=2e-6, rtol=0)

@@ -50,11 +50,12 @@ def evaluate_dense(field: Field, grid: Grid, device: torch.device | str = "cpu")
     return GridField(field(grid.points(index)).reshape(side, side, side), side**3)
 
 
-def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 1, device: torch.device | str = "cpu") -> GridField:
-    """Ask on a grid of ``coarsest`` cells, then, doubling, at cells within ``margin`` of one that the surface (value 0) crosses.
+def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 0, device: torch.device | str = "cpu") -> GridField:
+    """Ask on a grid of ``coarsest`` cells, then, doubling, at the cells that the surface (value 0) crosses.
 
-    At each level, cells into which the surface is found to continue are asked too, until none is left.
-    Raises InputError unless ``grid.cells`` is ``coarsest`` times a power of two.
+    At each level, cells into which the surface is found to continue are asked too, until none is left, and those next to them.
+    On the finest grid, values are exact within ``margin`` cells of the surface: 0 is enough for marching cubes, what is filtered first
+    needs more. Raises InputError unless ``grid.cells`` is ``coarsest`` times a power of two.
     """
     levels = (grid.cells // coarsest).bit_length() - 1
     if coarsest << levels != grid.cells:
@@ -64,7 +65,7 @@ def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 
     known = torch.ones_like(values, dtype=torch.bool)
     for level in range(1, levels + 1):
         here = Grid(grid.low, grid.high, coarsest << level)
-        near = _grow(_crossed(values), margin)
+        near, width = _crossed(values), margin if level == levels else 1
         values, known = _refine(values, known)
         todo = _corners(near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)) & ~known
         while bool(todo.any()):
@@ -72,7 +73,7 @@ def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 
             values[todo] = field(here.points(index)).to(values.dtype)
             known |= todo
             asked += len(index)
-            todo = _corners(_grow(_crossed(values), margin - 1)) & ~known
+            todo = _corners(_grow(_crossed(values), width)) & ~known
     return GridField(values, asked)
 
 

@@ -133,10 +133,11 @@ def draw_noise(flow: VecSetFlow, instances: int, generator: torch.Generator) -> 
 
 @torch.no_grad()
 def decode_field(vae: VecSetVAE, latent: Tensor, cells: int = 256, savings: Savings = ALL,
-                 chunk: int = 65536) -> tuple[GridField, Grid]:  # fmt: skip
+                 chunk: int = 65536, margin: int = 2) -> tuple[GridField, Grid]:  # fmt: skip
     """The field of one latent (L, channels) on a grid over the scene's cube, negative inside, and the grid.
 
-    Which sign means inside is decided by the rim of the cube, which must be outside.
+    Which sign means inside is decided by the rim of the cube, which must be outside. ``margin``: cells about the surface in which the
+    octree's values are exact; 2 is for the release's averaging over neighbours before the surface is extracted.
     """
     grid = Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, cells)
     prepared = vae.prepare(latent[None])
@@ -145,7 +146,7 @@ def decode_field(vae: VecSetVAE, latent: Tensor, cells: int = 256, savings: Savi
         return field_in_chunks(vae, prepared, points, chunk)
 
     device = latent.device
-    found = evaluate_octree(field, grid, min(32, cells), device=device) if savings.octree else evaluate_dense(field, grid, device)
+    found = evaluate_octree(field, grid, min(32, cells), margin, device) if savings.octree else evaluate_dense(field, grid, device)
     rim = torch.ones_like(found.values, dtype=torch.bool)
     rim[1:-1, 1:-1, 1:-1] = False
     sign = -1.0 if float(found.values[rim].median()) < 0 else 1.0

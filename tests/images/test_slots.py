@@ -1,0 +1,65 @@
+"""Slots of I-Scene: where boxes lie, what each slot shows, and that thin objects do not end the run."""
+
+import numpy as np
+import pytest
+
+from maquette.images.slots import crop_box, cut, slot_pictures
+
+
+def scene(height=50, width=70):
+    y, x = np.mgrid[0:height, 0:width]
+    image = np.stack([x * 3, y * 4, np.full(x.shape, 200)], -1).astype(np.uint8)
+    masks = [np.zeros((height, width), bool) for _ in range(2)]
+    masks[0][10:30, 15:25], masks[1][20:40, 45:69] = True, True
+    return image, masks
+
+
+def test_boxes_are_square_even_and_centred():
+    _, masks = scene()
+    x0, y0, x1, y1 = crop_box(masks[0])  # extremes 15..24 and 10..29: side int(1.2 * 19) = 22
+    assert (x1 - x0, y1 - y0) == (22, 22)
+    assert (x0, y0, x1, y1) == (8, 8, 30, 30)  # 19.5 - 11 = 8.5 rounds to even 8, 30.5 to 30
+
+
+@pytest.mark.parametrize("extent", [(1, 1), (1, 2), (2, 1)])
+def test_the_thinnest_objects_get_a_crop(extent):
+    image, _ = scene()
+    mask = np.zeros(image.shape[:2], bool)
+    mask[5 : 5 + extent[0], 7 : 7 + extent[1]] = True
+    x0, y0, x1, y1 = crop_box(mask)
+    assert x1 - x0 == y1 - y0 == 2
+    assert np.isfinite(slot_pictures(image, [mask], size=32)).all()
+
+
+def test_beyond_the_picture_is_black():
+    image, _ = scene()
+    part = cut(image, (-3, 45, 5, 53))
+    assert part.shape == (8, 8, 3) and (part[:, :3] == 0).all() and (part[5:] == 0).all() and (part[:5, 3:] == image[45:, :5]).all()
+    assert (cut(image, (200, 200, 204, 204)) == 0).all()
+
+
+def test_each_slot_shows_what_it_should():
+    image, masks = scene()
+    pictures = slot_pictures(image, masks, size=96)
+    assert pictures.shape == (2, 3, 3, 96, 96) and pictures.min() >= 0 and pictures.max() <= 1
+    np.testing.assert_array_equal(pictures[0, 1], pictures[1, 1])  # the scene is the same for all
+    seen = pictures[:, :, 2].mean((2, 3)) / (200 / 255)  # share of the crop that is not black
+    area = [mask.sum() for mask in masks]
+    side = crop_box(masks[0] | masks[1])
+    whole = (side[2] - side[0]) ** 2
+    np.testing.assert_allclose(seen[:, 0], [a / whole for a in area], atol=0.02)
+    assert seen[0, 1] == pytest.approx(sum(area) / whole, abs=0.03)
+    sides = [box[2] - box[0] for box in map(crop_box, masks)]
+    np.testing.assert_allclose(seen[:, 2], [a / side**2 for a, side in zip(area, sides)], atol=0.04)
+
+
+def test_two_slots_are_the_first_two_of_three():
+    image, masks = scene()
+    np.testing.assert_array_equal(slot_pictures(image, masks, 2, 40), slot_pictures(image, masks, 3, 40)[:, :2])
+
+
+def test_where_one_stands_in_slot_zero_is_where_one_stands_in_the_scene():
+    image, masks = scene()
+    instance, whole = slot_pictures(image, masks[:1] + masks[1:], size=96)[0, :2]
+    shown = instance[2] > 0.7
+    np.testing.assert_allclose(instance[:, shown], whole[:, shown], atol=0.02)
