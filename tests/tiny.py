@@ -9,6 +9,7 @@ from PIL import Image
 from maquette.checkpoints.embedded import FILES
 from maquette.checkpoints.store import load_model, save_model
 from maquette.geometry.volumes import cell_centres
+from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
@@ -22,6 +23,7 @@ GEOMETRY = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2)
 FLOW = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
                            lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
 GENERATOR = GeneratorConfig(FLOW, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
+COHERENT = CoherentConfig(context_width=32, parts=4, intrinsic=8, width=32, heads=2, pose_blocks=2, shape_blocks=2)
 SHAPES = PartShapesConfig(resolution=4, channels=8, parts=4, intrinsic=8, width=32, pair_width=16, blocks=1, heads=2)
 
 
@@ -64,6 +66,7 @@ def save_tiny_weights(folder: Path) -> Path:
         base = load_model(folder / FILES["generator"])
         save_model(folder / FILES["midi"], tiny_midi(base.model), base=base)
         save_model(folder / FILES["shapes"], PartShapes(SHAPES))
+        save_model(folder / FILES["coherent"], Coherent(COHERENT))
     return folder
 
 

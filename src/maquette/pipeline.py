@@ -25,6 +25,7 @@ from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
 from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
+from maquette.methods.coherent import COHERENT
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
@@ -37,7 +38,7 @@ from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Camera, Failure, Instance, Scene, SceneInput
 
-METHODS: dict[str, Method] = {"iscene": ISCENE, "midi": MIDI, "independent": INDEPENDENT}
+METHODS: dict[str, Method] = {"iscene": ISCENE, "midi": MIDI, "coherent": COHERENT, "independent": INDEPENDENT}
 EMBEDDED = "embedded"  # the model that ships with the package
 PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d}
 Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances

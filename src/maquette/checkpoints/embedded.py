@@ -13,7 +13,7 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.errors import CheckpointError
 
-FILES = {kind: f"{kind}.safetensors" for kind in ("volume-vae", "image-encoder", "generator", "midi", "shapes")}
+FILES = {kind: f"{kind}.safetensors" for kind in ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent")}
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
 

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import nn
 
 from maquette.errors import CheckpointError
+from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
@@ -33,6 +34,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "generator": (Generator, GeneratorConfig),
     "midi": (MultiInstanceGenerator, MultiInstanceConfig),
     "shapes": (PartShapes, PartShapesConfig),
+    "coherent": (Coherent, CoherentConfig),
 }
 
 

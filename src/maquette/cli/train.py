@@ -15,14 +15,17 @@ EPILOG = """examples:
   maquette train midi          --data library --out runs/midi     --minutes 40 --vae runs/vae/weights.safetensors \\
                                --init runs/iscene/weights.safetensors
   maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
+  maquette train coherent      --data library --out runs/coherent --minutes 60 --vae runs/vae/weights.safetensors \\
+                               --generator runs/iscene/weights.safetensors --shapes runs/shapes/weights.safetensors
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
+ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
 """
 
 
 DEFAULTS = {  # network -> samples per step, learning rate
     "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
-    "midi": (4, 2e-4), "shapes": (8, 1e-3),
+    "midi": (4, 2e-4), "shapes": (8, 1e-3), "coherent": (8, 5e-4),
 }  # fmt: skip
 
 
@@ -56,6 +59,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)")
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
+    parser.add_argument("--generator", metavar="FILE", help="coherent: generator whose encoder it looks through (default: embedded)")
+    parser.add_argument("--shapes", metavar="FILE", help="coherent: weights of its shapes (default: embedded)")
     parser.add_argument("--scenes", default="mixed", choices=("mixed", "random", "rooms"), help="training scenes (rooms: ablation)")
     parser.add_argument("--frame", default="view-centric", choices=("view-centric", "canonical"), help="canonical: ablation")
     parser.add_argument("--no-scene-context", action="store_true", help="ablation without scene-context attention")
@@ -63,6 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     midi.add_argument("--joint-blocks", type=int, metavar="K", help="blocks with multi-instance attention (default: half; 0 = none)")
     midi.add_argument("--no-scene-image", action="store_true", help="without the picture of the whole scene")
     midi.add_argument("--single-objects", type=float, default=0.3, metavar="SHARE", help="share of single objects (default 0.3; 0 = none)")
+    coherent = parser.add_argument_group("coherent, with its ablations")
+    coherent.add_argument("--no-diffusion", action="store_true", help="regress poses and shapes in one step")
+    coherent.add_argument("--no-intra-scene", action="store_true", help="objects do not see each other")
+    coherent.add_argument("--no-joint", action="store_true", help="poses and shapes apart, without the alignment loss")
+    coherent.add_argument("--no-yaw", action="store_true", help="shapes in the view's axes instead of their own with a yaw")
     parser.set_defaults(run=run)
 
 
@@ -76,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.errors import InputError
     from maquette.pipeline import choose_device
+    from maquette.train.coherent import CoherentOptions
     from maquette.train.loop import LoopConfig, Run
     from maquette.train.midi import MidiOptions
     from maquette.train.runs import RunOptions, base_of, build_task, data_record
@@ -87,7 +98,10 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
                          args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed,
-                         midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects))  # fmt: skip
+                         generator=args.generator, shapes=args.shapes,
+                         midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects),
+                         coherent=CoherentOptions(not args.no_diffusion, not args.no_intra_scene, not args.no_joint,
+                                                  not args.no_yaw))  # fmt: skip
     default_batch, default_rate = DEFAULTS[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
                         learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,

@@ -14,11 +14,13 @@ from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig
 from maquette.errors import CheckpointError, InputError
+from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
-from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoderConfig
+from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoder, PictureEncoderConfig
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.train.coherent import CoherentOptions, coherent_task
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.loop import Task
@@ -29,7 +31,7 @@ from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes")
+NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes", "coherent")
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
 
@@ -50,7 +52,10 @@ class RunOptions:
     views: str | None = None  # folder of shards with rendered views of that library's assets; None = render on the fly
     image_size: int = 256
     picture_size: int | None = None  # of the image encoder's pictures; below its own size early training is several times cheaper
+    generator: str | None = None  # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
+    shapes: str | None = None  # weights of the shapes that ``coherent`` makes; None = the embedded ones
     midi: MidiOptions = field(default_factory=MidiOptions)
+    coherent: CoherentOptions = field(default_factory=CoherentOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,13 +113,26 @@ def build_task(options: RunOptions) -> Task:
     vae = _load(options.vae, "volume-vae").model
     sources = Sources(library, held_out, source, unseen)
     if options.network == "shapes":
-        return ShapeTask(shapes_start(options, vae), vae, library, held_out, options.seed)
+        return ShapeTask(_shapes_start(options, vae), vae, library, held_out, options.seed)
+    if options.network == "coherent":
+        picture, shapes = _load(options.generator, "generator").model.picture, _load(options.shapes, "shapes").model
+        return coherent_task(_coherent_start(options, picture, shapes), picture, shapes, vae, sources, options.coherent.joint, options.seed)
     if options.network == "midi":
         return midi_task(base_of(options), vae, sources, options.midi, options.seed)
     return _generator_task(options, generator_config, vae, sources)
 
 
-def shapes_start(options: RunOptions, vae: VolumeVAE) -> PartShapes:
+def _coherent_start(options: RunOptions, picture: PictureEncoder, shapes: PartShapes) -> Coherent:
+    """The denoisers that fit an encoder and shapes, new or from ``init``."""
+    if options.init:
+        return load_model(options.init, "coherent").model
+    chosen = options.coherent
+    tiny = {"width": 32, "heads": 2, "pose_blocks": 2, "shape_blocks": 2} if options.preset == "tiny" else {}
+    return Coherent(CoherentConfig(picture.config.width, shapes.config.parts, shapes.config.intrinsic, intra_scene=chosen.intra_scene,
+                                   diffusion=chosen.diffusion, yaw=chosen.yaw, **tiny))  # fmt: skip
+
+
+def _shapes_start(options: RunOptions, vae: VolumeVAE) -> PartShapes:
     """The autoencoder of parts that fits a volume VAE, new or from ``init``."""
     if options.init:
         return load_model(options.init, "shapes").model
@@ -153,4 +171,5 @@ def data_record(options: RunOptions) -> dict[str, object]:
     library = AssetLibrary.open(options.library)
     record = {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
               "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
-    return record | ({"midi": asdict(options.midi)} if options.network == "midi" else {})
+    switches = {"midi": options.midi, "coherent": options.coherent}
+    return record | ({options.network: asdict(switches[options.network])} if options.network in switches else {})

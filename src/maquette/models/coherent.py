@@ -1,0 +1,145 @@
+"""Coherent 3D Scene Diffusion (NeurIPS 2024): poses and shapes of all objects of a scene denoised together.
+
+In the flow: picture tokens and cues of every object -> seven numbers of pose, 16 Gaussians, and a latent for each Gaussian, which
+PartShapes decodes. Three denoisers of one kind: pose (one token an object), shape phase 1 (Gaussians) and phase 2 (latents, given the
+Gaussians), the last two as in SALAD. Intra-scene attention is attention over all objects of a scene. (The paper's pose network is a
+1-D UNet; over one token an object its convolutions are linear layers, which is what a transformer block without them has too.)
+Shapes: B objects in groups of consecutive ones (the scenes), P parts, M picture tokens of width ``context_width``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maquette.flow.ddpm import LinearSchedule, ddim
+from maquette.geometry.part_gaussians import PART_NUMBERS
+from maquette.models.pose_diffusion import CUES, POSE_NUMBERS
+from maquette.nn.attention import Context, Joint
+from maquette.nn.blocks import ModulatedCrossBlock, zero_init
+from maquette.nn.embeddings import TimestepEmbedder
+
+SCHEDULE = LinearSchedule()
+BOUND = 4.0  # normalised data lies well within
+
+
+@dataclass(frozen=True)
+class CoherentConfig:
+    """Sizes of the three denoisers, and what the ablations switch."""
+
+    context_width: int = 128
+    parts: int = 16
+    intrinsic: int = 48
+    width: int = 112
+    heads: int = 4
+    mlp_ratio: float = 2.0
+    pose_blocks: int = 3
+    shape_blocks: int = 4  # of each phase
+    intra_scene: bool = True  # False: objects do not see each other (ablation)
+    diffusion: bool = True  # False: the networks say the data at once (ablation: regression)
+    yaw: bool = True  # False: shapes are described in the view's axes and the yaw is 0
+
+
+class TokenDenoiser(nn.Module):
+    """Some tokens an object, with noise -> the noise (or the data, for regression)."""
+
+    def __init__(self, config: CoherentConfig, tokens: int, channels: int, blocks: int, given: int = 0):
+        super().__init__()
+        c = config
+        self.intra_scene, self.tokens = c.intra_scene, tokens
+        self.read = nn.Linear(channels + given, c.width)
+        self.slot = nn.Parameter(0.5 * torch.randn(1, tokens, c.width))
+        self.t_embedder = TimestepEmbedder(c.width)
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
+        self.blocks = nn.ModuleList(
+            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, share_modulation=True) for _ in range(blocks)
+        )
+        self.write = zero_init(nn.Linear(c.width, channels))
+
+    def prepare(self, context: Tensor) -> list[Context]:
+        """What the cross-attentions need of the context (B, M, C), for all steps."""
+        return [block.cross_attn.prepare(context) for block in self.blocks]
+
+    def forward(self, x: Tensor, t: Tensor, contexts: Sequence[Tensor | Context], groups: Sequence[int],
+                given: Tensor | None = None) -> Tensor:  # fmt: skip
+        """(B, P, channels) at noise levels t (B,) -> the same shape. ``given``: further channels (B, P, given), without noise.
+
+        Objects with several tokens attend to their own in every other block, so that they know which tokens are theirs.
+        """
+        h = self.read(x if given is None else torch.cat([x, given], dim=-1)) + self.slot
+        modulation, joint = self.modulation(self.t_embedder(t)), Joint(tuple(groups))
+        for index, (block, context) in enumerate(zip(self.blocks, contexts)):
+            together = self.intra_scene and (self.tokens == 1 or index % 2 == 1)
+            h = block(h, modulation, context, joint if together else None)
+        return self.write(F.layer_norm(h, h.shape[-1:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Normalised numbers of B objects."""
+
+    pose: Tensor  # (B, 1, 7)
+    gaussians: Tensor  # (B, P, 16)
+    intrinsic: Tensor  # (B, P, D)
+
+
+class Coherent(nn.Module):
+    """The three denoisers and the cues' embedding; see the module docstring."""
+
+    def __init__(self, config: CoherentConfig):
+        super().__init__()
+        self.config = c = config
+        self.cue = nn.Linear(CUES, c.context_width)
+        self.pose = TokenDenoiser(c, 1, POSE_NUMBERS, c.pose_blocks)
+        self.gaussians = TokenDenoiser(c, c.parts, PART_NUMBERS, c.shape_blocks)
+        self.intrinsic = TokenDenoiser(c, c.parts, c.intrinsic, c.shape_blocks, given=PART_NUMBERS)
+
+    def context(self, tokens: Tensor, cues: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, CUES); zeros (the prior, no picture) where ``keep`` (B,) is False."""
+        known = torch.cat([tokens, self.cue(cues)[:, None].to(tokens.dtype)], dim=1)
+        return known if keep is None else known * keep.to(known.dtype)[:, None, None]
+
+    def split(self, numbers: Tensor) -> Objects:
+        """Objects of flat numbers (B, ``count``), such as one instance's noise."""
+        c = self.config
+        pose, gaussians, intrinsic = numbers.split([POSE_NUMBERS, c.parts * PART_NUMBERS, c.parts * c.intrinsic], dim=1)
+        return Objects(pose[:, None], gaussians.unflatten(1, (c.parts, -1)), intrinsic.unflatten(1, (c.parts, -1)))
+
+    @property
+    def count(self) -> int:
+        """How many numbers an object is."""
+        return POSE_NUMBERS + self.config.parts * (PART_NUMBERS + self.config.intrinsic)
+
+    @torch.no_grad()
+    def sample(self, context: Tensor, groups: Sequence[int], noise: Objects, steps: int = 100, guidance: float = 1.0,
+               progress: Callable[[float], None] = lambda share: None) -> Objects:  # fmt: skip
+        """Objects from noise by DDIM, or in one step by a network that was trained to regress. Guidance is against the prior."""
+        done = 0
+
+        def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
+            contexts, prior = denoiser.prepare(context), denoiser.prepare(torch.zeros_like(context))
+
+            def predict(x: Tensor, step: int) -> Tensor:
+                level = torch.full((len(x),), float(SCHEDULE.level(step)), device=x.device)
+                seen = denoiser(x, level, contexts, groups, given)
+                if guidance == 1.0:
+                    return seen
+                unseen = denoiser(x, level, prior, groups, given)
+                return unseen + guidance * (seen - unseen)
+
+            def tell(step: int, x: Tensor) -> None:
+                progress((done + (step + 1) / steps) / 3)
+
+            if not self.config.diffusion:
+                return predict(torch.zeros_like(start), SCHEDULE.steps - 1)
+            return ddim(predict, start, SCHEDULE, steps, BOUND, tell)
+
+        pose = run(self.pose, noise.pose)
+        done = 1
+        gaussians = run(self.gaussians, noise.gaussians)
+        done = 2
+        return Objects(pose, gaussians, run(self.intrinsic, noise.intrinsic, gaussians))
