@@ -38,7 +38,7 @@ from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Camera, Failure, Instance, Scene, SceneInput
 
-METHODS: dict[str, Method] = {"iscene": ISCENE, "midi": MIDI, "coherent": COHERENT, "independent": INDEPENDENT}
+METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, INDEPENDENT)}
 EMBEDDED = "embedded"  # the model that ships with the package
 PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d}
 Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances
@@ -49,7 +49,7 @@ PERCEPTION = "image-encoder"  # the kind of the network that every method starts
 class Options:
     """Everything that decides the result besides the photo, the masks and the weights."""
 
-    method: str = "iscene"
+    method: str | Method = "iscene"  # a name of METHODS, or a method of your own
     seed: int = 0
     samples: int = 1  # tries; the best by the self-check is kept
     steps: int | None = None  # of each pass; None = the method's default
@@ -62,7 +62,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             raise InputError(f"unknown model {self.model!r}; choose from {', '.join([EMBEDDED, *PUBLISHED])}")
-        if self.method not in METHODS:
+        if not isinstance(self.method, Method) and self.method not in METHODS:
             raise InputError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
         if self.samples < 1 or (self.steps is not None and self.steps < 1):
             raise InputError(f"samples and steps must be at least 1, got samples={self.samples}, steps={self.steps}")
@@ -71,15 +71,24 @@ class Options:
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise InputError(f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}")
 
+    def way(self) -> Method:
+        """The method itself."""
+        return self.method if isinstance(self.method, Method) else METHODS[self.method]
+
     def sampling(self) -> Sampling:
         """Steps and guidance, with the method's defaults filled in."""
-        default = METHODS[self.method].sampling
+        default = self.way().sampling
         return dataclasses.replace(default, steps=self.steps or default.steps, zoom_steps=self.steps or default.zoom_steps,
                                    guidance=default.guidance if self.guidance is None else self.guidance)  # fmt: skip
 
+    def record(self) -> dict[str, Any]:
+        """The options for provenance, the method by its name."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return fields | {"method": self.way().name}
+
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
-        return (PERCEPTION, *METHODS[self.method].kinds) if self.model == EMBEDDED else (PERCEPTION,)
+        return (PERCEPTION, *self.way().kinds) if self.model == EMBEDDED else (PERCEPTION,)
 
 
 @dataclass
@@ -129,7 +138,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         loaded = models or load_for(chosen, weights)
         geometry, *rest = loaded.models(chosen.kinds(), device)
         networks = _networks(loaded, chosen, device, len(scene_input.masks)) if isinstance(loaded, PublishedSet) else \
-            METHODS[chosen.method].networks(*rest)  # fmt: skip
+            chosen.way().networks(*rest)  # fmt: skip
     attempt = _attempt if chosen.model == EMBEDDED else _attempt_published
     with torch.inference_mode():
         with clock.stage("perceive"):
@@ -144,8 +153,8 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
         raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
     provenance = {
-        "method": chosen.method if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.kinds()),
-        "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": dataclasses.asdict(chosen),
+        "method": chosen.way().name if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.kinds()),
+        "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": chosen.record(),
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
     }  # fmt: skip
@@ -185,7 +194,7 @@ def _attempt_published(networks: Networks, scene_input: SceneInput, perception: 
 def _attempt(networks: Any, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
              progress: Progress, on_instance: Callable[[Instance], None]) -> Tried:  # fmt: skip
     """One try with one seed: placed, coloured and checked instances, and what failed."""
-    generate_all = METHODS[options.method].generate
+    generate_all = options.way().generate
     names = {mask.label: mask.name for mask in scene_input.masks}
     made: list[Instance | Failure] = []
 
@@ -227,18 +236,22 @@ def _score(instances: tuple[Instance, ...], wanted: int) -> float:
 
 
 def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, models: ModelSet | None = None, device: str = "auto",
-               steps: int | None = None, guidance: float | None = None, fit: bool = True) -> Scene:  # fmt: skip
-    """The scene with one instance made anew from another seed, at its place; all other instances are the same objects."""
+               steps: int | None = None, guidance: float | None = None, fit: bool = True, method: str | Method | None = None) -> Scene:
+    """The scene with one instance made anew from another seed, at its place; all other instances are the same objects.
+
+    The other arguments are those of ``generate``; without ``method``, the one that made the scene.
+    """
     old = scene[label]
     if scene.input is None or "scene_from_cube" not in old.state:
         raise InputError(f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again")
-    options = Options(method=scene.provenance.get("method", "iscene"), seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
-    method, target = METHODS[options.method], choose_device(device)
+    chosen = scene.provenance.get("method", "iscene") if method is None else method
+    options = Options(method=chosen, seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
+    way, target = options.way(), choose_device(device)
     geometry, *rest = (models or load_models(weights)).models(options.kinds(), target)
     with torch.inference_mode():
         perception = perceive(geometry, scene.input)
         drawn = instance_seed(seed, label)
-        shape = method.remake(method.networks(*rest), scene.input.image, perception, label, drawn, old.state, options.sampling())
+        shape = way.remake(way.networks(*rest), scene.input.image, perception, label, drawn, old.state, options.sampling())
     made = _instance(shape, scene.input, perception, old.name, options.fit)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")

@@ -36,6 +36,7 @@ class Method:
     remake(networks, image, perception, label, seed, state, sampling) -> Shape makes one of them anew from the state it left.
     """
 
+    name: str
     generate: Callable[..., Outcome]
     remake: Callable[..., Shape]
     kinds: tuple[str, ...]  # of the weights files; only these are loaded

@@ -130,5 +130,5 @@ def imagine(models: CoherentModels, camera: Camera, count: int, seed: int, sampl
     return tuple(shapes_of(models, made, sight, range(1, count + 1), seeds))
 
 
-COHERENT = Method(generate_coherent, remake, ("coherent", "shapes", "generator", "volume-vae"), CoherentModels,
+COHERENT = Method("coherent", generate_coherent, remake, ("coherent", "shapes", "generator", "volume-vae"), CoherentModels,
                   Sampling(steps=100, zoom_steps=100, guidance=1.0))  # fmt: skip

@@ -30,4 +30,4 @@ def generate_independent(models: Models, image: np.ndarray, perception: Percepti
     return Outcome(tuple(shapes), failures)
 
 
-INDEPENDENT = Method(generate_independent, zoom_pass, ("generator", "volume-vae"))
+INDEPENDENT = Method("independent", generate_independent, zoom_pass, ("generator", "volume-vae"))

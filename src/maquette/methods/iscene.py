@@ -50,4 +50,4 @@ def scene_pass(models: Models, image: np.ndarray, perception: Perception, labels
     return {label: decode(models, latents[row : row + 1])[0, 0] for row, label in enumerate(rows) if label is not None}
 
 
-ISCENE = Method(generate_iscene, zoom_pass, ("generator", "volume-vae"))
+ISCENE = Method("iscene", generate_iscene, zoom_pass, ("generator", "volume-vae"))

@@ -71,4 +71,4 @@ def remake(models: MidiModels, image: np.ndarray, perception: Perception, label:
     return zoom_pass(Models(models.single, models.vae), image, perception, label, seed, state, sampling)
 
 
-MIDI = Method(generate_midi, remake, ("midi", "generator", "volume-vae"), MidiModels)
+MIDI = Method("midi", generate_midi, remake, ("midi", "generator", "volume-vae"), MidiModels)

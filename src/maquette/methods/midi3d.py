@@ -29,7 +29,7 @@ from maquette.types import Failure, SceneInput
 CELLS = 256  # along the side of the grid on which the field is asked
 
 
-def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent, cells: int = CELLS) -> Made:
+def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent) -> Made:
     """All objects of a photo, denoised together. An object whose field has no surface is a Failure."""
     labels = [mask.label for mask in scene.masks]
     seeds = {label: instance_seed(settings.seed, label) for label in labels}
@@ -38,7 +38,7 @@ def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progr
         noise = seeded_noise((flow.config.width, flow.config.channels), list(seeds.values())).to(networks.device)
         sampling = _sampling(networks.released.settings["scheduler"], settings)
         latents = sample_midi(flow, condition, noise, sampling, on_step=lambda step, x: progress("flow", (step + 1) / sampling.steps))
-    meshes = _surfaces(networks, dict(zip(labels, latents)), progress, cells)
+    meshes = _surfaces(networks, dict(zip(labels, latents)), progress)
     failures = tuple(Failure(label, "decode", EMPTY) for label in labels if label not in meshes)
     return Made(meshes, seeds, failures, coloured=False)
 
@@ -77,12 +77,12 @@ def _sampling(scheduler: Mapping[str, object], settings: Settings) -> MidiSampli
     return MidiSampling(settings.steps or release.steps, guidance, release.shift)
 
 
-def _surfaces(networks: Networks, latents: Mapping[int, Tensor], progress: Progress, cells: int) -> dict[int, trimesh.Trimesh]:
+def _surfaces(networks: Networks, latents: Mapping[int, Tensor], progress: Progress) -> dict[int, trimesh.Trimesh]:
     meshes = {}
     with networks.stage("mesh", "vae") as (vae,):
         for done, (label, latent) in enumerate(latents.items()):
             progress("mesh", done / len(latents))
-            mesh = surface(vae, latent, cells, networks.plan.points)
+            mesh = surface(vae, latent, CELLS, networks.plan.points)
             if mesh is not None:
                 meshes[label] = mesh
     progress("mesh", 1.0)
