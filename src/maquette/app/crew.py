@@ -9,10 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from maquette.app import jobs, scenes
 from maquette.app.problems import Problem
+from maquette.app.settings import Settings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError
@@ -27,8 +29,8 @@ JsonObject = dict[str, Any]
 class Crew:
     """All workers of a server."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, command: Sequence[str] | None = None) -> None:
+        self.studio, self.command = studio, list(command or worker_command(studio.settings))
         self.members = [Member(self, number) for number in range(studio.settings.workers)]
         self.work = threading.Condition()
         self.stopping = threading.Event()
@@ -100,6 +102,7 @@ class Member(threading.Thread):
             if pause > 1.0:
                 self.crew.stopping.wait(pause)
         self.kill()
+        self._end_pipes()
 
     def _turn(self) -> bool:
         """Start a process if there is none, and do a job if there is one; False when no process could be started."""
@@ -127,12 +130,10 @@ class Member(threading.Thread):
     def _begin(self) -> bool:
         """Start a process and wait until it has loaded the library; False when it ended instead."""
         self.state = "starting"
-        weights = [argument for folder in self.crew.studio.settings.weights for argument in ("--weights", str(folder.resolve()))]
         environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # a file beside where the server was started must not be imported
         process = subprocess.Popen(
-            [sys.executable, "-m", "maquette.app.worker", *weights], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
-            env=environment, start_new_session=True,
-        )  # fmt: skip
+            self.crew.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment, start_new_session=True
+        )
         with self._lock:
             self._end_pipes()
             self._process = process
@@ -208,6 +209,12 @@ class Member(threading.Thread):
         if self._process is not None:
             for pipe in (self._process.stdin, self._process.stdout):
                 _close(pipe)
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """How a worker process is started."""
+    weights = [argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))]
+    return [sys.executable, "-m", "maquette.app.worker", *weights]
 
 
 def _read(process: subprocess.Popen[str]) -> JsonObject | None:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -29,12 +29,12 @@ ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs ma
 FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its data folder is open and its workers run while it does."""
+def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastAPI:
+    """The application; its data folder is open and its workers run while it does. ``worker`` is another command that speaks their language."""
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.studio = studio = Studio.open(settings)
-        app.state.crew = crew = Crew(studio)
+        app.state.crew = crew = Crew(studio, worker)
         crew.start()
         try:
             yield

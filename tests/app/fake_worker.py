@@ -1,0 +1,66 @@
+"""Speaks the language of ``maquette.app.worker`` without loading anything: ``python fake_worker.py FOLDER``, with a saved scene to hand out.
+
+What happens is chosen by ``steps``: 100 takes for ever, 99 ends with an error, 98 cannot do it, 97 dies half-way, anything else works.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+TEMPLATE = Path(sys.argv[1])
+CAPABILITIES = {
+    "methods": [{"name": name, "title": name, "about": "Fake.", "default": name == "iscene", "steps": 6, "guidance": 1.0}
+                for name in ("iscene", "midi")],
+    "models": [{"name": "embedded", "title": "Fake", "methods": ["iscene", "midi"], "default": True},
+               {"name": "other", "title": "Other", "methods": ["midi"], "default": False}],
+    "devices": ["cpu"],
+}  # fmt: skip
+
+
+def say(what, **values):
+    print(json.dumps({"say": what, **values}), flush=True)
+
+
+def save(folder, labels):
+    result = folder / "result"
+    shutil.copytree(TEMPLATE, result)
+    document = json.loads((result / "scene.json").read_text())
+    pattern, document["instances"] = document["instances"][0], []
+    for label in labels:
+        entry = {**pattern, "label": label, "node": f"instance_{label}", "seed": time.monotonic_ns() % 2**32}
+        for key in ("mesh", "state"):
+            entry[key] = f"scene_files/made_{label}{Path(pattern[key]).suffix}"
+            shutil.copy(result / pattern[key], result / entry[key])
+        document["instances"].append(entry)
+    (result / "scene.json").write_text(json.dumps(document))
+
+
+def work(request):
+    folder, steps = Path(request["folder"]), request["options"].get("steps")
+    labels = [request["label"]] if request["do"] == "regenerate" else [1, 2]
+    say("progress", stage="perceive", share=0.0, instance=None, attempt=1)
+    if steps == 100:
+        (folder / "instances" / ".maquette-half.glb").write_bytes(b"half")
+        time.sleep(600)
+    if steps == 99:
+        sys.exit(3)
+    if steps == 98:
+        say("failed", message="the photo: no object could be made (1: too dark)")
+        return
+    for k, label in enumerate(labels):
+        say("progress", stage="objects", share=k / len(labels), instance={"label": label, "index": k + 1, "of": len(labels)}, attempt=1)
+        (folder / "instances" / f"{label}_1.glb").write_bytes(b"glTF fake")
+        say("instance", label=label, name="", attempt=1, world_from_instance=[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        if steps == 97:
+            os.kill(os.getpid(), signal.SIGKILL)
+    save(folder, labels)
+    say("done", seconds={"sample": 0.01}, failures=[], warnings=["it is fake"])
+
+
+say("hello", capabilities=CAPABILITIES)
+for line in sys.stdin:
+    work(json.loads(line))
