@@ -45,6 +45,8 @@ def test_the_files_of_the_examples_agree(folder):
     assert made and made <= truth
     assert edited - made == {"floating"} and len(edited) == len(made)
     assert maquette.load("scene.json").provenance["method"] == "iscene"
+    boxes = load_named_meshes("boxes.glb")  # the method of example 07
+    assert set(boxes) <= truth and boxes and all(mesh.is_watertight for mesh in boxes.values())
     with (folder / "run" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
     assert losses[-1] < 0.9 * losses[0]

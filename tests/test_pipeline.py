@@ -8,7 +8,7 @@ import pytest
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.errors import InputError
-from maquette.pipeline import Options, generate, regenerate
+from maquette.pipeline import METHODS, Options, generate, regenerate
 from tests.tiny import save_tiny_weights, write_photo
 
 
@@ -111,3 +111,21 @@ def test_progress_reaches_every_stage(models, photo):
     seen = []
     generate(*photo, models=models, steps=2, progress=lambda stage, share: seen.append(stage))
     assert {"perceive", "scene", "objects"} <= set(seen)
+
+
+def test_a_method_from_outside_runs_is_named_and_remakes(models, photo):
+    mine = dataclasses.replace(METHODS["independent"], name="mine")
+    scene = generate(*photo, models=models, steps=2, method=mine)
+    assert scene.provenance["method"] == scene.provenance["options"]["method"] == "mine"
+    assert regenerate(scene, 1, seed=3, models=models, steps=2, method=mine)[1].seed != scene[1].seed
+    with pytest.raises(InputError, match="unknown method 'mine'"):
+        regenerate(scene, 1, seed=3, models=models, steps=2)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_makes_a_scene_from_its_own_weights_and_remakes_it(method, models, photo):
+    scene = generate(*photo, models=models, steps=2, method=method, only=[1, 3])
+    assert {i.label for i in scene.instances} | {f.label for f in scene.failures} == {1, 3}
+    assert set(scene.provenance["checkpoint"]["sha256"]) == {"image-encoder", *METHODS[method].kinds}
+    label = scene.instances[0].label
+    assert same(regenerate(scene, label, seed=0, models=models, steps=2)[label], scene[label]) or method == "coherent"
