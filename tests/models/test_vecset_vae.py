@@ -65,3 +65,11 @@ def test_queries_are_points_of_the_surface_and_a_function_of_the_seed():
     first, again = (sample_queries(surface, 8, np.random.default_rng(3)) for _ in range(2))
     assert first.shape == (2, 8, 6) and torch.equal(first, again)
     assert (first[:, :, None] == surface[:, None]).all(-1).any(-1).all()
+
+
+def test_half_precision_in_the_blocks_changes_little():
+    half, exact, latent, points = network(), network(), torch.randn(1, 5, 4), torch.rand(1, 20, 3)
+    half.encoder.blocks.to(torch.bfloat16), half.decoder.blocks.to(torch.bfloat16)
+    found, expected = (made.field(points, made.prepare(latent)) for made in (half, exact))
+    assert found.dtype == torch.float32 and 0 < (found - expected).abs().max() < 0.1 * expected.abs().max()
+    assert half.encode(torch.randn(1, 20, 6), torch.randn(1, 4, 6))[0].dtype == torch.float32

@@ -1,6 +1,5 @@
 """Vision transformers: equivalences that hold for any weights. What the originals compute is in tests/golden."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -92,6 +91,11 @@ def test_clip_summarises_its_class_token():
 
 
 def test_precision_follows_the_weights():
-    made = network().to(torch.bfloat16)
-    assert made(torch.rand(1, 3, 42, 56)).dtype == torch.bfloat16
-    assert np.isfinite(made(torch.rand(1, 3, 42, 42)).float().detach().numpy()).all()
+    image = torch.rand(1, 3, 42, 56)
+    assert network().to(torch.bfloat16)(image).dtype == torch.bfloat16
+    blocks_only, exact = network(), network()
+    blocks_only.blocks.to(torch.bfloat16)
+    for block in blocks_only.blocks:
+        block.norm1.float(), block.norm2.float()
+    found, expected = blocks_only.normed(image), exact.normed(image)
+    assert found.dtype == torch.float32 and 0 < (found - expected).abs().max() < 0.2 * expected.abs().max()

@@ -109,8 +109,7 @@ def _passes(flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool,
 
 
 def _contexts(flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool, ...], constants: bool) -> list[list[Context]]:
-    dtype = flow.proj_in.weight.dtype
-    summary, tokens = condition.summary.to(dtype), condition.tokens.to(dtype)
+    summary, tokens = condition.summary, condition.tokens
     summaries = torch.cat([summary if yes else torch.zeros_like(summary) for yes in conditional])
     if not constants:
         return flow.prepare([summaries, torch.cat([tokens if yes else torch.zeros_like(tokens) for yes in conditional])], [None, None])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context, Joint, Plan
-from maquette.nn.blocks import LayerNorm, VectorSetBlock
+from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
 from maquette.nn.embeddings import time_rates
 
 
@@ -82,6 +82,7 @@ class VecSetFlow(nn.Module):
         x: (B, L, channels); t: (B,) noise levels; contexts: one (B, M, context width) for each cross-attention; groups: numbers of
         consecutive sequences that are the instances of one scene, summing to B (``None`` = all independent).
         """
+        contexts = [context.to(matrix_dtype(self.blocks)) for context in contexts]
         return self.velocity(x, self.time_proj(t), [contexts] * len(self.blocks), groups)
 
     def prepare(self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]) -> list[list[Context]]:
@@ -91,6 +92,8 @@ class VecSetFlow(nn.Module):
         ``singles`` (B - A, 1, context width), whose attention is a constant vector: the zeros of the unconditional pass, and
         the one token of CLIP.
         """
+        dtype = matrix_dtype(self.blocks)
+        contexts, singles = ([None if c is None else c.to(dtype) for c in given] for given in (contexts, singles))
         return [block.prepare(contexts, singles) for block in self.blocks]
 
     def velocity(self, x: Tensor, time_token: Tensor, contexts: Sequence[Sequence[Tensor | Context]],
@@ -98,10 +101,11 @@ class VecSetFlow(nn.Module):
         """The same from a time token (B or 1, 1, C) and each block's contexts, tokens or prepared."""
         joint: Plan | None = None if groups is None else Joint(tuple(groups))
         h = torch.cat([time_token.expand(len(x), -1, -1), self.proj_in(x.to(self.proj_in.weight.dtype))], dim=1)
+        h = h.to(matrix_dtype(self.blocks))
         earlier: list[Tensor] = []
         for index, (block, own) in enumerate(zip(self.blocks, contexts)):
             skipped = earlier.pop() if index >= self.config.first_skip else None
             h = block(h, own, joint if index in self.config.joint_blocks else None, skipped)
             if index < self.config.first_skip - 1:
                 earlier.append(h)
-        return -self.proj_out(self.norm_out(h)[:, 1:])
+        return -self.proj_out(self.norm_out(h[:, 1:].to(self.proj_out.weight.dtype)))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import LayerNorm, VectorSetBlock
+from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ class VecSetEncoder(nn.Module):
 
     def forward(self, queries: Tensor, points: Tensor) -> Tensor:
         """Embedded query points (B, T, point width + channels) and all points (B, N, the same) -> (B, T, C)."""
-        h = self.blocks[0](self.proj_in(queries), [self.proj_in(points)])
+        dtype = matrix_dtype(self.blocks)
+        h = self.blocks[0](self.proj_in(queries).to(dtype), [self.proj_in(points).to(dtype)])
         for block in self.blocks[1:]:
             h = block(h)
-        return self.norm_out(h)
+        return self.norm_out(h.to(self.norm_out.weight.dtype))
 
 
 class VecSetDecoder(nn.Module):
@@ -79,14 +80,16 @@ class VecSetDecoder(nn.Module):
 
     def tokens(self, latent: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), the part that does not depend on the points."""
+        latent = latent.to(matrix_dtype(self.blocks))
         for block in self.blocks[:-1]:
             latent = block(latent)
         return latent
 
     def forward(self, embedded: Tensor, tokens: Tensor | Context) -> Tensor:
         """Embedded points (B, N, point width) and tokens, plain or prepared -> (B, N)."""
-        h = self.blocks[-1](self.proj_query(embedded.to(self.proj_query.weight.dtype)), [tokens])
-        return self.proj_out(self.norm_out(h))[..., 0]
+        query = self.proj_query(embedded.to(self.proj_query.weight.dtype)).to(matrix_dtype(self.blocks))
+        h = self.blocks[-1](query, [tokens])
+        return self.proj_out(self.norm_out(h.to(self.proj_out.weight.dtype)))[..., 0]
 
 
 class VecSetVAE(nn.Module):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.blocks import Activation, LayerNorm, TransformerBlock
+from maquette.nn.blocks import Activation, LayerNorm, TransformerBlock, matrix_dtype
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -84,9 +84,10 @@ class VisionTransformer(nn.Module):
             tokens = torch.cat([tokens[:, :1], self.register_tokens.expand(len(images), -1, -1), tokens[:, 1:]], dim=1)
         if self.norm_before is not None:
             tokens = self.norm_before(tokens)
+        tokens = tokens.to(matrix_dtype(self.blocks))
         for block in self.blocks:
             tokens = block(tokens)
-        return tokens
+        return tokens.to(self.norm.weight.dtype)
 
     def positions(self, grid: Sequence[int], square: bool = True) -> Tensor:
         """(1, 1 + h w, C) position embedding, stretched (bicubic, in float32) unless the picture has the trained size."""

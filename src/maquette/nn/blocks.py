@@ -44,6 +44,11 @@ class FeedForward(nn.Module):
         return self.mlp(x_BLC)
 
 
+def matrix_dtype(module: nn.Module) -> torch.dtype:
+    """Precision of a module's matrices, which its inputs must have: released models keep the blocks in half precision, not the rest."""
+    return next(layer.weight.dtype for layer in module.modules() if isinstance(layer, nn.Linear))
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer norm whose weights may be of higher precision than its input, as in released half-precision models.
 
@@ -73,9 +78,9 @@ class TransformerBlock(nn.Module):
     def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
         """(B, L, C) -> (B, L, C); ``plan`` as in SelfAttention."""
         attended = self.attn(self.norm1(x_BLC), plan)
-        x_BLC = x_BLC + (attended if self.scale1 is None else self.scale1 * attended)
+        x_BLC = x_BLC + (attended if self.scale1 is None else self.scale1.to(attended.dtype) * attended)
         fed = self.mlp(self.norm2(x_BLC))
-        return x_BLC + (fed if self.scale2 is None else self.scale2 * fed)
+        return x_BLC + (fed if self.scale2 is None else self.scale2.to(fed.dtype) * fed)
 
 
 class ModulatedCrossBlock(nn.Module):

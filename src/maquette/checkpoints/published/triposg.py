@@ -23,7 +23,7 @@ from maquette.models.vecset_vae import VecSetVAE, VecSetVAEConfig
 _BLOCK = r"(.*blocks\.\d+)\."
 
 
-def _attention_rules(heads: int) -> tuple[Rule, ...]:
+def attention_rules(heads: int) -> tuple[Rule, ...]:
     """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second cross-attention."""
     rules = [
         Rule(_BLOCK + r"self_attn\.to_qkv\.(.+)", tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"), heads),
@@ -85,12 +85,12 @@ def build_vae(config: Config) -> nn.Module:
 
 def load(network: VecSetFlow | VecSetVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
     """Load a transformer or a VAE strictly."""
-    from_published(network, tensors, _attention_rules(network.config.heads), dtype, ("blocks", "encoder.blocks", "decoder.blocks"))
+    from_published(network, tensors, attention_rules(network.config.heads), dtype, ("blocks", "encoder.blocks", "decoder.blocks"))
 
 
 def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
     """Keys and shapes of the published file."""
-    return published_shapes(network, _attention_rules(network.config.heads))
+    return published_shapes(network, attention_rules(network.config.heads))
 
 
 def schedule(steps: int, shift: float = 1.0) -> Tensor:
