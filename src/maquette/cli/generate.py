@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("--masks", required=True, metavar="MASKS", help="masks of the objects (see below)")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--method", default="iscene", metavar="NAME", help="of the embedded model (default: iscene)")
+    parser.add_argument("--method", default="iscene", metavar="NAME", help="iscene (default), midi, coherent or independent")
     parser.add_argument("--model", default="embedded", metavar="NAME", help="a published model (see `maquette models`)")
     parser.add_argument("--memory", metavar="SIZE", help="memory that a published model may take on the device, such as 8GB")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine, same result (default 0)")
