@@ -32,12 +32,16 @@ class TimestepEmbedder(nn.Module):
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype))
 
 
-def grid_position_embedding(resolution: int, width: int) -> Tensor:
-    """(R^3, C) absolute embedding of cells in [x, y, z] order: per axis [sin | cos] of width // 6 rates, zero-padded to C."""
-    axis = torch.arange(resolution, dtype=torch.float32)
-    coordinates = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
+    """(N, C) absolute embedding of integer cells (x, y, z): per axis [sin | cos] of width // 6 rates, zero-padded to C."""
     rates = width // 6
-    frequencies = 1.0 / 10000.0 ** (torch.arange(rates, dtype=torch.float32) / rates)
-    angles = coordinates[:, :, None] * frequencies
+    frequencies = 1.0 / 10000.0 ** (torch.arange(rates, dtype=torch.float32, device=coordinates_N3.device) / rates)
+    angles = coordinates_N3.float()[:, :, None] * frequencies
     embedding = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
     return torch.nn.functional.pad(embedding, (0, width - embedding.shape[1]))
+
+
+def grid_position_embedding(resolution: int, width: int) -> Tensor:
+    """(R^3, C) embedding of all cells of a grid in [x, y, z] order."""
+    axis = torch.arange(resolution, dtype=torch.float32)
+    return position_embedding(torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3), width)

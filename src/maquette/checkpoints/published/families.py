@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from maquette.checkpoints.published import clip, dinov2, trellis_structure, triposg
+from maquette.checkpoints.published import clip, dinov2, iscene, midi, trellis_slat, trellis_structure, triposg
 
-FAMILIES = (dinov2, clip, triposg, trellis_structure)
+FAMILIES = (dinov2, clip, triposg, midi, iscene, trellis_structure, trellis_slat)

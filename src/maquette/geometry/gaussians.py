@@ -1,0 +1,59 @@
+"""Gaussian splats: positions, sizes, orientations, opacities and colours of anisotropic Gaussians, and how they turn and move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+SH0 = 0.28209479177387814  # spherical harmonic of degree 0: colour = 0.5 + SH0 * coefficient
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """N Gaussians."""
+
+    positions: Tensor  # (N, 3)
+    scales: Tensor  # (N, 3) standard deviations along the own axes
+    rotations: Tensor  # (N, 4) unit quaternions (w, x, y, z)
+    opacities: Tensor  # (N,) in [0, 1]
+    harmonics: Tensor  # (N, 3) degree-0 coefficients of red, green, blue
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def colors(self) -> Tensor:
+        """(N, 3) sRGB in [0, 1]."""
+        return (0.5 + SH0 * self.harmonics).clamp(0, 1)
+
+
+def rotation_matrices(quaternions: Tensor) -> Tensor:
+    """(N, 3, 3) of unit quaternions (N, 4), (w, x, y, z)."""
+    w, x, y, z = quaternions.unbind(-1)
+    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]  # fmt: skip
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def covariances(gaussians: Gaussians) -> Tensor:
+    """(N, 3, 3) covariance R diag(s^2) R^T."""
+    axes = rotation_matrices(gaussians.rotations) * gaussians.scales[:, None]
+    return axes @ axes.transpose(1, 2)
+
+
+def rotated(gaussians: Gaussians, quaternion: tuple[float, float, float, float]) -> Gaussians:
+    """The Gaussians turned about the origin by a unit quaternion (w, x, y, z)."""
+    turn = gaussians.rotations.new_tensor(quaternion)
+    matrix = rotation_matrices(turn)
+    return replace(gaussians, positions=gaussians.positions @ matrix.T, rotations=multiply_quaternions(turn, gaussians.rotations))
+
+
+def multiply_quaternions(left: Tensor, right: Tensor) -> Tensor:
+    """The quaternion (..., 4) of turning by ``right`` first and by ``left`` then."""
+    a, b, c, d = left.unbind(-1)
+    w, x, y, z = right.unbind(-1)
+    return torch.stack([a * w - b * x - c * y - d * z, a * x + b * w + c * z - d * y, a * y - b * z + c * w + d * x,
+                        a * z + b * y - c * x + d * w], dim=-1)  # fmt: skip

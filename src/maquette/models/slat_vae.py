@@ -1,0 +1,190 @@
+"""Structured latents and what they decode to: a windowed transformer over sparse cells, with one head for each kind of output.
+
+In the flow: features of active cells -> latents (encoder), latents -> Gaussians, radiance fields, or cells of a mesh (decoders).
+Shapes: N cells of B samples, C width; positions lie in [-0.5, 0.5]^3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maquette.geometry.flexicubes import CellMesh, mesh_of_cells
+from maquette.geometry.gaussians import Gaussians
+from maquette.nn.blocks import TransformerBlock
+from maquette.nn.embeddings import position_embedding
+from maquette.nn.sparse import Voxels
+from maquette.nn.sparse_attention import windows
+from maquette.nn.sparse_conv import SubdivideBlock
+
+HALVES = (4, 8)  # the mesh decoder's widths after each subdivision, as divisors of the trunk's
+
+
+@dataclass(frozen=True)
+class SLatTransformerConfig:
+    """Sizes of the transformer; the defaults are the published decoders'."""
+
+    channels_in: int = 8
+    channels_out: int = 448
+    resolution: int = 64
+    width: int = 768
+    blocks: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    window: int = 8  # cells a side; every other block's windows are shifted by half
+    qk_norm: bool = False
+
+
+class SLatTransformer(nn.Module):
+    """Encoder, and decoder of Gaussians and radiance fields: (N, channels_in) -> (N, channels_out)."""
+
+    def __init__(self, config: SLatTransformerConfig):
+        super().__init__()
+        self.config = c = config
+        self.input_layer = nn.Linear(c.channels_in, c.width)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(c.width, c.heads, c.mlp_ratio, "head" if c.qk_norm else None, eps=1e-6, affine=False) for _ in range(c.blocks)
+        )
+        self.out_layer = nn.Linear(c.width, c.channels_out)
+
+    @property
+    def trunk_dtype(self) -> torch.dtype:
+        """Precision of the blocks; the first and last layers stay in float32."""
+        return self.blocks[0].mlp.mlp[0].weight.dtype
+
+    def trunk(self, x: Tensor, voxels: Voxels) -> Tensor:
+        """(N, channels_in) -> (N, C)."""
+        c = self.config
+        h = self.input_layer(x) + position_embedding(voxels.coords[:, 1:], c.width)
+        h = h.to(self.trunk_dtype)[None]
+        for index, block in enumerate(self.blocks):
+            h = block(h, windows(voxels, c.window, c.window // 2 * (index % 2)))
+        return h[0]
+
+    def forward(self, x: Tensor, voxels: Voxels) -> Tensor:
+        """(N, channels_in) -> (N, channels_out)."""
+        h = self.trunk(x, voxels).float()
+        return self.out_layer(F.layer_norm(h, h.shape[-1:]))
+
+    def moments(self, x: Tensor, voxels: Voxels) -> tuple[Tensor, Tensor]:
+        """Of an encoder: mean and log-variance (N, channels_out / 2) of the latents."""
+        mean, log_variance = self(x, voxels).chunk(2, dim=-1)
+        return mean, log_variance
+
+
+@dataclass(frozen=True)
+class GaussianHead:
+    """How 14 numbers for each of a cell's Gaussians become a Gaussian; the defaults are the published ones."""
+
+    count: int = 32  # Gaussians of a cell
+    reach: float = 1.5  # cells; a centre stays within half of this from the middle of its cell
+    perturb: bool = True  # centres start from a fixed low-discrepancy pattern
+    rates: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 0.1, 1.0)  # of position, colour, scale, rotation, opacity
+    smallest: float = 9e-4  # standard deviation that is always added (a 3D filter)
+    scale_bias: float = 4e-3  # standard deviation of a raw value of zero
+    opacity_bias: float = 0.1
+    softplus: bool = True  # how scales become positive; False = exp
+
+
+class GaussianDecoder(SLatTransformer):
+    """Latents -> Gaussians; ``offset_perturbation`` (count, 3) is the pattern of the centres."""
+
+    def __init__(self, config: SLatTransformerConfig, head: GaussianHead):
+        super().__init__(config)
+        self.head = head
+        if head.perturb:
+            pattern = (2 * hammersley(head.count) - 1) / head.reach
+            self.register_buffer("offset_perturbation", pattern.atanh().float())
+
+    def raw(self, features: Tensor, voxels: Voxels) -> dict[str, Tensor]:
+        """Positions in [0, 1]^3 and the other attributes before their activations, (N count, k), from the network's output."""
+        h, n = self.head, self.head.count
+        parts = features.split([3 * n, 3 * n, 3 * n, 4 * n, n], dim=1)
+        position, colour, scale, rotation, opacity = (part.unflatten(1, (n, -1)) * rate for part, rate in zip(parts, h.rates))
+        if h.perturb:
+            position = position + self.offset_perturbation
+        side = self.config.resolution
+        centre = ((voxels.coords[:, 1:] + 0.5) / side)[:, None]
+        position = centre + position.tanh() / side * 0.5 * h.reach
+        names = ("position", "colour", "scale", "rotation", "opacity")
+        return {name: part.flatten(0, 1) for name, part in zip(names, (position, colour, scale, rotation, opacity))}
+
+    def gaussians(self, features: Tensor, voxels: Voxels) -> list[Gaussians]:
+        """One set for each sample, from the network's output (N, 14 count)."""
+        h, raw = self.head, self.raw(features, voxels)
+        if h.softplus:
+            scale = F.softplus(raw["scale"] + h.scale_bias + math.log(-math.expm1(-h.scale_bias)))
+        else:
+            scale = (raw["scale"] + math.log(h.scale_bias)).exp()
+        rotation = raw["rotation"] + raw["rotation"].new_tensor([1.0, 0.0, 0.0, 0.0])
+        opacity = (raw["opacity"][:, 0] + math.log(h.opacity_bias / (1 - h.opacity_bias))).sigmoid()
+        parts = (raw["position"] - 0.5, (scale.square() + h.smallest**2).sqrt(), F.normalize(rotation, dim=1), opacity, raw["colour"])
+        return [Gaussians(*sample) for sample in zip(*(part.split([h.count * n for n in voxels.counts]) for part in parts))]
+
+
+def hammersley(count: int) -> Tensor:
+    """(count, 3) float64 points of the Hammersley set in [0, 1)^3: i / count, and the radical inverses of i in base 2 and 3."""
+    return torch.tensor([[i / count, _radical_inverse(i, 2), _radical_inverse(i, 3)] for i in range(count)], dtype=torch.float64)
+
+
+def _radical_inverse(number: int, base: int) -> float:
+    value, share = 0.0, 1.0 / base
+    while number:
+        number, digit = divmod(number, base)
+        value, share = value + digit * share, share / base
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class RadianceField:
+    """Cells of a sample as products of three vectors (TRELLIS's "strivec"); maquette does not render them."""
+
+    position: Tensor  # (N, 3) centres in [0, 1]^3
+    vectors: Tensor  # (N, rank, 3, dim)
+    density: Tensor  # (N, rank)
+    colour: Tensor  # (N, rank, 1, 3), spherical harmonics of degree 0
+
+
+def radiance_fields(features: Tensor, voxels: Voxels, rank: int = 16, dim: int = 8) -> list[RadianceField]:
+    """One field for each sample, from the network's output (N, rank (3 dim + 4))."""
+    vectors, density, colour = features.split([3 * rank * dim, rank, 3 * rank], dim=1)
+    position = (voxels.coords[:, 1:] + 0.5) / voxels.resolution
+    parts = (position.float(), vectors.unflatten(1, (rank, 3, dim)) + 1, density, colour.unflatten(1, (rank, 1, 3)))
+    return [RadianceField(*sample) for sample in zip(*(part.split(list(voxels.counts)) for part in parts))]
+
+
+class MeshDecoder(SLatTransformer):
+    """Latents -> cells of a grid four times as fine, each with the parameters of FlexiCubes -> meshes."""
+
+    def __init__(self, config: SLatTransformerConfig):
+        super().__init__(config)
+        widths = [config.width, *(config.width // half for half in HALVES)]
+        self.upsample = nn.ModuleList(SubdivideBlock(before, after) for before, after in zip(widths, widths[1:]))
+        self.out_layer = nn.Linear(widths[-1], config.channels_out)
+
+    def forward(self, x: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+        """(N, channels_in) -> (64 N, channels_out) on ``voxels.children.children``. There is no last norm."""
+        return self.out_layer(self.subdivide(self.trunk(x, voxels), voxels, shortcut).float())
+
+    def subdivide(self, h: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+        """(N, C) of the trunk -> (64 N, C / 8)."""
+        for block in self.upsample:
+            h, voxels = block(h, voxels, shortcut), voxels.children
+        return h
+
+    def meshes(self, x: Tensor, voxels: Voxels) -> list[CellMesh]:
+        """One mesh for each sample: the trunk for all together, the fine grid sample by sample, to bound memory.
+
+        A sample without a surface has a mesh without faces. Attributes: 3 colour, then 3 normal channels in [0, 1].
+        """
+        h, made = self.trunk(x, voxels), []
+        for sample, part in enumerate(h.split(list(voxels.counts))):
+            own = voxels.sample(sample)
+            features = self.out_layer(self.subdivide(part, own).float())
+            fine = own.children.children
+            made.append(mesh_of_cells(fine.coords[:, 1:], features, fine.resolution))
+        return made
