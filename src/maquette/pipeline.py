@@ -31,6 +31,7 @@ from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
 from maquette.methods.midi3d import make_midi3d
 from maquette.methods.published import Maker, Settings, in_scene
+from maquette.methods.triposg import make_triposg
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
@@ -40,7 +41,7 @@ from maquette.types import Camera, Failure, Instance, Scene, SceneInput
 
 METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, INDEPENDENT)}
 EMBEDDED = "embedded"  # the model that ships with the package
-PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d}
+PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d, "triposg": make_triposg}
 Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances
 PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 

@@ -7,7 +7,6 @@ read from the release's own files; nothing is assumed that a file says.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -241,7 +240,6 @@ class Networks:
                 self._held[name].to("cpu")
             else:
                 self._held.pop(name, None)
-        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

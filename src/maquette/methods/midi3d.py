@@ -1,4 +1,4 @@
-"""MIDI-3D (arXiv 2412.03558) and TripoSG (arXiv 2502.06608) with their published weights: photo and masks -> meshes without colour.
+"""MIDI-3D (arXiv 2412.03558) with its published weights: photo and masks -> meshes without colour.
 
 Four stages, each with the networks it needs: conditions of all instances, joint denoising, one field per instance, its surface.
 ``models/midi3d.py`` has the steps; here they are put together and held to a memory plan.
@@ -10,23 +10,18 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import trimesh
-from skimage.measure import marching_cubes
 from torch import Tensor
 
 from maquette.checkpoints.released import Networks
 from maquette.flow.sample import seeded_noise
 from maquette.images.framing import Framing, framing_from_config, pad_square
 from maquette.methods.base import Progress, silent
-from maquette.methods.published import EMPTY, Made, Settings, coloured_mesh
-from maquette.models.midi3d import MidiCondition, MidiSampling, decode_field, midi_pictures, sample_midi
-from maquette.models.vecset_vae import VecSetVAE
-from maquette.scene.decode import drop_specks
+from maquette.methods.published import EMPTY, Made, Settings
+from maquette.models.midi3d import MidiCondition, MidiSampling, midi_pictures, sample_midi
+from maquette.scene.made import CELLS, field_mesh
 from maquette.scene.place import instance_seed
 from maquette.types import Failure, SceneInput
-
-CELLS = 256  # along the side of the grid on which the field is asked
 
 
 def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent) -> Made:
@@ -82,23 +77,8 @@ def _surfaces(networks: Networks, latents: Mapping[int, Tensor], progress: Progr
     with networks.stage("mesh", "vae") as (vae,):
         for done, (label, latent) in enumerate(latents.items()):
             progress("mesh", done / len(latents))
-            mesh = surface(vae, latent, CELLS, networks.plan.points)
+            mesh = field_mesh(vae, latent, CELLS, networks.plan.points)
             if mesh is not None:
                 meshes[label] = mesh
     progress("mesh", 1.0)
     return meshes
-
-
-def surface(vae: VecSetVAE, latent: Tensor, cells: int = CELLS, points: int = 65536) -> trimesh.Trimesh | None:
-    """The surface of one latent (L, channels), in the release's cube of about [-1, 1]^3; None when there is none.
-
-    As in the release the field is averaged over 3^3 grid points first. points: how many are asked at once.
-    """
-    field, grid = decode_field(vae, latent, cells, chunk=points)
-    values = F.avg_pool3d(F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate"), 3, stride=1)[0, 0].cpu().numpy()
-    rim = np.pad(values[1:-1, 1:-1, 1:-1], 1, constant_values=max(float(np.abs(values).max()), 1e-3))  # closed at the cube's faces
-    if not (rim < 0).any():
-        return None
-    vertices, faces, _, _ = marching_cubes(rim, level=0.0, gradient_direction="descent")
-    low, high = np.array(grid.low), np.array(grid.high)
-    return coloured_mesh(*drop_specks(low + vertices / cells * (high - low), faces))

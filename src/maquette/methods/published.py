@@ -50,13 +50,6 @@ Maker = Callable[[Networks, SceneInput, Settings, Progress], Made]
 EMPTY = "the model left its cube empty; try another seed"
 
 
-def coloured_mesh(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> trimesh.Trimesh:
-    """A mesh from vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1]; grey without colours."""
-    rgba = np.full((len(vertices), 4), 255, np.uint8)
-    rgba[:, :3] = 128 if colours is None else np.clip(255.0 * colours + 0.5, 0, 255).astype(np.uint8)
-    return trimesh.Trimesh(np.asarray(vertices, np.float64), faces, vertex_colors=rgba, process=False)
-
-
 def in_scene(made: Made, scene: SceneInput, perception: Perception) -> tuple[tuple[Instance, ...], Camera]:
     """The instances in the scene frame, and the camera of the photo there. What has no colour gets the photo's."""
     names = {mask.label: mask.name for mask in scene.masks}

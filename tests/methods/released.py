@@ -1,0 +1,34 @@
+"""From a folder of small random weights to a scene: what the tests of all published methods share."""
+
+import numpy as np
+
+from maquette.images import read_scene_input
+from maquette.pipeline import generate
+from tests.tiny import write_photo
+
+
+def scene_input(folder, objects=2):
+    photo, masks = write_photo(folder, objects=objects)
+    return read_scene_input(photo, masks)
+
+
+def made(root, folder, model, **options):
+    """The scene that a release in ``root`` makes of a small picture."""
+    return generate(scene_input(folder), weights=root, model=model, **{"steps": 2, "device": "cpu"} | options)
+
+
+def same(left, right):
+    """Whether two scenes are equal to the bit."""
+    pairs = list(zip(left.instances, right.instances))
+    return len(left.instances) == len(right.instances) and all(
+        np.array_equal(a.mesh.vertices, b.mesh.vertices) and np.array_equal(a.world_from_instance, b.world_from_instance) for a, b in pairs)
+
+
+def assert_is_a_scene(scene, labels=(1, 2)):
+    """The scene frame's definition, finite meshes, and the provenance that people need."""
+    assert tuple(i.label for i in scene.instances) == labels
+    low, high = np.min([i.box[0] for i in scene.instances], axis=0), np.max([i.box[1] for i in scene.instances], axis=0)
+    assert np.abs(low + high).max() < 1e-4 and abs((high - low).max() - 1) < 1e-4
+    assert all(np.isfinite(i.mesh.vertices).all() and len(i.mesh.faces) > 20 and 0 <= i.confidence <= 1 for i in scene.instances)
+    memory = scene.provenance["memory"]
+    assert memory["plan"] and set(memory["measured_mb"]) <= set(memory["estimated_mb"] or memory["measured_mb"])
