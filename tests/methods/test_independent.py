@@ -1,10 +1,12 @@
 """The baseline: every object from its own pixels alone."""
 
 import numpy as np
+import pytest
 import torch
 
 from maquette.methods.independent import INDEPENDENT, generate_independent
 from maquette.scene.place import instance_seed
+from maquette.scene.zoom import ZOOM_MARGIN
 from tests.methods.worlds import FAST, world
 
 
@@ -19,12 +21,14 @@ def test_company_does_not_matter_at_all():
     assert torch.equal(both[1].volume, alone.volume) and both[1].seed == alone.seed == instance_seed(0, 1)
 
 
-def test_an_object_stands_around_its_visible_surface():
+def test_an_object_stands_around_its_visible_surface_with_room_behind_it():
     for shape in run([1, 2]).shapes:
-        low, high = world().perception.visible_box(shape.label)
-        centre, half = shape.scene_from_cube[:3, 3], shape.scene_from_cube[0, 0] / 2
-        np.testing.assert_allclose(centre, (low + high) / 2, atol=1e-6)
-        assert half >= (high - low).max() / 2
+        seen, side = world().perception.visible_box(shape.label), shape.scene_from_cube[0, 0]
+        low, high = shape.scene_from_cube[:3, 3] - side / 2, shape.scene_from_cube[:3, 3] + side / 2
+        longest = (seen[1] - seen[0]).max()
+        assert side == pytest.approx(ZOOM_MARGIN * longest) and (low < seen[0]).all() and (seen[1] < high).all()
+        np.testing.assert_allclose((low + high)[:2], (seen[0] + seen[1])[:2], atol=1e-6)
+        assert high[2] - seen[1, 2] == pytest.approx((ZOOM_MARGIN - 1) / 2 * longest)  # behind: the camera looks along -Z
 
 
 def test_remaking_with_the_same_seed_makes_the_same():

@@ -1,7 +1,7 @@
 """The baseline that every method should beat: each object by the instance generator alone, where its mask and the depth say it is.
 
-One pass, no scene: the cube of an object is the box of its visible surface with a margin, and the generator fills it from the
-crop and the lifted surface. Nothing is known of what is hidden, of the other objects or of the ground they share.
+One pass, no scene: the cube of an object is as wide as the box of its visible surface with a margin, starts just in front of that
+surface and ends behind it, and the generator fills it from the crop and the lifted surface. Nothing is known of the other objects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, ignore, silent, visible_labels
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
-from maquette.scene.zoom import box_cube, zoom_pass
+from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_pass
 
 
 def generate_independent(models: Models, image: np.ndarray, perception: Perception, labels: Sequence[int], seed: int, sampling: Sampling,
@@ -23,11 +23,18 @@ def generate_independent(models: Models, image: np.ndarray, perception: Percepti
     shapes = []
     for done, label in enumerate(visible):
         progress("objects", done / len(visible))
-        state = {"scene_from_cube": box_cube([perception.visible_box(label)])}
+        state = {"scene_from_cube": front_cube(perception.visible_box(label))}
         shapes.append(zoom_pass(models, image, perception, label, instance_seed(seed, label), state, sampling))
         on_shape(shapes[-1])
     progress("objects", 1.0)
     return Outcome(tuple(shapes), failures)
+
+
+def front_cube(visible: np.ndarray) -> np.ndarray:
+    """(4, 4) scene_from_cube of an object with a visible box (2, 3): what is seen is its front, so the room left in depth is behind it."""
+    cube, side = box_cube([visible]), float((visible[1] - visible[0]).max())
+    cube[2, 3] = visible[1, 2] + (ZOOM_MARGIN - 1) / 2 * side - cube[0, 0] / 2  # the camera looks along -Z
+    return cube
 
 
 INDEPENDENT = Method("independent", generate_independent, zoom_pass, ("generator", "volume-vae"))
