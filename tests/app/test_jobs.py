@@ -77,7 +77,9 @@ def test_a_job_that_waits_is_cancelled_without_a_worker(server):
     assert server.call("DELETE", f"/api/jobs/{blocker['id']}").status == 204
 
 
-@pytest.mark.parametrize(("steps", "state", "said"), [(99, "failed", "ended with an error"), (98, "failed", "too dark"), (97, "interrupted", "repeat")])
+@pytest.mark.parametrize(
+    ("steps", "state", "said"), [(99, "failed", "ended with an error"), (98, "failed", "too dark"), (97, "interrupted", "repeat")]
+)
 def test_every_failure_is_said_and_can_be_repeated(server, steps, state, said):
     job = server.job(steps=steps)
     assert job["state"] == state and said in job["error"] and job["scene"] is None

@@ -163,7 +163,8 @@ def test_merge_split_rename_reorder_delete_with_undo_and_redo(page, app):
     page.keyboard.type("arm chair")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=arm chair")
-    grip, last = page.locator("#mask-list .row:nth-child(1) .grip").bounding_box(), page.locator("#mask-list .row:nth-child(5)").bounding_box()
+    grip = page.locator("#mask-list .row:nth-child(1) .grip").bounding_box()
+    last = page.locator("#mask-list .row:nth-child(5)").bounding_box()
     b.drag(page, (grip["x"] + 5, grip["y"] + 5), (grip["x"] + 5, last["y"] + last["height"] - 3), steps=8)
     b.masks_ready(page)
     page.wait_for_function("() => document.querySelector('#mask-list .row:last-child .pick').textContent === 'arm chair'")
@@ -196,7 +197,9 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app):
     page.evaluate("""async () => {
       const { store } = await import('/app/store.js');
       window.seen = [];
-      store.watch(["job"], ({ job }) => { if (job) window.seen.push([job.instances.length, job.progress?.stage ?? "", job.progress?.overall ?? 0]); });
+      store.watch(["job"], ({ job }) => {
+        if (job) window.seen.push([job.instances.length, job.progress?.stage ?? "", job.progress?.overall ?? 0]);
+      });
     }""")
     page.fill("#make [aria-label=Seed]", "5")
     page.fill("#make [aria-label=Steps]", "2")
@@ -364,7 +367,10 @@ def test_two_methods_side_by_side_look_from_the_same_place(page, app, scene):
     middle = (place["x"] + place["width"] / 2, place["y"] + place["height"] * 0.8)
     b.drag(page, middle, (middle[0] + 120, middle[1] - 60))
     page.wait_for_timeout(800)
-    states = page.evaluate("['view-a', 'view-b'].map((view) => { const { position, target, fov } = document.getElementById(view).viewer.cameraState(); return [...position, ...target, fov]; })")
+    states = page.evaluate("""['view-a', 'view-b'].map((view) => {
+      const { position, target, fov } = document.getElementById(view).viewer.cameraState();
+      return [...position, ...target, fov];
+    })""")
     assert np.allclose(states[0], states[1]) and not b.state(page)["inPhotoView"]
     b.scene_ready(page, 3, "view-b")
     shot(page, "22-linked")
@@ -530,9 +536,9 @@ def handle(page, key):
     points = page.evaluate("""async (reach) => {
       const { viewer } = document.getElementById('view-a'), { Vector3 } = await import('/three/three.module.min.js');
       const node = viewer.node(viewer.selected), centre = node.getWorldPosition(new Vector3()), camera = viewer.camera;
-      const size = centre.distanceTo(camera.position) * Math.min((1.9 * Math.tan((Math.PI * camera.fov) / 360)) / camera.zoom, 7) * viewer.gizmo.controls.size / 4;
-      return [centre.toArray(), centre.clone().add(new Vector3(size * reach, 0, 0)).toArray(), centre.clone().add(new Vector3(size * reach * 2, 0, 0)).toArray(),
-              centre.clone().add(new Vector3(size * 0.354, size * 0.354, 0)).toArray()];
+      const factor = Math.min(1.9 * Math.tan((Math.PI * camera.fov) / 360), 7) / 4; // as in TransformControls
+      const size = centre.distanceTo(camera.position) * factor * viewer.gizmo.controls.size;
+      return [[reach, 0], [2 * reach, 0], [0.354, 0.354]].map(([x, y]) => centre.clone().add(new Vector3(size * x, size * y, 0)).toArray());
     }""", reach)  # fmt: skip
-    _, start, end, ring = (b.on_screen(page, point) for point in points)
+    start, end, ring = (b.on_screen(page, point) for point in points)
     return (ring, (ring[0] - 40, ring[1] + 40)) if key == "e" else (start, end)

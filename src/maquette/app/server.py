@@ -30,7 +30,7 @@ FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they a
 
 
 def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastAPI:
-    """The application; its data folder is open and its workers run while it does. ``worker`` is another command that speaks their language."""
+    """The application; its data folder is open and its workers run while it does. ``worker``: another command that speaks their language."""
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.studio = studio = Studio.open(settings)
@@ -43,7 +43,8 @@ def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastA
             crew.stop()
             studio.close()
 
-    app = FastAPI(title="maquette", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="maquette", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False,
+                  lifespan=lifespan)  # fmt: skip
     app.add_exception_handler(MaquetteError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_wrong_value)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -63,11 +64,7 @@ def serve(settings: Settings, announce: Callable[[str], None], open_browser: boo
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     entrance = address if settings.token is None else f"{address}?token={settings.token}"
-    config = uvicorn.Config(
-        create_app(settings), log_level="warning", access_log=False, server_header=False, http="h11", ws="none", proxy_headers=False,
-        timeout_keep_alive=15, timeout_graceful_shutdown=2, limit_concurrency=1000, h11_max_incomplete_event_size=32 << 10,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(create_app(settings)))
     announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
     if not is_loopback(settings.host):
         announce("other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust")
@@ -77,6 +74,14 @@ def serve(settings: Settings, announce: Callable[[str], None], open_browser: boo
         server.run(sockets=[listener])
     finally:
         listener.close()
+
+
+def configuration(app: FastAPI) -> uvicorn.Config:
+    """How connections are handled: no web sockets, no proxies, no waiting for those that say nothing."""
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, http="h11", ws="none", proxy_headers=False, lifespan="on",
+        timeout_keep_alive=15, timeout_graceful_shutdown=2, limit_concurrency=1000, h11_max_incomplete_event_size=32 << 10,
+    )  # fmt: skip
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -119,9 +124,10 @@ async def _on_wrong_value(request: Request, error: RequestValidationError) -> JS
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
-    codes = {404: "not_found", 405: "method", 400: "input"}
-    message = "there is nothing at this address" if error.status_code == 404 else str(error.detail)
-    return _answer(Problem(error.status_code, codes.get(error.status_code, "failed"), message, dict(error.headers or {})))
+    codes = {404: "not_found", 405: "method", 422: "input"}
+    status = 422 if error.status_code == 400 else error.status_code  # a body that cannot be parsed is a wrong value like others
+    message = "there is nothing at this address" if status == 404 else str(error.detail)
+    return _answer(Problem(status, codes.get(status, "failed"), message, dict(error.headers or {})))
 
 
 async def _on_missing_file(request: Request, error: FileNotFoundError) -> JSONResponse:
