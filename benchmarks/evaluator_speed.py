@@ -43,9 +43,9 @@ def with_open3d(predicted: dict, truth: dict) -> dict[str, float]:
     import open3d as o3d
 
     from maquette.evaluate.protocols import ISCENE
-    from maquette.evaluate.score import OBJECT_HALF, _unit_from_world
     from maquette.evaluate.surfaces import sample_mesh, stream
-    from maquette.geometry.boxes import bounding_box, box_iou
+    from maquette.geometry.boxes import bounding_box, box_iou, scene_from_world
+    from maquette.geometry.transforms import similarity
 
     registration = o3d.pipelines.registration
     icp = ISCENE.icp
@@ -118,9 +118,9 @@ def with_open3d(predicted: dict, truth: dict) -> dict[str, float]:
 
     def own_box(points):
         box = bounding_box(points)
-        return (points - box.mean(0)) * (2 * OBJECT_HALF / np.ptp(box, axis=0).max())
+        return (points - box.mean(0)) * (2 * ISCENE.object_half / np.ptp(box, axis=0).max())
 
-    unit = _unit_from_world(truth, ISCENE)
+    unit = similarity(2.0) @ scene_from_world(bounding_box(np.concatenate([mesh.vertices for mesh in truth.values()])))
     a = {n: sample_mesh(m, ISCENE.points, stream(0, "predicted", n), unit).points for n, m in predicted.items()}
     b = {n: sample_mesh(m, ISCENE.points, stream(0, "truth", n), unit).points for n, m in truth.items()}
     whole_a, whole_b = np.concatenate(list(a.values())), np.concatenate(list(b.values()))

@@ -30,5 +30,5 @@ def test_bad_requests_are_refused():
     with pytest.raises(InputError, match=r"prediction \['x'\], ground truth \['a', 'b'\]"):
         require_common_name({"x": 0}, {"a": 0, "b": 0})
     require_common_name({}, {"a": 0})
-    with pytest.raises(InputError, match="'name' or 'box'"):
+    with pytest.raises(InputError, match="'names' or 'hungarian'"):
         match_objects({}, {}, "colour")

@@ -31,4 +31,4 @@ def test_iscene_has_the_papers_settings():
 
 def test_the_fix_of_midi_changes_the_aligners_only():
     changed = {f.name for f in dataclasses.fields(MIDI) if getattr(MIDI, f.name) != getattr(MIDI_FIXED, f.name)}
-    assert changed == {"name", "source", "scene_aligner", "object_aligner"}
+    assert changed == {"name", "source", "scene_aligner", "object_aligner", "recovers"}

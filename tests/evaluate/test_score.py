@@ -1,4 +1,4 @@
-"""Laws that every protocol must obey, and where they do not hold, by how much."""
+"""Scoring itself; what every protocol must obey is in test_laws.py."""
 
 from dataclasses import replace
 
@@ -7,12 +7,13 @@ import pytest
 import trimesh
 
 from maquette.errors import InputError
-from maquette.evaluate.protocols import ISCENE, MIDI, MIDI_FIXED, PROTOCOLS, RAW
-from maquette.evaluate.score import OBJECT_HALF, miss_distance, score_scene
+from maquette.evaluate.measure import miss_distance
+from maquette.evaluate.protocols import ISCENE, MIDI, PROTOCOLS, RAW
+from maquette.evaluate.score import score_scene
 from maquette.geometry.transforms import rotation_y, similarity
-from tests.evaluate.scenes import all_moved, chair, moved, room
+from tests.evaluate.scenes import all_moved, room
 
-COUNT = 2000
+COUNT = 1000
 SOUND = [replace(p, points=COUNT) for p in PROTOCOLS if p is not MIDI]
 QUICK = replace(ISCENE, points=COUNT)
 QUICK_RAW = replace(RAW, points=COUNT)
@@ -22,45 +23,10 @@ def ids(protocol):
     return protocol.name
 
 
-@pytest.mark.parametrize("protocol", SOUND, ids=ids)
-def test_identity_scores_the_sampling_floor(protocol):
-    truth = room()
-    score = score_scene(truth, truth, protocol)
-    assert score.f_s == score.f_s_raw == 100.0
-    assert score.f_o > 98.0 and score.f_o_raw > 98.0  # few points on a stretched chair are further apart than the threshold
-    assert score.iou_b > 0.97 and score.iou_b_raw > 0.97
-    floor = score_scene(truth, truth, QUICK_RAW)
-    assert floor.cd_s < 0.002 and score.cd_s <= 1.1 * floor.cd_s
-    assert score.missing == score.extra == ()
-    assert np.linalg.norm(np.array(score.truth_from_predicted) - np.eye(4)) < 0.02
-
-
-def test_identity_is_damaged_by_midis_rotation_and_repaired_by_the_fix():
-    truth = room()
-    wrong, fixed = (score_scene(truth, truth, replace(p, points=COUNT)) for p in (MIDI, MIDI_FIXED))
-    assert fixed.f_s == 100.0
-    assert wrong.f_s < 95.0 and wrong.f_o < 80.0
-    assert wrong.cd_s > 3 * fixed.cd_s
-    assert wrong.f_s_raw == fixed.f_s_raw == 100.0
-
-
-def test_exact_boxes_make_the_identitys_iou_one():
-    truth = room()
-    assert score_scene(truth, truth, QUICK_RAW).iou_b == pytest.approx(1.0, abs=1e-9)
-
-
-@pytest.mark.parametrize("yaw", [0.3, 2.0, np.pi])
-def test_yaw_and_shift_of_the_scene_are_taken_out_by_iscene(yaw):
-    truth = room()
-    score = score_scene(all_moved(truth, similarity(1.0, rotation_y(yaw), [0.3, -0.2, 0.1])), truth, QUICK)
-    assert score.f_s > 99.9 and score.iou_b > 0.95
-    assert score.f_s_raw < 80.0 and score.iou_b_raw < 0.6
-
-
 def test_scale_and_shift_of_the_scene_are_taken_out_by_iscene():
     truth = room()
     score = score_scene(all_moved(truth, similarity(2.5, None, [3.0, -2.0, 1.0])), truth, QUICK)
-    assert score.f_s > 99.9 and score.iou_b > 0.95 and score.f_o > 99.0
+    assert score.f_s > 99.9 and score.iou_b > 0.95 and score.f_o > 96.0
     assert np.cbrt(np.linalg.det(np.array(score.truth_from_predicted)[:3, :3])) == pytest.approx(0.4, rel=0.02)
     assert score.iou_b_raw < 0.1
 
@@ -73,27 +39,6 @@ def test_unit_of_the_files_does_not_matter():
     other = score_scene(all_moved(worse, bigger), all_moved(truth, bigger), QUICK_RAW)
     assert other.cd_s == pytest.approx(score.cd_s, rel=1e-6)
     assert other.f_s == pytest.approx(score.f_s) and other.iou_b == pytest.approx(score.iou_b)
-
-
-def test_mirrored_prediction_is_never_perfect():
-    chairs = {name: moved(chair(), similarity(1.0, rotation_y(k), [1.2 * k, 0, 0.7 * k * k])) for k, name in enumerate("abc")}
-    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    mirrored = all_moved(chairs, flip)
-    score, perfect = score_scene(mirrored, chairs, QUICK), score_scene(chairs, chairs, QUICK)
-    assert np.linalg.det(np.array(score.truth_from_predicted)[:3, :3]) > 0
-    assert score.cd_o > 2 * perfect.cd_o and score.f_o < 95.0
-    assert score.cd_s > 2 * perfect.cd_s and score.iou_b < 0.95
-
-
-@pytest.mark.parametrize("protocol", SOUND, ids=ids)
-def test_an_absent_object_is_a_miss_and_costs_everywhere(protocol):
-    truth = room()
-    score = score_scene({name: mesh for name, mesh in truth.items() if name != "ball"}, truth, protocol)
-    assert score.missing == ("ball",) and len(score.objects) == 3
-    row = next(o for o in score.objects if o.name == "ball")
-    assert (row.f_o, row.iou_b, row.predicted) == (0.0, 0.0, "")
-    assert row.cd_o == miss_distance(OBJECT_HALF, protocol)
-    assert score.f_o < 67.0 and score.iou_b < 0.67 and score.f_s < 97.0
 
 
 def test_nothing_predicted_is_a_scene_of_misses():
@@ -123,42 +68,11 @@ def test_extra_objects_are_listed_and_cost_scene_precision():
 def test_permuted_names_are_detected_and_box_matching_repairs_them():
     truth = room()
     permuted = {"chair": truth["ball"], "ball": truth["box"], "box": truth["chair"]}
-    score, repaired = score_scene(permuted, truth, QUICK_RAW), score_scene(permuted, truth, QUICK_RAW, match="box")
+    score, repaired = score_scene(permuted, truth, QUICK_RAW), score_scene(permuted, truth, QUICK_RAW, match="hungarian")
     assert score.f_s == 100.0  # the scene as a whole is right
     assert score.iou_b < 0.1 and score.f_o < 70.0
-    assert repaired.iou_b == pytest.approx(1.0, abs=1e-9) and repaired.f_o > 99.0
+    assert repaired.iou_b == pytest.approx(1.0, abs=1e-9) and repaired.f_o > 96.0
     assert {o.name: o.predicted for o in repaired.objects} == {"chair": "box", "ball": "chair", "box": "ball"}
-
-
-def test_vertex_order_and_subdivision_matter_no_more_than_sampling():
-    truth = room()
-    rng = np.random.default_rng(0)
-
-    def shuffled(mesh):
-        order = rng.permutation(len(mesh.vertices))
-        return trimesh.Trimesh(mesh.vertices[order], rng.permutation(np.argsort(order)[mesh.faces]), process=False)
-
-    predicted = all_moved(truth, similarity(1.0, rotation_y(0.2), [0.05, 0.0, 0.0]))
-    plain = score_scene(predicted, truth, QUICK)
-    noise = [score_scene(predicted, truth, QUICK, seed=s) for s in (1, 2)]
-    for other in (
-        score_scene({n: shuffled(m) for n, m in predicted.items()}, {n: shuffled(m) for n, m in truth.items()}, QUICK),
-        score_scene({n: m.subdivide() for n, m in predicted.items()}, truth, QUICK),
-        *noise,
-    ):
-        assert other.cd_s == pytest.approx(plain.cd_s, rel=0.1)
-        assert other.cd_o == pytest.approx(plain.cd_o, rel=0.1)
-        assert other.iou_b == pytest.approx(plain.iou_b, abs=0.03)
-
-
-def test_scores_repeat_bit_for_bit_whatever_the_threads_and_the_order():
-    truth = room()
-    predicted = all_moved(truth, similarity(1.1, rotation_y(0.4)))
-    one = score_scene(predicted, truth, QUICK, workers=1)
-    two = score_scene(dict(predicted.items()), truth, QUICK, workers=3)
-    assert one == two
-    assert one.to_dict().keys() == two.to_dict().keys()
-    assert score_scene(predicted, truth, QUICK, seed=1) != one
 
 
 def test_worse_predictions_score_worse():

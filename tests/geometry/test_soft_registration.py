@@ -4,6 +4,7 @@ import pytest
 from maquette.geometry.nearest import build_tree
 from maquette.geometry.registration import umeyama
 from maquette.geometry.soft_registration import (
+    ChamferFit,
     _cells,
     _chamfer_gradient,
     _similarity_of,
@@ -55,7 +56,7 @@ def test_filter_registration_finds_a_moderate_turn_and_cells_replace_points():
 
 def test_a_mirrored_cloud_is_turned_never_mirrored():
     points = chair(1000, 0)
-    for align in (filter_registration, lambda a, b: chamfer_fit(a, b, steps=40, most=200)):
+    for align in (filter_registration, lambda a, b: chamfer_fit(a, b, ChamferFit(steps=40, points=200))):
         assert np.linalg.det(align(points * [-1.0, 1, 1], points)) > 0
 
 
@@ -84,7 +85,7 @@ def test_numbers_are_a_similarity():
 def test_chamfer_fit_recovers_yaw_shift_and_scale(yaw):
     target, truth = chair(2000, 0), similarity(1.4, rotation_y(yaw), [0.5, -0.3, 1.0])
     source = transform_points(np.linalg.inv(truth), chair(2000, 1))
-    found = chamfer_fit(source, target, most=300)
+    found = chamfer_fit(source, target, ChamferFit(points=300))
     assert angle_between(found, truth) < 4.0 and scale_of(found) == pytest.approx(1.4, rel=0.03)
     assert np.linalg.norm(transform_points(found, source) - transform_points(truth, source), axis=1).mean() < 0.03
 
@@ -92,5 +93,5 @@ def test_chamfer_fit_recovers_yaw_shift_and_scale(yaw):
 @pytest.mark.parametrize("flatten", [[1, 0, 1], [1, 0, 0]])
 def test_flat_clouds_give_finite_answers(flatten):
     points = np.random.default_rng(2).random((100, 3)) * flatten
-    for found in (filter_registration(points, points + 0.1), chamfer_fit(points, points + 0.1, steps=8)):
+    for found in (filter_registration(points, points + 0.1), chamfer_fit(points, points + 0.1, ChamferFit(steps=8))):
         assert np.isfinite(found).all() and np.linalg.det(found[:3, :3]) > 0

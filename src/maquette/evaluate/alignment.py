@@ -1,4 +1,4 @@
-"""The aligners that protocols name: prediction -> truth as a 4x4 similarity. The robust ICP itself is in geometry/registration.py."""
+"""The aligners that protocols name: prediction -> truth as a 4x4 similarity. The algorithms of others are in geometry/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from maquette.errors import InputError
 from maquette.evaluate.protocols import Protocol
 from maquette.geometry.nearest import PointTree, nearest
 from maquette.geometry.registration import robust_icp, umeyama
+from maquette.geometry.soft_registration import chamfer_fit, filter_registration
 from maquette.geometry.transforms import similarity, transform_points
+
+ALIGNERS = ("robust-icp", "midi-icp", "midi-icp-fixed", "filterreg", "chamfer-fit", "none")
 
 
 def align(aligner: str, protocol: Protocol, predicted: PointTree, truth: PointTree, truth_normals: np.ndarray) -> np.ndarray:
@@ -23,7 +26,11 @@ def align(aligner: str, protocol: Protocol, predicted: PointTree, truth: PointTr
         return plain_icp(predicted.sorted_points, truth, wrong_rotation)
     if aligner == "midi-icp-fixed":
         return plain_icp(predicted.sorted_points, truth, umeyama)
-    raise InputError(f"aligner {aligner!r} of protocol {protocol.id} is unknown; use robust-icp, midi-icp, midi-icp-fixed or none")
+    if aligner == "filterreg":
+        return filter_registration(predicted.sorted_points, truth.sorted_points, protocol.filter)
+    if aligner == "chamfer-fit":
+        return chamfer_fit(predicted.sorted_points, truth.sorted_points, protocol.fit)
+    raise InputError(f"aligner {aligner!r} of protocol {protocol.id} is unknown; use one of {', '.join(ALIGNERS)}")
 
 
 def plain_icp(

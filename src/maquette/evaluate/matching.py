@@ -14,16 +14,17 @@ from maquette.geometry.boxes import box_iou
 def require_common_name(predicted: Collection[str], truth: Collection[str]) -> None:
     """Raise InputError when objects were predicted but not one of their names occurs in the ground truth."""
     if predicted and not set(predicted) & set(truth):
-        raise InputError(f"no name occurs in both: prediction {_some(predicted)}, ground truth {_some(truth)}; rename or match by box")
+        names = f"prediction {_some(predicted)}, ground truth {_some(truth)}"
+        raise InputError(f"no name occurs in both: {names}; rename, or match by place ('hungarian')")
 
 
-def match_objects(predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], by: str = "name") -> dict[str, str]:
-    """Map true to predicted names, of objects given as name -> box (2, 3); unmatched ones are left out. ``by`` "name" or "box"."""
-    if by == "name":
+def match_objects(predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], by: str = "names") -> dict[str, str]:
+    """Map true to predicted names, of objects given as name -> box (2, 3); unmatched ones are left out. ``by`` "names" or "hungarian"."""
+    if by == "names":
         return {name: name for name in truth if name in predicted}
-    if by == "box":
+    if by == "hungarian":
         return match_by_box(predicted, truth)
-    raise InputError(f"cannot match objects by {by!r}; use 'name' or 'box'")
+    raise InputError(f"cannot match objects by {by!r}; use 'names' or 'hungarian'")
 
 
 def match_by_box(predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> dict[str, str]:

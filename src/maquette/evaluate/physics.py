@@ -35,6 +35,7 @@ class ObjectPhysics:
     share: float  # that volume over the object's own, in [0, 1] (for two objects in the same place: 1)
     gap: float  # how far it can fall until it touches something; 0 when it touches
     supporters: tuple[str, ...]  # objects it rests on; "ground" is the plane
+    volume: float  # that it encloses
     margin: float | None  # of its centre of mass inside the hull of its contacts, seen from above; negative: it tips. None: no contact
 
     @property
@@ -48,6 +49,7 @@ class ScenePhysics:
     """All objects of a scene."""
 
     penetration: float  # volume, each pair of objects once, plus what is below the ground
+    share: float  # that volume over the volume of all objects, in [0, 1]
     gap: float  # mean over objects
     floating: float  # share of objects without any contact, in [0, 1]
     stable: float  # share of objects that touch something and would not tip, in [0, 1]
@@ -76,8 +78,10 @@ def scene_physics(
     names = tuple(solid)
     rows = tuple(_object_physics(k, names, solid[name], corners, shared, ground, contact, resolution) for k, name in enumerate(names))
     gaps = np.array([row.gap for row in rows])
+    penetration, volume = float(sum(shared.values())), sum(row.volume for row in rows)
     return ScenePhysics(
-        penetration=float(sum(shared.values())),
+        penetration=penetration,
+        share=min(1.0, penetration / volume) if volume > 0 else 0.0,
         gap=float(gaps.mean()),
         floating=float(np.mean([row.margin is None for row in rows])),
         stable=float(np.mean([row.stable for row in rows])),
@@ -130,7 +134,7 @@ def _object_physics(
     gap, touching, owners = _contacts(index, list(corners.values()), ground, contact, resolution)
     supporters = tuple(["ground"] * bool((owners == GROUND).any()) + [names[k] for k in np.unique(owners[owners >= 0])])
     margin = margin_in_hull(centre[[0, 2]], touching) if len(touching) else None
-    return ObjectPhysics(name, penetration, min(1.0, penetration / volume) if volume > 0 else 0.0, gap, supporters, margin)
+    return ObjectPhysics(name, penetration, min(1.0, penetration / volume) if volume > 0 else 0.0, gap, supporters, volume, margin)
 
 
 def _contacts(

@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.evaluate.alignment import align
+from maquette.evaluate.further import add_s_hits, missed_extras, object_extras, physics_extras, scene_average_precision
+from maquette.evaluate.hints import name_hints, unit_hints, winding_hints
 from maquette.evaluate.matching import match_objects, require_common_name
-from maquette.evaluate.metrics import SurfaceDistances, chamfer_distance, f_score, mean_distance, normal_consistency, surface_distances
-from maquette.evaluate.protocols import ISCENE, Protocol, protocol_named
-from maquette.evaluate.surfaces import Surface, check_mesh, joined, normalised, sample_mesh, stream
-from maquette.geometry.boxes import bounding_box, box_iou, scene_from_world
-from maquette.geometry.nearest import build_tree
-from maquette.geometry.transforms import scale_of, similarity, transform_points
+from maquette.evaluate.measure import Comparison, aligned_box_iou, chamfer_of, compare_all, miss_distance
+from maquette.evaluate.metrics import f_score
+from maquette.evaluate.protocols import EXTRAS, ISCENE, Protocol, protocol_named
+from maquette.evaluate.surfaces import Surface, check_mesh, chosen, joined, sample_mesh, shares, stream, triangle_areas
+from maquette.geometry.boxes import bounding_box, scene_from_world
+from maquette.geometry.cameras import project
+from maquette.geometry.oriented_boxes import smallest_yaw_box
+from maquette.geometry.transforms import scale_of, similarity
 
 if TYPE_CHECKING:
     import trimesh
 
-OBJECT_HALF = 0.95  # half side of an object's box after its own normalisation, as in MIDI
-THINNEST_BOX = 1e-3  # of the longer box's longest side: flat objects get this thickness, so that an IoU of volumes exists
+    from maquette.types import Camera
+
 OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")  # averaged over a scene's true objects
+OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")  # the same, where they were measured
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class ObjectScore:
     iou_b_raw: float
     normals: float  # normal consistency after alignment, in [0, 1]
     miss: str = ""  # why it counts as a miss; "" when it does not
+    add_s: float | None = None  # poses.add_s, 0 is best; this and what follows only where the protocol or the caller asks for it
+    icp_rotation: float | None = None  # degrees that a plain ICP still turns (poses.icp_rotation)
+    emd: float | None = None  # further.aligned_emd, in half sides of the object's box
+    iou_obb: float | None = None  # of the smallest boxes with a vertical axis, as predicted
+    iou_v: float | None = None  # volumetric, as predicted
 
 
 @dataclass(frozen=True)
@@ -72,18 +80,25 @@ class SceneScore:
     truth_from_predicted: tuple[tuple[float, ...], ...]  # (4, 4) scene alignment, in scene units
     seed: int
     seconds: float = dataclasses.field(compare=False, default=0.0)
+    hints: tuple[str, ...] = ()  # what is probably not meant: wrong units, permuted names
+    f_s_2: float | None = None  # F of the aligned scene at the protocol's second threshold; this and what follows only where asked for
+    f_s_3: float | None = None  # and at its third
+    cd_s_one: float | None = None  # mean squared distance from prediction to truth only, aligned
+    add_s: float | None = None  # means over ALL true objects, as in ObjectScore
+    add_s_01: float | None = None  # percent of true objects with ADD-S below 0.1
+    icp_rotation: float | None = None
+    emd: float | None = None
+    iou_obb: float | None = None
+    iou_v: float | None = None
+    ap15: float | None = None  # average precision in percent at box IoU 0.15, within this scene
+    penetration: float | None = None  # percent of the predicted volume that lies in another object or below the ground
+    gap: float | None = None  # mean distance that predicted objects can fall, in scene units
+    floating: float | None = None  # percent of predicted objects that touch nothing
+    stable: float | None = None  # percent of predicted objects that touch something and would not tip
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dicts, lists and JSON scalars."""
         return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    truth_from_predicted: np.ndarray  # (4, 4)
-    aligned: SurfaceDistances
-    raw: SurfaceDistances
-    normals: float
 
 
 def score_scene(
@@ -92,150 +107,193 @@ def score_scene(
     protocol: str | Protocol = ISCENE,
     seed: int = 0,
     *,
-    match: str = "name",
+    match: str = "names",
+    extra: Collection[str] = (),
+    camera: Camera | None = None,
     workers: int = 2,
 ) -> SceneScore:
     """Score predicted meshes against true ones, both name -> mesh in one world frame (+Y up, any unit).
 
-    ``match`` is "name" or "box" (matching.py); ``workers`` threads change the time, not the numbers. The same inputs and seed
-    give the same result bit for bit. An empty ``pred`` is a scene of misses. Raises InputError for an empty or surfaceless ground
-    truth, vertices that are not finite, an unknown protocol, and a prediction none of whose names occur in the ground truth.
+    ``match`` is "names" or "hungarian" (matching.py). ``extra`` adds measures to those of the protocol (``protocols.EXTRAS``). With a
+    ``camera`` of the same world frame only what lies in its picture counts, where the protocol is about one view. ``workers`` threads
+    change the time, not the numbers. The same inputs and seed give the same result bit for bit. An empty ``pred`` is a scene of misses.
+    Raises InputError for an empty or surfaceless ground truth, vertices that are not finite, an unknown protocol or extra, and a
+    prediction none of whose names occur in the ground truth.
     """
     start = time.perf_counter()
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
-    unit = _unit_from_world(gt, protocol)
-    if match == "name":
+    wanted = tuple(dict.fromkeys([*protocol.also, *extra]))
+    if unknown := [name for name in wanted if name not in EXTRAS]:
+        raise InputError(f"extra {unknown[0]!r} is unknown; choose from {', '.join(EXTRAS)}")
+    _require_truth(gt)
+    if match == "names":
         require_common_name(pred, gt)
     unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
-    truth = {name: sample_mesh(mesh, protocol.points, stream(seed, "truth", name), unit) for name, mesh in gt.items()}
-    predicted = {
-        name: sample_mesh(mesh, protocol.points, stream(seed, "predicted", name), unit)
-        for name, mesh in pred.items()
-        if name not in unusable
-    }
-    pairs = match_objects({n: s.box for n, s in predicted.items()}, {n: s.box for n, s in truth.items()}, match)
-    whole, each = _compare_all(predicted, truth, pairs, protocol, workers)
+    solid = {name: mesh for name, mesh in pred.items() if name not in unusable}
+    unit = np.eye(4) if protocol.scene_unit == "given" else similarity(2.0) @ scene_from_world(_scene_box(gt))
+    view = camera if protocol.frame == "camera" and protocol.scene_unit == "given" else None
+    truth, predicted = _sampled(gt, protocol, seed, "truth", unit, view), _sampled(solid, protocol, seed, "predicted", unit, view)
+    if not truth:
+        raise InputError(f"the camera sees none of the {len(gt)} true objects; give the camera in the frame of the meshes")
+    boxes = [{name: surface.box for name, surface in surfaces.items()} for surfaces in (predicted, truth)]
+    pairs = match_objects(*boxes, match)
+    whole, each = compare_all(predicted, truth, pairs, protocol, workers)
 
     def row(name: str) -> ObjectScore:
         if name not in pairs:
-            return _miss(name, truth[name], unusable.get(name, "no predicted object stands for it"), protocol)
+            reason = unusable.get(name, "no predicted object stands for it" if name not in solid else "out of the picture")
+            return _miss(name, truth[name], reason, protocol, missed_extras(wanted))
+        other = pairs[name]
         transform = np.eye(4) if whole is None or protocol.boxes == "raw" else whole.truth_from_predicted
-        return _found(name, pairs[name], predicted[pairs[name]], truth[name], each[name], transform, protocol)
+        more = object_extras(wanted, predicted[other], truth[name], pred[other], gt[name])
+        return _found(name, other, predicted[other], truth[name], each[name], transform, protocol, more)
 
+    rows = [row(name) for name in truth]
     used = set(pairs.values())
-    extra = tuple(name for name in pred if name not in used and not (name in unusable and name in gt))
-    return _sum_up(whole, [row(name) for name in truth], joined(truth.values()), extra, protocol, seed, time.perf_counter() - start)
+    more = _scene_extras(wanted, protocol, whole, predicted, truth, pairs, solid, scale_of(unit))
+    score = _sum_up(whole, rows, joined(truth.values()), protocol, more)
+    return dataclasses.replace(
+        score,
+        extra=tuple(name for name in pred if name not in used and (name in predicted or (name in unusable and name not in gt))),
+        hints=_hints(solid, gt, boxes, pairs, protocol, match, wanted, view),
+        seed=seed,
+        seconds=time.perf_counter() - start,
+    )
 
 
-def _unit_from_world(gt: Mapping[str, trimesh.Trimesh], protocol: Protocol) -> np.ndarray:
-    """(4, 4) similarity into the protocol's scene units, decided by the ground truth alone. Raises InputError when it is unusable."""
+def _require_truth(gt: Mapping[str, trimesh.Trimesh]) -> None:
     if not gt:
         raise InputError("the ground truth has no objects; give a scene with one named node per object")
     for name, mesh in gt.items():
         if reason := check_mesh(mesh, name):
             raise InputError(f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out")
-    if protocol.scene_unit == "given":
-        return np.eye(4)
-    boxes = [bounding_box(np.asarray(mesh.vertices, dtype=np.float64)[np.unique(mesh.faces)]) for mesh in gt.values()]
-    return similarity(2.0) @ scene_from_world(bounding_box(np.concatenate(boxes)))
 
 
-def _compare_all(
-    predicted: dict[str, Surface], truth: dict[str, Surface], pairs: dict[str, str], protocol: Protocol, workers: int
-) -> tuple[_Comparison | None, dict[str, _Comparison]]:
-    """Compare the whole scene and every pair, on a few threads; the searches release Python's lock."""
-    if not predicted:
-        return None, {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        whole = pool.submit(_compare, joined(predicted.values()), joined(truth.values()), protocol.scene_aligner, protocol)
-        each = {name: pool.submit(_compare_object, predicted[other], truth[name], protocol) for name, other in pairs.items()}
-        return whole.result(), {name: future.result() for name, future in each.items()}
+def _scene_box(meshes: Mapping[str, trimesh.Trimesh]) -> np.ndarray:
+    """(2, 3) box of the vertices that faces use."""
+    boxes = []
+    for mesh in meshes.values():
+        used = np.zeros(len(mesh.vertices), dtype=bool)
+        used[np.asarray(mesh.faces).reshape(-1)] = True
+        boxes.append(bounding_box(np.asarray(mesh.vertices, dtype=np.float64)[used]))
+    return bounding_box(np.concatenate(boxes))
 
 
-def _compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> _Comparison:
-    if protocol.object_unit != "scene":
-        predicted, truth = (normalised(s, OBJECT_HALF, protocol.object_unit, protocol.box_of) for s in (predicted, truth))
-    return _compare(predicted, truth, protocol.object_aligner, protocol)
+def _sampled(
+    meshes: Mapping[str, trimesh.Trimesh], protocol: Protocol, seed: int, role: str, unit: np.ndarray, camera: Camera | None
+) -> dict[str, Surface]:
+    """Seeded samples of every mesh; with a camera, of what lies in its picture, and only of objects that do."""
+    counts = [protocol.points] * len(meshes)
+    if protocol.scene_points and meshes:
+        areas = [float(triangle_areas(mesh.vertices, np.asarray(mesh.faces)).sum()) for mesh in meshes.values()]
+        counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
+    surfaces = {
+        name: sample_mesh(mesh, count, stream(seed, role, name), unit) for (name, mesh), count in zip(meshes.items(), counts)
+    }
+    if camera is None:
+        return surfaces
+    seen = {name: _in_picture(surface.points, camera) for name, surface in surfaces.items()}
+    return {name: chosen(surfaces[name], keep) for name, keep in seen.items() if keep.sum() >= 3}
 
 
-def _compare(predicted: Surface, truth: Surface, aligner: str, protocol: Protocol) -> _Comparison:
-    predicted_tree, truth_tree = build_tree(predicted.points), build_tree(truth.points)
-    transform = align(aligner, protocol, predicted_tree, truth_tree, truth.normals)
-    raw = surface_distances(predicted_tree, truth_tree)
-    aligned = raw if aligner == "none" else surface_distances(predicted_tree, truth_tree, transform)
-    turned = predicted.normals @ (transform[:3, :3] / scale_of(transform)).T
-    return _Comparison(transform, aligned, raw, normal_consistency(aligned, turned, truth.normals))
+def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
+    pixels, depth = project(camera, points)
+    return (depth > 0) & (pixels >= 0).all(1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
 
 
-def _chamfer(distances: SurfaceDistances, protocol: Protocol) -> float:
-    return chamfer_distance(distances) if protocol.chamfer == "squared-sum" else mean_distance(distances)
+def _scene_extras(
+    wanted: Collection[str],
+    protocol: Protocol,
+    whole: Comparison | None,
+    predicted: Mapping[str, Surface],
+    truth: Mapping[str, Surface],
+    pairs: Mapping[str, str],
+    solid: Mapping[str, trimesh.Trimesh],
+    scale: float,
+) -> dict[str, float]:
+    """Measures of the scene as a whole, by field of SceneScore."""
+    more: dict[str, float] = {}
+    for field, threshold in zip(("f_s_2", "f_s_3"), protocol.more_thresholds):
+        more[field] = 0.0 if whole is None else f_score(whole.aligned, threshold)
+    if "one-way" in wanted and whole is not None:
+        more["cd_s_one"] = float((whole.aligned.to_truth**2).mean())
+    if "boxes" in wanted:
+        boxes = ({name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()} for surfaces in (predicted, truth))
+        more["ap15"] = scene_average_precision(*boxes, pairs)
+    if "physics" in wanted:
+        more |= physics_extras(solid, scale)
+    return more
 
 
-def miss_distance(half_side: float, protocol: Protocol) -> float:
-    """Chamfer distance of a miss: as if every point were off by half the longest side of the true box, both ways.
-
-    2 h^2 where distances are squared and summed, h where they are plain and averaged. A prediction may be worse; it is not capped.
-    """
-    return 2.0 * half_side**2 if protocol.chamfer == "squared-sum" else half_side
+def _hints(
+    solid: Mapping[str, trimesh.Trimesh],
+    gt: Mapping[str, trimesh.Trimesh],
+    boxes: list[dict[str, np.ndarray]],
+    pairs: Mapping[str, str],
+    protocol: Protocol,
+    match: str,
+    wanted: Collection[str],
+    camera: Camera | None,
+) -> tuple[str, ...]:
+    """What is probably not meant."""
+    sizes = [float(np.ptp(_scene_box(meshes), axis=0).max()) if meshes else 0.0 for meshes in (solid, gt)]
+    hints = unit_hints(*sizes, protocol) + winding_hints({**gt, **solid}, wanted)
+    if match == "names":
+        hints += name_hints(*boxes, pairs)
+    if protocol.frame == "camera" and protocol.scene_unit == "given" and camera is None:
+        hints.append(f"{protocol.id} counts only what the camera sees, but no camera was given: everything counts")
+    return tuple(hints)
 
 
 def _found(
-    name: str, predicted_name: str, predicted: Surface, truth: Surface, comparison: _Comparison, transform: np.ndarray, protocol: Protocol
+    name: str,
+    predicted_name: str,
+    predicted: Surface,
+    truth: Surface,
+    comparison: Comparison,
+    transform: np.ndarray,
+    protocol: Protocol,
+    more: Mapping[str, float],
 ) -> ObjectScore:
     return ObjectScore(
         name=name,
         predicted=predicted_name,
-        cd_o=_chamfer(comparison.aligned, protocol),
+        cd_o=chamfer_of(comparison.aligned, protocol),
         f_o=f_score(comparison.aligned, protocol.threshold),
-        iou_b=_iou(predicted, truth, transform, protocol),
-        cd_o_raw=_chamfer(comparison.raw, protocol),
+        iou_b=aligned_box_iou(predicted, truth, transform, protocol),
+        cd_o_raw=chamfer_of(comparison.raw, protocol),
         f_o_raw=f_score(comparison.raw, protocol.threshold),
-        iou_b_raw=_iou(predicted, truth, np.eye(4), protocol),
+        iou_b_raw=aligned_box_iou(predicted, truth, np.eye(4), protocol),
         normals=comparison.normals,
+        **more,
     )
 
 
-def _iou(predicted: Surface, truth: Surface, transform: np.ndarray, protocol: Protocol) -> float:
-    """IoU of the axis-aligned boxes, the prediction's after ``transform``; flat boxes are thickened."""
-    clouds = [s.corners if protocol.box_of == "mesh" else s.points for s in (predicted, truth)]
-    boxes = [bounding_box(transform_points(transform, clouds[0])), bounding_box(clouds[1])]
-    thinnest = THINNEST_BOX * max(float(np.ptp(box, axis=0).max()) for box in boxes)
-    return box_iou(*(_at_least(box, thinnest) for box in boxes))
-
-
-def _at_least(box: np.ndarray, side: float) -> np.ndarray:
-    half = np.maximum(np.ptp(box, axis=0), side) / 2
-    return np.stack([box.mean(0) - half, box.mean(0) + half])
-
-
-def _miss(name: str, truth: Surface, reason: str, protocol: Protocol) -> ObjectScore:
-    half = OBJECT_HALF if protocol.object_unit != "scene" else float(np.ptp(truth.box, axis=0).max()) / 2
+def _miss(name: str, truth: Surface, reason: str, protocol: Protocol, more: Mapping[str, float]) -> ObjectScore:
+    half = protocol.object_half if protocol.object_unit != "scene" else float(np.ptp(truth.box, axis=0).max()) / 2
     distance = miss_distance(half, protocol)
-    return ObjectScore(name, "", distance, 0.0, 0.0, distance, 0.0, 0.0, 0.0, reason)
+    return ObjectScore(name, "", distance, 0.0, 0.0, distance, 0.0, 0.0, 0.0, reason, **more)
 
 
 def _sum_up(
-    whole: _Comparison | None,
-    rows: list[ObjectScore],
-    truth: Surface,
-    extra: tuple[str, ...],
-    protocol: Protocol,
-    seed: int,
-    seconds: float,
+    whole: Comparison | None, rows: list[ObjectScore], truth: Surface, protocol: Protocol, more: Mapping[str, float]
 ) -> SceneScore:
     nothing = miss_distance(float(np.ptp(truth.box, axis=0).max()) / 2, protocol)
     means = {key: float(np.mean([getattr(row, key) for row in rows])) for key in OBJECT_MEANS}
+    extras = {key: [getattr(row, key) for row in rows] for key in OBJECT_EXTRAS}
+    means |= {key: float(np.mean(values)) for key, values in extras.items() if None not in values}
     return SceneScore(
         protocol=protocol.id,
-        cd_s=nothing if whole is None else _chamfer(whole.aligned, protocol),
+        cd_s=nothing if whole is None else chamfer_of(whole.aligned, protocol),
         f_s=0.0 if whole is None else f_score(whole.aligned, protocol.threshold),
-        cd_s_raw=nothing if whole is None else _chamfer(whole.raw, protocol),
+        cd_s_raw=nothing if whole is None else chamfer_of(whole.raw, protocol),
         f_s_raw=0.0 if whole is None else f_score(whole.raw, protocol.threshold),
         **means,
         objects=tuple(rows),
         missing=tuple(row.name for row in rows if row.miss),
-        extra=extra,
+        extra=(),
         truth_from_predicted=tuple(tuple(float(x) for x in line) for line in (np.eye(4) if whole is None else whole.truth_from_predicted)),
-        seed=seed,
-        seconds=seconds,
+        seed=0,
+        add_s_01=add_s_hits(extras["add_s"]),
+        **more,
     )

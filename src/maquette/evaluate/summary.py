@@ -35,7 +35,11 @@ def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resampl
         "misses": sum(len(score.missing) for score in scores),
         "extra": sum(len(score.extra) for score in scores),
         "confidence": confidence,
-        "metrics": {m: {"mean": float(means[k]), "low": float(low[k]), "high": float(high[k])} for k, m in enumerate(METRICS)},
+        "metrics": {
+            m: {"mean": float(means[k]), "low": float(low[k]), "high": float(high[k])}
+            for k, m in enumerate(METRICS)
+            if not np.isnan(means[k])  # measured under this protocol
+        },
     }
 
 

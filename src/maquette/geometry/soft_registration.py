@@ -6,6 +6,8 @@ strides and cells, restarts are evenly spaced.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 
@@ -15,32 +17,51 @@ from maquette.geometry.registration import thin, umeyama
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
-CELLS_PER_WIDTH = 8  # cells along one standard deviation: the smoothing that cells add is below 0.2 % of the variance
 LEAST_SCALE, MOST_SCALE = 0.05, 20.0
 
 
-def filter_registration(source: np.ndarray, target: np.ndarray, *, iterations: int = 200, tolerance: float = 1e-4) -> np.ndarray:
+@dataclass(frozen=True)
+class FilterReg:
+    """The settings of ``filter_registration``; the defaults are those of SceneGen's evaluation, apart from ``cells``."""
+
+    iterations: int = 200
+    tolerance: float = 1e-4
+    cells: int = 8  # along one standard deviation: the smoothing that they add is below 0.2 % of the variance
+
+
+@dataclass(frozen=True)
+class ChamferFit:
+    """The settings of ``chamfer_fit``; the defaults are DepR's, apart from ``points``."""
+
+    restarts: int = 20  # yaws
+    steps: int = 200  # of Adam
+    rate: float = 0.05  # of Adam: radians, and units of the clouds, which DepR takes to be metres
+    points: int = 1000  # of each cloud, in the last three quarters of the steps
+
+
+def filter_registration(source: np.ndarray, target: np.ndarray, options: FilterReg | None = None) -> np.ndarray:
     """(4, 4) rigid transform from source (N, 3) to target (M, 3) by FilterReg, point to point, from the identity.
 
     Gao and Tedrake 2019 with the settings of probreg that SceneGen's evaluation uses: Gaussians round the target's points of a FIXED
     variance, the mean of d^2 over all pairs divided by 3, no outlier term. Every source point is drawn to the weighted mean of the whole
     target round it, then the rotation and translation are solved in closed form. Stops when the sum of |x - mean| / sigma changes by less
-    than ``tolerance``. So wide a Gaussian blurs the scene: the fit brings the masses together, and turns even equal clouds by a degree
+    than the tolerance. So wide a Gaussian blurs the scene: the fit brings the masses together, and turns even equal clouds by a degree
     or two.
-    Differences to probreg: Gaussian sums are exact over cells of sigma / 8, not approximated by a permutohedral lattice.
+    Differences to probreg: Gaussian sums are exact over small cells, not approximated by a permutohedral lattice.
     """
+    options = options or FilterReg()
     moments = (source**2).sum(1).mean() + (target**2).sum(1).mean() - 2.0 * source.mean(0) @ target.mean(0)
     variance = max(float(moments) / 3.0, LEAST_VARIANCE)
-    cell = np.sqrt(variance) / CELLS_PER_WIDTH
+    cell = np.sqrt(variance) / options.cells
     points, counts = _cells(source, cell)
     centres, masses = _cells(target, cell)
     transform, before = np.eye(4), None
-    for _ in range(iterations):
+    for _ in range(options.iterations):
         moved = transform_points(transform, points)
         drawn = _weighted_means(moved, centres, masses, 2.0 * variance)
         criterion = float(counts @ np.linalg.norm(moved - drawn, axis=1)) / np.sqrt(variance)
         transform = umeyama(moved, drawn, weights=counts) @ transform
-        if before is not None and abs(criterion - before) < tolerance:
+        if before is not None and abs(criterion - before) < options.tolerance:
             break
         before = criterion
     return transform
@@ -75,27 +96,26 @@ def _weighted_means(points: np.ndarray, centres: np.ndarray, masses: np.ndarray,
     return means
 
 
-def chamfer_fit(
-    source: np.ndarray, target: np.ndarray, *, restarts: int = 20, steps: int = 200, rate: float = 0.05, most: int = 1000
-) -> np.ndarray:
+def chamfer_fit(source: np.ndarray, target: np.ndarray, options: ChamferFit | None = None) -> np.ndarray:
     """(4, 4) similarity from source (N, 3) to target (M, 3): gradient descent on the squared Chamfer distance, as DepR scores scenes.
 
     First the source is scaled by the cube root of the ratio of the smallest oriented boxes' volumes and its mean moved onto the target's.
-    Then seven numbers (Euler angles x y z, translation, scale) are fitted by ``steps`` steps of Adam from ``restarts`` yaws; the lowest
-    Chamfer distance wins. ``rate`` is in radians and in units of the clouds, which DepR takes to be metres.
-    Differences to DepR: yaws are evenly spaced and about the target's mean instead of random and about the camera; the fit sees ``most``
-    points of each cloud; after a quarter of the steps, on a quarter of the points, the best quarter of the restarts goes on.
+    Then seven numbers (Euler angles x y z, translation, scale) are fitted by Adam from several yaws; the lowest distance wins.
+    Differences to DepR: yaws are evenly spaced and about the target's mean instead of random and about the camera; the fit sees some of
+    the points only; after a quarter of the steps, on a quarter of these points, the best quarter of the restarts goes on.
     """
+    options = options or ChamferFit()
+    steps, rate, most = options.steps, options.rate, options.points
     volumes = [smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target)]
     scale = np.cbrt(volumes[1] / volumes[0]) if min(volumes) > 0 else 1.0
     middle = target.mean(0)
     placed = similarity(scale, None, -scale * source.mean(0))  # about the origin, where angles act
     clouds = [_in_space_order(transform_points(placed, source)), _in_space_order(target - middle)]
-    angles = 2.0 * np.pi * np.arange(restarts) / restarts
+    angles = 2.0 * np.pi * np.arange(options.restarts) / options.restarts
     yaws = [similarity(1.0, rotation_y(angle)) for angle in angles]
     few = [build_tree(thin(cloud, max(50, most // 4))) for cloud in clouds]
     first = [_descend(few[0], few[1], yaw, np.array([0, 0, 0, 0, 0, 0, 1.0]), steps // 4, rate) for yaw in yaws]
-    best = sorted(range(restarts), key=lambda k: first[k][1])[: max(1, restarts // 4)]
+    best = sorted(range(len(yaws)), key=lambda k: first[k][1])[: max(1, len(yaws) // 4)]
     many = [build_tree(thin(cloud, most)) for cloud in clouds]
     last = [(yaws[k], *_descend(many[0], many[1], yaws[k], first[k][0], steps - steps // 4, rate)) for k in best]
     yaw, numbers, _ = min(last, key=lambda entry: entry[2])
