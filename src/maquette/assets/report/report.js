@@ -1,5 +1,6 @@
 /* The page of `maquette report`: gallery, theme, and the door to the 3D view, which is loaded when the first scene is opened. */
 "use strict";
+{
 
 const index = JSON.parse(document.getElementById("index").textContent);
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
@@ -81,8 +82,8 @@ function cards(scenes) {
 
 function showGallery() {
   const scenes = sorted(), gallery = document.getElementById("gallery"), parts = [];
-  const count = Math.min(4, Math.floor(scenes.length / 2));
-  if (state.order === "extremes" && scenes.length > 8) {
+  const count = Math.min(4, Math.floor(scenes.length / 3));
+  if (state.order === "extremes" && count > 0) {
     const worst = scenes.slice(-count).reverse(), rest = scenes.slice(count, -count);
     for (const [name, group] of [["Best", scenes.slice(0, count)], ["Worst", worst], ["In between, best first", rest]]) {
       parts.push(element("h3", { className: "row-name", textContent: name }), cards(group));
@@ -171,3 +172,4 @@ document.addEventListener("keydown", (event) => {
 
 showTools();
 showGallery();
+}

@@ -12,7 +12,7 @@ import numpy as np
 from maquette.evaluate.summary import bootstrap_interval
 
 WIDTH, HEIGHT = 380, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 14, 40
 MOST_DOTS = 600  # per method; more only make the page heavy
 
 
@@ -63,7 +63,9 @@ def binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray, least: int = 5) -> l
 def edges_of(axis: Axis, bins: int = 6) -> np.ndarray:
     """Ends of the bins along an axis; whole numbers for counts."""
     if axis is COUNT:
-        return np.array([1.5, 3.5, 5.5, 7.5, 9.5, 1e9])
+        return np.array([1.5, 3.5, 5.5, 7.5, 9.5, np.inf])
+    if axis is HIDDEN:
+        return np.array([-np.inf, 0.02, 0.15, 0.3, 0.5, np.inf])  # most objects are not hidden at all
     ends = np.log([axis.low, axis.high]) if axis.log else np.array([axis.low, axis.high])
     edges = np.linspace(*ends, bins + 1)
     edges = np.exp(edges) if axis.log else edges
