@@ -90,14 +90,14 @@ class SLatFlow(nn.Module):
                                [block.modulation(embedded) for block in self.out_blocks])  # fmt: skip
 
     def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[list[Context]]:
-        """What the cross-attention of every block needs, for each sample: of tokens (B, L, context width), and of one token
-        (B, 1, context width), such as the zero of the unconditional pass, for a second copy of each sample.
+        """What the cross-attention of every block needs, for each sample; its copies are those of ``context``, then one of ``single``.
+
+        context: (B, L, context width), or (B, copies, L, context width); single: (B, 1, context width), one token, such as the zero of
+        the unconditional pass.
         """
-        made = []
-        for tokens, token in zip(_each(context, single), _each(single, context)):
-            pair = [None if x is None else x[None].to(self.trunk_dtype) for x in (tokens, token)]
-            made.append([block.cross_attn.prepare(*pair) for block in self.blocks])
-        return made
+        tokens = [None] * len(single) if context is None else (context[:, None] if context.ndim == 3 else context).to(self.trunk_dtype)
+        token = [None] * len(tokens) if single is None else single[:, None].to(self.trunk_dtype)
+        return [[block.cross_attn.prepare(*pair) for block in self.blocks] for pair in zip(tokens, token)]
 
     def forward(self, x: Tensor, voxels: Voxels, t: Tensor, context: Tensor) -> Tensor:
         """Velocity (N, channels). x: (N, channels); t: (B,) or (1,) noise levels; context: (B, L, context_width)."""
@@ -149,6 +149,3 @@ class SLatFlow(nn.Module):
             trace(f"out_blocks.{index}", h)
         return self.out_layer(F.layer_norm(h, h.shape[-1:]).float())
 
-
-def _each(tokens: Tensor | None, other: Tensor | None) -> Sequence[Tensor | None]:
-    return tokens if tokens is not None else [None] * len(other)

@@ -137,8 +137,8 @@ class Voxels:
         return fine
 
     def per_cell(self, values_BC: Tensor) -> Tensor:
-        """Values (B, C) of samples -> (N, C) of their cells, or (1, C) when there is one sample."""
-        return values_BC if self.batch == 1 else values_BC.index_select(0, self.coords[:, 0])
+        """Values (B, C) of samples -> (N, C) of their cells; one value (1, C) is for all and stays as it is."""
+        return values_BC if len(values_BC) == 1 else values_BC.index_select(0, self.coords[:, 0])
 
 
 def downsample(features_NC: Tensor, voxels: Voxels) -> Tensor:

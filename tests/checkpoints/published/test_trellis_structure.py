@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maquette.checkpoints.published.trellis_structure import build_flow, build_vae, flow_config, load_flow, load_vae, occupied, vae_shapes
+from maquette.checkpoints.published.trellis_structure import build_flow, build_vae, flow_config, load_flow, load_vae, vae_shapes
 from maquette.errors import CheckpointError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "trellis_ss_flow_p2_sharemod"
@@ -85,10 +85,3 @@ def test_a_missing_tensor_of_the_vae_is_named():
     del tensors["blocks.1.conv.weight"]
     with pytest.raises(CheckpointError, match=r"1 missing \(blocks.1.conv.weight\)"):
         load_vae(build_vae(ENCODER), tensors)
-
-
-def test_occupied_cells_come_in_lexicographic_order():
-    logits = torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    cells = occupied(logits)
-    keys = (cells.long() * torch.tensor([64, 16, 4, 1])).sum(1)
-    assert (keys.diff() > 0).all() and (logits[:, 0][tuple(cells.long().T)] > 0).all() and len(cells) == int((logits > 0).sum())

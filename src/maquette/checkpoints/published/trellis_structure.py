@@ -22,7 +22,9 @@ from maquette.checkpoints.published.base import (
 )
 from maquette.errors import CheckpointError
 from maquette.flow.trellis import levels, sample, sampling_from_config
+from maquette.images.trellis import crop_object
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
+from maquette.models.trellis3d import occupied
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 
 
@@ -105,11 +107,6 @@ def load_vae(network: VolumeVAE, tensors: Mapping[str, Tensor], dtype: torch.dty
     network.requires_grad_(False).eval()
 
 
-def occupied(logits: Tensor) -> Tensor:
-    """(N, 4) int32 rows (b, x, y, z) of the cells with a positive logit, in lexicographic order; logits (B, 1, R, R, R)."""
-    return torch.nonzero(logits[:, 0] > 0).int()
-
-
 @torch.no_grad()
 def _run_flow(network: StructureFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     x, t, context = given["x"], given["t"].double() / 1000.0, given["cond"]
@@ -151,6 +148,10 @@ def _run_decoder(network: VolumeVAE, given: Mapping[str, Tensor], config: Config
     return {"logits": logits, "coords_bxyz": occupied(logits)}
 
 
+def _run_preprocess(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    return {"out": torch.from_numpy(crop_object(given["rgba"].numpy()))}
+
+
 # The rates of the time embedding are exp() in float32; maths libraries differ there by one unit in the last place, which is an angle
 # error of 4e-5 at t = 0.73. With the recorded embedding the rest agrees within 1e-5 (tests/checkpoints/published).
 # Half precision: the reference itself is 4e-3 from its float32 run. Guided data predictions multiply rounding by 7.
@@ -167,4 +168,5 @@ MODELS = (
                    vae_shapes),
     PublishedModel("trellis-structure-decoder", ("SparseStructureDecoder",), _run_decoder, frozenset({"z"}), build_vae, load_vae,
                    vae_shapes),
+    PublishedModel("trellis-preprocess", ("TrellisImageTo3DPipeline.preprocess_image",), _run_preprocess, frozenset({"rgba"})),
 )  # fmt: skip

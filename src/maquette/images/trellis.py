@@ -1,0 +1,42 @@
+"""How TRELLIS frames a picture: the object's box with a margin, on black, 518 pixels a side. Every step is that of the original,
+rounding included, because the weights depend on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from maquette.errors import InputError
+
+SIDE = 518  # pixels: 37 patches of 14
+MARGIN = 1.2  # side of the crop over the longer side of the object's box
+OPAQUE = 0.8 * 255  # what is above counts as the object when the box is taken
+LARGEST = 1024  # longer side of pictures whose background is still to be removed
+
+
+def limit_size(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
+    """(H, W, C) uint8, shrunk so that no side is longer than ``largest``; the original does this before it removes a background."""
+    scale = min(1.0, largest / max(image.shape[:2]))
+    if scale == 1.0:
+        return image
+    size = int(image.shape[1] * scale), int(image.shape[0] * scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def crop_object(rgba: np.ndarray) -> np.ndarray:
+    """(H, W, 4) uint8 with the background removed -> (518, 518, 3) uint8. Raises InputError when nothing is opaque.
+
+    The box ends at the last opaque pixel, not behind it; the crop's corners are fractional and rounded half to even.
+    """
+    rows, columns = np.nonzero(rgba[:, :, 3] > OPAQUE)
+    if not len(rows):
+        raise InputError(f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above 80 %; pass one with an object")
+    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
+    half = int(max(right - left, bottom - top) * MARGIN) // 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if half == 0:
+        raise InputError("the object of the picture is a single pixel; pass a larger picture")
+    crop = Image.fromarray(rgba).crop((x - half, y - half, x + half, y + half)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    values = np.asarray(crop).astype(np.float32) / 255
+    return (values[:, :, :3] * values[:, :, 3:4] * 255).astype(np.uint8)
