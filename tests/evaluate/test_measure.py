@@ -40,7 +40,7 @@ def test_normals_turn_with_the_alignment():
     truth = sample_mesh(chair(), 1500, np.random.default_rng(0))
     turned = sample_mesh(moved(chair(), similarity(1.0, rotation_y(0.8))), 1500, np.random.default_rng(1))
     found = compare(turned, truth, "robust-icp", ISCENE)
-    assert found.normals > 0.9 > compare(turned, truth, "none", ISCENE).normals
+    assert found.normals > 0.8 > compare(turned, truth, "none", ISCENE).normals
 
 
 def test_the_protocol_chooses_its_chamfer_distance_and_what_a_miss_costs():
