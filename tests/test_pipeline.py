@@ -8,7 +8,7 @@ import pytest
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.errors import InputError
-from maquette.pipeline import METHODS, Options, generate, regenerate
+from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
 from tests.tiny import save_tiny_weights, write_photo
 
 
@@ -129,3 +129,12 @@ def test_every_method_makes_a_scene_from_its_own_weights_and_remakes_it(method, 
     assert set(scene.provenance["checkpoint"]["sha256"]) == {"image-encoder", *METHODS[method].kinds}
     label = scene.instances[0].label
     assert same(regenerate(scene, label, seed=0, models=models, steps=2)[label], scene[label]) or method == "coherent"
+
+
+def test_scenes_can_be_imagined_without_a_photo(models, tmp_path):
+    a, b, c = (imagine(3, seed=seed, models=models, steps=2) for seed in (0, 0, 1))
+    assert len(a.instances) + len(a.failures) == 3 and all(same(x, y) for x, y in zip(a.instances, b.instances))
+    assert not all(same(x, y) for x, y in zip(a.instances, c.instances))
+    assert (a.export(tmp_path / "imagined.glb")).stat().st_size > 1000 and a.provenance["method"] == "coherent"
+    with pytest.raises(InputError, match="at least one object"):
+        imagine(0, models=models)

@@ -25,13 +25,14 @@ from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
 from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
-from maquette.methods.coherent import COHERENT
+from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
 from maquette.methods.midi3d import make_midi3d
 from maquette.methods.published import Maker, Settings, in_scene
 from maquette.methods.triposg import make_triposg
+from maquette.models.conditioning import camera_from_parameters
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
@@ -258,6 +259,28 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     made = check((made,), scene.input, perception)[0]
     return scene._with(label, mesh=made.mesh, seed=made.seed, confidence=made.confidence)
+
+
+def imagine(count: int = 5, *, seed: int = 0, weights: Any = None, models: ModelSet | None = None, device: str = "auto",
+            steps: int | None = None) -> Scene:  # fmt: skip
+    """A scene of ``count`` objects without a photo: a sample of what Coherent 3D Scene Diffusion has learnt of scenes.
+
+    The other arguments are those of ``generate``. Raises InputError, CheckpointError.
+    """
+    if count < 1:
+        raise InputError(f"a scene needs at least one object, got {count}")
+    options = Options(method=COHERENT, seed=seed, device=device, steps=steps)
+    loaded, target = models or load_models(weights), choose_device(device)
+    networks = COHERENT.networks(*loaded.models(COHERENT.kinds, target))
+    camera = camera_from_parameters(np.array([0.45, 0.2, 0.0, 0.0, 0.2]), 512, 512)  # looks down by 26 degrees, sees the whole frame
+    with torch.inference_mode():
+        shapes = imagine_coherent(networks, camera, count, seed, options.sampling())
+    meshes = {shape.label: (shape, mesh_from_volume(shape.volume, shape.scene_from_cube)) for shape in shapes}
+    instances = tuple(place(label, mesh, shape.seed) for label, (shape, mesh) in meshes.items() if mesh is not None)
+    failures = tuple(Failure(label, "decode", "its volume holds no surface") for label, (_, mesh) in meshes.items() if mesh is None)
+    provenance = {"method": COHERENT.name, "checkpoint": loaded.provenance(COHERENT.kinds), "maquette": __version__,
+                  "torch": torch.__version__, "device": target.type, "options": options.record()}  # fmt: skip
+    return Scene(instances=instances, camera=camera, failures=failures, ground_height=ground_height(instances), provenance=provenance)
 
 
 def peak_memory_mb() -> float | None:

@@ -9,7 +9,7 @@ import torch
 from maquette.geometry.transforms import rotation_y
 from maquette.geometry.volumes import cell_centres, sample_volume
 from maquette.methods.base import Sampling
-from maquette.methods.coherent import COHERENT, CoherentModels, generate_coherent, imagine, look, turned
+from maquette.methods.coherent import COHERENT, CoherentModels, generate_coherent, imagine_coherent, look, turned
 from maquette.models.coherent import Coherent
 from maquette.models.part_shapes import PartShapes
 from maquette.models.pose_diffusion import Pose
@@ -83,8 +83,8 @@ def test_turning_a_volume_keeps_every_point_where_it_is(yaw):
 
 def test_the_prior_makes_scenes_without_a_photo():
     with torch.inference_mode():
-        shapes = imagine(networks(), world().perception.camera, 3, 0, FAST)
-        again = imagine(networks(), world().perception.camera, 3, 0, FAST)
+        shapes = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
+        again = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
     assert [s.label for s in shapes] == [1, 2, 3] and all(np.isfinite(s.scene_from_cube).all() for s in shapes)
     assert all(torch.equal(a.volume, b.volume) for a, b in zip(shapes, again))
 

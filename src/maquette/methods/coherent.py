@@ -2,7 +2,7 @@
 
 One pass of DDIM for the poses, one for the Gaussians of the parts, one for their latents; in each, objects attend to each other
 (intra-scene attention). The centre of an object is the back-projection of its offset at its distance; nothing else places it. PartShapes
-and the volume VAE turn parts into a volume, which is turned to the axes of the scene. Without a photo, ``imagine`` samples the prior.
+and the volume VAE make a volume of the parts, which is turned to the axes of the scene. ``imagine_coherent`` samples the prior, no photo.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def turned(volume: Tensor, centre: np.ndarray, side: float, yaw: float) -> tuple
     return resampled, similarity(growth * side, None, centre)
 
 
-def imagine(models: CoherentModels, camera: Camera, count: int, seed: int, sampling: Sampling) -> tuple[Shape, ...]:
+def imagine_coherent(models: CoherentModels, camera: Camera, count: int, seed: int, sampling: Sampling) -> tuple[Shape, ...]:
     """A scene of ``count`` objects from the prior alone, as a camera of the scene frame would see it: no photo, no boxes."""
     sight = camera_sight(camera, np.zeros((count, 4))).to(next(models.scene.parameters()).device)
     tokens = models.generator.config.picture.tokens + 1  # the cues are one more
