@@ -31,6 +31,8 @@ from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
 from maquette.methods.midi3d import make_midi3d
 from maquette.methods.published import Maker, Settings, in_scene
+from maquette.methods.trellis_iscene import make_iscene
+from maquette.methods.trellis_large import make_trellis
 from maquette.methods.triposg import make_triposg
 from maquette.models.conditioning import camera_from_parameters
 from maquette.render.silhouette import silhouette_scores
@@ -42,7 +44,8 @@ from maquette.types import Camera, Failure, Instance, Scene, SceneInput
 
 METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, INDEPENDENT)}
 EMBEDDED = "embedded"  # the model that ships with the package
-PUBLISHED: dict[str, Maker] = {"midi-3d": make_midi3d, "triposg": make_triposg}
+PUBLISHED: dict[str, Maker] = {"trellis-iscene": make_iscene, "midi-3d": make_midi3d, "trellis-large": make_trellis,
+                               "triposg": make_triposg}  # fmt: skip
 Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances
 PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 

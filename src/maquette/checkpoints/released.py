@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.fetch import locate, recorded_sums
 from maquette.checkpoints.layouts import find_weights, read_json, read_shapes, read_tensors
 from maquette.checkpoints.memory import Plan, peak_memory, reset_peak
-from maquette.checkpoints.published import dinov2, midi, triposg
+from maquette.checkpoints.published import dinov2, iscene, midi, triposg
 from maquette.checkpoints.published.base import Config
 from maquette.checkpoints.verify import model_of
 from maquette.errors import CheckpointError, MissingExtraError
+from maquette.models.scene_context_flow import SceneContextFlow
 
 BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
@@ -138,13 +140,21 @@ def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any
     slots = models.get("dataset", {}).get("args", {}).get("exp_setting")
     for name, entry, key, known in (("structure-flow", "denoiser", "denoiser_checkpoint", "SparseStructureSceneContextFlowModel"),
                                     ("dino", "img_conditioner", "image_conditioner_checkpoint", "ImageConditioner")):  # fmt: skip
-        described = models.get("models", {}).get(entry, {})
-        config = {"name": described.get("name", known), "args": dict(described.get("args", {}))}
-        if slots is not None and name == "structure-flow":
-            config["args"].setdefault("exp_setting", slots)
-        model = model_of(config, own / index["config_file"])
-        parts.append(Part(name, config, (_safetensors(own / index[key]),), model.build, model.load))
+        described = models.get("models", {}).get(entry) or {}
+        config = {"name": known, **described, "args": dict(described.get("args") or {})}
+        file, model = _safetensors(own / index[key]), model_of(config, own / index["config_file"])
+        build = model.build
+        if name == "structure-flow":
+            if slots is not None:
+                config["args"].setdefault("exp_setting", slots)
+            build = partial(_build_scene_flow, file)
+        parts.append(Part(name, config, (file,), build, model.load))
     return parts, settings
+
+
+def _build_scene_flow(file: Path, config: Config) -> nn.Module:
+    """I-Scene's denoiser; which gates and biases it has is told by its keys, as configurations may leave it out."""
+    return SceneContextFlow(iscene.options_of(read_shapes(file), iscene.flow_config(config)))
 
 
 def _trellis_settings(base: Path) -> dict[str, Any]:

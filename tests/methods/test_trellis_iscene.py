@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from maquette.checkpoints.catalogue import release
+from maquette.checkpoints.memory import Plan
+from maquette.checkpoints.released import Networks, open_release
+from maquette.errors import CheckpointError
+from maquette.methods.published import Settings
+from maquette.methods.trellis_iscene import make_iscene
+from tests.checkpoints.tiny_trellis import write_iscene
+from tests.methods.released import assert_is_a_scene, made, scene_input
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_iscene(tmp_path_factory.mktemp("weights"))
+
+
+def meshes(root, scene, seed=0, **plan):
+    networks = Networks(open_release(release("trellis-iscene"), root), Plan(**plan), torch.device("cpu"))
+    with torch.inference_mode():
+        return make_iscene(networks, scene, Settings(seed, steps=2), lambda stage, share: None).meshes
+
+
+def test_from_files_to_a_scene(root, tmp_path):
+    scene = made(root, tmp_path, "trellis-iscene")
+    assert_is_a_scene(scene)
+    assert set(scene.provenance["memory"]["measured_mb"]) == {"image", "structure", "latents", "mesh"}
+
+
+def test_the_plan_changes_nothing(root, tmp_path):
+    """Objects one at a time and all at once, networks freed and kept: the same meshes, as instances only meet in the scene's slot."""
+    scene = scene_input(tmp_path)
+    plain, careful = meshes(root, scene, staged=False), meshes(root, scene, batch=1)
+    assert set(plain) == set(careful) == {1, 2}
+    for label in plain:
+        assert np.array_equal(plain[label].faces, careful[label].faces)
+        assert np.abs(plain[label].vertices - careful[label].vertices).max() < 1e-4
+
+
+def test_seeds_make_the_difference(root, tmp_path):
+    scene = scene_input(tmp_path)
+    first, again, other = (meshes(root, scene, seed)[1].vertices for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and (first.shape != other.shape or np.abs(first - other).max() > 1e-3)
+
+
+def test_gates_are_found_in_the_keys(tmp_path):
+    """The configuration of a release may not say which options its denoiser has; its tensors do."""
+    for gates in (True, False):
+        root = write_iscene(tmp_path / str(gates), gates=gates)
+        part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
+        network = part.build(part.config)
+        assert (network.config.key_gate, network.config.key_bias, network.config.context_blocks) == (gates, gates, 2)
+
+
+def test_pickles_are_refused_with_the_way_out(tmp_path):
+    root = write_iscene(tmp_path, pickles=True)
+    with pytest.raises(CheckpointError, match=r"denoiser\.pt is a pickle.*maquette models convert"):
+        made(root, tmp_path, "trellis-iscene")
+
+
+def test_a_missing_base_is_named(root, tmp_path):
+    (tmp_path / "IScene").symlink_to(root / "IScene")
+    with pytest.raises(CheckpointError, match="microsoft/TRELLIS-image-large should stand in"):
+        made(tmp_path, tmp_path, "trellis-iscene")
