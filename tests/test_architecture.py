@@ -30,7 +30,6 @@ MORE_PARAMETERS = {"data/illumination.py:_plane_colour": 11, "data/illumination.
 UNMIRRORED = {  # modules without a test file of their own, and why
     "__main__.py": "one call of cli.main; test_import.py runs it",
     "errors.py": "four empty classes; every test of an error uses them",
-    "methods/base.py": "nouns without behaviour",
     "nn/embeddings.py": "in nn/test_blocks.py and through the networks",
 }
 # Debts: tests that are still owed. Nothing may be added.

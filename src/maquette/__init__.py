@@ -11,23 +11,23 @@ from maquette.errors import CheckpointError, InputError, MaquetteError, MissingE
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
 if TYPE_CHECKING:
-    from maquette.pipeline import generate
+    from maquette.pipeline import generate, imagine
     from maquette.scene.document import load
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Camera", "CheckpointError", "Failure", "InputError", "Instance", "InstanceMask", "MaquetteError", "MissingExtraError",
-    "OutputError", "Scene", "SceneInput", "generate", "load",
+    "OutputError", "Scene", "SceneInput", "generate", "imagine", "load",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Load the two verbs on first use, so that ``import maquette`` does not import torch."""
-    if name == "generate":
-        from maquette.pipeline import generate
+    """Load the verbs on first use, so that ``import maquette`` does not import torch."""
+    if name in ("generate", "imagine"):
+        from maquette import pipeline
 
-        return generate
+        return getattr(pipeline, name)
     if name == "load":
         from maquette.scene.document import load
 
