@@ -1,0 +1,47 @@
+"""TRELLIS's framing: the object fills 1 / 1.2 of the picture, black outside, alpha premultiplied."""
+
+import numpy as np
+import pytest
+
+from maquette.errors import InputError
+from maquette.images.trellis import SIDE, crop_object, limit_size
+
+
+def picture(height=90, width=120, box=(20, 60, 30, 70), alpha=255):
+    rgba = np.zeros((height, width, 4), np.uint8)
+    rgba[..., :3] = 200
+    rgba[box[0] : box[1], box[2] : box[3], 3] = alpha
+    return rgba
+
+
+def test_the_object_fills_five_sixths_and_the_rest_is_black():
+    out = crop_object(picture())
+    rows = np.flatnonzero((out[..., 0] > 100).any(1))
+    assert out.shape == (SIDE, SIDE, 3)
+    assert abs(len(rows) / SIDE - 40 / 46) < 0.01 and abs(rows.mean() - SIDE / 2) < 12  # half a pixel of 46
+    assert (out[:20] == 0).all() and abs(int(out[SIDE // 2, SIDE // 2, 0]) - 200) <= 1
+
+
+def test_the_crop_may_leave_the_picture():
+    out = crop_object(picture(box=(0, 90, 0, 40)))
+    assert (out[:, :20] == 0).all() and (out[SIDE // 2, SIDE // 2] > 0).all()
+
+
+def test_half_transparent_pixels_are_darker_but_do_not_widen_the_box():
+    rgba = picture()
+    rgba[20:60, 10:30, 3] = 128
+    out = crop_object(rgba)
+    narrow = crop_object(picture())
+    assert abs(int(out[SIDE // 2, 15, 0]) - 100) <= 3 and (out[100:400, 200:400] == narrow[100:400, 200:400]).all()
+
+
+@pytest.mark.parametrize("rgba", [picture(alpha=200), picture(box=(10, 11, 10, 11))])
+def test_nothing_to_show_is_named(rgba):
+    with pytest.raises(InputError, match=r"no pixel|single pixel"):
+        crop_object(rgba)
+
+
+def test_large_pictures_shrink_and_small_ones_stay():
+    assert limit_size(np.zeros((512, 2048, 3), np.uint8)).shape == (256, 1024, 3)
+    small = np.zeros((10, 20, 3), np.uint8)
+    assert limit_size(small) is small
