@@ -47,4 +47,4 @@ def test_python_blocks_compile(name):
 
 def test_the_documents_show_every_command():
     shown = {line.split()[1] for line in COMMANDS.values()}
-    assert shown == {"generate", "demo", "masks", "models", "evaluate", "benchmark", "report", "data", "train"}
+    assert shown == {"generate", "demo", "app", "masks", "models", "evaluate", "benchmark", "report", "data", "train"}

@@ -13,9 +13,11 @@ from PIL import Image
 import maquette
 from maquette.checkpoints import embedded
 from maquette.export.read import load_named_meshes
+from tests.app.live import start
 from tests.tiny import save_tiny_weights
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+CLIENT = next(path for path in EXAMPLES if path.stem.endswith("job_api_client"))  # needs a server
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +32,20 @@ def folder(tmp_path_factory):
         yield Path.cwd()
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != CLIENT], ids=lambda path: path.stem)
 def test_example_runs_and_leaves_something(example, folder, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", [str(example), example.stem])  # a folder to write to, for those that ask for one
     before = set(folder.rglob("*"))
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip() or set(folder.rglob("*")) - before
+
+
+def test_the_client_fetches_a_scene_from_a_live_server(folder, tmp_path, monkeypatch, capsys):
+    with start(tmp_path, worker=(), weights=(embedded.embedded_folder(),)) as live:
+        monkeypatch.setenv("MAQUETTE_URL", f"http://{live.host}")
+        runpy.run_path(str(CLIENT), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "is there" in said and set(load_named_meshes("from_server.glb")) <= set(load_named_meshes("truth.glb"))
 
 
 def test_the_files_of_the_examples_agree(folder):

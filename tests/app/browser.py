@@ -82,6 +82,11 @@ def go(page, app, where=""):
     page.goto(f"{app.address}/{where}")
 
 
+def arrived(page, where):
+    """Wait until the page's address names this."""
+    page.wait_for_function("(where) => location.hash.startsWith('#' + where)", arg=where)
+
+
 def masks_ready(page, count=None):
     """Wait until the photo's edits are done; with a count, until there are so many objects."""
     page.wait_for_function("() => document.getElementById('mask-stage').getAttribute('aria-busy') === 'false'")

@@ -131,7 +131,8 @@ def test_only_files_that_a_version_needs_are_kept(server, state):
     [
         {"kind": "box", "box": [0, 0, 2, 2]}, {"kind": "box", "box": [1, 2, 3]}, {"kind": "rename", "label": 9, "name": "x"},
         {"kind": "stroke", "points": [], "radius": 3}, {"kind": "stroke", "points": [[1, 1]], "radius": -1}, {"kind": "magic"}, {},
-        {"kind": "stroke", "points": [[1e300, 1]], "radius": 3}, {"kind": "rename", "label": 1, "name": "x" * 81}, {"kind": "split", "label": 1},
+        {"kind": "stroke", "points": [[1e300, 1]], "radius": 3}, {"kind": "rename", "label": 1, "name": "x" * 81},
+        {"kind": "split", "label": 1},
         {"kind": "clicks", "clicks": [{"x": 500, "y": 5}]}, {"kind": "merge", "labels": [1]}, {"kind": "delete", "labels": [2**70]},
     ],
 )  # fmt: skip

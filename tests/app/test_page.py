@@ -69,7 +69,7 @@ def test_a_photo_is_chosen_dropped_or_pasted(page, app):
             : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
           document.body.dispatchEvent(one);
         }""", [event, f"{first.split('#')[0]}api/examples/table/thumbnail.jpg"])  # fmt: skip
-        page.wait_for_url("**/#photo/*")
+        b.arrived(page, "photo")
         assert page.url != first
         page.wait_for_selector("#mask-list .empty-panel")
 
@@ -206,7 +206,7 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app):
     page.click("text=Make the scene")
     page.wait_for_selector("#progress progress")
     shot(page, "09-being-made")
-    page.wait_for_url("**/#scene/*")
+    b.arrived(page, "scene")
     b.scene_ready(page, 5)
     seen = page.evaluate("window.seen")
     counts, overall = [one[0] for one in seen], [one[2] for one in seen]
@@ -222,7 +222,7 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app):
     page.wait_for_selector("#recent .card img")
     shot(page, "11-recent")
     page.click("#recent .card .open >> nth=0")
-    page.wait_for_url(address)
+    b.arrived(page, address.split("#")[1])
 
 
 def test_cancel_works_at_once_and_the_job_can_be_tried_again(page, app):
@@ -343,9 +343,10 @@ def test_one_object_is_made_anew_and_all_others_stay(page, app):
     before = {one["label"]: one for one in state_of(page)["instances"]}
     page.click("#scene-panel .row:nth-child(2) .pick")
     chosen = b.state(page)["selected"]
+    version = state_of(page)["version"]
     page.fill(".inspector input", "77")
     page.click(".inspector button:has-text('Again')")
-    page.wait_for_function("async () => (await import('/app/store.js')).store.get().scene.version > 1")
+    page.wait_for_function("async (version) => (await import('/app/store.js')).store.get().scene.version > version", arg=version)
     after = {one["label"]: one for one in state_of(page)["instances"]}
     assert after[chosen]["seed"] != before[chosen]["seed"]
     assert all(after[label]["glb"] == before[label]["glb"] for label in before if label != chosen)
@@ -359,7 +360,7 @@ def test_two_methods_side_by_side_look_from_the_same_place(page, app, scene):
     page.click("text=Compare")
     shot(page, "20-compare-with")
     page.click(".menu button:has-text('With MIDI')")
-    page.wait_for_url("**/#compare/*")
+    b.arrived(page, "compare")
     b.scene_ready(page, 3, "view-b")
     page.wait_for_selector(".table")
     shot(page, "21-compared")
@@ -375,7 +376,7 @@ def test_two_methods_side_by_side_look_from_the_same_place(page, app, scene):
     b.scene_ready(page, 3, "view-b")
     shot(page, "22-linked")
     page.click("text=Close")
-    page.wait_for_url(f"**/#scene/{scene}")
+    b.arrived(page, f"scene/{scene}")
     assert not page.locator("#view-b").is_visible()
 
 
@@ -404,7 +405,7 @@ def test_everything_is_saved_and_a_saved_scene_opens_again(page, app, scene, tmp
         assert len(json.loads(archive.read("scene.json"))["instances"]) == 3
     b.go(page, app)
     page.set_input_files("#scene-file", document)
-    page.wait_for_url("**/#scene/*")
+    b.arrived(page, "scene")
     b.scene_ready(page, 3)
     assert not page.url.endswith(scene)
     shot(page, "24-opened-again")
@@ -421,7 +422,7 @@ def test_nothing_is_lost_when_the_server_is_killed(browser, app):
         b.masks_ready(page, 4)
         page.fill("#make [aria-label=Steps]", "100")
         page.click("text=Make the scene")
-        page.wait_for_url("**/#job/*")
+        b.arrived(page, "job")
         address = page.url
     app.stop(kill=True)
     app.start()

@@ -30,7 +30,7 @@ FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they a
 
 
 def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastAPI:
-    """The application; its data folder is open and its workers run while it does. ``worker``: another command that speaks their language."""
+    """The application; its data folder is open and its workers run while it does. ``worker``: another command of their language."""
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.studio = studio = Studio.open(settings)

@@ -9,7 +9,8 @@ from tests.app.live import label_png, picture
 
 NOT_PICTURES = {
     "text": b"hello, I am a photo", "html": b"<html><script>alert(1)</script></html>", "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "pdf": b"%PDF-1.7 ...", "zip": b"PK\x03\x04" + b"\0" * 40, "elf": b"\x7fELF" + b"\0" * 60, "postscript": b"%!PS-Adobe\n%%EOF", "json": b"{}",
+    "pdf": b"%PDF-1.7 ...", "zip": b"PK\x03\x04" + b"\0" * 40, "elf": b"\x7fELF" + b"\0" * 60, "postscript": b"%!PS-Adobe\n%%EOF",
+    "json": b"{}",
 }  # fmt: skip
 
 

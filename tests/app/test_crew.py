@@ -1,0 +1,47 @@
+"""Workers: several at once, back after every death, and the app says so while none can start."""
+
+import sys
+import time
+
+from maquette.app.crew import worker_command
+from maquette.app.settings import Settings
+from tests.app.live import start
+
+
+def test_several_workers_work_at_the_same_time(tmp_path):
+    with start(tmp_path, workers=2) as live:
+        photo = live.photo()
+        blocker = live.job(photo, wait=False, steps=100)
+        assert live.job(photo)["state"] == "done"
+        assert sorted(w["state"] for w in live.get("/api/health").json["workers"]) in (["busy", "ready"], ["busy", "busy"])
+        assert live.post(f"/api/jobs/{blocker['id']}/cancel").status == 200
+
+
+def test_a_worker_that_dies_idle_is_replaced(tmp_path):
+    with start(tmp_path) as live:
+        photo = live.photo()
+        live.get("/api/config")
+        live.app.state.crew.members[0]._process.kill()
+        assert live.job(photo)["state"] == "done"
+
+
+def test_without_a_worker_jobs_wait_and_the_rest_works(tmp_path):
+    with start(tmp_path, worker=[sys.executable, "-c", "raise SystemExit(1)"]) as live:
+        live.photo()
+        assert live.get("/api/health").json["workers"] == [{"state": "starting"}]
+        crew = live.app.state.crew
+        start_time = time.monotonic()
+        try:
+            crew.capabilities(patience=0.05)
+        except Exception as error:
+            assert getattr(error, "status", None) == 503
+        assert time.monotonic() - start_time < 5
+
+
+def test_weights_are_passed_on_as_whole_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w").mkdir()
+    from pathlib import Path
+
+    command = worker_command(Settings(tmp_path, weights=(Path("w"),)))
+    assert command[-2:] == ["--weights", str((tmp_path / "w").resolve())]

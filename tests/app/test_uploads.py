@@ -1,0 +1,81 @@
+"""Files that come in: names are text, content says what they are, and they are gone afterwards."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from maquette.app import uploads
+from maquette.app.problems import Problem
+from maquette.app.settings import Limits
+from maquette.errors import InputError
+from tests.app.live import label_png, picture
+
+
+def zipped(**files):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_dot_", "."), content)
+    return stream.getvalue()
+
+
+def test_files_are_there_for_a_while_and_errors_speak_of_their_names(tmp_path):
+    with uploads.incoming(tmp_path, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as (upload,):
+        assert (
+            upload.path.read_bytes() == b"x" and upload.path.is_relative_to(tmp_path) and (upload.name, upload.stem) == ("room.png", "room")
+        )
+    assert not list(tmp_path.iterdir())
+    for error in (InputError, lambda text: Problem(413, "too_large", text, {"a": "b"}, more=1)):
+        with (
+            pytest.raises((InputError, Problem)) as caught,
+            uploads.incoming(tmp_path, [("room.png", io.BytesIO(b"x"))], Limits()) as (upload,),
+        ):
+            raise error(f"{upload.path.with_suffix('.png')}: bad; {upload.path}: worse")
+        assert str(caught.value) == "room.png: bad; room.png: worse" and not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="no file"), uploads.incoming(tmp_path, [], Limits()):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(picture(), "picture"), (picture()[:60], "picture"), (picture(kind="TIFF"), "picture"), (b"  \n{}", "json"),
+     (b"\xef\xbb\xbf[]", "json"),
+     (zipped(a_dot_png=label_png()), "zip"), (zipped(masks_dot_npy=b""), "npz"), (b"\x93NUMPY", "npy"), (b"hello", "other"), (b"", "other"),
+     (b"\0" * 100, "other"), (b"<svg/>", "other")],
+)  # fmt: skip
+def test_content_says_what_a_file_is(tmp_path, content, kind):
+    (tmp_path / "f").write_bytes(content)
+    assert uploads.content_kind(tmp_path / "f") == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("../../a.png", "a.png"), ("C:\\x\\b.png", "b.png"), ("", ""), ("a\x00\n.png", "a__.png"), ("/", "")]
+)
+def test_only_the_last_part_of_a_name_is_shown(name, shown):
+    assert uploads.shown(name) == shown and len(uploads.shown("x" * 999)) == 80
+
+
+def test_archives_unpack_beside_themselves_under_our_names(tmp_path):
+    path = tmp_path / "up"
+    path.write_bytes(zipped(**{"a/../b_dot_png": b"1", "__MACOSX/b_dot_png": b"2", "dir/c_dot_png": b"3"}))
+    files = uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())
+    assert [f.name for f in files] == ["b.png", "c.png"] and all(f.path.parent == tmp_path for f in files)
+    path.write_bytes(zipped())
+    with pytest.raises(InputError, match="no files"):
+        uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())
+    path.write_bytes(zipped(a=b"1")[:-30])
+    with pytest.raises(InputError, match="damaged"):
+        uploads.check_archive(path, Limits())
+
+
+def test_mask_sources_keep_labels_and_names(tmp_path):
+    files = []
+    for name in ("10_lamp.png", "2_chair.png"):
+        path = tmp_path / f"file{len(files)}"
+        path.write_bytes(label_png())
+        files.append(uploads.Upload(path, name))
+    source, names = uploads.mask_source(files, Limits())
+    assert source == {2: files[1].path, 10: files[0].path} and names == {2: "chair", 10: "lamp"}
+    assert np.asarray(uploads.mask_source(files[:1], Limits())[0] == files[0].path)
