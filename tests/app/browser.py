@@ -82,6 +82,15 @@ def go(page, app, where=""):
     page.goto(f"{app.address}/{where}")
 
 
+def until(page, check):
+    """Wait until something of the page that takes a promise to find out is so."""
+    for _ in range(PATIENCE // 50):
+        if check():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it never came")
+
+
 def arrived(page, where):
     """Wait until the page's address names this."""
     page.wait_for_function("(where) => location.hash.startsWith('#' + where)", arg=where)

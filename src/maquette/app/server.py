@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from maquette import __version__
 from maquette.app.crew import Crew
@@ -49,6 +50,7 @@ def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastA
     app.add_exception_handler(RequestValidationError, _on_wrong_value)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(FileNotFoundError, _on_missing_file)
+    app.add_exception_handler(ClientDisconnect, _on_departure)
     app.add_exception_handler(Exception, _on_bug)
     for routes in (system, photos, jobs, scenes):
         app.include_router(routes.router)
@@ -132,6 +134,10 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
 
 async def _on_missing_file(request: Request, error: FileNotFoundError) -> JSONResponse:
     return _answer(Problem(404, "not_found", "it has just been deleted"))
+
+
+async def _on_departure(request: Request, error: ClientDisconnect) -> JSONResponse:
+    return _answer(Problem(408, "timeout", "the request ended before its body did"))  # nobody hears it
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:
