@@ -24,6 +24,7 @@ from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
+from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
@@ -35,6 +36,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "midi": (MultiInstanceGenerator, MultiInstanceConfig),
     "shapes": (PartShapes, PartShapesConfig),
     "coherent": (Coherent, CoherentConfig),
+    "scene-context-flow": (SceneContextFlow, SceneContextFlowConfig),  # fine-tuned from published weights
 }
 
 

@@ -17,6 +17,7 @@ EPILOG = """examples:
   maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
   maquette train coherent      --data library --out runs/coherent --minutes 60 --vae runs/vae/weights.safetensors \\
                                --generator runs/iscene/weights.safetensors --shapes runs/shapes/weights.safetensors
+  maquette train iscene        --data library --out runs/large    --steps 40000 --base ~/.cache/maquette --device cuda
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
@@ -27,6 +28,7 @@ DEFAULTS = {  # network -> samples per step, learning rate
     "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
     "midi": (4, 2e-4), "shapes": (8, 1e-3), "coherent": (8, 5e-4),
 }  # fmt: skip
+FINE_TUNING = (8, 5e-5)  # the same with --base: the paper's
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -59,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)")
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
+    parser.add_argument("--base", metavar="FOLDER", help="iscene: fine-tune published weights (the folder of `maquette models fetch`)")
     parser.add_argument("--generator", metavar="FILE", help="coherent: generator whose encoder it looks through (default: embedded)")
     parser.add_argument("--shapes", metavar="FILE", help="coherent: weights of its shapes (default: embedded)")
     parser.add_argument("--scenes", default="mixed", choices=("mixed", "random", "rooms"), help="training scenes (rooms: ablation)")
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from maquette.errors import InputError
     from maquette.pipeline import choose_device
     from maquette.train.coherent import CoherentOptions
+    from maquette.train.finetune import write_release
     from maquette.train.loop import LoopConfig, Run
     from maquette.train.midi import MidiOptions
     from maquette.train.runs import RunOptions, base_of, build_task, data_record
@@ -97,17 +101,17 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} already holds a run; pass --resume to continue it or choose another folder")
     torch.manual_seed(args.seed)
     options = RunOptions(args.network, args.data, args.held_out, args.preset, args.scenes, not args.no_scene_context, args.frame,
-                         args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed,
+                         args.vae, args.init, args.views, picture_size=args.picture, seed=args.seed, base=args.base,
                          generator=args.generator, shapes=args.shapes,
                          midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects),
                          coherent=CoherentOptions(not args.no_diffusion, not args.no_intra_scene, not args.no_joint,
                                                   not args.no_yaw))  # fmt: skip
-    default_batch, default_rate = DEFAULTS[args.network]
+    default_batch, default_rate = FINE_TUNING if args.base else DEFAULTS[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
                         learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,
                         compile=args.compile)  # fmt: skip
-    training = Run(build_task(options), args.out, config, choose_device(args.device).type, data_record(options),
-                   base_of(options))  # fmt: skip
+    task = build_task(options)
+    training = Run(task, args.out, config, choose_device(args.device).type, data_record(options), base_of(options))
     if args.resume:
         training.resume()
     parameters = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
@@ -126,4 +130,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"stopped at step {training.progress.step}; continue with --resume", file=sys.stderr)
         return 130
     log(f"done: {training.progress.step} steps, {training.progress.seconds / 60:.1f} minutes; weights in {args.out}/weights.safetensors")
+    if args.base and main:
+        log(f"and in the layout of the release in {write_release(args.out, training.average, task.base)}")
     return 0

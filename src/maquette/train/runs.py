@@ -21,6 +21,7 @@ from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.coherent import CoherentOptions, coherent_task
+from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.loop import Task
@@ -56,9 +57,12 @@ class RunOptions:
     shapes: str | None = None  # weights of the shapes that ``coherent`` makes; None = the embedded ones
     midi: MidiOptions = field(default_factory=MidiOptions)
     coherent: CoherentOptions = field(default_factory=CoherentOptions)
+    base: str | None = None  # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.base is not None and (self.network != "iscene" or self.init is not None):
+            raise InputError("published weights (--base) are for `iscene` and exclude --init; leave one of them out")
         for name, value, allowed in (("network", self.network, NETWORKS), ("preset", self.preset, PRESETS), ("scenes", self.scenes, SCENES),
                                      ("frame", self.frame, ("view-centric", "canonical"))):  # fmt: skip
             if value not in allowed:
@@ -101,7 +105,7 @@ def build_task(options: RunOptions) -> Task:
     if options.network == "volume-vae":
         vae = load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
         return VolumeTask(vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed)
-    size = options.image_size if options.preset != "tiny" else 2 * geometry_config.size
+    size = (PUBLISHED_PIXELS if options.base else options.image_size) if options.preset != "tiny" else 2 * geometry_config.size
     views = ViewConfig(size=size)
     source = StoredViews.open(options.views) if options.views else RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
@@ -110,6 +114,8 @@ def build_task(options: RunOptions) -> Task:
         if options.init:
             start_from(net, load_model(options.init, "image-encoder").model)
         return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
+    if options.base is not None:
+        return finetune_task(open_base(options.base), source, unseen, (library, held_out), options.seed)
     vae = _load(options.vae, "volume-vae").model
     sources = Sources(library, held_out, source, unseen)
     if options.network == "shapes":
@@ -171,5 +177,7 @@ def data_record(options: RunOptions) -> dict[str, object]:
     library = AssetLibrary.open(options.library)
     record = {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
               "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
+    if options.base is not None:
+        record["base"] = Path(options.base).name
     switches = {"midi": options.midi, "coherent": options.coherent}
     return record | ({options.network: asdict(switches[options.network])} if options.network in switches else {})
