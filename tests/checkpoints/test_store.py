@@ -84,3 +84,14 @@ def test_a_difference_is_small_and_gives_the_whole_model_back(tmp_path):
     for wrong in (None, other):
         with pytest.raises(CheckpointError, match="difference to the generator"):
             load_model(path, base=wrong)
+
+
+def test_networks_that_were_trained_together_are_used_together(tmp_path):
+    models = load_models(save_tiny_weights(tmp_path))
+    vae, shapes = models["volume-vae"], models["shapes"].model
+    save_model(tmp_path / FILES["shapes"], shapes, {"needs": {"volume-vae": vae.sha256}})
+    assert load_models(tmp_path)["shapes"].metadata["needs"] == {"volume-vae": vae.sha256}
+    vae.model.latent_mean += 1
+    save_model(tmp_path / FILES["volume-vae"], vae.model)
+    with pytest.raises(CheckpointError, match="was trained with the volume-vae"):
+        load_models(tmp_path)["shapes"]

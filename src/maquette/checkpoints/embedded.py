@@ -27,10 +27,15 @@ class ModelSet:
     _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     def __getitem__(self, kind: str) -> Checkpoint:
-        """The checkpoint of a kind. Raises CheckpointError when its file is missing or damaged."""
+        """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or was trained with others than lie here."""
         if kind not in self._loaded:
             base = self[BASES[kind]] if kind in BASES else None
-            self._loaded[kind] = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
+            checkpoint = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
+            for other, sha256 in checkpoint.metadata.get("needs", {}).items():
+                if self[other].sha256 != sha256:
+                    raise CheckpointError(f"{self.folder / FILES[kind]} was trained with the {other} {sha256[:12]}..., but here lies "
+                                          f"{self[other].sha256[:12]}...; train {kind} again or put files of one release together")  # fmt: skip
+            self._loaded[kind] = checkpoint
         return self._loaded[kind]
 
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
