@@ -76,7 +76,8 @@ def test_a_run_learns_saves_and_examines(options, tmp_path):
     assert load_model(tmp_path / "weights.safetensors", "coherent").metadata["step"] == 20
     scores = {name.removeprefix("held_out_"): value for name, value in run.rows[-1].items() if name.startswith("held_out_")}
     assert set(scores) == {"iou3d", "ap3d_15", "centre", "align"} and 0 <= scores["iou3d"] <= 1
-    assert data_record(chosen)["coherent"]["joint"] is True
+    record = data_record(chosen)
+    assert record["coherent"]["joint"] is True and record["needs"]["shapes"] == load_model(options["shapes"]).sha256
 
 
 @pytest.mark.parametrize("switch", [{"diffusion": False}, {"intra_scene": False}, {"joint": False}, {"yaw": False}])

@@ -31,10 +31,11 @@ class ModelSet:
         if kind not in self._loaded:
             base = self[BASES[kind]] if kind in BASES else None
             checkpoint = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
-            for other, sha256 in checkpoint.metadata.get("needs", {}).items():
-                if self[other].sha256 != sha256:
-                    raise CheckpointError(f"{self.folder / FILES[kind]} was trained with the {other} {sha256[:12]}..., but here lies "
-                                          f"{self[other].sha256[:12]}...; train {kind} again or put files of one release together")  # fmt: skip
+            for other, wanted in checkpoint.metadata.get("needs", {}).items():
+                found = self[other].sha256
+                if found != wanted:
+                    raise CheckpointError(f"{self.folder / FILES[kind]} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies "
+                                          f"here; train {kind} again or put files of one release together")  # fmt: skip
             self._loaded[kind] = checkpoint
         return self._loaded[kind]
 

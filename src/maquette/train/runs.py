@@ -180,4 +180,7 @@ def data_record(options: RunOptions) -> dict[str, object]:
     if options.base is not None:
         record["base"] = Path(options.base).name
     switches = {"midi": options.midi, "coherent": options.coherent}
+    needs = {"shapes": {"volume-vae": options.vae}, "coherent": {"generator": options.generator, "shapes": options.shapes}}
+    if options.network in needs:
+        record["needs"] = {kind: _load(path, kind).sha256 for kind, path in needs[options.network].items()}
     return record | ({options.network: asdict(switches[options.network])} if options.network in switches else {})
