@@ -34,8 +34,9 @@ class ModelSet:
             for other, wanted in checkpoint.metadata.get("needs", {}).items():
                 found = self[other].sha256
                 if found != wanted:
-                    raise CheckpointError(f"{self.folder / FILES[kind]} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies "
-                                          f"here; train {kind} again or put files of one release together")  # fmt: skip
+                    path = self.folder / FILES[kind]
+                    raise CheckpointError(f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies beside it; "
+                                          f"train {kind} again or put files of one release together")  # fmt: skip
             self._loaded[kind] = checkpoint
         return self._loaded[kind]
 
