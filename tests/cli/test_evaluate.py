@@ -4,6 +4,7 @@ import pytest
 import trimesh
 
 from maquette.cli import main
+from maquette.evaluate.protocols import EXTRAS, PROTOCOLS
 from tests.evaluate.scenes import room
 
 
@@ -42,6 +43,27 @@ def test_wrong_input_is_one_line_and_code_two(tmp_path, capsys, arguments, messa
     assert main(["evaluate", "--pred", pred, "--gt", gt, *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_help_names_every_protocol_and_every_extra(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n  {protocol.name} " in text for protocol in PROTOCOLS) and all(name in text for name in EXTRAS)
+
+
+def test_matching_by_place_extras_and_notes(tmp_path, capsys):
+    truth = room()
+    gt = write(truth, tmp_path / "gt.glb")
+    pred = write({f"x{k}": mesh for k, mesh in enumerate(truth.values())}, tmp_path / "pred.glb")
+    arguments = ["evaluate", "--pred", pred, "--gt", gt, "--protocol", "raw", "--match", "hungarian"]
+    assert main([*arguments, "--extra", "physics", "--extra", "boxes", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["iou_b"] == pytest.approx(1.0, abs=1e-5) and result["iou_obb"] == pytest.approx(1.0, abs=1e-4)
+    assert result["stable"] is not None and result["emd"] is None and result["hints"] == []
+    huge = write({name: mesh.copy().apply_scale(1000) for name, mesh in truth.items()}, tmp_path / "huge.glb")
+    assert main(["evaluate", "--pred", huge, "--gt", gt, "--protocol", "raw"]) == 0
+    assert "note: the prediction is 1e+03 times as large as the truth (millimetres against metres?)" in capsys.readouterr().out
 
 
 def test_missing_file_is_wrong_input(tmp_path, capsys):

@@ -18,6 +18,8 @@ from maquette.geometry.transforms import rotation_y, similarity, transform_point
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE, MOST_SCALE = 0.05, 20.0
+EXPONENT_STEPS = 128  # table entries per unit of the exponent: interpolation errs by 1e-5
+EXPONENTIALS = np.exp(-np.arange(25 * EXPONENT_STEPS) / EXPONENT_STEPS)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class FilterReg:
 
     iterations: int = 200
     tolerance: float = 1e-4
-    cells: int = 8  # along one standard deviation: the smoothing that they add is below 0.2 % of the variance
+    cells: int = 6  # along one standard deviation: the smoothing that they add is below 0.3 % of the variance
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def filter_registration(source: np.ndarray, target: np.ndarray, options: FilterR
     transform, before = np.eye(4), None
     for _ in range(options.iterations):
         moved = transform_points(transform, points)
-        drawn = _weighted_means(moved, centres, masses, 2.0 * variance)
+        drawn = _weighted_means(moved, centres, masses, 2.0 * variance, EXPONENTIALS)
         criterion = float(counts @ np.linalg.norm(moved - drawn, axis=1)) / np.sqrt(variance)
         transform = umeyama(moved, drawn, weights=counts) @ transform
         if before is not None and abs(criterion - before) < options.tolerance:
@@ -75,19 +77,30 @@ def _cells(points: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
     return sums / counts[:, None], counts.astype(np.float64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _weighted_means(points: np.ndarray, centres: np.ndarray, masses: np.ndarray, spread: float) -> np.ndarray:
-    """For every point the mean of the centres weighted with mass * exp(-d^2 / spread); the nearest distance is taken out first."""
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _weighted_means(points: np.ndarray, centres: np.ndarray, masses: np.ndarray, spread: float, table: np.ndarray) -> np.ndarray:
+    """For every point the mean of the centres weighted with mass * exp(-d^2 / spread); the nearest distance is taken out first.
+
+    The exponential is read from ``table``, its values at 0, 1 / EXPONENT_STEPS, ..., interpolated: twice as fast.
+    """
     means = np.empty_like(points)
     squared = np.empty(len(centres))
+    last = len(table) - 2
     for i in range(len(points)):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
         least = np.inf
         for k in range(len(centres)):
-            squared[k] = (points[i, 0] - centres[k, 0]) ** 2 + (points[i, 1] - centres[k, 1]) ** 2 + (points[i, 2] - centres[k, 2]) ** 2
+            dx, dy, dz = px - centres[k, 0], py - centres[k, 1], pz - centres[k, 2]
+            squared[k] = dx * dx + dy * dy + dz * dz
             least = min(least, squared[k])
         total, x, y, z = 0.0, 0.0, 0.0, 0.0
         for k in range(len(centres)):
-            weight = masses[k] * np.exp((least - squared[k]) / spread)
+            place = (squared[k] - least) * (EXPONENT_STEPS / spread)
+            cell = int(place)
+            if cell > last:
+                continue
+            rest = place - cell
+            weight = masses[k] * (table[cell] * (1.0 - rest) + table[cell + 1] * rest)
             total += weight
             x += weight * centres[k, 0]
             y += weight * centres[k, 1]
