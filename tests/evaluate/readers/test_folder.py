@@ -100,6 +100,7 @@ def test_a_camera_of_another_size_is_refused(tmp_path, case):
 
 
 def test_places_without_scenes_are_refused(tmp_path):
-    for path, form, message in ((tmp_path, "folder", "no folder with a photo"), (tmp_path, "magic", "magic"), (tmp_path / "x", "glb", "no such")):
+    wrong = ((tmp_path, "folder", "no folder with a photo"), (tmp_path, "magic", "magic"), (tmp_path / "x", "glb", "no such"))
+    for path, form, message in wrong:
         with pytest.raises(InputError, match=message):
             sources_of(path, form)

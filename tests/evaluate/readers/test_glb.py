@@ -45,7 +45,7 @@ def test_the_picture_is_a_function_of_the_file(tmp_path):
 
 
 def test_files_without_objects_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no .glb"):
+    with pytest.raises(InputError, match=r"no \.glb"):
         sources_of(tmp_path, "glb")
     write_glb({"floor": trimesh.creation.box()}, tmp_path / "empty.glb")
     with pytest.raises(InputError, match="no node is an object"):

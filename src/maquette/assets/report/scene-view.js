@@ -2,11 +2,11 @@
 
 import * as THREE from "../three/three.module.min.js";
 import { GLTFLoader } from "../three/GLTFLoader.js";
-import { linkCameras } from "../viewer/link.js";
 import { labelColour } from "../viewer/looks.js";
 import { Viewer } from "../viewer/viewer.js";
 
-const choices = { show: "both", colour: "photo", place: "given" }; // kept from scene to scene
+const MARGIN = { x: 22, y: 44 }; // CSS pixels around the photo
+const choices = { show: "both", colour: "photo", place: "given", behind: false }; // kept from scene to scene
 let current = null; // {views, ended, ...} of the open scene
 
 /** Show a scene; what was shown before is given back. */
@@ -34,9 +34,9 @@ export async function showScene(context) {
   }
   if (mine.views.prediction) await addGhost(mine, truth);
   if (current !== mine) return;
-  if (mine.views.prediction && mine.views.truth) mine.ends.push(linkCameras(mine.views.prediction, mine.views.truth));
+  if (mine.views.prediction && mine.views.truth) link(mine);
   apply(mine);
-  photoView(mine, false);
+  photoView(mine);
   document.dispatchEvent(new CustomEvent("scene-shown"));
 }
 
@@ -55,11 +55,19 @@ async function addView(mine, name, host, file) {
   const camera = (name === "prediction" && mine.result.camera) || mine.scene.camera;
   if (camera) view.setCamera(camera);
   await view.loadGlb(file);
-  const photo = mine.picture(mine.scene.name, "photo");
-  view.eye.margin = 24;
-  if (camera && photo) view.setPhoto(photo);
-  view.setBlend(1);
+  view.eye.margin = MARGIN;
   mine.ends.push(view.on("select", (label) => select(mine, label, view)));
+}
+
+/** Both views look from the same place while one is turned; as the photo's camera saw it, each has its own camera. */
+function link(mine) {
+  const follow = (from, to) => from.on("camera", () => {
+    if (mine.copying || from.photoMode) return;
+    mine.copying = true;
+    to.adoptCamera(from.cameraState());
+    mine.copying = false;
+  });
+  mine.ends.push(follow(mine.views.prediction, mine.views.truth), follow(mine.views.truth, mine.views.prediction));
 }
 
 /** The truth as fine lines in the prediction's view, for looking at both at once. */
@@ -89,9 +97,14 @@ function showChoices(mine) {
   offer("show", [["prediction", "Prediction"], ["truth", "Truth"], ["both", "Both"], ["over", "Overlay", result.there]]);
   offer("colour", [["photo", "Colours"], ["instance", "Instances"], ["clay", "Clay"]]);
   offer("place", [["given", "As given"], ["aligned", "Aligned", Boolean(result.aligned)]]);
-  const button = document.getElementById("photo-view");
-  button.disabled = !scene.camera && !result.camera;
-  button.onclick = () => photoView(mine, true);
+  const known = Boolean(scene.camera || result.camera), [view, behind] = ["photo-view", "photo-behind"].map((id) => document.getElementById(id));
+  view.disabled = behind.disabled = !known;
+  view.onclick = () => photoView(mine);
+  behind.onclick = () => {
+    choices.behind = !choices.behind;
+    apply(mine);
+    if (choices.behind) photoView(mine);
+  };
 }
 
 function apply(mine) {
@@ -102,6 +115,7 @@ function apply(mine) {
     for (const button of document.getElementById(id).children) button.setAttribute("aria-checked", String(button.dataset.value === value));
   }
   const visible = { prediction: show !== "truth", truth: show === "truth" || show === "both" };
+  document.getElementById("photo-behind").setAttribute("aria-pressed", String(choices.behind));
   for (const host of document.getElementById("views").children) host.hidden = !visible[host.dataset.view];
   if (mine.ghost) mine.ghost.visible = show === "over";
   if (views.prediction) {
@@ -112,13 +126,19 @@ function apply(mine) {
   }
   for (const view of Object.values(views)) {
     view.setLook({ colouring: choices.colour });
+    if (view.hasCamera) view.setPhoto(choices.behind ? mine.picture(mine.scene.name, "photo") : null);
     view.invalidate(true);
   }
 }
 
 /** As the photo's camera saw it; each view has its own camera, the prediction its estimate. */
-function photoView(mine, animated) {
-  for (const view of Object.values(mine.views)) view.viewPhoto(animated);
+function photoView(mine) {
+  mine.copying = true;
+  for (const view of Object.values(mine.views)) {
+    if (view.hasCamera) view.viewPhoto(false);
+    else view.frame(null, false);
+  }
+  mine.copying = false;
 }
 
 function select(mine, label, from) {
@@ -156,4 +176,4 @@ function showSide(mine) {
 }
 
 document.addEventListener("theme", () => Object.values(current?.views ?? {}).forEach((view) => view.refreshTheme()));
-document.addEventListener("keydown", (event) => { if (current && event.key.toLowerCase() === "p" && !event.ctrlKey && !event.metaKey) photoView(current, true); });
+document.addEventListener("keydown", (event) => { if (current && event.key.toLowerCase() === "p" && !event.ctrlKey && !event.metaKey) photoView(current); });

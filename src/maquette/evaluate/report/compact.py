@@ -41,7 +41,7 @@ def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarra
 
 
 def with_edges(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, faces, colours and unit normals in which a vertex is doubled where the surface bends sharply, so that boxes look like boxes.
+    """Vertices, faces, colours and unit normals in which a vertex is doubled where the surface bends sharply: boxes look like boxes.
 
     A corner keeps the smooth normal of its vertex unless its face turns away from it by more than FLAT allows.
     """
@@ -81,8 +81,8 @@ def compact_glb(meshes: Meshes, faces: int, extras: Mapping[str, Mapping[str, An
         steps = np.rint((vertices - low) / side * STEPS).astype("<u2")
         linear = np.rint(255 * linear_from_bytes(colors)).astype(np.uint8)
         attributes = {
-            "POSITION": accessor(np.pad(steps, ((0, 0), (0, 1))), "VEC3", 5123, 34962, normalized=True,
-                                 min=(steps.min(0) / STEPS).tolist(), max=(steps.max(0) / STEPS).tolist()),
+            "POSITION": accessor(np.pad(steps, ((0, 0), (0, 1))), "VEC3", 5123, 34962,
+                                 min=steps.min(0).tolist(), max=steps.max(0).tolist()),
             "NORMAL": accessor(np.pad(np.rint(127 * normals).astype(np.int8), ((0, 0), (0, 1))), "VEC3", 5120, 34962, normalized=True),
             "COLOR_0": accessor(np.pad(linear, ((0, 0), (0, 1)), constant_values=255), "VEC4", 5121, 34962, normalized=True),
         }  # fmt: skip
@@ -91,7 +91,7 @@ def compact_glb(meshes: Meshes, faces: int, extras: Mapping[str, Mapping[str, An
         document["meshes"].append({"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]})
         tail = name.removeprefix("instance_")
         about = {"label": int(tail)} if tail.isdigit() else {}
-        node = {"name": name, "mesh": len(document["meshes"]) - 1, "translation": low.tolist(), "scale": [side] * 3}
+        node = {"name": name, "mesh": len(document["meshes"]) - 1, "translation": low.tolist(), "scale": [side / STEPS] * 3}
         document["nodes"].append(node | {"extras": about | dict((extras or {}).get(name, {}))})
         document["scenes"][0]["nodes"].append(len(document["nodes"]) - 1)
     return _glb(document, bytes(binary))

@@ -110,7 +110,7 @@ def _fill(run: Run, faces: int, baseline: str | None) -> str:
 
 def _script_json(content: Any) -> str:
     """JSON that cannot end the <script> it stands in."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/").replace("<!--", "<\\!--")
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _facts(run: Run) -> str:

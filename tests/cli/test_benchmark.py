@@ -1,0 +1,64 @@
+"""The commands benchmark and report: arguments in, tables and a page out, errors in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from maquette.cli import build_parser, main
+from maquette.cli.benchmark import listed, plan_of
+
+
+def parsed(*arguments):
+    return build_parser().parse_args(["benchmark", *arguments])
+
+
+def test_lists_may_be_repeated_or_separated():
+    assert listed(["a,b", "c", "a"]) == ["a", "b", "c"]
+    arguments = ("--set", "random,rooms", "--set", "duplicates", "--scenes", "2", "--method", "boxes", "--method", "truth")
+    plan = plan_of(parsed(*arguments), Path("x"))
+    assert plan.scenes == tuple(f"{name}/000{k}" for name in ("random", "rooms", "duplicates") for k in (0, 1))
+    assert [c.name for c in plan.contestants] == ["boxes", "truth"]
+    assert len(plan_of(parsed("--set", "all", "--scenes", "1"), Path("x")).sources) == 6
+
+
+def test_weights_and_other_systems_are_lines_of_one_table(tmp_path):
+    arguments = ("--weights", "old=a", "--weights", "new=b", "--predictions", f"theirs={tmp_path}", "--steps", "3")
+    plan = plan_of(parsed(*arguments), Path("x"))
+    assert [(c.name, c.weights or c.folder) for c in plan.contestants] == [("old", "a"), ("new", "b"), ("theirs", str(tmp_path))]
+    assert dict(plan.contestants[0].options)["steps"] == 3
+    alone = plan_of(parsed("--weights", "a"), Path("x")).contestants
+    assert [(c.name, c.weights) for c in alone] == [("iscene", "a")]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--method", "magic"], "magic"),
+    (["--set", "everything"], "small-on-large"),
+    (["--scenes", "0"], "at least 1"),
+    (["--weights", "a", "--weights", "b"], "NAME=DIR"),
+    (["--predictions", "folder"], "NAME=DIR"),
+    (["--from", "not/there"], "not/there"),
+    (["--protocol", "magic", "--method", "boxes"], "magic"),
+    (["--jobs", "-1", "--method", "boxes"], "jobs"),
+])  # fmt: skip
+def test_wrong_input_is_one_line_and_code_two(arguments, message, capsys):
+    assert main(["benchmark", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_scenes_of_a_folder_are_scored_and_reported(tmp_path, capsys):
+    from tests.evaluate.readers.test_folder import boxes, write
+
+    write(tmp_path / "own" / "one", boxes("a", "b"))
+    run = tmp_path / "run"
+    command = ["benchmark", "--from", str(tmp_path / "own"), "--method", "boxes,truth", "--protocol", "raw", "--jobs", "0"]
+    command += ["--out", str(run)]
+    assert main([*command, "--prepare-only"]) == 0 and "1 scenes" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["raw/1"]["truth"]["own"]["f_s"] == pytest.approx(100) and result["raw/1"]["boxes"]["own"]["objects"] == 2
+    assert main(command) == 0 and capsys.readouterr().out.startswith("### Results\n\nprotocol raw/1")
+    assert {path.name for path in run.iterdir()} >= {"table.md", "rows.csv", "objects.csv", "run.json", "scenes", "predictions", "scores"}
+    assert main(["report", str(run), "--json"]) == 0
+    assert Path(json.loads(capsys.readouterr().out)["page"]).stat().st_size > 100_000

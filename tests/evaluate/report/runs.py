@@ -1,0 +1,33 @@
+"""A small finished run of toy scenes, for the tests of the report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from maquette.evaluate.benchmark import Plan, run_benchmark
+from maquette.evaluate.cases import Case, scene_of
+from maquette.evaluate.contestants import contestants
+from maquette.evaluate.sets import make_case
+from maquette.export.glb import write_glb
+from tests.data.toys import Toys
+
+
+@dataclass(frozen=True)
+class Toy:
+    index: int
+
+    @property
+    def name(self) -> str:
+        return f"random/{self.index:04d}"
+
+    def load(self) -> Case:
+        return make_case(Toys.many(), "random", self.index)
+
+
+def finished_run(folder: Path, scenes: int = 2) -> Path:
+    """Boxes, and files of "theirs" that has the first scene with an object missing and no second scene."""
+    truth = Toy(0).load().truth
+    (folder / "theirs" / "random").mkdir(parents=True)
+    write_glb(scene_of({name: truth[name] for name in sorted(truth)[1:]}), folder / "theirs" / "random" / "0000.glb")
+    made = contestants(["boxes"], {}, {"theirs": str(folder / "theirs")})
+    run_benchmark(Plan(folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0))
+    return folder / "run"
