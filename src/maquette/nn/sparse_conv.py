@@ -75,15 +75,20 @@ def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels:
     return torch.cat(chunks)
 
 
-# Along one axis: which children see the parent's neighbour at -1, 0, +1, and with which taps (child 0: -1 | 0, +1; child 1: -1, 0 | +1).
-_OCTANTS_OF = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}
-_TAPS_OF = {-1: [[1.0, 0.0, 0.0]], 0: [[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]], 1: [[0.0, 0.0, 1.0]]}
+_OCTANTS_OF = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}  # children, along one axis, that see the parent's neighbour there
 
 
 def _parent_taps(weight: Tensor) -> list[Tensor]:
     """For every parent offset, the kernel (octants x, y, z, C_out, C_in) of the children that see it; summed in float32."""
-    taps = {step: torch.tensor(rows, device=weight.device) for step, rows in _TAPS_OF.items()}
-    return [torch.einsum("ax,by,cz,oxyzi->abcoi", *(taps[step] for step in offset), weight.float()) for offset in OFFSETS]
+    taps = []
+    for offset in OFFSETS:
+        kernel = weight.float()
+        for axis, step in enumerate(offset, start=1):
+            low, middle, high = kernel.unbind(axis)  # child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1
+            seen = {-1: [low], 0: [middle + high, low + middle], 1: [high]}[step]
+            kernel = torch.stack(seen, dim=axis)
+        taps.append(kernel.permute(1, 2, 3, 0, 4))
+    return taps
 
 
 class Kernel(nn.Module):
