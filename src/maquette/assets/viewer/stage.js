@@ -28,7 +28,7 @@ export function createEnvironment(renderer) {
     room.add(lamp);
   }
   const generator = new THREE.PMREMGenerator(renderer);
-  const texture = generator.fromScene(room, 0.04).texture;
+  const texture = generator.fromScene(room, 0.04, 0.1, 100, { size: 64 }).texture; // surfaces are matte: a small one will do
   generator.dispose();
   room.traverse((part) => { part.geometry?.dispose(); part.material?.dispose(); });
   return texture;

@@ -72,7 +72,7 @@ export async function importMasks(files) {
 /** Select one object; with `more` add it to the selection or take it out. */
 export function choose(label, more = false) {
   const { chosen } = store.get();
-  if (label === null) store.set({ chosen: more ? chosen : [] });
+  if (label === null) store.set(more ? {} : { chosen: [], erase: false, negative: false, replace: false }); // there is nothing to take away from
   else if (!more) store.set({ chosen: [label] });
   else store.set({ chosen: chosen.includes(label) ? chosen.filter((other) => other !== label) : [label, ...chosen] });
 }

@@ -188,7 +188,8 @@ export function toolHandlers(canvas) {
 
     /** Close the polygon. */
     finish() {
-      if (corners.length > 2) edit({ kind: "polygon", label: first(), points: corners, erase: store.get().erase });
+      const label = first();
+      if (corners.length > 2) edit({ kind: "polygon", label, points: corners, erase: label !== null && store.get().erase });
       corners = [];
       canvas.draw();
     },

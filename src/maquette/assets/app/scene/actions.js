@@ -144,8 +144,9 @@ export async function regenerate(label, seed) {
 }
 
 function mark(label, progress) {
-  const { [label]: _, ...others } = store.get().remaking ?? {};
+  const { [label]: before, ...others } = store.get().remaking;
   store.set({ remaking: progress ? { ...others, [label]: progress } : others });
+  if (!before !== !progress) store.set({ remade: store.get().remade + 1 });
 }
 
 /** Other scenes of the same photo, newest first. */
@@ -158,13 +159,14 @@ export async function siblings(scene) {
 export async function makeForComparison(options) {
   const { scene } = store.get();
   const job = scene.job ? await api.repeatJob(scene.job, options) : await api.startJob({ photo: scene.photo, options });
-  store.set({ rival: { share: 0, title: options.method } });
+  const title = options.method ? `Making the same scene with ${options.method}` : `Making the same scene with seed ${options.seed}`;
+  store.set({ rival: { share: 0, title } });
   api.watchJob(job.id, {
-    progress: ({ overall }) => store.set({ rival: { share: overall, title: options.method, id: job.id } }),
+    progress: ({ overall }) => store.set({ rival: { share: overall, title } }),
     end: async (end) => {
       store.set({ rival: null });
       if (end.state === "done" && store.get().scene?.id === scene.id) location.hash = `compare/${scene.id}/${end.scene}`;
-      else if (end.state !== "done") toast(`${options.method}: ${(await api.job(job.id)).error ?? end.state}`, { error: true });
+      else if (end.state !== "done") toast(`${title}: ${(await api.job(job.id)).error ?? end.state}`, { error: true });
     },
   });
 }

@@ -12,7 +12,11 @@ import { pick } from "./views.js";
 let renaming = false;
 
 export function mountPanel() {
-  store.watch(["job", "scene", "other", "comparison", "selected", "remaking"], show);
+  store.watch(["job", "scene", "other", "comparison", "selected", "remade"], show);
+  store.watch(["remaking"], ({ remaking = {}, selected }) => {
+    const again = byId("scene-panel").querySelector(".again"); // only its number changes
+    if (again && remaking[selected]) again.textContent = `${Math.round(100 * (remaking[selected].share ?? 0))} %`;
+  });
 }
 
 /** Type a new name for the selected object. */
@@ -117,7 +121,7 @@ function inspector(instance, remaking) {
       h("dt", {}, "Confidence"), h("dd", {}, confidence === null ? "not checked" : confidence.toFixed(2)), h("dt", {}, "Seed"), h("dd", {}, `${seed}`)),
     h("label", { class: "field" }, "Make it anew from seed",
       h("span", { class: "with" }, input, iconButton("dice", "Draw another seed", () => { input.value = randomSeedOf(config); }),
-        h("button", { type: "button", disabled: !instance.can_regenerate || Boolean(remaking), onclick: () => { if (input.reportValidity()) regenerate(label, Number(input.value)); } },
+        h("button", { type: "button", class: "again", disabled: !instance.can_regenerate || Boolean(remaking), onclick: () => { if (input.reportValidity()) regenerate(label, Number(input.value)); } },
           remaking ? `${Math.round(100 * (remaking.share ?? 0))} %` : "Again"))),
     instance.can_regenerate ? null : h("p", { class: "hint" }, "The scene was saved without what making it anew needs."),
     h("div", { class: "actions" },

@@ -11,27 +11,51 @@ const STAGES = {
 }; // prettier-ignore
 
 export function mountProgress() {
-  store.watch(["job", "scene", "rival"], ({ job, scene, rival }) => {
-    const card = byId("progress");
-    const content = scene ? rival && rivalCard(rival) : job && (over(job) ? ended(job) : running(job));
-    card.hidden = !content;
+  const card = byId("progress"), run = runningCard(), rival = rivalCard();
+  let mode = null; // what the card shows; its parts stay while only numbers change, so that a press on Cancel is never lost
+  store.watch(["job", "scene", "rival"], (state) => {
+    const { job, scene } = state;
+    const now = scene ? (state.rival ? rival : null) : job && (over(job) ? `${job.id} ${job.state}` : run);
+    card.hidden = !now;
     card.classList.toggle("failed", !scene && ["failed", "interrupted"].includes(job?.state));
-    if (content) card.replaceChildren(...content);
+    if (now && now !== mode) card.replaceChildren(...(typeof now === "string" ? ended(job) : now.parts));
+    now?.update?.(state);
+    mode = now;
   });
 }
 
-function running(job) {
-  const { stage, overall = 0, instance, attempt = 1 } = job.progress ?? {};
-  const name = instance && (job.objects.find((one) => one.label === instance.label)?.name || `object ${instance.label}`);
-  const what = job.state === "queued" ? (job.position ? `Waiting: ${job.position} before it` : "Waiting") : STAGES[stage] ?? stage ?? "Starting";
-  const details = [name && `${name}, ${instance.index} of ${instance.of}`, job.options?.samples > 1 && `try ${attempt} of ${job.options.samples}`].filter(Boolean);
-  const percent = Math.round(overall * 100);
-  return [
-    h("div", { class: "progress-line" }, h("span", { class: "spinner" }), h("strong", {}, what),
-      details.length ? h("span", { class: "chip" }, details.join(" · ")) : null,
-      h("button", { type: "button", onclick: cancelJob }, "Cancel")), // prettier-ignore
-    job.state === "queued" ? h("progress", { max: 1, "aria-label": "Progress" }) : h("progress", { max: 1, value: overall, "aria-label": `Progress: ${percent} %` }),
-  ];
+function runningCard() {
+  const stage = h("strong"), details = h("span", { class: "chip" }), bar = h("progress", { max: 1 });
+  const cancel = h("button", { type: "button", onclick: cancelJob }, "Cancel");
+  return {
+    parts: [h("div", { class: "progress-line" }, h("span", { class: "spinner" }), stage, details, cancel), bar],
+    update({ job }) {
+      const { stage: name, overall = 0, instance, attempt = 1 } = job.progress ?? {};
+      const object = instance && (job.objects.find((one) => one.label === instance.label)?.name || `object ${instance.label}`);
+      stage.textContent = job.state === "queued" ? (job.position ? `Waiting: ${job.position} before it` : "Waiting") : STAGES[name] ?? name ?? "Starting";
+      const facts = [object && `${object}, ${instance.index} of ${instance.of}`, job.options?.samples > 1 && `try ${attempt} of ${job.options.samples}`];
+      details.textContent = facts.filter(Boolean).join(" · ");
+      details.hidden = !details.textContent;
+      setBar(bar, job.state === "queued" ? null : overall, "Progress");
+    },
+  };
+}
+
+function rivalCard() {
+  const title = h("strong"), bar = h("progress", { max: 1 });
+  return {
+    parts: [h("div", { class: "progress-line" }, h("span", { class: "spinner" }), title), bar],
+    update({ rival }) {
+      title.textContent = rival.title;
+      setBar(bar, rival.share ?? 0, "Progress of the other scene");
+    },
+  };
+}
+
+function setBar(bar, share, name) {
+  if (share === null) bar.removeAttribute("value");
+  else bar.value = share;
+  bar.setAttribute("aria-label", share === null ? name : `${name}: ${Math.round(share * 100)} %`);
 }
 
 function ended(job) {
@@ -43,11 +67,4 @@ function ended(job) {
       h("button", { type: "button", class: "primary", onclick: () => repeatJob() }, "Try again"),
       job.photo && h("button", { type: "button", onclick: () => { location.hash = `photo/${job.photo}`; } }, "Back to the objects")), // prettier-ignore
   ].filter(Boolean);
-}
-
-function rivalCard({ share, title }) {
-  return [
-    h("div", { class: "progress-line" }, h("span", { class: "spinner" }), h("strong", {}, `Making the same scene with ${title}`)),
-    h("progress", { max: 1, value: share ?? 0, "aria-label": "Progress of the other scene" }),
-  ];
 }

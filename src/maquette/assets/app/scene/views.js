@@ -38,6 +38,7 @@ function createViewer(host, label) {
     host.replaceChildren(h("div", { class: "view-message" }, h("p", {}, "This browser shows no 3D here: WebGL 2 is off. Masks, making and saving scenes work all the same.")));
     return null;
   }
+  host.viewer = viewer; // for tests and for the curious
   viewer.eye.margin = MARGIN;
   const { look, blend } = store.get();
   viewer.setLook(look);
@@ -51,7 +52,6 @@ function ensureLeft() {
   left = createViewer(byId("view-a"), "3D view of the scene");
   left?.on("transform", (label, matrix) => edit({ kind: "transform", label, world_from_instance: matrix }));
   left?.on("photo", (inPhotoView) => store.set({ inPhotoView }));
-  byId("view-a").viewer = left; // for tests and for the curious
 }
 
 function showLeft({ screen, job, scene }) {
@@ -91,6 +91,7 @@ function showRight({ other, scene }) {
     unlink?.();
     right?.dispose();
     [unlink, right] = [null, null];
+    byId("view-b").viewer = null;
     byId("view-b").replaceChildren();
     return;
   }
