@@ -83,3 +83,21 @@ def test_an_object_that_nearly_stands_on_the_common_ground_is_moved_onto_it():
     fixed = _stand_on_ground(camera, letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), wrong)
     error = {label: abs(np.log(fixed / depth)[labels == label].mean()) for label in (1, 2, 3, 4)}
     assert error[2] < 0.012 and error[4] == 0 and max(error[1], error[3]) < 0.012
+
+
+def test_objects_move_along_their_rays_into_their_boxes():
+    from maquette.geometry.cameras import intrinsics_from_fov, lift, view_centric_rotation
+    from maquette.geometry.transforms import similarity
+    from maquette.models.conditioning import letterbox
+    from maquette.scene.perceive import _stand_in_boxes
+    from maquette.types import Camera
+
+    camera = Camera(intrinsics_from_fov(0.8, 128, 128), similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.9, 1.9])), 128, 128)
+    labels = np.zeros((128, 128), np.int32)
+    labels[40:60, 20:50], labels[70:90, 70:110] = 3, 5
+    picture, depth = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), np.full((128, 128), 2.0, np.float32)
+    points = lift(letterboxed_camera(camera, picture), depth)
+    boxes = {k: np.stack([np.quantile(points[labels == k], q, axis=0) for q in (0.02, 0.98)]) for k in (3, 5)}
+    wrong = depth * np.where(labels == 3, np.exp(0.1), np.where(labels == 5, np.exp(-0.2), 1.0)).astype(np.float32)
+    np.testing.assert_allclose(_stand_in_boxes(camera, picture, wrong, boxes), depth, rtol=1e-3)
+    assert _stand_in_boxes(camera, picture, wrong, {}) is not wrong and (_stand_in_boxes(camera, picture, wrong, {}) == wrong).all()
