@@ -155,7 +155,7 @@ def test_vertex_order_and_subdivision_matter_no_more_than_sampling(protocol):
     other = score_scene({n: shuffled(m.subdivide()) for n, m in predicted.items()}, {n: shuffled(m) for n, m in truth.items()}, protocol)
     slack = 0.5 if protocol.name == DEPR.name else 0.2  # its fit sees a hundred points here
     assert other.cd_s == pytest.approx(plain.cd_s, rel=slack) and other.cd_o == pytest.approx(plain.cd_o, rel=0.35)
-    assert other.f_s == pytest.approx(plain.f_s, abs=30 * slack) and other.iou_b == pytest.approx(plain.iou_b, abs=0.06)
+    assert other.f_s == pytest.approx(plain.f_s, abs=30 * slack) and other.iou_b == pytest.approx(plain.iou_b, abs=0.3 * slack)
     assert other.ap15 == plain.ap15
 
 
