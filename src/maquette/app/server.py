@@ -87,15 +87,17 @@ def configuration(app: FastAPI) -> uvicorn.Config:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    try:
-        family, kind, protocol, _, target = socket.getaddrinfo(settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(target)
-        listener.listen(256)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {settings.host} port {settings.port} ({reason}); choose another --port or --host") from error
+    with contextlib.ExitStack() as undo:
+        try:
+            family, kind, protocol, _, target = socket.getaddrinfo(settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM)[0]
+            listener = undo.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(target)
+            listener.listen(256)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot listen on {settings.host} port {settings.port} ({reason}); try another --port or --host") from error
+        undo.pop_all()
     return listener
 
 

@@ -1,0 +1,51 @@
+"""Options against what a worker can do."""
+
+import pytest
+
+from maquette.app.options import regeneration, resolved
+from maquette.app.schemas import Options, RegenerateRequest
+from maquette.errors import InputError
+
+CAN = {
+    "methods": [],
+    "models": [
+        {"name": "mine", "methods": ["midi"], "default": True},
+        {"name": "embedded", "methods": ["midi", "iscene"], "default": False},
+    ],
+    "devices": ["cpu"],
+}
+
+
+def test_what_is_left_out_is_the_default():
+    assert resolved(Options(), CAN) == Options(model="mine", method="midi").model_dump()
+    assert resolved(Options(model="embedded"), CAN)["method"] == "iscene"
+
+
+def test_a_repetition_changes_only_what_is_said():
+    before = resolved(Options(model="embedded", method="midi", seed=4, steps=3), CAN)
+    assert resolved(Options(seed=5), CAN, before) == {**before, "seed": 5}
+    assert resolved(Options(steps=None), CAN, before)["steps"] is None
+    assert resolved(Options(), CAN, before) == before
+
+
+@pytest.mark.parametrize("wrong", [{"model": "other"}, {"method": "iscene"}, {"device": "mps"}])
+def test_what_cannot_be_done_is_refused(wrong):
+    with pytest.raises(InputError, match="choose"):
+        resolved(Options(**wrong), CAN)
+    with pytest.raises(InputError, match="no weights"):
+        resolved(Options(), {"models": [], "devices": []})
+
+
+def test_one_object_anew_is_made_as_its_scene_was():
+    made_with = {"method": "midi", "model": "embedded", "steps": 3, "guidance": 2.0, "fit": False, "samples": 4, "seed": 1}
+    options = regeneration(RegenerateRequest(label=1, seed=7, steps=5), CAN, made_with)
+    assert options == Options(method="midi", model="embedded", steps=5, guidance=2.0, fit=False, seed=7).model_dump()
+    assert (
+        regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"] != regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"]
+    )
+
+
+@pytest.mark.parametrize("strange", [{"method": "gone"}, {"steps": "many"}, {"guidance": float("nan")}, {"model": ["x"]}, {}])
+def test_a_scene_from_elsewhere_is_made_with_defaults(strange):
+    strange = {key: value for key, value in strange.items() if key != "model"} | ({"model": "gone"} if "model" in strange else {})
+    assert regeneration(RegenerateRequest(label=1, seed=7), CAN, strange) == Options(model="mine", method="midi", seed=7).model_dump()
