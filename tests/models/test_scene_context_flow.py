@@ -64,3 +64,11 @@ def test_rows_know_their_scene_and_their_own_crop():
     assert slot_sources(2, 3).tolist() == [[1, 2], [-1, -1], [-1, -1], [4, 5], [-1, -1], [-1, -1]]
     assert shared_sources(2, 3).tolist() == [[-1, -1], [0, 2], [-1, -1], [0, 4], [-1, -1]]
     assert shared_sources(3, 2).tolist() == [[-1], [0], [0], [0]]
+
+
+def test_nothing_depends_on_values_of_tensors():
+    """So nothing waits for an accelerator, and graphs can be captured: it also runs where tensors have no values."""
+    with torch.device("meta"):
+        made = SceneContextFlow(SceneContextFlowConfig(BASE, 2, 3, True, True))
+        x, t, context = torch.empty(2, 3, 2, 3, 3, 3), torch.empty(2), torch.empty(2, 3, 4, 10)
+    assert made(x, t, context).shape == x.shape

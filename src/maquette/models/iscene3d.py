@@ -95,8 +95,7 @@ def sample_structure(network: SceneContextFlow, context: Tensor, noise: Tensor, 
 def _passes(network: SceneContextFlow, rows: _Rows, context: Tensor, conditional: tuple[bool, ...], savings: Savings) -> Velocity:
     """The velocity of one batch with a part for each entry, conditional ones first."""
     modulations: dict[float, list[Tensor]] = {}
-    sources = rows.sources(len(conditional)).to(context.device)
-    plans = network.plans(sources)
+    plans = network.plans(rows.sources(len(conditional)), context.device)
     made: list[list[Context]] = []
 
     def velocity(x: Tensor, t: float) -> Tensor:

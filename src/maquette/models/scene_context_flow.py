@@ -9,14 +9,13 @@ Shapes: B instances, S slots, R latent resolution, M context tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
-from maquette.nn.attention import Context, ExternalKeys, Plan, SceneContext
+from maquette.nn.attention import ExternalKeys, Plan, SceneContext
 
 INSTANCE, SCENE, CANONICAL = 0, 1, 2  # slots
 
@@ -55,19 +54,15 @@ class SceneContextFlow(nn.Module):
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels, context (B, S, M, context width)."""
         slots = x.shape[1]
-        plans = self.plans(slot_sources(len(x), slots).to(x.device))
+        plans = self.plans(slot_sources(len(x), slots), x.device)
         modulations = self.flow.modulations(t.repeat_interleave(slots))
         contexts = [context.flatten(0, 1).to(self.flow.trunk_dtype)] * len(self.flow.blocks)
         return self.flow.velocity(x.flatten(0, 1), modulations, contexts, plans).unflatten(0, (len(x), slots))
 
-    def plans(self, sources: Tensor) -> list[Plan | None]:
-        """Each block's attention plan; sources (rows, S - 1) int64: the rows that a row also sees, -1 for rows that see none."""
-        plan = SceneContext.of(sources)
+    def plans(self, sources: Tensor, device: torch.device | str) -> list[Plan | None]:
+        """Each block's attention plan; sources (rows, S - 1) int64 on the CPU: the rows that a row also sees, -1 for rows that see none."""
+        plan = SceneContext.of(sources).to(device)
         return [plan if index in self.config.context_range else None for index in range(len(self.flow.blocks))]
-
-    def velocity(self, x: Tensor, modulations: Sequence[Tensor], contexts: Sequence[Tensor | Context], sources: Tensor) -> Tensor:
-        """Velocity of rows (rows, channels, R, R, R) in any arrangement, from what samplers prepare once."""
-        return self.flow.velocity(x, modulations, contexts, self.plans(sources))
 
 
 def slot_sources(instances: int, slots: int) -> Tensor:

@@ -64,6 +64,10 @@ class SceneContext:
         sees = sources[:, 0] >= 0
         return cls(torch.nonzero(sees)[:, 0], torch.nonzero(~sees)[:, 0], sources[sees])
 
+    def to(self, device: torch.device | str) -> SceneContext:
+        """The same plan on a device; make it on the CPU first where the numbers of rows are known, nothing then waits for the device."""
+        return SceneContext(self.rows.to(device), self.others.to(device), self.sources.to(device))
+
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None) -> Tensor:
         """Attention of all sequences, (B, H, L, D)."""
         if not len(self.rows):
