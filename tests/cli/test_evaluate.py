@@ -63,7 +63,7 @@ def test_matching_by_place_extras_and_notes(tmp_path, capsys):
     assert result["stable"] is not None and result["emd"] is None and result["hints"] == []
     huge = write({name: mesh.copy().apply_scale(1000) for name, mesh in truth.items()}, tmp_path / "huge.glb")
     assert main(["evaluate", "--pred", huge, "--gt", gt, "--protocol", "raw"]) == 0
-    assert "note: the prediction is 1e+03 times as large as the truth (millimetres against metres?)" in capsys.readouterr().out
+    assert "note: the prediction is 1000 times as large as the truth (millimetres against metres?)" in capsys.readouterr().out
 
 
 def test_missing_file_is_wrong_input(tmp_path, capsys):

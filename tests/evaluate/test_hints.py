@@ -17,9 +17,9 @@ QUICK = replace(RAW, points=300)
 
 
 WRONG_UNITS = [
-    (1000.0, "1e+03 times as large as the truth (millimetres"),
-    (1 / 39.37, "39.4 times as small as the truth (inches"),
-    (12.0, "12 times as large as the truth;"),
+    (1000.0, "1000 times as large as the truth (millimetres"),
+    (1 / 39.37, "39 times as small as the truth (inches"),
+    (12.0, "12.0 times as large as the truth;"),
 ]
 
 

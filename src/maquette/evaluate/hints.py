@@ -28,7 +28,8 @@ def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:
         known = [name for factor, name in UNITS if 0.75 < ratio / factor < 1.35]
         guess = f" ({known[0]}?)" if known else ""
         side = "large" if predicted > truth else "small"
-        hints.append(f"the prediction is {ratio:.3g} times as {side} as the truth{guess}; numbers without alignment mean little")
+        times = f"{ratio:.0f}" if ratio > 20 else f"{ratio:.1f}"
+        hints.append(f"the prediction is {times} times as {side} as the truth{guess}; numbers without alignment mean little")
     if protocol.metres and not SMALLEST_SCENE <= truth <= LARGEST_SCENE:
         hints.append(f"{protocol.id} compares in metres, but the true scene is {truth:.3g} long: scale both scenes to metres")
     return hints

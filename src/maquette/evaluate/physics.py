@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from maquette.errors import InputError
-from maquette.evaluate.solids import overlap_volume, volume_and_centre
+from maquette.evaluate.solids import Solid, contains, grid, overlap_volume, solid_of, volume_and_centre
 from maquette.evaluate.surfaces import check_mesh
 from maquette.geometry.boxes import bounding_box
 
@@ -67,16 +67,16 @@ def scene_physics(
     longest side; ``resolution`` the cells along an object's longer horizontal side, and along the overlap of two boxes. Faces must point
     outwards (whole meshes that are inside out are turned). Meshes without surface are left out. InputError when nothing is left.
     """
-    solid = {name: mesh for name, mesh in meshes.items() if not check_mesh(mesh, name)}
-    if not solid:
+    solids = {name: solid_of(mesh) for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+    if not solids:
         raise InputError(f"none of {len(meshes)} objects has a surface; physical measures need at least one mesh")
-    corners = {name: _outward(np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)]) for name, mesh in solid.items()}
-    box = bounding_box(np.concatenate([c.reshape(-1, 3) for c in corners.values()]))
+    corners = {name: _outward(solid.corners) for name, solid in solids.items()}
+    box = bounding_box(np.concatenate([solid.box for solid in solids.values()]))
     ground = float(box[0, 1]) if ground is None else float(ground)
     contact = tolerance * float(np.ptp(box, axis=0).max())
-    shared = _shared_volumes(solid, ground, resolution)
-    names = tuple(solid)
-    rows = tuple(_object_physics(k, names, solid[name], corners, shared, ground, contact, resolution) for k, name in enumerate(names))
+    shared = _shared_volumes(solids, ground, resolution)
+    names = tuple(solids)
+    rows = tuple(_object_physics(k, names, solids[name], corners, shared, ground, contact, resolution) for k, name in enumerate(names))
     gaps = np.array([row.gap for row in rows])
     penetration, volume = float(sum(shared.values())), sum(row.volume for row in rows)
     return ScenePhysics(
@@ -98,30 +98,24 @@ def _outward(corners: np.ndarray) -> np.ndarray:
     return corners[:, ::-1] if float((np.cross(a, b) * c).sum()) < 0 else corners
 
 
-def _shared_volumes(meshes: Mapping[str, trimesh.Trimesh], ground: float, resolution: int) -> dict[tuple[str, str], float]:
+def _shared_volumes(solids: Mapping[str, Solid], ground: float, resolution: int) -> dict[tuple[str, str], float]:
     """Volume of every pair of objects that overlap, and of each object with what lies below the ground."""
-    names, shared = list(meshes), {}
+    names, shared = list(solids), {}
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            if volume := overlap_volume(meshes[first], meshes[second], resolution):
+            if volume := overlap_volume(solids[first], solids[second], resolution):
                 shared[first, second] = volume
-        box = bounding_box(np.asarray(meshes[first].vertices))
-        if box[0, 1] < ground - 1e-9 * max(float(np.ptp(box, axis=0).max()), 1e-12):
-            below = _block(np.stack([box[0] - 1.0, [box[1, 0] + 1.0, ground, box[1, 2] + 1.0]]))
-            shared[first, "ground"] = overlap_volume(meshes[first], below, resolution)
+        low, high = solids[first].box
+        if low[1] < ground - 1e-9 * max(float((high - low).max()), 1e-12):
+            cells, volume = grid(np.stack([low, [high[0], min(high[1], ground), high[2]]]), resolution)
+            shared[first, "ground"] = volume * np.count_nonzero(contains(solids[first], cells))
     return shared
-
-
-def _block(box: np.ndarray) -> trimesh.Trimesh:
-    import trimesh
-
-    return trimesh.creation.box(bounds=box)
 
 
 def _object_physics(
     index: int,
     names: tuple[str, ...],
-    mesh: trimesh.Trimesh,
+    solid: Solid,
     corners: Mapping[str, np.ndarray],
     shared: Mapping[tuple[str, str], float],
     ground: float,
@@ -129,7 +123,7 @@ def _object_physics(
     resolution: int,
 ) -> ObjectPhysics:
     name = names[index]
-    volume, centre = volume_and_centre(mesh, min(resolution, 32))
+    volume, centre = volume_and_centre(solid, min(resolution, 32))
     penetration = float(sum(v for pair, v in shared.items() if name in pair))
     gap, touching, owners = _contacts(index, list(corners.values()), ground, contact, resolution)
     supporters = tuple(["ground"] * bool((owners == GROUND).any()) + [names[k] for k in np.unique(owners[owners >= 0])])

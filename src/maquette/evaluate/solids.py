@@ -6,17 +6,37 @@ sheets enclose nothing. Volumes are in cubed units of the vertices.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.winding import build_triangle_tree, inside
+from maquette.geometry.winding import TriangleTree, build_triangle_tree, inside
 
 if TYPE_CHECKING:
     import trimesh
 
 TOUCHING = 1e-6  # of the larger side: boxes that overlap by less only touch
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """A mesh that has been made ready for many questions about its inside."""
+
+    box: np.ndarray  # (2, 3) of the vertices that faces use; nan without faces
+    corners: np.ndarray  # (F, 3, 3) of its triangles
+    tree: TriangleTree | None  # None: without area, so that nothing is inside
+
+
+def solid_of(mesh: trimesh.Trimesh) -> Solid:
+    """Index a mesh. Raises nothing: a mesh without surface is a solid that holds nothing."""
+    corners = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)].reshape(-1, 3, 3)
+    if not len(corners):
+        return Solid(np.full((2, 3), np.nan), corners, None)
+    flat = not np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).any()
+    tree = None if flat else build_triangle_tree(np.asarray(mesh.vertices), np.asarray(mesh.faces))
+    return Solid(bounding_box(corners.reshape(-1, 3)), corners, tree)
+
 
 def volumetric_iou(predicted: trimesh.Trimesh, truth: trimesh.Trimesh, resolution: int = 64) -> float:
     """Volume of the intersection over volume of the union of two solids; in [0, 1]. 0 when neither encloses anything.
@@ -24,35 +44,45 @@ def volumetric_iou(predicted: trimesh.Trimesh, truth: trimesh.Trimesh, resolutio
     On cells of 1 / ``resolution`` of the longest side of the common box. SAM 3D Objects' vIoU is this on 64 cells after each mesh has
     been normalised to [-1, 1] and aligned. Two sheets, or faces of mixed orientation, enclose nothing and score 0: look at F instead.
     """
-    boxes = [bounding_box(np.asarray(mesh.vertices)) for mesh in (predicted, truth)]
-    cells, _ = grid(bounding_box(np.concatenate(boxes)), resolution)
-    a, b = (_occupied(mesh, box, cells) for mesh, box in zip((predicted, truth), boxes))
+    solids = solid_of(predicted), solid_of(truth)
+    if solids[0].tree is None or solids[1].tree is None:
+        return 0.0
+    cells, _ = grid(bounding_box(np.concatenate([solid.box for solid in solids])), resolution)
+    a, b = (contains(solid, cells) for solid in solids)
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 0.0
 
 
-def overlap_volume(a: trimesh.Trimesh, b: trimesh.Trimesh, resolution: int = 48) -> float:
+def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
     """Volume that two solids share, in cubed units; on a grid over the common part of their boxes only."""
-    boxes = [bounding_box(np.asarray(mesh.vertices)) for mesh in (a, b)]
-    low, high = np.maximum(boxes[0][0], boxes[1][0]), np.minimum(boxes[0][1], boxes[1][1])
-    if (high - low <= TOUCHING * np.maximum(np.ptp(boxes[0], axis=0), np.ptp(boxes[1], axis=0))).any():
+    low, high = np.maximum(a.box[0], b.box[0]), np.minimum(a.box[1], b.box[1])
+    thin = TOUCHING * np.maximum(np.ptp(a.box, axis=0), np.ptp(b.box, axis=0))
+    if not (high - low > thin).all():
         return 0.0
     cells, volume = grid(np.stack([low, high]), resolution)
-    for mesh in (a, b):
-        cells = cells[_inside(mesh, cells)] if len(cells) else cells
+    for solid in (a, b):
+        cells = cells[contains(solid, cells)]
     return volume * len(cells)
 
 
-def volume_and_centre(mesh: trimesh.Trimesh, resolution: int = 32) -> tuple[float, np.ndarray]:
+def volume_and_centre(solid: Solid, resolution: int = 32) -> tuple[float, np.ndarray]:
     """Enclosed volume and its centre (3,), that is the centre of mass of even density; a sheet has volume 0 and its area's centre."""
-    vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces)
-    cells, volume = grid(bounding_box(vertices[faces].reshape(-1, 3)), resolution)
-    cells = cells[_inside(mesh, cells)]
+    cells, volume = grid(solid.box, resolution)
+    cells = cells[contains(solid, cells)]
     if len(cells):
         return volume * len(cells), cells.mean(0)
-    corners = vertices[faces]
+    corners = solid.corners
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return 0.0, np.average(corners.mean(1), axis=0, weights=areas) if areas.sum() > 0 else corners.reshape(-1, 3).mean(0)
+
+
+def contains(solid: Solid, points: np.ndarray) -> np.ndarray:
+    """(N,) bool for points (N, 3); those outside of the solid's box need no search."""
+    found = ((points >= solid.box[0]) & (points <= solid.box[1])).all(1)
+    if solid.tree is None:
+        return np.zeros(len(points), dtype=bool)
+    found[found] = inside(solid.tree, points[found])
+    return found
 
 
 def grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, float]:
@@ -62,17 +92,3 @@ def grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, float]:
     steps = sides / counts
     axes = [low + step * (np.arange(count) + 0.5) for low, step, count in zip(box[0], steps, counts)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), float(steps.prod())
-
-
-def _occupied(mesh: trimesh.Trimesh, box: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """(N,) bool; cells outside of the mesh's box need no search."""
-    found = ((cells >= box[0]) & (cells <= box[1])).all(1)
-    found[found] = _inside(mesh, cells[found])
-    return found
-
-
-def _inside(mesh: trimesh.Trimesh, points: np.ndarray) -> np.ndarray:
-    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-    if len(faces) == 0 or not np.cross(*(vertices[faces[:, k]] - vertices[faces[:, 0]] for k in (1, 2))).any():
-        return np.zeros(len(points), dtype=bool)
-    return inside(build_triangle_tree(vertices, faces), points)
