@@ -10,6 +10,7 @@ are not published; these are ours.)
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.layouts import read_json
 from maquette.checkpoints.published import dinov2, iscene, trellis_structure
 from maquette.checkpoints.published.names import to_published
-from maquette.checkpoints.released import ISCENE, Part, Released, load_part, open_release
+from maquette.checkpoints.released import BASE, ISCENE, Part, Released, load_part, open_release
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.data.views import View
@@ -85,7 +86,7 @@ def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
 
 
 def _structure_encoder(released: Released) -> Part:
-    base = next(path for path in released.folders.values() if (path / "pipeline.json").is_file())
+    base = released.folders[BASE]
     for path in sorted(base.glob("ckpts/ss_enc*.json")):
         file = path.with_suffix(".safetensors")
         if file.is_file():
@@ -217,7 +218,8 @@ def finetune_task(base: Base, source: Callable[[np.random.Generator], View], uns
 def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> Path:
     """Write trained weights as ``folder``/IScene in I-Scene's own layout (float16), with the base's image conditioner; returns that folder.
 
-    The other networks are the base's: ``generate --model trellis-iscene`` expects them beside it, as TRELLIS-image-large.
+    The other networks are the base's: ``generate --model trellis-iscene`` looks for them beside it, where a link to them is made if the
+    system allows links.
     """
     own = writable_folder(Path(folder) / next(s.folder for s in release("trellis-iscene").sources if s.repository == ISCENE))
     c, kinds = network.config, ("enable_gate",) * network.config.key_gate + ("enable_k_bias",) * network.config.key_bias
@@ -245,6 +247,9 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
     for name, content in (("config.yaml", config), ("iscene_config.json", index)):  # JSON is YAML
         with atomic_write(own / name) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
+    base_folder = base.released.folders[BASE].resolve()
+    with contextlib.suppress(OSError):  # there already, or no links here
+        (own.parent / base_folder.name).symlink_to(base_folder, target_is_directory=True)
     return own
 
 
