@@ -20,7 +20,6 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.embedded import ModelSet, load_models
-from maquette.checkpoints.memory import choose_plan
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
@@ -178,7 +177,7 @@ def load_for(options: Options, weights: Any = None) -> ModelSet | PublishedSet:
 
 def _networks(loaded: PublishedSet, options: Options, device: torch.device, instances: int) -> Networks:
     """The networks of a published model under the memory plan for this photo."""
-    return Networks(loaded.released, choose_plan(loaded.released.sizes(), options.model, device, instances, options.memory), device)
+    return Networks(loaded.released, loaded.released.plan(device, instances, options.memory), device)
 
 
 def _attempt_published(networks: Networks, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,

@@ -64,6 +64,7 @@ class Outcome:
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+    memory: dict[str, Any] = field(default_factory=dict)  # of a published model: plan, estimated and measured peaks in MB by stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,4 +149,5 @@ def _outcome(job: Job, status: str) -> Outcome:
         failures=tuple(document.get("failures", ())),
         warnings=tuple((document.get("input") or {}).get("warnings", ())),
         tries=tuple(provenance.get("tries", ())),
+        memory=provenance.get("memory", {}),
     )  # fmt: skip

@@ -5,7 +5,13 @@ Loading never looks here: a network is built from the configuration that lies be
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+
+from maquette.checkpoints.verify import model_of
 
 Config = dict[str, Any]
 
@@ -50,3 +56,29 @@ CONFIGS: dict[str, Config] = {
                          "cross_attention_dim": 768, "cross_attention_2_dim": 1024},
     "triposg_vae": {"_class_name": "TripoSGVAEModel"},
 }  # fmt: skip
+
+# The networks that ``generate`` runs, by the names they have in ``released``.
+RELEASE_NETWORKS: dict[str, dict[str, str]] = {
+    "trellis-iscene": {"dino": "iscene_img_conditioner", "structure-flow": "iscene_denoiser",
+                       "structure-decoder": "ss_dec_conv3d_16l8_fp16", "slat-flow": "slat_flow_img_dit_L_64l8p2_fp16",
+                       "mesh-decoder": "slat_dec_mesh_swin8_B_64l8m256c_fp16"},
+    "trellis-large": {"dino": "dinov2_vitl14_reg", "structure-flow": "ss_flow_img_dit_L_16l8_fp16",
+                      "structure-decoder": "ss_dec_conv3d_16l8_fp16", "slat-flow": "slat_flow_img_dit_L_64l8p2_fp16",
+                      "mesh-decoder": "slat_dec_mesh_swin8_B_64l8m256c_fp16"},
+    "midi-3d": {"clip": "clip_vit_l14_proj", "dino": "dinov2_large_7ch", "flow": "midi_transformer", "vae": "triposg_vae"},
+    "triposg": {"dino": "dinov2_large_3ch", "flow": "triposg_transformer", "vae": "triposg_vae"},
+}  # fmt: skip
+
+
+def parameters(config: Mapping[str, Any]) -> int:
+    """Number of stored values of a network, without making it."""
+    model = model_of(config, "the configuration")
+    with torch.device("meta"):
+        network = model.build(config)
+    return sum(math.prod(shape) for shape in model.shapes(network).values())
+
+
+def release_networks(name: str) -> tuple[dict[str, Config], dict[str, int]]:
+    """Configuration and size of every network that a release runs."""
+    configs = {part: CONFIGS[config] for part, config in RELEASE_NETWORKS[name].items()}
+    return configs, {part: parameters(config) for part, config in configs.items()}

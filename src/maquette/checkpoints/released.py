@@ -22,7 +22,7 @@ from maquette.checkpoints.catalogue import Release
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.fetch import locate, recorded_sums
 from maquette.checkpoints.layouts import find_weights, read_json, read_shapes, read_tensors
-from maquette.checkpoints.memory import Plan, peak_memory, reset_peak
+from maquette.checkpoints.memory import Plan, choose_plan, peak_memory, reset_peak
 from maquette.checkpoints.published import dinov2, iscene, midi, triposg
 from maquette.checkpoints.published.base import Config
 from maquette.checkpoints.verify import model_of
@@ -69,6 +69,11 @@ class Released:
         sizes = {name: part.bytes for name, part in self.parts.items()}
         return {"name": self.release.name, "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()}}
 
+
+    def plan(self, device: torch.device, instances: int, budget: float | None = None) -> Plan:
+        """The memory plan for a photo with so many instances; see ``choose_plan``."""
+        configs = {name: part.config for name, part in self.parts.items()}
+        return choose_plan(self.release.name, configs, self.sizes(), device, instances, budget)
 
     def sizes(self) -> dict[str, int]:
         """Parameters of each network, from the headers of its files."""

@@ -174,6 +174,8 @@ def _report(outcome: Outcome) -> list[str]:
     lines += [f"  {path}" for path in outcome.files]
     total = sum(outcome.seconds.values())
     lines.append(f"seconds: {total:.1f} = " + " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()))
+    if outcome.memory:
+        lines += _memory_lines(outcome.memory)
     if len(outcome.tries) > 1:
         tried = [f"seed {t['seed']} {t['score']:.3f}{' (kept)' if t['kept'] else ''}" for t in outcome.tries]
         lines.append(f"self-check of each try: {', '.join(tried)}")
@@ -184,6 +186,14 @@ def _report(outcome: Outcome) -> list[str]:
         lines.append(f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip())
     lines += [f"  label {f['label']:<8} FAILED ({f['stage']}): {f['reason']}" for f in outcome.failures]
     return lines + [f"note: {warning}" for warning in outcome.warnings]
+
+
+def _memory_lines(memory: dict) -> list[str]:
+    """The plan of a published model, and how near the estimates were."""
+    measured = {stage: f" ({peak:.0f})" for stage, peak in memory["measured_mb"].items()}
+    peaks = [f"{stage} {estimate:.0f}{measured.get(stage, '')}"
+             for stage, estimate in memory["estimated_mb"].items()]  # fmt: skip
+    return [f"memory plan: {memory['plan']}", f"peak MB, estimated (measured): {', '.join(peaks)}"]
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -46,6 +46,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     convert.add_argument("--overwrite", action="store_true", help="replace OUT")
     convert.set_defaults(run=run_convert)
 
+    plan = actions.add_parser("plan", help="how a model would be run within a memory limit")
+    plan.add_argument("name", metavar="NAME")
+    plan.add_argument("--memory", metavar="SIZE", help="such as 8GB (default: what is free)")
+    plan.add_argument("--objects", type=int, default=5, metavar="N", help="in the photo (default 5)")
+    plan.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto; need not be there")
+    plan.add_argument("--weights", metavar="DIR", help="plan for these files instead of the published sizes")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.set_defaults(run=run_plan)
+
     verify = actions.add_parser("verify", help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz")
     verify.add_argument("folders", nargs="+", metavar="FOLDER")
     verify.add_argument("--json", action="store_true", help="print JSON")
@@ -126,6 +135,36 @@ def run_convert(args: argparse.Namespace) -> int:
     target = Path(args.out) if args.out else Path(args.file).with_suffix(".safetensors")
     refuse_overwrite(target, args.overwrite)
     print(f"{target}: {rescue_pickle(args.file, target)} tensors")
+    return 0
+
+
+def run_plan(args: argparse.Namespace) -> int:
+    """Print the plan and its estimates; weights need not be here."""
+    import torch
+
+    from maquette.checkpoints.catalogue import release
+    from maquette.checkpoints.full_size import release_networks
+    from maquette.checkpoints.memory import choose_plan, parse_memory
+    from maquette.checkpoints.released import open_release
+    from maquette.pipeline import choose_device
+
+    wanted = release(args.name)
+    device = choose_device("auto") if args.device == "auto" else torch.device(args.device)
+    budget = None if args.memory is None else parse_memory(args.memory)
+    if budget is None and device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here whose memory could be asked; pass --memory SIZE")
+    if args.objects < 1:
+        raise InputError(f"a plan needs at least one object, got --objects {args.objects}")
+    if args.weights is None:
+        plan = choose_plan(wanted.name, *release_networks(wanted.name), device, args.objects, budget)
+    else:
+        plan = open_release(wanted, args.weights).plan(device, args.objects, budget)
+    if args.json:
+        found = {"model": wanted.name, "device": device.type, "objects": args.objects, "plan": plan.describe(), "peak_mb": round(plan.peak)}
+        print(json.dumps(found | {"stages_mb": {stage: round(peak) for stage, peak in plan.estimates.items()}}, indent=2))
+        return 0
+    print(f"{wanted.name} with {args.objects} objects on {device.type}: {plan.describe()}")
+    print("\n".join(_table([("stage", "estimated peak"), *((k, f"{v / 1024:.2f} GB") for k, v in plan.estimates.items())])))
     return 0
 
 

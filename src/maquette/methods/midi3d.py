@@ -32,7 +32,8 @@ def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progr
     with networks.stage("flow", "flow") as (flow,):
         noise = seeded_noise((flow.config.width, flow.config.channels), list(seeds.values())).to(networks.device)
         sampling = _sampling(networks.released.settings["scheduler"], settings)
-        latents = sample_midi(flow, condition, noise, sampling, on_step=lambda step, x: progress("flow", (step + 1) / sampling.steps))
+        latents = sample_midi(flow, condition, noise, sampling, networks.plan.savings,
+                              lambda step, x: progress("flow", (step + 1) / sampling.steps))  # fmt: skip
     meshes = _surfaces(networks, dict(zip(labels, latents)), progress)
     failures = tuple(Failure(label, "decode", EMPTY) for label in labels if label not in meshes)
     return Made(meshes, seeds, failures, coloured=False)

@@ -71,5 +71,5 @@ def _structure(networks: Networks, context: Tensor, sampling: TrellisSampling, g
             def step(index: int, *_: Tensor, start: int = start, count: int = len(part)) -> None:
                 progress("structure", (start + count * (index + 1) / sampling.steps) / len(context))
 
-            made.append(sample_structure(network, part, noise, sampling, trace=step))
+            made.append(sample_structure(network, part, noise, sampling, networks.plan.savings, step))
     return torch.cat(made)

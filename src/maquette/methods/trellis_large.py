@@ -66,5 +66,5 @@ def _structure(networks: Networks, tokens: Tensor, generators: dict[int, torch.G
             def step(index: int, *_: Tensor, start: int = start) -> None:
                 progress("structure", min(1.0, (start + batch * (index + 1) / sampling.steps) / len(tokens)))
 
-            made.append(sample_structure(network, tokens[part], noise[part], sampling, trace=step))
+            made.append(sample_structure(network, tokens[part], noise[part], sampling, networks.plan.savings, step))
     return torch.cat(made)

@@ -40,7 +40,7 @@ def structured_latents(networks: Networks, placed: Mapping[int, Placed], samplin
                 progress("latents", (done + (index + 1) / sampling.steps) / len(placed))
 
             voxels = voxels_of(cells, network.config.resolution, networks.device)
-            slats[label] = sample_latents(stage, voxels, tokens[None], noise, sampling, trace=step)
+            slats[label] = sample_latents(stage, voxels, tokens[None], noise, sampling, networks.plan.savings, step)
     return slats
 
 
