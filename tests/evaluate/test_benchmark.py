@@ -29,6 +29,10 @@ class Toy:
     def name(self) -> str:
         return f"random/{self.index:04d}"
 
+    @property
+    def identity(self) -> str:
+        return f"{type(self).__name__} {self.index}"
+
     def load(self) -> Case:
         return CASES(self.index)
 
@@ -54,7 +58,8 @@ def finished(tmp_path_factory):
 
 
 def records(rows):
-    return [{key: value for key, value in row.to_record().items() if key not in MEASUREMENTS} for row in rows]
+    kept = [{key: value for key, value in row.to_record().items() if key not in MEASUREMENTS} for row in rows]
+    return [{key: None if value != value else value for key, value in record.items()} for record in kept]  # nan equals nothing
 
 
 def test_rows_come_in_the_order_of_scenes_then_methods(finished):

@@ -19,6 +19,7 @@ def test_names_say_what_is_compared(tmp_path):
 
     weights = {"old": "a", "new": "b"}
     assert names(["iscene", "boxes"], {}, {}) == ["iscene", "boxes"]
+    assert names(["iscene", "midi-3d"], {}, {}) == ["iscene", "midi-3d"] and names(["iscene", "midi"], {"new": "b"}, {})[1] == "midi@new"
     assert names(["iscene", "boxes"], weights, {"theirs": str(tmp_path)}) == ["old", "new", "boxes", "theirs"]
 
 

@@ -30,6 +30,16 @@ def test_a_case_is_a_function_of_set_and_index(library, cases):
     assert SetSource("random", 7).name == "random/0007"
 
 
+def test_scenes_of_other_assets_are_other_scenes(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"1")
+    before = SetSource("random", 0, str(tmp_path)).identity
+    assert "1 assets" in before and "procedural" in SetSource("random", 0).identity
+    (tmp_path / "more").mkdir()
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / "more" / name).write_bytes(b"1")
+    assert SetSource("random", 0, str(tmp_path / "more")).identity != before
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_truth_lies_in_the_scene_frame_and_under_its_mask(cases, name):
     for case in cases[name]:
@@ -76,7 +86,8 @@ def test_what_stands_on_what():
         assert stacked({"table": table, "cup": box((0.1, 0.1, 0.1), centre)}) == []
 
 
-def test_a_set_that_the_assets_cannot_fill_says_so():
+def test_a_set_that_the_assets_cannot_fill_says_so(monkeypatch):
+    monkeypatch.setattr("maquette.evaluate.sets.MOST_TRIES", 3)
     cones = Toys(tuple(asset for asset in Toys.many().assets if asset.name == "cone"))
     with pytest.raises(InputError, match="stands on top of a larger one"):
         make_case(Catalogue.of(cones), "small-on-large", 0)

@@ -53,6 +53,11 @@ class Source(Protocol):
         """Name of the case, unique within a run."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What it is made of, for people and for telling whether a run folder holds the same scene."""
+        ...
+
     def load(self) -> Case:
         """Make or read the case. Raises InputError."""
         ...
@@ -99,7 +104,7 @@ def prepare(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of:
     """
     writable_folder(plan.out)
     record = _read_json(plan.out / RUN) or {}
-    asked = {source.name: _described(source) for source in plan.sources}
+    asked = {source.name: source.identity for source in plan.sources}
     known = record.get("sources", {})
     other = [name for name, what in asked.items() if known.get(name, what) != what]
     if other:
@@ -117,10 +122,6 @@ def prepare(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of:
 
 def _unusable(folder: Path) -> Path:
     return folder.with_name(folder.name + ".unusable.json")
-
-
-def _described(source: Source) -> str:
-    return f"{type(source).__name__}({', '.join(f'{key}={value}' for key, value in asdict(source).items())})"
 
 
 def _prepare_one(source: Source, folder: Path) -> None:

@@ -5,6 +5,7 @@ A Contestant is plain data that travels to worker processes; ``started`` loads w
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from maquette.checkpoints.embedded import embedded_folder, load_models
+from maquette.checkpoints.embedded import FILES, embedded_folder
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, Meshes, natural, scene_of
 from maquette.export.read import read_glb
-from maquette.pipeline import METHODS, Options, generate
+from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for
 from maquette.types import Instance, Scene
 
 Method = Callable[[Case], Scene]
@@ -30,21 +31,26 @@ class Contestant:
 
     name: str  # shown, and a folder's name
     kind: str  # "generator", "oracle" or "files"
-    method: str = ""  # a key of METHODS or ORACLES
+    method: str = ""  # a key of METHODS, PUBLISHED or ORACLES
     weights: str | None = None  # folder of a generator's weights; None = embedded
     options: tuple[tuple[str, Any], ...] = ()  # of ``generate``
     folder: str | None = None  # of files: <folder>/<scene name>.glb
 
+    def asked(self) -> Options:
+        """The options of a generator. InputError when some are wrong."""
+        chosen = {"method": self.method} if self.method in METHODS else {"model": self.method}
+        return Options(**chosen, **dict(self.options))
+
     def request(self) -> dict[str, Any]:
-        """What decides its results: equal requests need no second run."""
-        files = sorted(Path(self.weights or embedded_folder()).glob("*.safetensors")) if self.kind == "generator" else []
-        # The device does not count, as in batch runs; files of other systems are compared one by one.
+        """What decides its results: equal requests need no second run. Published models are files of a fixed release, told by name."""
+        weights: dict[str, str] = {}
+        if self.kind == "generator":
+            folder = Path(self.weights) if self.weights and self.method in METHODS else embedded_folder()
+            files = [folder / FILES[kind] for kind in self.asked().kinds()]
+            weights = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()}
+        # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
-        return {"kind": self.kind, "method": self.method, "options": options, "weights": {f.name: _sha256(f) for f in files}}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return {"kind": self.kind, "method": self.method, "options": options, "weights": weights}
 
 
 def oracle_truth(case: Case) -> Meshes:
@@ -75,10 +81,10 @@ def started(contestant: Contestant) -> Method:
         return lambda case: scene_of(ORACLES[contestant.method](case), case.camera)
     if contestant.kind == "files":
         return lambda case: scene_from_glb(Path(str(contestant.folder)) / f"{case.name}.glb")
-    options = dict(contestant.options)
-    Options(method=contestant.method, **options)  # wrong options before minutes of work
-    models = load_models(contestant.weights)
-    return lambda case: generate(case.scene_input, models=models, method=contestant.method, **options)
+    options = contestant.asked()
+    models = load_for(options, contestant.weights)
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return lambda case: generate(case.scene_input, models=models, **given)
 
 
 def contestants(
@@ -89,13 +95,14 @@ def contestants(
     A generator is called by its method, by the weights' name when one method has several, or by both. InputError for unknown names.
     """
     made = []
-    generators = [name for name in methods if name in METHODS]
+    known = (*METHODS, *PUBLISHED)
+    generators = [name for name in methods if name in known]
     for name in methods:
         if name in ORACLES:
             made.append(Contestant(name, "oracle", name))
-        elif name not in METHODS:
-            raise InputError(f"unknown method {name!r}; choose from {', '.join([*METHODS, *ORACLES])}")
-        for label, folder in (weights or {"": None}).items() if name in METHODS else ():
+        elif name not in known:
+            raise InputError(f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}")
+        for label, folder in (weights or {"": None}).items() if name in known else ():
             shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
             made.append(Contestant(shown, "generator", name, folder, tuple(sorted((options or {}).items()))))
     for name, folder in files.items():

@@ -7,6 +7,7 @@ passes the set's test (``SceneSet.holds``); so no set contains scenes that it is
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +83,11 @@ class SetSource:
         """Such as "random/0003"."""
         return f"{self.set}/{self.index:04d}"
 
+    @property
+    def identity(self) -> str:
+        """Version of the sets, and the assets by their names and sizes."""
+        return f"sets {SETS_VERSION}, {_assets_identity(self.assets)}"
+
     def load(self) -> Case:
         """Compose and render the scene."""
         return make_case(_catalogue(self.assets), self.set, self.index)
@@ -103,6 +109,14 @@ def held_out_assets(folder: str | Path | None) -> AssetList:
         return AssetList(tuple(load_asset(file) for file in files))
     families = [family for family in FAMILIES if is_held_out(family)]
     return AssetList(tuple(procedural_asset(np.random.default_rng((11, k)), families[k % len(families)]) for k in range(48)))
+
+
+@functools.lru_cache(maxsize=1)
+def _assets_identity(folder: str | None) -> str:
+    if folder is None:
+        return "procedural assets"
+    files = sorted((file.name, file.stat().st_size) for file in Path(folder).glob("*.npz"))
+    return f"{len(files)} assets {hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,6 +19,10 @@ class Toy:
     def name(self) -> str:
         return f"random/{self.index:04d}"
 
+    @property
+    def identity(self) -> str:
+        return f"{type(self).__name__} {self.index}"
+
     def load(self) -> Case:
         return make_case(Toys.many(), "random", self.index)
 

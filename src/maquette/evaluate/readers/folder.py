@@ -8,6 +8,7 @@ A benchmark's own scenes/ folder is such a collection, so any run can be repeate
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,12 @@ class FolderSource:
 
     path: str
     name: str
+
+    @property
+    def identity(self) -> str:
+        """The folder's name and its files by their sizes."""
+        files = sorted((file.name, file.stat().st_size) for file in Path(self.path).rglob("*") if file.is_file())
+        return f"folder {Path(self.path).name} {hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
 
     def load(self) -> Case:
         """Read it; see ``read_folder``."""

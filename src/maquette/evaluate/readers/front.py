@@ -52,6 +52,11 @@ class FrontSource:
         """Such as "3d-front/<house>/<room>"."""
         return f"3d-front/{self.room}"
 
+    @property
+    def identity(self) -> str:
+        """The room and its objects."""
+        return f"3D-FRONT {self.room}: {', '.join(self.objects)}"
+
     def load(self) -> Case:
         """Read it; see ``read_room``."""
         return read_room(Path(self.root), self.room, self.objects)

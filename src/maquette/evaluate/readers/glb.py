@@ -36,6 +36,11 @@ class GlbSource:
     path: str
     name: str
 
+    @property
+    def identity(self) -> str:
+        """The file's name and content."""
+        return f"{Path(self.path).name} {zlib.crc32(Path(self.path).read_bytes()):08x}"
+
     def load(self) -> Case:
         """Render it; see ``read_scene_file``."""
         return read_scene_file(Path(self.path), self.name)
