@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -69,6 +71,13 @@ def test_earth_movers_distance_counts_density_where_chamfer_does_not():
     predicted, truth = np.repeat(ends, [9, 1], axis=0), np.repeat(ends, [5, 5], axis=0)
     assert chamfer_distance(surface_distances(predicted, truth)) == 0.0
     assert earth_movers_distance(predicted, truth) == pytest.approx(0.4)
+
+
+def test_earth_movers_distance_is_the_best_of_all_assignments():
+    rng = np.random.default_rng(2)
+    predicted, truth = rng.random((6, 3)), rng.random((6, 3))
+    every = [np.linalg.norm(predicted[list(order)] - truth, axis=1).mean() for order in itertools.permutations(range(6))]
+    assert earth_movers_distance(predicted, truth) == pytest.approx(min(every))
 
 
 def test_mask_iou():

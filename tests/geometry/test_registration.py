@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.geometry.registration import RobustIcp, estimate_normals, point_to_point, robust_icp, thin, umeyama, voxel_downsample
@@ -176,3 +177,12 @@ def test_thinning_keeps_few_and_is_even():
     np.testing.assert_array_equal(thin(points, 100), points)
     kept = thin(points, 10)[:, 0] / 3
     assert len(kept) == 10 and np.ptp(np.diff(kept)) <= 1
+
+
+def test_umeyama_finds_the_rotation_that_scipy_finds():
+    rng = np.random.default_rng(7)
+    for _ in range(10):
+        points, target, weights = rng.normal(size=(15, 3)), rng.normal(size=(15, 3)), rng.random(15)
+        centred = [cloud - weights @ cloud / weights.sum() for cloud in (points, target)]
+        expected, _ = Rotation.align_vectors(centred[1], centred[0], weights=weights)
+        np.testing.assert_allclose(umeyama(points, target, weights=weights)[:3, :3], expected.as_matrix(), atol=1e-9)
