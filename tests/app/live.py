@@ -16,6 +16,7 @@ from PIL import Image
 
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import Settings
+from maquette.app.studio import Studio
 from maquette.scene.document import save
 from maquette.types import InstanceMask, SceneInput
 from tests.scene.scenes import coloured, make_scene
@@ -49,7 +50,7 @@ class Live:
         self.settings = settings
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
-        self.app = create_app(settings, worker)
+        self.app = create_app(Studio.open(settings), worker)
         config = configuration(self.app)
         config.log_level = "critical"
         self.server = uvicorn.Server(config)

@@ -28,6 +28,8 @@ def test_pages_and_scripts_are_served_as_what_they_are(server):
 def test_an_address_that_cannot_be_used_is_named(server, tmp_path):
     with pytest.raises(InputError, match="try another --port"):
         serve(Settings(tmp_path, port=server.port))
+    with pytest.raises(InputError, match="another maquette app"):
+        serve(Settings(server.settings.data, port=0))
     with pytest.raises(InputError, match="cannot listen"):
         serve(Settings(tmp_path, host="no.such.host.invalid", token="a-token-of-some-length"))
 

@@ -30,18 +30,17 @@ ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs ma
 FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
 
 
-def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastAPI:
-    """The application; its data folder is open and its workers run while it does. ``worker``: another command of their language."""
+def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
+    """The application; its workers run while it does, and it closes the studio. ``worker``: another command of their language."""
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.studio = studio = Studio.open(settings)
-        app.state.crew = crew = Crew(studio, worker)
-        crew.start()
+        app.state.studio, app.state.crew = studio, Crew(studio, worker)
+        app.state.crew.start()
         try:
             yield
         finally:
             studio.news.close()
-            crew.stop()
+            app.state.crew.stop()
             studio.close()
 
     app = FastAPI(title="maquette", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False,
@@ -56,26 +55,28 @@ def create_app(settings: Settings, worker: Sequence[str] | None = None) -> FastA
         app.include_router(routes.router)
     for folder in FOLDERS:
         app.mount(f"/{folder}", _Unchanging(directory=assets() / folder))
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=studio.settings)
     return app
 
 
 def serve(settings: Settings, announce: Callable[[str], None], open_browser: bool) -> None:
-    """Run a server until it is interrupted. InputError when the address cannot be used."""
-    listener = _listen(settings)
+    """Run a server until it is interrupted. InputError when the address or the data folder cannot be used, OutputError for the latter."""
+    with _listen(settings) as listener:
+        _serve(Studio.open(settings), listener, announce, open_browser)
+
+
+def _serve(studio: Studio, listener: socket.socket, announce: Callable[[str], None], open_browser: bool) -> None:
+    settings = studio.settings
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     entrance = address if settings.token is None else f"{address}?token={settings.token}"
-    server = uvicorn.Server(configuration(create_app(settings)))
+    server = uvicorn.Server(configuration(create_app(studio)))
     announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
     if not is_loopback(settings.host):
         announce("other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust")
     if open_browser:
         threading.Timer(0.5, webbrowser.open, (entrance,)).start()
-    try:
-        server.run(sockets=[listener])
-    finally:
-        listener.close()
+    server.run(sockets=[listener])
 
 
 def configuration(app: FastAPI) -> uvicorn.Config:
