@@ -304,7 +304,7 @@ def test_objects_are_selected_moved_turned_scaled_hidden_copied_renamed_and_dele
         start, end = handle(page, key)
         version = state_of(page)["version"]
         b.drag(page, start, end, steps=6)
-        b.until(page, lambda: state_of(page)["version"] > version)
+        next_version(page, version)
         after = np.array(instance_of(page, chosen)["world_from_instance"])
         scale = np.linalg.norm(after[:3, :3], axis=0)
         assert np.ptp(scale) < 1e-6 * scale.max()  # still a similarity
@@ -318,7 +318,7 @@ def test_objects_are_selected_moved_turned_scaled_hidden_copied_renamed_and_dele
     for _ in range(3):
         version = state_of(page)["version"]
         page.keyboard.press("Control+z")
-        b.until(page, lambda: state_of(page)["version"] != version)
+        next_version(page, version)
     assert instance_of(page, chosen)["world_from_instance"] == first[chosen]["world_from_instance"]
 
     page.keyboard.press("v")
@@ -348,7 +348,7 @@ def test_one_object_is_made_anew_and_all_others_stay(page, app):
     version = state_of(page)["version"]
     page.fill(".inspector input", "77")
     page.click(".inspector button:has-text('Again')")
-    b.until(page, lambda: state_of(page)["version"] > version)
+    next_version(page, version)
     after = {one["label"]: one for one in state_of(page)["instances"]}
     assert after[chosen]["seed"] != before[chosen]["seed"]
     assert all(after[label]["glb"] == before[label]["glb"] for label in before if label != chosen)
@@ -535,6 +535,10 @@ def state_of(page):
     return b.state(page)["scene"]
 
 
+def next_version(page, version):
+    b.until(page, lambda: state_of(page)["version"] != version)
+
+
 def instance_of(page, label):
     return next(one for one in state_of(page)["instances"] if one["label"] == label)
 
@@ -544,8 +548,8 @@ def spot(page, label):
     return page.evaluate("""(label) => {
       const { viewer } = document.getElementById('view-a'), place = viewer.canvas.getBoundingClientRect();
       for (let y = 80; y < place.height - 80; y += 7) for (let x = 20; x < place.width; x += 7) {
-        const near = [[0, 0], [3, 0], [0, 3], [-3, 0], [0, -3]].every(([dx, dy]) => viewer.pick(place.left + x + dx, place.top + y + dy) === label);
-        if (near) return [place.left + x, place.top + y];
+        const around = [[0, 0], [3, 0], [0, 3], [-3, 0], [0, -3]].map(([dx, dy]) => viewer.pick(place.left + x + dx, place.top + y + dy));
+        if (around.every((one) => one === label)) return [place.left + x, place.top + y];
       }
     }""", label)  # fmt: skip
 

@@ -42,6 +42,7 @@ export const store = createStore({
   photo: null, // the open photo
   masks: null, // its objects, as the server's last answer says
   chosen: [], // labels selected in the photo, the last one first
+  hovered: null, // label that the pointer is over in the list
   tool: "box", // of the masks
   brush: 14, erase: false, negative: false, replace: false, // options of the tools
   working: 0, // edits under way

@@ -43,3 +43,14 @@ export function fieldOfView(photo, viewWidth, viewHeight, margin = NONE) {
   const { scale } = photoRectangle(photo, viewWidth, viewHeight, margin);
   return THREE.MathUtils.radToDeg(2 * Math.atan(viewHeight / (2 * photo.intrinsics[1][1] * scale)));
 }
+
+/** The camera node of a GLB file as scene.json's camera: in scene units of the file, OpenCV axes. */
+export function fromGltfCamera(node) {
+  node.updateMatrixWorld(true);
+  const { width = 1000 * node.aspect, height = 1000, intrinsics } = node.userData;
+  const focal = height / (2 * Math.tan(THREE.MathUtils.degToRad(node.fov) / 2));
+  const k = intrinsics ?? [focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1];
+  const e = node.matrixWorld.elements;
+  const rows = [0, 1, 2].map((row) => [e[row], -e[4 + row], -e[8 + row], e[12 + row]]);
+  return { width, height, intrinsics: [k.slice(0, 3), k.slice(3, 6), k.slice(6, 9)], world_from_camera: [...rows, [0, 0, 0, 1]] };
+}

@@ -17,6 +17,7 @@ import { GLTFLoader } from "../three/GLTFLoader.js";
 import { Eye } from "./eye.js";
 import { Gizmo } from "./gizmo.js";
 import { Outline, paint } from "./looks.js";
+import { fromGltfCamera } from "./photo-camera.js";
 import { Ground, createEnvironment, createLights, createRenderer } from "./stage.js";
 
 const CLICK_SLOP = 5; // CSS pixels a pointer may move and still click
@@ -44,6 +45,7 @@ export class Viewer {
     this.scene.environmentIntensity = 1;
     this.objects = new THREE.Group();
     this.ground = new Ground();
+    this.ground.place(-0.3, { x: 0, z: 0 }, 1); // until there is something
     this.outline = new Outline(2.2);
     this.scene.add(this.objects, this.ground.group, this.outline.group, createLights());
     this.eye = new Eye(this);
@@ -387,15 +389,4 @@ export class Viewer {
     this.canvas.remove();
     this.photoImage.remove();
   }
-}
-
-/** The camera node of a GLB file as scene.json's camera: in scene units of the file, OpenCV axes. */
-function fromGltfCamera(node) {
-  node.updateMatrixWorld(true);
-  const { width = 1000 * node.aspect, height = 1000, intrinsics } = node.userData;
-  const focal = height / (2 * Math.tan(THREE.MathUtils.degToRad(node.fov) / 2));
-  const k = intrinsics ?? [focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1];
-  const e = node.matrixWorld.elements;
-  const rows = [0, 1, 2].map((row) => [e[row], -e[4 + row], -e[8 + row], e[12 + row]]);
-  return { width, height, intrinsics: [k.slice(0, 3), k.slice(3, 6), k.slice(6, 9)], world_from_camera: [...rows, [0, 0, 0, 1]] };
 }

@@ -62,7 +62,8 @@ function row(object, chosen) {
         iconButton("more", `More for object ${label}`, (event) => openMenu(event.currentTarget, menuOf(object)), { class: "small", "aria-haspopup": "menu" }),
         grip(label))),
     warnings.length ? h("ul", { class: "notes" }, warnings.map((text) => h("li", {}, icon("warn"), h("span", {}, text)))) : null); // prettier-ignore
-  element.onpointerenter = () => byId("mask-canvas").dispatchEvent(new CustomEvent("hover-label", { detail: label }));
+  element.onpointerenter = () => store.set({ hovered: label });
+  element.onpointerleave = () => store.set({ hovered: null });
   return element;
 }
 

@@ -18,7 +18,7 @@ export function mountRequest() {
   };
   store.watch(["config"], ({ config }) => {
     if (!config) {
-      form.replaceChildren(h("p", { class: "why" }, "Loading the methods ..."));
+      form.replaceChildren(h("p", { class: "why loading" }, h("span", { class: "spinner" }), "Loading the methods ..."));
       return;
     }
     const method = chosenMethod(config, store.get().request.method);

@@ -33,6 +33,7 @@ export function mountMasks() {
     if (photo && photo.id !== shownPhoto) canvas.setPhoto(photo);
     shownPhoto = photo?.id ?? null;
   });
+  store.watch(["hovered"], ({ hovered }) => canvas.setHover(hovered));
   let shownVersion = "";
   store.watch(["masks", "chosen"], ({ masks, chosen }) => {
     canvas.setChosen(chosen);

@@ -124,7 +124,9 @@ export async function duplicate(label) {
 }
 
 /** What a person calls an object. */
-export const nameOf = (instance) => instance.name || instance.node || `object ${instance.label}`;
+export function nameOf({ label, name, node }) {
+  return node && node !== `instance_${label}` ? node : name || node || `object ${label}`; // a name that somebody has given to the node comes first
+}
 
 /** Make one object anew from another seed; all others stay. */
 export async function regenerate(label, seed) {

@@ -59,7 +59,7 @@ function setBar(bar, share, name) {
 }
 
 function ended(job) {
-  const words = { failed: "This did not work", cancelled: "Cancelled", interrupted: "Interrupted: the server was stopped in the middle" };
+  const words = { failed: "This did not work", cancelled: "Cancelled", interrupted: "Interrupted" };
   return [
     h("div", { class: "progress-line" }, icon(job.state === "cancelled" ? "close" : "warn"), h("strong", {}, words[job.state] ?? job.state)),
     job.error ? h("p", {}, job.error) : null,
