@@ -9,9 +9,11 @@ pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.published import trellis_structure
 from maquette.checkpoints.released import load_part, open_release
+from maquette.checkpoints.store import load_model
+from maquette.cli import main
 from maquette.errors import CheckpointError, InputError
 from maquette.geometry.volumes import cell_centres
-from maquette.train.finetune import open_base, surface_cells, trellis_axes, write_release
+from maquette.train.finetune import FinetuneTask, open_base, surface_cells, trellis_axes, write_release
 from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task
 from tests.checkpoints.tiny_releases import put_json, put_tensors, seeded
@@ -80,6 +82,17 @@ def test_a_step_from_i_scene_trains_its_gates_too_and_is_written_as_it_was_read(
     assert again.config == task.model.config and eyes.config == task.encoder.config
     for key, tensor in run.average.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_the_command_writes_both_layouts_and_says_where(trellis, library, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(FinetuneTask, "examined", 1)
+    arguments = ["train", "iscene", "--base", str(trellis), "--data", library, "--out", str(tmp_path / "run"), "--preset", "tiny",
+                 "--steps", "1", "--batch", "1", "--workers", "0", "--device", "cpu", "--precision", "fp32"]  # fmt: skip
+    assert main(arguments) == 0
+    assert "in the layout of the release in" in capsys.readouterr().out
+    saved = load_model(tmp_path / "run" / "weights.safetensors", "scene-context-flow")
+    assert saved.model.config.slots == 2 and saved.metadata["base"] == trellis.name
+    assert open_release(release("trellis-iscene"), tmp_path / "run").parts["structure-flow"].files[0].name == "denoiser.safetensors"
 
 
 def test_reprogramming_changes_no_weight(trellis):

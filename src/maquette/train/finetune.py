@@ -192,15 +192,14 @@ class FinetuneTask:
         device = model.flow.pos_emb.device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(self.examined)])
-        generator, errors = torch.Generator().manual_seed(0), {}
-        for level in self.levels:
-            total = 0.0
-            for k in range(self.examined):
-                latents, tokens = self.prepare({key: value[k : k + 1].to(device) for key, value in self._examination.items()})
-                noise = torch.randn(latents.shape, generator=generator).to(latents)
-                total += float(self._errors(model, latents, tokens, torch.full((1,), level, device=device), noise)[0, 0])
-            errors[f"velocity_error_{level}"] = total / self.examined
-        return errors, None
+        generator, errors = torch.Generator().manual_seed(0), dict.fromkeys(self.levels, 0.0)
+        for k in range(self.examined):
+            latents, tokens = self.prepare({key: value[k : k + 1].to(device) for key, value in self._examination.items()})
+            noise = torch.randn(latents.shape, generator=generator).to(latents)
+            for level in self.levels:
+                error = self._errors(model, latents, tokens, torch.full((1,), level, device=device), noise)[0, 0]
+                errors[level] += float(error) / self.examined
+        return {f"velocity_error_{level}": error for level, error in errors.items()}, None
 
     def finish(self, model: nn.Module) -> None:
         """Nothing to add."""
