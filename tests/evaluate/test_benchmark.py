@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,15 @@ def test_an_interrupted_run_goes_on(tmp_path):
     assert len(rows) == 4 and ("scenes", 0) in again and ("boxes", 0) in again and ("scores", 1) in again
 
 
+def test_more_measures_are_scored_anew_and_only_those(tmp_path):
+    (before,) = run_benchmark(plan(tmp_path, count=1, contestants=ORACLES[1:]))
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "predictions").rglob("*.*")}
+    (after,) = run_benchmark(plan(tmp_path, count=1, contestants=ORACLES[1:], extra=("boxes",)))
+    assert math.isnan(before.metrics["iou_obb"]) and after.metrics["iou_obb"] == pytest.approx(1.0, abs=1e-3)
+    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+    assert after.metrics["f_s"] == before.metrics["f_s"]
+
+
 def test_other_options_are_another_result():
     small, large = (Contestant("a", "generator", "iscene", None, (("seed", 0), ("steps", steps))) for steps in (2, 8))
     assert small.request() != large.request() and small.request() == Contestant("a", "generator", "iscene", None, small.options).request()
@@ -156,7 +166,8 @@ def test_a_folder_keeps_to_its_scenes(finished):
         run_benchmark(Plan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
 
 
-@pytest.mark.parametrize("changes, message", [({"count": 0}, "no scenes"), ({"jobs": -1}, "jobs"), ({"protocols": ("magic",)}, "magic")])
+@pytest.mark.parametrize("changes, message", [({"count": 0}, "no scenes"), ({"jobs": -1}, "jobs"), ({"protocols": ("magic",)}, "magic"),
+                                              ({"extra": ("magic",)}, "magic")])  # fmt: skip
 def test_wrong_plans_are_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         plan(tmp_path, **changes)

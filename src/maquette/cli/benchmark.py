@@ -42,6 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     methods.add_argument("--seed", type=int, default=0)
     methods.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
     parser.add_argument("--protocol", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
+    parser.add_argument("--extra", action="append", metavar="NAMES", help="measure more: physics, boxes, volume, poses, emd, one-way (see "
+                        "maquette evaluate); repeat or separate by commas (default: physics,boxes; none = nothing more)")  # fmt: skip
     parser.add_argument("--baseline", metavar="METHOD", help="ablation tables against this one (default: the first of several --weights)")
     parser.add_argument("--out", metavar="RUN", help="folder for everything; a repeated command continues there; for maquette report")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); the rows do not depend on it")
@@ -101,7 +103,8 @@ def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
     if len(weights) < len(args.weights):
         raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
     made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options)
-    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), args.jobs, args.threads)
+    extra = tuple(name for name in listed(args.extra or ["physics", "boxes"]) if name != "none")
+    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), extra, args.jobs, args.threads)
 
 
 def listed(texts: list[str]) -> list[str]:

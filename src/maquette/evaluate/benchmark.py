@@ -16,7 +16,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from maquette.evaluate.cases import Case, camera_to_dict, load_case, read_object
 from maquette.evaluate.contestants import Contestant, Method, started
 from maquette.evaluate.peaks import measured_cost
 from maquette.evaluate.pool import in_processes, processes
-from maquette.evaluate.protocols import protocol_named
+from maquette.evaluate.protocols import EXTRAS, protocol_named
 from maquette.evaluate.rows import Row, write_table
 from maquette.evaluate.score import ObjectScore, score_scene
 from maquette.evaluate.summary import METRICS
@@ -71,6 +71,7 @@ class Plan:
     sources: tuple[Source, ...]
     contestants: tuple[Contestant, ...]
     protocols: tuple[str, ...] = ("iscene",)
+    extra: tuple[str, ...] = ()  # measures beyond those of the protocols, of protocols.EXTRAS
     jobs: int = 1  # processes; 0 = in this process, without any (for tests)
     threads: int = 1  # of each process; part of the result, since sums depend on it, so it does not follow from ``jobs``
 
@@ -81,6 +82,8 @@ class Plan:
             raise InputError(f"jobs must be at least 0 and threads at least 1, got {self.jobs} and {self.threads}")
         for name in self.protocols:
             protocol_named(name)
+        if unknown := [name for name in self.extra if name not in EXTRAS]:
+            raise InputError(f"extra {unknown[0]!r} is unknown; choose from {', '.join(EXTRAS)}")
 
     @property
     def scenes(self) -> tuple[str, ...]:
@@ -184,36 +187,38 @@ def _predict_one(contestant: Contestant, request: dict[str, Any], out: Path, sce
 
 def score(plan: Plan, pool: Pool, progress: Progress = lambda stage, done, of: None) -> None:
     """Score every prediction under every protocol, unless this very file was scored by this version of the protocol before."""
-    todo = [(plan.out, name, contestant.name, scene, plan.threads)
-            for scene in plan.scenes for contestant in plan.contestants for name in plan.protocols]  # fmt: skip
-    in_processes(pool, _score_one, [task for task in todo if not _is_scored(*task[:4])], functools.partial(progress, "scores"))
+    asked = [(plan.out, name, contestant.name, scene, plan.extra)
+             for scene in plan.scenes for contestant in plan.contestants for name in plan.protocols]  # fmt: skip
+    todo = [(*task, plan.threads) for task in asked if not _is_scored(*task)]
+    in_processes(pool, _score_one, todo, functools.partial(progress, "scores"))
 
 
 def _score_path(out: Path, protocol: str, method: str, scene: str) -> Path:
     return out / SCORES / protocol_named(protocol).name / method / f"{scene}.json"
 
 
-def _request(out: Path, protocol: str, method: str, scene: str) -> dict[str, Any]:
+def _request(out: Path, protocol: str, method: str, scene: str, extra: Sequence[str]) -> dict[str, Any]:
     prediction = out / PREDICTIONS / method / f"{scene}.glb"
     digest = hashlib.sha256(prediction.read_bytes()).hexdigest() if prediction.exists() else None
-    return {"protocol": protocol_named(protocol).id, "seed": SEED, "prediction": digest, "metrics": list(METRICS)}
+    return {"protocol": protocol_named(protocol).id, "seed": SEED, "prediction": digest, "extra": list(extra), "metrics": list(METRICS)}
 
 
-def _is_scored(out: Path, protocol: str, method: str, scene: str) -> bool:
+def _is_scored(out: Path, protocol: str, method: str, scene: str, extra: Sequence[str]) -> bool:
     scored = _read_json(_score_path(out, protocol, method, scene))
-    return scored is not None and scored.get("request") == _request(out, protocol, method, scene)
+    return scored is not None and scored.get("request") == _request(out, protocol, method, scene, extra)
 
 
-def _score_one(out: Path, protocol: str, method: str, scene: str, threads: int) -> None:
+def _score_one(out: Path, protocol: str, method: str, scene: str, extra: Sequence[str], threads: int) -> None:
     case, prediction, error = load_case(out / SCENES / scene, scene), out / PREDICTIONS / method / f"{scene}.glb", ""
     meshes = load_named_meshes(prediction) if prediction.exists() else {}
+    options = {"extra": extra, "camera": case.camera, "workers": threads}
     try:
-        result = score_scene(meshes, case.truth, protocol, SEED, workers=threads)
+        result = score_scene(meshes, case.truth, protocol, SEED, **options)
     except InputError as failure:  # a prediction with NaN vertices, or of which no name fits: the scene counts as missed
         meshes, error = {}, str(failure)
-        result = score_scene(meshes, case.truth, protocol, SEED, workers=threads)
+        result = score_scene(meshes, case.truth, protocol, SEED, **options)
     silhouette = math.nan if case.camera is None else silhouette_iou(meshes, case.scene_input.masks, case.camera)
-    record = {"request": _request(out, protocol, method, scene), "error": error, "score": {**result.to_dict(), "silhouette": silhouette}}
+    record = {"request": _request(out, protocol, method, scene, extra), "error": error, "score": {**result.to_dict(), "silhouette": silhouette}}
     _write_json(_score_path(out, protocol, method, scene), record)
 
 
