@@ -102,7 +102,7 @@ def test_shift_yaw_and_scale_together_are_found_up_to_a_few_percent_of_scale(pro
     truth = room()
     score = score_scene(all_moved(truth, similarity(1.25, rotation_y(2.0), [0.3, -0.2, 0.1])), truth, cheap(protocol))
     assert np.cbrt(np.linalg.det(np.array(score.truth_from_predicted)[:3, :3])) == pytest.approx(0.8, rel=0.05)
-    assert score.f_s > 94.0 and score.iou_b > 0.8 > 0.3 > score.iou_b_raw
+    assert score.f_s > 88.0 and score.f_o > 80.0 and score.iou_b > 0.8 > 0.3 > score.iou_b_raw
 
 
 @pytest.mark.parametrize("protocol", [p for p in SOUND if not p.recovers], ids=names)
