@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from maquette.nn.blocks import LayerNorm
 from maquette.nn.sparse import CENTRE, OFFSETS, Voxels, downsample
 
-CHUNK = 8192  # output cells whose sums stay in the cache of a CPU core; accelerators take all at once
+CHUNK = 4096  # output cells whose sums stay in the cache of a CPU core; accelerators take all at once
 
 
 def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
