@@ -7,6 +7,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Told after each call whether the server answers. */
+export const reach = { changed: () => {} };
+
 async function call(method, path, { json, body, headers = {}, signal } = {}) {
   const request = { method, headers: { Accept: "application/json", ...headers }, body, signal };
   if (json !== undefined) {
@@ -18,8 +21,10 @@ async function call(method, path, { json, body, headers = {}, signal } = {}) {
     answer = await fetch(path, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    reach.changed(false);
     throw new ApiError(0, "offline", "the server does not answer; start it again with: maquette app");
   }
+  reach.changed(true);
   if (answer.status === 204) return null;
   const data = await answer.json().catch(() => null);
   if (answer.ok && data !== null) return data;

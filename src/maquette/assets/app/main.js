@@ -1,13 +1,13 @@
 /** Where the page begins: opens what the address names, wires the frame around the screens. */
 
-import { ApiError, api } from "./api.js";
+import { ApiError, api, reach } from "./api.js";
 import { byId, toast } from "./dom.js";
 import { drawIcons } from "./icons.js";
 import { mountHelp, openHelp } from "./help.js";
 import { mountMasks } from "./masks/screen.js";
 import { mountScene } from "./scene/screen.js";
 import { leaveScene, openComparison, openJob, openScene } from "./scene/actions.js";
-import { closePhoto, openPhoto } from "./masks/actions.js";
+import { openPhoto } from "./masks/actions.js";
 import { handleKey } from "./keys.js";
 import { mountDropping, refreshLists, mountStart } from "./start.js";
 import { store } from "./store.js";
@@ -77,7 +77,6 @@ function mountFrame() {
     title.readOnly = screen === "scene" && !scene;
     if (thing && document.activeElement !== title) title.value = thing.name || "";
     document.title = thing?.name ? `${thing.name} - maquette` : "maquette";
-    if (screen !== "masks" && photo && !byId("masks").hidden) closePhoto();
   });
 }
 
@@ -93,9 +92,7 @@ async function begin() {
   mountDropping();
   window.addEventListener("keydown", handleKey);
   window.addEventListener("hashchange", route);
-  const showConnection = () => { byId("connection").hidden = navigator.onLine !== false; };
-  window.addEventListener("offline", showConnection);
-  window.addEventListener("online", showConnection);
+  reach.changed = (answers) => { byId("connection").hidden = answers; };
   route();
   store.set({ config: await api.config() });
 }

@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { importMasks } from "./masks/actions.js";
 import { store } from "./store.js";
 
-const PICTURE = /^image\/|\.(png|jpe?g|webp|tiff?|bmp|gif|heic|heif|avif)$/i;
+const PICTURE = /^image\/|\.(png|jpe?g|webp|tiff?|bmp|gif|avif)$/i;
 
 export function mountStart() {
   byId("pick").onclick = () => byId("photo-file").click();

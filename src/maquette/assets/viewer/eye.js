@@ -20,7 +20,7 @@ export class Eye {
     this.camera = new THREE.PerspectiveCamera(FREE_FIELD, 1, 0.01, 100);
     this.camera.position.set(0.9, 0.7, 1.6);
     this.controls = new OrbitControls(this.camera, viewer.canvas);
-    Object.assign(this.controls, { enableDamping: true, dampingFactor: 0.12, zoomToCursor: true, rotateSpeed: 0.9, maxPolarAngle: Math.PI * 0.98 });
+    Object.assign(this.controls, { enableDamping: true, dampingFactor: 0.12, zoomToCursor: true, rotateSpeed: 0.9, maxPolarAngle: Math.PI * 0.58 });
     this.controls.addEventListener("change", () => this.#orbited());
   }
 

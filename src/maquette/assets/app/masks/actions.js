@@ -6,21 +6,16 @@ import { store } from "../store.js";
 
 let line = Promise.resolve();
 
-/** Open a photo by its id. */
+/** Open a photo by its id. A scene of another photo is put away. */
 export async function openPhoto(id) {
+  const { scene, job } = store.get();
+  if ((scene ?? job) && (scene ?? job).photo !== id) store.set({ scene: null, job: null, other: null, comparison: null, selected: null });
   if (store.get().photo?.id === id) {
     store.set({ screen: "masks" });
     return;
   }
   const [photo, masks] = await Promise.all([api.photo(id), api.masks(id)]);
   store.set({ screen: "masks", photo, masks, chosen: [], tool: masks.objects.length ? "select" : "box", negative: false, erase: false, replace: false });
-}
-
-/** Forget the photo of the last visit when another thing is opened; it stays on the server. */
-export function closePhoto() {
-  const { scene, job, photo } = store.get();
-  const wanted = scene?.photo ?? job?.photo;
-  if (wanted && wanted !== photo?.id) store.set({ photo: null, masks: null, chosen: [] });
 }
 
 /** Run a call that answers with the new state of the masks, after those that were asked for before. */

@@ -21,7 +21,7 @@ export async function openJob(id) {
     location.replace(`#scene/${job.scene}`);
     return;
   }
-  store.set({ screen: "scene", job, scene: null, other: null, comparison: null, selected: null });
+  store.set({ screen: "scene", job, scene: null, other: null, comparison: null, selected: null, ...photoFor(job) });
   if (over(job)) return;
   unwatch = api.watchJob(id, {
     job: (now) => update(id, now),
@@ -40,6 +40,9 @@ function update(id, changes) {
   const { job } = store.get();
   if (job?.id === id) store.set({ job: { ...job, ...changes } });
 }
+
+/** Forget the open photo when this scene or job is not made of it; it stays on the server. */
+const photoFor = ({ photo }) => (store.get().photo?.id === photo ? {} : { photo: null, masks: null, chosen: [] });
 
 /** Whether a job has come to its end. */
 export const over = (job) => !["queued", "running"].includes(job.state);
@@ -60,14 +63,14 @@ export async function openScene(id) {
   leaveScene();
   const scene = await api.scene(id);
   const same = store.get().scene?.id === id;
-  store.set({ screen: "scene", scene, job: null, other: null, comparison: null, selected: same ? store.get().selected : null });
+  store.set({ screen: "scene", scene, job: null, other: null, comparison: null, selected: same ? store.get().selected : null, ...photoFor(scene) });
 }
 
 /** Show two scenes of one photo side by side. */
 export async function openComparison(a, b) {
   leaveScene();
   const [scene, other, comparison] = await Promise.all([api.scene(a), api.scene(b), api.compare(a, b)]);
-  store.set({ screen: "scene", scene, job: null, other, comparison, sceneTool: "select" });
+  store.set({ screen: "scene", scene, job: null, other, comparison, sceneTool: "select", ...photoFor(scene) });
 }
 
 /** Run a call that answers with the new state of the scene, after those that were asked for before. */

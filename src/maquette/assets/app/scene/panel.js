@@ -146,13 +146,14 @@ function summary(scene) {
 async function compareMenu(anchor, scene) {
   const { config } = store.get(), others = await siblings(scene);
   const methods = (config?.methods ?? []).filter((method) => method.name !== scene.method);
+  const origin = scene.job ?? scene.photo; // a scene that was opened from a file may have neither
   openMenu(anchor, [
     { note: "With a scene of the same photo" },
     ...(others.length ? others.slice(0, 8).map((other) => ({ text: `${other.name} (${other.method})`, icon: "compare", run: () => { location.hash = `compare/${scene.id}/${other.id}`; } }))
       : [{ text: "There is no other yet", disabled: true, run() {} }]),
     "-", { note: "Make it again and compare" },
-    ...methods.map((method) => ({ text: `With ${method.title}`, icon: "again", run: () => makeForComparison({ method: method.name }) })),
-    { text: "With another seed", icon: "dice", run: () => makeForComparison({ seed: randomSeedOf(config) }) },
+    ...methods.map((method) => ({ text: `With ${method.title}`, icon: "again", disabled: !origin, run: () => makeForComparison({ method: method.name }) })),
+    { text: "With another seed", icon: "dice", disabled: !origin, run: () => makeForComparison({ seed: randomSeedOf(config) }) },
   ]); // prettier-ignore
 }
 

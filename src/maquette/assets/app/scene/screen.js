@@ -53,9 +53,9 @@ function mountTools() {
 
 /** What the keyboard does on this screen; tells whether the key meant something. */
 export function sceneKey(event) {
-  const { selected, scene, look, snapping } = store.get(), key = event.key.toLowerCase();
+  const { selected, scene, other, look, snapping } = store.get(), key = event.key.toLowerCase();
   const tool = SCENE_TOOLS.find((one) => one.key.toLowerCase() === key);
-  if (tool && scene) store.set({ sceneTool: tool.name });
+  if (tool && scene && (!other || tool.name === "select")) store.set({ sceneTool: tool.name });
   else if (event.key === "Escape") store.set({ selected: null });
   else if (key === "f") frameSelection();
   else if (key === "p") mainViewer()?.viewPhoto();

@@ -96,7 +96,7 @@ function showRight({ other, scene }) {
     return;
   }
   right ??= createViewer(byId("view-b"), "3D view of the scene to compare with");
-  for (const [place, one] of [["view-a", scene], ["view-b", other]]) byId(place).append(h("div", { class: "view-name" }, one.name || one.method));
+  for (const [place, one] of [["view-a", scene], ["view-b", other]]) byId(place).append(h("div", { class: "view-name" }, `${place === "view-a" ? "A" : "B"} · ${one.name} · ${one.method}`));
   if (!right) return;
   showScene(right, other).then(() => {
     if (!left || !right || unlink) return;
