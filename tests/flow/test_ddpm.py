@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maquette.flow.ddpm import LinearSchedule, add_noise, data_from_noise, ddim
+from maquette.flow.ddpm import LinearSchedule, add_noise, angular_velocity, data_from_angular, data_from_noise, ddim, noise_from_velocity
 
 SCHEDULE = LinearSchedule()
 SIGNAL = SCHEDULE.signal()
@@ -19,6 +19,16 @@ def test_noise_and_data_are_two_views_of_the_same():
     x0, eps = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).double()[:, :, None].repeat(1, 1, 2, 1)
     signal = SIGNAL[[0, 10, 400, 700, 999]]
     torch.testing.assert_close(data_from_noise(add_noise(x0, eps, signal), eps, signal), x0)
+
+
+def test_noise_and_data_come_back_from_the_velocity():
+    x0, eps = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(4)).double()
+    signal = SIGNAL[[0, 10, 400, 700, 999]]
+    x_t, velocity = add_noise(x0, eps, signal), angular_velocity(x0, eps, signal)
+    torch.testing.assert_close(noise_from_velocity(x_t, velocity, signal), eps)
+    torch.testing.assert_close(data_from_angular(x_t, velocity, signal), x0)
+    error = data_from_angular(x_t, velocity + 0.1, signal) - x0
+    assert error.abs().max() <= 0.1  # whatever the step; an error of eps would be multiplied by 1 / sqrt(a)
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 1000])

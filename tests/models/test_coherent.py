@@ -87,9 +87,9 @@ def test_regression_takes_one_step_and_no_noise(given):
 def test_sampling_is_ddim_of_the_network(given):
     (context, noise), model = given, network()
     step = SCHEDULE.steps - 1
-    eps = model.pose(noise.pose, torch.ones(N), [context] * len(model.pose.blocks), (N,))
+    velocity = model.pose(noise.pose, torch.ones(N), [context] * len(model.pose.blocks), (N,))
     signal = SCHEDULE.signal()[step].float()
-    one = ((noise.pose - (1 - signal).sqrt() * eps) / signal.sqrt()).clamp(-4, 4)
+    one = (signal.sqrt() * noise.pose - (1 - signal).sqrt() * velocity).clamp(-8, 8)
     torch.testing.assert_close(model.sample(context, (N,), noise, steps=1).pose, one, atol=1e-4, rtol=1e-4)
 
 

@@ -52,6 +52,27 @@ def data_from_noise(x_t: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
     return (x_t - (1 - signal).sqrt() * noise) / signal.sqrt()
 
 
+def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
+    """sqrt(a_t) eps - sqrt(1 - a_t) x0: what a network says that is to be right at all steps (Salimans and Ho, arXiv 2202.00512).
+
+    eps alone says nothing of the data where there is nearly no signal, and its error is multiplied by 1 / sqrt(a_t) in the data.
+    """
+    signal = _like(signal_B, x0)
+    return signal.sqrt() * noise - (1 - signal).sqrt() * x0
+
+
+def noise_from_velocity(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
+    """The noise: eps = sqrt(1 - a_t) x_t + sqrt(a_t) v."""
+    signal = _like(signal_B, x_t)
+    return (1 - signal).sqrt() * x_t + signal.sqrt() * velocity
+
+
+def data_from_angular(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
+    """x0 = sqrt(a_t) x_t - sqrt(1 - a_t) v: bounded at every step."""
+    signal = _like(signal_B, x_t)
+    return signal.sqrt() * x_t - (1 - signal).sqrt() * velocity
+
+
 def ddim(predict: PredictNoise, noise: Tensor, schedule: LinearSchedule, count: int, bound: float | None = None,
          callback: Callable[[int, Tensor], None] | None = None) -> Tensor:  # fmt: skip
     """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted data, as DDPM samplers do, to [-b, b]."""

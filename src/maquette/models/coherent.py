@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.flow.ddpm import LinearSchedule, ddim
+from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
 from maquette.geometry.part_gaussians import PART_NUMBERS
 from maquette.models.pose_diffusion import CUES, POSE_NUMBERS
 from maquette.nn.attention import Context, Joint
@@ -24,7 +24,7 @@ from maquette.nn.blocks import ModulatedCrossBlock, zero_init
 from maquette.nn.embeddings import TimestepEmbedder
 
 SCHEDULE = LinearSchedule()
-BOUND = 4.0  # normalised data lies well within
+BOUND = 8.0  # normalised data lies well within
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CoherentConfig:
 
 
 class TokenDenoiser(nn.Module):
-    """Some tokens an object, with noise -> the noise (or the data, for regression)."""
+    """Some tokens an object, with noise -> the velocity of ``flow.ddpm`` (or the data, for regression)."""
 
     def __init__(self, config: CoherentConfig, tokens: int, channels: int, blocks: int, given: int = 0):
         super().__init__()
@@ -118,12 +118,12 @@ class Coherent(nn.Module):
     def sample(self, context: Tensor, groups: Sequence[int], noise: Objects, steps: int = 100, guidance: float = 1.0,
                progress: Callable[[float], None] = lambda share: None) -> Objects:  # fmt: skip
         """Objects from noise by DDIM, or in one step by a network that was trained to regress. Guidance is against the prior."""
-        done = 0
+        done, signal = 0, SCHEDULE.signal()
 
         def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
             contexts, prior = denoiser.prepare(context), denoiser.prepare(torch.zeros_like(context))
 
-            def predict(x: Tensor, step: int) -> Tensor:
+            def say(x: Tensor, step: int) -> Tensor:
                 level = torch.full((len(x),), float(SCHEDULE.level(step)), device=x.device)
                 seen = denoiser(x, level, contexts, groups, given)
                 if guidance == 1.0:
@@ -131,11 +131,14 @@ class Coherent(nn.Module):
                 unseen = denoiser(x, level, prior, groups, given)
                 return unseen + guidance * (seen - unseen)
 
+            def predict(x: Tensor, step: int) -> Tensor:
+                return noise_from_velocity(x, say(x, step), signal[step].expand(len(x)))
+
             def tell(step: int, x: Tensor) -> None:
                 progress((done + (step + 1) / steps) / 3)
 
             if not self.config.diffusion:
-                return predict(torch.zeros_like(start), SCHEDULE.steps - 1)
+                return say(torch.zeros_like(start), SCHEDULE.steps - 1)
             return ddim(predict, start, SCHEDULE, steps, BOUND, tell)
 
         pose = run(self.pose, noise.pose)

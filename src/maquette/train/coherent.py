@@ -1,8 +1,9 @@
 """Task: Coherent 3D Scene Diffusion. Poses and shapes of all objects of a scene, denoised at one step of noise.
 
-L = L_pose + L_shape + 0.01 L_align (section 3.4): two errors of the predicted noise, and the one-sided distance from the seen surface
-of every object to points of its predicted Gaussians at its predicted pose. Depth is only used in that loss, as in the paper, and in
-the cues (models/pose_diffusion.py). The encoder of the crops is the generator's, frozen; codes of shapes are those of PartShapes.
+L = L_pose + L_shape + 0.01 L_align (section 3.4): two errors of what is predicted, and the one-sided distance from the seen surface
+of every object to points of its predicted Gaussians at its predicted pose. The paper predicts the noise; here it is the velocity, of
+which noise and data both follow at every step: in as many steps a small network learns more. Depth is only used in L_align, as in the
+paper, and in the cues (models/pose_diffusion.py). The encoder of the crops is the generator's, frozen; shapes are those of PartShapes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
-from maquette.flow.ddpm import add_noise, data_from_noise
+from maquette.flow.ddpm import add_noise, angular_velocity, data_from_angular
 from maquette.flow.sample import seeded_noise
 from maquette.geometry.cameras import lift, pitch_of, project
 from maquette.geometry.oriented_boxes import oriented_box_iou, yaw_box
@@ -186,7 +187,8 @@ class CoherentTask:
                 noise = torch.randn(clean.shape, generator=generator).to(clean)
                 noisy = add_noise(clean, noise, signal[step])
                 said = denoiser(noisy, SCHEDULE.level(step.float()), contexts, groups, given).float()
-                errors[name], guesses[name] = (said - noise).square().mean(), data_from_noise(noisy, said, signal[step])
+                errors[name] = (said - angular_velocity(clean, noise, signal[step])).square().mean()
+                guesses[name] = data_from_angular(noisy, said, signal[step])
             else:
                 said = denoiser(torch.zeros_like(clean), torch.ones_like(step, dtype=clean.dtype), contexts, groups, given).float()
                 errors[name], guesses[name] = (said - clean).square().mean(), said
