@@ -218,8 +218,9 @@ def _score_one(out: Path, protocol: str, method: str, scene: str, extra: Sequenc
         meshes, error = {}, str(failure)
         result = score_scene(meshes, case.truth, protocol, SEED, **options)
     silhouette = math.nan if case.camera is None else silhouette_iou(meshes, case.scene_input.masks, case.camera)
-    record = {"request": _request(out, protocol, method, scene, extra), "error": error, "score": {**result.to_dict(), "silhouette": silhouette}}
-    _write_json(_score_path(out, protocol, method, scene), record)
+    request = _request(out, protocol, method, scene, extra)
+    scores = {**result.to_dict(), "silhouette": silhouette}
+    _write_json(_score_path(out, protocol, method, scene), {"request": request, "error": error, "score": scores})
 
 
 def gather(plan: Plan) -> list[Row]:
