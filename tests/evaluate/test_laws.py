@@ -18,7 +18,7 @@ COUNT = 600
 
 
 def quick(protocol, count=COUNT):
-    fit, blur = ChamferFit(restarts=8, steps=80, points=count // 4), FilterReg(iterations=60, cells=4)
+    fit, blur = ChamferFit(restarts=4, steps=80, points=count // 4), FilterReg(iterations=60, cells=4)
     return replace(protocol, points=count, scene_points=min(protocol.scene_points, 3 * count), fit=fit, filter=blur)
 
 
