@@ -95,6 +95,22 @@ def test_embedded_networks_fit_the_budget(tmp_path):
     assert sum(f.stat().st_size for f in files) <= 32e6
 
 
+def test_the_other_methods_fit_beside_them(tmp_path):
+    """12 MB for all methods together; a third of it is left for the text-to-image model of ComboVerse."""
+    from maquette.models.coherent import Coherent, CoherentConfig
+    from maquette.models.generator import Generator
+    from maquette.models.part_shapes import PartShapes, PartShapesConfig
+    from maquette.train.midi import MidiOptions, tuned_generator
+
+    base = load_model(save_model(tmp_path / "generator", Generator(network_configs("cpu")[2])))
+    midi = tuned_generator(base, MidiOptions())
+    for parameter in midi.parameters():
+        parameter.data += 0.01 * parameter.requires_grad
+    files = [save_model(tmp_path / "midi", midi, base=base), save_model(tmp_path / "shapes", PartShapes(PartShapesConfig())),
+             save_model(tmp_path / "coherent", Coherent(CoherentConfig()))]  # fmt: skip
+    assert 7e6 < sum(f.stat().st_size for f in files) <= 8.3e6
+
+
 def test_unknown_options_are_named(library):
     for wrong in ({"network": "nerf"}, {"preset": "huge"}, {"scenes": "mars"}, {"frame": "upside-down"}):
         with pytest.raises(InputError, match="choose from"):
