@@ -14,6 +14,7 @@ from maquette.checkpoints.released import Networks
 from maquette.flow.guidance import guide
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
+from maquette.flow.trellis import levels
 from maquette.images.framing import Framing, frame, framing_from_config
 from maquette.methods.base import Progress, silent
 from maquette.methods.published import EMPTY, Made, Settings
@@ -79,7 +80,7 @@ def denoise(flow: VecSetFlow, tokens: Tensor, noise: Tensor, schedule: Tensor, g
         prepared = flow.prepare([context.to(dtype)], [None])
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return flow.velocity(x, flow.time_proj(torch.tensor([t], dtype=torch.float64, device=x.device)), prepared).to(x.dtype)
+            return flow.velocity(x, flow.time_proj(levels(t, 1, x.device)), prepared).to(x.dtype)
 
         return velocity
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from maquette.flow.guidance import Velocity, guide, guide_pair
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
+from maquette.flow.trellis import levels
 from maquette.geometry.octree import Grid, GridField, evaluate_dense, evaluate_octree
 from maquette.images.framing import Framing, frame, whiten
 from maquette.models.savings import ALL, Savings
@@ -102,7 +103,7 @@ def _passes(flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool,
     def velocity(x: Tensor, t: float) -> Tensor:
         if not made or not savings.cache:
             made[:] = [_contexts(flow, condition, conditional, savings.constants)]
-        level = torch.tensor([t], dtype=torch.float64)
+        level = levels(t, 1, x.device)
         return flow.velocity(x, flow.time_proj(level), made[0], groups).to(x.dtype)
 
     return velocity
