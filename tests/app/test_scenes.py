@@ -122,6 +122,16 @@ def test_scenes_are_listed_renamed_copied_and_deleted_with_all_their_files(serve
     assert server.get(f"/api/jobs/{scene['job']}").json["scene"] is None
 
 
+def test_pictures_of_a_scene_follow_its_versions(server, scene):
+    def picture(s):
+        return pixels(server.get(s["thumbnail"]).body).astype(int)
+
+    hidden = server.edit(scene, kind="hide", labels=[1, 2]).json
+    assert picture(scene).shape == picture(hidden).shape == (240, 320, 3)
+    assert np.abs(picture(scene) - picture(hidden)).max() > 60  # the objects are gone
+    assert server.get(scene["preview"]).headers["content-type"] == "image/png"
+
+
 def test_two_scenes_side_by_side(server, scene):
     other = server.edit(server.get(f"/api/scenes/{server.job(scene['photo'])['scene']}").json, kind="delete", labels=[2]).json
     found = server.get(f"/api/compare?a={scene['id']}&b={other['id']}").json

@@ -42,7 +42,7 @@ JOB = {
 BRIEF_SCENE = {
     "id": SCENE_ID, "name": "room, seed 7", "version": 3, "job": JOB_ID, "photo": PHOTO_ID, "method": "iscene", "seed": 7, "objects": 1,
     "can_undo": True, "can_redo": False, "undo": "transform", "redo": None, "preview": f"/api/scenes/{SCENE_ID}/preview.png?version=3",
-    "thumbnail": f"/api/scenes/{SCENE_ID}/photo.png", "image": f"/api/scenes/{SCENE_ID}/photo.png",
+    "thumbnail": f"/api/scenes/{SCENE_ID}/thumbnail.jpg?version=3", "image": f"/api/scenes/{SCENE_ID}/photo.png",
     "masks": f"/api/scenes/{SCENE_ID}/masks.png", "created": TIME, "changed_at": TIME,
 }  # fmt: skip
 

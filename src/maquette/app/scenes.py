@@ -19,7 +19,7 @@ from maquette.app.studio import Studio
 from maquette.errors import InputError
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
 from maquette.images.overlay import instance_color
-from maquette.render.preview import preview
+from maquette.render.preview import preview, render_scene
 from maquette.scene import edits
 from maquette.scene.document import instance_of, scene_of
 from maquette.scene.fields import Fields
@@ -83,7 +83,7 @@ def state(studio: Studio, identifier: str, number: int | None = None, brief: boo
         "method": root["provenance"].get("method"), "seed": options.get("seed") if isinstance(options, dict) else None,
         "objects": len(root["instances"]), "can_undo": version.undo is not None, "can_redo": version.redo is not None,
         "undo": version.undo, "redo": version.redo, "preview": f"{address}/preview.png?version={version.number}",
-        "thumbnail": f"{address}/photo.png" if root["input"] else None,
+        "thumbnail": f"{address}/thumbnail.jpg?version={version.number}",
         "image": f"{address}/photo.png" if root["input"] else None, "masks": f"{address}/masks.png" if root["input"] else None,
         "created": found["created"], "changed_at": found["changed"],
     }  # fmt: skip
@@ -214,6 +214,21 @@ def preview_file(studio: Studio, identifier: str, number: int | None) -> Path:
     if not target.exists():
         with studio.turn():
             content = pictures.png(preview(scene(studio, identifier, wanted)))
+        _cached(studio, identifier, target, content)
+    return target
+
+
+def thumbnail_file(studio: Studio, identifier: str, number: int | None) -> Path:
+    """A small picture of a version from the photo's camera, made once. Problem 404."""
+    row(studio, identifier)
+    wanted = history.current(studio.store, identifier, number).number
+    target = studio.folders.of("scenes", identifier) / "cache" / f"thumbnail_{wanted}.jpg"
+    if not target.exists():
+        with studio.turn():
+            shown = scene(studio, identifier, wanted)
+            scale = pictures.THUMBNAIL / max(shown.camera.width, shown.camera.height)
+            size = (max(1, round(shown.camera.width * scale)), max(1, round(shown.camera.height * scale)))
+            content = pictures.thumbnail(render_scene(shown, size=size))
         _cached(studio, identifier, target, content)
     return target
 

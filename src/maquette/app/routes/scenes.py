@@ -109,6 +109,12 @@ def scene_preview(studio: StudioHere, scene: str, version: VersionHere = None) -
     return file(scenes.preview_file(studio, scene, version), forever=version is not None)
 
 
+@router.get("/api/scenes/{scene}/thumbnail.jpg", response_class=Response)
+def scene_thumbnail(studio: StudioHere, scene: str, version: VersionHere = None) -> Response:
+    """A small picture of the scene from the photo's camera."""
+    return file(scenes.thumbnail_file(studio, scene, version), forever=version is not None)
+
+
 @router.get("/api/scenes/{scene}/photo.png", response_class=Response)
 def scene_photo(studio: StudioHere, scene: str) -> Response:
     """The photo of the scene."""

@@ -139,7 +139,7 @@ function card({ picture, name, about, open, badge = null, menu = null }) {
 
 function sceneCard(scene) {
   return card({
-    picture: scene.preview, name: scene.name || "Scene", about: [scene.method ?? "", " · ", when(scene.changed_at ?? scene.created)],
+    picture: scene.thumbnail, name: scene.name || "Scene", about: [scene.method ?? "", " · ", when(scene.changed_at ?? scene.created)],
     open: () => { location.hash = `scene/${scene.id}`; },
     menu: [
       { text: "Rename", icon: "pen", run: () => renameInPlace(scene.name, async (name) => { await api.renameScene(scene.id, name); refreshLists(); }) },
