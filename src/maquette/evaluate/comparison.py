@@ -188,12 +188,12 @@ def _difference(variant: dict[str, float], baseline: dict[str, float], metric: s
 
 
 def _with_best(cells: list[list[Cell]], columns: Sequence[str], fair: Sequence[bool]) -> list[list[Cell]]:
-    """Mark the best of every column among those that do not look at the truth; nothing to mark when there is one."""
+    """Mark the best of every column among those that do not look at the truth; nothing to mark when all are equal."""
     marked = [list(line) for line in cells]
     for k, name in enumerate(columns):
         better = COLUMNS.get(name, Column(name)).better
         candidates = [(float(line[k].text), j) for j, line in enumerate(cells) if fair[j] and line[k].text != "-"]
-        if better and len(candidates) > 1:
+        if better and len({value for value, _ in candidates}) > 1:
             best = (max if better == "up" else min)(value for value, _ in candidates)
             for value, j in candidates:
                 if value == best:
