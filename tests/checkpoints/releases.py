@@ -32,4 +32,4 @@ class FakeHub:
 
 def release(*files: ReleasedFile, revision: str | None = COMMIT, index: str = "") -> Release:
     source = Source("someone/model", revision, files, index)
-    return Release("model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks")
+    return Release("model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks", (1.0, 0.5))

@@ -3,8 +3,19 @@ import dataclasses
 import pytest
 import torch
 
+from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.full_size import RELEASE_NETWORKS, release_networks
-from maquette.checkpoints.memory import Plan, choose_plan, estimated, free_memory, parse_memory, peak_memory, reset_peak, resident_memory
+from maquette.checkpoints.memory import (
+    Plan,
+    _by_speed,
+    choose_plan,
+    estimated,
+    free_memory,
+    parse_memory,
+    peak_memory,
+    reset_peak,
+    resident_memory,
+)
 from maquette.errors import InputError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -74,3 +85,9 @@ def test_the_measured_peak_is_that_since_the_last_reset():
     del block
     reset_peak(CPU)
     assert peak_memory(CPU) < before + 100
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_catalogue_says_what_the_plans_say(networks, model):
+    plans = [estimated(plan, model, *networks[model], CUDA, 5) for plan in _by_speed(CUDA, 5)]
+    assert release(model).memory == pytest.approx((plans[0].peak / 1024, min(plan.peak for plan in plans) / 1024), rel=0.05)

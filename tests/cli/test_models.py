@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from safetensors.torch import load_file, save_file
 
 from maquette.checkpoints.catalogue import RELEASES, ReleasedFile
 from maquette.cli import main
 from tests.checkpoints.releases import BLOB, FakeHub, release, sha256
+from tests.checkpoints.tiny_trellis import write_trellis
+from tests.tiny import write_photo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dinov2_reg"
 FILES = {"config.json": b"{}", "model.safetensors": BLOB}
@@ -87,6 +90,35 @@ def test_convert_takes_tensors_out_of_a_pickle(tmp_path, capsys):
     assert torch.equal(load_file(tmp_path / "x.safetensors")["a"], torch.ones(2))
     assert main(["models", "convert", str(tmp_path / "x.pt")]) == 1  # would overwrite
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_plan_prints_the_estimates_without_any_weights(capsys):
+    assert main(["models", "plan", "trellis-iscene", "--memory", "8GB", "--device", "cuda", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["peak_mb"] <= 8192 and set(found["stages_mb"]) == {"image", "structure", "latents", "mesh"}
+    assert main(["models", "plan", "midi-3d", "--memory", "1GB", "--device", "cuda"]) == 2
+    assert "needs about" in capsys.readouterr().err
+    assert main(["models", "plan", "midi-3d", "--memory", "lots", "--device", "cuda"]) == 2
+
+
+def test_generate_with_a_published_model_writes_what_the_embedded_one_writes(tmp_path, capsys):
+    root = write_trellis(tmp_path / "weights")
+    photo, masks = write_photo(tmp_path / "in")
+    argv = ["generate", str(photo), "--masks", str(masks), "-o", str(tmp_path / "out"), "--model", "trellis-large", "--weights", str(root)]
+    assert main([*argv, "--steps", "1", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert "memory plan: " in out and "estimated (measured)" in out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.glb", "scene.json", "scene_files", "preview.png"}
+    named = trimesh.load(tmp_path / "out" / "scene.glb")
+    assert {"instance_1", "instance_2"} <= set(named.graph.nodes)
+    assert main([*argv, "--steps", "1", "--device", "cpu", "--memory", "3GB"]) == 0  # memory makes no result outdated
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_an_unknown_published_model_lists_the_known_ones(tmp_path, capsys):
+    photo, masks = write_photo(tmp_path / "in")
+    assert main(["generate", str(photo), "--masks", str(masks), "-o", str(tmp_path / "out"), "--model", "dall-e"]) == 2
+    assert "trellis-iscene" in capsys.readouterr().err
 
 
 def test_an_unknown_model_lists_the_known_ones(capsys):

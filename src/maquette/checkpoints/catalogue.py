@@ -63,6 +63,7 @@ class Release:
     sources: tuple[Source, ...]
     parameters: float  # millions, of what generate runs
     needs: str  # what must be given besides a photo and masks
+    memory: tuple[float, float]  # GB on a graphics card for five objects: with everything loaded, and with the most careful plan
 
     @property
     def bytes(self) -> int:
@@ -148,13 +149,13 @@ RELEASES: tuple[Release, ...] = (
         "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object in one common space.",
         True, "MIT (I-Scene, TRELLIS), Apache-2.0 (DINOv2)", _FRONT, "arXiv 2512.13683",
         (_ISCENE, _trellis("ss_dec_conv3d_16l8_fp16", "slat_flow_img_dit_L_64l8p2_fp16", "slat_dec_mesh_swin8_B_64l8m256c_fp16")),
-        1624.9, "masks",
+        1624.9, "masks", (7.1, 2.8),
     ),
     Release(
         "midi-3d", "MIDI-3D",
         "A scene from one photo: all objects are denoised at once and attend to each other. Meshes have no colour of their own.",
         True, "Apache-2.0 (MIDI), MIT (TripoSG, CLIP), Apache-2.0 (DINOv2)", _FRONT, "arXiv 2412.03558",
-        (_MIDI,), 2533.8, "masks",
+        (_MIDI,), 2533.8, "masks", (6.7, 4.2),
     ),
     Release(
         "trellis-large", "TRELLIS image-large",
@@ -165,13 +166,13 @@ RELEASES: tuple[Release, ...] = (
                      "slat_dec_mesh_swin8_B_64l8m256c_fp16"),
             _DINOV2,
         ),
-        1624.9, "one mask per object; each object is made alone",
+        1624.9, "one mask per object; each object is made alone", (5.6, 2.8),
     ),
     Release(
         "triposg", "TripoSG",
         "One object from one photo, shape only. Its transformer and vector-set VAE are what MIDI-3D builds on.",
         False, "MIT (TripoSG), Apache-2.0 (DINOv2)", "none beyond naming the authors", "arXiv 2502.06608",
-        (_TRIPOSG,), 1986.6, "one mask per object; each object is made alone",
+        (_TRIPOSG,), 1986.6, "one mask per object; each object is made alone", (5.7, 2.9),
     ),
 )  # fmt: skip
 

@@ -77,6 +77,7 @@ def run_list(args: argparse.Namespace) -> int:
         places = [f"{s.repository} at {s.revision[:12] if s.revision else '(pinned at the first fetch)'}, {len(s.files)} files"
                   for s in release.sources]  # fmt: skip
         facts = {"licence": release.licence, "limits": release.limits, "paper": release.paper, "needs": release.needs,
+                 "memory": f"about {release.memory[0]} GB on a graphics card for five objects, {release.memory[1]} GB with --memory",
                  "parameters": f"{release.parameters / 1000:.2f} billion", "files": "; ".join(places)}  # fmt: skip
         print(f"\n{release.name}: {release.what}")
         print("\n".join(f"  {what:<10}  {fact}" for what, fact in facts.items()))
