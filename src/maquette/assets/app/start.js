@@ -142,7 +142,7 @@ function sceneCard(scene) {
     picture: scene.thumbnail, name: scene.name || "Scene", about: [scene.method ?? "", " · ", when(scene.changed_at ?? scene.created)],
     open: () => { location.hash = `scene/${scene.id}`; },
     menu: [
-      { text: "Rename", icon: "pen", run: () => renameInPlace(scene.name, async (name) => { await api.renameScene(scene.id, name); refreshLists(); }) },
+      { text: "Rename", icon: "pen", run: () => askName(scene.name, async (name) => { await api.renameScene(scene.id, name); refreshLists(); }) },
       { text: "Delete scene", icon: "trash", danger: true, run: () => remove("scene", scene.name, () => api.deleteScene(scene.id)) },
     ],
   });
@@ -177,7 +177,7 @@ async function remove(kind, name, call) {
   await refreshLists();
 }
 
-function renameInPlace(name, call) {
+function askName(name, call) {
   const dialog = byId("ask");
   const input = h("input", { type: "text", value: name, maxLength: 80, "aria-label": "New name" });
   const done = () => { dialog.close(); if (input.value.trim()) call(input.value.trim()); };

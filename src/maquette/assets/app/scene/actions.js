@@ -126,6 +126,9 @@ export async function duplicate(label) {
   if (made) store.set({ selected: made });
 }
 
+/** What a method is called in lists. */
+export const methodTitle = (name) => store.get().config?.methods.find((method) => method.name === name)?.title ?? name ?? "";
+
 /** What a person calls an object. */
 export function nameOf({ label, name, node }) {
   return node && node !== `instance_${label}` ? node : name || node || `object ${label}`; // a name that somebody has given to the node comes first

@@ -6,13 +6,13 @@ import { byId, download, h, iconButton, openMenu } from "../dom.js";
 import { icon } from "../icons.js";
 import { randomSeed } from "../masks/request.js";
 import { store } from "../store.js";
-import { duplicate, edit, makeForComparison, nameOf, over, regenerate, removeInstance, siblings, toggleHidden } from "./actions.js";
+import { duplicate, edit, makeForComparison, methodTitle, nameOf, over, regenerate, removeInstance, siblings, toggleHidden } from "./actions.js";
 import { pick } from "./views.js";
 
 let renaming = false;
 
 export function mountPanel() {
-  store.watch(["job", "scene", "other", "comparison", "selected", "remade"], show);
+  store.watch(["config", "job", "scene", "other", "comparison", "selected", "remade"], show);
   store.watch(["remaking"], ({ remaking = {}, selected }) => {
     const again = byId("scene-panel").querySelector(".again"); // only its number changes
     if (again && remaking[selected]) again.textContent = `${Math.round(100 * (remaking[selected].share ?? 0))} %`;
@@ -135,7 +135,7 @@ const randomSeedOf = (config) => (config ? randomSeed(config) : 1);
 
 function summary(scene) {
   const seconds = Object.values(scene.provenance?.seconds ?? {}).reduce((sum, one) => sum + one, 0);
-  const facts = [["Method", scene.method], ["Seed", scene.seed], ["Made in", seconds ? `${seconds.toFixed(1)} s` : null]].filter(([, value]) => value !== null && value !== undefined);
+  const facts = [["Method", methodTitle(scene.method) || null], ["Seed", scene.seed], ["Made in", seconds ? `${seconds.toFixed(1)} s` : null]].filter(([, value]) => value !== null && value !== undefined);
   return h("div", { class: "inspector" }, h("h3", {}, "Scene"),
     h("dl", { class: "facts" }, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, `${value}`)])),
     h("p", { class: "hint" }, "Click an object to select it; double-click looks at it closely."), ...notes([], scene.warnings)); // prettier-ignore
@@ -149,7 +149,7 @@ async function compareMenu(anchor, scene) {
   const origin = scene.job ?? scene.photo; // a scene that was opened from a file may have neither
   openMenu(anchor, [
     { note: "With a scene of the same photo" },
-    ...(others.length ? others.slice(0, 8).map((other) => ({ text: `${other.name} (${other.method})`, icon: "compare", run: () => { location.hash = `compare/${scene.id}/${other.id}`; } }))
+    ...(others.length ? others.slice(0, 8).map((other) => ({ text: `${other.name} (${methodTitle(other.method)})`, icon: "compare", run: () => { location.hash = `compare/${scene.id}/${other.id}`; } }))
       : [{ text: "There is no other yet", disabled: true, run() {} }]),
     "-", { note: "Make it again and compare" },
     ...methods.map((method) => ({ text: `With ${method.title}`, icon: "again", disabled: !origin, run: () => makeForComparison({ method: method.name }) })),
@@ -165,7 +165,7 @@ function comparisonPanel(scene, { a, b, objects }) {
   return [
     h("div", { class: "panel-head" }, h("h2", {}, "Comparison"), h("button", { type: "button", class: "quiet", onclick: () => { location.hash = `scene/${scene.id}`; } }, "Close")),
     h("table", { class: "table" },
-      h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", { title: a.name }, `A · ${a.method}`), h("th", { title: b.name }, `B · ${b.method}`))),
+      h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", { title: a.name }, `A · ${methodTitle(a.method)}`), h("th", { title: b.name }, `B · ${methodTitle(b.method)}`))),
       h("tbody", {},
         h("tr", {}, h("td", {}, "Confidence"), ...cells(a.confidence, b.confidence, percent, true)),
         h("tr", {}, h("td", {}, "Time"), ...cells(a.seconds, b.seconds, seconds, false)),

@@ -5,7 +5,7 @@ import { linkCameras } from "../../viewer/link.js";
 import { byId, h } from "../dom.js";
 import { store } from "../store.js";
 import { onTheme } from "../theme.js";
-import { edit, nameOf } from "./actions.js";
+import { edit, methodTitle, nameOf } from "./actions.js";
 
 /** Room for the controls above and below the photo. */
 const MARGIN = { x: 14, y: 64 };
@@ -96,7 +96,7 @@ function showRight({ other, scene }) {
     return;
   }
   right ??= createViewer(byId("view-b"), "3D view of the scene to compare with");
-  for (const [place, one] of [["view-a", scene], ["view-b", other]]) byId(place).append(h("div", { class: "view-name" }, `${place === "view-a" ? "A" : "B"} · ${one.name} · ${one.method}`));
+  for (const [place, one] of [["view-a", scene], ["view-b", other]]) byId(place).append(h("div", { class: "view-name" }, `${place === "view-a" ? "A" : "B"} · ${one.name} · ${methodTitle(one.method)}`));
   if (!right) return;
   showScene(right, other).then(() => {
     if (!left || !right || unlink) return;
