@@ -153,15 +153,30 @@ def measured(case: Case, dtype: torch.dtype) -> tuple[str, ...]:
             f"{weights:.0f}", f"{peak:.0f}" if math.isfinite(peak) else "-")  # fmt: skip
 
 
+def counted(case: Case) -> str:
+    """Operations of a network on the meta device, where nothing is computed; sparse networks need real cells and cannot be counted so."""
+    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=KNOWN) as counter:
+        net = model_of(CONFIGS[case.name], case.name).build(CONFIGS[case.name]).eval()
+        try:
+            case.run(net)
+        except NotImplementedError:
+            return f"{case.name}: depends on its cells"
+    return f"{case.name}: {counter.get_total_flops() / 1e12:.3f} TFLOP, floor {case.floor or '-'}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="names, separated by commas; in this order")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--out", type=Path, help="write the table there, row by row")
+    parser.add_argument("--count", action="store_true", help="only count operations, without computing")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cases = {case.name: case for case in CASES}
+    if args.count:
+        print("\n".join(counted(cases[name]) for name in (args.only.split(",") if args.only else cases)))
+        return
     head = ("network", "parameters (M)", "what was run", "TFLOP counted", "floor", "processor s", "TFLOP/s", "weights MB", "peak MB")
     rows = [head, tuple("---" for _ in head)]
     for name in args.only.split(",") if args.only else cases:
