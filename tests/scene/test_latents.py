@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from maquette.geometry.transforms import similarity
+from maquette.models.generator import Condition
 from maquette.models.lifting import COARSE
-from maquette.scene.latents import CHUNK, draw_noise, encode, row_grid
+from maquette.scene.latents import CHUNK, Sampling, draw_noise, encode, row_grid, sample
 from tests.methods.worlds import world
 from tests.tiny import GENERATOR
 
@@ -34,3 +35,18 @@ def test_rows_are_encoded_each_on_its_own_in_any_number():
 def test_noise_is_the_seeds():
     a, b = draw_noise(world().models, [3, 4]), draw_noise(world().models, [4])
     assert torch.equal(a[1:], b) and not torch.equal(a[:1], b)
+
+
+def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
+    condition = Condition(torch.zeros(2, 1, 1), (torch.zeros(2, 1, 1), torch.full((2, 3, 2, 2, 2), 0.7), torch.zeros(2, 4, 4, 4, 4)))
+    noise, seen = torch.randn(2, 3, 2, 2, 2), []
+
+    def velocity_of(condition):
+        return lambda x, t: seen.append((t, x)) or torch.zeros_like(x)
+
+    sample(velocity_of, condition, noise, 2, Sampling(start=0.5))
+    assert [t for t, _ in seen] == [0.5, 0.25]
+    torch.testing.assert_close(seen[0][1], 0.35 + 0.5 * noise)
+    seen.clear()
+    sample(velocity_of, Condition(condition.context, None), noise, 2, Sampling(start=0.5))  # nothing is lifted: from noise alone
+    assert seen[0][0] == 1.0 and torch.equal(seen[0][1], noise)

@@ -69,12 +69,12 @@ COMPARISON = {
 
 CONFIG = {
     "version": "0.1.0",
-    "methods": [{"name": "iscene", "title": "I-Scene", "about": "One sentence.", "default": True, "steps": 6, "guidance": 1.0}],
+    "methods": [{"name": "iscene", "title": "I-Scene", "about": "One sentence.", "default": True, "steps": 3, "guidance": 1.0}],
     "models": [{"name": "embedded", "title": "Embedded weights", "methods": ["iscene"], "default": True}],
     "devices": ["cpu"],
     "options": {
         "seed": {"default": 0, "minimum": 0, "maximum": 4294967295}, "samples": {"default": 1, "minimum": 1, "maximum": 8},
-        "steps": {"default": 6, "minimum": 1, "maximum": 100}, "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
+        "steps": {"default": 3, "minimum": 1, "maximum": 100}, "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
         "fit": {"default": True},
     },
     "limits": {"upload_bytes": 67108864, "pixels": 50000000, "side": 8192, "objects": 64, "queue": 16, "workers": 1, "name_length": 80},

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity, guide
+from maquette.flow.path import interpolate
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.conditioning import instance_crop
@@ -37,10 +38,11 @@ class Models:
 class Sampling:
     """How latents are drawn."""
 
-    steps: int = 6
-    zoom_steps: int = 6
+    steps: int = 3
+    zoom_steps: int = 3
     guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
-    shift: float = 3.0  # of the schedule
+    shift: float = 1.0  # of the schedule; 1 = linear
+    start: float = 0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +89,16 @@ def draw_noise(models: Models, seeds: Sequence[int]) -> Tensor:
 
 def sample(velocity_of: Callable[[Condition], Velocity], condition: Condition, noise: Tensor, steps: int, sampling: Sampling,
            progress: Callable[[float], None] = lambda share: None) -> Tensor:  # fmt: skip
-    """Integrate the flow from noise to latents. Guidance is against the same rows without their picture tokens."""
+    """Integrate the flow to latents, from the lift's guess with as much noise as ``sampling.start`` says.
+
+    The guess is the posterior mean that regression found; a small transformer is of no help at the highest noise levels, where the
+    mean is all there is. Guidance is against the same rows without their picture tokens.
+    """
+    begin = sampling.start if condition.lift is not None else 1.0
+    x = noise if condition.lift is None else interpolate(condition.lift[1], noise, torch.full((len(noise),), begin, device=noise.device))
     unconditional = velocity_of(Condition(torch.zeros_like(condition.context), condition.lift))
     velocity = guide(velocity_of(condition), unconditional, sampling.guidance)
-    return euler(velocity, noise, shifted_schedule(steps, sampling.shift), lambda step, x: progress((step + 1) / steps))
+    return euler(velocity, x, begin * shifted_schedule(steps, sampling.shift), lambda step, x: progress((step + 1) / steps))
 
 
 def decode(models: Models, latents: Tensor) -> Tensor:
