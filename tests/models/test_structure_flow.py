@@ -26,7 +26,7 @@ def to_latent(volume):
 def inputs(rows, seed=1):
     g = torch.Generator().manual_seed(seed)
     x, context = torch.randn(rows, 4, 4, 4, 4, generator=g), torch.randn(rows, 5, 16, generator=g)
-    return x, torch.full((rows,), 0.7), context, torch.randn(rows, 12, 16, 16, 16, generator=g)
+    return x, torch.full((rows,), 0.7), context, torch.randn(rows, TINY.lift_channels, 16, 16, 16, generator=g)
 
 
 def test_identical_scene_and_instance_equal_the_base_model():
@@ -98,7 +98,7 @@ def test_untrained_generator_samples_around_its_guess():
 
     with torch.no_grad():
         tokens = model.picture(torch.randn(1, 5, 16, 16))
-        condition = Condition(tokens, model.flow.encode_lift(torch.randn(1, 12, 16, 16, 16), to_latent))
+        condition = Condition(tokens, model.flow.encode_lift(torch.randn(1, model.flow.config.lift_channels, 16, 16, 16), to_latent))
         condition = Condition(condition.context.expand(64, -1, -1), tuple(y.expand(64, *y.shape[1:]) for y in condition.lift))
         out = euler(model.velocity(condition), torch.randn(64, 4, 4, 4, 4), shifted_schedule(40))
     spread = (out - condition.lift[1]).std()
