@@ -129,9 +129,8 @@ CASES = (
 )
 
 
-def measured(case: Case, dtype: torch.dtype) -> tuple[str, ...]:
-    """One row of the table."""
-    held = resident_memory() / 2**20
+def measured(case: Case, dtype: torch.dtype, held: float) -> tuple[str, ...]:
+    """One row of the table; ``held``: MB of the process before the first network."""
     start = time.perf_counter()
     net = network(case.name, dtype)
     made = time.perf_counter() - start
@@ -178,9 +177,9 @@ def main() -> None:
         print("\n".join(counted(cases[name]) for name in (args.only.split(",") if args.only else cases)))
         return
     head = ("network", "parameters (M)", "what was run", "TFLOP counted", "floor", "processor s", "TFLOP/s", "weights MB", "peak MB")
-    rows = [head, tuple("---" for _ in head)]
+    rows, held = [head, tuple("---" for _ in head)], resident_memory() / 2**20
     for name in args.only.split(",") if args.only else cases:
-        rows.append(measured(cases[name], getattr(torch, args.dtype)))
+        rows.append(measured(cases[name], getattr(torch, args.dtype), held))
         gc.collect()
         if args.out:
             args.out.write_text("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n", encoding="utf-8")
