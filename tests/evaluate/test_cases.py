@@ -27,6 +27,7 @@ def test_a_stored_case_comes_back(case, tmp_path):
         assert (a.label, a.name) == (b.label, b.name) and np.array_equal(a.mask, b.mask)
     for name, mesh in case.truth.items():
         assert np.allclose(back.truth[name].bounds, mesh.bounds, atol=1e-6)
+        assert np.abs(np.asarray(back.truth[name].visual.vertex_colors, int) - mesh.visual.vertex_colors).max() <= 1
     assert np.allclose(back.camera.world_from_camera, case.camera.world_from_camera)
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from maquette.errors import InputError
 from maquette.evaluate.visibility import hidden_shares
 from maquette.export.glb import write_glb
-from maquette.export.read import load_named_meshes
+from maquette.export.read import read_glb
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, moved
 from maquette.geometry.transforms import rotation_y
@@ -140,7 +140,8 @@ def load_case(folder: Path, name: str = "") -> Case:
     scene_input = read_scene_input(folder / PHOTO, folder / MASKS)
     hidden = {int(o["label"]): np.nan if o.get("hidden") is None else float(o["hidden"]) for o in record["objects"]}
     camera = camera_from_dict(record.get("camera"), str(folder / OBJECTS))
-    return Case(name or record["name"], scene_input, load_named_meshes(folder / TRUTH), camera, hidden, record.get("origin", {}))
+    truth = {node: mesh.apply_transform(world_from_node) for node, mesh, world_from_node in read_glb(folder / TRUTH)}
+    return Case(name or record["name"], scene_input, truth, camera, hidden, record.get("origin", {}))
 
 
 def read_objects(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_everything_is_in_the_file_and_nothing_is_fetched(page):
     text = page.read_text(encoding="utf-8")
     html = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)|url\(\s*["']?(?!data:)http|@import""", html)
-    assert "{{" not in html and "raw/1" in html and "boxes (oracle)" in html and "theirs" in html
+    assert "{{" not in html and "raw/1" in html and "truth (oracle)" in html and "theirs" in html
 
 
 def test_the_index_tells_every_scene_object_and_miss(page):
@@ -41,12 +41,12 @@ def test_the_index_tells_every_scene_object_and_miss(page):
 def test_pictures_and_meshes_are_there_for_what_was_made(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     (pictures,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
-    assert set(pictures["random/0000"]) == {"photo", "truth", "boxes", "boxes-turn", "theirs", "theirs-turn"}
-    assert set(pictures["random/0001"]) == {"photo", "truth", "boxes", "boxes-turn"}
+    assert set(pictures["random/0000"]) == {"photo", "truth", "of-truth", "turn-truth", "of-theirs", "turn-theirs"}
+    assert set(pictures["random/0001"]) == {"photo", "truth", "of-truth", "turn-truth"}
     assert Image.open(io.BytesIO(base64.b64decode(pictures["random/0000"]["photo"]))).format == "JPEG"
     meshes = dict(re.findall(r'data-mesh="([^"]+)">([^<]+)<', text))
-    assert set(meshes) == {f"random/{k}|{m}" for k in ("0000", "0001") for m in ("truth", "boxes")} | {"random/0000|theirs"}
-    (tmp_path / "x.glb").write_bytes(zlib.decompress(base64.b64decode(meshes["random/0000|theirs"])))
+    assert set(meshes) == {f"random/{k}|{m}" for k in ("0000", "0001") for m in ("truth", "of-truth")} | {"random/0000|of-theirs"}
+    (tmp_path / "x.glb").write_bytes(zlib.decompress(base64.b64decode(meshes["random/0000|of-theirs"])))
     assert len(load_named_meshes(tmp_path / "x.glb")) >= 1
 
 

@@ -69,8 +69,8 @@ function card(scene) {
   }
   scores.append(element("span", { textContent: `${scene.objects.length} objects` }));
   if (result.missing) scores.append(element("span", { className: "missed", textContent: `${result.missing} missed` }));
-  const tiles = element("div", { className: "tiles" }, tile(picture(name, "photo"), "photo"), tile(picture(name, state.method), "prediction"),
-                        turntable(picture(name, `${state.method}-turn`)), tile(picture(name, "truth"), "ground truth"));
+  const tiles = element("div", { className: "tiles" }, tile(picture(name, "photo"), "photo"), tile(picture(name, `of-${state.method}`), "prediction"),
+                        turntable(picture(name, `turn-${state.method}`)), tile(picture(name, "truth"), "ground truth"));
   const made = element("button", { className: "card", type: "button", ariaLabel: `Open ${name} in 3D` }, tiles, scores);
   made.addEventListener("click", () => open(scene));
   return made;

@@ -25,7 +25,7 @@ export async function showScene(context) {
   document.getElementById("views").replaceChildren(hosts.prediction, hosts.truth);
   showSide(mine);
   showChoices(mine);
-  const [predicted, truth] = await Promise.all([mesh(scene.name, method), mesh(scene.name, "truth")]);
+  const [predicted, truth] = await Promise.all([mesh(scene.name, `of-${method}`), mesh(scene.name, "truth")]);
   if (current !== mine) return;
   for (const [name, file] of [["prediction", predicted], ["truth", truth]]) {
     if (file) await addView(mine, name, hosts[name], file);

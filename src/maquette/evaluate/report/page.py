@@ -69,12 +69,12 @@ def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) ->
         prediction = run.prediction(method, scene)
         if not prediction.exists():
             continue
-        pictures = [part(f"{method}.jpg"), part(f"{method}-turn.jpg")]
+        pictures = [part(f"of-{method}.jpg"), part(f"turn-{method}.jpg")]  # prefixes: a method may be called "truth"
         if _is_old(pictures, prediction):
             camera = camera_from_dict(run.made(method, scene).get("camera"), str(prediction))
             keep(pictures, draw_prediction(place, prediction, camera))
-        if _is_old([part(f"{method}-{faces}.glb")], prediction):
-            keep([part(f"{method}-{faces}.glb")], [compact_glb(_meshes(prediction), faces)])
+        if _is_old([part(f"of-{method}-{faces}.glb")], prediction):
+            keep([part(f"of-{method}-{faces}.glb")], [compact_glb(_meshes(prediction), faces)])
 
 
 def _is_old(parts: Sequence[Path], source: Path) -> bool:
@@ -208,7 +208,7 @@ def _mesh_scripts(run: Run, faces: int) -> list[str]:
     """One inert <script> per scene and method, so that the browser parses none of it before it is wanted."""
     scripts = []
     for scene in run.scenes:
-        for name in ("truth", *run.methods):
+        for name in ("truth", *(f"of-{method}" for method in run.methods)):
             path = _part(run.folder, scene, f"{name}-{faces}.glb")
             if path.exists():
                 key = escape(f"{scene}|{name}", quote=True)
