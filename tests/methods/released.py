@@ -1,8 +1,13 @@
 """From a folder of small random weights to a scene: what the tests of all published methods share."""
 
 import numpy as np
+import torch
 
+from maquette.checkpoints.catalogue import release
+from maquette.checkpoints.memory import Plan
+from maquette.checkpoints.released import Networks, open_release
 from maquette.images import read_scene_input
+from maquette.methods.published import Settings
 from maquette.pipeline import generate
 from tests.tiny import write_photo
 
@@ -15,6 +20,21 @@ def scene_input(folder, objects=2):
 def made(root, folder, model, **options):
     """The scene that a release in ``root`` makes of a small picture."""
     return generate(scene_input(folder), weights=root, model=model, **{"steps": 2, "device": "cpu"} | options)
+
+
+def meshes(make, root, folder, model, seed=0, **plan):
+    """The meshes that a maker gives under a plan, before they are placed."""
+    networks = Networks(open_release(release(model), root), Plan(**plan), torch.device("cpu"))
+    with torch.inference_mode():
+        return make(networks, scene_input(folder), Settings(seed, steps=2), lambda stage, share: None).meshes
+
+
+def assert_same_meshes(left, right):
+    """Equal up to the rounding of another batch size."""
+    assert set(left) == set(right)
+    for label in left:
+        assert np.array_equal(left[label].faces, right[label].faces)
+        assert np.abs(left[label].vertices - right[label].vertices).max() < 1e-4
 
 
 def same(left, right):

@@ -1,26 +1,17 @@
 import numpy as np
 import pytest
-import torch
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.memory import Plan
-from maquette.checkpoints.released import Networks, open_release
+from maquette.checkpoints.released import open_release
 from maquette.errors import CheckpointError
-from maquette.methods.published import Settings
 from maquette.methods.trellis_iscene import make_iscene
 from tests.checkpoints.tiny_trellis import write_iscene
-from tests.methods.released import assert_is_a_scene, made, scene_input
+from tests.methods.released import assert_is_a_scene, assert_same_meshes, made, meshes
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return write_iscene(tmp_path_factory.mktemp("weights"))
-
-
-def meshes(root, scene, seed=0, **plan):
-    networks = Networks(open_release(release("trellis-iscene"), root), Plan(**plan), torch.device("cpu"))
-    with torch.inference_mode():
-        return make_iscene(networks, scene, Settings(seed, steps=2), lambda stage, share: None).meshes
 
 
 def test_from_files_to_a_scene(root, tmp_path):
@@ -31,17 +22,12 @@ def test_from_files_to_a_scene(root, tmp_path):
 
 def test_the_plan_changes_nothing(root, tmp_path):
     """Objects one at a time and all at once, networks freed and kept: the same meshes, as instances only meet in the scene's slot."""
-    scene = scene_input(tmp_path)
-    plain, careful = meshes(root, scene, staged=False), meshes(root, scene, batch=1)
-    assert set(plain) == set(careful) == {1, 2}
-    for label in plain:
-        assert np.array_equal(plain[label].faces, careful[label].faces)
-        assert np.abs(plain[label].vertices - careful[label].vertices).max() < 1e-4
+    plain, careful = (meshes(make_iscene, root, tmp_path, "trellis-iscene", **plan) for plan in ({"staged": False}, {"batch": 1}))
+    assert_same_meshes(plain, careful)
 
 
 def test_seeds_make_the_difference(root, tmp_path):
-    scene = scene_input(tmp_path)
-    first, again, other = (meshes(root, scene, seed)[1].vertices for seed in (1, 1, 2))
+    first, again, other = (meshes(make_iscene, root, tmp_path, "trellis-iscene", seed)[1].vertices for seed in (1, 1, 2))
     assert np.array_equal(first, again) and (first.shape != other.shape or np.abs(first - other).max() > 1e-3)
 
 
