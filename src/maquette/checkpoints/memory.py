@@ -22,6 +22,7 @@ from maquette.models.savings import ALL, Savings
 
 UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SHARE = 0.85  # of the free memory, when no budget is given
+LIBRARIES = 150 * 2**20  # bytes that libraries take on the processor at first use
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
@@ -109,7 +110,7 @@ def estimated(plan: Plan, model: str, configs: Mapping[str, Config], sizes: Mapp
     width = torch.tensor([], dtype=plan.dtype).element_size()
     load = Load(width, instances, min(plan.batch or instances, instances), plan.points, 2 if plan.savings.one_batch else 1)
     weights = {name: size * width for name, size in sizes.items()}
-    held, peaks = resident_memory() if device.type == "cpu" else 0.0, {}
+    held, peaks = resident_memory() + LIBRARIES if device.type == "cpu" else 0.0, {}
     for stage, parts, active in stages_of(model, configs, load):
         own = sum(weights[part] for part in parts)
         resident = own if plan.staged else sum(weights.values())
