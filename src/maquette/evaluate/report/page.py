@@ -90,12 +90,11 @@ def _meshes(path: Path) -> Meshes:
 
 def _fill(run: Run, faces: int, baseline: str | None) -> str:
     files = assets_folder() / "report"
-    tables = comparison_tables(run.rows, baseline)
     values = {
         "title": escape(run.folder.resolve().name),
         "style": (files / "report.css").read_text(encoding="utf-8"),
         "facts": _facts(run),
-        "tables": "\n".join(_table_html(table) for table in tables),
+        "tables": _tables(run, baseline),
         "legend": _legend(run),
         "plots": _plots(run),
         "index": _script_json(_index(run)),
@@ -124,6 +123,16 @@ def _facts(run: Run) -> str:
     if unusable:
         facts.append(f"{len(unusable)} scenes could not be used: {next(iter(unusable.values()))}")
     return "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+
+
+def _tables(run: Run, baseline: str | None) -> str:
+    """The tables of the first protocol, and those of the others to be unfolded."""
+    parts = []
+    for protocol in dict.fromkeys(row.protocol for row in run.rows):
+        tables = comparison_tables([row for row in run.rows if row.protocol == protocol], baseline)
+        text = "\n".join(_table_html(table) for table in tables)
+        parts.append(f"<details><summary>protocol {escape(protocol)}</summary>{text}</details>" if parts else text)
+    return "\n".join(parts)
 
 
 def _table_html(table: Table) -> str:
