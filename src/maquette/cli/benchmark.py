@@ -12,7 +12,7 @@ EPILOG = """examples:
   maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene --out runs/front
   maquette benchmark --set rooms --prepare-only --out runs/rooms     # photos and masks for another system ...
   maquette benchmark --set rooms --method none --predictions theirs=their_glbs/ --out runs/rooms     # ... and its score
-methods: those of maquette generate, published models by name (maquette models list), oracles that know the truth (boxes, spheres, truth),
+methods: those of maquette generate, published models by name (maquette models), oracles that know the truth (boxes, spheres, truth),
   or none when there are --predictions.
 sets: random, small-on-large, duplicates, occlusion, rooms, tabletop; all = every one.
 formats: folder (one folder per scene), glb (a scene per file, photos are rendered), midi-3dfront. See docs/evaluation-data.md.
