@@ -14,6 +14,7 @@ from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.errors import CheckpointError
 
 FILES = {kind: f"{kind}.safetensors" for kind in ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent")}
+LATER = ("midi", "shapes", "coherent")  # can be trained, but no trained file ships with the package yet
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
 
@@ -29,6 +30,9 @@ class ModelSet:
     def __getitem__(self, kind: str) -> Checkpoint:
         """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or was trained with others than lie here."""
         if kind not in self._loaded:
+            if not (self.folder / FILES[kind]).exists() and kind in LATER:
+                raise CheckpointError(f"{self.name} weights hold no {FILES[kind]} yet; train it with 'maquette train {kind} ...' "
+                                      "and pass the folder with --weights, or choose another --method (iscene, independent)")  # fmt: skip
             base = self[BASES[kind]] if kind in BASES else None
             checkpoint = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
             for other, wanted in checkpoint.metadata.get("needs", {}).items():
