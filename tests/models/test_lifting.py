@@ -30,6 +30,14 @@ def test_scene_branch_sees_all_boxes_and_instances_their_own():
     assert scene[IS_SCENE].unique().tolist() == [1.0] and one[IS_SCENE].unique().tolist() == [0.0]
 
 
+def test_a_coarse_volume_is_said_to_be_there():
+    from tests.geometry.test_volumes import wall_view
+
+    given, none = (lifted_grid(wall_view(), BOX_OF, 1, np.eye(4), coarse, 16) for coarse in (torch.full((16,) * 3, 0.25), None))
+    assert [float(channel.unique()) for channel in given[COARSE:]] == [0.25, 1.0, 0.0]
+    assert [float(channel.unique()) for channel in none[COARSE:]] == [0.0, 0.0, 0.0] and torch.equal(given[:COARSE], none[:COARSE])
+
+
 def test_without_a_view_only_the_coarse_volume_is_told():
     coarse = torch.rand(16, 16, 16)
     grid = lifted_grid(None, BOX_OF, 1, np.eye(4), coarse, 16)

@@ -1,25 +1,11 @@
 """Rows: what the networks see of a label, and that rows of a batch do not mix."""
 
-import numpy as np
 import torch
 
 from maquette.geometry.transforms import similarity
 from maquette.models.generator import Condition
-from maquette.models.lifting import COARSE
-from maquette.scene.latents import CHUNK, Sampling, draw_noise, encode, row_grid, sample
+from maquette.scene.latents import CHUNK, Sampling, draw_noise, encode, sample
 from tests.methods.worlds import world
-from tests.tiny import GENERATOR
-
-FLOW = GENERATOR.flow
-
-
-def test_a_row_says_what_it_knows():
-    perception, coarse = world().perception, torch.full((FLOW.lift_resolution,) * 3, 0.25)
-    for label, given in ((1, coarse), (2, None), (None, None)):
-        grid = row_grid(perception, (label, np.eye(4), given), FLOW.lift_channels, FLOW.lift_resolution)
-        known = [0.25, 1.0] if given is not None else [0.0, 0.0]
-        assert [float(channel.unique()) for channel in grid[COARSE:]] == [*known, float(label is None)]
-        assert grid[:COARSE].abs().sum() > 0
 
 
 def test_rows_are_encoded_each_on_its_own_in_any_number():

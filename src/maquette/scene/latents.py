@@ -19,7 +19,7 @@ from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Condition, Generator
-from maquette.models.lifting import BOX, CHANNELS, lifted_grid
+from maquette.models.lifting import lifted_grid
 from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.perceive import Perception
 
@@ -59,15 +59,6 @@ class Shape:
 Row = tuple[int | None, np.ndarray, Tensor | None]  # label (None = the scene branch), scene_from_cube, coarse volume
 
 
-def row_grid(perception: Perception, row: Row, channels: int, resolution: int) -> Tensor:
-    """(channels, G, G, G) the lifted picture of one row, with its coarse volume and the mark of the scene branch."""
-    label, cube, coarse = row
-    grid = lifted_grid(perception.view(), perception.boxes, label, cube, coarse, resolution)
-    if channels == CHANNELS - 1:  # weights from before boxes were estimated
-        grid = torch.cat([grid[:BOX], grid[BOX + 1 :]])
-    return grid
-
-
 def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]) -> Condition:
     """What every step needs to know of the rows' picture (H, W, 3)."""
     config = models.generator.config
@@ -76,7 +67,7 @@ def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequ
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         crops = [torch.from_numpy(instance_crop(image, perception.label_map, label, config.picture.size)) for label, _, _ in chunk]
-        lifted = [row_grid(perception, row, config.flow.lift_channels, config.flow.lift_resolution) for row in chunk]
+        lifted = [lifted_grid(perception.view(), perception.boxes, *row, config.flow.lift_resolution) for row in chunk]
         parts.append(models.generator.encode(torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae))
     return Condition(torch.cat([p.context for p in parts]), tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))))
 

@@ -75,8 +75,8 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
     estimate = _estimate(net, seen)
     camera = camera_from_parameters(estimate.camera, width, height)
     depth = centre_depth(estimate.camera) * np.exp(estimate.depth)
-    depth = _stand_on_ground(camera, picture, _upsample(depth, seen.labels, picture.labels))
-    depth = _stand_in_boxes(camera, picture, depth, estimate.boxes)
+    depth = _stand_in_boxes(camera, picture, _upsample(depth, seen.labels, picture.labels), estimate.boxes)
+    depth = _stand_on_ground(camera, picture, depth)
     perception = _fix_frame(camera, picture, depth, labels, estimate.boxes)
     missing = [label for label in np.unique(picture.labels[picture.labels > 0]).tolist() if label not in estimate.boxes]
     visible = {label: perception.visible_box(label) for label in missing}
