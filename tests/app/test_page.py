@@ -379,7 +379,7 @@ def test_two_methods_side_by_side_look_from_the_same_place(page, app, scene):
     shot(page, "22-linked")
     page.click("text=Close")
     b.arrived(page, f"scene/{scene}")
-    assert not page.locator("#view-b").is_visible()
+    page.wait_for_selector("#view-b", state="hidden")
 
 
 def test_everything_is_saved_and_a_saved_scene_opens_again(page, app, scene, tmp_path):
