@@ -7,7 +7,7 @@ import torch
 from maquette.geometry.cameras import lift
 from maquette.models.conditioning import camera_from_parameters, centre_depth
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
-from maquette.models.layout import CUES, lift_points, visible_cues
+from maquette.models.layout import CUES, lift_points, ray_latitudes, visible_cues
 
 CONFIG = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=2)
 
@@ -65,3 +65,10 @@ def test_boxes_are_ordered_and_need_labels(net):
     picture, labels = picture_and_labels()
     boxes = net(picture, labels).boxes
     assert bool((boxes[:, :, 0] <= boxes[:, :, 1]).all()) and net(picture).boxes is None and net(picture, labels * 0).boxes is None
+
+
+def test_latitudes_are_those_of_the_lifted_rays():
+    camera = torch.tensor([[0.4, 0.2, 0.1, -0.05, 0.3], [-0.1, 0.6, 0.0, 0.2, -0.2]])
+    near, far = (lift_points(torch.full((2, 6, 6), relative), camera) for relative in (-0.5, 0.5))
+    rays = torch.nn.functional.normalize(far - near, dim=1)
+    torch.testing.assert_close(ray_latitudes(camera, 6), rays[:, 1], rtol=0, atol=1e-6)

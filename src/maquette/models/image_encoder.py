@@ -67,6 +67,7 @@ class GeometryNetConfig:
     blocks: int = 4  # transformer blocks at stride 16
     heads: int = 4
     layout_blocks: int = 0  # transformer blocks over the instances that estimate their boxes; 0 = no boxes
+    latitude: bool = False  # each coarse token also says how far above the horizon it looks; only training asks for it
 
 
 CAMERA_PARAMETERS = 5  # pitch, log focal, projected scene centre x and y, log span: see conditioning.camera_parameters
@@ -80,6 +81,7 @@ class Geometry:
     normal: Tensor  # (B, 3, S, S) unit, camera axes (OpenCV): slant is seen there, and the ground's normal tells the camera's pitch
     camera: Tensor  # (B, 5) see conditioning.camera_parameters
     boxes: Tensor | None  # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels mean nothing
+    latitude: Tensor | None = None  # (B, S / 16, S / 16) sine of the angle of each coarse pixel's ray above the horizon
 
 
 class GeometryNet(nn.Module):
@@ -101,6 +103,7 @@ class GeometryNet(nn.Module):
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
         self.layout = LayoutHead(w[0], w[-1], blocks=config.layout_blocks) if config.layout_blocks else None
+        self.latitude = zero_init(nn.Linear(w[-1], 1)) if config.latitude else None
 
     def _positions(self, size: torch.Size) -> Tensor:
         """Position embedding of a grid of tokens; another picture size than the configured one stretches it."""
@@ -122,6 +125,7 @@ class GeometryNet(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)).float()
+        latitude = None if self.latitude is None else self.latitude(tokens).float().squeeze(-1).unflatten(1, size)
         h = tokens.transpose(1, 2).unflatten(2, size)
         for level in reversed(range(len(self.decode))):
             h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -130,4 +134,4 @@ class GeometryNet(nn.Module):
         boxes, count = None, int(labels.max()) if labels is not None else 0
         if self.layout is not None and count:
             boxes = self.layout(h, tokens, lift_points(dense[:, 0], camera), camera, labels, count)
-        return Geometry(dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera, boxes)
+        return Geometry(dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera, boxes, latitude)

@@ -34,6 +34,14 @@ def lift_points(relative: Tensor, camera: Tensor) -> Tensor:
     return torch.stack([x, -cos * y - sin * z, sin * y - cos * z], dim=1)
 
 
+def ray_latitudes(camera: Tensor, size: int) -> Tensor:
+    """(B, size, size) sine of the angle above the horizon of the rays through a grid of pixels; camera parameters (B, 5)."""
+    pitch, focal = camera[:, 0, None, None], camera[:, 1, None, None].exp()
+    steps = (torch.arange(size, device=camera.device, dtype=camera.dtype) + 0.5) / size - 0.5
+    x, y = steps[None, None, :], steps[None, :, None]
+    return (-torch.cos(pitch) * y - torch.sin(pitch) * focal) / (x.square() + y.square() + focal.square()).sqrt()
+
+
 def visible_cues(points: Tensor, masks: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
     """Box (B, N, 2, 3) of each instance's visible points, and its cues (B, N, CUES).
 

@@ -16,6 +16,7 @@ from maquette.data.library import AssetLibrary
 from maquette.data.views import View, boxes_in_scene
 from maquette.models.conditioning import Picture, camera_parameters, centre_depth, geometry_input, letterbox
 from maquette.models.image_encoder import GeometryNet
+from maquette.models.layout import ray_latitudes
 
 ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
 
@@ -162,6 +163,9 @@ class GeometryTask:
         total = value + slope + 0.3 * bend + pose
         pitch = (seen.camera - batch["camera"])[:, 0].abs().mean()
         parts = {"depth": value, "slope": slope, "normal": bend, "camera": pose, "pitch": pitch}
+        if seen.latitude is not None:
+            parts["latitude"] = (seen.latitude - ray_latitudes(batch["camera"], seen.latitude.shape[-1])).abs().mean()
+            total = total + 2 * parts["latitude"]
         if seen.boxes is not None:
             layout, parts["box_iou"] = box_loss(seen.boxes, batch)
             total = total + 0.5 * layout
@@ -183,6 +187,9 @@ class GeometryTask:
                   "focal_percent": 100 * float(off[1]), "span_percent": 100 * float(off[4])}  # fmt: skip
         if seen.boxes is not None:
             scores["box_iou"] = float(box_loss(seen.boxes, batch)[1])
+        if seen.latitude is not None:
+            off = (seen.latitude - ray_latitudes(batch["camera"], seen.latitude.shape[-1])).abs().mean()
+            scores["latitude_degrees"] = float(torch.rad2deg(off))
         return scores, _picture({k: v.cpu() for k, v in batch.items()}, seen.depth.cpu(), seen.normal.cpu())
 
     def finish(self, model: GeometryNet) -> None:
