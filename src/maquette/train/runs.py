@@ -79,7 +79,8 @@ def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, Ge
         return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
     if preset == "gpu":
         flow = StructureFlowConfig(width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4)
-        return VolumeVAEConfig(), GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True), GeneratorConfig(flow)
+        geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True)
+        return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
     return VolumeVAEConfig(), GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True), GeneratorConfig()
 
 
