@@ -103,7 +103,7 @@ class GeometryNet(nn.Module):
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
         self.layout = LayoutHead(w[0], w[-1], blocks=config.layout_blocks) if config.layout_blocks else None
-        self.latitude = zero_init(nn.Linear(w[-1], 1)) if config.latitude else None
+        self.latitude = nn.Sequential(nn.LayerNorm(w[-1]), zero_init(nn.Linear(w[-1], 1))) if config.latitude else None
 
     def _positions(self, size: torch.Size) -> Tensor:
         """Position embedding of a grid of tokens; another picture size than the configured one stretches it."""
