@@ -30,6 +30,6 @@ class FakeHub:
         (folder / path).write_bytes(self.files[path])
 
 
-def release(*files: ReleasedFile, revision: str | None = COMMIT, index: str = "") -> Release:
-    source = Source("someone/model", revision, files, index)
+def release(*files: ReleasedFile, revision: str | None = COMMIT) -> Release:
+    source = Source("someone/model", revision, files)
     return Release("model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks", (1.0, 0.5))

@@ -93,18 +93,33 @@ def test_half_precision_and_shards_stand_in_for_the_one_file(tmp_path, variant):
     assert survey(UNKNOWN, tmp_path, None) == []
 
 
-def test_an_index_names_files_and_pickles_become_safetensors(tmp_path):
+def test_a_fetch_that_stopped_between_two_shards_goes_on(tmp_path):
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}).encode()
+    hub = FakeHub({"config.json": b"{}", "model.safetensors.index.json": index, "model-00001-of-00002.safetensors": BLOB,
+                   "model-00002-of-00002.safetensors": BLOB[::-1]})  # fmt: skip
+    fetch(survey(UNKNOWN, tmp_path, hub)[:-1], tmp_path, hub)
+    assert [missing.path for missing in survey(UNKNOWN, tmp_path, hub)] == ["model-00002-of-00002.safetensors"]
+    bring(UNKNOWN, tmp_path, hub)
+    assert survey(UNKNOWN, tmp_path, None) == []
+
+
+def test_pickles_become_safetensors(tmp_path):
     buffer = io.BytesIO()
     torch.save({"weight": torch.arange(3.0)}, buffer)
-    index = json.dumps({"config_file": "configs/a.yaml", "denoiser_checkpoint": "ckpts/denoiser.pt"}).encode()
-    hub = FakeHub({"index.json": index, "configs/a.yaml": b"x: 1", "ckpts/denoiser.pt": buffer.getvalue()})
-    wanted = release(ReleasedFile("index.json", about=9), ReleasedFile("", about=4, key="config_file"),
-                     ReleasedFile("", about=9, key="denoiser_checkpoint"), revision=None, index="index.json")  # fmt: skip
+    hub = FakeHub({"index.json": b"{}", "ckpts/denoiser.pt": buffer.getvalue()})
+    wanted = release(ReleasedFile("index.json", about=9), ReleasedFile("ckpts/denoiser.pt", about=9))
     said = bring(wanted, tmp_path, hub)
     folder = tmp_path / "model"
     assert any("is a pickle; its 1 tensors" in line for line in said)
     assert (folder / "ckpts" / "denoiser.safetensors").is_file() and not (folder / "ckpts" / "denoiser.pt").exists()
     assert survey(wanted, tmp_path, None) == [] and check_release(wanted, tmp_path) == []
+
+
+def test_a_sum_is_held_to_where_the_commit_is_not_known(tmp_path):
+    wanted = release(ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", None, sha256(BLOB), 10**6), revision=None)
+    assert [missing.trusted for missing in survey(wanted, tmp_path, FakeHub(FILES))] == [False, True]
+    with pytest.raises(CheckpointError, match="the catalogue says"):
+        survey(wanted, tmp_path, FakeHub(FILES | {"model.safetensors": BLOB[::-1]}))
 
 
 def test_a_disk_that_is_too_small_is_named_before_anything_comes(tmp_path):

@@ -1,7 +1,7 @@
 """The published models that maquette runs, as data: what each is, its licence, where it lies, and how to know that it arrived whole.
 
-Nothing is imported or fetched here. Sizes and sha256 were recorded by others from the hub's own listing at the pinned revision; where
-nobody has recorded them they are None: then the first fetch pins what it finds and says so (trust on first use).
+Nothing is imported or fetched here. Commits, sizes and sha256 were recorded by others from the hub's own pages; where nobody has recorded
+them they are None: then the first fetch records what it finds and says so (trust on first use).
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from maquette.errors import InputError
 class ReleasedFile:
     """One file of a repository."""
 
-    path: str  # within the repository; "" when only the index file of the source knows it (see key)
+    path: str  # within the repository
     size: int | None = None  # bytes, exact
     sha256: str | None = None
     about: int = 0  # bytes, roughly, where the exact size is unknown
-    key: str = ""  # the path is the value of this key in the source's index file
-    needed: bool = True  # False = fetched when the repository has it
 
     @property
     def bytes(self) -> int:
@@ -36,7 +34,6 @@ class Source:
     repository: str
     revision: str | None  # commit; None = pinned at the first fetch
     files: tuple[ReleasedFile, ...]
-    index: str = ""  # JSON file whose entries name other files
 
     @property
     def folder(self) -> str:
@@ -46,7 +43,7 @@ class Source:
     @property
     def marker(self) -> str:
         """A file by which its folder is known."""
-        return self.index or self.files[0].path
+        return self.files[0].path
 
 
 @dataclass(frozen=True)
@@ -103,18 +100,17 @@ _DINOV2 = Source(  # the weights of the hub's dinov2_vitl14_reg, as safetensors
     (ReleasedFile("config.json", about=800), ReleasedFile("model.safetensors", about=1_217_600_000)),
 )  # fmt: skip
 
-_ISCENE = Source(
-    "LuLing/IScene", None,
+_ISCENE = Source(  # the commit "Upload folder", which has all files of IScene-v1
+    "LuLing/IScene", "04794eb0f811b27072e32df50a4327c72708f7a0",
     (
-        ReleasedFile("iscene_config.json", about=500),
-        ReleasedFile("", about=4_000, key="config_file"),
-        ReleasedFile("", about=1_131_000_000, key="denoiser_checkpoint"),
-        ReleasedFile("", about=1_217_600_000, key="image_conditioner_checkpoint"),
+        ReleasedFile("iscene_config.json", about=300),
+        ReleasedFile("config.yml", about=900),
+        ReleasedFile("ckpts/iscene_denoiser.pt", about=1_131_000_000),
+        ReleasedFile("ckpts/iscene_image_conditioner.pt", about=1_217_600_000),
     ),
-    index="iscene_config.json",
 )  # fmt: skip
 
-_MIDI = Source(
+_MIDI = Source(  # its files came with the commit that begins with 194c4af; nobody has written down the whole name of one
     "VAST-AI/MIDI-3D", None,
     (
         ReleasedFile("model_index.json", about=800),
@@ -123,7 +119,7 @@ _MIDI = Source(
         ReleasedFile("feature_extractor_2/preprocessor_config.json", about=600),
         *_component("image_encoder_1", "model", None, about=608_000_000),
         *_component("image_encoder_2", "model", None, about=610_000_000),
-        *_component("vae", "diffusion_pytorch_model", None, about=485_400_000),
+        *_component("vae", "diffusion_pytorch_model", None, "826352fb8e5dd13d190cbb679c790f6caf7ed4048c949c00e326cb203e30e56d", 485_400_000),
         *_component("transformer", "diffusion_pytorch_model", None, about=3_363_900_000),
     ),
 )  # fmt: skip

@@ -62,7 +62,7 @@ def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
             continue
         commit, files = hub.listing(source.repository, revision)
         recorded = (pin or {}).get("files", {}) if (pin or {}).get("revision") == commit else {}
-        for path, known in _wanted(source, folder, commit, files, hub):
+        for path, known in _wanted(source, commit, files):
             if not _stands(folder, path, recorded.get(path)):
                 missing.append(_demand(source, commit, files[path], known, recorded.get(path)))
     return missing
@@ -141,20 +141,13 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _wanted(source: Source, folder: Path, commit: str, files: dict[str, RemoteFile], hub: Hub) -> list[tuple[str, ReleasedFile]]:
-    """Return the paths a source needs in this commit, with what the catalogue knows; its index file is read for paths it names."""
-    names: dict[str, Any] = {}
-    if source.index:
-        if source.index not in files:
-            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {source.index}; the repository has changed, report it")
-        hub.download(source.repository, commit, source.index, writable_folder(folder))
-        names = read_json(folder / source.index)
+def _wanted(source: Source, commit: str, files: dict[str, RemoteFile]) -> list[tuple[str, ReleasedFile]]:
+    """Return the paths a source needs in this commit, with what the catalogue knows."""
     wanted = []
     for file in source.files:
-        path = file.path or str(names.get(file.key, ""))
-        alternatives = _alternatives(path, files)
-        if not alternatives and file.needed:
-            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {path or file.key}; the repository has changed, report it")
+        alternatives = _alternatives(file.path, files)
+        if not alternatives:
+            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {file.path}; the repository has changed, report it")
         wanted += [(found, file) for found in alternatives]
     return wanted
 
@@ -196,9 +189,11 @@ def _stands(folder: Path, path: str, entry: dict[str, Any] | None) -> bool:
 def _incomplete(source: Source, folder: Path, pin: dict[str, Any]) -> bool:
     """Whether a folder lacks something of its record, or its record something of the source."""
     recorded = pin["files"]
-    lacking = [f for f in source.files if f.path and f.needed and not any(name in recorded for name in _alternatives(f.path, recorded))]
-    keyed = len([f for f in source.files if f.key]) + len([f for f in source.files if f.path])
-    return bool(lacking) or len(recorded) < keyed or not all(_stands(folder, path, entry) for path, entry in recorded.items())
+    lacking = [file for file in source.files if not _alternatives(file.path, recorded)]
+    if lacking or not all(_stands(folder, path, entry) for path, entry in recorded.items()):
+        return True
+    shards = [read_json(folder / path).get("weight_map", {}).values() for path in recorded if ".safetensors.index" in path]
+    return not set().union(*shards) <= set(recorded)
 
 
 def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
