@@ -13,8 +13,9 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.errors import CheckpointError
 
-FILES = {kind: f"{kind}.safetensors" for kind in ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent")}
-LATER = ("midi", "shapes", "coherent")  # can be trained, but no trained file ships with the package yet
+KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
+FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
+LATER = ("midi", "shapes", "coherent", "text-to-image")  # can be trained, but no trained file ships with the package yet
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
 

@@ -25,6 +25,7 @@ from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
+from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
@@ -36,6 +37,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "midi": (MultiInstanceGenerator, MultiInstanceConfig),
     "shapes": (PartShapes, PartShapesConfig),
     "coherent": (Coherent, CoherentConfig),
+    "text-to-image": (TextToImage, TextToImageConfig),
     "scene-context-flow": (SceneContextFlow, SceneContextFlowConfig),  # fine-tuned from published weights
 }
 

@@ -17,6 +17,7 @@ EPILOG = """examples:
   maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
   maquette train coherent      --data library --out runs/coherent --minutes 60 --vae runs/vae/weights.safetensors \\
                                --generator runs/iscene/weights.safetensors --shapes runs/shapes/weights.safetensors
+  maquette train text-to-image --data library --out runs/words    --minutes 90
   maquette train iscene        --data library --out runs/large    --steps 40000 --base ~/.cache/maquette --device cuda
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
@@ -26,7 +27,7 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 
 DEFAULTS = {  # network -> samples per step, learning rate
     "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
-    "midi": (4, 2e-4), "shapes": (8, 1e-3), "coherent": (8, 5e-4),
+    "midi": (4, 2e-4), "shapes": (8, 1e-3), "coherent": (8, 5e-4), "text-to-image": (4, 1e-3),
 }  # fmt: skip
 FINE_TUNING = (8, 5e-5)  # the same with --base: the paper's
 

@@ -30,9 +30,10 @@ from maquette.train.sequences import RowConfig, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
+from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes", "coherent")
+NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes", "coherent", "text-to-image")
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
 
@@ -117,6 +118,9 @@ def build_task(options: RunOptions) -> Task:
         return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
     if options.base is not None:
         return finetune_task(open_base(options.base), source, unseen, (library, held_out), options.seed)
+    if options.network == "text-to-image":
+        prior = load_model(options.init, "text-to-image").model if options.init else new_text_to_image(options.preset == "tiny")
+        return TextToImageTask(prior, Sources(library, held_out, source, unseen), options.seed)
     vae = _load(options.vae, "volume-vae").model
     sources = Sources(library, held_out, source, unseen)
     if options.network == "shapes":

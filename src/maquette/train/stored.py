@@ -23,6 +23,7 @@ class StoredViews:
     """A picklable source of views: a random view of a random stored scene."""
 
     scenes: tuple[tuple[Path, tuple[tuple[str, int, int], ...]], ...]  # shard, and name, offset and size of the scene's members
+    geometry: bool = True  # False: views without depth and normals (data.shards.decode_view), for who only needs pictures
 
     @classmethod
     def open(cls, folder: str | Path) -> StoredViews:
@@ -55,5 +56,6 @@ class StoredViews:
                 return file.read(size)
 
             number = int(rng.integers(len(json.loads(read("scene.json"))["views"])))
-            wanted = ["scene.json", *(name for name in spans if name.startswith(f"{number}."))]
+            skipped = () if self.geometry else (f"{number}.depth.png", f"{number}.normal.png")
+            wanted = ["scene.json", *(name for name in spans if name.startswith(f"{number}.") and name not in skipped)]
             return decode_view({name: read(name) for name in wanted}, number)
