@@ -63,11 +63,11 @@ def _lab(colours: np.ndarray) -> np.ndarray:
 
 
 def colour_word(pixels: np.ndarray) -> str:
-    """The word for the mean colour, taken in CIELAB, of pixels (N, 3) uint8 sRGB."""
-    mean = _lab(pixels.reshape(-1, 3)).mean(0)
+    """The word for the middle colour of pixels (N, 3) uint8 sRGB: the median in CIELAB, so a red cap with a white stem is red."""
+    middle = np.median(_lab(pixels.reshape(-1, 3)), axis=0)
     owners = [word for word, values in _COLOURS.items() for _ in values]
     known = np.array([list(bytes.fromhex(value)) for values in _COLOURS.values() for value in values])
-    return owners[int(np.linalg.norm((_lab(known) - mean) * LAB_WEIGHTS, axis=1).argmin())]
+    return owners[int(np.linalg.norm((_lab(known) - middle) * LAB_WEIGHTS, axis=1).argmin())]
 
 
 def things_of(view: View, catalogue: Catalogue) -> tuple[Thing, ...]:

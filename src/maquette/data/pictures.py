@@ -3,7 +3,8 @@
 In the flow: views (data/views.py) and assets -> square pictures of one to four objects, captions (data/captions.py), masks of what is to
 be filled -> train/text_to_image.py. Half of the scene crops lose their background, because score distillation shows a model plain
 renders. Holes are boxes, strokes and shapes of other objects; single objects get ComboVerse's case: an object partly covered, alone on
-noise or on a plain ground, whose box is to be filled.
+noise or on a plain ground, whose box is to be filled. In front of noise, what is not the object is filled with flat grey: noise could
+not be learnt, and a flat ground makes the object easy to cut out again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from maquette.types import Camera
 LARGE = 0.03  # share of a crop that an object must cover to be named
 SHOWN = 0.6  # share of an object's visible pixels that must be inside the crop to be named
 NAMED = 4  # objects of a caption, at most
+NOISY = 0.5  # share of ComboVerse's cases that are in front of noise
+GREY = 128
 COVERED = (0.1, 0.65)  # share of a single object that is hidden
 
 
@@ -57,7 +60,7 @@ def crop_of_view(view: View, things: Sequence[Thing], rng: np.random.Generator, 
     image, shapes = _cut(view.image, window), instance
     chosen, eye = [things[k] for k in named], view.camera.position
     if rng.random() < 0.5 and not _touched(instance, named + 1):
-        image = np.where(np.isin(instance, named + 1)[..., None], image, _ground(rng, image.shape[0], noise=0.1))
+        image = np.where(np.isin(instance, named + 1)[..., None], image, _ground(rng, image.shape[0]))
     if rng.random() < 0.5:
         image, shapes = image[:, ::-1], shapes[:, ::-1]
         chosen, eye = [mirrored(thing) for thing in chosen], eye * np.array([-1.0, 1.0, 1.0])
@@ -103,15 +106,19 @@ def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
 def single_object(asset: AssetLike, rng: np.random.Generator, size: int, completion: float = 0.6) -> CaptionedPicture:
     """An asset alone, lit, from anywhere above the floor; with probability ``completion`` partly hidden, with ComboVerse's prompt."""
     image, mask = _portrait(asset, rng, size)
-    ground = _ground(rng, size, noise=0.4)
-    picture = np.where(mask[..., None] > 0, (mask[..., None] * image + (1 - mask[..., None]) * ground), ground).astype(np.uint8)
     solid = mask > 0.5
+    partly = bool(solid.any()) and rng.random() < completion
+    noisy = partly and rng.random() < NOISY
+    ground = np.full((size, size, 3), GREY, np.uint8) if noisy else _ground(rng, size)
+    picture = (mask[..., None] * image + (1 - mask[..., None]) * ground).astype(np.uint8)
     thing = Thing(noun_of(asset.name), colour_word(image[solid]) if solid.any() else "", np.zeros((2, 3)))
     said = name_of(thing, rng)
     said = f"a 3D model of {said}" if rng.random() < 0.5 else said
-    if rng.random() >= completion or not solid.any():
+    if not partly:
         return CaptionedPicture(picture, np.ones((size, size), bool), said)
     hole = _box_around(solid, rng) & ~(solid & ~_occluder(solid, rng))
+    if noisy:
+        picture[~(hole | solid)] = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)[~(hole | solid)]
     return CaptionedPicture(picture, hole, COMPLETION if rng.random() < 0.5 else said)
 
 
@@ -131,10 +138,8 @@ def _portrait(asset: AssetLike, rng: np.random.Generator, size: int) -> tuple[np
     return light.clip(0, 255).astype(np.uint8), mask
 
 
-def _ground(rng: np.random.Generator, size: int, noise: float) -> np.ndarray:
-    """(S, S, 3) uint8: one colour, mostly a grey or white one, sometimes fading to another; or noise."""
-    if rng.random() < noise:
-        return rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
+    """(S, S, 3) uint8: one colour, mostly a grey or white one, sometimes fading to another."""
     ends = rng.uniform(0, 255, (2, 1)) + rng.uniform(-20, 20, (2, 3)) if rng.random() < 0.7 else rng.uniform(0, 255, (2, 3))
     ends[0] = np.float64(255) if rng.random() < 0.25 else ends[0]
     ends[1] = ends[0] if rng.random() < 0.7 else ends[1]
