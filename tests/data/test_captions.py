@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from maquette.data.captions import (COUNTS, OPPOSITE, VOCABULARY, Thing, are_close, caption, colour_word, mirrored, plural, relation, rests_on,
-                                    things_of)  # fmt: skip
+from maquette.data.captions import COUNTS, OPPOSITE, VOCABULARY, Thing, caption, colour_word, mirrored, plural, things_of
+from maquette.data.captions import are_close, relation, rests_on  # isort: skip
 from maquette.data.layout import AssetList, Catalogue, place
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, boxes_in_scene, sample_view
@@ -100,7 +100,7 @@ def test_all_words_of_captions_are_in_the_vocabulary():
         things = [dataclasses.replace(t, noun=str(rng.choice(nouns))) for t in random_things(rng, int(rng.integers(1, 5)))]
         text = caption(things, EYE, rng)
         assert known.number("nonsense") not in known.numbers(text, 40), text
-    assert [plural(w) for w in ("chair", "box", "knife", "shelf", "cherry", "key")] == ["chairs", "boxes", "knives", "shelves", "cherries", "keys"]
+    assert [plural(w) for w in ("chair", "box", "knife", "shelf", "key")] == ["chairs", "boxes", "knives", "shelves", "keys"]
 
 
 @pytest.mark.parametrize(("rgb", "word"), [
