@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from maquette.data.captions import COUNTS, OPPOSITE, VOCABULARY, Thing, caption, colour_word, mirrored, plural, things_of
+
 from maquette.data.captions import are_close, relation, rests_on  # isort: skip
 from maquette.data.layout import AssetList, Catalogue, place
 from maquette.data.scenes import ComposedScene
