@@ -23,7 +23,7 @@ from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
-from maquette.methods.base import Method, Progress, Sampling, Shape, ignore, silent
+from maquette.methods.base import Method, Placed, Progress, Sampling, Shape, ignore, silent
 from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
@@ -45,7 +45,10 @@ METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, C
 EMBEDDED = "embedded"  # the model that ships with the package
 PUBLISHED: dict[str, Maker] = {"trellis-iscene": make_iscene, "midi-3d": make_midi3d, "trellis-large": make_trellis,
                                "triposg": make_triposg}  # fmt: skip
-Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera]  # of one try; the camera in the frame of the instances
+# Of one try: instances, failures, the camera in the frame of the instances, and what the method decided itself.
+Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera, dict[str, Any]]
+Watchers = tuple[Callable[[Instance], None], Callable[[Scene], None]]  # on_instance, on_draft
+OWN = ("prompt", "iterations", "layout", "prior")  # options of methods that arrange
 PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
 
 
@@ -63,6 +66,11 @@ class Options:
     model: str = EMBEDDED  # or a published one, which brings its own method
     memory: int | None = None  # bytes that a published model may take on the device; None = all it likes
 
+    prompt: str | None = None  # what the photo shows, for methods that arrange; None = they say it themselves
+    iterations: int | None = None  # of arranging; None = the method's default
+    layout: str | None = None  # how to arrange: a switch for ablations; None = as the method's paper
+    prior: str | None = None  # folder of a text-to-image pipeline instead of the embedded one
+
     def __post_init__(self) -> None:
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             raise InputError(f"unknown model {self.model!r}; choose from {', '.join([EMBEDDED, *PUBLISHED])}")
@@ -75,9 +83,21 @@ class Options:
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise InputError(f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}")
 
-    def way(self) -> Method:
-        """The method itself."""
+        if self.own() and (self.model != EMBEDDED or self._method().tuned is None):
+            raise InputError(f"{', '.join(self.own())}: options of --method comboverse only, not of {self._method().name}")
+        self.way()
+
+    def _method(self) -> Method:
         return self.method if isinstance(self.method, Method) else METHODS[self.method]
+
+    def own(self) -> dict[str, Any]:
+        """The options that only some methods have, as far as they are given."""
+        return {name: getattr(self, name) for name in OWN if getattr(self, name) is not None}
+
+    def way(self) -> Method:
+        """The method itself, with its own options. InputError when these are wrong."""
+        method = self._method()
+        return method if method.tuned is None else method.tuned(fit=self.fit, **self.own())
 
     def sampling(self) -> Sampling:
         """Steps and guidance, with the method's defaults filled in."""
@@ -93,6 +113,11 @@ class Options:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
         return (PERCEPTION, *self.way().kinds) if self.model == EMBEDDED else (PERCEPTION,)
+
+    def used(self, there: ModelSet | PublishedSet) -> tuple[str, ...]:
+        """The kinds that are used of these weights: those that are needed and the optional ones that are there."""
+        optional = self.way().optional if isinstance(there, ModelSet) and self.model == EMBEDDED else ()
+        return (*self.kinds(), *(kind for kind in optional if there.has(kind)))
 
 
 @dataclass
@@ -125,13 +150,16 @@ def choose_device(name: str) -> torch.device:
 
 
 def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None = None, weights: Any = None, models: ModelSet | None = None,
-             progress: Progress = silent, on_instance: Callable[[Instance], None] = ignore, **options: Any) -> Scene:  # fmt: skip
+             progress: Progress = silent, on_instance: Callable[[Instance], None] = ignore, on_draft: Callable[[Scene], None] = ignore,
+             **options: Any) -> Scene:  # fmt: skip
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks: any form that ``read_masks`` takes.
     only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
-    on_instance: called with each instance as soon as it is made, before the self-check gives it a confidence; for every try.
-    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory).
+    on_instance: called with each instance as soon as it is made, before the self-check gives it a confidence, and again when it has moved;
+    on_draft: then called with all that there is so far. Both for every try.
+    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory, prompt,
+    iterations, layout, prior).
     Raises InputError, CheckpointError.
     """
     chosen, clock = Options(**options), _Clock()
@@ -140,7 +168,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         scene_input = photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
-        geometry, *rest = loaded.models(chosen.kinds(), device)
+        geometry, *rest = loaded.models(chosen.used(loaded), device)
         networks = _networks(loaded, chosen, device, len(scene_input.masks)) if isinstance(loaded, PublishedSet) else \
             chosen.way().networks(*rest)  # fmt: skip
     attempt = _attempt if chosen.model == EMBEDDED else _attempt_published
@@ -148,17 +176,17 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         with clock.stage("perceive"):
             progress("perceive", 0.0)
             perception = perceive(geometry, scene_input)
-        tries = [attempt(networks, scene_input, perception, chosen, chosen.seed + k, clock, progress, on_instance)
+        tries = [attempt(networks, scene_input, perception, chosen, chosen.seed + k, clock, progress, (on_instance, on_draft))
                  for k in range(chosen.samples)]  # fmt: skip
-    scores = [_score(instances, len(scene_input.masks)) for instances, _, _ in tries]
+    scores = [_score(tried[0], len(scene_input.masks)) for tried in tries]
     best = int(np.argmax(scores))
-    instances, failures, camera = tries[best]
+    instances, failures, camera, decided = tries[best]
     if not instances:
         reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
         raise InputError(f"{scene_input.source or 'the photo'}: no object could be made ({reasons})")
     provenance = {
-        "method": chosen.way().name if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.kinds()),
-        "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": chosen.record(),
+        "method": chosen.way().name if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.used(loaded)),
+        "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": chosen.record() | decided,
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
     }  # fmt: skip
@@ -181,43 +209,47 @@ def _networks(loaded: PublishedSet, options: Options, device: torch.device, inst
 
 
 def _attempt_published(networks: Networks, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
-                       progress: Progress, on_instance: Callable[[Instance], None]) -> Tried:  # fmt: skip
+                       progress: Progress, watchers: Watchers) -> Tried:  # fmt: skip
     """One try of a published model: its meshes brought into the scene frame, and checked."""
     with clock.stage("sample"):
         made = PUBLISHED[options.model](networks, scene_input, Settings(seed, options.steps, options.guidance), progress)
     if not made.meshes:
-        return (), made.failures, perception.camera
+        return (), made.failures, perception.camera, {}
     with clock.stage("place"):
         instances, camera = in_scene(made, scene_input, perception)
     for instance in instances:
-        on_instance(instance)
+        watchers[0](instance)
     with clock.stage("check"):
-        return check(instances, scene_input, dataclasses.replace(perception, camera=camera)), made.failures, camera
+        return check(instances, scene_input, dataclasses.replace(perception, camera=camera)), made.failures, camera, {}
 
 
 def _attempt(networks: Any, scene_input: SceneInput, perception: Perception, options: Options, seed: int, clock: _Clock,
-             progress: Progress, on_instance: Callable[[Instance], None]) -> Tried:  # fmt: skip
+             progress: Progress, watchers: Watchers) -> Tried:  # fmt: skip
     """One try with one seed: placed, coloured and checked instances, and what failed."""
     generate_all = options.way().generate
     names = {mask.label: mask.name for mask in scene_input.masks}
-    made: list[Instance | Failure] = []
+    made: dict[int, Instance | Failure] = {}
+    on_instance, on_draft = watchers
 
-    def add(shape: Shape) -> None:
+    def add(shape: Shape | Placed) -> None:
         with clock.stage("mesh"):
-            made.append(_instance(shape, scene_input, perception, names[shape.label], options.fit))
-        if isinstance(made[-1], Instance):
-            on_instance(made[-1])
+            done = made[shape.label] = _instance(shape, scene_input, perception, names[shape.label], options.fit)
+        if isinstance(done, Instance):
+            on_instance(done)
+            on_draft(Scene(tuple(i for i in made.values() if isinstance(i, Instance)), perception.camera, input=scene_input))
 
     with clock.stage("sample"):
         outcome = generate_all(networks, scene_input.image, perception, list(names), seed, options.sampling(), progress, add)
-    instances = tuple(instance for instance in made if isinstance(instance, Instance))
-    failures = (*outcome.failures, *(failure for failure in made if isinstance(failure, Failure)))
+    instances = tuple(instance for instance in made.values() if isinstance(instance, Instance))
+    failures = (*outcome.failures, *(failure for failure in made.values() if isinstance(failure, Failure)))
     with clock.stage("check"):
         checked = check(instances, scene_input, perception)
-    return checked, failures, perception.camera
+    return checked, failures, perception.camera, outcome.record
 
 
-def _instance(shape: Shape, scene_input: SceneInput, perception: Perception, name: str, fit: bool) -> Instance | Failure:
+def _instance(shape: Shape | Placed, scene_input: SceneInput, perception: Perception, name: str, fit: bool) -> Instance | Failure:
+    if isinstance(shape, Placed):
+        return place(shape.label, shape.mesh, shape.seed, name=name, state=shape.state, warnings=shape.warnings)
     volume = shape.volume
     if fit:
         volume = fuse_evidence(volume, scene_input.image, perception, shape.label, shape.scene_from_cube)
@@ -246,12 +278,16 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
     The other arguments are those of ``generate``; without ``method``, the one that made the scene.
     """
     old = scene[label]
-    if scene.input is None or "scene_from_cube" not in old.state:
+    if scene.input is None or not old.state:
         raise InputError(f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again")
     chosen = scene.provenance.get("method", "iscene") if method is None else method
     options = Options(method=chosen, seed=seed, device=device, steps=steps, guidance=guidance, fit=fit)
+    if method is None and options.way().tuned is not None:
+        made_with = scene.provenance.get("options", {})
+        options = dataclasses.replace(options, **{name: made_with[name] for name in OWN if made_with.get(name) is not None})
     way, target = options.way(), choose_device(device)
-    geometry, *rest = (models or load_models(weights)).models(options.kinds(), target)
+    loaded = models or load_for(options, weights)
+    geometry, *rest = loaded.models(options.used(loaded), target)
     with torch.inference_mode():
         perception = perceive(geometry, scene.input)
         drawn = instance_seed(seed, label)
@@ -260,7 +296,7 @@ def regenerate(scene: Scene, label: int, *, seed: int, weights: Any = None, mode
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     made = check((made,), scene.input, perception)[0]
-    return scene._with(label, mesh=made.mesh, seed=made.seed, confidence=made.confidence)
+    return scene._with(label, mesh=made.mesh, seed=made.seed, confidence=made.confidence, warnings=made.warnings)
 
 
 def imagine(count: int = 5, *, seed: int = 0, weights: Any = None, models: ModelSet | None = None, device: str = "auto",

@@ -45,6 +45,10 @@ class ModelSet:
             self._loaded[kind] = checkpoint
         return self._loaded[kind]
 
+    def has(self, kind: str) -> bool:
+        """Whether the weights of a kind are here."""
+        return kind in self._loaded or (self.folder / FILES[kind]).exists()
+
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
         """The networks of several kinds, on a device."""
         return [self[kind].model.to(device) for kind in kinds]
