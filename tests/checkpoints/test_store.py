@@ -1,13 +1,15 @@
 """Weights files: exact round trips, and precise words when something is wrong."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from maquette.checkpoints.embedded import FILES, load_models
-from maquette.checkpoints.store import load_model, save_model
+from maquette.checkpoints import embedded
+from maquette.checkpoints.embedded import FILES, WEIGHTS, load_models
+from maquette.checkpoints.store import kind_of, load_model, save_model
 from maquette.errors import CheckpointError
 from maquette.models.generator import Generator
 from maquette.models.volume_vae import VolumeVAE
@@ -95,3 +97,28 @@ def test_networks_that_were_trained_together_are_used_together(tmp_path):
     save_model(tmp_path / FILES["volume-vae"], vae.model)
     with pytest.raises(CheckpointError, match="was trained with the volume-vae"):
         load_models(tmp_path)["shapes"]
+
+
+def test_a_run_takes_the_place_of_its_kind_among_the_embedded_weights(tmp_path, monkeypatch):
+    package, run = save_tiny_weights(tmp_path / "package"), tmp_path / "run"
+    monkeypatch.setattr(embedded, "embedded_folder", lambda: package)
+    base = load_model(package / FILES["generator"])
+    save_model(run / WEIGHTS, tiny_midi(base.model), {"needs": {"volume-vae": load_model(package / FILES["volume-vae"]).sha256}}, base=base)
+    models = load_models(run, ["midi", "generator", "volume-vae", "image-encoder"])
+    assert models.name == "run" and models["generator"].sha256 == base.sha256
+    assert models.file("midi") == run / WEIGHTS and models.file("generator") == package / FILES["generator"]
+    save_model(package / FILES["generator"], Generator(GENERATOR))  # another release
+    with pytest.raises(CheckpointError, match="difference to the generator"):
+        load_models(run, ["midi"])
+    shutil.copy(package / FILES["midi"], run / FILES["midi"])
+    with pytest.raises(CheckpointError, match="keep one"):
+        load_models(run)
+
+
+def test_a_run_beside_embedded_weights_of_other_needs_is_refused(tmp_path, monkeypatch):
+    package = save_tiny_weights(tmp_path / "package")
+    monkeypatch.setattr(embedded, "embedded_folder", lambda: package)
+    save_model(tmp_path / WEIGHTS, Generator(GENERATOR), {"needs": {"volume-vae": 64 * "0"}})
+    assert kind_of(tmp_path / WEIGHTS) == "generator"
+    with pytest.raises(CheckpointError, match="was trained with the volume-vae"):
+        load_models(tmp_path, ["generator"])

@@ -6,7 +6,7 @@ from scipy.ndimage import map_coordinates
 
 from maquette.geometry.cameras import intrinsics_from_fov, view_centric_rotation
 from maquette.geometry.transforms import similarity
-from maquette.geometry.volumes import LIFT_CHANNELS, DepthView, cell_centres, lift_view, sample_volume
+from maquette.geometry.volumes import LIFT_CHANNELS, DepthView, cell_centres, lift_view, sample_volume, turn_volume
 
 SIZE = 64
 
@@ -66,3 +66,12 @@ def test_a_smaller_cube_measures_in_its_own_sides():
     lifted = lift_view(wall_view(), cube, 1, 16)
     z = cell_centres(16)[..., 2] * 0.25 + 0.05
     torch.testing.assert_close(lifted[0], (z / 0.25 / 0.1).clamp(-1, 1), atol=1e-3, rtol=0)
+
+
+def test_turning_a_volume_turns_its_content_and_what_comes_in_is_empty():
+    volume = torch.rand(2, 12, 12, 12)
+    torch.testing.assert_close(turn_volume(volume, 0.0), volume, atol=1e-5, rtol=0)
+    quarter = turn_volume(volume, np.pi / 2)  # x to -z, z to x: rotation_y
+    torch.testing.assert_close(quarter, volume.flip(1).transpose(1, 3), atol=1e-5, rtol=0)
+    wide = turn_volume(-torch.ones(1, 8, 8, 8), np.pi / 4, growth=2.0)
+    assert wide[0, 0, 0, 0] == 1.0 and wide[0, 4, 4, 4] == -0.5  # outside the old cube; a distance in sides twice as long

@@ -78,3 +78,17 @@ def test_guidance_of_one_never_runs_the_unconditional_branch(world):
     guided = run(world, [1], sampling=dataclasses.replace(FAST, guidance=3.0))
     plain = run(world, [1])
     assert not torch.equal(guided.shapes[0].volume, plain.shapes[0].volume)
+
+
+def test_a_generator_in_the_canonical_frame_is_turned_to_the_view(world):
+    models, image, perception = world
+    canonical = Generator(dataclasses.replace(GENERATOR, frame="canonical")).eval()
+    canonical.load_state_dict(models.generator.state_dict())
+    turned = run((Models(canonical, models.vae), image, perception), [1, 2]).shapes
+    azimuths = {float(shape.state["azimuth"]) for shape in turned}
+    assert len(azimuths) == 1  # one for the scene
+    plain = run(world, [1, 2]).shapes
+    assert all("azimuth" not in shape.state for shape in plain)
+    with torch.inference_mode():
+        again = zoom_pass(Models(canonical, models.vae), image, perception, 1, turned[0].seed, turned[0].state, FAST)
+    assert torch.equal(again.volume, turned[0].volume)

@@ -38,3 +38,12 @@ def test_the_same_generator_state_gives_the_same_view(shards):
 def test_an_empty_folder_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="maquette data build"):
         StoredViews.open(tmp_path)
+
+
+def test_scenes_of_some_kinds_only(shards):
+    kinds = [sample.kind for sample in read_shards(shards)]
+    for kind in set(kinds):
+        assert len(StoredViews.open(shards, {kind})) == kinds.count(kind)
+    assert len(StoredViews.open(shards, set(kinds))) == len(kinds)
+    with pytest.raises(InputError, match="no scenes of kind ballroom"):
+        StoredViews.open(shards, {"ballroom"})

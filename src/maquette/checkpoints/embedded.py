@@ -10,11 +10,12 @@ from pathlib import Path
 
 from torch import nn
 
-from maquette.checkpoints.store import Checkpoint, load_model
+from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError
 
 KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
+WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
 LATER = ("midi", "shapes", "coherent", "text-to-image")  # can be trained, but no trained file ships with the package yet
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
@@ -24,22 +25,30 @@ class ModelSet:
     """The networks of a folder by kind. Each is read, and its sha256 checked, when it is first asked for."""
 
     folder: Path
-    sums: Mapping[str, str]  # file name -> sha256; files that are not listed are not checked
+    sums: Mapping[Path, str]  # file -> sha256; files that are not listed are not checked
     name: str = "embedded"  # or the folder's name
+    run: str | None = None  # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are the embedded ones
     _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
+
+    def file(self, kind: str) -> Path:
+        """Where the weights of a kind are, or would be."""
+        own = self.folder / FILES[kind]
+        if self.run is None or own.exists():
+            return own
+        return self.folder / WEIGHTS if kind == self.run else embedded_folder() / FILES[kind]
 
     def __getitem__(self, kind: str) -> Checkpoint:
         """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or was trained with others than lie here."""
         if kind not in self._loaded:
-            if not (self.folder / FILES[kind]).exists() and kind in LATER:
+            path = self.file(kind)
+            if not path.exists() and kind in LATER:
                 raise CheckpointError(f"{self.name} weights hold no {FILES[kind]} yet; train it with 'maquette train {kind} ...' "
                                       "and pass the folder with --weights, or choose another --method (iscene, independent)")  # fmt: skip
             base = self[BASES[kind]] if kind in BASES else None
-            checkpoint = load_model(self.folder / FILES[kind], kind, self.sums.get(FILES[kind]), base)
+            checkpoint = load_model(path, kind, self.sums.get(path), base)
             for other, wanted in checkpoint.metadata.get("needs", {}).items():
                 found = self[other].sha256
                 if found != wanted:
-                    path = self.folder / FILES[kind]
                     raise CheckpointError(f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies beside it; "
                                           f"train {kind} again or put files of one release together")  # fmt: skip
             self._loaded[kind] = checkpoint
@@ -47,7 +56,7 @@ class ModelSet:
 
     def has(self, kind: str) -> bool:
         """Whether the weights of a kind are here."""
-        return kind in self._loaded or (self.folder / FILES[kind]).exists()
+        return kind in self._loaded or self.file(kind).exists()
 
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
         """The networks of several kinds, on a device."""
@@ -64,18 +73,26 @@ def embedded_folder() -> Path:
 
 
 def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> ModelSet:
-    """The embedded weights (each file's sha256 is checked), or those of a folder with the same file names.
+    """The embedded weights (each file's sha256 is checked), or those of a folder.
 
+    A folder has files with the names of the embedded ones; what is not there is missing. Or it is a run of ``maquette train``: then its
+    ``weights.safetensors`` takes the place of its kind among the embedded weights; what was trained with others than these is refused.
     ``kinds`` are read at once, so that a missing or damaged file of theirs is an error here and not later. Raises CheckpointError.
     """
     chosen = Path(folder) if folder is not None else embedded_folder()
-    manifest = chosen / "manifest.json"
+    run = kind_of(chosen / WEIGHTS) if (chosen / WEIGHTS).exists() else None
+    if run is not None and (run not in FILES or (chosen / FILES[run]).exists()):
+        raise CheckpointError(f"{chosen} holds {WEIGHTS} of kind {run!r} " + (f"and {FILES[run]}; keep one of them" if run in FILES else
+                              f"; expected one of {', '.join(FILES)}"))  # fmt: skip
+    trusted = embedded_folder() if run is not None else chosen
+    manifest = trusted / "manifest.json"
     if folder is None and not manifest.exists():
         raise CheckpointError(f"no embedded weights here ({manifest} is missing); reinstall maquette or pass --weights FOLDER")
     try:
         sums = json.loads(manifest.read_text()) if manifest.exists() else {}
     except ValueError as error:
         raise CheckpointError(f"{manifest} is damaged ({error}); reinstall maquette") from error
-    models = ModelSet(chosen, sums, "embedded" if folder is None else chosen.resolve().name)
+    sums = {trusted / name: digest for name, digest in sums.items()}
+    models = ModelSet(chosen, sums, "embedded" if folder is None else chosen.resolve().name, run)
     models.models(kinds)
     return models

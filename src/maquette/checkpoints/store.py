@@ -124,6 +124,15 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
     return Checkpoint(model.eval(), found, digest, metadata)
 
 
+def kind_of(path: str | Path) -> str:
+    """The kind of a weights file, from its header alone; "?" when it names none. Raises CheckpointError."""
+    try:
+        with safe_open(Path(path), framework="pt") as file:
+            return (file.metadata() or {}).get("kind", "?")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch or train it again") from error
+
+
 def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torch.Tensor]:
     """The base's tensors under their names in the model that is stored as a difference to it."""
     try:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from maquette.checkpoints.embedded import FILES, embedded_folder
+from maquette.checkpoints.embedded import FILES, load_models
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, Meshes, natural, scene_of
 from maquette.export.read import read_glb
@@ -45,9 +45,9 @@ class Contestant:
         """What decides its results: equal requests need no second run. Published models are files of a fixed release, told by name."""
         weights: dict[str, str] = {}
         if self.kind == "generator":
-            folder = Path(self.weights) if self.weights and self.method in METHODS else embedded_folder()
-            files = [folder / FILES[kind] for kind in self.asked().kinds()]
-            weights = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()}
+            models = load_models(self.weights if self.method in METHODS else None)
+            files = {FILES[kind]: models.file(kind) for kind in self.asked().kinds()}
+            weights = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.exists()}
         # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
         return {"kind": self.kind, "method": self.method, "options": options, "weights": weights}

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maquette.geometry.transforms import rotation_y
+
 TRUNCATION = 1.0 / 16.0  # of the cube's side: a volume's signed distances are clipped here and divided by it
 
 
@@ -27,6 +29,19 @@ def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
     grid = (2.0 * points).flip(-1).reshape(1, 1, 1, -1, 3).to(volume.dtype)
     samples = F.grid_sample(volume[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
+
+
+def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
+    """A volume (C, R, R, R), its content turned by ``yaw`` about the cube's vertical axis, in a cube ``growth`` times as wide.
+
+    Channel 0 is a signed distance: 1 where the old cube does not reach, and in units of the new cube's truncation.
+    """
+    turn = torch.from_numpy(rotation_y(yaw)).to(volume.device).float()
+    cells = growth * cell_centres(volume.shape[-1], volume.device) @ turn  # rows: R(-yaw) x
+    outside = (cells.abs() > 0.5).any(-1)
+    resampled = sample_volume(volume, cells)
+    resampled[0] = torch.where(outside, torch.ones_like(resampled[0]), resampled[0] / growth)
+    return resampled
 
 
 def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from maquette.flow.sample import seeded_noise
 from maquette.geometry.cameras import pitch_of, project
-from maquette.geometry.transforms import rotation_y, similarity
-from maquette.geometry.volumes import cell_centres, sample_volume
+from maquette.geometry.transforms import similarity
+from maquette.geometry.volumes import turn_volume
 from maquette.methods.base import Method, OnShape, Outcome, Progress, Sampling, Shape, ignore, silent, visible_labels
 from maquette.models.coherent import Coherent, Objects
 from maquette.models.conditioning import instance_crop
@@ -113,11 +113,7 @@ def turned(volume: Tensor, centre: np.ndarray, side: float, yaw: float) -> tuple
     Returns it with its ``scene_from_cube`` (4, 4). Signed distances stay in units of the new cube's truncation.
     """
     growth = float(np.abs(np.cos(yaw)) + np.abs(np.sin(yaw)))
-    cells = growth * cell_centres(volume.shape[-1]) @ torch.from_numpy(rotation_y(yaw)).float()  # rows: R(-yaw) x
-    outside = (cells.abs() > 0.5).any(-1)
-    resampled = sample_volume(volume, cells)
-    resampled[0] = torch.where(outside, torch.ones_like(resampled[0]), resampled[0] / growth)
-    return resampled, similarity(growth * side, None, centre)
+    return turn_volume(volume, yaw, growth), similarity(growth * side, None, centre)
 
 
 def imagine_coherent(models: CoherentModels, camera: Camera, count: int, seed: int, sampling: Sampling) -> tuple[Shape, ...]:

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maquette.geometry.volumes import turn_volume
 from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, ignore, silent, visible_labels
+from maquette.scene.azimuth import view_azimuth
 from maquette.scene.latents import decode, draw_noise, encode, sample
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
@@ -27,10 +29,11 @@ def generate_iscene(models: Models, image: np.ndarray, perception: Perception, l
     """All instances of a photo (H, W, 3). An instance without a pixel at the working size is a Failure."""
     visible, failures = visible_labels(perception, labels)
     coarse = scene_pass(models, image, perception, visible, seed, sampling, progress) if visible else {}
+    coarse, turn = facing_the_view(models, perception, coarse)
     shapes = []
     for done, label in enumerate(visible):
         progress("objects", done / len(visible))
-        state = zoom_state(models, perception, label, coarse[label])
+        state = zoom_state(models, perception, label, coarse[label]) | turn
         shapes.append(zoom_pass(models, image, perception, label, instance_seed(seed, label), state, sampling))
         on_shape(shapes[-1])
     progress("objects", 1.0)
@@ -48,6 +51,14 @@ def scene_pass(models: Models, image: np.ndarray, perception: Perception, labels
     velocity_of = partial(models.generator.velocity, scene_of=scene_of)
     latents = sample(velocity_of, condition, noise, sampling.steps, sampling, lambda share: progress("scene", share))
     return {label: decode(models, latents[row : row + 1])[0, 0] for row, label in enumerate(rows) if label is not None}
+
+
+def facing_the_view(models: Models, perception: Perception, coarse: dict[int, Tensor]) -> tuple[dict[int, Tensor], dict[str, np.ndarray]]:
+    """Coarse volumes of a generator in the canonical frame (ablation) turned onto the photo, and their azimuth for the zoom's state."""
+    if models.generator.config.frame != "canonical":
+        return coarse, {}
+    azimuth = view_azimuth(coarse, {label: perception.points_in(label, np.eye(4)) for label in coarse})
+    return {label: turn_volume(volume[None], azimuth)[0] for label, volume in coarse.items()}, {"azimuth": np.array(azimuth)}
 
 
 ISCENE = Method("iscene", generate_iscene, zoom_pass, ("generator", "volume-vae"))

@@ -19,10 +19,11 @@ from maquette.models.volume_vae import VolumeVAE
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Both networks' sizes."""
+    """Both networks' sizes, and the axes of what they make."""
 
     flow: StructureFlowConfig = field(default_factory=StructureFlowConfig)
     picture: PictureEncoderConfig = field(default_factory=PictureEncoderConfig)
+    frame: str = "view-centric"  # or "canonical": the data's own azimuth (ablation); scene/azimuth.py turns its volumes to the view
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,19 @@ import torch
 
 from maquette.errors import InputError
 from maquette.geometry.cameras import lift, moved
-from maquette.geometry.transforms import similarity
+from maquette.geometry.transforms import similarity, transform_points
 from maquette.geometry.volumes import DepthView
-from maquette.models.conditioning import Picture, camera_from_parameters, centre_depth, geometry_input, letterbox, letterboxed_camera
+from maquette.models.conditioning import (
+    Picture,
+    camera_from_parameters,
+    centre_depth,
+    geometry_input,
+    letterbox,
+    letterboxed_camera,
+    with_focal,
+)
 from maquette.models.image_encoder import GeometryNet
-from maquette.types import Camera, SceneInput
+from maquette.types import Camera, Focal, SceneInput
 
 BACKGROUND_DEPTH = 1e3  # scene units; the depth of what is no object
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -45,6 +53,10 @@ class Perception:
             torch.from_numpy(square.intrinsics), torch.from_numpy(square.camera_from_world),
         )  # fmt: skip
 
+    def points_in(self, label: int, scene_from_cube: np.ndarray) -> np.ndarray:
+        """(N, 3) float32 visible surface of an instance in a cube's frame."""
+        return transform_points(np.linalg.inv(scene_from_cube), self.points[self.picture.labels == label]).astype(np.float32)
+
     def visible_box(self, label: int, trim: float = 0.02) -> np.ndarray | None:
         """(2, 3) box of an instance's visible surface without its most extreme points; None when no pixel is left."""
         points = self.points[self.picture.labels == label]
@@ -63,6 +75,8 @@ def label_map(scene_input: SceneInput) -> np.ndarray:
 def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
     """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene frame by the visible surfaces.
 
+    A focal length that the input tells is used as it is.
+
     InputError when the objects are so small that the lifted picture shows none of them.
     """
     labels = label_map(scene_input)
@@ -72,7 +86,7 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
         where = scene_input.source or "the photo"
         raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas or crop the photo")
     seen = letterbox(scene_input.image, labels, net.config.size)
-    estimate = _estimate(net, seen)
+    estimate = _estimate(net, seen, scene_input.focal)
     camera = camera_from_parameters(estimate.camera, width, height)
     depth = centre_depth(estimate.camera) * np.exp(estimate.depth)
     depth = _stand_in_boxes(camera, picture, _upsample(depth, seen.labels, picture.labels), estimate.boxes)
@@ -92,8 +106,8 @@ class _Estimate:
     boxes: dict[int, np.ndarray]  # of the labels that have a pixel at the network's size; none when it has no layout head
 
 
-def _estimate(net: GeometryNet, picture: Picture) -> _Estimate:
-    """Mean of what the network says of the picture and of its mirror image."""
+def _estimate(net: GeometryNet, picture: Picture, focal: Focal | None = None) -> _Estimate:
+    """Mean of what the network says of the picture and of its mirror image, with the focal length that is known."""
     device = next(net.parameters()).device
     names = np.unique(picture.labels[picture.labels > 0])
     rows = np.searchsorted(names, picture.labels) + 1
@@ -107,7 +121,10 @@ def _estimate(net: GeometryNet, picture: Picture) -> _Estimate:
         direct, mirrored = seen.boxes.cpu().numpy().astype(np.float64)
         mirrored[..., 0] = -mirrored[:, ::-1, 0]
         boxes = {int(name): 0.5 * (direct[k] + mirrored[k]) for k, name in enumerate(names)}
-    return _Estimate(0.5 * (depth + mirrored_depth[:, ::-1]), 0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1])), boxes)
+    depth, camera = 0.5 * (depth + mirrored_depth[:, ::-1]), 0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1]))
+    if focal is not None:
+        camera, depth = with_focal(camera, depth, focal.ratio)
+    return _Estimate(depth, camera, boxes)
 
 
 def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from maquette.geometry.transforms import similarity
-from maquette.geometry.volumes import cell_centres, sample_volume
+from maquette.geometry.volumes import cell_centres, sample_volume, turn_volume
+from maquette.scene.azimuth import view_azimuth
 from maquette.scene.latents import Models, Sampling, Shape, decode, draw_noise, encode, sample
 from maquette.scene.perceive import Perception
 
@@ -22,13 +23,21 @@ def zoom_pass(models: Models, image: np.ndarray, perception: Perception, label: 
               sampling: Sampling) -> Shape:  # fmt: skip
     """One instance of a photo (H, W, 3) in its own cube.
 
-    state: ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with the scene.
+    state: ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with the scene; of a generator in the
+    canonical frame also ``azimuth`` (), when a first pass has found it.
     """
-    cube = state["scene_from_cube"]
+    cube, canonical = state["scene_from_cube"], models.generator.config.frame == "canonical"
     coarse = torch.from_numpy(state["coarse"]).float() if "coarse" in state else None
+    if canonical and coarse is not None:
+        coarse = turn_volume(coarse[None], -float(state.get("azimuth", 0.0)))[0]
     condition = encode(models, image, perception, [(label, cube, coarse)])
     latent = sample(models.generator.velocity, condition, draw_noise(models, [seed]), sampling.zoom_steps, sampling)
-    return Shape(label, seed, decode(models, latent)[0], cube, state)
+    volume = decode(models, latent)[0]
+    if canonical:
+        found = state.get("azimuth")
+        azimuth = float(found) if found is not None else view_azimuth({label: volume[0]}, {label: perception.points_in(label, cube)})
+        volume = turn_volume(volume, azimuth)
+    return Shape(label, seed, volume, cube, state)
 
 
 def zoom_state(models: Models, perception: Perception, label: int, coarse: Tensor) -> dict[str, np.ndarray]:

@@ -38,6 +38,8 @@ class MidiOptions:
 
 def tuned_generator(base: Checkpoint, options: MidiOptions) -> MultiInstanceGenerator:
     """The joint generator that starts from an instance generator; all but the attention of half of its blocks is frozen."""
+    if base.model.config.frame != "view-centric":
+        raise InputError("the generator to start from is in the canonical frame; give a view-centric one")
     blocks = base.model.config.flow.blocks
     joint = blocks // 2 if options.joint_blocks is None else options.joint_blocks
     if not 0 <= joint <= blocks:

@@ -109,7 +109,9 @@ def build_task(options: RunOptions) -> Task:
         return VolumeTask(vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed)
     size = (PUBLISHED_PIXELS if options.base else options.image_size) if options.preset != "tiny" else 2 * geometry_config.size
     views = ViewConfig(size=size)
-    source = StoredViews.open(options.views) if options.views else RandomViews(Catalogue.of(library), scene_config(options.scenes), views)
+    composition = scene_config(options.scenes)
+    kinds = None if options.scenes == "mixed" else {kind for kind, _ in composition.mix}
+    source = StoredViews.open(options.views, kinds) if options.views else RandomViews(Catalogue.of(library), composition, views)
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
     if options.network == "image-encoder":
         net = GeometryNet(geometry_config)
@@ -163,6 +165,7 @@ def base_of(options: RunOptions) -> Checkpoint | None:
 
 def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, sources: Sources) -> GeneratorTask:
     """The instance generator, or its reprogramming into the scene model."""
+    config = replace(config, frame=options.frame)
     if not options.scene_context:
         config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
     model = Generator(config)
@@ -185,7 +188,8 @@ def data_record(options: RunOptions) -> dict[str, object]:
     if options.base is not None:
         record["base"] = Path(options.base).name
     switches = {"midi": options.midi, "coherent": options.coherent}
-    needs = {"shapes": {"volume-vae": options.vae}, "coherent": {"generator": options.generator, "shapes": options.shapes}}
-    if options.network in needs:
+    needs = {name: {"volume-vae": options.vae} for name in ("lift", "instance", "iscene", "midi", "shapes")}
+    needs |= {"coherent": {"generator": options.generator, "shapes": options.shapes}}
+    if options.network in needs and options.base is None:
         record["needs"] = {kind: _load(path, kind).sha256 for kind, path in needs[options.network].items()}
     return record | ({options.network: asdict(switches[options.network])} if options.network in switches else {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,11 @@ class StoredViews:
     geometry: bool = True  # False: views without depth and normals (data.shards.decode_view), for who only needs pictures
 
     @classmethod
-    def open(cls, folder: str | Path) -> StoredViews:
-        """List the members of all finished shards; InputError when there are none or one is damaged."""
+    def open(cls, folder: str | Path, kinds: Collection[str] | None = None) -> StoredViews:
+        """List the scenes of all finished shards, or those of some kinds (``SceneConfig.mix``).
+
+        InputError when there are none or a shard is damaged.
+        """
         scenes: dict[tuple[Path, str], list[tuple[str, int, int]]] = {}
         for path in sorted(Path(folder).glob("scenes-*.tar")):
             try:
@@ -39,7 +43,10 @@ class StoredViews:
                 raise InputError(f"{path} is damaged ({error}); delete it and run maquette data build again") from error
         if not scenes:
             raise InputError(f"{folder} holds no shards (scenes-*.tar); build some with: maquette data build")
-        return cls(tuple((path, tuple(members)) for (path, _), members in scenes.items()))
+        chosen = tuple((path, tuple(members)) for (path, _), members in scenes.items() if kinds is None or _kind(path, members) in kinds)
+        if not chosen:
+            raise InputError(f"{folder} holds no scenes of kind {', '.join(sorted(kinds or ()))}; leave --views out to compose them")
+        return cls(chosen)
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -59,3 +66,11 @@ class StoredViews:
             skipped = () if self.geometry else (f"{number}.depth.png", f"{number}.normal.png")
             wanted = ["scene.json", *(name for name in spans if name.startswith(f"{number}.") and name not in skipped)]
             return decode_view({name: read(name) for name in wanted}, number)
+
+
+def _kind(path: Path, members: Sequence[tuple[str, int, int]]) -> str:
+    """The kind of a stored scene."""
+    offset, size = next((offset, size) for name, offset, size in members if name == "scene.json")
+    with path.open("rb") as file:
+        file.seek(offset)
+        return json.loads(file.read(size))["kind"]
