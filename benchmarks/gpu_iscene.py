@@ -2,6 +2,7 @@
 
     python benchmarks/gpu_iscene.py --out iscene.json                      # five instances, 25 + 25 steps, guidance 3, bfloat16
     python benchmarks/gpu_iscene.py --compile reduce-overhead              # torch.compile of the blocks, with CUDA graphs
+    python benchmarks/gpu_iscene.py --slots 3                              # with the instance in its own crop too
     python benchmarks/gpu_iscene.py --tiny --device cpu                    # rehearsal in seconds
 
 Nothing is downloaded: times do not depend on the values of the weights. Only the number of active cells does, so it is given (--cells).
@@ -32,6 +33,7 @@ from maquette.models.trellis3d import LatentStage, decode_meshes, sample_latents
 from maquette.nn.sparse import Voxels
 
 NETWORKS = RELEASE_NETWORKS["trellis-iscene"]
+SETTINGS = {2: "global", 3: "global local"}  # the release, and the form that its code has by default
 TINY: dict[str, dict[str, Any]] = {
     "dino": {"dinov2": {"embed_dim": 64, "depth": 2, "num_heads": 2}},
     "structure-flow": {"model_channels": 64, "cond_channels": 64, "num_blocks": 6, "num_heads": 2, "resolution": 8},
@@ -41,17 +43,19 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def config_of(part: str, tiny: bool) -> dict[str, Any]:
+def config_of(part: str, args: argparse.Namespace) -> dict[str, Any]:
     """The published configuration, or a small one of the same form."""
     config = dict(CONFIGS[NETWORKS[part]])
-    if tiny:
+    if part == "structure-flow":
+        config |= {"args": config["args"] | {"exp_setting": SETTINGS[args.slots]}}
+    if args.tiny:
         config |= {"args": config["args"] | TINY[part]} if part != "dino" else TINY[part]
     return config
 
 
 def random_network(part: str, args: argparse.Namespace) -> nn.Module:
     """A network with random weights, loaded as from a file, on the device."""
-    model = model_of(config := config_of(part, args.tiny), part)
+    model = model_of(config := config_of(part, args), part)
     with torch.device("meta"):
         network = model.build(config)
     draw = {key: torch.empty(shape, dtype=args.dtype, device=args.device).normal_(0, 0.02) for key, shape in model.shapes(network).items()}
@@ -107,7 +111,7 @@ def show(stage: str, result: dict[str, float]) -> dict[str, dict[str, float]]:
 # One function for each stage, so that its networks are freed when it returns, as in a staged plan.
 def image_stage(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], torch.Tensor]:
     eyes, side = random_network("dino", args), 70 if args.tiny else 518
-    pictures = torch.rand(args.instances, 3, 3, side, side, device=args.device)
+    pictures = torch.rand(args.instances, args.slots, 3, side, side, device=args.device)
     return show("image", timed(lambda: encode_slots(eyes, pictures), args)), encode_slots(eyes, pictures)
 
 
@@ -120,7 +124,7 @@ def structure_stage(args: argparse.Namespace, context: torch.Tensor) -> tuple[di
 
 def cells_stage(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     decoder = random_network("structure-decoder", args)
-    latents = torch.randn(args.instances * 3, decoder.config.latent_channels, *(16,) * 3, device=args.device)
+    latents = torch.randn(args.instances * args.slots, decoder.config.latent_channels, *(16,) * 3, device=args.device)
     return show("cells", timed(lambda: [decoder.decode_raw(latent) for latent in latents.split(1)], args))
 
 
@@ -148,11 +152,12 @@ def benchmark(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(args: argparse.Namespace, found: dict[str, dict[str, float]], structure_floor: float, cells: int) -> dict[str, Any]:
+    """The measurement as a table for people and as JSON: seconds of all stages against the floor of their operations."""
     seconds = sum(stage["seconds"] for stage in found.values())
     least = structure_floor + sum(stage["tflop"] for name, stage in found.items() if name != "structure")
     device = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else "processor"
     result = {
-        "device": device, "torch": torch.__version__, "dtype": str(args.dtype), "compile": args.compile, "instances": args.instances,
+        "device": device, "torch": torch.__version__, "dtype": str(args.dtype), "compile": args.compile, "instances": args.instances, "slots": args.slots,
         "steps": args.steps, "cells": cells, "tiny": args.tiny, "stages": found, "seconds": seconds,
         "seconds_per_instance": seconds / args.instances, "floor_tflop": least, "floor_seconds": least / args.peak,
         "times_the_floor": seconds / (least / args.peak),
@@ -167,10 +172,12 @@ def summary(args: argparse.Namespace, found: dict[str, dict[str, float]], struct
 
 
 def main() -> None:
+    """Measure what the arguments ask for, and write it to ``--out``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", type=torch.device)
     parser.add_argument("--dtype", default="bfloat16", type=lambda name: getattr(torch, name))
     parser.add_argument("--instances", type=int, default=5)
+    parser.add_argument("--slots", type=int, default=2, choices=tuple(SETTINGS), help="of each instance: 2 as released (default), or 3")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--strength", type=float, default=3.0, help="the release's cfg_strength; guidance weight minus 1")
     parser.add_argument("--cells", type=int, default=12_000)
@@ -181,7 +188,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.tiny:
-        args.cells, args.steps = min(args.cells, 600), min(args.steps, 4)
+        args.cells, args.steps, args.instances = min(args.cells, 300), min(args.steps, 4), min(args.instances, 2)
     with torch.inference_mode():
         result = benchmark(args)
     if args.out:

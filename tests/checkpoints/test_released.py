@@ -95,7 +95,7 @@ def test_a_file_of_another_network_is_named(tmp_path):
 def test_yaml_is_read_when_the_extra_is_there(tmp_path):
     yaml = pytest.importorskip("yaml")
     root = write_iscene(tmp_path)
-    path = root / "IScene" / "configs" / "run.yaml"
+    path = root / "IScene" / "config.yml"
     path.write_text(yaml.safe_dump(json.loads(path.read_text())))
     assert open_release(release("trellis-iscene"), root).parts["structure-flow"].config["args"]["scene_context_attn_num"] == 2
     path.write_text("a: [1")

@@ -93,25 +93,29 @@ def write_trellis(root: Path) -> Path:
     return root
 
 
-def write_iscene(root: Path, gates: bool = True, pickles: bool = False) -> Path:
-    """What ``trellis-iscene`` needs, small: the base, and I-Scene's two checkpoints with their configuration."""
+def write_iscene(root: Path, gates: bool = True, pickles: bool = False, setting: str = "global local") -> Path:
+    """What ``trellis-iscene`` needs, small: the base, and I-Scene's two checkpoints with their configuration.
+
+    The release, IScene-v1, has no gates and the setting "global": two slots, the instance and the scene.
+    """
     write_base(root)
     folder = root / "IScene"
     kinds = "enable_gate enable_k_bias" if gates else None
-    arguments = STRUCTURE | {"scene_context_attn_num": 2, "type_embedding_type": kinds, "k_bias_scale": 0.2}
-    flow = seeded(lambda config: SceneContextFlow(iscene.flow_config(config)), {"args": arguments | {"exp_setting": "global local"}}, 6)
+    arguments = STRUCTURE | {"scene_context_attn_num": 2, "type_embedding_type": kinds, "k_bias_scale": 0.2, "exp_setting": setting}
+    flow = seeded(lambda config: SceneContextFlow(iscene.flow_config(config)), {"args": arguments}, 6)
     torch.nn.init.normal_(flow.flow.out_layer.weight, std=0.1, generator=torch.Generator().manual_seed(0))
     eyes = seeded(build_hub, {"args": DINO}, 7)
     prefixed = {f"base_img_conditioner.{name}": t for name, t in to_published(eyes.state_dict(), HUB_NAMES).items()}
     config = {"models": {"denoiser": {"name": "SparseStructureSceneContextFlowModel", "args": arguments},
                          "img_conditioner": {"name": "ImageConditioner", "args": {"cond_in_channels": 3}, "dinov2": DINO}},
-              "dataset": {"args": {"exp_setting": "global local"}}}  # fmt: skip
-    put_json(folder / "configs" / "run.yaml", config)  # JSON is YAML
+              "dataset": {"args": {"exp_setting": setting}}}  # fmt: skip
+    put_json(folder / "config.yml", config)  # JSON is YAML
     suffix = "pt" if pickles else "safetensors"
     put_json(folder / "iscene_config.json", {
-        "base_model_id": "microsoft/TRELLIS-image-large", "config_file": "configs/run.yaml",
-        "denoiser_checkpoint": f"ckpts/denoiser.{suffix}", "image_conditioner_checkpoint": f"ckpts/conditioner.{suffix}"})  # fmt: skip
-    for name, tensors in (("denoiser", iscene.published_tensors(flow)), ("conditioner", prefixed)):
+        "base_model_id": "microsoft/TRELLIS-image-large", "config_file": "config.yml",
+        "denoiser_checkpoint": f"ckpts/iscene_denoiser.{suffix}",
+        "image_conditioner_checkpoint": f"ckpts/iscene_image_conditioner.{suffix}"})  # fmt: skip
+    for name, tensors in (("iscene_denoiser", iscene.published_tensors(flow)), ("iscene_image_conditioner", prefixed)):
         if pickles:
             (folder / "ckpts").mkdir(exist_ok=True)
             torch.save({key: t.detach().clone() for key, t in tensors.items()}, folder / "ckpts" / f"{name}.pt")

@@ -14,7 +14,11 @@ def root(tmp_path_factory):
     return write_iscene(tmp_path_factory.mktemp("weights"))
 
 
-def test_from_files_to_a_scene(root, tmp_path):
+def test_from_files_to_a_scene(tmp_path):
+    """In the form of the release: two slots, no gates."""
+    root = write_iscene(tmp_path / "weights", gates=False, setting="global")
+    part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
+    assert part.build(part.config).config.slots == 2
     scene = made(root, tmp_path, "trellis-iscene")
     assert_is_a_scene(scene)
     assert set(scene.provenance["memory"]["measured_mb"]) == {"image", "structure", "latents", "mesh"}

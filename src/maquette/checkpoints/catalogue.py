@@ -119,7 +119,8 @@ _MIDI = Source(  # its files came with the commit that begins with 194c4af; nobo
         ReleasedFile("feature_extractor_2/preprocessor_config.json", about=600),
         *_component("image_encoder_1", "model", None, about=608_000_000),
         *_component("image_encoder_2", "model", None, about=610_000_000),
-        *_component("vae", "diffusion_pytorch_model", None, "826352fb8e5dd13d190cbb679c790f6caf7ed4048c949c00e326cb203e30e56d", 485_400_000),
+        *_component("vae", "diffusion_pytorch_model", None, about=485_400_000,
+                    sha256="826352fb8e5dd13d190cbb679c790f6caf7ed4048c949c00e326cb203e30e56d"),
         *_component("transformer", "diffusion_pytorch_model", None, about=3_363_900_000),
     ),
 )  # fmt: skip
@@ -145,7 +146,7 @@ RELEASES: tuple[Release, ...] = (
         "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object in one common space.",
         True, "MIT (I-Scene, TRELLIS), Apache-2.0 (DINOv2)", _FRONT, "arXiv 2512.13683",
         (_ISCENE, _trellis("ss_dec_conv3d_16l8_fp16", "slat_flow_img_dit_L_64l8p2_fp16", "slat_dec_mesh_swin8_B_64l8m256c_fp16")),
-        1624.9, "masks", (7.1, 2.8),
+        1629.1, "masks", (5.6, 2.8),
     ),
     Release(
         "midi-3d", "MIDI-3D",
@@ -162,7 +163,7 @@ RELEASES: tuple[Release, ...] = (
                      "slat_dec_mesh_swin8_B_64l8m256c_fp16"),
             _DINOV2,
         ),
-        1624.9, "one mask per object; each object is made alone", (5.6, 2.8),
+        1629.1, "one mask per object; each object is made alone", (5.6, 2.8),
     ),
     Release(
         "triposg", "TripoSG",

@@ -31,7 +31,7 @@ def _named(name: str, **arguments: Any) -> Config:
     return {"name": name, "args": arguments}
 
 
-# The names are those of the published files.
+# The names are those of the published files; iscene_denoiser is the network with every option that its code has.
 CONFIGS: dict[str, Config] = {
     "ss_flow_img_dit_L_16l8_fp16": _named("SparseStructureFlowModel", resolution=16, in_channels=8, out_channels=8, patch_size=1, **_DIT),
     "ss_dec_conv3d_16l8_fp16": _named("SparseStructureDecoder", out_channels=1, channels=[512, 128, 32], **_STRUCTURE),
@@ -46,6 +46,8 @@ CONFIGS: dict[str, Config] = {
     "iscene_denoiser": _named("SparseStructureSceneContextFlowModel", resolution=16, in_channels=8, out_channels=8, patch_size=1,
                               scene_context_attn_num=5, exp_setting="global local", type_embedding_type="enable_gate enable_k_bias",
                               k_bias_scale=0.2, **_DIT),
+    "iscene_v1": _named("SparseStructureSceneContextFlowModel", resolution=16, in_channels=8, out_channels=8, patch_size=1,
+                        scene_context_attn_num=5, exp_setting="global", **_DIT),  # what is released: two slots, no gates
     "iscene_img_conditioner": _named("ImageConditioner", image_cond_model="dinov2_vitl14_reg", cond_in_channels=3, use_fp16=False),
     "dinov2_large_3ch": {"_class_name": "Dinov2Model", "num_channels": 3},
     "dinov2_large_7ch": {"_class_name": "Dinov2Model", "num_channels": 7},
@@ -59,7 +61,7 @@ CONFIGS: dict[str, Config] = {
 
 # The networks that ``generate`` runs, by the names they have in ``released``.
 RELEASE_NETWORKS: dict[str, dict[str, str]] = {
-    "trellis-iscene": {"dino": "iscene_img_conditioner", "structure-flow": "iscene_denoiser",
+    "trellis-iscene": {"dino": "iscene_img_conditioner", "structure-flow": "iscene_v1",
                        "structure-decoder": "ss_dec_conv3d_16l8_fp16", "slat-flow": "slat_flow_img_dit_L_64l8p2_fp16",
                        "mesh-decoder": "slat_dec_mesh_swin8_B_64l8m256c_fp16"},
     "trellis-large": {"dino": "dinov2_vitl14_reg", "structure-flow": "ss_flow_img_dit_L_16l8_fp16",
