@@ -29,7 +29,7 @@ def noisy(count=2, seed=0):
 
 def test_it_is_an_image_prior_that_fits_the_package(prior):
     assert lacking(TextToImage, ImagePrior) == [] and prior.size == 32 and prior.schedule.steps == 1000
-    from maquette.data.captions import VOCABULARY
+    from maquette.models.sentences import VOCABULARY
 
     default = TextToImage(TextToImageConfig(VOCABULARY))
     assert 2 * sum(p.numel() for p in default.parameters()) <= 3.4e6  # bytes in half precision

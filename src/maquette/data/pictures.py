@@ -1,6 +1,6 @@
 """Small pictures with captions and holes: what the text-to-image model is trained on, made of views and of single assets.
 
-In the flow: views (data/views.py) and assets -> square pictures of one to four objects, captions (data/captions.py), masks of what is to
+In the flow: views (data/views.py) and assets -> square pictures of one to four objects, captions (models/sentences.py), masks of what is to
 be filled -> train/text_to_image.py. Half of the scene crops lose their background, because score distillation shows a model plain
 renders. Holes are boxes, strokes and shapes of other objects; single objects get ComboVerse's case: an object partly covered, alone on
 noise or on a plain ground, whose box is to be filled. In front of noise, what is not the object is filled with flat grey: noise could
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maquette.data.captions import COMPLETION, Thing, caption, colour_word, mirrored, name_of
 from maquette.data.layout import AssetLike
-from maquette.data.nouns import noun_of
 from maquette.data.views import View
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.models.nouns import noun_of
+from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import random_lighting, shade
 from maquette.types import Camera

@@ -1,6 +1,6 @@
 """Prompts as words: how they are split, numbered, and which of them say where things are.
 
-In the flow: the embedded text-to-image model numbers words, captions are made of them (data/captions.py), and spatially-aware score
+In the flow: the embedded text-to-image model numbers words, captions are made of them (sentences.py), and spatially-aware score
 distillation multiplies the attention to the spatial ones (ComboVerse, arXiv 2403.12409, section 3.3).
 """
 

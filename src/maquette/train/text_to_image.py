@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from maquette.data.captions import COMPLETION, VOCABULARY, things_of
+from maquette.data.captions import things_of
 from maquette.data.layout import Catalogue
 from maquette.data.pictures import CaptionedPicture, crop_of_view, single_object
 from maquette.flow.ddpm import add_noise, angular_velocity, noise_from_velocity
+from maquette.models.sentences import COMPLETION, VOCABULARY
 from maquette.models.text_to_image import TextToImage, TextToImageConfig, hidden
 from maquette.models.words import Vocabulary
 from maquette.train.sequences import ViewSource

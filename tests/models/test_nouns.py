@@ -2,8 +2,8 @@
 
 import pytest
 
-from maquette.data.nouns import NOUNS, OBJECT, WORDS, noun_of, synonyms
 from maquette.data.procedural import FAMILIES
+from maquette.models.nouns import NOUNS, OBJECT, WORDS, noun_of, synonyms
 
 
 @pytest.mark.parametrize(("name", "noun"), [
