@@ -9,6 +9,7 @@ import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.errors import InputError
 from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
+from maquette.types import Focal
 from tests.tiny import save_tiny_weights, write_photo
 
 
@@ -55,6 +56,19 @@ def test_provenance_says_how_it_was_made(scene):
     assert p["tries"] == [{"seed": 0, "score": pytest.approx(np.mean([i.confidence for i in scene.instances]), abs=1e-4), "kept": True}]
 
 
+def test_a_field_of_view_from_the_user_goes_before_the_photos_own(models, photo, scene, tmp_path):
+    assert scene.provenance["focal"] == "estimated" and scene.input.focal is None
+    given = generate(*photo, models=models, steps=2, fov=40.0)
+    camera = given.camera
+    assert 2 * np.degrees(np.arctan(0.5 * camera.height / camera.intrinsics[1, 1])) == pytest.approx(40.0)
+    assert given.provenance["focal"] == "given, 40 degrees"
+    back = maquette.load(given.export(tmp_path / "scene.json"))
+    assert back.input.focal == given.input.focal
+    told = dataclasses.replace(given.input, focal=Focal(1.3, "EXIF"))
+    assert generate(told, models=models, steps=2).provenance["focal"] == "EXIF"
+    assert generate(told, models=models, steps=2, fov="estimate").provenance["focal"] == "estimated"
+
+
 def test_regenerating_one_instance_leaves_the_others_and_its_place(scene, models):
     moved = scene.move(2, (0.1, 0.0, 0.05))
     new = regenerate(moved, 2, seed=7, models=models, steps=2)
@@ -96,7 +110,7 @@ def test_without_fit_the_generator_stands_alone(models, photo, scene):
     assert not same(raw.instances[0], scene.instances[0])
 
 
-@pytest.mark.parametrize("wrong", [{"method": "magic"}, {"samples": 0}, {"steps": 0}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"method": "magic"}, {"samples": 0}, {"steps": 0}, {"seed": -1}, {"fov": 0}, {"fov": "wide"}])
 def test_wrong_options_say_what_is_right(wrong):
     with pytest.raises(InputError):
         Options(**wrong)

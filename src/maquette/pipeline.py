@@ -23,6 +23,7 @@ from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
+from maquette.images.focal import focal_from_fov
 from maquette.methods.base import Method, Placed, Progress, Sampling, Shape, ignore, silent
 from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.independent import INDEPENDENT
@@ -39,10 +40,11 @@ from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
 from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
-from maquette.types import Camera, Failure, Instance, Scene, SceneInput
+from maquette.types import Camera, Failure, Focal, Instance, Scene, SceneInput
 
 METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, INDEPENDENT)}
 EMBEDDED = "embedded"  # the model that ships with the package
+ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
 PUBLISHED: dict[str, Maker] = {"trellis-iscene": make_iscene, "midi-3d": make_midi3d, "trellis-large": make_trellis,
                                "triposg": make_triposg}  # fmt: skip
 # Of one try: instances, failures, the camera in the frame of the instances, and what the method decided itself.
@@ -65,6 +67,7 @@ class Options:
     fit: bool = True  # hold each volume to the silhouette and the visible surface (scene/fuse.py); False = the generator alone
     model: str = EMBEDDED  # or a published one, which brings its own method
     memory: int | None = None  # bytes that a published model may take on the device; None = all it likes
+    fov: float | str | None = None  # vertical field of view in degrees; "estimate"; None = what the photo's file tells, else estimated
 
     prompt: str | None = None  # what the photo shows, for methods that arrange; None = they say it themselves
     iterations: int | None = None  # of arranging; None = the method's default
@@ -80,6 +83,8 @@ class Options:
             raise InputError(f"samples and steps must be at least 1, got samples={self.samples}, steps={self.steps}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be between 0 and {2**32 - 1}, got {self.seed}")
+        if self.fov not in (None, ESTIMATE) and (isinstance(self.fov, str) or not 0 < self.fov < 180):
+            raise InputError(f"the field of view must be between 0 and 180 degrees, or {ESTIMATE!r}, got {self.fov!r}")
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise InputError(f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}")
 
@@ -158,14 +163,15 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
     only: labels or names of the instances to make. weights: a folder instead of the embedded weights; models: already loaded ones.
     on_instance: called with each instance as soon as it is made, before the self-check gives it a confidence, and again when it has moved;
     on_draft: then called with all that there is so far. Both for every try.
-    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory, prompt,
-    iterations, layout, prior).
+    options: the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory, fov,
+    prompt, iterations, layout, prior).
     Raises InputError, CheckpointError.
     """
     chosen, clock = Options(**options), _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
         scene_input = photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
+        scene_input = dataclasses.replace(scene_input, focal=_focal(scene_input, chosen.fov))
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
         geometry, *rest = loaded.models(chosen.used(loaded), device)
@@ -187,6 +193,7 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
     provenance = {
         "method": chosen.way().name if chosen.model == EMBEDDED else chosen.model, "checkpoint": loaded.provenance(chosen.used(loaded)),
         "maquette": __version__, "torch": torch.__version__, "device": device.type, "options": chosen.record() | decided,
+        "focal": "estimated" if scene_input.focal is None else scene_input.focal.source,
         "tries": [{"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best} for k, s in enumerate(scores)],
         "seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(),
     }  # fmt: skip
@@ -194,6 +201,14 @@ def generate(photo: Any, masks: Any = None, *, only: Sequence[int | str] | None 
         provenance |= {"memory": networks.report()}
     return Scene(instances=instances, camera=camera, failures=failures, ground_height=ground_height(instances),
                  provenance=provenance, input=scene_input)  # fmt: skip
+
+
+def _focal(scene_input: SceneInput, fov: float | str | None) -> Focal | None:
+    """The focal length to use, from the user before the photo's file; None = estimate it. InputError when the photo cannot have it."""
+    if fov is None:
+        return scene_input.focal
+    height, width = scene_input.image.shape[:2]
+    return None if fov == ESTIMATE else focal_from_fov(float(fov), width, height)
 
 
 def load_for(options: Options, weights: Any = None) -> ModelSet | PublishedSet:

@@ -55,6 +55,14 @@ class InstanceMask:
     name: str = ""  # free text such as "chair"; empty when unknown
 
 
+@dataclass(frozen=True)
+class Focal:
+    """How long the lens of a photo was, and who says so."""
+
+    ratio: float  # focal length over the photo's longer side, both in pixels
+    source: str  # for people and for provenance, such as "EXIF, 26 mm on 35-mm film"
+
+
 @dataclass(frozen=True, eq=False)
 class SceneInput:
     """A photo and the masks of its objects, already decoded, upright and of one size."""
@@ -63,6 +71,7 @@ class SceneInput:
     masks: tuple[InstanceMask, ...]  # ascending labels, all (H, W), at least one pixel each
     source: str = ""  # where the photo came from, for provenance
     warnings: tuple[str, ...] = ()  # what reading and diagnosis found, for people
+    focal: Focal | None = None  # None = not known: it is estimated
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
     job = server.follow(answer.json["id"])
     assert (job["state"], job["name"], job["error"], job["position"]) == ("done", "first", None, None)
     expected = {"method": "iscene", "model": "embedded", "seed": 7, "samples": 1, "steps": None, "guidance": None, "fit": True}
-    assert job["options"] == {**expected, "device": "auto"}
+    assert job["options"] == {**expected, "fov": None, "device": "auto"}
     assert [i["label"] for i in job["instances"]] == [1, 2] and job["created"] <= job["started"] <= job["finished"]
     scene = server.get(f"/api/scenes/{job['scene']}").json
     assert (scene["job"], scene["name"], [i["label"] for i in scene["instances"]]) == (job["id"], "first", [1, 2])

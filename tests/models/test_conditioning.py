@@ -12,6 +12,7 @@ from maquette.models.conditioning import (
     instance_crop,
     letterbox,
     letterboxed_camera,
+    with_focal,
 )  # fmt: skip
 from maquette.types import Camera
 
@@ -78,3 +79,19 @@ def test_crop_at_the_border_is_padded():
     labels[0:6, 0:6] = 1
     crop = instance_crop(image, labels, 1, 16)
     assert np.isfinite(crop).all() and crop[3].max() > 0.9
+
+
+def test_a_known_focal_length_is_a_dolly_zoom():
+    parameters, relative = np.array([0.4, np.log(1.2), 0.1, -0.05, -0.3]), np.array([-0.2, 0.0, 0.15], np.float32)
+    same, unchanged = with_focal(parameters, relative, 1.2)
+    np.testing.assert_allclose(same, parameters)
+    np.testing.assert_allclose(unchanged, relative, atol=1e-6)
+    nearer, stretched = with_focal(parameters, relative, 0.6)
+    before, after = (camera_from_parameters(p, 300, 200) for p in (parameters, nearer))
+    assert after.intrinsics[0, 0] == pytest.approx(0.6 * 300)
+    origin = np.zeros(3)
+    (pixel, far), (moved_pixel, near) = project(before, origin), project(after, origin)
+    np.testing.assert_allclose(moved_pixel, pixel)  # the centre stays where the photo shows it
+    assert near == pytest.approx(far / 2)  # half the focal length: half the distance
+    # What lies behind the centre lies as far behind it as before, in scene units.
+    np.testing.assert_allclose(near * np.expm1(stretched), far * np.expm1(relative), rtol=1e-4, atol=1e-6)

@@ -1,5 +1,7 @@
 """Perception: the frame, the depth and the labels belong together whatever the network says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from maquette.geometry.cameras import project
 from maquette.models.conditioning import letterboxed_camera
 from maquette.models.image_encoder import GeometryNet
 from maquette.scene.perceive import BACKGROUND_DEPTH, depth_of_photo, label_map, perceive
-from maquette.types import InstanceMask, SceneInput
+from maquette.types import Focal, InstanceMask, SceneInput
 from tests.tiny import GEOMETRY
 
 
@@ -57,6 +59,13 @@ def test_the_camera_is_upright_and_rigid(perception):
     rotation = perception.camera.world_from_camera[:3, :3]
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
     assert abs(rotation[1, 0]) < 1e-9  # no roll: the camera's x axis is horizontal
+
+
+def test_a_focal_length_that_is_known_is_the_cameras(perception):
+    torch.manual_seed(0)
+    told = perceive(GeometryNet(GEOMETRY).eval(), dataclasses.replace(scene_input(), focal=Focal(1.7, "given")))
+    assert told.camera.intrinsics[0, 0] == pytest.approx(1.7 * 140) and perception.camera.intrinsics[0, 0] != pytest.approx(1.7 * 140)
+    np.testing.assert_allclose(told.camera.world_from_camera[:3, :3], perception.camera.world_from_camera[:3, :3], atol=1e-9)
 
 
 def test_visible_box_is_none_for_an_absent_label(perception):

@@ -46,8 +46,7 @@ def submit(studio: Studio, photo: str, options: JsonObject, only: Sequence[int |
         objects = [{"label": m.label, "name": m.name} for m in chosen]
         title = uploads.shown(name, studio.settings.limits.name_length) or found["name"]
         with _new_folder(studio) as folder, studio.turn():
-            for part in INPUTS[:2]:
-                _link(studio.folders.of("photos", photo) / part, folder / part)
+            _link_inputs(studio.folders.of("photos", photo), folder, INPUTS[:2])
             write_masks(chosen, folder / INPUTS[2])
             _queue(studio, folder.name, kind="generate", name=title, options=options, photo=photo, objects=objects)
     tell(studio, folder.name)
@@ -81,8 +80,7 @@ def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
         return submit_regeneration(studio, found["scene"], found["label"], options)
     refuse_when_full(studio)
     with _new_folder(studio) as folder:
-        for part in INPUTS:
-            _link(studio.folders.of("jobs", identifier) / part, folder / part)
+        _link_inputs(studio.folders.of("jobs", identifier), folder, INPUTS)
         _queue(studio, folder.name, kind="generate", name=found["name"], options=options, photo=found["photo"], objects=found["objects"])
     tell(studio, folder.name)
     return get(studio, folder.name)
@@ -278,6 +276,12 @@ def _new_folder(studio: Studio) -> Iterator[Path]:
     finally:
         if not done:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link_inputs(source: Path, target: Path, parts: Sequence[str]) -> None:
+    """The parts, and the focal length where there is one."""
+    for part in (*parts, pictures.FOCAL) if (source / pictures.FOCAL).exists() else parts:
+        _link(source / part, target / part)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +16,7 @@ from maquette.app.problems import not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.images.inputs import working_size
-from maquette.images.read import read_image_and_alpha
+from maquette.images.read import read_photo
 
 JsonObject = dict[str, Any]
 
@@ -29,16 +31,20 @@ def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
 
 def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     """Take in a photo from a file. Raises InputError."""
-    image, alpha = read_image_and_alpha(path)
+    read = read_photo(path)
+    image, alpha = read.image, read.alpha
     height, width = image.shape[:2]
     size = working_size((height, width))
     notes = [] if size == (height, width) else [f"reduced from {width} x {height} pixels"]
+    notes += [read.doubt] if read.doubt else [] if read.focal is None else [f"focal length known: {read.focal.source}"]
     image = _resized(image, size)
     identifier = new_id()
     folder = studio.folders.make("photos", identifier)
     (folder / "masks").mkdir()
     pictures.write(folder / "image.png", pictures.png(image))
     pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
+    if read.focal is not None:
+        pictures.write(folder / pictures.FOCAL, json.dumps(dataclasses.asdict(read.focal)).encode())
     if alpha is not None:
         pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
     stamp = now()

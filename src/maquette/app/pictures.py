@@ -15,6 +15,7 @@ from maquette.output import atomic_write
 from maquette.types import InstanceMask
 
 THUMBNAIL = 320  # pixels
+FOCAL = "focal.json"  # beside image.png, when the photo's file told its focal length
 
 
 def png(image: np.ndarray) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 PHOTO_ID, JOB_ID, SCENE_ID = "3f0c9e2b7a61d845", "a4d81c0f93b2e756", "5b1e77d0c2a94f38"
 TIME = "2026-01-31T12:00:00.000Z"
 PLACE = [[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-OPTIONS = {"method": "iscene", "model": "embedded", "seed": 7, "samples": 1, "steps": None, "guidance": None, "fit": True, "device": "auto"}
+OPTIONS = {"method": "iscene", "model": "embedded", "seed": 7, "samples": 1, "steps": None, "guidance": None, "fit": True,
+           "fov": None, "device": "auto"}  # fmt: skip
 EXAMPLE = {"name": "table", "title": "Table", "objects": 4, "thumbnail": "/api/examples/table/thumbnail.jpg"}
 
 PHOTO = {
@@ -75,7 +76,7 @@ CONFIG = {
     "options": {
         "seed": {"default": 0, "minimum": 0, "maximum": 4294967295}, "samples": {"default": 1, "minimum": 1, "maximum": 8},
         "steps": {"default": 3, "minimum": 1, "maximum": 100}, "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
-        "fit": {"default": True},
+        "fov": {"default": None, "minimum": 3, "maximum": 140}, "fit": {"default": True},
     },
     "limits": {"upload_bytes": 67108864, "pixels": 50000000, "side": 8192, "objects": 64, "queue": 16, "workers": 1, "name_length": 80},
     "mask_forms": [{"form": "label", "title": "Label picture (PNG)", "suffix": ".png"}],

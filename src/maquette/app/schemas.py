@@ -197,6 +197,7 @@ class Options(Strict):
     steps: Annotated[int, Field(ge=1, le=100)] | None = None
     guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     fit: bool = True
+    fov: Annotated[float, Field(gt=0, lt=180)] | Literal["estimate"] | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 

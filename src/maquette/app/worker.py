@@ -34,7 +34,7 @@ from maquette.images.diagnose import diagnose
 from maquette.pipeline import EMBEDDED, METHODS, PUBLISHED, Options, generate, load_for, regenerate
 from maquette.scene.document import save, scene_of
 from maquette.scene.fields import Fields
-from maquette.types import Instance, SceneInput
+from maquette.types import Focal, Instance, SceneInput
 
 INTERVAL = 0.1  # seconds between two messages of progress in one stage
 TITLES = {"iscene": "I-Scene", "midi": "MIDI", "coherent": "Coherent", "comboverse": "ComboVerse", "independent": "Independent"}
@@ -73,7 +73,9 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     folder, options = Path(request["folder"]), Options(**request["options"])
     masks = read_masks(folder / "masks.npz")
     warnings = tuple(sentence for diagnosis in diagnose(masks) for sentence in diagnosis.warnings)
-    given = SceneInput(pictures.read_picture(folder / "image.png"), masks, request["source"], warnings)
+    told = folder / pictures.FOCAL
+    focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
+    given = SceneInput(pictures.read_picture(folder / "image.png"), masks, request["source"], warnings, focal)
     reporter = Reporter(say, folder, [m.label for m in masks])
     reporter.progress("load", 0.0)
     scene = generate(given, models=models, progress=reporter.progress, on_instance=reporter.instance, **dataclasses.asdict(options))

@@ -49,6 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="tries per photo, the best by the self-check is kept")
     parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
     parser.add_argument("--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off")
+    parser.add_argument("--fov", type=_fov, metavar="DEGREES", help="vertical field of view of the photo, or `estimate` (default: as its "
+                        "EXIF data tell, else estimated)")  # fmt: skip
     parser.add_argument("--only", metavar="LABELS", help="make only these objects: labels or names, separated by commas")
     parser.add_argument("--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)")
     parser.add_argument("--separate", action="store_true", help="also one file per object, in OUT/scene_instances")
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = Settings(
         options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device, model=args.model,
-                        memory=None if args.memory is None else parse_memory(args.memory)),
+                        memory=None if args.memory is None else parse_memory(args.memory), fov=args.fov),
         only=None if args.only is None else _listed(args.only),
         products=Products(tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview),
         weights=None if args.weights is None else Path(args.weights),
@@ -194,6 +196,10 @@ def _memory_lines(memory: dict) -> list[str]:
     peaks = [f"{stage} {estimate:.0f}{measured.get(stage, '')}"
              for stage, estimate in memory["estimated_mb"].items()]  # fmt: skip
     return [f"memory plan: {memory['plan']}", f"peak MB, estimated (measured): {', '.join(peaks)}"]
+
+
+def _fov(text: str) -> float | str:
+    return text if text == "estimate" else float(text)
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -146,14 +146,15 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_make(args: argparse.Namespace) -> int:
     """Segment and write."""
     from maquette.images.diagnose import diagnose
-    from maquette.images.read import read_image_and_alpha
+    from maquette.images.read import read_photo
     from maquette.images.segment import segment, segment_alpha
     from maquette.images.write import form_of, write_masks
 
     prompts = _prompts(args)
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
-    photo, alpha = read_image_and_alpha(args.photo)
+    read = read_photo(args.photo)
+    photo, alpha = read.image, read.alpha
     masks = segment_alpha(alpha) if args.auto and alpha is not None else segment(photo, prompts)
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:

@@ -10,7 +10,7 @@ import numpy as np
 
 from maquette.images.diagnose import diagnose
 from maquette.images.masks import MaskSource, load_masks, select_masks
-from maquette.images.read import ImageSource, describe_source, read_image
+from maquette.images.read import ImageSource, describe_source, read_photo
 from maquette.types import SceneInput
 
 WORKING_SIDE = 2048  # pixels; more detail than any model here can use
@@ -19,22 +19,21 @@ WORKING_SIDE = 2048  # pixels; more detail than any model here can use
 def read_scene_input(
     image: ImageSource, masks: MaskSource, only: Iterable[int | str] | None = None, *, max_side: int = WORKING_SIDE
 ) -> SceneInput:
-    """Read a photo and its masks, check that they belong together, and collect warnings.
+    """Read a photo, its focal length if its file tells it, and its masks; check that they belong together, and collect warnings.
 
     ``only`` keeps the instances with these labels or names. Photos with a side above ``max_side`` pixels are reduced, masks with them:
     the estimated camera then belongs to the reduced picture. Raises InputError.
     """
-    photo = read_image(image)
+    read = read_photo(image)
     image_name = str(image) if isinstance(image, (str, Path)) else getattr(image, "filename", None)
-    size = photo.shape[:2]
+    size = read.image.shape[:2]
     target = working_size(size, max_side)
-    photo = _reduced(photo, target)
+    photo = _reduced(read.image, target)
     reading = load_masks(masks, size, target_size=target, image_name=image_name)
     kept = reading.masks if only is None else select_masks(reading.masks, only)
     sentences = [sentence for diagnosis in diagnose(kept) for sentence in diagnosis.warnings]
-    return SceneInput(
-        image=photo, masks=kept, source=describe_source(image), warnings=(*reading.warnings, *sentences)
-    )
+    warnings = (*filter(None, [read.doubt]), *reading.warnings, *sentences)
+    return SceneInput(image=photo, masks=kept, source=describe_source(image), warnings=warnings, focal=read.focal)
 
 
 def working_size(size: tuple[int, int], max_side: int = WORKING_SIDE) -> tuple[int, int]:

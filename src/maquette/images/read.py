@@ -11,12 +11,15 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from maquette.errors import InputError
+from maquette.images.focal import focal_of
+from maquette.types import Focal
 
 MIN_SIDE = 32  # pixels; below, an object is a handful of pixels
 MAX_SIDE = 8192  # pixels; "8K" photos are 7680 x 4320
@@ -46,22 +49,32 @@ _SIGNATURES = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """What a photo's file tells."""
+
+    image: np.ndarray  # (H, W, 3) uint8, sRGB, upright, transparent parts white
+    alpha: np.ndarray | None  # (H, W) uint8 opacity; None = opaque everywhere
+    focal: Focal | None  # None = not told, or not believed
+    doubt: str  # why it is not believed, for people
+
+
 def read_image(source: ImageSource) -> np.ndarray:
     """Read a photo as (H, W, 3) uint8 sRGB, upright; transparent parts become white.
 
     ``source`` is a path, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or floats
     in [0, 1]. Embedded colour profiles are converted to sRGB. Raises InputError.
     """
-    return read_image_and_alpha(source)[0]
+    return read_photo(source).image
 
 
 def read_alpha(source: ImageSource) -> np.ndarray | None:
     """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises InputError."""
-    return read_image_and_alpha(source)[1]
+    return read_photo(source).alpha
 
 
-def read_image_and_alpha(source: ImageSource) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read both from one decoding: (H, W, 3) uint8 composited on white, and the opacity (H, W) uint8 or None."""
+def read_photo(source: ImageSource) -> Photo:
+    """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)
     image = _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
     if min(image.size) < MIN_SIDE:
@@ -69,12 +82,15 @@ def read_image_and_alpha(source: ImageSource) -> tuple[np.ndarray, np.ndarray | 
             f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
+    focal, doubt = None, ""
+    with contextlib.suppress(*_DECODING_ERRORS), _quiet():  # damaged metadata is no reason to refuse sound pixels
+        focal, doubt = focal_of(image)
     try:
         with _quiet():
             rgb, alpha = _rgb_and_alpha(image)
     except _DECODING_ERRORS as error:
         raise InputError(f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG") from error
-    return (rgb, None) if alpha is None else (_on_white(rgb, alpha), alpha)
+    return Photo(rgb if alpha is None else _on_white(rgb, alpha), alpha, focal, doubt)
 
 
 def open_image(source: str | Path | Image.Image) -> Image.Image:

@@ -112,6 +112,18 @@ def camera_from_parameters(parameters: np.ndarray, width: int, height: int) -> C
     return Camera(intrinsics_from_focal(focal * max(width, height), width, height), pose, width, height)
 
 
+def with_focal(parameters: np.ndarray, relative: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
+    """The camera's parameters (5,) and log relative depth (...) of the same picture when its focal length (in longer sides) is known.
+
+    What is seen in the picture plane stays: the projected centre, and how many scene units a picture side spans at the centre. So does how
+    far, in scene units, every point lies before or behind the centre: the camera comes nearer or goes away (a dolly zoom).
+    """
+    known = np.array(parameters, np.float64)
+    known[1] = np.log(focal)
+    nearer = np.exp(float(parameters[1]) - known[1])
+    return known, np.log(np.maximum(1.0 + np.expm1(relative) * nearer, 0.05)).astype(relative.dtype)
+
+
 def letterboxed_camera(camera: Camera, picture: Picture) -> Camera:
     """The camera of the square picture of a photo seen by ``camera``."""
     fit = np.array([[picture.scale, 0, picture.offset[0]], [0, picture.scale, picture.offset[1]], [0, 0, 1.0]])

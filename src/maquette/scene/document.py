@@ -27,7 +27,7 @@ from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
 from maquette.scene.fields import Fields, read_json
 from maquette.scene.ply import PlyMesh, decode_ply, encode_ply
-from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
+from maquette.types import Camera, Failure, Focal, Instance, InstanceMask, Scene, SceneInput
 
 FORMAT = "maquette scene"
 VERSION = 1
@@ -154,6 +154,7 @@ def _input_record(given: SceneInput, folder: str) -> dict[str, Any]:
         "photo": f"{folder}/photo.png",
         "source": given.source,
         "warnings": list(given.warnings),
+        **({} if given.focal is None else {"focal": {"ratio": float(given.focal.ratio), "source": given.focal.source}}),
         "masks": [{"label": int(m.label), "name": m.name, "mask": f"{folder}/mask_{int(m.label)}.png"} for m in given.masks],
     }
 
@@ -290,7 +291,15 @@ def _input(record: Fields) -> SceneInput:
         if mask.shape != image.shape[:2]:
             raise entry.wrong("mask", f"a mask of the photo's size {image.shape[1]}x{image.shape[0]}, not {mask.shape[1]}x{mask.shape[0]}")
         masks.append(InstanceMask(entry.whole("label", 1), mask, entry.text("name")))
-    return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"))
+    focal = None if record.data.get("focal") is None else _focal(record.object("focal"))
+    return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)
+
+
+def _focal(record: Fields) -> Focal:
+    ratio = record.number("ratio")
+    if ratio <= 0:
+        raise record.wrong("ratio", "a focal length above 0, in longer sides of the photo")
+    return Focal(ratio, record.text("source"))
 
 
 def _read_image(path: Path) -> Image.Image:

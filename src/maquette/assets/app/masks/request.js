@@ -72,6 +72,7 @@ function build(form, config) {
       h("div", {}, h("p", { class: "hint" }, `${method.title}: ${method.about ?? ""}`),
         h("div", { class: "two" },
           field("Tries (the best is kept)", number("samples", "Tries", config.options.samples, request.samples, false)),
+          field("Field of view, degrees", number("fov", "Vertical field of view", config.options.fov, request.fov, true, "any")),
           field("Guidance", number("guidance", "Guidance", { ...config.options.guidance, default: method.guidance ?? config.options.guidance.default }, request.guidance, true, "any"))),
         h("label", { class: "check" }, h("input", { type: "checkbox", checked: request.fit, onchange: (event) => set({ fit: event.target.checked }) }), "Hold objects to what the photo shows"))),
     h("p", { class: "why" }),
@@ -80,7 +81,7 @@ function build(form, config) {
 }
 
 function number(key, label, { minimum, maximum, default: usual }, value, optional, step = 1) {
-  return h("input", { type: "number", "aria-label": label, min: minimum, max: maximum, step, value: value ?? "", placeholder: optional ? `${usual}` : "", required: !optional,
+  return h("input", { type: "number", "aria-label": label, min: minimum, max: maximum, step, value: value ?? "", placeholder: optional ? `${usual ?? "automatic"}` : "", required: !optional,
     onchange: (event) => { if (event.target.reportValidity()) set({ [key]: event.target.value === "" ? null : Number(event.target.value) }); } }); // prettier-ignore
 }
 
