@@ -24,7 +24,7 @@ class FakeHub:
         listed = {p: RemoteFile(p, len(c), sha256(c) if len(c) > 2**20 else None) for p, c in self.files.items()}
         return revision or self.commit, listed
 
-    def download(self, repository, commit, path, folder: Path):
+    def download(self, repository, commit, path, folder: Path, size: int):
         self.downloads.append(path)
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(self.files[path])

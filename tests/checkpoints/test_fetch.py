@@ -60,8 +60,8 @@ def test_content_that_differs_from_the_catalogue_is_refused_before_it_comes(tmp_
 
 def test_a_file_that_is_damaged_on_the_way_is_named_and_deleted(tmp_path):
     class Noisy(FakeHub):
-        def download(self, repository, commit, path, folder):
-            super().download(repository, commit, path, folder)
+        def download(self, repository, commit, path, folder, size):
+            super().download(repository, commit, path, folder, size)
             (folder / path).write_bytes(self.files[path][:-1])
 
     with pytest.raises(CheckpointError, match=r"model\.safetensors arrived damaged"):

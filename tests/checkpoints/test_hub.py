@@ -38,17 +38,27 @@ class Pages(http.server.BaseHTTPRequestHandler):
         prefix = f"/someone/model/resolve/{COMMIT}/"
         if path.startswith(prefix) and path.removeprefix(prefix) in FILES:
             content = FILES[path.removeprefix(prefix)]
-            return self.reply(200, content, {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256(content)}"'}, body)
+            return self.send(content, {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256(content)}"'}, body)
         code = "GatedRepo" if "gated" in path else "RepoNotFound"
         return self.reply(403 if "gated" in path else 404, b"", {"X-Error-Code": code}, body)
 
-    def reply(self, status, content, headers, body):
+    def send(self, content, headers, body):
+        """A file or the rest of it; while ``server.torn`` is set, the connection breaks in the middle and the rest is not to be had."""
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        self.server.asked += [start] if body else []
+        if self.server.torn and start:
+            return self.reply(503, b"", {}, body)
+        part = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        self.close_connection = self.server.torn
+        return self.reply(206 if start else 200, content[start:], headers | part, body, torn=self.server.torn)
+
+    def reply(self, status, content, headers, body, torn=False):
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
         if body:
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if torn else content)
 
     def log_message(self, *args):
         pass
@@ -57,9 +67,12 @@ class Pages(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def hub():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    server.torn, server.asked = False, []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    yield HuggingFace(f"http://127.0.0.1:{server.server_port}", quiet=True)
+    made = HuggingFace(f"http://127.0.0.1:{server.server_port}", quiet=True)
+    made.server = server
+    yield made
     server.shutdown()
     thread.join()
     server.server_close()
@@ -74,8 +87,21 @@ def test_listing_gives_the_commit_sizes_and_sums(hub, revision):
 
 
 def test_download_puts_the_file_at_its_path(hub, tmp_path):
-    hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path)
+    hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path, len(BLOB))
     assert (tmp_path / "ckpts" / "model.safetensors").read_bytes() == BLOB
+
+
+def test_a_download_that_broke_off_goes_on_where_it_was(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", len(BLOB) // 10)  # what comes is kept piece by piece
+    hub.server.torn, hub.server.asked[:] = True, []
+    with pytest.raises(CheckpointError, match="cannot reach"):
+        hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path, len(BLOB))
+    assert not (tmp_path / "ckpts" / "model.safetensors").exists()
+    hub.server.torn, hub.server.asked[:] = False, []
+    hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path, len(BLOB))
+    assert (tmp_path / "ckpts" / "model.safetensors").read_bytes() == BLOB
+    assert hub.server.asked == [len(BLOB) // 2] and sorted(path.name for path in tmp_path.iterdir()) == ["ckpts"]
 
 
 def test_what_the_hub_refuses_is_one_line(hub):
@@ -95,9 +121,9 @@ def test_a_full_disk_is_named(hub, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
     with pytest.raises(OutputError, match="disk is full"):
-        hub.download("someone/model", COMMIT, "config.json", tmp_path)
+        hub.download("someone/model", COMMIT, "config.json", tmp_path, 2)
 
 
 def test_without_the_extra_the_pip_line_is_named(monkeypatch):

@@ -73,7 +73,7 @@ def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line
     check_space(sum(m.size for m in missing), root)
     for item in missing:
         folder = writable_folder(root / item.source.folder)
-        hub.download(item.source.repository, item.commit, item.path, folder)
+        hub.download(item.source.repository, item.commit, item.path, folder, item.size)
         path = folder / item.path
         digest = file_sha256(path)
         if item.sha256 is not None and digest != item.sha256:

@@ -13,6 +13,7 @@ from typing import Protocol
 from maquette.errors import CheckpointError, MaquetteError, MissingExtraError, OutputError
 
 INSTALL = "pip install 'maquette[hub]'"
+PARTS = ".parts"  # folder of what has come of files that are not whole yet
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Hub(Protocol):
         """Return the commit of a revision (None = the newest) and its files by path."""
         ...
 
-    def download(self, repository: str, commit: str, path: str, folder: Path) -> None:
-        """Bring one file to ``folder / path``, resuming what an earlier try has left."""
+    def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
+        """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try has left."""
         ...
 
 
@@ -43,6 +44,7 @@ class HuggingFace:
         try:
             import huggingface_hub
             import huggingface_hub.errors
+            import huggingface_hub.file_download
             import huggingface_hub.utils
         except ImportError as error:
             raise MissingExtraError(f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files") from error
@@ -59,12 +61,25 @@ class HuggingFace:
         files = {s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
         return info.sha, files
 
-    def download(self, repository: str, commit: str, path: str, folder: Path) -> None:
-        """Bring one file; what an earlier try has left is continued."""
+    def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
+        """Bring one file; what an earlier try has left is continued.
+
+        The client's own ``hf_hub_download`` begins a broken file of gigabytes anew; its ``http_get`` takes what is there.
+        """
+        part, target = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}", folder / path
         try:
-            self._hub.hf_hub_download(repository, path, revision=commit, local_dir=folder, endpoint=self._endpoint)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with open(part, "ab") as file:
+                if file.tell() < size or not size:
+                    self._hub.file_download.http_get(
+                        self._hub.hf_hub_url(repository, path, revision=commit, endpoint=self._endpoint), file, resume_size=file.tell(),
+                        headers=self._hub.utils.build_hf_headers(), expected_size=size or None, displayed_filename=path)  # fmt: skip
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
         except (self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError, OSError) as error:
             raise self._explained(error, repository, commit) from error
+        if not any(part.parent.iterdir()):
+            part.parent.rmdir()
 
     def _explained(self, error: Exception, repository: str, revision: str | None) -> MaquetteError:
         """One line for what a client's exception means."""

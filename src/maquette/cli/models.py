@@ -93,14 +93,15 @@ def run_fetch(args: argparse.Namespace) -> int:
     from maquette.checkpoints.hub import HuggingFace
 
     wanted, root = release(args.name), Path(args.to) if args.to else default_root()
+    print(f"{wanted.title}: {wanted.bytes / 1e9:.2f} GB{'' if wanted.exact else ' (about)'}\n"
+          f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)  # fmt: skip
     missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
     if not missing:
         print(f"{wanted.name} is complete in {root}")
         return 0
     size = sum(item.size for item in missing)
     check_space(size, root)
-    print(f"{wanted.title}: {len(missing)} files, {size / 1e9:.2f} GB, to {root}\n"
-          f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)  # fmt: skip
+    print(f"to come: {len(missing)} files, {size / 1e9:.2f} GB, to {root}", flush=True)
     unknown = sum(not item.trusted and item.size > 2**20 for item in missing)
     if unknown:
         print(f"note:    {unknown} of them have no sum in maquette's catalogue; what arrives now is recorded and checked from then on")
