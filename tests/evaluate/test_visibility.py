@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.evaluate.visibility import hidden_shares, silhouette_iou
+from maquette.evaluate.visibility import hidden_shares, seen_surface, silhouette_iou, surface_alignment
 from maquette.geometry.cameras import intrinsics_from_fov
 from maquette.geometry.transforms import similarity
 from maquette.types import Camera, InstanceMask
@@ -41,3 +41,19 @@ def test_absent_objects_count_as_zero():
     masks = [InstanceMask(1, mask), InstanceMask(2, mask)]
     one = silhouette_iou({"instance_1": plate(0.0, 0.0, 3.0)}, masks, camera())
     assert one == pytest.approx(0.5, abs=0.01) and silhouette_iou({}, masks, camera()) == 0.0
+
+
+def test_alignment_is_the_squared_distance_of_what_is_seen_in_thousandths_of_the_longest_side():
+    truth = {"instance_1": plate(0.0, 0.0, side=2.0)}
+    seen = seen_surface(truth, camera())["instance_1"]
+    np.testing.assert_allclose(seen[:, 2], 0.005, atol=1e-6)  # the front of the plate, never its back
+    assert surface_alignment(truth, truth, camera()) == pytest.approx(0.0, abs=0.05)
+    behind = {"instance_1": plate(0.0, -0.2, side=2.0)}
+    assert surface_alignment(behind, truth, camera()) == pytest.approx(1000 * (0.19 / 2) ** 2, rel=0.15)  # its nearest face or its front
+    assert surface_alignment({}, truth, camera()) == pytest.approx(250.0)  # half the longest side
+
+
+def test_alignment_is_a_mean_over_objects_and_leaves_out_what_is_not_seen():
+    truth = {"instance_1": plate(-1.0, 0.0), "instance_2": plate(1.0, 0.0), "instance_3": plate(300.0, 0.0)}
+    one = surface_alignment({"instance_1": truth["instance_1"]}, truth, camera(400))
+    assert one == pytest.approx(0.5 * 1000 * (0.5 / 301) ** 2, rel=0.05)

@@ -10,6 +10,8 @@ EPILOG = """examples:
   maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT_NPZ/ --out runs/benchmark --jobs 2
   maquette benchmark --set random,occlusion --weights old=runs/old --weights new=runs/new --out runs/ablation
   maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene --out runs/front
+  maquette benchmark --method midi --weights half=runs/half --weights none=runs/none --title MIDI --out runs/all --results results.md
+  maquette benchmark --method comboverse --variants layout=ssds,sds,depth,none --scenes 4 --title ComboVerse --out runs/all
   maquette benchmark --set rooms --prepare-only --out runs/rooms     # photos and masks for another system ...
   maquette benchmark --set rooms --method none --predictions theirs=their_glbs/ --out runs/rooms     # ... and its score
 methods: those of maquette generate, published models by name (maquette models), oracles that know the truth (boxes, spheres, truth),
@@ -35,16 +37,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     methods = parser.add_argument_group("methods")
     methods.add_argument("--method", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
     methods.add_argument("--weights", action="append", default=[], metavar="[NAME=]DIR", help="not the embedded ones; repeat to compare")
+    methods.add_argument("--variants", metavar="OPTION=VALUES", help="one contestant for each of several values of an option, such "
+                         "as layout (none, depth, sds, ssds) or fit (true, false)")  # fmt: skip
     methods.add_argument("--predictions", action="append", default=[], metavar="NAME=DIR", help="another system's DIR/<scene>.glb")
     methods.add_argument("--steps", type=int, help="sampling steps")
     methods.add_argument("--guidance", type=float, help="guidance weight (1 = off)")
     methods.add_argument("--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept")
+    methods.add_argument("--iterations", type=int, metavar="N", help="of arranging, for methods that arrange")
+    methods.add_argument("--no-fit", action="store_true", help="the generator alone: volumes are not held to mask and visible surface")
     methods.add_argument("--seed", type=int, default=0)
     methods.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
     parser.add_argument("--protocol", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
     parser.add_argument("--extra", action="append", metavar="NAMES", help="measure more: physics, boxes, volume, poses, emd, one-way (see "
                         "maquette evaluate); repeat or separate by commas (default: physics,boxes; none = nothing more)")  # fmt: skip
-    parser.add_argument("--baseline", metavar="METHOD", help="ablation tables against this one (default: the first of several --weights)")
+    parser.add_argument("--baseline", metavar="METHOD", help="of ablation tables (default: the first of several --weights or --variants)")
+    parser.add_argument("--title", default="", metavar="TEXT", help="the methods are variants: their own table of differences in --results")
+    parser.add_argument("--results", metavar="FILE.md", help="write a page about everything in --out; FILE-text.md beside it is included")
     parser.add_argument("--out", metavar="RUN", help="folder for everything; a repeated command continues there; for maquette report")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); the rows do not depend on it")
     parser.add_argument("--threads", type=int, default=1, metavar="T", help="CPU threads of each process (default 1)")
@@ -61,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from maquette.evaluate.benchmark import prepare, run_benchmark
     from maquette.evaluate.comparison import as_json, comparison_tables, markdown
     from maquette.evaluate.pool import processes
+    from maquette.evaluate.results import write_results
     from maquette.output import atomic_write
 
     with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
@@ -71,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
                     print(f"{len(prepare(plan, pool, bars).scenes)} scenes in {plan.out / 'scenes'}")
                 return 0
             rows = run_benchmark(plan, bars)
-    variants = [c.name for c in plan.contestants if c.kind == "generator"]
-    baseline = args.baseline or (variants[0] if len(args.weights) > 1 else None)
-    text = "\n\n".join(markdown(table) for table in comparison_tables(rows, baseline))
+    text = "\n\n".join(markdown(table) for table in comparison_tables(rows, plan.baseline))
     if args.out:
         with atomic_write(plan.out / "table.md") as path:
             path.write_text(text + "\n", encoding="utf-8")
+    if args.results:
+        write_results(plan.out, Path(args.results))
     print(json.dumps(as_json(rows)) if args.json else text)
     return 0
 
@@ -98,13 +107,38 @@ def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
         names = list(SETS) if names == ["all"] else [name for name in names if set_named(name)]
         sources = [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
     options = {"seed": args.seed, "samples": args.samples, "steps": args.steps, "guidance": args.guidance, "device": args.device}
+    options |= {} if args.iterations is None else {"iterations": args.iterations}
+    options |= {"fit": False} if args.no_fit else {}
     methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
     weights = dict(split(text, "") for text in args.weights)
     if len(weights) < len(args.weights):
         raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
-    made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options)
+    variants = variants_of(args.variants)
+    made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options, variants)
+    generators = [contestant.name for contestant in made if contestant.kind == "generator"]
+    several = args.title or len(weights) > 1 or variants
+    baseline = args.baseline or (generators[0] if several and generators else None)
     extra = tuple(name for name in listed(args.extra or ["physics", "boxes"]) if name != "none")
-    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), extra, args.jobs, args.threads)
+    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), extra, args.jobs, args.threads,
+                args.title, baseline)  # fmt: skip
+
+
+def variants_of(text: str | None) -> dict[str, dict[str, object]]:
+    """OPTION=A,B as name -> option; {} without a text. Values are words, numbers, or true and false."""
+    if not text:
+        return {}
+    option, values = split(text, None)
+    known = {"true": True, "false": False}
+    return {f"{option}-{value}" if value in known else value: {option: known.get(value, _number(value))} for value in listed([values])}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def listed(texts: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,10 +31,11 @@ from maquette.evaluate.contestants import Contestant, Method, started
 from maquette.evaluate.peaks import measured_cost
 from maquette.evaluate.pool import in_processes, processes
 from maquette.evaluate.protocols import EXTRAS, protocol_named
+from maquette.evaluate.resources import networks_of
 from maquette.evaluate.rows import Row, write_table
 from maquette.evaluate.score import ObjectScore, score_scene
-from maquette.evaluate.summary import METRICS
-from maquette.evaluate.visibility import silhouette_iou
+from maquette.evaluate.summary import METRICS, SEEN
+from maquette.evaluate.visibility import silhouette_iou, surface_alignment
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
 from maquette.output import atomic_write, writable_folder
@@ -74,12 +75,17 @@ class Plan:
     extra: tuple[str, ...] = ()  # measures beyond those of the protocols, of protocols.EXTRAS
     jobs: int = 1  # processes; 0 = in this process, without any (for tests)
     threads: int = 1  # of each process; part of the result, since sums depend on it, so it does not follow from ``jobs``
+    title: str = ""  # of the comparison that the contestants make; "" = they are methods, not variants of one
+    baseline: str | None = None  # the contestant of a comparison that the others are compared with
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("there are no scenes to run; ask for at least one")
         if self.jobs < 0 or self.threads < 1:
             raise InputError(f"jobs must be at least 0 and threads at least 1, got {self.jobs} and {self.threads}")
+        if self.title and self.baseline not in [contestant.name for contestant in self.contestants]:
+            known = ", ".join(contestant.name for contestant in self.contestants)
+            raise InputError(f"baseline {self.baseline!r} of {self.title!r} is none of the methods; choose from {known}")
         for name in self.protocols:
             protocol_named(name)
         if unknown := [name for name in self.extra if name not in EXTRAS]:
@@ -200,7 +206,7 @@ def _score_path(out: Path, protocol: str, method: str, scene: str) -> Path:
 def _request(out: Path, protocol: str, method: str, scene: str, extra: Sequence[str]) -> dict[str, Any]:
     prediction = out / PREDICTIONS / method / f"{scene}.glb"
     digest = hashlib.sha256(prediction.read_bytes()).hexdigest() if prediction.exists() else None
-    return {"protocol": protocol_named(protocol).id, "seed": SEED, "prediction": digest, "extra": list(extra), "metrics": list(METRICS)}
+    return {"protocol": protocol_named(protocol).id, "seed": SEED, "prediction": digest, "extra": list(extra), "metrics": [*METRICS, *SEEN]}
 
 
 def _is_scored(out: Path, protocol: str, method: str, scene: str, extra: Sequence[str]) -> bool:
@@ -217,9 +223,12 @@ def _score_one(out: Path, protocol: str, method: str, scene: str, extra: Sequenc
     except InputError as failure:  # a prediction with NaN vertices, or of which no name fits: the scene counts as missed
         meshes, error = {}, str(failure)
         result = score_scene(meshes, case.truth, protocol, SEED, **options)
-    silhouette = math.nan if case.camera is None else silhouette_iou(meshes, case.scene_input.masks, case.camera)
+    seen = dict.fromkeys(SEEN, math.nan)
+    if case.camera is not None:
+        seen = {"silhouette": silhouette_iou(meshes, case.scene_input.masks, case.camera),
+                "l_align": surface_alignment(meshes, case.truth, case.camera)}  # fmt: skip
     request = _request(out, protocol, method, scene, extra)
-    scores = {**result.to_dict(), "silhouette": silhouette}
+    scores = {**result.to_dict(), **seen}
     _write_json(_score_path(out, protocol, method, scene), {"request": request, "error": error, "score": scores})
 
 
@@ -228,7 +237,7 @@ def gather(plan: Plan) -> list[Row]:
     record = _read_json(plan.out / RUN) or {}
     shown = list(dict.fromkeys([*record.get("methods", []), *(c.name for c in plan.contestants)]))
     protocols = list(dict.fromkeys([*record.get("protocols", []), *(protocol_named(p).name for p in plan.protocols)]))
-    record |= {"methods": shown, "protocols": protocols}
+    record |= {"methods": shown, "protocols": protocols} | _kept_for_results(plan, record)
     _write_json(plan.out / RUN, record)
     found = [(scene, method, protocol) for scene in record["sources"] for method in shown for protocol in protocols
              if _score_path(plan.out, protocol, method, scene).exists()]  # fmt: skip
@@ -240,10 +249,19 @@ def gather(plan: Plan) -> list[Row]:
     return [row for (scene, method, protocol), row in rows.items() if scene in plan.scenes and method in names and protocol in wanted]
 
 
+def _kept_for_results(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page of results needs besides the rows: networks of every contestant, comparisons, and who is a method by itself."""
+    names = [contestant.name for contestant in plan.contestants]
+    networks = {c.name: [asdict(network) for network in found] for c in plan.contestants if (found := networks_of(c))}
+    comparison = {plan.title: {"methods": names, "baseline": plan.baseline}} if plan.title else {}
+    plain = list(dict.fromkeys([*record.get("plain", []), *([] if plan.title else names)]))
+    return {"networks": record.get("networks", {}) | networks, "comparisons": record.get("comparisons", {}) | comparison, "plain": plain}
+
+
 def _row(out: Path, scene: str, method: str, protocol: str) -> Row:
     stored, made = _read_json(_score_path(out, protocol, method, scene)), _read_json(out / PREDICTIONS / method / f"{scene}.json") or {}
     values = stored["score"]
-    metrics = {name: math.nan if values.get(name) is None else float(values[name]) for name in (*METRICS, "silhouette")}
+    metrics = {name: math.nan if values.get(name) is None else float(values[name]) for name in (*METRICS, *SEEN)}
     cost = {name: math.nan if made.get(name) is None else float(made[name]) for name in ("seconds", "peak_mb", "gpu_peak_mb")}
     return Row(scene.partition("/")[0], scene, method, values["protocol"], len(values["objects"]), len(values["missing"]),
                len(values["extra"]), metrics, error=made.get("error") or stored["error"], **cost)  # fmt: skip

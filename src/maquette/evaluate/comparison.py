@@ -14,7 +14,7 @@ import numpy as np
 
 from maquette.evaluate.contestants import ORACLES
 from maquette.evaluate.rows import Row, column
-from maquette.evaluate.summary import METRICS, bootstrap_interval, means_of
+from maquette.evaluate.summary import METRICS, SEEN, bootstrap_interval, means_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ COLUMNS = {
     "iou_b_raw": Column("IoU-B raw", "up"),
     "normals": Column("normals", "up"),
     "silhouette": Column("silhouette", "up"),
+    "l_align": Column("L_align", "down", 2),
     "f_s_2": Column("F-S, 2nd threshold", "up", 1),
     "f_s_3": Column("F-S, 3rd threshold", "up", 1),
     "cd_s_one": Column("CD-S one way", "down", 4),
@@ -91,7 +92,7 @@ def comparison_tables(rows: Sequence[Row], baseline: str | None = None) -> list[
         tables.append(results_table(chosen))
         if baseline is not None and len({row.method for row in chosen}) > 1:
             tables += [component_table(chosen, baseline), data_table(chosen, baseline)]
-        rest = [name for name in METRICS if name not in MAIN and not np.isnan(column(chosen, name)).all()]
+        rest = [name for name in (*METRICS, *SEEN) if name not in MAIN and not np.isnan(column(chosen, name)).all()]
         if rest:
             tables.append(results_table(chosen, tuple(rest), "More metrics"))
     return tables
@@ -107,7 +108,7 @@ def results_table(rows: Sequence[Row], metrics: Sequence[str] = MAIN, title: str
     for name in [*sets, *(["all"] if len(sets) > 1 else [])]:
         present = [(m, [r for r in rows if r.method == m and name in (r.set, "all")]) for m in methods]
         present = [(m, chosen) for m, chosen in present if chosen]
-        cells = [[_mean(_values(chosen, c), c) for c in columns] for _, chosen in present]
+        cells = [[mean(_values(chosen, c), c) for c in columns] for _, chosen in present]
         marked = _with_best(cells, columns, [_is_fair(m) for m, _ in present])
         for (method, chosen), line in zip(present, marked):
             counts = f"{sum(r.missing for r in chosen)} / {sum(r.objects for r in chosen)}"
@@ -138,9 +139,9 @@ def _ablation(rows: Sequence[Row], baseline: str, metrics: tuple[str, ...], titl
     columns: list[list[Cell]] = []
     for name, metric in pairs:
         by_scene = {m: {r.scene: r.metrics[metric] for r in rows if r.method == m and r.set == name} for m in methods}
-        means = [[_mean(np.array(list(by_scene[m].values())), metric)] for m in methods]
+        means = [[mean(np.array(list(by_scene[m].values())), metric)] for m in methods]
         columns.append([line[0] for line in _with_best(means, [metric], [True] * len(methods))])
-        columns.append([_difference(by_scene[m], by_scene.get(baseline, {}), metric) if m != baseline else Cell("") for m in methods])
+        columns.append([difference(by_scene[m], by_scene.get(baseline, {}), metric) if m != baseline else Cell("") for m in methods])
     body = tuple((Cell(shown(m)), *(c[k] for c in columns)) for k, m in enumerate(methods))
     note = f"protocol {rows[0].protocol}; Δ = mean difference to {baseline} on the same scenes ± half its 95 % bootstrap interval (paired)"
     return Table(title, note, tuple(head), body)
@@ -165,17 +166,19 @@ def _values(rows: Sequence[Row], name: str) -> np.ndarray:
     return np.array([getattr(r, name) for r in rows], dtype=np.float64) if name in COSTS else column(rows, name)
 
 
-def _mean(values: np.ndarray, name: str) -> Cell:
-    mean = float(means_of(values[:, None])[0]) if len(values) else math.nan
-    if math.isnan(mean):
+def mean(values: np.ndarray, name: str, spread: bool | None = None) -> Cell:
+    """Mean of the known values of a metric, with half its 95 % interval; costs show theirs only when asked to (``spread``)."""
+    found = float(means_of(values[:, None])[0]) if len(values) else math.nan
+    if math.isnan(found):
         return Cell("-")
     digits = COLUMNS.get(name, Column(name)).digits
     low, high = (float(end[0]) for end in bootstrap_interval(values[:, None]))
-    spread = "" if name in COSTS or len(values) < 2 else f"{(high - low) / 2:.{digits}f}"
-    return Cell(f"{mean:.{digits}f}", spread)
+    certain = len(values) < 2 or not (name not in COSTS if spread is None else spread)
+    return Cell(f"{found:.{digits}f}", "" if certain else f"{(high - low) / 2:.{digits}f}")
 
 
-def _difference(variant: dict[str, float], baseline: dict[str, float], metric: str) -> Cell:
+def difference(variant: dict[str, float], baseline: dict[str, float], metric: str) -> Cell:
+    """Paired: mean over the scenes (scene -> value) that both have, half its 95 % interval, and what it is worth."""
     common = [scene for scene in variant if scene in baseline]
     if not common:
         return Cell("-")
@@ -224,7 +227,7 @@ def as_json(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, floa
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for key in dict.fromkeys((row.protocol, row.method, row.set) for row in rows):
         chosen = [row for row in rows if (row.protocol, row.method, row.set) == key]
-        values = {name: float(means_of(_values(chosen, name)[:, None])[0]) for name in (*METRICS, "silhouette", *COSTS)}
+        values = {name: float(means_of(_values(chosen, name)[:, None])[0]) for name in (*METRICS, *SEEN, *COSTS)}
         entry = {"scenes": len(chosen), "objects": sum(r.objects for r in chosen), "missing": sum(r.missing for r in chosen),
                  **{name: round(value, 5) for name, value in values.items() if not math.isnan(value)}}  # fmt: skip
         result.setdefault(key[0], {}).setdefault(key[1], {})[key[2]] = entry

@@ -38,6 +38,9 @@ class Contestant:
 
     def asked(self) -> Options:
         """The options of a generator. InputError when some are wrong."""
+        known = [field.name for field in dataclasses.fields(Options)]
+        if unknown := [name for name, _ in self.options if name not in known]:
+            raise InputError(f"unknown option {unknown[0]!r}; choose from {', '.join(known)}")
         chosen = {"method": self.method} if self.method in METHODS else {"model": self.method}
         return Options(**chosen, **dict(self.options))
 
@@ -88,11 +91,16 @@ def started(contestant: Contestant) -> Method:
 
 
 def contestants(
-    methods: list[str], weights: dict[str, str], files: dict[str, str], options: dict[str, Any] | None = None
+    methods: list[str],
+    weights: dict[str, str],
+    files: dict[str, str],
+    options: dict[str, Any] | None = None,
+    variants: dict[str, dict[str, Any]] | None = None,
 ) -> list[Contestant]:
     """Make the contestants of a command line: every method with every named weights (name -> folder), then the files (name -> folder).
 
-    A generator is called by its method, by the weights' name when one method has several, or by both. InputError for unknown names.
+    variants: name -> further options, each a contestant of its own. A generator is called by its method, by the weights' name when one
+    method has several, or by both; a variant by these and its name. InputError for unknown names.
     """
     made = []
     known = (*METHODS, *PUBLISHED)
@@ -104,7 +112,9 @@ def contestants(
             raise InputError(f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}")
         for label, folder in (weights or {"": None}).items() if name in known else ():
             shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
-            made.append(Contestant(shown, "generator", name, folder, tuple(sorted((options or {}).items()))))
+            for variant, more in (variants or {"": {}}).items():
+                given = tuple(sorted(((options or {}) | more).items()))
+                made.append(Contestant(f"{shown}@{variant}" if variant else shown, "generator", name, folder, given))
     for name, folder in files.items():
         if not Path(folder).is_dir():
             raise InputError(f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files")

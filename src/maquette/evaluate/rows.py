@@ -29,7 +29,7 @@ class Row:
     objects: int  # true ones; all of them count
     missing: int  # of these, counted as misses
     extra: int  # predicted ones that stand for none
-    metrics: Mapping[str, float]  # fields of SceneScore, and "silhouette"; nan = does not apply
+    metrics: Mapping[str, float]  # summary.METRICS and SEEN; nan = does not apply
     seconds: float = math.nan
     peak_mb: float = math.nan
     gpu_peak_mb: float = math.nan

@@ -13,6 +13,7 @@ from maquette.evaluate.score import SceneScore
 
 # Every number of a SceneScore but its own run time: a metric that is added there is averaged, stored and shown.
 METRICS = tuple(f.name for f in dataclasses.fields(SceneScore) if f.type in ("float", "float | None") and f.name != "seconds")
+SEEN = ("silhouette", "l_align")  # of visibility.py, beside them: where the true camera is known
 
 
 def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:

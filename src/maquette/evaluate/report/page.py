@@ -22,7 +22,7 @@ from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth, keep
 from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Series, plot
 from maquette.evaluate.report.run import Run, aligned_from_predicted, number, read_run
-from maquette.evaluate.summary import METRICS
+from maquette.evaluate.summary import METRICS, SEEN
 from maquette.output import atomic_write
 
 KEPT = "report-parts"  # in the run folder: pictures and small meshes, so that a second report is quick
@@ -187,7 +187,7 @@ def _index(run: Run) -> dict[str, Any]:
         results = {method: _result(run, method, rows[name, method]) for method in run.methods if (name, method) in rows}
         scenes.append({"name": name, "set": name.partition("/")[0], "camera": record.get("camera"),
                        "objects": record["objects"], "results": results})  # fmt: skip
-    shown_metrics = [{"key": key, "label": heading(key)} for key in (*METRICS, "silhouette")]
+    shown_metrics = [{"key": key, "label": heading(key)} for key in (*METRICS, *SEEN)]
     methods = [{"name": name, "label": shown(name)} for name in run.methods]
     return {"methods": methods, "metrics": shown_metrics, "card": CARD_METRICS, "protocol": run.protocol, "scenes": scenes}
 

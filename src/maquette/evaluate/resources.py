@@ -1,0 +1,71 @@
+"""What a method is made of, read from the files of its weights: parameters, size, and the training that their headers record.
+
+Stands beside the scores in the tables: a method may be better because it is larger or was trained longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from safetensors import safe_open
+
+from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.evaluate.contestants import Contestant
+from maquette.pipeline import METHODS
+
+
+@dataclass(frozen=True)
+class Network:
+    """One file of weights. Steps and minutes are those of all trainings that its header tells of, one after the other."""
+
+    kind: str
+    sha256: str
+    parameters: int  # numbers in the file; of a difference to another network only what differs
+    bytes: int
+    steps: int
+    minutes: float
+    processor: str  # of the last training
+
+
+def networks_of(contestant: Contestant) -> list[Network]:
+    """The networks of a generator with embedded or own weights, in the order in which it uses them; [] for any other contestant."""
+    if contestant.kind != "generator" or contestant.method not in METHODS:
+        return []
+    models = load_models(contestant.weights)
+    return [read_network(models, kind) for kind in contestant.asked().used(models)]
+
+
+def read_network(models: ModelSet, kind: str) -> Network:
+    """Read what a file says of itself, and count its numbers. CheckpointError as when it is loaded."""
+    checkpoint, path = models[kind], models.file(kind)
+    with safe_open(path, framework="np") as file:
+        count = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (not a dict)
+    said = checkpoint.metadata
+    earlier = said.get("trained_before", ())
+    steps = said.get("step", 0) + sum(training.get("steps", 0) for training in earlier)
+    minutes = said.get("seconds", 0.0) / 60 + sum(training.get("minutes", 0) for training in earlier)
+    return Network(kind, checkpoint.sha256, count, path.stat().st_size, steps, round(minutes, 2), _processor(said))
+
+
+def _processor(said: Mapping[str, Any]) -> str:
+    if "hardware" in said:
+        return str(said["hardware"])
+    return f"{said.get('processes', 1)} process on {said['device']}" if "device" in said else "-"
+
+
+def parameters(networks: Sequence[Network]) -> float:
+    """Millions, of all networks together."""
+    return sum(network.parameters for network in networks) / 1e6
+
+
+def megabytes(networks: Sequence[Network]) -> float:
+    """MB of 2^20 bytes, of all files together."""
+    return sum(network.bytes for network in networks) / 2**20
+
+
+def minutes(networks: Sequence[Network]) -> float:
+    """Minutes of training, of all networks together."""
+    return sum(network.minutes for network in networks)
