@@ -106,13 +106,18 @@ def test_generate_with_a_published_model_writes_what_the_embedded_one_writes(tmp
     photo, masks = write_photo(tmp_path / "in")
     argv = ["generate", str(photo), "--masks", str(masks), "-o", str(tmp_path / "out"), "--model", "trellis-large", "--weights", str(root)]
     assert main([*argv, "--steps", "1", "--device", "cpu"]) == 0
-    out = capsys.readouterr().out
-    assert "memory plan: " in out and "estimated (measured)" in out
+    before, said, after = capsys.readouterr().out.partition("scene.glb")
+    assert said and "memory plan: " in before and "peak MB, estimated: " in before and "estimated (measured)" in after
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.glb", "scene.json", "scene_files", "preview.png"}
     named = trimesh.load(tmp_path / "out" / "scene.glb")
     assert {"instance_1", "instance_2"} <= set(named.graph.nodes)
     assert main([*argv, "--steps", "1", "--device", "cpu", "--memory", "3GB"]) == 0  # memory makes no result outdated
     assert "already finished" in capsys.readouterr().out
+
+
+def test_memory_without_a_published_model_is_refused(tmp_path, capsys):
+    assert main(["generate", "photo.png", "--masks", "masks.png", "-o", str(tmp_path), "--memory", "8GB"]) == 2
+    assert "--model NAME" in capsys.readouterr().err
 
 
 def test_an_unknown_published_model_lists_the_known_ones(tmp_path, capsys):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maquette.batch.pairs import Job
-    from maquette.batch.run import Outcome, Settings
+    from maquette.batch.run import Outcome, Session, Settings
 
 EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
 several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is listed at the end (exit code 1),
@@ -76,9 +76,12 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
     from maquette.checkpoints.memory import parse_memory
+    from maquette.errors import InputError
     from maquette.output import writable_folder
-    from maquette.pipeline import Options, choose_device
+    from maquette.pipeline import EMBEDDED, Options, choose_device
 
+    if args.memory is not None and args.model == EMBEDDED:
+        raise InputError("--memory plans a published model, so it needs --model NAME (see `maquette models`); the embedded one takes 1 GB")
     settings = Settings(
         options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device, model=args.model,
                         memory=None if args.memory is None else parse_memory(args.memory), fov=args.fov),
@@ -106,7 +109,9 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
 
     try:
         show("load", 0.0)
-        outcome = run_job(job, Session.start(settings), show)
+        session = Session.start(settings)
+        _announce(job, session, args)
+        outcome = run_job(job, session, show)
     except PICTURE_ERRORS as error:
         if args.json:
             _print_json([failed(job, error)])
@@ -161,6 +166,19 @@ def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace)
         print("\n".join(["failed:", *(f"  {outcome.photo:<{width}}  {outcome.error}" for outcome in bad)]), file=sys.stderr)
 
 
+def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
+    """The memory plan of a published model, before minutes are spent on it."""
+    from maquette.images import read_scene_input
+    from maquette.pipeline import EMBEDDED, choose_device
+
+    options = session.settings.options
+    if options.model == EMBEDDED or args.json or args.quiet or job.masks is None:
+        return
+    objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
+    plan = session.models.released.plan(choose_device(options.device), objects, options.memory)
+    print("\n".join(_memory_lines({"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}})), flush=True)
+
+
 def _verdict(outcome: Outcome) -> str:
     if outcome.status == "failed":
         return f"failed: {outcome.error}"
@@ -195,7 +213,7 @@ def _memory_lines(memory: dict) -> list[str]:
     measured = {stage: f" ({peak:.0f})" for stage, peak in memory["measured_mb"].items()}
     peaks = [f"{stage} {estimate:.0f}{measured.get(stage, '')}"
              for stage, estimate in memory["estimated_mb"].items()]  # fmt: skip
-    return [f"memory plan: {memory['plan']}", f"peak MB, estimated (measured): {', '.join(peaks)}"]
+    return [f"memory plan: {memory['plan']}", f"peak MB, estimated{' (measured)' if measured else ''}: {', '.join(peaks)}"]
 
 
 def _fov(text: str) -> float | str:
