@@ -5,11 +5,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 import maquette
 from maquette.app import worker
 from maquette.checkpoints.embedded import load_models
-from maquette.images import read_image, read_masks
+from maquette.images import read_masks
 from maquette.pipeline import generate
 from tests.app.live import label_png, picture, pixels, start
 
@@ -18,6 +19,14 @@ from tests.app.live import label_png, picture, pixels, start
 def real(tmp_path_factory, tiny_weights):
     with start(tmp_path_factory.mktemp("real"), worker=(), weights=(tiny_weights,)) as live:
         yield live
+
+
+def with_focal_length(png):
+    """The picture as from a camera with a lens of 70 mm."""
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 70
+    Image.open(io.BytesIO(png)).save(stream, "PNG", exif=exif.tobytes())
+    return stream.getvalue()
 
 
 def opened(live, scene, folder):
@@ -31,17 +40,19 @@ def same(a, b):
 
 
 def test_a_job_makes_what_the_library_makes(real, tiny_weights, tmp_path):
-    answer = real.send("/api/jobs", [("photo", "p.png", picture()), ("masks", "m.png", label_png())], options='{"steps": 1, "seed": 4}')
+    photo = with_focal_length(picture())
+    answer = real.send("/api/jobs", [("photo", "p.png", photo), ("masks", "m.png", label_png())], options='{"steps": 1, "seed": 4}')
     events = real.events(f"/api/jobs/{answer.json['id']}/events")
     assert events[-1][1]["state"] == "done", events[-2]
     order = [(name, data.get("label")) for name, data in events if name in ("instance", "end")]
     assert order == [("instance", 1), ("instance", 2), ("end", None)]
     stages = [data["stage"] for name, data in events if name == "progress"]
     assert [s for k, s in enumerate(stages) if s not in ["load", *stages[:k]]] == ["perceive", "scene", "objects", "write"]
-    expected = generate(read_image(pixels(picture())), read_masks(pixels(label_png())), models=load_models(tiny_weights), steps=1, seed=4)
+    expected = generate(Image.open(io.BytesIO(photo)), read_masks(pixels(label_png())), models=load_models(tiny_weights), steps=1, seed=4)
     made = opened(real, events[-1][1]["scene"], tmp_path)
     assert all(same(a, b) for a, b in zip(made.instances, expected.instances, strict=True))
     assert made.provenance["checkpoint"]["name"] == tiny_weights.name
+    assert made.input.focal == expected.input.focal and made.provenance["focal"] == "EXIF, 70 mm on 35-mm film"
     glb = real.get(next(data["glb"] for name, data in events if name == "instance"))
     assert glb.body.startswith(b"glTF")
 
