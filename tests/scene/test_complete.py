@@ -98,11 +98,13 @@ def test_noise_is_where_the_object_is_not():
 
 
 def test_a_second_cut_only_adds_hidden_pixels_that_hang_together_with_the_object():
-    painted = np.full((32, 32, 3), GREY, np.uint8)
+    painted = np.full((32, 32, 3), 60, np.uint8)
     visible, hidden = np.zeros((2, 32, 32), bool)
     visible[10:20, 4:12] = hidden[6:26, 12:29] = True
     painted[visible] = painted[10:20, 12:20] = painted[10:20, 26:28] = RED
-    found = second_cut(painted, visible, hidden)
+    found = second_cut(painted, visible, hidden, ground=~(visible | hidden))
+    painted[~visible] = GREY  # the embedded model's ground is known also when none of it is seen
+    assert not second_cut(painted, visible, hidden, ground=np.zeros_like(visible)).any()
     assert found[12:18, 13:19].all() and not found[:, 24:].any() and not (found & visible).any()
 
 

@@ -30,6 +30,7 @@ GROWTH = 1.0  # of a mask's sides: how far hidden parts may reach beyond its box
 LARGEST = 512  # pixels of the picture's side
 SMOOTH = 5  # pixels: smaller spots of the second cut are noise
 LEAST_HIDDEN = 0.01  # of the visible pixels: less is not worth painting
+GREY = 128
 BLANK = 255  # the object's surroundings in the picture it is made from
 NOT_PAINTED = "parts of it may be hidden by other objects and were not painted: there are no text-to-image weights"
 
@@ -77,9 +78,8 @@ def complete(prior: ImagePrior | None, image: np.ndarray, perception: Perception
             warning = NOT_PAINTED
         else:
             region = _box_mask(box, window) & ~visible
-            backdrop = window.cut(perception.label_map == 0, False)
             painted = np.where(visible[..., None], pixels, _paint(prior, pixels, visible, region, seed))
-            whole = visible | second_cut(_on_backdrop(painted, pixels, visible | region, backdrop), visible, hidden)
+            whole = visible | second_cut(painted, visible, hidden, region & ~hidden)
             pixels = painted
     edges = mask_box(whole) + np.array([window.left, window.top] * 2)
     return _reduced(Completed(np.where(whole[..., None], pixels, np.uint8(BLANK)), whole, visible, edges, warning))
@@ -107,16 +107,19 @@ def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> T
     return torch.where(mask, picture, noise)
 
 
-def second_cut(painted: np.ndarray, visible: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def second_cut(painted: np.ndarray, visible: np.ndarray, hidden: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """(S, S) bool: which of the hidden pixels the painted picture (S, S, 3) uint8 gives to the object.
 
-    visible: the object for certain; hidden: what may be the object; all else is not. Each hidden pixel goes with the colours that are
-    nearer to its own, specks go with their surroundings, and only what hangs together with the visible part counts.
+    visible: the object for certain; hidden: what may be the object; ground: painted, and not the object. Each hidden pixel goes with the
+    colours that are nearer to its own; the ground's are also the flat GREY that the embedded model paints behind objects in front of noise.
+    Specks go with their surroundings, and only what hangs together with the visible part counts.
     """
     colours = cv2.cvtColor(painted, cv2.COLOR_RGB2LAB).astype(np.float32)
-    to_object, to_rest = (_colour_distance(colours[hidden], colours[known]) for known in (visible, ~(visible | hidden)))
+    grey = cv2.cvtColor(np.full((1, 1, 3), GREY, np.uint8), cv2.COLOR_RGB2LAB).astype(np.float32)[0]
+    to_object = _colour_distance(colours[hidden], colours[visible])
+    to_ground = np.minimum(_colour_distance(colours[hidden], colours[ground]), _colour_distance(colours[hidden], grey))
     likely = visible.copy()
-    likely[hidden] = to_object <= to_rest
+    likely[hidden] = to_object <= to_ground
     likely = (cv2.medianBlur(likely.astype(np.uint8), SMOOTH) > 0) & hidden
     parts, _ = ndimage.label(likely | visible)
     return np.isin(parts, np.unique(parts[visible])) & likely
@@ -127,14 +130,6 @@ def _colour_distance(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
     if not len(known):
         return np.full(len(colours), np.inf)
     return cKDTree(known).query(colours, k=np.arange(1, min(8, len(known)) + 1))[0].mean(1)
-
-
-def _on_backdrop(painted: np.ndarray, photo: np.ndarray, kept: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
-    """The painted picture (S, S, 3) in front of the photo's own background: noise and other objects say nothing of colours."""
-    if not backdrop.any():
-        return painted
-    scenery = np.where(backdrop[..., None], photo, np.median(photo[backdrop], axis=0).astype(np.uint8))
-    return np.where((kept & ~backdrop)[..., None], painted, scenery)
 
 
 def _may_hide(perception: Perception, label: int) -> np.ndarray:

@@ -43,6 +43,7 @@ class Perception:
     points: np.ndarray  # (S, S, 3) float32 visible surface in the scene frame
     label_map: np.ndarray  # (H, W) int32 of the photo, the nearest instance where masks overlap
     boxes: dict[int, np.ndarray] = field(default_factory=dict)  # label -> (2, 3) estimated box in the scene frame, hidden parts included
+    names: dict[int, str] = field(default_factory=dict)  # of the masks, by label; "" = not known
 
     def view(self) -> DepthView:
         """The same as tensors, for lifting."""
@@ -94,7 +95,7 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
     perception = _fix_frame(camera, picture, depth, labels, estimate.boxes)
     missing = [label for label in np.unique(picture.labels[picture.labels > 0]).tolist() if label not in estimate.boxes]
     visible = {label: perception.visible_box(label) for label in missing}
-    return replace(perception, boxes=perception.boxes | visible)
+    return replace(perception, boxes=perception.boxes | visible, names={mask.label: mask.name for mask in scene_input.masks})
 
 
 @dataclass(frozen=True, eq=False)
