@@ -31,8 +31,20 @@ def test_weights_and_other_systems_are_lines_of_one_table(tmp_path):
     assert [(c.name, c.weights) for c in alone] == [("iscene", "a")]
 
 
+def test_values_of_an_option_are_variants_of_a_method():
+    plan = plan_of(parsed("--variants", "fit=true,false", "--title", "Ours: fit"), Path("x"))
+    assert [(c.name, dict(c.options)["fit"]) for c in plan.contestants] == [("iscene@fit-true", True), ("iscene@fit-false", False)]
+    assert plan.title == "Ours: fit" and plan.baseline == "iscene@fit-true"
+    chosen = plan_of(parsed("--variants", "steps=3,9", "--baseline", "iscene@9", "--no-fit"), Path("x"))
+    assert [(dict(c.options)["steps"], dict(c.options)["fit"]) for c in chosen.contestants] == [(3, False), (9, False)]
+    assert chosen.baseline == "iscene@9"
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--method", "magic"], "magic"),
+    (["--variants", "colour=red"], "unknown option 'colour'"),
+    (["--variants", "layout=ssds,depth"], "comboverse"),
+    (["--title", "Ablation", "--baseline", "theirs"], "choose from iscene"),
     (["--set", "everything"], "small-on-large"),
     (["--scenes", "0"], "at least 1"),
     (["--weights", "a", "--weights", "b"], "NAME=DIR"),
@@ -60,5 +72,11 @@ def test_scenes_of_a_folder_are_scored_and_reported(tmp_path, capsys):
     assert result["raw/1"]["truth"]["own"]["f_s"] == pytest.approx(100) and result["raw/1"]["boxes"]["own"]["objects"] == 2
     assert main(command) == 0 and capsys.readouterr().out.startswith("### Results\n\nprotocol raw/1")
     assert {path.name for path in run.iterdir()} >= {"table.md", "rows.csv", "objects.csv", "run.json", "scenes", "predictions", "scores"}
+    page = tmp_path / "results.md"
+    page.with_name("results-text.md").write_text("What it means.")
+    assert main([*command, "--title", "Oracles", "--baseline", "truth", "--results", str(page)]) == 0
+    capsys.readouterr()
+    words = page.read_text(encoding="utf-8")
+    assert "What it means." in words and "### Oracles" in words and words.index("### Geometry") < words.index("### Oracles")
     assert main(["report", str(run), "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["page"]).stat().st_size > 100_000

@@ -115,9 +115,8 @@ def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
         raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
     variants = variants_of(args.variants)
     made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options, variants)
-    generators = [contestant.name for contestant in made if contestant.kind == "generator"]
-    several = args.title or len(weights) > 1 or variants
-    baseline = args.baseline or (generators[0] if several and generators else None)
+    names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
+    baseline = args.baseline or (names[0] if names and (args.title or len(weights) > 1 or variants) else None)
     extra = tuple(name for name in listed(args.extra or ["physics", "boxes"]) if name != "none")
     return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), extra, args.jobs, args.threads,
                 args.title, baseline)  # fmt: skip

@@ -115,6 +115,7 @@ def contestants(
             for variant, more in (variants or {"": {}}).items():
                 given = tuple(sorted(((options or {}) | more).items()))
                 made.append(Contestant(f"{shown}@{variant}" if variant else shown, "generator", name, folder, given))
+                made[-1].asked()
     for name, folder in files.items():
         if not Path(folder).is_dir():
             raise InputError(f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files")
