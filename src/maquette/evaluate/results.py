@@ -28,9 +28,10 @@ ABLATION = ("f_s", "f_o", "f_s_raw", "iou_obb", "ap15", "l_align")
 NAMES = {"iou_obb": "IoU3D", "ap15": "AP3D@15"}  # as the papers call them
 BEGIN, END = "<!-- begin: written by hand in {name}, included unchanged -->", "<!-- end: {name} -->"
 INTRODUCTION = (
-    "Made by `maquette benchmark --results`; do not edit, edit [{name}]({name}) instead. All scenes are composed of objects that no "
-    "training has seen ([benchmark.md](benchmark.md) says how, and what the columns are). Every number is a mean over scenes ± half its "
-    "95 % bootstrap interval. An object that is not there counts as a miss: F 0, IoU 0, half its size off. Bold is the best of a column."
+    "Made by `maquette benchmark --results`; do not edit, edit `{name}` instead. All scenes are composed of objects that no training has "
+    "seen; the page about the benchmark says how, and what the columns are. Every number is a mean over scenes ± half its 95 % bootstrap "
+    "interval. An object that is not there counts as a miss: F 0, IoU 0, half its size off. Bold is the best of a column; methods that were "
+    "run on fewer scenes (see the column) stand beside the others, but only the same scenes compare."
 )
 
 
