@@ -30,8 +30,8 @@ BEGIN, END = "<!-- begin: written by hand in {name}, included unchanged -->", "<
 INTRODUCTION = (
     "Made by `maquette benchmark --results`; do not edit, edit `{name}` instead. All scenes are composed of objects that no training has "
     "seen; the page about the benchmark says how, and what the columns are. Every number is a mean over scenes ± half its 95 % bootstrap "
-    "interval. An object that is not there counts as a miss: F 0, IoU 0, half its size off. Bold is the best of a column; methods that were "
-    "run on fewer scenes (see the column) stand beside the others, but only the same scenes compare."
+    "interval. An object that is not there counts as a miss: F 0, IoU 0, half its size off. Bold is the best of a column; a method that "
+    "was run on fewer scenes stands beside the others, but only equal scenes compare."
 )
 
 
