@@ -138,11 +138,25 @@ def test_a_method_from_outside_runs_is_named_and_remakes(models, photo):
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_makes_a_scene_from_its_own_weights_and_remakes_it(method, models, photo):
-    scene = generate(*photo, models=models, steps=2, method=method, only=[1, 3])
+    own = {"iterations": 2} if method == "comboverse" else {}
+    scene = generate(*photo, models=models, steps=2, method=method, only=[1, 3], **own)
     assert {i.label for i in scene.instances} | {f.label for f in scene.failures} == {1, 3}
     assert set(scene.provenance["checkpoint"]["sha256"]) == {"image-encoder", *METHODS[method].kinds}
     label = scene.instances[0].label
     assert same(regenerate(scene, label, seed=0, models=models, steps=2)[label], scene[label]) or method == "coherent"
+
+
+def test_options_of_a_method_are_recorded_and_hold_when_an_object_is_made_again(models, photo, tmp_path):
+    drafts = []
+    scene = generate(*photo, models=models, steps=1, method="comboverse", layout="depth", iterations=2, prompt="a red box", only=[1, 3],
+                     on_draft=drafts.append)  # fmt: skip
+    recorded = scene.provenance["options"]
+    assert (recorded["prompt"], recorded["layout"], recorded["iterations"], recorded["method"]) == ("a red box", "depth", 2, "comboverse")
+    assert len(drafts[0].instances) == 1 and len(drafts[-1].instances) == len(scene.instances)
+    scene.export(tmp_path / "scene.json")
+    again = regenerate(maquette.load(tmp_path / "scene.json"), 1, seed=9, models=models, steps=1)
+    np.testing.assert_array_equal(again[1].world_from_instance, scene[1].world_from_instance)
+    assert not same(again[1], scene[1]) and same(again[3], scene[3])
 
 
 def test_scenes_can_be_imagined_without_a_photo(models, tmp_path):

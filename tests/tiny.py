@@ -15,6 +15,7 @@ from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, Pictur
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
+from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.blocks import space_to_depth
 
@@ -24,6 +25,8 @@ FLOW = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2
                            lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
 GENERATOR = GeneratorConfig(FLOW, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
 COHERENT = CoherentConfig(context_width=32, parts=4, intrinsic=8, width=32, heads=2, pose_blocks=2, shape_blocks=2)
+PAINTER = TextToImageConfig(("a", "red", "object", "on", "left", "right"), size=16, length=12, word_width=16, word_blocks=1, word_heads=2,
+                            widths=(16, 16, 16), blocks=1, heads=2, time_width=16)  # fmt: skip
 SHAPES = PartShapesConfig(resolution=4, channels=8, parts=4, intrinsic=8, width=32, pair_width=16, blocks=1, heads=2)
 
 
@@ -67,6 +70,7 @@ def save_tiny_weights(folder: Path) -> Path:
         save_model(folder / FILES["midi"], tiny_midi(base.model), base=base)
         save_model(folder / FILES["shapes"], PartShapes(SHAPES))
         save_model(folder / FILES["coherent"], Coherent(COHERENT))
+        save_model(folder / FILES["text-to-image"], TextToImage(PAINTER))
     return folder
 
 

@@ -26,6 +26,7 @@ from maquette.images import read_scene_input
 from maquette.images.focal import focal_from_fov
 from maquette.methods.base import Method, Placed, Progress, Sampling, Shape, ignore, silent
 from maquette.methods.coherent import COHERENT, imagine_coherent
+from maquette.methods.comboverse import COMBOVERSE
 from maquette.methods.independent import INDEPENDENT
 from maquette.methods.iscene import ISCENE
 from maquette.methods.midi import MIDI
@@ -42,7 +43,7 @@ from maquette.scene.perceive import Perception, perceive
 from maquette.scene.place import ground_height, instance_seed, place
 from maquette.types import Camera, Failure, Focal, Instance, Scene, SceneInput
 
-METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, INDEPENDENT)}
+METHODS: dict[str, Method] = {method.name: method for method in (ISCENE, MIDI, COHERENT, COMBOVERSE, INDEPENDENT)}
 EMBEDDED = "embedded"  # the model that ships with the package
 ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
 PUBLISHED: dict[str, Maker] = {"trellis-iscene": make_iscene, "midi-3d": make_midi3d, "trellis-large": make_trellis,
