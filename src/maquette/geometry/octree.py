@@ -77,23 +77,33 @@ def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 
     return GridField(values, asked)
 
 
+# Booleans all the way: pooling would take floats and, on the processor, an int64 index for each.
 def _crossed(values: Tensor) -> Tensor:
     """(R, R, R) bool, cells of which some corners are positive and some are not."""
-    positive = (values > 0).float()[None, None]
-    some, all_ = F.max_pool3d(positive, 2, stride=1), -F.max_pool3d(-positive, 2, stride=1)
-    return (some != all_)[0, 0]
+    some = every = values > 0
+    for axis, side in enumerate(values.shape):
+        low, high = (slice(None),) * axis + (slice(0, side - 1),), (slice(None),) * axis + (slice(1, side),)
+        some, every = some[low] | some[high], every[low] & every[high]
+    return some & ~every
 
 
 def _grow(cells: Tensor, by: int) -> Tensor:
     """Cells within ``by`` of a marked one, diagonals included."""
-    if by <= 0:
-        return cells
-    return F.max_pool3d(cells[None, None].float(), 2 * by + 1, stride=1, padding=by)[0, 0] > 0
+    for axis, side in enumerate(cells.shape):
+        grown = cells.clone()
+        for step in range(1, min(by, side - 1) + 1):
+            grown.narrow(axis, step, side - step).logical_or_(cells.narrow(axis, 0, side - step))
+            grown.narrow(axis, 0, side - step).logical_or_(cells.narrow(axis, step, side - step))
+        cells = grown
+    return cells
 
 
 def _corners(cells: Tensor) -> Tensor:
     """(R, R, R) marked cells -> (R + 1,)^3 their corners."""
-    return F.max_pool3d(F.pad(cells[None, None].float(), (1,) * 6), 2, stride=1)[0, 0] > 0
+    for axis in range(cells.ndim):
+        edge = torch.zeros_like(cells.narrow(axis, 0, 1))
+        cells = torch.cat([cells, edge], axis).logical_or_(torch.cat([edge, cells], axis))
+    return cells
 
 
 def _refine(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

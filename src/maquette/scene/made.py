@@ -32,7 +32,10 @@ def field_mesh(vae: VecSetVAE, latent: Tensor, cells: int = CELLS, points: int =
     """
     field, grid = decode_field(vae, latent, cells, chunk=points)
     values = F.avg_pool3d(F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate"), 3, stride=1)[0, 0].cpu().numpy()
-    rim = np.pad(values[1:-1, 1:-1, 1:-1], 1, constant_values=max(float(np.abs(values).max()), 1e-3))  # closed at the cube's faces
+    del field
+    outside = max(float(values.max()), -float(values.min()), 1e-3)
+    rim = np.pad(values[1:-1, 1:-1, 1:-1], 1, constant_values=outside)  # closed at the cube's faces
+    del values
     if not (rim < 0).any():
         return None
     vertices, faces, _, _ = marching_cubes(rim, level=0.0, gradient_direction="descent")
