@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
 LATER = ("midi", "shapes", "coherent", "text-to-image")  # can be trained, but no trained file ships with the package yet
+PAINTER = "text-to-image"  # the kind whose place a published pipeline may take
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
 
@@ -60,7 +63,20 @@ class ModelSet:
 
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
         """The networks of several kinds, on a device."""
-        return [self[kind].model.to(device) for kind in kinds]
+        found = [self[kind].model for kind in kinds]
+        return [model.to(device) if isinstance(model, nn.Module) else model for model in found]  # a pipeline is where it was opened
+
+    def with_painter(self, pipeline: object, folder: Path) -> ModelSet:
+        """The same set with an image prior of a local folder in place of the text-to-image network.
+
+        Its files may be gigabytes: what stands for their sha256 is that of their names and sizes.
+        """
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        listed = "\n".join(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
+        other = dataclasses.replace(self)
+        other._loaded.update(self._loaded)
+        other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, hashlib.sha256(listed.encode()).hexdigest(), {"folder": str(folder)})
+        return other
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
         """Name of the set and sha256 of the files of these kinds, for scene.json."""
