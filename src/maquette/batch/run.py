@@ -5,6 +5,7 @@ In the flow: Jobs -> one Outcome each. The command line prints them; nothing her
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from maquette.batch.live import live_preview
 from maquette.batch.pairs import Job
 from maquette.batch.results import (
     DOCUMENT,
@@ -29,9 +31,9 @@ from maquette.batch.results import (
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.released import PublishedSet
 from maquette.errors import InputError, MaquetteError
-from maquette.methods.base import Progress, silent
+from maquette.methods.base import Progress, ignore, silent
 from maquette.output import writable_folder
-from maquette.pipeline import Options, generate, load_for
+from maquette.pipeline import OWN, Options, generate, load_for
 from maquette.scene.document import load
 
 # What one bad photo may raise; anything else is a bug and ends the batch.
@@ -84,11 +86,14 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
-        return self.models.provenance(self.settings.options.kinds())
+        return self.models.provenance(self.settings.options.used(self.models))
 
 
-def run_job(job: Job, session: Session, progress: Progress = silent) -> Outcome:
-    """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError; nothing is half-written then."""
+def run_job(job: Job, session: Session, progress: Progress = silent, live: bool = False) -> Outcome:
+    """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError; nothing is half-written then.
+
+    live: draw preview-live.png every few seconds until the scene is there.
+    """
     if job.masks is None:
         raise InputError(job.problem)
     settings = session.settings
@@ -100,7 +105,8 @@ def run_job(job: Job, session: Session, progress: Progress = silent) -> Outcome:
         return _outcome(job, "kept")
     refuse_foreign(writable_folder(job.folder))
     options = dataclasses.asdict(settings.options)
-    scene = generate(job.photo, job.masks, only=settings.only, models=session.models, progress=progress, **options)
+    with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
+        scene = generate(job.photo, job.masks, only=settings.only, models=session.models, progress=progress, on_draft=look, **options)
     seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
     provenance = scene.provenance | {"checkpoint": session.checkpoint(), "seconds": seconds, "request": request}
     progress("write", 0.0)
@@ -130,6 +136,7 @@ def request_of(job: Job, session: Session) -> Request:
     """What decides the result of a job. Device and memory do not belong to it: moving to another machine makes no result outdated."""
     options = dataclasses.asdict(session.settings.options)
     del options["device"], options["memory"]
+    options = {key: value for key, value in options.items() if key not in OWN or value is not None}
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {"photo": fingerprint(job.photo), "masks": fingerprint(job.masks), "weights": session.checkpoint()["sha256"]}
     return files | {"only": only} | options

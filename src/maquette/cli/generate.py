@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("--masks", required=True, metavar="MASKS", help="masks of the objects (see below)")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--method", default="iscene", metavar="NAME", help="iscene (default), midi, coherent or independent")
+    parser.add_argument("--method", default="iscene", metavar="NAME", help="iscene (default), midi, coherent, comboverse or independent")
     parser.add_argument("--model", default="embedded", metavar="NAME", help="a published model (see `maquette models`)")
     parser.add_argument("--memory", metavar="SIZE", help="memory that a published model may take on the device, such as 8GB")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine, same result (default 0)")
@@ -51,6 +51,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off")
     parser.add_argument("--fov", type=_fov, metavar="DEGREES", help="vertical field of view of the photo, or `estimate` (default: as its "
                         "EXIF data tell, else estimated)")  # fmt: skip
+    arranging = parser.add_argument_group("--method comboverse")
+    arranging.add_argument("--prompt", metavar="TEXT", help="what the photo shows, such as 'a lamp on a box' (default: says it itself)")
+    arranging.add_argument("--iterations", type=int, metavar="N", help="of arranging the objects (default 300)")
+    arranging.add_argument("--layout", metavar="HOW", help="none, depth, sds or ssds (default): what arranges the objects")
+    arranging.add_argument("--prior", metavar="DIR", help="folder of a Stable Diffusion pipeline instead of the embedded model")
     parser.add_argument("--only", metavar="LABELS", help="make only these objects: labels or names, separated by commas")
     parser.add_argument("--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)")
     parser.add_argument("--separate", action="store_true", help="also one file per object, in OUT/scene_instances")
@@ -84,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--memory plans a published model, so it needs --model NAME (see `maquette models`); the embedded one takes 1 GB")
     settings = Settings(
         options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device, model=args.model,
-                        memory=None if args.memory is None else parse_memory(args.memory), fov=args.fov),
+                        memory=None if args.memory is None else parse_memory(args.memory), fov=args.fov,
+                        prompt=args.prompt, iterations=args.iterations, layout=args.layout, prior=args.prior),
         only=None if args.only is None else _listed(args.only),
         products=Products(tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview),
         weights=None if args.weights is None else Path(args.weights),
