@@ -56,7 +56,7 @@ class Canvas:
     @cached_property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
-        found = photos.row(self.studio, self.photo)
+        found = self.studio.row("photos", self.photo)
         return found["height"], found["width"]
 
 
@@ -65,7 +65,7 @@ Edit = Callable[[editing.Masks, Canvas], editing.Edited]
 
 def state(studio: Studio, photo: str, number: int | None = None) -> JsonObject:
     """The masks as JSON, the newest or a version."""
-    found = photos.row(studio, photo)
+    found = studio.row("photos", photo)
     version = history.current(studio.store, photo, number)
     address = f"/api/photos/{photo}/masks"
     objects = [{**{key: value for key, value in entry.items() if key != "digest"},
@@ -82,13 +82,13 @@ def state(studio: Studio, photo: str, number: int | None = None) -> JsonObject:
 
 def masks_of(studio: Studio, photo: str, number: int | None = None) -> editing.Masks:
     """The masks themselves. Problem 404 for a version that is gone."""
-    photos.row(studio, photo)
+    studio.row("photos", photo)
     return _read(studio, photo, history.current(studio.store, photo, number).document)
 
 
 def one_mask(studio: Studio, photo: str, label: int, number: int | None) -> bytes:
     """PNG of one object's mask. Problem 404."""
-    photos.row(studio, photo)
+    studio.row("photos", photo)
     for entry in history.current(studio.store, photo, number).document["objects"]:
         if entry["label"] == label:
             return pictures.mask_picture(_read_one(studio, photo, entry["digest"]))
@@ -98,7 +98,7 @@ def one_mask(studio: Studio, photo: str, label: int, number: int | None) -> byte
 def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonObject:
     """Edit the masks of version ``base``; returns the new state. Problem 409 when that is not the newest."""
     with _telling(studio, photo), studio.alone("photos", photo), studio.turn():
-        photos.row(studio, photo)
+        studio.row("photos", photo)
         version = history.current(studio.store, photo)
         if version.number != base:
             raise conflict(f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that")
@@ -109,7 +109,7 @@ def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonO
 
 def step(studio: Studio, photo: str, base: int, back: bool) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
-    photos.row(studio, photo)
+    studio.row("photos", photo)
     with _telling(studio, photo), studio.alone("photos", photo):
         history.step(studio.store, photo, base, back)
     _changed(studio, photo)
@@ -118,11 +118,11 @@ def step(studio: Studio, photo: str, base: int, back: bool) -> JsonObject:
 
 def load(studio: Studio, photo: str, files: Sequence[tuple[str, BinaryIO]], base: int | None = None) -> JsonObject:
     """Replace all masks by uploaded files in any form that is read. Raises Problem, InputError."""
-    found = photos.row(studio, photo)
+    found = studio.row("photos", photo)
     size = (found["height"], found["width"])
     with (uploads.incoming(studio.settings.data, files, studio.settings.limits) as received, _telling(studio, photo),
           studio.alone("photos", photo), studio.turn()):  # fmt: skip
-        photos.row(studio, photo)
+        studio.row("photos", photo)
         source, names = uploads.mask_source(received, studio.settings.limits)
         reading = load_masks(source, size, image_name=found["name"])
         masks = tuple(InstanceMask(m.label, m.mask, (names.get(m.label) or m.name)[: studio.settings.limits.name_length])
@@ -138,7 +138,7 @@ def load(studio: Studio, photo: str, files: Sequence[tuple[str, BinaryIO]], base
 
 def export(studio: Studio, photo: str, form: str) -> Download:
     """The masks as a file of one of FORMS. Raises Problem, InputError."""
-    found = photos.row(studio, photo)
+    found = studio.row("photos", photo)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
     masks = masks_of(studio, photo)

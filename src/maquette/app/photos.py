@@ -12,7 +12,6 @@ import numpy as np
 
 from maquette.app import history, pictures, uploads
 from maquette.app.folders import new_id
-from maquette.app.problems import not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.images.inputs import working_size
@@ -56,18 +55,9 @@ def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     return get(studio, identifier)
 
 
-def row(studio: Studio, identifier: str) -> Row:
-    """The row of a photo. Problem 404 when there is none."""
-    studio.folders.of("photos", identifier)
-    found = studio.store.one("SELECT * FROM photos WHERE id = ?", identifier)
-    if found is None:
-        raise not_found("photo")
-    return found
-
-
 def get(studio: Studio, identifier: str) -> JsonObject:
     """One photo as JSON."""
-    return _view(studio, row(studio, identifier))
+    return _view(studio, studio.row("photos", identifier))
 
 
 def every(studio: Studio) -> list[JsonObject]:
@@ -77,7 +67,7 @@ def every(studio: Studio) -> list[JsonObject]:
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
     """Give a photo another name."""
-    row(studio, identifier)
+    studio.row("photos", identifier)
     studio.store.update("photos", identifier, name=_named(studio, name), changed=now())
     return get(studio, identifier)
 
@@ -85,7 +75,7 @@ def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
 def delete(studio: Studio, identifier: str) -> None:
     """Delete a photo with its masks; jobs and scenes have copies."""
     with studio.alone("photos", identifier):
-        row(studio, identifier)
+        studio.row("photos", identifier)
         with studio.store.transaction():
             studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
             history.forget(studio.store, identifier)
@@ -95,14 +85,14 @@ def delete(studio: Studio, identifier: str) -> None:
 
 def image_of(studio: Studio, identifier: str) -> np.ndarray:
     """The pixels (H, W, 3) uint8 of a photo."""
-    row(studio, identifier)
+    studio.row("photos", identifier)
     return pictures.read_picture(studio.folders.of("photos", identifier) / "image.png")
 
 
 def alpha_of(studio: Studio, identifier: str) -> np.ndarray | None:
     """The opacity (H, W) uint8 of a photo that is a cut-out, or None."""
     path = studio.folders.of("photos", identifier) / "alpha.png"
-    return pictures.read_picture(path, "L") if row(studio, identifier)["alpha"] else None
+    return pictures.read_picture(path, "L") if studio.row("photos", identifier)["alpha"] else None
 
 
 def _view(studio: Studio, found: Row) -> JsonObject:

@@ -14,7 +14,7 @@ from maquette.app import downloads, history, pictures, scene_files, uploads
 from maquette.app.downloads import Download
 from maquette.app.folders import new_id
 from maquette.app.problems import Problem, conflict, not_found
-from maquette.app.store import Row, now
+from maquette.app.store import now
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
@@ -52,18 +52,9 @@ def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
     return state(studio, identifier)
 
 
-def row(studio: Studio, identifier: str) -> Row:
-    """The row of a scene. Problem 404 when there is none."""
-    studio.folders.of("scenes", identifier)
-    found = studio.store.one("SELECT * FROM scenes WHERE id = ?", identifier)
-    if found is None:
-        raise not_found("scene")
-    return found
-
-
 def document(studio: Studio, identifier: str, number: int | None = None) -> Fields:
     """The newest document, or a version. Problem 404."""
-    row(studio, identifier)
+    studio.row("scenes", identifier)
     return Fields(studio.folders.of("scenes", identifier) / "scene.json", history.current(studio.store, identifier, number).document)
 
 
@@ -74,7 +65,7 @@ def scene(studio: Studio, identifier: str, number: int | None = None) -> Scene:
 
 def state(studio: Studio, identifier: str, number: int | None = None, brief: bool = False) -> JsonObject:
     """A scene as JSON; ``brief`` leaves the instances out."""
-    found = row(studio, identifier)
+    found = studio.row("scenes", identifier)
     version = history.current(studio.store, identifier, number)
     root, address = version.document, f"/api/scenes/{identifier}"
     options, seconds = root["provenance"].get("options"), root["provenance"].get("seconds") or {}
@@ -137,7 +128,7 @@ def replace(studio: Studio, identifier: str, saved: Path) -> None:
 def step(studio: Studio, identifier: str, base: int, back: bool) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
     with _telling(studio, identifier), studio.alone("scenes", identifier):
-        row(studio, identifier)
+        studio.row("scenes", identifier)
         history.step(studio.store, identifier, base, back)
     _changed(studio, identifier)
     return state(studio, identifier)
@@ -145,7 +136,7 @@ def step(studio: Studio, identifier: str, base: int, back: bool) -> JsonObject:
 
 def made_with(studio: Studio, identifier: str) -> JsonObject:
     """The options with which a scene was made, as far as they are known."""
-    found = row(studio, identifier)
+    found = studio.row("scenes", identifier)
     job = studio.store.one("SELECT options FROM jobs WHERE id = ?", found["job"])
     noted = document(studio, identifier).data["provenance"].get("options")
     return job["options"] if job else noted if isinstance(noted, dict) else {}
@@ -153,7 +144,7 @@ def made_with(studio: Studio, identifier: str) -> JsonObject:
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
     """Give a scene another name."""
-    row(studio, identifier)
+    studio.row("scenes", identifier)
     studio.store.update("scenes", identifier, name=uploads.shown(name, studio.settings.limits.name_length) or "scene")
     _changed(studio, identifier)
     return state(studio, identifier)
@@ -162,7 +153,7 @@ def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
 def delete(studio: Studio, identifier: str) -> None:
     """Delete a scene; its job stays."""
     with studio.alone("scenes", identifier):
-        row(studio, identifier)
+        studio.row("scenes", identifier)
         with studio.store.transaction():
             studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
             studio.store.run("UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier)
@@ -173,7 +164,7 @@ def delete(studio: Studio, identifier: str) -> None:
 
 def copy(studio: Studio, identifier: str) -> JsonObject:
     """A scene of its own with the newest version."""
-    found = row(studio, identifier)
+    found = studio.row("scenes", identifier)
     name = f"{found['name']} (copy)"[-studio.settings.limits.name_length :]
     with studio.turn(), downloads.workbench(studio.settings.data) as folder:
         made = adopt(studio, scene_files.saved(scene(studio, identifier), folder), name, found["job"], found["photo"])
@@ -183,7 +174,7 @@ def copy(studio: Studio, identifier: str) -> JsonObject:
 
 def mesh_glb(studio: Studio, identifier: str, digest: str) -> Path:
     """The mesh of a content name as GLB in its own frame, made once. Problem 404."""
-    row(studio, identifier)
+    studio.row("scenes", identifier)
     folder = studio.folders.of("scenes", identifier)
     source, target = folder / "files" / f"{digest}.ply", folder / "cache" / f"{digest}.glb"
     if not target.exists():
@@ -208,7 +199,7 @@ def instance_file(studio: Studio, identifier: str, label: int) -> Download:
 
 def preview_file(studio: Studio, identifier: str, number: int | None) -> Path:
     """The preview picture of a version, made once. Problem 404."""
-    row(studio, identifier)
+    studio.row("scenes", identifier)
     wanted = history.current(studio.store, identifier, number).number
     target = studio.folders.of("scenes", identifier) / "cache" / f"preview_{wanted}.png"
     if not target.exists():
@@ -220,7 +211,7 @@ def preview_file(studio: Studio, identifier: str, number: int | None) -> Path:
 
 def thumbnail_file(studio: Studio, identifier: str, number: int | None) -> Path:
     """A small picture of a version from the photo's camera, made once. Problem 404."""
-    row(studio, identifier)
+    studio.row("scenes", identifier)
     wanted = history.current(studio.store, identifier, number).number
     target = studio.folders.of("scenes", identifier) / "cache" / f"thumbnail_{wanted}.jpg"
     if not target.exists():
@@ -255,7 +246,7 @@ def masks_file(studio: Studio, identifier: str) -> Path:
 
 def export(studio: Studio, identifier: str, form: str, number: int | None) -> Download:
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
-    found = row(studio, identifier)
+    found = studio.row("scenes", identifier)
     with studio.turn():
         return scene_files.exported(scene(studio, identifier, number), found["name"], form, studio.settings.data)
 
@@ -281,7 +272,7 @@ def compare(studio: Studio, one: str, other: str) -> JsonObject:
 def _summary(studio: Studio, identifier: str, root: JsonObject) -> JsonObject:
     known = [entry["confidence"] for entry in root["instances"] if entry["confidence"] is not None]
     seconds = root["provenance"].get("seconds")
-    return {"id": identifier, "name": row(studio, identifier)["name"], "method": root["provenance"].get("method"),
+    return {"id": identifier, "name": studio.row("scenes", identifier)["name"], "method": root["provenance"].get("method"),
             "seconds": round(sum(seconds.values()), 2) if seconds else None,
             "confidence": round(sum(known) / len(known), 4) if known else None}  # fmt: skip
 
@@ -311,7 +302,7 @@ def _news(studio: Studio, identifier: str) -> None:
 
 def _cached(studio: Studio, identifier: str, target: Path, content: bytes) -> None:
     with studio.alone("scenes", identifier):
-        row(studio, identifier)  # not deleted meanwhile
+        studio.row("scenes", identifier)  # not deleted meanwhile
         target.parent.mkdir(exist_ok=True)
         pictures.write(target, content)
 

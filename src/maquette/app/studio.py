@@ -11,9 +11,9 @@ from typing import Any
 from maquette.app import folders as folders_of_data
 from maquette.app.events import News
 from maquette.app.folders import Folders
-from maquette.app.problems import busy
+from maquette.app.problems import busy, not_found
 from maquette.app.settings import Settings
-from maquette.app.store import Store
+from maquette.app.store import Row, Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,14 @@ class Studio:
             folders.sweep(kind, [row["id"] for row in store.all(f"SELECT id FROM {kind}")])
         folders_of_data.clear_temporary(settings.data)
         return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
+
+    def row(self, kind: str, identifier: str) -> Row:
+        """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there is none."""
+        self.folders.of(kind, identifier)
+        found = self.store.one(f"SELECT * FROM {kind} WHERE id = ?", identifier)
+        if found is None:
+            raise not_found(kind.removesuffix("s"))
+        return found
 
     def alone(self, kind: str, identifier: str) -> threading.RLock:
         """A lock for one thing, so that it is not deleted while it is edited; several things share one.

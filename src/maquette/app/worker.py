@@ -55,15 +55,16 @@ class Reporter:
         if stage == self.stage and time.monotonic() - self.last < INTERVAL and share < 1.0:
             return
         self.stage, self.last, k = stage, time.monotonic(), len(self.made) % len(self.labels)
-        instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)} if stage == "objects" and share < 1.0 else None
+        instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)} if stage in ("objects", "alone") and share < 1.0 else None
         self.say("progress", stage=stage, share=round(float(share), 4), instance=instance, attempt=self.attempt)
 
     def instance(self, instance: Instance) -> None:
-        """An object, before its self-check."""
-        if instance.label in self.made:
-            self.attempt, self.made = self.attempt + 1, set()
-        self.made.add(instance.label)
-        pictures.write(self.folder / "instances" / f"{instance.label}_{self.attempt}.glb", mesh_glb_bytes(instance))
+        """An object, before its self-check. While a layout is found it only moves; turned and scaled it is seen in the finished scene."""
+        if self.stage != "layout":
+            if instance.label in self.made:
+                self.attempt, self.made = self.attempt + 1, set()
+            self.made.add(instance.label)
+            pictures.write(self.folder / "instances" / f"{instance.label}_{self.attempt}.glb", mesh_glb_bytes(instance))
         self.say("instance", label=instance.label, name=instance.name, attempt=self.attempt,
                  world_from_instance=instance.world_from_instance.tolist())  # fmt: skip
 

@@ -106,7 +106,7 @@ def cancel_job(studio: StudioHere, crew: CrewHere, job: str) -> dict[str, Any]:
 @router.post("/api/jobs/{job}/repeat", status_code=202, responses=answers(samples.JOB, 202, 404, 422, 429))
 def repeat_job(studio: StudioHere, crew: CrewHere, response: Response, job: str, request: RepeatRequest | None = None) -> dict[str, Any]:
     """A new job of the same photo and masks, with some options changed."""
-    before = jobs.row(studio, job)["options"]
+    before = studio.row("jobs", job)["options"]
     asked = request.options if request is not None else Options()
     again = jobs.repeat(studio, job, options.resolved(asked, crew.capabilities(), before))
     crew.call()
@@ -123,7 +123,7 @@ def delete_job(studio: StudioHere, crew: CrewHere, job: str) -> None:
 @router.get("/api/jobs/{job}/events", response_class=StreamingResponse)
 def job_events(studio: StudioHere, job: str) -> StreamingResponse:
     """Server-sent events of one job, from the beginning to `end`."""
-    jobs.row(studio, job)
+    studio.row("jobs", job)
 
     def snapshot() -> list[Event]:
         try:
@@ -155,7 +155,7 @@ def all_events(studio: StudioHere) -> StreamingResponse:
 def job_instance(studio: StudioHere, job: str, label: Annotated[int, Path(ge=1, le=65535)],
                  attempt: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:  # fmt: skip
     """An object as soon as it is made, in its own frame."""
-    jobs.row(studio, job)
+    studio.row("jobs", job)
     return file(studio.folders.of("jobs", job) / "instances" / f"{label}_{attempt}.glb", forever=True)
 
 
@@ -168,12 +168,12 @@ def job_masks(studio: StudioHere, job: str) -> Response:
 @router.get("/api/jobs/{job}/photo.png", response_class=Response)
 def job_photo(studio: StudioHere, job: str) -> Response:
     """The photo that the job is made from."""
-    jobs.row(studio, job)
+    studio.row("jobs", job)
     return file(studio.folders.of("jobs", job) / "image.png", forever=True)
 
 
 @router.get("/api/jobs/{job}/thumbnail.jpg", response_class=Response)
 def job_thumbnail(studio: StudioHere, job: str) -> Response:
     """A small picture of the photo."""
-    jobs.row(studio, job)
+    studio.row("jobs", job)
     return file(studio.folders.of("jobs", job) / "thumbnail.jpg", forever=True)

@@ -52,14 +52,14 @@ def delete_photo(studio: StudioHere, photo: str) -> None:
 @router.get("/{photo}/image.png", response_class=Response)
 def photo_image(studio: StudioHere, photo: str) -> Response:
     """The picture, upright, sRGB, at most 2048 pixels a side."""
-    photos.row(studio, photo)
+    studio.row("photos", photo)
     return file(studio.folders.of("photos", photo) / "image.png", forever=True)
 
 
 @router.get("/{photo}/thumbnail.jpg", response_class=Response)
 def photo_thumbnail(studio: StudioHere, photo: str) -> Response:
     """A small picture."""
-    photos.row(studio, photo)
+    studio.row("photos", photo)
     return file(studio.folders.of("photos", photo) / "thumbnail.jpg", forever=True)
 
 
@@ -107,7 +107,7 @@ def export_masks(studio: StudioHere, photo: str,
 @router.get("/{photo}/masks/labels.png", response_class=Response)
 def label_picture(studio: StudioHere, photo: str, version: VersionHere = None) -> Response:
     """All objects in one picture: label = R + 256 G; B is 255 where objects overlap."""
-    found = photos.row(studio, photo)
+    found = studio.row("photos", photo)
     chosen = masks.masks_of(studio, photo, version)
     return content(pictures.label_picture(chosen, (found["height"], found["width"])), "image/png", forever=version is not None)
 
