@@ -53,6 +53,11 @@ def test_differences_are_paired():
     assert lookup(component_table(ONE + noise, "one"), "noise", "Δ").worth == ""
 
 
+def test_one_scene_says_nothing_about_others():
+    change = lookup(component_table(rows("one", [60]) + rows("two", [64]), "one"), "two", "Δ")
+    assert (change.text, change.spread, change.worth) == ("+4.0", "", "")
+
+
 def test_markdown_has_the_protocol_and_as_many_cells_in_every_line():
     for table in comparison_tables(ONE + TWO, "one"):
         lines = [line for line in markdown(table).splitlines() if line.startswith("|")]

@@ -183,8 +183,10 @@ def difference(variant: dict[str, float], baseline: dict[str, float], metric: st
     if not common:
         return Cell("-")
     change = np.array([variant[s] - baseline[s] for s in common])
-    low, high = (float(end[0]) for end in bootstrap_interval(change[:, None]))
     digits = COLUMNS[metric].digits
+    if len(change) < 2:  # one scene tells nothing about others
+        return Cell(f"{change.mean():+.{digits}f}")
+    low, high = (float(end[0]) for end in bootstrap_interval(change[:, None]))
     up = COLUMNS[metric].better == "up"
     worth = "" if low <= 0.0 <= high else "better" if (low > 0.0) == up else "worse"
     return Cell(f"{change.mean():+.{digits}f}", f"{(high - low) / 2:.{digits}f}", worth=worth)

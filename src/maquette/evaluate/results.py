@@ -67,7 +67,7 @@ def results_page(rows: Sequence[Row], record: Mapping[str, Any], written: str, n
         own = [row for row in rows if row.protocol == protocol]
         parts += [markdown(table) for table in method_tables([row for row in own if row.method not in apart])]
     first = [row for row in rows if row.protocol == protocols[0]]
-    parts += [markdown(cost_table(first, networks, apart)), markdown(network_table(networks, apart))]
+    parts += [markdown(table) for table in (cost_table(first, networks, apart), network_table(networks, apart)) if table.body]
     for title, comparison in comparisons.items():
         compared = [row for row in first if row.method in comparison["methods"]]
         if len({row.method for row in compared}) > 1:
@@ -133,12 +133,13 @@ def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Map
                 continue
             change = difference(scores, against, metric)
             mark = f" {change.worth}" if change.worth else ""
-            cells.append(Cell(f"{own.text} ({change.text} ± {change.spread}{mark})" if change.spread else own.text))
+            spread = f" ± {change.spread}" if change.spread else ""
+            cells.append(Cell(f"{own.text} ({change.text}{spread}{mark})"))
         body.append(tuple(cells))
     sets = ", ".join(dict.fromkeys(row.set for row in rows if row.scene in common))
     note = (f"protocol {rows[0].protocol}, {len(common)} scenes ({sets}); in brackets the mean difference to {baseline} on the same scenes "
             "± half its 95 % interval (paired), called better or worse when that interval does not hold zero")  # fmt: skip
-    return Table(title, note, ("variant", "last training", *(NAMES.get(m, "") + _arrow(m) or heading(m) for m in metrics)), tuple(body))
+    return Table(title, note, ("variant", "trained", *(NAMES.get(m, "") + _arrow(m) or heading(m) for m in metrics)), tuple(body))
 
 
 def _trained(networks: Sequence[Network]) -> str:
