@@ -13,6 +13,7 @@ from maquette.checkpoints.embedded import load_models
 from maquette.images import read_masks
 from maquette.pipeline import generate
 from tests.app.live import label_png, picture, pixels, start
+from tests.scene.scenes import make_scene
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,21 @@ def test_a_reporter_counts_objects_and_tries(tmp_path):
     reporter.made.add(3)
     reporter.progress("objects", 1.0)
     assert [values["instance"] for _, values in said] == [{"label": 3, "index": 1, "of": 2}, None]
+
+
+def test_an_object_that_moves_is_told_but_not_made_again(tmp_path):
+    said, scene = [], make_scene()
+    (tmp_path / "instances").mkdir()
+    reporter = worker.Reporter(lambda what, **values: said.append((what, values)), tmp_path, [1, 3])
+    reporter.progress("alone", 0.0)
+    for instance in scene.instances[:2]:
+        reporter.instance(instance)
+    written = {path: path.read_bytes() for path in (tmp_path / "instances").iterdir()}
+    reporter.progress("layout", 0.5)
+    reporter.instance(scene.move(1, (0.5, 0.0, 0.0))[1])
+    told = [values for what, values in said if what == "instance"]
+    assert [t["attempt"] for t in told] == [1, 1, 1] and told[2]["world_from_instance"][0][3] == told[0]["world_from_instance"][0][3] + 0.5
+    assert {path: path.read_bytes() for path in (tmp_path / "instances").iterdir()} == written
+    reporter.progress("alone", 0.0)  # the next try
+    reporter.instance(scene.instances[0])
+    assert said[-1][1]["attempt"] == 2

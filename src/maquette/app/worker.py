@@ -55,7 +55,8 @@ class Reporter:
         if stage == self.stage and time.monotonic() - self.last < INTERVAL and share < 1.0:
             return
         self.stage, self.last, k = stage, time.monotonic(), len(self.made) % len(self.labels)
-        instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)} if stage in ("objects", "alone") and share < 1.0 else None
+        busy = stage in ("objects", "alone") and share < 1.0
+        instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)} if busy else None
         self.say("progress", stage=stage, share=round(float(share), 4), instance=instance, attempt=self.attempt)
 
     def instance(self, instance: Instance) -> None:
