@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maquette.app import masks as photo_masks
-from maquette.app import photos, pictures, scenes, uploads
+from maquette.app import pictures, scenes, uploads
 from maquette.app.folders import clear_temporary, new_id
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
@@ -39,7 +39,7 @@ def submit(studio: Studio, photo: str, options: JsonObject, only: Sequence[int |
     """Queue a job for a photo and its newest masks. Problem 429 when the queue is full; InputError when there is no mask."""
     refuse_when_full(studio)
     with studio.alone("photos", photo):
-        found, version = photos.row(studio, photo), photo_masks.masks_of(studio, photo)
+        found, version = studio.row("photos", photo), photo_masks.masks_of(studio, photo)
         if not version:
             raise InputError("the photo has no masks; mark at least one object or import a mask file")
         chosen = version if only is None else select_masks(version, only)
@@ -74,7 +74,7 @@ def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObj
 
 def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
     """Queue a finished or stopped job again, with some options changed. Problem 404, 429."""
-    found = row(studio, identifier)
+    found = studio.row("jobs", identifier)
     options = found["options"] | changes
     if found["kind"] == "regenerate":
         return submit_regeneration(studio, found["scene"], found["label"], options)
@@ -94,18 +94,9 @@ def refuse_when_full(studio: Studio) -> None:
         raise busy(f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} seconds", seconds)
 
 
-def row(studio: Studio, identifier: str) -> Row:
-    """The row of a job. Problem 404 when there is none."""
-    studio.folders.of("jobs", identifier)
-    found = studio.store.one("SELECT * FROM jobs WHERE id = ?", identifier)
-    if found is None:
-        raise not_found("job")
-    return found
-
-
 def get(studio: Studio, identifier: str) -> JsonObject:
     """One job as JSON."""
-    return view(studio, row(studio, identifier))
+    return view(studio, studio.row("jobs", identifier))
 
 
 def every(studio: Studio, state: str | None = None, photo: str | None = None, limit: int = 100) -> list[JsonObject]:
@@ -142,7 +133,7 @@ def claim(studio: Studio) -> Row | None:
             return None
         studio.store.update("jobs", found["id"], state="running", started=now())
         studio.progress[found["id"]] = {"stage": "load", "share": 0.0, "overall": 0.0, "instance": None, "attempt": 1}
-        taken = row(studio, found["id"])
+        taken = studio.row("jobs", found["id"])
     tell(studio, taken["id"])
     for waiting in studio.store.all("SELECT id FROM jobs WHERE state = 'queued'"):  # each has moved up
         tell(studio, waiting["id"])
@@ -166,7 +157,7 @@ def add_instance(studio: Studio, identifier: str, message: JsonObject) -> None:
     """Note an object that is there."""
     entry = {key: message[key] for key in ("label", "name", "attempt", "world_from_instance")}
     with studio.store.transaction():
-        known = [other for other in row(studio, identifier)["instances"] if other["label"] != entry["label"]]
+        known = [other for other in studio.row("jobs", identifier)["instances"] if other["label"] != entry["label"]]
         studio.store.update("jobs", identifier, instances=sorted([*known, entry], key=lambda e: e["label"]))
     studio.news.publish("instance", {"id": identifier, **_instance(identifier, entry)})
 
@@ -177,7 +168,7 @@ def complete(studio: Studio, found: Row, message: JsonObject) -> None:
     result = studio.folders.of("jobs", identifier) / "result" / "scene.json"
     adopted = None
     with studio.alone("jobs", identifier):
-        if row(studio, identifier)["state"] != "running":
+        if studio.row("jobs", identifier)["state"] != "running":
             return
         if found["kind"] == "regenerate":
             scenes.replace(studio, found["scene"], result)
@@ -213,7 +204,7 @@ def tell(studio: Studio, identifier: str) -> None:
 def stop(studio: Studio, identifier: str) -> bool:
     """Mark a job as cancelled; returns whether it was still open. The crew stops its worker."""
     with studio.alone("jobs", identifier):
-        row(studio, identifier)
+        studio.row("jobs", identifier)
         stopped = finish(studio, identifier, "cancelled")
     if stopped:
         tell(studio, identifier)
@@ -223,7 +214,7 @@ def stop(studio: Studio, identifier: str) -> bool:
 def delete(studio: Studio, identifier: str) -> None:
     """Delete a job that no worker works on any more; its scene stays."""
     with studio.alone("jobs", identifier):
-        if row(studio, identifier)["state"] in OPEN:
+        if studio.row("jobs", identifier)["state"] in OPEN:
             raise conflict("the job is not finished; cancel it first")
         studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
         studio.folders.remove("jobs", identifier)
@@ -250,7 +241,7 @@ def recover(studio: Studio) -> None:
 
 def masks_picture(studio: Studio, identifier: str) -> bytes:
     """The label picture of what a job is made from. Problem 404."""
-    row(studio, identifier)
+    studio.row("jobs", identifier)
     path = studio.folders.of("jobs", identifier) / "masks.npz"
     if not path.is_file():
         raise not_found("mask picture of this job")
