@@ -60,6 +60,7 @@ class Settings:
     guidance: float = 100.0  # of distillation, as in DreamFusion; the paper does not tell
     faces: int = 800  # of each mesh while it is moved; the result keeps all
     fit: bool = True  # hold each object to its own picture
+    prior: str | None = None  # folder that the text-to-image model came from; None = embedded
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
