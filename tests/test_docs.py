@@ -1,5 +1,9 @@
-"""What the documents say exists: every command line parses, every link leads somewhere, every Python block compiles."""
+"""What the documents say exists: every command line parses, every link leads somewhere, and every Python block uses what there is."""
 
+import ast
+import dataclasses
+import importlib
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -7,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import build_parser
+from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,10 +44,42 @@ def test_links_lead_somewhere(name):
     assert missing == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_python_blocks_compile(name):
-    for block in blocks(TEXTS[name], "python"):
-        compile(block if not block.rstrip().endswith('"""') else f"{block}    ...\n", name, "exec")
+def shown_names(tree: ast.AST) -> dict[str, object]:
+    """What the imports of a block bind, as objects; an import that fails fails the test."""
+    found: dict[str, object] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name: importlib.import_module(alias.name) for alias in node.names if alias.name == "maquette"}
+        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "maquette":
+            module = importlib.import_module(node.module)
+            found |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+    return found
+
+
+def resolved(node: ast.expr, names: dict[str, object]) -> object | None:
+    """The object that ``a.b.c`` means, None when its first name is the example's own; AttributeError when there is no such thing."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = resolved(node.value, names)
+        return None if owner is None else getattr(owner, node.attr)
+    return None
+
+
+PYTHON = {f"{name}, block {k}": block for name, text in TEXTS.items() for k, block in enumerate(blocks(text, "python"), 1)}
+
+
+@pytest.mark.parametrize("block", PYTHON.values(), ids=PYTHON)
+def test_python_blocks_use_what_there_is(block):
+    """Imports work, attributes of ours exist, and functions of ours take the arguments that they are shown with."""
+    tree = ast.parse(block if not block.rstrip().endswith('"""') else f"{block}    ...\n")
+    names = shown_names(tree)
+    for node in ast.walk(tree):
+        target = resolved(node.func if isinstance(node, ast.Call) else node, names)
+        if isinstance(node, ast.Call) and callable(target):
+            parameters = inspect.signature(target).parameters
+            known = set(parameters) | ({f.name for f in dataclasses.fields(Options)} if "options" in parameters else set())
+            assert {keyword.arg for keyword in node.keywords if keyword.arg} <= known, ast.unparse(node)
 
 
 def test_the_documents_show_every_command():

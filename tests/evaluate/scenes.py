@@ -1,9 +1,35 @@
-"""Small true scenes for the tests: chairs without symmetry and a few primitives, all from triangles made here."""
+"""Small true scenes for the tests: chairs without symmetry and a few primitives, made here; and benchmark scenes of toys."""
+
+import functools
+from dataclasses import dataclass
 
 import numpy as np
 import trimesh
 
+from maquette.evaluate.cases import Case
+from maquette.evaluate.sets import make_case
 from maquette.geometry.transforms import rotation_y, similarity
+from tests.data.toys import Toys
+
+toy_case = functools.lru_cache(lambda index: make_case(Toys.many(), "random", index))
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A scene of the set "random", of toys."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        return f"random/{self.index:04d}"
+
+    @property
+    def identity(self) -> str:
+        return f"{type(self).__name__} {self.index}"
+
+    def load(self) -> Case:
+        return toy_case(self.index)
 
 
 def chair() -> trimesh.Trimesh:

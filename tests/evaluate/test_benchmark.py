@@ -1,6 +1,5 @@
 """A run: every scene counted, rows that do not depend on the number of processes, finished work never repeated."""
 
-import functools
 import json
 import math
 from dataclasses import dataclass
@@ -13,29 +12,8 @@ from maquette.evaluate.benchmark import Plan, run_benchmark
 from maquette.evaluate.cases import Case, scene_of
 from maquette.evaluate.contestants import Contestant, contestants
 from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
-from maquette.evaluate.sets import make_case
 from maquette.export.glb import write_glb
-from tests.data.toys import Toys
-
-CASES = functools.lru_cache(lambda index: make_case(Toys.many(), "random", index))
-
-
-@dataclass(frozen=True)
-class Toy:
-    """A scene of the set "random", of toys."""
-
-    index: int
-
-    @property
-    def name(self) -> str:
-        return f"random/{self.index:04d}"
-
-    @property
-    def identity(self) -> str:
-        return f"{type(self).__name__} {self.index}"
-
-    def load(self) -> Case:
-        return CASES(self.index)
+from tests.evaluate.scenes import Toy
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,12 @@
 """A small finished run of toy scenes, for the tests of the report."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from maquette.evaluate.benchmark import Plan, run_benchmark
-from maquette.evaluate.cases import Case, scene_of
+from maquette.evaluate.cases import scene_of
 from maquette.evaluate.contestants import contestants
-from maquette.evaluate.sets import make_case
 from maquette.export.glb import write_glb
-from tests.data.toys import Toys
-
-
-@dataclass(frozen=True)
-class Toy:
-    index: int
-
-    @property
-    def name(self) -> str:
-        return f"random/{self.index:04d}"
-
-    @property
-    def identity(self) -> str:
-        return f"{type(self).__name__} {self.index}"
-
-    def load(self) -> Case:
-        return make_case(Toys.many(), "random", self.index)
+from tests.evaluate.scenes import Toy
 
 
 def finished_run(folder: Path, scenes: int = 2) -> Path:
