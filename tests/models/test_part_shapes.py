@@ -70,3 +70,12 @@ def test_normalised_numbers_come_back(model, parts):
 def test_the_first_gaussians_are_the_scattered_ones(model, parts):
     torch.testing.assert_close(parts[0].mean[0], model.start[:, :3])
     assert math.isclose(float(parts[0].scales[0, 0, 0]), math.exp(-2.3), rel_tol=1e-5)
+
+
+def test_gradients_are_finite_where_a_part_lies_on_the_centre_of_a_cell(model, parts):
+    gaussians, intrinsic = parts
+    numbers = gaussians.numbers().clone()
+    numbers[:, :, :3] = 0.5 / SHAPES.resolution  # half precision puts means exactly there, now and then
+    numbers.requires_grad_(True)
+    model.decode(PartGaussians.of(numbers), intrinsic).sum().backward()
+    assert bool(torch.isfinite(numbers.grad).all()) and bool(numbers.grad.any())

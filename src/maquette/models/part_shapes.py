@@ -84,7 +84,7 @@ class PartShapes(nn.Module):
         density = gaussians.log_weighted_density(local)
         offset = points[:, :, None] - gaussians.mean[:, None]
         distance = local.norm(dim=-1, keepdim=True)
-        seen = torch.cat([torch.tanh(local / 3), torch.tanh(distance / 3), 2 * offset, offset.abs().sqrt()], dim=-1)
+        seen = torch.cat([torch.tanh(local / 3), torch.tanh(distance / 3), 2 * offset, (offset.abs() + 1e-6).sqrt()], dim=-1)
         part = torch.cat([gaussians.numbers(), intrinsic.float()], dim=-1).to(intrinsic.dtype)
         pairs = F.silu(self.pair_cell(seen) + self.pair_part(part)[:, None])
         share = (density + self.pair_logit(pairs)[..., 0].float()).softmax(-1)
