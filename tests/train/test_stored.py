@@ -1,5 +1,7 @@
 """Stored views: the same views that sequential reading gives, picked at random and reproducibly."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,19 @@ def test_the_same_generator_state_gives_the_same_view(shards):
     stored = StoredViews.open(shards)
     a, b = stored(np.random.default_rng(5)), stored(np.random.default_rng(5))
     assert np.array_equal(a.image, b.image)
+
+
+def test_without_geometry_the_rest_is_the_same(shards):
+    """The same draws give the same view; only what costs most to read is missing."""
+    stored = StoredViews.open(shards)
+    plain = dataclasses.replace(stored, geometry=False)
+    one, two = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(4):
+        full, bare = stored(one), plain(two)
+        assert np.array_equal(full.image, bare.image) and np.array_equal(full.instance, bare.instance)
+        assert np.array_equal(full.camera.position, bare.camera.position) and full.ground_height == bare.ground_height
+        assert np.isfinite(full.depth).any() and np.isinf(bare.depth).all() and full.normal.any() and not bare.normal.any()
+        assert bare.depth.shape == full.depth.shape and bare.normal.dtype == full.normal.dtype
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path):
