@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ import torch
 
 from maquette import __version__
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.embedded import ModelSet, load_models
+from maquette.checkpoints.diffusers_prior import open_prior
+from maquette.checkpoints.embedded import PAINTER, ModelSet, load_models
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
 from maquette.images import read_scene_input
@@ -215,7 +217,10 @@ def _focal(scene_input: SceneInput, fov: float | str | None) -> Focal | None:
 def load_for(options: Options, weights: Any = None) -> ModelSet | PublishedSet:
     """The weights that the options need, from the package, from where they were fetched, or from a folder. Raises CheckpointError."""
     if options.model == EMBEDDED:
-        return load_models(weights, options.kinds())
+        if options.prior is None:
+            return load_models(weights, options.kinds())
+        models = load_models(weights, [kind for kind in options.kinds() if kind != PAINTER])
+        return models.with_painter(open_prior(options.prior, choose_device(options.device)), Path(options.prior))
     return PublishedSet(open_release(release(options.model), weights), load_models(None, (PERCEPTION,)))
 
 
