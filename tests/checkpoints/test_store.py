@@ -63,6 +63,20 @@ def test_unknown_configuration_keys_are_refused(tmp_path):
         load_model(path)
 
 
+def test_another_painter_takes_the_place_of_the_text_to_image_network(tmp_path):
+    models = load_models(save_tiny_weights(tmp_path))
+    (tmp_path / FILES["text-to-image"]).unlink()
+    folder, painter = tmp_path / "pipeline", object()
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    other = models.with_painter(painter, folder)
+    assert other.has("text-to-image") and not models.has("text-to-image") and other.has("generator") and other.folder == models.folder
+    assert other.models(["text-to-image", "volume-vae"])[0] is painter
+    first = other.provenance(["text-to-image"])["sha256"]
+    (folder / "model_index.json").write_text("{ }")
+    assert models.with_painter(painter, folder).provenance(["text-to-image"])["sha256"] != first
+
+
 def test_a_model_set_reads_a_file_when_it_is_asked_for_it(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
     (tmp_path / FILES["generator"]).unlink()

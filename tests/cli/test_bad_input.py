@@ -123,6 +123,14 @@ def negative_seed(case):
     case.options = ["--seed", "-1"]
 
 
+def prompt_for_a_method_without_one(case):
+    case.options = ["--prompt", "a lamp on a box"]
+
+
+def unknown_layout(case):
+    case.options = ["--method", "comboverse", "--layout", "magic"]
+
+
 def guidance_that_is_no_number(case):
     case.options = ["--guidance", "nan"]
 
@@ -167,6 +175,8 @@ def assert_refused(case, capsys, code, *says):
         (no_samples, ("at least 1",)),
         (negative_seed, ("between 0 and",)),
         (guidance_that_is_no_number, ("guidance", "nan")),
+        (prompt_for_a_method_without_one, ("prompt", "comboverse", "iscene")),
+        (unknown_layout, ("magic", "none, depth, sds, ssds")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -196,6 +206,20 @@ def test_damaged_weights_are_named(case, capsys, damage):
     case.weights = shutil.copytree(case.weights, case.folder / "weights")
     damage(case, case.weights)
     assert_refused(case, capsys, 1, str(case.weights))
+
+
+def test_a_prior_that_is_no_pipeline_is_named(case, capsys):
+    case.options = ["--method", "comboverse", "--prior", str(case.folder)]
+    assert_refused(case, capsys, 1, "model_index.json", str(case.folder))
+
+
+def test_layouts_that_need_no_text_to_image_weights_run_without_them(case, capsys):
+    case.weights = shutil.copytree(case.weights, case.folder / "weights")
+    (case.weights / "text-to-image.safetensors").unlink()
+    case.options = ["--method", "comboverse"]
+    assert_refused(case, capsys, 1, "text-to-image.safetensors")
+    case.options = ["--method", "comboverse", "--layout", "none"]
+    assert main(case.argv()) == 0
 
 
 def test_output_folder_that_is_a_file(case, capsys):
