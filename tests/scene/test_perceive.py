@@ -110,3 +110,32 @@ def test_objects_move_along_their_rays_into_their_boxes():
     wrong = depth * np.where(labels == 3, np.exp(0.1), np.where(labels == 5, np.exp(-0.2), 1.0)).astype(np.float32)
     np.testing.assert_allclose(_stand_in_boxes(camera, picture, wrong, boxes), depth, rtol=1e-3)
     assert _stand_in_boxes(camera, picture, wrong, {}) is not wrong and (_stand_in_boxes(camera, picture, wrong, {}) == wrong).all()
+
+
+def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
+    from maquette.geometry.cameras import intrinsics_from_fov, view_centric_rotation
+    from maquette.geometry.transforms import similarity
+    from maquette.models.conditioning import letterbox
+    from maquette.scene.perceive import UNIT_CUBE, _fix_frame
+    from maquette.types import Camera
+
+    camera = Camera(intrinsics_from_fov(0.8, 128, 128), similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.8, 1.9])), 128, 128)
+    labels = np.zeros((128, 128), np.int32)
+    labels[40:90, 45:85] = 1
+    picture, depth = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), np.full((128, 128), 2.0, np.float32)
+
+    def framed(boxes):
+        return _fix_frame(camera, picture, depth, labels, boxes)
+
+    plain = framed({})
+    np.testing.assert_allclose(framed({1: UNIT_CUBE}).points, plain.points, atol=1e-6)  # they agree
+    aside = framed({1: UNIT_CUBE + [0.0, 0.1, -0.2]})
+    np.testing.assert_allclose((plain.points - aside.points)[labels > 0], np.broadcast_to([0.0, 0.05, -0.1], (2000, 3)), atol=1e-6)
+    np.testing.assert_allclose(aside.camera.position, plain.camera.position - [0.0, 0.05, -0.1], atol=1e-9)
+    smaller = framed({1: 0.64 * UNIT_CUBE})
+    np.testing.assert_allclose(smaller.points, plain.points / 0.8, atol=1e-5)
+    np.testing.assert_allclose(smaller.boxes[1], 0.8 * UNIT_CUBE, atol=1e-9)
+    square = letterboxed_camera(smaller.camera, picture)
+    y, x = np.nonzero(labels)
+    pixel, _ = project(square, smaller.points[y, x].astype(np.float64))
+    np.testing.assert_allclose(pixel, np.stack([x, y], -1) + 0.5, atol=1e-3)  # and the picture stays as it was
