@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from maquette.checkpoints.diffusers_prior import DiffusersPrior, TabulatedSchedule, open_prior
+from maquette.checkpoints.embedded import load_models
 from maquette.errors import CheckpointError, MissingExtraError
 from maquette.flow.ddpm import LinearSchedule, ddim
 from maquette.flow.distillation import sds_loss
 from maquette.models.image_prior import ImagePrior
 from maquette.models.words import spatial_words
+from maquette.scene.complete import complete
 from tests.models.test_image_prior import lacking
+from tests.scene.test_complete import hidden_world
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra maquette[hub]")
 transformers = pytest.importorskip("transformers", reason="needs the extra maquette[hub]")
@@ -189,6 +192,21 @@ def test_a_folder_is_enough(tmp_path, channels, monkeypatch):
     torch.testing.assert_close(opened.noise(x, step, context), direct.noise(x, step, context))
     assert opened.words("red cat") == direct.words("red cat") and opened.size == 16
     np.testing.assert_array_equal(opened.schedule.signal().numpy(), direct.schedule.signal().numpy())
+
+
+def test_it_stands_among_the_embedded_networks(tmp_path):
+    """``--prior DIR``: the folder takes the place of the text-to-image weights, which need not be there."""
+    (tmp_path / "tokens").mkdir()
+    pipeline(tmp_path / "tokens").save_pretrained(tmp_path / "saved")
+    (tmp_path / "weights").mkdir()
+    models = load_models(tmp_path / "weights").with_painter(open_prior(tmp_path / "saved"), tmp_path / "saved")
+    (painter,) = models.models(["text-to-image"], torch.device("cpu"))
+    assert isinstance(painter, DiffusersPrior) and models.has("text-to-image")
+    assert len(models.provenance(["text-to-image"])["sha256"]["text-to-image"]) == 64
+    image, _, perception = hidden_world()
+    done = complete(painter, image, perception, 1, seed=0)  # its random weights paint anything, on the object's own window
+    np.testing.assert_array_equal(done.image[done.visible], image[perception.label_map == 1])
+    assert done.warning == ""
 
 
 def test_half_precision_files_are_found(tmp_path):

@@ -71,6 +71,12 @@ class DiffusersPrior:
         """The prior of a diffusers pipeline that is already loaded; its parts are frozen, nothing else about it changes."""
         return cls(pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.scheduler)
 
+    def to(self, device: torch.device | str) -> DiffusersPrior:
+        """Move the networks to a device, as modules do; returns itself."""
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(device)
+        return self
+
     # ---- words ---------------------------------------------------------------------------------------------------------------
 
     def words(self, prompt: str) -> tuple[str, ...]:
