@@ -76,7 +76,7 @@ class ArrangeOptions:
     weights: tuple[float, float] = (1000.0, 1000.0)  # of colour and alpha in the reference loss
     blur: tuple[float, float] = (1 / 16, 1 / 128)  # of the picture's longer side, at first and after ``sharpen`` of the iterations
     sharpen: float = 0.6
-    order: float = 0.3  # sharpness of the order in depth over that of the picture; 0.3 turns round twice as wide a gap as 1
+    order: float = 0.3  # sharpness of the order in depth over that of the picture; softer closes wider gaps, see docs/log.md
     every: int = 10  # iterations between two calls of ``progress``, and between two candidates for the best
 
     def blur_at(self, iteration: int, size: int) -> float:
