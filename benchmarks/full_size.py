@@ -164,6 +164,7 @@ def counted(case: Case) -> str:
 
 
 def main() -> None:
+    """Run the cases one after the other, or only count their operations; write the table row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="names, separated by commas; in this order")

@@ -121,6 +121,7 @@ class Coherent(nn.Module):
         done, signal = 0, SCHEDULE.signal()
 
         def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
+            """One of the two diffusions, from noise ``start``; ``given`` are the poses that the shapes are told."""
             contexts, prior = denoiser.prepare(context), denoiser.prepare(torch.zeros_like(context))
 
             def say(x: Tensor, step: int) -> Tensor:

@@ -28,6 +28,7 @@ def modules_of(entry: str, root: Path | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def visit(path: str) -> None:
+        """Take in a module after everything that it imports."""
         if PREFIX + path in found:
             return
         found[PREFIX + path] = ""  # takes its place at once, so that circles end
