@@ -1,15 +1,18 @@
 """Cases as folders: what is written comes back; what does not fit together is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from maquette.errors import InputError
 from maquette.evaluate.cases import camera_from_dict, camera_to_dict, load_case, measured, save_case, scene_of, view_centric
+from maquette.evaluate.readers.folder import read_folder
 from maquette.evaluate.sets import make_case
 from maquette.geometry.cameras import moved, project
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.types import Focal
 from tests.data.toys import Toys
 
 
@@ -19,8 +22,10 @@ def case():
 
 
 def test_a_stored_case_comes_back(case, tmp_path):
-    save_case(case, tmp_path / "scene")
+    told = replace(case, scene_input=replace(case.scene_input, focal=Focal(0.8, "EXIF, 28 mm on 35-mm film")))
+    save_case(told, tmp_path / "scene")
     back = load_case(tmp_path / "scene")
+    assert back.scene_input.focal == read_folder(tmp_path / "scene", "a").scene_input.focal == told.scene_input.focal
     assert back.name == case.name and np.array_equal(back.scene_input.image, case.scene_input.image)
     assert back.origin == dict(case.origin) and back.hidden == pytest.approx(case.hidden, abs=1e-4)
     for a, b in zip(case.scene_input.masks, back.scene_input.masks, strict=True):

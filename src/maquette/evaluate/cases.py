@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from maquette.images.write import write_masks
 from maquette.output import atomic_folder
 from maquette.render.preview import orbit_cameras
 from maquette.scene.place import ground_height, place
-from maquette.types import Camera, Scene, SceneInput
+from maquette.types import Camera, Focal, Scene, SceneInput
 
 Meshes = dict[str, trimesh.Trimesh]
 PHOTO, MASKS, TRUTH, OBJECTS = "photo.png", "masks.png", "truth.glb", "objects.json"
@@ -131,17 +131,24 @@ def save_case(case: Case, folder: Path) -> None:
         write_masks(case.scene_input.masks, temporary / MASKS)
         write_glb(scene_of(case.truth, case.camera, names), temporary / TRUTH)
         record = {"name": case.name, "origin": dict(case.origin), "objects": case.objects(), "camera": camera_to_dict(case.camera)}
+        if case.scene_input.focal is not None:  # the photo told it, so a method may know it
+            record["focal"] = asdict(case.scene_input.focal)
         (temporary / OBJECTS).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def load_case(folder: Path, name: str = "") -> Case:
     """Read what ``save_case`` wrote. InputError when something is missing or damaged."""
     record = read_objects(folder)
-    scene_input = read_scene_input(folder / PHOTO, folder / MASKS)
+    scene_input = with_recorded_focal(read_scene_input(folder / PHOTO, folder / MASKS), record)
     hidden = {int(o["label"]): np.nan if o.get("hidden") is None else float(o["hidden"]) for o in record["objects"]}
     camera = camera_from_dict(record.get("camera"), str(folder / OBJECTS))
     truth = {node: mesh.apply_transform(world_from_node) for node, mesh, world_from_node in read_glb(folder / TRUTH)}
     return Case(name or record["name"], scene_input, truth, camera, hidden, record.get("origin", {}))
+
+
+def with_recorded_focal(scene_input: SceneInput, record: Mapping[str, Any]) -> SceneInput:
+    """The input with the focal length that objects.json keeps of the original photo's file."""
+    return replace(scene_input, focal=Focal(**record["focal"])) if record.get("focal") else scene_input
 
 
 def read_objects(folder: Path) -> dict[str, Any]:

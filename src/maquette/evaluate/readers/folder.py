@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from maquette.errors import InputError
-from maquette.evaluate.cases import OBJECTS, Case, Meshes, camera_from_dict, measured, node_name, view_centric
+from maquette.evaluate.cases import OBJECTS, Case, Meshes, camera_from_dict, measured, node_name, view_centric, with_recorded_focal
 from maquette.export.read import load_named_meshes
 from maquette.images import read_scene_input
 from maquette.types import Camera, SceneInput
@@ -59,7 +59,7 @@ def _name(folder: Path, root: Path) -> str:
 def read_folder(folder: Path, name: str) -> Case:
     """Read one scene and move it to the scene frame of its camera. Nodes without mask are left out; InputError for a mask without node."""
     photo, masks, truth = (_only(folder, names) for names in (PHOTOS, MASKS, TRUTHS))
-    scene_input = read_scene_input(photo, masks)
+    scene_input = with_recorded_focal(read_scene_input(photo, masks), _json(folder / OBJECTS) or {})
     camera = _camera(folder)
     height, width = scene_input.image.shape[:2]
     if camera is not None and (camera.height, camera.width) != (height, width):
