@@ -36,6 +36,7 @@ from maquette.scene.place import instance_seed
 from maquette.types import Failure, InstanceMask, SceneInput
 
 LAYOUTS = ("none", "depth", "sds", "ssds")  # the paper's ablation: the start, reference loss alone, with SDS, with SSDS
+MOVES = ("place", "scale", "rotation")  # and, with distillation, depth: one view alone says little about it
 SHOW_SECONDS = 3.0  # between two looks at the layout
 
 
@@ -148,6 +149,7 @@ def second_stage(prior: ImagePrior | None, image: np.ndarray, perception: Percep
         masks = tuple(InstanceMask(thing.label, perception.label_map == thing.label) for thing in things)
         reference = reference_view(SceneInput(image, masks), [thing.label for thing in things], perception.camera)
         extra = None if settings.layout == "depth" else distillation(prior, parts, prompt, seed, settings)
+        options = ArrangeOptions(settings.iterations, MOVES if extra is None else MOVES + ("depth",))
         shown = time.monotonic()
 
         def look(done: int, placements: Placements) -> None:
@@ -159,9 +161,9 @@ def second_stage(prior: ImagePrior | None, image: np.ndarray, perception: Percep
                 shown = time.monotonic()
 
         progress("layout", 0.0)
-        found = arrange(parts, placements_from(parts, start), reference, ArrangeOptions(settings.iterations), extra=extra, progress=look)
+        found = arrange(parts, placements_from(parts, start), reference, options, extra=extra, progress=look)
         if extra is not None and found.last > found.first:  # where distillation pulled too far, the photo has the last word
-            found = replace(arrange(parts, found.placements, reference, ArrangeOptions(settings.iterations)), first=found.first)
+            found = replace(arrange(parts, found.placements, reference, options), first=found.first)
         return transforms(parts, found.placements) if found.last <= found.first else start
 
 
