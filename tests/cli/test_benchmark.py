@@ -78,5 +78,8 @@ def test_scenes_of_a_folder_are_scored_and_reported(tmp_path, capsys):
     capsys.readouterr()
     words = page.read_text(encoding="utf-8")
     assert "What it means." in words and "### Oracles" in words and words.index("### Geometry") < words.index("### Oracles")
+    page.with_name("results-text.md").write_text("It means more.")
+    assert main(["report", str(run), "--results", str(page), "--json"]) == 0 and json.loads(capsys.readouterr().out)["page"] == str(page)
+    assert page.read_text(encoding="utf-8") == words.replace("What it means.", "It means more.")
     assert main(["report", str(run), "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["page"]).stat().st_size > 100_000

@@ -9,6 +9,7 @@ import sys
 EPILOG = """examples:
   maquette report runs/benchmark
   maquette report runs/ablation --baseline old --out ablation.html --jobs 2
+  maquette report runs/all --results results.md     # tables in Markdown, with results-text.md beside it included
 
 The page holds everything and needs no network: tables with their protocol, plots, all scenes with pictures, and every scene in 3D.
 """
@@ -23,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", metavar="RUN", help="the --out folder of maquette benchmark")
     parser.add_argument("--out", metavar="FILE", help="the page (default: RUN/report.html)")
     parser.add_argument("--baseline", metavar="METHOD", help="add the ablation tables against this method")
+    parser.add_argument("--results", metavar="FILE.md", help="instead: methods, costs and ablations in Markdown (see: maquette benchmark)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that draw (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object: the page and its size")
     parser.set_defaults(run=run)
@@ -30,13 +32,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Report."""
+    from pathlib import Path
+
     from tqdm import tqdm
 
     from maquette.errors import InputError
     from maquette.evaluate.report import write_report
+    from maquette.evaluate.results import write_results
 
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
+    if args.results:
+        page = write_results(Path(args.folder), Path(args.results))
+        print(json.dumps({"page": str(page)}) if args.json else page)
+        return 0
     with tqdm(unit="scene", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, of: int) -> None:
