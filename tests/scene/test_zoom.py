@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from maquette.scene.zoom import ZOOM_MARGIN, box_cube, coarse_in_cube, zoom_cube
+from maquette.scene.place import instance_seed
+from maquette.scene.zoom import ZOOM_MARGIN, box_cube, coarse_in_cube, zoom_all, zoom_cube
 
 
 def test_a_box_cube_is_centred_on_all_boxes_with_a_margin():
@@ -22,3 +23,12 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
     inside = np.argwhere(coarse_in_cube(coarse, cube, 16) < 0)
     centre = ((inside.mean(0) + 0.5) / 16 - 0.5) * cube[0, 0] + cube[:3, 3]
     np.testing.assert_allclose(centre, [0.1875, -0.125, -0.1875], atol=0.04)
+
+
+def test_every_instance_is_made_once_with_its_own_seed_and_told_of_at_once():
+    told, shares = [], []
+    states = {3: {"a": np.zeros(1)}, 1: {"a": np.ones(1)}}
+    shapes = zoom_all(states, 7, lambda *given: given, lambda *progress: shares.append(progress), told.append)
+    assert shapes == ((3, instance_seed(7, 3), states[3]), (1, instance_seed(7, 1), states[1])) and told == list(shapes)
+    assert shares == [("objects", 0.0), ("objects", 0.5), ("objects", 1.0)]
+    assert zoom_all({}, 7, None, lambda *_: None, told.append) == ()

@@ -10,24 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, ignore, silent, visible_labels
+from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, Shape, ignore, silent, visible_labels
 from maquette.scene.perceive import Perception
-from maquette.scene.place import instance_seed
-from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_pass
+from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_all, zoom_pass
 
 
 def generate_independent(models: Models, image: np.ndarray, perception: Perception, labels: Sequence[int], seed: int, sampling: Sampling,
                          progress: Progress = silent, on_shape: OnShape = ignore) -> Outcome:  # fmt: skip
     """All instances of a photo (H, W, 3), one after the other. An instance without a pixel at the working size is a Failure."""
     visible, failures = visible_labels(perception, labels)
-    shapes = []
-    for done, label in enumerate(visible):
-        progress("objects", done / len(visible))
-        state = {"scene_from_cube": front_cube(perception.visible_box(label))}
-        shapes.append(zoom_pass(models, image, perception, label, instance_seed(seed, label), state, sampling))
-        on_shape(shapes[-1])
-    progress("objects", 1.0)
-    return Outcome(tuple(shapes), failures)
+    states = {label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in visible}
+
+    def make(label: int, drawn: int, state: dict[str, np.ndarray]) -> Shape:
+        return zoom_pass(models, image, perception, label, drawn, state, sampling)
+
+    return Outcome(zoom_all(states, seed, make, progress, on_shape), failures)
 
 
 def front_cube(visible: np.ndarray) -> np.ndarray:

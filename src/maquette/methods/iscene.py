@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from maquette.geometry.volumes import turn_volume
-from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, ignore, silent, visible_labels
+from maquette.methods.base import Method, Models, OnShape, Outcome, Progress, Sampling, Shape, ignore, silent, visible_labels
 from maquette.scene.azimuth import view_azimuth
 from maquette.scene.latents import decode, draw_noise, encode, sample
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
-from maquette.scene.zoom import zoom_pass, zoom_state
+from maquette.scene.zoom import zoom_all, zoom_pass, zoom_state
 
 
 def generate_iscene(models: Models, image: np.ndarray, perception: Perception, labels: Sequence[int], seed: int, sampling: Sampling,
@@ -30,14 +30,12 @@ def generate_iscene(models: Models, image: np.ndarray, perception: Perception, l
     visible, failures = visible_labels(perception, labels)
     coarse = scene_pass(models, image, perception, visible, seed, sampling, progress) if visible else {}
     coarse, turn = facing_the_view(models, perception, coarse)
-    shapes = []
-    for done, label in enumerate(visible):
-        progress("objects", done / len(visible))
-        state = zoom_state(models, perception, label, coarse[label]) | turn
-        shapes.append(zoom_pass(models, image, perception, label, instance_seed(seed, label), state, sampling))
-        on_shape(shapes[-1])
-    progress("objects", 1.0)
-    return Outcome(tuple(shapes), failures)
+    states = {label: zoom_state(models, perception, label, coarse[label]) | turn for label in visible}
+
+    def make(label: int, drawn: int, state: dict[str, np.ndarray]) -> Shape:
+        return zoom_pass(models, image, perception, label, drawn, state, sampling)
+
+    return Outcome(zoom_all(states, seed, make, progress, on_shape), failures)
 
 
 def scene_pass(models: Models, image: np.ndarray, perception: Perception, labels: Sequence[int], seed: int, sampling: Sampling,

@@ -25,7 +25,7 @@ from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.latents import decode, draw_noise, encode, sample
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
-from maquette.scene.zoom import zoom_pass, zoom_state
+from maquette.scene.zoom import zoom_all, zoom_pass, zoom_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +42,13 @@ def generate_midi(models: MidiModels, image: np.ndarray, perception: Perception,
     """All instances of a photo (H, W, 3). An instance without a pixel at the working size is a Failure."""
     visible, failures = visible_labels(perception, labels)
     coarse = joint_pass(models, image, perception, visible, seed, sampling, progress) if visible else {}
-    shapes, alone = [], Models(models.single, models.vae)
-    for done, label in enumerate(visible):
-        progress("objects", done / len(visible))
-        state = zoom_state(alone, perception, label, coarse[label])
-        shapes.append(remake(models, image, perception, label, instance_seed(seed, label), state, sampling))
-        on_shape(shapes[-1])
-    progress("objects", 1.0)
-    return Outcome(tuple(shapes), failures)
+    alone = Models(models.single, models.vae)
+    states = {label: zoom_state(alone, perception, label, coarse[label]) for label in visible}
+
+    def make(label: int, drawn: int, state: dict[str, np.ndarray]) -> Shape:
+        return remake(models, image, perception, label, drawn, state, sampling)
+
+    return Outcome(zoom_all(states, seed, make, progress, on_shape), failures)
 
 
 def joint_pass(models: MidiModels, image: np.ndarray, perception: Perception, labels: Sequence[int], seed: int, sampling: Sampling,

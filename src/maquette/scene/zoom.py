@@ -6,6 +6,8 @@ In the flow: where an object is and, when a first pass knows it, roughly what ->
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from maquette.geometry.volumes import cell_centres, sample_volume, turn_volume
 from maquette.scene.azimuth import view_azimuth
 from maquette.scene.latents import Models, Sampling, Shape, decode, draw_noise, encode, sample
 from maquette.scene.perceive import Perception
+from maquette.scene.place import instance_seed
 
 ZOOM_MARGIN = 1.2  # side of the zoom cube over the longest side of the box of what is known of the instance
 
@@ -38,6 +41,18 @@ def zoom_pass(models: Models, image: np.ndarray, perception: Perception, label: 
         azimuth = float(found) if found is not None else view_azimuth({label: volume[0]}, {label: perception.points_in(label, cube)})
         volume = turn_volume(volume, azimuth)
     return Shape(label, seed, volume, cube, state)
+
+
+def zoom_all(states: Mapping[int, dict[str, np.ndarray]], seed: int, make: Callable[[int, int, dict[str, np.ndarray]], Shape],
+             progress: Callable[[str, float], None], on_shape: Callable[[Shape], None]) -> tuple[Shape, ...]:  # fmt: skip
+    """Every instance in its own cube, one after the other; ``make`` is given a label, the seed of its noise and its state."""
+    shapes: list[Shape] = []
+    for done, (label, state) in enumerate(states.items()):
+        progress("objects", done / len(states))
+        shapes.append(make(label, instance_seed(seed, label), state))
+        on_shape(shapes[-1])
+    progress("objects", 1.0)
+    return tuple(shapes)
 
 
 def zoom_state(models: Models, perception: Perception, label: int, coarse: Tensor) -> dict[str, np.ndarray]:
