@@ -48,3 +48,10 @@ def test_the_folder_of_a_run_counts_for_its_kind_only(tmp_path, monkeypatch):
     steps = {n.kind: n.steps for n in networks_of(variant)}
     assert steps == {"image-encoder": 0, "generator": 5, "volume-vae": 0}
     assert load_model(tmp_path / "run" / WEIGHTS).sha256 == networks_of(variant)[1].sha256
+
+
+def test_files_that_are_missing_are_left_out(tmp_path):
+    save_tiny_weights(tmp_path)
+    (tmp_path / FILES["midi"]).unlink()
+    (midi,) = contestants(["midi"], {"tiny": str(tmp_path)}, {})
+    assert [n.kind for n in networks_of(midi)] == ["image-encoder", "generator", "volume-vae"]

@@ -31,11 +31,14 @@ class Network:
 
 
 def networks_of(contestant: Contestant) -> list[Network]:
-    """The networks of a generator with embedded or own weights, in the order in which it uses them; [] for any other contestant."""
+    """The networks of a generator with embedded or own weights, in the order in which it uses them; [] for any other contestant.
+
+    Files that are not there are left out: without them the method fails, and its rows say so.
+    """
     if contestant.kind != "generator" or contestant.method not in METHODS:
         return []
     models = load_models(contestant.weights)
-    return [read_network(models, kind) for kind in contestant.asked().used(models)]
+    return [read_network(models, kind) for kind in contestant.asked().used(models) if models.has(kind)]
 
 
 def read_network(models: ModelSet, kind: str) -> Network:
