@@ -11,7 +11,7 @@ from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.geometry.transforms import rotation_y
 from maquette.render.rasterize import rasterize
-from maquette.render.soft import LEAST_ALPHA, SoftImage, gaussian_blur, soft_render
+from maquette.render.soft import LEAST_ALPHA, SoftImage, _visible_share, gaussian_blur, soft_render
 from maquette.types import Camera
 
 SHARP = math.inf
@@ -222,6 +222,17 @@ def test_the_nearer_instance_hides_the_other_and_equal_ones_share():
     near = torch.tensor(-0.05, dtype=torch.float64, requires_grad=True)
     two_cards(near, 0.0, 0.5)[0].backward()
     assert near.grad > 0.1  # a hidden object learns that it should come forward
+
+
+@pytest.mark.parametrize("cover", [1e-45, 1e-30, 1e-19, 1e-10, 1e-6, 1e-5, 1e-2])
+def test_the_faintest_covers_give_numbers_and_gradients(cover):
+    layers = torch.zeros(2, 1, 1, 5)
+    layers[:, 0, 0, 4] = cover
+    layers[:, 0, 0, 3] = cover * torch.tensor([2.0, 3.0])
+    layers.requires_grad_()
+    share = _visible_share(layers, 100.0)
+    (layers * share[..., None]).sum().backward()
+    assert torch.isfinite(share).all() and torch.isfinite(layers.grad).all() and (share <= 1.1).all()
 
 
 def test_a_blur_keeps_sums_inside_and_constants_everywhere():

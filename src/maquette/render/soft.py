@@ -33,6 +33,7 @@ from maquette.render.outlines import Outlines, find_outlines
 from maquette.render.rasterize import NEAR, checked_mesh, pixel_from_world
 from maquette.types import Camera
 
+FAINTEST = 1e-6  # coverage below which nothing is hidden and nothing hides: quotients of such numbers are none
 LEAST_BLUR = 0.15  # pixels: a narrower Gaussian changes no pixel
 
 LEAST_ALPHA = 1e-3  # in the far tail of a blur a mean depth has no meaning
@@ -169,11 +170,11 @@ def _visible_share(layers: Tensor, steepness: float) -> Tensor:
     """(N, H, W) share of each instance that the others leave visible; sum_i share_i alpha_i = 1 - prod_i (1 - alpha_i)."""
     alpha = layers[..., 4]
     visible = torch.ones_like(alpha)
-    crowded = (alpha.detach() > 0).sum(0) > 1
+    crowded = (alpha.detach() > FAINTEST).sum(0) > 1
     if not crowded.any():
         return visible
     alpha, depth = alpha[:, crowded], layers[..., 3][:, crowded]  # (N, P)
-    there = alpha > 0
+    there = alpha > FAINTEST
     logarithm = torch.where(there, depth / torch.where(there, alpha, 1.0), 1.0).log()
     behind = logarithm[:, None] - logarithm[None]  # [i, j]: how far i is behind j
     hidden = torch.heaviside(behind, behind.new_tensor(0.5)) if math.isinf(steepness) else torch.sigmoid(steepness * behind)
