@@ -8,7 +8,7 @@ and the volume VAE make a volume of the parts, which is turned to the axes of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,11 +23,14 @@ from maquette.models.coherent import Coherent, Objects
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Generator
 from maquette.models.part_shapes import CANONICAL_SIZE, PartShapes
-from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box
+from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box, visible_extent
 from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
 from maquette.types import Camera
+
+
+TEMPERATURE = 0.25  # of a photo's scene: at 1 a pose is a draw from what is likely, and a draw is wrong by more than the middle of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ def generate_coherent(models: CoherentModels, image: np.ndarray, perception: Per
         return Outcome((), failures)
     context, sight = look(models, image, perception, visible)
     seeds = [instance_seed(seed, label) for label in visible]
-    made = models.scene.sample(context, (len(visible),), _noise(models, seeds), sampling.steps, sampling.guidance,
+    made = models.scene.sample(context, (len(visible),), _noise(models, seeds, sampling), sampling.steps, sampling.guidance,
                                lambda share: progress("scene", share))  # fmt: skip
     shapes = []
     for row, shape in enumerate(shapes_of(models, made, sight, visible, seeds)):
@@ -63,7 +66,7 @@ def remake(models: CoherentModels, image: np.ndarray, perception: Perception, la
            sampling: Sampling) -> Shape:  # fmt: skip
     """One instance with another shape, at the pose it had."""
     context, sight = look(models, image, perception, [label])
-    made = models.scene.sample(context, (1,), _noise(models, [seed]), sampling.steps, sampling.guidance)
+    made = models.scene.sample(context, (1,), _noise(models, [seed], sampling), sampling.steps, sampling.guidance)
     pose = torch.from_numpy(state["pose"]).reshape(1, 1, -1).to(context)
     return next(iter(shapes_of(models, Objects(pose, made.gaussians, made.intrinsic), sight, [label], [seed])))
 
@@ -71,27 +74,30 @@ def remake(models: CoherentModels, image: np.ndarray, perception: Perception, la
 def look(models: CoherentModels, image: np.ndarray, perception: Perception, labels: Sequence[int]) -> tuple[Tensor, Sight]:
     """Context (N, M, C) of the objects, and how they are seen."""
     device, camera, picture = next(models.scene.parameters()).device, perception.camera, perception.picture
-    sight = camera_sight(camera, np.stack([picture_box(picture.labels == label) for label in labels])).to(device)
+    masks = [picture.labels == label for label in labels]
+    surfaces = [perception.points[mask] for mask in masks]
+    sight = camera_sight(camera, np.stack([picture_box(mask) for mask in masks]),
+                         np.stack([visible_extent(points, camera) for points in surfaces])).to(device)  # fmt: skip
     crops = np.stack([instance_crop(image, perception.label_map, label, models.generator.config.picture.size) for label in labels])
-    cues = np.stack([
-        object_cues(box, perception.points[picture.labels == label], float(sight.depth[0]), pitch_of(camera), float(sight.focal[0]))
-        for label, box in zip(labels, sight.boxes.cpu().numpy())
-    ])  # fmt: skip
+    cues = np.stack([object_cues(box, points, float(sight.depth[0]), pitch_of(camera), float(sight.focal[0]))
+                     for points, box in zip(surfaces, sight.boxes.cpu().numpy())])  # fmt: skip
     tokens = models.generator.picture(torch.from_numpy(crops).to(device))
     return models.scene.context(tokens, torch.from_numpy(cues).to(device)), sight
 
 
-def camera_sight(camera: Camera, boxes: np.ndarray) -> Sight:
-    """How objects with 2-D boxes (N, 4) are seen by a camera in the scene frame."""
+def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sight:
+    """How objects with 2-D boxes (N, 4) and visible surfaces (N, 4) are seen by a camera in the scene frame."""
     count = len(boxes)
     focal = camera.intrinsics[0, 0] / max(camera.width, camera.height)
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
     pose = torch.from_numpy(camera.world_from_camera).float().expand(count, 4, 4)
-    return Sight(torch.full((count,), float(focal)), torch.full((count,), depth), pose, torch.from_numpy(np.asarray(boxes, np.float32)))
+    measured = (torch.from_numpy(np.asarray(values, np.float32)) for values in (boxes, surfaces))
+    return Sight(torch.full((count,), float(focal)), torch.full((count,), depth), pose, *measured, torch.ones(count, dtype=torch.bool))
 
 
-def _noise(models: CoherentModels, seeds: Sequence[int]) -> Objects:
-    return models.scene.split(seeded_noise((models.scene.count,), seeds).to(next(models.scene.parameters()).device))
+def _noise(models: CoherentModels, seeds: Sequence[int], sampling: Sampling) -> Objects:
+    noise = sampling.temperature * seeded_noise((models.scene.count,), seeds)
+    return models.scene.split(noise.to(next(models.scene.parameters()).device))
 
 
 def shapes_of(models: CoherentModels, made: Objects, sight: Sight, labels: Sequence[int], seeds: Sequence[int]):
@@ -118,13 +124,14 @@ def turned(volume: Tensor, centre: np.ndarray, side: float, yaw: float) -> tuple
 
 def imagine_coherent(models: CoherentModels, camera: Camera, count: int, seed: int, sampling: Sampling) -> tuple[Shape, ...]:
     """A scene of ``count`` objects from the prior alone, as a camera of the scene frame would see it: no photo, no boxes."""
-    sight = camera_sight(camera, np.zeros((count, 4))).to(next(models.scene.parameters()).device)
+    nothing = np.zeros((count, 4))
+    sight = camera_sight(camera, nothing, nothing).unseen(torch.ones(count, dtype=torch.bool)).to(next(models.scene.parameters()).device)
     tokens = models.generator.config.picture.tokens + 1  # the cues are one more
     context = torch.zeros(count, tokens, models.scene.config.context_width, device=sight.boxes.device)
     seeds = [instance_seed(seed, label) for label in range(1, count + 1)]
-    made = models.scene.sample(context, (count,), _noise(models, seeds), sampling.steps)
+    made = models.scene.sample(context, (count,), _noise(models, seeds, replace(sampling, temperature=1.0)), sampling.steps)
     return tuple(shapes_of(models, made, sight, range(1, count + 1), seeds))
 
 
 COHERENT = Method("coherent", generate_coherent, remake, ("coherent", "shapes", "generator", "volume-vae"), CoherentModels,
-                  Sampling(steps=100, zoom_steps=100, guidance=1.0))  # fmt: skip
+                  Sampling(steps=100, zoom_steps=100, temperature=TEMPERATURE))  # fmt: skip

@@ -24,7 +24,7 @@ from maquette.nn.blocks import ModulatedCrossBlock, zero_init
 from maquette.nn.embeddings import TimestepEmbedder
 
 SCHEDULE = LinearSchedule()
-BOUND = 8.0  # normalised data lies well within
+BOUND = 12.0  # normalised data lies well within
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Sampling:
     zoom_steps: int = 3
     guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
     shift: float = 1.0  # of the schedule; 1 = linear
+    temperature: float = 1.0  # standard deviation of the noise; less gives what is likely, with less variety
     start: float = 0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
 
 
@@ -85,6 +86,7 @@ def sample(velocity_of: Callable[[Condition], Velocity], condition: Condition, n
     The guess is the posterior mean that regression found; a small transformer is of no help at the highest noise levels, where the
     mean is all there is. Guidance is against the same rows without their picture tokens.
     """
+    noise = sampling.temperature * noise
     begin = sampling.start if condition.lift is not None else 1.0
     x = noise if condition.lift is None else interpolate(condition.lift[1], noise, torch.full((len(noise),), begin, device=noise.device))
     unconditional = velocity_of(Condition(torch.zeros_like(condition.context), condition.lift))
