@@ -157,8 +157,8 @@ def summary(args: argparse.Namespace, found: dict[str, dict[str, float]], struct
     least = structure_floor + sum(stage["tflop"] for name, stage in found.items() if name != "structure")
     device = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else "processor"
     result = {
-        "device": device, "torch": torch.__version__, "dtype": str(args.dtype), "compile": args.compile, "instances": args.instances, "slots": args.slots,
-        "steps": args.steps, "cells": cells, "tiny": args.tiny, "stages": found, "seconds": seconds,
+        "device": device, "torch": torch.__version__, "dtype": str(args.dtype), "compile": args.compile, "instances": args.instances,
+        "slots": args.slots, "steps": args.steps, "cells": cells, "tiny": args.tiny, "stages": found, "seconds": seconds,
         "seconds_per_instance": seconds / args.instances, "floor_tflop": least, "floor_seconds": least / args.peak,
         "times_the_floor": seconds / (least / args.peak),
     }  # fmt: skip

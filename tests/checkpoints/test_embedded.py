@@ -51,10 +51,10 @@ def test_a_file_that_is_not_the_one_of_the_manifest_is_refused(folder, tmp_path)
     (tmp_path / "w" / "manifest.json").write_text(json.dumps({FILES["generator"]: "0" * 64}))
     models = load_models(tmp_path / "w")
     assert isinstance(models["volume-vae"].model, torch.nn.Module)  # not listed, so not summed
-    with pytest.raises(CheckpointError, match="sha256|sum"):
+    with pytest.raises(CheckpointError, match=r"sha256|sum"):
         models["generator"]
     (tmp_path / "w" / "manifest.json").write_text("{")
-    with pytest.raises(CheckpointError, match="manifest.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
         load_models(tmp_path / "w")
 
 

@@ -148,7 +148,7 @@ def _from_picture(image: Image.Image, name: str, warnings: list[str]) -> Iterato
 
 
 def labels_of_files(stems: Sequence[str]) -> list[tuple[int, str]]:
-    """Label and name of each mask file by its name without suffix: "003_chair" carries both, otherwise files are numbered in their order."""
+    """Label and name of each mask file by its name without suffix: "003_chair" carries both; otherwise files are numbered in order."""
     parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", stem) for stem in stems]
     numbers = [int(p.group(1)) for p in parts if p]
     numbered = len(numbers) == len(stems) == len(set(numbers)) and min(numbers) > 0

@@ -29,7 +29,6 @@ from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
 from maquette.types import Camera
 
-
 TEMPERATURE = 0.25  # of a photo's scene: at 1 a pose is a draw from what is likely, and a draw is wrong by more than the middle of it
 
 

@@ -80,7 +80,8 @@ class ObjectSamples(Dataset):
         noisy = disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True) if self.augment else depth
         truth, estimate, camera = lift(view.camera, depth), lift(view.camera, noisy), view.camera
         focal, centre_depth = camera.intrinsics[0, 0] / camera.width, float(project(camera, np.zeros(3))[1])
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("crops", "cues", "boxes", "surface", "centre", "size", "turn", "seen")}
+        names = ("crops", "cues", "boxes", "surface", "centre", "size", "turn", "seen")
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for k in chosen.tolist():
             placement, own = view.placements[k], labels == k + 1
             pose = view.scene_from_world @ placement.world_from_asset
@@ -89,7 +90,8 @@ class ObjectSamples(Dataset):
             seen = truth[own][rng.integers(own.sum(), size=SEEN)]
             crop = instance_crop(image, shown, k + 1, self.crop_size)
             surface = visible_extent(estimate[own], camera)
-            values = (crop, cues, box, surface, pose[:3, 3], scale * self.extents[placement.asset], np.arctan2(pose[0, 2], pose[0, 0]), seen)
+            size, turn = scale * self.extents[placement.asset], np.arctan2(pose[0, 2], pose[0, 0])
+            values = (crop, cues, box, surface, pose[:3, 3], size, turn, seen)
             for name, value in zip(columns, values):
                 columns[name].append(np.asarray(value, np.float32))
         count = len(chosen)
@@ -212,7 +214,7 @@ class CoherentTask:
 
     @torch.no_grad()
     def examine(self, model: Coherent) -> tuple[dict[str, float], np.ndarray | None]:
-        """On held-out scenes, 25 steps at a low temperature: IoU3D of the boxes, AP3D@15, error of the centres, L_align, all in scene units."""
+        """On held-out scenes, 25 steps at a low temperature: IoU3D of the boxes, AP3D@15, error of centres and L_align in scene units."""
         device = next(model.parameters()).device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(10)])
