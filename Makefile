@@ -44,8 +44,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	@$(BIN)/maquette demo -o out/demo
 
+# One process per core and one thread each: small networks gain nothing from more threads, which get in each other's way.
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
