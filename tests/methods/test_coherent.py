@@ -26,16 +26,25 @@ def networks(**changes):
         return CoherentModels(scene, PartShapes(tiny.SHAPES).eval(), world().models.generator, world().models.vae)
 
 
-def run(labels, seed=0, **changes):
+def run(labels, seed=0, sampling=FAST, **changes):
     w = world()
     with torch.inference_mode():
-        return generate_coherent(networks(**changes), w.image, w.perception, labels, seed, FAST)
+        return generate_coherent(networks(**changes), w.image, w.perception, labels, seed, sampling)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene():
     a, b, c = run([1, 2]), run([1, 2]), run([1, 2], seed=1)
     assert all(torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all() for x, y in zip(a.shapes, b.shapes))
     assert not np.array_equal(a.shapes[0].scene_from_cube, c.shapes[0].scene_from_cube)
+
+
+def test_without_temperature_all_seeds_agree_and_the_prior_keeps_its_own():
+    cold = dataclasses.replace(FAST, temperature=0.0)
+    for x, y in zip(run([1, 2], 0, cold).shapes, run([1, 2], 1, cold).shapes):
+        assert torch.equal(x.volume, y.volume) and np.array_equal(x.scene_from_cube, y.scene_from_cube)
+    with torch.inference_mode():
+        warm, other = (imagine_coherent(networks(), world().perception.camera, 2, seed, cold) for seed in (0, 1))
+    assert not np.array_equal(warm[0].scene_from_cube, other[0].scene_from_cube)
 
 
 def test_order_does_not_matter_and_company_does_through_intra_scene_attention_only():

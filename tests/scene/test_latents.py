@@ -36,3 +36,6 @@ def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
     seen.clear()
     sample(velocity_of, Condition(condition.context, None), noise, 2, Sampling(start=0.5))  # nothing is lifted: from noise alone
     assert seen[0][0] == 1.0 and torch.equal(seen[0][1], noise)
+    seen.clear()
+    sample(velocity_of, condition, noise, 1, Sampling(start=0.5, temperature=0.2))
+    torch.testing.assert_close(seen[0][1], 0.35 + 0.1 * noise)
