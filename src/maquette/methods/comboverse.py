@@ -25,9 +25,16 @@ from maquette.models.image_encoder import GeometryNet
 from maquette.models.image_prior import ImagePrior
 from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.alone import Alone, lighter, make_alone, mean_depth, ray_azimuth, starting_place
-from maquette.scene.arrange import ArrangeOptions, Parts, Placements, arrange, parts_from_meshes, placements_from
-
-from maquette.scene.arrange import reference_view, transforms  # isort: skip
+from maquette.scene.arrange import (
+    ArrangeOptions,
+    Parts,
+    Placements,
+    arrange,
+    parts_from_meshes,
+    placements_from,
+    reference_view,
+    transforms,
+)
 from maquette.scene.complete import complete
 from maquette.scene.describe import prompt_of
 from maquette.scene.distil import Distillation, spatial_gain
