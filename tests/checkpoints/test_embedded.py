@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from maquette.checkpoints.embedded import FILES, LATER, WEIGHTS, embedded_folder, load_models
+from maquette.checkpoints.embedded import FILES, WEIGHTS, embedded_folder, load_models
 from maquette.errors import CheckpointError
 from tests.tiny import save_tiny_weights
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 def test_every_file_of_the_package_is_the_one_in_its_manifest():
     sums = json.loads((embedded_folder() / "manifest.json").read_text())
-    assert set(sums) == {path.name for path in embedded_folder().glob("*.safetensors")} >= {FILES[k] for k in FILES if k not in LATER}
+    assert set(sums) == {path.name for path in embedded_folder().glob("*.safetensors")} == set(FILES.values())
     for name, wanted in sums.items():
         assert hashlib.sha256((embedded_folder() / name).read_bytes()).hexdigest() == wanted
 
@@ -41,9 +41,10 @@ def test_kinds_that_are_named_are_read_at_once(folder, tmp_path):
         load_models(tmp_path, ["volume-vae"])
 
 
-def test_a_kind_without_weights_yet_names_the_way_out(tmp_path):
-    with pytest.raises(CheckpointError, match=r"maquette train coherent .* --weights, or choose another --method"):
-        load_models(tmp_path)["coherent"]
+@pytest.mark.parametrize("kind, network", [("coherent", "coherent"), ("generator", "iscene")])
+def test_a_kind_without_weights_names_the_way_out(tmp_path, kind, network):
+    with pytest.raises(CheckpointError, match=rf"{kind}\.safetensors: no such file; train it with 'maquette train {network} .* --weights"):
+        load_models(tmp_path)[kind]
 
 
 def test_a_file_that_is_not_the_one_of_the_manifest_is_refused(folder, tmp_path):

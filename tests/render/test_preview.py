@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.geometry.transforms import similarity
-from maquette.render.preview import CAPTION, FILL, GAP, MARGIN, orbit_cameras, preview, render_scene, render_views
+from maquette.render.preview import CAPTION, FILL, GAP, MARGIN, comparison, orbit_cameras, preview, render_scene, render_views
 from maquette.render.silhouette import instance_silhouettes
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
@@ -102,3 +103,20 @@ def test_several_views_are_those_of_single_ones():
     turned = orbit_cameras(np.concatenate([i.box for i in scene.instances]), [0.0, 2.0], 64, 48)
     for picture, camera in zip(render_views(scene, turned), turned, strict=True):
         assert np.array_equal(picture, render_scene(scene, camera))
+
+
+def test_a_comparison_has_a_column_for_each_scene_below_its_photo():
+    one, three = scene_of(1), scene_of(3)
+    sheet = comparison({"few": one, "many": three}, 90)
+    tiles = tiles_of(sheet, 120, 90, 3)
+    assert len(tiles) == 6
+    shown = [np.count_nonzero(hued(tile)) for tile in tiles]
+    assert 0 < shown[1] < shown[2] and min(shown[4:]) > 0
+    same = tiles_of(comparison({"many": three, "few": one}, 90), 120, 90, 3)
+    assert np.array_equal(tiles[2], same[1]) and np.array_equal(tiles[4], same[5])
+
+
+@pytest.mark.parametrize("scenes", [{}, {"a": scene_of(1, with_input=False)}])
+def test_a_comparison_needs_a_photo(scenes):
+    with pytest.raises(InputError, match="made from a photo"):
+        comparison(scenes)

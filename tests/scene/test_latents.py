@@ -30,11 +30,12 @@ def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
     def velocity_of(condition):
         return lambda x, t: seen.append((t, x)) or torch.zeros_like(x)
 
-    sample(velocity_of, condition, noise, 2, Sampling(start=0.5))
+    sample(velocity_of, condition, noise, 2, Sampling(start=0.5, temperature=1.0))
     assert [t for t, _ in seen] == [0.5, 0.25]
     torch.testing.assert_close(seen[0][1], 0.35 + 0.5 * noise)
     seen.clear()
-    sample(velocity_of, Condition(condition.context, None), noise, 2, Sampling(start=0.5))  # nothing is lifted: from noise alone
+    # Nothing is lifted: from noise alone.
+    sample(velocity_of, Condition(condition.context, None), noise, 2, Sampling(start=0.5, temperature=1.0))
     assert seen[0][0] == 1.0 and torch.equal(seen[0][1], noise)
     seen.clear()
     sample(velocity_of, condition, noise, 1, Sampling(start=0.5, temperature=0.2))

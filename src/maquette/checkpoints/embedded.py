@@ -18,7 +18,6 @@ from maquette.errors import CheckpointError
 KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
-LATER = ("midi", "shapes", "coherent", "text-to-image")  # can be trained, but no trained file ships with the package yet
 PAINTER = "text-to-image"  # the kind whose place a published pipeline may take
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
@@ -44,9 +43,10 @@ class ModelSet:
         """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or was trained with others than lie here."""
         if kind not in self._loaded:
             path = self.file(kind)
-            if not path.exists() and kind in LATER:
-                raise CheckpointError(f"{self.name} weights hold no {FILES[kind]} yet; train it with 'maquette train {kind} ...' "
-                                      "and pass the folder with --weights, or choose another --method (iscene, independent)")  # fmt: skip
+            if not path.exists():
+                trained = "iscene" if kind == "generator" else kind
+                raise CheckpointError(f"{path}: no such file; train it with 'maquette train {trained} ...', choose another folder "
+                                      "with --weights, or another --method")  # fmt: skip
             base = self[BASES[kind]] if kind in BASES else None
             checkpoint = load_model(path, kind, self.sums.get(path), base)
             for other, wanted in checkpoint.metadata.get("needs", {}).items():

@@ -1,16 +1,18 @@
-"""Pictures of a result for people: ``render_scene`` is one view in a soft studio, ``preview`` the sheet that shows all at a glance.
+"""Pictures of a result for people: ``render_scene`` is one view in a soft studio, ``preview`` the sheet that shows all at a glance,
+``comparison`` several results of one photo side by side.
 
 Last module of the rendering; nothing here influences the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from maquette.errors import InputError
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
@@ -98,6 +100,28 @@ def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
     tiles.append(("3D scene, same camera", Image.fromarray(_render(stage, _filling(scene.camera, width, height)))))
     tiles += [(name, Image.fromarray(_render(stage, camera))) for (name, _), camera in zip(TURNS, cameras, strict=True)]
     return np.asarray(_sheet(tiles, 3 if scene.input is not None else 2, *_footer(scene)))
+
+
+def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarray:
+    """Several results of one photo in one picture, (H, W, 3) uint8, a column each under its name.
+
+    Above from the photo's camera, below from the right; the first column is the photo and its masks. InputError when there are no scenes,
+    or the first one has no input.
+    """
+    first = next(iter(scenes.values()), None)
+    if first is None or first.input is None:
+        raise InputError(f"{len(scenes)} scenes{'' if first is None else ', the first without its photo'}; "
+                         "expected at least one, made from a photo")  # fmt: skip
+    aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
+    width, height = round(aspect * tile_height), tile_height
+    above, below = ([tile] for tile in _input_tiles(first, width, height))
+    for name, scene in scenes.items():
+        stage = _stage(scene.visible())
+        side, turn = TURNS[0]
+        (camera,) = orbit_cameras(stage.mesh.vertices, [np.deg2rad(turn) - azimuth_of(scene.camera)], width, height)
+        above.append((name, Image.fromarray(_render(stage, _filling(scene.camera, width, height)))))
+        below.append((side, Image.fromarray(_render(stage, camera))))
+    return np.asarray(_sheet(above + below, len(above), "maquette", ""))
 
 
 def _stage(scene: Scene) -> _Stage:

@@ -42,7 +42,7 @@ class Sampling:
     zoom_steps: int = 3
     guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
     shift: float = 1.0  # of the schedule; 1 = linear
-    temperature: float = 1.0  # standard deviation of the noise; less gives what is likely, with less variety
+    temperature: float = 0.5  # standard deviation of the noise; less gives what is likely, more gives variety
     start: float = 0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
 
 

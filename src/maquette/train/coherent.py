@@ -35,6 +35,7 @@ from maquette.train.sequences import BACKGROUND_DEPTH, ViewSource, disturb_depth
 from maquette.train.shapes import canonical_volume
 from maquette.train.sources import Sources
 
+NEAREST = 0.1  # z-depth of a scene's centre: depths are told relative to it, so a camera must not stand among the objects
 OBJECTS = 6  # of a scene, at most
 SEEN = 128  # points of the depth map an object
 ALIGNED = 8  # objects a step whose alignment is measured: it costs more than all the rest
@@ -70,9 +71,10 @@ class ObjectSamples(Dataset):
             labels = view.instance.astype(np.int32)
             shown = jitter_labels(labels, rng) if self.augment and rng.random() < 0.3 else labels
             visible = [k for k in range(len(view.placements)) if (shown == k + 1).any() and (labels == k + 1).sum() > 20]
-            if visible:
+            if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
                 return self._objects(view, labels, shown, rng.permutation(visible)[:OBJECTS], rng)
-        raise RuntimeError(f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong")
+        raise RuntimeError(f"100 views in a row show no object from outside (seed {self.seed}, index {index}); "
+                           "the view configuration is wrong")  # fmt: skip
 
     def _objects(self, view, labels: np.ndarray, shown: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         image = augment_image(view.image, rng) if self.augment else view.image
