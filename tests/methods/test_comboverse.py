@@ -144,7 +144,7 @@ def _alone(shape):
     return things()[[1, 2].index(shape.label)].alone.mesh
 
 
-@pytest.mark.parametrize("wrong", [{"layout": "magic"}, {"iterations": -1}, {"views": 0}, {"prompt": "  "}])
+@pytest.mark.parametrize("wrong", [{"layout": "magic"}, {"iterations": -1}, {"views": 0}, {"reach": 0.0}, {"prompt": "  "}])
 def test_wrong_options_say_what_is_right(wrong):
     with pytest.raises(InputError):
         comboverse(**wrong)

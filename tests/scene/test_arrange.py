@@ -28,6 +28,7 @@ from maquette.types import Camera, InstanceMask, SceneInput
 
 EYE = np.array([0.2, 0.6, 1.7])
 CAMERA = Camera(intrinsics_from_fov(0.7, 160, 120), look_at(EYE, np.zeros(3)), 160, 120)
+CAMERA_FORWARD = torch.from_numpy(CAMERA.world_from_camera[:3, 2]).float()
 
 
 def painted(mesh, colour, shift=(0.0, 0.0, 0.0)):
@@ -188,6 +189,14 @@ def test_others_may_pull_and_look():
     assert asked == list(range(12)) and [done for done, _ in seen] == [4, 8, 12]
     assert torch.equal(seen[-1][1].translation, found.placements.translation) and not found.placements.translation.requires_grad
     assert (found.placements.translation[:, 1] > start.translation[:, 1]).all()
+
+
+@pytest.mark.parametrize("reach", [None, 0.1])
+def test_nothing_pulls_an_object_beyond_its_reach(reach):
+    start, found = arranged(reach=reach, moves=("depth",), depth_rate=0.2, extra=lambda vertices, _: 1e6 * vertices[:, 2].mean())
+    near, far = ((p.translation - torch.tensor(EYE).float()) @ CAMERA_FORWARD for p in (start, found.placements))
+    change = (far / near - 1).abs()
+    assert (change < 0.1).all() and (change > 0.09).all() if reach else (change > 0.2).all()
 
 
 def test_what_makes_it_worse_is_not_returned():

@@ -66,6 +66,7 @@ class Settings:
     prompt: str | None = None  # None = said from what is known
     views: int = 10  # random ones per iteration
     guidance: float = 100.0  # of distillation, as in DreamFusion; the paper does not tell
+    reach: float | None = 0.1  # of an object's distance: how far the layout may correct an estimated depth; None = as in the paper, any
     faces: int = 800  # of each mesh while it is moved; the result keeps all
     fit: bool = True  # hold each object to its own picture
     prior: str | None = None  # folder that the text-to-image model came from; None = embedded
@@ -73,6 +74,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise InputError(f"unknown layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
+        if self.reach is not None and not self.reach > 0:
+            raise InputError(f"reach {self.reach}; expected a positive share such as 0.1, or None")
         if self.iterations < 0 or self.views < 1 or self.faces < 4:
             raise InputError(f"iterations {self.iterations}, views {self.views}, faces {self.faces}; expected at least 0, 1 and 4")
         if self.prompt is not None and not self.prompt.strip():
@@ -156,7 +159,7 @@ def second_stage(prior: ImagePrior | None, image: np.ndarray, perception: Percep
         masks = tuple(InstanceMask(thing.label, perception.label_map == thing.label) for thing in things)
         reference = reference_view(SceneInput(image, masks), [thing.label for thing in things], perception.camera)
         extra = None if settings.layout == "depth" else distillation(prior, parts, prompt, seed, settings)
-        options = ArrangeOptions(settings.iterations, MOVES if extra is None else MOVES + ("depth",))
+        options = ArrangeOptions(settings.iterations, MOVES if extra is None else MOVES + ("depth",), reach=settings.reach)
         shown = time.monotonic()
 
         def look(done: int, placements: Placements) -> None:

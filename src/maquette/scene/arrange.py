@@ -73,6 +73,7 @@ class ArrangeOptions:
     moves: tuple[str, ...] = ("depth", "place", "scale", "rotation")  # what may change; "yaw" instead of "rotation" keeps objects upright
     depth_rate: float = 0.01
     rate: float = 0.001
+    reach: float | None = None  # share of its first distance by which an object may come nearer or go away; None = any
     weights: tuple[float, float] = (1000.0, 1000.0)  # of colour and alpha in the reference loss
     blur: tuple[float, float] = (1 / 16, 1 / 128)  # of the picture's longer side, at first and after ``sharpen`` of the iterations
     sharpen: float = 0.6
@@ -182,7 +183,7 @@ def arrange(parts: Parts, start: Placements, reference: Reference, options: Arra
     if not options.moves or not set(options.moves) <= set(MOVES):
         raise InputError(f"moves are {options.moves}; expected some of {', '.join(MOVES)}")
     size = max(reference.camera.width, reference.camera.height)
-    free = _Free.around(parts, start, reference.camera)
+    free = _Free.around(parts, start, reference.camera, options.reach)
     adam = free.optimiser(options)
 
     def loss_of(vertices: Tensor, blur: float, order: float) -> Tensor:
@@ -222,20 +223,21 @@ class _Free:
     scene_from_camera: Tensor  # (3, 3) rotation
     origins: Tensor  # (N, 3) starting centres in the camera's frame
     unit: float  # longest side of the starting layout
+    reach: float | None  # see ``ArrangeOptions``
     depth: Tensor  # (N,)
     place: Tensor  # (N, 2) to the right and down
     scale: Tensor  # (N,)
     rotation: Tensor  # (N, 3)
 
     @classmethod
-    def around(cls, parts: Parts, start: Placements, camera: Camera) -> _Free:
+    def around(cls, parts: Parts, start: Placements, camera: Camera, reach: float | None) -> _Free:
         start = Placements(start.log_scale.detach(), start.rotation.detach(), start.translation.detach())
         turn = torch.from_numpy(camera.world_from_camera[:3, :3]).to(start.translation)
         origins = (start.translation - torch.from_numpy(camera.position).to(turn)) @ turn
         vertices = placed(parts, start)
         unit = float((vertices.amax(0) - vertices.amin(0)).max())
         zeros = (torch.zeros(len(origins), *shape, dtype=turn.dtype, requires_grad=True) for shape in ((), (2,), (), (3,)))
-        return cls(start, turn, origins, unit, *zeros)
+        return cls(start, turn, origins, unit, reach, *zeros)
 
     def optimiser(self, options: ArrangeOptions) -> torch.optim.Adam:
         leaves = {"depth": self.depth, "place": self.place, "scale": self.scale, "rotation": self.rotation, "yaw": self.rotation}
@@ -246,7 +248,10 @@ class _Free:
         return torch.optim.Adam(list(groups.values()))
 
     def placements(self, detached: bool = False) -> Placements:
-        nearer = (1 + self.unit * self.depth / self.origins[:, 2]).clamp(min=NEAREST)[:, None]  # along the line of sight
+        step = self.unit * self.depth / self.origins[:, 2]
+        if self.reach is not None:
+            step = self.reach * torch.tanh(step / self.reach)
+        nearer = (1 + step).clamp(min=NEAREST)[:, None]  # along the line of sight
         sideways = torch.cat([self.unit * self.place, torch.zeros_like(self.place[:, :1])], dim=1)
         shift = (self.origins + sideways) * nearer - self.origins
         moved = replace(self.start, log_scale=self.start.log_scale + self.scale, rotation=self.start.rotation + self.rotation,
