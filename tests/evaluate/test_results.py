@@ -7,6 +7,7 @@ import pytest
 
 from maquette.errors import InputError
 from maquette.evaluate.benchmark import ROWS, RUN
+from maquette.evaluate.resources import Network
 from maquette.evaluate.results import ablation_table, results_page, write_results
 from maquette.evaluate.rows import Row, write_table
 from maquette.evaluate.summary import METRICS, SEEN
@@ -58,6 +59,15 @@ def test_ablations_compare_the_common_scenes_with_their_baseline():
     assert table.body[0][2].text == "60.0" and table.body[1][2].text.startswith("57.7 (-2.3 ± ") and "worse" in table.body[1][2].text
     swapped = ablation_table(compared, "", "none", {}).body
     assert swapped[0][0].text == "none" and "+2.3" in swapped[1][2].text and "better" in swapped[1][2].text
+
+
+def test_an_ablation_tells_the_training_of_what_differs():
+    compared = [row for row in ROWS_OF if row.method in ("half", "none")]
+    one, other, shared = Network(**OWN), Network(**OWN | {"sha256": "ef" * 32, "steps": 120}), Network(**NETWORK)
+    table = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, other)})
+    assert [line[1].text for line in table.body] == ["300 steps", "120 steps"]
+    same = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, one)})
+    assert [line[1].text for line in same.body] == ["-", "-"]
 
 
 def test_no_line_is_wider_than_a_screen_allows():

@@ -121,9 +121,13 @@ def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Map
     common = set.intersection(*({row.scene for row in rows if row.method == m} for m in methods))
     metrics = [name for name in ABLATION if not np.isnan(column(rows, name)).all()]
     values = {m: {row.scene: row.metrics for row in rows if row.method == m and row.scene in common} for m in methods}
+    files: dict[str, set[str]] = {}  # kind of network -> sha256 of all variants
+    for network in (network for method in methods for network in networks.get(method, ())):
+        files.setdefault(network.kind, set()).add(network.sha256)
+    differing = {kind for kind, found in files.items() if len(found) > 1}
     body = []
     for method in sorted(methods, key=lambda m: m != baseline):
-        cells = [Cell(method), Cell(_trained(networks.get(method, ())))]
+        cells = [Cell(method), Cell(_trained(networks.get(method, ()), differing))]
         for metric in metrics:
             scores = {scene: found.get(metric, np.nan) for scene, found in values[method].items()}
             against = {scene: found.get(metric, np.nan) for scene, found in values[baseline].items()}
@@ -142,9 +146,9 @@ def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Map
     return Table(title, note, ("variant", "trained", *(NAMES.get(m, "") + _arrow(m) or heading(m) for m in metrics)), tuple(body))
 
 
-def _trained(networks: Sequence[Network]) -> str:
-    """Of the network that makes a variant what it is: the second, after the one that all methods share."""
-    return f"{networks[1].steps} steps" if len(networks) > 1 else "-"
+def _trained(networks: Sequence[Network], differing: set[str]) -> str:
+    """Steps of the network that makes a variant what it is; "-" where all variants have the same networks."""
+    return next((f"{network.steps} steps" for network in networks if network.kind in differing), "-")
 
 
 def _arrow(metric: str) -> str:
