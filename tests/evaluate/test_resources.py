@@ -36,6 +36,8 @@ def test_a_method_is_all_its_networks_and_a_difference_counts_what_differs(tmp_p
     assert torch.isclose(torch.tensor(parameters(networks) - whole), torch.tensor(difference / 1e6))
     assert megabytes(networks) > megabytes(networks_of(iscene)) and minutes(networks) == 0
     assert networks_of(boxes) == []
+    kinds = [n.kind for n in networks_of(contestants(["comboverse"], {"tiny": str(tmp_path)}, {})[0])]
+    assert len(set(kinds)) == len(kinds) and {"image-encoder", "generator", "text-to-image"} <= set(kinds)
 
 
 def test_the_folder_of_a_run_counts_for_its_kind_only(tmp_path, monkeypatch):
