@@ -123,9 +123,9 @@ class Options:
         return (PERCEPTION, *self.way().kinds) if self.model == EMBEDDED else (PERCEPTION,)
 
     def used(self, there: ModelSet | PublishedSet) -> tuple[str, ...]:
-        """The kinds that are used of these weights, each once: those that are needed and the optional ones that are there."""
+        """The kinds that are used of these weights, in the order of the networks: those needed, then the optional ones that are there."""
         optional = self.way().optional if isinstance(there, ModelSet) and self.model == EMBEDDED else ()
-        return tuple(dict.fromkeys([*self.kinds(), *(kind for kind in optional if there.has(kind))]))
+        return (*self.kinds(), *(kind for kind in optional if there.has(kind)))
 
 
 @dataclass

@@ -38,7 +38,8 @@ def networks_of(contestant: Contestant) -> list[Network]:
     if contestant.kind != "generator" or contestant.method not in METHODS:
         return []
     models = load_models(contestant.weights)
-    return [read_network(models, kind) for kind in contestant.asked().used(models) if models.has(kind)]
+    kinds = dict.fromkeys(contestant.asked().used(models))  # once each: a method may use what perception uses, too
+    return [read_network(models, kind) for kind in kinds if models.has(kind)]
 
 
 def read_network(models: ModelSet, kind: str) -> Network:
