@@ -139,3 +139,53 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     y, x = np.nonzero(labels)
     pixel, _ = project(square, smaller.points[y, x].astype(np.float64))
     np.testing.assert_allclose(pixel, np.stack([x, y], -1) + 0.5, atol=1e-3)  # and the picture stays as it was
+
+
+CLOSE = ("closer", "relief")  # what only a network with close looks has
+
+
+class Slope(torch.nn.Module):
+    """A dense head that says one smooth depth of every picture."""
+
+    def forward(self, features):
+        """(B, F, S / 2, S / 2) -> (B, 16, S / 2, S / 2)."""
+        b, _, height, width = features.shape
+        y, x = torch.meshgrid(torch.linspace(-0.2, 0.2, 2 * height), torch.linspace(-0.3, 0.3, 2 * width), indexing="ij")
+        planes = torch.stack([y + x, 0 * x, 0 * x, 1 + 0 * x])
+        return torch.nn.functional.pixel_unshuffle(planes.expand(b, 4, 2 * height, 2 * width), 2)
+
+
+def test_an_untrained_close_look_changes_no_depth():
+    torch.manual_seed(0)
+    nets = [GeometryNet(dataclasses.replace(GEOMETRY, close=close)).eval() for close in (32, 0)]
+    nets[1].load_state_dict({name: tensor for name, tensor in nets[0].state_dict().items() if name.split(".")[0] not in CLOSE})
+    for net in nets:
+        net.dense = Slope()
+    looked, blind = (perceive(net, scene_input()) for net in nets)
+    objects = looked.picture.labels > 0
+    assert np.ptp(np.log(blind.depth[objects])) > 0.15
+    np.testing.assert_allclose(np.log(looked.depth / blind.depth)[objects], 0, atol=0.02)  # two more interpolations
+
+
+def test_a_relief_is_put_where_its_window_lies():
+    """Two objects with a slope across their windows: the slope of log depth is the window's width at distance 1, and means stay."""
+    from maquette.models.conditioning import letterbox
+    from maquette.scene.perceive import _Estimate, _looks, _with_reliefs
+
+    photo = scene_input()
+    labels = label_map(photo)
+    picture = letterbox(photo.image, labels, 256)
+    looks = _looks(photo.image, labels, picture, 32)
+    assert set(looks) == {1, 2}
+    across = np.broadcast_to((np.arange(32, dtype=np.float32) + 0.5) / 32, (32, 32))
+    estimate = _Estimate(np.zeros((64, 64)), np.array([0.3, 0.4, 0, 0, 0.5]), {}, {1: across, 2: -across})
+    relative = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
+    made = _with_reliefs(relative, picture.labels, looks, estimate)
+    assert (made[picture.labels == 0] == relative[picture.labels == 0]).all()
+    columns = np.broadcast_to((np.arange(256) + 0.5) / 256, (256, 256))
+    for label, sign in ((1, 1.0), (2, -1.0)):
+        own = picture.labels == label
+        assert made[own].mean() == pytest.approx(relative[own].mean(), abs=1e-5)
+        expected = sign * columns[own] * np.exp(-0.4)  # a window's width times its share is the share of the whole picture
+        error = made[own] - relative[own].mean() - (expected - expected.mean())
+        assert np.quantile(np.abs(error), 0.95) < 0.004 and np.abs(error).max() < 0.015  # outlines of 32 pixels are coarse

@@ -53,11 +53,59 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
 def geometry_input(picture: Picture) -> np.ndarray:
     """(6, S, S) float32 input of GeometryNet: colour, any object, outlines between objects, inside the photo."""
     labels = picture.labels
+    planes = [(labels > 0).astype(np.float32), outlines(labels), picture.inside.astype(np.float32)]
+    return np.concatenate([picture.image.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
+
+
+def outlines(labels: np.ndarray) -> np.ndarray:
+    """(H, W) float32 1 at the pixels whose label differs from that of the pixel to the left or above."""
     outline = np.zeros(labels.shape, np.float32)
     outline[:, 1:] += labels[:, 1:] != labels[:, :-1]
     outline[1:] += labels[1:] != labels[:-1]
-    planes = [(labels > 0).astype(np.float32), np.minimum(outline, 1.0), picture.inside.astype(np.float32)]
-    return np.concatenate([picture.image.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
+    return np.minimum(outline, 1.0)
+
+
+def close_window(own: np.ndarray, margin: float = 1.25) -> tuple[int, int, int]:
+    """Left, top and side in pixels of the square window around a mask (H, W) bool; it may reach over the photo's edges.
+
+    ``margin`` is the window's side over the longer side of the mask's box.
+    """
+    rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    side = max(int(np.ceil(margin * max(y1 - y0, x1 - x0))), 8)
+    return round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side
+
+
+def window_pixels(window: tuple[int, int, int], size: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (S,), columns (S,) of the photo at the centres of a window's pixels, clipped to the photo, and (S, S) bool which are inside."""
+    left, top, side = window
+    steps = (np.arange(size) + 0.5) * side / size
+    y, x = np.floor(top + steps).astype(int), np.floor(left + steps).astype(int)
+    inside = ((y >= 0) & (y < shape[0]))[:, None] & ((x >= 0) & (x < shape[1]))[None, :]
+    return np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1), inside
+
+
+def close_colours(image: np.ndarray, window: tuple[int, int, int], size: int) -> np.ndarray:
+    """(S, S, 3) uint8 the photo (H, W, 3) in a window; outside of the photo its edge goes on."""
+    left, top, side = window
+    height, width = image.shape[:2]
+    over = max(-left, -top, left + side - width, top + side - height, 0)
+    part = image[max(top, 0) : top + side, max(left, 0) : left + side]
+    if over:
+        part = cv2.copyMakeBorder(part, max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0),
+                                  cv2.BORDER_REPLICATE)  # fmt: skip
+    return cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+
+
+def close_look(colours: np.ndarray, labels: np.ndarray, inside: np.ndarray, label: int) -> np.ndarray:
+    """(7, S, S) float32 a window for GeometryNet: colour, any object, outlines, inside the photo, own mask.
+
+    colours: (S, S, 3) uint8; labels: (S, S) int; inside: (S, S) bool.
+    """
+    labels = np.where(inside, labels, 0)
+    pixels = (colours.astype(np.float32) / 127.5 - 1.0) * inside[..., None]
+    planes = [labels > 0, outlines(labels), inside, labels == label]
+    return np.concatenate([pixels.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
 
 
 def instance_crop(image: np.ndarray, labels: np.ndarray, label: int | None, size: int, margin: float = 1.2) -> np.ndarray:

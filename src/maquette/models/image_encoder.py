@@ -2,17 +2,19 @@
 
 In the flow: photo and masks -> (a) picture tokens that the generator attends to, (b) the depth map and camera that lift
 visible surfaces into the scene frame. Convolutions first, a few transformer blocks at the coarsest level, then (b) a U-shaped decoder.
+The same layers look at every object once more in a window of its own (relief.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.models.layout import LayoutHead, lift_points
+from maquette.models.relief import Windows, centred, coarse_relief
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, zero_init
 
 
@@ -68,6 +70,7 @@ class GeometryNetConfig:
     heads: int = 4
     layout_blocks: int = 0  # transformer blocks over the instances that estimate their boxes; 0 = no boxes
     latitude: bool = False  # each coarse token also says how far above the horizon it looks; only training asks for it
+    close: int = 0  # pixels of the square window in which it looks at one object once more; 0 = it does not
 
 
 CAMERA_PARAMETERS = 5  # pitch, log focal, projected scene centre x and y, log span: see conditioning.camera_parameters
@@ -82,6 +85,8 @@ class Geometry:
     camera: Tensor  # (B, 5) see conditioning.camera_parameters
     boxes: Tensor | None  # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels mean nothing
     latitude: Tensor | None = None  # (B, S / 16, S / 16) sine of the angle of each coarse pixel's ray above the horizon
+    relief: Tensor | None = None  # (B, K, P, P) log depth of each window less the object's mean, over the window's width at distance 1
+    close_normal: Tensor | None = None  # (B, K, 3, P, P) as ``normal``
 
 
 class GeometryNet(nn.Module):
@@ -104,6 +109,9 @@ class GeometryNet(nn.Module):
         self.dense = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1))
         self.layout = LayoutHead(w[0], w[-1], blocks=config.layout_blocks) if config.layout_blocks else None
         self.latitude = nn.Sequential(nn.LayerNorm(w[-1]), zero_init(nn.Linear(w[-1], 1))) if config.latitude else None
+        # Own mask and coarse relief join the stem's six channels; both layers start at zero, where a close look changes nothing.
+        self.closer = zero_init(nn.Conv2d(2, w[0], 4, stride=2, padding=1)) if config.close else None
+        self.relief = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), zero_init(nn.Conv2d(w[0], 4, 3, padding=1))) if config.close else None
 
     def _positions(self, size: torch.Size) -> Tensor:
         """Position embedding of a grid of tokens; another picture size than the configured one stretches it."""
@@ -113,9 +121,8 @@ class GeometryNet(nn.Module):
         grid = self.pos_emb.transpose(1, 2).unflatten(2, (side, side))
         return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
 
-    def forward(self, picture: Tensor, labels: Tensor | None = None) -> Geometry:
-        """picture: (B, channels, S, S), S a multiple of 16; labels: (B, S, S) int64, needed for boxes, 0 = no object."""
-        h = self.stem(picture)
+    def _features(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the stem -> fine features (B, F, S / 2, S / 2) and coarse tokens (B, T, C)."""
         skips = []
         for level, block in enumerate(self.encode):
             h = self.deeper[level](block(h if level == 0 else self.down[level - 1](h)))
@@ -124,14 +131,32 @@ class GeometryNet(nn.Module):
         tokens = h.flatten(2).transpose(1, 2) + self._positions(size)
         for block in self.blocks:
             tokens = block(tokens)
-        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)).float()
-        latitude = None if self.latitude is None else self.latitude(tokens).float().squeeze(-1).unflatten(1, size)
         h = tokens.transpose(1, 2).unflatten(2, size)
         for level in reversed(range(len(self.decode))):
             h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
             h = self.decode[level](torch.cat([skips[level], h], dim=1))
+        return h, tokens
+
+    def forward(self, picture: Tensor, labels: Tensor | None = None, windows: Windows | None = None) -> Geometry:
+        """picture: (B, channels, S, S), S a multiple of 16; labels: (B, S, S) int64, needed for boxes and windows, 0 = no object."""
+        h, tokens = self._features(self.stem(picture))
+        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)).float()
+        side = picture.shape[-1] // 2 ** len(self.config.widths)
+        latitude = None if self.latitude is None else self.latitude(tokens).float().squeeze(-1).unflatten(1, (side, side))
         dense = F.pixel_shuffle(self.dense(h), 2).float()
         boxes, count = None, int(labels.max()) if labels is not None else 0
         if self.layout is not None and count:
             boxes = self.layout(h, tokens, lift_points(dense[:, 0], camera), camera, labels, count)
-        return Geometry(dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera, boxes, latitude)
+        geometry = Geometry(dense[:, 0], F.normalize(dense[:, 1:], dim=1, eps=1e-6), camera, boxes, latitude)
+        if windows is None or self.relief is None or labels is None:
+            return geometry
+        return replace(geometry, **self.look_closely(geometry.depth.detach(), camera.detach(), labels, windows))
+
+    def look_closely(self, depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows) -> dict[str, Tensor]:
+        """``relief`` and ``close_normal`` of windows, from what ``forward`` says of whole pictures. Only with ``config.close``."""
+        coarse = coarse_relief(depth, camera, labels, windows)
+        seen = torch.cat([windows.pictures[:, :, 6:7], coarse[:, :, None].to(windows.pictures.dtype)], dim=2).flatten(0, 1)
+        h, _ = self._features(self.stem(windows.pictures[:, :, :6].flatten(0, 1)) + self.closer(seen))
+        normal = F.normalize(F.pixel_shuffle(self.dense(h), 2)[:, 1:].float(), dim=1, eps=1e-6)
+        relief = coarse + F.pixel_shuffle(self.relief(h), 2).float()[:, 0].unflatten(0, coarse.shape[:2])
+        return {"relief": centred(relief, windows.own), "close_normal": normal.unflatten(0, coarse.shape[:2])}

@@ -6,11 +6,13 @@ scene frame; the visible surfaces, lifted through it, then correct the frame whe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from maquette.errors import InputError
 from maquette.geometry.cameras import lift, moved
@@ -20,17 +22,23 @@ from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
     centre_depth,
+    close_colours,
+    close_look,
+    close_window,
     geometry_input,
     letterbox,
     letterboxed_camera,
+    window_pixels,
     with_focal,
 )
-from maquette.models.image_encoder import GeometryNet
+from maquette.models.image_encoder import Geometry, GeometryNet
+from maquette.models.relief import Windows
 from maquette.types import Camera, Focal, SceneInput
 
 BACKGROUND_DEPTH = 1e3  # scene units; the depth of what is no object
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
 UNIT_CUBE = np.array([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5]])
+TOGETHER = 16  # close looks that are taken at once
 CONTACT_TOLERANCE = 0.1  # log depth by which the estimate of an object that stands on the ground may be off
 
 
@@ -88,15 +96,29 @@ def perceive(net: GeometryNet, scene_input: SceneInput) -> Perception:
         where = scene_input.source or "the photo"
         raise InputError(f"{where}: no mask covers a pixel at the working size of {LIFT_SIZE}; mark larger areas or crop the photo")
     seen = letterbox(scene_input.image, labels, net.config.size)
-    estimate = _estimate(net, seen, scene_input.focal)
+    looks = _looks(scene_input.image, labels, picture, net.config.close) if net.config.close else {}
+    estimate = _estimate(net, seen, scene_input.focal, looks)
     camera = camera_from_parameters(estimate.camera, width, height)
-    depth = centre_depth(estimate.camera) * np.exp(estimate.depth)
-    depth = _stand_in_boxes(camera, picture, _upsample(depth, seen.labels, picture.labels), estimate.boxes)
+    relative = _with_reliefs(_upsample(estimate.depth, seen.labels, picture.labels), picture.labels, looks, estimate)
+    depth = _stand_in_boxes(camera, picture, centre_depth(estimate.camera) * np.exp(relative), estimate.boxes)
     depth = _stand_on_ground(camera, picture, depth)
     perception = _fix_frame(camera, picture, depth, labels, estimate.boxes)
     missing = [label for label in np.unique(picture.labels[picture.labels > 0]).tolist() if label not in estimate.boxes]
     visible = {label: perception.visible_box(label) for label in missing}
     return replace(perception, boxes=perception.boxes | visible, names={mask.label: mask.name for mask in scene_input.masks})
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A window around one object of the photo."""
+
+    picture: np.ndarray  # (7, P, P) see conditioning.close_look
+    place: np.ndarray  # (3,) left, top and side in the letterboxed picture, whose side is 1
+
+    @property
+    def own(self) -> np.ndarray:
+        """(P, P) bool the object's pixels."""
+        return self.picture[6] > 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +128,23 @@ class _Estimate:
     depth: np.ndarray  # (S, S) log relative
     camera: np.ndarray  # (5,) see conditioning.camera_parameters
     boxes: dict[int, np.ndarray]  # of the labels that have a pixel at the network's size; none when it has no layout head
+    reliefs: dict[int, np.ndarray] = field(default_factory=dict)  # label -> (P, P) of its window; none without close looks
 
 
-def _estimate(net: GeometryNet, picture: Picture, focal: Focal | None = None) -> _Estimate:
+def _looks(image: np.ndarray, labels: np.ndarray, picture: Picture, size: int) -> dict[int, _Look]:
+    """The window of every label that the letterboxed picture shows, cut out of the photo itself."""
+    looks, side = {}, picture.labels.shape[0]
+    for label in np.unique(picture.labels[picture.labels > 0]).tolist():
+        window = close_window(labels == label)
+        rows, columns, inside = window_pixels(window, size, labels.shape)
+        seen = close_look(close_colours(image, window, size), labels[np.ix_(rows, columns)], inside, label)
+        place = (np.array(window) * picture.scale + [*picture.offset, 0]) / side
+        if seen[6].any():
+            looks[label] = _Look(seen, place)
+    return looks
+
+
+def _estimate(net: GeometryNet, picture: Picture, focal: Focal | None = None, looks: Mapping[int, _Look] | None = None) -> _Estimate:
     """Mean of what the network says of the picture and of its mirror image, with the focal length that is known."""
     device = next(net.parameters()).device
     names = np.unique(picture.labels[picture.labels > 0])
@@ -116,6 +152,7 @@ def _estimate(net: GeometryNet, picture: Picture, focal: Focal | None = None) ->
     labels = torch.from_numpy(np.where(picture.labels > 0, rows, 0).astype(np.int64))
     pixels = torch.from_numpy(geometry_input(picture))
     seen = net(torch.stack([pixels, pixels.flip(-1)]).to(device), torch.stack([labels, labels.flip(-1)]).to(device))
+    reliefs = _reliefs(net, seen, torch.stack([labels, labels.flip(-1)]).to(device), names, looks or {})
     depth, mirrored_depth = seen.depth.cpu().numpy()
     camera, mirrored_camera = seen.camera.cpu().numpy().astype(np.float64)
     boxes = {}
@@ -126,7 +163,41 @@ def _estimate(net: GeometryNet, picture: Picture, focal: Focal | None = None) ->
     depth, camera = 0.5 * (depth + mirrored_depth[:, ::-1]), 0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1]))
     if focal is not None:
         camera, depth = with_focal(camera, depth, focal.ratio)
-    return _Estimate(depth, camera, boxes)
+    return _Estimate(depth, camera, boxes, reliefs)
+
+
+def _reliefs(net: GeometryNet, seen: Geometry, labels: Tensor, names: np.ndarray, looks: Mapping[int, _Look]) -> dict[int, np.ndarray]:
+    """Label -> (P, P) mean relief of a window and of its mirror image; seen and labels: of the picture and its mirror image."""
+    reliefs: dict[int, np.ndarray] = {}
+    chosen, rows_of = list(looks), {int(name): k + 1 for k, name in enumerate(names)}
+    for start in range(0, len(chosen), TOGETHER):
+        part = chosen[start : start + TOGETHER]
+        pictures = torch.from_numpy(np.stack([looks[label].picture for label in part])).to(labels.device)
+        places = torch.from_numpy(np.stack([looks[label].place for label in part])).float().to(labels.device)
+        left, top, side = places.unbind(-1)
+        mirrored = torch.stack([1 - left - side, top, side], dim=-1)
+        rows = torch.tensor([rows_of.get(label, -1) for label in part], device=labels.device)  # too small for the network: of none
+        windows = Windows(torch.stack([pictures, pictures.flip(-1)]), torch.stack([places, mirrored]), rows.expand(2, -1))
+        direct, flipped = net.look_closely(seen.depth, seen.camera, labels, windows)["relief"]
+        reliefs |= dict(zip(part, (0.5 * (direct + flipped.flip(-1))).cpu().numpy()))
+    return reliefs
+
+
+def _with_reliefs(relative: np.ndarray, labels: np.ndarray, looks: Mapping[int, _Look], estimate: _Estimate) -> np.ndarray:
+    """A log depth map (S, S) in which every object keeps its mean and gets the relief of its close look."""
+    size, refined = labels.shape[0], relative.copy()
+    centres = np.arange(size) + 0.5
+    for label, relief in estimate.reliefs.items():
+        left, top, side = looks[label].place
+        own, scale = looks[label].own.astype(np.float32), len(relief) / (side * size)
+        x, y = (((centres - corner * size) * scale - 0.5).astype(np.float32) for corner in (left, top))
+        x, y = np.broadcast_to(x, (size, size)), np.broadcast_to(y[:, None], (size, size))
+        weight, summed = (cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in (own, relief * own))
+        found = (labels == label) & (weight > 1e-3)  # only pixels of the object itself are mixed
+        if found.any():
+            depth = summed[found] / weight[found] * side * np.exp(-estimate.camera[1])
+            refined[found] = relative[found].mean() + depth - depth.mean()
+    return refined
 
 
 def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:

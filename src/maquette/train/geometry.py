@@ -1,4 +1,6 @@
-"""Task: the image encoder's warm-up, which is also its first product: depth, normals, camera and boxes from one photo with masks."""
+"""Task: the image encoder's warm-up, which is also its first product: depth, normals, camera and boxes from one photo with masks,
+and the relief of single objects in windows of their own (models/relief.py).
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,40 @@ from torch.utils.data import Dataset
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
 from maquette.data.views import View, boxes_in_scene
-from maquette.models.conditioning import Picture, camera_parameters, centre_depth, geometry_input, letterbox
+from maquette.models.conditioning import (
+    Picture,
+    camera_parameters,
+    centre_depth,
+    close_colours,
+    close_look,
+    close_window,
+    geometry_input,
+    letterbox,
+    window_pixels,
+)
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.layout import ray_latitudes
+from maquette.models.relief import Windows, centred, coarse_relief, window_widths
 
 ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
 
 INSTANCES = 24  # boxes per view at most
+WINDOWS = 2  # close looks per view
+LEAST = 24  # pixels of a view that an object must have to be looked at closely
 EXAMINED = 48  # held-out views
 # Of pitch, log focal, centre x and y, log span. A wrong pitch puts objects at wrong distances; a wrong focal length hardly matters, and
 # is hardly to be seen: with equal weights its noise drowned the rest.
 CAMERA_WEIGHTS = (8.0, 0.5, 3.0, 3.0, 2.0)
+MIRRORED = ("picture", "shown", "depth", "known", "object", "labels", "normal",
+            "close_pictures", "close_depth", "close_own", "close_normal")  # fmt: skip
 _FAR = 1.5  # log relative depth is not trained beyond +- this (endless ground)
 
 
-def geometry_sample(view: View, boxes: np.ndarray, rng: np.random.Generator, size: int, augment: bool) -> dict[str, Tensor]:
-    """Network input and targets of one view and the boxes (K, 2, 3) of its placements; a random crop or letterbox makes every aspect."""
+def geometry_sample(view: View, boxes: np.ndarray, rng: np.random.Generator, size: int, augment: bool, close: int = 0) -> dict[str, Tensor]:
+    """Network input and targets of one view and the boxes (K, 2, 3) of its placements; a random crop or letterbox makes every aspect.
+
+    ``close``: pixels of the windows that look at single objects (0 = none).
+    """
     image, labels = view.image, view.instance.astype(np.int32)
     height, width = labels.shape
     # Cutting rows or columns off symmetrically keeps the principal point centred, as photos have it.
@@ -71,13 +91,74 @@ def geometry_sample(view: View, boxes: np.ndarray, rng: np.random.Generator, siz
         "normal": torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)),
         "camera": torch.from_numpy(camera.astype(np.float32)),
     }
+    if close:
+        frame = (cut_x - truth.offset[0] / truth.scale, cut_y - truth.offset[1] / truth.scale, size / truth.scale)
+        sample |= close_samples(view, window, frame, np.unique(sample["shown"]), rng, close, augment)
     return mirrored(sample) if augment and rng.random() < 0.5 else sample
+
+
+def close_samples(view: View, frame: tuple[slice, slice], square: tuple[float, float, float], shown: np.ndarray, rng: np.random.Generator,
+                  size: int, augment: bool) -> dict[str, Tensor]:  # fmt: skip
+    """Windows around WINDOWS random objects of a view and what is true in them.
+
+    frame: the part of the view that is the photo; square: left, top and side, in the view's pixels, of the letterboxed picture;
+    shown: the labels that the picture shows.
+    """
+    image, labels = view.image[frame], view.instance[frame].astype(np.int32)
+    origin = np.array([frame[1].start, frame[0].start])
+    there = [label for label in shown[shown > 0] if (labels == label).sum() >= LEAST]
+    chosen = rng.permutation(there)[:WINDOWS] if len(there) >= WINDOWS else rng.choice(there, WINDOWS) if there else np.zeros(WINDOWS, int)
+    normal = view.normal[frame] @ view.camera.world_from_camera[:3, :3]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("pictures", "places", "depth", "own", "normal")}
+    for label in chosen:
+        left, top, side = close_window(labels == label if label else labels == 0, float(rng.uniform(1.1, 1.5)) if augment else 1.25)
+        rows, columns, inside = window_pixels((left, top, side), size, labels.shape)
+        seen = np.where(inside, labels[np.ix_(rows, columns)], 0)
+        colours = close_colours(image, (left, top, side), size)
+        depth = view.depth[frame][np.ix_(rows, columns)]
+        own = (seen == label) & (label > 0) & np.isfinite(depth)
+        drawn = jitter_labels(seen, rng) if augment and rng.random() < 0.3 and own.any() else seen
+        parts["pictures"].append(close_look(augment_image(colours, rng) if augment else colours, drawn, inside, int(label)))
+        parts["places"].append(np.array([*((origin + (left, top)) - square[:2]), side]) / square[2])
+        parts["depth"].append(np.log(np.clip(np.where(own, depth, 1.0), 1e-3, 1e6)))
+        parts["own"].append(own)
+        parts["normal"].append(normal[np.ix_(rows, columns)].transpose(2, 0, 1))
+    stacked = {f"close_{name}": np.stack(values) for name, values in parts.items()}
+    tensors = {name: torch.from_numpy(a if a.dtype == bool else a.astype(np.float32)) for name, a in stacked.items()}
+    return tensors | {"close_labels": torch.from_numpy(chosen.astype(np.int64))}
+
+
+def windows_of(batch: dict[str, Tensor]) -> Windows | None:
+    """The close looks of a batch."""
+    return Windows(batch["close_pictures"], batch["close_places"], batch["close_labels"]) if "close_pictures" in batch else None
+
+
+def relief_losses(relief: Tensor, normal: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """L1 of the relief, L1 of its differences, and 1 - cosine of the normals, on the objects' own pixels of all windows."""
+    own = batch["close_own"]
+    wide = window_widths(batch["close_places"], batch["camera"])[..., None, None]
+    error = centred(relief, own) - (centred(batch["close_depth"], own) / wide).clamp(-3, 3)
+    weight = own.float()
+    value = (weight * error.abs()).sum() / weight.sum().clamp(min=1)
+    slope = error.new_zeros(())
+    for step in (1, 4):
+        for dim in (2, 3):
+            length = own.shape[dim] - step
+            both = (own.narrow(dim, 0, length) & own.narrow(dim, step, length)).float()
+            difference = error.narrow(dim, step, length) - error.narrow(dim, 0, length)
+            slope = slope + (both * difference.abs()).sum() / both.sum().clamp(min=1)
+    bend = (weight * (1 - (normal * batch["close_normal"]).sum(2))).sum() / weight.sum().clamp(min=1)
+    return value, slope, bend
 
 
 def mirrored(sample: dict[str, Tensor]) -> dict[str, Tensor]:
     """The sample of the mirrored photo: x changes its sign in the picture and in the scene. Doing it twice changes nothing."""
-    flipped = {name: sample[name].flip(-1) for name in ("picture", "shown", "depth", "known", "object", "labels", "normal")}
+    flipped = sample | {name: sample[name].flip(-1) for name in MIRRORED if name in sample}
     flipped["normal"] = flipped["normal"] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    if "close_places" in sample:
+        left, top, side = sample["close_places"].unbind(-1)
+        flipped["close_places"] = torch.stack([1 - left - side, top, side], dim=-1)
+        flipped["close_normal"] = flipped["close_normal"] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
     flipped["camera"] = sample["camera"] * torch.tensor([1.0, 1.0, -1.0, 1.0, 1.0])
     low, high = sample["boxes"].unbind(1)
     x = torch.tensor([1.0, 0.0, 0.0])
@@ -95,8 +176,8 @@ def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:
 class GeometrySamples(Dataset):
     """Sample i depends on (seed, i) only."""
 
-    def __init__(self, source: ViewSource, library: AssetLibrary, size: int, seed: int = 0, augment: bool = True):
-        self.source, self.library, self.size, self.seed, self.augment = source, library, size, seed, augment
+    def __init__(self, source: ViewSource, library: AssetLibrary, size: int, seed: int = 0, augment: bool = True, close: int = 0):
+        self.source, self.library, self.size, self.seed, self.augment, self.close = source, library, size, seed, augment, close
 
     def __len__(self) -> int:
         return 2**31
@@ -104,7 +185,7 @@ class GeometrySamples(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index, 2))
         view = self.source(rng)
-        return geometry_sample(view, boxes_in_scene(view, self.library), rng, self.size, self.augment)
+        return geometry_sample(view, boxes_in_scene(view, self.library), rng, self.size, self.augment, self.close)
 
 
 def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -144,8 +225,9 @@ class GeometryTask:
                  seed: int = 0, size: int | None = None):  # fmt: skip
         """``sources`` and ``libraries``: of the training, and of the examination on held-out objects."""
         self.model = model
-        self.dataset = GeometrySamples(sources[0], libraries[0], size or model.config.size, seed)
-        self.held_out = GeometrySamples(sources[1], libraries[1], model.config.size, seed + 1, augment=False)
+        close = model.config.close
+        self.dataset = GeometrySamples(sources[0], libraries[0], size or model.config.size, seed, close=close)
+        self.held_out = GeometrySamples(sources[1], libraries[1], model.config.size, seed + 1, augment=False, close=close)
         self._examination: dict[str, Tensor] | None = None
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -153,8 +235,8 @@ class GeometryTask:
         return {key: torch.stack([s[key] for s in samples]) for key in samples[0]}
 
     def loss(self, model: GeometryNet, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Depth, slope, normals, camera, boxes."""
-        seen = model(batch["picture"], batch["shown"])
+        """Depth, slope, normals, camera, boxes, relief."""
+        seen = model(batch["picture"], batch["shown"], windows_of(batch))
         value, slope = depth_losses(seen.depth, batch)
         surface = (batch["object"] * 0.9 + 0.1 * batch["known"]).float()
         bend = (surface * (1 - (seen.normal * batch["normal"]).sum(1))).sum() / surface.sum().clamp(min=1)
@@ -169,16 +251,22 @@ class GeometryTask:
         if seen.boxes is not None:
             layout, parts["box_iou"] = box_loss(seen.boxes, batch)
             total = total + 0.5 * layout
+        if seen.relief is not None:
+            parts["relief"], relief_slope, close_bend = relief_losses(seen.relief, seen.close_normal, batch)
+            parts["close_normal"] = close_bend
+            total = total + 2 * parts["relief"] + relief_slope + 0.3 * close_bend
         return total, {name: float(part.detach()) for name, part in parts.items()}
 
     @torch.no_grad()
     def examine(self, model: GeometryNet) -> tuple[dict[str, float], np.ndarray | None]:
-        """Errors on held-out views: depth on objects (relative, per cent), pitch (degrees), focal (per cent), IoU of the boxes."""
+        """Errors on held-out views: depth on objects (relative, per cent), pitch (degrees), focal (per cent), IoU of the boxes, and
+        relief of the visible surface in per cent of its window's width, with and without the close look.
+        """
         device = next(model.parameters()).device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(EXAMINED)])
         batch = {name: values.to(device) for name, values in self._examination.items()}
-        seen = model(batch["picture"], batch["shown"])
+        seen = model(batch["picture"], batch["shown"], windows_of(batch))
         mask = batch["object"].float()
         error = (mask * (seen.depth - batch["depth"]).abs()).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
         cosine = (mask * (seen.normal * batch["normal"]).sum(1)).sum() / mask.sum()
@@ -190,6 +278,10 @@ class GeometryTask:
         if seen.latitude is not None:
             off = (seen.latitude - ray_latitudes(batch["camera"], seen.latitude.shape[-1])).abs().mean()
             scores["latitude_degrees"] = float(torch.rad2deg(off))
+        if seen.relief is not None:
+            coarse = coarse_relief(seen.depth, seen.camera, batch["shown"], windows_of(batch))
+            for name, relief in (("relief_percent", seen.relief), ("coarse_relief_percent", coarse)):
+                scores[name] = 100 * float(relief_losses(relief, seen.close_normal, batch)[0])
         return scores, _picture({k: v.cpu() for k, v in batch.items()}, seen.depth.cpu(), seen.normal.cpu())
 
     def finish(self, model: GeometryNet) -> None:

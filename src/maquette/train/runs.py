@@ -76,13 +76,13 @@ def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, Ge
         flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
                                    lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
         vae = VolumeVAEConfig(resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16))
-        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1)
+        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32)
         return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
     if preset == "gpu":
         flow = StructureFlowConfig(width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4)
-        geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True)
+        geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True, close=64)
         return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
-    return VolumeVAEConfig(), GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True), GeneratorConfig()
+    return VolumeVAEConfig(), GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64), GeneratorConfig()
 
 
 def start_from(net: nn.Module, old: nn.Module) -> None:
