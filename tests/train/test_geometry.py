@@ -33,7 +33,7 @@ def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, 
     errors, spreads = [], []
     for k, (view, boxes) in enumerate(views):
         batch = batched(geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64))
-        truth = dict(batch, depth=batch["depth"], close_pictures=batch["close_pictures"].clone())
+        truth = dict(batch, close_pictures=batch["close_pictures"].clone())
         truth["close_pictures"][:, :, 6] = batch["close_own"].float()
         relief = coarse_relief(batch["depth"], batch["camera"], batch["labels"], windows_of(truth))
         errors.append(float(relief_losses(relief, batch["close_normal"], batch)[0]))

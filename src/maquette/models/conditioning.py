@@ -65,46 +65,41 @@ def outlines(labels: np.ndarray) -> np.ndarray:
     return np.minimum(outline, 1.0)
 
 
-def close_window(own: np.ndarray, margin: float = 1.25) -> tuple[int, int, int]:
-    """Left, top and side in pixels of the square window around a mask (H, W) bool; it may reach over the photo's edges.
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A photo and its labels in a square window of P pixels a side."""
 
-    ``margin`` is the window's side over the longer side of the mask's box.
+    window: tuple[int, int, int]  # left, top and side in the photo's pixels; it may reach over the photo's edges
+    colours: np.ndarray  # (P, P, 3) uint8; outside of the photo its edge goes on
+    labels: np.ndarray  # (P, P) int; 0 outside of the photo
+    inside: np.ndarray  # (P, P) bool the photo
+    pixels: tuple[np.ndarray, np.ndarray]  # rows (P, 1) and columns (1, P) of the photo at the window's pixels, clipped to the photo
+
+
+def cut_window(image: np.ndarray, labels: np.ndarray, label: int, size: int, margin: float = 1.25) -> Cut:
+    """The window around one label of a photo (H, W, 3) uint8 with labels (H, W), resampled to size x size.
+
+    ``margin`` is the window's side over the longer side of the label's box.
     """
-    rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
+    rows, columns = np.flatnonzero((labels == label).any(1)), np.flatnonzero((labels == label).any(0))
     y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     side = max(int(np.ceil(margin * max(y1 - y0, x1 - x0))), 8)
-    return round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side
-
-
-def window_pixels(window: tuple[int, int, int], size: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows (S,), columns (S,) of the photo at the centres of a window's pixels, clipped to the photo, and (S, S) bool which are inside."""
-    left, top, side = window
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    height, width = labels.shape
+    part = cv2.copyMakeBorder(image[max(top, 0) : top + side, max(left, 0) : left + side], max(-top, 0), max(top + side - height, 0),
+                              max(-left, 0), max(left + side - width, 0), cv2.BORDER_REPLICATE)  # fmt: skip
+    colours = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     steps = (np.arange(size) + 0.5) * side / size
-    y, x = np.floor(top + steps).astype(int), np.floor(left + steps).astype(int)
-    inside = ((y >= 0) & (y < shape[0]))[:, None] & ((x >= 0) & (x < shape[1]))[None, :]
-    return np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1), inside
+    y, x = np.floor(top + steps).astype(int)[:, None], np.floor(left + steps).astype(int)[None]
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    pixels = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    return Cut((left, top, side), colours, np.where(inside, labels[pixels], 0), inside, pixels)
 
 
-def close_colours(image: np.ndarray, window: tuple[int, int, int], size: int) -> np.ndarray:
-    """(S, S, 3) uint8 the photo (H, W, 3) in a window; outside of the photo its edge goes on."""
-    left, top, side = window
-    height, width = image.shape[:2]
-    over = max(-left, -top, left + side - width, top + side - height, 0)
-    part = image[max(top, 0) : top + side, max(left, 0) : left + side]
-    if over:
-        part = cv2.copyMakeBorder(part, max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0),
-                                  cv2.BORDER_REPLICATE)  # fmt: skip
-    return cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
-
-
-def close_look(colours: np.ndarray, labels: np.ndarray, inside: np.ndarray, label: int) -> np.ndarray:
-    """(7, S, S) float32 a window for GeometryNet: colour, any object, outlines, inside the photo, own mask.
-
-    colours: (S, S, 3) uint8; labels: (S, S) int; inside: (S, S) bool.
-    """
-    labels = np.where(inside, labels, 0)
-    pixels = (colours.astype(np.float32) / 127.5 - 1.0) * inside[..., None]
-    planes = [labels > 0, outlines(labels), inside, labels == label]
+def close_look(cut: Cut, label: int) -> np.ndarray:
+    """(7, P, P) float32 what GeometryNet sees of one object in its window: colour, any object, outlines, inside the photo, own mask."""
+    pixels = (cut.colours.astype(np.float32) / 127.5 - 1.0) * cut.inside[..., None]
+    planes = [cut.labels > 0, outlines(cut.labels), cut.inside, cut.labels == label]
     return np.concatenate([pixels.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
 
 

@@ -22,13 +22,11 @@ from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
     centre_depth,
-    close_colours,
     close_look,
-    close_window,
+    cut_window,
     geometry_input,
     letterbox,
     letterboxed_camera,
-    window_pixels,
     with_focal,
 )
 from maquette.models.image_encoder import Geometry, GeometryNet
@@ -135,10 +133,9 @@ def _looks(image: np.ndarray, labels: np.ndarray, picture: Picture, size: int) -
     """The window of every label that the letterboxed picture shows, cut out of the photo itself."""
     looks, side = {}, picture.labels.shape[0]
     for label in np.unique(picture.labels[picture.labels > 0]).tolist():
-        window = close_window(labels == label)
-        rows, columns, inside = window_pixels(window, size, labels.shape)
-        seen = close_look(close_colours(image, window, size), labels[np.ix_(rows, columns)], inside, label)
-        place = (np.array(window) * picture.scale + [*picture.offset, 0]) / side
+        cut = cut_window(image, labels, label, size)
+        seen = close_look(cut, label)
+        place = (np.array(cut.window) * picture.scale + [*picture.offset, 0]) / side
         if seen[6].any():
             looks[label] = _Look(seen, place)
     return looks

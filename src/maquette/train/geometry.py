@@ -20,12 +20,10 @@ from maquette.models.conditioning import (
     Picture,
     camera_parameters,
     centre_depth,
-    close_colours,
     close_look,
-    close_window,
+    cut_window,
     geometry_input,
     letterbox,
-    window_pixels,
 )
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.layout import ray_latitudes
@@ -111,18 +109,18 @@ def close_samples(view: View, frame: tuple[slice, slice], square: tuple[float, f
     normal = view.normal[frame] @ view.camera.world_from_camera[:3, :3]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("pictures", "places", "depth", "own", "normal")}
     for label in chosen:
-        left, top, side = close_window(labels == label if label else labels == 0, float(rng.uniform(1.1, 1.5)) if augment else 1.25)
-        rows, columns, inside = window_pixels((left, top, side), size, labels.shape)
-        seen = np.where(inside, labels[np.ix_(rows, columns)], 0)
-        colours = close_colours(image, (left, top, side), size)
-        depth = view.depth[frame][np.ix_(rows, columns)]
-        own = (seen == label) & (label > 0) & np.isfinite(depth)
-        drawn = jitter_labels(seen, rng) if augment and rng.random() < 0.3 and own.any() else seen
-        parts["pictures"].append(close_look(augment_image(colours, rng) if augment else colours, drawn, inside, int(label)))
-        parts["places"].append(np.array([*((origin + (left, top)) - square[:2]), side]) / square[2])
+        cut = cut_window(image, labels, int(label), size, float(rng.uniform(1.1, 1.5)) if augment else 1.25)
+        depth = view.depth[frame][cut.pixels]
+        own = (cut.labels == label) & (label > 0) & np.isfinite(depth)
+        shown_cut = cut
+        if augment:
+            drawn = jitter_labels(cut.labels, rng) if rng.random() < 0.3 and own.any() else cut.labels
+            shown_cut = replace(cut, colours=augment_image(cut.colours, rng), labels=np.where(cut.inside, drawn, 0))
+        parts["pictures"].append(close_look(shown_cut, int(label)))
+        parts["places"].append(np.array([*(origin + cut.window[:2] - square[:2]), cut.window[2]]) / square[2])
         parts["depth"].append(np.log(np.clip(np.where(own, depth, 1.0), 1e-3, 1e6)))
         parts["own"].append(own)
-        parts["normal"].append(normal[np.ix_(rows, columns)].transpose(2, 0, 1))
+        parts["normal"].append(normal[cut.pixels].transpose(2, 0, 1))
     stacked = {f"close_{name}": np.stack(values) for name, values in parts.items()}
     tensors = {name: torch.from_numpy(a if a.dtype == bool else a.astype(np.float32)) for name, a in stacked.items()}
     return tensors | {"close_labels": torch.from_numpy(chosen.astype(np.int64))}
@@ -140,13 +138,7 @@ def relief_losses(relief: Tensor, normal: Tensor, batch: dict[str, Tensor]) -> t
     error = centred(relief, own) - (centred(batch["close_depth"], own) / wide).clamp(-3, 3)
     weight = own.float()
     value = (weight * error.abs()).sum() / weight.sum().clamp(min=1)
-    slope = error.new_zeros(())
-    for step in (1, 4):
-        for dim in (2, 3):
-            length = own.shape[dim] - step
-            both = (own.narrow(dim, 0, length) & own.narrow(dim, step, length)).float()
-            difference = error.narrow(dim, step, length) - error.narrow(dim, 0, length)
-            slope = slope + (both * difference.abs()).sum() / both.sum().clamp(min=1)
+    slope = slope_error(error, own.long())
     bend = (weight * (1 - (normal * batch["close_normal"]).sum(2))).sum() / weight.sum().clamp(min=1)
     return value, slope, bend
 
@@ -193,15 +185,19 @@ def depth_losses(depth: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tenso
     weight = 0.25 * batch["known"].float() + 0.75 * batch["object"].float()
     error = depth - batch["depth"]
     value = (weight * error.abs()).sum() / weight.sum().clamp(min=1)
-    slope = depth.new_zeros(())
+    return value, slope_error(error, batch["labels"] * batch["object"])
+
+
+def slope_error(error: Tensor, objects: Tensor) -> Tensor:
+    """L1 of the differences of errors (..., H, W) between pixels 1 and 4 apart of the same object; objects: (..., H, W) int, 0 = none."""
+    total = error.new_zeros(())
     for step in (1, 4):
-        for dim in (1, 2):
-            a, b = (batch[k].narrow(dim, 0, batch[k].shape[dim] - step) for k in ("labels", "object"))
-            a2 = batch["labels"].narrow(dim, step, batch["labels"].shape[dim] - step)
-            same = ((a == a2) & b).float()
-            difference = error.narrow(dim, step, error.shape[dim] - step) - error.narrow(dim, 0, error.shape[dim] - step)
-            slope = slope + (same * difference.abs()).sum() / same.sum().clamp(min=1)
-    return value, slope
+        for dim in (-2, -1):
+            length = error.shape[dim] - step
+            (a, b), (e, f) = ((x.narrow(dim, 0, length), x.narrow(dim, step, length)) for x in (objects, error))
+            same = ((a == b) & (a > 0)).float()
+            total = total + (same * (f - e).abs()).sum() / same.sum().clamp(min=1)
+    return total
 
 
 def box_loss(boxes: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
