@@ -66,3 +66,12 @@ def test_imported_assets_are_composed(tmp_path: Path, capsys: pytest.CaptureFixt
     sheet = tmp_path / "sheet.png"
     assert main(["data", "preview", "--out", str(sheet), "--library", str(tmp_path / "library"), "--scenes", "1", "--size", "40"]) == 0
     assert "2 assets" in capsys.readouterr().out and sheet.exists()
+
+
+def test_make_writes_assets_that_import_takes(tmp_path, capsys):
+    assert main(["data", "make", "--out", str(tmp_path / "more"), "--count", "2", "--seed", "3"]) == 0
+    assert "2 assets" in capsys.readouterr().out and len(list((tmp_path / "more").glob("*.npz"))) == 2
+    assert main(["data", "import", str(tmp_path / "more"), "--out", str(tmp_path / "library")]) == 0
+    assert main(["data", "make", "--out", str(tmp_path / "varied"), "--count", "3", "--vary", str(tmp_path / "library")]) == 0
+    assert all("-varied-" in path.name for path in (tmp_path / "varied").iterdir())
+    assert main(["data", "make", "--out", str(tmp_path), "--count", "1"]) == 2

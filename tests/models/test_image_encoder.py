@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from maquette.models.image_encoder import GeometryNet, PictureEncoder, PictureEncoderConfig
+from maquette.models.image_encoder import GeometryNet, PictureEncoder, PictureEncoderConfig, unit
 from tests.tiny import GEOMETRY
 
 PICTURE = PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1)
@@ -79,3 +80,9 @@ def test_another_size_of_picture_stretches_the_positions(network):
 def test_before_training_the_camera_is_the_mean_one():
     torch.manual_seed(0)
     assert (GeometryNet(GEOMETRY).eval()(pictures(2)).camera == 0).all()
+
+
+def test_unit_vectors_point_where_the_vectors_do():
+    vectors = torch.randn(2, 3, 4, 5)
+    vectors[0, :, 1, 2] = 0
+    torch.testing.assert_close(unit(vectors), F.normalize(vectors, dim=1, eps=1e-6))

@@ -72,3 +72,21 @@ def test_latitudes_are_those_of_the_lifted_rays():
     near, far = (lift_points(torch.full((2, 6, 6), relative), camera) for relative in (-0.5, 0.5))
     rays = torch.nn.functional.normalize(far - near, dim=1)
     torch.testing.assert_close(ray_latitudes(camera, 6), rays[:, 1], rtol=0, atol=1e-6)
+
+
+def test_gradients_of_the_cues_reach_the_outermost_points_and_the_moments():
+    points = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    masks = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    masks[0, 0, 1:6, 2:7] = True
+
+    def direct(p):
+        own = p[0][:, masks[0, 0]]
+        mean, spread = own.mean(1), (own.var(1, unbiased=False) + 1e-8).sqrt()
+        box = torch.stack([torch.maximum(own.amin(1), mean - 2.5 * spread), torch.minimum(own.amax(1), mean + 2.5 * spread)])
+        return torch.cat([box.flatten(), mean, spread])
+
+    _, cues = visible_cues(points, masks, torch.zeros(1, 5, dtype=torch.float64))
+    torch.testing.assert_close(cues[0, 0, :12], direct(points))
+    weights = torch.rand(12, dtype=torch.float64)
+    found, expected = (torch.autograd.grad((c * weights).sum(), points)[0] for c in (cues[0, 0, :12], direct(points)))
+    torch.testing.assert_close(found, expected)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from maquette.nn.blocks import (
     LayerNorm,
     ModulatedCrossBlock,
+    PointwiseConv2d,
     ResBlock2d,
     ResBlock3d,
     TransformerBlock,
@@ -99,3 +101,8 @@ def test_time_rates_fall_geometrically_from_one():
     rates = time_rates(128).double()
     assert rates[0] == 1
     torch.testing.assert_close((rates[1:] / rates[:-1]).log(), torch.full((127,), -9.210340371976184 / 128).double(), atol=2e-6, rtol=0)
+
+
+def test_a_pointwise_convolution_is_a_convolution():
+    layer, x = PointwiseConv2d(5, 3), torch.randn(2, 5, 4, 6)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))

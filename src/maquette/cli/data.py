@@ -1,4 +1,4 @@
-"""``maquette data``: import assets into a library, look at random scenes, write training shards."""
+"""``maquette data``: import or make assets, look at random scenes, write training shards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command and its three actions."""
-    parser = subparsers.add_parser("data", help="import assets, preview random scenes, build training shards", description=__doc__)
+    parser = subparsers.add_parser("data", help="import or make assets, preview random scenes, build training shards", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     importer = actions.add_parser("import", help="clean, normalise and measure a folder of meshes; makes a library")
@@ -33,6 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     importer.add_argument("--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)")
     importer.add_argument("--verbose", action="store_true", help="say of each dropped file why")
     importer.set_defaults(run=run_import)
+
+    maker = actions.add_parser("make", help="write more assets to import: procedural ones, or those of a library in other proportions")
+    maker.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of .npz assets")
+    maker.add_argument("--count", type=int, default=1000, metavar="N", help="(default: 1000)")
+    maker.add_argument("--vary", type=Path, metavar="LIBRARY", help="stretch and taper its assets; default: procedural assets")
+    maker.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
+    maker.set_defaults(run=run_make)
 
     preview = actions.add_parser("preview", help="write a contact sheet of random scenes")
     preview.add_argument("--out", type=Path, required=True, metavar="SHEET", help="the picture to write, .png or .jpg")
@@ -69,6 +76,18 @@ def run_import(args: argparse.Namespace) -> int:
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
         print(f"dropped {name}: {reason}")
     print(f"{args.out}: {len(report.library)} assets")
+    return 0
+
+
+def run_make(args: argparse.Namespace) -> int:
+    """Write procedural or varied assets."""
+    from maquette.data.library import AssetLibrary
+    from maquette.data.variants import make_assets
+
+    _at_least_one(count=args.count)
+    originals = AssetLibrary.open(args.vary) if args.vary is not None else None
+    make_assets(args.out, args.count, args.seed, originals, _progress("assets", time.monotonic()))
+    print(f"{args.out}: {args.count} assets; next: maquette data import {args.out} --out LIBRARY")
     return 0
 
 

