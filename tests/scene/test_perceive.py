@@ -189,3 +189,17 @@ def test_a_relief_is_put_where_its_window_lies():
         expected = sign * columns[own] * np.exp(-0.4)  # a window's width times its share is the share of the whole picture
         error = made[own] - relative[own].mean() - (expected - expected.mean())
         assert np.quantile(np.abs(error), 0.95) < 0.004 and np.abs(error).max() < 0.015  # outlines of 32 pixels are coarse
+
+
+def test_smoothing_a_relief_mixes_own_pixels_only():
+    from maquette.scene.perceive import _smooth
+
+    rng = np.random.default_rng(0)
+    own = np.zeros((32, 32), bool)
+    own[4:28, 10:14] = True  # thin: all its pixels are near others'
+    clean = np.where(own, np.linspace(-0.3, 0.3, 32)[:, None], 50.0)
+    noisy = clean + rng.normal(0, 0.05, clean.shape)
+    smooth = _smooth(noisy, own)
+    assert np.allclose(_smooth(np.where(own, 0.7, -9.0), own)[own], 0.7) and not smooth[~own].any()
+    slopes = [np.abs(np.diff(relief - clean, axis=0)[own[1:] & own[:-1]]).mean() for relief in (noisy, smooth)]
+    assert slopes[1] < 0.5 * slopes[0] and np.abs(smooth - clean)[own].mean() < np.abs(noisy - clean)[own].mean()
