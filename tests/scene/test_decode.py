@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import trimesh
 
+from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import cell_centres
 from maquette.scene.decode import _hidden_colours, drop_specks, mesh_from_volume
@@ -73,3 +74,12 @@ def test_hidden_vertices_take_the_colours_shown_next_to_them_and_far_away_their_
     assert np.abs(hidden[51] - photo[49]).max() < 0.2 * np.abs(photo[49] - mean).max()  # no seam
     np.testing.assert_allclose(hidden[-1], mean, atol=2)
     assert (_hidden_colours(vertices, photo, np.full((101, 3), 7.0), 0 * shown) == 7).all()  # nothing is shown: the volume's colours
+
+
+def test_a_surface_is_smooth_and_as_large_as_in_its_volume():
+    cells = cell_centres(32)
+    bumpy = cells.norm(dim=-1) - 0.3 + 0.01 * torch.randn(32, 32, 32, generator=torch.Generator().manual_seed(0))
+    volume = torch.cat([(bumpy / 0.1).clamp(-1, 1)[None], torch.zeros(3, 32, 32, 32)])
+    mesh = mesh_from_volume(volume, np.eye(4))
+    radii, rough = (np.linalg.norm(vertices, axis=1) for vertices in (mesh.vertices, extract_isosurface(volume[0].numpy())[0]))
+    assert abs(radii.mean() - 0.3) < 0.002 and radii.std() < 0.75 * rough.std() and mesh.is_watertight

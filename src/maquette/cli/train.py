@@ -124,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
 
     precision = "bf16" if training.bf16 else "fp32"
     log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {precision}, batch {config.batch} -> {args.out}")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # schedulers send it before they kill; save then too
+    for stop in (signal.SIGINT, signal.SIGTERM):  # schedulers send SIGTERM before they kill; a shell's background jobs ignore SIGINT
+        signal.signal(stop, signal.default_int_handler)
     try:
         training.train(log)
     except KeyboardInterrupt:
