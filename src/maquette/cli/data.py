@@ -20,7 +20,7 @@ KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declare the command and its three actions."""
+    """Declare the command and its actions."""
     parser = subparsers.add_parser("data", help="import or make assets, preview random scenes, build training shards", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 

@@ -19,8 +19,7 @@ from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
 from maquette.scene.perceive import Perception, depth_of_photo
 
-# Half steps over the steps and fringes of the grid. Normal consistency on 16 held-out scenes: 0.664 -> 0.673, other scores the same.
-SMOOTHING = 20
+SMOOTHING = 20  # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
 MIN_COMPONENT = 0.03  # connected parts with less than this share of the largest one's area are specks
 
 

@@ -182,7 +182,7 @@ def _reliefs(net: GeometryNet, seen: Geometry, labels: Tensor, names: np.ndarray
 
 
 def _smooth(relief: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A relief (P, P) blurred by a pixel, mixing own pixels only: on held-out views its slopes come a tenth nearer the truth."""
+    """A relief (P, P) blurred by a pixel, mixing own pixels only: what changes from pixel to pixel is noise (docs/log.md)."""
     values, weight = (cv2.GaussianBlur(part, (0, 0), 1.0) for part in ((relief * own).astype(np.float32), own.astype(np.float32)))
     return np.where(own, values / np.maximum(weight, 1e-6), 0.0)
 
