@@ -22,6 +22,8 @@ from maquette.app.problems import Problem, too_large
 from maquette.app.settings import Settings
 
 COOKIE = "maquette_token"
+LINGER_SECONDS = 10.0  # the longest that a client is listened to that still sends after its refusal, ...
+LINGER_PAUSE_SECONDS = 1.0  # ... and the longest pause that it may make
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' blob:; "
        "worker-src 'self' blob:; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")  # fmt: skip
@@ -71,9 +73,9 @@ class Guard:
             if problem.code == "token" and "text/html" in headers.get("accept", "") and not scope["path"].startswith("/api/"):
                 await _send(send, 401, SIGN_IN, {"content-type": "text/html; charset=utf-8"})
             else:
-                await answer(send, problem, close=True)
+                await answer(send, problem, receive)
             return
-        outgoing = _Outgoing(send, body)
+        outgoing = _Outgoing(send, receive, body)
         try:
             await self.inner(scope, body.receive, outgoing.send)
         finally:
@@ -152,7 +154,7 @@ class Body:
         self._receive, self._limits = receive, settings.limits
         is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
         self._most = settings.limits.json_bytes if is_json else settings.limits.upload_bytes
-        self._seen, self._complete, self._start = 0, False, time.monotonic()
+        self._seen, self.complete, self._start = 0, False, time.monotonic()
         self.problem: Problem | None = None
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > self._most:
@@ -160,7 +162,7 @@ class Body:
 
     async def receive(self) -> Message:
         """The next piece; what goes wrong is kept as ``problem`` and ends the request."""
-        if self._complete:
+        if self.complete:
             return await self._receive()
         left = self._limits.body_seconds - (time.monotonic() - self._start)
         try:
@@ -168,45 +170,68 @@ class Body:
         except asyncio.TimeoutError:  # not the builtin one before Python 3.11
             return self._give_up(Problem(408, "timeout", "the body of the request did not come in time; send it again"))
         self._seen += len(message.get("body", b""))
-        self._complete = message["type"] != "http.request" or not message.get("more_body", False)
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
         if self._seen > self._most:
             return self._give_up(too_large(f"the request has more than the {self._most} bytes that are taken"))
         return message
 
     def _give_up(self, problem: Problem) -> Message:
-        self.problem, self._complete = problem, True
+        self.problem, self.complete = problem, True
         return {"type": "http.disconnect"}
 
 
 class _Outgoing:
     """The answer on its way out: replaced when the body was given up, however the application took that."""
 
-    def __init__(self, send: Send, body: Body) -> None:
-        self._send, self._body, self._started = send, body, False
+    def __init__(self, send: Send, receive: Receive, body: Body) -> None:
+        self._send, self._receive, self._body, self._started = send, receive, body, False
 
     async def send(self, message: Message) -> None:
-        """Pass on, unless there is something more important to say."""
+        """Pass on, unless there is something more important to say. A body that the application did not want is heard out."""
         if self._body.problem is None or self._started:
             self._started = True
-            await self._send(message)
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await (_send_last(self._send, message, self._receive) if last and not self._body.complete else self._send(message))
 
     async def finish(self) -> None:
         """Say what was wrong with the body."""
         if self._body.problem is not None and not self._started:
             self._started = True
-            await answer(self._send, self._body.problem, close=True)
+            await answer(self._send, self._body.problem, self._receive)
 
 
-async def answer(send: Send, problem: Problem, close: bool = False) -> None:
-    """Send a problem as JSON."""
+async def answer(send: Send, problem: Problem, receive: Receive) -> None:
+    """Send a problem as JSON in the middle of a request, hear the client out for a while, and close the connection.
+
+    Closing a connection on which something still arrives resets it, and takes back an answer that was not read yet.
+    """
     headers = {"content-type": "application/json", "cache-control": "no-store", **{k.lower(): v for k, v in problem.headers.items()}}
-    await _send(send, problem.status, json.dumps(problem.body()).encode(), headers | ({"connection": "close"} if close else {}))
+    await _send(send, problem.status, json.dumps(problem.body()).encode(), headers | {"connection": "close"}, receive)
 
 
-async def _send(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+async def _send(send: Send, status: int, body: bytes, headers: dict[str, str], receive: Receive | None = None) -> None:
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": [*pairs, (b"content-length", str(len(body)).encode())]})
-    await send({"type": "http.response.body", "body": body})
+    message = {"type": "http.response.body", "body": body}
+    await (_send_last(send, message, receive) if receive else send(message))
+
+
+async def _send_last(send: Send, message: Message, receive: Receive) -> None:
+    """Send the end of an answer, but end the answer only when the client is through, leaves, pauses or takes too long."""
+    await send({**message, "more_body": True})
+    await _hear_out(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _hear_out(receive: Receive) -> None:
+    end = time.monotonic() + LINGER_SECONDS
+    while (left := end - time.monotonic()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), min(left, LINGER_PAUSE_SECONDS))
+        except asyncio.TimeoutError:  # not the builtin one before Python 3.11
+            return
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
 
 
 def _with_headers(send: Send) -> Send:

@@ -3,6 +3,7 @@
 import io
 import socket
 import struct
+import time
 import zipfile
 import zlib
 
@@ -57,6 +58,19 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
         with socket.create_connection(("127.0.0.1", tight.port)) as raw:
             raw.sendall(f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: {length}\r\n\r\n".encode())
             assert raw.recv(100)[9:12] in (b"413", b"400")
+
+
+@pytest.mark.parametrize("path, status", [("/api/photos", b"413"), ("/api/photos/0123456789ab/masks/import", b"404"), ("/nowhere", b"404")])
+def test_who_sends_all_before_reading_still_reads_the_refusal(tight, path, status):
+    """Closing while bytes arrive would reset the connection, and the client would never learn why."""
+    body = b"x" * (8 << 20 if status == b"413" else 190_000)  # more than sockets hold, or just what is taken
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=10) as raw:
+        head = f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        raw.sendall(head.encode())
+        for start in range(0, len(body), 1 << 16):
+            raw.sendall(body[start : start + (1 << 16)])
+            time.sleep(0.002)  # the server has answered long before the end
+        assert raw.recv(100)[9:12] == status
 
 
 @pytest.mark.parametrize("size", [(400, 300), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
