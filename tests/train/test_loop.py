@@ -74,9 +74,10 @@ def test_learning_beats_the_untrained_model_on_held_out_data(tmp_path):
     assert {"loss.png", "log.csv", "checkpoint.pt"} <= {p.name for p in tmp_path.iterdir()} and list(tmp_path.glob("sample_*.png"))
 
 
-def test_resumed_run_has_the_identical_loss_curve(tmp_path):
-    Run(BallTask(), tmp_path / "whole", config()).train()
-    first = Run(BallTask(), tmp_path / "parts", config())
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_resumed_run_has_the_identical_loss_curve(tmp_path, optimizer):
+    Run(BallTask(), tmp_path / "whole", config(optimizer=optimizer)).train()
+    first = Run(BallTask(), tmp_path / "parts", config(optimizer=optimizer))
 
     class Stopped(Exception):
         pass
@@ -87,7 +88,7 @@ def test_resumed_run_has_the_identical_loss_curve(tmp_path):
 
     with pytest.raises(Stopped):
         first.train(stop_at_seven)
-    second = Run(BallTask(), tmp_path / "parts", config())
+    second = Run(BallTask(), tmp_path / "parts", config(optimizer=optimizer))
     second.resume()
     assert second.progress.step == 7
     second.train()
@@ -114,6 +115,8 @@ def test_resuming_nothing_or_something_else_is_an_error(tmp_path):
     other.model = VolumeVAE(VolumeVAEConfig(**{**TINY.__dict__, "latent_channels": 3}))
     with pytest.raises(CheckpointError, match="another model"):
         Run(other, tmp_path, config()).resume()
+    with pytest.raises(CheckpointError, match="optimizer"):
+        Run(BallTask(), tmp_path, config(optimizer="muon")).resume()
 
 
 def test_length_must_be_given_once():
@@ -121,3 +124,5 @@ def test_length_must_be_given_once():
         LoopConfig()
     with pytest.raises(InputError):
         LoopConfig(steps=1, minutes=1.0)
+    with pytest.raises(InputError, match="muon or adamw"):
+        LoopConfig(steps=1, optimizer="sgd")

@@ -25,11 +25,12 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 """
 
 
-DEFAULTS = {  # network -> samples per step, learning rate
-    "volume-vae": (16, 1e-3), "image-encoder": (16, 1e-3), "lift": (4, 1e-3), "instance": (6, 6e-4), "iscene": (5, 4e-4),
-    "midi": (4, 2e-4), "shapes": (8, 1e-3), "coherent": (8, 5e-4), "text-to-image": (4, 1e-3),
+DEFAULTS = {  # network -> samples per step, learning rate, optimizer: muon where it was measured to be better (docs/log.md)
+    "volume-vae": (16, 1e-3, "adamw"), "image-encoder": (16, 1e-3, "muon"), "lift": (4, 1e-3, "adamw"), "instance": (6, 6e-4, "adamw"),
+    "iscene": (5, 4e-4, "adamw"), "midi": (4, 2e-4, "adamw"), "shapes": (8, 1e-3, "adamw"), "coherent": (8, 5e-4, "adamw"),
+    "text-to-image": (4, 1e-3, "adamw"),
 }  # fmt: skip
-FINE_TUNING = (8, 5e-5)  # the same with --base: the paper's
+FINE_TUNING = (8, 5e-5, "adamw")  # the same with --base: the paper's
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -52,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--slice", type=float, metavar="M", help="stop after M minutes of this call, to be resumed")
     parser.add_argument("--batch", type=int, default=None, metavar="N", help="samples per step (views, for the generator)")
     parser.add_argument("--learning-rate", type=float, default=None, metavar="R")
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), help="default: muon for the image encoder, else adamw")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that prepare data (default 1)")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads for the network")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
@@ -107,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
                          midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects),
                          coherent=CoherentOptions(not args.no_diffusion, not args.no_intra_scene, not args.no_joint,
                                                   not args.no_yaw))  # fmt: skip
-    default_batch, default_rate = FINE_TUNING if args.base else DEFAULTS[args.network]
+    default_batch, default_rate, default_optimizer = FINE_TUNING if args.base else DEFAULTS[args.network]
     config = LoopConfig(steps=args.steps, minutes=args.minutes, slice_minutes=args.slice, batch=args.batch or default_batch,
                         learning_rate=args.learning_rate or default_rate, seed=args.seed, workers=args.workers, precision=args.precision,
-                        compile=args.compile)  # fmt: skip
+                        compile=args.compile, optimizer=args.optimizer or default_optimizer)  # fmt: skip
     task = build_task(options)
     training = Run(task, args.out, config, choose_device(args.device).type, data_record(options), base_of(options))
     if args.resume:

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from maquette.checkpoints.store import Checkpoint, save_model
 from maquette.errors import CheckpointError, InputError
 from maquette.output import atomic_write, writable_folder
+from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 
 
@@ -57,6 +58,7 @@ class LoopConfig:
     slice_minutes: float | None = None  # stop (resumable) after this much time in this process
     batch: int = 8
     learning_rate: float = 4e-4
+    optimizer: str = "adamw"  # or "muon" (muon.py)
     weight_decay: float = 0.01
     warmup: int = 100  # steps
     decay: float = 0.3  # the last part of the run, in which the rate falls linearly to zero
@@ -73,6 +75,8 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise InputError(f"training needs either steps or minutes, got steps={self.steps} and minutes={self.minutes}; pass one of them")
+        if self.optimizer not in ("muon", "adamw"):
+            raise InputError(f"optimizer {self.optimizer!r} is unknown; choose muon or adamw")
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -118,13 +122,19 @@ class Run:
         self.metadata, self.base = metadata or {}, base
         self.model = task.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
-        plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=self.device.type == "cuda")
         self.progress = _Progress()
         self.rows: list[dict[str, float]] = []
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and native_bf16(self.device))
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        c = self.config
+        if c.optimizer == "muon":
+            return Muon(self.model, c.learning_rate, c.weight_decay, dtype=torch.bfloat16 if self.bf16 else torch.float32)
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
+        plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": c.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=c.learning_rate, betas=(0.9, 0.99), fused=self.device.type == "cuda")
 
     # ---- saving and resuming -------------------------------------------------------------------------------------------------
 
@@ -165,7 +175,7 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path} is of another model or configuration; use another folder ({str(error)[:80]})") from error
+            raise CheckpointError(f"{path} is of another model, optimizer or settings; use another folder ({str(error)[:80]})") from error
         self.progress = _Progress(**state["progress"])
         log = self.folder / "log.csv"
         if log.exists():

@@ -1,0 +1,116 @@
+"""Muon: an optimiser in whose steps matrices move by orthogonal matrices, and everything else as in AdamW.
+
+In the flow: gradients of a step (loop.py) -> Muon -> new weights. A matrix's momentum is replaced by the orthogonal matrix nearest to it
+before it is added, so that all its directions are learnt at the same speed and not the few that dominate every gradient (K. Jordan and
+others, "Muon: an optimizer for hidden layers in neural networks", 2024). Its length is that of an update of AdamW, so one
+learning rate serves both (J. Liu and others, "Muon is scalable for LLM training", 2025, eq. 4). docs/log.md has what it is worth here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LEAST_RANK = 16  # a matrix that is thinner than this has too few directions to balance
+UPDATE_RMS = 0.2  # root mean square of the entries of an update of AdamW, by experience
+# An odd quintic polynomial that, applied five times, brings all singular values from (0.01, 1] to about 1 (0.7 to 1.2).
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """About the nearest semi-orthogonal matrix (U V^T of the singular value decomposition) of every matrix (..., M, N), in its dtype.
+
+    Newton-Schulz iterations, which need products of matrices only; singular values come out between 0.7 and 1.2.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    a, b, c = _COEFFICIENTS
+    for _ in range(_ITERATIONS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
+
+
+def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The trained weights of linear layers and convolutions, seen as (outputs, inputs x window); not of embeddings or thin layers."""
+    layers = (nn.Linear, nn.modules.conv._ConvNd)
+    weights = [module.weight for module in model.modules() if isinstance(module, layers)]
+    unique = list(dict.fromkeys(weight for weight in weights if weight.requires_grad))
+    return [weight for weight in unique if min(weight.shape[0], weight[0].numel()) >= LEAST_RANK]
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for ``weight_matrices(model)`` and AdamW for the other parameters that are trained; weight decay leaves vectors out.
+
+    ``dtype``: of the orthogonalisation; bfloat16 is enough, where the hardware multiplies it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        learning_rate: float,
+        weight_decay: float = 0.01,
+        *,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        balanced = weight_matrices(model)
+        mine = {id(p) for p in balanced}
+        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
+        groups: list[dict[str, Any]] = [
+            {"params": balanced, "matrices": True, "weight_decay": weight_decay},
+            {"params": [p for p in rest if p.ndim >= 2], "matrices": False, "weight_decay": weight_decay},
+            {"params": [p for p in rest if p.ndim < 2], "matrices": False, "weight_decay": 0.0},
+        ]
+        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8})
+        self._dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update of all parameters that have a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            trained = [p for p in group["params"] if p.grad is not None]
+            for p in trained:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+            (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
+        return loss
+
+    def _step_matrices(self, group: dict[str, Any], trained: list[Tensor]) -> None:
+        alike: dict[tuple[int, int], list[Tensor]] = {}  # matrices of the same shape are orthogonalised together
+        for p in trained:
+            alike.setdefault((p.shape[0], p[0].numel()), []).append(p)
+        for (rows, columns), part in alike.items():
+            ahead = [self._momentum(p, group["momentum"]).flatten(1).to(self._dtype) for p in part]
+            length = group["lr"] * UPDATE_RMS * math.sqrt(max(rows, columns))
+            for p, direction in zip(part, orthogonalised(torch.stack(ahead))):
+                p.add_(direction.view_as(p), alpha=-length)
+
+    def _momentum(self, p: Tensor, share: float) -> Tensor:
+        """Sum of the gradients so far, each ``share`` of the next; as it will be after one more of the same (Nesterov)."""
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+        return p.grad.add(state["momentum"].mul_(share).add_(p.grad), alpha=share)
+
+    def _step_adamw(self, group: dict[str, Any], trained: list[Tensor]) -> None:
+        first, second = group["betas"]
+        for p in trained:
+            state = self.state[p]
+            if not state:
+                state |= {"steps": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+            state["steps"] += 1
+            state["mean"].lerp_(p.grad, 1 - first)
+            state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
+            width = (state["square"] / (1 - second ** state["steps"])).sqrt_().add_(group["eps"])
+            p.addcdiv_(state["mean"], width, value=-group["lr"] / (1 - first ** state["steps"]))
