@@ -196,11 +196,23 @@ class Run:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.config.warmup))
         return self.config.learning_rate * warm * min(1.0, max(0.0, 1.0 - self.fraction_done()) / self.config.decay)
 
-    def _synchronise(self) -> None:
+    def _average_gradients(self) -> None:
+        """Over all processes; in one message, as each costs more than what is in it."""
         if self.world > 1:
-            for parameter in self.model.parameters():
-                if parameter.grad is not None:
-                    torch.distributed.all_reduce(parameter.grad, op=torch.distributed.ReduceOp.AVG)
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            together = torch.cat([gradient.flatten() for gradient in gradients])
+            torch.distributed.all_reduce(together)
+            parts = torch.split(together / self.world, [gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts):
+                gradient.copy_(part.view_as(gradient))
+
+    def _agreed(self, *seconds: float) -> list[float]:
+        """Times of the first process, for all: rate and end follow from them, and weights must stay the same everywhere."""
+        if self.world == 1:
+            return list(seconds)
+        clock = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(clock, 0)
+        return clock.tolist()
 
     def step(self, batch: Any, loss_of: Callable[..., Any]) -> dict[str, float]:
         """One update; returns the numbers for the log."""
@@ -214,7 +226,7 @@ class Run:
             loss, numbers = loss_of(self.model, batch, generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._synchronise()
+        self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if torch.isfinite(norm):  # a rare overflow must not poison the weights
             self.optimizer.step()
@@ -259,8 +271,9 @@ class Run:
             for batch in loader if self.fraction_done() < 1 else ():
                 window.append(self.step(batch, loss_of))
                 now = time.monotonic()
-                self.progress.seconds, last = self.progress.seconds + now - last, now
-                done = self.fraction_done() >= 1 or (c.slice_minutes is not None and now - start > 60 * c.slice_minutes)
+                self.progress.seconds, elapsed = self._agreed(self.progress.seconds + now - last, now - start)
+                last = now
+                done = self.fraction_done() >= 1 or (c.slice_minutes is not None and elapsed > 60 * c.slice_minutes)
                 if self.progress.step % c.log_every == 0 or done:
                     row = {k: float(np.mean([w[k] for w in window if k in w])) for k in window[-1]}
                     speed = c.batch * self.world * self.progress.step / max(self.progress.seconds, 1e-9)

@@ -1,0 +1,80 @@
+"""Training with several processes, as torchrun starts them: they learn as one, and end together."""
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="this torch was built without gloo"
+)
+PROGRAM = textwrap.dedent("""
+    import os, sys, time
+    import torch
+    from torch import nn
+    from maquette.train.loop import LoopConfig, Run
+
+    class Lines(torch.utils.data.Dataset):
+        def __getitem__(self, index):
+            return torch.randn(6, generator=torch.Generator().manual_seed(index))
+
+    class Task:
+        def __init__(self):
+            torch.manual_seed(0)
+            self.model, self.dataset = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 1)), Lines()
+
+        def collate(self, samples):
+            return {"x": torch.stack(samples)}
+
+        def loss(self, model, batch, generator):
+            time.sleep(0.02 * int(os.environ.get("RANK", 0)) * int(os.environ["SLOW"]))
+            value = (model(batch["x"]) - batch["x"].sum(1, keepdim=True)).pow(2).mean()
+            return value, {}
+
+        def examine(self, model):
+            return {}, None
+
+        def finish(self, model):
+            pass
+
+    import maquette.train.loop as loop
+    loop.save_model = lambda *args, **keywords: None  # a Linear has no configuration to save
+    run = Run(Task(), sys.argv[1], LoopConfig(**eval(sys.argv[2]), learning_rate=1e-2, warmup=2, workers=0, log_every=1, precision="fp32"))
+    run.train()
+    torch.save({"step": run.progress.step, **run.model.state_dict()}, sys.argv[3] + os.environ.get("RANK", "0"))
+""")
+
+
+def train(folder, processes, slow=False, **config):
+    """The end of each process: its step and weights."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    started = []
+    for rank in range(processes):
+        among = {**address, "RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
+        command = [sys.executable, "-c", PROGRAM, str(folder / "run"), repr(config), str(folder / "end")]
+        started.append(subprocess.Popen(command, env={**os.environ, "SLOW": str(int(slow)), "OMP_NUM_THREADS": "1", **among}))
+    assert [process.wait(timeout=120) for process in started] == [0] * processes
+    return [torch.load(folder / f"end{rank}") for rank in range(processes)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, optimizer):
+    one = train(tmp_path / "one", 1, steps=8, batch=6, optimizer=optimizer)[0]
+    two = train(tmp_path / "two", 2, steps=8, batch=3, optimizer=optimizer)
+    for end in two:
+        assert end.keys() == one.keys() and end["step"] == 8
+        assert all(torch.allclose(end[name], one[name], atol=1e-5) for name in one if name != "step")
+
+
+@pytest.mark.parametrize("length", [{"minutes": 0.02}, {"steps": 10**6, "slice_minutes": 0.01}])
+def test_processes_of_unequal_speed_keep_the_same_rate_and_end_together(tmp_path, length):
+    first, second = train(tmp_path / "run", 2, slow=True, batch=3, **length)
+    assert first["step"] == second["step"] > 3
+    assert all(torch.equal(first[name], second[name]) for name in first if name != "step")
