@@ -12,8 +12,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 
 # The flow of the data, which is also the direction of the imports: a module imports only from its own package and from what stands before.
-ORDER = ("errors", "types", "output", "geometry", "images", "nn", "flow", "models", "checkpoints", "render", "scene", "methods", "pipeline",
-         "export", "batch", "data", "train", "evaluate", "app", "cli")  # fmt: skip
+ORDER = ("errors", "types", "output", "processes", "geometry", "images", "nn", "flow", "models", "checkpoints", "render", "scene",
+         "methods", "pipeline", "export", "batch", "data", "train", "evaluate", "app", "cli")  # fmt: skip
 FACADE = {"__init__.py", "__main__.py"}  # of the package itself: they show the whole house, so they may name any room
 # Functions that import when called, by design: the verbs of the nouns, and two that break a circle or save a second.
 LATE_IMPORTS = {

@@ -6,8 +6,11 @@ Exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted. A Maquet
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from maquette.errors import MaquetteError
 
@@ -32,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     command = "maquette"
     try:
-        args = build_parser().parse_args(argv)
-        command = f"maquette {args.command}"
-        return int(args.run(args) or 0)
+        with _ended_by_signals():
+            args = build_parser().parse_args(argv)
+            command = f"maquette {args.command}"
+            return int(args.run(args) or 0)
     except MaquetteError as error:
         print(f"{command}: {error}", file=sys.stderr)
         return error.exit_code
@@ -48,3 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{command}: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT raise KeyboardInterrupt in the body, also in background jobs, which shells start deaf to SIGINT."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -85,7 +85,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     import os
-    import signal
     from pathlib import Path
 
     import torch
@@ -126,8 +125,6 @@ def run(args: argparse.Namespace) -> int:
 
     precision = "bf16" if training.bf16 else "fp32"
     log(f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {precision}, batch {config.batch} -> {args.out}")
-    for stop in (signal.SIGINT, signal.SIGTERM):  # schedulers send SIGTERM before they kill; a shell's background jobs ignore SIGINT
-        signal.signal(stop, signal.default_int_handler)
     try:
         training.train(log)
     except KeyboardInterrupt:

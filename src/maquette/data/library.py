@@ -14,9 +14,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ import numpy as np
 from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
 from maquette.errors import InputError
+from maquette.processes import spawned
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -142,21 +142,18 @@ def _outcomes(todo: Sequence[Source], jobs: int) -> Iterator[tuple[str, tuple[As
         for source in todo:
             yield source.name, _compute(source)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
+    with spawned(jobs, _single_thread) as pool:
         remaining = iter(todo)
         running: dict[Future, str] = {}
-        try:
-            while True:
-                for source in remaining:
-                    running[pool.submit(_compute, source)] = source.name
-                    if len(running) >= 2 * jobs:
-                        break
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while True:
+            for source in remaining:
+                running[pool.submit(_compute, source)] = source.name
+                if len(running) >= 2 * jobs:
+                    break
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
 
 
 def _single_thread() -> None:

@@ -16,12 +16,11 @@ import dataclasses
 import hashlib
 import io
 import json
-import signal
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from maquette.data.scenes import ComposedScene, SceneConfig, compose
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError
 from maquette.output import TEMPORARY_PREFIX, atomic_write, writable_folder
+from maquette.processes import spawned
 from maquette.types import Camera
 
 VERSION = 1
@@ -118,17 +118,12 @@ def _indices(config: ShardConfig, shard: int) -> range:
 def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int, root: Path) -> Iterator[int]:
     """Yield results as shards get finished; leaving early ends the processes and removes what they had not finished."""
     try:
-        with get_context("spawn").Pool(min(jobs, max(len(missing), 1)), _be_a_worker) as pool:
-            yield from pool.imap_unordered(write, missing)
+        with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:  # the processes are the parallelism
+            for shard in as_completed([pool.submit(write, number) for number in missing]):
+                yield shard.result()
     finally:
         for leftover in root.glob(f"{TEMPORARY_PREFIX}*.tar"):
             leftover.unlink(missing_ok=True)
-
-
-def _be_a_worker() -> None:
-    """Leave Ctrl-C to the parent, and stay on one core: the processes are the parallelism."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
 
 
 def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from maquette.errors import MaquetteError
+from maquette.processes import spawned
 
 
 @contextlib.contextmanager
 def processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor | None]:
-    """``jobs`` processes that are started when they are first needed; None for 0 jobs, which means: here, one after the other.
-
-    They are spawned, not forked: their memory is what their tasks need, and threads of this process cannot be torn.
-    """
+    """``jobs`` processes of some threads each; None for 0 jobs, which means: here, one after the other."""
     if jobs == 0:
         yield None
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _keep_to, (threads,))
-    try:
+    with spawned(jobs, _keep_to, (threads,)) as pool:
         yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def in_processes(

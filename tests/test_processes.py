@@ -1,0 +1,60 @@
+"""Processes that work for this one: they compute, and they end with it, quietly and tidily, when it is interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from maquette.processes import spawned
+
+PROGRAM = textwrap.dedent("""
+    import pathlib, sys, time
+    from maquette.output import atomic_write
+    from maquette.processes import spawned
+
+    def task(folder):
+        with atomic_write(pathlib.Path(folder) / "result") as temporary:
+            temporary.write_text("half")
+            pathlib.Path(folder, "begun").touch()
+            time.sleep(60)
+
+    if __name__ == "__main__":
+        with spawned(2) as pool:
+            for future in [pool.submit(task, sys.argv[1]) for _ in range(5)]:
+                future.result()
+""")
+
+
+def test_they_compute_what_this_process_would():
+    with spawned(2, os.putenv, ("NOTHING", "0")) as pool:
+        assert list(pool.map(divmod, [7, 8, 9], [2, 3, 4])) == [(3, 1), (2, 2), (2, 1)]
+
+
+def test_an_error_does_not_wait_for_what_is_under_way():
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError), spawned(1) as pool:
+        pool.submit(time.sleep, 60)
+        raise ZeroDivisionError
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+def test_the_whole_group_is_interrupted_and_only_the_parent_speaks(tmp_path):
+    """As a terminal does it. What was being written is gone, nobody waits, and no worker prints a traceback."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")  # this program has no command line around it
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["begun"]
