@@ -23,6 +23,9 @@ def test_parameters_are_counted_and_trainings_added_up(tmp_path):
     network = read_network(load_models(tmp_path), "generator")
     assert network.parameters == count(model) and network.bytes == (tmp_path / FILES["generator"]).stat().st_size
     assert (network.steps, network.minutes, network.processor) == (117, 4.5, "1 process on cpu")
+    for own, name in (({"processes": 2}, "2 processes on cpu"), ({"hardware": "an abacus"}, "an abacus")):
+        save_model(tmp_path / FILES["generator"], model, said | own)
+        assert read_network(load_models(tmp_path), "generator").processor == name
 
 
 def test_a_method_is_all_its_networks_and_a_difference_counts_what_differs(tmp_path):

@@ -57,7 +57,10 @@ def read_network(models: ModelSet, kind: str) -> Network:
 def _processor(said: Mapping[str, Any]) -> str:
     if "hardware" in said:
         return str(said["hardware"])
-    return f"{said.get('processes', 1)} process on {said['device']}" if "device" in said else "-"
+    if "device" not in said:
+        return "-"
+    count = said.get("processes", 1)
+    return f"{count} {'process' if count == 1 else 'processes'} on {said['device']}"
 
 
 def parameters(networks: Sequence[Network]) -> float:
