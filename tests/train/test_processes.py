@@ -20,12 +20,12 @@ PROGRAM = textwrap.dedent("""
 
     class Lines(torch.utils.data.Dataset):
         def __getitem__(self, index):
-            return torch.randn(6, generator=torch.Generator().manual_seed(index))
+            return torch.randn(20, generator=torch.Generator().manual_seed(index))
 
     class Task:
         def __init__(self):
             torch.manual_seed(0)
-            self.model, self.dataset = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 1)), Lines()
+            self.model, self.dataset = nn.Sequential(nn.Linear(20, 24), nn.Tanh(), nn.Linear(24, 1)), Lines()
 
         def collate(self, samples):
             return {"x": torch.stack(samples)}

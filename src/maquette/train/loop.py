@@ -175,7 +175,7 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path} is of another model, optimizer or settings; use another folder ({str(error)[:80]})") from error
+            raise CheckpointError(f"{path} is of another model, --optimizer or settings; use another folder ({str(error)[:80]})") from error
         self.progress = _Progress(**state["progress"])
         log = self.folder / "log.csv"
         if log.exists():

@@ -9,7 +9,6 @@ learning rate serves both (J. Liu and others, "Muon is scalable for LLM training
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -73,18 +72,13 @@ class Muon(torch.optim.Optimizer):
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self) -> None:
         """One update of all parameters that have a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         for group in self.param_groups:
             trained = [p for p in group["params"] if p.grad is not None]
             for p in trained:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
             (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
-        return loss
 
     def _step_matrices(self, group: dict[str, Any], trained: list[Tensor]) -> None:
         alike: dict[tuple[int, int], list[Tensor]] = {}  # matrices of the same shape are orthogonalised together
