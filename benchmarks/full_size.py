@@ -1,10 +1,11 @@
-"""Every published network at its published size, with random weights: one evaluation, its operations, time and memory.
+"""Every published network at its published size, with random weights: one evaluation, its
+operations, time and memory.
 
     python benchmarks/full_size.py --threads 1 --out table.md [--only iscene,midi]
 
-One network at a time, in bfloat16, so that 12 GB are enough. "floor" is what the evaluation needs at least (matrix products, attention,
-convolutions, with keys, values and modulations that exist already); "counted" is what torch.utils.flop_counter sees in the run.
-"""
+One network at a time, in bfloat16, so that 12 GB are enough. "floor" is what the evaluation needs
+at least (matrix products, attention, convolutions, with keys, values and modulations that exist
+already); "counted" is what torch.utils.flop_counter sees in the run."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ def network(name: str, dtype: torch.dtype) -> nn.Module:
     model = model_of(config, name)
     with torch.device("meta"):
         built = model.build(config)
-    draw = {key: torch.empty(shape, dtype=dtype).normal_(0, 0.02, generator=generator) for key, shape in model.shapes(built).items()}
+    draw = {
+        key: torch.empty(shape, dtype=dtype).normal_(0, 0.02, generator=generator)
+        for key, shape in model.shapes(built).items()
+    }
     model.load(built, draw, dtype)
     return built
 
@@ -92,7 +96,10 @@ def mesh(net: nn.Module) -> Tensor:
 
 def vectors(widths: tuple[int, ...], tokens: tuple[int, ...]) -> Callable[[nn.Module], Tensor]:
     def run(net: nn.Module) -> Tensor:
-        contexts = [torch.randn(1, count, width).to(net.proj_in.weight.dtype) for count, width in zip(tokens, widths)]
+        contexts = [
+            torch.randn(1, count, width).to(net.proj_in.weight.dtype)
+            for count, width in zip(tokens, widths)
+        ]
         return net(torch.randn(1, 2048, 64), torch.tensor([0.7]), contexts)
 
     return run
@@ -115,15 +122,31 @@ class Case:
 CASES = (
     Case("dinov2_vitl14_reg", "one picture of 518 pixels", vision(518, 3, True), 1.02),
     Case("ss_flow_img_dit_L_16l8_fp16", "one forward pass", structure, 5.227),
-    Case("iscene_denoiser", "one forward pass, one instance, three slots", scene_context, 3 * 5.227 + 0.687),
-    Case("ss_dec_conv3d_16l8_fp16", "one latent to 64^3", lambda net: net.decode_raw(torch.randn(1, 8, 16, 16, 16)), 0.813),
+    Case(
+        "iscene_denoiser",
+        "one forward pass, one instance, three slots",
+        scene_context,
+        3 * 5.227 + 0.687,
+    ),
+    Case(
+        "ss_dec_conv3d_16l8_fp16",
+        "one latent to 64^3",
+        lambda net: net.decode_raw(torch.randn(1, 8, 16, 16, 16)),
+        0.813,
+    ),
     Case("slat_flow_img_dit_L_64l8p2_fp16", "one forward pass", latents),
     Case("slat_dec_gs_swin8_B_64l8gs32_fp16", "one object", trunk(8)),
     Case("slat_dec_mesh_swin8_B_64l8m256c_fp16", "one object, to 256^3", mesh),
     Case("slat_enc_swin8_B_64l8_fp16", "one object", trunk(1024)),
-    Case("clip_vit_l14_proj", "one picture of 224 pixels", lambda net: net.summary(torch.rand(1, 3, 224, 224))),
+    Case(
+        "clip_vit_l14_proj",
+        "one picture of 224 pixels",
+        lambda net: net.summary(torch.rand(1, 3, 224, 224)),
+    ),
     Case("dinov2_large_7ch", "one picture of 224 pixels", vision(224, 7, False)),
-    Case("midi_transformer", "one forward pass, one instance", vectors((768, 1024), (1, 257)), 6.979),
+    Case(
+        "midi_transformer", "one forward pass, one instance", vectors((768, 1024), (1, 257)), 6.979
+    ),
     Case("triposg_transformer", "one forward pass", vectors((1024,), (257,))),
     Case("triposg_vae", "100,000 points of one latent", field),
 )
@@ -145,16 +168,34 @@ def measured(case: Case, dtype: torch.dtype, held: float) -> tuple[str, ...]:
     finite = bool(torch.isfinite(out.float()).all())
     count = counter.get_total_flops() / 1e12
     peak = peak_memory(CPU) - held
-    print(f"{case.name}: {count:.3f} TFLOP, {seconds:.1f} s of processor time, {wall:.1f} s, peak +{peak:.0f} MB, made in {made:.0f} s, "
-          f"shape {tuple(out.shape)}, {'finite' if finite else 'NOT FINITE'}", flush=True)  # fmt: skip
+    print(
+        f"{case.name}: {count:.3f} TFLOP, {seconds:.1f} s of processor time, {wall:.1f} s, peak +{peak:.0f} MB, made in {made:.0f} s, "
+        f"shape {tuple(out.shape)}, {'finite' if finite else 'NOT FINITE'}",
+        flush=True,
+    )
     floor = "-" if case.floor is None else f"{case.floor:.3f}"
-    return (f"`{case.name}`", f"{parameters / 1e6:.1f}", case.what, f"{count:.3f}", floor, f"{seconds:.1f}", f"{count / seconds:.2f}",
-            f"{weights:.0f}", f"{peak:.0f}" if math.isfinite(peak) else "-")  # fmt: skip
+    return (
+        f"`{case.name}`",
+        f"{parameters / 1e6:.1f}",
+        case.what,
+        f"{count:.3f}",
+        floor,
+        f"{seconds:.1f}",
+        f"{count / seconds:.2f}",
+        f"{weights:.0f}",
+        f"{peak:.0f}" if math.isfinite(peak) else "-",
+    )
 
 
 def counted(case: Case) -> str:
-    """Operations of a network on the meta device, where nothing is computed; sparse networks need real cells and cannot be counted so."""
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=KNOWN) as counter:
+    """Operations of a network on the meta device, where nothing is computed; sparse networks need
+    real cells and cannot be counted so.
+    """
+    with (
+        torch.device("meta"),
+        torch.inference_mode(),
+        FlopCounterMode(display=False, custom_mapping=KNOWN) as counter,
+    ):
         net = model_of(CONFIGS[case.name], case.name).build(CONFIGS[case.name]).eval()
         try:
             case.run(net)
@@ -164,26 +205,48 @@ def counted(case: Case) -> str:
 
 
 def main() -> None:
-    """Run the cases one after the other, or only count their operations; write the table row by row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the cases one after the other, or only count their operations; write the table row by
+    row.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="names, separated by commas; in this order")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--out", type=Path, help="write the table there, row by row")
-    parser.add_argument("--count", action="store_true", help="only count operations, without computing")
+    parser.add_argument(
+        "--count", action="store_true", help="only count operations, without computing"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cases = {case.name: case for case in CASES}
     if args.count:
-        print("\n".join(counted(cases[name]) for name in (args.only.split(",") if args.only else cases)))
+        print(
+            "\n".join(
+                counted(cases[name]) for name in (args.only.split(",") if args.only else cases)
+            )
+        )
         return
-    head = ("network", "parameters (M)", "what was run", "TFLOP counted", "floor", "processor s", "TFLOP/s", "weights MB", "peak MB")
+    head = (
+        "network",
+        "parameters (M)",
+        "what was run",
+        "TFLOP counted",
+        "floor",
+        "processor s",
+        "TFLOP/s",
+        "weights MB",
+        "peak MB",
+    )
     rows, held = [head, tuple("---" for _ in head)], resident_memory() / 2**20
     for name in args.only.split(",") if args.only else cases:
         rows.append(measured(cases[name], getattr(torch, args.dtype), held))
         gc.collect()
         if args.out:
-            args.out.write_text("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n", encoding="utf-8")
+            args.out.write_text(
+                "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n", encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""The benchmark's scenes through a path tracer: same objects, places, camera and masks, another picture.
+"""The benchmark's scenes through a path tracer: same objects, places, camera and masks, another
+picture.
 
-    maquette benchmark --prepare-only --set random --scenes 10 --out RUN
-    python benchmarks/path_traced.py RUN/scenes TRACED              # any Python with Blender's module: pip install bpy
-    maquette benchmark --from RUN/scenes --out own ; maquette benchmark --from TRACED --out traced
+    maquette benchmark --prepare-only --set random --scenes 10 --out RUN python
+    benchmarks/path_traced.py RUN/scenes TRACED              # any Python with Blender's module: pip
+    install bpy maquette benchmark --from RUN/scenes --out own ; maquette benchmark --from TRACED
+    --out traced
 
-Networks that learn from maquette's own renderer should not be measured on its pictures alone. Here the renderer is the only difference
-between two runs, so scores can be compared scene by scene. Needs nothing of maquette, only bpy (tested with 5.0) and NumPy.
-Blender's Cycles computes soft shadows, light that bounces between objects, and glossy surfaces, over ground and walls with procedural
-textures; light, textures and exposure follow from the scene's name and --seed. A set whose name starts with "room" gets two or three
-walls, others a wall now and then.
-"""
+Networks that learn from maquette's own renderer should not be measured on its pictures alone. Here
+the renderer is the only difference between two runs, so scores can be compared scene by scene.
+Needs nothing of maquette, only bpy (tested with 5.0) and NumPy. Blender's Cycles computes soft
+shadows, light that bounces between objects, and glossy surfaces, over ground and walls with
+procedural textures; light, textures and exposure follow from the scene's name and --seed. A set
+whose name starts with "room" gets two or three walls, others a wall now and then."""
 
 from __future__ import annotations
 
@@ -50,17 +52,30 @@ HUES = {  # linear albedos that everyday surfaces have
 
 def main(arguments: list[str] | None = None) -> int:
     """Render every scene folder below SCENES that OUT does not hold yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path, help="prepared scenes: folders with objects.json, truth.glb, masks.png")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "scenes", type=Path, help="prepared scenes: folders with objects.json, truth.glb, masks.png"
+    )
     parser.add_argument("out", type=Path, help="the same folders with another photo.png")
-    parser.add_argument("--samples", type=int, default=32, help="paths per pixel, before denoising (default 32)")
-    parser.add_argument("--percent", type=int, default=100, help="trace a photo with so much of the sides, and enlarge it (default 100)")
+    parser.add_argument(
+        "--samples", type=int, default=32, help="paths per pixel, before denoising (default 32)"
+    )
+    parser.add_argument(
+        "--percent",
+        type=int,
+        default=100,
+        help="trace a photo with so much of the sides, and enlarge it (default 100)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     folders = sorted(path.parent for path in args.scenes.rglob("objects.json"))
     if not folders:
-        parser.error(f"{args.scenes}: no prepared scenes below; make them with maquette benchmark --prepare-only")
+        parser.error(
+            f"{args.scenes}: no prepared scenes below; make them with maquette benchmark --prepare-only"
+        )
     for folder in folders:
         name = folder.relative_to(args.scenes).as_posix()
         target = args.out / name
@@ -82,7 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def compose(scene: Any, folder: Path, rng: np.random.Generator, *, walls: bool) -> str:
-    """Objects, camera, ground, walls and light of a prepared scene; returns what was drawn, in words."""
+    """Objects, camera, ground, walls and light of a prepared scene; returns what was drawn, in
+    words.
+    """
     camera = json.loads((folder / "objects.json").read_text(encoding="utf-8"))["camera"]
     if camera is None:
         raise SystemExit(f"{folder}: objects.json tells no camera; path tracing needs one")
@@ -133,7 +150,9 @@ def object_material(mesh: Any, rng: np.random.Generator) -> Any:
         noise = nodes.new("ShaderNodeTexNoise")
         noise.inputs["Scale"].default_value = float(np.exp(rng.uniform(np.log(8), np.log(80))))
         noise.inputs["Detail"].default_value = 6.0
-        out = mixed(material, out, scaled(material, out, float(rng.uniform(0.6, 0.9))), noise.outputs[0])
+        out = mixed(
+            material, out, scaled(material, out, float(rng.uniform(0.6, 0.9))), noise.outputs[0]
+        )
         add_bump(material, shader, noise.outputs[0], float(rng.uniform(0.0, 0.15)), 0.02)
     links.new(out, shader.inputs["Base Color"])
     return material
@@ -157,12 +176,20 @@ def surface(kind: str, rng: np.random.Generator, size: float) -> Any:
     base, tint = rgb(material, hue), rgb(material, other)
     if kind in ("planks", "tiles"):
         pattern = nodes.new("ShaderNodeTexBrick")
-        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (*hue, 1), (*(0.5 * hue + 0.5 * other), 1)
+        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (
+            (*hue, 1),
+            (*(0.5 * hue + 0.5 * other), 1),
+        )
         pattern.inputs["Mortar"].default_value = (*(0.35 * hue), 1)
         pattern.inputs["Scale"].default_value = 2.0
         wide, high = (2.2, 0.25) if kind == "planks" else (0.5, 0.5)
-        pattern.inputs["Brick Width"].default_value, pattern.inputs["Row Height"].default_value = wide, high
-        pattern.inputs["Mortar Size"].default_value = 0.006 if kind == "planks" else float(rng.uniform(0.01, 0.03))
+        pattern.inputs["Brick Width"].default_value, pattern.inputs["Row Height"].default_value = (
+            wide,
+            high,
+        )
+        pattern.inputs["Mortar Size"].default_value = (
+            0.006 if kind == "planks" else float(rng.uniform(0.01, 0.03))
+        )
         links.new(place.outputs["Vector"], pattern.inputs["Vector"])
         base = pattern.outputs["Color"]
         tint = scaled(material, base, float(rng.uniform(0.5, 0.8)))
@@ -173,7 +200,10 @@ def surface(kind: str, rng: np.random.Generator, size: float) -> Any:
             links.new(stretch.outputs["Vector"], noise.inputs["Vector"])
     elif kind == "checker":
         pattern = nodes.new("ShaderNodeTexChecker")
-        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (*hue, 1), (*random_albedo(rng), 1)
+        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (
+            (*hue, 1),
+            (*random_albedo(rng), 1),
+        )
         pattern.inputs["Scale"].default_value = 3.0
         links.new(place.outputs["Vector"], pattern.inputs["Vector"])
         base = pattern.outputs["Color"]
@@ -203,14 +233,25 @@ def add_camera(scene: Any, camera: dict[str, Any]) -> np.ndarray:
     data.clip_start, data.clip_end = 1e-3, 1e4
     o = bpy.data.objects.new("camera", data)
     scene.collection.objects.link(o)
-    o.matrix_world = BLENDER_FROM_SCENE @ Matrix(camera["world_from_camera"]) @ BLENDER_CAMERA_FROM_OPENCV
+    o.matrix_world = (
+        BLENDER_FROM_SCENE @ Matrix(camera["world_from_camera"]) @ BLENDER_CAMERA_FROM_OPENCV
+    )
     scene.camera = o
     scene.render.resolution_x, scene.render.resolution_y = width, height
     return np.array(o.matrix_world)[:3, 3]
 
 
-def add_walls(count: int, low: np.ndarray, high: np.ndarray, eye: np.ndarray, towards: np.ndarray, rng: np.random.Generator) -> int:
-    """Upright walls behind the objects, at right angles to each other, none between them and the eye; returns how many fitted."""
+def add_walls(
+    count: int,
+    low: np.ndarray,
+    high: np.ndarray,
+    eye: np.ndarray,
+    towards: np.ndarray,
+    rng: np.random.Generator,
+) -> int:
+    """Upright walls behind the objects, at right angles to each other, none between them and the
+    eye; returns how many fitted.
+    """
     corners = np.array([[x, y, 0.0] for x in (low[0], high[0]) for y in (low[1], high[1])])
     size, turn = float((high - low)[:2].max()), float(rng.uniform(-0.5, 0.5))
     kind = "plain" if rng.random() < 0.7 else str(rng.choice(GROUNDS))
@@ -226,7 +267,9 @@ def add_walls(count: int, low: np.ndarray, high: np.ndarray, eye: np.ndarray, to
     return made
 
 
-def add_plane(point: tuple[float, ...], normal: tuple[float, ...], side: float, material: Any) -> None:
+def add_plane(
+    point: tuple[float, ...], normal: tuple[float, ...], side: float, material: Any
+) -> None:
     """A large square."""
     bpy.ops.mesh.primitive_plane_add(size=side)
     o = bpy.context.object
@@ -239,16 +282,34 @@ def add_plane(point: tuple[float, ...], normal: tuple[float, ...], side: float, 
     o.data.materials.append(material)
 
 
-def add_light(scene: Any, kind: str, centre: np.ndarray, size: float, towards: np.ndarray, rng: np.random.Generator) -> None:
-    """Sun and sky, an overcast sky, lamps above the scene, or a window beside it; from the camera's half of the sky."""
+def add_light(
+    scene: Any,
+    kind: str,
+    centre: np.ndarray,
+    size: float,
+    towards: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Sun and sky, an overcast sky, lamps above the scene, or a window beside it; from the camera's
+    half of the sky.
+    """
     around = math.atan2(towards[1], towards[0]) + float(rng.uniform(-1.3, 1.3))
     height = math.radians(float(rng.uniform(25, 75)))
-    direction = np.array([math.cos(height) * math.cos(around), math.cos(height) * math.sin(around), math.sin(height)])
+    direction = np.array(
+        [math.cos(height) * math.cos(around), math.cos(height) * math.sin(around), math.sin(height)]
+    )
     warmth = rng.uniform(0.0, 1.0)
     key = tuple(float(w * warmth + v * (1 - warmth)) for w, v in zip(WARM, WHITE))
     if kind in ("sun", "overcast"):
         soft = math.radians(float(rng.uniform(0.5, 6.0) if kind == "sun" else rng.uniform(30, 80)))
-        add_lamp(scene, "SUN", centre + 5 * size * direction, direction, key, {"energy": 4.0 if kind == "sun" else 1.0, "angle": soft})
+        add_lamp(
+            scene,
+            "SUN",
+            centre + 5 * size * direction,
+            direction,
+            key,
+            {"energy": 4.0 if kind == "sun" else 1.0, "angle": soft},
+        )
         world(scene, COOL if kind == "sun" else WHITE, float(rng.uniform(0.4, 1.1)))
         return
     world(scene, WHITE, float(rng.uniform(0.03, 0.25)))
@@ -256,13 +317,33 @@ def add_light(scene: Any, kind: str, centre: np.ndarray, size: float, towards: n
     for _ in range(lamps):
         if kind == "lamps":
             beside = np.append(rng.uniform(-0.8, 0.8, 2), 0.0) + 0.4 * towards
-            place, wide = centre + size * (beside + (0, 0, rng.uniform(1.0, 1.8))), float(rng.uniform(0.15, 0.8))
+            place, wide = (
+                centre + size * (beside + (0, 0, rng.uniform(1.0, 1.8))),
+                float(rng.uniform(0.15, 0.8)),
+            )
         else:
-            place, wide = centre + 1.6 * size * np.append(direction[:2], 0.45), float(rng.uniform(0.8, 1.5))
-        add_lamp(scene, "AREA", place, place - centre, key, {"energy": 60.0 * size * size / lamps, "size": wide * size})
+            place, wide = (
+                centre + 1.6 * size * np.append(direction[:2], 0.45),
+                float(rng.uniform(0.8, 1.5)),
+            )
+        add_lamp(
+            scene,
+            "AREA",
+            place,
+            place - centre,
+            key,
+            {"energy": 60.0 * size * size / lamps, "size": wide * size},
+        )
 
 
-def add_lamp(scene: Any, kind: str, place: np.ndarray, towards: np.ndarray, colour: tuple[float, ...], values: dict[str, float]) -> None:
+def add_lamp(
+    scene: Any,
+    kind: str,
+    place: np.ndarray,
+    towards: np.ndarray,
+    colour: tuple[float, ...],
+    values: dict[str, float],
+) -> None:
     """A lamp whose light comes from ``towards`` (3,)."""
     data = bpy.data.lights.new(kind, kind)
     data.color = colour
@@ -284,8 +365,15 @@ def world(scene: Any, colour: tuple[float, ...], strength: float) -> None:
     scene.world.use_nodes = True
     tree = scene.world.node_tree
     tree.nodes.clear()
-    background, out = tree.nodes.new("ShaderNodeBackground"), tree.nodes.new("ShaderNodeOutputWorld")
-    ramp, split, where = tree.nodes.new("ShaderNodeValToRGB"), tree.nodes.new("ShaderNodeSeparateXYZ"), tree.nodes.new("ShaderNodeTexCoord")
+    background, out = (
+        tree.nodes.new("ShaderNodeBackground"),
+        tree.nodes.new("ShaderNodeOutputWorld"),
+    )
+    ramp, split, where = (
+        tree.nodes.new("ShaderNodeValToRGB"),
+        tree.nodes.new("ShaderNodeSeparateXYZ"),
+        tree.nodes.new("ShaderNodeTexCoord"),
+    )
     ramp.color_ramp.elements[0].color = (*(0.8 * c for c in WHITE), 1)
     ramp.color_ramp.elements[1].color = (*colour, 1)
     tree.links.new(where.outputs["Generated"], split.inputs[0])
@@ -296,7 +384,9 @@ def world(scene: Any, colour: tuple[float, ...], strength: float) -> None:
 
 
 def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> None:
-    """Path trace, denoise, expose to a random brightness, and write through one of Blender's film curves."""
+    """Path trace, denoise, expose to a random brightness, and write through one of Blender's film
+    curves.
+    """
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
     cycles.device, cycles.samples, cycles.use_adaptive_sampling = "CPU", samples, True
@@ -304,14 +394,19 @@ def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> 
     cycles.sample_clamp_indirect, cycles.seed = 5.0, int(rng.integers(1 << 20))
     cycles.use_denoising = True
     raw = photo.with_suffix(".exr")
-    scene.render.image_settings.file_format, scene.render.image_settings.color_depth = "OPEN_EXR", "32"
+    scene.render.image_settings.file_format, scene.render.image_settings.color_depth = (
+        "OPEN_EXR",
+        "32",
+    )
     scene.render.filepath = str(raw)
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(raw))
     linear = np.array(image.pixels[:], np.float32).reshape(-1, 4)[:, :3]
     level = float(np.exp(np.log(np.maximum(linear @ (0.2126, 0.7152, 0.0722), 1e-4)).mean()))
     scene.view_settings.view_transform = str(rng.choice(["AgX", "Filmic", "Standard"]))
-    scene.view_settings.exposure = math.log2(float(np.exp(rng.uniform(np.log(0.12), np.log(0.3)))) / level)
+    scene.view_settings.exposure = math.log2(
+        float(np.exp(rng.uniform(np.log(0.12), np.log(0.3)))) / level
+    )
     scene.render.image_settings.file_format, scene.render.image_settings.color_depth = "PNG", "8"
     scene.render.image_settings.color_mode = "RGB"
     if scene.render.resolution_percentage != 100:
@@ -320,7 +415,8 @@ def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> 
     raw.unlink()
 
 
-# ---- shader nodes ----------------------------------------------------------------------------------------------------
+# ---- shader nodes
+#   ----------------------------------------------------------------------------------------------------
 
 
 def new_material() -> tuple[Any, Any, Any]:
@@ -364,7 +460,10 @@ def scaled(material: Any, colour: Any, factor: float) -> Any:
 def add_bump(material: Any, shader: Any, height: Any, strength: float, distance: float) -> None:
     """Dents and bumps in the shading."""
     node = material.node_tree.nodes.new("ShaderNodeBump")
-    node.inputs["Strength"].default_value, node.inputs["Distance"].default_value = strength, distance
+    node.inputs["Strength"].default_value, node.inputs["Distance"].default_value = (
+        strength,
+        distance,
+    )
     material.node_tree.links.new(height, node.inputs["Height"])
     material.node_tree.links.new(node.outputs[0], shader.inputs["Normal"])
 

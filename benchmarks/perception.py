@@ -1,12 +1,13 @@
-"""What the image encoder gets wrong, and what each part of it costs the scene: errors on held-out views, then parts replaced by the truth.
+"""What the image encoder gets wrong, and what each part of it costs the scene: errors on held-out
+views, then parts replaced by the truth.
 
-    maquette data import HELD_OUT/ --out held-out
-    python benchmarks/perception.py --library held-out --assets HELD_OUT/ [--weights DIR] [--views 160] [--scenes 12]
+    maquette data import HELD_OUT/ --out held-out python benchmarks/perception.py --library held-out
+    --assets HELD_OUT/ [--weights DIR] [--views 160] [--scenes 12]
 
-The first table is of rendered views that no training has seen, one look each (no mirror image). The second makes the first scenes of the
-benchmark's set "random" with ``--method iscene`` four times: as estimated; with the true shape of every visible surface (its mean distance
-stays estimated); with the true camera; with both. What is lost there, no generator can bring back.
-"""
+The first table is of rendered views that no training has seen, one look each (no mirror image). The
+second makes the first scenes of the benchmark's set "random" with ``--method iscene`` four times:
+as estimated; with the true shape of every visible surface (its mean distance stays estimated); with
+the true camera; with both. What is lost there, no generator can bring back."""
 
 from __future__ import annotations
 
@@ -29,7 +30,12 @@ from maquette.data.views import ViewConfig
 from maquette.evaluate.cases import Case, node_name
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.sets import held_out_assets, make_case
-from maquette.models.conditioning import Picture, camera_parameters, centre_depth, letterboxed_camera
+from maquette.models.conditioning import (
+    Picture,
+    camera_parameters,
+    centre_depth,
+    letterboxed_camera,
+)
 from maquette.models.image_encoder import GeometryNet
 from maquette.render.rasterize import rasterize
 from maquette.scene import perceive
@@ -40,10 +46,14 @@ VARIANTS = ((), ("surfaces",), ("camera",), ("surfaces", "camera"))
 
 
 def true_log_depth(case: Case, picture: Picture) -> np.ndarray:
-    """(S, S) log z-depth of the truth in the letterboxed picture less that of the scene's centre; nan where no object is."""
+    """(S, S) log z-depth of the truth in the letterboxed picture less that of the scene's centre;
+    nan where no object is.
+    """
     meshes = trimesh.util.concatenate(list(case.truth.values()))
     depth = rasterize(meshes.vertices, meshes.faces, letterboxed_camera(case.camera, picture)).depth
-    return np.where(np.isfinite(depth), np.log(depth / centre_depth(camera_parameters(case.camera))), np.nan)
+    return np.where(
+        np.isfinite(depth), np.log(depth / centre_depth(camera_parameters(case.camera))), np.nan
+    )
 
 
 def with_truth(case: Case, parts: Sequence[str]) -> Callable[..., Any]:
@@ -58,7 +68,9 @@ def with_truth(case: Case, parts: Sequence[str]) -> Callable[..., Any]:
             truth, depth = true_log_depth(case, picture), found.depth.copy()
             for label in np.unique(picture.labels[picture.labels > 0]):
                 own = (picture.labels == label) & np.isfinite(truth)
-                depth[own] = truth[own] - truth[own].mean() + depth[own].mean() if own.any() else depth[own]
+                depth[own] = (
+                    truth[own] - truth[own].mean() + depth[own].mean() if own.any() else depth[own]
+                )
             found = replace(found, depth=depth, reliefs={})
         return found
 
@@ -73,13 +85,18 @@ def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
         for parts in VARIANTS:
             with patch.object(perceive, "_estimate", with_truth(case, parts)):
                 scene = maquette.generate(case.scene_input, models=models, seed=0)
-            meshes = {node_name(i.label): i.mesh.copy().apply_transform(i.world_from_instance) for i in scene.instances}
+            meshes = {
+                node_name(i.label): i.mesh.copy().apply_transform(i.world_from_instance)
+                for i in scene.instances
+            }
             found = score_scene(meshes, case.truth, "iscene", 0, camera=case.camera)
             scores[parts].append((found.f_s, found.f_o, found.iou_b))
     print(f"| true, {scenes} scenes | scene F | object F | box IoU |\n|---|---|---|---|")
     for parts, found in scores.items():
         scene_f, object_f, box_iou = np.mean(found, axis=0)
-        print(f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | {box_iou:.3f} |")
+        print(
+            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | {box_iou:.3f} |"
+        )
 
 
 def errors(library: str, models: ModelSet, views: int) -> None:
@@ -98,10 +115,19 @@ def errors(library: str, models: ModelSet, views: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", help="held-out library of maquette data import; without it there is no first table")
-    parser.add_argument("--assets", help="folder of held-out meshes; default: held-out procedural families")
-    parser.add_argument("--weights", help="folder of weights or run of maquette train; default: the embedded ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--library",
+        help="held-out library of maquette data import; without it there is no first table",
+    )
+    parser.add_argument(
+        "--assets", help="folder of held-out meshes; default: held-out procedural families"
+    )
+    parser.add_argument(
+        "--weights", help="folder of weights or run of maquette train; default: the embedded ones"
+    )
     parser.add_argument("--views", type=int, default=160)
     parser.add_argument("--scenes", type=int, default=12)
     chosen = parser.parse_args()

@@ -1,7 +1,8 @@
 """Compose a random scene of procedural objects, take a picture of it, and keep the truth.
 
-This is what training does thousands of times. The later examples use the files that this one writes:
-`library/` (objects and their signed distance fields), `photo.png`, `masks.png` and `truth.glb`.
+This is what training does thousands of times. The later examples use the files that this one
+writes: `library/` (objects and their signed distance fields), `photo.png`, `masks.png` and
+`truth.glb`.
 """
 
 import numpy as np
@@ -20,7 +21,9 @@ from maquette.scene.place import place
 FAMILIES = ("chair", "table", "mug", "vase", "lamp", "car")
 
 rng = np.random.default_rng(4)
-library = build_library([procedural_asset(rng, family, face_budget=1500) for family in FAMILIES], "library")
+library = build_library(
+    [procedural_asset(rng, family, face_budget=1500) for family in FAMILIES], "library"
+)
 
 rng = np.random.default_rng(10)
 catalogue = Catalogue.of(library)  # measures every object once
@@ -30,7 +33,10 @@ view = sample_view(scene, catalogue, rng, ViewConfig(size=192, cut=0.0))
 Image.fromarray(view.image).save("photo.png")
 visible = range(1, len(view.placements) + 1)
 names = [library.names[placement.asset] for placement in view.placements]
-masks = [maquette.InstanceMask(label, view.instance == label, name) for label, name in zip(visible, names)]
+masks = [
+    maquette.InstanceMask(label, view.instance == label, name)
+    for label, name in zip(visible, names)
+]
 write_masks(masks, "masks.png", overwrite=True)
 
 truth = []

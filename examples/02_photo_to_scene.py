@@ -1,4 +1,5 @@
-"""One photo and its masks become a 3D scene: look at what came out, and write it for other programs and for maquette itself.
+"""One photo and its masks become a 3D scene: look at what came out, and write it for other programs
+and for maquette itself.
 
 Uses the picture of example 01; put your own photo and masks in their place.
 """
@@ -8,10 +9,14 @@ import maquette
 scene = maquette.generate("photo.png", masks="masks.png", seed=0)
 
 for instance in scene.instances:
-    low, high = instance.box  # in the scene frame: +Y up, the camera looks along -Z, the longest side of everything is 1
+    low, high = (
+        instance.box
+    )  # in the scene frame: +Y up, the camera looks along -Z, the longest side of everything is 1
     width, height, depth = high - low
-    print(f"{instance.node_name}: {width:.2f} x {height:.2f} x {depth:.2f}, {len(instance.mesh.faces)} faces, "
-          f"agrees with its mask to {100 * instance.confidence:.0f} %")  # fmt: skip
+    print(
+        f"{instance.node_name}: {width:.2f} x {height:.2f} x {depth:.2f}, {len(instance.mesh.faces)} faces, "
+        f"agrees with its mask to {100 * instance.confidence:.0f} %"
+    )
 for failure in scene.failures:  # what could not be made is said, never replaced by a dummy
     print(f"instance {failure.label} failed at {failure.stage}: {failure.reason}")
 

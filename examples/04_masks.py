@@ -1,4 +1,5 @@
-"""Read masks in any form, see what may go wrong with them, draw them over the photo, and write them in another form.
+"""Read masks in any form, see what may go wrong with them, draw them over the photo, and write them
+in another form.
 
 Uses `photo.png` and `masks.png` of example 01.
 """
@@ -10,7 +11,9 @@ from maquette.images.diagnose import diagnose
 from maquette.images.overlay import overlay
 
 photo = read_image("photo.png")
-masks = read_masks("masks.png", photo.shape[:2])  # a folder, COCO JSON, .npy, .npz and arrays work as well
+masks = read_masks(
+    "masks.png", photo.shape[:2]
+)  # a folder, COCO JSON, .npy, .npz and arrays work as well
 
 for found in diagnose(masks):
     borders = f", cut off at the {' and '.join(found.borders)}" if found.borders else ""

@@ -1,7 +1,9 @@
-"""A method in thirty lines: every object becomes the box of its visible surface, in its mean colour.
+"""A method in thirty lines: every object becomes the box of its visible surface, in its mean
+colour.
 
-Uses the picture of example 01. Reading, depth, camera, colours, placing, the self-check and export are shared; a method only says which
-volume stands in which cube. docs/adding_a_method.md has the rules.
+Uses the picture of example 01. Reading, depth, camera, colours, placing, the self-check and export
+are shared; a method only says which volume stands in which cube. docs/adding_a_method.md has the
+rules.
 """
 
 from dataclasses import dataclass
@@ -31,11 +33,18 @@ def box(perception, label, seed):
     outside = cell_centres(RESOLUTION).abs() - half
     distance = outside.clamp(min=0).norm(dim=-1) + outside.amax(-1).clamp(max=0)
     colour = torch.from_numpy(perception.picture.image[perception.picture.labels == label].mean(0))
-    volume = torch.cat([(distance / TRUNCATION).clamp(-1, 1)[None], colour.reshape(3, 1, 1, 1).expand(3, *distance.shape)])
+    volume = torch.cat(
+        [
+            (distance / TRUNCATION).clamp(-1, 1)[None],
+            colour.reshape(3, 1, 1, 1).expand(3, *distance.shape),
+        ]
+    )
     return Shape(label, seed, volume, cube, {"scene_from_cube": cube})
 
 
-def generate_boxes(networks, image, perception, labels, seed, sampling, progress=silent, on_shape=ignore):
+def generate_boxes(
+    networks, image, perception, labels, seed, sampling, progress=silent, on_shape=ignore
+):
     """All objects of a photo (H, W, 3)."""
     visible, failures = visible_labels(perception, labels)
     shapes = []
@@ -57,5 +66,7 @@ scene = maquette.generate("photo.png", masks="masks.png", method=BOXES, fit=Fals
 scene.export("boxes.glb")
 for instance in scene.instances:
     sides = " x ".join(f"{side:.2f}" for side in np.ptp(instance.box, axis=0))
-    print(f"{instance.node_name}: a box of {sides}, agrees with its mask to {100 * instance.confidence:.0f} %")
+    print(
+        f"{instance.node_name}: a box of {sides}, agrees with its mask to {100 * instance.confidence:.0f} %"
+    )
 print(f"boxes.glb, by the method {scene.provenance['method']!r}")

@@ -1,6 +1,8 @@
-"""Put your own system beside others on a fixed set of held-out scenes: here it answers with boxes, read from GLB files.
+"""Put your own system beside others on a fixed set of held-out scenes: here it answers with boxes,
+read from GLB files.
 
-`maquette report benchmark` then makes one HTML page of it, and `maquette benchmark --help` shows the same from the command line.
+`maquette report benchmark` then makes one HTML page of it, and `maquette benchmark --help` shows
+the same from the command line.
 """
 
 from pathlib import Path
@@ -14,10 +16,14 @@ from maquette.evaluate.sets import SetSource
 if __name__ == "__main__":
     run, theirs = Path("benchmark"), Path("their_glbs")
     scenes = (SetSource("random", 0),)
-    prepare(Plan(run, scenes, (), jobs=0), None)  # photos and masks, for a system that knows nothing of maquette
+    prepare(
+        Plan(run, scenes, (), jobs=0), None
+    )  # photos and masks, for a system that knows nothing of maquette
 
     for scene in scenes:
-        case = load_case(run / "scenes" / scene.name)  # a real system would only look at photo.png and masks.png
+        case = load_case(
+            run / "scenes" / scene.name
+        )  # a real system would only look at photo.png and masks.png
         scene_of(oracle_boxes(case)).export(theirs / f"{scene.name}.glb")
 
     compared = contestants(["spheres"], weights={}, files={"theirs": str(theirs)})

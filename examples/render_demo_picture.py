@@ -1,8 +1,11 @@
-"""Render the pictures that `maquette demo` and the page use: five procedural objects on a floor, `photo.jpg` and `masks.png`.
+"""Render the pictures that `maquette demo` and the page use: five procedural objects on a floor,
+`photo.jpg` and `masks.png`.
 
-    python examples/render_demo_picture.py FOLDER [SEED] [STAGE]    (bundled: room with seed 1, table with 4, garden with 3)
+    python examples/render_demo_picture.py FOLDER [SEED] [STAGE]    (bundled: room with seed 1,
+    table with 4, garden with 3)
 
-The stage is room, table or garden; the seed chooses the objects' looks, the light, the floor and the camera.
+The stage is room, table or garden; the seed chooses the objects' looks, the light, the floor and
+the camera.
 """
 
 import sys
@@ -21,13 +24,28 @@ from maquette.images import write_masks
 
 # family, x, z, size of the longest side, degrees about +Y
 STAGES = {
-    "room": (("chair", -0.75, -0.1, 1.0, 35), ("plant", 0.75, -0.5, 1.15, 0), ("lamp", 0.0, -0.75, 1.25, 0), ("crate", 0.15, 0.1, 0.5, 20),
-             ("car", 0.7, 0.55, 0.6, -50)),
-    "table": (("bottle", -0.55, -0.35, 1.0, 0), ("vase", 0.55, -0.4, 0.85, 0), ("books", 0.0, -0.45, 0.6, 25),
-              ("mug", -0.25, 0.3, 0.42, 60), ("bowl", 0.5, 0.3, 0.5, 0)),
-    "garden": (("tree", -0.8, -0.5, 1.4, 0), ("bench", 0.35, -0.6, 1.15, -15), ("quadruped", -0.3, 0.35, 0.62, 50),
-               ("mushroom", 0.95, 0.1, 0.5, 0), ("truck", 0.45, 0.6, 0.6, 125)),
-}  # fmt: skip
+    "room": (
+        ("chair", -0.75, -0.1, 1.0, 35),
+        ("plant", 0.75, -0.5, 1.15, 0),
+        ("lamp", 0.0, -0.75, 1.25, 0),
+        ("crate", 0.15, 0.1, 0.5, 20),
+        ("car", 0.7, 0.55, 0.6, -50),
+    ),
+    "table": (
+        ("bottle", -0.55, -0.35, 1.0, 0),
+        ("vase", 0.55, -0.4, 0.85, 0),
+        ("books", 0.0, -0.45, 0.6, 25),
+        ("mug", -0.25, 0.3, 0.42, 60),
+        ("bowl", 0.5, 0.3, 0.5, 0),
+    ),
+    "garden": (
+        ("tree", -0.8, -0.5, 1.4, 0),
+        ("bench", 0.35, -0.6, 1.15, -15),
+        ("quadruped", -0.3, 0.35, 0.62, 50),
+        ("mushroom", 0.95, 0.1, 0.5, 0),
+        ("truck", 0.45, 0.6, 0.6, 125),
+    ),
+}
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
 STAGE = STAGES[sys.argv[3] if len(sys.argv) > 3 else "room"]
@@ -38,7 +56,17 @@ placements = tuple(
     Placement(k, similarity(size, rotation_y(np.deg2rad(degrees)), (x, height / 2, z)))
     for k, (height, (_, x, z, size, degrees)) in enumerate(zip(heights, STAGE))
 )
-config = ViewConfig(640, elevation=(15, 28), field_of_view=(32, 45), fill=(0.84, 0.9), off_centre=0, cut=0, unmasked=0, ground=1, wall=1)
+config = ViewConfig(
+    640,
+    elevation=(15, 28),
+    field_of_view=(32, 45),
+    fill=(0.84, 0.9),
+    off_centre=0,
+    cut=0,
+    unmasked=0,
+    ground=1,
+    wall=1,
+)
 view = sample_view(ComposedScene(placements, "demo"), Catalogue.of(AssetList(assets)), rng, config)
 
 masks = []

@@ -1,4 +1,6 @@
-"""The house rules of CONTRIBUTING.md, executed. Budgets and allow-lists only ever shrink: an entry that is no longer needed fails too."""
+"""The house rules of CONTRIBUTING.md, executed. Budgets and allow-lists only ever shrink: an entry
+that is no longer needed fails too.
+"""
 
 import ast
 import re
@@ -11,11 +13,37 @@ PACKAGE = ROOT / "src" / "maquette"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 
-# The flow of the data, which is also the direction of the imports: a module imports only from its own package and from what stands before.
-ORDER = ("errors", "types", "output", "processes", "geometry", "images", "nn", "flow", "models", "checkpoints", "render", "scene",
-         "methods", "pipeline", "export", "batch", "data", "train", "evaluate", "app", "cli")  # fmt: skip
-FACADE = {"__init__.py", "__main__.py"}  # of the package itself: they show the whole house, so they may name any room
-# Functions that import when called, by design: the verbs of the nouns, and two that break a circle or save a second.
+# The flow of the data, which is also the direction of the imports: a module imports only from its
+# own package and from what stands before.
+ORDER = (
+    "errors",
+    "types",
+    "output",
+    "processes",
+    "geometry",
+    "images",
+    "nn",
+    "flow",
+    "models",
+    "checkpoints",
+    "render",
+    "scene",
+    "methods",
+    "pipeline",
+    "export",
+    "batch",
+    "data",
+    "train",
+    "evaluate",
+    "app",
+    "cli",
+)
+FACADE = {
+    "__init__.py",
+    "__main__.py",
+}  # of the package itself: they show the whole house, so they may name any room
+# Functions that import when called, by design: the verbs of the nouns, and two that break a circle
+# or save a second.
 LATE_IMPORTS = {
     "types.py": {"regenerate", "export"},
     "data/scenes.py": {"compositions"},  # rooms build on the helpers of scenes
@@ -34,9 +62,11 @@ UNMIRRORED = {  # modules without a test file of their own, and why
 }
 # Debts: tests that are still owed. Nothing may be added.
 OWED = {
-    "data/baking.py", "data/illumination.py", "train/generator.py",
+    "data/baking.py",
+    "data/illumination.py",
+    "train/generator.py",
     "train/volumes.py",
-}  # fmt: skip
+}
 
 
 def name(path: Path) -> str:
@@ -64,7 +94,10 @@ def imported_rooms(tree: ast.AST) -> set[str]:
 
 
 def at_run_time(tree: ast.Module, without: set[str]) -> ast.Module:
-    """The module without the functions that may import late and without what only type checkers read."""
+    """The module without the functions that may import late and without what only type checkers
+    read.
+    """
+
     class Pruned(ast.NodeTransformer):
         def visit_FunctionDef(self, node):
             return None if node.name in without else self.generic_visit(node)
@@ -77,8 +110,14 @@ def at_run_time(tree: ast.Module, without: set[str]) -> ast.Module:
 
 def over_budget(found: dict[str, int], budget: int, allowed: dict[str, int]) -> dict[str, str]:
     """What is above the budget and its allowance, and allowances that are too generous by now."""
-    wrong = {key: f"{count} > {allowed.get(key, budget)}" for key, count in found.items() if count > allowed.get(key, budget)}
-    return wrong | {key: "take it off the allow-list" for key in allowed if found.get(key, 0) <= budget}
+    wrong = {
+        key: f"{count} > {allowed.get(key, budget)}"
+        for key, count in found.items()
+        if count > allowed.get(key, budget)
+    }
+    return wrong | {
+        key: "take it off the allow-list" for key in allowed if found.get(key, 0) <= budget
+    }
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if name(path) not in FACADE], ids=name)
@@ -88,25 +127,47 @@ def test_imports_follow_the_flow(path):
 
 
 def test_only_facades_and_commands_import_inside_functions():
-    inside = {f"{name(path)}:{function.name}" for path in MODULES for function in functions(path) if imported_rooms(function)}
+    inside = {
+        f"{name(path)}:{function.name}"
+        for path in MODULES
+        for function in functions(path)
+        if imported_rooms(function)
+    }
     late = {f"{file}:{function}" for file, names in LATE_IMPORTS.items() for function in names}
-    assert {entry for entry in inside if not entry.startswith(("cli/", "__init__.py", "__main__.py"))} <= late
+    assert {
+        entry for entry in inside if not entry.startswith(("cli/", "__init__.py", "__main__.py"))
+    } <= late
 
 
 def test_sizes_stay_readable():
     lines = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    lengths = {f"{name(p)}:{f.name}": f.end_lineno - f.lineno + 1 for p in MODULES for f in functions(p)}
-    counts = {f"{name(p)}:{f.name}": len(f.args.posonlyargs + f.args.args + f.args.kwonlyargs) for p in MODULES for f in functions(p)}
+    lengths = {
+        f"{name(p)}:{f.name}": f.end_lineno - f.lineno + 1 for p in MODULES for f in functions(p)
+    }
+    counts = {
+        f"{name(p)}:{f.name}": len(f.args.posonlyargs + f.args.args + f.args.kwonlyargs)
+        for p in MODULES
+        for f in functions(p)
+    }
     assert over_budget(lines, FILE_LINES, LONGER_FILES) == {} and max(lines.values()) <= 600
     assert over_budget(lengths, FUNCTION_LINES, {}) == {}
     assert over_budget(counts, PARAMETERS, MORE_PARAMETERS) == {}
 
 
 def test_nothing_catches_everything():
-    handlers = [(name(path), node) for path in MODULES for node in ast.walk(TREES[path]) if isinstance(node, ast.ExceptHandler)]
+    handlers = [
+        (name(path), node)
+        for path in MODULES
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.ExceptHandler)
+    ]
     broad = {"Exception", "BaseException"}
-    assert [f"{where}:{node.lineno}" for where, node in handlers
-            if node.type is None or broad & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}] == []  # fmt: skip
+    assert [
+        f"{where}:{node.lineno}"
+        for where, node in handlers
+        if node.type is None
+        or broad & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
+    ] == []
 
 
 def test_no_star_imports_prints_or_hard_wired_devices():
@@ -115,9 +176,17 @@ def test_no_star_imports_prints_or_hard_wired_devices():
         for node in ast.walk(TREES[path]):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 wrong.append(f"{name(path)}:{node.lineno} import *")
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print" and room(path) != "cli":
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "print"
+                and room(path) != "cli"
+            ):
                 wrong.append(f"{name(path)}:{node.lineno} print")
-            if isinstance(node, ast.Attribute) and node.attr == "cuda" and ast.unparse(node.value) != "torch":
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr == "cuda"
+                and ast.unparse(node.value) != "torch"
+            ):
                 wrong.append(f"{name(path)}:{node.lineno} .cuda")
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":
                 wrong.append(f"{name(path)}:{node.lineno} sys.path")
@@ -125,20 +194,46 @@ def test_no_star_imports_prints_or_hard_wired_devices():
 
 
 def test_no_file_names_a_machine_or_a_registry():
-    pattern = re.compile(r"/(?:work|root|home|Users)/\w|(?:pypi|npmjs|pythonhosted)\.org|download\.pytorch|--(?:extra-)?index-url")
-    files = [path for folder in (PACKAGE, ROOT / "tests", ROOT / "examples", ROOT / "docs", ROOT / ".ci") for path in folder.rglob("*")]
+    pattern = re.compile(
+        r"/(?:work|root|home|Users)/\w|(?:pypi|npmjs|pythonhosted)\.org|download\.pytorch|--(?:extra-)?index-url"
+    )
+    files = [
+        path
+        for folder in (PACKAGE, ROOT / "tests", ROOT / "examples", ROOT / "docs", ROOT / ".ci")
+        for path in folder.rglob("*")
+    ]
     files += [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md"]
-    texts = [path for path in files if path.suffix in ("", ".py", ".md", ".toml", ".json") and path.is_file() and path != Path(__file__)]
-    found = {path.relative_to(ROOT).as_posix(): pattern.findall(path.read_text(encoding="utf-8")) for path in texts}
+    texts = [
+        path
+        for path in files
+        if path.suffix in ("", ".py", ".md", ".toml", ".json")
+        and path.is_file()
+        and path != Path(__file__)
+    ]
+    found = {
+        path.relative_to(ROOT).as_posix(): pattern.findall(path.read_text(encoding="utf-8"))
+        for path in texts
+    }
     assert {path: hits for path, hits in found.items() if hits} == {}
 
 
 def test_everything_public_is_documented():
     wrong = [name(path) for path in MODULES if not ast.get_docstring(TREES[path])]
     for path in MODULES:
-        scopes = [TREES[path], *(node for node in TREES[path].body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))]
-        public = [node for scope in scopes for node in scope.body
-                  if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")]  # fmt: skip
+        scopes = [
+            TREES[path],
+            *(
+                node
+                for node in TREES[path].body
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+            ),
+        ]
+        public = [
+            node
+            for scope in scopes
+            for node in scope.body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+        ]
         wrong += [f"{name(path)}:{node.name}" for node in public if not ast.get_docstring(node)]
     assert wrong == []
 
@@ -148,8 +243,13 @@ def test_every_module_has_its_test():
         """A test file for the module, or one for its whole (small) package."""
         tests = ROOT / "tests" / path.relative_to(PACKAGE).parent
         whole = f"test_{tests.name}.py"
-        return any(file.exists() for file in (tests / f"test_{path.name}", tests / whole, tests.with_name(whole)))
+        return any(
+            file.exists()
+            for file in (tests / f"test_{path.name}", tests / whole, tests.with_name(whole))
+        )
 
     missing = {name(path) for path in MODULES if path.name != "__init__.py" and not mirrored(path)}
     assert missing - set(UNMIRRORED) - OWED == set()
-    assert (set(UNMIRRORED) | OWED) - missing == set(), "these have a test now: take them off the lists"
+    assert (set(UNMIRRORED) | OWED) - missing == set(), (
+        "these have a test now: take them off the lists"
+    )

@@ -1,4 +1,6 @@
-"""What the documents say exists: every command line parses, every link leads somewhere, and every Python block uses what there is."""
+"""What the documents say exists: every command line parses, every link leads somewhere, and every
+Python block uses what there is.
+"""
 
 import ast
 import dataclasses
@@ -39,8 +41,14 @@ def test_command_lines_parse(line):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_lead_somewhere(name):
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[name]) if "://" not in target]
-    missing = [target for target in targets if target and not ((ROOT / name).parent / target).exists()]
+    targets = [
+        target.partition("#")[0]
+        for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[name])
+        if "://" not in target
+    ]
+    missing = [
+        target for target in targets if target and not ((ROOT / name).parent / target).exists()
+    ]
     assert missing == []
 
 
@@ -49,15 +57,23 @@ def shown_names(tree: ast.AST) -> dict[str, object]:
     found: dict[str, object] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name: importlib.import_module(alias.name) for alias in node.names if alias.name == "maquette"}
+            found |= {
+                alias.name: importlib.import_module(alias.name)
+                for alias in node.names
+                if alias.name == "maquette"
+            }
         elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "maquette":
             module = importlib.import_module(node.module)
-            found |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+            found |= {
+                alias.asname or alias.name: getattr(module, alias.name) for alias in node.names
+            }
     return found
 
 
 def resolved(node: ast.expr, names: dict[str, object]) -> object | None:
-    """The object that ``a.b.c`` means, None when its first name is the example's own; AttributeError when there is no such thing."""
+    """The object that ``a.b.c`` means, None when its first name is the example's own;
+    AttributeError when there is no such thing.
+    """
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute):
@@ -66,22 +82,43 @@ def resolved(node: ast.expr, names: dict[str, object]) -> object | None:
     return None
 
 
-PYTHON = {f"{name}, block {k}": block for name, text in TEXTS.items() for k, block in enumerate(blocks(text, "python"), 1)}
+PYTHON = {
+    f"{name}, block {k}": block
+    for name, text in TEXTS.items()
+    for k, block in enumerate(blocks(text, "python"), 1)
+}
 
 
 @pytest.mark.parametrize("block", PYTHON.values(), ids=PYTHON)
 def test_python_blocks_use_what_there_is(block):
-    """Imports work, attributes of ours exist, and functions of ours take the arguments that they are shown with."""
+    """Imports work, attributes of ours exist, and functions of ours take the arguments that they
+    are shown with.
+    """
     tree = ast.parse(block if not block.rstrip().endswith('"""') else f"{block}    ...\n")
     names = shown_names(tree)
     for node in ast.walk(tree):
         target = resolved(node.func if isinstance(node, ast.Call) else node, names)
         if isinstance(node, ast.Call) and callable(target):
             parameters = inspect.signature(target).parameters
-            known = set(parameters) | ({f.name for f in dataclasses.fields(Options)} if "options" in parameters else set())
-            assert {keyword.arg for keyword in node.keywords if keyword.arg} <= known, ast.unparse(node)
+            known = set(parameters) | (
+                {f.name for f in dataclasses.fields(Options)} if "options" in parameters else set()
+            )
+            assert {keyword.arg for keyword in node.keywords if keyword.arg} <= known, ast.unparse(
+                node
+            )
 
 
 def test_the_documents_show_every_command():
     shown = {line.split()[1] for line in COMMANDS.values()}
-    assert shown == {"generate", "demo", "app", "masks", "models", "evaluate", "benchmark", "report", "data", "train"}
+    assert shown == {
+        "generate",
+        "demo",
+        "app",
+        "masks",
+        "models",
+        "evaluate",
+        "benchmark",
+        "report",
+        "data",
+        "train",
+    }

@@ -1,4 +1,6 @@
-"""Every example runs, in order, in one folder: each uses what those before it wrote. Tiny networks stand in for the embedded ones."""
+"""Every example runs, in order, in one folder: each uses what those before it wrote. Tiny networks
+stand in for the embedded ones.
+"""
 
 import csv
 import hashlib
@@ -24,7 +26,10 @@ CLIENT = next(path for path in EXAMPLES if path.stem.endswith("job_api_client"))
 def folder(tmp_path_factory):
     """Where the examples work; the embedded weights are tiny ones meanwhile."""
     weights = save_tiny_weights(tmp_path_factory.mktemp("weights"))
-    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in weights.glob("*.safetensors")}
+    sums = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in weights.glob("*.safetensors")
+    }
     (weights / "manifest.json").write_text(json.dumps(sums))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "embedded_folder", lambda: weights)
@@ -32,9 +37,13 @@ def folder(tmp_path_factory):
         yield Path.cwd()
 
 
-@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != CLIENT], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example", [path for path in EXAMPLES if path != CLIENT], ids=lambda path: path.stem
+)
 def test_example_runs_and_leaves_something(example, folder, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", [str(example), example.stem])  # a folder to write to, for those that ask for one
+    monkeypatch.setattr(
+        "sys.argv", [str(example), example.stem]
+    )  # a folder to write to, for those that ask for one
     before = set(folder.rglob("*"))
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip() or set(folder.rglob("*")) - before
@@ -45,12 +54,16 @@ def test_the_client_fetches_a_scene_from_a_live_server(folder, tmp_path, monkeyp
         monkeypatch.setenv("MAQUETTE_URL", f"http://{live.host}")
         runpy.run_path(str(CLIENT), run_name="__main__")
     said = capsys.readouterr().out
-    assert "is there" in said and set(load_named_meshes("from_server.glb")) <= set(load_named_meshes("truth.glb"))
+    assert "is there" in said and set(load_named_meshes("from_server.glb")) <= set(
+        load_named_meshes("truth.glb")
+    )
 
 
 def test_the_files_of_the_examples_agree(folder):
     labels = {int(label) for label in np.unique(np.asarray(Image.open("masks.png"))) if label}
-    truth, made, edited = (set(load_named_meshes(f"{name}.glb")) for name in ("truth", "scene", "edited"))
+    truth, made, edited = (
+        set(load_named_meshes(f"{name}.glb")) for name in ("truth", "scene", "edited")
+    )
     assert truth == {f"instance_{label}" for label in labels}
     assert made and made <= truth
     assert edited - made == {"floating"} and len(edited) == len(made)

@@ -18,10 +18,14 @@ HELP = "import sys; from maquette.cli import main; sys.argv[0] = 'maquette'"
 
 def modules_after(code: str) -> set[str]:
     """Top-level packages that are loaded after running code in a fresh interpreter."""
-    report = "import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+    report = (
+        "import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+    )
     quietly = "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):"
     script = f"import contextlib, io\n{quietly}\n    {code}\n{report}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -30,7 +34,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert "maquette" in loaded and not loaded & HEAVY
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join
+)
 def test_help_loads_nothing_heavy(arguments):
     loaded = modules_after(f"{HELP}; main({arguments!r})")
     assert "argparse" in loaded and not loaded & HEAVY
@@ -42,7 +48,9 @@ def test_help_takes_less_than_a_second_of_processor_time():
         return used.ru_utime + used.ru_stime
 
     start = seconds()
-    done = subprocess.run([sys.executable, "-m", "maquette", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "maquette", "--help"], capture_output=True, text=True, check=True
+    )
     assert seconds() - start < 1.0
     assert all(command in done.stdout for command in COMMANDS)
 

@@ -37,7 +37,10 @@ def test_a_full_disk_is_an_output_error_that_names_the_path(tmp_path):
 
 def test_a_parent_that_is_a_file_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"), atomic_write(tmp_path / "file" / "scene.glb"):
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        atomic_write(tmp_path / "file" / "scene.glb"),
+    ):
         pass
     with pytest.raises(OutputError, match="cannot be written"):
         writable_folder(tmp_path / "file")

@@ -30,14 +30,22 @@ def scene(models, photo):
 
 def same(a, b):
     def parts(instance):
-        return instance.mesh.vertices, instance.mesh.faces, instance.mesh.visual.vertex_colors, instance.world_from_instance, instance.seed
+        return (
+            instance.mesh.vertices,
+            instance.mesh.faces,
+            instance.mesh.visual.vertex_colors,
+            instance.world_from_instance,
+            instance.seed,
+        )
 
     return all(np.array_equal(x, y) for x, y in zip(parts(a), parts(b)))
 
 
 def test_the_same_call_gives_the_same_scene_bit_for_bit(scene, models, photo):
     again = generate(*photo, models=models, steps=2)
-    assert len(scene.instances) == 3 and all(same(a, b) for a, b in zip(scene.instances, again.instances))
+    assert len(scene.instances) == 3 and all(
+        same(a, b) for a, b in zip(scene.instances, again.instances)
+    )
     np.testing.assert_array_equal(scene.camera.world_from_camera, again.camera.world_from_camera)
 
 
@@ -51,16 +59,31 @@ def test_every_instance_stands_centred_on_itself_with_a_confidence(scene):
 
 def test_provenance_says_how_it_was_made(scene):
     p = scene.provenance
-    assert p["method"] == "iscene" and p["maquette"] == maquette.__version__ and p["options"]["steps"] == 2
-    assert set(p["checkpoint"]["sha256"]) == {"image-encoder", "generator", "volume-vae"} and p["seconds"]["sample"] > 0
-    assert p["tries"] == [{"seed": 0, "score": pytest.approx(np.mean([i.confidence for i in scene.instances]), abs=1e-4), "kept": True}]
+    assert (
+        p["method"] == "iscene"
+        and p["maquette"] == maquette.__version__
+        and p["options"]["steps"] == 2
+    )
+    assert (
+        set(p["checkpoint"]["sha256"]) == {"image-encoder", "generator", "volume-vae"}
+        and p["seconds"]["sample"] > 0
+    )
+    assert p["tries"] == [
+        {
+            "seed": 0,
+            "score": pytest.approx(np.mean([i.confidence for i in scene.instances]), abs=1e-4),
+            "kept": True,
+        }
+    ]
 
 
 def test_a_field_of_view_from_the_user_goes_before_the_photos_own(models, photo, scene, tmp_path):
     assert scene.provenance["focal"] == "estimated" and scene.input.focal is None
     given = generate(*photo, models=models, steps=2, fov=40.0)
     camera = given.camera
-    assert 2 * np.degrees(np.arctan(0.5 * camera.height / camera.intrinsics[1, 1])) == pytest.approx(40.0)
+    assert 2 * np.degrees(
+        np.arctan(0.5 * camera.height / camera.intrinsics[1, 1])
+    ) == pytest.approx(40.0)
     assert given.provenance["focal"] == "given, 40 degrees"
     back = maquette.load(given.export(tmp_path / "scene.json"))
     assert back.input.focal == given.input.focal
@@ -110,7 +133,10 @@ def test_without_fit_the_generator_stands_alone(models, photo, scene):
     assert not same(raw.instances[0], scene.instances[0])
 
 
-@pytest.mark.parametrize("wrong", [{"method": "magic"}, {"samples": 0}, {"steps": 0}, {"seed": -1}, {"fov": 0}, {"fov": "wide"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "magic"}, {"samples": 0}, {"steps": 0}, {"seed": -1}, {"fov": 0}, {"fov": "wide"}],
+)
 def test_wrong_options_say_what_is_right(wrong):
     with pytest.raises(InputError):
         Options(**wrong)
@@ -131,7 +157,9 @@ def test_a_method_from_outside_runs_is_named_and_remakes(models, photo):
     mine = dataclasses.replace(METHODS["independent"], name="mine")
     scene = generate(*photo, models=models, steps=2, method=mine)
     assert scene.provenance["method"] == scene.provenance["options"]["method"] == "mine"
-    assert regenerate(scene, 1, seed=3, models=models, steps=2, method=mine)[1].seed != scene[1].seed
+    assert (
+        regenerate(scene, 1, seed=3, models=models, steps=2, method=mine)[1].seed != scene[1].seed
+    )
     with pytest.raises(InputError, match="unknown method 'mine'"):
         regenerate(scene, 1, seed=3, models=models, steps=2)
 
@@ -141,17 +169,39 @@ def test_every_method_makes_a_scene_from_its_own_weights_and_remakes_it(method, 
     own = {"iterations": 2} if method == "comboverse" else {}
     scene = generate(*photo, models=models, steps=2, method=method, only=[1, 3], **own)
     assert {i.label for i in scene.instances} | {f.label for f in scene.failures} == {1, 3}
-    assert set(scene.provenance["checkpoint"]["sha256"]) == {"image-encoder", *METHODS[method].kinds}
+    assert set(scene.provenance["checkpoint"]["sha256"]) == {
+        "image-encoder",
+        *METHODS[method].kinds,
+    }
     label = scene.instances[0].label
-    assert same(regenerate(scene, label, seed=0, models=models, steps=2)[label], scene[label]) or method == "coherent"
+    assert (
+        same(regenerate(scene, label, seed=0, models=models, steps=2)[label], scene[label])
+        or method == "coherent"
+    )
 
 
-def test_options_of_a_method_are_recorded_and_hold_when_an_object_is_made_again(models, photo, tmp_path):
+def test_options_of_a_method_are_recorded_and_hold_when_an_object_is_made_again(
+    models, photo, tmp_path
+):
     drafts = []
-    scene = generate(*photo, models=models, steps=1, method="comboverse", layout="depth", iterations=2, prompt="a red box", only=[1, 3],
-                     on_draft=drafts.append)  # fmt: skip
+    scene = generate(
+        *photo,
+        models=models,
+        steps=1,
+        method="comboverse",
+        layout="depth",
+        iterations=2,
+        prompt="a red box",
+        only=[1, 3],
+        on_draft=drafts.append,
+    )
     recorded = scene.provenance["options"]
-    assert (recorded["prompt"], recorded["layout"], recorded["iterations"], recorded["method"]) == ("a red box", "depth", 2, "comboverse")
+    assert (recorded["prompt"], recorded["layout"], recorded["iterations"], recorded["method"]) == (
+        "a red box",
+        "depth",
+        2,
+        "comboverse",
+    )
     assert len(drafts[0].instances) == 1 and len(drafts[-1].instances) == len(scene.instances)
     scene.export(tmp_path / "scene.json")
     again = regenerate(maquette.load(tmp_path / "scene.json"), 1, seed=9, models=models, steps=1)
@@ -161,8 +211,12 @@ def test_options_of_a_method_are_recorded_and_hold_when_an_object_is_made_again(
 
 def test_scenes_can_be_imagined_without_a_photo(models, tmp_path):
     a, b, c = (imagine(3, seed=seed, models=models, steps=2) for seed in (0, 0, 1))
-    assert len(a.instances) + len(a.failures) == 3 and all(same(x, y) for x, y in zip(a.instances, b.instances))
+    assert len(a.instances) + len(a.failures) == 3 and all(
+        same(x, y) for x, y in zip(a.instances, b.instances)
+    )
     assert not all(same(x, y) for x, y in zip(a.instances, c.instances))
-    assert (a.export(tmp_path / "imagined.glb")).stat().st_size > 1000 and a.provenance["method"] == "coherent"
+    assert (a.export(tmp_path / "imagined.glb")).stat().st_size > 1000 and a.provenance[
+        "method"
+    ] == "coherent"
     with pytest.raises(InputError, match="at least one object"):
         imagine(0, models=models)

@@ -1,4 +1,6 @@
-"""Processes that work for this one: they compute, and they end with it, quietly and tidily, when it is interrupted."""
+"""Processes that work for this one: they compute, and they end with it, quietly and tidily, when it
+is interrupted.
+"""
 
 import os
 import signal
@@ -44,17 +46,25 @@ def test_an_error_does_not_wait_for_what_is_under_way():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are others there")
 def test_the_whole_group_is_interrupted_and_only_the_parent_speaks(tmp_path):
-    """As a terminal does it. What was being written is gone, nobody waits, and no worker prints a traceback."""
+    """As a terminal does it. What was being written is gone, nobody waits, and no worker prints a
+    traceback.
+    """
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "out").mkdir()
     command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "out")]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while len(list((tmp_path / "out").glob("begun-*"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")  # this program has no command line around it
+    assert errors.count("Traceback") == 1 and errors.rstrip().endswith(
+        "KeyboardInterrupt"
+    )  # this program has no command line around it
     assert all(path.name.startswith("begun-") for path in (tmp_path / "out").iterdir())

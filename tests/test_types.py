@@ -11,16 +11,24 @@ from tests.scene.scenes import coloured, make_scene
 
 
 def facts(scene):
-    return [(i.label, i.node_name, i.hidden, i.world_from_instance.tobytes(), id(i.mesh)) for i in scene.instances]
+    return [
+        (i.label, i.node_name, i.hidden, i.world_from_instance.tobytes(), id(i.mesh))
+        for i in scene.instances
+    ]
 
 
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda s: s.move(1, (0.1, 0, 0)), lambda s: s.transform(3, np.eye(4)), lambda s: s.delete(12), lambda s: s.rename(1, "egg"),
-        lambda s: s.hide(1), lambda s: s.duplicate(3), lambda s: s.replace(1, coloured(s[3].mesh, 4)),
+        lambda s: s.move(1, (0.1, 0, 0)),
+        lambda s: s.transform(3, np.eye(4)),
+        lambda s: s.delete(12),
+        lambda s: s.rename(1, "egg"),
+        lambda s: s.hide(1),
+        lambda s: s.duplicate(3),
+        lambda s: s.replace(1, coloured(s[3].mesh, 4)),
     ],
-)  # fmt: skip
+)
 def test_edits_return_a_new_scene_and_share_the_rest(edit):
     scene = make_scene()
     before = facts(scene)
@@ -31,14 +39,20 @@ def test_edits_return_a_new_scene_and_share_the_rest(edit):
 
 def test_the_box_contains_all_placed_vertices_tightly():
     instance = make_scene()[1]
-    moved = dataclasses.replace(instance, world_from_instance=similarity(2.0, None, np.array([1.0, 2.0, 3.0])))
+    moved = dataclasses.replace(
+        instance, world_from_instance=similarity(2.0, None, np.array([1.0, 2.0, 3.0]))
+    )
     np.testing.assert_allclose(moved.box, 2.0 * instance.mesh.bounds + [1.0, 2.0, 3.0])
 
 
 def test_the_camera_inverts():
     camera = make_scene().camera
-    np.testing.assert_allclose(camera.camera_from_world @ camera.world_from_camera, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose(camera.camera_from_world @ [*camera.position, 1.0], [0, 0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(
+        camera.camera_from_world @ camera.world_from_camera, np.eye(4), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        camera.camera_from_world @ [*camera.position, 1.0], [0, 0, 0, 1], atol=1e-12
+    )
 
 
 def test_names_stay_unique_and_unknown_labels_are_named():
@@ -52,7 +66,9 @@ def test_names_stay_unique_and_unknown_labels_are_named():
 
 def test_hidden_instances_are_kept_but_not_visible():
     scene = make_scene().hide(3)
-    assert [i.label for i in scene.instances] == [1, 3, 12] and [i.label for i in scene.visible().instances] == [1, 12]
+    assert [i.label for i in scene.instances] == [1, 3, 12] and [
+        i.label for i in scene.visible().instances
+    ] == [1, 12]
     assert facts(scene.hide(3, False)) == facts(dataclasses.replace(scene.hide(3, False)).visible())
 
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from maquette.errors import CheckpointError, InputError, MaquetteError, MissingExtraError, OutputError
+from maquette.errors import (
+    CheckpointError,
+    InputError,
+    MaquetteError,
+    MissingExtraError,
+    OutputError,
+)
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
 if TYPE_CHECKING:
@@ -17,9 +23,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Camera", "CheckpointError", "Failure", "InputError", "Instance", "InstanceMask", "MaquetteError", "MissingExtraError",
-    "OutputError", "Scene", "SceneInput", "generate", "imagine", "load",
-]  # fmt: skip
+    "Camera",
+    "CheckpointError",
+    "Failure",
+    "InputError",
+    "Instance",
+    "InstanceMask",
+    "MaquetteError",
+    "MissingExtraError",
+    "OutputError",
+    "Scene",
+    "SceneInput",
+    "generate",
+    "imagine",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""Errors that a user can act on: each message says what was given, what was expected and what to do.
+"""Errors that a user can act on: each message says what was given, what was expected and what to
+do.
 
-First module of the flow; everything may import it. The command line prints the message of a MaquetteError on one line
-and exits with its ``exit_code``; any other exception is a bug.
+First module of the flow; everything may import it. The command line prints the message of a
+MaquetteError on one line and exits with its ``exit_code``; any other exception is a bug.
 """
 
 
@@ -12,13 +13,17 @@ class MaquetteError(Exception):
 
 
 class InputError(MaquetteError):
-    """What the user gave cannot be used: a missing file, a truncated image, an empty mask, an unknown option value."""
+    """What the user gave cannot be used: a missing file, a truncated image, an empty mask, an
+    unknown option value.
+    """
 
     exit_code = 2
 
 
 class OutputError(MaquetteError):
-    """A result cannot be written: the folder is not writable, the disk is full, or a file would be overwritten."""
+    """A result cannot be written: the folder is not writable, the disk is full, or a file would be
+    overwritten.
+    """
 
 
 class CheckpointError(MaquetteError):

@@ -1,7 +1,8 @@
 """Processes that work for this one, and end with it.
 
-Just after output in the flow. A terminal sends Ctrl-C to all processes of a command; if each dealt with it by itself, all would print their
-tracebacks. So it is the first process's business: it stops waiting, ends the others, and says one line (cli).
+Just after output in the flow. A terminal sends Ctrl-C to all processes of a command; if each dealt
+with it by itself, all would print their tracebacks. So it is the first process's business: it stops
+waiting, ends the others, and says one line (cli).
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def spawned(jobs: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()) -> Iterator[ProcessPoolExecutor]:
-    """``jobs`` processes, started when they are first needed. An exception in the body ends them and the tasks they are at.
+def spawned(
+    jobs: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """``jobs`` processes, started when they are first needed. An exception in the body ends them
+    and the tasks they are at.
 
-    They are spawned, not forked: their memory is what their tasks need, and threads of this process cannot be torn.
+    They are spawned, not forked: their memory is what their tasks need, and threads of this process
+    cannot be torn.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (initializer, initargs))
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _begin, (initializer, initargs)
+    )
     through = False
     try:
         yield pool

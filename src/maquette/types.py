@@ -1,12 +1,16 @@
-"""The nouns of maquette, all frozen: what goes in (SceneInput), what comes out (Scene), and the Camera between them.
+"""The nouns of maquette, all frozen: what goes in (SceneInput), what comes out (Scene), and the
+Camera between them.
 
 Second module of the flow: every later module takes and returns these.
 
 Frames and units
-    scene frame   right-handed, +Y up (gravity), the camera looks along -Z, origin at the centre of the scene's
-                  axis-aligned box whose longest side is 1, so that everything lies in [-0.5, 0.5]^3.
+    scene frame   right-handed, +Y up (gravity), the camera looks along -Z, origin at the centre of
+    the scene's
+                  axis-aligned box whose longest side is 1, so that everything lies in [-0.5,
+                  0.5]^3.
     camera frame  OpenCV: x right, y down, z forward; pixel centres at +0.5.
-    instance      a mesh's own frame: scene axes, origin at the centre of the mesh's axis-aligned box.
+    instance      a mesh's own frame: scene axes, origin at the centre of the mesh's axis-aligned
+    box.
 Transforms are named ``a_from_b`` and are 4x4 float64 arrays that map column vectors.
 """
 
@@ -31,7 +35,9 @@ class Camera:
     """A pinhole camera without distortion."""
 
     intrinsics: np.ndarray  # (3, 3) float64, pixels
-    world_from_camera: np.ndarray  # (4, 4) float64, rigid; world = the scene frame unless said otherwise
+    world_from_camera: (
+        np.ndarray
+    )  # (4, 4) float64, rigid; world = the scene frame unless said otherwise
     width: int  # pixels
     height: int  # pixels
 
@@ -76,18 +82,28 @@ class SceneInput:
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object of the scene: a complete coloured mesh in its own frame, and where that frame stands."""
+    """One object of the scene: a complete coloured mesh in its own frame, and where that frame
+    stands.
+    """
 
     label: int
-    mesh: trimesh.Trimesh  # vertices in the instance frame (box centred on 0), vertex colours sRGB uint8 RGBA
+    mesh: (
+        trimesh.Trimesh
+    )  # vertices in the instance frame (box centred on 0), vertex colours sRGB uint8 RGBA
     world_from_instance: np.ndarray  # (4, 4) float64, a similarity; world = the scene frame
     seed: int  # of this instance's noise
-    confidence: float = float("nan")  # IoU of the projected silhouette with the input mask, in [0, 1]; nan = not checked
+    confidence: float = float(
+        "nan"
+    )  # IoU of the projected silhouette with the input mask, in [0, 1]; nan = not checked
     name: str = ""  # free text; the node name is always ``instance_<label>`` unless renamed
     node: str = ""  # glTF node name
     warnings: tuple[str, ...] = ()
-    state: dict[str, np.ndarray] = field(default_factory=dict)  # what regenerate() needs, e.g. the instance's cube; arrays only
-    hidden: bool = False  # kept in the scene document, left out of pictures and of files for other programs
+    state: dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # what regenerate() needs, e.g. the instance's cube; arrays only
+    hidden: bool = (
+        False  # kept in the scene document, left out of pictures and of files for other programs
+    )
 
     @property
     def node_name(self) -> str:
@@ -97,7 +113,10 @@ class Instance:
     @property
     def box(self) -> np.ndarray:
         """(2, 3) float64, lower and upper corner of the axis-aligned box in the world frame."""
-        corners = np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T + self.world_from_instance[:3, 3]
+        corners = (
+            np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T
+            + self.world_from_instance[:3, 3]
+        )
         return np.stack([corners.min(0), corners.max(0)])
 
 
@@ -112,7 +131,9 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The result: instances, failures, the estimated camera, and how it was made. Edits return a new Scene."""
+    """The result: instances, failures, the estimated camera, and how it was made. Edits return a
+    new Scene.
+    """
 
     instances: tuple[Instance, ...]
     camera: Camera
@@ -120,7 +141,9 @@ class Scene:
     ground_height: float = -0.5  # y of the ground plane in the scene frame
     frame: str = "view-centric"  # or "canonical"
     metres_per_unit: float | None = None  # None = unknown scale
-    provenance: dict[str, Any] = field(default_factory=dict)  # method, checkpoint, options, seconds, ...; JSON types only
+    provenance: dict[str, Any] = field(
+        default_factory=dict
+    )  # method, checkpoint, options, seconds, ...; JSON types only
     input: SceneInput | None = None  # kept for regenerate() and the preview
 
     def __getitem__(self, label: int) -> Instance:
@@ -128,11 +151,15 @@ class Scene:
         for instance in self.instances:
             if instance.label == label:
                 return instance
-        raise InputError(f"label {label} is not in the scene; it has {[i.label for i in self.instances]}")
+        raise InputError(
+            f"label {label} is not in the scene; it has {[i.label for i in self.instances]}"
+        )
 
     def _with(self, label: int, **changes: Any) -> Scene:
         self[label]
-        instances = tuple(dataclasses.replace(i, **changes) if i.label == label else i for i in self.instances)
+        instances = tuple(
+            dataclasses.replace(i, **changes) if i.label == label else i for i in self.instances
+        )
         return dataclasses.replace(self, instances=instances)
 
     def move(self, label: int, translation: tuple[float, float, float] | np.ndarray) -> Scene:
@@ -143,12 +170,16 @@ class Scene:
 
     def transform(self, label: int, world_from_instance: np.ndarray) -> Scene:
         """A scene in which one instance has a new (4, 4) transform."""
-        return self._with(label, world_from_instance=np.asarray(world_from_instance, dtype=np.float64))
+        return self._with(
+            label, world_from_instance=np.asarray(world_from_instance, dtype=np.float64)
+        )
 
     def delete(self, label: int) -> Scene:
         """A scene without one instance."""
         self[label]
-        return dataclasses.replace(self, instances=tuple(i for i in self.instances if i.label != label))
+        return dataclasses.replace(
+            self, instances=tuple(i for i in self.instances if i.label != label)
+        )
 
     def hide(self, label: int, hidden: bool = True) -> Scene:
         """A scene in which one instance is hidden, or shown again."""
@@ -158,41 +189,69 @@ class Scene:
         """The scene without its hidden instances."""
         return dataclasses.replace(self, instances=tuple(i for i in self.instances if not i.hidden))
 
-    def duplicate(self, label: int, translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0)) -> Scene:
-        """A scene with a copy of one instance, shifted by ``translation`` (3,); it has the smallest free label and the node <node>_copy.
+    def duplicate(
+        self, label: int, translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0)
+    ) -> Scene:
+        """A scene with a copy of one instance, shifted by ``translation`` (3,); it has the smallest
+        free label and the node <node>_copy.
 
-        The copy has no mask of its own, so neither confidence nor the state with which it could be regenerated.
+        The copy has no mask of its own, so neither confidence nor the state with which it could be
+        regenerated.
         """
-        masked = () if self.input is None else self.input.masks  # also the objects that failed or were deleted keep their labels
-        taken, nodes = {i.label for i in (*self.instances, *masked)}, {i.node_name for i in self.instances}
+        masked = (
+            () if self.input is None else self.input.masks
+        )  # also the objects that failed or were deleted keep their labels
+        taken, nodes = (
+            {i.label for i in (*self.instances, *masked)},
+            {i.node_name for i in self.instances},
+        )
         free = next(k for k in itertools.count(1) if k not in taken)
-        names = (f"{self[label].node_name}_copy{number}" for number in itertools.chain([""], itertools.count(2)))
+        names = (
+            f"{self[label].node_name}_copy{number}"
+            for number in itertools.chain([""], itertools.count(2))
+        )
         shifted = self[label].world_from_instance.copy()
         shifted[:3, 3] += np.asarray(translation, dtype=np.float64)
-        copy = dataclasses.replace(self[label], label=free, node=next(n for n in names if n not in nodes), world_from_instance=shifted,
-                                   confidence=float("nan"), state={})  # fmt: skip
-        return dataclasses.replace(self, instances=tuple(sorted((*self.instances, copy), key=lambda i: i.label)))
+        copy = dataclasses.replace(
+            self[label],
+            label=free,
+            node=next(n for n in names if n not in nodes),
+            world_from_instance=shifted,
+            confidence=float("nan"),
+            state={},
+        )
+        return dataclasses.replace(
+            self, instances=tuple(sorted((*self.instances, copy), key=lambda i: i.label))
+        )
 
     def rename(self, label: int, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
         if not node or any(i.node_name == node and i.label != label for i in self.instances):
-            raise InputError(f"cannot rename instance {label} to {node!r}: the name is empty or taken; choose another")
+            raise InputError(
+                f"cannot rename instance {label} to {node!r}: the name is empty or taken; choose another"
+            )
         return self._with(label, node=node)
 
     def replace(self, label: int, mesh: trimesh.Trimesh) -> Scene:
-        """A scene in which one instance has another mesh, in the same place; the mesh is centred on its own box."""
+        """A scene in which one instance has another mesh, in the same place; the mesh is centred on
+        its own box.
+        """
         centred = mesh.copy()
         centred.apply_translation(-centred.bounds.mean(0))
         return self._with(label, mesh=centred)
 
     def regenerate(self, label: int, seed: int, **options: Any) -> Scene:
-        """A scene in which one instance is made anew from another seed at its place; all others stay bit-identical."""
+        """A scene in which one instance is made anew from another seed at its place; all others
+        stay bit-identical.
+        """
         from maquette.pipeline import regenerate  # the verbs live downstream of the nouns
 
         return regenerate(self, label, seed=seed, **options)
 
     def export(self, path: str | Path, **options: Any) -> Path:
-        """Write the scene; the suffix chooses the format (.glb, .obj, .ply, .stl, or .json for the scene document)."""
+        """Write the scene; the suffix chooses the format (.glb, .obj, .ply, .stl, or .json for the
+        scene document).
+        """
         from maquette.export import export_scene
 
         return export_scene(self, path, **options)

@@ -1,7 +1,8 @@
-"""Speaks the language of ``maquette.app.worker`` without loading anything: ``fake_worker.py FOLDER``, with a saved scene to hand out.
+"""Speaks the language of ``maquette.app.worker`` without loading anything: ``fake_worker.py
+FOLDER``, with a saved scene to hand out.
 
-What happens is chosen by ``steps``: 100 takes for ever, 99 ends with an error, 98 cannot do it, 97 dies half-way, anything else works.
-"""
+What happens is chosen by ``steps``: 100 takes for ever, 99 ends with an error, 98 cannot do it, 97
+dies half-way, anything else works."""
 
 import json
 import os
@@ -13,12 +14,23 @@ from pathlib import Path
 
 TEMPLATE = Path(sys.argv[1])
 CAPABILITIES = {
-    "methods": [{"name": name, "title": name, "about": "Fake.", "default": name == "iscene", "steps": 6, "guidance": 1.0}
-                for name in ("iscene", "midi")],
-    "models": [{"name": "embedded", "title": "Fake", "methods": ["iscene", "midi"], "default": True},
-               {"name": "other", "title": "Other", "methods": ["midi"], "default": False}],
+    "methods": [
+        {
+            "name": name,
+            "title": name,
+            "about": "Fake.",
+            "default": name == "iscene",
+            "steps": 6,
+            "guidance": 1.0,
+        }
+        for name in ("iscene", "midi")
+    ],
+    "models": [
+        {"name": "embedded", "title": "Fake", "methods": ["iscene", "midi"], "default": True},
+        {"name": "other", "title": "Other", "methods": ["midi"], "default": False},
+    ],
     "devices": ["cpu"],
-}  # fmt: skip
+}
 
 
 def say(what, **values):
@@ -32,7 +44,12 @@ def save(folder, labels):
     document = json.loads((result / "scene.json").read_text())
     pattern, document["instances"] = document["instances"][0], []
     for label in labels:
-        entry = {**pattern, "label": label, "node": f"instance_{label}", "seed": time.monotonic_ns() % 2**32}
+        entry = {
+            **pattern,
+            "label": label,
+            "node": f"instance_{label}",
+            "seed": time.monotonic_ns() % 2**32,
+        }
         for key in ("mesh", "state"):
             entry[key] = f"scene_files/made_{label}{Path(pattern[key]).suffix}"
             shutil.copy(result / pattern[key], result / entry[key])
@@ -53,9 +70,21 @@ def work(request):
         say("failed", message="the photo: no object could be made (1: too dark)")
         return
     for k, label in enumerate(labels):
-        say("progress", stage="objects", share=k / len(labels), instance={"label": label, "index": k + 1, "of": len(labels)}, attempt=1)
+        say(
+            "progress",
+            stage="objects",
+            share=k / len(labels),
+            instance={"label": label, "index": k + 1, "of": len(labels)},
+            attempt=1,
+        )
         (folder / "instances" / f"{label}_1.glb").write_bytes(b"glTF fake")
-        say("instance", label=label, name="", attempt=1, world_from_instance=[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        say(
+            "instance",
+            label=label,
+            name="",
+            attempt=1,
+            world_from_instance=[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        )
         if steps == 97:
             os.kill(os.getpid(), signal.SIGKILL)
     save(folder, labels)

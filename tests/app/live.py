@@ -1,4 +1,6 @@
-"""A real server in a thread, and a client without any cleverness, so that tests see what goes over the wire."""
+"""A real server in a thread, and a client without any cleverness, so that tests see what goes over
+the wire.
+"""
 
 import http.client
 import io
@@ -28,7 +30,11 @@ class Answer:
     """Status, headers and body."""
 
     def __init__(self, response):
-        self.status, self.headers, self.body = response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+        self.status, self.headers, self.body = (
+            response.status,
+            {k.lower(): v for k, v in response.getheaders()},
+            response.read(),
+        )
 
     @property
     def json(self):
@@ -98,18 +104,25 @@ class Live:
         """A multipart form; files are (field, name, bytes)."""
         boundary = uuid.uuid4().hex
         parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in fields.items()
         ]
         for field, name, content in files:
             head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
             parts.append(head.encode() + content + b"\r\n")
-        return self.post(path, b"".join(parts) + f"--{boundary}--\r\n".encode(), Content_Type=f"multipart/form-data; boundary={boundary}")
+        return self.post(
+            path,
+            b"".join(parts) + f"--{boundary}--\r\n".encode(),
+            Content_Type=f"multipart/form-data; boundary={boundary}",
+        )
 
     def photo(self, masked=True, name="photo.png"):
         """The id of a new photo with two masks."""
         photo = self.send("/api/photos", [("file", name, picture())]).json["id"]
         if masked:
-            answer = self.send(f"/api/photos/{photo}/masks/import", [("file", "m.png", label_png())])
+            answer = self.send(
+                f"/api/photos/{photo}/masks/import", [("file", "m.png", label_png())]
+            )
             assert answer.status == 200, answer.body
         return photo
 
@@ -132,15 +145,23 @@ class Live:
         return self.get(f"/api/scenes/{self.job()['scene']}").json
 
     def edit(self, scene, **edit):
-        return self.post(f"/api/scenes/{scene['id']}/edits", {"version": scene["version"], "edit": edit})
+        return self.post(
+            f"/api/scenes/{scene['id']}/edits", {"version": scene["version"], "edit": edit}
+        )
 
     def edit_masks(self, state, **edit):
-        return self.post(f"/api/photos/{state['photo']}/masks/edits", {"version": state["version"], "edit": edit})
+        return self.post(
+            f"/api/photos/{state['photo']}/masks/edits", {"version": state["version"], "edit": edit}
+        )
 
     def files(self):
         """All files of the data folder but the database's, relative."""
         root = self.settings.data
-        return {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and not p.name.startswith("maquette.sqlite3")}
+        return {
+            p.relative_to(root).as_posix()
+            for p in root.rglob("*")
+            if p.is_file() and not p.name.startswith("maquette.sqlite3")
+        }
 
     def events(self, path, until="end"):
         """Read a stream to its end, or to the first event of a name: (name, data) pairs."""
@@ -167,16 +188,26 @@ def start(root: Path, worker=None, **changes) -> Live:
     if worker is None:
         if not template.exists():
             write_template(template)
-        worker = [sys.executable, "-I", str(Path(__file__).with_name("fake_worker.py")), str(template)]
+        worker = [
+            sys.executable,
+            "-I",
+            str(Path(__file__).with_name("fake_worker.py")),
+            str(template),
+        ]
     return Live(Settings(**{"data": data, "port": 0, **changes}), worker)
 
 
 def write_template(folder: Path) -> None:
     """A small saved scene whose masks are those of ``label_png``."""
-    image, labels = np.asarray(Image.open(io.BytesIO(picture()))), np.asarray(Image.open(io.BytesIO(label_png())))
+    image, labels = (
+        np.asarray(Image.open(io.BytesIO(picture()))),
+        np.asarray(Image.open(io.BytesIO(label_png()))),
+    )
     masks = tuple(InstanceMask(label, labels == label) for label in (1, 2))
     whole = make_scene(
-        input=SceneInput(image, masks, "photo.png"), failures=(), provenance={"method": "iscene", "seconds": {"sample": 1.5}}
+        input=SceneInput(image, masks, "photo.png"),
+        failures=(),
+        provenance={"method": "iscene", "seconds": {"sample": 1.5}},
     )
     save(whole.delete(3).delete(12).replace(1, coloured(whole[3].mesh, 3)), folder / "scene.json")
 
@@ -186,13 +217,18 @@ def picture(width=96, height=72, kind="PNG", seed=0):
     pixels = np.full((height, width, 3), 190, np.uint8)
     labels = label_map(width, height)
     pixels[labels == 1], pixels[labels == 2] = (200, 60, 50), (50, 80, 190)
-    noisy = np.clip(pixels + np.random.default_rng(seed).normal(0, 3, pixels.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(pixels + np.random.default_rng(seed).normal(0, 3, pixels.shape), 0, 255).astype(
+        np.uint8
+    )
     return encoded(noisy, kind)
 
 
 def label_map(width=96, height=72):
     y, x = np.mgrid[:height, :width]
-    return sum(((np.hypot(x - width * cx, y - height / 2) < 0.2 * height) * label) for label, cx in ((1, 0.3), (2, 0.7))).astype(np.uint8)
+    return sum(
+        ((np.hypot(x - width * cx, y - height / 2) < 0.2 * height) * label)
+        for label, cx in ((1, 0.3), (2, 0.7))
+    ).astype(np.uint8)
 
 
 def label_png(width=96, height=72):

@@ -16,7 +16,10 @@ def test_several_workers_work_at_the_same_time(tmp_path):
         photo = live.photo()
         blocker = live.job(photo, wait=False, steps=100)
         assert live.job(photo)["state"] == "done"
-        assert sorted(w["state"] for w in live.get("/api/health").json["workers"]) in (["busy", "ready"], ["busy", "busy"])
+        assert sorted(w["state"] for w in live.get("/api/health").json["workers"]) in (
+            ["busy", "ready"],
+            ["busy", "busy"],
+        )
         assert live.post(f"/api/jobs/{blocker['id']}/cancel").status == 200
 
 

@@ -9,7 +9,15 @@ from maquette.app.downloads import MEDIA_TYPES, Download, file_stem, workbench, 
 
 
 @pytest.mark.parametrize(
-    ("name", "stem"), [("my room", "my_room"), ("../../etc", "etc"), ("...", "x"), ("", "x"), ("Küche №1", "K_che_1"), ("a" * 99, "a" * 60)]
+    ("name", "stem"),
+    [
+        ("my room", "my_room"),
+        ("../../etc", "etc"),
+        ("...", "x"),
+        ("", "x"),
+        ("Küche №1", "K_che_1"),
+        ("a" * 99, "a" * 60),
+    ],
 )
 def test_a_name_becomes_one_that_every_system_takes(name, stem):
     assert file_stem(name, "x") == stem and file_stem(stem, "x") == stem
@@ -34,4 +42,6 @@ def test_a_workbench_is_gone_afterwards_whatever_happens(tmp_path):
 
 
 def test_the_suffix_says_what_it_is():
-    assert {Download(f"a{suffix}", b"").media_type for suffix in MEDIA_TYPES} == set(MEDIA_TYPES.values())
+    assert {Download(f"a{suffix}", b"").media_type for suffix in MEDIA_TYPES} == set(
+        MEDIA_TYPES.values()
+    )

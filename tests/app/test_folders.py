@@ -6,7 +6,9 @@ from maquette.app.folders import Folders, clear_temporary, new_id
 from maquette.app.problems import Problem
 
 
-@pytest.mark.parametrize("name", ["", "..", "../../x", "A" * 16, "0" * 15, "0" * 17, "0" * 15 + "/", "0" * 16 + "\n"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../../x", "A" * 16, "0" * 15, "0" * 17, "0" * 15 + "/", "0" * 16 + "\n"]
+)
 def test_what_is_no_id_is_not_found(tmp_path, name):
     with pytest.raises(Problem) as caught:
         Folders.at(tmp_path).of("photos", name)

@@ -1,4 +1,6 @@
-"""The guard alone, around an application that only counts; what it does over the wire is in ``safety``."""
+"""The guard alone, around an application that only counts; what it does over the wire is in
+``safety``.
+"""
 
 import asyncio
 
@@ -22,9 +24,19 @@ def ask(inner, settings, pieces=(), method="POST", headers=()):
             sent.append(message)
 
         named = [(b"host", b"localhost"), *((k.encode(), v.encode()) for k, v in headers)]
-        scope = {"type": "http", "method": method, "path": "/", "query_string": b"", "headers": named}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/",
+            "query_string": b"",
+            "headers": named,
+        }
         await Guard(inner, settings)(scope, receive, send)
-        return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent)
+        return (
+            sent[0]["status"],
+            dict(sent[0]["headers"]),
+            b"".join(message.get("body", b"") for message in sent),
+        )
 
     return asyncio.run(run())
 
@@ -47,7 +59,9 @@ def settings(tmp_path):
 
 def test_bodies_pass_through_whole_and_answers_get_their_headers(settings):
     status, headers, body = ask(counting, settings, [b"x" * 40, b"y" * 60])
-    assert (status, body) == (200, b"100") and {name.encode(): value.encode() for name, value in HEADERS.items()}.items() <= headers.items()
+    assert (status, body) == (200, b"100") and {
+        name.encode(): value.encode() for name, value in HEADERS.items()
+    }.items() <= headers.items()
 
 
 def test_what_is_too_long_is_said_whatever_the_application_makes_of_it(settings):
@@ -61,7 +75,15 @@ def test_what_is_too_long_is_said_whatever_the_application_makes_of_it(settings)
     for inner in (counting, stubborn):
         status, _, body = ask(inner, settings, [b"x" * 60, b"y" * 60, b"z"])
         assert status == 413 and b"too_large" in body
-    assert ask(counting, settings, [b"x" * 11], headers=[("content-type", "application/json; charset=utf-8")])[0] == 413
+    assert (
+        ask(
+            counting,
+            settings,
+            [b"x" * 11],
+            headers=[("content-type", "application/json; charset=utf-8")],
+        )[0]
+        == 413
+    )
 
 
 def test_other_protocols_are_not_answered(settings):

@@ -33,7 +33,11 @@ def test_it_does_what_a_list_and_a_pointer_do(store):
             history.step(store, "x", version.number, back=what == "undo")
             at += 1 if what == "redo" else -1
         new = history.current(store, "x")
-        assert new.document == {"n": states[at]} and (new.undo is None) == (at == 0) and (new.redo is None) == (at == len(states) - 1)
+        assert (
+            new.document == {"n": states[at]}
+            and (new.undo is None) == (at == 0)
+            and (new.redo is None) == (at == len(states) - 1)
+        )
         assert seen.setdefault(new.number, states[at]) == states[at]
     assert [d["n"] for d in history.documents(store, "x")] == states
 

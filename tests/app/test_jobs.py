@@ -18,21 +18,45 @@ def small(tmp_path_factory):
 
 
 def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
-    answer = server.post("/api/jobs", {"photo": server.photo(), "name": "first", "options": {"seed": 7}})
+    answer = server.post(
+        "/api/jobs", {"photo": server.photo(), "name": "first", "options": {"seed": 7}}
+    )
     assert answer.status == 202 and answer.headers["location"] == f"/api/jobs/{answer.json['id']}"
     job = server.follow(answer.json["id"])
-    assert (job["state"], job["name"], job["error"], job["position"]) == ("done", "first", None, None)
-    expected = {"method": "iscene", "model": "embedded", "seed": 7, "samples": 1, "steps": None, "guidance": None, "fit": True}
+    assert (job["state"], job["name"], job["error"], job["position"]) == (
+        "done",
+        "first",
+        None,
+        None,
+    )
+    expected = {
+        "method": "iscene",
+        "model": "embedded",
+        "seed": 7,
+        "samples": 1,
+        "steps": None,
+        "guidance": None,
+        "fit": True,
+    }
     assert job["options"] == {**expected, "fov": None, "device": "auto"}
-    assert [i["label"] for i in job["instances"]] == [1, 2] and job["created"] <= job["started"] <= job["finished"]
+    assert [i["label"] for i in job["instances"]] == [1, 2] and job["created"] <= job[
+        "started"
+    ] <= job["finished"]
     scene = server.get(f"/api/scenes/{job['scene']}").json
-    assert (scene["job"], scene["name"], [i["label"] for i in scene["instances"]]) == (job["id"], "first", [1, 2])
+    assert (scene["job"], scene["name"], [i["label"] for i in scene["instances"]]) == (
+        job["id"],
+        "first",
+        [1, 2],
+    )
     assert server.get(job["instances"][0]["glb"]).body == b"glTF fake"
 
 
 def test_events_begin_with_what_is_there_and_end_with_the_end(server):
     job = server.job(wait=False)
-    live, late = server.events(f"/api/jobs/{job['id']}/events"), server.events(f"/api/jobs/{job['id']}/events")
+    live, late = (
+        server.events(f"/api/jobs/{job['id']}/events"),
+        server.events(f"/api/jobs/{job['id']}/events"),
+    )
     for events in (live, late):
         names = [name for name, _ in events]
         assert names[0] == "job" and names[-1] == "end" and names.count("instance") >= 2
@@ -48,12 +72,17 @@ def test_the_stream_of_everything_tells_of_all_jobs(server):
     import threading
 
     seen = []
-    listener = threading.Thread(target=lambda: seen.extend(server.events("/api/events", until="deleted")))
+    listener = threading.Thread(
+        target=lambda: seen.extend(server.events("/api/events", until="deleted"))
+    )
     listener.start()
     time.sleep(0.2)
     server.call("DELETE", f"/api/jobs/{running['id']}")
     listener.join()
-    assert {name for name, _ in seen} >= {"job", "deleted"} and seen[-1][1] == {"kind": "job", "id": running["id"]}
+    assert {name for name, _ in seen} >= {"job", "deleted"} and seen[-1][1] == {
+        "kind": "job",
+        "id": running["id"],
+    }
 
 
 def test_cancelling_works_at_once_and_leaves_nothing_half_written(server):
@@ -65,7 +94,11 @@ def test_cancelling_works_at_once_and_leaves_nothing_half_written(server):
     answer = server.post(f"/api/jobs/{job['id']}/cancel")
     assert answer.json["state"] == "cancelled" and time.monotonic() - start_time < 5
     again = server.post(f"/api/jobs/{job['id']}/cancel")
-    assert (again.status, again.code, again.json["error"]["current"]["state"]) == (409, "conflict", "cancelled")
+    assert (again.status, again.code, again.json["error"]["current"]["state"]) == (
+        409,
+        "conflict",
+        "cancelled",
+    )
     assert server.job()["state"] == "done"  # the next one finds a worker
     assert not any(".maquette-" in name for name in server.files() - before)
 
@@ -78,7 +111,12 @@ def test_a_job_that_waits_is_cancelled_without_a_worker(server):
 
 
 @pytest.mark.parametrize(
-    ("steps", "state", "said"), [(99, "failed", "ended with an error"), (98, "failed", "too dark"), (97, "interrupted", "repeat")]
+    ("steps", "state", "said"),
+    [
+        (99, "failed", "ended with an error"),
+        (98, "failed", "too dark"),
+        (97, "interrupted", "repeat"),
+    ],
 )
 def test_every_failure_is_said_and_can_be_repeated(server, steps, state, said):
     job = server.job(steps=steps)
@@ -86,7 +124,12 @@ def test_every_failure_is_said_and_can_be_repeated(server, steps, state, said):
     again = server.post(f"/api/jobs/{job['id']}/repeat", {"options": {"steps": 2, "seed": 5}})
     assert again.status == 202
     made = server.follow(again.json["id"])
-    assert (made["state"], made["options"]["steps"], made["options"]["seed"], made["objects"]) == ("done", 2, 5, job["objects"])
+    assert (made["state"], made["options"]["steps"], made["options"]["seed"], made["objects"]) == (
+        "done",
+        2,
+        5,
+        job["objects"],
+    )
 
 
 def test_repeating_without_changes_asks_for_the_same(server):
@@ -116,20 +159,33 @@ def test_a_full_queue_says_when_to_come_back(small):
 
 def test_one_call_with_photo_and_masks(server):
     files = [("photo", "shelf.png", picture()), ("masks", "m.png", label_png())]
-    answer = server.send("/api/jobs", files, options=json.dumps({"seed": 9}), only="2", name="shelf")
+    answer = server.send(
+        "/api/jobs", files, options=json.dumps({"seed": 9}), only="2", name="shelf"
+    )
     assert answer.status == 202, answer.body
     job = server.follow(answer.json["id"])
-    assert (job["state"], job["name"], job["options"]["seed"], [o["label"] for o in job["objects"]]) == ("done", "shelf", 9, [2])
+    assert (
+        job["state"],
+        job["name"],
+        job["options"]["seed"],
+        [o["label"] for o in job["objects"]],
+    ) == ("done", "shelf", 9, [2])
 
 
 def test_one_call_that_is_wrong_leaves_nothing(server):
     before, photos = server.files(), len(server.get("/api/photos").json["photos"])
     good, masks = ("photo", "p.png", picture()), ("masks", "m.png", label_png())
     wrong = [
-        ([good], {}), ([masks], {}), ([good, ("masks", "m.txt", b"hello")], {}), ([good, masks], {"only": "9"}),
-        ([good, masks], {"options": '{"seed": -1}'}), ([good, masks], {"options": "{"}), ([("photo", "p.png", b"no"), masks], {}),
-        ([good, good, masks], {}), ([good, ("masks", "m.png", label_png(50, 90))], {}),
-    ]  # fmt: skip
+        ([good], {}),
+        ([masks], {}),
+        ([good, ("masks", "m.txt", b"hello")], {}),
+        ([good, masks], {"only": "9"}),
+        ([good, masks], {"options": '{"seed": -1}'}),
+        ([good, masks], {"options": "{"}),
+        ([("photo", "p.png", b"no"), masks], {}),
+        ([good, good, masks], {}),
+        ([good, ("masks", "m.png", label_png(50, 90))], {}),
+    ]
     for files, fields in wrong:
         answer = server.send("/api/jobs", files, **fields)
         assert answer.status in (415, 422), (fields, answer.body)
@@ -138,10 +194,20 @@ def test_one_call_that_is_wrong_leaves_nothing(server):
 
 @pytest.mark.parametrize(
     "options",
-    [{"method": "magic"}, {"model": "/etc/passwd"}, {"model": "other", "method": "iscene"}, {"device": "cuda"}, {"device": "tpu"},
-     {"seed": 2**32},
-     {"seed": 1.5}, {"samples": 0}, {"steps": 0}, {"guidance": "strong"}, {"unknown": 1}],
-)  # fmt: skip
+    [
+        {"method": "magic"},
+        {"model": "/etc/passwd"},
+        {"model": "other", "method": "iscene"},
+        {"device": "cuda"},
+        {"device": "tpu"},
+        {"seed": 2**32},
+        {"seed": 1.5},
+        {"samples": 0},
+        {"steps": 0},
+        {"guidance": "strong"},
+        {"unknown": 1},
+    ],
+)
 def test_wrong_options_are_refused_in_words(server, options):
     answer = server.post("/api/jobs", {"photo": server.photo(), "options": options})
     assert (answer.status, answer.code) == (422, "input") and answer.message
@@ -153,7 +219,10 @@ def test_a_model_brings_its_method(server):
 
 def test_a_photo_without_masks_or_without_such_a_label_makes_no_job(server):
     assert "at least one" in server.post("/api/jobs", {"photo": server.photo(masked=False)}).message
-    assert "labels are 1, 2" in server.post("/api/jobs", {"photo": server.photo(), "only": [7]}).message
+    assert (
+        "labels are 1, 2"
+        in server.post("/api/jobs", {"photo": server.photo(), "only": [7]}).message
+    )
     assert server.post("/api/jobs", {"photo": "0" * 16}).status == 404
 
 
@@ -161,13 +230,19 @@ def test_lists_can_be_narrowed(server):
     job = server.job(steps=98)
     found = server.get(f"/api/jobs?state=failed&photo={job['photo']}").json["jobs"]
     assert [other["id"] for other in found] == [job["id"]]
-    assert len(server.get("/api/jobs?limit=1").json["jobs"]) == 1 and server.get("/api/jobs?state=lost").status == 422
+    assert (
+        len(server.get("/api/jobs?limit=1").json["jobs"]) == 1
+        and server.get("/api/jobs?state=lost").status == 422
+    )
 
 
 def test_deleting_a_job_leaves_its_scene_and_no_file(server):
     job = server.job()
     assert server.call("DELETE", f"/api/jobs/{job['id']}").status == 204
-    assert server.get(f"/api/jobs/{job['id']}").status == 404 and server.get(f"/api/scenes/{job['scene']}").status == 200
+    assert (
+        server.get(f"/api/jobs/{job['id']}").status == 404
+        and server.get(f"/api/scenes/{job['scene']}").status == 200
+    )
     assert not any(job["id"] in name for name in server.files())
     assert server.call("DELETE", f"/api/jobs/{job['id']}").status == 404
 

@@ -37,15 +37,37 @@ def test_what_cannot_be_done_is_refused(wrong):
 
 
 def test_one_object_anew_is_made_as_its_scene_was():
-    made_with = {"method": "midi", "model": "embedded", "steps": 3, "guidance": 2.0, "fit": False, "samples": 4, "seed": 1}
+    made_with = {
+        "method": "midi",
+        "model": "embedded",
+        "steps": 3,
+        "guidance": 2.0,
+        "fit": False,
+        "samples": 4,
+        "seed": 1,
+    }
     options = regeneration(RegenerateRequest(label=1, seed=7, steps=5), CAN, made_with)
-    assert options == Options(method="midi", model="embedded", steps=5, guidance=2.0, fit=False, seed=7).model_dump()
     assert (
-        regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"] != regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"]
+        options
+        == Options(
+            method="midi", model="embedded", steps=5, guidance=2.0, fit=False, seed=7
+        ).model_dump()
+    )
+    assert (
+        regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"]
+        != regeneration(RegenerateRequest(label=1), CAN, made_with)["seed"]
     )
 
 
-@pytest.mark.parametrize("strange", [{"method": "gone"}, {"steps": "many"}, {"guidance": float("nan")}, {"model": ["x"]}, {}])
+@pytest.mark.parametrize(
+    "strange",
+    [{"method": "gone"}, {"steps": "many"}, {"guidance": float("nan")}, {"model": ["x"]}, {}],
+)
 def test_a_scene_from_elsewhere_is_made_with_defaults(strange):
-    strange = {key: value for key, value in strange.items() if key != "model"} | ({"model": "gone"} if "model" in strange else {})
-    assert regeneration(RegenerateRequest(label=1, seed=7), CAN, strange) == Options(model="mine", method="midi", seed=7).model_dump()
+    strange = {key: value for key, value in strange.items() if key != "model"} | (
+        {"model": "gone"} if "model" in strange else {}
+    )
+    assert (
+        regeneration(RegenerateRequest(label=1, seed=7), CAN, strange)
+        == Options(model="mine", method="midi", seed=7).model_dump()
+    )

@@ -1,4 +1,6 @@
-"""The files of the page, looked at without a browser: nothing is missing, nothing comes from elsewhere, nothing needs a build."""
+"""The files of the page, looked at without a browser: nothing is missing, nothing comes from
+elsewhere, nothing needs a build.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +12,10 @@ ASSETS = Path(__file__).parents[2] / "src" / "maquette" / "assets"
 OURS = sorted([*(ASSETS / "app").rglob("*.js"), *(ASSETS / "viewer").rglob("*.js")])
 VENDORED = sorted((ASSETS / "three").glob("*.js"))
 TEXTS = [*OURS, *sorted((ASSETS / "app").rglob("*.css")), ASSETS / "app" / "index.html"]
-IMPORT = re.compile(r"""(?:^|[;}\s])(?:import|export)[^'"();]*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']""", re.MULTILINE)
+IMPORT = re.compile(
+    r"""(?:^|[;}\s])(?:import|export)[^'"();]*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']""",
+    re.MULTILINE,
+)
 
 
 def named(path):
@@ -37,7 +42,9 @@ def test_what_is_imported_is_exported_there(path):
         if source.parent.name != "three":
             there = source.read_text(encoding="utf-8")
             for name in (one.split(" as ")[0].strip() for one in names.split(",")):
-                assert re.search(rf"export (async )?(function|const|class) {name}\b", there), f"{name} of {target}"
+                assert re.search(rf"export (async )?(function|const|class) {name}\b", there), (
+                    f"{name} of {target}"
+                )
 
 
 def test_every_module_of_the_page_is_used():
@@ -67,7 +74,9 @@ def test_modules_do_not_import_in_circles():
 
 @pytest.mark.parametrize("path", TEXTS, ids=named)
 def test_nothing_comes_from_elsewhere(path):
-    addresses = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text(encoding="utf-8"))
+    addresses = re.findall(
+        r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text(encoding="utf-8")
+    )
     assert [one for one in addresses if "www.w3.org" not in one] == []
     assert "@import" not in path.read_text(encoding="utf-8")
 
@@ -85,12 +94,19 @@ def test_files_stay_small():
 def test_every_module_says_what_it_is_and_builds_no_html_from_text(path):
     text = path.read_text(encoding="utf-8")
     assert text.startswith("/**")
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(\"style\"", text)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(\"style\"",
+        text,
+    )
 
 
 def test_three_is_named_with_its_version_and_licence():
-    version = re.search(r"Version ([\d.]+\d)", (ASSETS / "three" / "README.md").read_text(encoding="utf-8"))
-    assert version and all(version[1] in path.read_text(encoding="utf-8")[:200] for path in VENDORED)
+    version = re.search(
+        r"Version ([\d.]+\d)", (ASSETS / "three" / "README.md").read_text(encoding="utf-8")
+    )
+    assert version and all(
+        version[1] in path.read_text(encoding="utf-8")[:200] for path in VENDORED
+    )
     assert "MIT License" in (ASSETS / "three" / "LICENSE").read_text(encoding="utf-8")
 
 
@@ -121,14 +137,29 @@ PAGE = Page((ASSETS / "app" / "index.html").read_text(encoding="utf-8"))
 
 
 def test_controls_of_the_page_have_names_and_their_icons_exist():
-    icons = set(re.findall(r"^  (\w+): \"", (ASSETS / "app" / "icons.js").read_text(encoding="utf-8"), re.MULTILINE))
+    icons = set(
+        re.findall(
+            r"^  (\w+): \"", (ASSETS / "app" / "icons.js").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
     for element in PAGE.elements:
-        if element["tag"] in ("button", "input", "select", "canvas", "nav", "section", "aside") or "role" in element:
-            labelled = element.get("aria-label") or element["text"] or element.get("role") == "status"
+        if (
+            element["tag"] in ("button", "input", "select", "canvas", "nav", "section", "aside")
+            or "role" in element
+        ):
+            labelled = (
+                element.get("aria-label") or element["text"] or element.get("role") == "status"
+            )
             assert labelled, element
         if "data-icon" in element:
             assert element["data-icon"] in icons
-    used = {name for path in OURS for name in re.findall(r"icon(?:Button)?\(\"(\w+)\"|icon: \"(\w+)\"", path.read_text(encoding="utf-8"))}
+    used = {
+        name
+        for path in OURS
+        for name in re.findall(
+            r"icon(?:Button)?\(\"(\w+)\"|icon: \"(\w+)\"", path.read_text(encoding="utf-8")
+        )
+    }
     assert {name for pair in used for name in pair if name} <= icons
 
 
@@ -136,7 +167,11 @@ def test_the_page_has_no_inline_scripts_and_styles_and_unique_ids():
     ids = [element["id"] for element in PAGE.elements if "id" in element]
     assert len(ids) == len(set(ids))
     for element in PAGE.elements:
-        assert element["tag"] != "style" and "style" not in element and not any(name.startswith("on") for name in element)
+        assert (
+            element["tag"] != "style"
+            and "style" not in element
+            and not any(name.startswith("on") for name in element)
+        )
         if element["tag"] == "script":
             assert element["src"] and not element["text"]
         for name in ("src", "href"):

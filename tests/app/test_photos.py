@@ -13,9 +13,15 @@ def test_a_photo_comes_in_as_a_form_or_as_the_body(server):
     body = server.post("/api/photos", picture(), Content_Type="image/png")
     assert form.status == body.status == 201 and form.json["name"] == "My room"
     for answer in (form, body):
-        np.testing.assert_array_equal(pixels(server.get(answer.json["image"]).body), pixels(picture()))
+        np.testing.assert_array_equal(
+            pixels(server.get(answer.json["image"]).body), pixels(picture())
+        )
         assert max(pixels(server.get(answer.json["thumbnail"]).body).shape) <= 320
-    for wrong in ({"files": []}, {"files": [("file", "a", picture()), ("file", "b", picture())]}, {"files": [("photo", "a", picture())]}):
+    for wrong in (
+        {"files": []},
+        {"files": [("file", "a", picture()), ("file", "b", picture())]},
+        {"files": [("photo", "a", picture())]},
+    ):
         assert server.send("/api/photos", **wrong).status == 422
     assert server.send("/api/photos", [], file="text").status == 422
 
@@ -29,8 +35,9 @@ def test_a_turned_or_large_photo_comes_upright_and_reduced(server):
     image.save(stream, "JPEG", exif=exif)
     photo = server.send("/api/photos", [("file", "a.jpg", stream.getvalue())]).json
     assert (photo["width"], photo["height"]) == (1024, 2048) and photo["notes"] == [
-        "reduced from 1500 x 3000 pixels", "focal length known: EXIF, 28 mm on 35-mm film",
-    ]  # fmt: skip
+        "reduced from 1500 x 3000 pixels",
+        "focal length known: EXIF, 28 mm on 35-mm film",
+    ]
 
 
 def test_a_cut_out_tells_its_objects(server):
@@ -45,7 +52,10 @@ def test_photos_are_listed_renamed_and_deleted_with_all_their_files(server):
     photo = server.photo()
     listed = server.get("/api/photos").json["photos"]
     assert listed[0]["id"] == photo and listed[0]["objects"] == 2
-    assert server.call("PATCH", f"/api/photos/{photo}", {"name": "../../etc/kitchen"}).json["name"] == "kitchen"
+    assert (
+        server.call("PATCH", f"/api/photos/{photo}", {"name": "../../etc/kitchen"}).json["name"]
+        == "kitchen"
+    )
     assert server.call("PATCH", f"/api/photos/{photo}", {"name": ""}).status == 422
     assert server.call("DELETE", f"/api/photos/{photo}").status == 204
     assert not any(photo in name for name in server.files())
@@ -59,5 +69,9 @@ def test_examples_come_with_their_masks(server):
     for example in examples:
         assert server.get(example["thumbnail"]).headers["content-type"] == "image/jpeg"
     photo = server.post(f"/api/examples/{examples[1]['name']}/open")
-    assert photo.status == 201 and photo.json["objects"] == examples[1]["objects"] and photo.json["name"] == examples[1]["title"]
+    assert (
+        photo.status == 201
+        and photo.json["objects"] == examples[1]["objects"]
+        and photo.json["name"] == examples[1]["title"]
+    )
     assert server.post("/api/examples/..%2F..%2Fx/open").status == 404

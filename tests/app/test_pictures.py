@@ -26,7 +26,11 @@ def test_png_is_lossless_for_colour_and_grey(tmp_path):
 def test_equal_masks_are_one_file_and_come_back(tmp_path):
     mask = RNG.random((13, 21)) > 0.5
     names = {pictures.write_mask(tmp_path, mask), pictures.write_mask(tmp_path, mask.copy())}
-    assert len(names) == 1 and pictures.write_mask(tmp_path, ~mask) not in names and pictures.write_mask(tmp_path, mask.T) not in names
+    assert (
+        len(names) == 1
+        and pictures.write_mask(tmp_path, ~mask) not in names
+        and pictures.write_mask(tmp_path, mask.T) not in names
+    )
     np.testing.assert_array_equal(pictures.read_mask(tmp_path, names.pop()), mask)
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -34,7 +38,9 @@ def test_equal_masks_are_one_file_and_come_back(tmp_path):
 def test_label_pictures_hold_large_labels_and_mark_overlaps():
     large, small = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
     large[:, :5], small[2:4, 3:7] = True, True
-    picture = decoded(pictures.label_picture([InstanceMask(1000, small), InstanceMask(7, large)], (6, 8))).astype(int)
+    picture = decoded(
+        pictures.label_picture([InstanceMask(1000, small), InstanceMask(7, large)], (6, 8))
+    ).astype(int)
     labels = picture[..., 0] + 256 * picture[..., 1]
     np.testing.assert_array_equal(labels, np.where(small, 1000, np.where(large, 7, 0)))
     np.testing.assert_array_equal(picture[..., 2] == 255, large & small)

@@ -21,8 +21,8 @@ def test_every_error_has_a_status_and_keeps_its_message(error, status, code):
 
 
 def test_details_stand_beside_the_message():
-    assert busy("full", 7).body() == {"error": {"code": "busy", "message": "full", "retry_after": 7}} and busy("full", 7).headers == {
-        "Retry-After": "7"
-    }
+    assert busy("full", 7).body() == {
+        "error": {"code": "busy", "message": "full", "retry_after": 7}
+    } and busy("full", 7).headers == {"Retry-After": "7"}
     assert conflict("late", {"version": 3}).body()["error"]["current"] == {"version": 3}
     assert isinstance(Problem(404, "not_found", "x"), Exception)

@@ -1,4 +1,6 @@
-"""Nothing is lost when the server stops, however it stops; and nothing is left of what it did not finish."""
+"""Nothing is lost when the server stops, however it stops; and nothing is left of what it did not
+finish.
+"""
 
 import os
 import signal
@@ -28,7 +30,10 @@ def test_everything_is_there_again_and_what_ran_is_interrupted(tmp_path):
         live.post(f"/api/scenes/{scene['id']}/undo", {"version": scene["version"]})
         state = live.get(f"/api/photos/{scene['photo']}/masks").json
         live.edit_masks(state, kind="rename", label=1, name="red")
-        running, waiting = live.job(scene["photo"], wait=False, steps=100), live.job(scene["photo"], wait=False)
+        running, waiting = (
+            live.job(scene["photo"], wait=False, steps=100),
+            live.job(scene["photo"], wait=False),
+        )
         while live.get(f"/api/jobs/{running['id']}").json["state"] != "running":
             time.sleep(0.01)
         before = facts(live)
@@ -68,7 +73,9 @@ def test_a_crash_leaves_no_file_behind(tmp_path):
 
 
 def test_what_is_no_database_is_named(tmp_path):
-    (tmp_path / "maquette.sqlite3").write_bytes(b"this is not a database, whatever its name says" * 30)
+    (tmp_path / "maquette.sqlite3").write_bytes(
+        b"this is not a database, whatever its name says" * 30
+    )
     with pytest.raises(OutputError, match="not a database"):
         Studio.open(Settings(tmp_path))
 
@@ -77,15 +84,31 @@ def test_what_is_no_database_is_named(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_command_survives_every_end(tmp_path, tiny_weights, how):
-    """The real command and worker: stopped while its worker starts, it leaves no process, and starts again on its folder."""
-    command = [sys.executable, "-m", "maquette", "app", "--port", "0", "--data", str(tmp_path / "data"), "--no-browser"]
+    """The real command and worker: stopped while its worker starts, it leaves no process, and
+    starts again on its folder.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "maquette",
+        "app",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path / "data"),
+        "--no-browser",
+    ]
     command += ["--weights", str(tiny_weights)]
     for _ in range(2):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         address = process.stdout.readline().split()[-1]
         port = int(address.rsplit(":", 1)[1].strip("/"))
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            connection.sendall(
+                f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+            )
             assert b"200 OK" in connection.recv(4096)
         children = _children(process.pid)
         process.send_signal(how)
@@ -98,7 +121,11 @@ def test_the_command_survives_every_end(tmp_path, tiny_weights, how):
 
 
 def _children(pid: int) -> list[int]:
-    stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat") if _readable(path)]
+    stats = [
+        path.read_text().rpartition(")")[2].split()
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if _readable(path)
+    ]
     pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _readable(path)]
     return [child for child, stat in zip(pids, stats) if int(stat[1]) == pid]
 

@@ -34,7 +34,12 @@ def test_bodies_that_are_optional_may_be_missing(server):
     assert server.post(f"/api/jobs/{job['id']}/repeat").status == 202
     assert server.post(f"/api/jobs/{job['id']}/repeat", {}).status == 202
     assert server.post(f"/api/photos/{job['photo']}/masks/undo").status == 422
-    assert server.send(f"/api/photos/{job['photo']}/masks/import", [("file", "m.png", b"")], version="two").status == 422
+    assert (
+        server.send(
+            f"/api/photos/{job['photo']}/masks/import", [("file", "m.png", b"")], version="two"
+        ).status
+        == 422
+    )
 
 
 def test_heads_and_ranges_of_files_are_answered(server):

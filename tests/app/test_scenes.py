@@ -28,14 +28,20 @@ def opened(content, folder):
 @pytest.mark.parametrize(
     "edit",
     [
-        {"kind": "transform", "label": 1, "world_from_instance": PLACE}, {"kind": "rename", "label": 1, "node": "red chair"},
-        {"kind": "hide", "labels": [1, 2]}, {"kind": "delete", "labels": [2]}, {"kind": "duplicate", "label": 2, "offset": [0.1, 0, 0]},
+        {"kind": "transform", "label": 1, "world_from_instance": PLACE},
+        {"kind": "rename", "label": 1, "node": "red chair"},
+        {"kind": "hide", "labels": [1, 2]},
+        {"kind": "delete", "labels": [2]},
+        {"kind": "duplicate", "label": 2, "offset": [0.1, 0, 0]},
     ],
     ids=lambda edit: edit["kind"],
-)  # fmt: skip
+)
 def test_every_edit_can_be_undone_and_redone(server, scene, edit):
     def facts(s):
-        return [{key: i[key] for key in ("label", "node", "hidden", "world_from_instance", "glb")} for i in s["instances"]]
+        return [
+            {key: i[key] for key in ("label", "node", "hidden", "world_from_instance", "glb")}
+            for i in s["instances"]
+        ]
 
     edited = server.edit(scene, **edit).json
     assert facts(edited) != facts(scene) and edited["undo"] == edit["kind"]
@@ -56,16 +62,27 @@ def test_files_hold_what_was_edited(server, scene, tmp_path):
     edited = server.edit(edited, kind="rename", label=1, node="red chair").json
     edited = server.edit(edited, kind="hide", labels=[2]).json
     loaded = opened(server.get(f"/api/scenes/{scene['id']}/export?format=json").body, tmp_path)
-    assert [(i.label, i.node_name, i.hidden) for i in loaded.instances] == [(1, "red chair", False), (2, "instance_2", True)]
+    assert [(i.label, i.node_name, i.hidden) for i in loaded.instances] == [
+        (1, "red chair", False),
+        (2, "instance_2", True),
+    ]
     np.testing.assert_allclose(loaded[1].world_from_instance, PLACE)
     np.testing.assert_allclose(loaded[1].box, edited["instances"][0]["box"])
-    (tmp_path / "s.glb").write_bytes(server.get(f"/api/scenes/{scene['id']}/export?format=glb").body)
+    (tmp_path / "s.glb").write_bytes(
+        server.get(f"/api/scenes/{scene['id']}/export?format=glb").body
+    )
     assert set(load_named_meshes(tmp_path / "s.glb")) == {"red chair"}
-    (tmp_path / "one.glb").write_bytes(server.get(f"/api/scenes/{scene['id']}/instances/2.glb").body)
-    assert set(load_named_meshes(tmp_path / "one.glb")) == {"instance_2"}  # asked for by name, so hidden or not
+    (tmp_path / "one.glb").write_bytes(
+        server.get(f"/api/scenes/{scene['id']}/instances/2.glb").body
+    )
+    assert set(load_named_meshes(tmp_path / "one.glb")) == {
+        "instance_2"
+    }  # asked for by name, so hidden or not
     for form, head in (("obj", b"PK"), ("ply", b"ply"), ("objects", b"PK")):
         answer = server.get(f"/api/scenes/{scene['id']}/export?format={form}")
-        assert answer.body.startswith(head) and answer.headers["content-disposition"].startswith("attachment")
+        assert answer.body.startswith(head) and answer.headers["content-disposition"].startswith(
+            "attachment"
+        )
     assert server.get(f"/api/scenes/{scene['id']}/export?format=exe").status == 422
 
 
@@ -74,7 +91,11 @@ def test_a_saved_scene_is_opened_again_as_zip_and_as_files(server, scene, tmp_pa
     content = server.get(f"/api/scenes/{scene['id']}/export?format=json").body
     as_zip = server.send("/api/scenes", [("file", "my scene.zip", content)])
     opened(content, tmp_path)
-    files = [("file", f"folder/{path.name}", path.read_bytes()) for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+    files = [
+        ("file", f"folder/{path.name}", path.read_bytes())
+        for path in sorted(tmp_path.rglob("*"))
+        if path.is_file()
+    ]
     as_files = server.send("/api/scenes", files)
     assert as_zip.status == as_files.status == 201 and as_zip.json["name"] == "my scene"
     for other in (as_zip.json, as_files.json):
@@ -83,21 +104,38 @@ def test_a_saved_scene_is_opened_again_as_zip_and_as_files(server, scene, tmp_pa
         ]
         meshes = [server.get(s["instances"][0]["glb"]).body for s in (other, scene)]
         assert meshes[0] == meshes[1]
-        np.testing.assert_array_equal(pixels(server.get(other["image"]).body), pixels(server.get(scene["image"]).body))
-        np.testing.assert_array_equal(pixels(server.get(other["masks"]).body), pixels(server.get(scene["masks"]).body))
+        np.testing.assert_array_equal(
+            pixels(server.get(other["image"]).body), pixels(server.get(scene["image"]).body)
+        )
+        np.testing.assert_array_equal(
+            pixels(server.get(other["masks"]).body), pixels(server.get(scene["masks"]).body)
+        )
 
 
 def test_one_object_anew_leaves_all_others_and_what_was_edited_meanwhile(server, scene):
     job = server.post(f"/api/scenes/{scene['id']}/regenerate", {"label": 1, "seed": 8})
-    assert job.status == 202 and (job.json["kind"], job.json["scene"], job.json["label"]) == ("regenerate", scene["id"], 1)
+    assert job.status == 202 and (job.json["kind"], job.json["scene"], job.json["label"]) == (
+        "regenerate",
+        scene["id"],
+        1,
+    )
     assert server.follow(job.json["id"])["state"] == "done"
     new = server.get(f"/api/scenes/{scene['id']}").json
-    assert new["changed"] == [1] and new["undo"] == "regenerate" and new["instances"][1] == scene["instances"][1]
+    assert (
+        new["changed"] == [1]
+        and new["undo"] == "regenerate"
+        and new["instances"][1] == scene["instances"][1]
+    )
     assert new["instances"][0]["seed"] != scene["instances"][0]["seed"]
-    assert new["instances"][0]["world_from_instance"] == scene["instances"][0]["world_from_instance"]
+    assert (
+        new["instances"][0]["world_from_instance"] == scene["instances"][0]["world_from_instance"]
+    )
     copy = server.edit(new, kind="duplicate", label=1).json["instances"][-1]
     assert not copy["can_regenerate"]
-    assert "copy" in server.post(f"/api/scenes/{scene['id']}/regenerate", {"label": copy["label"]}).message
+    assert (
+        "copy"
+        in server.post(f"/api/scenes/{scene['id']}/regenerate", {"label": copy["label"]}).message
+    )
     assert server.post(f"/api/scenes/{scene['id']}/regenerate", {"label": 9}).status == 404
 
 
@@ -112,13 +150,21 @@ def test_regenerating_in_a_scene_that_is_deleted_meanwhile_fails_in_words(server
 
 def test_scenes_are_listed_renamed_copied_and_deleted_with_all_their_files(server, scene):
     assert server.get("/api/scenes").json["scenes"][0]["id"] == scene["id"]
-    assert server.call("PATCH", f"/api/scenes/{scene['id']}", {"name": "attic"}).json["name"] == "attic"
+    assert (
+        server.call("PATCH", f"/api/scenes/{scene['id']}", {"name": "attic"}).json["name"]
+        == "attic"
+    )
     copy = server.post(f"/api/scenes/{scene['id']}/copy").json
-    assert copy["name"] == "attic (copy)" and [i["box"] for i in copy["instances"]] == [i["box"] for i in scene["instances"]]
+    assert copy["name"] == "attic (copy)" and [i["box"] for i in copy["instances"]] == [
+        i["box"] for i in scene["instances"]
+    ]
     server.get(scene["instances"][0]["glb"])
     assert server.call("DELETE", f"/api/scenes/{scene['id']}").status == 204
     assert not any(scene["id"] in name for name in server.files())
-    assert server.get(f"/api/scenes/{scene['id']}").status == 404 and server.get(copy["instances"][0]["glb"]).status == 200
+    assert (
+        server.get(f"/api/scenes/{scene['id']}").status == 404
+        and server.get(copy["instances"][0]["glb"]).status == 200
+    )
     assert server.get(f"/api/jobs/{scene['job']}").json["scene"] is None
 
 
@@ -133,7 +179,11 @@ def test_pictures_of_a_scene_follow_its_versions(server, scene):
 
 
 def test_two_scenes_side_by_side(server, scene):
-    other = server.edit(server.get(f"/api/scenes/{server.job(scene['photo'])['scene']}").json, kind="delete", labels=[2]).json
+    other = server.edit(
+        server.get(f"/api/scenes/{server.job(scene['photo'])['scene']}").json,
+        kind="delete",
+        labels=[2],
+    ).json
     found = server.get(f"/api/compare?a={scene['id']}&b={other['id']}").json
     assert found["same_photo"] and found["a"]["seconds"] == 1.5
     assert [(o["label"], o["b"] is None) for o in found["objects"]] == [(1, False), (2, True)]
@@ -167,18 +217,38 @@ def broken(content, **changes):
 
 @pytest.mark.parametrize(
     ("changes", "status"),
-    [({"instance_1": None}, 422), ({"instance_1": b"ply\nformat ascii 1.0\nend_header\n"}, 422), ({"photo": b"no picture"}, 415),
-     ({"scene": None}, 422), ({"scene": b"[" * 100_000}, 422), ({"scene": {"format": "other"}}, 422), ({"scene": {"version": 99}}, 422),
-     ({"scene": {"instances": [{"label": 10**30}]}}, 422), ({"scene": {"instances": "many"}}, 422), ({"scene": {"camera": None}}, 422)],
-)  # fmt: skip
+    [
+        ({"instance_1": None}, 422),
+        ({"instance_1": b"ply\nformat ascii 1.0\nend_header\n"}, 422),
+        ({"photo": b"no picture"}, 415),
+        ({"scene": None}, 422),
+        ({"scene": b"[" * 100_000}, 422),
+        ({"scene": {"format": "other"}}, 422),
+        ({"scene": {"version": 99}}, 422),
+        ({"scene": {"instances": [{"label": 10**30}]}}, 422),
+        ({"scene": {"instances": "many"}}, 422),
+        ({"scene": {"camera": None}}, 422),
+    ],
+)
 def test_a_broken_scene_is_refused_and_leaves_nothing(server, scene, changes, status):
     content = server.get(f"/api/scenes/{scene['id']}/export?format=json").body
     before = server.files()
     answer = server.send("/api/scenes", [("file", "s.zip", broken(content, **changes))])
-    assert answer.status == status and answer.message and str(server.settings.data) not in answer.message
+    assert (
+        answer.status == status
+        and answer.message
+        and str(server.settings.data) not in answer.message
+    )
     assert not server.files() - before
 
 
-@pytest.mark.parametrize("matrix", [[[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "none"])
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        "none",
+    ],
+)
 def test_wrong_places_are_refused(server, scene, matrix):
     assert server.edit(scene, kind="transform", label=1, world_from_instance=matrix).status == 422

@@ -8,7 +8,10 @@ from maquette.errors import InputError
 
 
 def test_unknown_addresses_and_methods_are_named(server):
-    assert (server.get("/api/nothing").code, server.get("/api/nothing").status) == ("not_found", 404)
+    assert (server.get("/api/nothing").code, server.get("/api/nothing").status) == (
+        "not_found",
+        404,
+    )
     assert server.call("PUT", "/api/photos").status == 405
     assert server.get("/api/photos/").status == 404  # no redirects
 
@@ -20,7 +23,11 @@ def test_a_bug_is_an_answer_that_tells_nothing(server, monkeypatch, caplog):
 
 
 def test_pages_and_scripts_are_served_as_what_they_are(server):
-    for path, kind in (("/", "text/html"), ("/app/main.js", "text/javascript"), ("/three/three.module.min.js", "text/javascript")):
+    for path, kind in (
+        ("/", "text/html"),
+        ("/app/main.js", "text/javascript"),
+        ("/three/three.module.min.js", "text/javascript"),
+    ):
         answer = server.get(path)
         assert answer.status == 200 and answer.headers["content-type"].startswith(kind), path
 

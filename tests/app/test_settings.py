@@ -9,7 +9,10 @@ from maquette.app.settings import Settings, default_data, require_extra
 from maquette.errors import InputError, MissingExtraError
 
 
-@pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 65536}, {"workers": 0}, {"queue": 0}, {"weights": (Path("nowhere"),)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": -1}, {"port": 65536}, {"workers": 0}, {"queue": 0}, {"weights": (Path("nowhere"),)}],
+)
 def test_wrong_settings_are_named(tmp_path, wrong):
     with pytest.raises(InputError):
         Settings(tmp_path, **wrong)
@@ -22,7 +25,10 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(monkeypatch):
         require_extra()
 
 
-@pytest.mark.parametrize(("platform", "part"), [("linux", ".local/share"), ("darwin", "Application Support"), ("win32", "AppData")])
+@pytest.mark.parametrize(
+    ("platform", "part"),
+    [("linux", ".local/share"), ("darwin", "Application Support"), ("win32", "AppData")],
+)
 def test_data_is_kept_where_the_system_keeps_it(monkeypatch, platform, part):
     for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

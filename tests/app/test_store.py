@@ -16,14 +16,27 @@ def store(tmp_path):
 
 
 def add(store, identifier):
-    store.insert("photos", id=identifier, name="n", width=1, height=2, alpha=0, notes=["a", {"b": None}], created=now(), changed=now())
+    store.insert(
+        "photos",
+        id=identifier,
+        name="n",
+        width=1,
+        height=2,
+        alpha=0,
+        notes=["a", {"b": None}],
+        created=now(),
+        changed=now(),
+    )
 
 
 def test_rows_come_back_as_they_went_in(store):
     add(store, "a")
     row = store.one("SELECT * FROM photos")
     assert (row["id"], row["width"], row["notes"]) == ("a", 1, ["a", {"b": None}])
-    assert store.update("photos", "a", name="m", notes=[]) == 1 and store.update("photos", "zz", name="m") == 0
+    assert (
+        store.update("photos", "a", name="m", notes=[]) == 1
+        and store.update("photos", "zz", name="m") == 0
+    )
     assert store.one("SELECT name, notes FROM photos") == {"name": "m", "notes": []}
     assert store.one("SELECT * FROM photos WHERE id = ?", "b") is None
 

@@ -24,7 +24,9 @@ def zipped(**files):
 def test_files_are_there_for_a_while_and_errors_speak_of_their_names(tmp_path):
     with uploads.incoming(tmp_path, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as (upload,):
         assert (
-            upload.path.read_bytes() == b"x" and upload.path.is_relative_to(tmp_path) and (upload.name, upload.stem) == ("room.png", "room")
+            upload.path.read_bytes() == b"x"
+            and upload.path.is_relative_to(tmp_path)
+            and (upload.name, upload.stem) == ("room.png", "room")
         )
     assert not list(tmp_path.iterdir())
     for error in (InputError, lambda text: Problem(413, "too_large", text, {"a": "b"}, more=1)):
@@ -33,25 +35,44 @@ def test_files_are_there_for_a_while_and_errors_speak_of_their_names(tmp_path):
             uploads.incoming(tmp_path, [("room.png", io.BytesIO(b"x"))], Limits()) as (upload,),
         ):
             raise error(f"{upload.path.with_suffix('.png')}: bad; {upload.path}: worse")
-        assert str(caught.value) == "room.png: bad; room.png: worse" and not list(tmp_path.iterdir())
+        assert str(caught.value) == "room.png: bad; room.png: worse" and not list(
+            tmp_path.iterdir()
+        )
     with pytest.raises(InputError, match="no file"), uploads.incoming(tmp_path, [], Limits()):
         pass
 
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(picture(), "picture"), (picture()[:60], "picture"), (picture(kind="TIFF"), "picture"), (b"  \n{}", "json"),
-     (b"\xef\xbb\xbf[]", "json"),
-     (zipped(a_dot_png=label_png()), "zip"), (zipped(masks_dot_npy=b""), "npz"), (b"\x93NUMPY", "npy"), (b"hello", "other"), (b"", "other"),
-     (b"\0" * 100, "other"), (b"<svg/>", "other")],
-)  # fmt: skip
+    [
+        (picture(), "picture"),
+        (picture()[:60], "picture"),
+        (picture(kind="TIFF"), "picture"),
+        (b"  \n{}", "json"),
+        (b"\xef\xbb\xbf[]", "json"),
+        (zipped(a_dot_png=label_png()), "zip"),
+        (zipped(masks_dot_npy=b""), "npz"),
+        (b"\x93NUMPY", "npy"),
+        (b"hello", "other"),
+        (b"", "other"),
+        (b"\0" * 100, "other"),
+        (b"<svg/>", "other"),
+    ],
+)
 def test_content_says_what_a_file_is(tmp_path, content, kind):
     (tmp_path / "f").write_bytes(content)
     assert uploads.content_kind(tmp_path / "f") == kind
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("../../a.png", "a.png"), ("C:\\x\\b.png", "b.png"), ("", ""), ("a\x00\n.png", "a__.png"), ("/", "")]
+    ("name", "shown"),
+    [
+        ("../../a.png", "a.png"),
+        ("C:\\x\\b.png", "b.png"),
+        ("", ""),
+        ("a\x00\n.png", "a__.png"),
+        ("/", ""),
+    ],
 )
 def test_only_the_last_part_of_a_name_is_shown(name, shown):
     assert uploads.shown(name) == shown and len(uploads.shown("x" * 999)) == 80
@@ -59,9 +80,13 @@ def test_only_the_last_part_of_a_name_is_shown(name, shown):
 
 def test_archives_unpack_beside_themselves_under_our_names(tmp_path):
     path = tmp_path / "up"
-    path.write_bytes(zipped(**{"a/../b_dot_png": b"1", "__MACOSX/b_dot_png": b"2", "dir/c_dot_png": b"3"}))
+    path.write_bytes(
+        zipped(**{"a/../b_dot_png": b"1", "__MACOSX/b_dot_png": b"2", "dir/c_dot_png": b"3"})
+    )
     files = uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())
-    assert [f.name for f in files] == ["b.png", "c.png"] and all(f.path.parent == tmp_path for f in files)
+    assert [f.name for f in files] == ["b.png", "c.png"] and all(
+        f.path.parent == tmp_path for f in files
+    )
     path.write_bytes(zipped())
     with pytest.raises(InputError, match="no files"):
         uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())

@@ -1,4 +1,6 @@
-"""The real worker with tiny weights: a scene of a photo, the same as from the library, and one object of it anew."""
+"""The real worker with tiny weights: a scene of a photo, the same as from the library, and one
+object of it anew.
+"""
 
 import io
 import zipfile
@@ -31,33 +33,61 @@ def with_focal_length(png):
 
 
 def opened(live, scene, folder):
-    with zipfile.ZipFile(io.BytesIO(live.get(f"/api/scenes/{scene}/export?format=json").body)) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(live.get(f"/api/scenes/{scene}/export?format=json").body)
+    ) as archive:
         archive.extractall(folder)
     return maquette.load(folder / "scene.json")
 
 
 def same(a, b):
-    return all(np.array_equal(x, y) for x, y in ((a.mesh.vertices, b.mesh.vertices), (a.world_from_instance, b.world_from_instance)))
+    return all(
+        np.array_equal(x, y)
+        for x, y in (
+            (a.mesh.vertices, b.mesh.vertices),
+            (a.world_from_instance, b.world_from_instance),
+        )
+    )
 
 
 def test_a_job_makes_what_the_library_makes(real, tiny_weights, tmp_path):
     photo = with_focal_length(picture())
-    answer = real.send("/api/jobs", [("photo", "p.png", photo), ("masks", "m.png", label_png())], options='{"steps": 1, "seed": 4}')
+    answer = real.send(
+        "/api/jobs",
+        [("photo", "p.png", photo), ("masks", "m.png", label_png())],
+        options='{"steps": 1, "seed": 4}',
+    )
     events = real.events(f"/api/jobs/{answer.json['id']}/events")
     assert events[-1][1]["state"] == "done", events[-2]
     order = [(name, data.get("label")) for name, data in events if name in ("instance", "end")]
     assert order == [("instance", 1), ("instance", 2), ("end", None)]
     stages = [data["stage"] for name, data in events if name == "progress"]
-    assert [s for k, s in enumerate(stages) if s not in ["load", *stages[:k]]] == ["perceive", "scene", "objects", "write"]
-    expected = generate(Image.open(io.BytesIO(photo)), read_masks(pixels(label_png())), models=load_models(tiny_weights), steps=1, seed=4)
+    assert [s for k, s in enumerate(stages) if s not in ["load", *stages[:k]]] == [
+        "perceive",
+        "scene",
+        "objects",
+        "write",
+    ]
+    expected = generate(
+        Image.open(io.BytesIO(photo)),
+        read_masks(pixels(label_png())),
+        models=load_models(tiny_weights),
+        steps=1,
+        seed=4,
+    )
     made = opened(real, events[-1][1]["scene"], tmp_path)
     assert all(same(a, b) for a, b in zip(made.instances, expected.instances, strict=True))
     assert made.provenance["checkpoint"]["name"] == tiny_weights.name
-    assert made.input.focal == expected.input.focal and made.provenance["focal"] == "EXIF, 70 mm on 35-mm film"
+    assert (
+        made.input.focal == expected.input.focal
+        and made.provenance["focal"] == "EXIF, 70 mm on 35-mm film"
+    )
     glb = real.get(next(data["glb"] for name, data in events if name == "instance"))
     assert glb.body.startswith(b"glTF")
 
-    job = real.post(f"/api/scenes/{events[-1][1]['scene']}/regenerate", {"label": 2, "seed": 9, "steps": 1})
+    job = real.post(
+        f"/api/scenes/{events[-1][1]['scene']}/regenerate", {"label": 2, "seed": 9, "steps": 1}
+    )
     assert real.follow(job.json["id"])["state"] == "done"
     again = opened(real, events[-1][1]["scene"], tmp_path / "again")
     assert same(again[1], made[1]) and again[2].seed != made[2].seed
@@ -68,7 +98,11 @@ def test_the_configuration_comes_from_the_worker(real, tiny_weights):
     config = real.get("/api/config").json
     assert config["models"][0]["name"] == tiny_weights.name and config["models"][0]["default"]
     names = [method["name"] for method in config["methods"]]
-    assert "iscene" in names and "cpu" in config["devices"] and all(method["about"] for method in config["methods"])
+    assert (
+        "iscene" in names
+        and "cpu" in config["devices"]
+        and all(method["about"] for method in config["methods"])
+    )
     assert all(set(model["methods"]) <= set(names) for model in config["models"])
 
 
@@ -93,7 +127,9 @@ def test_an_object_that_moves_is_told_but_not_made_again(tmp_path):
     reporter.progress("layout", 0.5)
     reporter.instance(scene.move(1, (0.5, 0.0, 0.0))[1])
     told = [values for what, values in said if what == "instance"]
-    assert [t["attempt"] for t in told] == [1, 1, 1] and told[2]["world_from_instance"][0][3] == told[0]["world_from_instance"][0][3] + 0.5
+    assert [t["attempt"] for t in told] == [1, 1, 1] and told[2]["world_from_instance"][0][
+        3
+    ] == told[0]["world_from_instance"][0][3] + 0.5
     assert {path: path.read_bytes() for path in (tmp_path / "instances").iterdir()} == written
     reporter.progress("alone", 0.0)  # the next try
     reporter.instance(scene.instances[0])

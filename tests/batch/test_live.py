@@ -38,14 +38,19 @@ def test_it_is_gone_when_the_user_stops_it(tmp_path):
 def test_the_photo_stands_beside_the_scene_when_there_is_one():
     scene = make_scene()
     alone = draft_picture(dataclasses.replace(scene, input=None))
-    assert alone.shape[1] == WIDTH and draft_picture(scene).shape[1] == (2 if scene.input else 1) * WIDTH
+    assert (
+        alone.shape[1] == WIDTH
+        and draft_picture(scene).shape[1] == (2 if scene.input else 1) * WIDTH
+    )
     assert np.array_equal(draft_picture(scene)[:, -WIDTH:], alone)
 
 
 def test_a_job_that_is_stopped_while_arranging_leaves_nothing(tmp_path, tiny_weights):
     job = Job(*write_photo(tmp_path / "in"), tmp_path / "out")
     options = Options("comboverse", steps=1, device="cpu", iterations=40, layout="depth")
-    session = Session.start(Settings(options, products=Products(preview=False), weights=tiny_weights))
+    session = Session.start(
+        Settings(options, products=Products(preview=False), weights=tiny_weights)
+    )
     seen = []
 
     def stop(stage, share):
@@ -56,6 +61,8 @@ def test_a_job_that_is_stopped_while_arranging_leaves_nothing(tmp_path, tiny_wei
     with pytest.raises(KeyboardInterrupt):
         run_job(job, session, stop, live=True)
     assert list(job.folder.iterdir()) == [] and "alone" in seen
-    quick = dataclasses.replace(session.settings, options=dataclasses.replace(options, layout="none"))
+    quick = dataclasses.replace(
+        session.settings, options=dataclasses.replace(options, layout="none")
+    )
     assert run_job(job, dataclasses.replace(session, settings=quick), live=True).status == "made"
     assert not (job.folder / LIVE).exists()

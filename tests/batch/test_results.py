@@ -8,7 +8,14 @@ import pytest
 
 import maquette
 from maquette.batch import results
-from maquette.batch.results import Products, fingerprint, is_finished, missing, read_document, write_result
+from maquette.batch.results import (
+    Products,
+    fingerprint,
+    is_finished,
+    missing,
+    read_document,
+    write_result,
+)
 from maquette.errors import InputError, OutputError
 from tests.scene.scenes import make_scene
 
@@ -22,17 +29,27 @@ def small_preview(monkeypatch):
 
 def scene_of(seed=0, **changes):
     scene = make_scene()
-    return dataclasses.replace(scene, provenance={"seconds": {"read": 0.5}, "request": REQUEST | {"seed": seed}}, **changes)
+    return dataclasses.replace(
+        scene, provenance={"seconds": {"read": 0.5}, "request": REQUEST | {"seed": seed}}, **changes
+    )
 
 
 def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_everything_asked_for_is_there_and_can_be_read(tmp_path):
     products = Products(("glb", "obj", "stl"), separate=True)
     write_result(scene_of(), tmp_path, products)
-    assert {path.name for path in tmp_path.iterdir()} >= {"scene.json", "scene_files", *products.names()}
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "scene.json",
+        "scene_files",
+        *products.names(),
+    }
     assert not [path for path in tmp_path.rglob(".*")]
     assert len(maquette.load(tmp_path).instances) == len(scene_of().instances)
     seconds = read_document(tmp_path)["provenance"]["seconds"]
@@ -40,7 +57,9 @@ def test_everything_asked_for_is_there_and_can_be_read(tmp_path):
 
 
 def test_interrupted_at_any_move_leaves_the_old_result(tmp_path, monkeypatch):
-    """The law: whichever rename is the last, the folder is as before; only when none fails it is the new one."""
+    """The law: whichever rename is the last, the folder is as before; only when none fails it is
+    the new one.
+    """
     write_result(scene_of(0), tmp_path, Products(("glb", "ply")))
     before, real = tree(tmp_path), os.replace
     fewer = scene_of(1, instances=scene_of().instances[:1])
@@ -62,7 +81,11 @@ def test_interrupted_at_any_move_leaves_the_old_result(tmp_path, monkeypatch):
             break
         except KeyboardInterrupt:
             assert tree(tmp_path) == before, f"interrupted at move {moves}"
-    assert moves > 8 and "scene.ply" not in tree(tmp_path) and len(maquette.load(tmp_path).instances) == 1
+    assert (
+        moves > 8
+        and "scene.ply" not in tree(tmp_path)
+        and len(maquette.load(tmp_path).instances) == 1
+    )
 
 
 def test_overwriting_removes_what_the_old_result_had_and_nothing_else(tmp_path):
@@ -70,7 +93,13 @@ def test_overwriting_removes_what_the_old_result_had_and_nothing_else(tmp_path):
     for name in ("scene.stl", "notes.txt"):  # somebody else's
         (tmp_path / name).write_text("mine")
     write_result(scene_of(1), tmp_path, Products(("ply",), preview=False))
-    assert {path.name for path in tmp_path.iterdir()} == {"scene.json", "scene_files", "scene.ply", "scene.stl", "notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "scene.json",
+        "scene_files",
+        "scene.ply",
+        "scene.stl",
+        "notes.txt",
+    }
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit of the file size")
@@ -96,8 +125,12 @@ def test_finished_means_the_same_request(tmp_path):
     assert not is_finished(tmp_path, REQUEST, Products())
     write_result(scene_of(), tmp_path, Products())
     assert is_finished(tmp_path, REQUEST, Products())
-    for change, says in (({"photo": "x"}, "another photo"), ({"masks": "x"}, "other masks"), ({"weights": {}}, "other weights"),
-                         ({"seed": 1}, "seed 0 instead of 1")):  # fmt: skip
+    for change, says in (
+        ({"photo": "x"}, "another photo"),
+        ({"masks": "x"}, "other masks"),
+        ({"weights": {}}, "other weights"),
+        ({"seed": 1}, "seed 0 instead of 1"),
+    ):
         with pytest.raises(OutputError, match=says):
             is_finished(tmp_path, REQUEST | change, Products())
 
@@ -112,7 +145,9 @@ def test_result_edited_by_hand_stays_finished(tmp_path):
 def test_missing_products_are_added_to_those_there_are(tmp_path):
     write_result(scene_of(), tmp_path, Products(("glb",)))
     assert missing(tmp_path, Products(("glb",))) is None
-    assert missing(tmp_path, Products(("obj",), preview=False)) == Products(("obj", "glb"), preview=True)
+    assert missing(tmp_path, Products(("obj",), preview=False)) == Products(
+        ("obj", "glb"), preview=True
+    )
 
 
 @pytest.mark.parametrize("name", ["scene.glb", "preview.png", "scene.json"])

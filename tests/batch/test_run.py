@@ -19,7 +19,9 @@ FAST = Products(preview=False)
 
 @pytest.fixture(scope="module")
 def session(tiny_weights):
-    return Session.start(Settings(Options(steps=1, device="cpu"), products=FAST, weights=tiny_weights))
+    return Session.start(
+        Settings(Options(steps=1, device="cpu"), products=FAST, weights=tiny_weights)
+    )
 
 
 def with_settings(session, **changes):
@@ -33,8 +35,14 @@ def job(tmp_path):
 
 def test_made_once_then_kept_and_remembered(job, session, monkeypatch):
     made = run_job(job, session)
-    assert made.status == "made" and [i["label"] for i in made.instances] == [1, 2] and not made.failures
-    assert {"read", "load", "perceive", "sample", "mesh", "check", "preview", "export"} <= set(made.seconds)
+    assert (
+        made.status == "made"
+        and [i["label"] for i in made.instances] == [1, 2]
+        and not made.failures
+    )
+    assert {"read", "load", "perceive", "sample", "mesh", "check", "preview", "export"} <= set(
+        made.seconds
+    )
     monkeypatch.delattr(run, "generate")  # a second run must not need it
     kept = run_job(job, session)
     assert kept == dataclasses.replace(made, status="kept")
@@ -44,7 +52,10 @@ def test_provenance_names_the_weights_and_what_it_was_made_from(job, session, ti
     run_job(job, session)
     provenance = maquette.load(job.folder).provenance
     assert provenance["checkpoint"]["name"] == tiny_weights.name
-    assert provenance["request"]["photo"] == results.fingerprint(job.photo) and "device" not in provenance["request"]
+    assert (
+        provenance["request"]["photo"] == results.fingerprint(job.photo)
+        and "device" not in provenance["request"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +82,9 @@ def test_changed_photo_is_noticed(job, session):
 
 def test_moving_to_another_device_makes_no_result_outdated(job, session):
     run_job(job, session)
-    other = with_settings(session, options=dataclasses.replace(session.settings.options, device="auto"))
+    other = with_settings(
+        session, options=dataclasses.replace(session.settings.options, device="auto")
+    )
     assert run_job(job, other).status == "kept"
 
 
@@ -80,12 +93,21 @@ def test_more_formats_are_added_without_making_the_scene_again(job, session, mon
     edited = maquette.load(job.folder).move(1, (0.2, 0, 0))
     edited.export(job.folder / "scene.json")
     monkeypatch.delattr(run, "generate")
-    kept = run_job(job, with_settings(session, products=Products(("obj",), separate=True, preview=False)))
+    kept = run_job(
+        job, with_settings(session, products=Products(("obj",), separate=True, preview=False))
+    )
     assert kept.status == "kept"
     assert {path.name for path in job.folder.iterdir()} == {
-        "scene.glb", "scene.obj", "scene.mtl", "scene.json", "scene_files", "scene_instances"
-    }  # fmt: skip
-    assert np.array_equal(maquette.load(job.folder)[1].world_from_instance, edited[1].world_from_instance)
+        "scene.glb",
+        "scene.obj",
+        "scene.mtl",
+        "scene.json",
+        "scene_files",
+        "scene_instances",
+    }
+    assert np.array_equal(
+        maquette.load(job.folder)[1].world_from_instance, edited[1].world_from_instance
+    )
 
 
 def test_bad_pictures_are_reported_and_survived(tmp_path, session):
@@ -97,11 +119,33 @@ def test_bad_pictures_are_reported_and_survived(tmp_path, session):
     jobs[2].photo.unlink()
     jobs[3] = Job(jobs[3].photo, None, jobs[3].folder, "d.png: no masks go with it")
     outcomes = list(run_jobs(jobs, session))
-    assert [outcome.status for outcome in outcomes] == ["made", "failed", "failed", "failed", "made"]
-    assert "truncated" in outcomes[1].error and "no such file" in outcomes[2].error and "no masks" in outcomes[3].error
-    assert [(tmp_path / "out" / name / "scene.json").exists() for name in "abcde"] == [True, False, False, False, True]
+    assert [outcome.status for outcome in outcomes] == [
+        "made",
+        "failed",
+        "failed",
+        "failed",
+        "made",
+    ]
+    assert (
+        "truncated" in outcomes[1].error
+        and "no such file" in outcomes[2].error
+        and "no masks" in outcomes[3].error
+    )
+    assert [(tmp_path / "out" / name / "scene.json").exists() for name in "abcde"] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     jobs[1] = Job(*write_photo(tmp_path / "in", "b.png", objects=1), jobs[1].folder)
-    assert [outcome.status for outcome in run_jobs(jobs, session)] == ["kept", "made", "failed", "failed", "kept"]
+    assert [outcome.status for outcome in run_jobs(jobs, session)] == [
+        "kept",
+        "made",
+        "failed",
+        "failed",
+        "kept",
+    ]
 
 
 def test_bugs_are_not_taken_for_bad_pictures(job, session, monkeypatch):
@@ -114,7 +158,10 @@ def test_bugs_are_not_taken_for_bad_pictures(job, session, monkeypatch):
 
 
 def test_system_errors_name_their_file(job):
-    assert run.failed(job, PermissionError(13, "Permission denied", "x.png")).error == "x.png: Permission denied"
+    assert (
+        run.failed(job, PermissionError(13, "Permission denied", "x.png")).error
+        == "x.png: Permission denied"
+    )
     assert run.failed(job, MemoryError()).error == "MemoryError"
     assert run.failed(job, InputError("one\ntwo")).error == "one"
 

@@ -1,4 +1,6 @@
-"""A hub of our own, and a small release on it: for tests of fetching, which care about files, not networks."""
+"""A hub of our own, and a small release on it: for tests of fetching, which care about files, not
+networks.
+"""
 
 import hashlib
 from pathlib import Path
@@ -21,7 +23,10 @@ class FakeHub:
         self.files, self.commit, self.downloads = files, commit, []
 
     def listing(self, repository, revision):
-        listed = {p: RemoteFile(p, len(c), sha256(c) if len(c) > 2**20 else None) for p, c in self.files.items()}
+        listed = {
+            p: RemoteFile(p, len(c), sha256(c) if len(c) > 2**20 else None)
+            for p, c in self.files.items()
+        }
         return revision or self.commit, listed
 
     def download(self, repository, commit, path, folder: Path, size: int):
@@ -32,4 +37,6 @@ class FakeHub:
 
 def release(*files: ReleasedFile, revision: str | None = COMMIT) -> Release:
     source = Source("someone/model", revision, files)
-    return Release("model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks", (1.0, 0.5))
+    return Release(
+        "model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks", (1.0, 0.5)
+    )

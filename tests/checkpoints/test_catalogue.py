@@ -10,7 +10,13 @@ FILES = [(r.name, s.repository, f) for r in RELEASES for s in r.sources for f in
 
 def test_every_release_says_what_people_must_know():
     for found in RELEASES:
-        assert found.licence and found.limits and found.paper and found.what.endswith(".") and release(found.name) is found
+        assert (
+            found.licence
+            and found.limits
+            and found.paper
+            and found.what.endswith(".")
+            and release(found.name) is found
+        )
 
 
 def test_pins_are_whole_commits_and_sums_are_whole_sha256():
@@ -24,14 +30,27 @@ def test_pins_are_whole_commits_and_sums_are_whole_sha256():
 def test_only_safetensors_and_small_texts_are_asked_for():
     for name, _, file in FILES:
         pickle = file.path.endswith(".pt")  # I-Scene's two; fetch takes their tensors out
-        assert file.path.endswith((".safetensors", ".json", ".yml")) or (pickle and name == "trellis-iscene")
+        assert file.path.endswith((".safetensors", ".json", ".yml")) or (
+            pickle and name == "trellis-iscene"
+        )
         assert file.path.endswith(".safetensors") or pickle or file.bytes < 10_000
 
 
 def test_half_precision_files_have_two_bytes_per_parameter():
-    """The TRELLIS files store the trunk in half precision: element counts of the networks give the sizes to within the header and norms."""
-    elements = {"ss_flow": 559_737_864, "ss_dec": 73_671_201, "slat_flow": 600_432_520, "slat_dec_mesh": 90_926_693}
-    sizes = {f.path.partition("/")[2]: f.size for _, repository, f in FILES if repository.startswith("microsoft") and f.size}
+    """The TRELLIS files store the trunk in half precision: element counts of the networks give the
+    sizes to within the header and norms.
+    """
+    elements = {
+        "ss_flow": 559_737_864,
+        "ss_dec": 73_671_201,
+        "slat_flow": 600_432_520,
+        "slat_dec_mesh": 90_926_693,
+    }
+    sizes = {
+        f.path.partition("/")[2]: f.size
+        for _, repository, f in FILES
+        if repository.startswith("microsoft") and f.size
+    }
     for prefix, count in elements.items():
         size = next(size for path, size in sizes.items() if path.startswith(prefix))
         assert 1 <= size / (2 * count) < 1.02

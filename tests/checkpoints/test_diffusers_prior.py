@@ -1,4 +1,6 @@
-"""Stable Diffusion as an image prior, with tiny random weights: gains act on the words' maps only, and a folder is enough."""
+"""Stable Diffusion as an image prior, with tiny random weights: gains act on the words' maps only,
+and a folder is enough.
+"""
 
 import json
 import sys
@@ -28,10 +30,18 @@ def tokenizer(folder):
     """Byte-pair tokens of single letters, and of a few words."""
     merges = ["r e", "re d</w>", "o n</w>", "b o", "bo x</w>"]
     letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = [*letters, *(f"{c}</w>" for c in letters), *("".join(m.split()) for m in merges), "<|startoftext|>", "<|endoftext|>"]
+    tokens = [
+        *letters,
+        *(f"{c}</w>" for c in letters),
+        *("".join(m.split()) for m in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     (folder / "vocab.json").write_text(json.dumps({token: k for k, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
-    return transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH), len(tokens)
+    return transformers.CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH
+    ), len(tokens)
 
 
 def pipeline(folder, channels=4, prediction="epsilon"):
@@ -40,19 +50,53 @@ def pipeline(folder, channels=4, prediction="epsilon"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         unet = diffusers.UNet2DConditionModel(
-            sample_size=8, in_channels=channels, out_channels=4, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=16, attention_head_dim=2)  # fmt: skip
-        vae = diffusers.AutoencoderKL(block_out_channels=(8, 8), latent_channels=4, norm_num_groups=4, sample_size=16,
-                                      down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)  # fmt: skip
-        text = transformers.CLIPTextModel(transformers.CLIPTextConfig(
-            vocab_size=count, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-            max_position_embeddings=LENGTH, bos_token_id=count - 2, eos_token_id=count - 1, pad_token_id=count - 1))  # fmt: skip
+            sample_size=8,
+            in_channels=channels,
+            out_channels=4,
+            layers_per_block=1,
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=16,
+            attention_head_dim=2,
+        )
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(8, 8),
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=16,
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+        )
+        text = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
+                vocab_size=count,
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                max_position_embeddings=LENGTH,
+                bos_token_id=count - 2,
+                eos_token_id=count - 1,
+                pad_token_id=count - 1,
+            )
+        )
         for parameter in text.parameters():  # prompts differ more than at the start of a training
             parameter.data.add_(0.3 * torch.randn_like(parameter))
-    scheduler = diffusers.DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
-                                        steps_offset=1, clip_sample=False)  # fmt: skip
-    kind = diffusers.StableDiffusionPipeline if channels == 4 else diffusers.StableDiffusionInpaintPipeline
+    scheduler = diffusers.DDPMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction,
+        steps_offset=1,
+        clip_sample=False,
+    )
+    kind = (
+        diffusers.StableDiffusionPipeline
+        if channels == 4
+        else diffusers.StableDiffusionInpaintPipeline
+    )
     return kind(vae, text, words, unet, scheduler, None, None, requires_safety_checker=False)
 
 
@@ -62,20 +106,43 @@ def prior(tmp_path_factory):
 
 
 def noisy(count=1, seed=0):
-    return torch.randn((count, 4, 8, 8), generator=torch.Generator().manual_seed(seed)), torch.full((count,), 700)
+    return torch.randn((count, 4, 8, 8), generator=torch.Generator().manual_seed(seed)), torch.full(
+        (count,), 700
+    )
 
 
 def test_it_is_an_image_prior(prior):
-    assert lacking(DiffusersPrior, ImagePrior) == [] and prior.size == 16 and prior.schedule.steps == 1000
-    assert not any(p.requires_grad for part in (prior.unet, prior.vae, prior.text_encoder) for p in part.parameters())
+    assert (
+        lacking(DiffusersPrior, ImagePrior) == []
+        and prior.size == 16
+        and prior.schedule.steps == 1000
+    )
+    assert not any(
+        p.requires_grad
+        for part in (prior.unet, prior.vae, prior.text_encoder)
+        for p in part.parameters()
+    )
 
 
 def test_words_stand_in_the_order_of_the_context(prior):
     prompt = "red box on cat"
     words = prior.words(prompt)
-    assert words == ("<|startoftext|>", "red</w>", "box</w>", "on</w>", "c", "a", "t</w>", "<|endoftext|>")
+    assert words == (
+        "<|startoftext|>",
+        "red</w>",
+        "box</w>",
+        "on</w>",
+        "c",
+        "a",
+        "t</w>",
+        "<|endoftext|>",
+    )
     assert [word for word, spatial in zip(words, spatial_words(words)) if spatial] == ["on</w>"]
-    assert len(prior.words(prompt * 5)) == LENGTH and prior.words("red") == ("<|startoftext|>", "red</w>", "<|endoftext|>")
+    assert len(prior.words(prompt * 5)) == LENGTH and prior.words("red") == (
+        "<|startoftext|>",
+        "red</w>",
+        "<|endoftext|>",
+    )
     context = prior.context([prompt, "", "red box"])
     assert context.shape == (3, LENGTH, 16)
     same = (context[0] - context[2]).abs().amax(-1) < 1e-5  # the text model looks back only
@@ -100,16 +167,29 @@ def test_gain_multiplies_the_maps_of_cross_attention_as_computed_by_hand(prior):
     gain = torch.ones(1, LENGTH)
     gain[0, 3] = 25.0
     seen = []
-    modules = {m: name.endswith("attn2") for name, m in prior.unet.named_modules() if name.endswith(("attn1", "attn2"))}
-    hooks = [m.register_forward_hook(lambda m, args, out: seen.append((m, args[0], out))) for m in modules]
+    modules = {
+        m: name.endswith("attn2")
+        for name, m in prior.unet.named_modules()
+        if name.endswith(("attn1", "attn2"))
+    }
+    hooks = [
+        m.register_forward_hook(lambda m, args, out: seen.append((m, args[0], out)))
+        for m in modules
+    ]
     prior.noise(x, step, context, gain)
     for hook in hooks:
         hook.remove()
     assert len(seen) == len(modules) >= 4 and 2 * sum(modules.values()) == len(modules)
     for attention, hidden, out in seen:
         cross = modules[attention]
-        pairs = zip((attention.to_q, attention.to_k, attention.to_v), (hidden, *[context if cross else hidden] * 2))
-        query, key, value = (layer(source)[0].unflatten(-1, (attention.heads, -1)).transpose(0, 1) for layer, source in pairs)
+        pairs = zip(
+            (attention.to_q, attention.to_k, attention.to_v),
+            (hidden, *[context if cross else hidden] * 2),
+        )
+        query, key, value = (
+            layer(source)[0].unflatten(-1, (attention.heads, -1)).transpose(0, 1)
+            for layer, source in pairs
+        )
         maps = torch.softmax(query @ key.transpose(1, 2) / query.shape[-1] ** 0.5, dim=-1)
         maps = maps * gain[:, None] if cross else maps
         by_hand = attention.to_out[0]((maps @ value).transpose(0, 1).flatten(1))
@@ -132,7 +212,12 @@ def test_a_network_that_says_velocity_says_the_same_noise_as_its_scheduler(tmp_p
     sampler.set_timesteps(1000)
     data = sampler.step(said, 700, x).pred_original_sample
     signal = prior.schedule.signal()[700].float()
-    torch.testing.assert_close(prior.noise(x, step, context), (x - signal.sqrt() * data) / (1 - signal).sqrt(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        prior.noise(x, step, context),
+        (x - signal.sqrt() * data) / (1 - signal).sqrt(),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 def test_latents_are_the_pipelines(prior):
@@ -145,12 +230,20 @@ def test_latents_are_the_pipelines(prior):
 
 
 def test_gradients_reach_the_picture_and_no_weights(prior):
-    pictures = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(1)).requires_grad_()
+    pictures = torch.rand(
+        (1, 3, 16, 16), generator=torch.Generator().manual_seed(1)
+    ).requires_grad_()
     gain = torch.ones(LENGTH)
     gain[3] = 25.0
-    sds_loss(prior, pictures, "red box on cat", generator=torch.Generator().manual_seed(0), gain=gain).backward()
+    sds_loss(
+        prior, pictures, "red box on cat", generator=torch.Generator().manual_seed(0), gain=gain
+    ).backward()
     assert pictures.grad.abs().max() > 0
-    assert all(p.grad is None for part in (prior.unet, prior.vae, prior.text_encoder) for p in part.parameters())
+    assert all(
+        p.grad is None
+        for part in (prior.unet, prior.vae, prior.text_encoder)
+        for p in part.parameters()
+    )
 
 
 @pytest.mark.parametrize("channels", [4, 9])
@@ -162,10 +255,16 @@ def test_inpainting_keeps_what_is_known(tmp_path, channels):
     made = prior.inpaint(pictures, masks, ["red box", "cat"], [1, 2], steps=3)
     known = (masks == 0).expand_as(pictures)
     assert torch.equal(made[known], pictures[known]) and made.min() >= 0 and made.max() <= 1
-    again = prior.inpaint(pictures[1:], masks[1:], ["cat"], [2], steps=3)  # alone, with its own seed
+    again = prior.inpaint(
+        pictures[1:], masks[1:], ["cat"], [2], steps=3
+    )  # alone, with its own seed
     torch.testing.assert_close(again, made[1:], atol=1e-4, rtol=1e-4)
-    covered = torch.where(masks > 0, torch.rand_like(pictures), pictures)  # what is under the hole does not count
-    torch.testing.assert_close(prior.inpaint(covered, masks, ["red box", "cat"], [1, 2], steps=3), made)
+    covered = torch.where(
+        masks > 0, torch.rand_like(pictures), pictures
+    )  # what is under the hole does not count
+    torch.testing.assert_close(
+        prior.inpaint(covered, masks, ["red box", "cat"], [1, 2], steps=3), made
+    )
     for changed in ({"seeds": [1, 5]}, {"prompts": ["red box", "box box"]}):
         arguments = {"prompts": ["red box", "cat"], "seeds": [1, 2]} | changed
         other = prior.inpaint(pictures, masks, **arguments, steps=3)
@@ -191,20 +290,28 @@ def test_a_folder_is_enough(tmp_path, channels, monkeypatch):
     torch.testing.assert_close(opened.context(["red box on cat"]), context)
     torch.testing.assert_close(opened.noise(x, step, context), direct.noise(x, step, context))
     assert opened.words("red cat") == direct.words("red cat") and opened.size == 16
-    np.testing.assert_array_equal(opened.schedule.signal().numpy(), direct.schedule.signal().numpy())
+    np.testing.assert_array_equal(
+        opened.schedule.signal().numpy(), direct.schedule.signal().numpy()
+    )
 
 
 def test_it_stands_among_the_embedded_networks(tmp_path):
-    """``--prior DIR``: the folder takes the place of the text-to-image weights, which need not be there."""
+    """``--prior DIR``: the folder takes the place of the text-to-image weights, which need not be
+    there.
+    """
     (tmp_path / "tokens").mkdir()
     pipeline(tmp_path / "tokens").save_pretrained(tmp_path / "saved")
     (tmp_path / "weights").mkdir()
-    models = load_models(tmp_path / "weights").with_painter(open_prior(tmp_path / "saved"), tmp_path / "saved")
+    models = load_models(tmp_path / "weights").with_painter(
+        open_prior(tmp_path / "saved"), tmp_path / "saved"
+    )
     (painter,) = models.models(["text-to-image"], torch.device("cpu"))
     assert isinstance(painter, DiffusersPrior) and models.has("text-to-image")
     assert len(models.provenance(["text-to-image"])["sha256"]["text-to-image"]) == 64
     image, _, perception = hidden_world()
-    done = complete(painter, image, perception, 1, seed=0)  # its random weights paint anything, on the object's own window
+    done = complete(
+        painter, image, perception, 1, seed=0
+    )  # its random weights paint anything, on the object's own window
     np.testing.assert_array_equal(done.image[done.visible], image[perception.label_map == 1])
     assert done.warning == ""
 

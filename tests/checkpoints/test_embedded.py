@@ -1,4 +1,6 @@
-"""The weights of the package and folders that stand in for them: each file is proved when it is asked for, and not before."""
+"""The weights of the package and folders that stand in for them: each file is proved when it is
+asked for, and not before.
+"""
 
 import hashlib
 import json
@@ -19,7 +21,11 @@ def folder(tmp_path_factory):
 
 def test_every_file_of_the_package_is_the_one_in_its_manifest():
     sums = json.loads((embedded_folder() / "manifest.json").read_text())
-    assert set(sums) == {path.name for path in embedded_folder().glob("*.safetensors")} == set(FILES.values())
+    assert (
+        set(sums)
+        == {path.name for path in embedded_folder().glob("*.safetensors")}
+        == set(FILES.values())
+    )
     for name, wanted in sums.items():
         assert hashlib.sha256((embedded_folder() / name).read_bytes()).hexdigest() == wanted
 
@@ -29,7 +35,11 @@ def test_a_folder_is_read_when_it_is_asked_and_only_once(folder):
     assert not models._loaded and models["generator"] is models["generator"]
     assert set(models._loaded) == {"generator"} and models.name == folder.name
     assert models.provenance(["generator"]) == {
-        "name": folder.name, "sha256": {"generator": hashlib.sha256((folder / FILES["generator"]).read_bytes()).hexdigest()}}  # fmt: skip
+        "name": folder.name,
+        "sha256": {
+            "generator": hashlib.sha256((folder / FILES["generator"]).read_bytes()).hexdigest()
+        },
+    }
 
 
 def test_kinds_that_are_named_are_read_at_once(folder, tmp_path):
@@ -43,7 +53,10 @@ def test_kinds_that_are_named_are_read_at_once(folder, tmp_path):
 
 @pytest.mark.parametrize("kind, network", [("coherent", "coherent"), ("generator", "iscene")])
 def test_a_kind_without_weights_names_the_way_out(tmp_path, kind, network):
-    with pytest.raises(CheckpointError, match=rf"{kind}\.safetensors: no such file; train it with 'maquette train {network} .* --weights"):
+    with pytest.raises(
+        CheckpointError,
+        match=rf"{kind}\.safetensors: no such file; train it with 'maquette train {network} .* --weights",
+    ):
         load_models(tmp_path)[kind]
 
 

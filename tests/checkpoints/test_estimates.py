@@ -1,4 +1,6 @@
-"""Estimates against live tensors: every storage that a stage makes on the processor is counted, at its widest point."""
+"""Estimates against live tensors: every storage that a stage makes on the processor is counted, at
+its widest point.
+"""
 
 import weakref
 
@@ -15,8 +17,16 @@ from maquette.models import iscene3d, trellis3d
 from maquette.models.midi3d import MidiCondition, MidiSampling, sample_midi
 
 WIDTH, SIDE, TOKENS = 128, 8, 1374
-FLOW = {"model_channels": WIDTH, "cond_channels": WIDTH, "num_heads": 4, "num_blocks": 2, "resolution": SIDE}
-GUIDED = TrellisSampling(steps=2, strength=3.0, interval=(0.9, 1.0))  # one guided and one plain step
+FLOW = {
+    "model_channels": WIDTH,
+    "cond_channels": WIDTH,
+    "num_heads": 4,
+    "num_blocks": 2,
+    "resolution": SIDE,
+}
+GUIDED = TrellisSampling(
+    steps=2, strength=3.0, interval=(0.9, 1.0)
+)  # one guided and one plain step
 
 
 class Live(TorchDispatchMode):
@@ -55,34 +65,77 @@ def peak(run):
 
 
 def assert_grows_as_estimated(measured, estimate):
-    """From one to two instances: what is the same for all (views of the weights) falls out of the difference."""
+    """From one to two instances: what is the same for all (views of the weights) falls out of the
+    difference.
+    """
     assert measured[1] - measured[0] == pytest.approx(estimate[1] - estimate[0], rel=0.2)
 
 
-REST = {"structure-decoder": CONFIGS["ss_dec_conv3d_16l8_fp16"], "slat-flow": CONFIGS["slat_flow_img_dit_L_64l8p2_fp16"],
-        "mesh-decoder": CONFIGS["slat_dec_mesh_swin8_B_64l8m256c_fp16"]}  # fmt: skip
+REST = {
+    "structure-decoder": CONFIGS["ss_dec_conv3d_16l8_fp16"],
+    "slat-flow": CONFIGS["slat_flow_img_dit_L_64l8p2_fp16"],
+    "mesh-decoder": CONFIGS["slat_dec_mesh_swin8_B_64l8m256c_fp16"],
+}
 
 
 def test_structure_flow_of_iscene():
     flow, config = network("iscene_denoiser", **FLOW, scene_context_attn_num=1)
     noise = torch.randn(1, 3, 8, *(SIDE,) * 3)
-    measured = [peak(lambda n=n: iscene3d.sample_structure(flow, torch.randn(n, 3, TOKENS, WIDTH), noise, GUIDED)) for n in (1, 2)]
+    measured = [
+        peak(
+            lambda n=n: iscene3d.sample_structure(
+                flow, torch.randn(n, 3, TOKENS, WIDTH), noise, GUIDED
+            )
+        )
+        for n in (1, 2)
+    ]
     configs = {"dino": {}, "structure-flow": config} | REST
-    assert_grows_as_estimated(measured, [stages_of("trellis-iscene", configs, Load(4, n, n, 0))[1][2] for n in (1, 2)])
+    assert_grows_as_estimated(
+        measured, [stages_of("trellis-iscene", configs, Load(4, n, n, 0))[1][2] for n in (1, 2)]
+    )
 
 
 def test_structure_flow_of_trellis():
     flow, config = network("ss_flow_img_dit_L_16l8_fp16", **FLOW)
     noise = torch.randn(2, 8, *(SIDE,) * 3)
-    measured = [peak(lambda n=n: trellis3d.sample_structure(flow, torch.randn(n, TOKENS, WIDTH), noise[:n], GUIDED)) for n in (1, 2)]
+    measured = [
+        peak(
+            lambda n=n: trellis3d.sample_structure(
+                flow, torch.randn(n, TOKENS, WIDTH), noise[:n], GUIDED
+            )
+        )
+        for n in (1, 2)
+    ]
     configs = {"dino": CONFIGS["dinov2_vitl14_reg"], "structure-flow": config} | REST
-    assert_grows_as_estimated(measured, [stages_of("trellis-large", configs, Load(4, n, n, 0))[1][2] for n in (1, 2)])
+    assert_grows_as_estimated(
+        measured, [stages_of("trellis-large", configs, Load(4, n, n, 0))[1][2] for n in (1, 2)]
+    )
 
 
 def test_joint_flow_of_midi():
-    flow, config = network("midi_transformer", width=64, num_attention_heads=2, num_layers=3, cross_attention_dim=64,
-                           cross_attention_2_dim=64)  # fmt: skip
+    flow, config = network(
+        "midi_transformer",
+        width=64,
+        num_attention_heads=2,
+        num_layers=3,
+        cross_attention_dim=64,
+        cross_attention_2_dim=64,
+    )
     conditions = {n: MidiCondition(torch.randn(n, 1, 64), torch.randn(n, 257, 64)) for n in (1, 2)}
-    measured = [peak(lambda n=n: sample_midi(flow, conditions[n], torch.randn(n, 2048, 64), MidiSampling(steps=1))) for n in (1, 2)]
-    configs = {"clip": CONFIGS["clip_vit_l14_proj"], "dino": CONFIGS["dinov2_large_7ch"], "flow": config, "vae": CONFIGS["triposg_vae"]}
-    assert_grows_as_estimated(measured, [stages_of("midi-3d", configs, Load(4, n, n, 0))[2][2] for n in (1, 2)])
+    measured = [
+        peak(
+            lambda n=n: sample_midi(
+                flow, conditions[n], torch.randn(n, 2048, 64), MidiSampling(steps=1)
+            )
+        )
+        for n in (1, 2)
+    ]
+    configs = {
+        "clip": CONFIGS["clip_vit_l14_proj"],
+        "dino": CONFIGS["dinov2_large_7ch"],
+        "flow": config,
+        "vae": CONFIGS["triposg_vae"],
+    }
+    assert_grows_as_estimated(
+        measured, [stages_of("midi-3d", configs, Load(4, n, n, 0))[2][2] for n in (1, 2)]
+    )

@@ -5,13 +5,27 @@ import pytest
 import torch
 
 from maquette.checkpoints.catalogue import ReleasedFile
-from maquette.checkpoints.fetch import PIN_FILE, check_release, check_space, fetch, locate, read_pin, survey
+from maquette.checkpoints.fetch import (
+    PIN_FILE,
+    check_release,
+    check_space,
+    fetch,
+    locate,
+    read_pin,
+    survey,
+)
 from maquette.errors import CheckpointError, OutputError
 from tests.checkpoints.releases import BLOB, COMMIT, FakeHub, release, sha256
 
 FILES = {"config.json": b"{}", "model.safetensors": BLOB, "README.md": b"hello"}
-KNOWN = release(ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", len(BLOB), sha256(BLOB)))
-UNKNOWN = release(ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", about=10**6), revision=None)
+KNOWN = release(
+    ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", len(BLOB), sha256(BLOB))
+)
+UNKNOWN = release(
+    ReleasedFile("config.json", about=2),
+    ReleasedFile("model.safetensors", about=10**6),
+    revision=None,
+)
 
 
 def bring(wanted, root, hub):
@@ -24,8 +38,14 @@ def test_what_is_needed_arrives_and_only_that(tmp_path):
     hub = FakeHub(FILES)
     assert bring(KNOWN, tmp_path, hub) == []
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == BLOB
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [PIN_FILE, "config.json", "model.safetensors"]
-    assert read_pin(tmp_path / "model")["revision"] == COMMIT and check_release(KNOWN, tmp_path) == []
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        PIN_FILE,
+        "config.json",
+        "model.safetensors",
+    ]
+    assert (
+        read_pin(tmp_path / "model")["revision"] == COMMIT and check_release(KNOWN, tmp_path) == []
+    )
     assert locate(KNOWN, tmp_path) == {"someone/model": tmp_path / "model"}
 
 
@@ -46,7 +66,9 @@ def test_the_first_fetch_pins_what_nobody_had_recorded_and_says_so(tmp_path):
     said = bring(UNKNOWN, tmp_path, FakeHub(FILES))
     assert len(said) == 1 and sha256(BLOB) in said[0] and "recorded" in said[0]
     (tmp_path / "model" / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="arrived damaged"):  # the same commit with other content
+    with pytest.raises(
+        CheckpointError, match="arrived damaged"
+    ):  # the same commit with other content
         bring(UNKNOWN, tmp_path, FakeHub(FILES | {"model.safetensors": BLOB[::-1]}))
 
 
@@ -74,7 +96,11 @@ def test_a_file_that_changes_on_the_disk_is_found(tmp_path):
     (tmp_path / "model" / "model.safetensors").write_bytes(BLOB[::-1])
     (tmp_path / "model" / "config.json").unlink()
     wrong = check_release(KNOWN, tmp_path)
-    assert len(wrong) == 2 and any("missing" in line for line in wrong) and any("sha256" in line for line in wrong)
+    assert (
+        len(wrong) == 2
+        and any("missing" in line for line in wrong)
+        and any("sha256" in line for line in wrong)
+    )
 
 
 def test_a_repository_that_lost_a_file_is_named(tmp_path):
@@ -82,10 +108,17 @@ def test_a_repository_that_lost_a_file_is_named(tmp_path):
         survey(KNOWN, tmp_path, FakeHub({"config.json": b"{}"}))
 
 
-@pytest.mark.parametrize("variant", [
-    {"model.fp16.safetensors": BLOB},
-    {"model.safetensors.index.json": b"{}", "model-00001-of-00002.safetensors": BLOB, "model-00002-of-00002.safetensors": BLOB[::-1]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"model.fp16.safetensors": BLOB},
+        {
+            "model.safetensors.index.json": b"{}",
+            "model-00001-of-00002.safetensors": BLOB,
+            "model-00002-of-00002.safetensors": BLOB[::-1],
+        },
+    ],
+)
 def test_half_precision_and_shards_stand_in_for_the_one_file(tmp_path, variant):
     hub = FakeHub({"config.json": b"{}"} | variant)
     bring(UNKNOWN, tmp_path, hub)
@@ -94,11 +127,26 @@ def test_half_precision_and_shards_stand_in_for_the_one_file(tmp_path, variant):
 
 
 def test_a_fetch_that_stopped_between_two_shards_goes_on(tmp_path):
-    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}).encode()
-    hub = FakeHub({"config.json": b"{}", "model.safetensors.index.json": index, "model-00001-of-00002.safetensors": BLOB,
-                   "model-00002-of-00002.safetensors": BLOB[::-1]})  # fmt: skip
+    index = json.dumps(
+        {
+            "weight_map": {
+                "a": "model-00001-of-00002.safetensors",
+                "b": "model-00002-of-00002.safetensors",
+            }
+        }
+    ).encode()
+    hub = FakeHub(
+        {
+            "config.json": b"{}",
+            "model.safetensors.index.json": index,
+            "model-00001-of-00002.safetensors": BLOB,
+            "model-00002-of-00002.safetensors": BLOB[::-1],
+        }
+    )
     fetch(survey(UNKNOWN, tmp_path, hub)[:-1], tmp_path, hub)
-    assert [missing.path for missing in survey(UNKNOWN, tmp_path, hub)] == ["model-00002-of-00002.safetensors"]
+    assert [missing.path for missing in survey(UNKNOWN, tmp_path, hub)] == [
+        "model-00002-of-00002.safetensors"
+    ]
     bring(UNKNOWN, tmp_path, hub)
     assert survey(UNKNOWN, tmp_path, None) == []
 
@@ -107,17 +155,28 @@ def test_pickles_become_safetensors(tmp_path):
     buffer = io.BytesIO()
     torch.save({"weight": torch.arange(3.0)}, buffer)
     hub = FakeHub({"index.json": b"{}", "ckpts/denoiser.pt": buffer.getvalue()})
-    wanted = release(ReleasedFile("index.json", about=9), ReleasedFile("ckpts/denoiser.pt", about=9))
+    wanted = release(
+        ReleasedFile("index.json", about=9), ReleasedFile("ckpts/denoiser.pt", about=9)
+    )
     said = bring(wanted, tmp_path, hub)
     folder = tmp_path / "model"
     assert any("is a pickle; its 1 tensors" in line for line in said)
-    assert (folder / "ckpts" / "denoiser.safetensors").is_file() and not (folder / "ckpts" / "denoiser.pt").exists()
+    assert (folder / "ckpts" / "denoiser.safetensors").is_file() and not (
+        folder / "ckpts" / "denoiser.pt"
+    ).exists()
     assert survey(wanted, tmp_path, None) == [] and check_release(wanted, tmp_path) == []
 
 
 def test_a_sum_is_held_to_where_the_commit_is_not_known(tmp_path):
-    wanted = release(ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", None, sha256(BLOB), 10**6), revision=None)
-    assert [missing.trusted for missing in survey(wanted, tmp_path, FakeHub(FILES))] == [False, True]
+    wanted = release(
+        ReleasedFile("config.json", about=2),
+        ReleasedFile("model.safetensors", None, sha256(BLOB), 10**6),
+        revision=None,
+    )
+    assert [missing.trusted for missing in survey(wanted, tmp_path, FakeHub(FILES))] == [
+        False,
+        True,
+    ]
     with pytest.raises(CheckpointError, match="the catalogue says"):
         survey(wanted, tmp_path, FakeHub(FILES | {"model.safetensors": BLOB[::-1]}))
 
@@ -128,7 +187,9 @@ def test_a_disk_that_is_too_small_is_named_before_anything_comes(tmp_path):
 
 
 def test_what_is_missing_names_the_command(tmp_path):
-    with pytest.raises(CheckpointError, match=r"someone/model should stand in .*maquette models fetch model --to"):
+    with pytest.raises(
+        CheckpointError, match=r"someone/model should stand in .*maquette models fetch model --to"
+    ):
         locate(KNOWN, tmp_path)
 
 

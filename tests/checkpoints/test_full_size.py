@@ -1,4 +1,6 @@
-"""The networks at their published size, on the meta device: every key and shape of the released files, and nothing else."""
+"""The networks at their published size, on the meta device: every key and shape of the released
+files, and nothing else.
+"""
 
 import json
 from pathlib import Path
@@ -19,7 +21,10 @@ def test_keys_and_shapes_are_those_of_the_release(name):
     model = model_of(config, name)
     with torch.device("meta"):
         network = model.build(config)
-    published = {key: tuple(shape) for key, (shape, _) in json.loads((KEYS / f"{name}.json").read_text()).items()}
+    published = {
+        key: tuple(shape)
+        for key, (shape, _) in json.loads((KEYS / f"{name}.json").read_text()).items()
+    }
     assert model.shapes(network) == published
 
 

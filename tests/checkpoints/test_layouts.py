@@ -15,11 +15,17 @@ from maquette.checkpoints.layouts import (
 )
 from maquette.errors import CheckpointError
 
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16), "c": torch.full((2,), 3, dtype=torch.bfloat16)}
+TENSORS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "b": torch.ones(4, dtype=torch.float16),
+    "c": torch.full((2,), 3, dtype=torch.bfloat16),
+}
 
 
 def equal(left, right):
-    return set(left) == set(right) and all(torch.equal(left[k], right[k]) and left[k].dtype == right[k].dtype for k in left)
+    return set(left) == set(right) and all(
+        torch.equal(left[k], right[k]) and left[k].dtype == right[k].dtype for k in left
+    )
 
 
 def sharded(folder, stem="diffusion_pytorch_model"):
@@ -28,12 +34,22 @@ def sharded(folder, stem="diffusion_pytorch_model"):
     parts = [{"a": TENSORS["a"]}, {key: TENSORS[key] for key in "bc"}]
     for name, part in zip(names, parts):
         save_file(part, folder / name)
-    index = {"metadata": {}, "weight_map": {key: name for name, part in zip(names, parts) for key in part}}
+    index = {
+        "metadata": {},
+        "weight_map": {key: name for name, part in zip(names, parts) for key in part},
+    }
     (folder / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
     return folder
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.fp16.safetensors",
+    ],
+)
 def test_one_file_comes_back_in_its_own_precision(tmp_path, name):
     save_file(TENSORS, tmp_path / name)
     assert equal(read_tensors(*find_weights(tmp_path)), TENSORS)
@@ -62,7 +78,9 @@ def test_a_truncated_file_is_named(tmp_path):
     save_file(TENSORS, path)
     path.write_bytes(path.read_bytes()[:-3])
     for read in (read_tensors, read_shapes):
-        with pytest.raises(CheckpointError, match=r"model\.safetensors is not a complete safetensors file"):
+        with pytest.raises(
+            CheckpointError, match=r"model\.safetensors is not a complete safetensors file"
+        ):
             read(path)
 
 
@@ -97,7 +115,9 @@ def test_an_empty_or_absent_folder_says_so(tmp_path):
         find_weights(tmp_path)
 
 
-@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: {"state_dict": d, "step": 3}, lambda d: {"model": d}])
+@pytest.mark.parametrize(
+    "wrap", [lambda d: d, lambda d: {"state_dict": d, "step": 3}, lambda d: {"model": d}]
+)
 def test_tensors_are_rescued_from_a_pickle(tmp_path, wrap):
     torch.save(wrap(TENSORS), tmp_path / "weights.pt")
     assert rescue_pickle(tmp_path / "weights.pt", tmp_path / "weights.safetensors") == 3
@@ -132,32 +152,63 @@ def hub_dino(depth=2, width=4):
     def draw(*shape):
         return torch.randn(*shape, generator=generator)
 
-    top = {"cls_token": draw(1, 1, width),
-           "mask_token": draw(1, width), "register_tokens": draw(1, 4, width), "pos_embed": draw(1, 10, width),
-           "patch_embed.proj.weight": draw(width, 3, 2, 2), "patch_embed.proj.bias": draw(width),
-           "norm.weight": draw(width), "norm.bias": draw(width)}  # fmt: skip
+    top = {
+        "cls_token": draw(1, 1, width),
+        "mask_token": draw(1, width),
+        "register_tokens": draw(1, 4, width),
+        "pos_embed": draw(1, 10, width),
+        "patch_embed.proj.weight": draw(width, 3, 2, 2),
+        "patch_embed.proj.bias": draw(width),
+        "norm.weight": draw(width),
+        "norm.bias": draw(width),
+    }
     for i in range(depth):
-        for name, rows in (("norm1", 0), ("attn.qkv", 3), ("attn.proj", 1), ("norm2", 0), ("mlp.fc1", 4)):
+        for name, rows in (
+            ("norm1", 0),
+            ("attn.qkv", 3),
+            ("attn.proj", 1),
+            ("norm2", 0),
+            ("mlp.fc1", 4),
+        ):
             shape = (width,) if rows == 0 else (rows * width, width)
-            top |= {f"blocks.{i}.{name}.weight": draw(*shape), f"blocks.{i}.{name}.bias": draw(shape[0])}
-        top |= {f"blocks.{i}.mlp.fc2.weight": draw(width, 4 * width), f"blocks.{i}.mlp.fc2.bias": draw(width)}
+            top |= {
+                f"blocks.{i}.{name}.weight": draw(*shape),
+                f"blocks.{i}.{name}.bias": draw(shape[0]),
+            }
+        top |= {
+            f"blocks.{i}.mlp.fc2.weight": draw(width, 4 * width),
+            f"blocks.{i}.mlp.fc2.bias": draw(width),
+        }
         top |= {f"blocks.{i}.ls1.gamma": draw(width), f"blocks.{i}.ls2.gamma": draw(width)}
     return top
 
 
 # Written out by hand from the two libraries' listings, not derived from the code under test.
-HF4 = {"q": "attention.attention.query", "k": "attention.attention.key", "v": "attention.attention.value", "o": "attention.output.dense"}
-HF5 = {"q": "attention.q_proj", "k": "attention.k_proj", "v": "attention.v_proj", "o": "attention.o_proj"}
+HF4 = {
+    "q": "attention.attention.query",
+    "k": "attention.attention.key",
+    "v": "attention.attention.value",
+    "o": "attention.output.dense",
+}
+HF5 = {
+    "q": "attention.q_proj",
+    "k": "attention.k_proj",
+    "v": "attention.v_proj",
+    "o": "attention.o_proj",
+}
 
 
 def transformers_names(hub, inner, prefix=""):
     named = {
-        "embeddings.cls_token": hub["cls_token"], "embeddings.mask_token": hub["mask_token"],
-        "embeddings.register_tokens": hub["register_tokens"], "embeddings.position_embeddings": hub["pos_embed"],
+        "embeddings.cls_token": hub["cls_token"],
+        "embeddings.mask_token": hub["mask_token"],
+        "embeddings.register_tokens": hub["register_tokens"],
+        "embeddings.position_embeddings": hub["pos_embed"],
         "embeddings.patch_embeddings.projection.weight": hub["patch_embed.proj.weight"],
         "embeddings.patch_embeddings.projection.bias": hub["patch_embed.proj.bias"],
-        "layernorm.weight": hub["norm.weight"], "layernorm.bias": hub["norm.bias"],
-    }  # fmt: skip
+        "layernorm.weight": hub["norm.weight"],
+        "layernorm.bias": hub["norm.bias"],
+    }
     for i in range(2):
         old, new = f"blocks.{i}.", f"encoder.layer.{i}."
         for leaf in ("weight", "bias"):
@@ -177,7 +228,10 @@ def test_three_schemes_of_dinov2_are_one(inner, prefix):
     hub = hub_dino()
     assert equal(dinov2_hub_names(transformers_names(hub, inner, prefix)), hub)
     assert equal(dinov2_hub_names(hub), hub)
-    assert equal(dinov2_hub_names({f"base_img_conditioner.{name}": tensor for name, tensor in hub.items()}), hub)
+    assert equal(
+        dinov2_hub_names({f"base_img_conditioner.{name}": tensor for name, tensor in hub.items()}),
+        hub,
+    )
 
 
 def test_half_of_an_attention_is_named():

@@ -27,7 +27,16 @@ def networks():
     return {name: release_networks(name) for name in MODELS}
 
 
-@pytest.mark.parametrize(("text", "size"), [("8GB", 2**33), ("8g", 2**33), ("7.5 GiB", 7.5 * 2**30), ("600MB", 600 * 2**20), ("64", 2**26)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8GB", 2**33),
+        ("8g", 2**33),
+        ("7.5 GiB", 7.5 * 2**30),
+        ("600MB", 600 * 2**20),
+        ("64", 2**26),
+    ],
+)
 def test_sizes_are_read(text, size):
     assert parse_memory(text) == size
 
@@ -60,13 +69,19 @@ def test_too_little_memory_names_the_least(networks, model):
 
 def test_staging_halving_and_chunks_each_save(networks):
     model = "trellis-iscene"
-    peak = lambda **changes: estimated(dataclasses.replace(Plan(torch.bfloat16), **changes), model, *networks[model], CUDA, 8).peak  # noqa: E731
+    peak = lambda **changes: (
+        estimated(
+            dataclasses.replace(Plan(torch.bfloat16), **changes), model, *networks[model], CUDA, 8
+        ).peak
+    )
     assert peak(staged=True) < peak(staged=False) and peak(batch=2) < peak(batch=4) < peak(batch=0)
     assert peak(dtype=torch.bfloat16) < 0.6 * peak(dtype=torch.float32)
 
 
 def test_published_weights_fit_the_memory_of_their_files(networks):
-    """Without activations the estimate is two bytes per parameter: 3.3 GB for TRELLIS, 5.1 GB for MIDI."""
+    """Without activations the estimate is two bytes per parameter: 3.3 GB for TRELLIS, 5.1 GB for
+    MIDI.
+    """
     for model, gigabytes in (("trellis-large", 3.26), ("midi-3d", 5.07)):
         assert 2 * sum(networks[model][1].values()) / 1e9 == pytest.approx(gigabytes, rel=0.02)
 
@@ -90,4 +105,6 @@ def test_the_measured_peak_is_that_since_the_last_reset():
 @pytest.mark.parametrize("model", MODELS)
 def test_the_catalogue_says_what_the_plans_say(networks, model):
     plans = [estimated(plan, model, *networks[model], CUDA, 5) for plan in _by_speed(CUDA, 5)]
-    assert release(model).memory == pytest.approx((plans[0].peak / 1024, min(plan.peak for plan in plans) / 1024), rel=0.05)
+    assert release(model).memory == pytest.approx(
+        (plans[0].peak / 1024, min(plan.peak for plan in plans) / 1024), rel=0.05
+    )

@@ -13,7 +13,12 @@ from tests.checkpoints.tiny_releases import write_midi, write_triposg
 from tests.checkpoints.tiny_trellis import write_iscene, write_trellis
 
 CPU = torch.device("cpu")
-WRITERS = {"trellis-iscene": write_iscene, "midi-3d": write_midi, "trellis-large": write_trellis, "triposg": write_triposg}
+WRITERS = {
+    "trellis-iscene": write_iscene,
+    "midi-3d": write_midi,
+    "trellis-large": write_trellis,
+    "triposg": write_triposg,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +32,31 @@ def test_every_network_loads_from_its_file(roots, name):
     sizes = released.sizes()
     for part in released.parts.values():
         network = load_part(part, torch.float32)
-        assert not network.training and all(not p.is_meta and not p.requires_grad for p in network.parameters())
-        assert sum(p.numel() for p in network.parameters()) <= sizes[part.name]  # files may hold more: buffers, mask tokens
+        assert not network.training and all(
+            not p.is_meta and not p.requires_grad for p in network.parameters()
+        )
+        assert (
+            sum(p.numel() for p in network.parameters()) <= sizes[part.name]
+        )  # files may hold more: buffers, mask tokens
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_only_large_matrices_are_halved(roots, name):
-    """Norms, embeddings, first and last layers keep float32 in any plan, as the releases store them."""
+    """Norms, embeddings, first and last layers keep float32 in any plan, as the releases store
+    them.
+    """
     for part in open_release(release(name), roots[name]).parts.values():
         state = load_part(part, torch.bfloat16).state_dict()
         halves = [key for key, tensor in state.items() if tensor.dtype == torch.bfloat16]
-        assert halves and not [key for key in halves if "norm" in key.rpartition(".")[0].rpartition(".")[2] and "gamma" in key]
-        assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {torch.bfloat16, torch.float32}
+        assert halves and not [
+            key
+            for key in halves
+            if "norm" in key.rpartition(".")[0].rpartition(".")[2] and "gamma" in key
+        ]
+        assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {
+            torch.bfloat16,
+            torch.float32,
+        }
 
 
 def test_staged_networks_leave_and_others_stay(roots):
@@ -59,11 +77,15 @@ def test_settings_are_read_and_not_assumed(roots, tmp_path):
     assert open_release(release("triposg"), root).settings["scheduler"]["shift"] == 3.0
 
 
-@pytest.mark.parametrize("lost", ["pipeline.json", "ckpts/slat_flow.json", "ckpts/slat_flow.safetensors"])
+@pytest.mark.parametrize(
+    "lost", ["pipeline.json", "ckpts/slat_flow.json", "ckpts/slat_flow.safetensors"]
+)
 def test_a_lost_file_is_named(tmp_path, lost):
     root = write_trellis(tmp_path)
     (root / "TRELLIS-image-large" / lost).unlink()
-    with pytest.raises(CheckpointError, match="TRELLIS-image-large" if lost == "pipeline.json" else lost):
+    with pytest.raises(
+        CheckpointError, match="TRELLIS-image-large" if lost == "pipeline.json" else lost
+    ):
         open_release(release("trellis-large"), root)
 
 
@@ -97,7 +119,12 @@ def test_yaml_is_read_when_the_extra_is_there(tmp_path):
     root = write_iscene(tmp_path)
     path = root / "IScene" / "config.yml"
     path.write_text(yaml.safe_dump(json.loads(path.read_text())))
-    assert open_release(release("trellis-iscene"), root).parts["structure-flow"].config["args"]["scene_context_attn_num"] == 2
+    assert (
+        open_release(release("trellis-iscene"), root)
+        .parts["structure-flow"]
+        .config["args"]["scene_context_attn_num"]
+        == 2
+    )
     path.write_text("a: [1")
     with pytest.raises(CheckpointError, match="is not YAML"):
         open_release(release("trellis-iscene"), root)

@@ -21,9 +21,18 @@ def test_round_trip_keeps_config_metadata_and_weights(tmp_path, half):
     model = Generator(GENERATOR)
     save_model(tmp_path / "g.safetensors", model, {"steps": 7}, half=half)
     loaded = load_model(tmp_path / "g.safetensors", "generator")
-    assert loaded.model.config == model.config and loaded.metadata == {"steps": 7} and not loaded.model.training
+    assert (
+        loaded.model.config == model.config
+        and loaded.metadata == {"steps": 7}
+        and not loaded.model.training
+    )
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(loaded.model.state_dict()[name], tensor, atol=0 if not half else 1e-3, rtol=0 if not half else 1e-3)
+        torch.testing.assert_close(
+            loaded.model.state_dict()[name],
+            tensor,
+            atol=0 if not half else 1e-3,
+            rtol=0 if not half else 1e-3,
+        )
 
 
 def test_sha256_is_of_the_file_and_is_checked(tmp_path):
@@ -58,7 +67,15 @@ def test_missing_extra_and_misshapen_tensors_are_named(tmp_path):
 
 def test_unknown_configuration_keys_are_refused(tmp_path):
     path = save_model(tmp_path / "v.safetensors", VolumeVAE(VAE))
-    save_file(load_file(path), path, {"kind": "volume-vae", "config": json.dumps({**VAE.__dict__, "colour": 3}), "metadata": "{}"})
+    save_file(
+        load_file(path),
+        path,
+        {
+            "kind": "volume-vae",
+            "config": json.dumps({**VAE.__dict__, "colour": 3}),
+            "metadata": "{}",
+        },
+    )
     with pytest.raises(CheckpointError, match="unknown keys"):
         load_model(path)
 
@@ -70,7 +87,12 @@ def test_another_painter_takes_the_place_of_the_text_to_image_network(tmp_path):
     folder.mkdir()
     (folder / "model_index.json").write_text("{}")
     other = models.with_painter(painter, folder)
-    assert other.has("text-to-image") and not models.has("text-to-image") and other.has("generator") and other.folder == models.folder
+    assert (
+        other.has("text-to-image")
+        and not models.has("text-to-image")
+        and other.has("generator")
+        and other.folder == models.folder
+    )
     assert other.models(["text-to-image", "volume-vae"])[0] is painter
     first = other.provenance(["text-to-image"])["sha256"]
     (folder / "model_index.json").write_text("{ }")
@@ -80,7 +102,9 @@ def test_another_painter_takes_the_place_of_the_text_to_image_network(tmp_path):
 def test_a_model_set_reads_a_file_when_it_is_asked_for_it(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
     (tmp_path / FILES["generator"]).unlink()
-    assert models["volume-vae"] is models["volume-vae"] and set(models.provenance(["volume-vae"])["sha256"]) == {"volume-vae"}
+    assert models["volume-vae"] is models["volume-vae"] and set(
+        models.provenance(["volume-vae"])["sha256"]
+    ) == {"volume-vae"}
     with pytest.raises(CheckpointError, match="generator"):
         models["generator"]
     with pytest.raises(CheckpointError, match="generator"):
@@ -94,8 +118,13 @@ def test_a_difference_is_small_and_gives_the_whole_model_back(tmp_path):
     block.weight.data.normal_()
     path = save_model(tmp_path / "difference.safetensors", model, base=base)
     assert set(load_file(path)) == {"base.flow.blocks.1.self_attn.to_out.weight", "scene_token"}
-    loaded, whole = load_model(path, base=base).model, load_model(save_model(tmp_path / "whole.safetensors", model)).model
-    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), whole.state_dict().values()))
+    loaded, whole = (
+        load_model(path, base=base).model,
+        load_model(save_model(tmp_path / "whole.safetensors", model)).model,
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), whole.state_dict().values())
+    )
     other = load_model(save_model(tmp_path / "other.safetensors", Generator(GENERATOR)))
     for wrong in (None, other):
         with pytest.raises(CheckpointError, match="difference to the generator"):
@@ -117,10 +146,18 @@ def test_a_run_takes_the_place_of_its_kind_among_the_embedded_weights(tmp_path, 
     package, run = save_tiny_weights(tmp_path / "package"), tmp_path / "run"
     monkeypatch.setattr(embedded, "embedded_folder", lambda: package)
     base = load_model(package / FILES["generator"])
-    save_model(run / WEIGHTS, tiny_midi(base.model), {"needs": {"volume-vae": load_model(package / FILES["volume-vae"]).sha256}}, base=base)
+    save_model(
+        run / WEIGHTS,
+        tiny_midi(base.model),
+        {"needs": {"volume-vae": load_model(package / FILES["volume-vae"]).sha256}},
+        base=base,
+    )
     models = load_models(run, ["midi", "generator", "volume-vae", "image-encoder"])
     assert models.name == "run" and models["generator"].sha256 == base.sha256
-    assert models.file("midi") == run / WEIGHTS and models.file("generator") == package / FILES["generator"]
+    assert (
+        models.file("midi") == run / WEIGHTS
+        and models.file("generator") == package / FILES["generator"]
+    )
     save_model(package / FILES["generator"], Generator(GENERATOR))  # another release
     with pytest.raises(CheckpointError, match="difference to the generator"):
         load_models(run, ["midi"])

@@ -39,7 +39,9 @@ def test_an_output_that_is_not_computed_does_not_pass(copy):
     record = dict(np.load(copy / "io.npz"))
     np.savez(copy / "io.npz", **record, unheard_of=np.zeros(3, np.float32))
     found = verify(copy)
-    assert [c.output for c in found.comparisons if not c.passed] == ["unheard_of"] and found.worst.output == "unheard_of"
+    assert [c.output for c in found.comparisons if not c.passed] == [
+        "unheard_of"
+    ] and found.worst.output == "unheard_of"
 
 
 def test_an_output_of_another_shape_does_not_pass(copy):
@@ -89,5 +91,7 @@ def test_a_damaged_record_is_named(copy):
 
 
 def test_both_spellings_of_a_class_are_one_model():
-    names = {model_of({key: "TripoSGVAEModel"}, "-").name for key in ("class_", "name", "_class_name")}
+    names = {
+        model_of({key: "TripoSGVAEModel"}, "-").name for key in ("class_", "name", "_class_name")
+    }
     assert names == {"triposg-vae"}

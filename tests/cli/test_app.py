@@ -11,7 +11,11 @@ from maquette.cli import main
 @pytest.fixture
 def served(monkeypatch):
     calls = []
-    monkeypatch.setattr(server, "serve", lambda settings, announce, open_browser: calls.append((settings, open_browser)))
+    monkeypatch.setattr(
+        server,
+        "serve",
+        lambda settings, announce, open_browser: calls.append((settings, open_browser)),
+    )
     return calls
 
 
@@ -33,7 +37,13 @@ def test_options_arrive(served, tmp_path):
     ]
     assert main([*words, "--no-browser"]) == 0
     settings, browser = served[0]
-    assert (settings.port, settings.workers, settings.queue, settings.weights, settings.hosts) == (0, 3, 5, (tmp_path,), ("a.example",))
+    assert (settings.port, settings.workers, settings.queue, settings.weights, settings.hosts) == (
+        0,
+        3,
+        5,
+        (tmp_path,),
+        ("a.example",),
+    )
     assert settings.data == tmp_path.resolve() and settings.token is None and not browser
 
 

@@ -1,4 +1,6 @@
-"""What users get wrong, one row each: one line that says what and where, the right exit code, and nothing left under a final name."""
+"""What users get wrong, one row each: one line that says what and where, the right exit code, and
+nothing left under a final name.
+"""
 
 import json
 import shutil
@@ -30,7 +32,16 @@ class Case:
         return self.masks
 
     def argv(self):
-        paths = ["generate", str(self.photo), "--masks", str(self.masks), "-o", str(self.out), "--weights", str(self.weights)]
+        paths = [
+            "generate",
+            str(self.photo),
+            "--masks",
+            str(self.masks),
+            "-o",
+            str(self.out),
+            "--weights",
+            str(self.weights),
+        ]
         return [*paths, "--steps", "1", "--no-preview", *self.options]
 
 
@@ -90,9 +101,17 @@ def nan_in_npy(case):
 
 
 def rle_of_the_wrong_size(case):
-    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": {"size": [72, 96], "counts": [10, 20]}}
+    annotation = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "segmentation": {"size": [72, 96], "counts": [10, 20]},
+    }
     images = [{"id": 1, "file_name": case.photo.name, "width": 96, "height": 72}]
-    case.mask_file("masks.json", {"images": images, "annotations": [annotation], "categories": [{"id": 1, "name": "x"}]})
+    case.mask_file(
+        "masks.json",
+        {"images": images, "annotations": [annotation], "categories": [{"id": 1, "name": "x"}]},
+    )
 
 
 def broken_json(case):
@@ -186,7 +205,9 @@ def test_wrong_input_is_one_line_and_exit_code_2(case, capsys, spoil, says):
 
 
 def weights_cut_off(case, weights):
-    (weights / "volume-vae.safetensors").write_bytes((weights / "volume-vae.safetensors").read_bytes()[:-1000])
+    (weights / "volume-vae.safetensors").write_bytes(
+        (weights / "volume-vae.safetensors").read_bytes()[:-1000]
+    )
 
 
 def weights_of_another_network(case, weights):
@@ -194,14 +215,24 @@ def weights_of_another_network(case, weights):
 
 
 def weights_that_do_not_match_their_sums(case, weights):
-    (weights / "manifest.json").write_text(json.dumps({"volume-vae": "0" * 64, "volume-vae.safetensors": "0" * 64}))
+    (weights / "manifest.json").write_text(
+        json.dumps({"volume-vae": "0" * 64, "volume-vae.safetensors": "0" * 64})
+    )
 
 
 def weights_missing(case, weights):
     (weights / "generator.safetensors").unlink()
 
 
-@pytest.mark.parametrize("damage", [weights_cut_off, weights_of_another_network, weights_that_do_not_match_their_sums, weights_missing])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        weights_cut_off,
+        weights_of_another_network,
+        weights_that_do_not_match_their_sums,
+        weights_missing,
+    ],
+)
 def test_damaged_weights_are_named(case, capsys, damage):
     case.weights = shutil.copytree(case.weights, case.folder / "weights")
     damage(case, case.weights)

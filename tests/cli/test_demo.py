@@ -27,7 +27,9 @@ def test_demo_can_be_repeated_and_says_where_everything_is(tiny_weights, tmp_pat
 def test_demo_does_not_replace_somebody_elses_scene(tiny_weights, tmp_path, capsys):
     (tmp_path / "scene.glb").write_text("mine")
     assert main(["demo", "-o", str(tmp_path), "--weights", str(tiny_weights)]) == 1
-    assert "--overwrite" in capsys.readouterr().err and (tmp_path / "scene.glb").read_text() == "mine"
+    assert (
+        "--overwrite" in capsys.readouterr().err and (tmp_path / "scene.glb").read_text() == "mine"
+    )
 
 
 @pytest.mark.parametrize("name", ["photo", "masks"])

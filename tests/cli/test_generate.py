@@ -20,8 +20,16 @@ def generate(tiny_weights, tmp_path):
     """Run the command on tiny networks, one step, without preview unless asked for."""
 
     def call(photos, masks, *options, out=tmp_path / "out", preview=False):
-        fast = ["--steps", "1", "--weights", str(tiny_weights), *([] if preview else ["--no-preview"])]
-        return main(["generate", str(photos), "--masks", str(masks), "-o", str(out), *fast, *options])
+        fast = [
+            "--steps",
+            "1",
+            "--weights",
+            str(tiny_weights),
+            *([] if preview else ["--no-preview"]),
+        ]
+        return main(
+            ["generate", str(photos), "--masks", str(masks), "-o", str(out), *fast, *options]
+        )
 
     return call
 
@@ -31,19 +39,46 @@ def test_one_photo_has_its_three_files_and_a_summary(generate, tmp_path, capsys)
     said = capsys.readouterr()
     for name in ("scene.glb", "scene.json", "preview.png"):
         assert str(tmp_path / "out" / name) in said.out
-    assert "instance_1     confidence" in said.out and "objects: 2 made, 0 failed" in said.out and "perceive" in said.out
+    assert (
+        "instance_1     confidence" in said.out
+        and "objects: 2 made, 0 failed" in said.out
+        and "perceive" in said.out
+    )
     assert said.err == ""  # no bar where there is no terminal
     assert [i.label for i in maquette.load(tmp_path / "out").instances] == [1, 2]
 
 
 def test_options_arrive(generate, tmp_path, capsys):
-    options = ("--seed", "7", "--samples", "2", "--guidance", "1.5", "--only", "2", "--format", "obj,ply", "--separate", "--device", "cpu")
+    options = (
+        "--seed",
+        "7",
+        "--samples",
+        "2",
+        "--guidance",
+        "1.5",
+        "--only",
+        "2",
+        "--format",
+        "obj,ply",
+        "--separate",
+        "--device",
+        "cpu",
+    )
     assert generate(*write_photo(tmp_path), *options) == 0
     scene = maquette.load(tmp_path / "out")
-    wanted = {"seed": 7, "samples": 2, "steps": 1, "guidance": 1.5, "device": "cpu", "method": "iscene"}
+    wanted = {
+        "seed": 7,
+        "samples": 2,
+        "steps": 1,
+        "guidance": 1.5,
+        "device": "cpu",
+        "method": "iscene",
+    }
     assert wanted.items() <= scene.provenance["options"].items()
     assert [i.label for i in scene.instances] == [2]
-    assert [t["seed"] for t in scene.provenance["tries"]] == [7, 8] and sum(t["kept"] for t in scene.provenance["tries"]) == 1
+    assert [t["seed"] for t in scene.provenance["tries"]] == [7, 8] and sum(
+        t["kept"] for t in scene.provenance["tries"]
+    ) == 1
     separate = {path.name for path in (tmp_path / "out" / "scene_instances").iterdir()}
     assert separate == {"instance_2.obj", "instance_2.mtl", "instance_2.ply"}
     assert not (tmp_path / "out" / "scene.glb").exists()
@@ -54,7 +89,9 @@ def test_same_seed_same_bytes(generate, tmp_path):
     photo, masks = write_photo(tmp_path)
     for out in ("a", "b"):
         assert generate(photo, masks, out=tmp_path / out) == 0
-    assert (tmp_path / "a" / "scene.glb").read_bytes() == (tmp_path / "b" / "scene.glb").read_bytes()
+    assert (tmp_path / "a" / "scene.glb").read_bytes() == (
+        tmp_path / "b" / "scene.glb"
+    ).read_bytes()
 
 
 def test_second_run_keeps_another_seed_needs_overwrite(generate, tmp_path, capsys):
@@ -75,7 +112,9 @@ def test_quiet_is_quiet_and_json_is_json(generate, tmp_path, capsys):
     summary = json.loads(capsys.readouterr().out)
     (outcome,) = summary["results"]
     assert (summary["made"], summary["failed"]) == (1, 0) and outcome["photo"] == str(photo)
-    assert [i["label"] for i in outcome["instances"]] == [1, 2] and all(0 <= i["confidence"] <= 1 for i in outcome["instances"])
+    assert [i["label"] for i in outcome["instances"]] == [1, 2] and all(
+        0 <= i["confidence"] <= 1 for i in outcome["instances"]
+    )
     assert all(Path(path).exists() for path in outcome["files"])
 
 
@@ -88,7 +127,9 @@ def test_folder_of_photos_named_as_rgb_and_seg(generate, tmp_path, capsys):
     said = capsys.readouterr()
     assert "[1/3]" in said.out and "2 made, 0 finished before, 1 failed of 3 photos" in said.out
     assert "c_rgb.jpg" in said.err and "no masks" in said.err
-    assert [(tmp_path / "out" / name / "scene.glb").exists() for name in ("a_rgb", "b_rgb", "c_rgb")] == [True, True, False]
+    assert [
+        (tmp_path / "out" / name / "scene.glb").exists() for name in ("a_rgb", "b_rgb", "c_rgb")
+    ] == [True, True, False]
     (tmp_path / "in" / "c_rgb.jpg").unlink()
     assert generate(tmp_path / "in", tmp_path / "in", "--json") == 0
     assert json.loads(capsys.readouterr().out)["kept"] == 2
@@ -96,15 +137,33 @@ def test_folder_of_photos_named_as_rgb_and_seg(generate, tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
 def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate, capsys):
-    """A real Ctrl-C: the finished photo stays, nothing is half-written, and the same command finishes the rest."""
+    """A real Ctrl-C: the finished photo stays, nothing is half-written, and the same command
+    finishes the rest.
+    """
     for k in range(4):
         write_photo(tmp_path / "in", f"{k}.png", objects=1, seed=k)
     photos, out = str(tmp_path / "in"), str(tmp_path / "out")
-    command = [sys.executable, "-m", "maquette", "generate", photos, "--masks", photos, "-o", out, "--steps", "1", "--no-preview",
-               "--weights", str(tiny_weights)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "maquette",
+        "generate",
+        photos,
+        "--masks",
+        photos,
+        "-o",
+        out,
+        "--steps",
+        "1",
+        "--no-preview",
+        "--weights",
+        str(tiny_weights),
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # A shell starts background jobs deaf to Ctrl-C, and such a job may be what runs these tests.
-    with subprocess.Popen(command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+    with subprocess.Popen(
+        command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ) as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=120)
@@ -112,7 +171,9 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
     assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
     assert not [path for path in (tmp_path / "out").rglob(".maquette-*")]
     finished = [path.parent.name for path in (tmp_path / "out").rglob("scene.json")]
-    assert 1 <= len(finished) < 4 and all((tmp_path / "out" / name / "scene.glb").exists() for name in finished)
+    assert 1 <= len(finished) < 4 and all(
+        (tmp_path / "out" / name / "scene.glb").exists() for name in finished
+    )
     assert generate(tmp_path / "in", tmp_path / "in", "--json") == 0
     assert json.loads(capsys.readouterr().out)["kept"] == len(finished)
 
@@ -123,12 +184,16 @@ def test_bar_on_a_terminal(generate, tmp_path, monkeypatch, capsys):
     assert "objects" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="set MAQUETTE_PHOTOS to a folder with X_rgb.jpg and X_seg.png")
+@pytest.mark.skipif(
+    not PHOTOS.is_dir(), reason="set MAQUETTE_PHOTOS to a folder with X_rgb.jpg and X_seg.png"
+)
 def test_real_photos_find_their_masks():
     from maquette.batch.pairs import plan
 
     jobs, _ = plan([PHOTOS], PHOTOS, "out")
-    assert len(jobs) > 1 and all(job.masks.name == job.photo.stem.removesuffix("_rgb") + "_seg.png" for job in jobs)
+    assert len(jobs) > 1 and all(
+        job.masks.name == job.photo.stem.removesuffix("_rgb") + "_seg.png" for job in jobs
+    )
 
 
 def test_full_disk_stops_at_one_line(generate, tmp_path, capsys, monkeypatch):

@@ -21,7 +21,10 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_inspect_prints_a_table_and_writes_the_overlay(folder, capsys):
-    assert main(["masks", "inspect", "masks.png", "--image", "photo.png", "--overlay", "overlay.png"]) == 0
+    assert (
+        main(["masks", "inspect", "masks.png", "--image", "photo.png", "--overlay", "overlay.png"])
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["label", "name", "pixels"]
     assert lines[2].split()[:3] == ["4", "cup", str(three_masks()[1].mask.sum())]
@@ -65,7 +68,21 @@ def test_make_in_the_three_ways(folder, capsys):
     Image.fromarray(image).save("plain.png")
     ways = {"auto": ["--auto"], "box": ["--box", "25,15,55,45"], "click": ["--click", "40,30"]}
     for name, way in ways.items():
-        assert main(["masks", "make", "plain.png", "-o", f"{name}.png", *way, "--overlay", f"{name}_o.png"]) == 0
+        assert (
+            main(
+                [
+                    "masks",
+                    "make",
+                    "plain.png",
+                    "-o",
+                    f"{name}.png",
+                    *way,
+                    "--overlay",
+                    f"{name}_o.png",
+                ]
+            )
+            == 0
+        )
         (found,) = read_masks(f"{name}.png")
         assert (found.mask & thing).sum() / (found.mask | thing).sum() > 0.85, name
         assert os.path.exists(f"{name}_o.png")
@@ -81,16 +98,28 @@ def test_make_in_the_three_ways(folder, capsys):
         (["inspect", "photo.png"], 2, "looks like a photo"),
         (["inspect", "masks.png", "--overlay", "o.png"], 2, "--image"),
         (["inspect", "masks.png", "--image", "photo.png", "--overlay", "o.xyz"], 2, "o.xyz"),
-        (["inspect", "masks.png", "--image", "photo.png", "--overlay", "photo.png"], 1, "already exists"),
+        (
+            ["inspect", "masks.png", "--image", "photo.png", "--overlay", "photo.png"],
+            1,
+            "already exists",
+        ),
         (["convert", "masks.png", "masks.png"], 1, "already exists"),
         (["convert", "masks.png", "out.xyz"], 2, "suffix"),
         (["convert", "masks.png", "out.png", "--form", "npz"], 2, "suffix .npz"),
-        (["convert", "masks.png", "out.png", "--only", "99"], 2, "labels are 1 (red chair), 4 (cup), 7"),
+        (
+            ["convert", "masks.png", "out.png", "--only", "99"],
+            2,
+            "labels are 1 (red chair), 4 (cup), 7",
+        ),
         (["make", "photo.png", "-o", "out.png", "--box", "1,2,3"], 2, "four numbers"),
         (["make", "photo.png", "-o", "out.png", "--box", "nan,2,3,4"], 2, "four numbers"),
         (["make", "photo.png", "-o", "out.png", "--click", "1,2,x"], 2, "--click 1,2,x"),
         (["make", "photo.png", "-o", "out.png", "--click", "999,2"], 2, "outside of the photo"),
-        (["make", "photo.png", "-o", "out.png", "--auto", "--overlay", "out.png"], 2, "two outputs"),
+        (
+            ["make", "photo.png", "-o", "out.png", "--auto", "--overlay", "out.png"],
+            2,
+            "two outputs",
+        ),
         (["make", "photo.png", "-o", "masks.png", "--auto"], 1, "already exists"),
     ],
 )
@@ -104,8 +133,19 @@ def test_wrong_input_is_one_line_and_leaves_nothing_behind(folder, capsys, argum
 
 def test_the_grammar_of_clicks():
     clicks = parse_clicks(["1,2", "3,4,+", "5,6,-", "7,8", "9,10,5", "11,12,-1", "13,14"])
-    assert [(c.label, c.positive) for c in clicks] == [(1, True), (1, True), (1, False), (2, True), (5, True), (1, False), (6, True)]
-    assert [(c.label, c.positive) for c in parse_clicks(["1,2,-", "3,4"])] == [(0, False), (1, True)]
+    assert [(c.label, c.positive) for c in clicks] == [
+        (1, True),
+        (1, True),
+        (1, False),
+        (2, True),
+        (5, True),
+        (1, False),
+        (6, True),
+    ]
+    assert [(c.label, c.positive) for c in parse_clicks(["1,2,-", "3,4"])] == [
+        (0, False),
+        (1, True),
+    ]
     for wrong in (["1,2,+"], ["1"], ["1,2,3,4"], ["1,2,0"], ["a,b"], ["1,2,+-3"]):
         with pytest.raises(InputError, match="expected X,Y"):
             parse_clicks(wrong)

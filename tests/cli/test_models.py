@@ -18,7 +18,9 @@ from tests.tiny import write_photo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dinov2_reg"
 FILES = {"config.json": b"{}", "model.safetensors": BLOB}
-WANTED = release(ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", len(BLOB), sha256(BLOB)))
+WANTED = release(
+    ReleasedFile("config.json", about=2), ReleasedFile("model.safetensors", len(BLOB), sha256(BLOB))
+)
 
 
 @pytest.fixture
@@ -75,7 +77,10 @@ def test_verify_prints_errors_and_fails_beyond_the_tolerance(tmp_path, capsys):
     wrong = tmp_path / "wrong"
     shutil.copytree(GOLDEN, wrong)
     tensors = load_file(wrong / "model.safetensors")
-    save_file(tensors | {"norm.bias": tensors["norm.bias"], "cls_token": tensors["cls_token"] + 1}, wrong / "model.safetensors")
+    save_file(
+        tensors | {"norm.bias": tensors["norm.bias"], "cls_token": tensors["cls_token"] + 1},
+        wrong / "model.safetensors",
+    )
     assert main(["models", "verify", str(wrong)]) == 1
     assert "FAILED" in capsys.readouterr().out
     assert main(["models", "verify", str(GOLDEN), str(wrong), str(tmp_path)]) == 1
@@ -93,9 +98,17 @@ def test_convert_takes_tensors_out_of_a_pickle(tmp_path, capsys):
 
 
 def test_plan_prints_the_estimates_without_any_weights(capsys):
-    assert main(["models", "plan", "trellis-iscene", "--memory", "8GB", "--device", "cuda", "--json"]) == 0
+    assert (
+        main(["models", "plan", "trellis-iscene", "--memory", "8GB", "--device", "cuda", "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
-    assert found["peak_mb"] <= 8192 and set(found["stages_mb"]) == {"image", "structure", "latents", "mesh"}
+    assert found["peak_mb"] <= 8192 and set(found["stages_mb"]) == {
+        "image",
+        "structure",
+        "latents",
+        "mesh",
+    }
     assert main(["models", "plan", "midi-3d", "--memory", "1GB", "--device", "cuda"]) == 2
     assert "needs about" in capsys.readouterr().err
     assert main(["models", "plan", "midi-3d", "--memory", "lots", "--device", "cuda"]) == 2
@@ -104,25 +117,76 @@ def test_plan_prints_the_estimates_without_any_weights(capsys):
 def test_generate_with_a_published_model_writes_what_the_embedded_one_writes(tmp_path, capsys):
     root = write_trellis(tmp_path / "weights")
     photo, masks = write_photo(tmp_path / "in")
-    argv = ["generate", str(photo), "--masks", str(masks), "-o", str(tmp_path / "out"), "--model", "trellis-large", "--weights", str(root)]
+    argv = [
+        "generate",
+        str(photo),
+        "--masks",
+        str(masks),
+        "-o",
+        str(tmp_path / "out"),
+        "--model",
+        "trellis-large",
+        "--weights",
+        str(root),
+    ]
     assert main([*argv, "--steps", "1", "--device", "cpu"]) == 0
     before, said, after = capsys.readouterr().out.partition("scene.glb")
-    assert said and "memory plan: " in before and "peak MB, estimated: " in before and "estimated (measured)" in after
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.glb", "scene.json", "scene_files", "preview.png"}
+    assert (
+        said
+        and "memory plan: " in before
+        and "peak MB, estimated: " in before
+        and "estimated (measured)" in after
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scene.glb",
+        "scene.json",
+        "scene_files",
+        "preview.png",
+    }
     named = trimesh.load(tmp_path / "out" / "scene.glb")
     assert {"instance_1", "instance_2"} <= set(named.graph.nodes)
-    assert main([*argv, "--steps", "1", "--device", "cpu", "--memory", "3GB"]) == 0  # memory makes no result outdated
+    assert (
+        main([*argv, "--steps", "1", "--device", "cpu", "--memory", "3GB"]) == 0
+    )  # memory makes no result outdated
     assert "already finished" in capsys.readouterr().out
 
 
 def test_memory_without_a_published_model_is_refused(tmp_path, capsys):
-    assert main(["generate", "photo.png", "--masks", "masks.png", "-o", str(tmp_path), "--memory", "8GB"]) == 2
+    assert (
+        main(
+            [
+                "generate",
+                "photo.png",
+                "--masks",
+                "masks.png",
+                "-o",
+                str(tmp_path),
+                "--memory",
+                "8GB",
+            ]
+        )
+        == 2
+    )
     assert "--model NAME" in capsys.readouterr().err
 
 
 def test_an_unknown_published_model_lists_the_known_ones(tmp_path, capsys):
     photo, masks = write_photo(tmp_path / "in")
-    assert main(["generate", str(photo), "--masks", str(masks), "-o", str(tmp_path / "out"), "--model", "dall-e"]) == 2
+    assert (
+        main(
+            [
+                "generate",
+                str(photo),
+                "--masks",
+                str(masks),
+                "-o",
+                str(tmp_path / "out"),
+                "--model",
+                "dall-e",
+            ]
+        )
+        == 2
+    )
     assert "trellis-iscene" in capsys.readouterr().err
 
 

@@ -1,15 +1,31 @@
 import numpy as np
 import pytest
 
-from maquette.data.assets import Asset, AssetFile, find_assets, load_asset, save_asset, split_by_label, weld
+from maquette.data.assets import (
+    Asset,
+    AssetFile,
+    find_assets,
+    load_asset,
+    save_asset,
+    split_by_label,
+    weld,
+)
 from maquette.errors import InputError
 
 
 @pytest.fixture
 def tetrahedron() -> Asset:
-    vertices = np.array([[-0.5, -0.2, 0.1], [0.5, -0.2, 0.1], [0.0, 0.2, 0.1], [0.0, 0.0, -0.1]], np.float32)
+    vertices = np.array(
+        [[-0.5, -0.2, 0.1], [0.5, -0.2, 0.1], [0.0, 0.2, 0.1], [0.0, 0.0, -0.1]], np.float32
+    )
     faces = np.array([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]], np.int32)
-    return Asset("tetra", vertices, faces, np.arange(12, dtype=np.uint8).reshape(4, 3), extent_metres=(2.0, 0.8, 0.4))
+    return Asset(
+        "tetra",
+        vertices,
+        faces,
+        np.arange(12, dtype=np.uint8).reshape(4, 3),
+        extent_metres=(2.0, 0.8, 0.4),
+    )
 
 
 def test_file_round_trip_keeps_the_mesh_to_the_stored_precision(tmp_path, tetrahedron):
@@ -36,9 +52,16 @@ def test_damaged_files_are_input_errors(tmp_path, content):
         load_asset(tmp_path / "missing.npz")
 
 
-@pytest.mark.parametrize("change", [{"f": np.array([[0, 1, 9]])}, {"c": np.zeros((2, 3), np.uint8)}, {"f": np.zeros((0, 3), int)}])
+@pytest.mark.parametrize(
+    "change",
+    [{"f": np.array([[0, 1, 9]])}, {"c": np.zeros((2, 3), np.uint8)}, {"f": np.zeros((0, 3), int)}],
+)
 def test_arrays_that_do_not_fit_are_input_errors(tmp_path, change):
-    arrays = {"v": np.zeros((3, 3), np.uint16), "f": np.array([[0, 1, 2]]), "c": np.zeros((3, 3), np.uint8)} | change
+    arrays = {
+        "v": np.zeros((3, 3), np.uint16),
+        "f": np.array([[0, 1, 2]]),
+        "c": np.zeros((3, 3), np.uint8),
+    } | change
     np.savez(tmp_path / "odd.npz", **arrays)
     with pytest.raises(InputError, match="do not fit"):
         load_asset(tmp_path / "odd.npz")
@@ -49,9 +72,16 @@ def test_find_assets_reads_the_manifest_next_to_the_folder(tmp_path, tetrahedron
     folder.mkdir()
     save_asset(tetrahedron, folder / "b.npz")
     save_asset(tetrahedron, folder / "a.npz")
-    (tmp_path / "manifest.csv").write_text("id,source_repo,licence,extent_unit\na,someone/things,CC0-1.0,m\n")
+    (tmp_path / "manifest.csv").write_text(
+        "id,source_repo,licence,extent_unit\na,someone/things,CC0-1.0,m\n"
+    )
     first, second = find_assets(folder)
-    assert (first.name, first.source, first.licence, first.metric) == ("a", "someone/things", "CC0-1.0", True)
+    assert (first.name, first.source, first.licence, first.metric) == (
+        "a",
+        "someone/things",
+        "CC0-1.0",
+        True,
+    )
     assert (second.name, second.source, second.metric) == ("b", "", False)
     with pytest.raises(InputError, match="holds no"):
         find_assets(tmp_path / "train" / "nowhere")

@@ -7,9 +7,20 @@ import pytest
 from maquette.data.augment import AugmentConfig, augment_image, jitter_labels, jitter_mask
 
 QUIET = AugmentConfig(
-    exposure=0, white_balance=0, gamma=0, contrast=0, saturation=0, channel=0, vignette=0, haze=0, blur=0, noise=0,
-    jpeg_probability=0, grey_probability=0, mask_probability=0,
-)  # fmt: skip
+    exposure=0,
+    white_balance=0,
+    gamma=0,
+    contrast=0,
+    saturation=0,
+    channel=0,
+    vignette=0,
+    haze=0,
+    blur=0,
+    noise=0,
+    jpeg_probability=0,
+    grey_probability=0,
+    mask_probability=0,
+)
 
 
 @pytest.fixture
@@ -40,13 +51,18 @@ def test_pictures_vary_but_show_the_same(picture: np.ndarray) -> None:
 
 def test_a_grey_picture_has_no_colour(picture: np.ndarray) -> None:
     config = AugmentConfig(**{**QUIET.__dict__, "grey_probability": 1.0})
-    assert np.ptp(augment_image(picture, np.random.default_rng(3), config).astype(int), axis=-1).max() <= 1
+    assert (
+        np.ptp(augment_image(picture, np.random.default_rng(3), config).astype(int), axis=-1).max()
+        <= 1
+    )
 
 
 def test_haze_hides_what_is_far(picture: np.ndarray) -> None:
     config = AugmentConfig(**{**QUIET.__dict__, "haze": 0.9, "haze_probability": 1.0})
     depth = np.broadcast_to(np.linspace(5.0, 1.0, 128)[:, None], (128, 128)).astype(np.float32)
-    change = np.abs(augment_image(picture, np.random.default_rng(4), config, depth=depth).astype(int) - picture).mean((1, 2))
+    change = np.abs(
+        augment_image(picture, np.random.default_rng(4), config, depth=depth).astype(int) - picture
+    ).mean((1, 2))
     assert change[:10].mean() > 5 * max(change[-10:].mean(), 0.2)
 
 

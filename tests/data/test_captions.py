@@ -14,16 +14,27 @@ from tests.train.worlds import solids
 
 
 def test_things_of_a_view_are_where_the_picture_shows_them():
-    """Left of is further left in the picture, in front of is nearer: by projection, an independent way to the same words."""
+    """Left of is further left in the picture, in front of is nearer: by projection, an independent
+    way to the same words.
+    """
     catalogue = Catalogue.of(AssetList(tuple(solids())))
     agreed = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        feet = [(x, 0.0, z) for x, z in rng.uniform(-2, 2, (3, 2)) + np.array([[-3, 0], [3, 0], [0, 4]])]
-        scene = ComposedScene(tuple(place(k, catalogue.extents[k], 1.0, 0.4 * k, foot) for k, foot in enumerate(feet)), "test")
+        feet = [
+            (x, 0.0, z) for x, z in rng.uniform(-2, 2, (3, 2)) + np.array([[-3, 0], [3, 0], [0, 4]])
+        ]
+        scene = ComposedScene(
+            tuple(
+                place(k, catalogue.extents[k], 1.0, 0.4 * k, foot) for k, foot in enumerate(feet)
+            ),
+            "test",
+        )
         view = sample_view(scene, catalogue, rng, ViewConfig(size=48, unmasked=0.0, cut=0.0))
         things = things_of(view, catalogue)
-        for found, box in zip(things, boxes_in_scene(view, catalogue)):  # boxes of turned boxes contain those of the meshes
+        for found, box in zip(
+            things, boxes_in_scene(view, catalogue)
+        ):  # boxes of turned boxes contain those of the meshes
             assert (found.box[0] <= box[0] + 1e-6).all() and (found.box[1] >= box[1] - 1e-6).all()
         middles = [project(view.camera, t.box.mean(0)) for t in things]
         for a, b in itertools.permutations(range(len(things)), 2):

@@ -3,7 +3,15 @@ import pytest
 import trimesh
 
 from maquette.data.assets import Asset
-from maquette.data.fields import CELL, FIELD_CLIP, FIELD_EXTENT, AssetField, compute_field, grid_points, orient
+from maquette.data.fields import (
+    CELL,
+    FIELD_CLIP,
+    FIELD_EXTENT,
+    AssetField,
+    compute_field,
+    grid_points,
+    orient,
+)
 
 pytest.importorskip("igl")
 
@@ -12,26 +20,35 @@ CELLS = grid_points()
 
 def asset(mesh: trimesh.Trimesh, colors: np.ndarray | None = None) -> Asset:
     tint = np.full((len(mesh.vertices), 3), 128, np.uint8) if colors is None else colors
-    return Asset("test", np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), tint)
+    return Asset(
+        "test", np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), tint
+    )
 
 
 def sdf(mesh: trimesh.Trimesh) -> np.ndarray:
     return compute_field(asset(mesh)).sdf.astype(np.float64).reshape(-1)
 
 
-def box_distance(size: tuple[float, float, float], center: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
+def box_distance(
+    size: tuple[float, float, float], center: tuple[float, float, float] = (0, 0, 0)
+) -> np.ndarray:
     q = np.abs(CELLS - center) - np.array(size) / 2
     return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0)
 
 
 def test_grid_is_indexed_xyz_with_the_extent_in_the_contract():
-    assert np.allclose(CELLS.reshape(64, 64, 64, 3)[3, 0, 63], ((np.array([3, 0, 63]) + 0.5) / 64 - 0.5) * FIELD_EXTENT)
+    assert np.allclose(
+        CELLS.reshape(64, 64, 64, 3)[3, 0, 63],
+        ((np.array([3, 0, 63]) + 0.5) / 64 - 0.5) * FIELD_EXTENT,
+    )
 
 
 def test_sphere_is_exact_in_the_band_and_close_beyond():
     field = sdf(trimesh.creation.icosphere(4, radius=0.5))
     exact = np.linalg.norm(CELLS, axis=1) - 0.5
-    assert np.abs(field - exact)[np.abs(exact) < 3 * CELL].max() < 1.5e-3  # the polyhedron itself is 0.8e-3 inside of the sphere
+    assert (
+        np.abs(field - exact)[np.abs(exact) < 3 * CELL].max() < 1.5e-3
+    )  # the polyhedron itself is 0.8e-3 inside of the sphere
     assert np.abs(field - np.clip(exact, -FIELD_CLIP, FIELD_CLIP)).max() < CELL
 
 
@@ -61,7 +78,13 @@ def test_overlapping_parts_are_a_union_also_when_one_is_inside_out():
 
 def test_walls_buried_in_a_solid_are_no_surface():
     outer, buried = trimesh.creation.box((1.0, 0.6, 0.6)), trimesh.creation.box((0.2, 0.2, 0.2))
-    assert np.abs(sdf(trimesh.util.concatenate([outer, buried])) - np.clip(box_distance((1.0, 0.6, 0.6)), -0.5, 0.5)).max() < CELL
+    assert (
+        np.abs(
+            sdf(trimesh.util.concatenate([outer, buried]))
+            - np.clip(box_distance((1.0, 0.6, 0.6)), -0.5, 0.5)
+        ).max()
+        < CELL
+    )
 
 
 def test_a_missing_bottom_leaves_a_solid():
@@ -75,7 +98,10 @@ def test_a_missing_bottom_leaves_a_solid():
 def test_a_sealed_room_of_separate_double_sided_walls_is_solid():
     mesh = trimesh.creation.box((0.8, 0.6, 1.0))
     walls = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
-    field, exact = sdf(trimesh.Trimesh(mesh.vertices, walls, process=False)), box_distance((0.8, 0.6, 1.0))
+    field, exact = (
+        sdf(trimesh.Trimesh(mesh.vertices, walls, process=False)),
+        box_distance((0.8, 0.6, 1.0)),
+    )
     assert (field[exact < 0] < 0).all()
     assert (field[exact > 1.2 * CELL] > 0).all()
 
@@ -93,7 +119,9 @@ def test_a_single_sheet_keeps_about_one_cell_of_thickness_and_no_holes(normal):
     samples = np.random.default_rng(1).uniform(-0.4, 0.4, (500, 2)) @ basis + 0.003 * n
     nearest = np.floor((samples / FIELD_EXTENT + 0.5) * 64).astype(int)
     cube = field.reshape(64, 64, 64)
-    assert all(cube[tuple(slice(max(i - 1, 0), i + 2) for i in index)].min() < 0 for index in nearest)
+    assert all(
+        cube[tuple(slice(max(i - 1, 0), i + 2) for i in index)].min() < 0 for index in nearest
+    )
 
 
 def test_thin_plates_do_not_vanish():
@@ -116,7 +144,9 @@ def test_colours_come_from_the_closest_surface_point():
     field: AssetField = compute_field(asset(mesh, colors))
     closest = np.clip(CELLS, [-0.5, -0.25, -0.25], [0.5, 0.25, 0.25])
     outside = (box_distance((1.0, 0.5, 0.5)) > 0) & (box_distance((1.0, 0.5, 0.5)) < 3 * CELL)
-    difference = np.abs(field.rgb.reshape(-1, 3)[outside].astype(float) - (closest[outside] + 0.5) * 200)
+    difference = np.abs(
+        field.rgb.reshape(-1, 3)[outside].astype(float) - (closest[outside] + 0.5) * 200
+    )
     assert difference.max() <= 1.0
 
 
@@ -125,4 +155,6 @@ def test_orient_cancels_opposite_twins_and_turns_closed_patches_outward():
     faces = np.concatenate([mesh.faces[:, ::-1], [[0, 1, 2], [2, 1, 0]]])
     turned = orient(np.asarray(mesh.vertices), faces)
     assert len(turned) == len(mesh.faces)
-    assert trimesh.Trimesh(mesh.vertices, turned, process=False).volume == pytest.approx(mesh.volume)
+    assert trimesh.Trimesh(mesh.vertices, turned, process=False).volume == pytest.approx(
+        mesh.volume
+    )

@@ -17,7 +17,9 @@ pytest.importorskip("fast_simplification")
 def quad_mesh(image: np.ndarray) -> trimesh.Trimesh:
     """A 2 x 1 rectangle in the x-y plane with a picture over all of it."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
-    visual = TextureVisuals(uv=corners, material=PBRMaterial(baseColorTexture=Image.fromarray(image)))
+    visual = TextureVisuals(
+        uv=corners, material=PBRMaterial(baseColorTexture=Image.fromarray(image))
+    )
     vertices = np.concatenate([corners * [2, 1], np.zeros((4, 1))], axis=1)
     return trimesh.Trimesh(vertices, [[0, 1, 2], [0, 2, 3]], visual=visual, process=False)
 
@@ -33,7 +35,9 @@ def test_textures_become_vertex_colours_at_the_right_places():
     assert 2 < len(faces) <= 4000
     left, right = vertices[:, 0] < 0.97, vertices[:, 0] > 1.03
     assert (colors[left] == (220, 30, 30)).all() and (colors[right] == (20, 60, 200)).all()
-    assert np.linalg.norm(np.cross(*np.moveaxis(np.diff(vertices[faces], axis=1), 1, 0)), axis=1).sum() / 2 == pytest.approx(2.0)
+    assert np.linalg.norm(
+        np.cross(*np.moveaxis(np.diff(vertices[faces], axis=1), 1, 0)), axis=1
+    ).sum() / 2 == pytest.approx(2.0)
 
 
 def test_plain_textures_are_not_split():
@@ -44,9 +48,15 @@ def test_splitting_keeps_a_closed_mesh_closed_and_its_volume():
     mesh = trimesh.creation.icosphere(1)
     marked_edges = np.random.default_rng(0).random(len(mesh.edges_unique)) < 0.4
     inverse = mesh.edges_unique_inverse.reshape(-1, 3)  # edges come as (0-1, 1-2, 2-0) per face
-    (vertices,), faces = split_edges((np.asarray(mesh.vertices),), np.asarray(mesh.faces), marked_edges[inverse])
+    (vertices,), faces = split_edges(
+        (np.asarray(mesh.vertices),), np.asarray(mesh.faces), marked_edges[inverse]
+    )
     split = trimesh.Trimesh(vertices, faces, process=False)
-    assert split.is_watertight and split.volume == pytest.approx(mesh.volume) and split.area == pytest.approx(mesh.area)
+    assert (
+        split.is_watertight
+        and split.volume == pytest.approx(mesh.volume)
+        and split.area == pytest.approx(mesh.area)
+    )
     assert len(vertices) == len(mesh.vertices) + marked_edges.sum()
 
 
@@ -64,7 +74,9 @@ def test_scene_graphs_are_flattened_and_normalised(tmp_path):
     asset = import_mesh(write(scene, tmp_path / "two.glb"))
     assert np.ptp(asset.vertices, axis=0) == pytest.approx([1.0, 0.25, 0.25])
     assert np.abs(asset.vertices.min(0) + asset.vertices.max(0)).max() < 1e-6
-    assert (asset.colors[asset.vertices[:, 0] < 0] == (255, 0, 0)).all() and (asset.colors[asset.vertices[:, 0] > 0] == (0, 255, 0)).all()
+    assert (asset.colors[asset.vertices[:, 0] < 0] == (255, 0, 0)).all() and (
+        asset.colors[asset.vertices[:, 0] > 0] == (0, 255, 0)
+    ).all()
 
 
 def test_z_up_files_are_turned_and_metric_ones_keep_their_size(tmp_path):
@@ -73,16 +85,22 @@ def test_z_up_files_are_turned_and_metric_ones_keep_their_size(tmp_path):
     asset = import_mesh(MeshFile(tmp_path / "cone.stl", "cone", metric=True, up="z"))
     assert np.hypot(*asset.vertices[asset.vertices[:, 1] > 0.45][:, [0, 2]].T).max() < 0.1
     assert asset.extent_metres == pytest.approx((1.0, 2.0, 1.0), abs=0.05)
-    assert trimesh.Trimesh(*weld(asset.vertices, asset.faces), process=False).volume > 0  # a turn, not a reflection
+    assert (
+        trimesh.Trimesh(*weld(asset.vertices, asset.faces), process=False).volume > 0
+    )  # a turn, not a reflection
 
 
 def test_orientation_is_made_consistent(tmp_path):
     mesh = trimesh.creation.icosphere(2)
     turned = np.random.default_rng(0).random(len(mesh.faces)) < 0.5
     faces = np.where(turned[:, None], mesh.faces[:, ::-1], mesh.faces)
-    asset = import_mesh(write(trimesh.Trimesh(mesh.vertices, faces, process=False), tmp_path / "ball.ply"))
+    asset = import_mesh(
+        write(trimesh.Trimesh(mesh.vertices, faces, process=False), tmp_path / "ball.ply")
+    )
     result = trimesh.Trimesh(*weld(asset.vertices, asset.faces), process=False)
-    assert result.is_winding_consistent and result.volume == pytest.approx(mesh.volume / 8, rel=0.02)
+    assert result.is_winding_consistent and result.volume == pytest.approx(
+        mesh.volume / 8, rel=0.02
+    )
 
 
 def test_simplifying_keeps_shape_and_the_borders_of_a_pattern(tmp_path):
@@ -90,12 +108,19 @@ def test_simplifying_keeps_shape_and_the_borders_of_a_pattern(tmp_path):
     for _ in range(6):
         mesh = mesh.subdivide()
     white = mesh.triangles_center[:, 0] > 0.2
-    mesh.visual.face_colors = np.where(white[:, None], (240, 240, 240, 255), (20, 20, 20, 255)).astype(np.uint8)
+    mesh.visual.face_colors = np.where(
+        white[:, None], (240, 240, 240, 255), (20, 20, 20, 255)
+    ).astype(np.uint8)
     mesh.export(tmp_path / "box.ply")
     asset = import_mesh(MeshFile(tmp_path / "box.ply", "box", face_budget=800))
     assert len(asset.faces) <= 800
-    assert trimesh.Trimesh(*weld(asset.vertices, asset.faces), process=False).volume == pytest.approx(0.25, rel=0.03)
-    middle, shade = asset.vertices[asset.faces].mean(1)[:, 0], asset.colors[asset.faces].mean((1, 2))
+    assert trimesh.Trimesh(
+        *weld(asset.vertices, asset.faces), process=False
+    ).volume == pytest.approx(0.25, rel=0.03)
+    middle, shade = (
+        asset.vertices[asset.faces].mean(1)[:, 0],
+        asset.colors[asset.faces].mean((1, 2)),
+    )
     area = trimesh.Trimesh(asset.vertices, asset.faces, process=False).area_faces
     wrong = np.abs(shade - np.where(middle > 0.2, 240, 20)) > 60
     assert area[wrong].sum() / area.sum() < 0.08
@@ -109,7 +134,10 @@ def folder(tmp_path):
     trimesh.creation.box((1, 2, 3)).export(root / "sub" / "box.obj")
     box = trimesh.creation.box((1, 0.5, 0.5))
     tint = np.zeros((8, 3), np.uint8)
-    save_asset(Asset("own", np.asarray(box.vertices, np.float32), np.asarray(box.faces, np.int32), tint), root / "own.npz")
+    save_asset(
+        Asset("own", np.asarray(box.vertices, np.float32), np.asarray(box.faces, np.int32), tint),
+        root / "own.npz",
+    )
     (root / "empty.obj").write_text("")
     (root / "broken.glb").write_bytes(b"glTF and nothing else")
     (root / "zeros.stl").write_bytes(bytes(50))
@@ -125,7 +153,10 @@ def test_a_folder_becomes_a_library_and_bad_files_become_reasons(tmp_path, folde
     assert sorted(report.dropped) == ["broken", "empty", "flat", "nan", "zeros"]
     assert "no triangles" in report.dropped["empty"] and "area" in report.dropped["flat"]
     ball = report.library.asset(report.library.names.index("ball"))
-    assert (ball.source, ball.licence) == ("somebody", "CC0-1.0") and ball.extent_metres == pytest.approx((2, 2, 2), abs=0.05)
+    assert (ball.source, ball.licence) == (
+        "somebody",
+        "CC0-1.0",
+    ) and ball.extent_metres == pytest.approx((2, 2, 2), abs=0.05)
     assert "3  imported" in report.table() and "2  no face has an area" in report.table()
 
 

@@ -34,7 +34,9 @@ def test_discs_never_meet_and_keep_the_gap() -> None:
     for _ in range(200):
         radii, gap = rng.uniform(0.05, 1.0, int(rng.integers(2, 40))), float(rng.uniform(0.0, 0.5))
         centres = poisson_discs(radii, gap, rng)
-        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(len(radii), np.inf))
+        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(
+            np.full(len(radii), np.inf)
+        )
         assert (distance >= radii[:, None] + radii + gap - 1e-12).all()
 
 
@@ -69,7 +71,9 @@ def test_floor_layouts_do_not_intersect_and_take_milliseconds() -> None:
         placed = layout_on_floor(catalogue, assets, sizes, rng, LayoutConfig())
         centres = np.array([p.world_from_asset[[0, 2], 3] for p in placed])
         radii = catalogue.radii[assets] * sizes
-        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(count, np.inf))
+        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(
+            np.full(count, np.inf)
+        )
         assert (distance >= radii[:, None] + radii - 1e-9).all()
         assert [p.asset for p in placed] == assets.tolist()
     assert (time.process_time() - started) / 100 < 0.02
@@ -81,7 +85,12 @@ def test_an_empty_library_is_refused() -> None:
 
 
 def test_only_wide_flat_tops_are_tables() -> None:
-    assets = (toy_table(), toy(trimesh.creation.icosphere()), toy(trimesh.creation.box((1, 0.4, 1))), toy(trimesh.creation.cone(0.5, 0.5)))
+    assets = (
+        toy_table(),
+        toy(trimesh.creation.icosphere()),
+        toy(trimesh.creation.box((1, 0.4, 1))),
+        toy(trimesh.creation.cone(0.5, 0.5)),
+    )
     assert Catalogue.of(Toys(assets)).tables.tolist() == [0, 2]
 
 
@@ -94,7 +103,11 @@ def test_top_polygons_match_an_independent_slice(shape: str) -> None:
     }[shape]
     polygon = top_polygon(asset.vertices, asset.faces)
     extent = np.ptp(asset.vertices, axis=0)
-    exact = {"box": extent[0] * extent[2], "cylinder": math.pi / 4 * extent[0] * extent[2], "table": extent[0] * extent[2]}[shape]
+    exact = {
+        "box": extent[0] * extent[2],
+        "cylinder": math.pi / 4 * extent[0] * extent[2],
+        "table": extent[0] * extent[2],
+    }[shape]
     assert abs(signed_area(polygon)) == pytest.approx(exact, rel=0.01)
     assert np.abs(polygon_centroid(polygon)).max() < 2e-3
 
@@ -108,8 +121,12 @@ def test_a_torus_is_cut_into_two_loops() -> None:
 
 
 def test_polygon_measures_on_a_concave_outline() -> None:
-    assert signed_area(BOOT) == pytest.approx(5.0) and signed_area(BOOT[::-1]) == pytest.approx(-5.0)
-    assert np.allclose(polygon_centroid(BOOT), (1.1, 1.1)) and np.allclose(polygon_centroid(BOOT[::-1]), (1.1, 1.1))
+    assert signed_area(BOOT) == pytest.approx(5.0) and signed_area(BOOT[::-1]) == pytest.approx(
+        -5.0
+    )
+    assert np.allclose(polygon_centroid(BOOT), (1.1, 1.1)) and np.allclose(
+        polygon_centroid(BOOT[::-1]), (1.1, 1.1)
+    )
     points = np.array([[0.5, 2.5], [2.0, 2.0], [2.5, 0.5], [-0.1, 0.5]])
     assert inside_polygon(points, BOOT).tolist() == [True, False, True, False]
     assert np.allclose(distance_to_edges(points, BOOT), [0.5, 1.0, 0.5, 0.1])
@@ -131,13 +148,27 @@ def test_stacked_objects_stay_within_the_top_and_apart() -> None:
         assets = rng.integers(0, len(catalogue), int(rng.integers(1, 8)))
         stacked = stack_on(catalogue, table, assets, rng)
         assert 1 <= len(stacked) <= len(assets)
-        corners = catalogue.top(0) @ table.world_from_asset[np.ix_([0, 2], [0, 2])].T + table.world_from_asset[[0, 2], 3]
+        corners = (
+            catalogue.top(0) @ table.world_from_asset[np.ix_([0, 2], [0, 2])].T
+            + table.world_from_asset[[0, 2], 3]
+        )
         centres = np.array([p.world_from_asset[[0, 2], 3] for p in stacked])
-        radii = np.array([catalogue.radii[p.asset] * np.linalg.norm(p.world_from_asset[:3, 0]) for p in stacked])
-        assert inside_polygon(centres, corners).all() and (distance_to_edges(centres, corners) >= radii - 1e-9).all()
-        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(len(radii), np.inf))
+        radii = np.array(
+            [catalogue.radii[p.asset] * np.linalg.norm(p.world_from_asset[:3, 0]) for p in stacked]
+        )
+        assert (
+            inside_polygon(centres, corners).all()
+            and (distance_to_edges(centres, corners) >= radii - 1e-9).all()
+        )
+        distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(
+            np.full(len(radii), np.inf)
+        )
         assert (distance >= radii[:, None] + radii - 1e-9).all()
-        bottoms = [p.world_from_asset[1, 3] - 0.5 * p.world_from_asset[1, 1] * catalogue.extents[p.asset, 1] for p in stacked]
+        bottoms = [
+            p.world_from_asset[1, 3]
+            - 0.5 * p.world_from_asset[1, 1] * catalogue.extents[p.asset, 1]
+            for p in stacked
+        ]
         assert np.allclose(bottoms, 1.5 * catalogue.extents[0, 1])
 
 
@@ -150,6 +181,8 @@ def test_a_single_stacked_object_is_anchored_at_the_centroid() -> None:
 
 def test_smooth_normals_point_outwards_across_seams() -> None:
     sphere = trimesh.creation.icosphere(3)
-    soup = sphere.vertices[sphere.faces].reshape(-1, 3).astype(np.float32)  # every triangle has its own corners
+    soup = (
+        sphere.vertices[sphere.faces].reshape(-1, 3).astype(np.float32)
+    )  # every triangle has its own corners
     normals = smooth_normals(soup, np.arange(len(soup)).reshape(-1, 3))
     assert (np.einsum("vc,vc->v", normals, soup) > 0.999).all()

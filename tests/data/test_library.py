@@ -17,7 +17,15 @@ pytest.importorskip("igl")
 def make(name: str, size: tuple[float, float, float]) -> Asset:
     mesh = trimesh.creation.box(size)
     tint = np.full((len(mesh.vertices), 3), 40 * len(name), np.uint8)
-    return Asset(name, np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), tint, "here", "CC0-1.0", size)
+    return Asset(
+        name,
+        np.asarray(mesh.vertices, np.float32),
+        np.asarray(mesh.faces, np.int32),
+        tint,
+        "here",
+        "CC0-1.0",
+        size,
+    )
 
 
 ASSETS = [make("a", (1.0, 0.5, 0.4)), make("bb", (0.3, 1.0, 0.3)), make("ccc", (0.6, 0.6, 1.0))]
@@ -34,8 +42,12 @@ def same(library: AssetLibrary) -> None:
     by_name = {asset.name: asset for asset in ASSETS}
     for index, name in enumerate(library.names):
         stored, field = library.asset(index), compute_field(by_name[name])
-        assert (stored.vertices == by_name[name].vertices).all() and (stored.faces == by_name[name].faces).all()
-        assert (stored.colors == by_name[name].colors).all() and stored.extent_metres == by_name[name].extent_metres
+        assert (stored.vertices == by_name[name].vertices).all() and (
+            stored.faces == by_name[name].faces
+        ).all()
+        assert (stored.colors == by_name[name].colors).all() and stored.extent_metres == by_name[
+            name
+        ].extent_metres
         assert (stored.source, stored.licence) == ("here", "CC0-1.0")
         assert (library.sdf(index) == field.sdf).all() and (library.rgb(index) == field.rgb).all()
 
@@ -71,12 +83,17 @@ def test_an_interrupted_build_continues_and_gives_the_same_library(tmp_path, fol
     partial = AssetLibrary.open(tmp_path)
     assert len(partial) == 2
     same(partial)
-    for name in ("vertices.bin", "index.jsonl"):  # as if the machine had stopped in the middle of a write
+    for name in (
+        "vertices.bin",
+        "index.jsonl",
+    ):  # as if the machine had stopped in the middle of a write
         with (tmp_path / name).open("ab") as stream:
             stream.write(b'{"torn')
     assert len(AssetLibrary.open(tmp_path)) == 2
     seen = []
-    complete = build_library(ASSETS, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    complete = build_library(
+        ASSETS, tmp_path, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(3, 3)]
     assert complete.names == AssetLibrary.open(folder).names
     same(complete)
@@ -90,7 +107,10 @@ def test_a_library_can_grow(tmp_path):
 
 
 def test_seeds_change_the_order_and_only_the_order(tmp_path, folder):
-    shuffled = [tuple(ASSETS[i].name for i in np.random.default_rng(seed).permutation(3)) for seed in range(9)]
+    shuffled = [
+        tuple(ASSETS[i].name for i in np.random.default_rng(seed).permutation(3))
+        for seed in range(9)
+    ]
     other = next(seed for seed in range(9) if shuffled[seed] != shuffled[0])
     assert AssetLibrary.open(folder).names == shuffled[0]
     assert build_library(ASSETS, tmp_path, seed=other).names == shuffled[other]

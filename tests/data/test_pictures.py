@@ -1,4 +1,6 @@
-"""Pictures and their captions agree: sides, colours and counts are read off the pixels; holes hide what they should and nothing else."""
+"""Pictures and their captions agree: sides, colours and counts are read off the pixels; holes hide
+what they should and nothing else.
+"""
 
 import re
 
@@ -18,19 +20,30 @@ PAINT = {"red": (230, 20, 20), "blue": (20, 40, 230), "green": (20, 200, 40)}
 EYE = np.array([0.0, 0.0, 4.0])  # looks along -Z, so +X of the scene is right in the picture
 
 
-def painted_view(places: dict[str, tuple[float, float]], side: int = 20) -> tuple[View, list[Thing]]:
-    """Squares of pure colours on black, at places (x right, y up) in -0.5..0.5, as if seen from EYE."""
+def painted_view(
+    places: dict[str, tuple[float, float]], side: int = 20
+) -> tuple[View, list[Thing]]:
+    """Squares of pure colours on black, at places (x right, y up) in -0.5..0.5, as if seen from
+    EYE.
+    """
     image, instance = np.zeros((96, 96, 3), np.uint8), np.zeros((96, 96), np.int32)
     things = []
     for label, (colour, (x, y)) in enumerate(places.items(), 1):
         column, row = round((x + 0.5) * 96), round((0.5 - y) * 96)
-        patch = slice(max(row - side // 2, 0), row + side // 2), slice(max(column - side // 2, 0), column + side // 2)
+        patch = (
+            slice(max(row - side // 2, 0), row + side // 2),
+            slice(max(column - side // 2, 0), column + side // 2),
+        )
         image[patch], instance[patch] = PAINT[colour], label
-        things.append(Thing("box", colour, np.array([(x - 0.1, y - 0.1, -0.1), (x + 0.1, y + 0.1, 0.1)])))
+        things.append(
+            Thing("box", colour, np.array([(x - 0.1, y - 0.1, -0.1), (x + 0.1, y + 0.1, 0.1)]))
+        )
     camera = Camera(intrinsics_from_fov(0.4, 96, 96), look_at(EYE, np.zeros(3)), 96, 96)
     far = np.full((96, 96), np.inf, np.float32)
     placements = tuple(Placement(0, np.eye(4)) for _ in places)
-    return View(image, far, np.zeros((96, 96, 3), np.float32), instance, camera, np.eye(4), placements, -0.5), things
+    return View(
+        image, far, np.zeros((96, 96, 3), np.float32), instance, camera, np.eye(4), placements, -0.5
+    ), things
 
 
 def pixels_of(picture: np.ndarray, colour: str) -> np.ndarray:
@@ -47,8 +60,12 @@ def test_left_and_right_of_captions_are_those_of_the_pixels():
     view, things = painted_view({"red": (-0.2, 0.0), "blue": (0.2, 0.0)})
     said = set()
     for crop in crops(view, things, 150):
-        found = re.search(r"(red|blue) (?:box|object) to the (left|right) of an? (red|blue)", crop.caption)
-        if found is None or np.abs(crop.picture[0, 0].astype(int) - 0).max() > 0:  # some grounds are as red as the box
+        found = re.search(
+            r"(red|blue) (?:box|object) to the (left|right) of an? (red|blue)", crop.caption
+        )
+        if (
+            found is None or np.abs(crop.picture[0, 0].astype(int) - 0).max() > 0
+        ):  # some grounds are as red as the box
             continue
         one, side, other = found.groups()
         middles = [np.flatnonzero(pixels_of(crop.picture, c).any(0)).mean() for c in (one, other)]
@@ -61,7 +78,11 @@ def test_what_is_named_is_seen_and_what_is_not_named_may_be_removed():
     view, things = painted_view({"red": (-0.3, 0.2), "blue": (0.1, 0.2), "green": (0.0, -0.3)})
     removed = 0
     for crop in crops(view, things):
-        assert crop.picture.shape == (SIZE, SIZE, 3) and crop.picture.dtype == np.uint8 and crop.hole.dtype == bool
+        assert (
+            crop.picture.shape == (SIZE, SIZE, 3)
+            and crop.picture.dtype == np.uint8
+            and crop.hole.dtype == bool
+        )
         for colour in PAINT:
             if colour in crop.caption:
                 assert pixels_of(crop.picture, colour).sum() > 0.02 * SIZE**2
@@ -74,7 +95,10 @@ def test_objects_that_touch_keep_their_background():
     view, things = painted_view({"red": (-0.1, 0.0), "blue": (0.1, 0.0)})
     for crop in crops(view, things):
         if len(re.findall("box|object", crop.caption)) == 1 and not re.match("two", crop.caption):
-            assert not crop.picture[0, -1].any() or pixels_of(crop.picture, "red").any() == pixels_of(crop.picture, "blue").any()
+            assert (
+                not crop.picture[0, -1].any()
+                or pixels_of(crop.picture, "red").any() == pixels_of(crop.picture, "blue").any()
+            )
 
 
 def test_nothing_large_enough_gives_no_picture():
@@ -86,25 +110,39 @@ def test_nothing_large_enough_gives_no_picture():
 
 def test_a_sample_is_a_function_of_its_generator():
     view, things = painted_view({"red": (-0.2, 0.0), "blue": (0.2, 0.0)})
-    for make in (lambda rng: crop_of_view(view, things, rng, SIZE), lambda rng: single_object(solids()[1], rng, SIZE)):
+    for make in (
+        lambda rng: crop_of_view(view, things, rng, SIZE),
+        lambda rng: single_object(solids()[1], rng, SIZE),
+    ):
         for seed in range(5):
             one, two = make(np.random.default_rng(seed)), make(np.random.default_rng(seed))
-            assert np.array_equal(one.picture, two.picture) and np.array_equal(one.hole, two.hole) and one.caption == two.caption
+            assert (
+                np.array_equal(one.picture, two.picture)
+                and np.array_equal(one.hole, two.hole)
+                and one.caption == two.caption
+            )
 
 
 @pytest.mark.parametrize("index", range(3))
 def test_single_objects_are_named_and_coloured(index):
     asset = solids()[index]
     colour = {"box": "red", "ball": "blue", "can": "green"}[asset.name]
-    samples = [single_object(asset, np.random.default_rng(seed), SIZE, completion=0.0) for seed in range(40)]
+    samples = [
+        single_object(asset, np.random.default_rng(seed), SIZE, completion=0.0)
+        for seed in range(40)
+    ]
     assert all(sample.hole.all() and COMPLETION not in sample.caption for sample in samples)
     right = sum(colour in sample.caption for sample in samples)
-    assert right > 20 and right > 5 * sum(other in sample.caption for other in set(COLOURS) - {colour} for sample in samples)
+    assert right > 20 and right > 5 * sum(
+        other in sample.caption for other in set(COLOURS) - {colour} for sample in samples
+    )
     assert sum(asset.name in sample.caption for sample in samples) > 30
 
 
 def test_completion_hides_a_part_of_the_object_and_all_of_its_surroundings():
-    """ComboVerse's case: the hole is inside a box, no visible pixel of the object is in it, and in front of noise the truth is grey."""
+    """ComboVerse's case: the hole is inside a box, no visible pixel of the object is in it, and in
+    front of noise the truth is grey.
+    """
     asset, noisy = solids()[1], 0  # a ball looks the same from everywhere
     for seed in range(40):
         sample = single_object(asset, np.random.default_rng(seed), SIZE, completion=1.0)

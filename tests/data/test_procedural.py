@@ -47,12 +47,18 @@ def test_distances_have_slope_one_outside(name):
     away = distance > 0.05
     step = 1e-2
     gradient = np.stack(
-        [(shape.distance(POINTS + d) - shape.distance(POINTS - d)) / (2 * step) for d in step * np.eye(3, dtype=np.float32)], 1
+        [
+            (shape.distance(POINTS + d) - shape.distance(POINTS - d)) / (2 * step)
+            for d in step * np.eye(3, dtype=np.float32)
+        ],
+        1,
     )
     slope = np.linalg.norm(gradient[away], axis=1)
     assert np.median(np.abs(slope - 1)) < 2e-3
     assert slope.max() < 1.01
-    walked = POINTS - gradient * distance[:, None] / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
+    walked = POINTS - gradient * distance[:, None] / np.maximum(
+        np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6
+    )
     assert np.median(np.abs(shape.distance(walked.astype(np.float32)[away]))) < 5e-3
 
 
@@ -65,7 +71,9 @@ def test_boxes_contain_their_shapes(name):
 
 
 def test_a_square_prism_is_a_box():
-    assert np.allclose(prism(SQUARE, 0.5).distance(POINTS), box((1.0, 1.0, 0.5)).distance(POINTS), atol=1e-5)
+    assert np.allclose(
+        prism(SQUARE, 0.5).distance(POINTS), box((1.0, 1.0, 0.5)).distance(POINTS), atol=1e-5
+    )
 
 
 def test_the_sides_of_a_lathe_that_lie_on_the_axis_are_no_surface():
@@ -83,7 +91,10 @@ def test_polygon_distance_of_a_concave_polygon_has_the_sign_of_membership():
 
 
 def test_unions_skip_far_parts_without_changing_the_result():
-    parts = [moved(ellipsoid((0.2, 0.2, 0.2)), tuple(c)) for c in np.random.default_rng(2).uniform(-0.8, 0.8, (6, 3))]
+    parts = [
+        moved(ellipsoid((0.2, 0.2, 0.2)), tuple(c))
+        for c in np.random.default_rng(2).uniform(-0.8, 0.8, (6, 3))
+    ]
     every = np.array([part.distance(POINTS) for part in parts])
     assert np.allclose(union(*parts).distance(POINTS), every.min(0))
     blended = smooth_union(0.1, *parts).distance(POINTS)
@@ -92,7 +103,10 @@ def test_unions_skip_far_parts_without_changing_the_result():
 
 
 def test_a_meshed_solid_has_the_right_size_volume_and_paint():
-    shape = union(painted(box((2.0, 1.0, 1.0)), (200, 0, 0)), painted(box((0.5, 2.0, 0.5), (0, 1.0, 0)), (0, 0, 200)))
+    shape = union(
+        painted(box((2.0, 1.0, 1.0)), (200, 0, 0)),
+        painted(box((0.5, 2.0, 0.5), (0, 1.0, 0)), (0, 0, 200)),
+    )
     asset = asset_from_solid(shape, "tee", resolution=64)
     vertices, faces = weld(asset.vertices, asset.faces)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
@@ -108,7 +122,11 @@ def test_every_family_makes_watertight_normalised_assets(family):
     asset = procedural_asset(np.random.default_rng(7), family)
     low, high = asset.vertices.min(0), asset.vertices.max(0)
     assert np.abs(low + high).max() < 1e-5 and (high - low).max() == pytest.approx(1.0, abs=1e-5)
-    assert asset.colors.dtype == np.uint8 and asset.faces.dtype == np.int32 and asset.vertices.dtype == np.float32
+    assert (
+        asset.colors.dtype == np.uint8
+        and asset.faces.dtype == np.int32
+        and asset.vertices.dtype == np.float32
+    )
     vertices, faces = weld(asset.vertices, asset.faces)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     assert mesh.is_watertight and mesh.volume > 0
@@ -116,15 +134,24 @@ def test_every_family_makes_watertight_normalised_assets(family):
 
 
 def test_the_same_seed_gives_the_same_asset_and_another_seed_another():
-    first, again, other = (procedural_asset(np.random.default_rng(seed), "lamp") for seed in (3, 3, 4))
-    assert first.name == again.name and (first.vertices == again.vertices).all() and (first.colors == again.colors).all()
+    first, again, other = (
+        procedural_asset(np.random.default_rng(seed), "lamp") for seed in (3, 3, 4)
+    )
+    assert (
+        first.name == again.name
+        and (first.vertices == again.vertices).all()
+        and (first.colors == again.colors).all()
+    )
     assert other.name != first.name and other.vertices.shape != first.vertices.shape
 
 
 def test_held_out_families_are_never_drawn_by_chance():
     held_out = [family for family in FAMILIES if is_held_out(family)]
     assert 3 <= len(held_out) < len(FAMILIES) / 2
-    drawn = {procedural_asset(np.random.default_rng(seed), face_budget=500).name.split("-")[0] for seed in range(4)}
+    drawn = {
+        procedural_asset(np.random.default_rng(seed), face_budget=500).name.split("-")[0]
+        for seed in range(4)
+    }
     assert not drawn & set(held_out) and len(drawn) > 1
     with pytest.raises(InputError, match="choose one of"):
         is_held_out("dragon")

@@ -8,7 +8,14 @@ import pytest
 
 from maquette.data.layout import Catalogue
 from maquette.data.scenes import SceneConfig
-from maquette.data.shards import ShardConfig, build_shards, make_scene, read_shard, read_shards, shard_name
+from maquette.data.shards import (
+    ShardConfig,
+    build_shards,
+    make_scene,
+    read_shard,
+    read_shards,
+    shard_name,
+)
 from maquette.data.views import ViewConfig
 from maquette.errors import InputError
 from tests.data.toys import Toys
@@ -32,25 +39,38 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_two_processes_write_the_same_bytes_as_one(catalogue: Catalogue, shards: Path, tmp_path: Path) -> None:
+def test_two_processes_write_the_same_bytes_as_one(
+    catalogue: Catalogue, shards: Path, tmp_path: Path
+) -> None:
     build_shards(catalogue, tmp_path, CONFIG, jobs=2)
     assert contents(tmp_path) == contents(shards) and len(contents(shards)) == 4
 
 
-def test_building_again_writes_what_is_missing_only(catalogue: Catalogue, shards: Path, tmp_path: Path) -> None:
+def test_building_again_writes_what_is_missing_only(
+    catalogue: Catalogue, shards: Path, tmp_path: Path
+) -> None:
     for name, content in contents(shards).items():
         if name != shard_name(1):
             (tmp_path / name).write_bytes(content)
     told: list[tuple[int, int]] = []
-    assert build_shards(catalogue, tmp_path, CONFIG, progress=lambda done, total: told.append((done, total))) == 2
+    assert (
+        build_shards(
+            catalogue, tmp_path, CONFIG, progress=lambda done, total: told.append((done, total))
+        )
+        == 2
+    )
     assert told == [(5, 5)] and contents(tmp_path) == contents(shards)
     assert build_shards(catalogue, tmp_path, CONFIG) == 0
 
 
-def test_a_data_set_can_grow_but_not_change(catalogue: Catalogue, shards: Path, tmp_path: Path) -> None:
+def test_a_data_set_can_grow_but_not_change(
+    catalogue: Catalogue, shards: Path, tmp_path: Path
+) -> None:
     for name, content in contents(shards).items():
         (tmp_path / name).write_bytes(content)
-    assert build_shards(catalogue, tmp_path, dataclasses.replace(CONFIG, scenes=6)) == 2  # the last shard was short
+    assert (
+        build_shards(catalogue, tmp_path, dataclasses.replace(CONFIG, scenes=6)) == 2
+    )  # the last shard was short
     grown = contents(tmp_path)
     assert all(grown[shard_name(k)] == contents(shards)[shard_name(k)] for k in range(2))
     assert [s.index for s in read_shards(tmp_path)] == list(range(6))
@@ -61,11 +81,16 @@ def test_a_data_set_can_grow_but_not_change(catalogue: Catalogue, shards: Path, 
 def test_samples_come_back_as_they_were_made(catalogue: Catalogue, shards: Path) -> None:
     for sample in read_shards(shards):
         scene, views = make_scene(catalogue, CONFIG, sample.index)
-        assert sample.kind == scene.kind and sample.names == tuple(catalogue.names[p.asset] for p in scene.placements)
+        assert sample.kind == scene.kind and sample.names == tuple(
+            catalogue.names[p.asset] for p in scene.placements
+        )
         for placement, mesh, made in zip(sample.placements, sample.meshes, scene.placements):
             asset = catalogue.asset(made.asset)
             assert np.array_equal(placement.world_from_asset, made.world_from_asset)
-            assert all(np.array_equal(a, b) for a, b in zip(mesh, (asset.vertices, asset.faces, asset.colors)))
+            assert all(
+                np.array_equal(a, b)
+                for a, b in zip(mesh, (asset.vertices, asset.faces, asset.colors))
+            )
         for view, made in zip(sample.views, views):
             assert np.array_equal(view.instance, made.instance)
             assert [p.asset for p in view.placements] == [p.asset for p in made.placements]
@@ -85,8 +110,13 @@ def test_members_follow_the_layout_of_webdataset(shards: Path) -> None:
         assert all(info.mtime == 0 and info.uid == 0 for info in tar.getmembers())
     keys = [name.split(".", 1)[0] for name in names]
     assert keys == sorted(keys) and set(keys) == {"00000000", "00000001"}  # samples are contiguous
-    assert {n.split(".", 1)[1] for n in names if n.startswith("00000001")} == {"scene.json", "instances.npz"} | {
-        f"{v}.{part}" for v in (0, 1) for part in ("image.jpg", "depth.png", "normal.png", "mask.png")
+    assert {n.split(".", 1)[1] for n in names if n.startswith("00000001")} == {
+        "scene.json",
+        "instances.npz",
+    } | {
+        f"{v}.{part}"
+        for v in (0, 1)
+        for part in ("image.jpg", "depth.png", "normal.png", "mask.png")
     }
 
 

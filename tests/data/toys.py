@@ -16,17 +16,34 @@ class Toy:
     colors: np.ndarray
 
 
-def toy(mesh: trimesh.Trimesh, name: str = "toy", colour: tuple[int, int, int] = (200, 120, 60), *, upright: bool = False) -> Toy:
-    """Centre a mesh and make its longest side 1; `upright` turns trimesh's +Z-up primitives to +Y up."""
+def toy(
+    mesh: trimesh.Trimesh,
+    name: str = "toy",
+    colour: tuple[int, int, int] = (200, 120, 60),
+    *,
+    upright: bool = False,
+) -> Toy:
+    """Centre a mesh and make its longest side 1; `upright` turns trimesh's +Z-up primitives to +Y
+    up.
+    """
     vertices = np.asarray(mesh.vertices)[:, [1, 2, 0]] if upright else np.asarray(mesh.vertices)
     low, high = vertices.min(0), vertices.max(0)
     vertices = ((vertices - 0.5 * (low + high)) / (high - low).max()).astype(np.float32)
-    return Toy(name, vertices, np.asarray(mesh.faces, np.int32), np.full((len(vertices), 3), colour, np.uint8))
+    return Toy(
+        name,
+        vertices,
+        np.asarray(mesh.faces, np.int32),
+        np.full((len(vertices), 3), colour, np.uint8),
+    )
 
 
 def toy_table() -> Toy:
     top = trimesh.creation.box((1.2, 0.06, 0.8))
-    legs = [trimesh.creation.box((0.05, 0.5, 0.05)).apply_translation((x, -0.28, z)) for x in (-0.55, 0.55) for z in (-0.35, 0.35)]
+    legs = [
+        trimesh.creation.box((0.05, 0.5, 0.05)).apply_translation((x, -0.28, z))
+        for x in (-0.55, 0.55)
+        for z in (-0.35, 0.35)
+    ]
     return toy(trimesh.util.concatenate([top, *legs]), "table-toy", (150, 100, 60))
 
 

@@ -14,12 +14,18 @@ from maquette.geometry.transforms import rotation_y, similarity, transform_point
 def test_plain_icp_recovers_a_small_known_transform_exactly_from_the_same_points():
     points = np.random.default_rng(0).normal(size=(500, 3))
     truth = similarity(1.0, rotation_y(0.05), [0.02, -0.01, 0.03])
-    found = plain_icp(transform_points(np.linalg.inv(truth), points), build_tree(points), umeyama, tolerance=1e-12)
+    found = plain_icp(
+        transform_points(np.linalg.inv(truth), points), build_tree(points), umeyama, tolerance=1e-12
+    )
     np.testing.assert_allclose(found, truth, atol=1e-9)
 
 
 def test_wrong_rotation_turns_points_that_need_no_turning():
-    points = np.random.default_rng(1).normal(size=(100, 3)) @ np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0] * [1, 2, 3]
+    points = (
+        np.random.default_rng(1).normal(size=(100, 3))
+        @ np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+        * [1, 2, 3]
+    )
     wrong = wrong_rotation(points, points)
     assert np.linalg.det(wrong[:3, :3]) == pytest.approx(1.0)
     assert np.abs(wrong[:3, :3] - np.eye(3)).max() > 0.1

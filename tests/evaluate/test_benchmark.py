@@ -1,4 +1,6 @@
-"""A run: every scene counted, rows that do not depend on the number of processes, finished work never repeated."""
+"""A run: every scene counted, rows that do not depend on the number of processes, finished work
+never repeated.
+"""
 
 import json
 import math
@@ -26,7 +28,11 @@ ORACLES = tuple(contestants(["boxes", "truth"], {}, {}))
 
 
 def plan(out, count=2, **changes) -> Plan:
-    return Plan(out, tuple(Toy(k) for k in range(count)), **{"contestants": ORACLES, "protocols": ("raw",), "jobs": 0} | changes)
+    return Plan(
+        out,
+        tuple(Toy(k) for k in range(count)),
+        **{"contestants": ORACLES, "protocols": ("raw",), "jobs": 0} | changes,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +43,28 @@ def finished(tmp_path_factory):
 
 
 def records(rows):
-    kept = [{key: value for key, value in row.to_record().items() if key not in MEASUREMENTS} for row in rows]
-    return [{key: None if value != value else value for key, value in record.items()} for record in kept]  # nan equals nothing
+    kept = [
+        {key: value for key, value in row.to_record().items() if key not in MEASUREMENTS}
+        for row in rows
+    ]
+    return [
+        {key: None if value != value else value for key, value in record.items()} for record in kept
+    ]  # nan equals nothing
 
 
 def test_rows_come_in_the_order_of_scenes_then_methods(finished):
     out, rows = finished
-    assert [(row.scene, row.method) for row in rows] == [(f"random/000{k}", m) for k in (0, 1) for m in ("boxes", "truth")]
+    assert [(row.scene, row.method) for row in rows] == [
+        (f"random/000{k}", m) for k in (0, 1) for m in ("boxes", "truth")
+    ]
     assert records(read_rows(out / "rows.csv")) == records(rows)
 
 
 def test_the_truth_is_perfect_and_boxes_know_the_layout(finished):
     for boxes, truth in zip(finished[1][::2], finished[1][1::2]):
-        assert truth.metrics["f_o"] == pytest.approx(100) and truth.metrics["iou_b"] == pytest.approx(1.0, abs=1e-6)
+        assert truth.metrics["f_o"] == pytest.approx(100) and truth.metrics[
+            "iou_b"
+        ] == pytest.approx(1.0, abs=1e-6)
         assert truth.metrics["silhouette"] > 0.93 > boxes.metrics["silhouette"]
         assert boxes.metrics["iou_b_raw"] > 0.999 and boxes.metrics["f_o"] < 100
 
@@ -59,7 +74,9 @@ def test_every_object_has_a_row_with_its_size_and_how_much_is_hidden(finished):
     objects = read_table(out / "objects.csv")
     assert len(objects) == sum(row.objects for row in rows)
     assert all(0 < float(o["share"]) < 1 and 0 <= float(o["hidden"]) <= 1 for o in objects)
-    mean = np.mean([float(o["f_o"]) for o in objects if (o["scene"], o["method"]) == ("random/0000", "boxes")])
+    mean = np.mean(
+        [float(o["f_o"]) for o in objects if (o["scene"], o["method"]) == ("random/0000", "boxes")]
+    )
     assert mean == pytest.approx(rows[0].metrics["f_o"], abs=1e-4)
 
 
@@ -71,10 +88,16 @@ def test_processes_change_nothing_but_the_time(finished, tmp_path):
 
 def test_a_repeated_run_makes_nothing_again_and_a_longer_one_only_what_is_new(finished):
     out, _ = finished
-    before = {path: path.stat().st_mtime_ns for folder in ("scenes", "predictions", "scores") for path in (out / folder).rglob("*.*")}
+    before = {
+        path: path.stat().st_mtime_ns
+        for folder in ("scenes", "predictions", "scores")
+        for path in (out / folder).rglob("*.*")
+    }
     assert len(run_benchmark(plan(out, count=3))) == 6
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert len(run_benchmark(plan(out))) == 4 and len(read_rows(out / "rows.csv")) == 6  # a smaller plan forgets nothing
+    assert (
+        len(run_benchmark(plan(out))) == 4 and len(read_rows(out / "rows.csv")) == 6
+    )  # a smaller plan forgets nothing
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
@@ -89,21 +112,34 @@ def test_an_interrupted_run_goes_on(tmp_path):
         run_benchmark(plan(tmp_path), interrupt)
     again = []
     rows = run_benchmark(plan(tmp_path), lambda stage, done, of: again.append((stage, of)))
-    assert len(rows) == 4 and ("scenes", 0) in again and ("boxes", 0) in again and ("scores", 1) in again
+    assert (
+        len(rows) == 4
+        and ("scenes", 0) in again
+        and ("boxes", 0) in again
+        and ("scores", 1) in again
+    )
 
 
 def test_more_measures_are_scored_anew_and_only_those(tmp_path):
     (before,) = run_benchmark(plan(tmp_path, count=1, contestants=ORACLES[1:]))
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "predictions").rglob("*.*")}
     (after,) = run_benchmark(plan(tmp_path, count=1, contestants=ORACLES[1:], extra=("boxes",)))
-    assert math.isnan(before.metrics["iou_obb"]) and after.metrics["iou_obb"] == pytest.approx(1.0, abs=1e-3)
+    assert math.isnan(before.metrics["iou_obb"]) and after.metrics["iou_obb"] == pytest.approx(
+        1.0, abs=1e-3
+    )
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
     assert after.metrics["f_s"] == before.metrics["f_s"]
 
 
 def test_other_options_are_another_result():
-    small, large = (Contestant("a", "generator", "iscene", None, (("seed", 0), ("steps", steps))) for steps in (2, 8))
-    assert small.request() != large.request() and small.request() == Contestant("a", "generator", "iscene", None, small.options).request()
+    small, large = (
+        Contestant("a", "generator", "iscene", None, (("seed", 0), ("steps", steps)))
+        for steps in (2, 8)
+    )
+    assert (
+        small.request() != large.request()
+        and small.request() == Contestant("a", "generator", "iscene", None, small.options).request()
+    )
     on_gpu = Contestant("a", "generator", "iscene", None, (("device", "cuda"), *small.options))
     assert on_gpu.request() == small.request()
 
@@ -113,16 +149,32 @@ def test_a_method_without_a_result_is_a_row_of_misses(tmp_path):
     theirs.mkdir(parents=True)
     truth = Toy(0).load().truth
     write_glb(scene_of({name: truth[name] for name in sorted(truth)[1:]}), theirs / "0000.glb")
-    rows = run_benchmark(plan(tmp_path / "run", contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")}))))
-    assert [row.missing for row in rows] == [1, rows[1].objects] and rows[0].error == "" and "no such file" in rows[1].error
+    rows = run_benchmark(
+        plan(
+            tmp_path / "run",
+            contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")})),
+        )
+    )
+    assert (
+        [row.missing for row in rows] == [1, rows[1].objects]
+        and rows[0].error == ""
+        and "no such file" in rows[1].error
+    )
     assert rows[1].metrics["f_s"] == 0 == rows[1].metrics["silhouette"]
 
 
 def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
     (tmp_path / "theirs" / "random").mkdir(parents=True)
     truth = Toy(0).load().truth
-    write_glb(scene_of({f"thing_{k}": mesh for k, mesh in enumerate(truth.values())}), tmp_path / "theirs" / "random" / "0000.glb")
-    made = plan(tmp_path / "run", count=1, contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")})))
+    write_glb(
+        scene_of({f"thing_{k}": mesh for k, mesh in enumerate(truth.values())}),
+        tmp_path / "theirs" / "random" / "0000.glb",
+    )
+    made = plan(
+        tmp_path / "run",
+        count=1,
+        contestants=tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")})),
+    )
     (row,) = run_benchmark(made)
     assert row.missing == row.objects and "no name occurs in both" in row.error
 
@@ -130,7 +182,9 @@ def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
 def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
     rows = run_benchmark(Plan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), jobs=0))
     assert {row.scene for row in rows} == {"random/0000"}
-    assert json.loads((tmp_path / "run.json").read_text())["unusable"] == {"random/0001": "this scene is broken"}
+    assert json.loads((tmp_path / "run.json").read_text())["unusable"] == {
+        "random/0001": "this scene is broken"
+    }
     with pytest.raises(InputError, match=r"none of 1 scenes.*this scene is broken"):
         run_benchmark(Plan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
 
@@ -144,10 +198,15 @@ def test_a_folder_keeps_to_its_scenes(finished):
         run_benchmark(Plan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
 
 
-@pytest.mark.parametrize("changes, message", [({"count": 0}, "no scenes"), ({"jobs": -1}, "jobs"), ({"protocols": ("magic",)}, "magic"),
-                                              ({"extra": ("magic",)}, "magic")])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"count": 0}, "no scenes"),
+        ({"jobs": -1}, "jobs"),
+        ({"protocols": ("magic",)}, "magic"),
+        ({"extra": ("magic",)}, "magic"),
+    ],
+)
 def test_wrong_plans_are_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         plan(tmp_path, **changes)
-
-

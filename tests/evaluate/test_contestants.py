@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.evaluate.contestants import contestants, instances_of, oracle_boxes, oracle_spheres, scene_from_glb, started
+from maquette.evaluate.contestants import (
+    contestants,
+    instances_of,
+    oracle_boxes,
+    oracle_spheres,
+    scene_from_glb,
+    started,
+)
 from maquette.evaluate.sets import make_case
 from maquette.export.glb import write_glb
 from tests.data.toys import Toys
@@ -19,16 +26,27 @@ def test_names_say_what_is_compared(tmp_path):
 
     weights = {"old": "a", "new": "b"}
     assert names(["iscene", "boxes"], {}, {}) == ["iscene", "boxes"]
-    assert names(["iscene", "midi-3d"], {}, {}) == ["iscene", "midi-3d"] and names(["iscene", "midi"], {"new": "b"}, {})[1] == "midi@new"
-    assert names(["iscene", "boxes"], weights, {"theirs": str(tmp_path)}) == ["old", "new", "boxes", "theirs"]
+    assert (
+        names(["iscene", "midi-3d"], {}, {}) == ["iscene", "midi-3d"]
+        and names(["iscene", "midi"], {"new": "b"}, {})[1] == "midi@new"
+    )
+    assert names(["iscene", "boxes"], weights, {"theirs": str(tmp_path)}) == [
+        "old",
+        "new",
+        "boxes",
+        "theirs",
+    ]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((["magic"], {}, {}), "magic"),
-    ((["boxes"], {}, {"x": "not/there"}), "not/there"),
-    ((["boxes"], {}, {"boxes": "."}), "must differ"),
-    (([], {}, {"a b": "."}), "no spaces"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((["magic"], {}, {}), "magic"),
+        ((["boxes"], {}, {"x": "not/there"}), "not/there"),
+        ((["boxes"], {}, {"boxes": "."}), "must differ"),
+        (([], {}, {"a b": "."}), "no spaces"),
+    ],
+)
 def test_wrong_names_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         contestants(*arguments)
@@ -37,7 +55,9 @@ def test_wrong_names_are_refused(arguments, message):
 def test_oracles_keep_boxes_or_middles(case):
     for name, mesh in case.truth.items():
         assert np.allclose(oracle_boxes(case)[name].bounds, mesh.bounds)
-        assert np.allclose(oracle_spheres(case)[name].bounds.mean(0), mesh.bounds.mean(0), atol=0.01)
+        assert np.allclose(
+            oracle_spheres(case)[name].bounds.mean(0), mesh.bounds.mean(0), atol=0.01
+        )
 
 
 def test_scenes_come_back_from_glb_where_they_stood(case, tmp_path):
@@ -47,11 +67,22 @@ def test_scenes_come_back_from_glb_where_they_stood(case, tmp_path):
     assert list(back) == list(case.truth)
     for name, mesh in case.truth.items():
         assert np.allclose(back[name].bounds, mesh.bounds, atol=1e-6)
-        assert np.abs(np.asarray(back[name].visual.vertex_colors, int) - mesh.visual.vertex_colors).max() <= 1
+        assert (
+            np.abs(
+                np.asarray(back[name].visual.vertex_colors, int) - mesh.visual.vertex_colors
+            ).max()
+            <= 1
+        )
 
 
 def test_a_generator_sees_the_photo_and_the_masks_only(case, tiny_weights):
     contestant = contestants(["iscene"], {"tiny": str(tiny_weights)}, {}, {"steps": 1})[0]
     scene = started(contestant)(case)
-    assert contestant.name == "tiny" and {i.label for i in scene.instances} <= {m.label for m in case.scene_input.masks}
-    assert set(contestant.request()["weights"]) >= {"volume-vae.safetensors", "image-encoder.safetensors", "generator.safetensors"}
+    assert contestant.name == "tiny" and {i.label for i in scene.instances} <= {
+        m.label for m in case.scene_input.masks
+    }
+    assert set(contestant.request()["weights"]) >= {
+        "volume-vae.safetensors",
+        "image-encoder.safetensors",
+        "generator.safetensors",
+    }

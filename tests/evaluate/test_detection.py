@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from maquette.evaluate.detection import Detection, average_precision, class_of, detections, precision_recall
+from maquette.evaluate.detection import (
+    Detection,
+    average_precision,
+    class_of,
+    detections,
+    precision_recall,
+)
 from maquette.geometry.oriented_boxes import yaw_box
 
 
@@ -33,7 +39,10 @@ def test_only_the_first_on_a_true_box_is_a_hit():
 
 def test_confidence_orders_the_detections():
     truth = [cube(0)]
-    sure, unsure = [cube(9, confidence=0.9), cube(0, confidence=0.1)], [cube(9, confidence=0.1), cube(0, confidence=0.9)]
+    sure, unsure = (
+        [cube(9, confidence=0.9), cube(0, confidence=0.1)],
+        [cube(9, confidence=0.1), cube(0, confidence=0.9)],
+    )
     assert average_precision(sure, truth)["mean"] == pytest.approx(50.0)
     assert average_precision(unsure, truth)["mean"] == pytest.approx(100.0)
 
@@ -44,6 +53,12 @@ def test_nothing_found_and_nothing_true():
 
 
 def test_names_give_classes():
-    assert [class_of(n) for n in ("chair_2", "chair.002", "night stand 3", "bed", "007")] == ["chair", "chair", "night stand", "bed", "007"]
+    assert [class_of(n) for n in ("chair_2", "chair.002", "night stand 3", "bed", "007")] == [
+        "chair",
+        "chair",
+        "night stand",
+        "bed",
+        "007",
+    ]
     found = detections("s", {"chair_1": cube(0).box, "chair_2": cube(3).box}, {"chair_2": 0.5})
     assert [(d.label, d.confidence) for d in found] == [("chair", 1.0), ("chair", 0.5)]

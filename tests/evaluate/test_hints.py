@@ -1,4 +1,6 @@
-"""Input that is probably not meant is said; input that cannot be used is refused; nothing is skipped silently."""
+"""Input that is probably not meant is said; input that cannot be used is refused; nothing is
+skipped silently.
+"""
 
 from dataclasses import replace
 
@@ -36,7 +38,10 @@ def test_a_bad_size_is_no_wrong_unit():
 
 
 def test_protocols_in_metres_doubt_scenes_that_are_not():
-    assert "scale both scenes to metres" in unit_hints(2000.0, 2000.0, DEPR)[0] and unit_hints(2.0, 2.0, DEPR) == []
+    assert (
+        "scale both scenes to metres" in unit_hints(2000.0, 2000.0, DEPR)[0]
+        and unit_hints(2.0, 2.0, DEPR) == []
+    )
     assert unit_hints(2000.0, 2000.0, ISCENE) == []
 
 
@@ -48,8 +53,13 @@ def test_permuted_names_are_said_and_bad_predictions_are_not():
     same = {name: name for name in truth}
     assert name_hints(truth, truth, same) == []
     swapped = {"a": box(2), "b": box(0), "c": box(4)}
-    assert "2 of 3 objects" in name_hints(swapped, truth, same)[0] and "a <- b" in name_hints(swapped, truth, same)[0]
-    assert name_hints({name: b + 50.0 for name, b in truth.items()}, truth, same) == []  # nobody stands anywhere near
+    assert (
+        "2 of 3 objects" in name_hints(swapped, truth, same)[0]
+        and "a <- b" in name_hints(swapped, truth, same)[0]
+    )
+    assert (
+        name_hints({name: b + 50.0 for name, b in truth.items()}, truth, same) == []
+    )  # nobody stands anywhere near
 
 
 def test_mixed_orientation_is_said_when_an_inside_is_needed():
@@ -66,7 +76,12 @@ def test_a_mesh_of_a_million_triangles_is_scored():
     x, z = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, 1, side), indexing="ij")
     vertices = np.stack([x, 0.05 * np.sin(9 * x) * np.cos(7 * z), z], axis=-1).reshape(-1, 3)
     corner = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).reshape(-1)
-    faces = np.concatenate([np.stack([corner, corner + 1, corner + side], 1), np.stack([corner + 1, corner + side + 1, corner + side], 1)])
+    faces = np.concatenate(
+        [
+            np.stack([corner, corner + 1, corner + side], 1),
+            np.stack([corner + 1, corner + side + 1, corner + side], 1),
+        ]
+    )
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     assert len(mesh.faces) > 999_000
     score = score_scene({"sea": mesh}, {"sea": mesh}, replace(QUICK, points=3000))
@@ -75,16 +90,29 @@ def test_a_mesh_of_a_million_triangles_is_scored():
 
 def test_bad_meshes_are_refused_or_counted():
     truth = room()
-    empty, line = trimesh.Trimesh(), trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False)
+    empty, line = (
+        trimesh.Trimesh(),
+        trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False),
+    )
     nan = truth["ball"].copy()
     nan.vertices[5] = np.inf
-    wild = trimesh.Trimesh(truth["ball"].vertices, np.vstack([truth["ball"].faces, [[0, 1, 99999]]]), process=False, validate=False)
+    wild = trimesh.Trimesh(
+        truth["ball"].vertices,
+        np.vstack([truth["ball"].faces, [[0, 1, 99999]]]),
+        process=False,
+        validate=False,
+    )
     for broken in (empty, line):
         score = score_scene({**truth, "ball": broken}, truth, QUICK)
-        assert score.missing == ("ball",) and "the mesh has no" in next(o.miss for o in score.objects if o.name == "ball")
+        assert score.missing == ("ball",) and "the mesh has no" in next(
+            o.miss for o in score.objects if o.name == "ball"
+        )
         with pytest.raises(InputError, match="'ball' cannot be scored"):
             score_scene(truth, {**truth, "ball": broken}, QUICK)
-    for broken, words in ((nan, "1 of 162 vertices are NaN or infinite"), (wild, "refer to vertex 99999")):
+    for broken, words in (
+        (nan, "1 of 162 vertices are NaN or infinite"),
+        (wild, "refer to vertex 99999"),
+    ):
         for pred, gt in (({**truth, "ball": broken}, truth), (truth, {**truth, "ball": broken})):
             with pytest.raises(InputError, match=words):
                 score_scene(pred, gt, QUICK)

@@ -20,7 +20,12 @@ from maquette.geometry.transforms import rotation_x, similarity, transform_point
 
 
 def distances(to_truth, to_predicted):
-    return SurfaceDistances(np.array(to_truth), np.zeros(len(to_truth), int), np.array(to_predicted), np.zeros(len(to_predicted), int))
+    return SurfaceDistances(
+        np.array(to_truth),
+        np.zeros(len(to_truth), int),
+        np.array(to_predicted),
+        np.zeros(len(to_predicted), int),
+    )
 
 
 def test_surface_distances_equal_brute_force_after_a_similarity():
@@ -44,8 +49,12 @@ def test_chamfer_is_squared_and_summed_and_mean_distance_is_neither():
 def test_chamfer_grows_with_the_square_of_the_unit():
     rng = np.random.default_rng(1)
     a, b = rng.random((100, 3)), rng.random((100, 3))
-    assert chamfer_distance(surface_distances(3 * a, 3 * b)) == pytest.approx(9 * chamfer_distance(surface_distances(a, b)))
-    assert mean_distance(surface_distances(3 * a, 3 * b)) == pytest.approx(3 * mean_distance(surface_distances(a, b)))
+    assert chamfer_distance(surface_distances(3 * a, 3 * b)) == pytest.approx(
+        9 * chamfer_distance(surface_distances(a, b))
+    )
+    assert mean_distance(surface_distances(3 * a, 3 * b)) == pytest.approx(
+        3 * mean_distance(surface_distances(a, b))
+    )
 
 
 def test_parallel_planes_have_analytic_scores():
@@ -76,7 +85,10 @@ def test_earth_movers_distance_counts_density_where_chamfer_does_not():
 def test_earth_movers_distance_is_the_best_of_all_assignments():
     rng = np.random.default_rng(2)
     predicted, truth = rng.random((6, 3)), rng.random((6, 3))
-    every = [np.linalg.norm(predicted[list(order)] - truth, axis=1).mean() for order in itertools.permutations(range(6))]
+    every = [
+        np.linalg.norm(predicted[list(order)] - truth, axis=1).mean()
+        for order in itertools.permutations(range(6))
+    ]
     assert earth_movers_distance(predicted, truth) == pytest.approx(min(every))
 
 
@@ -93,4 +105,6 @@ def test_mask_iou():
 
 def test_alignment_loss_is_one_sided():
     surface = np.array([[0.0, 0, 0], [0.0, 0, 5.0]])
-    assert alignment_loss(np.array([[0.0, 0.2, 0.0], [0.4, 0.0, 0.0]]), surface) == pytest.approx(0.3)
+    assert alignment_loss(np.array([[0.0, 0.2, 0.0], [0.4, 0.0, 0.0]]), surface) == pytest.approx(
+        0.3
+    )

@@ -6,7 +6,9 @@ import pytest
 
 from maquette.evaluate.peaks import measured_cost
 
-resettable = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux resets the peak of a process")
+resettable = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux resets the peak of a process"
+)
 
 
 @resettable

@@ -5,7 +5,15 @@ from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.evaluate.metrics import surface_distances
-from maquette.evaluate.poses import add_s, axis_error, diameter, fold_symmetry, icp_rotation, rotation_angle, rotation_error
+from maquette.evaluate.poses import (
+    add_s,
+    axis_error,
+    diameter,
+    fold_symmetry,
+    icp_rotation,
+    rotation_angle,
+    rotation_error,
+)
 from maquette.evaluate.surfaces import sample_mesh
 from maquette.geometry.transforms import rotation_x, rotation_y
 from tests.evaluate.scenes import chair
@@ -32,7 +40,9 @@ def test_add_s_of_a_shift_is_the_shift_over_the_diameter_at_most():
     assert add_s(surface_distances(points, points), size) == 0.0
     shifted = add_s(surface_distances(points + [0, 5.0, 0], points), size)
     assert 4.0 / size < shifted < 5.0 / size
-    assert add_s(surface_distances(10 * points + [0, 50.0, 0], 10 * points), 10 * size) == pytest.approx(shifted)
+    assert add_s(
+        surface_distances(10 * points + [0, 50.0, 0], 10 * points), 10 * size
+    ) == pytest.approx(shifted)
 
 
 def test_rotation_error_is_the_geodesic_angle():
@@ -50,8 +60,12 @@ def test_symmetries_forgive_exactly_their_turns():
         assert rotation_error(turned, truth, square) == pytest.approx(0.0, abs=1e-5)
     assert rotation_error(truth @ rotation_y(np.radians(60)), truth, square) == pytest.approx(30.0)
     assert rotation_error(truth @ rotation_y(np.radians(60)), truth) == pytest.approx(60.0)
-    assert axis_error(truth @ rotation_y(1.0), truth, np.array([0, 2.0, 0])) == pytest.approx(0.0, abs=1e-5)
-    assert axis_error(rotation_x(0.5), np.eye(3), np.array([0, 1.0, 0])) == pytest.approx(np.degrees(0.5))
+    assert axis_error(truth @ rotation_y(1.0), truth, np.array([0, 2.0, 0])) == pytest.approx(
+        0.0, abs=1e-5
+    )
+    assert axis_error(rotation_x(0.5), np.eye(3), np.array([0, 1.0, 0])) == pytest.approx(
+        np.degrees(0.5)
+    )
 
 
 def test_reflections_and_nonsense_are_no_rotations():
@@ -65,5 +79,9 @@ def test_icp_rotation_finds_small_turns_whatever_place_and_size():
     truth = chair_points(1)
     for angle in (0.0, 8.0):
         predicted = 3.0 * chair_points(2) @ rotation_y(np.radians(angle)).T + [5, 6, 7]
-        assert icp_rotation(predicted / 3.0, truth, diameter(truth)) == pytest.approx(angle, abs=0.7)
-    assert icp_rotation(1e6 * truth, truth, diameter(truth)) is None  # nothing within reach: no angle, not an angle of 0
+        assert icp_rotation(predicted / 3.0, truth, diameter(truth)) == pytest.approx(
+            angle, abs=0.7
+        )
+    assert (
+        icp_rotation(1e6 * truth, truth, diameter(truth)) is None
+    )  # nothing within reach: no angle, not an angle of 0

@@ -21,9 +21,15 @@ def test_parameters_are_counted_and_trainings_added_up(tmp_path):
     said = {"step": 7, "seconds": 90.0, "device": "cpu", "processes": 1, "trained_before": before}
     save_model(tmp_path / FILES["generator"], model, said)
     network = read_network(load_models(tmp_path), "generator")
-    assert network.parameters == count(model) and network.bytes == (tmp_path / FILES["generator"]).stat().st_size
+    assert (
+        network.parameters == count(model)
+        and network.bytes == (tmp_path / FILES["generator"]).stat().st_size
+    )
     assert (network.steps, network.minutes, network.processor) == (117, 4.5, "1 process on cpu")
-    for own, name in (({"processes": 2}, "2 processes on cpu"), ({"hardware": "an abacus"}, "an abacus")):
+    for own, name in (
+        ({"processes": 2}, "2 processes on cpu"),
+        ({"hardware": "an abacus"}, "an abacus"),
+    ):
         save_model(tmp_path / FILES["generator"], model, said | own)
         assert read_network(load_models(tmp_path), "generator").processor == name
 
@@ -35,12 +41,18 @@ def test_a_method_is_all_its_networks_and_a_difference_counts_what_differs(tmp_p
     networks = networks_of(midi)
     assert [n.kind for n in networks] == ["image-encoder", "midi", "generator", "volume-vae"]
     whole = parameters(networks_of(iscene))
-    difference = count(models["midi"].model) - count(models["generator"].model)  # before training only the scene's mark is new
+    difference = count(models["midi"].model) - count(
+        models["generator"].model
+    )  # before training only the scene's mark is new
     assert torch.isclose(torch.tensor(parameters(networks) - whole), torch.tensor(difference / 1e6))
     assert megabytes(networks) > megabytes(networks_of(iscene)) and minutes(networks) == 0
     assert networks_of(boxes) == []
-    kinds = [n.kind for n in networks_of(contestants(["comboverse"], {"tiny": str(tmp_path)}, {})[0])]
-    assert len(set(kinds)) == len(kinds) and {"image-encoder", "generator", "text-to-image"} <= set(kinds)
+    kinds = [
+        n.kind for n in networks_of(contestants(["comboverse"], {"tiny": str(tmp_path)}, {})[0])
+    ]
+    assert len(set(kinds)) == len(kinds) and {"image-encoder", "generator", "text-to-image"} <= set(
+        kinds
+    )
 
 
 def test_the_folder_of_a_run_counts_for_its_kind_only(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""The page of results: every method and set of a run, ablations paired, the part written by hand kept to the letter."""
+"""The page of results: every method and set of a run, ablations paired, the part written by hand
+kept to the letter.
+"""
 
 import json
 import math
@@ -12,22 +14,59 @@ from maquette.evaluate.results import ablation_table, results_page, write_result
 from maquette.evaluate.rows import Row, write_table
 from maquette.evaluate.summary import METRICS, SEEN
 
-NETWORK = {"kind": "image-encoder", "sha256": "ab" * 32, "parameters": 1_500_000, "bytes": 2**21, "steps": 10, "minutes": 2.0,
-           "processor": "abacus"}  # fmt: skip
-OWN = NETWORK | {"kind": "generator", "sha256": "cd" * 32, "parameters": 2_000_000, "steps": 300, "minutes": 5.5}
+NETWORK = {
+    "kind": "image-encoder",
+    "sha256": "ab" * 32,
+    "parameters": 1_500_000,
+    "bytes": 2**21,
+    "steps": 10,
+    "minutes": 2.0,
+    "processor": "abacus",
+}
+OWN = NETWORK | {
+    "kind": "generator",
+    "sha256": "cd" * 32,
+    "parameters": 2_000_000,
+    "steps": 300,
+    "minutes": 5.5,
+}
 
 
 def rows(method, values, name="random", misses=0):
     """One row per F-score; every other metric follows from it."""
-    return [Row(name, f"{name}/{k:04d}", method, "iscene/1", 3, misses, 0, {m: value / 100 for m in METRICS} | dict.fromkeys(SEEN, 0.5) |
-                {"f_s": float(value)}, 2.0 + k, 500.0) for k, value in enumerate(values)]  # fmt: skip
+    return [
+        Row(
+            name,
+            f"{name}/{k:04d}",
+            method,
+            "iscene/1",
+            3,
+            misses,
+            0,
+            {m: value / 100 for m in METRICS} | dict.fromkeys(SEEN, 0.5) | {"f_s": float(value)},
+            2.0 + k,
+            500.0,
+        )
+        for k, value in enumerate(values)
+    ]
 
 
-ROWS_OF = [*rows("iscene", [70, 80, 90]), *rows("iscene", [50, 60], "rooms"), *rows("midi", [60, 70, 80], misses=1),
-           *rows("boxes", [99, 99, 99]), *rows("half", [50, 60, 70]), *rows("none", [48, 59, 66, 10])]  # fmt: skip
-RECORD = {"maquette": "1", "threads": 1, "sources": {"random/0000": "sets 1, toys"}, "plain": ["iscene", "midi", "boxes"],
-          "networks": {"iscene": [NETWORK, OWN], "midi": [NETWORK, OWN], "half": [NETWORK, OWN]},
-          "comparisons": {"MIDI: attention": {"methods": ["half", "none"], "baseline": "half"}}}  # fmt: skip
+ROWS_OF = [
+    *rows("iscene", [70, 80, 90]),
+    *rows("iscene", [50, 60], "rooms"),
+    *rows("midi", [60, 70, 80], misses=1),
+    *rows("boxes", [99, 99, 99]),
+    *rows("half", [50, 60, 70]),
+    *rows("none", [48, 59, 66, 10]),
+]
+RECORD = {
+    "maquette": "1",
+    "threads": 1,
+    "sources": {"random/0000": "sets 1, toys"},
+    "plain": ["iscene", "midi", "boxes"],
+    "networks": {"iscene": [NETWORK, OWN], "midi": [NETWORK, OWN], "half": [NETWORK, OWN]},
+    "comparisons": {"MIDI: attention": {"methods": ["half", "none"], "baseline": "half"}},
+}
 
 
 def section(page, title):
@@ -38,8 +77,12 @@ def test_every_method_stands_in_every_set_it_ran_and_variants_stand_apart():
     page = results_page(ROWS_OF, RECORD, "", "text.md")
     geometry = section(page, "Geometry")
     lines = [line for line in geometry.splitlines() if line.startswith("| r")]
-    assert [line.split(" | ")[:3] for line in lines] == [["| random", "iscene", "3"], ["| random", "midi", "3"],
-                                                         ["| random", "boxes (oracle)", "3"], ["| rooms", "iscene", "2"]]  # fmt: skip
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| random", "iscene", "3"],
+        ["| random", "midi", "3"],
+        ["| random", "boxes (oracle)", "3"],
+        ["| rooms", "iscene", "2"],
+    ]
     assert "| half" not in geometry and "3 / 9" in geometry  # misses are shown
     assert "AP3D@15 ↑" in section(page, "Layout") and "IoU3D ↑" in section(page, "Layout")
 
@@ -55,15 +98,30 @@ def test_costs_are_of_all_networks_and_each_network_is_listed_once():
 def test_ablations_compare_the_common_scenes_with_their_baseline():
     compared = [row for row in ROWS_OF if row.method in ("half", "none")]
     table = ablation_table(compared, "MIDI: attention", "half", {})
-    assert [line[0].text for line in table.body] == ["half", "none"] and "3 scenes (random)" in table.note
-    assert table.body[0][2].text == "60.0" and table.body[1][2].text.startswith("57.7 (-2.3 ± ") and "worse" in table.body[1][2].text
+    assert [line[0].text for line in table.body] == [
+        "half",
+        "none",
+    ] and "3 scenes (random)" in table.note
+    assert (
+        table.body[0][2].text == "60.0"
+        and table.body[1][2].text.startswith("57.7 (-2.3 ± ")
+        and "worse" in table.body[1][2].text
+    )
     swapped = ablation_table(compared, "", "none", {}).body
-    assert swapped[0][0].text == "none" and "+2.3" in swapped[1][2].text and "better" in swapped[1][2].text
+    assert (
+        swapped[0][0].text == "none"
+        and "+2.3" in swapped[1][2].text
+        and "better" in swapped[1][2].text
+    )
 
 
 def test_an_ablation_tells_the_training_of_what_differs():
     compared = [row for row in ROWS_OF if row.method in ("half", "none")]
-    one, other, shared = Network(**OWN), Network(**OWN | {"sha256": "ef" * 32, "steps": 120}), Network(**NETWORK)
+    one, other, shared = (
+        Network(**OWN),
+        Network(**OWN | {"sha256": "ef" * 32, "steps": 120}),
+        Network(**NETWORK),
+    )
     table = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, other)})
     assert [line[1].text for line in table.body] == ["300 steps", "120 steps"]
     same = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, one)})
@@ -72,7 +130,9 @@ def test_an_ablation_tells_the_training_of_what_differs():
 
 def test_no_line_is_wider_than_a_screen_allows():
     page = results_page(ROWS_OF, RECORD, "", "text.md")
-    tables = [line for line in page.splitlines() if line.startswith("|") and not line.startswith("|-")]
+    tables = [
+        line for line in page.splitlines() if line.startswith("|") and not line.startswith("|-")
+    ]
     assert max(map(len, tables)) < 190
 
 
@@ -96,6 +156,18 @@ def test_the_part_by_hand_is_kept_to_the_letter_and_the_page_repeats_itself(tmp_
 
 
 def test_a_metric_that_was_not_measured_has_no_column():
-    bare = [Row(r.set, r.scene, r.method, r.protocol, 3, 0, 0, dict(r.metrics) | {"l_align": math.nan, "gap": math.nan}) for r in ROWS_OF]
+    bare = [
+        Row(
+            r.set,
+            r.scene,
+            r.method,
+            r.protocol,
+            3,
+            0,
+            0,
+            dict(r.metrics) | {"l_align": math.nan, "gap": math.nan},
+        )
+        for r in ROWS_OF
+    ]
     page = results_page(bare, RECORD, "", "text.md")
     assert "L_align" not in page and "gap" not in section(page, "Physics")

@@ -8,15 +8,31 @@ import pytest
 from maquette.errors import InputError
 from maquette.evaluate.rows import Row, column, read_rows, write_table
 
-ROW = Row("random", "random/0000", "iscene", "iscene/1", 5, 1, 0, {"f_s": 71.25, "silhouette": math.nan}, 2.5, 812.0, math.nan,
-          'a, "b"\nc')  # fmt: skip
+ROW = Row(
+    "random",
+    "random/0000",
+    "iscene",
+    "iscene/1",
+    5,
+    1,
+    0,
+    {"f_s": 71.25, "silhouette": math.nan},
+    2.5,
+    812.0,
+    math.nan,
+    'a, "b"\nc',
+)
 
 
 def test_rows_come_back_from_csv(tmp_path):
     write_table(tmp_path / "rows.csv", [row.to_record() for row in (ROW, replace(ROW, error=""))])
     first, second = read_rows(tmp_path / "rows.csv")
     assert (first.error, second.error) == (ROW.error, "") and first.metrics["f_s"] == 71.25
-    assert math.isnan(first.metrics["silhouette"]) and math.isnan(first.gpu_peak_mb) and first.peak_mb == 812.0
+    assert (
+        math.isnan(first.metrics["silhouette"])
+        and math.isnan(first.gpu_peak_mb)
+        and first.peak_mb == 812.0
+    )
     assert read_rows(tmp_path / "nothing.csv") == []
 
 

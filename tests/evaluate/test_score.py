@@ -27,7 +27,9 @@ def test_scale_and_shift_of_the_scene_are_taken_out_by_iscene():
     truth = room()
     score = score_scene(all_moved(truth, similarity(2.5, None, [3.0, -2.0, 1.0])), truth, QUICK)
     assert score.f_s > 99.9 and score.iou_b > 0.95 and score.f_o > 96.0
-    assert np.cbrt(np.linalg.det(np.array(score.truth_from_predicted)[:3, :3])) == pytest.approx(0.4, rel=0.02)
+    assert np.cbrt(np.linalg.det(np.array(score.truth_from_predicted)[:3, :3])) == pytest.approx(
+        0.4, rel=0.02
+    )
     assert score.iou_b_raw < 0.1
 
 
@@ -48,7 +50,13 @@ def test_nothing_predicted_is_a_scene_of_misses():
     assert len(score.missing) == 3
 
 
-@pytest.mark.parametrize("broken", [trimesh.Trimesh(), trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        trimesh.Trimesh(),
+        trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False),
+    ],
+)
 def test_a_mesh_without_surface_is_a_miss_with_a_reason(broken):
     truth = room()
     score = score_scene({**truth, "ball": broken}, truth, QUICK_RAW)
@@ -59,7 +67,10 @@ def test_a_mesh_without_surface_is_a_miss_with_a_reason(broken):
 def test_extra_objects_are_listed_and_cost_scene_precision():
     truth = room()
     extra = {"ghost": trimesh.creation.box((0.3, 0.3, 0.3)).apply_translation([0, 1.5, 0])}
-    score, clean = score_scene({**truth, **extra}, truth, QUICK_RAW), score_scene(truth, truth, QUICK_RAW)
+    score, clean = (
+        score_scene({**truth, **extra}, truth, QUICK_RAW),
+        score_scene(truth, truth, QUICK_RAW),
+    )
     assert score.extra == ("ghost",)
     assert score.f_s < clean.f_s - 5
     assert score.objects == clean.objects  # an object's samples do not depend on its company
@@ -68,11 +79,18 @@ def test_extra_objects_are_listed_and_cost_scene_precision():
 def test_permuted_names_are_detected_and_box_matching_repairs_them():
     truth = room()
     permuted = {"chair": truth["ball"], "ball": truth["box"], "box": truth["chair"]}
-    score, repaired = score_scene(permuted, truth, QUICK_RAW), score_scene(permuted, truth, QUICK_RAW, match="hungarian")
+    score, repaired = (
+        score_scene(permuted, truth, QUICK_RAW),
+        score_scene(permuted, truth, QUICK_RAW, match="hungarian"),
+    )
     assert score.f_s == 100.0  # the scene as a whole is right
     assert score.iou_b < 0.1 and score.f_o < 70.0
     assert repaired.iou_b == pytest.approx(1.0, abs=1e-9) and repaired.f_o > 96.0
-    assert {o.name: o.predicted for o in repaired.objects} == {"chair": "box", "ball": "chair", "box": "ball"}
+    assert {o.name: o.predicted for o in repaired.objects} == {
+        "chair": "box",
+        "ball": "chair",
+        "box": "ball",
+    }
 
 
 def test_worse_predictions_score_worse():
@@ -90,9 +108,13 @@ def test_worse_predictions_score_worse():
 
 
 def test_flat_objects_have_a_box_iou():
-    carpet = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]], [[0, 2, 1], [0, 3, 2]], process=False)
+    carpet = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]], [[0, 2, 1], [0, 3, 2]], process=False
+    )
     truth = {**room(), "carpet": carpet}
-    assert next(o.iou_b for o in score_scene(truth, truth, QUICK_RAW).objects if o.name == "carpet") == pytest.approx(1.0)
+    assert next(
+        o.iou_b for o in score_scene(truth, truth, QUICK_RAW).objects if o.name == "carpet"
+    ) == pytest.approx(1.0)
 
 
 def test_unusable_input_is_refused_in_one_line():

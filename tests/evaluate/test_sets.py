@@ -43,17 +43,28 @@ def test_scenes_of_other_assets_are_other_scenes(tmp_path):
 @pytest.mark.parametrize("name", SETS)
 def test_truth_lies_in_the_scene_frame_and_under_its_mask(cases, name):
     for case in cases[name]:
-        bounds = np.stack([np.min([m.bounds[0] for m in case.truth.values()], 0), np.max([m.bounds[1] for m in case.truth.values()], 0)])
-        assert (bounds[1] - bounds[0]).max() == pytest.approx(1.0, abs=1e-5) and np.abs(bounds.mean(0)).max() < 1e-5
+        bounds = np.stack(
+            [
+                np.min([m.bounds[0] for m in case.truth.values()], 0),
+                np.max([m.bounds[1] for m in case.truth.values()], 0),
+            ]
+        )
+        assert (bounds[1] - bounds[0]).max() == pytest.approx(1.0, abs=1e-5) and np.abs(
+            bounds.mean(0)
+        ).max() < 1e-5
         for mask in case.scene_input.masks:
             pixel, _ = project(case.camera, case.truth[f"instance_{mask.label}"].vertices)
             rows, columns = np.nonzero(mask.mask)
-            assert (pixel.min(0) - 1 <= (columns.min(), rows.min())).all() and (pixel.max(0) + 1 >= (columns.max(), rows.max())).all()
+            assert (pixel.min(0) - 1 <= (columns.min(), rows.min())).all() and (
+                pixel.max(0) + 1 >= (columns.max(), rows.max())
+            ).all()
 
 
 def test_occlusion_scenes_hide_an_object_by_40_to_75_per_cent(cases):
     for case in cases["occlusion"]:
-        alone = silhouettes_alone(scene_of(case.truth, case.camera))  # against what the photo itself shows of each object
+        alone = silhouettes_alone(
+            scene_of(case.truth, case.camera)
+        )  # against what the photo itself shows of each object
         shares = {m.label: 1 - m.mask.sum() / alone[m.label].sum() for m in case.scene_input.masks}
         assert OCCLUSION[0] <= max(case.hidden.values()) <= OCCLUSION[1]
         assert shares == pytest.approx(case.hidden, abs=0.06)

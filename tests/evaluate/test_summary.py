@@ -15,9 +15,18 @@ QUICK = replace(RAW, points=200)
 def test_means_count_every_scene_and_every_miss():
     truth = room()
     some = {name: truth[name] for name in ("chair", "ball")}
-    scores = [score_scene(truth, truth, QUICK), score_scene(some, truth, QUICK), score_scene({}, truth, QUICK)]
+    scores = [
+        score_scene(truth, truth, QUICK),
+        score_scene(some, truth, QUICK),
+        score_scene({}, truth, QUICK),
+    ]
     summary = summarise(scores)
-    assert (summary["scenes"], summary["objects"], summary["misses"], summary["extra"]) == (3, 9, 4, 0)
+    assert (summary["scenes"], summary["objects"], summary["misses"], summary["extra"]) == (
+        3,
+        9,
+        4,
+        0,
+    )
     assert summary["protocol"] == "raw/1"
     assert summary["metrics"]["iou_b"]["mean"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     for metric in summary["metrics"].values():
@@ -35,7 +44,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 def test_interval_narrows_with_more_scenes_and_repeats():
     rng = np.random.default_rng(1)
-    width = [float(np.subtract(*bootstrap_interval(rng.normal(size=(n, 1)))[::-1])[0]) for n in (25, 400)]
+    width = [
+        float(np.subtract(*bootstrap_interval(rng.normal(size=(n, 1)))[::-1])[0]) for n in (25, 400)
+    ]
     assert 2.5 < width[0] / width[1] < 6.5
     table = rng.normal(size=(10, 2))
     np.testing.assert_array_equal(bootstrap_interval(table), bootstrap_interval(table))

@@ -3,7 +3,14 @@ import pytest
 import trimesh
 
 from maquette.errors import InputError
-from maquette.evaluate.surfaces import check_mesh, joined, normalised, sample_mesh, stream, triangle_areas
+from maquette.evaluate.surfaces import (
+    check_mesh,
+    joined,
+    normalised,
+    sample_mesh,
+    stream,
+    triangle_areas,
+)
 from maquette.geometry.transforms import rotation_y, similarity
 from tests.evaluate.scenes import chair
 
@@ -28,7 +35,11 @@ def test_points_of_one_triangle_have_its_moments():
 
 
 def test_faces_without_area_and_unused_vertices_play_no_part():
-    mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]], [[0, 0, 1], [0, 1, 2], [2, 2, 2]], process=False)
+    mesh = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]],
+        [[0, 0, 1], [0, 1, 2], [2, 2, 2]],
+        process=False,
+    )
     surface = sample_mesh(mesh, 1000, np.random.default_rng(2))
     assert np.isfinite(surface.normals).all()
     np.testing.assert_array_equal(surface.box, [[0, 0, 0], [1, 1, 0]])
@@ -42,7 +53,9 @@ def test_transform_moves_points_and_normals():
     np.testing.assert_allclose(np.abs(surface.normals @ [0, 0, 1]), 1.0)
 
 
-@pytest.mark.parametrize("unit, sides", [("per-axis", [1.9, 1.9, 1.9]), ("longest", [0.5, 1.0, 1.9])])
+@pytest.mark.parametrize(
+    "unit, sides", [("per-axis", [1.9, 1.9, 1.9]), ("longest", [0.5, 1.0, 1.9])]
+)
 def test_normalised_boxes_have_the_promised_sides(unit, sides):
     mesh = trimesh.creation.box([0.5, 1.0, 1.9]).apply_translation([5, 6, 7])
     surface = normalised(sample_mesh(mesh, 2000, np.random.default_rng(4)), 0.95, unit)
@@ -65,7 +78,12 @@ def test_flat_axes_are_left_alone():
 
 
 def test_streams_depend_on_seed_role_and_name_only():
-    draws = {(s, r, n): stream(s, r, n).random() for s in (0, 1) for r in ("truth", "predicted") for n in ("a", "b")}
+    draws = {
+        (s, r, n): stream(s, r, n).random()
+        for s in (0, 1)
+        for r in ("truth", "predicted")
+        for n in ("a", "b")
+    }
     assert len(set(draws.values())) == 8
     assert draws[0, "truth", "a"] == stream(0, "truth", "a").random()
 
@@ -81,7 +99,9 @@ def test_what_is_wrong_with_a_mesh_is_said():
     mesh = chair()
     assert check_mesh(mesh, "chair") == ""
     assert "no faces" in check_mesh(trimesh.Trimesh(mesh.vertices), "chair")
-    assert "no area" in check_mesh(trimesh.Trimesh([[0, 0, 0], [1, 1, 1], [2, 2, 2]], [[0, 1, 2]], process=False), "chair")
+    assert "no area" in check_mesh(
+        trimesh.Trimesh([[0, 0, 0], [1, 1, 1], [2, 2, 2]], [[0, 1, 2]], process=False), "chair"
+    )
     broken = mesh.vertices.copy()
     broken[3] = np.nan
     with pytest.raises(InputError, match="'chair': 1 of 56 vertices"):
@@ -89,4 +109,6 @@ def test_what_is_wrong_with_a_mesh_is_said():
 
 
 def test_areas():
-    np.testing.assert_allclose(triangle_areas(np.array([[0, 0, 0], [3, 0, 0], [0, 4, 0]]), np.array([[0, 1, 2]])), [6.0])
+    np.testing.assert_allclose(
+        triangle_areas(np.array([[0, 0, 0], [3, 0, 0], [0, 4, 0]]), np.array([[0, 1, 2]])), [6.0]
+    )

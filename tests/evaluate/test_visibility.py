@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.evaluate.visibility import hidden_shares, seen_surface, silhouette_iou, surface_alignment
+from maquette.evaluate.visibility import (
+    hidden_shares,
+    seen_surface,
+    silhouette_iou,
+    surface_alignment,
+)
 from maquette.geometry.cameras import intrinsics_from_fov
 from maquette.geometry.transforms import similarity
 from maquette.types import Camera, InstanceMask
@@ -18,10 +23,14 @@ def plate(x, z, side=1.0):
     return trimesh.creation.box((side, side, 0.01)).apply_translation((x, 0.0, z))
 
 
-@pytest.mark.parametrize("shift, share", [(1.0, 0.0), (0.75, 0.25), (0.5, 0.5), (0.25, 0.75), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    "shift, share", [(1.0, 0.0), (0.75, 0.25), (0.5, 0.5), (0.25, 0.75), (0.0, 1.0)]
+)
 def test_a_plate_hides_what_lies_behind_it(shift, share):
     shares = hidden_shares({"front": plate(shift - 0.5, 0.1), "back": plate(-0.5, -0.1)}, camera())
-    assert shares["front"] == pytest.approx(0.0, abs=0.01) and shares["back"] == pytest.approx(share, abs=0.02)
+    assert shares["front"] == pytest.approx(0.0, abs=0.01) and shares["back"] == pytest.approx(
+        share, abs=0.02
+    )
 
 
 def test_what_is_outside_the_frame_has_no_share():
@@ -32,8 +41,12 @@ def test_silhouettes_agree_with_their_own_masks_and_half_with_shifted_ones():
     mask = np.zeros((200, 200), bool)
     mask[50:150, 50:150] = True
     masks = [InstanceMask(1, mask)]
-    assert silhouette_iou({"instance_1": plate(0.0, 0.0)}, masks, camera()) == pytest.approx(1.0, abs=0.03)
-    assert silhouette_iou({"instance_1": plate(0.5, 0.0)}, masks, camera()) == pytest.approx(1 / 3, abs=0.03)
+    assert silhouette_iou({"instance_1": plate(0.0, 0.0)}, masks, camera()) == pytest.approx(
+        1.0, abs=0.03
+    )
+    assert silhouette_iou({"instance_1": plate(0.5, 0.0)}, masks, camera()) == pytest.approx(
+        1 / 3, abs=0.03
+    )
 
 
 def test_absent_objects_count_as_zero():
@@ -46,14 +59,22 @@ def test_absent_objects_count_as_zero():
 def test_alignment_is_the_squared_distance_of_what_is_seen_in_thousandths_of_the_longest_side():
     truth = {"instance_1": plate(0.0, 0.0, side=2.0)}
     seen = seen_surface(truth, camera())["instance_1"]
-    np.testing.assert_allclose(seen[:, 2], 0.005, atol=1e-6)  # the front of the plate, never its back
+    np.testing.assert_allclose(
+        seen[:, 2], 0.005, atol=1e-6
+    )  # the front of the plate, never its back
     assert surface_alignment(truth, truth, camera()) == pytest.approx(0.0, abs=0.05)
     behind = {"instance_1": plate(0.0, -0.2, side=2.0)}
-    assert surface_alignment(behind, truth, camera()) == pytest.approx(1000 * (0.19 / 2) ** 2, rel=0.15)  # its nearest face or its front
+    assert surface_alignment(behind, truth, camera()) == pytest.approx(
+        1000 * (0.19 / 2) ** 2, rel=0.15
+    )  # its nearest face or its front
     assert surface_alignment({}, truth, camera()) == pytest.approx(250.0)  # half the longest side
 
 
 def test_alignment_is_a_mean_over_objects_and_leaves_out_what_is_not_seen():
-    truth = {"instance_1": plate(-1.0, 0.0), "instance_2": plate(1.0, 0.0), "instance_3": plate(300.0, 0.0)}
+    truth = {
+        "instance_1": plate(-1.0, 0.0),
+        "instance_2": plate(1.0, 0.0),
+        "instance_3": plate(300.0, 0.0),
+    }
     one = surface_alignment({"instance_1": truth["instance_1"]}, truth, camera(400))
     assert one == pytest.approx(0.5 * 1000 * (0.5 / 301) ** 2, rel=0.05)

@@ -29,11 +29,13 @@ def header_of(content):
 def node_matrix(node):
     """Independent reading of a glTF node: T * R * S."""
     x, y, z, w = node.get("rotation", [0, 0, 0, 1])
-    rotation = np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
     matrix = np.eye(4)
     matrix[:3, :3] = rotation * node.get("scale", [1, 1, 1])
     matrix[:3, 3] = node.get("translation", [0, 0, 0])
@@ -48,9 +50,14 @@ def test_trimesh_reads_the_same_world(tmp_path):
         matrix, key = loaded.graph[instance.node_name]
         np.testing.assert_allclose(matrix, instance.world_from_instance, atol=1e-12)
         expected = transform_points(instance.world_from_instance, instance.mesh.vertices)
-        np.testing.assert_allclose(transform_points(matrix, loaded.geometry[key].vertices), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            transform_points(matrix, loaded.geometry[key].vertices), expected, atol=1e-6
+        )
         np.testing.assert_array_equal(loaded.geometry[key].faces, instance.mesh.faces)
-        assert loaded.graph.transforms.edge_data["world", instance.node_name]["metadata"]["seed"] == instance.seed
+        assert (
+            loaded.graph.transforms.edge_data["world", instance.node_name]["metadata"]["seed"]
+            == instance.seed
+        )
 
 
 def test_reading_gives_back_names_colours_texture_and_exact_vertices(tmp_path):
@@ -61,9 +68,14 @@ def test_reading_gives_back_names_colours_texture_and_exact_vertices(tmp_path):
     for instance in scene.instances:
         np.testing.assert_array_equal(by_name[instance.node_name].vertices, instance.mesh.vertices)
     for label in (1, 3):
-        np.testing.assert_array_equal(by_name[scene[label].node_name].visual.vertex_colors, scene[label].mesh.visual.vertex_colors)
+        np.testing.assert_array_equal(
+            by_name[scene[label].node_name].visual.vertex_colors,
+            scene[label].mesh.visual.vertex_colors,
+        )
     sheet = by_name["instance_12"].visual
-    np.testing.assert_array_equal(sheet.material.image, scene[12].mesh.visual.material.baseColorTexture)
+    np.testing.assert_array_equal(
+        sheet.material.image, scene[12].mesh.visual.material.baseColorTexture
+    )
     np.testing.assert_allclose(sheet.uv, scene[12].mesh.visual.uv, atol=1e-7)
 
 
@@ -73,9 +85,13 @@ def test_colours_are_linear_light():
     content = glb_bytes(make_scene(instances=(Instance(1, grey, np.eye(4), 0),)))
     header = header_of(content)
     accessor = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]
-    start = header["bufferViews"][accessor["bufferView"]]["byteOffset"] + content.index(b"BIN\0") + 4
+    start = (
+        header["bufferViews"][accessor["bufferView"]]["byteOffset"] + content.index(b"BIN\0") + 4
+    )
     # sRGB 188 is half the light of 255 and sRGB 55 a little under 4 %, by the standard's table
-    np.testing.assert_allclose(np.frombuffer(content, "<f4", 3, start), [0.5029, 0.0382, 0.0], atol=1e-4)
+    np.testing.assert_allclose(
+        np.frombuffer(content, "<f4", 3, start), [0.5029, 0.0382, 0.0], atol=1e-4
+    )
 
 
 def test_equal_scenes_give_equal_bytes():
@@ -84,7 +100,9 @@ def test_equal_scenes_give_equal_bytes():
 
 def test_edits_leave_the_others_bit_identical(tmp_path):
     scene = make_scene()
-    before = {name: (mesh, matrix) for name, mesh, matrix in read_glb(scene.export(tmp_path / "a.glb"))}
+    before = {
+        name: (mesh, matrix) for name, mesh, matrix in read_glb(scene.export(tmp_path / "a.glb"))
+    }
     edits = {
         "move": (scene.move(1, (0.5, 0, 0)), "instance_1"),
         "delete": (scene.delete(1), "instance_1"),
@@ -92,28 +110,42 @@ def test_edits_leave_the_others_bit_identical(tmp_path):
         "replace": (scene.replace(1, trimesh.creation.box()), "instance_1"),
     }
     for name, (edited, touched) in edits.items():
-        after = {node: (mesh, matrix) for node, mesh, matrix in read_glb(edited.export(tmp_path / f"{name}.glb"))}
+        after = {
+            node: (mesh, matrix)
+            for node, mesh, matrix in read_glb(edited.export(tmp_path / f"{name}.glb"))
+        }
         for node in before.keys() - {touched}:
             np.testing.assert_array_equal(after[node][0].vertices, before[node][0].vertices)
             np.testing.assert_array_equal(after[node][0].faces, before[node][0].faces)
             np.testing.assert_array_equal(after[node][1], before[node][1])
     after = {name: matrix for name, _, matrix in read_glb(tmp_path / "move.glb")}
-    np.testing.assert_allclose(after["instance_1"][:3, 3] - before["instance_1"][1][:3, 3], [0.5, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        after["instance_1"][:3, 3] - before["instance_1"][1][:3, 3], [0.5, 0, 0], atol=1e-12
+    )
     assert "instance_1" not in {name for name, _, _ in read_glb(tmp_path / "delete.glb")}
     assert "chair" in {name for name, _, _ in read_glb(tmp_path / "rename.glb")}
 
 
 def test_metres_scale_nodes_camera_and_ground_but_not_the_meshes():
-    unit, metric = header_of(glb_bytes(make_scene())), header_of(glb_bytes(make_scene(metres_per_unit=3.0)))
+    unit, metric = (
+        header_of(glb_bytes(make_scene())),
+        header_of(glb_bytes(make_scene(metres_per_unit=3.0))),
+    )
     grow = similarity(3.0)
     for a, b in zip(unit["nodes"][:-1], metric["nodes"][:-1], strict=True):
         np.testing.assert_allclose(node_matrix(b), grow @ node_matrix(a), atol=1e-12)
     assert unit["accessors"] == metric["accessors"]
     camera = metric["nodes"][-1]
-    np.testing.assert_allclose(camera["translation"], 3 * np.array(unit["nodes"][-1]["translation"]))
+    np.testing.assert_allclose(
+        camera["translation"], 3 * np.array(unit["nodes"][-1]["translation"])
+    )
     assert "scale" not in camera
     extras = metric["scenes"][0]["extras"]
-    assert (extras["ground_height"], extras["units"], extras["metres_per_unit"]) == (-0.4375 * 3, "metres", 3.0)
+    assert (extras["ground_height"], extras["units"], extras["metres_per_unit"]) == (
+        -0.4375 * 3,
+        "metres",
+        3.0,
+    )
 
 
 def test_gltf_camera_projects_like_ours():
@@ -125,7 +157,9 @@ def test_gltf_camera_projects_like_ours():
     local = transform_points(np.linalg.inv(node_matrix(node)), points)
     assert (local[:, 2] < -lens["znear"]).all() and (local[:, 2] > -lens["zfar"]).all()
     cotangent = 1 / np.tan(lens["yfov"] / 2)
-    clip = local[:, :2] / -local[:, 2:] * [cotangent / lens["aspectRatio"], cotangent]  # section 3.10.3.1, without the depth row
+    clip = (
+        local[:, :2] / -local[:, 2:] * [cotangent / lens["aspectRatio"], cotangent]
+    )  # section 3.10.3.1, without the depth row
     pixels = (clip * [1, -1] + 1) / 2 * [scene.camera.width, scene.camera.height]
     np.testing.assert_allclose(pixels, project(scene.camera, points)[0], atol=1e-9)
 
@@ -137,7 +171,11 @@ def test_camera_name_stays_unique():
 
 
 def test_mirrored_and_stretched_nodes(tmp_path):
-    for linear in (np.diag([1.0, -1.0, 1.0]), rotation_y(0.5) @ np.diag([1.0, 2.0, 3.0]), -rotation_y(2.0)):
+    for linear in (
+        np.diag([1.0, -1.0, 1.0]),
+        rotation_y(0.5) @ np.diag([1.0, 2.0, 3.0]),
+        -rotation_y(2.0),
+    ):
         scene = make_scene().transform(1, similarity(1.0, linear))
         matrices = {name: matrix for name, _, matrix in read_glb(scene.export(tmp_path / "s.glb"))}
         np.testing.assert_allclose(matrices["instance_1"][:3, :3], linear, atol=1e-12)
@@ -150,7 +188,10 @@ def test_what_gltf_cannot_express_is_refused():
     for broken, message in (
         (scene.transform(1, sheared), "instance 1 has shear"),
         (scene.transform(1, np.zeros((4, 4))), "flattens"),
-        (make_scene(instances=(Instance(5, trimesh.Trimesh(), np.eye(4), 0),)), "instance 5 is empty"),
+        (
+            make_scene(instances=(Instance(5, trimesh.Trimesh(), np.eye(4), 0),)),
+            "instance 5 is empty",
+        ),
         (make_scene(ground_height=float("nan")), "not finite"),
     ):
         with pytest.raises(InputError, match=message):
@@ -161,14 +202,20 @@ def test_large_mesh_has_wide_indices(tmp_path):
     mesh = coloured(trimesh.creation.icosphere(7), 0)
     assert len(mesh.vertices) > 65535
     scene = make_scene(instances=(Instance(1, mesh, np.eye(4), 0),))
-    np.testing.assert_array_equal(load_named_meshes(scene.export(tmp_path / "s.glb"))["instance_1"].faces, mesh.faces)
+    np.testing.assert_array_equal(
+        load_named_meshes(scene.export(tmp_path / "s.glb"))["instance_1"].faces, mesh.faces
+    )
 
 
 def test_normals_of_sphere_and_box():
     ball = trimesh.creation.icosphere(3)
     assert (smooth_normals(ball.vertices, ball.faces) * ball.vertices).sum(1).min() > 0.999
-    box = trimesh.creation.box()  # whatever way its sides are cut, the corners point along the diagonals
-    np.testing.assert_allclose(smooth_normals(box.vertices, box.faces), np.sign(box.vertices) / np.sqrt(3), atol=1e-6)
+    box = (
+        trimesh.creation.box()
+    )  # whatever way its sides are cut, the corners point along the diagonals
+    np.testing.assert_allclose(
+        smooth_normals(box.vertices, box.faces), np.sign(box.vertices) / np.sqrt(3), atol=1e-6
+    )
 
 
 def test_unused_vertices_get_a_unit_normal():
@@ -186,7 +233,9 @@ validator.validateBytes(bytes).then(report => console.log(JSON.stringify(report.
 
 @pytest.fixture(scope="session")
 def validator_folder(tmp_path_factory):
-    """A folder in which node finds gltf-validator: installed beside the repository or in a parent, otherwise installed now."""
+    """A folder in which node finds gltf-validator: installed beside the repository or in a parent,
+    otherwise installed now.
+    """
     if not shutil.which("node"):
         pytest.skip("node is not installed")
     for folder in Path(__file__).resolve().parents:
@@ -194,7 +243,13 @@ def validator_folder(tmp_path_factory):
             return folder
     folder = tmp_path_factory.mktemp("validator")
     if shutil.which("npm"):
-        subprocess.run(["npm", "install", "--no-save", "gltf-validator"], cwd=folder, capture_output=True, timeout=120, check=False)
+        subprocess.run(
+            ["npm", "install", "--no-save", "gltf-validator"],
+            cwd=folder,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
     if not (folder / "node_modules" / "gltf-validator").is_dir():
         pytest.skip("gltf-validator cannot be installed")
     return folder
@@ -210,13 +265,23 @@ def test_khronos_validator_finds_nothing(tmp_path, validator_folder):
         "empty": make_scene(instances=(), input=None),
         "glass": make_scene().replace(1, transparent),
         "replaced": make_scene().replace(3, trimesh.creation.capsule()),
-        "large": make_scene(instances=(Instance(1, coloured(trimesh.creation.icosphere(7), 0), np.eye(4), 0),)),
+        "large": make_scene(
+            instances=(Instance(1, coloured(trimesh.creation.icosphere(7), 0), np.eye(4), 0),)
+        ),
     }
     for name, scene in scenes.items():
         path = export_scene(scene, tmp_path / f"{name}.glb")
-        result = subprocess.run(["node", "-e", VALIDATE, str(path)], cwd=validator_folder, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            ["node", "-e", VALIDATE, str(path)],
+            cwd=validator_folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         issues = json.loads(result.stdout)
-        remarks = [m for m in issues["messages"] if m["code"] != "IMAGE_NPOT_DIMENSIONS"]  # a remark on the test's 5x6 texture
+        remarks = [
+            m for m in issues["messages"] if m["code"] != "IMAGE_NPOT_DIMENSIONS"
+        ]  # a remark on the test's 5x6 texture
         assert remarks == [], name
 
 
@@ -241,28 +306,57 @@ print("FOUND" + json.dumps([found, dict(bpy.context.scene.items())], default=str
 
 @pytest.mark.tools
 def test_blender_has_the_same_names_positions_and_up_axis(tmp_path):
-    """Runs with a Python that has Blender as a module: this one, or ``python-with-bpy`` on the PATH."""
+    """Runs with a Python that has Blender as a module: this one, or ``python-with-bpy`` on the
+    PATH.
+    """
     candidates = filter(None, (sys.executable, shutil.which("python-with-bpy")))
-    has_bpy = (python for python in candidates if not subprocess.run([python, "-c", "import bpy"], capture_output=True).returncode)
+    has_bpy = (
+        python
+        for python in candidates
+        if not subprocess.run([python, "-c", "import bpy"], capture_output=True).returncode
+    )
     python = next(has_bpy, None)
     if python is None:
         pytest.skip("bpy is not installed")
     scene = make_scene(metres_per_unit=2.0)
     path = scene.export(tmp_path / "s.glb")
-    result = subprocess.run([python, "-c", IN_BLENDER, str(path)], capture_output=True, text=True, timeout=300, check=True)
+    result = subprocess.run(
+        [python, "-c", IN_BLENDER, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
     found, extras = json.loads(result.stdout.split("FOUND")[1])
     assert set(found) == {"instance_1", "crate \u00e9", "instance_12", "camera"}
-    blender_from_gltf = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # Blender is +Z up, and the importer turns +Y up to that
+    blender_from_gltf = np.array(
+        [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    )  # Blender is +Z up, and the importer turns +Y up to that
     for instance in scene.instances:
-        expected = 2.0 * transform_points(instance.world_from_instance, instance.mesh.vertices) @ blender_from_gltf.T
+        expected = (
+            2.0
+            * transform_points(instance.world_from_instance, instance.mesh.vertices)
+            @ blender_from_gltf.T
+        )
         np.testing.assert_allclose(found[instance.node_name]["points"], expected, atol=2e-6)
-    np.testing.assert_allclose(np.array(found["camera"]["matrix"])[:3, 3], 2.0 * blender_from_gltf @ scene.camera.position, atol=1e-5)
+    np.testing.assert_allclose(
+        np.array(found["camera"]["matrix"])[:3, 3],
+        2.0 * blender_from_gltf @ scene.camera.position,
+        atol=1e-5,
+    )
     view = -np.array(found["camera"]["matrix"])[:3, 2]
-    np.testing.assert_allclose(view, blender_from_gltf @ scene.camera.world_from_camera[:3, 2], atol=1e-5)
+    np.testing.assert_allclose(
+        view, blender_from_gltf @ scene.camera.world_from_camera[:3, 2], atol=1e-5
+    )
     assert found["camera"]["angle"] == pytest.approx(0.8, abs=1e-4)
     linear = linear_from_bytes(np.asarray(scene[1].mesh.visual.vertex_colors))
-    np.testing.assert_allclose(found["instance_1"]["colors"], linear[scene[1].mesh.faces.reshape(-1)], atol=1e-5)
-    assert (found["instance_1"]["base"], found["instance_12"]["base"]) == (["VERTEX_COLOR"], ["TEX_IMAGE"])
+    np.testing.assert_allclose(
+        found["instance_1"]["colors"], linear[scene[1].mesh.faces.reshape(-1)], atol=1e-5
+    )
+    assert (found["instance_1"]["base"], found["instance_12"]["base"]) == (
+        ["VERTEX_COLOR"],
+        ["TEX_IMAGE"],
+    )
     assert float(extras["ground_height"]) == pytest.approx(-0.875)
 
 
@@ -273,5 +367,9 @@ def test_a_mesh_alone_is_where_its_own_frame_is():
         (node,) = header["nodes"]
         np.testing.assert_array_equal(node_matrix(node), np.eye(4))
         assert "cameras" not in header and header["scenes"][0]["nodes"] == [0]
-        position = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
-        np.testing.assert_allclose([position["min"], position["max"]], instance.mesh.bounds, atol=1e-6)
+        position = header["accessors"][
+            header["meshes"][0]["primitives"][0]["attributes"]["POSITION"]
+        ]
+        np.testing.assert_allclose(
+            [position["min"], position["max"]], instance.mesh.bounds, atol=1e-6
+        )

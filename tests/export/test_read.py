@@ -22,7 +22,13 @@ def foreign_glb(path, edit):
     text += b" " * (-len(text) % 4)
     binary = content[20 + int.from_bytes(content[12:16], "little") :]
     total = 20 + len(text) + len(binary)
-    path.write_bytes(b"glTF" + b"".join(n.to_bytes(4, "little") for n in (2, total, len(text))) + b"JSON" + text + binary)
+    path.write_bytes(
+        b"glTF"
+        + b"".join(n.to_bytes(4, "little") for n in (2, total, len(text)))
+        + b"JSON"
+        + text
+        + binary
+    )
     return path
 
 
@@ -38,12 +44,18 @@ def test_world_coordinates_by_name(tmp_path):
 
 def test_nested_transforms_multiply(tmp_path):
     def nest(header):
-        header["nodes"].append({"name": "table", "children": [0], "translation": [1, 2, 3], "scale": [2, 2, 2]})
+        header["nodes"].append(
+            {"name": "table", "children": [0], "translation": [1, 2, 3], "scale": [2, 2, 2]}
+        )
         header["scenes"][0]["nodes"] = [len(header["nodes"]) - 1, 1, 2, 3]
 
     meshes = load_named_meshes(foreign_glb(tmp_path / "nested.glb", nest))
     instance = make_scene()[1]
-    expected = 2 * transform_points(instance.world_from_instance, instance.mesh.vertices) + [1, 2, 3]
+    expected = 2 * transform_points(instance.world_from_instance, instance.mesh.vertices) + [
+        1,
+        2,
+        3,
+    ]
     np.testing.assert_allclose(meshes["instance_1"].vertices, expected, atol=1e-6)
     assert "table" not in meshes
 
@@ -57,7 +69,11 @@ def test_several_primitives_are_one_mesh_of_their_node(tmp_path):
     meshes = load_named_meshes(path)
     assert set(meshes) == {"instance_1", "crate \u00e9", "instance_12"}
     together = np.concatenate([ball.mesh.vertices, crate.mesh.vertices])
-    np.testing.assert_allclose(meshes["instance_1"].vertices, transform_points(ball.world_from_instance, together), atol=1e-6)
+    np.testing.assert_allclose(
+        meshes["instance_1"].vertices,
+        transform_points(ball.world_from_instance, together),
+        atol=1e-6,
+    )
     assert len(meshes["instance_1"].faces) == len(ball.mesh.faces) + len(crate.mesh.faces)
     by_name = {name: mesh for name, mesh, _ in read_glb(path)}
     expected = np.concatenate([ball.mesh.visual.vertex_colors, crate.mesh.visual.vertex_colors])
@@ -70,7 +86,11 @@ def test_node_whose_name_looks_like_a_split_one_keeps_it(tmp_path):
         header["nodes"][0]["children"] = [1]
         header["scenes"][0]["nodes"] = [0, 2, 3]
 
-    assert set(load_named_meshes(foreign_glb(tmp_path / "s.glb", nest))) == {"instance_1", "instance_1_abcdef", "instance_12"}
+    assert set(load_named_meshes(foreign_glb(tmp_path / "s.glb", nest))) == {
+        "instance_1",
+        "instance_1_abcdef",
+        "instance_12",
+    }
 
 
 def test_one_mesh_used_twice_stands_twice(tmp_path):
@@ -87,7 +107,9 @@ def test_material_factor_tints_the_colours(tmp_path):
     def paint(header):
         header["materials"][1]["pbrMetallicRoughness"]["baseColorFactor"] = [0.0, 1.0, 1.0, 1.0]
 
-    colors = {name: mesh for name, mesh, _ in read_glb(foreign_glb(tmp_path / "s.glb", paint))}["crate \u00e9"].visual.vertex_colors
+    colors = {name: mesh for name, mesh, _ in read_glb(foreign_glb(tmp_path / "s.glb", paint))}[
+        "crate \u00e9"
+    ].visual.vertex_colors
     expected = np.array(make_scene()[3].mesh.visual.vertex_colors)
     expected[:, 0] = 0
     np.testing.assert_array_equal(colors, expected)
@@ -98,9 +120,13 @@ def test_colours_without_a_material_are_linear_too(tmp_path):
         del header["meshes"][0]["primitives"][0]["material"]
 
     path = foreign_glb(tmp_path / "s.glb", strip)
-    colors = {name: mesh for name, mesh, _ in read_glb(path)}["instance_1"].visual.vertex_colors.astype(int)
+    colors = {name: mesh for name, mesh, _ in read_glb(path)}[
+        "instance_1"
+    ].visual.vertex_colors.astype(int)
     expected = np.array(make_scene()[1].mesh.visual.vertex_colors).astype(int)
-    assert np.abs(colors - expected)[expected > 60].max() <= 2  # trimesh has rounded the linear values to bytes
+    assert (
+        np.abs(colors - expected)[expected > 60].max() <= 2
+    )  # trimesh has rounded the linear values to bytes
     assert np.abs(colors - expected).max() <= 13
 
 
@@ -110,7 +136,7 @@ def test_glb_written_by_trimesh(tmp_path):
     scene.add_geometry(trimesh.creation.box(), node_name="chair", transform=pose)
     scene.export(tmp_path / "t.glb")
     assert set(load_named_meshes(tmp_path / "t.glb")) == {"chair"}
-    (name, mesh, matrix), = read_glb(tmp_path / "t.glb")
+    ((name, mesh, matrix),) = read_glb(tmp_path / "t.glb")
     np.testing.assert_allclose(matrix, pose, atol=1e-6)
     assert name == "chair" and mesh.volume == pytest.approx(1.0)
     assert load_named_meshes(tmp_path / "t.glb")["chair"].volume == pytest.approx(8.0)
@@ -121,7 +147,16 @@ def test_mirrored_nodes_keep_looking_outward(tmp_path):
     assert load_named_meshes(scene.export(tmp_path / "s.glb"))["instance_1"].volume > 0
 
 
-@pytest.mark.parametrize("content", [b"", b"glTF", b"\x89PNG nothing", glb_bytes(make_scene())[:500], glb_bytes(make_scene())[:-4000]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"glTF",
+        b"\x89PNG nothing",
+        glb_bytes(make_scene())[:500],
+        glb_bytes(make_scene())[:-4000],
+    ],
+)
 def test_broken_files_are_named(tmp_path, content):
     (tmp_path / "bad.glb").write_bytes(content)
     for read in (read_glb, load_named_meshes):

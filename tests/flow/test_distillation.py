@@ -1,4 +1,6 @@
-"""Score distillation with priors whose score is known in closed form, and with a tiny attention network."""
+"""Score distillation with priors whose score is known in closed form, and with a tiny attention
+network.
+"""
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ def seeded(seed=0):
 
 
 class Gaussian:
-    """Pictures of every prompt are N(mean of the prompt, deviation^2); the best guess of the noise is linear. Latents are 2 x - 1."""
+    """Pictures of every prompt are N(mean of the prompt, deviation^2); the best guess of the noise
+    is linear. Latents are 2 x - 1.
+    """
 
     size, schedule = 4, LinearSchedule()
 
@@ -49,12 +53,16 @@ def test_the_gradient_is_the_weighted_error_of_the_noise(guidance):
     step = torch.randint(800, 901, (5,), generator=generator)
     noise = torch.randn(5, 3, 4, 4, generator=generator, dtype=torch.float64)
     x_t = add_noise(2 * pictures.detach() - 1, noise, SIGNAL[step])
-    conditional, unconditional = (prior.noise(x_t, step, prior.context([p] * 5)) for p in ("a chair", ""))
+    conditional, unconditional = (
+        prior.noise(x_t, step, prior.context([p] * 5)) for p in ("a chair", "")
+    )
     error = unconditional + guidance * (conditional - unconditional) - noise
     weight = (1 - SIGNAL[step]).reshape(-1, 1, 1, 1)
     torch.testing.assert_close(pictures.grad, 2 * weight * error / 5)  # 2 is the encoder's slope
     torch.testing.assert_close(loss.detach(), 0.5 * (weight * error**2).sum() / 5)
-    assert len(prior.asked[0][0]) == (5 if guidance == 1.0 else 10)  # one pass, and half of it without guidance
+    assert len(prior.asked[0][0]) == (
+        5 if guidance == 1.0 else 10
+    )  # one pass, and half of it without guidance
 
 
 def test_descent_ends_at_the_mean_of_what_the_prior_knows():
@@ -62,7 +70,14 @@ def test_descent_ends_at_the_mean_of_what_the_prior_knows():
     picture = torch.rand(1, 3, 4, 4, generator=seeded(6), dtype=torch.float64, requires_grad=True)
     trail = []
     for turn in range(1500):
-        loss = sds_loss(prior, picture.expand(8, -1, -1, -1), "a chair", generator=generator, guidance=1.0, steps=(100, 900))
+        loss = sds_loss(
+            prior,
+            picture.expand(8, -1, -1, -1),
+            "a chair",
+            generator=generator,
+            guidance=1.0,
+            steps=(100, 900),
+        )
         (slope,) = torch.autograd.grad(loss, picture)
         picture = (picture - 0.02 * slope).detach().requires_grad_()
         if turn >= 500:
@@ -79,7 +94,12 @@ class Attending(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(7)
-        self.query, self.key, self.value, self.encoder = nn.Linear(3, 6), nn.Linear(5, 6), nn.Linear(5, 3), nn.Conv2d(3, 3, 1)
+        self.query, self.key, self.value, self.encoder = (
+            nn.Linear(3, 6),
+            nn.Linear(5, 6),
+            nn.Linear(5, 3),
+            nn.Conv2d(3, 3, 1),
+        )
 
     def context(self, prompts):
         return torch.stack([torch.randn(4, 5, generator=seeded(len(p))) for p in prompts])
@@ -117,14 +137,23 @@ def test_a_gain_of_one_is_plain_distillation_bit_for_bit_and_another_is_not():
 
 def test_the_gain_acts_on_the_prompt_only():
     loud = torch.full((4,), 3.0)
-    torch.testing.assert_close(gradient(gain=loud, guidance=0.0)[1], gradient(guidance=0.0)[1])  # only the unconditional prompt is left
+    torch.testing.assert_close(
+        gradient(gain=loud, guidance=0.0)[1], gradient(guidance=0.0)[1]
+    )  # only the unconditional prompt is left
 
 
 def test_the_same_generator_gives_the_same_loss_and_steps_stay_in_their_range():
     assert torch.equal(gradient()[1], gradient()[1])
     prior, generator = Gaussian(MEANS), seeded(10)
     for _ in range(40):
-        sds_loss(prior, torch.zeros(8, 3, 4, 4).double(), "a chair", generator=generator, steps=(3, 5), guidance=1.0)
+        sds_loss(
+            prior,
+            torch.zeros(8, 3, 4, 4).double(),
+            "a chair",
+            generator=generator,
+            steps=(3, 5),
+            guidance=1.0,
+        )
     assert set(torch.cat([step for _, step in prior.asked]).tolist()) == {3, 4, 5}
 
 
@@ -135,8 +164,18 @@ def test_pictures_of_another_size_are_resized_and_still_pulled():
     assert prior.asked[0][0].shape == (1, 3, 4, 4) and (pictures.grad != 0).all()
 
 
-@pytest.mark.parametrize("changes", [{"steps": (800, 1000)}, {"steps": (9, 3)}, {"gain": torch.ones(3)}, {"prompt": ["a chair"] * 3},
-                                     {"pictures": torch.zeros(3, 4, 4)}, {"pictures": torch.zeros(0, 3, 4, 4)}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": (800, 1000)},
+        {"steps": (9, 3)},
+        {"gain": torch.ones(3)},
+        {"prompt": ["a chair"] * 3},
+        {"pictures": torch.zeros(3, 4, 4)},
+        {"pictures": torch.zeros(0, 3, 4, 4)},
+    ],
+    ids=str,
+)
 def test_what_does_not_fit_is_refused(changes):
     given = {"pictures": torch.zeros(2, 3, 4, 4), "prompt": "a lamp", "generator": seeded()}
     with pytest.raises(InputError):

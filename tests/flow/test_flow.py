@@ -11,7 +11,9 @@ from maquette.flow.schedule import shifted_schedule
 def test_velocity_round_trip():
     x0, noise, t = torch.randn(4, 3, 2), torch.randn(4, 3, 2), torch.tensor([0.0, 0.3, 0.8, 1.0])
     x_t = interpolate(x0, noise, t)
-    torch.testing.assert_close(data_from_velocity(x_t, velocity_target(x0, noise), t), x0, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        data_from_velocity(x_t, velocity_target(x0, noise), t), x0, atol=1e-6, rtol=1e-5
+    )
 
 
 def test_velocity_is_the_derivative_of_the_path():
@@ -30,12 +32,17 @@ def test_euler_is_exact_on_a_straight_path_for_any_schedule():
 
 def test_euler_recovers_a_gaussian():
     """For data N(2, 0.5^2) the exact velocity is known; sampling must reproduce mean and spread."""
+
     def velocity(x, t):
         mean, var = (1 - t) * 2.0, ((1 - t) * 0.5) ** 2 + t**2
         x0 = 2.0 + (1 - t) * 0.25 / var * (x - mean)
         return (x - x0) / max(t, 1e-6)
 
-    out = euler(velocity, torch.randn(20000, generator=torch.Generator().manual_seed(0)), shifted_schedule(200, 1.0))
+    out = euler(
+        velocity,
+        torch.randn(20000, generator=torch.Generator().manual_seed(0)),
+        shifted_schedule(200, 1.0),
+    )
     assert abs(float(out.mean()) - 2.0) < 0.02 and abs(float(out.std()) - 0.5) < 0.02
 
 
@@ -50,8 +57,13 @@ def test_guidance_weight_one_is_off_and_two_extrapolates():
     calls = []
     velocity = guide(lambda x, t: x + 1, lambda x, t: calls.append(t) or x, 1.0)
     assert torch.equal(velocity(torch.zeros(2), 0.5), torch.ones(2)) and not calls
-    assert torch.equal(guide(lambda x, t: x + 1, lambda x, t: x, 2.0)(torch.zeros(2), 0.5), torch.full((2,), 2.0))
-    assert torch.equal(guide(lambda x, t: x + 1, lambda x, t: x, 2.0, (0.6, 1.0))(torch.zeros(2), 0.5), torch.ones(2))
+    assert torch.equal(
+        guide(lambda x, t: x + 1, lambda x, t: x, 2.0)(torch.zeros(2), 0.5), torch.full((2,), 2.0)
+    )
+    assert torch.equal(
+        guide(lambda x, t: x + 1, lambda x, t: x, 2.0, (0.6, 1.0))(torch.zeros(2), 0.5),
+        torch.ones(2),
+    )
 
 
 def test_noise_of_an_instance_does_not_depend_on_the_others():
@@ -71,6 +83,14 @@ def test_guidance_of_pairs_is_guidance_and_saves_the_second_pass_outside_the_int
         return x - 2 * t
 
     pairs = []
-    together = guide_pair(lambda x, t: pairs.append(t) or (conditional(x, t), unconditional(x, t)), conditional, 3.0, (0.4, 1.0))
+    together = guide_pair(
+        lambda x, t: pairs.append(t) or (conditional(x, t), unconditional(x, t)),
+        conditional,
+        3.0,
+        (0.4, 1.0),
+    )
     apart, x = guide(conditional, unconditional, 3.0, (0.4, 1.0)), torch.randn(3)
-    assert all(torch.equal(together(x, t), apart(x, t)) for t in (0.2, 0.4, 0.9)) and pairs == [0.4, 0.9]
+    assert all(torch.equal(together(x, t), apart(x, t)) for t in (0.2, 0.4, 0.9)) and pairs == [
+        0.4,
+        0.9,
+    ]

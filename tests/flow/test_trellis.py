@@ -1,11 +1,23 @@
-"""TRELLIS's conventions: its guidance, interval, noise levels and data prediction, in maquette's terms."""
+"""TRELLIS's conventions: its guidance, interval, noise levels and data prediction, in maquette's
+terms.
+"""
 
 import torch
 
-from maquette.flow.trellis import TrellisSampling, levels, predict_data, sample, sample_pairs, sampling_from_config
+from maquette.flow.trellis import (
+    TrellisSampling,
+    levels,
+    predict_data,
+    sample,
+    sample_pairs,
+    sampling_from_config,
+)
 
-RELEASED = {"name": "FlowEulerGuidanceIntervalSampler", "args": {"sigma_min": 1e-5},
-            "params": {"steps": 25, "cfg_strength": 5.0, "cfg_interval": [0.5, 1.0], "rescale_t": 3.0}}  # fmt: skip
+RELEASED = {
+    "name": "FlowEulerGuidanceIntervalSampler",
+    "args": {"sigma_min": 1e-5},
+    "params": {"steps": 25, "cfg_strength": 5.0, "cfg_interval": [0.5, 1.0], "rescale_t": 3.0},
+}
 
 
 def test_the_released_settings_are_read():
@@ -16,19 +28,26 @@ def test_the_released_settings_are_read():
 def test_25_steps_guide_19_and_12_steps_guide_10():
     """The ninth level of twelve is exactly one half, and the interval includes its ends."""
     assert TrellisSampling().guided_steps == 19
-    assert TrellisSampling(steps=12).guided_steps == 10 and float(TrellisSampling(steps=12).schedule[9]) == 0.5
+    assert (
+        TrellisSampling(steps=12).guided_steps == 10
+        and float(TrellisSampling(steps=12).schedule[9]) == 0.5
+    )
 
 
 def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional():
     noise, sampling = torch.randn(1, 3), TrellisSampling(steps=1, strength=2.0, interval=(0.0, 1.0))
-    found = sample(lambda x, t: torch.full_like(x, 5.0), lambda x, t: torch.full_like(x, 1.0), noise, sampling)
+    found = sample(
+        lambda x, t: torch.full_like(x, 5.0), lambda x, t: torch.full_like(x, 1.0), noise, sampling
+    )
     torch.testing.assert_close(found, noise - (3 * 5.0 - 2 * 1.0))
 
 
 def test_pairs_and_separate_passes_agree_bit_for_bit():
     noise, sampling = torch.randn(2, 3), TrellisSampling(steps=4)
     conditional, unconditional = lambda x, t: x * t, lambda x, t: x - t
-    pairs = sample_pairs(lambda x, t: (conditional(x, t), unconditional(x, t)), conditional, noise, sampling)
+    pairs = sample_pairs(
+        lambda x, t: (conditional(x, t), unconditional(x, t)), conditional, noise, sampling
+    )
     assert torch.equal(pairs, sample(conditional, unconditional, noise, sampling))
 
 
@@ -40,7 +59,13 @@ def test_predicted_data_of_the_exact_velocity_is_the_data():
 
 def test_every_step_is_traced():
     seen = []
-    sample(lambda x, t: x, lambda x, t: x, torch.ones(1), TrellisSampling(steps=3), lambda step, x, x0: seen.append((step, float(x))))
+    sample(
+        lambda x, t: x,
+        lambda x, t: x,
+        torch.ones(1),
+        TrellisSampling(steps=3),
+        lambda step, x, x0: seen.append((step, float(x))),
+    )
     assert [step for step, _ in seen] == [0, 1, 2] and seen[0][1] > seen[2][1]
 
 

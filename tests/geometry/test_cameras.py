@@ -14,13 +14,18 @@ from maquette.geometry.cameras import (
     project,
     resized,
     view_centric_rotation,
-)  # fmt: skip
+)
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.types import Camera
 
 
 def camera(pitch=0.4, width=64, height=48, position=(0.1, 0.9, 1.8)):
-    return Camera(intrinsics_from_fov(0.8, width, height), similarity(1.0, view_centric_rotation(pitch), np.array(position)), width, height)
+    return Camera(
+        intrinsics_from_fov(0.8, width, height),
+        similarity(1.0, view_centric_rotation(pitch), np.array(position)),
+        width,
+        height,
+    )
 
 
 def test_lift_and_project_are_inverse():
@@ -51,11 +56,18 @@ def test_turning_by_the_azimuth_makes_any_camera_view_centric(angle):
     eye = np.array([2 * np.sin(angle), 1.0, 2 * np.cos(angle)])
     view = Camera(intrinsics_from_fov(0.8, 8, 8), look_at(eye, np.zeros(3)), 8, 8)
     turned = moved(view, similarity(1.0, rotation_y(azimuth_of(view))))
-    np.testing.assert_allclose(turned.world_from_camera[:3, :3], view_centric_rotation(pitch_of(view)), atol=1e-9)
+    np.testing.assert_allclose(
+        turned.world_from_camera[:3, :3], view_centric_rotation(pitch_of(view)), atol=1e-9
+    )
 
 
 def test_look_at_sees_its_target_in_the_middle():
-    view = Camera(intrinsics_from_fov(0.8, 10, 10), look_at(np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.1, 0.0])), 10, 10)
+    view = Camera(
+        intrinsics_from_fov(0.8, 10, 10),
+        look_at(np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.1, 0.0])),
+        10,
+        10,
+    )
     pixel, depth = project(view, np.array([0.2, 0.1, 0.0]))
     np.testing.assert_allclose(pixel, [5, 5], atol=1e-9)
     assert depth == pytest.approx(np.linalg.norm([0.8, 1.9, 3.0]))

@@ -2,29 +2,51 @@
 
 import torch
 
-from maquette.geometry.gaussians import SH0, Gaussians, covariances, multiply_quaternions, rotated, rotation_matrices
+from maquette.geometry.gaussians import (
+    SH0,
+    Gaussians,
+    covariances,
+    multiply_quaternions,
+    rotated,
+    rotation_matrices,
+)
 
 
 def some(count=6, seed=0):
     g = torch.Generator().manual_seed(seed)
     quaternions = torch.nn.functional.normalize(torch.randn(count, 4, generator=g), dim=1)
     scales, opacities = torch.rand(count, 3, generator=g) + 0.1, torch.rand(count, generator=g)
-    return Gaussians(torch.randn(count, 3, generator=g), scales, quaternions, opacities, torch.randn(count, 3, generator=g))
+    return Gaussians(
+        torch.randn(count, 3, generator=g),
+        scales,
+        quaternions,
+        opacities,
+        torch.randn(count, 3, generator=g),
+    )
 
 
 def test_quaternions_are_rotations_and_multiply_as_such():
     a, b = some(seed=1).rotations, some(seed=2).rotations
     matrices = rotation_matrices(a)
-    torch.testing.assert_close(matrices @ matrices.transpose(1, 2), torch.eye(3).expand(6, 3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        matrices @ matrices.transpose(1, 2), torch.eye(3).expand(6, 3, 3), atol=1e-6, rtol=0
+    )
     assert (torch.linalg.det(matrices) > 0).all()
-    torch.testing.assert_close(rotation_matrices(multiply_quaternions(a, b)), matrices @ rotation_matrices(b), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        rotation_matrices(multiply_quaternions(a, b)),
+        matrices @ rotation_matrices(b),
+        atol=1e-6,
+        rtol=1e-5,
+    )
 
 
 def test_covariances_turn_with_the_gaussians():
     gaussians, turn = some(), tuple(some(1, seed=3).rotations[0].tolist())
     matrix = rotation_matrices(torch.tensor(turn))
     turned = rotated(gaussians, turn)
-    torch.testing.assert_close(covariances(turned), matrix @ covariances(gaussians) @ matrix.T, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        covariances(turned), matrix @ covariances(gaussians) @ matrix.T, atol=1e-5, rtol=1e-5
+    )
     torch.testing.assert_close(turned.positions, gaussians.positions @ matrix.T)
 
 

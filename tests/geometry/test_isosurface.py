@@ -1,4 +1,6 @@
-"""Iso-surface: a sphere comes back where it is, outward and closed, also when it is cut by the cube."""
+"""Iso-surface: a sphere comes back where it is, outward and closed, also when it is cut by the
+cube.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ def test_sphere_has_its_place_volume_and_outward_faces():
     vertices, faces = extract_isosurface(sphere([0.1, -0.05, 0.2], 0.2))
     mesh = trimesh.Trimesh(vertices, faces)
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(4 / 3 * np.pi * 0.2**3, rel=0.02)  # negative if the faces pointed inward
+    assert mesh.volume == pytest.approx(
+        4 / 3 * np.pi * 0.2**3, rel=0.02
+    )  # negative if the faces pointed inward
     np.testing.assert_allclose(mesh.bounds.mean(0), [0.1, -0.05, 0.2], atol=2e-3)
 
 

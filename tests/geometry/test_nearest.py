@@ -34,7 +34,9 @@ def test_order_of_queries_changes_no_distance():
     rng = np.random.default_rng(1)
     tree, queries = build_tree(rng.random((500, 3))), rng.random((400, 3))
     shuffled = rng.permutation(400)
-    np.testing.assert_array_equal(nearest(tree, queries)[0][shuffled], nearest(tree, queries[shuffled])[0])
+    np.testing.assert_array_equal(
+        nearest(tree, queries)[0][shuffled], nearest(tree, queries[shuffled])[0]
+    )
 
 
 def test_repeated_and_flat_points_are_found():

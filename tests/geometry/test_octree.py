@@ -18,7 +18,10 @@ def ball(points):
 def two_rings(points):
     x, y, z = points.unbind(-1)
     one = 0.12 - ((x.square() + y.square()).sqrt() - 0.5).square().add(z.square()).sqrt()
-    two = 0.12 - (((x - 0.4).square() + (z - 0.1).square()).sqrt() - 0.4).square().add(y.square()).sqrt()
+    two = (
+        0.12
+        - (((x - 0.4).square() + (z - 0.1).square()).sqrt() - 0.4).square().add(y.square()).sqrt()
+    )
     return torch.maximum(one, two)
 
 
@@ -31,32 +34,47 @@ def waves(points):
 def test_the_mesh_is_that_of_the_full_grid(field, margin):
     dense, sparse = evaluate_dense(field, GRID), evaluate_octree(field, GRID, 16, margin)
     assert torch.equal(dense.values > 0, sparse.values > 0)
-    for expected, found in zip(marching_cubes(dense.values.numpy(), 0.0)[:2], marching_cubes(sparse.values.numpy(), 0.0)[:2]):
+    for expected, found in zip(
+        marching_cubes(dense.values.numpy(), 0.0)[:2],
+        marching_cubes(sparse.values.numpy(), 0.0)[:2],
+    ):
         np.testing.assert_array_equal(found, expected)
     assert dense.asked == 65**3 and sparse.asked < dense.asked
 
 
 def test_few_points_are_asked_on_fine_grids():
-    asked = {cells: evaluate_octree(ball, Grid(GRID.low, GRID.high, cells), 16).asked for cells in (64, 128)}
+    asked = {
+        cells: evaluate_octree(ball, Grid(GRID.low, GRID.high, cells), 16).asked
+        for cells in (64, 128)
+    }
     assert asked[128] < 0.05 * 129**3
     assert asked[128] < 6 * asked[64]  # a surface, not a volume
 
 
 def test_a_surface_is_followed_where_the_coarse_grid_did_not_see_it():
     """A thin rod leaves a ball: the coarsest grid sees the ball only."""
+
     def field(points):
         rod = torch.minimum(0.02 - points[:, 1:].norm(dim=-1), 0.9 - points[:, 0].abs())
         return torch.maximum(0.3 - points.norm(dim=-1), rod)
 
     grid = Grid((-1.01, -1.01, -1.01), (1.03, 1.03, 1.03), 128)
-    assert torch.equal(evaluate_octree(field, grid, 16).values > 0, evaluate_dense(field, grid).values > 0)
+    assert torch.equal(
+        evaluate_octree(field, grid, 16).values > 0, evaluate_dense(field, grid).values > 0
+    )
 
 
 def test_within_the_margin_values_are_exact():
     """So a filter over neighbouring points gives the same where it matters."""
-    dense, sparse = evaluate_dense(ball, GRID).values, evaluate_octree(ball, GRID, 16, margin=2).values
+    dense, sparse = (
+        evaluate_dense(ball, GRID).values,
+        evaluate_octree(ball, GRID, 16, margin=2).values,
+    )
     spacing = 2.2 / 64
-    near = ball(GRID.points(torch.cartesian_prod(*(torch.arange(65),) * 3))).abs().reshape(65, 65, 65) < 2 * spacing
+    near = (
+        ball(GRID.points(torch.cartesian_prod(*(torch.arange(65),) * 3))).abs().reshape(65, 65, 65)
+        < 2 * spacing
+    )
     assert torch.equal(sparse[near], dense[near]) and not torch.equal(sparse, dense)
 
 

@@ -37,17 +37,24 @@ def test_equals_scipys_halfspace_intersection():
         depth = (tries @ planes[:, :3].T - planes[:, 3]).max(1)
         if depth.min() > -1e-3:
             continue
-        corners = HalfspaceIntersection(np.column_stack([planes[:, :3], -planes[:, 3]]), tries[depth.argmin()]).intersections
+        corners = HalfspaceIntersection(
+            np.column_stack([planes[:, :3], -planes[:, 3]]), tries[depth.argmin()]
+        ).intersections
         assert intersection_volume(a, b) == pytest.approx(ConvexHull(corners).volume, rel=1e-9)
         compared += 1
     assert compared > 20
 
 
 def test_agrees_with_the_area_seen_from_above_times_the_common_height():
-    """Boxes that turn about +Y only: the bird's-eye polygon of the SUN RGB-D evaluation, by clipping in the plane."""
+    """Boxes that turn about +Y only: the bird's-eye polygon of the SUN RGB-D evaluation, by
+    clipping in the plane.
+    """
     rng = np.random.default_rng(1)
     for _ in range(40):
-        a, b = (yaw_box(0.4 * rng.normal(size=3), rng.uniform(0.3, 1.5, 3), rng.uniform(0, 7)) for _ in range(2))
+        a, b = (
+            yaw_box(0.4 * rng.normal(size=3), rng.uniform(0.3, 1.5, 3), rng.uniform(0, 7))
+            for _ in range(2)
+        )
         polygon = a.corners[[0, 1, 5, 4]][:, [0, 2]]
         for normal, offset in [(p[[0, 2]], p[3]) for p in b.planes if abs(p[1]) < 0.5]:
             clipped = []
@@ -67,7 +74,9 @@ def test_axis_aligned_boxes_give_the_plain_iou():
     rng = np.random.default_rng(2)
     for _ in range(50):
         a, b = (np.sort(rng.random((2, 3)), axis=0) for _ in range(2))
-        assert oriented_box_iou(axis_aligned(a), axis_aligned(b)) == pytest.approx(box_iou(a, b), abs=1e-12)
+        assert oriented_box_iou(axis_aligned(a), axis_aligned(b)) == pytest.approx(
+            box_iou(a, b), abs=1e-12
+        )
 
 
 def test_identity_containment_symmetry_and_touching():
@@ -78,9 +87,13 @@ def test_identity_containment_symmetry_and_touching():
         assert oriented_box_iou(a, b) == pytest.approx(oriented_box_iou(b, a), abs=1e-9)
         inner = OrientedBox(a.centre, 0.5 * a.sides, a.rotation)
         assert oriented_box_iou(a, inner) == pytest.approx(1 / 8)
-        beside = OrientedBox(a.centre + a.rotation[:, 0] * a.sides[0], a.sides, a.rotation)  # shares a face
+        beside = OrientedBox(
+            a.centre + a.rotation[:, 0] * a.sides[0], a.sides, a.rotation
+        )  # shares a face
         assert oriented_box_iou(a, beside) == pytest.approx(0.0, abs=1e-7)
-        turned = OrientedBox(a.centre, a.sides[[1, 0, 2]], a.rotation[:, [1, 0, 2]] * [1, 1, -1])  # the same box, other axes
+        turned = OrientedBox(
+            a.centre, a.sides[[1, 0, 2]], a.rotation[:, [1, 0, 2]] * [1, 1, -1]
+        )  # the same box, other axes
         assert oriented_box_iou(a, turned) == pytest.approx(1.0, abs=1e-9)
 
 
@@ -88,7 +101,10 @@ def test_does_not_change_when_both_boxes_move_and_grow():
     rng = np.random.default_rng(4)
     a, b = some_box(rng, 0.2), some_box(rng, 0.2)
     rotation, shift = turn(rng), np.array([1e3, -2e3, 5e2])
-    moved = [OrientedBox(7 * rotation @ box.centre + shift, 7 * box.sides, rotation @ box.rotation) for box in (a, b)]
+    moved = [
+        OrientedBox(7 * rotation @ box.centre + shift, 7 * box.sides, rotation @ box.rotation)
+        for box in (a, b)
+    ]
     assert oriented_box_iou(*moved) == pytest.approx(oriented_box_iou(a, b), rel=1e-8)
 
 
@@ -123,10 +139,14 @@ def test_the_smallest_box_of_a_boxs_points_is_the_box_and_holds_all_points():
     for _ in range(5):
         box = some_box(rng)
         points = box.centre + ((rng.random((300, 3)) - 0.5) * box.sides) @ box.rotation.T
-        assert oriented_box_iou(smallest_box(np.vstack([points, box.corners])), box) == pytest.approx(1.0, abs=1e-6)
+        assert oriented_box_iou(
+            smallest_box(np.vstack([points, box.corners])), box
+        ) == pytest.approx(1.0, abs=1e-6)
         found = smallest_box(points)
         assert np.linalg.det(found.rotation) == pytest.approx(1.0)
-        assert (points @ found.planes[:, :3].T <= found.planes[:, 3] + 1e-9).all() and found.volume <= box.volume * 1.05
+        assert (
+            points @ found.planes[:, :3].T <= found.planes[:, 3] + 1e-9
+        ).all() and found.volume <= box.volume * 1.05
 
 
 @pytest.mark.parametrize("scale", [[1, 0, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0]])

@@ -1,4 +1,6 @@
-"""Mixtures of Gaussians: densities integrate to one, everything moves with the shape, the alignment loss pulls towards what is seen."""
+"""Mixtures of Gaussians: densities integrate to one, everything moves with the shape, the alignment
+loss pulls towards what is seen.
+"""
 
 import math
 
@@ -6,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from maquette.geometry.part_gaussians import PartGaussians, alignment_loss, orthonormal, yaw_rotations
+from maquette.geometry.part_gaussians import (
+    PartGaussians,
+    alignment_loss,
+    orthonormal,
+    yaw_rotations,
+)
 from maquette.geometry.transforms import rotation_y
 from maquette.geometry.volumes import cell_centres
 
@@ -21,7 +28,9 @@ def mixtures(shapes=2, parts=4, seed=0, spread=0.1):
 
 def test_axes_are_rotations_and_scales_are_bounded():
     g = PartGaussians.of(100 * torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(1)))
-    torch.testing.assert_close(g.axes.transpose(-1, -2) @ g.axes, torch.eye(3).expand(3, 5, 3, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        g.axes.transpose(-1, -2) @ g.axes, torch.eye(3).expand(3, 5, 3, 3), atol=1e-5, rtol=0
+    )
     assert torch.linalg.det(g.axes).min() > 0.99 and g.scales.min() > 0 and g.scales.max() <= 1
     torch.testing.assert_close(g.log_weight.exp().sum(-1), torch.ones(3))
 
@@ -37,7 +46,9 @@ def test_numbers_round_trip():
 
 def test_the_density_integrates_to_one():
     g = mixtures()
-    points = 2 * cell_centres(64).reshape(1, -1, 3).expand(2, -1, -1)  # a cube of side 2 holds nearly all of it
+    points = 2 * cell_centres(64).reshape(1, -1, 3).expand(
+        2, -1, -1
+    )  # a cube of side 2 holds nearly all of it
     integral = g.log_density(points).exp().sum(-1) * (2 / 64) ** 3
     torch.testing.assert_close(integral, torch.ones(2), atol=2e-3, rtol=0)
 
@@ -45,10 +56,18 @@ def test_the_density_integrates_to_one():
 def test_the_density_is_that_of_scipy():
     from scipy.stats import multivariate_normal
 
-    g, points = mixtures(1, 3), torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(2)) * 0.2
-    covariance = (g.axes * g.scales.square()[..., None, :] @ g.axes.transpose(-1, -2))[0].double().numpy()
-    expected = sum(np.exp(float(g.log_weight[0, k])) * multivariate_normal(g.mean[0, k].numpy(), covariance[k]).pdf(points[0].numpy())
-                   for k in range(3))  # fmt: skip
+    g, points = (
+        mixtures(1, 3),
+        torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(2)) * 0.2,
+    )
+    covariance = (
+        (g.axes * g.scales.square()[..., None, :] @ g.axes.transpose(-1, -2))[0].double().numpy()
+    )
+    expected = sum(
+        np.exp(float(g.log_weight[0, k]))
+        * multivariate_normal(g.mean[0, k].numpy(), covariance[k]).pdf(points[0].numpy())
+        for k in range(3)
+    )
     np.testing.assert_allclose(g.log_density(points)[0].exp().numpy(), expected, rtol=1e-3)
 
 
@@ -63,16 +82,28 @@ def test_samples_have_the_moments_of_their_part():
 
 def test_density_and_local_coordinates_move_with_the_shape():
     g, generator = mixtures(), torch.Generator().manual_seed(4)
-    points, shift = torch.randn(2, 9, 3, generator=generator) * 0.2, torch.randn(2, 3, generator=generator)
+    points, shift = (
+        torch.randn(2, 9, 3, generator=generator) * 0.2,
+        torch.randn(2, 3, generator=generator),
+    )
     turn, scale = yaw_rotations(torch.tensor([0.4, -2.0])), torch.tensor([0.5, 1.7])
     moved = g.moved(turn, scale, shift)
     there = scale[:, None, None] * torch.einsum("bij,bnj->bni", turn, points) + shift[:, None]
     torch.testing.assert_close(moved.local(there), g.local(points), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(moved.log_density(there) + 3 * scale.log()[:, None], g.log_density(points), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        moved.log_density(there) + 3 * scale.log()[:, None],
+        g.log_density(points),
+        atol=1e-3,
+        rtol=1e-4,
+    )
 
 
 def test_yaw_is_that_of_the_numpy_twin():
-    np.testing.assert_allclose(yaw_rotations(torch.tensor([0.3, -1.2])).numpy(), [rotation_y(0.3), rotation_y(-1.2)], atol=1e-6)
+    np.testing.assert_allclose(
+        yaw_rotations(torch.tensor([0.3, -1.2])).numpy(),
+        [rotation_y(0.3), rotation_y(-1.2)],
+        atol=1e-6,
+    )
 
 
 def test_alignment_is_zero_on_the_surface_and_pulls_towards_it():
@@ -83,14 +114,21 @@ def test_alignment_is_zero_on_the_surface_and_pulls_towards_it():
     loss = alignment_loss(alone, torch.zeros(1, 4, 3)).sum()
     loss.backward()
     assert loss.item() == pytest.approx(0.09)
-    torch.testing.assert_close(shift.grad, torch.tensor([0.6, 0.0, 0.0]))  # descending moves the sample to what is seen
+    torch.testing.assert_close(
+        shift.grad, torch.tensor([0.6, 0.0, 0.0])
+    )  # descending moves the sample to what is seen
 
 
 def test_alignment_is_one_sided_and_does_not_depend_on_the_chunks():
     generator = torch.Generator().manual_seed(6)
-    samples, seen = torch.randn(1, 300, 3, generator=generator), torch.randn(1, 20, 3, generator=generator)
+    samples, seen = (
+        torch.randn(1, 300, 3, generator=generator),
+        torch.randn(1, 20, 3, generator=generator),
+    )
     far = torch.cat([samples, samples + 100], dim=1)
-    torch.testing.assert_close(alignment_loss(far, seen), alignment_loss(samples, seen))  # samples far from all that is seen cost nothing
+    torch.testing.assert_close(
+        alignment_loss(far, seen), alignment_loss(samples, seen)
+    )  # samples far from all that is seen cost nothing
     torch.testing.assert_close(alignment_loss(far, seen, chunk=7), alignment_loss(far, seen))
     exact = (seen[:, :, None] - samples[:, None]).square().sum(-1).amin(-1).mean(-1)
     torch.testing.assert_close(alignment_loss(samples, seen), exact)
@@ -101,5 +139,7 @@ def test_gradients_reach_every_number_of_a_part():
     g = PartGaussians.of(numbers)
     seen = torch.randn(1, 50, 3, generator=torch.Generator().manual_seed(7)) * 0.3
     alignment_loss(g.sample(200, torch.Generator().manual_seed(8)), seen).sum().backward()
-    assert (numbers.grad[..., :3].abs().sum((0, 1)) > 0).all() and (numbers.grad[..., 12:15].abs().sum((0, 1)) > 0).all()
+    assert (numbers.grad[..., :3].abs().sum((0, 1)) > 0).all() and (
+        numbers.grad[..., 12:15].abs().sum((0, 1)) > 0
+    ).all()
     assert numbers.grad[..., 3:12].abs().sum() > 0

@@ -34,13 +34,19 @@ def test_cells_keep_mass_and_middle():
 
 
 def test_filter_registration_moves_equal_clouds_a_little_and_finds_shifts():
-    """Each point is drawn to a mean whose weights are normalised per point, so even equal clouds are turned: by degrees, not more."""
+    """Each point is drawn to a mean whose weights are normalised per point, so even equal clouds
+    are turned: by degrees, not more.
+    """
     points = chair(4000, 0)
     drift = filter_registration(points, points)
     assert 0.2 < angle_between(drift, np.eye(4)) < 3.0
     shift = np.array([0.3, -0.2, 0.1])
     found = filter_registration(points, points + shift)
-    np.testing.assert_allclose(transform_points(found, points).mean(0), transform_points(drift, points).mean(0) + shift, atol=2e-3)
+    np.testing.assert_allclose(
+        transform_points(found, points).mean(0),
+        transform_points(drift, points).mean(0) + shift,
+        atol=2e-3,
+    )
 
 
 def test_filter_registration_finds_a_moderate_turn_and_cells_replace_points():
@@ -53,13 +59,22 @@ def test_filter_registration_finds_a_moderate_turn_and_cells_replace_points():
     transform = np.eye(4)
     for _ in range(150):
         moved = transform_points(transform, source)
-        transform = umeyama(moved, _weighted_means(moved, target, np.ones(len(target)), 2 * variance, EXPONENTIALS)) @ transform
+        transform = (
+            umeyama(
+                moved,
+                _weighted_means(moved, target, np.ones(len(target)), 2 * variance, EXPONENTIALS),
+            )
+            @ transform
+        )
     assert angle_between(found, transform) < 0.5 and np.abs(found - transform)[:3, 3].max() < 0.005
 
 
 def test_a_mirrored_cloud_is_turned_never_mirrored():
     points = chair(1000, 0)
-    for align in (filter_registration, lambda a, b: chamfer_fit(a, b, ChamferFit(steps=40, points=200))):
+    for align in (
+        filter_registration,
+        lambda a, b: chamfer_fit(a, b, ChamferFit(steps=40, points=200)),
+    ):
         assert np.linalg.det(align(points * [-1.0, 1, 1], points)) > 0
 
 
@@ -70,7 +85,9 @@ def test_chamfer_gradient_is_that_of_finite_differences():
     numbers = np.array([0.1, -0.2, 0.3, 0.05, 0.02, -0.03, 1.1])
 
     def at(numbers):
-        return _chamfer_gradient(numbers, source.sorted_points, target.sorted_points, source, target, np.eye(4), names)
+        return _chamfer_gradient(
+            numbers, source.sorted_points, target.sorted_points, source, target, np.eye(4), names
+        )
 
     for k in range(7):
         step = 1e-6 * np.eye(7)[k]
@@ -90,11 +107,19 @@ def test_chamfer_fit_recovers_yaw_shift_and_scale(yaw):
     source = transform_points(np.linalg.inv(truth), chair(2000, 1))
     found = chamfer_fit(source, target, ChamferFit(points=300))
     assert angle_between(found, truth) < 4.0 and scale_of(found) == pytest.approx(1.4, rel=0.03)
-    assert np.linalg.norm(transform_points(found, source) - transform_points(truth, source), axis=1).mean() < 0.03
+    assert (
+        np.linalg.norm(
+            transform_points(found, source) - transform_points(truth, source), axis=1
+        ).mean()
+        < 0.03
+    )
 
 
 @pytest.mark.parametrize("flatten", [[1, 0, 1], [1, 0, 0]])
 def test_flat_clouds_give_finite_answers(flatten):
     points = np.random.default_rng(2).random((100, 3)) * flatten
-    for found in (filter_registration(points, points + 0.1), chamfer_fit(points, points + 0.1, ChamferFit(steps=8))):
+    for found in (
+        filter_registration(points, points + 0.1),
+        chamfer_fit(points, points + 0.1, ChamferFit(steps=8)),
+    ):
         assert np.isfinite(found).all() and np.linalg.det(found[:3, :3]) > 0

@@ -3,15 +3,29 @@
 import numpy as np
 import pytest
 
-from maquette.geometry.transforms import rotation_x, rotation_y, scale_of, similarity, transform_points
+from maquette.geometry.transforms import (
+    rotation_x,
+    rotation_y,
+    scale_of,
+    similarity,
+    transform_points,
+)
 
 
 def test_similarities_compose_and_invert_like_matrices():
     rng = np.random.default_rng(0)
-    a, b = (similarity(s, rotation_y(s) @ rotation_x(2 * s), rng.normal(size=3)) for s in (0.7, 1.9))
+    a, b = (
+        similarity(s, rotation_y(s) @ rotation_x(2 * s), rng.normal(size=3)) for s in (0.7, 1.9)
+    )
     points = rng.normal(size=(5, 3))
-    np.testing.assert_allclose(transform_points(a @ b, points), transform_points(a, transform_points(b, points)), atol=1e-12)
-    np.testing.assert_allclose(transform_points(np.linalg.inv(a), transform_points(a, points)), points, atol=1e-12)
+    np.testing.assert_allclose(
+        transform_points(a @ b, points),
+        transform_points(a, transform_points(b, points)),
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(
+        transform_points(np.linalg.inv(a), transform_points(a, points)), points, atol=1e-12
+    )
     assert scale_of(a @ b) == pytest.approx(0.7 * 1.9)
 
 

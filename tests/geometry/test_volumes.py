@@ -6,16 +6,28 @@ from scipy.ndimage import map_coordinates
 
 from maquette.geometry.cameras import intrinsics_from_fov, view_centric_rotation
 from maquette.geometry.transforms import similarity
-from maquette.geometry.volumes import LIFT_CHANNELS, DepthView, cell_centres, lift_view, sample_volume, turn_volume
+from maquette.geometry.volumes import (
+    LIFT_CHANNELS,
+    DepthView,
+    cell_centres,
+    lift_view,
+    sample_volume,
+    turn_volume,
+)
 
 SIZE = 64
 
 
 def test_sampling_agrees_with_scipy_in_xyz_order():
     rng = np.random.default_rng(0)
-    volume, points = rng.normal(size=(2, 8, 8, 8)).astype(np.float32), rng.uniform(-0.43, 0.43, (50, 3)).astype(np.float32)
+    volume, points = (
+        rng.normal(size=(2, 8, 8, 8)).astype(np.float32),
+        rng.uniform(-0.43, 0.43, (50, 3)).astype(np.float32),
+    )
     expected = np.stack([map_coordinates(v, ((points + 0.5) * 8 - 0.5).T, order=1) for v in volume])
-    np.testing.assert_allclose(sample_volume(torch.from_numpy(volume), torch.from_numpy(points)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        sample_volume(torch.from_numpy(volume), torch.from_numpy(points)), expected, atol=1e-5
+    )
 
 
 def test_sampling_at_cell_centres_returns_the_cells():
@@ -24,12 +36,20 @@ def test_sampling_at_cell_centres_returns_the_cells():
 
 
 def wall_view(depth=2.0, labels=None):
-    """A camera two units in front of the cube's centre, looking at a wall through the centre that fills the picture."""
+    """A camera two units in front of the cube's centre, looking at a wall through the centre that
+    fills the picture.
+    """
     pose = similarity(1.0, view_centric_rotation(0.0), np.array([0.0, 0.0, 2.0]))
     labels = torch.ones(SIZE, SIZE, dtype=torch.int64) if labels is None else labels
     intrinsics = torch.from_numpy(intrinsics_from_fov(0.8, SIZE, SIZE))
     camera_from_scene = torch.from_numpy(np.linalg.inv(pose))
-    return DepthView(torch.full((SIZE, SIZE), depth), labels, torch.zeros(3, SIZE, SIZE), intrinsics, camera_from_scene)
+    return DepthView(
+        torch.full((SIZE, SIZE), depth),
+        labels,
+        torch.zeros(3, SIZE, SIZE),
+        intrinsics,
+        camera_from_scene,
+    )
 
 
 def test_lifted_distance_is_signed_along_the_ray():
@@ -37,7 +57,9 @@ def test_lifted_distance_is_signed_along_the_ray():
     assert lifted.shape == (LIFT_CHANNELS, 16, 16, 16)
     z = cell_centres(16)[..., 2]
     inside = lifted[5] == 0
-    torch.testing.assert_close(lifted[0][inside], (z / 0.1).clamp(-1, 1)[inside], atol=1e-4, rtol=0)  # the camera is on the +Z side
+    torch.testing.assert_close(
+        lifted[0][inside], (z / 0.1).clamp(-1, 1)[inside], atol=1e-4, rtol=0
+    )  # the camera is on the +Z side
     assert bool((lifted[3][inside & (z > 0.1)] == 1).all()) and bool((lifted[3][z < 0] == 0).all())
 
 
@@ -74,4 +96,6 @@ def test_turning_a_volume_turns_its_content_and_what_comes_in_is_empty():
     quarter = turn_volume(volume, np.pi / 2)  # x to -z, z to x: rotation_y
     torch.testing.assert_close(quarter, volume.flip(1).transpose(1, 3), atol=1e-5, rtol=0)
     wide = turn_volume(-torch.ones(1, 8, 8, 8), np.pi / 4, growth=2.0)
-    assert wide[0, 0, 0, 0] == 1.0 and wide[0, 4, 4, 4] == -0.5  # outside the old cube; a distance in sides twice as long
+    assert (
+        wide[0, 0, 0, 0] == 1.0 and wide[0, 4, 4, 4] == -0.5
+    )  # outside the old cube; a distance in sides twice as long

@@ -9,7 +9,9 @@ def photo(height=48, width=64, seed=0):
     """A smooth colourful gradient with a little noise."""
     y, x = np.mgrid[0:height, 0:width]
     base = np.stack([255 * x / width, 255 * y / height, 128 + 60 * np.sin(x / 9)], axis=-1)
-    return np.clip(base + np.random.default_rng(seed).normal(0, 3, base.shape), 0, 255).astype(np.uint8)
+    return np.clip(base + np.random.default_rng(seed).normal(0, 3, base.shape), 0, 255).astype(
+        np.uint8
+    )
 
 
 def disc(height, width, x, y, radius):

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.images.arrays import binary_plane, masks_from_array, masks_from_label_map, masks_from_numpy_file
+from maquette.images.arrays import (
+    binary_plane,
+    masks_from_array,
+    masks_from_label_map,
+    masks_from_numpy_file,
+)
 
 LABELS = np.zeros((6, 8), np.int64)
 LABELS[1:3, 1:4], LABELS[4:, 5:] = 2, 7
@@ -45,10 +50,17 @@ def test_an_archive_comes_back_as_it_was_saved(tmp_path):
 
 
 WRONG = [
-    (np.full((4, 4), 3), "one value everywhere"), (np.zeros((4, 4), int), "every pixel is background"), (LABELS - 1, "negative label -1"),
-    (0.5 * LABELS + 0.25, "fractions"), (np.where(LABELS, np.nan, 0.0), "NaN"), (np.zeros(5), "shape"), (np.zeros((0, 4)), "shape"),
-    (np.array([["a", "b"]]), "type"), (np.arange(3000 * 2).reshape(3000, 2), "at most"), (np.zeros((3000, 2, 2), bool), "at most"),
-]  # fmt: skip
+    (np.full((4, 4), 3), "one value everywhere"),
+    (np.zeros((4, 4), int), "every pixel is background"),
+    (LABELS - 1, "negative label -1"),
+    (0.5 * LABELS + 0.25, "fractions"),
+    (np.where(LABELS, np.nan, 0.0), "NaN"),
+    (np.zeros(5), "shape"),
+    (np.zeros((0, 4)), "shape"),
+    (np.array([["a", "b"]]), "type"),
+    (np.arange(3000 * 2).reshape(3000, 2), "at most"),
+    (np.zeros((3000, 2, 2), bool), "at most"),
+]
 
 
 @pytest.mark.parametrize(("array", "says"), WRONG, ids=[says for _, says in WRONG])

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.images.coco import coco_document, decode_rle, encode_rle, polygons_from_mask, rasterize_polygons
+from maquette.images.coco import (
+    coco_document,
+    decode_rle,
+    encode_rle,
+    polygons_from_mask,
+    rasterize_polygons,
+)
 from maquette.images.masks import load_masks, read_masks
 from tests.images.pictures import same, three_masks
 
@@ -23,7 +29,8 @@ def test_run_lengths_round_trip():
 
 
 def test_run_lengths_are_those_of_the_reference_implementation():
-    # Encoded with pycocotools: a 20 x 30 mask with the rectangle [3:12, 5:21] without the pixel [7, 9].
+    # Encoded with pycocotools: a 20 x 30 mask with the rectangle [3:12, 5:21] without the pixel [7,
+    # 9].
     mask = np.zeros((20, 30), bool)
     mask[3:12, 5:21] = True
     mask[7, 9] = False
@@ -53,7 +60,9 @@ def test_a_polygon_covers_the_pixels_whose_centres_are_inside():
     inside = x + y < 10
     boundary = x + y == 10
     assert (triangle[~boundary] == inside[~boundary]).all()
-    assert rasterize_polygons([[-5, -5, 3, -5, 3, 99, -5, 99]], (10, 10)).sum() == 30  # clipped by the picture
+    assert (
+        rasterize_polygons([[-5, -5, 3, -5, 3, 99, -5, 99]], (10, 10)).sum() == 30
+    )  # clipped by the picture
 
 
 @pytest.mark.parametrize("polygons", [True, False])
@@ -132,6 +141,9 @@ def test_damaged_segmentations_are_refused(segmentation, match):
     ],
 )
 def test_wrong_image_sizes_are_refused(image, match):
-    document = {"images": [image], "annotations": [{"id": 1, "image_id": 1, "segmentation": [[0, 0, 5, 0, 5, 5]]}]}
+    document = {
+        "images": [image],
+        "annotations": [{"id": 1, "image_id": 1, "segmentation": [[0, 0, 5, 0, 5, 5]]}],
+    }
     with pytest.raises(InputError, match=match):
         read_masks(document)

@@ -23,7 +23,8 @@ def test_a_whole_pixel_crop_is_a_slice():
 
 @pytest.mark.parametrize("box, size", [((3.3, 2.7, 40.1, 39.5), 24), ((10.2, 8.1, 22.7, 20.6), 32)])
 def test_a_linear_picture_is_sampled_at_the_pixel_centres(box, size):
-    # A linear function tells where the pixels lie: exactly when enlarging, without bias when a sampled filter averages.
+    # A linear function tells where the pixels lie: exactly when enlarging, without bias when a
+    # sampled filter averages.
     y, x = np.mgrid[0:48, 0:64] + 0.5
     crop, affine = crop_resize((2 * x - 3 * y).astype(np.float32), box, size)
     v, u = np.mgrid[0:size, 0:size] + 0.5
@@ -68,4 +69,6 @@ def test_the_cropped_camera_sees_the_same_points():
     pixels, depth = project(camera, points)
     cropped, cropped_depth = project(crop_camera(camera, box, size), points)
     affine = pixel_from_crop(box, size)
-    assert np.allclose(cropped @ affine[:2, :2].T + affine[:2, 2], pixels) and np.allclose(depth, cropped_depth)
+    assert np.allclose(cropped @ affine[:2, :2].T + affine[:2, 2], pixels) and np.allclose(
+        depth, cropped_depth
+    )

@@ -13,22 +13,33 @@ def _one(mask, name=""):
 def test_numbers_of_a_disc_a_ring_and_two_squares():
     round_, ring, corners = diagnose(three_masks())
     assert round_.box == (4, 10, 24, 30) and round_.pixels == three_masks()[0].mask.sum()
-    assert round_.thickness == pytest.approx(19, abs=1.5) and ring.thickness == pytest.approx(5, abs=1.5)
+    assert round_.thickness == pytest.approx(19, abs=1.5) and ring.thickness == pytest.approx(
+        5, abs=1.5
+    )
     assert (round_.holes, ring.holes) == (0, 1)
     assert corners.fragments == 1  # they touch at a corner
-    assert all(d.warnings == () and d.borders == () and d.overlaps == () for d in (round_, ring, corners))
+    assert all(
+        d.warnings == () and d.borders == () and d.overlaps == () for d in (round_, ring, corners)
+    )
 
 
 def test_a_bar_in_front_makes_two_fragments():
     mask = disc(60, 60, 30, 30, 20)
     mask[:, 28:32] = False
-    assert _one(mask).fragments == 2 and "2 parts" in _one(mask, "pot").warnings[0] and "label 1 (pot)" in _one(mask, "pot").warnings[0]
+    assert (
+        _one(mask).fragments == 2
+        and "2 parts" in _one(mask, "pot").warnings[0]
+        and "label 1 (pot)" in _one(mask, "pot").warnings[0]
+    )
 
 
 def test_borders_and_size():
     mask = np.zeros((60, 60), bool)
     mask[:20, 40:] = True
-    assert _one(mask).borders == ("top", "right") and "cut off at the top and right" in _one(mask).warnings[0]
+    assert (
+        _one(mask).borders == ("top", "right")
+        and "cut off at the top and right" in _one(mask).warnings[0]
+    )
     assert "covers 100 %" in _one(np.ones((60, 60), bool)).warnings[0]
     pixel = np.zeros((60, 60), bool)
     pixel[7, 9] = True
@@ -53,4 +64,7 @@ def test_overlap_is_a_share_of_the_own_pixels():
     assert "shares 50 % of its pixels with label 3" in second.warnings[0]
     inside = np.zeros((40, 40), bool)
     inside[10:20, 10:20] = True
-    assert "lies within label 3" in diagnose([InstanceMask(3, big), InstanceMask(5, inside)])[1].warnings[0]
+    assert (
+        "lies within label 3"
+        in diagnose([InstanceMask(3, big), InstanceMask(5, inside)])[1].warnings[0]
+    )

@@ -1,4 +1,6 @@
-"""Laws of editing: who gets a pixel, what stays untouched, what can be taken back by doing the opposite."""
+"""Laws of editing: who gets a pixel, what stays untouched, what can be taken back by doing the
+opposite.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ def scene(height=150, width=200):
     image = np.full((height, width, 3), 200.0)
     for mask, color in zip(truth, ((190, 60, 50), (50, 90, 170))):
         image[mask] = color
-    return np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255).astype(np.uint8), truth
+    return np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255).astype(
+        np.uint8
+    ), truth
 
 
 def iou(a, b):
@@ -35,7 +39,11 @@ def test_a_box_makes_the_object_in_it_or_replaces_a_mask():
     assert first.changed == (1,) and iou(first.masks[0].mask, left) > 0.95
     second = edit.cut_out_box(first.masks, image, (112, 62, 168, 118))
     assert second.changed == (2,) and iou(second.masks[1].mask, right) > 0.95
-    named = edit.rename(edit.paint_stroke(second.masks, image.shape[:2], [(60, 70)], 15, 1, erase=True).masks, 1, "ball")
+    named = edit.rename(
+        edit.paint_stroke(second.masks, image.shape[:2], [(60, 70)], 15, 1, erase=True).masks,
+        1,
+        "ball",
+    )
     again = edit.cut_out_box(named.masks, image, (28, 38, 92, 102), label=1)
     assert (again.masks[0].mask == first.masks[0].mask).all() and again.masks[0].name == "ball"
     with pytest.raises(InputError, match="no pixel left"):
@@ -56,9 +64,15 @@ def test_clicks_make_objects_and_change_only_what_they_stand_on():
     made = edit.click_on((), image, [(60, 70, True)])
     assert iou(made.masks[0].mask, left) > 0.95
     both = edit.click_on(made.masks, image, [(140, 90, True)], label=1)
-    assert iou(both.masks[0].mask, left | right) > 0.9 and (both.masks[0].mask | ~made.masks[0].mask).all()  # nothing was lost
+    assert (
+        iou(both.masks[0].mask, left | right) > 0.9
+        and (both.masks[0].mask | ~made.masks[0].mask).all()
+    )  # nothing was lost
     alone = edit.click_on(both.masks, image, [(140, 90, False)], label=1)
-    assert iou(alone.masks[0].mask, left) > 0.9 and not (alone.masks[0].mask & ~both.masks[0].mask).any()  # nothing was won
+    assert (
+        iou(alone.masks[0].mask, left) > 0.9
+        and not (alone.masks[0].mask & ~both.masks[0].mask).any()
+    )  # nothing was won
     with pytest.raises(InputError, match="outside"):
         edit.click_on(both.masks, image, [(500, 90, True)], label=1)
 
@@ -94,9 +108,13 @@ def test_an_object_without_pixels_is_gone():
 
 
 def test_a_polygon_fills_its_inside():
-    square = edit.paint_polygon((), SIZE, [(10.5, 10.5), (30.5, 10.5), (30.5, 20.5), (10.5, 20.5)], None)
+    square = edit.paint_polygon(
+        (), SIZE, [(10.5, 10.5), (30.5, 10.5), (30.5, 20.5), (10.5, 20.5)], None
+    )
     assert square.masks[0].mask.sum() == 21 * 11
-    hole = edit.paint_polygon(square.masks, SIZE, [(10.5, 10.5), (30.5, 10.5), (30.5, 20.5), (10.5, 20.5)], 1, erase=True)
+    hole = edit.paint_polygon(
+        square.masks, SIZE, [(10.5, 10.5), (30.5, 10.5), (30.5, 20.5), (10.5, 20.5)], 1, erase=True
+    )
     assert hole.masks == ()
     with pytest.raises(InputError, match="3"):
         edit.paint_polygon((), SIZE, [(1, 1), (2, 2)], None)
@@ -127,7 +145,11 @@ def test_a_line_divides_an_object_and_loses_no_pixel():
 def test_reordering_numbers_the_objects_and_its_inverse_restores_the_order():
     masks = edit.reorder(three_masks(), [1, 4, 7]).masks
     turned = edit.reorder(masks, [3, 1, 2])
-    assert [m.name for m in turned.masks] == ["", "red chair", "cup"] and turned.changed == (1, 2, 3)
+    assert [m.name for m in turned.masks] == ["", "red chair", "cup"] and turned.changed == (
+        1,
+        2,
+        3,
+    )
     assert same(edit.reorder(turned.masks, [2, 3, 1]).masks, masks)
     with pytest.raises(InputError, match="once"):
         edit.reorder(masks, [1, 2])
@@ -137,7 +159,11 @@ def test_deleting_renaming_and_what_is_not_there():
     masks = three_masks()
     assert [m.label for m in edit.delete(masks, [4, 1]).masks] == [7]
     assert edit.rename(masks, 7, "corner").masks[2].name == "corner"
-    for wrong in (lambda: edit.delete(masks, [5]), lambda: edit.rename(masks, 2, "x"), lambda: edit.merge(masks, [1, 9])):
+    for wrong in (
+        lambda: edit.delete(masks, [5]),
+        lambda: edit.rename(masks, 2, "x"),
+        lambda: edit.merge(masks, [1, 9]),
+    ):
         with pytest.raises(InputError, match="1, 4, 7"):
             wrong()
     with pytest.raises(InputError, match="two objects"):
@@ -147,7 +173,9 @@ def test_deleting_renaming_and_what_is_not_there():
 def test_the_smallest_free_label_is_taken_until_there_are_too_many():
     assert edit.free_label(three_masks()) == 2
     with pytest.raises(InputError, match=str(MAX_INSTANCES)):
-        edit.free_label([InstanceMask(k, np.ones((1, 1), bool)) for k in range(1, MAX_INSTANCES + 1)])
+        edit.free_label(
+            [InstanceMask(k, np.ones((1, 1), bool)) for k in range(1, MAX_INSTANCES + 1)]
+        )
 
 
 def test_everything_on_a_plain_background_or_opaque():

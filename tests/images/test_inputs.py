@@ -22,7 +22,9 @@ def test_only_and_warnings():
     assert [m.label for m in scene.masks] == [4, 7]
     pixel = np.zeros((48, 64), bool)
     pixel[0, 0] = True
-    assert any("only 1 pixel" in w for w in read_scene_input(photo(), [pixel, masks[0].mask]).warnings)
+    assert any(
+        "only 1 pixel" in w for w in read_scene_input(photo(), [pixel, masks[0].mask]).warnings
+    )
     with pytest.raises(InputError, match="label 9"):
         read_scene_input(photo(), masks, only=[9])
 

@@ -6,7 +6,14 @@ import pytest
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.images.masks import labels_of_files, load_masks, read_masks, resize_mask, same_aspect, select_masks
+from maquette.images.masks import (
+    labels_of_files,
+    load_masks,
+    read_masks,
+    resize_mask,
+    same_aspect,
+    select_masks,
+)
 from maquette.images.write import label_map
 from maquette.types import InstanceMask
 from tests.images.pictures import disc, photo, same, three_masks
@@ -35,7 +42,9 @@ def test_labels_above_255_need_16_bits(tmp_path):
 
 
 def test_a_palette_in_any_order_is_read_by_colour(tmp_path):
-    index = np.where(LABELS == 0, 2, np.where(LABELS == 4, 0, 1)).astype(np.uint8)  # what PNG optimisers do
+    index = np.where(LABELS == 0, 2, np.where(LABELS == 4, 0, 1)).astype(
+        np.uint8
+    )  # what PNG optimisers do
     image = Image.fromarray(index).convert("P")
     image.putpalette([0, 0, 255, 255, 0, 0, 0, 0, 0])
     image.save(tmp_path / "p.png")
@@ -59,7 +68,10 @@ def test_a_white_background_is_recognised_with_a_warning(tmp_path):
 
 
 def test_black_and_white_is_one_object(tmp_path):
-    for path in (_save((LABELS > 0).astype(np.uint8) * 255, tmp_path / "bw.png"), _save(LABELS > 0, tmp_path / "1.png")):
+    for path in (
+        _save((LABELS > 0).astype(np.uint8) * 255, tmp_path / "bw.png"),
+        _save(LABELS > 0, tmp_path / "1.png"),
+    ):
         (mask,) = read_masks(path)
         assert mask.label == 1 and (mask.mask == (LABELS > 0)).all()
 
@@ -75,7 +87,9 @@ def test_a_mask_saved_as_jpeg_is_cleaned_with_a_warning(tmp_path, quality):
     truth = _large()
     reading = load_masks(_save(colors[truth], tmp_path / "m.jpg", quality=quality))
     assert len(reading.masks) == 3 and "flat" in reading.warnings[0]
-    for m, label in zip(sorted(reading.masks, key=lambda m: np.argwhere(m.mask)[:, 1].mean()), (1, 7, 4)):  # left to right
+    for m, label in zip(
+        sorted(reading.masks, key=lambda m: np.argwhere(m.mask)[:, 1].mean()), (1, 7, 4)
+    ):  # left to right
         want = truth == label
         assert (m.mask & want).sum() / (m.mask | want).sum() > 0.9
 
@@ -122,7 +136,9 @@ def test_a_label_picture_in_a_folder_is_refused_and_an_empty_mask_left_out(tmp_p
     _save(np.zeros(LABELS.shape, np.uint8), tmp_path / "a.png")
     _save((LABELS == 4).astype(np.uint8), tmp_path / "b.png")
     reading = load_masks(tmp_path)
-    assert [m.name for m in reading.masks] == ["b"] and "label 1 (a) is empty" in reading.warnings[0]
+    assert [m.name for m in reading.masks] == ["b"] and "label 1 (a) is empty" in reading.warnings[
+        0
+    ]
     _save((LABELS * 30).astype(np.uint8), tmp_path / "c.png")
     with pytest.raises(InputError, match=r"c\.png.*not a black and white mask"):
         read_masks(tmp_path)
@@ -134,9 +150,20 @@ def test_numpy_files_and_arrays_in_memory(tmp_path):
     np.save(tmp_path / "floats.npy", LABELS.astype(np.float32))
     np.save(tmp_path / "stack.npy", stack)
     np.savez(tmp_path / "one.npz", anything=stack)
-    for source in (LABELS, tmp_path / "labels.npy", tmp_path / "floats.npy", {1: LABELS == 1, 4: LABELS == 4, 7: LABELS == 7}):
+    for source in (
+        LABELS,
+        tmp_path / "labels.npy",
+        tmp_path / "floats.npy",
+        {1: LABELS == 1, 4: LABELS == 4, 7: LABELS == 7},
+    ):
         assert same(read_masks(source), three_masks(), names=False)
-    for source in (stack, tmp_path / "stack.npy", tmp_path / "one.npz", list(stack), stack.astype(np.uint8) * 255):
+    for source in (
+        stack,
+        tmp_path / "stack.npy",
+        tmp_path / "one.npz",
+        list(stack),
+        stack.astype(np.uint8) * 255,
+    ):
         assert [m.label for m in read_masks(source)] == [1, 2, 3]
         assert all((m.mask == plane).all() for m, plane in zip(read_masks(source), stack))
     assert [m.name for m in read_masks({"cup": stack[0], "pot": stack[1]})] == ["cup", "pot"]
@@ -180,7 +207,9 @@ def test_wrong_arrays_are_refused(source, match):
 
 def test_300_colours_are_refused_with_their_number(tmp_path):
     blocks = np.zeros((20, 16, 3), np.uint8)
-    blocks.reshape(-1, 3)[1:301] = np.stack([np.arange(300) % 256, np.full(300, 90), np.arange(300) // 256 * 99 + 1], axis=-1)
+    blocks.reshape(-1, 3)[1:301] = np.stack(
+        [np.arange(300) % 256, np.full(300, 90), np.arange(300) // 256 * 99 + 1], axis=-1
+    )
     with pytest.raises(InputError, match="300 objects; at most 255"):
         read_masks(_save(np.kron(blocks, np.ones((4, 4, 1), np.uint8)), tmp_path / "many.png"))
 
@@ -213,7 +242,9 @@ def test_pickles_are_never_loaded(tmp_path):
 
 def test_a_header_that_lies_about_its_size_is_refused(tmp_path):
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|b1", "fortran_order": False, "shape": (10**6, 10**6, 50)})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|b1", "fortran_order": False, "shape": (10**6, 10**6, 50)}
+    )
     (tmp_path / "lie.npy").write_bytes(buffer.getvalue() + b"\x00" * 100)
     with pytest.raises(InputError, match="not a sound NumPy file"):
         read_masks(tmp_path / "lie.npy")
@@ -251,7 +282,10 @@ def test_a_single_pixel_survives_every_size():
     for size in ((48, 64), (7, 9), (960, 1280)):
         resized = resize_mask(mask, size)
         y, x = np.argwhere(resized)[0]
-        assert abs(y * 480 / size[0] - 17) <= 480 / size[0] and abs(x * 640 / size[1] - 333) <= 640 / size[1]
+        assert (
+            abs(y * 480 / size[0] - 17) <= 480 / size[0]
+            and abs(x * 640 / size[1] - 333) <= 640 / size[1]
+        )
 
 
 def test_names_and_selection():
@@ -277,6 +311,10 @@ def test_a_text_chunk_of_somebody_else_is_ignored(tmp_path):
 
 
 def test_file_names_carry_labels_and_names_when_all_do():
-    assert labels_of_files(["003_chair", "12", "7-desk lamp"]) == [(3, "chair"), (12, ""), (7, "desk lamp")]
+    assert labels_of_files(["003_chair", "12", "7-desk lamp"]) == [
+        (3, "chair"),
+        (12, ""),
+        (7, "desk lamp"),
+    ]
     assert labels_of_files(["chair", "003_lamp"]) == [(1, "chair"), (2, "003_lamp")]
     assert labels_of_files(["1_a", "1_b"]) == [(1, "1_a"), (2, "1_b")]

@@ -26,7 +26,8 @@ def test_jpeg_is_close(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(tmp_path, orientation):
-    # Storing the picture turned the opposite way, each case written out from the EXIF standard's table.
+    # Storing the picture turned the opposite way, each case written out from the EXIF standard's
+    # table.
     stored = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -58,7 +59,10 @@ def test_alpha_is_composited_on_white(tmp_path):
     alpha = np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.uint8)
     Image.fromarray(np.dstack([photo(), alpha])).save(tmp_path / "a.png")
     opacity = alpha[..., None] / 255
-    assert np.abs(read_image(tmp_path / "a.png") - (photo() * opacity + 255 * (1 - opacity))).max() <= 0.51
+    assert (
+        np.abs(read_image(tmp_path / "a.png") - (photo() * opacity + 255 * (1 - opacity))).max()
+        <= 0.51
+    )
     assert (read_alpha(tmp_path / "a.png") == alpha).all()
 
 
@@ -80,7 +84,9 @@ def test_cmyk_without_a_profile_keeps_the_primaries(tmp_path):
 def test_an_embedded_profile_is_converted_to_srgb(tmp_path):
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     colour = Image.new("RGB", (40, 40), (180, 90, 40))
-    to_lab = ImageCms.profileToProfile(colour, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+    to_lab = ImageCms.profileToProfile(
+        colour, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
     to_lab.save(tmp_path / "lab.tif", icc_profile=lab)
     assert np.abs(read_image(tmp_path / "lab.tif")[0, 0].astype(int) - (180, 90, 40)).max() <= 3
 
@@ -117,15 +123,26 @@ def _png_claiming(width, height):
     """A PNG whose header promises a size that its data does not have."""
 
     def chunk(kind, data):
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        return (
+            len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        )
 
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
     "size, match",
-    [((10000, 9000), "10000 x 9000 pixels.*8192"), ((60000, 60000), "claims more than"), ((9000, 40), "9000 x 40")],
+    [
+        ((10000, 9000), "10000 x 9000 pixels.*8192"),
+        ((60000, 60000), "claims more than"),
+        ((9000, 40), "9000 x 40"),
+    ],
 )
 def test_too_large_is_refused_without_a_leaking_warning(tmp_path, size, match):
     (tmp_path / "bomb.png").write_bytes(_png_claiming(*size))
@@ -171,7 +188,9 @@ def test_missing_files_and_folders(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tif"])
 def test_damaged_files_are_refused_or_read_but_never_crash(tmp_path, suffix):
     buffer = io.BytesIO()
-    Image.fromarray(photo()).save(buffer, format={"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper()))
+    Image.fromarray(photo()).save(
+        buffer, format={"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+    )
     data = buffer.getvalue()
     rng = np.random.default_rng(0)
     refused = 0

@@ -4,13 +4,23 @@ import pytest
 
 from maquette.errors import InputError
 from maquette.images.diagnose import diagnose
-from maquette.images.segment import Click, Prompts, grabcut_boxes, grabcut_clicks, segment, segment_alpha, segment_plain_background
+from maquette.images.segment import (
+    Click,
+    Prompts,
+    grabcut_boxes,
+    grabcut_clicks,
+    segment,
+    segment_alpha,
+    segment_plain_background,
+)
 from maquette.types import InstanceMask
 from tests.images.pictures import disc, photo
 
 
 def _scene(height=150, width=200, shadow=0.0):
-    """Two coloured objects on a grey ground that gets darker to one side, with noise and perhaps a soft shadow."""
+    """Two coloured objects on a grey ground that gets darker to one side, with noise and perhaps a
+    soft shadow.
+    """
     truth = [disc(height, width, 60, 70, 28), disc(height, width, 140, 90, 24)]
     ground = np.full((height, width, 3), 200.0) - np.linspace(0, 40, width)[None, :, None]
     if shadow:
@@ -48,7 +58,9 @@ def test_several_clicks_join_the_parts_and_negative_ones_take_them_away():
     image[bridge & ~left & ~right] = (90, 160, 60)
     (joined,) = grabcut_clicks(image, [Click(60, 70, 1), Click(140, 90, 1), Click(100, 80, 1)])
     assert (joined.mask & (left | right)).sum() > 0.9 * (left | right).sum()
-    (alone,) = grabcut_clicks(image, [Click(60, 70, 1), Click(140, 90, 1, False), Click(104, 80, 0, False)])
+    (alone,) = grabcut_clicks(
+        image, [Click(60, 70, 1), Click(140, 90, 1, False), Click(104, 80, 0, False)]
+    )
     assert _ious([alone], [left])[0] > 0.9
 
 
@@ -75,7 +87,13 @@ def test_a_cut_out_is_split_into_its_parts():
 
 def test_what_cannot_be_done_is_said():
     image, _ = _scene()
-    busy = np.random.default_rng(0).integers(0, 256, (15, 20, 3)).astype(np.uint8).repeat(10, 0).repeat(10, 1)
+    busy = (
+        np.random.default_rng(0)
+        .integers(0, 256, (15, 20, 3))
+        .astype(np.uint8)
+        .repeat(10, 0)
+        .repeat(10, 1)
+    )
     with pytest.raises(InputError, match="not plain"):
         segment_plain_background(busy)
     with pytest.raises(InputError, match="no object"):

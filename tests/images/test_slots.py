@@ -1,4 +1,6 @@
-"""Slots of I-Scene: where boxes lie, what each slot shows, and that thin objects do not end the run."""
+"""Slots of I-Scene: where boxes lie, what each slot shows, and that thin objects do not end the
+run.
+"""
 
 import numpy as np
 import pytest
@@ -34,7 +36,12 @@ def test_the_thinnest_objects_get_a_crop(extent):
 def test_beyond_the_picture_is_black():
     image, _ = scene()
     part = cut(image, (-3, 45, 5, 53))
-    assert part.shape == (8, 8, 3) and (part[:, :3] == 0).all() and (part[5:] == 0).all() and (part[:5, 3:] == image[45:, :5]).all()
+    assert (
+        part.shape == (8, 8, 3)
+        and (part[:, :3] == 0).all()
+        and (part[5:] == 0).all()
+        and (part[:5, 3:] == image[45:, :5]).all()
+    )
     assert (cut(image, (200, 200, 204, 204)) == 0).all()
 
 
@@ -55,7 +62,9 @@ def test_each_slot_shows_what_it_should():
 
 def test_two_slots_are_the_first_two_of_three():
     image, masks = scene()
-    np.testing.assert_array_equal(slot_pictures(image, masks, 2, 40), slot_pictures(image, masks, 3, 40)[:, :2])
+    np.testing.assert_array_equal(
+        slot_pictures(image, masks, 2, 40), slot_pictures(image, masks, 3, 40)[:, :2]
+    )
 
 
 def test_where_one_stands_in_slot_zero_is_where_one_stands_in_the_scene():

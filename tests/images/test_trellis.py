@@ -18,7 +18,9 @@ def test_the_object_fills_five_sixths_and_the_rest_is_black():
     out = crop_object(picture())
     rows = np.flatnonzero((out[..., 0] > 100).any(1))
     assert out.shape == (SIDE, SIDE, 3)
-    assert abs(len(rows) / SIDE - 40 / 46) < 0.01 and abs(rows.mean() - SIDE / 2) < 12  # half a pixel of 46
+    assert (
+        abs(len(rows) / SIDE - 40 / 46) < 0.01 and abs(rows.mean() - SIDE / 2) < 12
+    )  # half a pixel of 46
     assert (out[:8] == 0).all() and abs(int(out[SIDE // 2, SIDE // 2, 0]) - 200) <= 1
 
 
@@ -32,7 +34,10 @@ def test_half_transparent_pixels_are_darker_but_do_not_widen_the_box():
     rgba[20:60, 10:30, 3] = 128
     out = crop_object(rgba)
     narrow = crop_object(picture())
-    assert abs(int(out[SIDE // 2, 15, 0]) - 100) <= 3 and (out[100:400, 200:400] == narrow[100:400, 200:400]).all()
+    assert (
+        abs(int(out[SIDE // 2, 15, 0]) - 100) <= 3
+        and (out[100:400, 200:400] == narrow[100:400, 200:400]).all()
+    )
 
 
 @pytest.mark.parametrize("rgba", [picture(alpha=200), picture(box=(10, 11, 10, 11))])

@@ -9,7 +9,14 @@ from maquette.images.write import label_map, write_masks
 from maquette.types import InstanceMask
 from tests.images.pictures import disc, same, three_masks
 
-OUTPUTS = {"label": "m.png", "rgb": "m.png", "folder": "m", "coco": "m.json", "coco-rle": "m.json", "npz": "m.npz"}
+OUTPUTS = {
+    "label": "m.png",
+    "rgb": "m.png",
+    "folder": "m",
+    "coco": "m.json",
+    "coco-rle": "m.json",
+    "npz": "m.npz",
+}
 
 
 @pytest.mark.parametrize("form", OUTPUTS)
@@ -23,7 +30,10 @@ def test_reading_what_was_written_gives_the_masks_back(tmp_path, form):
 
 @pytest.mark.parametrize("form", ["folder", "coco", "coco-rle", "npz"])
 def test_overlapping_masks_survive_where_the_form_allows(tmp_path, form):
-    masks = (InstanceMask(2, disc(40, 50, 20, 20, 12), "a"), InstanceMask(3, disc(40, 50, 28, 20, 12), "b"))
+    masks = (
+        InstanceMask(2, disc(40, 50, 20, 20, 12), "a"),
+        InstanceMask(3, disc(40, 50, 28, 20, 12), "b"),
+    )
     assert same(read_masks(write_masks(masks, tmp_path / OUTPUTS[form], form)), masks)
 
 
@@ -50,11 +60,18 @@ def test_existing_files_and_foreign_folders_are_kept(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(OutputError, match=r"thesis\.tex"):
         write_masks(three_masks(), tmp_path, "folder", overwrite=True)
-    assert sorted(os.listdir(tmp_path)) == ["m.png", "thesis.tex"] and (tmp_path / "m.png").read_text() == "old"
+    assert (
+        sorted(os.listdir(tmp_path)) == ["m.png", "thesis.tex"]
+        and (tmp_path / "m.png").read_text() == "old"
+    )
 
 
 def test_wrong_names_and_forms_are_refused(tmp_path):
-    for path, form, match in (("m.xyz", None, "suffix"), ("m.png", "npz", r"\.npz"), ("m.png", "bogus", "not known")):
+    for path, form, match in (
+        ("m.xyz", None, "suffix"),
+        ("m.png", "npz", r"\.npz"),
+        ("m.png", "bogus", "not known"),
+    ):
         with pytest.raises(InputError, match=match):
             write_masks(three_masks(), tmp_path / path, form)
     with pytest.raises(InputError, match="no masks"):

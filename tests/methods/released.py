@@ -19,14 +19,18 @@ def scene_input(folder, objects=2):
 
 def made(root, folder, model, **options):
     """The scene that a release in ``root`` makes of a small picture."""
-    return generate(scene_input(folder), weights=root, model=model, **{"steps": 2, "device": "cpu"} | options)
+    return generate(
+        scene_input(folder), weights=root, model=model, **{"steps": 2, "device": "cpu"} | options
+    )
 
 
 def meshes(make, root, folder, model, seed=0, **plan):
     """The meshes that a maker gives under a plan, before they are placed."""
     networks = Networks(open_release(release(model), root), Plan(**plan), torch.device("cpu"))
     with torch.inference_mode():
-        return make(networks, scene_input(folder), Settings(seed, steps=2), lambda stage, share: None).meshes
+        return make(
+            networks, scene_input(folder), Settings(seed, steps=2), lambda stage, share: None
+        ).meshes
 
 
 def assert_same_meshes(left, right):
@@ -41,14 +45,25 @@ def same(left, right):
     """Whether two scenes are equal to the bit."""
     pairs = list(zip(left.instances, right.instances))
     return len(left.instances) == len(right.instances) and all(
-        np.array_equal(a.mesh.vertices, b.mesh.vertices) and np.array_equal(a.world_from_instance, b.world_from_instance) for a, b in pairs)
+        np.array_equal(a.mesh.vertices, b.mesh.vertices)
+        and np.array_equal(a.world_from_instance, b.world_from_instance)
+        for a, b in pairs
+    )
 
 
 def assert_is_a_scene(scene, labels=(1, 2)):
     """The scene frame's definition, finite meshes, and the provenance that people need."""
     assert tuple(i.label for i in scene.instances) == labels
-    low, high = np.min([i.box[0] for i in scene.instances], axis=0), np.max([i.box[1] for i in scene.instances], axis=0)
+    low, high = (
+        np.min([i.box[0] for i in scene.instances], axis=0),
+        np.max([i.box[1] for i in scene.instances], axis=0),
+    )
     assert np.abs(low + high).max() < 1e-4 and abs((high - low).max() - 1) < 1e-4
-    assert all(np.isfinite(i.mesh.vertices).all() and len(i.mesh.faces) > 20 and 0 <= i.confidence <= 1 for i in scene.instances)
+    assert all(
+        np.isfinite(i.mesh.vertices).all() and len(i.mesh.faces) > 20 and 0 <= i.confidence <= 1
+        for i in scene.instances
+    )
     memory = scene.provenance["memory"]
-    assert memory["plan"] and set(memory["measured_mb"]) <= set(memory["estimated_mb"] or memory["measured_mb"])
+    assert memory["plan"] and set(memory["measured_mb"]) <= set(
+        memory["estimated_mb"] or memory["measured_mb"]
+    )

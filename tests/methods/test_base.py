@@ -12,15 +12,35 @@ def test_visible_labels_keep_their_order_and_the_others_say_why():
 
 
 def test_a_method_brings_its_defaults_and_options_replace_them():
-    way = Method("mine", ignore, ignore, kinds=("generator", "volume-vae"), sampling=Sampling(steps=9, zoom_steps=4, guidance=2.0))
+    way = Method(
+        "mine",
+        ignore,
+        ignore,
+        kinds=("generator", "volume-vae"),
+        sampling=Sampling(steps=9, zoom_steps=4, guidance=2.0),
+    )
     assert Options(method=way).sampling() == way.sampling
     changed = Options(method=way, steps=3, guidance=1.0).sampling()
-    assert (changed.steps, changed.zoom_steps, changed.guidance, changed.shift) == (3, 3, 1.0, way.sampling.shift)
-    assert way.networks is Models and Options(method=way).kinds() == ("image-encoder", "generator", "volume-vae")
+    assert (changed.steps, changed.zoom_steps, changed.guidance, changed.shift) == (
+        3,
+        3,
+        1.0,
+        way.sampling.shift,
+    )
+    assert way.networks is Models and Options(method=way).kinds() == (
+        "image-encoder",
+        "generator",
+        "volume-vae",
+    )
 
 
 def test_names_are_their_keys():
-    assert all(name == method.name for name, method in METHODS.items()) and {"iscene", "midi", "coherent", "independent"} <= set(METHODS)
+    assert all(name == method.name for name, method in METHODS.items()) and {
+        "iscene",
+        "midi",
+        "coherent",
+        "independent",
+    } <= set(METHODS)
 
 
 def test_who_does_not_look_is_told_nothing():

@@ -1,4 +1,6 @@
-"""Coherent 3D Scene Diffusion end to end on tiny weights: placed where the pose says, whole scenes repeat, the prior needs no photo."""
+"""Coherent 3D Scene Diffusion end to end on tiny weights: placed where the pose says, whole scenes
+repeat, the prior needs no photo.
+"""
 
 import dataclasses
 
@@ -9,7 +11,14 @@ import torch
 from maquette.geometry.transforms import rotation_y
 from maquette.geometry.volumes import cell_centres, sample_volume
 from maquette.methods.base import Sampling
-from maquette.methods.coherent import COHERENT, CoherentModels, generate_coherent, imagine_coherent, look, turned
+from maquette.methods.coherent import (
+    COHERENT,
+    CoherentModels,
+    generate_coherent,
+    imagine_coherent,
+    look,
+    turned,
+)
 from maquette.models.coherent import Coherent
 from maquette.models.part_shapes import PartShapes
 from maquette.models.pose_diffusion import Pose
@@ -23,7 +32,9 @@ def networks(**changes):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         scene = lively(Coherent(dataclasses.replace(tiny.COHERENT, **changes)))
-        return CoherentModels(scene, PartShapes(tiny.SHAPES).eval(), world().models.generator, world().models.vae)
+        return CoherentModels(
+            scene, PartShapes(tiny.SHAPES).eval(), world().models.generator, world().models.vae
+        )
 
 
 def run(labels, seed=0, sampling=FAST, **changes):
@@ -34,16 +45,24 @@ def run(labels, seed=0, sampling=FAST, **changes):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene():
     a, b, c = run([1, 2]), run([1, 2]), run([1, 2], seed=1)
-    assert all(torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all() for x, y in zip(a.shapes, b.shapes))
+    assert all(
+        torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all()
+        for x, y in zip(a.shapes, b.shapes)
+    )
     assert not np.array_equal(a.shapes[0].scene_from_cube, c.shapes[0].scene_from_cube)
 
 
 def test_without_temperature_all_seeds_agree_and_the_prior_keeps_its_own():
     cold = dataclasses.replace(FAST, temperature=0.0)
     for x, y in zip(run([1, 2], 0, cold).shapes, run([1, 2], 1, cold).shapes):
-        assert torch.equal(x.volume, y.volume) and np.array_equal(x.scene_from_cube, y.scene_from_cube)
+        assert torch.equal(x.volume, y.volume) and np.array_equal(
+            x.scene_from_cube, y.scene_from_cube
+        )
     with torch.inference_mode():
-        warm, other = (imagine_coherent(networks(), world().perception.camera, 2, seed, cold) for seed in (0, 1))
+        warm, other = (
+            imagine_coherent(networks(), world().perception.camera, 2, seed, cold)
+            for seed in (0, 1)
+        )
     assert not np.array_equal(warm[0].scene_from_cube, other[0].scene_from_cube)
 
 
@@ -65,13 +84,17 @@ def test_objects_stand_where_their_pose_is():
     for row, shape in enumerate(run([1, 2]).shapes):
         numbers = torch.from_numpy(np.stack([shape.state["pose"]] * 2))
         pose = Pose.of(numbers, sight)
-        np.testing.assert_allclose(shape.scene_from_cube[:3, 3], pose.centre[row].numpy(), atol=1e-5)
+        np.testing.assert_allclose(
+            shape.scene_from_cube[:3, 3], pose.centre[row].numpy(), atol=1e-5
+        )
 
 
 def test_remaking_keeps_the_pose_and_changes_the_shape():
     w, shape = world(), run([1, 2]).shapes[0]
     with torch.inference_mode():
-        again = COHERENT.remake(networks(), w.image, w.perception, 1, shape.seed + 1, shape.state, FAST)
+        again = COHERENT.remake(
+            networks(), w.image, w.perception, 1, shape.seed + 1, shape.state, FAST
+        )
     np.testing.assert_allclose(again.scene_from_cube, shape.scene_from_cube, atol=1e-5)
     assert not torch.equal(again.volume, shape.volume)
 
@@ -82,8 +105,12 @@ def test_turning_a_volume_keeps_every_point_where_it_is(yaw):
     distance = (centres - torch.tensor([0.25, 0.05, 0.0])).norm(dim=-1) - 0.12
     volume = (16 * distance).clamp(-1, 1)[None].repeat(4, 1, 1, 1)
     turned_volume, cube = turned(volume, np.array([0.1, 0.2, -0.1]), 0.4, yaw)
-    at = 0.4 * rotation_y(yaw) @ np.array([0.25, 0.05, 0.0]) + np.array([0.1, 0.2, -0.1])  # the ball's centre in the scene
-    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
+    at = 0.4 * rotation_y(yaw) @ np.array([0.25, 0.05, 0.0]) + np.array(
+        [0.1, 0.2, -0.1]
+    )  # the ball's centre in the scene
+    directions = torch.nn.functional.normalize(
+        torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), dim=1
+    ).numpy()
     for radius, sign in ((0.12 * 0.4 - 0.008, -1), (0.12 * 0.4 + 0.008, 1)):
         inside_cube = (at + radius * directions - cube[:3, 3]) / cube[0, 0]
         values = sample_volume(turned_volume[:1], torch.from_numpy(inside_cube).float())[0]
@@ -94,7 +121,9 @@ def test_the_prior_makes_scenes_without_a_photo():
     with torch.inference_mode():
         shapes = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
         again = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
-    assert [s.label for s in shapes] == [1, 2, 3] and all(np.isfinite(s.scene_from_cube).all() for s in shapes)
+    assert [s.label for s in shapes] == [1, 2, 3] and all(
+        np.isfinite(s.scene_from_cube).all() for s in shapes
+    )
     assert all(torch.equal(a.volume, b.volume) for a, b in zip(shapes, again))
 
 

@@ -1,4 +1,6 @@
-"""ComboVerse end to end on tiny weights and a prior by formula: starts over the masks, ends no worse, repeats; switches switch."""
+"""ComboVerse end to end on tiny weights and a prior by formula: starts over the masks, ends no
+worse, repeats; switches switch.
+"""
 
 import dataclasses
 from functools import cache
@@ -10,7 +12,15 @@ import torch
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.methods.base import Placed, Sampling
-from maquette.methods.comboverse import COMBOVERSE, LAYOUTS, ComboVerseModels, Settings, comboverse, distillation, second_stage
+from maquette.methods.comboverse import (
+    COMBOVERSE,
+    LAYOUTS,
+    ComboVerseModels,
+    Settings,
+    comboverse,
+    distillation,
+    second_stage,
+)
 
 from maquette.methods.comboverse import first_stage as stage  # isort: skip
 from maquette.models.image_encoder import GeometryNet
@@ -31,24 +41,35 @@ def networks(painting=True):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         geometry = GeometryNet(GEOMETRY).eval()
-    return ComboVerseModels(geometry, world().models.generator, world().models.vae, FormulaPrior() if painting else None)
+    return ComboVerseModels(
+        geometry, world().models.generator, world().models.vae, FormulaPrior() if painting else None
+    )
 
 
 def run(labels=(1, 2), seed=0, painting=True, sees=lambda shape: None, **settings):
     w = world()
     with torch.inference_mode():
-        return comboverse(**QUICK | settings).generate(networks(painting), w.image, w.perception, list(labels), seed, FAST, on_shape=sees)
+        return comboverse(**QUICK | settings).generate(
+            networks(painting), w.image, w.perception, list(labels), seed, FAST, on_shape=sees
+        )
 
 
 @cache
 def things():
     w = world()
     with torch.inference_mode():
-        return [stage(networks(), w.image, w.perception, label, instance_seed(0, label), FAST, True) for label in (1, 2)]
+        return [
+            stage(networks(), w.image, w.perception, label, instance_seed(0, label), FAST, True)
+            for label in (1, 2)
+        ]
 
 
 def test_without_iterations_the_layout_is_the_start_to_the_bit():
-    for settings in ({"layout": "none"}, {"layout": "ssds", "iterations": 0}, {"layout": "depth", "iterations": 0}):
+    for settings in (
+        {"layout": "none"},
+        {"layout": "ssds", "iterations": 0},
+        {"layout": "depth", "iterations": 0},
+    ):
         for shape in run(**settings).shapes:
             assert np.array_equal(shape.state["place"], shape.state["start"])
 
@@ -59,7 +80,9 @@ def test_every_object_starts_over_the_box_of_its_mask_without_rotation():
         seen = picture_box(world().perception.camera, np.asarray(shape.mesh.vertices))
         np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=1)
         assert (seen[2:] - seen[:2]).max() == pytest.approx((box[2:] - box[:2]).max(), abs=1)
-        np.testing.assert_allclose(shape.state["start"][:3, :3], shape.state["start"][0, 0] * np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(
+            shape.state["start"][:3, :3], shape.state["start"][0, 0] * np.eye(3), atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
@@ -68,25 +91,42 @@ def test_the_reference_loss_never_ends_above_its_start(layout):
     from maquette.types import InstanceMask, SceneInput
 
     w = world()
-    places = second_stage(networks().prior, w.image, w.perception, things(), "a red box", 0, Settings(layout, **QUICK))
+    places = second_stage(
+        networks().prior, w.image, w.perception, things(), "a red box", 0, Settings(layout, **QUICK)
+    )
     start = np.stack([thing.start for thing in things()])
     parts = parts_from_meshes([thing.alone.mesh for thing in things()])
     masks = tuple(InstanceMask(label, w.perception.label_map == label) for label in (1, 2))
     reference = reference_view(SceneInput(w.image, masks), [1, 2], w.perception.camera)
-    before, after = (arrange(parts, placements_from(parts, at), reference, ArrangeOptions(0)).first for at in (start, places))
+    before, after = (
+        arrange(parts, placements_from(parts, at), reference, ArrangeOptions(0)).first
+        for at in (start, places)
+    )
     assert after <= 1.03 * before  # the layout is judged on lighter meshes
 
 
 def test_the_same_seed_gives_the_same_scene_and_another_one_another():
     a, b, c = run(), run(), run(seed=1)
     for x, y in zip(a.shapes, b.shapes):
-        assert np.array_equal(x.mesh.vertices, y.mesh.vertices) and np.array_equal(x.state["place"], y.state["place"])
-    assert a.record == b.record and not np.array_equal(a.shapes[0].mesh.vertices, c.shapes[0].mesh.vertices)
+        assert np.array_equal(x.mesh.vertices, y.mesh.vertices) and np.array_equal(
+            x.state["place"], y.state["place"]
+        )
+    assert a.record == b.record and not np.array_equal(
+        a.shapes[0].mesh.vertices, c.shapes[0].mesh.vertices
+    )
 
 
 def test_plain_sds_is_ssds_with_gain_one(monkeypatch):
     def places():
-        return second_stage(networks().prior, world().image, world().perception, things(), "a lamp on a box", 0, settings)
+        return second_stage(
+            networks().prior,
+            world().image,
+            world().perception,
+            things(),
+            "a lamp on a box",
+            0,
+            settings,
+        )
 
     settings = Settings("sds", **QUICK)
     plain = places()
@@ -102,7 +142,9 @@ def test_plain_sds_is_ssds_with_gain_one(monkeypatch):
 
 def test_one_object_alone_works_and_is_the_same_before_the_layout():
     alone, both = run([2], layout="none").shapes, run([1, 2], layout="none").shapes
-    assert [s.label for s in alone] == [2] and np.array_equal(alone[0].mesh.vertices, both[1].mesh.vertices)
+    assert [s.label for s in alone] == [2] and np.array_equal(
+        alone[0].mesh.vertices, both[1].mesh.vertices
+    )
     assert len(run([2]).shapes) == 1 and run([2]).record["prompt"].startswith("a")
 
 
@@ -116,14 +158,21 @@ def test_remaking_keeps_the_place_and_the_same_seed_makes_the_same():
     shape = run(layout="depth").shapes[1]
     w = world()
     with torch.inference_mode():
-        same, other = (COMBOVERSE.remake(networks(), w.image, w.perception, 2, seed, shape.state, FAST) for seed in (shape.seed, 5))
+        same, other = (
+            COMBOVERSE.remake(networks(), w.image, w.perception, 2, seed, shape.state, FAST)
+            for seed in (shape.seed, 5)
+        )
     assert isinstance(same, Placed) and np.array_equal(same.mesh.vertices, shape.mesh.vertices)
     assert not np.array_equal(other.mesh.vertices, shape.mesh.vertices)
     np.testing.assert_allclose(other.mesh.bounds.mean(0), shape.mesh.bounds.mean(0), atol=0.2)
 
 
 def test_without_a_prior_what_may_be_hidden_is_said_and_distillation_refused():
-    warned = [shape for shape in run(layout="depth", painting=False).shapes if shape.warnings == (NOT_PAINTED,)]
+    warned = [
+        shape
+        for shape in run(layout="depth", painting=False).shapes
+        if shape.warnings == (NOT_PAINTED,)
+    ]
     assert warned and not any(shape.warnings for shape in run(layout="depth").shapes)
     with pytest.raises(InputError, match="layout depth or none"):
         run(painting=False)
@@ -136,15 +185,20 @@ def test_who_looks_sees_each_object_first_where_it_starts_and_last_where_it_stan
     assert [s.label for s in seen] == [1, 2] * 3  # at the start, after ten iterations, at the end
     for first, last, shape in zip(seen[:2], seen[-2:], outcome.shapes):
         assert np.array_equal(first.state["place"], first.state["start"]) and last is shape
-        np.testing.assert_allclose(np.asarray(shape.mesh.vertices)[:3],
-                                   transform_points(shape.state["place"], np.asarray(_alone(shape).vertices, float))[:3])  # fmt: skip
+        np.testing.assert_allclose(
+            np.asarray(shape.mesh.vertices)[:3],
+            transform_points(shape.state["place"], np.asarray(_alone(shape).vertices, float))[:3],
+        )
 
 
 def _alone(shape):
     return things()[[1, 2].index(shape.label)].alone.mesh
 
 
-@pytest.mark.parametrize("wrong", [{"layout": "magic"}, {"iterations": -1}, {"views": 0}, {"reach": 0.0}, {"prompt": "  "}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"layout": "magic"}, {"iterations": -1}, {"views": 0}, {"reach": 0.0}, {"prompt": "  "}],
+)
 def test_wrong_options_say_what_is_right(wrong):
     with pytest.raises(InputError):
         comboverse(**wrong)
@@ -152,7 +206,9 @@ def test_wrong_options_say_what_is_right(wrong):
 
 def test_the_kinds_of_weights_follow_from_the_layout():
     assert "text-to-image" in COMBOVERSE.kinds and COMBOVERSE.optional == ()
-    assert comboverse(layout="depth").kinds == COMBOVERSE.kinds[:3] and comboverse(layout="none").optional == ("text-to-image",)
+    assert comboverse(layout="depth").kinds == COMBOVERSE.kinds[:3] and comboverse(
+        layout="none"
+    ).optional == ("text-to-image",)
     record = run(prompt="a lamp on a box", layout="none").record
     assert record == {"prompt": "a lamp on a box", "layout": "none", "iterations": 3, "views": 1}
     assert dataclasses.asdict(Settings())["layout"] == "ssds"

@@ -18,7 +18,9 @@ def run(labels, seed=0):
 
 def test_company_does_not_matter_at_all():
     both, alone = {s.label: s for s in run([2, 1]).shapes}, run([1]).shapes[0]
-    assert torch.equal(both[1].volume, alone.volume) and both[1].seed == alone.seed == instance_seed(0, 1)
+    assert torch.equal(both[1].volume, alone.volume) and both[
+        1
+    ].seed == alone.seed == instance_seed(0, 1)
 
 
 def test_an_object_stands_around_its_visible_surface_with_room_behind_it():
@@ -26,16 +28,26 @@ def test_an_object_stands_around_its_visible_surface_with_room_behind_it():
         seen, side = world().perception.visible_box(shape.label), shape.scene_from_cube[0, 0]
         low, high = shape.scene_from_cube[:3, 3] - side / 2, shape.scene_from_cube[:3, 3] + side / 2
         longest = (seen[1] - seen[0]).max()
-        assert side == pytest.approx(ZOOM_MARGIN * longest) and (low < seen[0]).all() and (seen[1] < high).all()
+        assert (
+            side == pytest.approx(ZOOM_MARGIN * longest)
+            and (low < seen[0]).all()
+            and (seen[1] < high).all()
+        )
         np.testing.assert_allclose((low + high)[:2], (seen[0] + seen[1])[:2], atol=1e-6)
-        assert high[2] - seen[1, 2] == pytest.approx((ZOOM_MARGIN - 1) / 2 * longest)  # behind: the camera looks along -Z
+        assert high[2] - seen[1, 2] == pytest.approx(
+            (ZOOM_MARGIN - 1) / 2 * longest
+        )  # behind: the camera looks along -Z
 
 
 def test_remaking_with_the_same_seed_makes_the_same():
     w, shape = world(), run([1]).shapes[0]
     with torch.inference_mode():
-        again = INDEPENDENT.remake(w.models, w.image, w.perception, 1, shape.seed, shape.state, FAST)
-        other = INDEPENDENT.remake(w.models, w.image, w.perception, 1, shape.seed + 1, shape.state, FAST)
+        again = INDEPENDENT.remake(
+            w.models, w.image, w.perception, 1, shape.seed, shape.state, FAST
+        )
+        other = INDEPENDENT.remake(
+            w.models, w.image, w.perception, 1, shape.seed + 1, shape.state, FAST
+        )
     assert torch.equal(again.volume, shape.volume) and not torch.equal(other.volume, shape.volume)
 
 

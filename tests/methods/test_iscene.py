@@ -1,4 +1,6 @@
-"""I-Scene end to end on tiny weights: neighbours never change an instance, whole scenes repeat bit for bit."""
+"""I-Scene end to end on tiny weights: neighbours never change an instance, whole scenes repeat bit
+for bit.
+"""
 
 import dataclasses
 
@@ -25,7 +27,9 @@ def world():
     with torch.inference_mode():
         perception = perceive(GeometryNet(GEOMETRY).eval(), photo)
     generator = Generator(GENERATOR).eval()
-    for parameter in generator.parameters():  # the output layer starts at zero, which would hide what the picture does
+    for parameter in (
+        generator.parameters()
+    ):  # the output layer starts at zero, which would hide what the picture does
         parameter.data += 0.05 * torch.randn_like(parameter)
     return Models(generator, ball_vae().eval()), photo.image, perception
 
@@ -37,12 +41,17 @@ def run(world, labels, seed=0, sampling=FAST):
 
 def test_the_same_seed_gives_the_same_scene_bit_for_bit(world):
     a, b = run(world, [1, 2]), run(world, [1, 2])
-    assert all(torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all() for x, y in zip(a.shapes, b.shapes))
+    assert all(
+        torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all()
+        for x, y in zip(a.shapes, b.shapes)
+    )
 
 
 def test_order_of_the_labels_and_absence_of_others_do_not_matter(world):
     both, swapped, alone = run(world, [1, 2]), run(world, [2, 1]), run(world, [2])
-    first, second, third = ({s.label: s for s in outcome.shapes} for outcome in (both, swapped, alone))
+    first, second, third = (
+        {s.label: s for s in outcome.shapes} for outcome in (both, swapped, alone)
+    )
     for other in (second, third):
         assert other[2].seed == first[2].seed
         torch.testing.assert_close(other[2].volume, first[2].volume, atol=2e-3, rtol=1e-3)
@@ -50,7 +59,9 @@ def test_order_of_the_labels_and_absence_of_others_do_not_matter(world):
 
 
 def test_another_seed_changes_the_noise_of_every_instance(world):
-    assert all(a.seed != b.seed for a, b in zip(run(world, [1, 2], 0).shapes, run(world, [1, 2], 1).shapes))
+    assert all(
+        a.seed != b.seed for a, b in zip(run(world, [1, 2], 0).shapes, run(world, [1, 2], 1).shapes)
+    )
 
 
 def test_zoom_pass_repeats_an_instance_from_its_state(world):
@@ -90,5 +101,13 @@ def test_a_generator_in_the_canonical_frame_is_turned_to_the_view(world):
     plain = run(world, [1, 2]).shapes
     assert all("azimuth" not in shape.state for shape in plain)
     with torch.inference_mode():
-        again = zoom_pass(Models(canonical, models.vae), image, perception, 1, turned[0].seed, turned[0].state, FAST)
+        again = zoom_pass(
+            Models(canonical, models.vae),
+            image,
+            perception,
+            1,
+            turned[0].seed,
+            turned[0].state,
+            FAST,
+        )
     assert torch.equal(again.volume, turned[0].volume)

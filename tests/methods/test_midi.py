@@ -1,4 +1,6 @@
-"""MIDI end to end on tiny weights: one instance alone is the base model, company matters only through joint attention, order never."""
+"""MIDI end to end on tiny weights: one instance alone is the base model, company matters only
+through joint attention, order never.
+"""
 
 import dataclasses
 
@@ -19,7 +21,11 @@ def networks(**changes):
     w = world()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = lively(MultiInstanceGenerator(MultiInstanceConfig(GENERATOR, **{"joint_blocks": 2, "tuned_blocks": 1} | changes)))
+        model = lively(
+            MultiInstanceGenerator(
+                MultiInstanceConfig(GENERATOR, **{"joint_blocks": 2, "tuned_blocks": 1} | changes)
+            )
+        )
     model.base.load_state_dict(w.models.generator.state_dict())
     return MidiModels(model, w.models.generator, w.models.vae)
 
@@ -41,7 +47,9 @@ def test_one_instance_equals_the_base_model():
     with torch.inference_mode():
         condition = encode(w.models, w.image, w.perception, [(1, np.eye(4), None)])
         noise = draw_noise(w.models, [instance_seed(0, 1)])
-        base = decode(w.models, sample(w.models.generator.velocity, condition, noise, FAST.steps, FAST))[0, 0]
+        base = decode(
+            w.models, sample(w.models.generator.velocity, condition, noise, FAST.steps, FAST)
+        )[0, 0]
     assert torch.equal(coarse([1], scene_image=False)[1], base)
 
 
@@ -52,11 +60,15 @@ def test_order_does_not_matter_and_company_does():
 
 
 def test_without_joint_blocks_company_does_not_matter():
-    torch.testing.assert_close(coarse([1, 2], joint_blocks=0)[2], coarse([2], joint_blocks=0)[2], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        coarse([1, 2], joint_blocks=0)[2], coarse([2], joint_blocks=0)[2], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_guidance_is_against_the_same_rows_without_their_pictures():
-    plain, guided = (run([1, 2], dataclasses.replace(FAST, guidance=w)).shapes[0].volume for w in (1.0, 7.0))
+    plain, guided = (
+        run([1, 2], dataclasses.replace(FAST, guidance=w)).shapes[0].volume for w in (1.0, 7.0)
+    )
     assert not torch.equal(plain, guided)
     velocity = guide(lambda x, t: 3 * x, lambda x, t: 2 * x, 7.0)
     assert float(velocity(torch.ones(1), 0.5)) == pytest.approx(9.0)
@@ -67,7 +79,9 @@ def test_the_same_seed_gives_the_same_bytes_and_states_remake():
     assert all(torch.equal(x.volume, y.volume) for x, y in zip(a.shapes, b.shapes))
     w = world()
     with torch.inference_mode():
-        again = MIDI.remake(networks(), w.image, w.perception, 2, a.shapes[1].seed, a.shapes[1].state, FAST)
+        again = MIDI.remake(
+            networks(), w.image, w.perception, 2, a.shapes[1].seed, a.shapes[1].state, FAST
+        )
     assert torch.equal(again.volume, a.shapes[1].volume)
 
 

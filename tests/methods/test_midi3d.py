@@ -22,14 +22,20 @@ def coarse(monkeypatch):
 def test_from_files_to_a_scene(root, tmp_path):
     scene = made(root, tmp_path, "midi-3d")
     assert_is_a_scene(scene)
-    assert scene.provenance["method"] == "midi-3d" and set(scene.provenance["memory"]["measured_mb"]) == {"image", "flow", "mesh"}
-    for instance in scene.instances:  # the decoder has no colour: every object got its own from the photo
+    assert scene.provenance["method"] == "midi-3d" and set(
+        scene.provenance["memory"]["measured_mb"]
+    ) == {"image", "flow", "mesh"}
+    for (
+        instance
+    ) in scene.instances:  # the decoder has no colour: every object got its own from the photo
         assert np.ptp(instance.mesh.visual.vertex_colors[:, :3].mean(0)) > 5
 
 
 def test_the_same_seed_gives_the_same_scene_and_another_another(root, tmp_path):
     first = made(root, tmp_path, "midi-3d", seed=3)
-    assert same(first, made(root, tmp_path, "midi-3d", seed=3)) and not same(first, made(root, tmp_path, "midi-3d", seed=4))
+    assert same(first, made(root, tmp_path, "midi-3d", seed=3)) and not same(
+        first, made(root, tmp_path, "midi-3d", seed=4)
+    )
 
 
 def test_shards_are_the_same_as_one_file(root, tmp_path):
@@ -65,12 +71,15 @@ def photo(height, width, box):
 FRAMING = Framing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
 
 
-@pytest.mark.parametrize(("scene", "padded"), [
-    (photo(100, 100, (10, 90, 10, 90)), False),  # inside the centre crop: exactly as released
-    (photo(100, 200, (20, 80, 60, 140)), False),
-    (photo(100, 200, (20, 80, 0, 40)), True),  # the crop would cut it off
-    (photo(100, 100, (0, 50, 20, 80)), True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scene", "padded"),
+    [
+        (photo(100, 100, (10, 90, 10, 90)), False),  # inside the centre crop: exactly as released
+        (photo(100, 200, (20, 80, 60, 140)), False),
+        (photo(100, 200, (20, 80, 0, 40)), True),  # the crop would cut it off
+        (photo(100, 100, (0, 50, 20, 80)), True),
+    ],
+)
 def test_the_picture_is_padded_only_when_the_crop_would_cut_an_object(scene, padded):
     image, masks = uncut(scene, FRAMING)
     assert (image.shape[0] == image.shape[1] and image.shape != scene.image.shape) == padded

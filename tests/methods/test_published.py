@@ -10,12 +10,19 @@ from tests.scene.test_viewpoint import camera, perception, scene
 def put_together(together, coloured):
     meshes, masks = scene()
     if not together:
-        meshes = {label: mesh.copy().apply_translation(-mesh.bounds.mean(0)) for label, mesh in meshes.items()}
+        meshes = {
+            label: mesh.copy().apply_translation(-mesh.bounds.mean(0))
+            for label, mesh in meshes.items()
+        }
     image = np.zeros((120, 160, 3), np.uint8)
     for mask, colour in zip(masks, ((200, 30, 30), (30, 200, 30), (30, 30, 200))):
         image[mask.mask] = colour
     seen = perception(camera(), masks, 2.0)
-    return in_scene(Made(meshes, dict.fromkeys(meshes, 7), together=together, coloured=coloured), SceneInput(image, tuple(masks)), seen)
+    return in_scene(
+        Made(meshes, dict.fromkeys(meshes, 7), together=together, coloured=coloured),
+        SceneInput(image, tuple(masks)),
+        seen,
+    )
 
 
 def test_objects_made_together_keep_their_places():
@@ -28,7 +35,10 @@ def test_objects_made_together_keep_their_places():
 
 def test_objects_made_alone_fill_the_scene_frame():
     instances, _ = put_together(together=False, coloured=True)
-    low, high = np.min([i.box[0] for i in instances], axis=0), np.max([i.box[1] for i in instances], axis=0)
+    low, high = (
+        np.min([i.box[0] for i in instances], axis=0),
+        np.max([i.box[1] for i in instances], axis=0),
+    )
     assert np.allclose(low + high, 0, atol=1e-5) and np.isclose((high - low).max(), 1)
 
 
@@ -42,5 +52,7 @@ def test_painting_leaves_the_shape_alone():
     plain, _ = put_together(together=True, coloured=True)
     painted, _ = put_together(together=True, coloured=False)
     for a, b in zip(plain, painted):
-        assert isinstance(b.mesh, trimesh.Trimesh) and np.array_equal(a.mesh.vertices, b.mesh.vertices)
+        assert isinstance(b.mesh, trimesh.Trimesh) and np.array_equal(
+            a.mesh.vertices, b.mesh.vertices
+        )
         assert np.array_equal(a.mesh.faces, b.mesh.faces)

@@ -21,18 +21,33 @@ def test_from_files_to_a_scene(tmp_path):
     assert part.build(part.config).config.slots == 2
     scene = made(root, tmp_path, "trellis-iscene")
     assert_is_a_scene(scene)
-    assert set(scene.provenance["memory"]["measured_mb"]) == {"image", "structure", "latents", "mesh"}
+    assert set(scene.provenance["memory"]["measured_mb"]) == {
+        "image",
+        "structure",
+        "latents",
+        "mesh",
+    }
 
 
 def test_the_plan_changes_nothing(root, tmp_path):
-    """Objects one at a time and all at once, networks freed and kept: the same meshes, as instances only meet in the scene's slot."""
-    plain, careful = (meshes(make_iscene, root, tmp_path, "trellis-iscene", **plan) for plan in ({"staged": False}, {"batch": 1}))
+    """Objects one at a time and all at once, networks freed and kept: the same meshes, as instances
+    only meet in the scene's slot.
+    """
+    plain, careful = (
+        meshes(make_iscene, root, tmp_path, "trellis-iscene", **plan)
+        for plan in ({"staged": False}, {"batch": 1})
+    )
     assert_same_meshes(plain, careful)
 
 
 def test_seeds_make_the_difference(root, tmp_path):
-    first, again, other = (meshes(make_iscene, root, tmp_path, "trellis-iscene", seed)[1].vertices for seed in (1, 1, 2))
-    assert np.array_equal(first, again) and (first.shape != other.shape or np.abs(first - other).max() > 1e-3)
+    first, again, other = (
+        meshes(make_iscene, root, tmp_path, "trellis-iscene", seed)[1].vertices
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again) and (
+        first.shape != other.shape or np.abs(first - other).max() > 1e-3
+    )
 
 
 def test_gates_are_found_in_the_keys(tmp_path):
@@ -41,7 +56,11 @@ def test_gates_are_found_in_the_keys(tmp_path):
         root = write_iscene(tmp_path / str(gates), gates=gates)
         part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
         network = part.build(part.config)
-        assert (network.config.key_gate, network.config.key_bias, network.config.context_blocks) == (gates, gates, 2)
+        assert (
+            network.config.key_gate,
+            network.config.key_bias,
+            network.config.context_blocks,
+        ) == (gates, gates, 2)
 
 
 def test_pickles_are_refused_with_the_way_out(tmp_path):

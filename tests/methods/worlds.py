@@ -41,4 +41,6 @@ def world() -> World:
         photo = scene_input()
         with torch.inference_mode():
             perception = perceive(GeometryNet(GEOMETRY).eval(), photo)
-        return World(Models(lively(Generator(GENERATOR)), ball_vae().eval()), photo.image, perception)
+        return World(
+            Models(lively(Generator(GENERATOR)), ball_vae().eval()), photo.image, perception
+        )

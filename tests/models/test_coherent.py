@@ -1,4 +1,6 @@
-"""The denoisers: order never matters, company does through intra-scene attention only, sampling recovers what a network knows."""
+"""The denoisers: order never matters, company does through intra-scene attention only, sampling
+recovers what a network knows.
+"""
 
 import dataclasses
 
@@ -23,7 +25,10 @@ def network(**changes):
 def given():
     generator = torch.Generator().manual_seed(1)
     model = network()
-    context = model.context(torch.randn(N, 5, COHERENT.context_width, generator=generator), torch.randn(N, CUES, generator=generator))
+    context = model.context(
+        torch.randn(N, 5, COHERENT.context_width, generator=generator),
+        torch.randn(N, CUES, generator=generator),
+    )
     return context.detach(), model.split(torch.randn(N, model.count, generator=generator))
 
 
@@ -32,7 +37,9 @@ def rows(objects, index):
 
 
 def all_numbers(objects):
-    return torch.cat([objects.pose.flatten(1), objects.gaussians.flatten(1), objects.intrinsic.flatten(1)], dim=1)
+    return torch.cat(
+        [objects.pose.flatten(1), objects.gaussians.flatten(1), objects.intrinsic.flatten(1)], dim=1
+    )
 
 
 def sampled(model, context, groups, noise, **options):
@@ -47,14 +54,20 @@ def test_splitting_loses_nothing(given):
 
 def test_permuting_the_objects_permutes_the_scene(given):
     (context, noise), model, order = given, network(), [2, 0, 3, 1]
-    torch.testing.assert_close(sampled(model, context[order], (N,), rows(noise, order)), sampled(model, context, (N,), noise)[order],
-                               atol=1e-3, rtol=1e-3)  # fmt: skip
+    torch.testing.assert_close(
+        sampled(model, context[order], (N,), rows(noise, order)),
+        sampled(model, context, (N,), noise)[order],
+        atol=1e-3,
+        rtol=1e-3,
+    )
 
 
 def test_objects_see_their_scene_and_no_other(given):
     (context, noise), model = given, network()
     both = sampled(model, context, (3, 1), noise)
-    torch.testing.assert_close(both[:3], sampled(model, context[:3], (3,), rows(noise, slice(3))), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        both[:3], sampled(model, context[:3], (3,), rows(noise, slice(3))), atol=1e-3, rtol=1e-3
+    )
     alone = torch.cat([sampled(model, context[[k]], (1,), rows(noise, [k])) for k in range(N)])
     assert (both[:3] - alone[:3]).abs().max() > 0.01
     torch.testing.assert_close(both[3:], alone[3:], atol=1e-3, rtol=1e-3)
@@ -71,8 +84,12 @@ def test_without_a_picture_only_the_noise_decides(given):
     dropped = model.context(context[:, :-1], torch.randn(N, CUES), torch.zeros(N, dtype=torch.bool))
     assert not dropped.any() and dropped.shape == context.shape
     prior = sampled(model, dropped, (N,), noise)
-    torch.testing.assert_close(sampled(model, context, (N,), noise, guidance=0.0), prior, atol=1e-3, rtol=1e-3)
-    assert (sampled(model, context, (N,), noise, guidance=3.0) - sampled(model, context, (N,), noise)).abs().max() > 1e-3
+    torch.testing.assert_close(
+        sampled(model, context, (N,), noise, guidance=0.0), prior, atol=1e-3, rtol=1e-3
+    )
+    assert (
+        sampled(model, context, (N,), noise, guidance=3.0) - sampled(model, context, (N,), noise)
+    ).abs().max() > 1e-3
 
 
 def test_regression_takes_one_step_and_no_noise(given):
@@ -80,7 +97,9 @@ def test_regression_takes_one_step_and_no_noise(given):
     other = rows(noise, [1, 0, 3, 2])
     assert torch.equal(sampled(model, context, (N,), noise), sampled(model, context, (N,), other))
     level = torch.ones(N)
-    direct = model.pose(torch.zeros_like(noise.pose), level, [context] * len(model.pose.blocks), (N,))
+    direct = model.pose(
+        torch.zeros_like(noise.pose), level, [context] * len(model.pose.blocks), (N,)
+    )
     torch.testing.assert_close(sampled(model, context, (N,), noise)[:, :7], direct[:, 0])
 
 
@@ -90,7 +109,9 @@ def test_sampling_is_ddim_of_the_network(given):
     velocity = model.pose(noise.pose, torch.ones(N), [context] * len(model.pose.blocks), (N,))
     signal = SCHEDULE.signal()[step].float()
     one = (signal.sqrt() * noise.pose - (1 - signal).sqrt() * velocity).clamp(-8, 8)
-    torch.testing.assert_close(model.sample(context, (N,), noise, steps=1).pose, one, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model.sample(context, (N,), noise, steps=1).pose, one, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_progress_reaches_the_end(given):

@@ -1,4 +1,6 @@
-"""Counts of operations: equal to torch's own counter on tiny networks, and to the known totals of the published sizes."""
+"""Counts of operations: equal to torch's own counter on tiny networks, and to the known totals of
+the published sizes.
+"""
 
 import pytest
 import torch
@@ -23,8 +25,18 @@ from tests.models import test_vecset_flow as midi
 from tests.models import test_vecset_vae as vae
 from tests.models import test_vision as vision
 
-PUBLISHED = StructureFlowConfig(resolution=16, channels=8, width=1024, blocks=24, heads=16, patch=1, context_width=1024,
-                                share_modulation=False, scene_context_blocks=0, lift_channels=0)  # fmt: skip
+PUBLISHED = StructureFlowConfig(
+    resolution=16,
+    channels=8,
+    width=1024,
+    blocks=24,
+    heads=16,
+    patch=1,
+    context_width=1024,
+    share_modulation=False,
+    scene_context_blocks=0,
+    lift_channels=0,
+)
 MIDI = VecSetFlowConfig(context_widths=(768, 1024), joint_blocks=(8, 9, 10, 11, 12))
 TERA = 1e12
 
@@ -51,29 +63,38 @@ def test_structure_flow():
 
 def test_scene_context_flow():
     network, given = iscene.network(gate=True), iscene.given()
-    assert counted(network, *given) == scene_context_flops(network.config, 2, 4, cached=False, shared_scene=False)
+    assert counted(network, *given) == scene_context_flops(
+        network.config, 2, 4, cached=False, shared_scene=False
+    )
 
 
 def test_vector_set_flow():
     network, (x, t, contexts) = midi.network(), midi.given()
     alone = vecset_flow_flops(network.config, 6, (1, 5))
     assert counted(network, x, t, contexts) == 4 * alone
-    assert counted(network, x, t, contexts, (2, 2)) == 4 * vecset_flow_flops(network.config, 6, (1, 5), 2)
+    assert counted(network, x, t, contexts, (2, 2)) == 4 * vecset_flow_flops(
+        network.config, 6, (1, 5), 2
+    )
 
 
 def test_vector_set_decoder():
     network, latent, points = vae.network(), torch.randn(1, 5, 4), torch.rand(1, 30, 3)
-    assert counted(lambda: network.field(points, network.prepare(latent))) == vecset_decode_flops(vae.TINY, 5, 30)
+    assert counted(lambda: network.field(points, network.prepare(latent))) == vecset_decode_flops(
+        vae.TINY, 5, 30
+    )
 
 
-@pytest.mark.parametrize("count, tera", [
-    (vision_flops(VisionConfig()), 1.02),
-    (structure_flow_flops(PUBLISHED, 1374), 5.227),
-    (vecset_flow_flops(MIDI, 2048, (1, 257)), 6.98),
-    (vecset_flow_flops(MIDI, 2048, (1, 257), 3), 7.32),
-    (vecset_flow_flops(MIDI, 2048, (1, 257), 5), 7.67),
-    (2 * vecset_decode_flops(VecSetVAEConfig(), 2048, 257**3), 1000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "count, tera",
+    [
+        (vision_flops(VisionConfig()), 1.02),
+        (structure_flow_flops(PUBLISHED, 1374), 5.227),
+        (vecset_flow_flops(MIDI, 2048, (1, 257)), 6.98),
+        (vecset_flow_flops(MIDI, 2048, (1, 257), 3), 7.32),
+        (vecset_flow_flops(MIDI, 2048, (1, 257), 5), 7.67),
+        (2 * vecset_decode_flops(VecSetVAEConfig(), 2048, 257**3), 1000),
+    ],
+)
 def test_published_sizes(count, tera):
     assert count / TERA == pytest.approx(tera, rel=0.005)
 

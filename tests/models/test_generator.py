@@ -22,7 +22,14 @@ def made():
 def given(rows):
     draw = torch.Generator().manual_seed(rows)
     crops = torch.randn(rows, 5, 32, 32, generator=draw)
-    lifted = torch.randn(rows, FLOW.lift_channels, FLOW.lift_resolution, FLOW.lift_resolution, FLOW.lift_resolution, generator=draw)
+    lifted = torch.randn(
+        rows,
+        FLOW.lift_channels,
+        FLOW.lift_resolution,
+        FLOW.lift_resolution,
+        FLOW.lift_resolution,
+        generator=draw,
+    )
     return crops, lifted, torch.randn(rows, FLOW.channels, SIDE, SIDE, SIDE, generator=draw)
 
 
@@ -31,8 +38,15 @@ def test_velocity_is_the_network_at_one_noise_level(made):
     generator, vae = made
     crops, lifted, x = given(2)
     condition = generator.encode(crops, lifted, vae)
-    torch.testing.assert_close(generator.velocity(condition)(x, 0.3), generator(x, torch.full((2,), 0.3), condition), atol=0, rtol=0)
-    assert (generator.velocity(condition)(x, 0.9) - generator.velocity(condition)(x, 0.3)).abs().max() > 1e-4
+    torch.testing.assert_close(
+        generator.velocity(condition)(x, 0.3),
+        generator(x, torch.full((2,), 0.3), condition),
+        atol=0,
+        rtol=0,
+    )
+    assert (
+        generator.velocity(condition)(x, 0.9) - generator.velocity(condition)(x, 0.3)
+    ).abs().max() > 1e-4
 
 
 @torch.no_grad()
@@ -63,4 +77,6 @@ def test_instances_see_the_scene_and_not_each_other(made):
     other = x.clone()
     other[0] += 1.0
     assert (velocity(other)[1:] - plain[1:]).abs().amax((1, 2, 3, 4)).min() > 1e-4
-    torch.testing.assert_close(velocity(x)[0], velocity(x, None)[0], atol=1e-5, rtol=0)  # the scene is itself alone
+    torch.testing.assert_close(
+        velocity(x)[0], velocity(x, None)[0], atol=1e-5, rtol=0
+    )  # the scene is itself alone

@@ -1,4 +1,6 @@
-"""Laws of the two picture networks: nobody in a batch sees another, and what a head says before training is known."""
+"""Laws of the two picture networks: nobody in a batch sees another, and what a head says before
+training is known.
+"""
 
 import dataclasses
 
@@ -24,7 +26,9 @@ def network():
 
 
 def pictures(count, size=64):
-    return torch.randn(count, GEOMETRY.channels, size, size, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        count, GEOMETRY.channels, size, size, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def labels(count, size=64):
@@ -51,29 +55,47 @@ def test_geometry_of_a_picture_does_not_depend_on_its_neighbours(network):
     for k in range(2):
         alone = network(pictures(2)[k : k + 1], labels(1))
         for name in ("depth", "normal", "camera", "boxes", "latitude"):
-            torch.testing.assert_close(getattr(alone, name)[0], getattr(together, name)[k], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                getattr(alone, name)[0], getattr(together, name)[k], atol=1e-4, rtol=1e-4
+            )
 
 
 @torch.no_grad()
 def test_shapes_and_unit_normals(network):
     found = network(pictures(2), labels(2))
-    assert found.depth.shape == (2, 64, 64) and found.camera.shape == (2, 5) and found.boxes.shape == (2, 2, 2, 3)
+    assert (
+        found.depth.shape == (2, 64, 64)
+        and found.camera.shape == (2, 5)
+        and found.boxes.shape == (2, 2, 2, 3)
+    )
     assert found.latitude.shape == (2, 4, 4)
     torch.testing.assert_close(found.normal.norm(dim=1), torch.ones(2, 64, 64))
 
 
 @torch.no_grad()
 def test_boxes_are_asked_for_by_labels(network):
-    assert network(pictures(1)).boxes is None and network(pictures(1), torch.zeros(1, 64, 64, dtype=torch.int64)).boxes is None
+    assert (
+        network(pictures(1)).boxes is None
+        and network(pictures(1), torch.zeros(1, 64, 64, dtype=torch.int64)).boxes is None
+    )
     swapped = labels(1)
     swapped = torch.where(swapped == 0, 0, 3 - swapped)
-    torch.testing.assert_close(network(pictures(1), swapped).boxes, network(pictures(1), labels(1)).boxes.flip(1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        network(pictures(1), swapped).boxes,
+        network(pictures(1), labels(1)).boxes.flip(1),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 @torch.no_grad()
 def test_another_size_of_picture_stretches_the_positions(network):
     larger = network(pictures(1, 96), None)
-    assert larger.depth.shape == (1, 96, 96) and larger.latitude.shape == (1, 6, 6) and larger.depth.isfinite().all()
+    assert (
+        larger.depth.shape == (1, 96, 96)
+        and larger.latitude.shape == (1, 6, 6)
+        and larger.depth.isfinite().all()
+    )
 
 
 @torch.no_grad()

@@ -1,4 +1,6 @@
-"""The protocol of text-to-image priors: whoever fulfils it has every member with the protocol's parameters."""
+"""The protocol of text-to-image priors: whoever fulfils it has every member with the protocol's
+parameters.
+"""
 
 import inspect
 
@@ -8,10 +10,18 @@ from maquette.models.image_prior import ImagePrior, NoiseSchedule
 
 def lacking(candidate: type, protocol: type) -> list[str]:
     """Methods of a protocol that a class lacks or takes other parameters for."""
-    methods = {name: value for name, value in vars(protocol).items() if inspect.isfunction(value) and not name.startswith("_")}
-    return [name for name, wanted in methods.items()
-            if not callable(getattr(candidate, name, None))
-            or list(inspect.signature(getattr(candidate, name)).parameters) != list(inspect.signature(wanted).parameters)]  # fmt: skip
+    methods = {
+        name: value
+        for name, value in vars(protocol).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    return [
+        name
+        for name, wanted in methods.items()
+        if not callable(getattr(candidate, name, None))
+        or list(inspect.signature(getattr(candidate, name)).parameters)
+        != list(inspect.signature(wanted).parameters)
+    ]
 
 
 def test_the_comparison_of_members_can_fail():
@@ -23,4 +33,6 @@ def test_the_comparison_of_members_can_fail():
 
 
 def test_the_linear_schedule_of_the_house_is_a_noise_schedule():
-    assert lacking(LinearSchedule, NoiseSchedule) == [] and LinearSchedule().signal().shape == (LinearSchedule().steps,)
+    assert lacking(LinearSchedule, NoiseSchedule) == [] and LinearSchedule().signal().shape == (
+        LinearSchedule().steps,
+    )

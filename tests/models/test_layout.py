@@ -30,8 +30,13 @@ def picture_and_labels():
 
 
 def test_lifted_points_are_those_of_the_camera():
-    parameters, relative = np.array([0.4, 0.2, 0.05, -0.1, 0.3]), np.random.default_rng(0).normal(0, 0.1, (16, 16))
-    expected = lift(camera_from_parameters(parameters, 16, 16), centre_depth(parameters) * np.exp(relative))
+    parameters, relative = (
+        np.array([0.4, 0.2, 0.05, -0.1, 0.3]),
+        np.random.default_rng(0).normal(0, 0.1, (16, 16)),
+    )
+    expected = lift(
+        camera_from_parameters(parameters, 16, 16), centre_depth(parameters) * np.exp(relative)
+    )
     points = lift_points(torch.from_numpy(relative)[None], torch.from_numpy(parameters)[None])[0]
     np.testing.assert_allclose(points.permute(1, 2, 0), expected, atol=1e-12)
 
@@ -43,7 +48,9 @@ def test_cues_hold_the_visible_box():
     box, cues = visible_cues(points, masks, torch.zeros(2, 5))
     inside = points[1][:, masks[1, 1]]
     assert cues.shape == (2, 3, CUES) and bool(torch.isfinite(cues).all())  # row 2 has no pixel
-    torch.testing.assert_close(box[1, 1], torch.stack([inside.amin(1), inside.amax(1)]), atol=0.2, rtol=0)
+    torch.testing.assert_close(
+        box[1, 1], torch.stack([inside.amin(1), inside.amax(1)]), atol=0.2, rtol=0
+    )
     assert bool((box[:, :, 0] <= box[:, :, 1]).all())
 
 
@@ -64,7 +71,11 @@ def test_boxes_do_not_depend_on_the_rest_of_the_batch(net):
 def test_boxes_are_ordered_and_need_labels(net):
     picture, labels = picture_and_labels()
     boxes = net(picture, labels).boxes
-    assert bool((boxes[:, :, 0] <= boxes[:, :, 1]).all()) and net(picture).boxes is None and net(picture, labels * 0).boxes is None
+    assert (
+        bool((boxes[:, :, 0] <= boxes[:, :, 1]).all())
+        and net(picture).boxes is None
+        and net(picture, labels * 0).boxes is None
+    )
 
 
 def test_latitudes_are_those_of_the_lifted_rays():
@@ -82,11 +93,19 @@ def test_gradients_of_the_cues_reach_the_outermost_points_and_the_moments():
     def direct(p):
         own = p[0][:, masks[0, 0]]
         mean, spread = own.mean(1), (own.var(1, unbiased=False) + 1e-8).sqrt()
-        box = torch.stack([torch.maximum(own.amin(1), mean - 2.5 * spread), torch.minimum(own.amax(1), mean + 2.5 * spread)])
+        box = torch.stack(
+            [
+                torch.maximum(own.amin(1), mean - 2.5 * spread),
+                torch.minimum(own.amax(1), mean + 2.5 * spread),
+            ]
+        )
         return torch.cat([box.flatten(), mean, spread])
 
     _, cues = visible_cues(points, masks, torch.zeros(1, 5, dtype=torch.float64))
     torch.testing.assert_close(cues[0, 0, :12], direct(points))
     weights = torch.rand(12, dtype=torch.float64)
-    found, expected = (torch.autograd.grad((c * weights).sum(), points)[0] for c in (cues[0, 0, :12], direct(points)))
+    found, expected = (
+        torch.autograd.grad((c * weights).sum(), points)[0]
+        for c in (cues[0, 0, :12], direct(points))
+    )
     torch.testing.assert_close(found, expected)

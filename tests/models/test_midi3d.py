@@ -1,11 +1,19 @@
-"""MIDI-3D's pictures, noise and decoding. Savings: test_savings.py; what the original computes: tests/golden."""
+"""MIDI-3D's pictures, noise and decoding. Savings: test_savings.py; what the original computes:
+tests/golden.
+"""
 
 import numpy as np
 import torch
 
 from maquette.geometry.octree import Grid
 from maquette.images.framing import Framing
-from maquette.models.midi3d import HALF_SIDE, decode_field, default_framings, draw_noise, midi_pictures
+from maquette.models.midi3d import (
+    HALF_SIDE,
+    decode_field,
+    default_framings,
+    draw_noise,
+    midi_pictures,
+)
 from maquette.models.savings import PLAIN
 from tests.models.test_vecset_flow import network
 from tests.models.test_vecset_vae import network as vae
@@ -18,7 +26,9 @@ def test_pictures_show_instance_scene_and_mask():
     image, masks = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8), np.zeros((2, 40, 40), bool)
     masks[0, 5:20, 5:20], masks[1, 22:35, 10:30] = True, True
     framing = Framing(40, (40, 40), **PLAIN_COLOURS)
-    for_clip, for_dino = midi_pictures(image, masks, Framing(40, (20, 20), **PLAIN_COLOURS), framing)
+    for_clip, for_dino = midi_pictures(
+        image, masks, Framing(40, (20, 20), **PLAIN_COLOURS), framing
+    )
     assert for_clip.shape == (2, 3, 20, 20) and for_dino.shape == (2, 7, 40, 40)
     scene = torch.from_numpy(image).permute(2, 0, 1) / 255
     for k in range(2):
@@ -51,12 +61,21 @@ def test_the_rim_of_the_cube_is_outside_whatever_the_sign():
     made.decoder.proj_out.bias.data *= -1
     flipped, _ = decode_field(made, latent, 8, PLAIN)
     torch.testing.assert_close(flipped.values, field.values)
-    assert grid == Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, 8) and field.values.shape == (9, 9, 9) and field.asked == 729
+    assert (
+        grid == Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, 8)
+        and field.values.shape == (9, 9, 9)
+        and field.asked == 729
+    )
     rim = field.values[[0, -1]]
     assert rim.median() > 0
 
 
 def test_default_framings_are_those_of_the_encoders():
     clip, dino = default_framings()
-    assert clip.crop == (224, 224) and clip.shortest_edge == 224 and dino.shortest_edge == 256 and dino.crop == (224, 224)
+    assert (
+        clip.crop == (224, 224)
+        and clip.shortest_edge == 224
+        and dino.shortest_edge == 256
+        and dino.crop == (224, 224)
+    )
     assert clip.mean != dino.mean

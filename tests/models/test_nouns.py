@@ -6,18 +6,27 @@ from maquette.data.procedural import FAMILIES
 from maquette.models.nouns import NOUNS, OBJECT, WORDS, noun_of, synonyms
 
 
-@pytest.mark.parametrize(("name", "noun"), [
-    ("house-interior-pack-bunk-bed-2", "bed"),  # the collection's "house" does not count
-    ("nature-pack-birch-tree-dead-1", "tree"), ("city-builder-bits-bench", "bench"), ("medieval-chairs", "chair"),
-    ("fish-pack-3", "fish"),  # nothing but the collection is known
-    ("widget-12", OBJECT), ("", OBJECT), ("table-0f3a9c21", "table"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "noun"),
+    [
+        ("house-interior-pack-bunk-bed-2", "bed"),  # the collection's "house" does not count
+        ("nature-pack-birch-tree-dead-1", "tree"),
+        ("city-builder-bits-bench", "bench"),
+        ("medieval-chairs", "chair"),
+        ("fish-pack-3", "fish"),  # nothing but the collection is known
+        ("widget-12", OBJECT),
+        ("", OBJECT),
+        ("table-0f3a9c21", "table"),
+    ],
+)
 def test_the_head_noun_names_the_thing(name, noun):
     assert noun_of(name) == noun
 
 
 def test_procedural_families_have_nouns():
-    assert {family: noun_of(f"{family}-1a2b3c4d") for family in FAMILIES if noun_of(family) == OBJECT} == {}
+    assert {
+        family: noun_of(f"{family}-1a2b3c4d") for family in FAMILIES if noun_of(family) == OBJECT
+    } == {}
     assert noun_of("chair-00beefed") == "chair" and noun_of("mug-00000000") == "cup"
 
 

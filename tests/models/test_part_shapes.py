@@ -1,4 +1,6 @@
-"""Parts: the decoder follows the Gaussians, the order of parts does not matter to it, normalisation is exact."""
+"""Parts: the decoder follows the Gaussians, the order of parts does not matter to it, normalisation
+is exact.
+"""
 
 import math
 
@@ -18,7 +20,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def parts(model):
-    latent = torch.randn(2, SHAPES.channels, *(SHAPES.resolution,) * 3, generator=torch.Generator().manual_seed(1))
+    latent = torch.randn(
+        2, SHAPES.channels, *(SHAPES.resolution,) * 3, generator=torch.Generator().manual_seed(1)
+    )
     with torch.no_grad():
         return model.encode(latent)
 
@@ -26,7 +30,9 @@ def parts(model):
 @torch.no_grad()
 def test_encoding_gives_different_parts_inside_the_cube(model, parts):
     gaussians, intrinsic = parts
-    assert intrinsic.shape == (2, SHAPES.parts, SHAPES.intrinsic) and gaussians.mean.abs().max() < 0.5
+    assert (
+        intrinsic.shape == (2, SHAPES.parts, SHAPES.intrinsic) and gaussians.mean.abs().max() < 0.5
+    )
     assert torch.pdist(gaussians.mean[0]).min() > 0.01 and gaussians.scales.max() < 0.3
 
 
@@ -35,7 +41,12 @@ def test_the_order_of_the_parts_does_not_matter_to_the_decoder(model, parts):
     gaussians, intrinsic = parts
     order = torch.randperm(SHAPES.parts, generator=torch.Generator().manual_seed(2))
     shuffled = PartGaussians.of(gaussians.numbers()[:, order])
-    torch.testing.assert_close(model.decode(shuffled, intrinsic[:, order]), model.decode(gaussians, intrinsic), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        model.decode(shuffled, intrinsic[:, order]),
+        model.decode(gaussians, intrinsic),
+        atol=1e-5,
+        rtol=1e-4,
+    )
 
 
 @torch.no_grad()
@@ -50,7 +61,10 @@ def test_cells_see_parts_in_the_parts_own_coordinates(parts):
 
 
 def test_gradients_reach_gaussians_and_intrinsics(model, parts):
-    numbers, intrinsic = parts[0].numbers().clone().requires_grad_(), parts[1].clone().requires_grad_()
+    numbers, intrinsic = (
+        parts[0].numbers().clone().requires_grad_(),
+        parts[1].clone().requires_grad_(),
+    )
     model.decode(PartGaussians.of(numbers), intrinsic).square().sum().backward()
     assert numbers.grad[..., :3].abs().min() > 0 and intrinsic.grad.abs().sum() > 0
 
@@ -64,7 +78,9 @@ def test_normalised_numbers_come_back(model, parts):
     again = other.gaussians_from(normalised)
     torch.testing.assert_close(again.mean, parts[0].mean, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(again.scales, parts[0].scales, atol=1e-5, rtol=1e-3)
-    torch.testing.assert_close(other.intrinsic_from(normalised[..., 16:]), parts[1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        other.intrinsic_from(normalised[..., 16:]), parts[1], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_the_first_gaussians_are_the_scattered_ones(model, parts):
@@ -75,7 +91,9 @@ def test_the_first_gaussians_are_the_scattered_ones(model, parts):
 def test_gradients_are_finite_where_a_part_lies_on_the_centre_of_a_cell(model, parts):
     gaussians, intrinsic = parts
     numbers = gaussians.numbers().clone()
-    numbers[:, :, :3] = 0.5 / SHAPES.resolution  # half precision puts means exactly there, now and then
+    numbers[:, :, :3] = (
+        0.5 / SHAPES.resolution
+    )  # half precision puts means exactly there, now and then
     numbers.requires_grad_(True)
     model.decode(PartGaussians.of(numbers), intrinsic).sum().backward()
     assert bool(torch.isfinite(numbers.grad).all()) and bool(numbers.grad.any())

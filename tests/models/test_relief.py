@@ -1,4 +1,6 @@
-"""The close look: where a window lies, what it takes from the whole picture, and that an untrained one changes nothing."""
+"""The close look: where a window lies, what it takes from the whole picture, and that an untrained
+one changes nothing.
+"""
 
 import dataclasses
 
@@ -13,7 +15,9 @@ PLACES = torch.tensor([[[0.25, 0.125, 0.5], [0.5, 0.5, 0.25]]])
 
 
 def windows(side=32):
-    """Two windows into a picture of two objects; the first object fills the left half of the picture, the second the right one."""
+    """Two windows into a picture of two objects; the first object fills the left half of the
+    picture, the second the right one.
+    """
     pictures = torch.randn(1, 2, 7, side, side, generator=torch.Generator().manual_seed(0))
     steps = (torch.arange(side) + 0.5) / side
     pictures[0, 0, 6] = (PLACES[0, 0, 0] + PLACES[0, 0, 2] * steps < 0.5).float().expand(side, side)
@@ -40,13 +44,18 @@ def network():
 def test_a_slope_in_the_picture_is_the_same_slope_in_its_window():
     size, given = 64, windows()
     steps = (torch.arange(size) + 0.5) / size
-    depth = 0.2 * steps.expand(1, size, size) + 5 * (labels() == 2)  # a jump between the objects that must not be mixed in
+    depth = 0.2 * steps.expand(1, size, size) + 5 * (
+        labels() == 2
+    )  # a jump between the objects that must not be mixed in
     relief = coarse_relief(depth, camera(), labels(), given)
     inside = (torch.arange(32) + 0.5) / 32
     for k in range(2):
         own = given.own[0, k]
         # Within the first and last half pixel of an object nearest neighbours stand in.
-        expected = centred((0.2 * inside * PLACES[0, k, 2] / window_widths(PLACES, camera())[0, k]).expand(32, 32), own)
+        expected = centred(
+            (0.2 * inside * PLACES[0, k, 2] / window_widths(PLACES, camera())[0, k]).expand(32, 32),
+            own,
+        )
         assert ((relief[0, k] - expected)[own]).abs().max() < 5e-3
         assert (relief[0, k][~own] == 0).all()
 
@@ -54,8 +63,12 @@ def test_a_slope_in_the_picture_is_the_same_slope_in_its_window():
 def test_relief_does_not_depend_on_the_distance_but_on_the_angle():
     given, depth = windows(), torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(1))
     relief = coarse_relief(depth, camera(), labels(), given)
-    torch.testing.assert_close(coarse_relief(depth + 0.7, camera(), labels(), given), relief, atol=1e-5, rtol=0)
-    longer = coarse_relief(0.5 * depth, camera(0.3 + 0.6931472), labels(), given)  # twice the focal length, half the depth
+    torch.testing.assert_close(
+        coarse_relief(depth + 0.7, camera(), labels(), given), relief, atol=1e-5, rtol=0
+    )
+    longer = coarse_relief(
+        0.5 * depth, camera(0.3 + 0.6931472), labels(), given
+    )  # twice the focal length, half the depth
     torch.testing.assert_close(longer, relief, atol=1e-5, rtol=0)
 
 
@@ -74,7 +87,13 @@ def test_an_untrained_close_look_repeats_the_whole_picture(network):
     torch.testing.assert_close(made.relief, expected)
     assert network(picture, labels()).relief is None
     plain = GeometryNet(GEOMETRY).eval()
-    plain.load_state_dict({name: tensor for name, tensor in network.state_dict().items() if name.split(".")[0] not in ("closer", "relief")})
+    plain.load_state_dict(
+        {
+            name: tensor
+            for name, tensor in network.state_dict().items()
+            if name.split(".")[0] not in ("closer", "relief")
+        }
+    )
     torch.testing.assert_close(plain(picture, labels()).depth, made.depth)
 
 
@@ -84,10 +103,21 @@ def test_windows_do_not_see_one_another(network):
     trained.load_state_dict(network.state_dict())
     for layer in (trained.closer, trained.relief[2]):
         torch.nn.init.normal_(layer.weight, std=0.1)
-    picture, given = torch.randn(1, 6, 64, 64, generator=torch.Generator().manual_seed(3)), windows()
+    picture, given = (
+        torch.randn(1, 6, 64, 64, generator=torch.Generator().manual_seed(3)),
+        windows(),
+    )
     both = trained(picture, labels(), given).relief
     for k in range(2):
-        one = Windows(given.pictures[:, k : k + 1], given.places[:, k : k + 1], given.labels[:, k : k + 1])
-        torch.testing.assert_close(trained(picture, labels(), one).relief[:, 0], both[:, k], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close((both * given.own).sum((2, 3)), torch.zeros(1, 2), atol=1e-3, rtol=0)  # the mean is the whole picture's
-    assert (both - coarse_relief(trained(picture).depth, trained(picture).camera, labels(), given)).abs().max() > 0.01
+        one = Windows(
+            given.pictures[:, k : k + 1], given.places[:, k : k + 1], given.labels[:, k : k + 1]
+        )
+        torch.testing.assert_close(
+            trained(picture, labels(), one).relief[:, 0], both[:, k], atol=1e-4, rtol=1e-4
+        )
+    torch.testing.assert_close(
+        (both * given.own).sum((2, 3)), torch.zeros(1, 2), atol=1e-3, rtol=0
+    )  # the mean is the whole picture's
+    assert (
+        both - coarse_relief(trained(picture).depth, trained(picture).camera, labels(), given)
+    ).abs().max() > 0.01

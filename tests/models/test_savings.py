@@ -1,4 +1,6 @@
-"""Every exact saving, alone and together, gives what the plain path gives: I-Scene's structure stage, MIDI-3D's sampling and decoding."""
+"""Every exact saving, alone and together, gives what the plain path gives: I-Scene's structure
+stage, MIDI-3D's sampling and decoding.
+"""
 
 from dataclasses import fields, replace
 
@@ -15,18 +17,29 @@ from tests.models import test_vecset_vae as vae
 from tests.models import test_vision as vision
 
 SWITCHES = [field.name for field in fields(Savings)]
-CHOICES = {name: replace(PLAIN, **{name: True}) for name in SWITCHES} | {"all": ALL} | {
-    f"all but {name}": replace(ALL, **{name: False}) for name in SWITCHES}  # fmt: skip
+CHOICES = (
+    {name: replace(PLAIN, **{name: True}) for name in SWITCHES}
+    | {"all": ALL}
+    | {f"all but {name}": replace(ALL, **{name: False}) for name in SWITCHES}
+)
 EXACT = {"atol": 2e-5, "rtol": 1e-4}
 
 
 @pytest.fixture(scope="module")
 def structure():
     network, (_, _, context) = iscene.network(gate=True, bias=True), iscene.given()
-    context = torch.cat([context[:, :1], context[:1, 1:2].expand(2, -1, -1, -1), context[:, 2:]], 1)  # one photo: one scene
+    context = torch.cat(
+        [context[:, :1], context[:1, 1:2].expand(2, -1, -1, -1), context[:, 2:]], 1
+    )  # one photo: one scene
     noise = draw_noise(network, torch.Generator().manual_seed(0))
     sampling = TrellisSampling(steps=4, strength=2.0)
-    return network, context, noise, sampling, sample_structure(network, context, noise, sampling, PLAIN)
+    return (
+        network,
+        context,
+        noise,
+        sampling,
+        sample_structure(network, context, noise, sampling, PLAIN),
+    )
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -52,9 +65,14 @@ def test_the_plain_path_is_two_separate_passes_of_the_plain_network(joint):
     network, condition, x, _, _ = joint
     given = [condition.summary, condition.tokens]
     t = torch.ones(3)
-    cond, uncond = network(x, t, given, (3,)), network(x, t, [torch.zeros_like(c) for c in given], (3,))
+    cond, uncond = (
+        network(x, t, given, (3,)),
+        network(x, t, [torch.zeros_like(c) for c in given], (3,)),
+    )
     expected = x - (uncond + 3.0 * (cond - uncond))
-    torch.testing.assert_close(sample_midi(network, condition, x, MidiSampling(1, 3.0), PLAIN), expected, **EXACT)
+    torch.testing.assert_close(
+        sample_midi(network, condition, x, MidiSampling(1, 3.0), PLAIN), expected, **EXACT
+    )
 
 
 def test_fields_on_an_octree():
@@ -63,9 +81,15 @@ def test_fields_on_an_octree():
     network.decoder.proj_out.bias.data.fill_(0.0)
     latent = torch.randn(5, 4)
     centre = network.field(torch.zeros(1, 1, 3), network.prepare(latent[None]))
-    network.decoder.proj_out.bias.data += centre.item()  # the surface now passes through the middle of the cube
-    (dense, grid), (sparse, _) = (decode_field(network, latent, 64, savings) for savings in (PLAIN, ALL))
-    near = torch.nn.functional.max_pool3d(((dense.values > 0).float())[None, None], 3, 1, 1)[0, 0] != (dense.values > 0)
+    network.decoder.proj_out.bias.data += (
+        centre.item()
+    )  # the surface now passes through the middle of the cube
+    (dense, grid), (sparse, _) = (
+        decode_field(network, latent, 64, savings) for savings in (PLAIN, ALL)
+    )
+    near = torch.nn.functional.max_pool3d(((dense.values > 0).float())[None, None], 3, 1, 1)[
+        0, 0
+    ] != (dense.values > 0)
     assert near.any() and torch.equal(dense.values > 0, sparse.values > 0) and grid.cells == 64
     torch.testing.assert_close(sparse.values[near], dense.values[near], **EXACT)
     assert sparse.asked < 0.7 * dense.asked

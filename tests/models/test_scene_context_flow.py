@@ -1,12 +1,29 @@
-"""I-Scene's scene-context flow: what slots see, for any weights. What the original computes is in tests/golden."""
+"""I-Scene's scene-context flow: what slots see, for any weights. What the original computes is in
+tests/golden.
+"""
 
 import torch
 
-from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig, shared_sources, slot_sources
+from maquette.models.scene_context_flow import (
+    SceneContextFlow,
+    SceneContextFlowConfig,
+    shared_sources,
+    slot_sources,
+)
 from maquette.models.structure_flow import StructureFlowConfig
 
-BASE = StructureFlowConfig(resolution=3, channels=2, width=24, blocks=4, heads=2, patch=1, context_width=10, share_modulation=False,
-                           scene_context_blocks=0, lift_channels=0)  # fmt: skip
+BASE = StructureFlowConfig(
+    resolution=3,
+    channels=2,
+    width=24,
+    blocks=4,
+    heads=2,
+    patch=1,
+    context_width=10,
+    share_modulation=False,
+    scene_context_blocks=0,
+    lift_channels=0,
+)
 
 
 def network(slots=3, gate=False, bias=False, blocks=2):
@@ -19,8 +36,11 @@ def network(slots=3, gate=False, bias=False, blocks=2):
 
 def given(instances=2, slots=3):
     generator = torch.Generator().manual_seed(1)
-    return (torch.randn(instances, slots, 2, 3, 3, 3, generator=generator), torch.tensor([0.3, 0.8])[:instances],
-            torch.randn(instances, slots, 4, 10, generator=generator))  # fmt: skip
+    return (
+        torch.randn(instances, slots, 2, 3, 3, 3, generator=generator),
+        torch.tensor([0.3, 0.8])[:instances],
+        torch.randn(instances, slots, 4, 10, generator=generator),
+    )
 
 
 def test_all_slots_but_the_first_run_the_plain_network():
@@ -35,15 +55,21 @@ def test_three_equal_slots_without_gates_are_plain_self_attention():
     """The paper's proposition: keys and values that are repeated leave the average unchanged."""
     made, (x, t, context) = network(), given()
     out = made(x[:, :1].expand(-1, 3, -1, -1, -1, -1), t, context[:, :1].expand(-1, 3, -1, -1))
-    torch.testing.assert_close(out[:, 0], made.flow(x[:, 0], t, context[:, 0]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        out[:, 0], made.flow(x[:, 0], t, context[:, 0]), atol=1e-5, rtol=1e-4
+    )
     gated = network(gate=True)
     x, context = x[:, :1].expand(-1, 3, -1, -1, -1, -1), context[:, :1].expand(-1, 3, -1, -1)
-    assert (gated(x, t, context)[:, 0] - gated.flow(x[:, 0], t, context[:, 0])).abs().max() > 1e-3  # gates break it
+    assert (
+        gated(x, t, context)[:, 0] - gated.flow(x[:, 0], t, context[:, 0])
+    ).abs().max() > 1e-3  # gates break it
 
 
 def test_instances_never_see_each_other():
     made, (x, t, context) = network(gate=True), given()
-    torch.testing.assert_close(made(x, t, context)[1:], made(x[1:], t[1:], context[1:]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        made(x, t, context)[1:], made(x[1:], t[1:], context[1:]), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_two_slots_are_the_papers_form():
@@ -54,7 +80,13 @@ def test_two_slots_are_the_papers_form():
 
 
 def test_context_blocks_are_the_middle_ones():
-    assert list(SceneContextFlowConfig(StructureFlowConfig(blocks=24)).context_range) == [10, 11, 12, 13, 14]
+    assert list(SceneContextFlowConfig(StructureFlowConfig(blocks=24)).context_range) == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
     assert list(SceneContextFlowConfig(BASE, 4).context_range) == [0, 1, 2, 3]
     gated = network(gate=True, bias=True)
     assert {key.split(".")[2] for key in gated.state_dict() if "external" in key} == {"1", "2"}
@@ -67,7 +99,9 @@ def test_rows_know_their_scene_and_their_own_crop():
 
 
 def test_nothing_depends_on_values_of_tensors():
-    """So nothing waits for an accelerator, and graphs can be captured: it also runs where tensors have no values."""
+    """So nothing waits for an accelerator, and graphs can be captured: it also runs where tensors
+    have no values.
+    """
     with torch.device("meta"):
         made = SceneContextFlow(SceneContextFlowConfig(BASE, 2, 3, True, True))
         x, t, context = torch.empty(2, 3, 2, 3, 3, 3), torch.empty(2), torch.empty(2, 3, 4, 10)

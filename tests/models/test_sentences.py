@@ -24,7 +24,11 @@ EYE = np.array([0.0, 1.0, 5.0])  # looks along -Z
 
 
 def thing(centre, size=(0.2, 0.2, 0.2), noun="box", colour="red") -> Thing:
-    return Thing(noun, colour, np.stack([np.subtract(centre, np.divide(size, 2)), np.add(centre, np.divide(size, 2))]))
+    return Thing(
+        noun,
+        colour,
+        np.stack([np.subtract(centre, np.divide(size, 2)), np.add(centre, np.divide(size, 2))]),
+    )
 
 
 def random_things(rng, count=2):
@@ -32,17 +36,34 @@ def random_things(rng, count=2):
 
 
 def test_sides_are_the_cameras():
-    left, right, near, far = thing((-0.3, 0, 0)), thing((0.3, 0, 0)), thing((0, 0, 0.4)), thing((0, 0, -0.4))
-    assert relation(left, right, EYE) == "to the left of" and relation(near, far, EYE) == "in front of"
+    left, right, near, far = (
+        thing((-0.3, 0, 0)),
+        thing((0.3, 0, 0)),
+        thing((0, 0, 0.4)),
+        thing((0, 0, -0.4)),
+    )
+    assert (
+        relation(left, right, EYE) == "to the left of" and relation(near, far, EYE) == "in front of"
+    )
     behind = EYE * [1, 1, -1]  # from the other side everything is the other way round
-    assert relation(left, right, behind) == "to the right of" and relation(near, far, behind) == "behind"
+    assert (
+        relation(left, right, behind) == "to the right of"
+        and relation(near, far, behind) == "behind"
+    )
     assert relation(near, far, np.array([5.0, 1, 0])) == "to the left of"
 
 
 def test_on_and_under_are_contact_and_nothing_else_is():
-    table, cup = thing((0, 0, 0), (1, 0.4, 1), "table"), thing((0.2, 0.25, 0.1), (0.1, 0.1, 0.1), "cup")
+    table, cup = (
+        thing((0, 0, 0), (1, 0.4, 1), "table"),
+        thing((0.2, 0.25, 0.1), (0.1, 0.1, 0.1), "cup"),
+    )
     assert relation(cup, table, EYE) == "on" and relation(table, cup, EYE) == "under"
-    for beside in ((0.8, 0.25, 0), (0.2, 0.6, 0.1), (0.2, -0.15, 0.1)):  # next to it, floating, inside
+    for beside in (
+        (0.8, 0.25, 0),
+        (0.2, 0.6, 0.1),
+        (0.2, -0.15, 0.1),
+    ):  # next to it, floating, inside
         assert not rests_on(thing(beside, (0.1, 0.1, 0.1)), table)
 
 
@@ -75,14 +96,22 @@ def test_swapping_places_swaps_the_sentence():
     moved = dataclasses.replace(a, box=b.box), dataclasses.replace(b, box=a.box)
     swap = {"left": "right", "right": "left"}
     for seed in range(20):
-        before, after = (caption(pair, EYE, np.random.default_rng(seed)) for pair in ((a, b), moved))
+        before, after = (
+            caption(pair, EYE, np.random.default_rng(seed)) for pair in ((a, b), moved)
+        )
         assert [swap.get(word, word) for word in tokenise(before)] == list(tokenise(after))
 
 
 def test_captions_are_a_function_of_the_generator_and_name_everything():
-    things = [thing((x, 0, z), noun=noun) for x, z, noun in ((-0.3, 0, "chair"), (0.3, 0.1, "table"), (0, -0.4, "tree"))]
+    things = [
+        thing((x, 0, z), noun=noun)
+        for x, z, noun in ((-0.3, 0, "chair"), (0.3, 0.1, "table"), (0, -0.4, "tree"))
+    ]
     texts = [caption(things, EYE, np.random.default_rng(seed)) for seed in range(40)]
-    assert texts == [caption(things, EYE, np.random.default_rng(seed)) for seed in range(40)] and len(set(texts)) > 10
+    assert (
+        texts == [caption(things, EYE, np.random.default_rng(seed)) for seed in range(40)]
+        and len(set(texts)) > 10
+    )
     for text in texts:
         assert sum(tokenise(text).count(noun) for noun in ("chair", "table", "tree", "object")) == 3
     assert any(any(spatial_words(text)) for text in texts)
@@ -91,9 +120,15 @@ def test_captions_are_a_function_of_the_generator_and_name_everything():
 def test_equal_things_are_counted():
     boxes = [thing((x, 0, 0)) for x in (-0.4, 0, 0.4)]
     texts = {caption(boxes, EYE, np.random.default_rng(seed)) for seed in range(60)}
-    assert "three red boxes" in texts and not any(word in text for text in texts for word in ("two", "four"))
+    assert "three red boxes" in texts and not any(
+        word in text for text in texts for word in ("two", "four")
+    )
     mixed = [thing((x, 0, 0), colour=colour) for x, colour in ((-0.4, "red"), (0.4, "blue"))]
-    counted = {t for t in (caption(mixed, EYE, np.random.default_rng(s)) for s in range(60)) if t.split()[0] in COUNTS}
+    counted = {
+        t
+        for t in (caption(mixed, EYE, np.random.default_rng(s)) for s in range(60))
+        if t.split()[0] in COUNTS
+    }
     assert counted == {"two boxes", "two objects"}  # not two red ones
 
 
@@ -102,23 +137,49 @@ def test_all_words_of_captions_are_in_the_vocabulary():
     rng = np.random.default_rng(2)
     nouns = ["chair", "box", "knife", "shelf", "bus", "couch"]
     for _ in range(200):
-        things = [dataclasses.replace(t, noun=str(rng.choice(nouns))) for t in random_things(rng, int(rng.integers(1, 5)))]
+        things = [
+            dataclasses.replace(t, noun=str(rng.choice(nouns)))
+            for t in random_things(rng, int(rng.integers(1, 5)))
+        ]
         text = caption(things, EYE, rng)
         assert known.number("nonsense") not in known.numbers(text, 40), text
-    assert [plural(w) for w in ("chair", "box", "knife", "shelf", "key")] == ["chairs", "boxes", "knives", "shelves", "keys"]
+    assert [plural(w) for w in ("chair", "box", "knife", "shelf", "key")] == [
+        "chairs",
+        "boxes",
+        "knives",
+        "shelves",
+        "keys",
+    ]
 
 
-@pytest.mark.parametrize(("rgb", "word"), [
-    ((250, 250, 250), "white"), ((10, 10, 10), "black"), ((130, 130, 130), "grey"), ((220, 30, 30), "red"), ((110, 10, 10), "red"),
-    ((240, 140, 20), "orange"), ((240, 220, 40), "yellow"), ((30, 150, 50), "green"), ((10, 60, 15), "green"), ((30, 70, 200), "blue"),
-    ((15, 25, 90), "blue"), ((120, 40, 170), "purple"), ((240, 130, 180), "pink"), ((90, 55, 25), "brown"), ((210, 185, 150), "beige"),
-    ((30, 170, 165), "turquoise"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rgb", "word"),
+    [
+        ((250, 250, 250), "white"),
+        ((10, 10, 10), "black"),
+        ((130, 130, 130), "grey"),
+        ((220, 30, 30), "red"),
+        ((110, 10, 10), "red"),
+        ((240, 140, 20), "orange"),
+        ((240, 220, 40), "yellow"),
+        ((30, 150, 50), "green"),
+        ((10, 60, 15), "green"),
+        ((30, 70, 200), "blue"),
+        ((15, 25, 90), "blue"),
+        ((120, 40, 170), "purple"),
+        ((240, 130, 180), "pink"),
+        ((90, 55, 25), "brown"),
+        ((210, 185, 150), "beige"),
+        ((30, 170, 165), "turquoise"),
+    ],
+)
 def test_colours_have_their_usual_names_whatever_the_noise(rgb, word):
     pixels = np.clip(np.random.default_rng(0).normal(rgb, 6, (200, 3)), 0, 255).astype(np.uint8)
     assert colour_word(pixels) == colour_word(np.uint8([rgb])) == word
 
 
 def test_closeness_is_relative_to_the_smaller_thing():
-    assert are_close(thing((0, 0, 0)), thing((0.25, 0, 0))) and not are_close(thing((0, 0, 0)), thing((0.35, 0, 0)))
+    assert are_close(thing((0, 0, 0)), thing((0.25, 0, 0))) and not are_close(
+        thing((0, 0, 0)), thing((0.35, 0, 0))
+    )
     assert not are_close(thing((0, 0, 0), (1, 1, 1)), thing((0.6, 0, 0), (0.1, 0.1, 0.1)))

@@ -1,4 +1,6 @@
-"""Windowed transformers and their heads: who sees whom, where Gaussians may lie, what meshes are made of."""
+"""Windowed transformers and their heads: who sees whom, where Gaussians may lie, what meshes are
+made of.
+"""
 
 import torch
 
@@ -15,7 +17,16 @@ from maquette.nn.sparse import Voxels
 from tests.models.test_slat_flow import randomised
 from tests.nn.test_sparse import cells
 
-TINY = SLatTransformerConfig(channels_in=3, channels_out=10, resolution=8, width=24, blocks=2, heads=2, mlp_ratio=1.0, window=4)
+TINY = SLatTransformerConfig(
+    channels_in=3,
+    channels_out=10,
+    resolution=8,
+    width=24,
+    blocks=2,
+    heads=2,
+    mlp_ratio=1.0,
+    window=4,
+)
 
 
 def test_samples_and_distant_windows_do_not_touch_each_other():
@@ -26,7 +37,9 @@ def test_samples_and_distant_windows_do_not_touch_each_other():
     changed[0] += 1.0
     moved = (network(changed, voxels) - network(x, voxels)).abs().amax(1) > 0
     distance = (voxels.coords[:, 1:] - voxels.coords[0, 1:]).abs().amax(1)
-    assert moved[0] and not moved[(voxels.coords[:, 0] != voxels.coords[0, 0]) | (distance > 6)].any()
+    assert (
+        moved[0] and not moved[(voxels.coords[:, 0] != voxels.coords[0, 0]) | (distance > 6)].any()
+    )
 
 
 def test_both_moments_have_the_size_of_the_latent():
@@ -45,19 +58,34 @@ def test_gaussians_start_spread_in_their_cell_and_stay_near_it():
     decoder = GaussianDecoder(SLatTransformerConfig(3, 14 * 8, 8, 24, 1, 2), head)
     first, second = decoder.gaussians(torch.zeros(len(voxels), 14 * 8), voxels)
     assert [len(first), len(second)] == [8 * n for n in voxels.counts]
-    torch.testing.assert_close(first.scales, torch.full_like(first.scales, (4e-3**2 + 9e-4**2) ** 0.5))
+    torch.testing.assert_close(
+        first.scales, torch.full_like(first.scales, (4e-3**2 + 9e-4**2) ** 0.5)
+    )
     torch.testing.assert_close(first.opacities, torch.full_like(first.opacities, 0.1))
     assert (first.rotations == torch.tensor([1.0, 0, 0, 0])).all()
-    offsets = (first.positions + 0.5) * 8 - voxels.coords[: voxels.counts[0], 1:].repeat_interleave(8, 0) - 0.5
+    offsets = (
+        (first.positions + 0.5) * 8
+        - voxels.coords[: voxels.counts[0], 1:].repeat_interleave(8, 0)
+        - 0.5
+    )
     torch.testing.assert_close(offsets[:8].double(), hammersley(8) - 0.5, atol=1e-5, rtol=0)
     wild = decoder.gaussians(100 * torch.randn(len(voxels), 14 * 8), voxels)[0]
-    assert (((wild.positions + 0.5) * 8 - voxels.coords[: voxels.counts[0], 1:].repeat_interleave(8, 0) - 0.5).abs() <= 0.75 + 1e-5).all()
+    assert (
+        (
+            (wild.positions + 0.5) * 8
+            - voxels.coords[: voxels.counts[0], 1:].repeat_interleave(8, 0)
+            - 0.5
+        ).abs()
+        <= 0.75 + 1e-5
+    ).all()
 
 
 def test_radiance_fields_split_by_sample():
     voxels = cells(resolution=8)
     fields = radiance_fields(torch.zeros(len(voxels), 2 * (3 * 4 + 4)), voxels, 2, 4)
-    assert [len(f.position) for f in fields] == list(voxels.counts) and fields[0].vectors.shape[1:] == (2, 3, 4)
+    assert [len(f.position) for f in fields] == list(voxels.counts) and fields[0].vectors.shape[
+        1:
+    ] == (2, 3, 4)
     assert (fields[0].vectors == 1).all() and fields[0].colour.shape[1:] == (2, 1, 3)
 
 

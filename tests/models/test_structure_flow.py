@@ -6,8 +6,17 @@ from maquette.models.generator import Condition, Generator, GeneratorConfig
 from maquette.models.image_encoder import PictureEncoderConfig
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig, guess_velocity
 
-TINY = StructureFlowConfig(resolution=4, channels=4, width=48, blocks=4, heads=2, context_width=16, scene_context_blocks=2,
-                           lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
+TINY = StructureFlowConfig(
+    resolution=4,
+    channels=4,
+    width=48,
+    blocks=4,
+    heads=2,
+    context_width=16,
+    scene_context_blocks=2,
+    lift_resolution=16,
+    lift_widths=(8, 16),
+)
 
 
 def tiny_flow(seed=0, **changes):
@@ -26,7 +35,12 @@ def to_latent(volume):
 def inputs(rows, seed=1):
     g = torch.Generator().manual_seed(seed)
     x, context = torch.randn(rows, 4, 4, 4, 4, generator=g), torch.randn(rows, 5, 16, generator=g)
-    return x, torch.full((rows,), 0.7), context, torch.randn(rows, TINY.lift_channels, 16, 16, 16, generator=g)
+    return (
+        x,
+        torch.full((rows,), 0.7),
+        context,
+        torch.randn(rows, TINY.lift_channels, 16, 16, 16, generator=g),
+    )
 
 
 def test_identical_scene_and_instance_equal_the_base_model():
@@ -51,13 +65,19 @@ def test_scene_matters_when_there_is_one():
     flow = tiny_flow()
     x, t, c, lifted = inputs(2)
     lift = flow.encode_lift(lifted, to_latent)
-    assert (flow(x, t, c, lift, torch.tensor([-1, 0]))[1] - flow(x, t, c, lift)[1]).abs().max() > 1e-4
+    assert (
+        flow(x, t, c, lift, torch.tensor([-1, 0]))[1] - flow(x, t, c, lift)[1]
+    ).abs().max() > 1e-4
 
 
 def test_permuting_instances_permutes_the_output_and_adding_one_changes_none():
     flow = tiny_flow()
     x, t, c, lifted = inputs(4)
-    lift, scene_of, order = flow.encode_lift(lifted, to_latent), torch.tensor([-1, 0, 0, 0]), [0, 3, 1, 2]
+    lift, scene_of, order = (
+        flow.encode_lift(lifted, to_latent),
+        torch.tensor([-1, 0, 0, 0]),
+        [0, 3, 1, 2],
+    )
     out = flow(x, t, c, lift, scene_of)
     permuted = flow(x[order], t, c[order], tuple(y[order] for y in lift), scene_of)
     torch.testing.assert_close(permuted, out[order], atol=1e-5, rtol=1e-5)
@@ -73,7 +93,13 @@ def test_no_scene_context_blocks_is_the_ablation():
 
 
 def test_scene_context_sits_in_the_middle_as_published():
-    assert list(StructureFlowConfig(blocks=24, scene_context_blocks=5).scene_context_range) == [10, 11, 12, 13, 14]
+    assert list(StructureFlowConfig(blocks=24, scene_context_blocks=5).scene_context_range) == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
 
 
 def test_guess_velocity_is_the_posterior_mean_of_a_gaussian():
@@ -92,14 +118,28 @@ def test_guess_velocity_is_the_posterior_mean_of_a_gaussian():
 
 def test_untrained_generator_samples_around_its_guess():
     torch.manual_seed(0)
-    model = Generator(GeneratorConfig(flow=TINY, picture=PictureEncoderConfig(size=16, width=16, widths=(8,), blocks=1))).eval()
+    model = Generator(
+        GeneratorConfig(
+            flow=TINY, picture=PictureEncoderConfig(size=16, width=16, widths=(8,), blocks=1)
+        )
+    ).eval()
     from maquette.flow.sample import euler
     from maquette.flow.schedule import shifted_schedule
 
     with torch.no_grad():
         tokens = model.picture(torch.randn(1, 5, 16, 16))
-        condition = Condition(tokens, model.flow.encode_lift(torch.randn(1, model.flow.config.lift_channels, 16, 16, 16), to_latent))
-        condition = Condition(condition.context.expand(64, -1, -1), tuple(y.expand(64, *y.shape[1:]) for y in condition.lift))
+        condition = Condition(
+            tokens,
+            model.flow.encode_lift(
+                torch.randn(1, model.flow.config.lift_channels, 16, 16, 16), to_latent
+            ),
+        )
+        condition = Condition(
+            condition.context.expand(64, -1, -1),
+            tuple(y.expand(64, *y.shape[1:]) for y in condition.lift),
+        )
         out = euler(model.velocity(condition), torch.randn(64, 4, 4, 4, 4), shifted_schedule(40))
     spread = (out - condition.lift[1]).std()
-    assert abs(float(spread) - TINY.guess_variance**0.5) < 0.05  # the output layer starts at zero, so only the skip is at work
+    assert (
+        abs(float(spread) - TINY.guess_variance**0.5) < 0.05
+    )  # the output layer starts at zero, so only the skip is at work

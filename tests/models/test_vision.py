@@ -1,4 +1,6 @@
-"""Vision transformers: equivalences that hold for any weights. What the originals compute is in tests/golden."""
+"""Vision transformers: equivalences that hold for any weights. What the originals compute is in
+tests/golden.
+"""
 
 import pytest
 import torch
@@ -33,7 +35,9 @@ def test_tokens_are_class_registers_and_patches_in_row_order():
     made.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     made(image)
     torch.testing.assert_close(seen[0][:, 3:], patches + made.pos_embed[:, 1:])
-    torch.testing.assert_close(seen[0][:, 1:3], made.register_tokens.expand(2, -1, -1))  # registers have no position
+    torch.testing.assert_close(
+        seen[0][:, 1:3], made.register_tokens.expand(2, -1, -1)
+    )  # registers have no position
 
 
 def test_positions_are_stretched_only_for_other_sizes():
@@ -54,7 +58,9 @@ def test_pictures_do_not_see_each_other():
 def test_a_zero_channel_of_a_wide_convolution_is_the_narrow_network():
     """Seven channels, of which the last four have no weight, see what three channels see."""
     narrow = network()
-    wide = VisionTransformer(VisionConfig(image_size=42, width=24, blocks=2, heads=2, registers=2, channels=7)).eval()
+    wide = VisionTransformer(
+        VisionConfig(image_size=42, width=24, blocks=2, heads=2, registers=2, channels=7)
+    ).eval()
     weight = torch.cat([narrow.patch_embed.weight, torch.zeros(24, 4, 14, 14)], 1)
     wide.load_state_dict(narrow.state_dict() | {"patch_embed.weight": weight})
     image = torch.rand(1, 7, 42, 42)
@@ -66,20 +72,28 @@ def test_full_groups_of_three_are_normalised_and_the_rest_is_not(channels):
     image = torch.rand(2, channels, 4, 4)
     found = normalise_colours(image, CLIP_MEAN, CLIP_STD)
     for c in range(channels):
-        plain = image[:, c] if c >= channels // 3 * 3 else (image[:, c] - CLIP_MEAN[c % 3]) / CLIP_STD[c % 3]
+        plain = (
+            image[:, c]
+            if c >= channels // 3 * 3
+            else (image[:, c] - CLIP_MEAN[c % 3]) / CLIP_STD[c % 3]
+        )
         torch.testing.assert_close(found[:, c], plain)
 
 
 def test_widened_weights_repeat_the_colours():
     weight = torch.randn(5, 3, 2, 2)
     wide = widened_patches(weight, 10)
-    assert wide.shape == (5, 10, 2, 2) and all(torch.equal(wide[:, c], weight[:, c % 3]) for c in range(10))
+    assert wide.shape == (5, 10, 2, 2) and all(
+        torch.equal(wide[:, c], weight[:, c % 3]) for c in range(10)
+    )
 
 
 def test_condition_tokens_have_mean_zero_and_variance_one():
     tokens = trellis_tokens(network(), torch.rand(1, 3, 42, 42))
     torch.testing.assert_close(tokens.mean(-1), torch.zeros(tokens.shape[:2]), atol=1e-5, rtol=0)
-    torch.testing.assert_close(tokens.var(-1, correction=0), torch.ones(tokens.shape[:2]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        tokens.var(-1, correction=0), torch.ones(tokens.shape[:2]), atol=1e-3, rtol=0
+    )
 
 
 def test_clip_summarises_its_class_token():
@@ -98,4 +112,7 @@ def test_precision_follows_the_weights():
     for block in blocks_only.blocks:
         block.norm1.float(), block.norm2.float()
     found, expected = blocks_only.normed(image), exact.normed(image)
-    assert found.dtype == torch.float32 and 0 < (found - expected).abs().max() < 0.2 * expected.abs().max()
+    assert (
+        found.dtype == torch.float32
+        and 0 < (found - expected).abs().max() < 0.2 * expected.abs().max()
+    )

@@ -1,10 +1,14 @@
-"""The volume VAE: shapes follow the config, latents are normalised consistently, convolutions are local."""
+"""The volume VAE: shapes follow the config, latents are normalised consistently, convolutions are
+local.
+"""
 
 import torch
 
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 
-TINY = VolumeVAEConfig(resolution=16, patch=2, latent_channels=4, encoder_channels=(8, 16), decoder_channels=(16, 8))
+TINY = VolumeVAEConfig(
+    resolution=16, patch=2, latent_channels=4, encoder_channels=(8, 16), decoder_channels=(16, 8)
+)
 
 
 def test_latent_resolution_and_round_trip_shapes():
@@ -23,7 +27,18 @@ def test_normalisation_cancels():
 
 
 def test_published_form_has_one_channel_and_no_patch():
-    vae = VolumeVAE(VolumeVAEConfig(channels=1, resolution=16, patch=1, latent_channels=8, encoder_channels=(4, 8, 16),
-                                    decoder_channels=(16, 8, 4), encoder_blocks=2, decoder_blocks=2, middle_blocks=2,
-                                    stem_kernel=3))  # fmt: skip
+    vae = VolumeVAE(
+        VolumeVAEConfig(
+            channels=1,
+            resolution=16,
+            patch=1,
+            latent_channels=8,
+            encoder_channels=(4, 8, 16),
+            decoder_channels=(16, 8, 4),
+            encoder_blocks=2,
+            decoder_blocks=2,
+            middle_blocks=2,
+            stem_kernel=3,
+        )
+    )
     assert vae.encode(torch.randn(1, 1, 16, 16, 16)).shape == (1, 8, 4, 4, 4)

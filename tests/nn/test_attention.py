@@ -17,7 +17,9 @@ from maquette.nn.attention import (
 
 
 def _qkv(batch, tokens=7, heads=2, depth=8, seed=0):
-    return torch.randn(3, batch, heads, tokens, depth, generator=torch.Generator().manual_seed(seed)).unbind(0)
+    return torch.randn(
+        3, batch, heads, tokens, depth, generator=torch.Generator().manual_seed(seed)
+    ).unbind(0)
 
 
 def test_attend_is_softmax_over_all_groups():
@@ -31,7 +33,9 @@ def test_attend_is_softmax_over_all_groups():
 def test_order_of_groups_does_not_matter():
     q, k, v = _qkv(2)
     _, k2, v2 = _qkv(2, seed=3)
-    torch.testing.assert_close(attend(q, [k, k2], [v, v2]), attend(q, [k2, k], [v2, v]), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        attend(q, [k, k2], [v, v2]), attend(q, [k2, k], [v2, v]), atol=1e-6, rtol=1e-5
+    )
 
 
 def test_scene_equal_to_instance_is_plain_self_attention():
@@ -44,7 +48,9 @@ def test_scene_equal_to_instance_is_plain_self_attention():
 
 def test_no_scene_is_plain_self_attention_bit_for_bit():
     q, k, v = _qkv(3)
-    assert torch.equal(scene_context_attention(q, k, v, torch.tensor([-1, -1, -1])), attend(q, [k], [v]))
+    assert torch.equal(
+        scene_context_attention(q, k, v, torch.tensor([-1, -1, -1])), attend(q, [k], [v])
+    )
 
 
 def test_each_instance_sees_its_own_scene_only():
@@ -82,8 +88,15 @@ def test_several_sources_are_seen_in_any_order_and_only_by_those_that_look():
     q, k, v = _qkv(4)
     sees = torch.tensor([[1, 3], [-1, -1], [3, 1], [-1, -1]])
     out = SceneContext.of(sees)(q, k, v)
-    torch.testing.assert_close(out[0], attend(q[:1], [k[:1], k[1:2], k[3:]], [v[:1], v[1:2], v[3:]])[0], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(out[2], SceneContext.of(sees.flip(1))(q, k, v)[2], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        out[0],
+        attend(q[:1], [k[:1], k[1:2], k[3:]], [v[:1], v[1:2], v[3:]])[0],
+        atol=1e-6,
+        rtol=1e-5,
+    )
+    torch.testing.assert_close(
+        out[2], SceneContext.of(sees.flip(1))(q, k, v)[2], atol=1e-6, rtol=1e-5
+    )
     assert torch.equal(out[[1, 3]], attend(q[[1, 3]], [k[[1, 3]]], [v[[1, 3]]]))
 
 
@@ -93,7 +106,9 @@ def test_external_keys_are_shifted_before_they_are_gated():
     with torch.no_grad():
         external.ext_gate.copy_(torch.tensor([[0.0, 2.0], [-1.0, 1.0]]))
         external.k_type_bias.normal_(generator=torch.Generator().manual_seed(0))
-    expected = (k + 0.3 * torch.tanh(external.k_type_bias[1])[:, None]) * torch.sigmoid(external.ext_gate[1])[:, None, None]
+    expected = (k + 0.3 * torch.tanh(external.k_type_bias[1])[:, None]) * torch.sigmoid(
+        external.ext_gate[1]
+    )[:, None, None]
     torch.testing.assert_close(external(1, k), expected)
     assert torch.equal(ExternalKeys(2, 2, 8, gate=False, bias=False)(0, k), k)
 
@@ -105,7 +120,9 @@ def test_gates_are_for_others_keys_and_never_for_values_or_own_keys():
     with torch.no_grad():
         external.ext_gate.fill_(-1e4)
     out = SceneContext.of(torch.tensor([1, -1]))(q, k, v, external)
-    weights = torch.cat([q[0] @ k[0].transpose(-1, -2) / 8**0.5, torch.zeros(2, 7, 7)], -1).softmax(-1)
+    weights = torch.cat([q[0] @ k[0].transpose(-1, -2) / 8**0.5, torch.zeros(2, 7, 7)], -1).softmax(
+        -1
+    )
     torch.testing.assert_close(out[0], weights @ torch.cat([v[0], v[1]], 1), atol=1e-6, rtol=1e-5)
 
 
@@ -115,7 +132,9 @@ def test_joint_attention_is_attention_to_all_tokens_of_the_group(groups):
     out, first = Joint(groups)(q, k, v), 0
     for size in groups:
         own = slice(first, first + size)
-        keys, values = (x[own].transpose(0, 1).flatten(1, 2).expand(size, -1, -1, -1) for x in (k, v))  # a copy for every instance
+        keys, values = (
+            x[own].transpose(0, 1).flatten(1, 2).expand(size, -1, -1, -1) for x in (k, v)
+        )  # a copy for every instance
         torch.testing.assert_close(out[own], attend(q[own], [keys], [values]), atol=1e-6, rtol=1e-5)
         first += size
 
@@ -126,28 +145,45 @@ def test_a_group_of_one_is_plain_self_attention_bit_for_bit():
 
 
 def test_joining_projected_tokens_copies_nothing():
-    projected = torch.randn(6, 5, 3, 2, 8)  # sequences, tokens, (query, key, value), heads, channels: as the linear layer leaves them
+    projected = torch.randn(
+        6, 5, 3, 2, 8
+    )  # sequences, tokens, (query, key, value), heads, channels: as the linear layer leaves them
     key = projected[:, :, 1].transpose(1, 2)
     joined = join_sequences(key, 3)
-    assert joined.shape == (2, 2, 15, 8) and joined.untyped_storage().data_ptr() == projected.untyped_storage().data_ptr()
+    assert (
+        joined.shape == (2, 2, 15, 8)
+        and joined.untyped_storage().data_ptr() == projected.untyped_storage().data_ptr()
+    )
 
 
 @pytest.mark.parametrize("qk_norm", [None, "head", "shared"])
 def test_a_prepared_context_changes_nothing(qk_norm):
     torch.manual_seed(0)
-    layer, x, context = CrossAttention(16, 12, 2, qk_norm), torch.randn(3, 5, 16), torch.randn(3, 6, 12)
+    layer, x, context = (
+        CrossAttention(16, 12, 2, qk_norm),
+        torch.randn(3, 5, 16),
+        torch.randn(3, 6, 12),
+    )
     assert torch.equal(layer(x, layer.prepare(context)), layer(x, context))
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_attention_to_equal_tokens_is_a_constant(bias):
     torch.manual_seed(0)
-    layer, x, context = CrossAttention(16, 12, 2, bias=bias), torch.randn(5, 4, 16), torch.randn(2, 6, 12)
+    layer, x, context = (
+        CrossAttention(16, 12, 2, bias=bias),
+        torch.randn(5, 4, 16),
+        torch.randn(2, 6, 12),
+    )
     zeros, one = torch.zeros(2, 1, 12), torch.randn(1, 1, 12)
     plain = layer(x, torch.cat([context, zeros.expand(-1, 6, -1), one.expand(-1, 6, -1)]))
-    torch.testing.assert_close(layer(x, layer.prepare(context, torch.cat([zeros, one]))), plain, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        layer(x, layer.prepare(context, torch.cat([zeros, one]))), plain, atol=1e-6, rtol=1e-5
+    )
     alone = layer.prepare(None, torch.cat([zeros, one]))
-    torch.testing.assert_close(layer(x[2:], alone).expand(-1, 4, -1), plain[2:], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        layer(x[2:], alone).expand(-1, 4, -1), plain[2:], atol=1e-6, rtol=1e-5
+    )
 
 
 def test_shared_norm_is_the_root_mean_square():
@@ -157,7 +193,9 @@ def test_shared_norm_is_the_root_mean_square():
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_few_tokens_in_training_take_another_way_to_the_same_numbers(masked):
-    query, key, value = (torch.randn(2, 2, 9, 8, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    query, key, value = (
+        torch.randn(2, 2, 9, 8, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)
+    )
     seen = torch.rand(2, 1, 1, 9) < 0.6 if masked else None
     if masked:
         seen[..., 0] = True
@@ -166,6 +204,8 @@ def test_few_tokens_in_training_take_another_way_to_the_same_numbers(masked):
     out = attend(query, [key], [value], seen)
     torch.testing.assert_close(out, fused, atol=0.03, rtol=0.03)
     exact = [x.detach().double().requires_grad_() for x in (query, key, value)]
-    expected = torch.autograd.grad(attend(exact[0], [exact[1]], [exact[2]], seen).square().sum(), exact)
+    expected = torch.autograd.grad(
+        attend(exact[0], [exact[1]], [exact[2]], seen).square().sum(), exact
+    )
     for found, true in zip(torch.autograd.grad(out.square().sum(), (query, key, value)), expected):
         assert (found.double() - true).norm() < 0.03 * true.norm()

@@ -34,7 +34,10 @@ def test_residual_blocks_start_as_the_identity():
 
 def test_shared_modulation_equals_the_own_one_for_equal_weights():
     torch.manual_seed(0)
-    own, shared = ModulatedCrossBlock(16, 12, 2), ModulatedCrossBlock(16, 12, 2, share_modulation=True)
+    own, shared = (
+        ModulatedCrossBlock(16, 12, 2),
+        ModulatedCrossBlock(16, 12, 2, share_modulation=True),
+    )
     shared.load_state_dict({k: v for k, v in own.state_dict().items() if not k.startswith("adaLN")})
     x, m, c = torch.randn(2, 5, 16), torch.randn(2, 16), torch.randn(2, 4, 12)
     assert torch.equal(own(x, own.modulation(m), c), shared(x, own.modulation(m), c))
@@ -54,9 +57,14 @@ def test_time_embedding_separates_levels():
     assert torch.cdist(embedded, embedded).fill_diagonal_(9).min() > 1e-3
 
 
-@pytest.mark.parametrize("name, at_minus_one", [("gelu", -0.15865525), ("gelu_tanh", -0.15880801), ("quick_gelu", -0.15420423)])
+@pytest.mark.parametrize(
+    "name, at_minus_one",
+    [("gelu", -0.15865525), ("gelu_tanh", -0.15880801), ("quick_gelu", -0.15420423)],
+)
 def test_the_three_kinds_of_gelu_are_told_apart(name, at_minus_one):
-    assert float(activation_module(name)(torch.tensor(-1.0))) == pytest.approx(at_minus_one, abs=1e-7)
+    assert float(activation_module(name)(torch.tensor(-1.0))) == pytest.approx(
+        at_minus_one, abs=1e-7
+    )
 
 
 def test_layer_norm_takes_half_inputs_with_full_weights():
@@ -82,25 +90,47 @@ def test_cross_attentions_of_a_vector_set_block_read_the_same_tokens():
     a, b = torch.randn(2, 3, 12), torch.randn(2, 4, 12)
     swapped = VectorSetBlock(16, 2, (12, 12))
     other = {"0": "1", "1": "0"}
-    swapped.load_state_dict({".".join([p if i != 1 or not key.startswith(("cross", "context")) else other[p]
-                                       for i, p in enumerate(key.split("."))]): t for key, t in block.state_dict().items()})  # fmt: skip
+    swapped.load_state_dict(
+        {
+            ".".join(
+                [
+                    p if i != 1 or not key.startswith(("cross", "context")) else other[p]
+                    for i, p in enumerate(key.split("."))
+                ]
+            ): t
+            for key, t in block.state_dict().items()
+        }
+    )
     torch.testing.assert_close(block(x, [a, b]), swapped(x, [b, a]), atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(block(x, block.prepare([a, b], [None, None])), block(x, [a, b]), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        block(x, block.prepare([a, b], [None, None])), block(x, [a, b]), atol=1e-6, rtol=1e-5
+    )
 
 
 def test_a_skip_joins_the_earlier_output_first_and_norms_last():
     torch.manual_seed(0)
-    block, x, earlier = VectorSetBlock(16, 2, skip=True), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    block, x, earlier = (
+        VectorSetBlock(16, 2, skip=True),
+        torch.randn(2, 5, 16),
+        torch.randn(2, 5, 16),
+    )
     joined = block.skip_norm(block.skip_linear(torch.cat([earlier, x], -1)))
     plain = VectorSetBlock(16, 2)
-    plain.load_state_dict({key: t for key, t in block.state_dict().items() if not key.startswith("skip")})
+    plain.load_state_dict(
+        {key: t for key, t in block.state_dict().items() if not key.startswith("skip")}
+    )
     assert torch.equal(block(x, skipped=earlier), plain(joined))
 
 
 def test_time_rates_fall_geometrically_from_one():
     rates = time_rates(128).double()
     assert rates[0] == 1
-    torch.testing.assert_close((rates[1:] / rates[:-1]).log(), torch.full((127,), -9.210340371976184 / 128).double(), atol=2e-6, rtol=0)
+    torch.testing.assert_close(
+        (rates[1:] / rates[:-1]).log(),
+        torch.full((127,), -9.210340371976184 / 128).double(),
+        atol=2e-6,
+        rtol=0,
+    )
 
 
 def test_a_pointwise_convolution_is_a_convolution():

@@ -1,4 +1,6 @@
-"""Sparse grids against dense ones: neighbours, parents and children, on random cells of several samples."""
+"""Sparse grids against dense ones: neighbours, parents and children, on random cells of several
+samples.
+"""
 
 import pytest
 import torch
@@ -7,12 +9,16 @@ from maquette.nn.sparse import OCTANTS, OFFSETS, Voxels, downsample, upsample
 
 
 def cells(resolution=6, batch=2, share=0.3, seed=0):
-    occupied = torch.rand(batch, *(resolution,) * 3, generator=torch.Generator().manual_seed(seed)) < share
+    occupied = (
+        torch.rand(batch, *(resolution,) * 3, generator=torch.Generator().manual_seed(seed)) < share
+    )
     return Voxels.of(torch.nonzero(occupied), resolution, batch)
 
 
 def dense(features, voxels):
-    grid = torch.zeros(voxels.batch, *(voxels.resolution,) * 3, features.shape[1], dtype=features.dtype)
+    grid = torch.zeros(
+        voxels.batch, *(voxels.resolution,) * 3, features.shape[1], dtype=features.dtype
+    )
     grid[tuple(voxels.coords.T)] = features
     return grid.movedim(-1, 1)
 
@@ -40,9 +46,13 @@ def test_neighbours_of_children_need_no_search():
 
 def test_children_are_the_octants_in_order_and_their_parents_are_the_cells():
     voxels = cells()
-    assert (voxels.children.coords[:8, 1:] - 2 * voxels.coords[0, 1:]).tolist() == [list(o) for o in OCTANTS]
+    assert (voxels.children.coords[:8, 1:] - 2 * voxels.coords[0, 1:]).tolist() == [
+        list(o) for o in OCTANTS
+    ]
     coarse, inverse = voxels.children.parents
-    assert torch.equal(coarse.coords, voxels.coords) and torch.equal(inverse, torch.arange(len(voxels)).repeat_interleave(8))
+    assert torch.equal(coarse.coords, voxels.coords) and torch.equal(
+        inverse, torch.arange(len(voxels)).repeat_interleave(8)
+    )
 
 
 def test_downsampling_divides_by_one_more_than_the_number_of_children():
@@ -56,7 +66,9 @@ def test_downsampling_divides_by_one_more_than_the_number_of_children():
 def test_upsampling_copies():
     voxels = cells()
     coarse, _ = voxels.parents
-    assert torch.equal(upsample(coarse.coords.float(), voxels)[:, 1:], (voxels.coords[:, 1:] // 2).float())
+    assert torch.equal(
+        upsample(coarse.coords.float(), voxels)[:, 1:], (voxels.coords[:, 1:] // 2).float()
+    )
 
 
 def test_one_sample_is_cut_out_with_or_without_known_neighbours():
@@ -70,7 +82,11 @@ def test_one_sample_is_cut_out_with_or_without_known_neighbours():
 def test_chunks_hold_every_term_once():
     voxels = cells()
     whole, parts = voxels.pairs(10**6), voxels.pairs(7)
-    terms = lambda p: {(s + int(r), int(x)) for s, rows, xs in zip(p.starts, p.rows, p.sources) for r, x in zip(rows, xs)}  # noqa: E731
+    terms = lambda p: {
+        (s + int(r), int(x))
+        for s, rows, xs in zip(p.starts, p.rows, p.sources)
+        for r, x in zip(rows, xs)
+    }
     assert terms(whole) == terms(parts) and sum(map(len, parts.rows)) == len(whole.rows[0])
 
 
@@ -81,7 +97,9 @@ def test_an_empty_sample_and_an_empty_grid_are_allowed():
     assert empty.neighbours.shape == (27, 0) and len(empty.children) == 0
 
 
-@pytest.mark.parametrize("rows, named", [([[0, 0, 0, 4]], "grid of 4"), ([[1, 0, 0, 0], [0, 0, 0, 0]], "contiguous")])
+@pytest.mark.parametrize(
+    "rows, named", [([[0, 0, 0, 4]], "grid of 4"), ([[1, 0, 0, 0], [0, 0, 0, 0]], "contiguous")]
+)
 def test_cells_outside_of_the_grid_or_unsorted_are_refused(rows, named):
     with pytest.raises(ValueError, match=named):
         Voxels.of(torch.tensor(rows), 4)

@@ -1,4 +1,6 @@
-"""The discrete half of the soft rasteriser: covered pixels are those of the hard one, and every pair's edge lies where it is said to."""
+"""The discrete half of the soft rasteriser: covered pixels are those of the hard one, and every
+pair's edge lies where it is said to.
+"""
 
 import numpy as np
 import trimesh
@@ -9,17 +11,28 @@ from maquette.render.rasterize import checked_mesh, rasterize
 from maquette.types import Camera
 
 WIDTH, HEIGHT = 56, 40
-CAMERA = Camera(intrinsics_from_fov(0.8, WIDTH, HEIGHT), look_at(np.array([0.4, 0.8, 1.8]), np.zeros(3)), WIDTH, HEIGHT)
+CAMERA = Camera(
+    intrinsics_from_fov(0.8, WIDTH, HEIGHT),
+    look_at(np.array([0.4, 0.8, 1.8]), np.zeros(3)),
+    WIDTH,
+    HEIGHT,
+)
 
 
 def soup(seed=0, count=50):
     rng = np.random.default_rng(seed)
-    vertices = (rng.uniform(-0.7, 0.7, (count, 1, 3)) + rng.uniform(-0.3, 0.3, (count, 3, 3))).reshape(-1, 3)
-    return *checked_mesh(vertices, np.arange(3 * count).reshape(-1, 3)), (np.arange(count) % 3).astype(np.int32)
+    vertices = (
+        rng.uniform(-0.7, 0.7, (count, 1, 3)) + rng.uniform(-0.3, 0.3, (count, 3, 3))
+    ).reshape(-1, 3)
+    return *checked_mesh(vertices, np.arange(3 * count).reshape(-1, 3)), (
+        np.arange(count) % 3
+    ).astype(np.int32)
 
 
 def places(outlines, vertices):
-    """x and y where the line through each edge meets the line through its pair's centres, and the pair's first centre."""
+    """x and y where the line through each edge meets the line through its pair's centres, and the
+    pair's first centre.
+    """
     pixels, _ = project(CAMERA, vertices)
     a, b = pixels[outlines.edge[:, 0]], pixels[outlines.edge[:, 1]]
     first = outlines.pixels[:, 0]
@@ -44,22 +57,37 @@ def test_every_border_of_a_silhouette_is_a_pair_whose_edge_crosses_between_its_c
     covered = outlines.face.reshape(-1) >= 0
     borders = covered[outlines.pixels[:, 0]] != covered[outlines.pixels[:, 1]]
     shape = outlines.face >= 0
-    expected = np.count_nonzero(shape[:, 1:] != shape[:, :-1]) + np.count_nonzero(shape[:, :, 1:] != shape[:, :, :-1])
+    expected = np.count_nonzero(shape[:, 1:] != shape[:, :-1]) + np.count_nonzero(
+        shape[:, :, 1:] != shape[:, :, :-1]
+    )
     assert borders.sum() == expected > 200 and (~borders).sum() > 50
-    np.testing.assert_array_equal(outlines.pixels[:, 1] - outlines.pixels[:, 0], np.where(outlines.axis == 0, 1, WIDTH))
+    np.testing.assert_array_equal(
+        outlines.pixels[:, 1] - outlines.pixels[:, 0], np.where(outlines.axis == 0, 1, WIDTH)
+    )
     place, centre, share = places(outlines, vertices)
     offset = np.take_along_axis(place - centre, outlines.axis[:, None], 1)[:, 0]
     assert offset.min() > -1e-5 and offset.max() < 1 + 1e-5
-    assert share.min() > -1e-5 and share.max() < 1 + 1e-5  # on the edge itself, not on its continuation
+    assert (
+        share.min() > -1e-5 and share.max() < 1 + 1e-5
+    )  # on the edge itself, not on its continuation
 
 
 def test_the_outline_runs_through_the_crossings():
-    """The same scene at 33 times the resolution: covered right before the crossing, empty right behind it."""
-    mesh = trimesh.creation.torus(0.4, 0.15, major_sections=64, minor_sections=48)  # faces smaller than pixels along the outline
+    """The same scene at 33 times the resolution: covered right before the crossing, empty right
+    behind it.
+    """
+    mesh = trimesh.creation.torus(
+        0.4, 0.15, major_sections=64, minor_sections=48
+    )  # faces smaller than pixels along the outline
     vertices, faces = checked_mesh(mesh.vertices, mesh.faces)
     outlines = find_outlines(vertices, faces, CAMERA, np.zeros(len(faces), np.int32), 1)
     fold = 33  # odd, so that centres are sampled
-    fine = Camera(np.diag([fold, fold, 1.0]) @ CAMERA.intrinsics, CAMERA.world_from_camera, fold * WIDTH, fold * HEIGHT)
+    fine = Camera(
+        np.diag([fold, fold, 1.0]) @ CAMERA.intrinsics,
+        CAMERA.world_from_camera,
+        fold * WIDTH,
+        fold * HEIGHT,
+    )
     hard = rasterize(vertices, faces, fine).face >= 0
     place, _, _ = places(outlines, vertices)
     covered = outlines.face.reshape(-1)[outlines.pixels] >= 0

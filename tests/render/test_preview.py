@@ -7,7 +7,17 @@ import trimesh
 from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.geometry.transforms import similarity
-from maquette.render.preview import CAPTION, FILL, GAP, MARGIN, comparison, orbit_cameras, preview, render_scene, render_views
+from maquette.render.preview import (
+    CAPTION,
+    FILL,
+    GAP,
+    MARGIN,
+    comparison,
+    orbit_cameras,
+    preview,
+    render_scene,
+    render_views,
+)
 from maquette.render.silhouette import instance_silhouettes
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
@@ -19,20 +29,37 @@ def scene_of(count, width=160, height=120, with_input=True):
     for k in range(count):
         mesh = trimesh.creation.icosphere(subdivisions=3, radius=0.5)
         mesh.visual.vertex_colors = [*COLORS[k % 3], 255]
-        instances.append(Instance(k + 1, mesh, similarity(0.3, None, np.array([(k % 3 - 1) * 0.34, -0.35, (k // 3) * 0.34 - 0.2])), seed=0))
+        instances.append(
+            Instance(
+                k + 1,
+                mesh,
+                similarity(0.3, None, np.array([(k % 3 - 1) * 0.34, -0.35, (k // 3) * 0.34 - 0.2])),
+                seed=0,
+            )
+        )
     pose = look_at(np.array([0.0, 0.5, 1.8]), np.array([0.0, -0.3, 0.0]))
-    camera = Camera(intrinsics_from_fov(0.8 if width >= height else 1.2, width, height), pose, width, height)
-    scene = Scene(tuple(instances), camera, provenance={"method": "iscene", "seconds": {"sample": 3.2}})
+    camera = Camera(
+        intrinsics_from_fov(0.8 if width >= height else 1.2, width, height), pose, width, height
+    )
+    scene = Scene(
+        tuple(instances), camera, provenance={"method": "iscene", "seconds": {"sample": 3.2}}
+    )
     if not with_input:
         return scene
     labels = instance_silhouettes(scene)
     masks = tuple(InstanceMask(k + 1, labels == k + 1) for k in range(count))
-    return dataclasses.replace(scene, input=SceneInput(np.full((height, width, 3), 128, np.uint8), masks))
+    return dataclasses.replace(
+        scene, input=SceneInput(np.full((height, width, 3), 128, np.uint8), masks)
+    )
 
 
 def tiles_of(sheet, width, height, columns):
     rows = (len(sheet) - MARGIN) // (height + CAPTION + GAP // 2)
-    at = [(MARGIN + r * (height + CAPTION + GAP // 2), MARGIN + c * (width + GAP)) for r in range(rows) for c in range(columns)]
+    at = [
+        (MARGIN + r * (height + CAPTION + GAP // 2), MARGIN + c * (width + GAP))
+        for r in range(rows)
+        for c in range(columns)
+    ]
     return [sheet[y : y + height, x : x + width].astype(int) for y, x in at]
 
 
@@ -64,7 +91,9 @@ def test_orbiting_cameras_fit_all_points_and_touch_the_margin():
         assert depth.min() > 0 and share.max() <= FILL + 1e-6
         fullest = max(fullest, share.max())
     assert fullest == pytest.approx(FILL, abs=1e-6)
-    assert cameras[0].world_from_camera[2, 2] < -0.9 < 0.9 < cameras[2].world_from_camera[2, 2]  # in front, then behind
+    assert (
+        cameras[0].world_from_camera[2, 2] < -0.9 < 0.9 < cameras[2].world_from_camera[2, 2]
+    )  # in front, then behind
 
 
 @pytest.mark.parametrize("width, height, count", [(160, 120, 5), (90, 200, 1), (300, 100, 9)])
@@ -85,7 +114,9 @@ def test_the_sheet_holds_photo_masks_result_and_three_sides(width, height, count
 def test_the_sheet_without_input_has_four_tiles_and_an_empty_scene_still_has_a_sheet():
     tiles = tiles_of(preview(scene_of(2, with_input=False), tile_height=96), 128, 96, 2)
     assert len(tiles) == 4 and all(hued(tile).mean() > 0.02 for tile in tiles)
-    empty = dataclasses.replace(scene_of(1), instances=(), failures=(Failure(1, "lift", "no depth"),))
+    empty = dataclasses.replace(
+        scene_of(1), instances=(), failures=(Failure(1, "lift", "no depth"),)
+    )
     assert not hued(tiles_of(preview(empty, tile_height=96), 128, 96, 3)[2]).any()
 
 

@@ -9,14 +9,24 @@ from maquette.types import Camera
 
 
 def camera_at(position, width=48, height=40, fov=0.9, target=(0.0, 0.0, 0.0)):
-    return Camera(intrinsics_from_fov(fov, width, height), look_at(np.array(position), np.array(target)), width, height)
+    return Camera(
+        intrinsics_from_fov(fov, width, height),
+        look_at(np.array(position), np.array(target)),
+        width,
+        height,
+    )
 
 
 def ray_cast(vertices, faces, camera):
     """Independent implementation: Moller-Trumbore per pixel and triangle, in world space."""
     origin = camera.position
-    direction = lift(camera, np.ones((camera.height, camera.width))) - origin  # so that the ray parameter is the z-depth
-    nearest, hit = np.full((camera.height, camera.width), np.inf), np.full((camera.height, camera.width), -1)
+    direction = (
+        lift(camera, np.ones((camera.height, camera.width))) - origin
+    )  # so that the ray parameter is the z-depth
+    nearest, hit = (
+        np.full((camera.height, camera.width), np.inf),
+        np.full((camera.height, camera.width), -1),
+    )
     weights = np.zeros((camera.height, camera.width, 3))
     for f, (a, b, c) in enumerate(vertices[faces].astype(np.float64)):
         normal = np.cross(direction, c - a)
@@ -34,11 +44,23 @@ def ray_cast(vertices, faces, camera):
 
 def soup(seed, count=60):
     rng = np.random.default_rng(seed)
-    vertices = (rng.uniform(-1, 1, (count, 1, 3)) + rng.uniform(-0.5, 0.5, (count, 3, 3))).reshape(-1, 3).astype(np.float32)
-    return vertices, np.arange(3 * count).reshape(-1, 3), rng.integers(0, 256, (3 * count, 3)).astype(np.uint8)
+    vertices = (
+        (rng.uniform(-1, 1, (count, 1, 3)) + rng.uniform(-0.5, 0.5, (count, 3, 3)))
+        .reshape(-1, 3)
+        .astype(np.float32)
+    )
+    return (
+        vertices,
+        np.arange(3 * count).reshape(-1, 3),
+        rng.integers(0, 256, (3 * count, 3)).astype(np.uint8),
+    )
 
 
-@pytest.mark.parametrize("position", [(0.5, 1.5, 3.0), (0.1, 0.2, 0.3)], ids=["outside", "inside, crossing the near plane"])
+@pytest.mark.parametrize(
+    "position",
+    [(0.5, 1.5, 3.0), (0.1, 0.2, 0.3)],
+    ids=["outside", "inside, crossing the near plane"],
+)
 def test_agrees_with_ray_casting(position):
     vertices, faces, colors = soup(0)
     camera = camera_at(position)
@@ -73,7 +95,9 @@ def test_normals_face_the_camera_whatever_the_winding():
         buffers = rasterize(box.vertices, faces, camera, vertex_normals=box.vertex_normals)
         seen = buffers.face >= 0
         outward = box.face_normals[buffers.face[seen]]
-        np.testing.assert_allclose(buffers.normal[seen], outward, atol=1e-6)  # 90 degree creases stay sharp
+        np.testing.assert_allclose(
+            buffers.normal[seen], outward, atol=1e-6
+        )  # 90 degree creases stay sharp
 
 
 def test_a_finely_tessellated_plane_has_no_cracks_and_covers_each_pixel_that_its_outline_covers():
@@ -104,16 +128,30 @@ def test_a_small_box_appears_where_project_says():
 
 def test_what_is_behind_the_camera_is_not_drawn_and_an_empty_mesh_is_empty():
     vertices, faces, _ = soup(0)
-    assert (rasterize(vertices + [0.0, 0.0, 10.0], faces, camera_at((0.0, 0.0, 3.0))).face == -1).all()
-    assert (rasterize(np.zeros((0, 3)), np.zeros((0, 3), int), camera_at((0.0, 0.0, 3.0))).instance == -1).all()
+    assert (
+        rasterize(vertices + [0.0, 0.0, 10.0], faces, camera_at((0.0, 0.0, 3.0))).face == -1
+    ).all()
+    assert (
+        rasterize(np.zeros((0, 3)), np.zeros((0, 3), int), camera_at((0.0, 0.0, 3.0))).instance
+        == -1
+    ).all()
 
 
 @pytest.mark.parametrize(
     "vertices, faces",
-    [(np.zeros((3, 2)), [[0, 1, 2]]), (np.zeros((3, 3)), [[0, 1, 3]]), (np.full((3, 3), np.nan), [[0, 1, 2]])],
+    [
+        (np.zeros((3, 2)), [[0, 1, 2]]),
+        (np.zeros((3, 3)), [[0, 1, 3]]),
+        (np.full((3, 3), np.nan), [[0, 1, 2]]),
+    ],
 )
 def test_unusable_meshes_are_refused(vertices, faces):
     with pytest.raises(InputError):
         rasterize(vertices, np.array(faces), camera_at((0.0, 0.0, 3.0)))
     with pytest.raises(InputError, match="vertex_colors"):
-        rasterize(np.zeros((3, 3)), np.array([[0, 1, 2]]), camera_at((0.0, 0.0, 3.0)), vertex_colors=np.zeros((2, 3)))
+        rasterize(
+            np.zeros((3, 3)),
+            np.array([[0, 1, 2]]),
+            camera_at((0.0, 0.0, 3.0)),
+            vertex_colors=np.zeros((2, 3)),
+        )

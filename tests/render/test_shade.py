@@ -6,14 +6,26 @@ import trimesh
 
 from maquette.geometry.cameras import intrinsics_from_fov, lift, look_at
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import Lighting, albedo_for, dome, random_lighting, shade, shadow_maps, shadow_mask, visibility, with_ground
+from maquette.render.shade import (
+    Lighting,
+    albedo_for,
+    dome,
+    random_lighting,
+    shade,
+    shadow_maps,
+    shadow_mask,
+    visibility,
+    with_ground,
+)
 from maquette.types import Camera
 
 BOX = trimesh.creation.box((0.4, 0.6, 0.3))
 
 
 def camera_at(position, size=64):
-    return Camera(intrinsics_from_fov(0.9, size, size), look_at(np.array(position), np.zeros(3)), size, size)
+    return Camera(
+        intrinsics_from_fov(0.9, size, size), look_at(np.array(position), np.zeros(3)), size, size
+    )
 
 
 def only_key(direction, level=0.5, **others):
@@ -35,8 +47,12 @@ def hits_box(points, direction):
 
 @pytest.mark.parametrize("direction", [(0.6, 1.0, 0.3), (-0.2, 0.7, 0.8), (0.01, 1.0, 0.0)])
 def test_the_shadow_of_a_box_is_where_rays_to_the_light_hit_it(direction):
-    points = floor_points(height=-0.35)  # a little below the box, as its own bottom is not the floor
-    mask = shadow_mask(BOX.vertices, BOX.faces, points, np.array(direction), resolution=512, softness=0)
+    points = floor_points(
+        height=-0.35
+    )  # a little below the box, as its own bottom is not the floor
+    mask = shadow_mask(
+        BOX.vertices, BOX.faces, points, np.array(direction), resolution=512, softness=0
+    )
     expected = hits_box(points, np.array(direction) / np.linalg.norm(direction))
     assert expected.mean() > 0.02
     assert np.abs(mask - ~expected).mean() < 0.005
@@ -45,7 +61,15 @@ def test_the_shadow_of_a_box_is_where_rays_to_the_light_hit_it(direction):
 
 def test_a_softer_shadow_darkens_the_same_amount_over_a_wider_edge():
     hard, soft = (
-        shadow_mask(BOX.vertices, BOX.faces, floor_points(), np.array([0.6, 1.0, 0.3]), resolution=128, softness=s) for s in (0, 4)
+        shadow_mask(
+            BOX.vertices,
+            BOX.faces,
+            floor_points(),
+            np.array([0.6, 1.0, 0.3]),
+            resolution=128,
+            softness=s,
+        )
+        for s in (0, 4)
     )
     assert soft.sum() == pytest.approx(hard.sum(), rel=0.01)
     assert ((soft > 0.1) & (soft < 0.9)).sum() > 2 * ((hard > 0.1) & (hard < 0.9)).sum()
@@ -55,7 +79,9 @@ def test_what_faces_the_light_does_not_shadow_itself():
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
     points, normals = sphere.vertices.astype(np.float32), sphere.vertex_normals.astype(np.float32)
     direction = np.array([0.5, 0.8, -0.2])
-    lit = visibility(shadow_maps(sphere.vertices, sphere.faces, direction[None], 256), points, normals, 1)
+    lit = visibility(
+        shadow_maps(sphere.vertices, sphere.faces, direction[None], 256), points, normals, 1
+    )
     assert lit[normals @ direction > 0.15].min() > 0.999
 
 
@@ -69,7 +95,9 @@ def test_the_foot_of_a_high_wall_sees_half_of_the_sky():
     wall = trimesh.creation.box((20.0, 20.0, 0.02))
     points = np.array([[0.0, 0.0, 0.15], [0.0, 9.9, 9.0]], np.float32)
     normals = np.array([[0.0, 1.0, 0.0]] * 2, np.float32)
-    foot, far = visibility(shadow_maps(wall.vertices, wall.faces, dome(64), 512), points, normals, 0)
+    foot, far = visibility(
+        shadow_maps(wall.vertices, wall.faces, dome(64), 512), points, normals, 0
+    )
     assert foot == pytest.approx(0.5, abs=0.05)
     assert far > 0.95
 
@@ -82,14 +110,21 @@ def test_a_white_surface_has_the_brightness_of_the_srgb_standard_and_lamberts_la
         light = 0.5 * np.cos(angle)
         image = shade(buffers, camera, only_key([np.sin(angle), np.cos(angle), 0.0]))
         assert np.abs(image - 255 * (1.055 * light ** (1 / 2.4) - 0.055)).max() <= 1.0
-    lighting = dataclasses.replace(only_key([0.0, 1.0, 0.0], level=0.0), sky=np.full(3, 0.2), ground=np.ones(3))
-    assert np.abs(shade(buffers, camera, lighting) - 255 * (1.055 * 0.2 ** (1 / 2.4) - 0.055)).max() <= 1.0
+    lighting = dataclasses.replace(
+        only_key([0.0, 1.0, 0.0], level=0.0), sky=np.full(3, 0.2), ground=np.ones(3)
+    )
+    assert (
+        np.abs(shade(buffers, camera, lighting) - 255 * (1.055 * 0.2 ** (1 / 2.4) - 0.055)).max()
+        <= 1.0
+    )
 
 
 def test_a_floor_with_the_albedo_for_a_picture_looks_like_the_picture():
     camera = camera_at((0.1, 2.0, 0.0), 32)
     picture = np.random.default_rng(0).integers(20, 225, (32, 32, 3)).astype(np.uint8)
-    lighting = dataclasses.replace(only_key([0.4, 1.0, 0.0], level=0.6), sky=np.array([0.6, 0.7, 0.8]))
+    lighting = dataclasses.replace(
+        only_key([0.4, 1.0, 0.0], level=0.6), sky=np.array([0.6, 0.7, 0.8])
+    )
     light = lighting.sky + lighting.key / np.sqrt(1.16)
     nothing = rasterize(np.zeros((0, 3)), np.zeros((0, 3)), camera)
     image = shade(with_ground(nothing, camera, 0.0, albedo_for(picture, light)), camera, lighting)

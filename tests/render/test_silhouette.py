@@ -6,10 +6,18 @@ from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import similarity
 from maquette.render.assemble import assemble, vertex_normals
-from maquette.render.silhouette import instance_silhouettes, resample_mask, silhouette_iou, silhouette_scores, silhouettes_alone
+from maquette.render.silhouette import (
+    instance_silhouettes,
+    resample_mask,
+    silhouette_iou,
+    silhouette_scores,
+    silhouettes_alone,
+)
 from maquette.types import Camera, Instance, InstanceMask, Scene
 
-CAMERA = Camera(intrinsics_from_fov(0.8, 120, 90), look_at(np.array([0.0, 0.4, 2.0]), np.zeros(3)), 120, 90)
+CAMERA = Camera(
+    intrinsics_from_fov(0.8, 120, 90), look_at(np.array([0.0, 0.4, 2.0]), np.zeros(3)), 120, 90
+)
 
 
 def ball(label, position, radius=0.2):
@@ -18,7 +26,11 @@ def ball(label, position, radius=0.2):
     return Instance(label, mesh, similarity(radius, None, np.array(position)), seed=0)
 
 
-NEAR_BALL, FAR_BALL, SIDE_BALL = ball(3, (0.0, 0.0, 0.3)), ball(5, (0.12, 0.0, -0.3)), ball(8, (-0.5, 0.0, 0.0))
+NEAR_BALL, FAR_BALL, SIDE_BALL = (
+    ball(3, (0.0, 0.0, 0.3)),
+    ball(5, (0.12, 0.0, -0.3)),
+    ball(8, (-0.5, 0.0, 0.0)),
+)
 SCENE = Scene((NEAR_BALL, FAR_BALL, SIDE_BALL), CAMERA)
 
 
@@ -29,7 +41,11 @@ def masks_of(label_map):
 def test_a_sphere_has_the_silhouette_of_its_tangent_cone():
     silhouette = silhouettes_alone([NEAR_BALL], CAMERA)[3]
     x, y = np.meshgrid(np.arange(120) + 0.5, np.arange(90) + 0.5)
-    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(CAMERA.intrinsics).T @ CAMERA.world_from_camera[:3, :3].T
+    rays = (
+        np.stack([x, y, np.ones_like(x)], -1)
+        @ np.linalg.inv(CAMERA.intrinsics).T
+        @ CAMERA.world_from_camera[:3, :3].T
+    )
     centre = np.array([0.0, 0.0, 0.3]) - CAMERA.position
     cosine = rays @ centre / np.linalg.norm(rays, axis=-1) / np.linalg.norm(centre)
     expected = cosine > np.sqrt(1 - 0.04 / (centre @ centre))
@@ -52,7 +68,9 @@ def test_iou_with_itself_is_one_and_with_a_known_crop_is_the_ratio():
     assert silhouette_iou(label_map, masks) == {3: 1.0, 5: 1.0, 8: 1.0}
     rows = np.nonzero(label_map == 8)[0]
     half = (label_map == 8) & (np.arange(90)[:, None] < np.median(rows))
-    assert silhouette_iou(label_map, [InstanceMask(8, half)])[8] == half.sum() / (label_map == 8).sum()
+    assert (
+        silhouette_iou(label_map, [InstanceMask(8, half)])[8] == half.sum() / (label_map == 8).sum()
+    )
     assert silhouette_iou(label_map, [InstanceMask(4, half)]) == {4: 0.0}
 
 

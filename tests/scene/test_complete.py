@@ -1,4 +1,6 @@
-"""Amodal completion: what is visible stays, what is painted is where others may hide the object, and nothing is painted for nothing."""
+"""Amodal completion: what is visible stays, what is painted is where others may hide the object,
+and nothing is painted for nothing.
+"""
 
 import dataclasses
 
@@ -8,7 +10,15 @@ import torch
 from maquette.geometry.cameras import intrinsics_from_focal, lift, resized
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import letterbox, letterboxed_camera
-from maquette.scene.complete import BLANK, GROWTH, PROMPT, amodal_box, complete, noise_filled, second_cut
+from maquette.scene.complete import (
+    BLANK,
+    GROWTH,
+    PROMPT,
+    amodal_box,
+    complete,
+    noise_filled,
+    second_cut,
+)
 from maquette.scene.perceive import BACKGROUND_DEPTH, LIFT_SIZE, Perception
 from maquette.scene.viewpoint import mask_box
 from maquette.types import Camera
@@ -110,9 +120,16 @@ def test_a_second_cut_only_adds_hidden_pixels_that_hang_together_with_the_object
 
 def test_large_pictures_are_reduced():
     image, _, perception = hidden_world()
-    labels, big = np.kron(perception.label_map, np.ones((10, 10), np.int32)), np.kron(image, np.ones((10, 10, 1), np.uint8))
-    larger = dataclasses.replace(perception, label_map=labels, camera=resized(perception.camera, 10 * SIZE, 10 * SIZE),
-                                 picture=letterbox(big, labels, LIFT_SIZE))  # fmt: skip
+    labels, big = (
+        np.kron(perception.label_map, np.ones((10, 10), np.int32)),
+        np.kron(image, np.ones((10, 10, 1), np.uint8)),
+    )
+    larger = dataclasses.replace(
+        perception,
+        label_map=labels,
+        camera=resized(perception.camera, 10 * SIZE, 10 * SIZE),
+        picture=letterbox(big, labels, LIFT_SIZE),
+    )
     done = complete(None, big, larger, 1, seed=0)
     assert done.image.shape == (512, 512, 3) and (done.mask | ~done.visible).all()
     np.testing.assert_array_equal(done.box, 10 * complete(None, image, perception, 1, seed=0).box)

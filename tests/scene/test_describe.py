@@ -1,4 +1,6 @@
-"""The prompt says what stands where: colours, names and relations, in the words of the embedded text-to-image model."""
+"""The prompt says what stands where: colours, names and relations, in the words of the embedded
+text-to-image model.
+"""
 
 import dataclasses
 
@@ -20,18 +22,27 @@ def thing(noun, x, y=0.0, z=0.0, colour="red", side=0.2):
 
 def test_what_is_on_something_is_said_first():
     lamp, box = thing("lamp", 0, 0.2), thing("box", 0, 0.0, colour="blue")
-    assert sentence([box, lamp], EYE) == "a red lamp on a blue box" and sentence([lamp, box], EYE) == sentence([box, lamp], EYE)
+    assert sentence([box, lamp], EYE) == "a red lamp on a blue box" and sentence(
+        [lamp, box], EYE
+    ) == sentence([box, lamp], EYE)
 
 
 def test_every_thing_is_named_and_relations_are_of_neighbours():
-    things = [thing("chair", -0.4), thing("table", 0.4, colour="white"), thing("lamp", 0.4, 0.2, colour="")]
+    things = [
+        thing("chair", -0.4),
+        thing("table", 0.4, colour="white"),
+        thing("lamp", 0.4, 0.2, colour=""),
+    ]
     said = sentence(things, EYE)
     assert all(named(t) in said for t in things) and "a lamp on a white table" in said
     assert sum(spatial_words(said)) >= 2 and sentence(things[:1], EYE) == "a red chair"
 
 
 def test_the_same_place_has_no_relation_to_say():
-    assert sentence([thing("box", 0), thing("apple", 0, colour="orange")], EYE) == "a red box and an orange apple"
+    assert (
+        sentence([thing("box", 0), thing("apple", 0, colour="orange")], EYE)
+        == "a red box and an orange apple"
+    )
 
 
 @pytest.mark.parametrize(("names", "noun"), [({1: "wooden chair", 2: ""}, "chair"), ({}, "object")])
@@ -50,5 +61,9 @@ def test_only_the_largest_are_named_when_there_are_many():
     labels = w.perception.label_map.copy()
     for k in range(3, 3 + MOST):
         labels[:4, 4 * k : 4 * k + k] = k
-    perception = dataclasses.replace(w.perception, label_map=labels, boxes=dict.fromkeys(range(1, 3 + MOST), w.perception.boxes[1]))
+    perception = dataclasses.replace(
+        w.perception,
+        label_map=labels,
+        boxes=dict.fromkeys(range(1, 3 + MOST), w.perception.boxes[1]),
+    )
     assert prompt_of(w.image, perception, range(1, 3 + MOST)).count("object") == MOST

@@ -1,4 +1,6 @@
-"""Distillation of a layout: views around the photo's, gain at the spatial words, gradients to the objects."""
+"""Distillation of a layout: views around the photo's, gain at the spatial words, gradients to the
+objects.
+"""
 
 import numpy as np
 import torch
@@ -20,7 +22,15 @@ def parts():
 
 
 def distillation(seed=0, gain=None, prior=None, views=2):
-    return Distillation(prior or FormulaPrior(), parts(), PROMPT, gain, views, 5.0, torch.Generator().manual_seed(seed))
+    return Distillation(
+        prior or FormulaPrior(),
+        parts(),
+        PROMPT,
+        gain,
+        views,
+        5.0,
+        torch.Generator().manual_seed(seed),
+    )
 
 
 def start():
@@ -61,5 +71,8 @@ def test_the_same_generator_gives_the_same_loss_and_gradients_reach_every_object
 
 def test_ssds_with_gain_one_is_sds():
     vertices = placed(parts(), start())
-    plain, one, many = (float(distillation(gain=g)(vertices, 0)) for g in (None, torch.ones(12), spatial_gain(FormulaPrior(), PROMPT)))
+    plain, one, many = (
+        float(distillation(gain=g)(vertices, 0))
+        for g in (None, torch.ones(12), spatial_gain(FormulaPrior(), PROMPT))
+    )
     assert plain == one != many

@@ -13,11 +13,17 @@ from maquette.scene.document import load, save
 from maquette.types import Instance
 from tests.scene.scenes import coloured, make_scene
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "scene.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs" / "scene.schema.json").read_text(encoding="utf-8")
+)
 
 
 def folder_bytes(folder):
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def complaints(value, schema, where="document"):
@@ -27,18 +33,46 @@ def complaints(value, schema, where="document"):
     if "anyOf" in schema:
         options = [complaints(value, option, where) for option in schema["anyOf"]]
         return [] if not all(options) else options[0]
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None), "boolean": bool}
+    kinds = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+        "boolean": bool,
+    }
     assert set(schema) <= {
-        "$schema", "$id", "$defs", "title", "description", "type", "const", "enum", "properties", "required", "additionalProperties",
-        "items", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "pattern",
-    }  # fmt: skip
+        "$schema",
+        "$id",
+        "$defs",
+        "title",
+        "description",
+        "type",
+        "const",
+        "enum",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "pattern",
+    }
     found = []
     if "type" in schema and not isinstance(value, kinds[schema["type"]]):
         return [f"{where} is {value!r}, not {schema['type']}"]
-    if ("const" in schema and value != schema["const"]) or ("enum" in schema and value not in schema["enum"]):
+    if ("const" in schema and value != schema["const"]) or (
+        "enum" in schema and value not in schema["enum"]
+    ):
         found.append(f"{where} is {value!r}")
     if isinstance(value, dict):
-        found += [f"{where}.{key} missing" for key in schema.get("required", []) if key not in value]
+        found += [
+            f"{where}.{key} missing" for key in schema.get("required", []) if key not in value
+        ]
         for key, item in value.items():
             if key in schema.get("properties", {}):
                 found += complaints(item, schema["properties"][key], f"{where}.{key}")
@@ -47,8 +81,14 @@ def complaints(value, schema, where="document"):
     if isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf):
             found.append(f"{where} has {len(value)} items")
-        found += [text for i, item in enumerate(value) for text in complaints(item, schema.get("items", {}), f"{where}[{i}]")]
-    if isinstance(value, (int, float)) and not schema.get("minimum", -math.inf) <= value <= schema.get("maximum", math.inf):
+        found += [
+            text
+            for i, item in enumerate(value)
+            for text in complaints(item, schema.get("items", {}), f"{where}[{i}]")
+        ]
+    if isinstance(value, (int, float)) and not schema.get(
+        "minimum", -math.inf
+    ) <= value <= schema.get("maximum", math.inf):
         found.append(f"{where} is {value}")
     return found
 
@@ -56,8 +96,18 @@ def complaints(value, schema, where="document"):
 def test_every_field_comes_back(tmp_path):
     scene = make_scene(metres_per_unit=2.5, frame="canonical")
     back = load(save(scene, tmp_path / "a" / "room.json"))
-    assert (back.frame, back.metres_per_unit, back.ground_height, back.failures) == ("canonical", 2.5, -0.4375, scene.failures)
-    assert back.provenance == {"method": "iscene", "seconds": {"read": 0.25}, "steps": [1, 2], "scores": [None, 0.5]}
+    assert (back.frame, back.metres_per_unit, back.ground_height, back.failures) == (
+        "canonical",
+        2.5,
+        -0.4375,
+        scene.failures,
+    )
+    assert back.provenance == {
+        "method": "iscene",
+        "seconds": {"read": 0.25},
+        "steps": [1, 2],
+        "scores": [None, 0.5],
+    }
     for name in ("intrinsics", "world_from_camera", "width", "height"):
         np.testing.assert_array_equal(getattr(back.camera, name), getattr(scene.camera, name))
     for ours, theirs in zip(scene.instances, back.instances, strict=True):
@@ -71,9 +121,13 @@ def test_every_field_comes_back(tmp_path):
         for key, array in ours.state.items():
             assert theirs.state[key].dtype == array.dtype
             np.testing.assert_array_equal(theirs.state[key], array)
-    np.testing.assert_array_equal(back[1].mesh.visual.vertex_colors, scene[1].mesh.visual.vertex_colors)
+    np.testing.assert_array_equal(
+        back[1].mesh.visual.vertex_colors, scene[1].mesh.visual.vertex_colors
+    )
     np.testing.assert_array_equal(back[12].mesh.visual.uv, scene[12].mesh.visual.uv)
-    np.testing.assert_array_equal(back[12].mesh.visual.material.image, scene[12].mesh.visual.material.baseColorTexture)
+    np.testing.assert_array_equal(
+        back[12].mesh.visual.material.image, scene[12].mesh.visual.material.baseColorTexture
+    )
     assert (back.input.source, back.input.warnings) == ("photo.jpg", ("dark",))
     np.testing.assert_array_equal(back.input.image, scene.input.image)
     for ours, theirs in zip(scene.input.masks, back.input.masks, strict=True):
@@ -104,23 +158,33 @@ def test_scene_without_instances_and_input(tmp_path):
 
 def test_document_follows_the_schema(tmp_path):
     for scene in (make_scene(), make_scene(instances=(), input=None, metres_per_unit=1.5)):
-        document = json.loads(save(scene, tmp_path).read_text(encoding="utf-8"), parse_constant=pytest.fail)
+        document = json.loads(
+            save(scene, tmp_path).read_text(encoding="utf-8"), parse_constant=pytest.fail
+        )
         assert complaints(document, SCHEMA) == []
-    assert complaints(document | {"surprise": 1, "up": "+Z"}, SCHEMA) == ["document.up is '+Z'", "document.surprise is not in the schema"]
+    assert complaints(document | {"surprise": 1, "up": "+Z"}, SCHEMA) == [
+        "document.up is '+Z'",
+        "document.surprise is not in the schema",
+    ]
     document.pop("camera")
     assert complaints(document, SCHEMA) == ["document.camera missing"]
 
 
 def test_document_follows_the_schema_says_jsonschema(tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(json.loads(save(make_scene(), tmp_path).read_text(encoding="utf-8")), SCHEMA)
+    jsonschema.validate(
+        json.loads(save(make_scene(), tmp_path).read_text(encoding="utf-8")), SCHEMA
+    )
 
 
 def test_deleted_instance_leaves_no_file(tmp_path):
     scene = make_scene()
     save(scene, tmp_path)
     save(scene.delete(3), tmp_path)
-    assert sorted(f.name for f in (tmp_path / "scene_files").glob("*.ply")) == ["instance_1.ply", "instance_12.ply"]
+    assert sorted(f.name for f in (tmp_path / "scene_files").glob("*.ply")) == [
+        "instance_1.ply",
+        "instance_12.ply",
+    ]
     assert [i.label for i in load(tmp_path).instances] == [1, 12]
     assert sorted(f.name for f in tmp_path.iterdir()) == ["scene.json", "scene_files"]
 
@@ -128,9 +192,13 @@ def test_deleted_instance_leaves_no_file(tmp_path):
 def test_mesh_edited_by_another_program_is_read(tmp_path):
     save(make_scene(), tmp_path)
     other = coloured(trimesh.creation.cone(0.1, 0.2, sections=7), 3)
-    (tmp_path / "scene_files" / "instance_1.ply").write_bytes(trimesh.exchange.ply.export_ply(other, encoding="ascii"))
+    (tmp_path / "scene_files" / "instance_1.ply").write_bytes(
+        trimesh.exchange.ply.export_ply(other, encoding="ascii")
+    )
     np.testing.assert_allclose(load(tmp_path)[1].mesh.vertices, other.vertices, atol=1e-6)
-    np.testing.assert_array_equal(load(tmp_path)[1].mesh.visual.vertex_colors, other.visual.vertex_colors)
+    np.testing.assert_array_equal(
+        load(tmp_path)[1].mesh.visual.vertex_colors, other.visual.vertex_colors
+    )
 
 
 def test_refuses_to_overwrite_or_to_delete_foreign_files(tmp_path):
@@ -147,7 +215,9 @@ def test_what_cannot_be_saved_leaves_the_old_document(tmp_path):
     scene = make_scene()
     save(scene, tmp_path)
     before = folder_bytes(tmp_path)
-    broken = Instance(1, scene[1].mesh, scene[1].world_from_instance, 0, state={"x": np.array([{}], dtype=object)})
+    broken = Instance(
+        1, scene[1].mesh, scene[1].world_from_instance, 0, state={"x": np.array([{}], dtype=object)}
+    )
     endless = scene.transform(1, np.full((4, 4), np.inf))
     for bad, message in (
         (make_scene(instances=(broken,)), "Python objects"),
@@ -195,7 +265,10 @@ def edit(path, change):
         (lambda d: d.update(frame="upside-down"), "frame is"),
         (lambda d: d["camera"].update(intrinsics=[[1]]), r"camera\.intrinsics is .*3x3"),
         (lambda d: d["camera"].update(width=0), r"camera\.width is 0"),
-        (lambda d: d["instances"][0].update(mesh="../../etc/passwd"), r"instances\[0\]\.mesh is .*relative path"),
+        (
+            lambda d: d["instances"][0].update(mesh="../../etc/passwd"),
+            r"instances\[0\]\.mesh is .*relative path",
+        ),
         (lambda d: d["instances"][0].update(mesh="/etc/passwd"), "relative path"),
         (lambda d: d["instances"][0].update(mesh="C:\\mesh.ply"), "relative path"),
         (lambda d: d["instances"][0].update(mesh="scene_files/gone.ply"), r"gone\.ply: missing"),
@@ -203,7 +276,10 @@ def edit(path, change):
         (lambda d: d["instances"][0].update(seed=True), "seed is true"),
         (lambda d: d["instances"][1].update(label=1), "different labels"),
         (lambda d: d["instances"][2].update(texture=None), "texture is null"),
-        (lambda d: d["input"]["masks"][0].update(mask="scene_files/instance_12.png"), "of the photo's size 8x9, not 5x6"),
+        (
+            lambda d: d["input"]["masks"][0].update(mask="scene_files/instance_12.png"),
+            "of the photo's size 8x9, not 5x6",
+        ),
         (lambda d: d.update(failures=None), "failures is null"),
     ],
 )
@@ -216,7 +292,14 @@ def test_wrong_documents_are_named(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["scene.json", *(f"scene_files/{name}" for name in ("instance_1.ply", "instance_12.png", "instance_1.npz", "photo.png"))]
+    "name",
+    [
+        "scene.json",
+        *(
+            f"scene_files/{name}"
+            for name in ("instance_1.ply", "instance_12.png", "instance_1.npz", "photo.png")
+        ),
+    ],
 )
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.8])  # the last bytes of a PNG hold no pixels
 def test_truncated_files_are_named(tmp_path, name, fraction):

@@ -21,9 +21,19 @@ def document(tmp_path):
 
 
 def described(scene):
-    return [(i.label, i.node_name, i.hidden, i.seed, str(i.confidence), i.world_from_instance.tolist(), i.mesh.vertices.tobytes(),
-             sorted(i.state))
-            for i in scene.instances]  # fmt: skip
+    return [
+        (
+            i.label,
+            i.node_name,
+            i.hidden,
+            i.seed,
+            str(i.confidence),
+            i.world_from_instance.tolist(),
+            i.mesh.vertices.tobytes(),
+            sorted(i.state),
+        )
+        for i in scene.instances
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +71,13 @@ def test_copies_of_copies_have_names_and_labels_of_their_own(document):
     once, first = edits.duplicate(document, 1)
     twice, second = edits.duplicate(Fields(document.file, once), 1)
     assert (first, second) == (2, 4)
-    assert [i["node"] for i in twice["instances"]] == ["instance_1", "instance_1_copy", "crate é", "instance_1_copy2", "instance_12"]
+    assert [i["node"] for i in twice["instances"]] == [
+        "instance_1",
+        "instance_1_copy",
+        "crate é",
+        "instance_1_copy2",
+        "instance_12",
+    ]
     assert twice["instances"][1]["state"] is None
 
 
@@ -70,23 +86,36 @@ def test_a_replaced_shape_stays_where_the_object_stands(document):
     made = {**moved.data["instances"][1], "label": 1, "seed": 99, "confidence": 0.5}
     new = scene_of(Fields(document.file, edits.replace(moved, made)))
     np.testing.assert_array_equal(new[1].world_from_instance, PLACE)
-    assert len(new[1].mesh.faces) == len(new[3].mesh.faces) and (new[1].seed, new[1].confidence, new[1].name) == (99, 0.5, "ball")
+    assert len(new[1].mesh.faces) == len(new[3].mesh.faces) and (
+        new[1].seed,
+        new[1].confidence,
+        new[1].name,
+    ) == (99, 0.5, "ball")
 
 
 @pytest.mark.parametrize(
     "matrix",
     [
-        np.eye(3), np.diag([1, 1, -1, 1]), np.diag([1, 2, 1, 1]), np.diag([0, 0, 0, 1]), np.full((4, 4), np.nan), np.diag([1, 1, 1, 2]),
+        np.eye(3),
+        np.diag([1, 1, -1, 1]),
+        np.diag([1, 2, 1, 1]),
+        np.diag([0, 0, 0, 1]),
+        np.full((4, 4), np.nan),
+        np.diag([1, 1, 1, 2]),
         similarity(1.0, None, np.array([1e9, 0, 0])),
     ],
-)  # fmt: skip
+)
 def test_only_similarities_are_taken(document, matrix):
     with pytest.raises(InputError, match="similarity"):
         edits.transform(document, 1, matrix.tolist())
 
 
 def test_what_is_not_there_is_named(document):
-    for wrong in (lambda: edits.delete(document, [2]), lambda: edits.hide(document, [2]), lambda: edits.rename(document, 2, "x")):
+    for wrong in (
+        lambda: edits.delete(document, [2]),
+        lambda: edits.hide(document, [2]),
+        lambda: edits.rename(document, 2, "x"),
+    ):
         with pytest.raises(InputError, match="it has"):
             wrong()
     for name in ("", "crate é"):

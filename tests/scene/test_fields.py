@@ -7,31 +7,63 @@ import pytest
 from maquette.errors import InputError
 from maquette.scene.fields import Fields, read_json
 
-GOOD = {"text": "a", "whole": 3, "number": 0.5, "matrix": [[1, 2], [3, 4]], "texts": ["a", "b"], "object": {"inner": 1},
-        "objects": [{}, {"x": 2}]}  # fmt: skip
+GOOD = {
+    "text": "a",
+    "whole": 3,
+    "number": 0.5,
+    "matrix": [[1, 2], [3, 4]],
+    "texts": ["a", "b"],
+    "object": {"inner": 1},
+    "objects": [{}, {"x": 2}],
+}
 FILE = Path("scene.json")
 
 
 def test_what_is_there_is_given_back():
     fields = Fields(FILE, GOOD)
-    assert (fields.text("text"), fields.whole("whole"), fields.number("number"), fields.texts("texts")) == ("a", 3, 0.5, ("a", "b"))
+    assert (
+        fields.text("text"),
+        fields.whole("whole"),
+        fields.number("number"),
+        fields.texts("texts"),
+    ) == ("a", 3, 0.5, ("a", "b"))
     assert np.array_equal(fields.matrix("matrix", 2, 2), [[1, 2], [3, 4]])
-    assert fields.object("object").whole("inner") == 1 and fields.objects("objects")[1].whole("x") == 2
+    assert (
+        fields.object("object").whole("inner") == 1 and fields.objects("objects")[1].whole("x") == 2
+    )
 
 
-WRONG = [("text", 3), ("whole", -1), ("whole", 1.5), ("whole", True), ("number", "1"), ("number", float("nan")), ("number", True),
-         ("texts", ["a", 1]), ("texts", "a"), ("object", []), ("objects", [1]), ("objects", {})]  # fmt: skip
+WRONG = [
+    ("text", 3),
+    ("whole", -1),
+    ("whole", 1.5),
+    ("whole", True),
+    ("number", "1"),
+    ("number", float("nan")),
+    ("number", True),
+    ("texts", ["a", 1]),
+    ("texts", "a"),
+    ("object", []),
+    ("objects", [1]),
+    ("objects", {}),
+]
 
 
-@pytest.mark.parametrize(("kind", "value"), [*WRONG, *((kind, None) for kind in GOOD if kind != "matrix")])
+@pytest.mark.parametrize(
+    ("kind", "value"), [*WRONG, *((kind, None) for kind in GOOD if kind != "matrix")]
+)
 def test_what_is_wrong_is_named_with_its_place(kind, value):
     fields = Fields(FILE, {"key": value}, "instances[2].")
-    with pytest.raises(InputError, match=r"scene\.json: instances\[2\]\.key is .*expected") as caught:
+    with pytest.raises(
+        InputError, match=r"scene\.json: instances\[2\]\.key is .*expected"
+    ) as caught:
         getattr(fields, kind)("key")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [None, [[1, 2]], [[1, 2], [3]], [[1, 2], [3, float("inf")]], [["a", 2], [3, 4]], 7])
+@pytest.mark.parametrize(
+    "value", [None, [[1, 2]], [[1, 2], [3]], [[1, 2], [3, float("inf")]], [["a", 2], [3, 4]], 7]
+)
 def test_a_matrix_has_its_shape_and_finite_numbers(value):
     with pytest.raises(InputError, match="2x2 matrix"):
         Fields(FILE, {"key": value}).matrix("key", 2, 2)
@@ -59,7 +91,12 @@ def test_files_stay_below_the_document(tmp_path):
         Fields(document, {"file": "mesh/b.npz"}).path("file")
 
 
-DAMAGED = [(b"{", "truncated"), (b"[1]", "list instead"), (b"\xff\xfe", "not JSON"), (b"[" * 200_000, "not JSON")]
+DAMAGED = [
+    (b"{", "truncated"),
+    (b"[1]", "list instead"),
+    (b"\xff\xfe", "not JSON"),
+    (b"[" * 200_000, "not JSON"),
+]
 
 
 @pytest.mark.parametrize(("content", "says"), DAMAGED)

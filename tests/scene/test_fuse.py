@@ -1,4 +1,6 @@
-"""Holding a volume to the photo: a true volume stays, lies in view are corrected, what is hidden is left alone."""
+"""Holding a volume to the photo: a true volume stays, lies in view are corrected, what is hidden is
+left alone.
+"""
 
 import numpy as np
 import pytest
@@ -22,14 +24,26 @@ def seen():
     camera = Camera(intrinsics_from_fov(0.6, SIZE, SIZE), pose, SIZE, SIZE)
     points = lift(camera, np.ones((SIZE, SIZE)))
     direction = points - camera.position  # per unit of z-depth
-    a, b, c = (direction**2).sum(-1), 2 * direction @ camera.position, camera.position @ camera.position - RADIUS**2
+    a, b, c = (
+        (direction**2).sum(-1),
+        2 * direction @ camera.position,
+        camera.position @ camera.position - RADIUS**2,
+    )
     root = b**2 - 4 * a * c
     hit = root > 0
-    depth = np.where(hit, (-b - np.sqrt(np.maximum(root, 0))) / (2 * a), BACKGROUND_DEPTH).astype(np.float32)
+    depth = np.where(hit, (-b - np.sqrt(np.maximum(root, 0))) / (2 * a), BACKGROUND_DEPTH).astype(
+        np.float32
+    )
     labels = hit.astype(np.int32)
     image = np.full((SIZE, SIZE, 3), (200, 40, 40), np.uint8)
     picture = letterbox(image, labels, SIZE)
-    return image, Perception(camera, picture, depth, lift(letterboxed_camera(camera, picture), depth).astype(np.float32), labels)
+    return image, Perception(
+        camera,
+        picture,
+        depth,
+        lift(letterboxed_camera(camera, picture), depth).astype(np.float32),
+        labels,
+    )
 
 
 def ball(radius=RADIUS, centre=(0, 0, 0)):
@@ -59,7 +73,9 @@ def test_what_sticks_out_of_the_silhouette_goes_and_the_visible_side_returns(see
 
 
 def test_an_empty_volume_becomes_the_visible_shell(seen):
-    fused = fuse_evidence(ball(0.0) + torch.tensor([2.0, 0, 0, 0]).reshape(4, 1, 1, 1), *seen, 1, np.eye(4))
+    fused = fuse_evidence(
+        ball(0.0) + torch.tensor([2.0, 0, 0, 0]).reshape(4, 1, 1, 1), *seen, 1, np.eye(4)
+    )
     solid = inside(fused)
     z = cell_centres(64)[..., 2]
     assert bool(solid.any()) and not bool((solid & (z < -0.05)).any())
@@ -71,7 +87,9 @@ def test_islands_that_nothing_visible_is_connected_with_go(seen):
     both = ball()
     both[0] = torch.minimum(both[0], pebble[0])
     fused = fuse_evidence(both, *seen, 1, np.eye(4))
-    assert bool((inside(both) & inside(pebble)).any()) and not bool((inside(fused) & inside(pebble)).any())
+    assert bool((inside(both) & inside(pebble)).any()) and not bool(
+        (inside(fused) & inside(pebble)).any()
+    )
     assert iou(inside(fused), inside(ball())) > 0.93
 
 

@@ -12,7 +12,10 @@ def test_rows_are_encoded_each_on_its_own_in_any_number():
     w = world()
     rows = [(1 + k % 2, similarity(1.0 - 0.1 * k), None) for k in range(CHUNK + 2)]
     with torch.inference_mode():
-        together, last = encode(w.models, w.image, w.perception, rows), encode(w.models, w.image, w.perception, rows[-1:])
+        together, last = (
+            encode(w.models, w.image, w.perception, rows),
+            encode(w.models, w.image, w.perception, rows[-1:]),
+        )
     torch.testing.assert_close(together.context[-1:], last.context, atol=1e-4, rtol=1e-4)
     for many, one in zip(together.lift, last.lift):
         torch.testing.assert_close(many[-1:], one, atol=1e-4, rtol=1e-4)
@@ -24,7 +27,10 @@ def test_noise_is_the_seeds():
 
 
 def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
-    condition = Condition(torch.zeros(2, 1, 1), (torch.zeros(2, 1, 1), torch.full((2, 3, 2, 2, 2), 0.7), torch.zeros(2, 4, 4, 4, 4)))
+    condition = Condition(
+        torch.zeros(2, 1, 1),
+        (torch.zeros(2, 1, 1), torch.full((2, 3, 2, 2, 2), 0.7), torch.zeros(2, 4, 4, 4, 4)),
+    )
     noise, seen = torch.randn(2, 3, 2, 2, 2), []
 
     def velocity_of(condition):
@@ -35,7 +41,13 @@ def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
     torch.testing.assert_close(seen[0][1], 0.35 + 0.5 * noise)
     seen.clear()
     # Nothing is lifted: from noise alone.
-    sample(velocity_of, Condition(condition.context, None), noise, 2, Sampling(start=0.5, temperature=1.0))
+    sample(
+        velocity_of,
+        Condition(condition.context, None),
+        noise,
+        2,
+        Sampling(start=0.5, temperature=1.0),
+    )
     assert seen[0][0] == 1.0 and torch.equal(seen[0][1], noise)
     seen.clear()
     sample(velocity_of, condition, noise, 1, Sampling(start=0.5, temperature=0.2))

@@ -20,8 +20,13 @@ def test_the_surface_of_a_ball_is_a_closed_ball_of_its_size():
 @torch.inference_mode()
 def test_chunks_of_points_change_nothing():
     vae = with_surface(seeded(triposg.build_vae, VAE, 4))
-    whole, parts = (field_mesh(vae, torch.zeros(16, LATENT), 32, points) for points in (65536, 1000))
-    assert np.array_equal(whole.faces, parts.faces) and np.abs(whole.vertices - parts.vertices).max() < 1e-4
+    whole, parts = (
+        field_mesh(vae, torch.zeros(16, LATENT), 32, points) for points in (65536, 1000)
+    )
+    assert (
+        np.array_equal(whole.faces, parts.faces)
+        and np.abs(whole.vertices - parts.vertices).max() < 1e-4
+    )
 
 
 @torch.inference_mode()

@@ -63,9 +63,17 @@ def test_the_camera_is_upright_and_rigid(perception):
 
 def test_a_focal_length_that_is_known_is_the_cameras(perception):
     torch.manual_seed(0)
-    told = perceive(GeometryNet(GEOMETRY).eval(), dataclasses.replace(scene_input(), focal=Focal(1.7, "given")))
-    assert told.camera.intrinsics[0, 0] == pytest.approx(1.7 * 140) and perception.camera.intrinsics[0, 0] != pytest.approx(1.7 * 140)
-    np.testing.assert_allclose(told.camera.world_from_camera[:3, :3], perception.camera.world_from_camera[:3, :3], atol=1e-9)
+    told = perceive(
+        GeometryNet(GEOMETRY).eval(), dataclasses.replace(scene_input(), focal=Focal(1.7, "given"))
+    )
+    assert told.camera.intrinsics[0, 0] == pytest.approx(
+        1.7 * 140
+    ) and perception.camera.intrinsics[0, 0] != pytest.approx(1.7 * 140)
+    np.testing.assert_allclose(
+        told.camera.world_from_camera[:3, :3],
+        perception.camera.world_from_camera[:3, :3],
+        atol=1e-9,
+    )
 
 
 def test_visible_box_is_none_for_an_absent_label(perception):
@@ -73,23 +81,39 @@ def test_visible_box_is_none_for_an_absent_label(perception):
 
 
 def test_an_object_that_nearly_stands_on_the_common_ground_is_moved_onto_it():
-    """Three balls on one ground, one of them estimated four per cent too far; a fourth floats high above and stays."""
+    """Three balls on one ground, one of them estimated four per cent too far; a fourth floats high
+    above and stays.
+    """
     from maquette.geometry.cameras import intrinsics_from_fov, lift, view_centric_rotation
     from maquette.geometry.transforms import similarity
     from maquette.models.conditioning import letterbox
     from maquette.scene.perceive import _stand_on_ground
     from maquette.types import Camera
 
-    camera = Camera(intrinsics_from_fov(0.9, 128, 128), similarity(1.0, view_centric_rotation(0.5), np.array([0, 1.0, 1.8])), 128, 128)
+    camera = Camera(
+        intrinsics_from_fov(0.9, 128, 128),
+        similarity(1.0, view_centric_rotation(0.5), np.array([0, 1.0, 1.8])),
+        128,
+        128,
+    )
     labels, depth = np.zeros((128, 128), np.int32), np.full((128, 128), 2.0, np.float32)
     rays = lift(camera, np.ones((128, 128))) - camera.position
-    for label, (u, v), height in ((1, (30, 70), -0.3), (2, (64, 80), -0.3), (3, (95, 75), -0.3), (4, (64, 30), 0.25)):
+    for label, (u, v), height in (
+        (1, (30, 70), -0.3),
+        (2, (64, 80), -0.3),
+        (3, (95, 75), -0.3),
+        (4, (64, 30), 0.25),
+    ):
         rows, columns = slice(v - 6, v + 6), slice(u - 6, u + 6)
         labels[rows, columns] = label
-        depth[rows, columns] = (height - camera.position[1]) / rays[v + 5, u, 1]  # an upright card whose lower edge is at the height
+        depth[rows, columns] = (height - camera.position[1]) / rays[
+            v + 5, u, 1
+        ]  # an upright card whose lower edge is at the height
     wrong = depth.copy()
     wrong[labels == 2] *= 1.04
-    fixed = _stand_on_ground(camera, letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), wrong)
+    fixed = _stand_on_ground(
+        camera, letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), wrong
+    )
     error = {label: abs(np.log(fixed / depth)[labels == label].mean()) for label in (1, 2, 3, 4)}
     assert error[2] < 0.012 and error[4] == 0 and max(error[1], error[3]) < 0.012
 
@@ -101,15 +125,31 @@ def test_objects_move_along_their_rays_into_their_boxes():
     from maquette.scene.perceive import _stand_in_boxes
     from maquette.types import Camera
 
-    camera = Camera(intrinsics_from_fov(0.8, 128, 128), similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.9, 1.9])), 128, 128)
+    camera = Camera(
+        intrinsics_from_fov(0.8, 128, 128),
+        similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.9, 1.9])),
+        128,
+        128,
+    )
     labels = np.zeros((128, 128), np.int32)
     labels[40:60, 20:50], labels[70:90, 70:110] = 3, 5
-    picture, depth = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), np.full((128, 128), 2.0, np.float32)
+    picture, depth = (
+        letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128),
+        np.full((128, 128), 2.0, np.float32),
+    )
     points = lift(letterboxed_camera(camera, picture), depth)
-    boxes = {k: np.stack([np.quantile(points[labels == k], q, axis=0) for q in (0.02, 0.98)]) for k in (3, 5)}
-    wrong = depth * np.where(labels == 3, np.exp(0.1), np.where(labels == 5, np.exp(-0.2), 1.0)).astype(np.float32)
+    boxes = {
+        k: np.stack([np.quantile(points[labels == k], q, axis=0) for q in (0.02, 0.98)])
+        for k in (3, 5)
+    }
+    wrong = depth * np.where(
+        labels == 3, np.exp(0.1), np.where(labels == 5, np.exp(-0.2), 1.0)
+    ).astype(np.float32)
     np.testing.assert_allclose(_stand_in_boxes(camera, picture, wrong, boxes), depth, rtol=1e-3)
-    assert _stand_in_boxes(camera, picture, wrong, {}) is not wrong and (_stand_in_boxes(camera, picture, wrong, {}) == wrong).all()
+    assert (
+        _stand_in_boxes(camera, picture, wrong, {}) is not wrong
+        and (_stand_in_boxes(camera, picture, wrong, {}) == wrong).all()
+    )
 
 
 def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
@@ -119,10 +159,18 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     from maquette.scene.perceive import UNIT_CUBE, _fix_frame
     from maquette.types import Camera
 
-    camera = Camera(intrinsics_from_fov(0.8, 128, 128), similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.8, 1.9])), 128, 128)
+    camera = Camera(
+        intrinsics_from_fov(0.8, 128, 128),
+        similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.8, 1.9])),
+        128,
+        128,
+    )
     labels = np.zeros((128, 128), np.int32)
     labels[40:90, 45:85] = 1
-    picture, depth = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), np.full((128, 128), 2.0, np.float32)
+    picture, depth = (
+        letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128),
+        np.full((128, 128), 2.0, np.float32),
+    )
 
     def framed(boxes):
         return _fix_frame(camera, picture, depth, labels, boxes)
@@ -130,15 +178,23 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     plain = framed({})
     np.testing.assert_allclose(framed({1: UNIT_CUBE}).points, plain.points, atol=1e-6)  # they agree
     aside = framed({1: UNIT_CUBE + [0.0, 0.1, -0.2]})
-    np.testing.assert_allclose((plain.points - aside.points)[labels > 0], np.broadcast_to([0.0, 0.05, -0.1], (2000, 3)), atol=1e-6)
-    np.testing.assert_allclose(aside.camera.position, plain.camera.position - [0.0, 0.05, -0.1], atol=1e-9)
+    np.testing.assert_allclose(
+        (plain.points - aside.points)[labels > 0],
+        np.broadcast_to([0.0, 0.05, -0.1], (2000, 3)),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        aside.camera.position, plain.camera.position - [0.0, 0.05, -0.1], atol=1e-9
+    )
     smaller = framed({1: 0.64 * UNIT_CUBE})
     np.testing.assert_allclose(smaller.points, plain.points / 0.8, atol=1e-5)
     np.testing.assert_allclose(smaller.boxes[1], 0.8 * UNIT_CUBE, atol=1e-9)
     square = letterboxed_camera(smaller.camera, picture)
     y, x = np.nonzero(labels)
     pixel, _ = project(square, smaller.points[y, x].astype(np.float64))
-    np.testing.assert_allclose(pixel, np.stack([x, y], -1) + 0.5, atol=1e-3)  # and the picture stays as it was
+    np.testing.assert_allclose(
+        pixel, np.stack([x, y], -1) + 0.5, atol=1e-3
+    )  # and the picture stays as it was
 
 
 CLOSE = ("closer", "relief")  # what only a network with close looks has
@@ -150,7 +206,11 @@ class Slope(torch.nn.Module):
     def forward(self, features):
         """(B, F, S / 2, S / 2) -> (B, 16, S / 2, S / 2)."""
         b, _, height, width = features.shape
-        y, x = torch.meshgrid(torch.linspace(-0.2, 0.2, 2 * height), torch.linspace(-0.3, 0.3, 2 * width), indexing="ij")
+        y, x = torch.meshgrid(
+            torch.linspace(-0.2, 0.2, 2 * height),
+            torch.linspace(-0.3, 0.3, 2 * width),
+            indexing="ij",
+        )
         planes = torch.stack([y + x, 0 * x, 0 * x, 1 + 0 * x])
         return torch.nn.functional.pixel_unshuffle(planes.expand(b, 4, 2 * height, 2 * width), 2)
 
@@ -158,17 +218,27 @@ class Slope(torch.nn.Module):
 def test_an_untrained_close_look_changes_no_depth():
     torch.manual_seed(0)
     nets = [GeometryNet(dataclasses.replace(GEOMETRY, close=close)).eval() for close in (32, 0)]
-    nets[1].load_state_dict({name: tensor for name, tensor in nets[0].state_dict().items() if name.split(".")[0] not in CLOSE})
+    nets[1].load_state_dict(
+        {
+            name: tensor
+            for name, tensor in nets[0].state_dict().items()
+            if name.split(".")[0] not in CLOSE
+        }
+    )
     for net in nets:
         net.dense = Slope()
     looked, blind = (perceive(net, scene_input()) for net in nets)
     objects = looked.picture.labels > 0
     assert np.ptp(np.log(blind.depth[objects])) > 0.15
-    np.testing.assert_allclose(np.log(looked.depth / blind.depth)[objects], 0, atol=0.02)  # two more interpolations
+    np.testing.assert_allclose(
+        np.log(looked.depth / blind.depth)[objects], 0, atol=0.02
+    )  # two more interpolations
 
 
 def test_a_relief_is_put_where_its_window_lies():
-    """Two objects with a slope across their windows: the slope of log depth is the window's width at distance 1, and means stay."""
+    """Two objects with a slope across their windows: the slope of log depth is the window's width
+    at distance 1, and means stay.
+    """
     from maquette.models.conditioning import letterbox
     from maquette.scene.perceive import _Estimate, _looks, _with_reliefs
 
@@ -178,7 +248,9 @@ def test_a_relief_is_put_where_its_window_lies():
     looks = _looks(photo.image, labels, picture, 32)
     assert set(looks) == {1, 2}
     across = np.broadcast_to((np.arange(32, dtype=np.float32) + 0.5) / 32, (32, 32))
-    estimate = _Estimate(np.zeros((64, 64)), np.array([0.3, 0.4, 0, 0, 0.5]), {}, {1: across, 2: -across})
+    estimate = _Estimate(
+        np.zeros((64, 64)), np.array([0.3, 0.4, 0, 0, 0.5]), {}, {1: across, 2: -across}
+    )
     relative = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
     made = _with_reliefs(relative, picture.labels, looks, estimate)
     assert (made[picture.labels == 0] == relative[picture.labels == 0]).all()
@@ -186,9 +258,13 @@ def test_a_relief_is_put_where_its_window_lies():
     for label, sign in ((1, 1.0), (2, -1.0)):
         own = picture.labels == label
         assert made[own].mean() == pytest.approx(relative[own].mean(), abs=1e-5)
-        expected = sign * columns[own] * np.exp(-0.4)  # a window's width times its share is the share of the whole picture
+        expected = (
+            sign * columns[own] * np.exp(-0.4)
+        )  # a window's width times its share is the share of the whole picture
         error = made[own] - relative[own].mean() - (expected - expected.mean())
-        assert np.quantile(np.abs(error), 0.95) < 0.004 and np.abs(error).max() < 0.015  # outlines of 32 pixels are coarse
+        assert (
+            np.quantile(np.abs(error), 0.95) < 0.004 and np.abs(error).max() < 0.015
+        )  # outlines of 32 pixels are coarse
 
 
 def test_smoothing_a_relief_mixes_own_pixels_only():
@@ -201,5 +277,11 @@ def test_smoothing_a_relief_mixes_own_pixels_only():
     noisy = clean + rng.normal(0, 0.05, clean.shape)
     smooth = _smooth(noisy, own)
     assert np.allclose(_smooth(np.where(own, 0.7, -9.0), own)[own], 0.7) and not smooth[~own].any()
-    slopes = [np.abs(np.diff(relief - clean, axis=0)[own[1:] & own[:-1]]).mean() for relief in (noisy, smooth)]
-    assert slopes[1] < 0.5 * slopes[0] and np.abs(smooth - clean)[own].mean() < np.abs(noisy - clean)[own].mean()
+    slopes = [
+        np.abs(np.diff(relief - clean, axis=0)[own[1:] & own[:-1]]).mean()
+        for relief in (noisy, smooth)
+    ]
+    assert (
+        slopes[1] < 0.5 * slopes[0]
+        and np.abs(smooth - clean)[own].mean() < np.abs(noisy - clean)[own].mean()
+    )

@@ -10,13 +10,17 @@ from maquette.scene.ply import PlyMesh, decode_ply, encode_ply
 def random_mesh(vertex_type, colors=True, uv=True):
     rng = np.random.default_rng(3)
     return PlyMesh(
-        rng.normal(size=(20, 3)).astype(vertex_type), rng.integers(0, 20, (31, 3), dtype=np.int32),
-        rng.integers(0, 256, (20, 4), dtype=np.uint8) if colors else None, rng.random((20, 2)) if uv else None,
-    )  # fmt: skip
+        rng.normal(size=(20, 3)).astype(vertex_type),
+        rng.integers(0, 20, (31, 3), dtype=np.int32),
+        rng.integers(0, 256, (20, 4), dtype=np.uint8) if colors else None,
+        rng.random((20, 2)) if uv else None,
+    )
 
 
 @pytest.mark.parametrize("vertex_type", [np.float32, np.float64])
-@pytest.mark.parametrize(("colors", "uv"), [(True, False), (False, True), (False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("colors", "uv"), [(True, False), (False, True), (False, False), (True, True)]
+)
 def test_round_trip_is_exact(vertex_type, colors, uv):
     mesh = random_mesh(vertex_type, colors, uv)
     back = decode_ply(encode_ply(mesh, texture="end_header.png"))

@@ -8,7 +8,12 @@ from maquette.scene.zoom import ZOOM_MARGIN, box_cube, coarse_in_cube, zoom_all,
 
 
 def test_a_box_cube_is_centred_on_all_boxes_with_a_margin():
-    cube = box_cube([np.array([[-0.2, 0.0, 0.0], [0.0, 0.1, 0.1]]), np.array([[0.0, -0.1, 0.0], [0.1, 0.0, 0.1]])])
+    cube = box_cube(
+        [
+            np.array([[-0.2, 0.0, 0.0], [0.0, 0.1, 0.1]]),
+            np.array([[0.0, -0.1, 0.0], [0.1, 0.0, 0.1]]),
+        ]
+    )
     np.testing.assert_allclose(cube[:3, 3], [-0.05, 0.0, 0.05])
     np.testing.assert_allclose(cube[:3, :3], 0.3 * ZOOM_MARGIN * np.eye(3))
 
@@ -28,7 +33,12 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
 def test_every_instance_is_made_once_with_its_own_seed_and_told_of_at_once():
     told, shares = [], []
     states = {3: {"a": np.zeros(1)}, 1: {"a": np.ones(1)}}
-    shapes = zoom_all(states, 7, lambda *given: given, lambda *progress: shares.append(progress), told.append)
-    assert shapes == ((3, instance_seed(7, 3), states[3]), (1, instance_seed(7, 1), states[1])) and told == list(shapes)
+    shapes = zoom_all(
+        states, 7, lambda *given: given, lambda *progress: shares.append(progress), told.append
+    )
+    assert shapes == (
+        (3, instance_seed(7, 3), states[3]),
+        (1, instance_seed(7, 1), states[1]),
+    ) and told == list(shapes)
     assert shares == [("objects", 0.0), ("objects", 0.5), ("objects", 1.0)]
     assert zoom_all({}, 7, None, lambda *_: None, told.append) == ()

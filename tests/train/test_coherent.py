@@ -1,4 +1,6 @@
-"""Training of coherent scenes: what a sample says is consistent, losses fall, each ablation is a switch."""
+"""Training of coherent scenes: what a sample says is consistent, losses fall, each ablation is a
+switch.
+"""
 
 import numpy as np
 import pytest
@@ -25,8 +27,15 @@ def options(tmp_path_factory):
         torch.manual_seed(0)
         vae = ball_vae()
         vae.latent_std.fill_(1.0)
-        models = {"generator": Generator(network_configs("tiny")[2]), "vae": vae, "shapes": PartShapes(SHAPES)}
-        files = {name: str(save_model(folder / f"{name}.safetensors", model)) for name, model in models.items()}
+        models = {
+            "generator": Generator(network_configs("tiny")[2]),
+            "vae": vae,
+            "shapes": PartShapes(SHAPES),
+        }
+        files = {
+            name: str(save_model(folder / f"{name}.safetensors", model))
+            for name, model in models.items()
+        }
     return {"library": build_solids(folder / "library"), "preset": "tiny", **files}
 
 
@@ -41,8 +50,12 @@ def batch(task):
 
 
 def test_the_seen_surface_lies_in_the_box_of_the_pose(batch):
-    """Depth points, moved into the object's own axes, stay within its sides: depth, camera, centre, size and turn agree."""
-    local = torch.einsum("bij,bni->bnj", yaw_rotations(batch["turn"]), batch["seen"] - batch["centre"][:, None])
+    """Depth points, moved into the object's own axes, stay within its sides: depth, camera, centre,
+    size and turn agree.
+    """
+    local = torch.einsum(
+        "bij,bni->bnj", yaw_rotations(batch["turn"]), batch["seen"] - batch["centre"][:, None]
+    )
     beyond = local.abs().amax(1) / (batch["size"] / 2)
     assert (beyond < 1.05).all() and (beyond.amax(-1) > 0.5).float().mean() > 0.8
 
@@ -60,27 +73,44 @@ def test_poses_of_samples_round_trip(task, batch):
 def test_without_yaw_the_shapes_are_turned_instead(task, batch, options):
     straight = build_task(RunOptions("coherent", **options, coherent=CoherentOptions(yaw=False)))
     sight = sight_of(batch)
-    (with_yaw, turned), (without, there) = (t.truth(t.model, batch, t.codes, sight)[:2] for t in (task, straight))
+    (with_yaw, turned), (without, there) = (
+        t.truth(t.model, batch, t.codes, sight)[:2] for t in (task, straight)
+    )
     assert not without.yaw.any() and with_yaw.yaw.any()
-    torch.testing.assert_close(without.placed(there).mean, with_yaw.placed(turned).mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        without.placed(there).mean, with_yaw.placed(turned).mean, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_run_learns_saves_and_examines(options, tmp_path):
     torch.manual_seed(0)
     chosen = RunOptions("coherent", **options)
-    run = Run(build_task(chosen), tmp_path, LoopConfig(steps=20, batch=2, learning_rate=6e-3, warmup=2, workers=0, log_every=1))
+    run = Run(
+        build_task(chosen),
+        tmp_path,
+        LoopConfig(steps=20, batch=2, learning_rate=6e-3, warmup=2, workers=0, log_every=1),
+    )
     run.train()
     for name in ("pose", "gaussians", "intrinsic"):
         values = [row[name] for row in run.rows if name in row]
         assert np.mean(values[-5:]) < np.mean(values[:2]), name
     assert load_model(tmp_path / "weights.safetensors", "coherent").metadata["step"] == 20
-    scores = {name.removeprefix("held_out_"): value for name, value in run.rows[-1].items() if name.startswith("held_out_")}
+    scores = {
+        name.removeprefix("held_out_"): value
+        for name, value in run.rows[-1].items()
+        if name.startswith("held_out_")
+    }
     assert set(scores) == {"iou3d", "ap3d_15", "centre", "align"} and 0 <= scores["iou3d"] <= 1
     record = data_record(chosen)
-    assert record["coherent"]["joint"] is True and record["needs"]["shapes"] == load_model(options["shapes"]).sha256
+    assert (
+        record["coherent"]["joint"] is True
+        and record["needs"]["shapes"] == load_model(options["shapes"]).sha256
+    )
 
 
-@pytest.mark.parametrize("switch", [{"diffusion": False}, {"intra_scene": False}, {"joint": False}, {"yaw": False}])
+@pytest.mark.parametrize(
+    "switch", [{"diffusion": False}, {"intra_scene": False}, {"joint": False}, {"yaw": False}]
+)
 def test_ablations_are_switches(options, batch, switch):
     made = build_task(RunOptions("coherent", **options, coherent=CoherentOptions(**switch)))
     total, parts = made.loss(made.model, batch, torch.Generator().manual_seed(0))
@@ -94,8 +124,13 @@ def test_the_alignment_loss_teaches_poses_and_gaussians(task, batch):
     task.model.zero_grad()
     made = task.model.split(torch.zeros(len(batch["crops"]), task.model.count))
     pose, gaussians = made.pose.requires_grad_(), made.gaussians.requires_grad_()
-    loss = task._alignment({"pose": pose, "gaussians": gaussians}, sight_of(batch), batch["seen"], torch.ones(len(pose)),
-                           torch.Generator().manual_seed(0))  # fmt: skip
+    loss = task._alignment(
+        {"pose": pose, "gaussians": gaussians},
+        sight_of(batch),
+        batch["seen"],
+        torch.ones(len(pose)),
+        torch.Generator().manual_seed(0),
+    )
     loss.backward()
     assert loss.item() > 0 and pose.grad.abs().sum() > 0 and gaussians.grad[..., :3].abs().sum() > 0
 

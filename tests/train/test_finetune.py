@@ -1,4 +1,6 @@
-"""Fine-tuning from folders in the original layouts: what is trained, what is frozen, what comes out and can be read again."""
+"""Fine-tuning from folders in the original layouts: what is trained, what is frozen, what comes out
+and can be read again.
+"""
 
 import numpy as np
 import pytest
@@ -13,14 +15,23 @@ from maquette.checkpoints.store import load_model
 from maquette.cli import main
 from maquette.errors import CheckpointError, InputError
 from maquette.geometry.volumes import cell_centres
-from maquette.train.finetune import FinetuneTask, open_base, surface_cells, trellis_axes, write_release
+from maquette.train.finetune import (
+    FinetuneTask,
+    open_base,
+    surface_cells,
+    trellis_axes,
+    write_release,
+)
 from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task
 from tests.checkpoints.tiny_releases import put_json, put_tensors, seeded
 from tests.checkpoints.tiny_trellis import DECODER, write_iscene, write_trellis
 from tests.train.worlds import build_solids
 
-ENCODER = {key: value for key, value in DECODER.items() if key != "out_channels"} | {"in_channels": 1, "channels": [4, 4, 8]}
+ENCODER = {key: value for key, value in DECODER.items() if key != "out_channels"} | {
+    "in_channels": 1,
+    "channels": [4, 4, 8],
+}
 
 
 def with_encoder(root):
@@ -29,7 +40,9 @@ def with_encoder(root):
     state, folder = encoder.state_dict(), root / "TRELLIS-image-large" / "ckpts"
     names = trellis_structure.vae_names(encoder)
     put_json(folder / "ss_enc.json", {"name": "SparseStructureEncoder", "args": ENCODER})
-    put_tensors(folder / "ss_enc.safetensors", {theirs: state[ours] for ours, theirs in names.items()})
+    put_tensors(
+        folder / "ss_enc.safetensors", {theirs: state[ours] for ours, theirs in names.items()}
+    )
     return root
 
 
@@ -51,8 +64,17 @@ def scene_model(tmp_path_factory):
 def one_step(root, library, folder):
     task = build_task(RunOptions("iscene", library, preset="tiny", base=str(root)))
     task.examined = 1
-    run = Run(task, folder, LoopConfig(steps=1, batch=1, learning_rate=1e-3, warmup=1, workers=0, log_every=1, precision="fp32"))
-    frozen = [{k: v.clone() for k, v in part.state_dict().items()} for part in (task.encoder, task.structure)]
+    run = Run(
+        task,
+        folder,
+        LoopConfig(
+            steps=1, batch=1, learning_rate=1e-3, warmup=1, workers=0, log_every=1, precision="fp32"
+        ),
+    )
+    frozen = [
+        {k: v.clone() for k, v in part.state_dict().items()}
+        for part in (task.encoder, task.structure)
+    ]
     before = {k: v.clone() for k, v in task.model.state_dict().items()}
     run.train()
     return task, run, before, frozen
@@ -61,44 +83,98 @@ def one_step(root, library, folder):
 def test_a_step_from_trellis_trains_the_flow_and_nothing_else(trellis, library, tmp_path):
     task, run, before, frozen = one_step(trellis, library, tmp_path)
     assert task.model.config.slots == 2 and not task.model.config.key_gate
-    changed = {key for key, tensor in task.model.state_dict().items() if not torch.equal(tensor, before[key])}
-    assert any("self_attn.to_qkv" in key for key in changed) and any("adaLN" in key for key in changed)
+    changed = {
+        key
+        for key, tensor in task.model.state_dict().items()
+        if not torch.equal(tensor, before[key])
+    }
+    assert any("self_attn.to_qkv" in key for key in changed) and any(
+        "adaLN" in key for key in changed
+    )
     for part, old in zip((task.encoder, task.structure), frozen):
         assert all(torch.equal(old[key], tensor) for key, tensor in part.state_dict().items())
         assert not any(p.requires_grad for p in part.parameters())
     assert np.isfinite(run.rows[0]["loss"]) and {"instance", "scene"} <= set(run.rows[0])
-    assert np.isfinite([v for row in run.rows for k, v in row.items() if k.startswith("held_out_velocity_error")]).all()
+    assert np.isfinite(
+        [v for row in run.rows for k, v in row.items() if k.startswith("held_out_velocity_error")]
+    ).all()
 
 
-def test_a_step_from_i_scene_trains_its_gates_too_and_is_written_as_it_was_read(scene_model, library, tmp_path):
+def test_a_step_from_i_scene_trains_its_gates_too_and_is_written_as_it_was_read(
+    scene_model, library, tmp_path
+):
     task, run, before, _ = one_step(scene_model, library, tmp_path / "run")
     assert task.model.config.slots == 3
-    changed = {key for key, tensor in task.model.state_dict().items() if not torch.equal(tensor, before[key])}
-    assert any(key.endswith("ext_gate") for key in changed) and any(key.endswith("k_type_bias") for key in changed)
+    changed = {
+        key
+        for key, tensor in task.model.state_dict().items()
+        if not torch.equal(tensor, before[key])
+    }
+    assert any(key.endswith("ext_gate") for key in changed) and any(
+        key.endswith("k_type_bias") for key in changed
+    )
     written = write_release(tmp_path / "out", run.average, task.base)
     released = open_release(release("trellis-iscene"), tmp_path / "out")
-    assert written.name == "IScene" and write_release(tmp_path / "out", run.average, task.base) == written  # again, over the old files
-    again, eyes = (load_part(released.parts[name], torch.float32) for name in ("structure-flow", "dino"))
+    assert (
+        written.name == "IScene"
+        and write_release(tmp_path / "out", run.average, task.base) == written
+    )  # again, over the old files
+    again, eyes = (
+        load_part(released.parts[name], torch.float32) for name in ("structure-flow", "dino")
+    )
     assert again.config == task.model.config and eyes.config == task.encoder.config
     for key, tensor in run.average.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], tensor, atol=1e-3, rtol=1e-3)
 
 
-def test_the_command_writes_both_layouts_and_says_where(trellis, library, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_both_layouts_and_says_where(
+    trellis, library, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(FinetuneTask, "examined", 1)
-    arguments = ["train", "iscene", "--base", str(trellis), "--data", library, "--out", str(tmp_path / "run"), "--preset", "tiny",
-                 "--steps", "1", "--batch", "1", "--workers", "0", "--device", "cpu", "--precision", "fp32"]  # fmt: skip
+    arguments = [
+        "train",
+        "iscene",
+        "--base",
+        str(trellis),
+        "--data",
+        library,
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "tiny",
+        "--steps",
+        "1",
+        "--batch",
+        "1",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+    ]
     assert main(arguments) == 0
     assert "in the layout of the release in" in capsys.readouterr().out
     saved = load_model(tmp_path / "run" / "weights.safetensors", "scene-context-flow")
     assert saved.model.config.slots == 2 and saved.metadata["base"] == trellis.name
-    assert open_release(release("trellis-iscene"), tmp_path / "run").parts["structure-flow"].files[0].name == "denoiser.safetensors"
+    assert (
+        open_release(release("trellis-iscene"), tmp_path / "run")
+        .parts["structure-flow"]
+        .files[0]
+        .name
+        == "denoiser.safetensors"
+    )
 
 
 def test_reprogramming_changes_no_weight(trellis):
     base = open_base(trellis)
-    plain = load_part(open_release(release("trellis-large"), trellis).parts["structure-flow"], torch.float32)
-    assert all(torch.equal(tensor, plain.state_dict()[key.removeprefix("flow.")]) for key, tensor in base.network.state_dict().items())
+    plain = load_part(
+        open_release(release("trellis-large"), trellis).parts["structure-flow"], torch.float32
+    )
+    assert all(
+        torch.equal(tensor, plain.state_dict()[key.removeprefix("flow.")])
+        for key, tensor in base.network.state_dict().items()
+    )
     assert base.cells == 16 and all(p.requires_grad for p in base.network.parameters())
 
 
@@ -107,7 +183,9 @@ def test_a_base_without_the_structure_encoder_says_which_files_to_add(tmp_path):
         open_base(write_trellis(tmp_path))
 
 
-@pytest.mark.parametrize("switch", [{"network": "instance"}, {"network": "iscene", "init": "weights.safetensors"}])
+@pytest.mark.parametrize(
+    "switch", [{"network": "instance"}, {"network": "iscene", "init": "weights.safetensors"}]
+)
 def test_a_base_is_for_iscene_alone(library, switch):
     with pytest.raises(InputError, match="--base"):
         RunOptions(library=library, base="somewhere", **switch)
@@ -119,7 +197,10 @@ def test_surface_cells_are_those_that_the_surface_cuts():
     axis = torch.linspace(-0.5, 0.5, resolution + 1)
     corners = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).norm(dim=-1) - 0.31
     inside = (corners < 0)[None, None].float()
-    cut = (torch.nn.functional.max_pool3d(inside, 2, 1) != -torch.nn.functional.max_pool3d(-inside, 2, 1))[0, 0].numpy()
+    cut = (
+        torch.nn.functional.max_pool3d(inside, 2, 1)
+        != -torch.nn.functional.max_pool3d(-inside, 2, 1)
+    )[0, 0].numpy()
     distance = cell_centres(resolution).norm(dim=-1).reshape((resolution,) * 3) - 0.31
     found = surface_cells((distance / (1 / 16)).clamp(-1, 1).numpy())
     assert (found & cut).sum() > 0.99 * cut.sum() and found.sum() < 1.05 * cut.sum()

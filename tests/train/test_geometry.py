@@ -1,4 +1,6 @@
-"""Samples of the image encoder: windows, letterbox, cuts and mirror images all speak of the same picture."""
+"""Samples of the image encoder: windows, letterbox, cuts and mirror images all speak of the same
+picture.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,13 @@ from maquette.data.layout import AssetList, Catalogue
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig, boxes_in_scene
 from maquette.models.relief import coarse_relief
-from maquette.train.geometry import close_samples, geometry_sample, mirrored, relief_losses, windows_of
+from maquette.train.geometry import (
+    close_samples,
+    geometry_sample,
+    mirrored,
+    relief_losses,
+    windows_of,
+)
 from maquette.train.sources import RandomViews
 from tests.train.worlds import solids
 
@@ -29,15 +37,21 @@ def batched(sample):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, augment):
-    """Letterbox, cuts and mirroring included: had a window been cut elsewhere, its relief would not be that of the picture."""
+    """Letterbox, cuts and mirroring included: had a window been cut elsewhere, its relief would not
+    be that of the picture.
+    """
     errors, spreads = [], []
     for k, (view, boxes) in enumerate(views):
-        batch = batched(geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64))
+        batch = batched(
+            geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64)
+        )
         truth = dict(batch, close_pictures=batch["close_pictures"].clone())
         truth["close_pictures"][:, :, 6] = batch["close_own"].float()
         relief = coarse_relief(batch["depth"], batch["camera"], batch["labels"], windows_of(truth))
         errors.append(float(relief_losses(relief, batch["close_normal"], batch)[0]))
-        spreads.append(float(relief_losses(torch.zeros_like(relief), batch["close_normal"], batch)[0]))
+        spreads.append(
+            float(relief_losses(torch.zeros_like(relief), batch["close_normal"], batch)[0])
+        )
         assert relief_losses(relief, batch["close_normal"], batch)[2] < 1e-5
     assert np.mean(errors) < 0.02 and np.mean(spreads) > 4 * np.mean(errors)
 
@@ -46,14 +60,19 @@ def test_mirroring_twice_changes_nothing(views):
     view, boxes = views[0]
     sample = geometry_sample(view, boxes, np.random.default_rng(0), 96, False, close=32)
     once, twice = mirrored(sample), mirrored(mirrored(sample))
-    assert set(once) == set(sample) and not torch.equal(once["close_places"], sample["close_places"])
+    assert set(once) == set(sample) and not torch.equal(
+        once["close_places"], sample["close_places"]
+    )
     for name, value in sample.items():
         torch.testing.assert_close(twice[name], value)
 
 
 def test_windows_are_reproducible_and_of_objects_that_are_there(views):
     for view, boxes in views:
-        one, two = (geometry_sample(view, boxes, np.random.default_rng(5), 96, True, close=32) for _ in range(2))
+        one, two = (
+            geometry_sample(view, boxes, np.random.default_rng(5), 96, True, close=32)
+            for _ in range(2)
+        )
         for name in one:
             assert torch.equal(one[name], two[name])
         for label, own in zip(one["close_labels"].tolist(), one["close_own"]):
@@ -63,5 +82,11 @@ def test_windows_are_reproducible_and_of_objects_that_are_there(views):
 def test_a_view_without_an_object_gets_windows_without_a_truth(views):
     view, _ = views[0]
     whole = (slice(0, SIZE), slice(0, SIZE))
-    sample = close_samples(view, whole, (0.0, 0.0, float(SIZE)), np.array([0]), np.random.default_rng(0), 32, False)
-    assert not sample["close_own"].any() and (sample["close_labels"] == 0).all() and sample["close_depth"].isfinite().all()
+    sample = close_samples(
+        view, whole, (0.0, 0.0, float(SIZE)), np.array([0]), np.random.default_rng(0), 32, False
+    )
+    assert (
+        not sample["close_own"].any()
+        and (sample["close_labels"] == 0).all()
+        and sample["close_depth"].isfinite().all()
+    )

@@ -13,7 +13,9 @@ from maquette.errors import CheckpointError, InputError
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.loop import LoopConfig, Run
 
-TINY = VolumeVAEConfig(resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8))
+TINY = VolumeVAEConfig(
+    resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8)
+)
 
 
 class Balls(Dataset):
@@ -26,8 +28,12 @@ class Balls(Dataset):
         rng = np.random.default_rng(index)
         axis = (np.arange(8) + 0.5) / 8 - 0.5
         grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"))
-        distance = np.linalg.norm(grid - rng.uniform(-0.2, 0.2, (3, 1, 1, 1)), axis=0) - rng.uniform(0.1, 0.4)
-        return torch.from_numpy(np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))]).astype(np.float32))
+        distance = np.linalg.norm(
+            grid - rng.uniform(-0.2, 0.2, (3, 1, 1, 1)), axis=0
+        ) - rng.uniform(0.1, 0.4)
+        return torch.from_numpy(
+            np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))]).astype(np.float32)
+        )
 
 
 class BallTask:
@@ -47,15 +53,28 @@ class BallTask:
     def examine(self, model):
         volume = torch.stack([self.dataset[10_000 + i] for i in range(8)])
         with torch.no_grad():
-            return {"error": float((model.decode_raw(model.moments(volume)[0]) - volume).square().mean())}, np.zeros((4, 4, 3), np.uint8)
+            return {
+                "error": float(
+                    (model.decode_raw(model.moments(volume)[0]) - volume).square().mean()
+                )
+            }, np.zeros((4, 4, 3), np.uint8)
 
     def finish(self, model: nn.Module):
         self.finished += 1
 
 
 def config(**changes):
-    # fp32: on processors with native bf16, oneDNN's bf16 gradients of convolutions over 4^3 cells differ from call to call.
-    defaults = {"precision": "fp32", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup": 2, "workers": 0, "log_every": 1}
+    # fp32: on processors with native bf16, oneDNN's bf16 gradients of convolutions over 4^3 cells
+    # differ from call to call.
+    defaults = {
+        "precision": "fp32",
+        "steps": 12,
+        "batch": 4,
+        "learning_rate": 3e-3,
+        "warmup": 2,
+        "workers": 0,
+        "log_every": 1,
+    }
     return LoopConfig(**{**defaults, **changes})
 
 
@@ -71,7 +90,9 @@ def test_learning_beats_the_untrained_model_on_held_out_data(tmp_path):
     trained = store.load_model(tmp_path / "weights.safetensors", "volume-vae")
     assert task.examine(trained.model)[0]["error"] < 0.5 * before
     assert trained.metadata["step"] == 60 and task.finished
-    assert {"loss.png", "log.csv", "checkpoint.pt"} <= {p.name for p in tmp_path.iterdir()} and list(tmp_path.glob("sample_*.png"))
+    assert {"loss.png", "log.csv", "checkpoint.pt"} <= {
+        p.name for p in tmp_path.iterdir()
+    } and list(tmp_path.glob("sample_*.png"))
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -92,8 +113,14 @@ def test_resumed_run_has_the_identical_loss_curve(tmp_path, optimizer):
     second.resume()
     assert second.progress.step == 7
     second.train()
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole") and len(losses(tmp_path / "whole")) == 12
-    a, b = (store.load_model(tmp_path / run / "weights.safetensors").model.state_dict() for run in ("whole", "parts"))
+    assert (
+        losses(tmp_path / "parts") == losses(tmp_path / "whole")
+        and len(losses(tmp_path / "whole")) == 12
+    )
+    a, b = (
+        store.load_model(tmp_path / run / "weights.safetensors").model.state_dict()
+        for run in ("whole", "parts")
+    )
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 

@@ -1,4 +1,6 @@
-"""Muon: laws of the orthogonalisation, AdamW's own arithmetic for what is no matrix, and that it learns what AdamW does not."""
+"""Muon: laws of the orthogonalisation, AdamW's own arithmetic for what is no matrix, and that it
+learns what AdamW does not.
+"""
 
 import copy
 
@@ -17,15 +19,21 @@ def test_it_keeps_the_directions_and_levels_their_lengths(shape):
     lengths = levelled.diagonal(dim1=-2, dim2=-1)
     assert torch.allclose(levelled, torch.diag_embed(lengths), atol=1e-10)  # same singular vectors
     clear = s / s.norm(dim=-1, keepdim=True) > 0.01
-    assert clear.float().mean() > 0.9 and lengths[clear].min() > 0.65 and lengths[clear].max() < 1.25
+    assert (
+        clear.float().mean() > 0.9 and lengths[clear].min() > 0.65 and lengths[clear].max() < 1.25
+    )
 
 
 def test_turning_scaling_and_batching_change_nothing():
     a, b = torch.randn(2, 18, 30, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     assert torch.allclose(orthogonalised(a.mT), orthogonalised(a).mT, atol=1e-12)
-    assert torch.allclose(orthogonalised(1e-3 * a), orthogonalised(a), atol=1e-3)  # but for the guard against division by zero
+    assert torch.allclose(
+        orthogonalised(1e-3 * a), orthogonalised(a), atol=1e-3
+    )  # but for the guard against division by zero
     assert torch.allclose(orthogonalised(torch.stack([a, b]))[1], orthogonalised(b), atol=1e-12)
-    q = torch.linalg.qr(torch.randn(18, 18, generator=torch.Generator().manual_seed(3), dtype=torch.float64))[0]
+    q = torch.linalg.qr(
+        torch.randn(18, 18, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    )[0]
     assert torch.allclose(orthogonalised(q @ a), q @ orthogonalised(a), atol=1e-10)
     assert orthogonalised(torch.zeros(16, 16)).abs().max() == 0
 
@@ -43,17 +51,24 @@ class Mixed(nn.Module):
 
 def test_matrices_are_the_weights_of_layers():
     model = Mixed()
-    assert [id(p) for p in weight_matrices(model)] == [id(model.one.weight), id(model.window.weight)]
+    assert [id(p) for p in weight_matrices(model)] == [
+        id(model.one.weight),
+        id(model.window.weight),
+    ]
     stepped = [id(p) for group in Muon(model, 0.1).param_groups for p in group["params"]]
-    assert sorted(stepped) == sorted(id(p) for p in model.parameters() if p.requires_grad)  # each once
+    assert sorted(stepped) == sorted(
+        id(p) for p in model.parameters() if p.requires_grad
+    )  # each once
 
 
 def test_what_is_no_matrix_moves_as_with_adamw():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(7, 5), nn.LayerNorm(5), nn.Linear(5, 3))
     other = copy.deepcopy(model)
-    groups = [{"params": [p for p in other.parameters() if p.ndim > 1], "weight_decay": 0.1},
-              {"params": [p for p in other.parameters() if p.ndim < 2], "weight_decay": 0.0}]  # fmt: skip
+    groups = [
+        {"params": [p for p in other.parameters() if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in other.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
     ours, theirs = Muon(model, 0.01, 0.1), torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.99))
     for step in range(20):
         x = torch.randn(8, 7, generator=torch.Generator().manual_seed(step))
@@ -65,7 +80,9 @@ def test_what_is_no_matrix_moves_as_with_adamw():
         assert torch.allclose(mine, yours, atol=1e-6)
 
 
-@pytest.mark.parametrize("layer, window", [(nn.Linear(64, 32), (64,)), (nn.Conv3d(16, 24, 2), (16, 2, 2, 2))])
+@pytest.mark.parametrize(
+    "layer, window", [(nn.Linear(64, 32), (64,)), (nn.Conv3d(16, 24, 2), (16, 2, 2, 2))]
+)
 def test_an_update_is_as_long_as_one_of_adamw(layer, window):
     torch.manual_seed(0)
     before = layer.weight.detach().clone()
@@ -73,7 +90,9 @@ def test_an_update_is_as_long_as_one_of_adamw(layer, window):
     layer(torch.randn(200, *window)).pow(2).sum().backward()
     optimizer.step()
     rows, columns = before.flatten(1).shape
-    full = UPDATE_RMS * max(rows, columns) ** 0.5 * (min(rows, columns) / (rows * columns)) ** 0.5  # of an orthogonal matrix
+    full = (
+        UPDATE_RMS * max(rows, columns) ** 0.5 * (min(rows, columns) / (rows * columns)) ** 0.5
+    )  # of an orthogonal matrix
     change = (layer.weight.detach() - before).pow(2).mean().sqrt() / 0.5
     assert full == pytest.approx(UPDATE_RMS) and change == pytest.approx(full, rel=0.25)
 
@@ -84,14 +103,18 @@ def test_weights_decay_and_vectors_do_not():
     optimizer = Muon(layer, 0.1, weight_decay=0.5)
     layer.weight.grad, layer.bias.grad = torch.zeros(16, 16), torch.zeros(16)
     optimizer.step()
-    assert torch.allclose(layer.weight, 0.95 * before["weight"]) and torch.equal(layer.bias, before["bias"])
+    assert torch.allclose(layer.weight, 0.95 * before["weight"]) and torch.equal(
+        layer.bias, before["bias"]
+    )
     layer.weight.grad = layer.bias.grad = None
     optimizer.step()  # nothing to learn from: nothing moves
     assert torch.allclose(layer.weight, 0.95 * before["weight"])
 
 
 def test_it_learns_the_directions_that_gradients_hardly_show():
-    """A linear map from inputs whose directions are a thousand times apart in strength: AdamW learns the strong ones only."""
+    """A linear map from inputs whose directions are a thousand times apart in strength: AdamW
+    learns the strong ones only.
+    """
 
     def left(optimizer_of):
         generator = torch.Generator().manual_seed(0)
@@ -118,7 +141,9 @@ def test_it_learns_the_directions_that_gradients_hardly_show():
 def test_the_state_survives_saving():
     def step(layer, optimizer, seed):
         optimizer.zero_grad()
-        layer(torch.randn(9, 20, generator=torch.Generator().manual_seed(seed))).pow(2).sum().backward()
+        layer(torch.randn(9, 20, generator=torch.Generator().manual_seed(seed))).pow(
+            2
+        ).sum().backward()
         optimizer.step()
 
     torch.manual_seed(0)

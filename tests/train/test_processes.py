@@ -10,7 +10,8 @@ import pytest
 import torch
 
 pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="this torch was built without gloo"
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="this torch was built without gloo",
 )
 PROGRAM = textwrap.dedent("""
     import os, sys, time
@@ -57,9 +58,22 @@ def train(folder, processes, slow=False, **config):
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     started = []
     for rank in range(processes):
-        among = {**address, "RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
-        command = [sys.executable, "-c", PROGRAM, str(folder / "run"), repr(config), str(folder / "end")]
-        started.append(subprocess.Popen(command, env={**os.environ, "SLOW": str(int(slow)), "OMP_NUM_THREADS": "1", **among}))
+        among = (
+            {**address, "RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
+        )
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(folder / "run"),
+            repr(config),
+            str(folder / "end"),
+        ]
+        started.append(
+            subprocess.Popen(
+                command, env={**os.environ, "SLOW": str(int(slow)), "OMP_NUM_THREADS": "1", **among}
+            )
+        )
     assert [process.wait(timeout=120) for process in started] == [0] * processes
     return [torch.load(folder / f"end{rank}") for rank in range(processes)]
 
@@ -70,7 +84,9 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, opti
     two = train(tmp_path / "two", 2, steps=8, batch=3, optimizer=optimizer)
     for end in two:
         assert end.keys() == one.keys() and end["step"] == 8
-        assert all(torch.allclose(end[name], one[name], atol=1e-5) for name in one if name != "step")
+        assert all(
+            torch.allclose(end[name], one[name], atol=1e-5) for name in one if name != "step"
+        )
 
 
 @pytest.mark.parametrize("length", [{"minutes": 0.05}, {"steps": 10**6, "slice_minutes": 0.03}])

@@ -1,4 +1,6 @@
-"""Runs of every network on a tiny library: losses fall, held-out examination beats the untrained network, ablations are switches."""
+"""Runs of every network on a tiny library: losses fall, held-out examination beats the untrained
+network, ablations are switches.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +26,11 @@ def vae(tmp_path_factory, library):
     folder = tmp_path_factory.mktemp("vae")
     task = build_task(RunOptions("volume-vae", library, preset="tiny"))
     before = task.examine(task.model.eval())[0]
-    run = Run(task, folder, LoopConfig(steps=50, batch=4, learning_rate=3e-3, warmup=5, workers=0, precision="fp32"))
+    run = Run(
+        task,
+        folder,
+        LoopConfig(steps=50, batch=4, learning_rate=3e-3, warmup=5, workers=0, precision="fp32"),
+    )
     run.train()
     after = task.examine(run.average.eval())[0]
     assert after["shape"] < 0.75 * before["shape"]
@@ -33,7 +39,19 @@ def vae(tmp_path_factory, library):
 
 def short_run(options, folder, steps, rate=2e-3, batch=2):
     task = build_task(options)
-    run = Run(task, folder, LoopConfig(steps=steps, batch=batch, learning_rate=rate, warmup=3, workers=0, log_every=1, precision="fp32"))
+    run = Run(
+        task,
+        folder,
+        LoopConfig(
+            steps=steps,
+            batch=batch,
+            learning_rate=rate,
+            warmup=3,
+            workers=0,
+            log_every=1,
+            precision="fp32",
+        ),
+    )
     first = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.train()
     return task, run, first
@@ -41,29 +59,45 @@ def short_run(options, folder, steps, rate=2e-3, batch=2):
 
 def test_latents_are_normalised_when_the_vae_is_saved(vae):
     model = load_model(vae, "volume-vae").model
-    assert float(model.latent_std.min()) > 0 and not torch.equal(model.latent_std, torch.ones_like(model.latent_std))
+    assert float(model.latent_std.min()) > 0 and not torch.equal(
+        model.latent_std, torch.ones_like(model.latent_std)
+    )
 
 
 def test_image_encoder_learns_depth(library, tmp_path):
-    _, run, _ = short_run(RunOptions("image-encoder", library, preset="tiny"), tmp_path, 30, batch=4)
+    _, run, _ = short_run(
+        RunOptions("image-encoder", library, preset="tiny"), tmp_path, 30, batch=4
+    )
     losses = [row["loss"] for row in run.rows if "loss" in row]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
 
 
 def test_lift_then_instance_then_scene(library, vae, tmp_path):
-    _, run, _ = short_run(RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3)
+    _, run, _ = short_run(
+        RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3
+    )
     guesses = [row["guess"] for row in run.rows if "guess" in row]
     assert np.mean(guesses[-3:]) < 0.9 * np.mean(guesses[:3])
     lifted = str(tmp_path / "lift" / "weights.safetensors")
-    _, run, first = short_run(RunOptions("iscene", library, preset="tiny", vae=vae, init=lifted), tmp_path / "iscene", 3)
+    _, run, first = short_run(
+        RunOptions("iscene", library, preset="tiny", vae=vae, init=lifted), tmp_path / "iscene", 3
+    )
     saved = load_model(lifted).model.state_dict()
-    assert all(torch.allclose(first[name], saved[name]) for name in saved)  # it starts from the lift's weights
+    assert all(
+        torch.allclose(first[name], saved[name]) for name in saved
+    )  # it starts from the lift's weights
     assert np.isfinite([row["flow"] for row in run.rows if "flow" in row]).all()
     held_out = {name for row in run.rows for name in row if name.startswith("held_out_iou")}
-    assert {"held_out_iou_scene_guess", "held_out_iou_instance_eight", "held_out_iou_zoom_one"} <= held_out
+    assert {
+        "held_out_iou_scene_guess",
+        "held_out_iou_instance_eight",
+        "held_out_iou_zoom_one",
+    } <= held_out
 
 
-@pytest.mark.parametrize("switch", [{"scene_context": False}, {"frame": "canonical"}, {"scenes": "rooms"}])
+@pytest.mark.parametrize(
+    "switch", [{"scene_context": False}, {"frame": "canonical"}, {"scenes": "rooms"}]
+)
 def test_ablations_are_switches(library, vae, tmp_path, switch):
     options = RunOptions("iscene", library, preset="tiny", vae=vae, **switch)
     task = build_task(options)
@@ -72,7 +106,11 @@ def test_ablations_are_switches(library, vae, tmp_path, switch):
     assert torch.isfinite(loss)
     plain = build_task(RunOptions("iscene", library, preset="tiny", vae=vae))
     if "scene_context" in switch:
-        assert len(task.model.config.flow.scene_context_range) == 0 < len(plain.model.config.flow.scene_context_range)
+        assert (
+            len(task.model.config.flow.scene_context_range)
+            == 0
+            < len(plain.model.config.flow.scene_context_range)
+        )
     else:
         assert not torch.equal(batch["target"], plain.collate([plain.dataset[0]])["target"])
     record = data_record(options)
@@ -82,7 +120,9 @@ def test_ablations_are_switches(library, vae, tmp_path, switch):
 def test_samples_depend_on_their_index_only(library, vae):
     task = build_task(RunOptions("iscene", library, preset="tiny", vae=vae))
     a, b, c = task.dataset[3], task.dataset[3], task.dataset[4]
-    assert all(torch.equal(a[name], b[name]) for name in a) and not torch.equal(a["target"], c["target"])
+    assert all(torch.equal(a[name], b[name]) for name in a) and not torch.equal(
+        a["target"], c["target"]
+    )
 
 
 def test_embedded_networks_fit_the_budget(tmp_path):
@@ -91,12 +131,17 @@ def test_embedded_networks_fit_the_budget(tmp_path):
     from maquette.models.volume_vae import VolumeVAE
 
     vae, geometry, generator = network_configs("cpu")
-    files = [save_model(tmp_path / str(k), m) for k, m in enumerate((VolumeVAE(vae), GeometryNet(geometry), Generator(generator)))]
+    files = [
+        save_model(tmp_path / str(k), m)
+        for k, m in enumerate((VolumeVAE(vae), GeometryNet(geometry), Generator(generator)))
+    ]
     assert sum(f.stat().st_size for f in files) <= 32e6
 
 
 def test_the_other_methods_fit_beside_them(tmp_path):
-    """12 MB for all methods together; a third of it is left for the text-to-image model of ComboVerse."""
+    """12 MB for all methods together; a third of it is left for the text-to-image model of
+    ComboVerse.
+    """
     from maquette.models.coherent import Coherent, CoherentConfig
     from maquette.models.generator import Generator
     from maquette.models.part_shapes import PartShapes, PartShapesConfig
@@ -106,12 +151,20 @@ def test_the_other_methods_fit_beside_them(tmp_path):
     midi = tuned_generator(base, MidiOptions())
     for parameter in midi.parameters():
         parameter.data += 0.01 * parameter.requires_grad
-    files = [save_model(tmp_path / "midi", midi, base=base), save_model(tmp_path / "shapes", PartShapes(PartShapesConfig())),
-             save_model(tmp_path / "coherent", Coherent(CoherentConfig()))]  # fmt: skip
+    files = [
+        save_model(tmp_path / "midi", midi, base=base),
+        save_model(tmp_path / "shapes", PartShapes(PartShapesConfig())),
+        save_model(tmp_path / "coherent", Coherent(CoherentConfig())),
+    ]
     assert 7e6 < sum(f.stat().st_size for f in files) <= 8.3e6
 
 
 def test_unknown_options_are_named(library):
-    for wrong in ({"network": "nerf"}, {"preset": "huge"}, {"scenes": "mars"}, {"frame": "upside-down"}):
+    for wrong in (
+        {"network": "nerf"},
+        {"preset": "huge"},
+        {"scenes": "mars"},
+        {"frame": "upside-down"},
+    ):
         with pytest.raises(InputError, match="choose from"):
             RunOptions(**{"network": "iscene", "library": library, **wrong})

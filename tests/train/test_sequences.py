@@ -24,14 +24,24 @@ def test_depth_errors_are_small_and_leave_the_rest_alone_when_off():
     depth, labels = np.full((64, 64), 2.0, np.float32), np.zeros((64, 64), np.int32)
     labels[10:40, 10:40] = 1
     assert disturb_depth(depth, labels, np.random.default_rng(0), 0.0, True) is depth
-    errors = [np.abs(np.log(disturb_depth(depth, labels, np.random.default_rng(i), 1.0, True) / depth)).mean() for i in range(20)]
+    errors = [
+        np.abs(
+            np.log(disturb_depth(depth, labels, np.random.default_rng(i), 1.0, True) / depth)
+        ).mean()
+        for i in range(20)
+    ]
     assert 0.002 < np.mean(errors) < 0.05
 
 
 def test_collating_keeps_every_instance_with_its_scene():
     def sample(scene_of):
         empty = torch.zeros(len(scene_of), 1)
-        return {"crops": empty, "lifted": empty, "target": empty, "scene_of": torch.tensor(scene_of)}
+        return {
+            "crops": empty,
+            "lifted": empty,
+            "target": empty,
+            "scene_of": torch.tensor(scene_of),
+        }
 
     batch = collate_rows([sample([-1, 0, 0, -1]), sample([-1, -1]), sample([-1, 0])])
     assert batch["scene_of"].tolist() == [-1, 0, 0, -1, -1, -1, -1, 6]
@@ -43,7 +53,9 @@ def test_instances_share_the_time_of_their_scene():
 
 
 class Ball:
-    """A field source with one asset: a red ball of radius 0.4 at the origin, longest side 0.8 of an asset unit."""
+    """A field source with one asset: a red ball of radius 0.4 at the origin, longest side 0.8 of an
+    asset unit.
+    """
 
     def sdf(self, index):
         from maquette.data.fields import grid_points

@@ -1,4 +1,6 @@
-"""Training of shapes: the two poses of a sample are one object, losses fall, and the normalisation is measured when it is saved."""
+"""Training of shapes: the two poses of a sample are one object, losses fall, and the normalisation
+is measured when it is saved.
+"""
 
 import numpy as np
 import pytest
@@ -27,14 +29,19 @@ def test_the_second_pose_is_the_first_one_moved(library):
         first, second = sample["volumes"].float()
         there = sample["scale"] * sample["inside"] @ sample["rotation"].T + sample["translation"]
         kept = (there.abs() < 0.45).all(-1) & (sample_volume(first[:1], sample["inside"])[0] < -0.3)
-        assert kept.sum() > 20 and (sample_volume(second[:1], there[kept])[0] < 0).float().mean() > 0.97
+        assert (
+            kept.sum() > 20
+            and (sample_volume(second[:1], there[kept])[0] < 0).float().mean() > 0.97
+        )
 
 
 def test_points_inside_are_inside_and_thin_things_have_some():
     rng, grid = np.random.default_rng(0), np.ones((16, 16, 16), np.float32)
     grid[4:8, 5:9, 6:10] = -1
     points = points_inside(grid, 500, rng)
-    assert (points >= np.array([4, 5, 6]) / 16 - 0.5).all() and (points <= np.array([8, 9, 10]) / 16 - 0.5).all()
+    assert (points >= np.array([4, 5, 6]) / 16 - 0.5).all() and (
+        points <= np.array([8, 9, 10]) / 16 - 0.5
+    ).all()
     assert np.isfinite(points_inside(np.full((16, 16, 16), 0.5, np.float32), 10, rng)).all()
 
 
@@ -50,7 +57,11 @@ def test_losses_fall_and_statistics_are_saved(library, tmp_path):
     vae = ball_vae()
     vae.latent_std.fill_(1.0)
     task = ShapeTask(PartShapes(SHAPES), vae, library, library)
-    run = Run(task, tmp_path, LoopConfig(steps=40, batch=4, learning_rate=4e-3, warmup=3, workers=0, log_every=1))
+    run = Run(
+        task,
+        tmp_path,
+        LoopConfig(steps=40, batch=4, learning_rate=4e-3, warmup=3, workers=0, log_every=1),
+    )
     run.train()
     for name in ("here", "moved", "inside"):
         values = [row[name] for row in run.rows if name in row]
@@ -59,4 +70,8 @@ def test_losses_fall_and_statistics_are_saved(library, tmp_path):
     with torch.no_grad():
         latent = vae.encode(torch.stack([canonical_volume(library, k, 32) for k in range(3)]))
         normalised = saved.normalised(*saved.encode(latent))
-    assert 0.2 < float(normalised[..., 16:].std()) < 3 and {"held_out_iou", "held_out_iou_moved", "held_out_iou_vae"} <= set(run.rows[-1])
+    assert 0.2 < float(normalised[..., 16:].std()) < 3 and {
+        "held_out_iou",
+        "held_out_iou_moved",
+        "held_out_iou_vae",
+    } <= set(run.rows[-1])

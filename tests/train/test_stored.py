@@ -15,7 +15,9 @@ from tests.data.toys import Toys
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
-    build_shards(Toys.many(), folder, ShardConfig(scenes=3, views=2, per_shard=2, view=ViewConfig(size=48)))
+    build_shards(
+        Toys.many(), folder, ShardConfig(scenes=3, views=2, per_shard=2, view=ViewConfig(size=48))
+    )
     return folder
 
 
@@ -27,8 +29,14 @@ def test_random_access_equals_sequential_reading(shards):
     for _ in range(6):
         view = stored(rng)
         match = [e for e in expected if np.array_equal(e.image, view.image)]
-        assert match and np.array_equal(match[0].depth, view.depth) and np.array_equal(match[0].instance, view.instance)
-        np.testing.assert_array_equal(match[0].placements[0].world_from_asset, view.placements[0].world_from_asset)
+        assert (
+            match
+            and np.array_equal(match[0].depth, view.depth)
+            and np.array_equal(match[0].instance, view.instance)
+        )
+        np.testing.assert_array_equal(
+            match[0].placements[0].world_from_asset, view.placements[0].world_from_asset
+        )
 
 
 def test_the_same_generator_state_gives_the_same_view(shards):
@@ -44,9 +52,19 @@ def test_without_geometry_the_rest_is_the_same(shards):
     one, two = np.random.default_rng(3), np.random.default_rng(3)
     for _ in range(4):
         full, bare = stored(one), plain(two)
-        assert np.array_equal(full.image, bare.image) and np.array_equal(full.instance, bare.instance)
-        assert np.array_equal(full.camera.position, bare.camera.position) and full.ground_height == bare.ground_height
-        assert np.isfinite(full.depth).any() and np.isinf(bare.depth).all() and full.normal.any() and not bare.normal.any()
+        assert np.array_equal(full.image, bare.image) and np.array_equal(
+            full.instance, bare.instance
+        )
+        assert (
+            np.array_equal(full.camera.position, bare.camera.position)
+            and full.ground_height == bare.ground_height
+        )
+        assert (
+            np.isfinite(full.depth).any()
+            and np.isinf(bare.depth).all()
+            and full.normal.any()
+            and not bare.normal.any()
+        )
         assert bare.depth.shape == full.depth.shape and bare.normal.dtype == full.normal.dtype
 
 

@@ -1,4 +1,6 @@
-"""Training of the text-to-image model: samples are reproducible, a perfect model has no loss, dropped text is no text, runs resume."""
+"""Training of the text-to-image model: samples are reproducible, a perfect model has no loss,
+dropped text is no text, runs resume.
+"""
 
 import numpy as np
 import pytest
@@ -25,8 +27,16 @@ def options(tmp_path_factory):
         def asset(self, index):
             return self[index]
 
-    build_shards(Library(solids()), folder / "views", ShardConfig(scenes=4, views=2, per_shard=4, view=ViewConfig(size=64)))
-    return {"library": build_solids(folder / "library"), "preset": "tiny", "views": str(folder / "views")}
+    build_shards(
+        Library(solids()),
+        folder / "views",
+        ShardConfig(scenes=4, views=2, per_shard=4, view=ViewConfig(size=64)),
+    )
+    return {
+        "library": build_solids(folder / "library"),
+        "preset": "tiny",
+        "views": str(folder / "views"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,15 @@ def batch(task):
 
 
 def short(task, folder, **changes):
-    defaults = {"steps": 10, "batch": 2, "learning_rate": 1e-2, "warmup": 2, "workers": 0, "log_every": 1, "precision": "fp32"}
+    defaults = {
+        "steps": 10,
+        "batch": 2,
+        "learning_rate": 1e-2,
+        "warmup": 2,
+        "workers": 0,
+        "log_every": 1,
+        "precision": "fp32",
+    }
     return Run(task, folder, LoopConfig(**{**defaults, **changes}))
 
 
@@ -50,10 +68,15 @@ def test_samples_depend_on_seed_and_index_only(task, options):
     other = build_task(RunOptions("text-to-image", **options, seed=1)).dataset
     one, two, three, four = task.dataset[3], again[3], task.dataset[4], other[3]
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert not torch.equal(one["pictures"], three["pictures"]) and not torch.equal(one["pictures"], four["pictures"])
+    assert not torch.equal(one["pictures"], three["pictures"]) and not torch.equal(
+        one["pictures"], four["pictures"]
+    )
     size, length = task.model.config.size, task.model.config.length
     assert {name: tuple(values.shape[1:]) for name, values in one.items()} == {
-        "pictures": (3, size, size), "holes": (1, size, size), "words": (length,)}  # fmt: skip
+        "pictures": (3, size, size),
+        "holes": (1, size, size),
+        "words": (length,),
+    }
     assert len(one["words"]) == CROPS + SINGLES and not task.dataset.source.geometry
 
 
@@ -66,12 +89,16 @@ def test_numbers_are_the_captions_and_pictures_the_pictures(task):
 
 
 def test_a_model_that_knows_the_pictures_has_no_loss(task, batch, monkeypatch):
-    """The noise follows from what is seen and the picture, so the loss of who knows both is 0: schedule, scale and velocity agree."""
+    """The noise follows from what is seen and the picture, so the loss of who knows both is 0:
+    schedule, scale and velocity agree.
+    """
     pictures = batch["pictures"].float() / 127.5 - 1
 
     def velocity(x_t, step, context, masked=None):
         covered = masked[:, 3:] > 0.5
-        assert torch.equal(masked[:, :3][~covered.expand_as(pictures)], pictures[~covered.expand_as(pictures)])
+        assert torch.equal(
+            masked[:, :3][~covered.expand_as(pictures)], pictures[~covered.expand_as(pictures)]
+        )
         assert not masked[:, :3][covered.expand_as(pictures)].any()
         signal = task.model.schedule.signal()[step].reshape(-1, 1, 1, 1).float()
         noise = (x_t - signal.sqrt() * pictures) / (1 - signal).sqrt()
@@ -85,8 +112,13 @@ def test_a_model_that_knows_the_pictures_has_no_loss(task, batch, monkeypatch):
 def test_dropped_text_is_no_text(task, batch, monkeypatch):
     seen = []
     encoder = task.model.encoder.forward
-    monkeypatch.setattr(task.model.encoder, "forward", lambda numbers: seen.append(numbers) or encoder(numbers))
-    for share, expected in ((1.0, torch.tensor(task.model.vocabulary.numbers("", task.model.config.length))), (0.0, batch["words"])):
+    monkeypatch.setattr(
+        task.model.encoder, "forward", lambda numbers: seen.append(numbers) or encoder(numbers)
+    )
+    for share, expected in (
+        (1.0, torch.tensor(task.model.vocabulary.numbers("", task.model.config.length))),
+        (0.0, batch["words"]),
+    ):
         monkeypatch.setattr(task, "text_dropped", share)
         task.loss(task.model, batch, torch.Generator().manual_seed(0))
         assert torch.equal(seen[-1], expected.expand_as(batch["words"]))
@@ -94,7 +126,10 @@ def test_dropped_text_is_no_text(task, batch, monkeypatch):
 
 def test_before_training_words_do_not_help(task):
     scores, sheet = task.examine(task.model.eval())
-    assert set(scores) == {"noise", "noise_shuffled", "velocity", "velocity_shuffled", "words_help"} and scores["words_help"] == 0
+    assert (
+        set(scores) == {"noise", "noise_shuffled", "velocity", "velocity_shuffled", "words_help"}
+        and scores["words_help"] == 0
+    )
     assert sheet.dtype == np.uint8 and sheet.shape[0] > 4 * 160 and sheet.shape[1] > 6 * 160
 
 
@@ -117,10 +152,18 @@ def test_a_run_learns_and_resumes_to_the_identical_curve(task, batch, options, t
     parts.train()
     curves = [[row["velocity"] for row in run.rows if "velocity" in row] for run in (whole, parts)]
     assert curves[0] == curves[1] and len(curves[0]) == 10
-    untrained, trained = (task.loss(m, batch, torch.Generator().manual_seed(0))[1]["velocity"] for m in (task.model, parts.model))
+    untrained, trained = (
+        task.loss(m, batch, torch.Generator().manual_seed(0))[1]["velocity"]
+        for m in (task.model, parts.model)
+    )
     assert trained < 0.95 * untrained
     saved = load_model(tmp_path / "parts" / "weights.safetensors", "text-to-image")
-    assert saved.metadata["step"] == 10 and saved.model.words("a red box") == ("<start>", "a", "red", "box")
+    assert saved.metadata["step"] == 10 and saved.model.words("a red box") == (
+        "<start>",
+        "a",
+        "red",
+        "box",
+    )
     assert {"held_out_words_help", "held_out_velocity"} <= set(parts.rows[-1])
 
 
@@ -128,7 +171,11 @@ def test_the_untrained_network_and_its_sheet():
     tiny, full = new_text_to_image(tiny=True), new_text_to_image()
     assert tiny.config.vocabulary == full.config.vocabulary and tiny.size < full.size == 64
     unknown = full.vocabulary.number("nonsense")
-    assert all(unknown not in full.vocabulary.numbers(prompt, full.config.length) for prompt in PROMPTS)
-    sheet = contact_sheet([(np.full((8, 8, 3), 10 * k, np.uint8), "text") for k in range(7)], columns=3, side=16)
+    assert all(
+        unknown not in full.vocabulary.numbers(prompt, full.config.length) for prompt in PROMPTS
+    )
+    sheet = contact_sheet(
+        [(np.full((8, 8, 3), 10 * k, np.uint8), "text") for k in range(7)], columns=3, side=16
+    )
     assert sheet.shape == (3 * (16 + 38) + 8, 3 * (16 + 8) + 8, 3)
     assert (sheet[8:24, 8:24] == 0).all() and (sheet[8 + 2 * 54 : 24 + 2 * 54, 8:24] == 60).all()

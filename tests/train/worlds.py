@@ -11,14 +11,22 @@ def solid(name: str, mesh: trimesh.Trimesh, colour: tuple[int, int, int]) -> Ass
     """An asset of one colour: centred, longest side 1."""
     vertices = mesh.vertices - mesh.bounds.mean(0)
     vertices = (vertices / np.ptp(vertices, axis=0).max()).astype(np.float32)
-    return Asset(name, vertices, mesh.faces.astype(np.int32), np.broadcast_to(np.uint8(colour), vertices.shape).copy())
+    return Asset(
+        name,
+        vertices,
+        mesh.faces.astype(np.int32),
+        np.broadcast_to(np.uint8(colour), vertices.shape).copy(),
+    )
 
 
 def solids() -> list[Asset]:
     """A box, a ball and an upright can."""
     make, upright = trimesh.creation, trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
-    return [solid("box", make.box((0.6, 1, 0.5)), (200, 60, 40)), solid("ball", make.icosphere(2), (40, 90, 200)),
-            solid("can", make.cylinder(0.4, 1).apply_transform(upright), (60, 170, 80))]  # fmt: skip
+    return [
+        solid("box", make.box((0.6, 1, 0.5)), (200, 60, 40)),
+        solid("ball", make.icosphere(2), (40, 90, 200)),
+        solid("can", make.cylinder(0.4, 1).apply_transform(upright), (60, 170, 80)),
+    ]
 
 
 def build_solids(folder) -> str:

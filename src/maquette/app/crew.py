@@ -1,4 +1,6 @@
-"""The workers: a thread each that feeds one worker process, so that a job can be killed at any moment and the next one begins afresh."""
+"""The workers: a thread each that feeds one worker process, so that a job can be killed at any
+moment and the next one begins afresh.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ class Crew:
     def capabilities(self, patience: float = 90.0) -> JsonObject:
         """Methods, models and devices; waits for the first worker. Problem 503."""
         if not self._known.wait(patience):
-            raise Problem(503, "unavailable", "the worker does not start; look at the server's output")
+            raise Problem(
+                503, "unavailable", "the worker does not start; look at the server's output"
+            )
         return self._capabilities
 
 
@@ -105,7 +109,9 @@ class Member(threading.Thread):
         self._end_pipes()
 
     def _turn(self) -> bool:
-        """Start a process if there is none, and do a job if there is one; False when no process could be started."""
+        """Start a process if there is none, and do a job if there is one; False when no process
+        could be started.
+        """
         if (self._process is None or self._process.poll() is not None) and not self._begin():
             return False
         with self._lock:
@@ -121,7 +127,9 @@ class Member(threading.Thread):
         return True
 
     def kill(self, identifier: str | None = None) -> None:
-        """Kill the process, only while it works on this job if one is given; returns when it is dead."""
+        """Kill the process, only while it works on this job if one is given; returns when it is
+        dead.
+        """
         with self._lock:
             if self._process is not None and identifier in (None, self._current):
                 self._process.kill()
@@ -130,9 +138,17 @@ class Member(threading.Thread):
     def _begin(self) -> bool:
         """Start a process and wait until it has loaded the library; False when it ended instead."""
         self.state = "starting"
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # a file beside where the server was started must not be imported
+        environment = {
+            **os.environ,
+            "PYTHONSAFEPATH": "1",
+        }  # a file beside where the server was started must not be imported
         process = subprocess.Popen(
-            self.crew.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment, start_new_session=True
+            self.crew.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,
         )
         with self._lock:
             self._end_pipes()
@@ -148,7 +164,9 @@ class Member(threading.Thread):
         return True
 
     def _work(self, found: Row) -> None:
-        """See one job through; whatever happens to the process, the job has a final state afterwards."""
+        """See one job through; whatever happens to the process, the job has a final state
+        afterwards.
+        """
         studio, identifier = self.crew.studio, found["id"]
         limit, expired = studio.settings.limits.job_seconds, threading.Event()
 
@@ -161,7 +179,11 @@ class Member(threading.Thread):
         watch.start()
         try:
             problem = self._talk(found)
-        except (MaquetteError, OSError, sqlite3.Error) as error:  # the scene was deleted, the disk is full
+        except (
+            MaquetteError,
+            OSError,
+            sqlite3.Error,
+        ) as error:  # the scene was deleted, the disk is full
             problem = ("failed", str(error))
             self.kill()
         finally:
@@ -169,13 +191,19 @@ class Member(threading.Thread):
             with self._lock:
                 self._current = None
         if problem is not None:
-            state, message = problem if not expired.is_set() else ("failed", f"the job took longer than {limit:.0f} seconds")
+            state, message = (
+                problem
+                if not expired.is_set()
+                else ("failed", f"the job took longer than {limit:.0f} seconds")
+            )
             jobs.finish(studio, identifier, state, message)
             jobs.tell(studio, identifier)
         jobs.tidy(studio, identifier)
 
     def _talk(self, found: Row) -> tuple[str, str] | None:
-        """Send the job and follow it; returns the state and the message when it does not end in a result."""
+        """Send the job and follow it; returns the state and the message when it does not end in a
+        result.
+        """
         studio, process = self.crew.studio, self._process
         with contextlib.suppress(BrokenPipeError):  # reading says how it ended
             process.stdin.write(json.dumps(self._request(found)) + "\n")
@@ -202,8 +230,14 @@ class Member(threading.Thread):
             return {"do": "generate", "folder": folder, "options": options, "source": found["name"]}
         from_scene = folders.of("scenes", found["scene"])
         document = scenes.document(self.crew.studio, found["scene"]).data
-        return {"do": "regenerate", "folder": folder, "scene": str(from_scene.resolve()), "document": document, "label": found["label"],
-                "options": {key: options[key] for key in REGENERATION if key in options}}  # fmt: skip
+        return {
+            "do": "regenerate",
+            "folder": folder,
+            "scene": str(from_scene.resolve()),
+            "document": document,
+            "label": found["label"],
+            "options": {key: options[key] for key in REGENERATION if key in options},
+        }
 
     def _end_pipes(self) -> None:
         if self._process is not None:
@@ -213,7 +247,9 @@ class Member(threading.Thread):
 
 def worker_command(settings: Settings) -> list[str]:
     """How a worker process is started."""
-    weights = [argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))]
+    weights = [
+        argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))
+    ]
     return [sys.executable, "-m", "maquette.app.worker", *weights]
 
 
@@ -226,4 +262,3 @@ def _read(process: subprocess.Popen[str]) -> JsonObject | None:
 def _close(pipe: Any) -> None:
     with contextlib.suppress(BrokenPipeError):  # what was not sent any more
         pipe.close()
-

@@ -14,10 +14,17 @@ from pathlib import Path
 from maquette.output import TEMPORARY_PREFIX
 
 MEDIA_TYPES = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json", ".npz": "application/octet-stream", ".zip": "application/zip",
-    ".glb": "model/gltf-binary", ".obj": "model/obj", ".ply": "application/octet-stream", ".stl": "model/stl",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".npz": "application/octet-stream",
+    ".zip": "application/zip",
+    ".glb": "model/gltf-binary",
+    ".obj": "model/obj",
+    ".ply": "application/octet-stream",
+    ".stl": "model/stl",
     ".html": "text/html; charset=utf-8",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,9 @@ class Download:
 @contextlib.contextmanager
 def workbench(root: Path) -> Iterator[Path]:
     """A folder to write into, deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 

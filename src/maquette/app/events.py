@@ -1,6 +1,8 @@
-"""News for whoever listens: what happens in worker threads reaches event streams (server-sent events, WHATWG HTML 9.2) in order.
+"""News for whoever listens: what happens in worker threads reaches event streams (server-sent
+events, WHATWG HTML 9.2) in order.
 
-A listener that does not keep up is cut off rather than waited for; a stream begins with what there is, so reconnecting loses nothing.
+A listener that does not keep up is cut off rather than waited for; a stream begins with what there
+is, so reconnecting loses nothing.
 """
 
 from __future__ import annotations
@@ -52,9 +54,14 @@ class News:
         self._send(None)
 
     async def listen(
-        self, snapshot: Callable[[], list[Event]], wanted: Callable[[Event], bool], last: Callable[[Event], bool]
+        self,
+        snapshot: Callable[[], list[Event]],
+        wanted: Callable[[Event], bool],
+        last: Callable[[Event], bool],
     ) -> AsyncIterator[bytes]:
-        """A stream: the snapshot, then the wanted events, until the last one. What happens while the snapshot is made comes after it."""
+        """A stream: the snapshot, then the wanted events, until the last one. What happens while
+        the snapshot is made comes after it.
+        """
         listener = _Listener(asyncio.get_running_loop())
         with self._lock:
             self._listeners.add(listener)

@@ -12,7 +12,11 @@ from maquette.app.studio import Studio
 from maquette.images import read_image
 from maquette.images.masks import load_masks
 
-EXAMPLES = {"demo": ("demo", "Room"), "table": ("examples/table", "Table"), "garden": ("examples/garden", "Garden")}  # folder, title
+EXAMPLES = {
+    "demo": ("demo", "Room"),
+    "table": ("examples/table", "Table"),
+    "garden": ("examples/garden", "Garden"),
+}  # folder, title
 
 
 def assets() -> Path:
@@ -22,8 +26,15 @@ def assets() -> Path:
 
 def every() -> list[dict[str, Any]]:
     """What there is, as JSON."""
-    return [{"name": name, "title": title, "objects": len(load_masks(_folder(name) / "masks.png").masks),
-             "thumbnail": f"/api/examples/{name}/thumbnail.jpg"} for name, (_, title) in EXAMPLES.items()]  # fmt: skip
+    return [
+        {
+            "name": name,
+            "title": title,
+            "objects": len(load_masks(_folder(name) / "masks.png").masks),
+            "thumbnail": f"/api/examples/{name}/thumbnail.jpg",
+        }
+        for name, (_, title) in EXAMPLES.items()
+    ]
 
 
 def thumbnail(name: str) -> bytes:

@@ -1,6 +1,8 @@
-"""Where files lie: one folder per photo, job and scene, named by ids that this program draws. No name of a client is ever a path.
+"""Where files lie: one folder per photo, job and scene, named by ids that this program draws. No
+name of a client is ever a path.
 
-A folder is filled before its row is written and its row is deleted before it is; ``sweep`` removes what a crash left between the two.
+A folder is filled before its row is written and its row is deleted before it is; ``sweep`` removes
+what a crash left between the two.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ def clear_temporary(folder: Path) -> int:
     """Delete what an interrupted write left in a folder; returns how many."""
     leftovers = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
     for leftover in leftovers:
-        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(
+            missing_ok=True
+        )
     return len(leftovers)
 
 

@@ -1,6 +1,8 @@
-"""Versions of a thing that can be edited: undo and redo that survive a restart. A version is a JSON document and is never changed.
+"""Versions of a thing that can be edited: undo and redo that survive a restart. A version is a JSON
+document and is never changed.
 
-Numbers only grow, so that an address with a version always shows the same. An edit after an undo drops what could have been redone.
+Numbers only grow, so that an address with a version always shows the same. An edit after an undo
+drops what could have been redone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,13 @@ class Version:
     redo: str | None
 
 
-def start(store: Store, owner: str, document: dict[str, Any], edit: str = "start", changed: Sequence[int] = ()) -> None:
+def start(
+    store: Store,
+    owner: str,
+    document: dict[str, Any],
+    edit: str = "start",
+    changed: Sequence[int] = (),
+) -> None:
     """Begin a history with its first version."""
     store.insert("histories", owner=owner, head=1, last=1)
     _insert(store, owner, 1, edit, changed, document)
@@ -38,33 +46,67 @@ def current(store: Store, owner: str, number: int | None = None) -> Version:
         if history is None:
             raise not_found("thing")
         wanted = history["head"] if number is None else number
-        row = store.one("SELECT edit, changed AS changed_labels, document FROM versions WHERE owner = ? AND number = ?", owner, wanted)
+        row = store.one(
+            "SELECT edit, changed AS changed_labels, document FROM versions WHERE owner = ? AND number = ?",
+            owner,
+            wanted,
+        )
         if row is None:
             raise not_found(f"version ({wanted})")
         before = store.one("SELECT 1 FROM versions WHERE owner = ? AND number < ?", owner, wanted)
-        after = store.one("SELECT edit FROM versions WHERE owner = ? AND number > ? ORDER BY number", owner, wanted)
-    return Version(wanted, row["document"], tuple(row["changed_labels"]), row["edit"] if before else None, after["edit"] if after else None)
+        after = store.one(
+            "SELECT edit FROM versions WHERE owner = ? AND number > ? ORDER BY number",
+            owner,
+            wanted,
+        )
+    return Version(
+        wanted,
+        row["document"],
+        tuple(row["changed_labels"]),
+        row["edit"] if before else None,
+        after["edit"] if after else None,
+    )
 
 
-def append(store: Store, owner: str, base: int, edit: str, document: dict[str, Any], changed: Sequence[int], keep: int) -> bool:
-    """Add a version after ``base``, the newest; ``keep`` versions stay. Returns whether any were dropped. Problem 409 for an old base."""
+def append(
+    store: Store,
+    owner: str,
+    base: int,
+    edit: str,
+    document: dict[str, Any],
+    changed: Sequence[int],
+    keep: int,
+) -> bool:
+    """Add a version after ``base``, the newest; ``keep`` versions stay. Returns whether any were
+    dropped. Problem 409 for an old base.
+    """
     with store.transaction():
         _expect(store, owner, base)
         dropped = store.run("DELETE FROM versions WHERE owner = ? AND number > ?", owner, base)
         store.run("UPDATE histories SET last = last + 1, head = last + 1 WHERE owner = ?", owner)
         number = store.one("SELECT head FROM histories WHERE owner = ?", owner)["head"]
         _insert(store, owner, number, edit, changed, document)
-        oldest = "SELECT number FROM versions WHERE owner = ? ORDER BY number DESC LIMIT -1 OFFSET ?"
-        dropped += store.run(f"DELETE FROM versions WHERE owner = ? AND number IN ({oldest})", owner, owner, keep)
+        oldest = (
+            "SELECT number FROM versions WHERE owner = ? ORDER BY number DESC LIMIT -1 OFFSET ?"
+        )
+        dropped += store.run(
+            f"DELETE FROM versions WHERE owner = ? AND number IN ({oldest})", owner, owner, keep
+        )
     return dropped > 0
 
 
 def step(store: Store, owner: str, base: int, back: bool) -> None:
-    """Go one version back or forth. Problem 409 for an old base, or when there is nothing to undo or redo."""
+    """Go one version back or forth. Problem 409 for an old base, or when there is nothing to undo
+    or redo.
+    """
     with store.transaction():
         _expect(store, owner, base)
         condition, order = ("<", "DESC") if back else (">", "ASC")
-        row = store.one(f"SELECT number FROM versions WHERE owner = ? AND number {condition} ? ORDER BY number {order}", owner, base)
+        row = store.one(
+            f"SELECT number FROM versions WHERE owner = ? AND number {condition} ? ORDER BY number {order}",
+            owner,
+            base,
+        )
         if row is None:
             raise conflict(f"there is nothing to {'undo' if back else 'redo'}")
         store.run("UPDATE histories SET head = ? WHERE owner = ?", row["number"], owner)
@@ -72,7 +114,9 @@ def step(store: Store, owner: str, base: int, back: bool) -> None:
 
 def documents(store: Store, owner: str) -> list[dict[str, Any]]:
     """Return the documents of all versions, to find out which files are still needed."""
-    return [row["document"] for row in store.all("SELECT document FROM versions WHERE owner = ?", owner)]
+    return [
+        row["document"] for row in store.all("SELECT document FROM versions WHERE owner = ?", owner)
+    ]
 
 
 def forget(store: Store, owner: str) -> None:
@@ -87,9 +131,26 @@ def _expect(store: Store, owner: str, base: int) -> None:
     if history is None:
         raise not_found("thing")
     if history["head"] != base:
-        raise conflict(f"this was made for version {base}, but the newest is {history['head']}; look at it and repeat the edit")
+        raise conflict(
+            f"this was made for version {base}, but the newest is {history['head']}; look at it and repeat the edit"
+        )
 
 
-def _insert(store: Store, owner: str, number: int, edit: str, changed: Sequence[int], document: dict[str, Any]) -> None:
+def _insert(
+    store: Store,
+    owner: str,
+    number: int,
+    edit: str,
+    changed: Sequence[int],
+    document: dict[str, Any],
+) -> None:
     labels = json.dumps([int(label) for label in changed])
-    store.insert("versions", owner=owner, number=number, edit=edit, changed=labels, document=document, created=now())
+    store.insert(
+        "versions",
+        owner=owner,
+        number=number,
+        edit=edit,
+        changed=labels,
+        document=document,
+        created=now(),
+    )

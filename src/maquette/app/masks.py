@@ -1,4 +1,6 @@
-"""The masks of a photo with their history: edits go through ``images.edit``, every version keeps its masks by their content."""
+"""The masks of a photo with their history: edits go through ``images.edit``, every version keeps
+its masks by their content.
+"""
 
 from __future__ import annotations
 
@@ -68,16 +70,30 @@ def state(studio: Studio, photo: str, number: int | None = None) -> JsonObject:
     found = studio.row("photos", photo)
     version = history.current(studio.store, photo, number)
     address = f"/api/photos/{photo}/masks"
-    objects = [{**{key: value for key, value in entry.items() if key != "digest"},
-                "color": "#{:02x}{:02x}{:02x}".format(*instance_color(entry["label"])),
-                "mask": f"{address}/{entry['label']}.png?version={version.number}"} for entry in version.document["objects"]]  # fmt: skip
+    objects = [
+        {
+            **{key: value for key, value in entry.items() if key != "digest"},
+            "color": "#{:02x}{:02x}{:02x}".format(*instance_color(entry["label"])),
+            "mask": f"{address}/{entry['label']}.png?version={version.number}",
+        }
+        for entry in version.document["objects"]
+    ]
     return {
-        "photo": photo, "version": version.number, "width": found["width"], "height": found["height"],
-        "can_undo": version.undo is not None, "can_redo": version.redo is not None, "undo": version.undo, "redo": version.redo,
-        "labels": f"{address}/labels.png?version={version.number}", "objects": objects,
-        "changed": [label for label in version.changed if any(entry["label"] == label for entry in objects)],
+        "photo": photo,
+        "version": version.number,
+        "width": found["width"],
+        "height": found["height"],
+        "can_undo": version.undo is not None,
+        "can_redo": version.redo is not None,
+        "undo": version.undo,
+        "redo": version.redo,
+        "labels": f"{address}/labels.png?version={version.number}",
+        "objects": objects,
+        "changed": [
+            label for label in version.changed if any(entry["label"] == label for entry in objects)
+        ],
         "notes": version.document["notes"],
-    }  # fmt: skip
+    }
 
 
 def masks_of(studio: Studio, photo: str, number: int | None = None) -> editing.Masks:
@@ -96,12 +112,16 @@ def one_mask(studio: Studio, photo: str, label: int, number: int | None) -> byte
 
 
 def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonObject:
-    """Edit the masks of version ``base``; returns the new state. Problem 409 when that is not the newest."""
+    """Edit the masks of version ``base``; returns the new state. Problem 409 when that is not the
+    newest.
+    """
     with _telling(studio, photo), studio.alone("photos", photo), studio.turn():
         studio.row("photos", photo)
         version = history.current(studio.store, photo)
         if version.number != base:
-            raise conflict(f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that")
+            raise conflict(
+                f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that"
+            )
         edited = edit(_read(studio, photo, version.document), Canvas(studio, photo))
         _append(studio, photo, base, kind, edited.masks, edited.changed, [])
     return state(studio, photo)
@@ -116,17 +136,29 @@ def step(studio: Studio, photo: str, base: int, back: bool) -> JsonObject:
     return state(studio, photo)
 
 
-def load(studio: Studio, photo: str, files: Sequence[tuple[str, BinaryIO]], base: int | None = None) -> JsonObject:
+def load(
+    studio: Studio, photo: str, files: Sequence[tuple[str, BinaryIO]], base: int | None = None
+) -> JsonObject:
     """Replace all masks by uploaded files in any form that is read. Raises Problem, InputError."""
     found = studio.row("photos", photo)
     size = (found["height"], found["width"])
-    with (uploads.incoming(studio.settings.data, files, studio.settings.limits) as received, _telling(studio, photo),
-          studio.alone("photos", photo), studio.turn()):  # fmt: skip
+    with (
+        uploads.incoming(studio.settings.data, files, studio.settings.limits) as received,
+        _telling(studio, photo),
+        studio.alone("photos", photo),
+        studio.turn(),
+    ):
         studio.row("photos", photo)
         source, names = uploads.mask_source(received, studio.settings.limits)
         reading = load_masks(source, size, image_name=found["name"])
-        masks = tuple(InstanceMask(m.label, m.mask, (names.get(m.label) or m.name)[: studio.settings.limits.name_length])
-                      for m in reading.masks)  # fmt: skip
+        masks = tuple(
+            InstanceMask(
+                m.label,
+                m.mask,
+                (names.get(m.label) or m.name)[: studio.settings.limits.name_length],
+            )
+            for m in reading.masks
+        )
         notes = [uploads.renamed(note, received) for note in reading.warnings]
         if masks[-1].label > HIGHEST_LABEL:
             masks = editing.reorder(masks, [m.label for m in masks]).masks
@@ -146,26 +178,58 @@ def export(studio: Studio, photo: str, form: str) -> Download:
         raise conflict("there are no masks to export; mark an object first")
     stem, suffix = downloads.file_stem(found["name"], "masks"), FORMS[form][0]
     with downloads.workbench(studio.settings.data) as folder, studio.turn():
-        written = write_masks(masks, folder / ("masks" if form == "folder" else f"masks{suffix}"), form, image_name=f"{stem}.png")
-        return Download(f"{stem}_masks{suffix}", downloads.zipped(folder) if form == "folder" else written.read_bytes())
+        written = write_masks(
+            masks,
+            folder / ("masks" if form == "folder" else f"masks{suffix}"),
+            form,
+            image_name=f"{stem}.png",
+        )
+        return Download(
+            f"{stem}_masks{suffix}",
+            downloads.zipped(folder) if form == "folder" else written.read_bytes(),
+        )
 
 
-def _append(studio: Studio, photo: str, base: int, kind: str, masks: editing.Masks, changed: Sequence[int], notes: list[str]) -> None:
+def _append(
+    studio: Studio,
+    photo: str,
+    base: int,
+    kind: str,
+    masks: editing.Masks,
+    changed: Sequence[int],
+    notes: list[str],
+) -> None:
     limits = studio.settings.limits
     if len(masks) > limits.objects:
-        raise too_large(f"{len(masks)} objects; at most {limits.objects} are taken here, delete or merge some")
+        raise too_large(
+            f"{len(masks)} objects; at most {limits.objects} are taken here, delete or merge some"
+        )
     folder = studio.folders.of("photos", photo) / "masks"
     objects = []
     for m, d in zip(masks, diagnose(masks) if masks else ()):
-        numbers = dataclasses.asdict(d) | {"overlaps": [{"label": label, "share": share} for label, share in d.overlaps]}
+        numbers = dataclasses.asdict(d) | {
+            "overlaps": [{"label": label, "share": share} for label, share in d.overlaps]
+        }
         objects.append({**numbers, "name": m.name, "digest": pictures.write_mask(folder, m.mask)})
-    if history.append(studio.store, photo, base, kind, {"objects": objects, "notes": notes}, changed, limits.versions):
+    if history.append(
+        studio.store,
+        photo,
+        base,
+        kind,
+        {"objects": objects, "notes": notes},
+        changed,
+        limits.versions,
+    ):
         _drop_unused(studio, photo)
     _changed(studio, photo)
 
 
 def _drop_unused(studio: Studio, photo: str) -> None:
-    used = {entry["digest"] for document in history.documents(studio.store, photo) for entry in document["objects"]}
+    used = {
+        entry["digest"]
+        for document in history.documents(studio.store, photo)
+        for entry in document["objects"]
+    }
     for file in (studio.folders.of("photos", photo) / "masks").iterdir():
         if file.stem not in used:
             file.unlink(missing_ok=True)
@@ -173,11 +237,16 @@ def _drop_unused(studio: Studio, photo: str) -> None:
 
 def _changed(studio: Studio, photo: str) -> None:
     studio.store.update("photos", photo, changed=now())
-    studio.news.publish("photo", {"id": photo, "version": history.current(studio.store, photo).number})
+    studio.news.publish(
+        "photo", {"id": photo, "version": history.current(studio.store, photo).number}
+    )
 
 
 def _read(studio: Studio, photo: str, document: JsonObject) -> editing.Masks:
-    return tuple(InstanceMask(entry["label"], _read_one(studio, photo, entry["digest"]), entry["name"]) for entry in document["objects"])
+    return tuple(
+        InstanceMask(entry["label"], _read_one(studio, photo, entry["digest"]), entry["name"])
+        for entry in document["objects"]
+    )
 
 
 def _read_one(studio: Studio, photo: str, digest: str) -> np.ndarray:

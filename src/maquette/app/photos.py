@@ -22,7 +22,9 @@ JsonObject = dict[str, Any]
 
 def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
     """Take in a photo from a client. Raises Problem, InputError."""
-    with uploads.incoming(studio.settings.data, [(name, stream)], studio.settings.limits) as (upload,):
+    with uploads.incoming(studio.settings.data, [(name, stream)], studio.settings.limits) as (
+        upload,
+    ):
         uploads.check_picture(upload.path, studio.settings.limits)
         with studio.turn():
             return add_file(studio, upload.path, upload.stem)
@@ -35,7 +37,13 @@ def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     height, width = image.shape[:2]
     size = working_size((height, width))
     notes = [] if size == (height, width) else [f"reduced from {width} x {height} pixels"]
-    notes += [read.doubt] if read.doubt else [] if read.focal is None else [f"focal length known: {read.focal.source}"]
+    notes += (
+        [read.doubt]
+        if read.doubt
+        else []
+        if read.focal is None
+        else [f"focal length known: {read.focal.source}"]
+    )
     image = _resized(image, size)
     identifier = new_id()
     folder = studio.folders.make("photos", identifier)
@@ -48,8 +56,17 @@ def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
         pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
     stamp = now()
     with studio.store.transaction():
-        studio.store.insert("photos", id=identifier, name=_named(studio, name), width=size[1], height=size[0], alpha=int(alpha is not None),
-                            notes=notes, created=stamp, changed=stamp)  # fmt: skip
+        studio.store.insert(
+            "photos",
+            id=identifier,
+            name=_named(studio, name),
+            width=size[1],
+            height=size[0],
+            alpha=int(alpha is not None),
+            notes=notes,
+            created=stamp,
+            changed=stamp,
+        )
         history.start(studio.store, identifier, {"objects": [], "notes": []})
     studio.news.publish("photo", {"id": identifier, "version": 1})
     return get(studio, identifier)
@@ -62,7 +79,10 @@ def get(studio: Studio, identifier: str) -> JsonObject:
 
 def every(studio: Studio) -> list[JsonObject]:
     """All photos as JSON, newest first."""
-    return [_view(studio, found) for found in studio.store.all("SELECT * FROM photos ORDER BY created DESC, id")]
+    return [
+        _view(studio, found)
+        for found in studio.store.all("SELECT * FROM photos ORDER BY created DESC, id")
+    ]
 
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
@@ -100,9 +120,12 @@ def _view(studio: Studio, found: Row) -> JsonObject:
     version = history.current(studio.store, found["id"])
     keys = ("id", "name", "width", "height", "notes", "created", "changed")
     return {key: found[key] for key in keys} | {
-        "image": f"{address}/image.png", "thumbnail": f"{address}/thumbnail.jpg", "masks": f"{address}/masks",
-        "objects": len(version.document["objects"]), "version": version.number,
-    }  # fmt: skip
+        "image": f"{address}/image.png",
+        "thumbnail": f"{address}/thumbnail.jpg",
+        "masks": f"{address}/masks",
+        "objects": len(version.document["objects"]),
+        "version": version.number,
+    }
 
 
 def _named(studio: Studio, name: str) -> str:
@@ -110,4 +133,8 @@ def _named(studio: Studio, name: str) -> str:
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return image if image.shape[:2] == size else cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return (
+        image
+        if image.shape[:2] == size
+        else cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    )

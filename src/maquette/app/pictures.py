@@ -1,4 +1,6 @@
-"""Pictures as files of the app: lossless PNG, small JPEG, masks of one bit per pixel, and label pictures for the page."""
+"""Pictures as files of the app: lossless PNG, small JPEG, masks of one bit per pixel, and label
+pictures for the page.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,12 @@ def thumbnail(image: np.ndarray) -> bytes:
 
 
 def write_mask(folder: Path, mask: np.ndarray) -> str:
-    """Write a mask (H, W) bool under a name that follows from its content; returns the name without suffix."""
-    digest = hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[:16]
+    """Write a mask (H, W) bool under a name that follows from its content; returns the name without
+    suffix.
+    """
+    digest = hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[
+        :16
+    ]
     path = folder / f"{digest}.png"
     if not path.exists():
         stream = io.BytesIO()
@@ -62,12 +68,16 @@ def read_mask(folder: Path, digest: str) -> np.ndarray:
 
 
 def label_picture(masks: Sequence[InstanceMask], size: tuple[int, int]) -> bytes:
-    """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size`` is (H, W)."""
+    """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size``
+    is (H, W).
+    """
     labels, count = np.zeros(size, np.uint16), np.zeros(size, np.uint8)
     for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
         labels[m.mask] = m.label
         count += m.mask
-    return png(np.stack([labels & 255, labels >> 8, np.where(count > 1, 255, 0)], axis=-1).astype(np.uint8))
+    return png(
+        np.stack([labels & 255, labels >> 8, np.where(count > 1, 255, 0)], axis=-1).astype(np.uint8)
+    )
 
 
 def mask_picture(mask: np.ndarray) -> bytes:

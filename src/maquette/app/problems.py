@@ -10,7 +10,14 @@ from maquette.errors import InputError, MaquetteError, OutputError
 class Problem(MaquetteError):
     """An answer that is not what was asked for; ``details`` stand beside the message."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None, **details: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        **details: Any,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.headers, self.details = status, code, headers or {}, details
 

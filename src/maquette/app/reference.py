@@ -1,4 +1,6 @@
-"""The reference page of the API: the OpenAPI document as plain HTML, without a script and without another host."""
+"""The reference page of the API: the OpenAPI document as plain HTML, without a script and without
+another host.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +27,52 @@ def page(document: JsonObject) -> str:
     groups: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            groups.setdefault(operation.get("tags", ["other"])[0], []).append("".join(_operation(path, method, operation, document)))
+            groups.setdefault(operation.get("tags", ["other"])[0], []).append(
+                "".join(_operation(path, method, operation, document))
+            )
     links = "".join(f'<a href="#{_anchor(tag)}">{escape(tag)}</a>' for tag in groups)
-    sections = "".join(f'<h2 id="{_anchor(tag)}">{escape(tag)}</h2>{"".join(entries)}' for tag, entries in groups.items())
+    sections = "".join(
+        f'<h2 id="{_anchor(tag)}">{escape(tag)}</h2>{"".join(entries)}'
+        for tag, entries in groups.items()
+    )
     info = document["info"]
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f'<title>{escape(info["title"])}</title><link rel="stylesheet" href="/api/docs.css"></head><body>'
-            f'<h1>{escape(info["title"])} {escape(info["version"])}</h1><p>{escape(info["description"])} '
-            f'The same as data: <a href="/openapi.json">/openapi.json</a>.</p><nav>{links}</nav>{sections}</body></html>')  # fmt: skip
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>{escape(info["title"])}</title><link rel="stylesheet" href="/api/docs.css"></head><body>'
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])} "
+        f'The same as data: <a href="/openapi.json">/openapi.json</a>.</p><nav>{links}</nav>{sections}</body></html>'
+    )
 
 
-def _operation(path: str, method: str, operation: JsonObject, document: JsonObject) -> Iterator[str]:
+def _operation(
+    path: str, method: str, operation: JsonObject, document: JsonObject
+) -> Iterator[str]:
     first = (operation.get("description") or operation.get("summary") or "").split("\n")[0]
     yield f"<details><summary><b>{method.upper()}</b><code>{escape(path)}</code><span>{escape(first)}</span></summary>"
-    rows = [(given["name"], given["in"], given.get("description", ""), "" if given.get("required") else "optional")
-            for given in operation.get("parameters", [])]  # fmt: skip
+    rows = [
+        (
+            given["name"],
+            given["in"],
+            given.get("description", ""),
+            "" if given.get("required") else "optional",
+        )
+        for given in operation.get("parameters", [])
+    ]
     if rows:
-        yield "<table>" + "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows) + "</table>"
+        yield (
+            "<table>"
+            + "".join(
+                "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+                for row in rows
+            )
+            + "</table>"
+        )
     for kind, body in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<p>Body: <code>{escape(kind)}</code></p>{_shown(body.get('example', _resolved(body.get('schema', {}), document)))}"
     for status, answer in operation.get("responses", {}).items():
-        examples = [body["example"] for body in answer.get("content", {}).values() if "example" in body]
+        examples = [
+            body["example"] for body in answer.get("content", {}).values() if "example" in body
+        ]
         yield f"<p><b>{escape(status)}</b> {escape(answer.get('description', ''))}</p>{''.join(map(_shown, examples))}"
     yield "</details>"
 
@@ -57,8 +84,16 @@ def _resolved(schema: Any, document: JsonObject, depth: int = 5) -> Any:
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema and depth:
-        return _resolved(document["components"]["schemas"].get(schema["$ref"].rsplit("/", 1)[-1], {}), document, depth - 1)
-    return {key: _resolved(value, document, depth) for key, value in schema.items() if key not in ("title", "discriminator")}
+        return _resolved(
+            document["components"]["schemas"].get(schema["$ref"].rsplit("/", 1)[-1], {}),
+            document,
+            depth - 1,
+        )
+    return {
+        key: _resolved(value, document, depth)
+        for key, value in schema.items()
+        if key not in ("title", "discriminator")
+    }
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,8 @@
-"""The files of a scene: taken over by content from a document that the library has saved, opened from uploads, exported.
+"""The files of a scene: taken over by content from a document that the library has saved, opened
+from uploads, exported.
 
-A scene's folder has ``files/`` (what its versions share, named by content) and ``cache/`` (what can be made again from it).
+A scene's folder has ``files/`` (what its versions share, named by content) and ``cache/`` (what can
+be made again from it).
 """
 
 from __future__ import annotations
@@ -48,10 +50,14 @@ def references(document: Document) -> Iterator[tuple[Document, str]]:
 
 
 def take_over(saved: Path, folder: Path) -> Document:
-    """Move the files of a saved document into a scene's folder, named by content; returns the document with the new names."""
+    """Move the files of a saved document into a scene's folder, named by content; returns the
+    document with the new names.
+    """
     document = json.loads(saved.read_text(encoding="utf-8"))
     (folder / "files").mkdir(exist_ok=True)
-    for entry in document["instances"]:  # a texture shares its mesh's name, so that one address stands for both
+    for entry in document[
+        "instances"
+    ]:  # a texture shares its mesh's name, so that one address stands for both
         parts = [saved.parent / entry[key] for key in ("mesh", "texture") if entry[key]]
         digest = _digest(*parts)
         for part, key in zip(parts, ("mesh", "texture")):
@@ -90,14 +96,20 @@ def drop_unused(folder: Path, documents: Sequence[Document]) -> None:
 
 
 def opened(files: Sequence[Upload], limits: Limits) -> Scene:
-    """Read an uploaded scene: a ZIP, or scene.json and its files, known by the last part of their names. Raises Problem, InputError."""
+    """Read an uploaded scene: a ZIP, or scene.json and its files, known by the last part of their
+    names. Raises Problem, InputError.
+    """
     if len(files) == 1 and uploads.content_kind(files[0].path) == "zip":
         files = uploads.unpacked(files[0], limits)
     documents = [file for file in files if file.name.lower().endswith(".json")]
     if len(documents) != 1:
-        raise InputError(f"{len(documents)} of the files are .json; send one scene.json with the files of its folder, or a ZIP of them")
+        raise InputError(
+            f"{len(documents)} of the files are .json; send one scene.json with the files of its folder, or a ZIP of them"
+        )
     if documents[0].path.stat().st_size > limits.json_bytes:
-        raise too_large(f"{documents[0].path}: has more than {limits.json_bytes} bytes; it does not look like a scene document")
+        raise too_large(
+            f"{documents[0].path}: has more than {limits.json_bytes} bytes; it does not look like a scene document"
+        )
     root = read_json(documents[0].path)
     _check_document(root, limits)
     by_name = {file.name: file for file in files}
@@ -106,7 +118,9 @@ def opened(files: Sequence[Upload], limits: Limits) -> Scene:
     for entry, key in references(root.data):
         name = uploads.shown(PurePosixPath(str(entry[key])).name)
         if name not in by_name:
-            raise InputError(f"{documents[0].path}: refers to {name}, which was not sent; send scene.json with all files of its folder")
+            raise InputError(
+                f"{documents[0].path}: refers to {name}, which was not sent; send scene.json with all files of its folder"
+            )
         entry[key] = _checked(by_name[name].path, _SUFFIXES[key], limits).name
     return scene_of(root)
 
@@ -116,7 +130,9 @@ def _check_document(root: Fields, limits: Limits) -> None:
     if root.data.get("input") is not None:
         entries += root.object("input").objects("masks")
     if len(entries) > 4 * limits.objects:
-        raise too_large(f"{root.file}: has {len(entries)} objects and masks; at most {4 * limits.objects} are taken")
+        raise too_large(
+            f"{root.file}: has {len(entries)} objects and masks; at most {4 * limits.objects} are taken"
+        )
     for entry in entries:
         if entry.whole("label") > HIGHEST_LABEL:
             raise entry.wrong("label", f"a number up to {HIGHEST_LABEL}")
@@ -138,9 +154,13 @@ def _checked(path: Path, suffix: str, limits: Limits) -> Path:
         try:
             found = decode_ply(path.read_bytes())
         except ValueError as error:
-            raise InputError(f"{path}: the mesh is truncated ({error}); save the scene again") from error
+            raise InputError(
+                f"{path}: the mesh is truncated ({error}); save the scene again"
+            ) from error
         if found is None:
-            raise InputError(f"{path}: is not a mesh as maquette writes it; save the scene with maquette")
+            raise InputError(
+                f"{path}: is not a mesh as maquette writes it; save the scene with maquette"
+            )
     return path.rename(target)
 
 
@@ -158,7 +178,9 @@ def exported(scene: Scene, name: str, form: str, root: Path) -> Download:
         if form == "json":
             saved(scene, folder)
         elif form == "objects":
-            shutil.move(export_scene(scene, folder / f"{stem}.glb", separate=True), folder / "objects")
+            shutil.move(
+                export_scene(scene, folder / f"{stem}.glb", separate=True), folder / "objects"
+            )
         else:
             written = export_scene(scene, folder / f"{stem}.{form}")
         content = downloads.zipped(folder) if suffix == ".zip" else written.read_bytes()

@@ -1,4 +1,6 @@
-"""Scenes with their history: a version is a scene document whose files lie in the scene's folder; edits go through ``scene.edits``."""
+"""Scenes with their history: a version is a scene document whose files lie in the scene's folder;
+edits go through ``scene.edits``.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +28,35 @@ from maquette.scene.fields import Fields
 from maquette.types import Scene
 
 JsonObject = dict[str, Any]
-Edit = Callable[[Fields], tuple[JsonObject, Sequence[int]]]  # document -> edited document, changed labels
+Edit = Callable[
+    [Fields], tuple[JsonObject, Sequence[int]]
+]  # document -> edited document, changed labels
 
 
-def adopt(studio: Studio, saved: Path, name: str, job: str | None = None, photo: str | None = None) -> str:
-    """Make a scene of a document that the library has saved in a folder of ours; returns its id. The caller's transaction owns the rows."""
+def adopt(
+    studio: Studio, saved: Path, name: str, job: str | None = None, photo: str | None = None
+) -> str:
+    """Make a scene of a document that the library has saved in a folder of ours; returns its id.
+    The caller's transaction owns the rows.
+    """
     identifier = new_id()
     folder = studio.folders.make("scenes", identifier)
     document = scene_files.take_over(saved, folder)
     stamp = now()
     with studio.store.transaction():
-        studio.store.insert("scenes", id=identifier, name=name, job=job, photo=photo, created=stamp, changed=stamp)
+        studio.store.insert(
+            "scenes", id=identifier, name=name, job=job, photo=photo, created=stamp, changed=stamp
+        )
         history.start(studio.store, identifier, document, "made")
     return identifier
 
 
 def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
     """Open a saved scene from a client's files. Raises Problem, InputError."""
-    with uploads.incoming(studio.settings.data, files, studio.settings.limits) as received, studio.turn():
+    with (
+        uploads.incoming(studio.settings.data, files, studio.settings.limits) as received,
+        studio.turn(),
+    ):
         scene = scene_files.opened(received, studio.settings.limits)
         name = received[0].stem if len(received) == 1 else "opened scene"
         with downloads.workbench(studio.settings.data) as folder:
@@ -55,7 +68,10 @@ def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
 def document(studio: Studio, identifier: str, number: int | None = None) -> Fields:
     """The newest document, or a version. Problem 404."""
     studio.row("scenes", identifier)
-    return Fields(studio.folders.of("scenes", identifier) / "scene.json", history.current(studio.store, identifier, number).document)
+    return Fields(
+        studio.folders.of("scenes", identifier) / "scene.json",
+        history.current(studio.store, identifier, number).document,
+    )
 
 
 def scene(studio: Studio, identifier: str, number: int | None = None) -> Scene:
@@ -63,30 +79,47 @@ def scene(studio: Studio, identifier: str, number: int | None = None) -> Scene:
     return scene_of(document(studio, identifier, number))
 
 
-def state(studio: Studio, identifier: str, number: int | None = None, brief: bool = False) -> JsonObject:
+def state(
+    studio: Studio, identifier: str, number: int | None = None, brief: bool = False
+) -> JsonObject:
     """A scene as JSON; ``brief`` leaves the instances out."""
     found = studio.row("scenes", identifier)
     version = history.current(studio.store, identifier, number)
     root, address = version.document, f"/api/scenes/{identifier}"
     options, seconds = root["provenance"].get("options"), root["provenance"].get("seconds") or {}
     result = {
-        "id": identifier, "name": found["name"], "version": version.number, "job": found["job"], "photo": found["photo"],
-        "method": root["provenance"].get("method"), "seed": options.get("seed") if isinstance(options, dict) else None,
-        "objects": len(root["instances"]), "can_undo": version.undo is not None, "can_redo": version.redo is not None,
-        "undo": version.undo, "redo": version.redo, "preview": f"{address}/preview.png?version={version.number}",
+        "id": identifier,
+        "name": found["name"],
+        "version": version.number,
+        "job": found["job"],
+        "photo": found["photo"],
+        "method": root["provenance"].get("method"),
+        "seed": options.get("seed") if isinstance(options, dict) else None,
+        "objects": len(root["instances"]),
+        "can_undo": version.undo is not None,
+        "can_redo": version.redo is not None,
+        "undo": version.undo,
+        "redo": version.redo,
+        "preview": f"{address}/preview.png?version={version.number}",
         "thumbnail": f"{address}/thumbnail.jpg?version={version.number}",
-        "image": f"{address}/photo.png" if root["input"] else None, "masks": f"{address}/masks.png" if root["input"] else None,
-        "created": found["created"], "changed_at": found["changed"],
-    }  # fmt: skip
+        "image": f"{address}/photo.png" if root["input"] else None,
+        "masks": f"{address}/masks.png" if root["input"] else None,
+        "created": found["created"],
+        "changed_at": found["changed"],
+    }
     if brief:
         return result
     labels = {mask["label"] for mask in (root["input"] or {}).get("masks", [])}
     return result | {
-        "changed": list(version.changed), "camera": {key: value for key, value in root["camera"].items() if key != "convention"},
-        "ground_height": root["ground_height"], "metres_per_unit": root["metres_per_unit"],
-        "instances": [_instance(entry, address, labels) for entry in root["instances"]], "failures": root["failures"],
-        "warnings": (root["input"] or {}).get("warnings", []), "provenance": root["provenance"] | {"seconds": seconds},
-    }  # fmt: skip
+        "changed": list(version.changed),
+        "camera": {key: value for key, value in root["camera"].items() if key != "convention"},
+        "ground_height": root["ground_height"],
+        "metres_per_unit": root["metres_per_unit"],
+        "instances": [_instance(entry, address, labels) for entry in root["instances"]],
+        "failures": root["failures"],
+        "warnings": (root["input"] or {}).get("warnings", []),
+        "provenance": root["provenance"] | {"seconds": seconds},
+    }
 
 
 def _instance(entry: JsonObject, address: str, masked: set[int]) -> JsonObject:
@@ -101,7 +134,10 @@ def _instance(entry: JsonObject, address: str, masked: set[int]) -> JsonObject:
 
 def every(studio: Studio) -> list[JsonObject]:
     """All scenes as JSON, newest first, without their instances."""
-    return [state(studio, found["id"], brief=True) for found in studio.store.all("SELECT id FROM scenes ORDER BY created DESC, id")]
+    return [
+        state(studio, found["id"], brief=True)
+        for found in studio.store.all("SELECT id FROM scenes ORDER BY created DESC, id")
+    ]
 
 
 def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> JsonObject:
@@ -110,19 +146,25 @@ def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> 
         current = document(studio, identifier)
         newest = history.current(studio.store, identifier).number
         if newest != base:
-            raise conflict(f"the edit was made on version {base}, but the newest is {newest}; repeat it on that")
+            raise conflict(
+                f"the edit was made on version {base}, but the newest is {newest}; repeat it on that"
+            )
         edited, changed = edit(current)
         _append(studio, identifier, base, kind, edited, changed)
     return state(studio, identifier)
 
 
 def replace(studio: Studio, identifier: str, saved: Path) -> None:
-    """Give an object the shape of the only instance of a saved document, in the newest version, whatever else was edited."""
+    """Give an object the shape of the only instance of a saved document, in the newest version,
+    whatever else was edited.
+    """
     with studio.alone("scenes", identifier):
         current = document(studio, identifier)
         (made,) = scene_files.take_over(saved, studio.folders.of("scenes", identifier))["instances"]
         version = history.current(studio.store, identifier).number
-        _append(studio, identifier, version, "regenerate", edits.replace(current, made), [made["label"]])
+        _append(
+            studio, identifier, version, "regenerate", edits.replace(current, made), [made["label"]]
+        )
 
 
 def step(studio: Studio, identifier: str, base: int, back: bool) -> JsonObject:
@@ -145,7 +187,11 @@ def made_with(studio: Studio, identifier: str) -> JsonObject:
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
     """Give a scene another name."""
     studio.row("scenes", identifier)
-    studio.store.update("scenes", identifier, name=uploads.shown(name, studio.settings.limits.name_length) or "scene")
+    studio.store.update(
+        "scenes",
+        identifier,
+        name=uploads.shown(name, studio.settings.limits.name_length) or "scene",
+    )
     _changed(studio, identifier)
     return state(studio, identifier)
 
@@ -156,7 +202,9 @@ def delete(studio: Studio, identifier: str) -> None:
         studio.row("scenes", identifier)
         with studio.store.transaction():
             studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
-            studio.store.run("UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier)
+            studio.store.run(
+                "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
+            )
             history.forget(studio.store, identifier)
         studio.folders.remove("scenes", identifier)
     studio.news.publish("deleted", {"kind": "scene", "id": identifier})
@@ -167,7 +215,13 @@ def copy(studio: Studio, identifier: str) -> JsonObject:
     found = studio.row("scenes", identifier)
     name = f"{found['name']} (copy)"[-studio.settings.limits.name_length :]
     with studio.turn(), downloads.workbench(studio.settings.data) as folder:
-        made = adopt(studio, scene_files.saved(scene(studio, identifier), folder), name, found["job"], found["photo"])
+        made = adopt(
+            studio,
+            scene_files.saved(scene(studio, identifier), folder),
+            name,
+            found["job"],
+            found["photo"],
+        )
     _news(studio, made)
     return state(studio, made)
 
@@ -181,9 +235,22 @@ def mesh_glb(studio: Studio, identifier: str, digest: str) -> Path:
         if not source.is_file():
             raise not_found("mesh")
         texture = source.with_suffix(".png")
-        entry = {"label": 1, "node": "mesh", "name": "", "mesh": f"files/{source.name}", "seed": 0, "warnings": [],
-                 "texture": f"files/{texture.name}" if texture.is_file() else None, "world_from_instance": np.eye(4).tolist()}  # fmt: skip
-        _cached(studio, identifier, target, mesh_glb_bytes(instance_of(Fields(folder / "scene.json", entry))))
+        entry = {
+            "label": 1,
+            "node": "mesh",
+            "name": "",
+            "mesh": f"files/{source.name}",
+            "seed": 0,
+            "warnings": [],
+            "texture": f"files/{texture.name}" if texture.is_file() else None,
+            "world_from_instance": np.eye(4).tolist(),
+        }
+        _cached(
+            studio,
+            identifier,
+            target,
+            mesh_glb_bytes(instance_of(Fields(folder / "scene.json", entry))),
+        )
     return target
 
 
@@ -194,7 +261,10 @@ def instance_file(studio: Studio, identifier: str, label: int) -> Download:
     if not chosen:
         raise not_found(f"object ({label})")
     shown = {**current.data, "instances": [{**chosen[0], "hidden": False}]}
-    return Download(f"{downloads.file_stem(chosen[0]['node'], 'object')}.glb", glb_bytes(scene_of(Fields(current.file, shown))))
+    return Download(
+        f"{downloads.file_stem(chosen[0]['node'], 'object')}.glb",
+        glb_bytes(scene_of(Fields(current.file, shown))),
+    )
 
 
 def preview_file(studio: Studio, identifier: str, number: int | None) -> Path:
@@ -218,7 +288,10 @@ def thumbnail_file(studio: Studio, identifier: str, number: int | None) -> Path:
         with studio.turn():
             shown = scene(studio, identifier, wanted)
             scale = pictures.THUMBNAIL / max(shown.camera.width, shown.camera.height)
-            size = (max(1, round(shown.camera.width * scale)), max(1, round(shown.camera.height * scale)))
+            size = (
+                max(1, round(shown.camera.width * scale)),
+                max(1, round(shown.camera.height * scale)),
+            )
             content = pictures.thumbnail(render_scene(shown, size=size))
         _cached(studio, identifier, target, content)
     return target
@@ -240,7 +313,9 @@ def masks_file(studio: Studio, identifier: str) -> Path:
         given = scene(studio, identifier).input
         if given is None:
             raise not_found("photo of this scene")
-        _cached(studio, identifier, target, pictures.label_picture(given.masks, given.image.shape[:2]))
+        _cached(
+            studio, identifier, target, pictures.label_picture(given.masks, given.image.shape[:2])
+        )
     return target
 
 
@@ -248,46 +323,78 @@ def export(studio: Studio, identifier: str, form: str, number: int | None) -> Do
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
     found = studio.row("scenes", identifier)
     with studio.turn():
-        return scene_files.exported(scene(studio, identifier, number), found["name"], form, studio.settings.data)
+        return scene_files.exported(
+            scene(studio, identifier, number), found["name"], form, studio.settings.data
+        )
 
 
 def compare(studio: Studio, one: str, other: str) -> JsonObject:
     """Two scenes side by side, their objects matched by label. Problem 404."""
     roots = [document(studio, identifier) for identifier in (one, other)]
-    photos = [root.file.parent / root.data["input"]["photo"] if root.data["input"] else None for root in roots]
+    photos = [
+        root.file.parent / root.data["input"]["photo"] if root.data["input"] else None
+        for root in roots
+    ]
     entries = [{entry["label"]: entry for entry in root.data["instances"]} for root in roots]
     names = {label: entry["name"] for side in reversed(entries) for label, entry in side.items()}
 
     def side(k: int, label: int) -> JsonObject | None:
         entry = entries[k].get(label)
-        return entry and {"confidence": entry["confidence"], "faces": _faces(roots[k].file.parent / entry["mesh"])}
+        return entry and {
+            "confidence": entry["confidence"],
+            "faces": _faces(roots[k].file.parent / entry["mesh"]),
+        }
 
     return {
         "same_photo": all(photos) and filecmp.cmp(*photos, shallow=False),
-        "a": _summary(studio, one, roots[0].data), "b": _summary(studio, other, roots[1].data),
-        "objects": [{"label": label, "name": names[label], "a": side(0, label), "b": side(1, label)} for label in sorted(names)],
-    }  # fmt: skip
+        "a": _summary(studio, one, roots[0].data),
+        "b": _summary(studio, other, roots[1].data),
+        "objects": [
+            {"label": label, "name": names[label], "a": side(0, label), "b": side(1, label)}
+            for label in sorted(names)
+        ],
+    }
 
 
 def _summary(studio: Studio, identifier: str, root: JsonObject) -> JsonObject:
     known = [entry["confidence"] for entry in root["instances"] if entry["confidence"] is not None]
     seconds = root["provenance"].get("seconds")
-    return {"id": identifier, "name": studio.row("scenes", identifier)["name"], "method": root["provenance"].get("method"),
-            "seconds": round(sum(seconds.values()), 2) if seconds else None,
-            "confidence": round(sum(known) / len(known), 4) if known else None}  # fmt: skip
+    return {
+        "id": identifier,
+        "name": studio.row("scenes", identifier)["name"],
+        "method": root["provenance"].get("method"),
+        "seconds": round(sum(seconds.values()), 2) if seconds else None,
+        "confidence": round(sum(known) / len(known), 4) if known else None,
+    }
 
 
 def _faces(path: Path) -> int:
     with open(path, "rb") as file:
         header = file.read(1024).partition(b"end_header")[0]
-    return next((int(line.split()[-1]) for line in header.splitlines() if line.startswith(b"element face")), 0)
+    return next(
+        (int(line.split()[-1]) for line in header.splitlines() if line.startswith(b"element face")),
+        0,
+    )
 
 
-def _append(studio: Studio, identifier: str, base: int, kind: str, edited: JsonObject, changed: Sequence[int]) -> None:
+def _append(
+    studio: Studio,
+    identifier: str,
+    base: int,
+    kind: str,
+    edited: JsonObject,
+    changed: Sequence[int],
+) -> None:
     if len(edited["instances"]) > 4 * studio.settings.limits.objects:
-        raise InputError(f"the scene would have {len(edited['instances'])} objects; delete some first")
-    if history.append(studio.store, identifier, base, kind, edited, changed, studio.settings.limits.versions):
-        scene_files.drop_unused(studio.folders.of("scenes", identifier), history.documents(studio.store, identifier))
+        raise InputError(
+            f"the scene would have {len(edited['instances'])} objects; delete some first"
+        )
+    if history.append(
+        studio.store, identifier, base, kind, edited, changed, studio.settings.limits.versions
+    ):
+        scene_files.drop_unused(
+            studio.folders.of("scenes", identifier), history.documents(studio.store, identifier)
+        )
     _changed(studio, identifier)
 
 
@@ -297,7 +404,9 @@ def _changed(studio: Studio, identifier: str) -> None:
 
 
 def _news(studio: Studio, identifier: str) -> None:
-    studio.news.publish("scene", {"id": identifier, "version": history.current(studio.store, identifier).number})
+    studio.news.publish(
+        "scene", {"id": identifier, "version": history.current(studio.store, identifier).number}
+    )
 
 
 def _cached(studio: Studio, identifier: str, target: Path, content: bytes) -> None:

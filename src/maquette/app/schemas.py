@@ -1,4 +1,6 @@
-"""What clients send as JSON, checked field by field; an edit knows which function of the library it is."""
+"""What clients send as JSON, checked field by field; an edit knows which function of the library it
+is.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class ClicksEdit(Strict):
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.click_on(masks, canvas.image, [(c.x, c.y, c.positive) for c in self.clicks], self.label)
+        return editing.click_on(
+            masks, canvas.image, [(c.x, c.y, c.positive) for c in self.clicks], self.label
+        )
 
 
 class StrokeEdit(Strict):
@@ -69,7 +73,9 @@ class StrokeEdit(Strict):
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.paint_stroke(masks, canvas.size, self.points, self.radius, self.label, erase=self.erase)
+        return editing.paint_stroke(
+            masks, canvas.size, self.points, self.radius, self.label, erase=self.erase
+        )
 
 
 class PolygonEdit(Strict):
@@ -163,7 +169,17 @@ class ClearEdit(Strict):
 
 
 MaskEdit = Annotated[
-    BoxEdit | ClicksEdit | StrokeEdit | PolygonEdit | MergeEdit | SplitEdit | DeleteEdit | RenameEdit | ReorderEdit | AutoEdit | ClearEdit,
+    BoxEdit
+    | ClicksEdit
+    | StrokeEdit
+    | PolygonEdit
+    | MergeEdit
+    | SplitEdit
+    | DeleteEdit
+    | RenameEdit
+    | ReorderEdit
+    | AutoEdit
+    | ClearEdit,
     Field(discriminator="kind"),
 ]
 
@@ -205,7 +221,9 @@ class JobRequest(Strict):
     """A job for a photo that is here."""
 
     photo: Annotated[str, Field(max_length=80)]
-    only: Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None = None
+    only: (
+        Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None
+    ) = None
     name: Annotated[str, Field(max_length=80)] = ""
     options: Options = Options()
 
@@ -287,7 +305,9 @@ class DuplicateEdit(Strict):
         return edited, [label]
 
 
-SceneEdit = Annotated[TransformEdit | NodeEdit | HideEdit | RemoveEdit | DuplicateEdit, Field(discriminator="kind")]
+SceneEdit = Annotated[
+    TransformEdit | NodeEdit | HideEdit | RemoveEdit | DuplicateEdit, Field(discriminator="kind")
+]
 
 
 class SceneEditRequest(Strict):

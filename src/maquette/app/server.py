@@ -32,7 +32,10 @@ FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they a
 
 
 def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
-    """The application; its workers run while it does, and it closes the studio. ``worker``: another command of their language."""
+    """The application; its workers run while it does, and it closes the studio. ``worker``: another
+    command of their language.
+    """
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.studio, app.state.crew = studio, Crew(studio, worker)
@@ -44,8 +47,15 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
             app.state.crew.stop()
             studio.close()
 
-    app = FastAPI(title="maquette", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False,
-                  lifespan=lifespan)  # fmt: skip
+    app = FastAPI(
+        title="maquette",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
     app.add_exception_handler(MaquetteError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_wrong_value)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -61,12 +71,16 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
 
 
 def serve(settings: Settings, announce: Callable[[str], None], open_browser: bool) -> None:
-    """Run a server until it is interrupted. InputError when the address or the data folder cannot be used, OutputError for the latter."""
+    """Run a server until it is interrupted. InputError when the address or the data folder cannot
+    be used, OutputError for the latter.
+    """
     with _listen(settings) as listener:
         _serve(Studio.open(settings), listener, announce, open_browser)
 
 
-def _serve(studio: Studio, listener: socket.socket, announce: Callable[[str], None], open_browser: bool) -> None:
+def _serve(
+    studio: Studio, listener: socket.socket, announce: Callable[[str], None], open_browser: bool
+) -> None:
     settings = studio.settings
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{listener.getsockname()[1]}/"
@@ -74,24 +88,40 @@ def _serve(studio: Studio, listener: socket.socket, announce: Callable[[str], No
     server = uvicorn.Server(configuration(create_app(studio)))
     announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
     if not is_loopback(settings.host):
-        announce("other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust")
+        announce(
+            "other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust"
+        )
     if open_browser:
         threading.Timer(0.5, webbrowser.open, (entrance,)).start()
     server.run(sockets=[listener])
 
 
 def configuration(app: FastAPI) -> uvicorn.Config:
-    """How connections are handled: no web sockets, no proxies, no waiting for those that say nothing."""
+    """How connections are handled: no web sockets, no proxies, no waiting for those that say
+    nothing.
+    """
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, http="h11", ws="none", proxy_headers=False, lifespan="on",
-        timeout_keep_alive=15, timeout_graceful_shutdown=2, limit_concurrency=1000, h11_max_incomplete_event_size=32 << 10,
-    )  # fmt: skip
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http="h11",
+        ws="none",
+        proxy_headers=False,
+        lifespan="on",
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=1000,
+        h11_max_incomplete_event_size=32 << 10,
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:
     with contextlib.ExitStack() as undo:
         try:
-            family, kind, protocol, _, target = socket.getaddrinfo(settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM)[0]
+            family, kind, protocol, _, target = socket.getaddrinfo(
+                settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM
+            )[0]
             listener = undo.enter_context(socket.socket(family, kind, protocol))
             if os.name != "nt":  # there it would let another program take the port over
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,7 +129,9 @@ def _listen(settings: Settings) -> socket.socket:
             listener.listen(256)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot listen on {settings.host} port {settings.port} ({reason}); try another --port or --host") from error
+            raise InputError(
+                f"cannot listen on {settings.host} port {settings.port} ({reason}); try another --port or --host"
+            ) from error
         undo.pop_all()
     return listener
 
@@ -125,14 +157,18 @@ async def _on_problem(request: Request, error: MaquetteError) -> JSONResponse:
 async def _on_wrong_value(request: Request, error: RequestValidationError) -> JSONResponse:
     said = []
     for entry in error.errors()[:3]:
-        where = ".".join(str(part) for part in entry["loc"] if part not in ("body", "query", "path"))
+        where = ".".join(
+            str(part) for part in entry["loc"] if part not in ("body", "query", "path")
+        )
         said.append(f"{where}: {entry['msg'][:200]}" if where else entry["msg"][:200])
     return _answer(Problem(422, "input", "; ".join(said)))
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
     codes = {404: "not_found", 405: "method", 422: "input"}
-    status = 422 if error.status_code == 400 else error.status_code  # a body that cannot be parsed is a wrong value like others
+    status = (
+        422 if error.status_code == 400 else error.status_code
+    )  # a body that cannot be parsed is a wrong value like others
     message = "there is nothing at this address" if status == 404 else str(error.detail)
     return _answer(Problem(status, codes.get(status, "failed"), message, dict(error.headers or {})))
 
@@ -142,9 +178,12 @@ async def _on_missing_file(request: Request, error: FileNotFoundError) -> JSONRe
 
 
 async def _on_departure(request: Request, error: ClientDisconnect) -> JSONResponse:
-    return _answer(Problem(408, "timeout", "the request ended before its body did"))  # nobody hears it
+    return _answer(
+        Problem(408, "timeout", "the request ended before its body did")
+    )  # nobody hears it
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-    return _answer(Problem(500, "failed", "something went wrong in the server; its output has the details"))
-
+    return _answer(
+        Problem(500, "failed", "something went wrong in the server; its output has the details")
+    )

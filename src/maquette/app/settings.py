@@ -44,19 +44,33 @@ class Settings:
     queue: int = 16  # jobs that wait
     token: str | None = None  # None = nobody is asked for one
     hosts: tuple[str, ...] = ()  # further names of this server
-    weights: tuple[Path, ...] = ()  # folders beside the embedded weights; the first is the default then
+    weights: tuple[
+        Path, ...
+    ] = ()  # folders beside the embedded weights; the first is the default then
     limits: Limits = field(default_factory=Limits)
     heavy: int = 2  # pictures that are read or cut out at the same time
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
-            raise InputError(f"port {self.port} does not exist; choose one from 1 to 65535, or 0 for a free one")
+            raise InputError(
+                f"port {self.port} does not exist; choose one from 1 to 65535, or 0 for a free one"
+            )
         if self.workers < 1 or self.queue < 1:
-            raise InputError(f"workers and queue must be at least 1, got {self.workers} and {self.queue}")
-        if self.token is not None and (len(self.token) < LEAST_TOKEN or not self.token.isascii() or not self.token.isprintable()):
-            raise InputError(f"the token has {len(self.token)} characters; give at least {LEAST_TOKEN} printable ASCII ones, or none")
+            raise InputError(
+                f"workers and queue must be at least 1, got {self.workers} and {self.queue}"
+            )
+        if self.token is not None and (
+            len(self.token) < LEAST_TOKEN
+            or not self.token.isascii()
+            or not self.token.isprintable()
+        ):
+            raise InputError(
+                f"the token has {len(self.token)} characters; give at least {LEAST_TOKEN} printable ASCII ones, or none"
+            )
         if self.token is None and not is_loopback(self.host):
-            raise InputError(f"{self.host} can be reached from other machines, so a token is needed; give one")
+            raise InputError(
+                f"{self.host} can be reached from other machines, so a token is needed; give one"
+            )
         for folder in self.weights:
             if not folder.is_dir():
                 raise InputError(f"{folder}: no such folder of weights; check --weights")
@@ -85,6 +99,12 @@ def is_loopback(host: str) -> bool:
 
 def require_extra() -> None:
     """MissingExtraError with the line to install when the packages of the app are not there."""
-    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in ("fastapi", "uvicorn", "python_multipart")
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
-        raise MissingExtraError(f"the app needs {', '.join(missing)}; install them with: pip install 'maquette[app]'")
+        raise MissingExtraError(
+            f"the app needs {', '.join(missing)}; install them with: pip install 'maquette[app]'"
+        )

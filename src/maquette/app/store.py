@@ -1,7 +1,9 @@
-"""One SQLite file that knows what there is; pictures, masks and meshes lie in folders beside it. Knows nothing of their meaning.
+"""One SQLite file that knows what there is; pictures, masks and meshes lie in folders beside it.
+Knows nothing of their meaning.
 
-WAL with an exclusive lock: readers never wait for the disk, and a second server on the same folder is refused. A transaction is the unit
-of what survives a crash; files are written before the row that names them, so the worst that is left is a file without a row.
+WAL with an exclusive lock: readers never wait for the disk, and a second server on the same folder
+is refused. A transaction is the unit of what survives a crash; files are written before the row
+that names them, so the worst that is left is a file without a row.
 """
 
 from __future__ import annotations
@@ -28,7 +30,17 @@ CREATE TABLE scenes (id TEXT PRIMARY KEY, name TEXT, job TEXT, photo TEXT, creat
 CREATE TABLE histories (owner TEXT PRIMARY KEY, head INTEGER, last INTEGER);
 CREATE TABLE versions (owner TEXT, number INTEGER, edit TEXT, changed TEXT, document TEXT, created TEXT, PRIMARY KEY (owner, number));
 """
-_JSON = {"notes", "options", "objects", "instances", "failures", "warnings", "seconds", "changed_labels", "document"}
+_JSON = {
+    "notes",
+    "options",
+    "objects",
+    "instances",
+    "failures",
+    "warnings",
+    "seconds",
+    "changed_labels",
+    "document",
+}
 
 Row = dict[str, Any]
 
@@ -40,21 +52,34 @@ class Store:
         self._lock = threading.RLock()
         self._depth = 0
         try:
-            self._connection = sqlite3.connect(path, timeout=1.0, check_same_thread=False, isolation_level=None)
+            self._connection = sqlite3.connect(
+                path, timeout=1.0, check_same_thread=False, isolation_level=None
+            )
             self._connection.row_factory = sqlite3.Row
             self._prepare(path)
         except sqlite3.Error as error:
             if "locked" in str(error):
-                raise InputError(f"{path.parent}: another maquette app works in this folder; stop it or choose another --data") from error
-            raise OutputError(f"{path}: is not a database that can be used ({error}); restore it or choose another --data") from error
+                raise InputError(
+                    f"{path.parent}: another maquette app works in this folder; stop it or choose another --data"
+                ) from error
+            raise OutputError(
+                f"{path}: is not a database that can be used ({error}); restore it or choose another --data"
+            ) from error
 
     def _prepare(self, path: Path) -> None:
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+        for pragma in (
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "trusted_schema=OFF",
+        ):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         with self.transaction():
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
-                raise InputError(f"{path}: was written by a newer maquette (version {version} of the file); use that one or another --data")
+                raise InputError(
+                    f"{path}: was written by a newer maquette (version {version} of the file); use that one or another --data"
+                )
             if version == 0:
                 for statement in _SCHEMA.split(";\n"):
                     self._connection.execute(statement)
@@ -94,12 +119,17 @@ class Store:
     def insert(self, table: str, **columns: Any) -> None:
         """Add a row; lists and dictionaries become JSON."""
         names = ", ".join(columns)
-        self.run(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})", *map(_encoded, columns.values()))
+        self.run(
+            f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})",
+            *map(_encoded, columns.values()),
+        )
 
     def update(self, table: str, identifier: str, **columns: Any) -> int:
         """Change a row by its id; returns 0 when there is none."""
         names = ", ".join(f"{name} = ?" for name in columns)
-        return self.run(f"UPDATE {table} SET {names} WHERE id = ?", *map(_encoded, columns.values()), identifier)
+        return self.run(
+            f"UPDATE {table} SET {names} WHERE id = ?", *map(_encoded, columns.values()), identifier
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -113,8 +143,15 @@ def now() -> str:
 
 
 def _encoded(value: Any) -> Any:
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, tuple, dict)) else value
+    return (
+        json.dumps(value, separators=(",", ":"))
+        if isinstance(value, (list, tuple, dict))
+        else value
+    )
 
 
 def _decoded(row: sqlite3.Row) -> Row:
-    return {key: json.loads(row[key]) if key in _JSON and row[key] is not None else row[key] for key in row.keys()}  # noqa: SIM118
+    return {
+        key: json.loads(row[key]) if key in _JSON and row[key] is not None else row[key]
+        for key in row.keys()
+    }

@@ -1,4 +1,6 @@
-"""What the parts of a server share: its settings, its store and folders, the news, and turns at heavy work."""
+"""What the parts of a server share: its settings, its store and folders, the news, and turns at
+heavy work.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ class Studio:
     store: Store
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
-    locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=lambda: {kind: _locks() for kind in folders_of_data.KINDS})
+    locks: dict[str, tuple[threading.RLock, ...]] = field(
+        default_factory=lambda: {kind: _locks() for kind in folders_of_data.KINDS}
+    )
     turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
-        """Open or create the data folder, and clean up what a crash has left. Raises OutputError, InputError."""
+        """Open or create the data folder, and clean up what a crash has left. Raises OutputError,
+        InputError.
+        """
         folders = Folders.at(settings.data)
         store = Store(folders.database)
         for kind in folders_of_data.KINDS:
@@ -39,7 +45,9 @@ class Studio:
         return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
 
     def row(self, kind: str, identifier: str) -> Row:
-        """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there is none."""
+        """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there
+        is none.
+        """
         self.folders.of(kind, identifier)
         found = self.store.one(f"SELECT * FROM {kind} WHERE id = ?", identifier)
         if found is None:
@@ -47,7 +55,8 @@ class Studio:
         return found
 
     def alone(self, kind: str, identifier: str) -> threading.RLock:
-        """A lock for one thing, so that it is not deleted while it is edited; several things share one.
+        """A lock for one thing, so that it is not deleted while it is edited; several things share
+        one.
 
         The order that excludes deadlocks: a job's before a scene's, both before a turn.
         """
@@ -55,7 +64,9 @@ class Studio:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for a turn at work that needs much memory or time, so that many requests never add up. Problem 503 after a while."""
+        """Wait for a turn at work that needs much memory or time, so that many requests never add
+        up. Problem 503 after a while.
+        """
         if not self.turns.acquire(timeout=self.settings.limits.gate_seconds):
             raise busy("too many pictures are being worked on; try again soon", 10, status=503)
         try:

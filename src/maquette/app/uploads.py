@@ -1,4 +1,5 @@
-"""Files from clients: written under names of ours, known by their content, measured before they are decoded, gone afterwards.
+"""Files from clients: written under names of ours, known by their content, measured before they are
+decoded, gone afterwards.
 
 The name that a client gives is text for messages and labels; it never becomes a path.
 """
@@ -42,13 +43,21 @@ class Upload:
 
 
 @contextlib.contextmanager
-def incoming(root: Path, files: Sequence[tuple[str, BinaryIO]], limits: Limits) -> Iterator[list[Upload]]:
-    """Write (name, stream) pairs to a folder that is deleted afterwards; errors speak of the client's names. Raises Problem."""
+def incoming(
+    root: Path, files: Sequence[tuple[str, BinaryIO]], limits: Limits
+) -> Iterator[list[Upload]]:
+    """Write (name, stream) pairs to a folder that is deleted afterwards; errors speak of the
+    client's names. Raises Problem.
+    """
     if not files:
-        raise InputError("the request has no file; send one in the multipart field 'file', or as the body with its content type")
+        raise InputError(
+            "the request has no file; send one in the multipart field 'file', or as the body with its content type"
+        )
     if len(files) > limits.entries:
         raise too_large(f"{len(files)} files in one request; at most {limits.entries} are taken")
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True
+    ) as folder:
         uploads = []
         for k, (name, stream) in enumerate(files):
             path = Path(folder) / f"file{k}"
@@ -60,13 +69,23 @@ def incoming(root: Path, files: Sequence[tuple[str, BinaryIO]], limits: Limits) 
         except InputError as error:
             raise InputError(renamed(str(error), uploads)) from error
         except Problem as error:
-            raise Problem(error.status, error.code, renamed(str(error), uploads), error.headers, **error.details) from error
+            raise Problem(
+                error.status,
+                error.code,
+                renamed(str(error), uploads),
+                error.headers,
+                **error.details,
+            ) from error
 
 
 def renamed(message: str, uploads: Sequence[Upload]) -> str:
     """A message in which files have the names that the client gave them."""
     for upload in sorted(uploads, key=lambda u: -len(str(u.path))):
-        message = re.sub(rf"{re.escape(str(upload.path))}(?:\.\w+)?", lambda match, name=upload.name: name, message)
+        message = re.sub(
+            rf"{re.escape(str(upload.path))}(?:\.\w+)?",
+            lambda match, name=upload.name: name,
+            message,
+        )
     return message
 
 
@@ -77,19 +96,31 @@ def shown(name: str, length: int = 80) -> str:
 
 
 def check_picture(path: Path, limits: Limits) -> None:
-    """Refuse what is not a picture (415) or has too many pixels (413), from its header alone. Raises Problem, InputError."""
+    """Refuse what is not a picture (415) or has too many pixels (413), from its header alone.
+    Raises Problem, InputError.
+    """
     try:
-        with Image.open(path, formats=[name for name in FORMATS if name in _known_formats()]) as image:
+        with Image.open(
+            path, formats=[name for name in FORMATS if name in _known_formats()]
+        ) as image:
             size = image.size
     except Image.DecompressionBombError as error:
-        raise too_large(f"{path}: claims more pixels than the {limits.pixels} that are taken; reduce it first") from error
+        raise too_large(
+            f"{path}: claims more pixels than the {limits.pixels} that are taken; reduce it first"
+        ) from error
     except Image.UnidentifiedImageError as error:
-        raise file_type(f"{path}: is not a picture that can be read but {describe_content(path)}; send {PICTURES}") from error
+        raise file_type(
+            f"{path}: is not a picture that can be read but {describe_content(path)}; send {PICTURES}"
+        ) from error
     except (OSError, SyntaxError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again") from error
+        raise InputError(
+            f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again"
+        ) from error
     check_size(size, str(path))
     if size[0] * size[1] > limits.pixels:
-        raise too_large(f"{path}: has {size[0]} x {size[1]} pixels; at most {limits.pixels} are taken, reduce it first")
+        raise too_large(
+            f"{path}: has {size[0]} x {size[1]} pixels; at most {limits.pixels} are taken, reduce it first"
+        )
 
 
 def _known_formats() -> set[str]:
@@ -98,7 +129,9 @@ def _known_formats() -> set[str]:
 
 
 def mask_source(uploads: Sequence[Upload], limits: Limits) -> tuple[Any, dict[int, str]]:
-    """What ``load_masks`` is given for uploaded mask files, and the names of the objects when the file names tell. Raises Problem."""
+    """What ``load_masks`` is given for uploaded mask files, and the names of the objects when the
+    file names tell. Raises Problem.
+    """
     if len(uploads) == 1:
         upload = uploads[0]
         kind = content_kind(upload.path)
@@ -111,9 +144,16 @@ def mask_source(uploads: Sequence[Upload], limits: Limits) -> tuple[Any, dict[in
             return upload.path, {}
         if kind != "zip":
             found = describe_content(upload.path)
-            raise file_type(f"{upload.path}: is {found}; send a mask picture, COCO JSON, .npy, .npz or a ZIP of pictures")
+            raise file_type(
+                f"{upload.path}: is {found}; send a mask picture, COCO JSON, .npy, .npz or a ZIP of pictures"
+            )
         uploads = unpacked(upload, limits)
-    ordered = sorted(uploads, key=lambda u: [(0, int(t)) if t.isdigit() else (1, t) for t in re.split(r"(\d+)", u.stem.lower()) if t])
+    ordered = sorted(
+        uploads,
+        key=lambda u: [
+            (0, int(t)) if t.isdigit() else (1, t) for t in re.split(r"(\d+)", u.stem.lower()) if t
+        ],
+    )
     for upload in ordered:
         check_picture(upload.path, limits)
     labelled = labels_of_files([upload.stem for upload in ordered])
@@ -135,22 +175,30 @@ def content_kind(path: Path) -> str:
         with Image.open(path, formats=[name for name in FORMATS if name in _known_formats()]):
             return "picture"
     except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        damaged = not isinstance(error, Image.UnidentifiedImageError) or "image" in describe_content(path)
+        damaged = not isinstance(
+            error, Image.UnidentifiedImageError
+        ) or "image" in describe_content(path)
         return "picture" if damaged else "other"
 
 
 def check_archive(path: Path, limits: Limits) -> None:
-    """Refuse an archive that unpacks to too much, from its directory alone. Raises Problem, InputError."""
+    """Refuse an archive that unpacks to too much, from its directory alone. Raises Problem,
+    InputError.
+    """
     with _archive(path) as archive:
         entries = archive.infolist()
         if len(entries) > limits.entries:
             raise too_large(f"{path}: has {len(entries)} files; at most {limits.entries} are taken")
         if sum(entry.file_size for entry in entries) > limits.unpacked_bytes:
-            raise too_large(f"{path}: unpacks to more than {limits.unpacked_bytes >> 20} MB; make it smaller")
+            raise too_large(
+                f"{path}: unpacks to more than {limits.unpacked_bytes >> 20} MB; make it smaller"
+            )
 
 
 def unpacked(upload: Upload, limits: Limits) -> list[Upload]:
-    """Unpack the files of a ZIP beside it, under names of ours; folders and hidden files are left out. Raises Problem, InputError."""
+    """Unpack the files of a ZIP beside it, under names of ours; folders and hidden files are left
+    out. Raises Problem, InputError.
+    """
     check_archive(upload.path, limits)
     files, written = [], 0
     with _archive(upload.path) as archive:
@@ -163,7 +211,9 @@ def unpacked(upload: Upload, limits: Limits) -> list[Upload]:
                 while piece := source.read(1 << 20):
                     written += len(piece)
                     if written > limits.unpacked_bytes:  # the directory may lie about sizes
-                        raise too_large(f"{upload.path}: unpacks to more than {limits.unpacked_bytes >> 20} MB; make it smaller")
+                        raise too_large(
+                            f"{upload.path}: unpacks to more than {limits.unpacked_bytes >> 20} MB; make it smaller"
+                        )
                     file.write(piece)
             files.append(Upload(target, shown(entry.filename)))
     if not files:
@@ -176,5 +226,15 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: is a damaged or encrypted archive ({error}); pack it again") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        UnicodeDecodeError,
+        OSError,
+    ) as error:
+        raise InputError(
+            f"{path}: is a damaged or encrypted archive ({error}); pack it again"
+        ) from error

@@ -1,1 +1,3 @@
-"""Photos in, folders with results out: which photo goes with which masks, what is finished, and all-or-nothing writing."""
+"""Photos in, folders with results out: which photo goes with which masks, what is finished, and
+all-or-nothing writing.
+"""

@@ -1,7 +1,8 @@
-"""A look at a scene while it is being made: OUT/preview-live.png, drawn anew every few seconds and gone when the scene is finished.
+"""A look at a scene while it is being made: OUT/preview-live.png, drawn anew every few seconds and
+gone when the scene is finished.
 
-In the flow: drafts of ``pipeline.generate`` -> a small picture from the photo's camera, beside the photo. Quick methods are finished before
-the first one.
+In the flow: drafts of ``pipeline.generate`` -> a small picture from the photo's camera, beside the
+photo. Quick methods are finished before the first one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ WIDTH = 320  # pixels of each of the two pictures
 
 
 class LivePreview:
-    """Draws drafts of a scene into a file, at most every ``seconds`` and not before the first ``seconds`` are over."""
+    """Draws drafts of a scene into a file, at most every ``seconds`` and not before the first
+    ``seconds`` are over.
+    """
 
     def __init__(self, path: Path, seconds: float = 4.0) -> None:
         self.path, self.seconds, self.last = path, seconds, time.monotonic()

@@ -66,7 +66,9 @@ class Outcome:
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
-    memory: dict[str, Any] = field(default_factory=dict)  # of a published model: plan, estimated and measured peaks in MB by stage
+    memory: dict[str, Any] = field(
+        default_factory=dict
+    )  # of a published model: plan, estimated and measured peaks in MB by stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,8 @@ class Session:
 
 
 def run_job(job: Job, session: Session, progress: Progress = silent, live: bool = False) -> Outcome:
-    """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError; nothing is half-written then.
+    """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError;
+    nothing is half-written then.
 
     live: draw preview-live.png every few seconds until the scene is there.
     """
@@ -106,17 +109,33 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
     refuse_foreign(writable_folder(job.folder))
     options = dataclasses.asdict(settings.options)
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
-        scene = generate(job.photo, job.masks, only=settings.only, models=session.models, progress=progress, on_draft=look, **options)
+        scene = generate(
+            job.photo,
+            job.masks,
+            only=settings.only,
+            models=session.models,
+            progress=progress,
+            on_draft=look,
+            **options,
+        )
     seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
-    provenance = scene.provenance | {"checkpoint": session.checkpoint(), "seconds": seconds, "request": request}
+    provenance = scene.provenance | {
+        "checkpoint": session.checkpoint(),
+        "seconds": seconds,
+        "request": request,
+    }
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
     return _outcome(job, "made")
 
 
-def run_jobs(jobs: Sequence[Job], session: Session, progress: Progress = silent) -> Iterator[Outcome]:
-    """Work through the jobs in their order; a photo that cannot be made is an Outcome with its error."""
+def run_jobs(
+    jobs: Sequence[Job], session: Session, progress: Progress = silent
+) -> Iterator[Outcome]:
+    """Work through the jobs in their order; a photo that cannot be made is an Outcome with its
+    error.
+    """
     for job in jobs:
         try:
             outcome = run_job(job, session, progress)
@@ -127,18 +146,30 @@ def run_jobs(jobs: Sequence[Job], session: Session, progress: Progress = silent)
 
 def failed(job: Job, error: BaseException) -> Outcome:
     """The outcome of a photo that raised."""
-    where = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else ""
+    where = (
+        f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.filename
+        else ""
+    )
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), "failed", where or lines[0])
+    return Outcome(
+        str(job.photo), str(job.masks or ""), str(job.folder), "failed", where or lines[0]
+    )
 
 
 def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. Device and memory do not belong to it: moving to another machine makes no result outdated."""
+    """What decides the result of a job. Device and memory do not belong to it: moving to another
+    machine makes no result outdated.
+    """
     options = dataclasses.asdict(session.settings.options)
     del options["device"], options["memory"]
     options = {key: value for key, value in options.items() if key not in OWN or value is not None}
     only = None if session.settings.only is None else sorted(session.settings.only)
-    files = {"photo": fingerprint(job.photo), "masks": fingerprint(job.masks), "weights": session.checkpoint()["sha256"]}
+    files = {
+        "photo": fingerprint(job.photo),
+        "masks": fingerprint(job.masks),
+        "weights": session.checkpoint()["sha256"],
+    }
     return files | {"only": only} | options
 
 
@@ -146,10 +177,19 @@ def _outcome(job: Job, status: str) -> Outcome:
     """The outcome of a finished photo, as its document tells it."""
     document = read_document(job.folder) or {}
     provenance = document.get("provenance", {})
-    names = [*(name for name in provenance.get("files", ()) if (job.folder / name).exists()), DOCUMENT]
-    instances = [{key: i[key] for key in ("label", "name", "node", "confidence", "warnings")} for i in document.get("instances", ())]
+    names = [
+        *(name for name in provenance.get("files", ()) if (job.folder / name).exists()),
+        DOCUMENT,
+    ]
+    instances = [
+        {key: i[key] for key in ("label", "name", "node", "confidence", "warnings")}
+        for i in document.get("instances", ())
+    ]
     return Outcome(
-        str(job.photo), str(job.masks), str(job.folder), status,
+        str(job.photo),
+        str(job.masks),
+        str(job.folder),
+        status,
         files=tuple(str(job.folder / name) for name in names),
         seconds=provenance.get("seconds", {}),
         instances=tuple(instances),
@@ -157,4 +197,4 @@ def _outcome(job: Job, status: str) -> Outcome:
         warnings=tuple((document.get("input") or {}).get("warnings", ())),
         tries=tuple(provenance.get("tries", ())),
         memory=provenance.get("memory", {}),
-    )  # fmt: skip
+    )

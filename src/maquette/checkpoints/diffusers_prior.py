@@ -1,13 +1,15 @@
-"""Stable Diffusion (1.x, 2.x) of a diffusers folder as an image prior: latents of its VAE, words of its tokenizer, its own schedule.
+"""Stable Diffusion (1.x, 2.x) of a diffusers folder as an image prior: latents of its VAE, words of
+its tokenizer, its own schedule.
 
-In the flow: ``open_prior`` reads a local folder, and what comes out takes the place of the embedded ``TextToImage`` in ComboVerse's
-inpainting and score distillation (models/image_prior.py). Nothing is downloaded. diffusers and transformers come with maquette[hub].
+In the flow: ``open_prior`` reads a local folder, and what comes out takes the place of the embedded
+``TextToImage`` in ComboVerse's inpainting and score distillation (models/image_prior.py). Nothing
+is downloaded. diffusers and transformers come with maquette[hub].
 
-Attention to single words is multiplied at the values: with gains g of the words, (A diag(g)) V = A (diag(g) V), so the fused kernels
-stay in use and a gain of one changes no bit. Inpainting is that of the UNet when it was made for it (9 channels); any other UNet fills
-a hole while the noise of the known region is told to the sampler (blended latents, Avrahami et al. 2022, arXiv 2206.02779, with one
-noise for all steps).
-B pictures, L words, S side in pixels, s side of the latents.
+Attention to single words is multiplied at the values: with gains g of the words, (A diag(g)) V = A
+(diag(g) V), so the fused kernels stay in use and a gain of one changes no bit. Inpainting is that
+of the UNet when it was made for it (9 channels); any other UNet fills a hole while the noise of the
+known region is told to the sampler (blended latents, Avrahami et al. 2022, arXiv 2206.02779, with
+one noise for all steps). B pictures, L words, S side in pixels, s side of the latents.
 """
 
 from __future__ import annotations
@@ -27,7 +29,12 @@ from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
 from maquette.models.image_prior import ImagePrior
 
 INSTALL = "pip install 'maquette[hub]'"
-PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "tokenizer": "CLIPTokenizer"}
+PARTS = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "text_encoder": "CLIPTextModel",
+    "tokenizer": "CLIPTokenizer",
+}
 FAINTEST = 1e-6  # least share of signal: schedules that end in pure noise would divide by zero
 
 
@@ -51,25 +58,46 @@ class TabulatedSchedule(LinearSchedule):
 class DiffusersPrior:
     """The parts of a Stable Diffusion pipeline; fulfils ``ImagePrior``. Its weights are frozen."""
 
-    def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any):
-        self.unet, self.vae, self.text_encoder = (part.eval().requires_grad_(False) for part in (unet, vae, text_encoder))
+    def __init__(
+        self,
+        unet: nn.Module,
+        vae: nn.Module,
+        text_encoder: nn.Module,
+        tokenizer: Any,
+        scheduler: Any,
+    ):
+        self.unet, self.vae, self.text_encoder = (
+            part.eval().requires_grad_(False) for part in (unet, vae, text_encoder)
+        )
         self.tokenizer = tokenizer
         self.schedule = TabulatedSchedule.of(scheduler.alphas_cumprod)
         self.says = scheduler.config.prediction_type
         if self.says not in ("epsilon", "v_prediction"):
-            raise CheckpointError(f"the pipeline predicts {self.says!r}, expected epsilon or v_prediction; choose another pipeline")
+            raise CheckpointError(
+                f"the pipeline predicts {self.says!r}, expected epsilon or v_prediction; choose another pipeline"
+            )
         self.channels = vae.config.latent_channels
         if unet.config.in_channels not in (self.channels, 2 * self.channels + 1):
-            raise CheckpointError(f"the UNet takes {unet.config.in_channels} channels, expected {self.channels} (text to image) or "
-                                  f"{2 * self.channels + 1} (inpainting); choose a Stable Diffusion 1 or 2 pipeline")  # fmt: skip
+            raise CheckpointError(
+                f"the UNet takes {unet.config.in_channels} channels, expected {self.channels} (text to image) or "
+                f"{2 * self.channels + 1} (inpainting); choose a Stable Diffusion 1 or 2 pipeline"
+            )
         self.inpaints = unet.config.in_channels > self.channels
         self.reduction = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent
         self.size = unet.config.sample_size * self.reduction
 
     @classmethod
     def of(cls, pipeline: Any) -> DiffusersPrior:
-        """The prior of a diffusers pipeline that is already loaded; its parts are frozen, nothing else about it changes."""
-        return cls(pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.scheduler)
+        """The prior of a diffusers pipeline that is already loaded; its parts are frozen, nothing
+        else about it changes.
+        """
+        return cls(
+            pipeline.unet,
+            pipeline.vae,
+            pipeline.text_encoder,
+            pipeline.tokenizer,
+            pipeline.scheduler,
+        )
 
     def to(self, device: torch.device | str) -> DiffusersPrior:
         """Move the networks to a device, as modules do; returns itself."""
@@ -77,64 +105,115 @@ class DiffusersPrior:
             part.to(device)
         return self
 
-    # ---- words ---------------------------------------------------------------------------------------------------------------
+    # ---- words
+    #   ---------------------------------------------------------------------------------------------------------------
 
     def words(self, prompt: str) -> tuple[str, ...]:
-        """The byte-pair tokens of a prompt between the markers of start and end; a word's last token ends with "</w>"."""
+        """The byte-pair tokens of a prompt between the markers of start and end; a word's last
+        token ends with "</w>".
+        """
         length = self.tokenizer.model_max_length
-        return tuple(self.tokenizer.convert_ids_to_tokens(self.tokenizer(prompt, truncation=True, max_length=length).input_ids))
+        return tuple(
+            self.tokenizer.convert_ids_to_tokens(
+                self.tokenizer(prompt, truncation=True, max_length=length).input_ids
+            )
+        )
 
     @torch.no_grad()
     def context(self, prompts: Sequence[str]) -> Tensor:
         """(B, L, C) of the text encoder, padded to the tokenizer's length."""
-        tokens = self.tokenizer(list(prompts), padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True,
-                                return_tensors="pt")  # fmt: skip
-        seen = tokens.attention_mask if getattr(self.text_encoder.config, "use_attention_mask", None) else None
+        tokens = self.tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        seen = (
+            tokens.attention_mask
+            if getattr(self.text_encoder.config, "use_attention_mask", None)
+            else None
+        )
         device = self.text_encoder.device
-        return self.text_encoder(tokens.input_ids.to(device), None if seen is None else seen.to(device))[0]
+        return self.text_encoder(
+            tokens.input_ids.to(device), None if seen is None else seen.to(device)
+        )[0]
 
-    # ---- pictures ------------------------------------------------------------------------------------------------------------
+    # ---- pictures
+    #   ------------------------------------------------------------------------------------------------------------
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s), the mean of the VAE's posterior; differentiable."""
+        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s), the mean of the VAE's posterior;
+        differentiable.
+        """
         moments = self.vae.encode((2 * pictures - 1).to(self.vae.dtype))
         return (moments.latent_dist.mode() * self.vae.config.scaling_factor).to(pictures.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, c, s, s) -> pictures (B, 3, S, S) in 0..1."""
-        pictures = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        pictures = self.vae.decode(
+            (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        ).sample
         return (0.5 * pictures + 0.5).clamp(0, 1).to(latents.dtype)
 
-    # ---- the network ---------------------------------------------------------------------------------------------------------
+    # ---- the network
+    #   ---------------------------------------------------------------------------------------------------------
 
-    def noise(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None) -> Tensor:
-        """The noise (B, c, s, s) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) as in ``ImagePrior``."""
+    def noise(
+        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+    ) -> Tensor:
+        """The noise (B, c, s, s) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) as in
+        ``ImagePrior``.
+        """
         return self._noise(x_t, step, context, gain, None)
 
-    def _noise(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None) -> Tensor:
-        """``masked`` (B, 1 + c, s, s) is for UNets that inpaint: the mask and the latents of the masked picture; None = all is hidden."""
+    def _noise(
+        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None
+    ) -> Tensor:
+        """``masked`` (B, 1 + c, s, s) is for UNets that inpaint: the mask and the latents of the
+        masked picture; None = all is hidden.
+        """
         inputs = x_t
         if self.inpaints:
-            inputs = torch.cat([x_t, self._all_hidden(x_t) if masked is None else masked.to(x_t)], dim=1)
+            inputs = torch.cat(
+                [x_t, self._all_hidden(x_t) if masked is None else masked.to(x_t)], dim=1
+            )
         dtype = self.unet.dtype
         with _louder(self.unet, gain):
-            said = self.unet(inputs.to(dtype), step.to(x_t.device), encoder_hidden_states=context.to(dtype)).sample.to(x_t.dtype)
+            said = self.unet(
+                inputs.to(dtype), step.to(x_t.device), encoder_hidden_states=context.to(dtype)
+            ).sample.to(x_t.dtype)
         if self.says == "epsilon":
             return said
-        return noise_from_velocity(x_t, said, self.schedule.signal().to(x_t.device)[step.to(x_t.device)])
+        return noise_from_velocity(
+            x_t, said, self.schedule.signal().to(x_t.device)[step.to(x_t.device)]
+        )
 
     @torch.no_grad()
     def _all_hidden(self, x_t: Tensor) -> Tensor:
-        grey = self.encode(torch.full((1, 3, self.size, self.size), 0.5, device=x_t.device)).expand(len(x_t), -1, -1, -1)
+        grey = self.encode(torch.full((1, 3, self.size, self.size), 0.5, device=x_t.device)).expand(
+            len(x_t), -1, -1, -1
+        )
         return torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1).to(x_t)
 
     @torch.no_grad()
-    def inpaint(self, pictures: Tensor, masks: Tensor, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30,
-                guidance: float = 7.5) -> Tensor:  # fmt: skip
-        """Pictures (B, 3, S, S) in 0..1 with the pixels under ``masks`` (B, 1, S, S), 1 = to be filled, made by the model."""
+    def inpaint(
+        self,
+        pictures: Tensor,
+        masks: Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int = 30,
+        guidance: float = 7.5,
+    ) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1 with the pixels under ``masks`` (B, 1, S, S), 1 = to be
+        filled, made by the model.
+        """
         hole = masks > 0.5
         known = self.encode(torch.where(hole, torch.full_like(pictures, 0.5), pictures))
-        filled = F.max_pool2d(hole.to(known.dtype), self.reduction)  # a latent that sees any of the hole is to be made
+        filled = F.max_pool2d(
+            hole.to(known.dtype), self.reduction
+        )  # a latent that sees any of the hole is to be made
         context, twice = self.context([*prompts, *[""] * len(prompts)]), None
         if self.inpaints:
             small = F.interpolate(hole.to(known.dtype), known.shape[-2:], mode="nearest")
@@ -144,26 +223,44 @@ class DiffusersPrior:
             steps_B = torch.full((2 * len(x),), step, device=x.device)
             told, untold = self._noise(x.repeat(2, 1, 1, 1), steps_B, context, None, twice).chunk(2)
             guided = untold + guidance * (told - untold)
-            return guided if self.inpaints else torch.where(filled > 0.5, guided, self._noise_of(x, known, step))
+            return (
+                guided
+                if self.inpaints
+                else torch.where(filled > 0.5, guided, self._noise_of(x, known, step))
+            )
 
-        start = torch.stack([torch.randn(known.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        start = torch.stack(
+            [
+                torch.randn(known.shape[1:], generator=torch.Generator().manual_seed(seed))
+                for seed in seeds
+            ]
+        )
         made = self.decode(ddim(predict, start.to(known), self.schedule, steps))
         return torch.where(hole, made, pictures)
 
     def _noise_of(self, x_t: Tensor, data: Tensor, step: int) -> Tensor:
-        """The noise that turns known latents into ``x_t``; a sampler that is told this arrives at these latents."""
+        """The noise that turns known latents into ``x_t``; a sampler that is told this arrives at
+        these latents.
+        """
         signal = self.schedule.signal()[step].to(x_t)
         return (x_t - signal.sqrt() * data) / (1 - signal).sqrt()
 
 
 @contextlib.contextmanager
 def _louder(unet: nn.Module, gain: Tensor | None) -> Iterator[None]:
-    """Multiply the values of each word in all cross-attentions (attn2) by ``gain`` (B, L) while this lasts; None changes nothing."""
+    """Multiply the values of each word in all cross-attentions (attn2) by ``gain`` (B, L) while
+    this lasts; None changes nothing.
+    """
     if gain is None:
         yield
         return
     values = [module.to_v for name, module in unet.named_modules() if name.endswith("attn2")]
-    hooks = [value.register_forward_hook(lambda module, args, output: output * gain[..., None].to(output)) for value in values]
+    hooks = [
+        value.register_forward_hook(
+            lambda module, args, output: output * gain[..., None].to(output)
+        )
+        for value in values
+    ]
     try:
         yield
     finally:
@@ -172,38 +269,56 @@ def _louder(unet: nn.Module, gain: Tensor | None) -> Iterator[None]:
 
 
 def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImagePrior:
-    """The Stable Diffusion pipeline (1.x or 2.x, also one for inpainting) of a local folder, in half precision on GPUs.
+    """The Stable Diffusion pipeline (1.x or 2.x, also one for inpainting) of a local folder, in
+    half precision on GPUs.
 
-    The folder is one that diffusers saves, with safetensors. Raises MissingExtraError and CheckpointError.
+    The folder is one that diffusers saves, with safetensors. Raises MissingExtraError and
+    CheckpointError.
     """
     folder = Path(folder)
     if not (folder / "model_index.json").is_file():
-        raise CheckpointError(f"{folder} holds no diffusers pipeline (model_index.json is missing); pass the folder of one, such as "
-                              "what `hf download` of a Stable Diffusion repository leaves")  # fmt: skip
+        raise CheckpointError(
+            f"{folder} holds no diffusers pipeline (model_index.json is missing); pass the folder of one, such as "
+            "what `hf download` of a Stable Diffusion repository leaves"
+        )
     lacking = [name for name in PARTS if not (folder / name).is_dir()]
     if lacking or (folder / "text_encoder_2").is_dir():
-        raise CheckpointError(f"{folder} is no Stable Diffusion 1 or 2 pipeline "
-                              f"({f'it lacks {lacking[0]}/' if lacking else 'it has two text encoders'}); choose one of those")  # fmt: skip
+        raise CheckpointError(
+            f"{folder} is no Stable Diffusion 1 or 2 pipeline "
+            f"({f'it lacks {lacking[0]}/' if lacking else 'it has two text encoders'}); choose one of those"
+        )
     try:
         import diffusers
         import transformers
     except ImportError as error:
-        raise MissingExtraError(f"a Stable Diffusion pipeline needs diffusers and transformers: {INSTALL}") from error
+        raise MissingExtraError(
+            f"a Stable Diffusion pipeline needs diffusers and transformers: {INSTALL}"
+        ) from error
     device = torch.device(device)
     dtype = torch.float32 if device.type == "cpu" else torch.float16
     options = {"local_files_only": True}
     try:
-        parts = [getattr(transformers if name == "text_encoder" else diffusers, PARTS[name]).from_pretrained(
-            folder / name, **_variant(folder / name), **options) for name in ("unet", "vae", "text_encoder")]  # fmt: skip
+        parts = [
+            getattr(
+                transformers if name == "text_encoder" else diffusers, PARTS[name]
+            ).from_pretrained(folder / name, **_variant(folder / name), **options)
+            for name in ("unet", "vae", "text_encoder")
+        ]
         tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", **options)
         scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise CheckpointError(f"{folder} cannot be read as a Stable Diffusion pipeline with safetensors: {reason}") from error
+        raise CheckpointError(
+            f"{folder} cannot be read as a Stable Diffusion pipeline with safetensors: {reason}"
+        ) from error
     return DiffusersPrior(*(part.to(device, dtype) for part in parts), tokenizer, scheduler)
 
 
 def _variant(folder: Path) -> dict[str, Any]:
-    """How to ask for the files of a part: the plain ones, or those of half precision where only these are."""
+    """How to ask for the files of a part: the plain ones, or those of half precision where only
+    these are.
+    """
     names = [path.name for path in folder.glob("*.safetensors")]
-    return {"use_safetensors": True} | ({"variant": "fp16"} if names and all(".fp16." in name for name in names) else {})
+    return {"use_safetensors": True} | (
+        {"variant": "fp16"} if names and all(".fp16." in name for name in names) else {}
+    )

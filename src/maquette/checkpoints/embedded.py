@@ -1,4 +1,6 @@
-"""The weights that ship with the package: where they are, and proof that they are what was released."""
+"""The weights that ship with the package: where they are, and proof that they are what was
+released.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ BASES = {"midi": "generator"}  # kinds that are stored as a difference to anothe
 
 @dataclass(frozen=True, eq=False)
 class ModelSet:
-    """The networks of a folder by kind. Each is read, and its sha256 checked, when it is first asked for."""
+    """The networks of a folder by kind. Each is read, and its sha256 checked, when it is first
+    asked for.
+    """
 
     folder: Path
     sums: Mapping[Path, str]  # file -> sha256; files that are not listed are not checked
     name: str = "embedded"  # or the folder's name
-    run: str | None = None  # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are the embedded ones
+    run: str | None = (
+        # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are
+        # the embedded ones
+        None
+    )
     _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     def file(self, kind: str) -> Path:
@@ -40,20 +48,26 @@ class ModelSet:
         return self.folder / WEIGHTS if kind == self.run else embedded_folder() / FILES[kind]
 
     def __getitem__(self, kind: str) -> Checkpoint:
-        """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or was trained with others than lie here."""
+        """The checkpoint of a kind. Raises CheckpointError when its file is missing, damaged, or
+        was trained with others than lie here.
+        """
         if kind not in self._loaded:
             path = self.file(kind)
             if not path.exists():
                 trained = "iscene" if kind == "generator" else kind
-                raise CheckpointError(f"{path}: no such file; train it with 'maquette train {trained} ...', choose another folder "
-                                      "with --weights, or another --method")  # fmt: skip
+                raise CheckpointError(
+                    f"{path}: no such file; train it with 'maquette train {trained} ...', choose another folder "
+                    "with --weights, or another --method"
+                )
             base = self[BASES[kind]] if kind in BASES else None
             checkpoint = load_model(path, kind, self.sums.get(path), base)
             for other, wanted in checkpoint.metadata.get("needs", {}).items():
                 found = self[other].sha256
                 if found != wanted:
-                    raise CheckpointError(f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies beside it; "
-                                          f"train {kind} again or put files of one release together")  # fmt: skip
+                    raise CheckpointError(
+                        f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies beside it; "
+                        f"train {kind} again or put files of one release together"
+                    )
             self._loaded[kind] = checkpoint
         return self._loaded[kind]
 
@@ -64,18 +78,26 @@ class ModelSet:
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
         """The networks of several kinds, on a device."""
         found = [self[kind].model for kind in kinds]
-        return [model.to(device) if isinstance(model, nn.Module) else model for model in found]  # a pipeline is where it was opened
+        return [
+            model.to(device) if isinstance(model, nn.Module) else model for model in found
+        ]  # a pipeline is where it was opened
 
     def with_painter(self, pipeline: object, folder: Path) -> ModelSet:
         """The same set with an image prior of a local folder in place of the text-to-image network.
 
         Its files may be gigabytes: what stands for their sha256 is that of their names and sizes.
         """
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        listed = "\n".join(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
+        files = sorted(
+            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+        )
+        listed = "\n".join(
+            f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files
+        )
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)
-        other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, hashlib.sha256(listed.encode()).hexdigest(), {"folder": str(folder)})
+        other._loaded[PAINTER] = Checkpoint(
+            pipeline, PAINTER, hashlib.sha256(listed.encode()).hexdigest(), {"folder": str(folder)}
+        )
         return other
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
@@ -91,19 +113,29 @@ def embedded_folder() -> Path:
 def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> ModelSet:
     """The embedded weights (each file's sha256 is checked), or those of a folder.
 
-    A folder has files with the names of the embedded ones; what is not there is missing. Or it is a run of ``maquette train``: then its
-    ``weights.safetensors`` takes the place of its kind among the embedded weights; what was trained with others than these is refused.
-    ``kinds`` are read at once, so that a missing or damaged file of theirs is an error here and not later. Raises CheckpointError.
+    A folder has files with the names of the embedded ones; what is not there is missing. Or it is a
+    run of ``maquette train``: then its ``weights.safetensors`` takes the place of its kind among
+    the embedded weights; what was trained with others than these is refused. ``kinds`` are read at
+    once, so that a missing or damaged file of theirs is an error here and not later. Raises
+    CheckpointError.
     """
     chosen = Path(folder) if folder is not None else embedded_folder()
     run = kind_of(chosen / WEIGHTS) if (chosen / WEIGHTS).exists() else None
     if run is not None and (run not in FILES or (chosen / FILES[run]).exists()):
-        raise CheckpointError(f"{chosen} holds {WEIGHTS} of kind {run!r} " + (f"and {FILES[run]}; keep one of them" if run in FILES else
-                              f"; expected one of {', '.join(FILES)}"))  # fmt: skip
+        raise CheckpointError(
+            f"{chosen} holds {WEIGHTS} of kind {run!r} "
+            + (
+                f"and {FILES[run]}; keep one of them"
+                if run in FILES
+                else f"; expected one of {', '.join(FILES)}"
+            )
+        )
     trusted = embedded_folder() if run is not None else chosen
     manifest = trusted / "manifest.json"
     if folder is None and not manifest.exists():
-        raise CheckpointError(f"no embedded weights here ({manifest} is missing); reinstall maquette or pass --weights FOLDER")
+        raise CheckpointError(
+            f"no embedded weights here ({manifest} is missing); reinstall maquette or pass --weights FOLDER"
+        )
     try:
         sums = json.loads(manifest.read_text()) if manifest.exists() else {}
     except ValueError as error:

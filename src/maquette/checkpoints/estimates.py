@@ -1,8 +1,10 @@
-"""Bytes that each stage of a release needs: weights in their precision, and what one forward pass holds at its widest point.
+"""Bytes that each stage of a release needs: weights in their precision, and what one forward pass
+holds at its widest point.
 
-In the flow: configurations of networks -> estimates -> ``memory.choose_plan``. The constants count live tensors per token and channel (or
-per cell, or per point); they were measured on small networks by tracking every storage, and hold at full size because all
-of them are linear there (attention is fused). ``docs/published-models.md`` has estimates beside measurements.
+In the flow: configurations of networks -> estimates -> ``memory.choose_plan``. The constants count
+live tensors per token and channel (or per cell, or per point); they were measured on small networks
+by tracking every storage, and hold at full size because all of them are linear there (attention is
+fused). ``docs/published-models.md`` has estimates beside measurements.
 """
 
 from __future__ import annotations
@@ -10,15 +12,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from maquette.checkpoints.published import clip, dinov2, iscene, trellis_slat, trellis_structure, triposg
+from maquette.checkpoints.published import (
+    clip,
+    dinov2,
+    iscene,
+    trellis_slat,
+    trellis_structure,
+    triposg,
+)
 from maquette.checkpoints.published.base import Config, class_name
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.vision import VisionConfig
 
-VISION, DENSE, JOINT, VECTORS = 20, 11.5, 14.5, 17  # live values per token and channel: encoders; flows: TRELLIS, I-Scene, vector sets
-POINTS, VECTOR_TOKENS = 11.5, 45  # per asked point and channel; per latent vector and channel of the decoder
-SLAT, VOLUME = 9, 3.4  # per active cell and channel of both guidance passes; per voxel and channel of the last level
-MESH_GRID, MESH_CELL, MESH_CHANNEL = 22, 120e3, 53  # bytes per cell of the fine grid, per active cell; values per cell and channel
+VISION, DENSE, JOINT, VECTORS = (
+    20,
+    11.5,
+    14.5,
+    17,
+)  # live values per token and channel: encoders; flows: TRELLIS, I-Scene, vector sets
+POINTS, VECTOR_TOKENS = (
+    11.5,
+    45,
+)  # per asked point and channel; per latent vector and channel of the decoder
+SLAT, VOLUME = (
+    9,
+    3.4,
+)  # per active cell and channel of both guidance passes; per voxel and channel of the last level
+MESH_GRID, MESH_CELL, MESH_CHANNEL = (
+    22,
+    120e3,
+    53,
+)  # bytes per cell of the fine grid, per active cell; values per cell and channel
 FIELD = 24  # bytes per grid point of a field that is asked coarse to fine
 CELLS = 12_000  # active cells of a typical object; the largest have 20,000 or more
 LATENT_VECTORS = 2048
@@ -61,7 +85,9 @@ def _contexts(rows: int, tokens: int, width: int, blocks: int, load: Load) -> fl
 
 
 def _guided(active: float, contexts: float, load: Load) -> float:
-    """A guided step holds all passes; a later, plain one holds one pass, but its own contexts beside those of the guided steps."""
+    """A guided step holds all passes; a later, plain one holds one pass, but its own contexts
+    beside those of the guided steps.
+    """
     return max(load.passes * active + contexts, active + 2 * contexts)
 
 
@@ -73,12 +99,23 @@ def _structure(flow: StructureFlowConfig, rows: int, tokens: int, live: float, l
 def _later_stages(configs: Mapping[str, Config], tokens: int, load: Load) -> list[Stage]:
     """Structure decoder, structured latents and mesh: one object at a time."""
     decoder = trellis_structure.vae_config(configs["structure-decoder"])
-    flow, trunk = trellis_slat.flow_config(configs["slat-flow"]), trellis_slat.trunk_config(configs["mesh-decoder"], 101)
+    flow, trunk = (
+        trellis_slat.flow_config(configs["slat-flow"]),
+        trellis_slat.trunk_config(configs["mesh-decoder"], 101),
+    )
     volume = VOLUME * decoder.decoder_channels[-1] * flow.resolution**3 * load.width * 2
     cells = load.cells * (flow.resolution / 64) ** 2
-    latents = SLAT * cells * flow.width * load.width + 2 * _contexts(1, tokens, flow.width, flow.blocks, load)
-    mesh = MESH_GRID * (4 * trunk.resolution) ** 3 + cells * (MESH_CELL + MESH_CHANNEL * trunk.width * load.width)
-    return [("structure", ("structure-decoder",), volume), ("latents", ("slat-flow",), latents), ("mesh", ("mesh-decoder",), mesh)]
+    latents = SLAT * cells * flow.width * load.width + 2 * _contexts(
+        1, tokens, flow.width, flow.blocks, load
+    )
+    mesh = MESH_GRID * (4 * trunk.resolution) ** 3 + cells * (
+        MESH_CELL + MESH_CHANNEL * trunk.width * load.width
+    )
+    return [
+        ("structure", ("structure-decoder",), volume),
+        ("latents", ("slat-flow",), latents),
+        ("mesh", ("mesh-decoder",), mesh),
+    ]
 
 
 def _iscene(configs: Mapping[str, Config], load: Load) -> list[Stage]:
@@ -87,34 +124,60 @@ def _iscene(configs: Mapping[str, Config], load: Load) -> list[Stage]:
     tokens = _tokens(eyes, TRELLIS_SIDE)
     rows = 1 + (flow.slots - 1) * load.batch
     pictures = min(PICTURES, load.batch * 2 + 1)
-    first = [("image", ("dino",), _vision(eyes, pictures, TRELLIS_SIDE, load)),
-             ("structure", ("structure-flow",), _structure(flow.flow, rows, tokens, JOINT, load))]  # fmt: skip
+    first = [
+        ("image", ("dino",), _vision(eyes, pictures, TRELLIS_SIDE, load)),
+        ("structure", ("structure-flow",), _structure(flow.flow, rows, tokens, JOINT, load)),
+    ]
     return first + _later_stages(configs, tokens, load)
 
 
 def _trellis(configs: Mapping[str, Config], load: Load) -> list[Stage]:
     hub = class_name(configs["dino"]) == "dinov2_vitl14_reg"
-    eyes = dinov2.hub_config(configs["dino"]) if hub else dinov2.transformers_config(configs["dino"])
-    flow, tokens = trellis_structure.flow_config(configs["structure-flow"]), _tokens(eyes, TRELLIS_SIDE)
-    first = [("image", ("dino",), _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)),
-             ("structure", ("structure-flow",), _structure(flow, load.batch, tokens, DENSE, load))]  # fmt: skip
+    eyes = (
+        dinov2.hub_config(configs["dino"]) if hub else dinov2.transformers_config(configs["dino"])
+    )
+    flow, tokens = (
+        trellis_structure.flow_config(configs["structure-flow"]),
+        _tokens(eyes, TRELLIS_SIDE),
+    )
+    first = [
+        ("image", ("dino",), _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)),
+        ("structure", ("structure-flow",), _structure(flow, load.batch, tokens, DENSE, load)),
+    ]
     return first + _later_stages(configs, tokens, load)
 
 
-def _vector_sets(configs: Mapping[str, Config], load: Load, together: bool, eyes: Mapping[str, VisionConfig]) -> list[Stage]:
+def _vector_sets(
+    configs: Mapping[str, Config], load: Load, together: bool, eyes: Mapping[str, VisionConfig]
+) -> list[Stage]:
     """TripoSG and MIDI-3D, whose instances must be denoised in one pass."""
     flow, vae = triposg.flow_config(configs["flow"]), triposg.vae_config(configs["vae"])
     rows = load.instances if together else load.batch
     tokens = _tokens(eyes["dino"], VECTORS_SIDE)
     active = VECTORS * rows * (LATENT_VECTORS + 1) * flow.width * load.width
-    asked = POINTS * load.points * vae.decoder_width * load.width + VECTOR_TOKENS * LATENT_VECTORS * vae.decoder_width * load.width
-    return [*(("image", (name,), _vision(config, load.batch, VECTORS_SIDE, load)) for name, config in eyes.items()),
-            ("flow", ("flow",), _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load)),
-            ("mesh", ("vae",), asked + FIELD * 257**3)]  # fmt: skip
+    asked = (
+        POINTS * load.points * vae.decoder_width * load.width
+        + VECTOR_TOKENS * LATENT_VECTORS * vae.decoder_width * load.width
+    )
+    return [
+        *(
+            ("image", (name,), _vision(config, load.batch, VECTORS_SIDE, load))
+            for name, config in eyes.items()
+        ),
+        (
+            "flow",
+            ("flow",),
+            _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load),
+        ),
+        ("mesh", ("vae",), asked + FIELD * 257**3),
+    ]
 
 
 def _midi(configs: Mapping[str, Config], load: Load) -> list[Stage]:
-    eyes = {"clip": clip.vision_config(configs["clip"]), "dino": dinov2.transformers_config(configs["dino"])}
+    eyes = {
+        "clip": clip.vision_config(configs["clip"]),
+        "dino": dinov2.transformers_config(configs["dino"]),
+    }
     return _vector_sets(configs, load, True, eyes)
 
 
@@ -123,5 +186,8 @@ def _triposg(configs: Mapping[str, Config], load: Load) -> list[Stage]:
 
 
 _STAGES: dict[str, Callable[[Mapping[str, Config], Load], list[Stage]]] = {
-    "trellis-iscene": _iscene, "trellis-large": _trellis, "midi-3d": _midi, "triposg": _triposg,
-}  # fmt: skip
+    "trellis-iscene": _iscene,
+    "trellis-large": _trellis,
+    "midi-3d": _midi,
+    "triposg": _triposg,
+}

@@ -1,8 +1,10 @@
-"""Bringing a release onto this machine: what is missing, whether it fits, the download, and proof that it arrived whole.
+"""Bringing a release onto this machine: what is missing, whether it fits, the download, and proof
+that it arrived whole.
 
-In the flow: catalogue -> folders of files -> the published pipelines. A folder of weights holds one folder per repository, named like it;
-``.maquette.json`` in each records the commit and every file's size and sha256, and later fetches and loads hold to that record.
-Only ``survey`` and ``fetch`` touch the network, through the ``Hub`` they are given.
+In the flow: catalogue -> folders of files -> the published pipelines. A folder of weights holds one
+folder per repository, named like it; ``.maquette.json`` in each records the commit and every file's
+size and sha256, and later fetches and loads hold to that record. Only ``survey`` and ``fetch``
+touch the network, through the ``Hub`` they are given.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from maquette.checkpoints.catalogue import Release, ReleasedFile, Source, default_root, source_folder
+from maquette.checkpoints.catalogue import (
+    Release,
+    ReleasedFile,
+    Source,
+    default_root,
+    source_folder,
+)
 from maquette.checkpoints.hub import Hub, RemoteFile
 from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_json, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
@@ -34,26 +42,38 @@ class Missing:
     path: str
     size: int
     sha256: str | None  # what it must be; None = recorded at arrival
-    trusted: bool  # False = the sum comes from the hub itself or is recorded at arrival, not from the catalogue or an earlier fetch
+    # False = the sum comes from the hub itself or is recorded at arrival, not from the catalogue or
+    # an earlier fetch
+    trusted: bool
 
 
 Tell = Callable[[str], None]  # one line for people
 
 
 def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
-    """Folder of each repository of a release, by repository. CheckpointError names what is missing and the command that brings it."""
+    """Folder of each repository of a release, by repository. CheckpointError names what is missing
+    and the command that brings it.
+    """
     chosen = default_root() if root is None else Path(root)
     found = {source.repository: source_folder(source, chosen) for source in release.sources}
-    absent = [source for source in release.sources if not (found[source.repository] / source.marker).is_file()]
+    absent = [
+        source
+        for source in release.sources
+        if not (found[source.repository] / source.marker).is_file()
+    ]
     if absent:
         way_out = f"`maquette models fetch {release.name}{'' if root is None else f' --to {root}'}`"
-        raise CheckpointError(f"{release.name} is not complete in {chosen}: {absent[0].repository} should stand in "
-                              f"{found[absent[0].repository]}; fetch it with {way_out}, or pass its folder with --weights")  # fmt: skip
+        raise CheckpointError(
+            f"{release.name} is not complete in {chosen}: {absent[0].repository} should stand in "
+            f"{found[absent[0].repository]}; fetch it with {way_out}, or pass its folder with --weights"
+        )
     return found
 
 
 def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
-    """What is still to be brought. Raises CheckpointError when the hub cannot be asked or does not have what the catalogue says."""
+    """What is still to be brought. Raises CheckpointError when the hub cannot be asked or does not
+    have what the catalogue says.
+    """
     missing = []
     for source in release.sources:
         folder, pin = root / source.folder, read_pin(root / source.folder)
@@ -69,7 +89,9 @@ def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
 
 
 def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
-    """Bring the files, check each, record it. Raises OutputError when the disk is too small, CheckpointError for a damaged file."""
+    """Bring the files, check each, record it. Raises OutputError when the disk is too small,
+    CheckpointError for a damaged file.
+    """
     check_space(sum(m.size for m in missing), root)
     for item in missing:
         folder = writable_folder(root / item.source.folder)
@@ -78,11 +100,15 @@ def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line
         digest = file_sha256(path)
         if item.sha256 is not None and digest != item.sha256:
             path.unlink()
-            raise CheckpointError(f"{item.source.repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
-                                  f"{item.sha256[:12]}...; it was deleted, fetch it again")  # fmt: skip
+            raise CheckpointError(
+                f"{item.source.repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
+                f"{item.sha256[:12]}...; it was deleted, fetch it again"
+            )
         entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
         if not item.trusted and item.size > 2**20:
-            tell(f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and checked from now on")
+            tell(
+                f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and checked from now on"
+            )
         if path.suffix in PICKLES:
             entry |= _without_pickle(folder, item.path, tell)
         _record(folder, item.source, item.commit, item.path, entry)
@@ -90,11 +116,17 @@ def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line
 
 def check_space(needed: int, root: Path) -> None:
     """OutputError when the disk of ``root`` has not room for ``needed`` bytes."""
-    there = root if root.exists() else next(parent for parent in root.absolute().parents if parent.exists())
+    there = (
+        root
+        if root.exists()
+        else next(parent for parent in root.absolute().parents if parent.exists())
+    )
     free = shutil.disk_usage(there).free
     if needed + RESERVE > free:
-        raise OutputError(f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make room or choose another "
-                          f"disk with --to FOLDER")  # fmt: skip
+        raise OutputError(
+            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make room or choose another "
+            f"disk with --to FOLDER"
+        )
 
 
 def check_release(release: Release, root: Path) -> list[str]:
@@ -104,10 +136,15 @@ def check_release(release: Release, root: Path) -> list[str]:
         folder = source_folder(source, root)
         pin = read_pin(folder)
         if pin is None:
-            wrong.append(f"{folder}: not fetched by maquette, so there is no record to check it against")
+            wrong.append(
+                f"{folder}: not fetched by maquette, so there is no record to check it against"
+            )
             continue
         for path, entry in pin["files"].items():
-            name, expected = entry.get("converted", path), entry.get("converted_sha256", entry["sha256"])
+            name, expected = (
+                entry.get("converted", path),
+                entry.get("converted_sha256", entry["sha256"]),
+            )
             there = folder / name
             if not there.is_file():
                 wrong.append(f"{there}: missing")
@@ -117,8 +154,13 @@ def check_release(release: Release, root: Path) -> list[str]:
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:
-    """Sha256 by path of what was fetched into a folder; empty for a folder that maquette did not fetch."""
-    return {path: entry["sha256"] for path, entry in (read_pin(folder) or {"files": {}})["files"].items()}
+    """Sha256 by path of what was fetched into a folder; empty for a folder that maquette did not
+    fetch.
+    """
+    return {
+        path: entry["sha256"]
+        for path, entry in (read_pin(folder) or {"files": {}})["files"].items()
+    }
 
 
 def read_pin(folder: Path) -> dict[str, Any] | None:
@@ -141,13 +183,17 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _wanted(source: Source, commit: str, files: dict[str, RemoteFile]) -> list[tuple[str, ReleasedFile]]:
+def _wanted(
+    source: Source, commit: str, files: dict[str, RemoteFile]
+) -> list[tuple[str, ReleasedFile]]:
     """Return the paths a source needs in this commit, with what the catalogue knows."""
     wanted = []
     for file in source.files:
         alternatives = _alternatives(file.path, files)
         if not alternatives:
-            raise CheckpointError(f"{source.repository} at {commit[:12]} has no {file.path}; the repository has changed, report it")
+            raise CheckpointError(
+                f"{source.repository} at {commit[:12]} has no {file.path}; the repository has changed, report it"
+            )
         wanted += [(found, file) for found in alternatives]
     return wanted
 
@@ -162,20 +208,44 @@ def _alternatives(path: str, files: dict[str, RemoteFile]) -> list[str]:
             return [f"{stem}{variant}.safetensors"]
         index = f"{stem}.safetensors.index{variant}.json"
         if index in files:
-            return [index, *sorted(name for name in files if name.startswith(f"{stem}{variant}-") and name.endswith(".safetensors"))]
+            return [
+                index,
+                *sorted(
+                    name
+                    for name in files
+                    if name.startswith(f"{stem}{variant}-") and name.endswith(".safetensors")
+                ),
+            ]
     return []
 
 
-def _demand(source: Source, commit: str, remote: RemoteFile, known: ReleasedFile, recorded: dict[str, Any] | None) -> Missing:
-    """Return what a file must be: by the catalogue, by an earlier fetch, or by the hub's own word. CheckpointError when two disagree."""
+def _demand(
+    source: Source,
+    commit: str,
+    remote: RemoteFile,
+    known: ReleasedFile,
+    recorded: dict[str, Any] | None,
+) -> Missing:
+    """Return what a file must be: by the catalogue, by an earlier fetch, or by the hub's own word.
+    CheckpointError when two disagree.
+    """
     same = known.path == remote.path
     size, sha256 = (known.size, known.sha256) if same else (None, None)
     for what, expected, found in (("size", size, remote.size), ("sha256", sha256, remote.sha256)):
         if None not in (expected, found) and expected != found:
-            raise CheckpointError(f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the catalogue says {expected}; "
-                                  f"do not use it, report it")  # fmt: skip
+            raise CheckpointError(
+                f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the catalogue says {expected}; "
+                f"do not use it, report it"
+            )
     expected = sha256 or (recorded or {}).get("sha256")
-    return Missing(source, commit, remote.path, remote.size, expected or remote.sha256, trusted=expected is not None)
+    return Missing(
+        source,
+        commit,
+        remote.path,
+        remote.size,
+        expected or remote.sha256,
+        trusted=expected is not None,
+    )
 
 
 def _stands(folder: Path, path: str, entry: dict[str, Any] | None) -> bool:
@@ -192,7 +262,11 @@ def _incomplete(source: Source, folder: Path, pin: dict[str, Any]) -> bool:
     lacking = [file for file in source.files if not _alternatives(file.path, recorded)]
     if lacking or not all(_stands(folder, path, entry) for path, entry in recorded.items()):
         return True
-    shards = [read_json(folder / path).get("weight_map", {}).values() for path in recorded if ".safetensors.index" in path]
+    shards = [
+        read_json(folder / path).get("weight_map", {}).values()
+        for path in recorded
+        if ".safetensors.index" in path
+    ]
     return not set().union(*shards) <= set(recorded)
 
 
@@ -201,9 +275,14 @@ def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
     converted = PurePosixPath(path).with_suffix(".safetensors").as_posix()
     count = rescue_pickle(folder / path, folder / converted)
     (folder / path).unlink()
-    tell(f"{path}: is a pickle; its {count} tensors were taken out into {converted}, nothing else of it was run")
-    return {"converted": converted, "converted_size": (folder / converted).stat().st_size,
-            "converted_sha256": file_sha256(folder / converted)}  # fmt: skip
+    tell(
+        f"{path}: is a pickle; its {count} tensors were taken out into {converted}, nothing else of it was run"
+    )
+    return {
+        "converted": converted,
+        "converted_size": (folder / converted).stat().st_size,
+        "converted_sha256": file_sha256(folder / converted),
+    }
 
 
 def _record(folder: Path, source: Source, commit: str, path: str, entry: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
-"""The Hugging Face hub as maquette sees it: a listing and a download. The only module that talks to a network.
+"""The Hugging Face hub as maquette sees it: a listing and a download. The only module that talks to
+a network.
 
-In the flow: catalogue -> ``fetch`` asks a Hub -> files in a folder. Tests give ``fetch`` a hub of their own.
+In the flow: catalogue -> ``fetch`` asks a Hub -> files in a folder. Tests give ``fetch`` a hub of
+their own.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Hub(Protocol):
         ...
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
-        """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try has left."""
+        """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
+        has left.
+        """
         ...
 
 
@@ -47,24 +51,34 @@ class HuggingFace:
             import huggingface_hub.file_download
             import huggingface_hub.utils
         except ImportError as error:
-            raise MissingExtraError(f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files") from error
+            raise MissingExtraError(
+                f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files"
+            ) from error
         self._hub, self._endpoint = huggingface_hub, endpoint
         if quiet:
             huggingface_hub.utils.disable_progress_bars()
 
     def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
-        """Return the commit of a revision and its files by path. CheckpointError in one line when that is not possible."""
+        """Return the commit of a revision and its files by path. CheckpointError in one line when
+        that is not possible.
+        """
         try:
-            info = self._hub.HfApi(endpoint=self._endpoint).model_info(repository, revision=revision, files_metadata=True)
+            info = self._hub.HfApi(endpoint=self._endpoint).model_info(
+                repository, revision=revision, files_metadata=True
+            )
         except (self._hub.errors.HTTPError, OSError) as error:
             raise self._explained(error, repository, revision) from error
-        files = {s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
+        files = {
+            s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None)
+            for s in info.siblings or ()
+        }
         return info.sha, files
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file; what an earlier try has left is continued.
 
-        The client's own ``hf_hub_download`` begins a broken file of gigabytes anew; its ``http_get`` takes what is there.
+        The client's own ``hf_hub_download`` begins a broken file of gigabytes anew; its
+        ``http_get`` takes what is there.
         """
         part, target = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}", folder / path
         try:
@@ -72,8 +86,15 @@ class HuggingFace:
             with open(part, "ab") as file:
                 if file.tell() < size or not size:
                     self._hub.file_download.http_get(
-                        self._hub.hf_hub_url(repository, path, revision=commit, endpoint=self._endpoint), file, resume_size=file.tell(),
-                        headers=self._hub.utils.build_hf_headers(), expected_size=size or None, displayed_filename=path)  # fmt: skip
+                        self._hub.hf_hub_url(
+                            repository, path, revision=commit, endpoint=self._endpoint
+                        ),
+                        file,
+                        resume_size=file.tell(),
+                        headers=self._hub.utils.build_hf_headers(),
+                        expected_size=size or None,
+                        displayed_filename=path,
+                    )
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
         except (self._hub.errors.HTTPError, self._hub.errors.EntryNotFoundError, OSError) as error:
@@ -85,13 +106,23 @@ class HuggingFace:
         """One line for what a client's exception means."""
         errors = self._hub.errors
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return OutputError(f"{repository}: the disk is full; make room or choose another disk with --to FOLDER, then repeat")
+            return OutputError(
+                f"{repository}: the disk is full; make room or choose another disk with --to FOLDER, then repeat"
+            )
         if isinstance(error, errors.GatedRepoError):
-            return CheckpointError(f"{repository} wants its terms accepted: do that on its page, `hf auth login`, and fetch again")
+            return CheckpointError(
+                f"{repository} wants its terms accepted: do that on its page, `hf auth login`, and fetch again"
+            )
         if isinstance(error, errors.RepositoryNotFoundError):
-            return CheckpointError(f"{repository} is not on the hub, or not open to you; log in with `hf auth login` or report it")
+            return CheckpointError(
+                f"{repository} is not on the hub, or not open to you; log in with `hf auth login` or report it"
+            )
         if isinstance(error, errors.RevisionNotFoundError):
-            return CheckpointError(f"{repository} has no revision {revision}; the pinned commit is gone, report it")
+            return CheckpointError(
+                f"{repository} has no revision {revision}; the pinned commit is gone, report it"
+            )
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        return CheckpointError(f"cannot reach {repository} ({reason}); check the network and repeat the command, which goes on "
-                               f"where it was, or pass --weights FOLDER with the files")  # fmt: skip
+        return CheckpointError(
+            f"cannot reach {repository} ({reason}); check the network and repeat the command, which goes on "
+            f"where it was, or pass --weights FOLDER with the files"
+        )

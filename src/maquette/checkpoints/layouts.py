@@ -1,8 +1,9 @@
 """Foreign weight files as they were published -> named tensors.
 
-In the flow: a folder of somebody else's release -> this module -> the ``load`` of a network. It knows files and names, not networks:
-one safetensors file or shards with an index, any float type, three naming schemes of DINOv2. Pickles are refused, because reading one
-can run any program; ``rescue_pickle`` turns one into safetensors while allowing nothing but tensors in it.
+In the flow: a folder of somebody else's release -> this module -> the ``load`` of a network. It
+knows files and names, not networks: one safetensors file or shards with an index, any float type,
+three naming schemes of DINOv2. Pickles are refused, because reading one can run any program;
+``rescue_pickle`` turns one into safetensors while allowing nothing but tensors in it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,23 @@ from torch import Tensor
 from maquette.errors import CheckpointError
 from maquette.output import atomic_write
 
-STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")  # how diffusers and transformers name the weights of a component
+STEMS = (
+    "diffusion_pytorch_model",
+    "model",
+    "pytorch_model",
+)  # how diffusers and transformers name the weights of a component
 VARIANTS = ("", ".fp16", ".bf16", ".fp32")
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 SHOWN = 3  # names of tensors that one message lists
-_LOAD_ERRORS = (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError)
+_LOAD_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    AttributeError,
+)
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -35,32 +48,45 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CheckpointError(f"cannot read {path} ({error.strerror or error}); fetch the model again or pass its folder") from error
+        raise CheckpointError(
+            f"cannot read {path} ({error.strerror or error}); fetch the model again or pass its folder"
+        ) from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} holds {type(found).__name__}, expected a JSON object; fetch it again")
+        raise CheckpointError(
+            f"{path} holds {type(found).__name__}, expected a JSON object; fetch it again"
+        )
     return found
 
 
 def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> list[Path]:
-    """Return the safetensors files of a component: one file, or the shards that an index lists. CheckpointError when there are none."""
+    """Return the safetensors files of a component: one file, or the shards that an index lists.
+    CheckpointError when there are none.
+    """
     folder = Path(folder)
     for stem in stems:
         for variant in VARIANTS:
-            single, index = folder / f"{stem}{variant}.safetensors", folder / f"{stem}.safetensors.index{variant}.json"
+            single, index = (
+                folder / f"{stem}{variant}.safetensors",
+                folder / f"{stem}.safetensors.index{variant}.json",
+            )
             if single.is_file():
                 return [single]
             if index.is_file():
                 return _shards(index)
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else None
     if there is None:
-        raise CheckpointError(f"no folder {folder}; fetch the model again or pass the folder that holds it")
+        raise CheckpointError(
+            f"no folder {folder}; fetch the model again or pass the folder that holds it"
+        )
     for name in there:
         if name.endswith(PICKLES):
             raise CheckpointError(pickle_reason(folder / name))
     wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
-    raise CheckpointError(f"{folder} has no {wanted}, only {', '.join(there[:SHOWN]) or 'nothing'}; fetch the model again")
+    raise CheckpointError(
+        f"{folder} has no {wanted}, only {', '.join(there[:SHOWN]) or 'nothing'}; fetch the model again"
+    )
 
 
 def _shards(index: Path) -> list[Path]:
@@ -71,20 +97,26 @@ def _shards(index: Path) -> list[Path]:
     files = [index.parent / name for name in dict.fromkeys(listed.values())]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
-        raise CheckpointError(f"{index.parent} lacks {len(absent)} of {len(files)} shards, the first is {absent[0]}; fetch the model again")
+        raise CheckpointError(
+            f"{index.parent} lacks {len(absent)} of {len(files)} shards, the first is {absent[0]}; fetch the model again"
+        )
     return files
 
 
 def read_tensors(*files: str | Path) -> dict[str, Tensor]:
-    """All tensors of one or several safetensors files, on the CPU, mapped from the disk and read when touched.
+    """All tensors of one or several safetensors files, on the CPU, mapped from the disk and read
+    when touched.
 
-    CheckpointError for a missing, truncated or foreign file, a pickle, and a name that two files share.
+    CheckpointError for a missing, truncated or foreign file, a pickle, and a name that two files
+    share.
     """
     tensors: dict[str, Tensor] = {}
     for path in map(Path, files):
         for name, tensor in _read_file(path).items():
             if name in tensors:
-                raise CheckpointError(f"{path} repeats the tensor {name!r} of another shard; fetch the model again")
+                raise CheckpointError(
+                    f"{path} repeats the tensor {name!r} of another shard; fetch the model again"
+                )
             tensors[name] = tensor
     return tensors
 
@@ -95,11 +127,15 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch it again") from error
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file ({error}); fetch it again"
+        ) from error
 
 
 def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
-    """Shapes by name, from the headers alone: what a model can be checked against before its weights are read."""
+    """Shapes by name, from the headers alone: what a model can be checked against before its
+    weights are read.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in map(Path, files):
         refuse_foreign(path)
@@ -107,77 +143,112 @@ def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
             with safe_open(path, framework="pt") as file:
                 shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch it again") from error
+            raise CheckpointError(
+                f"{path} is not a complete safetensors file ({error}); fetch it again"
+            ) from error
     return shapes
 
 
 def refuse_foreign(path: str | Path) -> None:
-    """Raise CheckpointError, with the reason, for what is no safetensors file: a pickle, a Git LFS pointer, a web page, an empty file."""
+    """Raise CheckpointError, with the reason, for what is no safetensors file: a pickle, a Git LFS
+    pointer, a web page, an empty file.
+    """
     path = Path(path)
     try:
         with open(path, "rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error.strerror or error}; check the path or fetch the model") from error
+        raise CheckpointError(
+            f"cannot read the weights {path}: {error.strerror or error}; check the path or fetch the model"
+        ) from error
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise CheckpointError(pickle_reason(path))
     if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path} is a Git LFS pointer, not the weights themselves; run `git lfs pull` there or fetch the model")
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer, not the weights themselves; run `git lfs pull` there or fetch the model"
+        )
     if start[:1] == b"<":
-        raise CheckpointError(f"{path} is a web page, not weights; the download went to a login or error page, fetch the model again")
+        raise CheckpointError(
+            f"{path} is a web page, not weights; the download went to a login or error page, fetch the model again"
+        )
     if not start:
         raise CheckpointError(f"{path} is empty; fetch it again")
 
 
 def pickle_reason(path: Path) -> str:
     """Say why a pickle is not read, and the way out."""
-    return (f"{path} is a pickle: reading one can run any program, so maquette does not; "
-            f"`maquette models convert {path}` takes the tensors out and nothing else")  # fmt: skip
+    return (
+        f"{path} is a pickle: reading one can run any program, so maquette does not; "
+        f"`maquette models convert {path}` takes the tensors out and nothing else"
+    )
 
 
 def rescue_pickle(source: str | Path, target: str | Path) -> int:
-    """Write the tensors of a pickled state dict as safetensors; returns how many. Nothing but tensors and plain containers is unpickled.
+    """Write the tensors of a pickled state dict as safetensors; returns how many. Nothing but
+    tensors and plain containers is unpickled.
 
-    A state dict may stand alone or below ``state_dict`` or ``model``. CheckpointError when there is more in it than that.
+    A state dict may stand alone or below ``state_dict`` or ``model``. CheckpointError when there is
+    more in it than that.
     """
     source = Path(source)
     try:
         found = torch.load(source, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"cannot read {source}: {error.strerror or error}; check the path") from error
+        raise CheckpointError(
+            f"cannot read {source}: {error.strerror or error}; check the path"
+        ) from error
     except _LOAD_ERRORS as error:
         reason = (str(error).strip().splitlines() or ["?"])[0][:160]
-        raise CheckpointError(f"{source} is damaged or holds more than tensors ({reason}); ask its maker for safetensors") from error
+        raise CheckpointError(
+            f"{source} is damaged or holds more than tensors ({reason}); ask its maker for safetensors"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise CheckpointError(f"{source} holds {type(found).__name__}, expected a state dict of tensors; ask its maker for safetensors")
+    if (
+        not isinstance(found, dict)
+        or not found
+        or not all(isinstance(value, Tensor) for value in found.values())
+    ):
+        raise CheckpointError(
+            f"{source} holds {type(found).__name__}, expected a state dict of tensors; ask its maker for safetensors"
+        )
     tensors = {str(name): tensor.detach().contiguous().clone() for name, tensor in found.items()}
     with atomic_write(target) as temporary:
         save_file(tensors, temporary)
     return len(tensors)
 
 
-# DINOv2 has three naming schemes for the same numbers: the hub's (fused qkv), transformers 4.x and transformers 5.
+# DINOv2 has three naming schemes for the same numbers: the hub's (fused qkv), transformers 4.x and
+# transformers 5.
 _DINO_TOP = {
-    "embeddings.cls_token": "cls_token", "embeddings.mask_token": "mask_token", "embeddings.register_tokens": "register_tokens",
-    "embeddings.position_embeddings": "pos_embed", "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
+    "embeddings.cls_token": "cls_token",
+    "embeddings.mask_token": "mask_token",
+    "embeddings.register_tokens": "register_tokens",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
     "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
-    "layernorm.weight": "norm.weight", "layernorm.bias": "norm.bias",
-}  # fmt: skip
+    "layernorm.weight": "norm.weight",
+    "layernorm.bias": "norm.bias",
+}
 _DINO_LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 _DINO_INNER = {
-    "attention.output.dense": "attn.proj", "attention.o_proj": "attn.proj",
-    "layer_scale1.lambda1": "ls1.gamma", "layer_scale2.lambda1": "ls2.gamma",
-}  # fmt: skip
-_DINO_QKV = re.compile(r"attention\.(?:attention\.)?(query|key|value|q_proj|k_proj|v_proj)\.(weight|bias)")
+    "attention.output.dense": "attn.proj",
+    "attention.o_proj": "attn.proj",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+}
+_DINO_QKV = re.compile(
+    r"attention\.(?:attention\.)?(query|key|value|q_proj|k_proj|v_proj)\.(weight|bias)"
+)
 
 
 def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2 tensors under the names of its hub release, whichever of the three schemes they come in; a foreign name passes unchanged.
+    """DINOv2 tensors under the names of its hub release, whichever of the three schemes they come
+    in; a foreign name passes unchanged.
 
-    query, key and value are stacked to one qkv in this order. A common prefix such as ``dinov2.`` or ``base_img_conditioner.`` falls.
+    query, key and value are stacked to one qkv in this order. A common prefix such as ``dinov2.``
+    or ``base_img_conditioner.`` falls.
     """
     tensors = _without_prefix(tensors)
     if "embeddings.cls_token" not in tensors:
@@ -199,7 +270,9 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         named[f"blocks.{number}.{inner}"] = tensor
     for name, parts in fused.items():
         if set(parts) != set("qkv"):
-            raise CheckpointError(f"DINOv2 weights have only {sorted(parts)} of query, key and value for {name}; fetch the model again")
+            raise CheckpointError(
+                f"DINOv2 weights have only {sorted(parts)} of query, key and value for {name}; fetch the model again"
+            )
         named[name] = torch.cat([parts["q"], parts["k"], parts["v"]])
     return named
 
@@ -207,4 +280,8 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     anchor = next((name for name in tensors if name.endswith("cls_token")), "")
     prefix = anchor.removesuffix("cls_token").removesuffix("embeddings.")
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if prefix else tensors
+    return (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if prefix
+        else tensors
+    )

@@ -1,7 +1,8 @@
-"""A memory plan: precision, staging and chunks with which a release stays within what there is, and the measurement of what it took.
+"""A memory plan: precision, staging and chunks with which a release stays within what there is, and
+the measurement of what it took.
 
-In the flow: estimates -> a Plan -> ``released.Networks`` and the methods follow it. ``--memory`` is the peak that must not be exceeded
-on the device; without it the plan takes what is free.
+In the flow: estimates -> a Plan -> ``released.Networks`` and the methods follow it. ``--memory`` is
+the peak that must not be exceeded on the device; without it the plan takes what is free.
 """
 
 from __future__ import annotations
@@ -28,11 +29,19 @@ NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "f
 
 @dataclass(frozen=True)
 class Plan:
-    """How a release is run. Everything but the precision leaves the result as it is, up to rounding."""
+    """How a release is run. Everything but the precision leaves the result as it is, up to
+    rounding.
+    """
 
-    dtype: torch.dtype = torch.float32  # of the large matrices; norms, latents and softmax stay float32
-    staged: bool = True  # a stage's networks are loaded, used and freed; False = all stay on the device
-    keep: str = "disk"  # where staged networks wait: "disk" (read again) or "memory" (of the machine, for a graphics card)
+    dtype: torch.dtype = (
+        torch.float32
+    )  # of the large matrices; norms, latents and softmax stay float32
+    staged: bool = (
+        True  # a stage's networks are loaded, used and freed; False = all stay on the device
+    )
+    # where staged networks wait: "disk" (read again) or "memory" (of the machine, for a graphics
+    # card)
+    keep: str = "disk"
     batch: int = 0  # instances in one forward pass; 0 = all
     points: int = 65536  # of a field that are asked for at once
     savings: Savings = ALL
@@ -46,11 +55,19 @@ class Plan:
 
     def describe(self) -> str:
         """One line for people."""
-        waiting = {"disk": "one stage's networks at a time", "memory": "networks wait in the machine's memory"}[self.keep]
-        return ", ".join([NAMES[self.dtype], waiting if self.staged else "all networks stay loaded",
-                          f"{self.batch} at a time" if self.batch else "all objects at once",
-                          *([] if self.savings.one_batch else ["guidance passes one after the other"]),
-                          f"{self.points} points at a time"])  # fmt: skip
+        waiting = {
+            "disk": "one stage's networks at a time",
+            "memory": "networks wait in the machine's memory",
+        }[self.keep]
+        return ", ".join(
+            [
+                NAMES[self.dtype],
+                waiting if self.staged else "all networks stay loaded",
+                f"{self.batch} at a time" if self.batch else "all objects at once",
+                *([] if self.savings.one_batch else ["guidance passes one after the other"]),
+                f"{self.points} points at a time",
+            ]
+        )
 
 
 def parse_memory(text: str) -> int:
@@ -61,21 +78,33 @@ def parse_memory(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2]])
 
 
-def choose_plan(model: str, configs: Mapping[str, Config], sizes: Mapping[str, int], device: torch.device, instances: int,
-                budget: float | None = None) -> Plan:  # fmt: skip
+def choose_plan(
+    model: str,
+    configs: Mapping[str, Config],
+    sizes: Mapping[str, int],
+    device: torch.device,
+    instances: int,
+    budget: float | None = None,
+) -> Plan:
     """The fastest plan that stays within a budget in bytes, by default most of what is free.
 
-    sizes: parameters of each network. Raises InputError when even the most careful plan needs more than a given budget.
+    sizes: parameters of each network. Raises InputError when even the most careful plan needs more
+    than a given budget.
     """
     limit = SHARE * free_memory(device) if budget is None else budget
-    candidates = [estimated(plan, model, configs, sizes, device, instances) for plan in _by_speed(device, instances)]
+    candidates = [
+        estimated(plan, model, configs, sizes, device, instances)
+        for plan in _by_speed(device, instances)
+    ]
     for plan in candidates:
         if plan.peak * 2**20 <= limit:
             return replace(plan, budget=budget)
     least = min(candidates, key=lambda plan: plan.peak)
     if budget is not None:
-        raise InputError(f"{model} with {instances} objects needs about {least.peak / 1024:.1f} GB ({least.describe()}), "
-                         f"but --memory allows {budget / 2**30:.1f} GB; allow more or make fewer objects (--only)")  # fmt: skip
+        raise InputError(
+            f"{model} with {instances} objects needs about {least.peak / 1024:.1f} GB ({least.describe()}), "
+            f"but --memory allows {budget / 2**30:.1f} GB; allow more or make fewer objects (--only)"
+        )
     return least
 
 
@@ -83,7 +112,9 @@ def _by_speed(device: torch.device, instances: int) -> Iterator[Plan]:
     """Plans from the fastest to the most careful."""
     waiting = ("memory", "disk") if device.type == "cuda" else ("disk",)
     staging = [(False, "disk"), *((True, keep) for keep in waiting)]
-    batches = sorted({0, *(2**k for k in range(5) if 2**k < instances)}, key=lambda b: -(b or instances))
+    batches = sorted(
+        {0, *(2**k for k in range(5) if 2**k < instances)}, key=lambda b: -(b or instances)
+    )
     for dtype in precisions(device):
         for (staged, keep), batch in itertools.product(staging, batches):
             yield Plan(dtype, staged, keep, batch)
@@ -97,30 +128,49 @@ def precisions(device: torch.device) -> tuple[torch.dtype, ...]:
         return (torch.bfloat16,)
     if device.type == "mps":
         return (torch.float16,)
-    fast = bool(torch.cpu._is_avx512_bf16_supported())  # otherwise bfloat16 saves memory but costs time
+    fast = bool(
+        torch.cpu._is_avx512_bf16_supported()
+    )  # otherwise bfloat16 saves memory but costs time
     return (torch.bfloat16,) if fast else (torch.float32, torch.bfloat16)
 
 
-def estimated(plan: Plan, model: str, configs: Mapping[str, Config], sizes: Mapping[str, int], device: torch.device,
-              instances: int) -> Plan:  # fmt: skip
+def estimated(
+    plan: Plan,
+    model: str,
+    configs: Mapping[str, Config],
+    sizes: Mapping[str, int],
+    device: torch.device,
+    instances: int,
+) -> Plan:
     """The plan with its estimated peaks in MB by stage.
 
-    On the processor what the process holds already counts, and while a network is loaded its file is in memory too.
+    On the processor what the process holds already counts, and while a network is loaded its file
+    is in memory too.
     """
     width = torch.tensor([], dtype=plan.dtype).element_size()
-    load = Load(width, instances, min(plan.batch or instances, instances), plan.points, 2 if plan.savings.one_batch else 1)
+    load = Load(
+        width,
+        instances,
+        min(plan.batch or instances, instances),
+        plan.points,
+        2 if plan.savings.one_batch else 1,
+    )
     weights = {name: size * width for name, size in sizes.items()}
     held, peaks = resident_memory() + LIBRARIES if device.type == "cpu" else 0.0, {}
     for stage, parts, active in stages_of(model, configs, load):
         own = sum(weights[part] for part in parts)
         resident = own if plan.staged else sum(weights.values())
-        file = 2.0 * sum(sizes[part] for part in parts) if device.type == "cpu" else 0.0  # as stored, in half precision
+        file = (
+            2.0 * sum(sizes[part] for part in parts) if device.type == "cpu" else 0.0
+        )  # as stored, in half precision
         peaks[stage] = max(peaks.get(stage, 0.0), (held + resident + max(active, file)) / 2**20)
     return replace(plan, estimates=peaks)
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that are free on a device; of the whole machine for the processor and MPS, infinite where the system does not tell."""
+    """Bytes that are free on a device; of the whole machine for the processor and MPS, infinite
+    where the system does not tell.
+    """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if sys.platform == "linux":
@@ -150,7 +200,9 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Peak in MB since the last ``reset_peak``: allocated on a CUDA device, resident for the processor; nan where it is not told."""
+    """Peak in MB since the last ``reset_peak``: allocated on a CUDA device, resident for the
+    processor; nan where it is not told.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "linux":

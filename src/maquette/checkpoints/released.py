@@ -1,7 +1,9 @@
-"""A release on the disk -> its networks on a device, when they are needed and for as long as the memory plan allows.
+"""A release on the disk -> its networks on a device, when they are needed and for as long as the
+memory plan allows.
 
-In the flow: folders that ``fetch`` filled (or --weights) -> Parts (configuration, files, family) -> ``Networks``. Every configuration is
-read from the release's own files; nothing is assumed that a file says.
+In the flow: folders that ``fetch`` filled (or --weights) -> Parts (configuration, files, family) ->
+``Networks``. Every configuration is read from the release's own files; nothing is assumed that a
+file says.
 """
 
 from __future__ import annotations
@@ -33,8 +35,12 @@ BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
 DINOV2 = "facebook/dinov2-with-registers-large"
 # Our name of a TRELLIS network -> its entry in pipeline.json.
-TRELLIS_ENTRIES = {"structure-flow": "sparse_structure_flow_model", "structure-decoder": "sparse_structure_decoder",
-                   "slat-flow": "slat_flow_model", "mesh-decoder": "slat_decoder_mesh"}  # fmt: skip
+TRELLIS_ENTRIES = {
+    "structure-flow": "sparse_structure_flow_model",
+    "structure-decoder": "sparse_structure_decoder",
+    "slat-flow": "slat_flow_model",
+    "mesh-decoder": "slat_decoder_mesh",
+}
 
 
 @dataclass(frozen=True)
@@ -60,15 +66,25 @@ class Released:
     release: Release
     folders: Mapping[str, Path]  # by repository
     parts: Mapping[str, Part]
-    settings: Mapping[str, Any]  # samplers, normalisation, preprocessing: what the release's JSON files say
+    settings: Mapping[
+        str, Any
+    ]  # samplers, normalisation, preprocessing: what the release's JSON files say
 
     def provenance(self) -> dict[str, Any]:
-        """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for scene.json."""
+        """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for
+        scene.json.
+        """
         sums = {repository: recorded_sums(folder) for repository, folder in self.folders.items()}
-        known = {f"{repository}/{path}": value for repository, found in sums.items() for path, value in found.items()}
+        known = {
+            f"{repository}/{path}": value
+            for repository, found in sums.items()
+            for path, value in found.items()
+        }
         sizes = {name: part.bytes for name, part in self.parts.items()}
-        return {"name": self.release.name, "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()}}
-
+        return {
+            "name": self.release.name,
+            "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()},
+        }
 
     def plan(self, device: torch.device, instances: int, budget: float | None = None) -> Plan:
         """The memory plan for a photo with so many instances; see ``choose_plan``."""
@@ -99,7 +115,9 @@ class PublishedSet:
 
 
 def open_release(release: Release, root: str | Path | None = None) -> Released:
-    """Find the files of a release, read its configurations, and name what is missing. Reads no weights. Raises CheckpointError."""
+    """Find the files of a release, read its configurations, and name what is missing. Reads no
+    weights. Raises CheckpointError.
+    """
     folders = locate(release, root)
     parts, settings = OPENERS[release.name](folders)
     return Released(release, folders, {part.name: part for part in parts}, settings)
@@ -107,21 +125,52 @@ def open_release(release: Release, root: str | Path | None = None) -> Released:
 
 def _open_midi(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
     (folder,) = folders.values()
-    names = {"image_encoder_1": "clip", "image_encoder_2": "dino", "transformer": "flow", "vae": "vae"}
-    parts = [Part(names[component], read_json(folder / component / "config.json"), tuple(find_weights(folder / component)), build, load)
-             for component, _, build, load, _ in midi.PARTS]  # fmt: skip
-    settings = {name: read_json(folder / name / "preprocessor_config.json") for name in ("feature_extractor_1", "feature_extractor_2")}
-    return parts, settings | {"scheduler": read_json(folder / "scheduler" / "scheduler_config.json")}
+    names = {
+        "image_encoder_1": "clip",
+        "image_encoder_2": "dino",
+        "transformer": "flow",
+        "vae": "vae",
+    }
+    parts = [
+        Part(
+            names[component],
+            read_json(folder / component / "config.json"),
+            tuple(find_weights(folder / component)),
+            build,
+            load,
+        )
+        for component, _, build, load, _ in midi.PARTS
+    ]
+    settings = {
+        name: read_json(folder / name / "preprocessor_config.json")
+        for name in ("feature_extractor_1", "feature_extractor_2")
+    }
+    return parts, settings | {
+        "scheduler": read_json(folder / "scheduler" / "scheduler_config.json")
+    }
 
 
 def _open_triposg(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
     (folder,) = folders.values()
-    table = (("dino", "image_encoder_dinov2", dinov2.build_transformers, dinov2.load),
-             ("flow", "transformer", triposg.build_flow, triposg.load), ("vae", "vae", triposg.build_vae, triposg.load))  # fmt: skip
-    parts = [Part(name, read_json(folder / component / "config.json"), tuple(find_weights(folder / component)), build, load)
-             for name, component, build, load in table]  # fmt: skip
-    return parts, {"preprocessor": read_json(folder / "feature_extractor_dinov2" / "preprocessor_config.json"),
-                   "scheduler": read_json(folder / "scheduler" / "scheduler_config.json")}  # fmt: skip
+    table = (
+        ("dino", "image_encoder_dinov2", dinov2.build_transformers, dinov2.load),
+        ("flow", "transformer", triposg.build_flow, triposg.load),
+        ("vae", "vae", triposg.build_vae, triposg.load),
+    )
+    parts = [
+        Part(
+            name,
+            read_json(folder / component / "config.json"),
+            tuple(find_weights(folder / component)),
+            build,
+            load,
+        )
+        for name, component, build, load in table
+    ]
+    return parts, {
+        "preprocessor": read_json(folder / "feature_extractor_dinov2" / "preprocessor_config.json"),
+        "scheduler": read_json(folder / "scheduler" / "scheduler_config.json"),
+    }
 
 
 def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
@@ -129,7 +178,9 @@ def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, An
     settings = _trellis_settings(base)
     parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
     config = read_json(eyes / "config.json")
-    parts.append(Part("dino", config, tuple(find_weights(eyes)), dinov2.build_transformers, dinov2.load))
+    parts.append(
+        Part("dino", config, tuple(find_weights(eyes)), dinov2.build_transformers, dinov2.load)
+    )
     return parts, settings
 
 
@@ -137,14 +188,29 @@ def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any
     base, own = folders[BASE], folders[ISCENE]
     settings = _trellis_settings(base)
     index = read_json(own / "iscene_config.json")
-    absent = [key for key in ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint") if key not in index]
+    absent = [
+        key
+        for key in ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint")
+        if key not in index
+    ]
     if absent:
-        raise CheckpointError(f"{own / 'iscene_config.json'} lacks {', '.join(absent)}; fetch the model again")
+        raise CheckpointError(
+            f"{own / 'iscene_config.json'} lacks {', '.join(absent)}; fetch the model again"
+        )
     models = _read_yaml(own / index["config_file"])
-    parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES if name != "structure-flow"]
+    parts = [
+        _trellis_part(name, base, settings) for name in TRELLIS_ENTRIES if name != "structure-flow"
+    ]
     slots = models.get("dataset", {}).get("args", {}).get("exp_setting")
-    for name, entry, key, known in (("structure-flow", "denoiser", "denoiser_checkpoint", "SparseStructureSceneContextFlowModel"),
-                                    ("dino", "img_conditioner", "image_conditioner_checkpoint", "ImageConditioner")):  # fmt: skip
+    for name, entry, key, known in (
+        (
+            "structure-flow",
+            "denoiser",
+            "denoiser_checkpoint",
+            "SparseStructureSceneContextFlowModel",
+        ),
+        ("dino", "img_conditioner", "image_conditioner_checkpoint", "ImageConditioner"),
+    ):
         described = models.get("models", {}).get(entry) or {}
         config = {"name": known, **described, "args": dict(described.get("args") or {})}
         file, model = _safetensors(own / index[key]), model_of(config, own / index["config_file"])
@@ -158,7 +224,9 @@ def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any
 
 
 def _build_scene_flow(file: Path, config: Config) -> nn.Module:
-    """I-Scene's denoiser; which gates and biases it has is told by its keys, as configurations may leave it out."""
+    """I-Scene's denoiser; which gates and biases it has is told by its keys, as configurations may
+    leave it out.
+    """
     return SceneContextFlow(iscene.options_of(read_shapes(file), iscene.flow_config(config)))
 
 
@@ -174,7 +242,9 @@ def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Part:
     """One network of pipeline.json: ``<path>.json`` beside ``<path>.safetensors``."""
     path = settings["models"].get(TRELLIS_ENTRIES[name])
     if path is None:
-        raise CheckpointError(f"{base / 'pipeline.json'} has no {TRELLIS_ENTRIES[name]}; fetch the model again")
+        raise CheckpointError(
+            f"{base / 'pipeline.json'} has no {TRELLIS_ENTRIES[name]}; fetch the model again"
+        )
     config = read_json(base / f"{path}.json")
     model = model_of(config, base / f"{path}.json")
     file = base / f"{path}.safetensors"
@@ -194,7 +264,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"cannot read {path} ({error.strerror or error}); fetch the model again") from error
+        raise CheckpointError(
+            f"cannot read {path} ({error.strerror or error}); fetch the model again"
+        ) from error
     try:
         return json.loads(text)
     except ValueError:
@@ -202,34 +274,47 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:
-        raise MissingExtraError(f"reading {path.name} needs pyyaml: pip install 'maquette[hub]'") from error
+        raise MissingExtraError(
+            f"reading {path.name} needs pyyaml: pip install 'maquette[hub]'"
+        ) from error
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise CheckpointError(f"{path} is not YAML ({str(error).splitlines()[0]}); fetch it again") from error
+        raise CheckpointError(
+            f"{path} is not YAML ({str(error).splitlines()[0]}); fetch it again"
+        ) from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds no mapping; fetch it again")
     return found
 
 
 OPENERS: dict[str, Callable[[Mapping[str, Path]], tuple[list[Part], dict[str, Any]]]] = {
-    "trellis-iscene": _open_iscene, "midi-3d": _open_midi, "trellis-large": _open_trellis, "triposg": _open_triposg,
-}  # fmt: skip
+    "trellis-iscene": _open_iscene,
+    "midi-3d": _open_midi,
+    "trellis-large": _open_trellis,
+    "triposg": _open_triposg,
+}
 
 
 @dataclass(eq=False)
 class Networks:
-    """The networks of a release on a device, under a memory plan: each is loaded when a stage asks for it, and freed after, if need be."""
+    """The networks of a release on a device, under a memory plan: each is loaded when a stage asks
+    for it, and freed after, if need be.
+    """
 
     released: Released
     plan: Plan
     device: torch.device
-    peaks: dict[str, float] = field(default_factory=dict)  # stage -> measured peak in MB, the largest of several uses
+    peaks: dict[str, float] = field(
+        default_factory=dict
+    )  # stage -> measured peak in MB, the largest of several uses
     _held: dict[str, nn.Module] = field(default_factory=dict, repr=False)
 
     @contextlib.contextmanager
     def stage(self, name: str, *parts: str) -> Iterator[list[nn.Module]]:
-        """The networks that a stage runs, on the device; when the plan is staged they leave it afterwards. The stage's peak is measured."""
+        """The networks that a stage runs, on the device; when the plan is staged they leave it
+        afterwards. The stage's peak is measured.
+        """
         reset_peak(self.device)
         try:
             yield [self._get(part) for part in parts]
@@ -260,7 +345,9 @@ class Networks:
 
 
 def load_part(part: Part, dtype: torch.dtype) -> nn.Module:
-    """Build a network without memory of its own and fill it with its weights. CheckpointError names the file that does not fit."""
+    """Build a network without memory of its own and fill it with its weights. CheckpointError names
+    the file that does not fit.
+    """
     with torch.device("meta"):
         network = part.build(part.config)
     try:

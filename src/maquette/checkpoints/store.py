@@ -1,7 +1,9 @@
-"""One file = one model: safetensors with the configuration, the history and the scores in the header.
+"""One file = one model: safetensors with the configuration, the history and the scores in the
+header.
 
-In the flow: training writes these files, the embedded weights are such files, generation reads them. A model that is another one
-with changes (its submodule ``base``) is stored as the difference: the tensors that are not the base's own, and the base's sha256.
+In the flow: training writes these files, the embedded weights are such files, generation reads
+them. A model that is another one with changes (its submodule ``base``) is stored as the difference:
+the tensors that are not the base's own, and the base's sha256.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "shapes": (PartShapes, PartShapesConfig),
     "coherent": (Coherent, CoherentConfig),
     "text-to-image": (TextToImage, TextToImageConfig),
-    "scene-context-flow": (SceneContextFlow, SceneContextFlowConfig),  # fine-tuned from published weights
+    "scene-context-flow": (
+        SceneContextFlow,
+        SceneContextFlowConfig,
+    ),  # fine-tuned from published weights
 }
 
 
@@ -57,30 +62,56 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     unknown = set(values) - set(fields)
     if unknown:
-        raise CheckpointError(f"the configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged")
+        raise CheckpointError(
+            f"the configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged"
+        )
     decoded = {}
     for name, value in values.items():
-        default = fields[name].default_factory() if fields[name].default_factory is not dataclasses.MISSING else fields[name].default
+        default = (
+            fields[name].default_factory()
+            if fields[name].default_factory is not dataclasses.MISSING
+            else fields[name].default
+        )
         if dataclasses.is_dataclass(default):
             value = _decode(type(default), value)
         decoded[name] = tuple(value) if isinstance(value, list) else value
     return config_class(**decoded)
 
 
-def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None, half: bool = True,
-               base: Checkpoint | None = None) -> Path:  # fmt: skip
-    """Write a model of a known kind; ``half`` stores floating-point tensors as float16. Raises OutputError.
+def save_model(
+    path: str | Path,
+    model: nn.Module,
+    metadata: dict[str, Any] | None = None,
+    half: bool = True,
+    base: Checkpoint | None = None,
+) -> Path:
+    """Write a model of a known kind; ``half`` stores floating-point tensors as float16. Raises
+    OutputError.
 
-    With ``base``, the checkpoint that the model's submodule ``base`` started from, only what differs from it is written.
+    With ``base``, the checkpoint that the model's submodule ``base`` started from, only what
+    differs from it is written.
     """
     kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    header = {"kind": kind, "config": json.dumps(dataclasses.asdict(model.config)), "metadata": json.dumps(metadata or {})}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    header = {
+        "kind": kind,
+        "config": json.dumps(dataclasses.asdict(model.config)),
+        "metadata": json.dumps(metadata or {}),
+    }
     if base is not None:
         known = _base_tensors(base)
-        tensors = {name: tensor for name, tensor in tensors.items() if name not in known or not torch.equal(tensor, known[name])}
+        tensors = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if name not in known or not torch.equal(tensor, known[name])
+        }
         header["base"] = json.dumps({"kind": base.kind, "sha256": base.sha256})
-    tensors = {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    tensors = {
+        name: tensor.half() if half and tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
     return Path(path)
@@ -90,8 +121,14 @@ def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
     return {f"base.{name}": tensor.cpu() for name, tensor in base.model.state_dict().items()}
 
 
-def load_model(path: str | Path, kind: str | None = None, sha256: str | None = None, base: Checkpoint | None = None) -> Checkpoint:
-    """Read a model, strictly: every key, shape and (when given) the file's sha256 must match. Raises CheckpointError.
+def load_model(
+    path: str | Path,
+    kind: str | None = None,
+    sha256: str | None = None,
+    base: Checkpoint | None = None,
+) -> Checkpoint:
+    """Read a model, strictly: every key, shape and (when given) the file's sha256 must match.
+    Raises CheckpointError.
 
     ``base`` is needed for a file that holds a difference: the very checkpoint it was made from.
     """
@@ -99,24 +136,37 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error.strerror or error}; check the path or reinstall maquette") from error
+        raise CheckpointError(
+            f"cannot read the weights {path}: {error.strerror or error}; check the path or reinstall maquette"
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise CheckpointError(f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; reinstall maquette")
+        raise CheckpointError(
+            f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; reinstall maquette"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch or train it again") from error
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file ({error}); fetch or train it again"
+        ) from error
     found = header.get("kind", "?")
     if found not in KINDS or (kind is not None and found != kind):
-        raise CheckpointError(f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass the right file")
+        raise CheckpointError(
+            f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass the right file"
+        )
     model_class, config_class = KINDS[found]
     try:
-        config, metadata = _decode(config_class, json.loads(header["config"])), json.loads(header.get("metadata", "{}"))
+        config, metadata = (
+            _decode(config_class, json.loads(header["config"])),
+            json.loads(header.get("metadata", "{}")),
+        )
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"the header of {path} is damaged or of another program ({error}); fetch or train it again") from error
+        raise CheckpointError(
+            f"the header of {path} is damaged or of another program ({error}); fetch or train it again"
+        ) from error
     if "base" in header:
         tensors = _on_base(header["base"], base, path) | tensors
     model = model_class(config)
@@ -125,12 +175,16 @@ def load_model(path: str | Path, kind: str | None = None, sha256: str | None = N
 
 
 def kind_of(path: str | Path) -> str:
-    """The kind of a weights file, from its header alone; "?" when it names none. Raises CheckpointError."""
+    """The kind of a weights file, from its header alone; "?" when it names none. Raises
+    CheckpointError.
+    """
     try:
         with safe_open(Path(path), framework="pt") as file:
             return (file.metadata() or {}).get("kind", "?")
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file ({error}); fetch or train it again") from error
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file ({error}); fetch or train it again"
+        ) from error
 
 
 def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torch.Tensor]:
@@ -138,10 +192,14 @@ def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torc
     try:
         kind, sha256 = (str(json.loads(wanted)[name]) for name in ("kind", "sha256"))
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"the header of {path} is damaged or of another program ({error}); fetch or train it again") from error
+        raise CheckpointError(
+            f"the header of {path} is damaged or of another program ({error}); fetch or train it again"
+        ) from error
     if base is None or base.sha256 != sha256:
         given = "none was given" if base is None else f"got {base.sha256[:12]}..."
-        raise CheckpointError(f"{path} is a difference to the {kind} {sha256[:12]}..., {given}; put both files of a release in one folder")
+        raise CheckpointError(
+            f"{path} is a difference to the {kind} {sha256[:12]}..., {given}; put both files of a release in one folder"
+        )
     return _base_tensors(base)
 
 
@@ -149,7 +207,15 @@ def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Pat
     expected = model.state_dict()
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     common = set(expected) & set(tensors)
-    wrong = sorted(f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}" for k in common if tensors[k].shape != expected[k].shape)
+    wrong = sorted(
+        f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}"
+        for k in common
+        if tensors[k].shape != expected[k].shape
+    )
     if missing or extra or wrong:
-        raise CheckpointError(f"{path} does not fit its configuration: missing {missing[:3]}, extra {extra[:3]}, wrong shapes {wrong[:3]}")
-    model.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})
+        raise CheckpointError(
+            f"{path} does not fit its configuration: missing {missing[:3]}, extra {extra[:3]}, wrong shapes {wrong[:3]}"
+        )
+    model.load_state_dict(
+        {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    )

@@ -1,7 +1,9 @@
-"""Proof that a network computes what the original computed: a folder with a configuration, weights, inputs and recorded outputs.
+"""Proof that a network computes what the original computed: a folder with a configuration, weights,
+inputs and recorded outputs.
 
-In the flow: config.json + model.safetensors + io.npz -> build, load strictly, run, compare. The folders in tests/golden were made with the
-original implementations; anybody can make one of a checkpoint of their own.
+In the flow: config.json + model.safetensors + io.npz -> build, load strictly, run, compare. The
+folders in tests/golden were made with the original implementations; anybody can make one of a
+checkpoint of their own.
 """
 
 from __future__ import annotations
@@ -55,7 +57,11 @@ class Verification:
     def worst(self) -> Comparison | None:
         """The comparison that is nearest to its tolerance, or farthest beyond."""
         compared = [c for c in self.comparisons if not c.skipped]
-        return max(compared, key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf, default=None)
+        return max(
+            compared,
+            key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf,
+            default=None,
+        )
 
 
 def model_of(config: Config, where: str | Path) -> PublishedModel:
@@ -65,7 +71,9 @@ def model_of(config: Config, where: str | Path) -> PublishedModel:
             if model.answers(config):
                 return model
     known = sorted(name for family in FAMILIES for model in family.MODELS for name in model.classes)
-    raise CheckpointError(f"{where}: unknown model class {class_name(config)!r}; known are {', '.join(known)}")
+    raise CheckpointError(
+        f"{where}: unknown model class {class_name(config)!r}; known are {', '.join(known)}"
+    )
 
 
 def read_record(path: Path) -> dict[str, Tensor]:
@@ -74,20 +82,31 @@ def read_record(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); it should hold the inputs and outputs as arrays") from error
-    return {name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array) for name, array in arrays.items()}
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it should hold the inputs and outputs as arrays"
+        ) from error
+    return {
+        name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
+        for name, array in arrays.items()
+    }
 
 
 def verify(folder: str | Path) -> Verification:
-    """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record, CheckpointError for other weights."""
+    """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record,
+    CheckpointError for other weights.
+    """
     folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / RECORD).is_file():
-        raise InputError(f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; see docs/published-models.md")
+        raise InputError(
+            f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; see docs/published-models.md"
+        )
     config = read_json(folder / CONFIG)
     model, record = model_of(config, folder / CONFIG), read_record(folder / RECORD)
     absent = sorted(model.inputs - set(record))
     if absent:
-        raise InputError(f"{folder / RECORD}: lacks the inputs {', '.join(absent)} of {model.name}; add them")
+        raise InputError(
+            f"{folder / RECORD}: lacks the inputs {', '.join(absent)} of {model.name}; add them"
+        )
     network = None
     if model.build is not None:
         network = model.build(config)
@@ -99,15 +118,25 @@ def verify(folder: str | Path) -> Verification:
     with torch.inference_mode():
         computed = model.run(network, given, config)
     names = [name for name in record if name not in model.inputs]
-    return Verification(str(folder), model.name, tuple(compare(name, record[name], computed, model) for name in names))
+    return Verification(
+        str(folder),
+        model.name,
+        tuple(compare(name, record[name], computed, model) for name in names),
+    )
 
 
-def compare(name: str, expected: Tensor, computed: Mapping[str, Tensor], model: PublishedModel) -> Comparison:
-    """One recorded output against the computed one; a missing output or another shape has no error and does not pass."""
+def compare(
+    name: str, expected: Tensor, computed: Mapping[str, Tensor], model: PublishedModel
+) -> Comparison:
+    """One recorded output against the computed one; a missing output or another shape has no error
+    and does not pass.
+    """
     if name in model.skipped:
         return Comparison(name, float("nan"), model.tolerance(name), model.skipped[name])
     found = computed.get(name)
     if found is None or tuple(found.shape) != tuple(expected.shape):
         return Comparison(name, float("nan"), model.tolerance(name))
     difference = (found.double() - expected.double()).abs()
-    return Comparison(name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name))
+    return Comparison(
+        name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name)
+    )

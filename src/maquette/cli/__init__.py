@@ -1,6 +1,8 @@
-"""The command line: one module per command, each with ``add_parser`` and ``run``. Thin; imports heavy modules only in ``run``.
+"""The command line: one module per command, each with ``add_parser`` and ``run``. Thin; imports
+heavy modules only in ``run``.
 
-Exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted. A MaquetteError is one line on stderr, never a traceback.
+Exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted. A MaquetteError is one line
+on stderr, never a traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +20,18 @@ from maquette.errors import MaquetteError
 def build_parser() -> argparse.ArgumentParser:
     """The complete parser; building it imports nothing heavy."""
     from maquette import __version__
-    from maquette.cli import app, benchmark, data, demo, evaluate, generate, masks, models, report, train
+    from maquette.cli import (
+        app,
+        benchmark,
+        data,
+        demo,
+        evaluate,
+        generate,
+        masks,
+        models,
+        report,
+        train,
+    )
 
     parser = argparse.ArgumentParser(
         prog="maquette",
@@ -43,24 +56,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{command}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; finished results are kept, run the same command again to continue", file=sys.stderr)
+        print(
+            f"{command}: interrupted; finished results are kept, run the same command again to continue",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has left
         sys.stderr.close()
         return 0
-    except OSError as error:  # permissions, a full disk: what the operating system says is the clearest line there is
+    # permissions, a full disk: what the operating system says is the clearest line there is
+    except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{command}: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
+        print(
+            f"{command}: {where}{error.strerror or error}; nothing was left half-written",
+            file=sys.stderr,
+        )
         return 1
 
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT raise KeyboardInterrupt in the body, also in background jobs, which shells start deaf to SIGINT."""
+    """SIGTERM and SIGINT raise KeyboardInterrupt in the body, also in background jobs, which shells
+    start deaf to SIGINT.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

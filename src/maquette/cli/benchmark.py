@@ -24,40 +24,141 @@ formats: folder (one folder per scene), glb (a scene per file, photos are render
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "benchmark", help="score methods on held-out scenes",
+        "benchmark",
+        help="score methods on held-out scenes",
         description="Compose and render fixed sets of held-out scenes (or read your own), generate, score, and print tables.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     scenes = parser.add_argument_group("scenes")
-    scenes.add_argument("--set", action="append", dest="sets", metavar="NAMES", help="repeat or separate by commas (default: random)")
-    scenes.add_argument("--scenes", type=int, metavar="N", help="scenes per set (default 48), or the first N of --from (default: all)")
-    scenes.add_argument("--assets", metavar="FOLDER", help="held-out assets as .npz (default: procedural families never trained on)")
-    scenes.add_argument("--from", dest="source", metavar="PATH", help="scenes with ground truth of your own instead of the sets")
-    scenes.add_argument("--gt-format", default="folder", metavar="FORMAT", help="folder, glb or midi-3dfront (default: folder)")
+    scenes.add_argument(
+        "--set",
+        action="append",
+        dest="sets",
+        metavar="NAMES",
+        help="repeat or separate by commas (default: random)",
+    )
+    scenes.add_argument(
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="scenes per set (default 48), or the first N of --from (default: all)",
+    )
+    scenes.add_argument(
+        "--assets",
+        metavar="FOLDER",
+        help="held-out assets as .npz (default: procedural families never trained on)",
+    )
+    scenes.add_argument(
+        "--from",
+        dest="source",
+        metavar="PATH",
+        help="scenes with ground truth of your own instead of the sets",
+    )
+    scenes.add_argument(
+        "--gt-format",
+        default="folder",
+        metavar="FORMAT",
+        help="folder, glb or midi-3dfront (default: folder)",
+    )
     methods = parser.add_argument_group("methods")
-    methods.add_argument("--method", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
-    methods.add_argument("--weights", action="append", default=[], metavar="[NAME=]DIR", help="not the embedded ones; repeat to compare")
-    methods.add_argument("--variants", metavar="OPTION=VALUES", help="one contestant for each of several values of an option, such "
-                         "as layout (none, depth, sds, ssds) or fit (true, false)")  # fmt: skip
-    methods.add_argument("--predictions", action="append", default=[], metavar="NAME=DIR", help="another system's DIR/<scene>.glb")
+    methods.add_argument(
+        "--method",
+        action="append",
+        metavar="NAMES",
+        help="repeat or separate by commas (default: iscene)",
+    )
+    methods.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="not the embedded ones; repeat to compare",
+    )
+    methods.add_argument(
+        "--variants",
+        metavar="OPTION=VALUES",
+        help="one contestant for each of several values of an option, such "
+        "as layout (none, depth, sds, ssds) or fit (true, false)",
+    )
+    methods.add_argument(
+        "--predictions",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="another system's DIR/<scene>.glb",
+    )
     methods.add_argument("--steps", type=int, help="sampling steps")
     methods.add_argument("--guidance", type=float, help="guidance weight (1 = off)")
-    methods.add_argument("--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept")
-    methods.add_argument("--iterations", type=int, metavar="N", help="of arranging, for methods that arrange")
-    methods.add_argument("--no-fit", action="store_true", help="the generator alone: volumes are not held to mask and visible surface")
+    methods.add_argument(
+        "--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept"
+    )
+    methods.add_argument(
+        "--iterations", type=int, metavar="N", help="of arranging, for methods that arrange"
+    )
+    methods.add_argument(
+        "--no-fit",
+        action="store_true",
+        help="the generator alone: volumes are not held to mask and visible surface",
+    )
     methods.add_argument("--seed", type=int, default=0)
-    methods.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
-    parser.add_argument("--protocol", action="append", metavar="NAMES", help="repeat or separate by commas (default: iscene)")
-    parser.add_argument("--extra", action="append", metavar="NAMES", help="measure more: physics, boxes, volume, poses, emd, one-way (see "
-                        "maquette evaluate); repeat or separate by commas (default: physics,boxes; none = nothing more)")  # fmt: skip
-    parser.add_argument("--baseline", metavar="METHOD", help="of ablation tables (default: the first of several --weights or --variants)")
-    parser.add_argument("--title", default="", metavar="TEXT", help="the methods are variants: their own table of differences in --results")
-    parser.add_argument("--results", metavar="FILE.md", help="write a page about everything in --out; FILE-text.md beside it is included")
-    parser.add_argument("--out", metavar="RUN", help="folder for everything; a repeated command continues there; for maquette report")
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); the rows do not depend on it")
-    parser.add_argument("--threads", type=int, default=1, metavar="T", help="CPU threads of each process (default 1)")
-    parser.add_argument("--prepare-only", action="store_true", help="write the photos, masks and truths, and stop")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
+    methods.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
+    )
+    parser.add_argument(
+        "--protocol",
+        action="append",
+        metavar="NAMES",
+        help="repeat or separate by commas (default: iscene)",
+    )
+    parser.add_argument(
+        "--extra",
+        action="append",
+        metavar="NAMES",
+        help="measure more: physics, boxes, volume, poses, emd, one-way (see "
+        "maquette evaluate); repeat or separate by commas (default: physics,boxes; none = nothing more)",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="METHOD",
+        help="of ablation tables (default: the first of several --weights or --variants)",
+    )
+    parser.add_argument(
+        "--title",
+        default="",
+        metavar="TEXT",
+        help="the methods are variants: their own table of differences in --results",
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FILE.md",
+        help="write a page about everything in --out; FILE-text.md beside it is included",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="RUN",
+        help="folder for everything; a repeated command continues there; for maquette report",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="J",
+        help="processes (default 1); the rows do not depend on it",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="T",
+        help="CPU threads of each process (default 1)",
+    )
+    parser.add_argument(
+        "--prepare-only", action="store_true", help="write the photos, masks and truths, and stop"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of the tables"
+    )
     parser.set_defaults(run=run)
 
 
@@ -77,7 +178,9 @@ def run(args: argparse.Namespace) -> int:
         with Bars() as bars:
             if args.prepare_only:
                 with processes(plan.jobs, plan.threads) as pool:
-                    print(f"{len(prepare(plan, pool, bars).scenes)} scenes in {plan.out / 'scenes'}")
+                    print(
+                        f"{len(prepare(plan, pool, bars).scenes)} scenes in {plan.out / 'scenes'}"
+                    )
                 return 0
             rows = run_benchmark(plan, bars)
     text = "\n\n".join(markdown(table) for table in comparison_tables(rows, plan.baseline))
@@ -105,8 +208,16 @@ def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
     else:
         names = listed(args.sets or ["random"])
         names = list(SETS) if names == ["all"] else [name for name in names if set_named(name)]
-        sources = [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
-    options = {"seed": args.seed, "samples": args.samples, "steps": args.steps, "guidance": args.guidance, "device": args.device}
+        sources = [
+            SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)
+        ]
+    options = {
+        "seed": args.seed,
+        "samples": args.samples,
+        "steps": args.steps,
+        "guidance": args.guidance,
+        "device": args.device,
+    }
     options |= {} if args.iterations is None else {"iterations": args.iterations}
     options |= {"fit": False} if args.no_fit else {}
     methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
@@ -114,21 +225,39 @@ def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
     if len(weights) < len(args.weights):
         raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
     variants = variants_of(args.variants)
-    made = contestants(methods, weights, dict(split(text, None) for text in args.predictions), options, variants)
+    made = contestants(
+        methods, weights, dict(split(text, None) for text in args.predictions), options, variants
+    )
     names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
-    baseline = args.baseline or (names[0] if names and (args.title or len(weights) > 1 or variants) else None)
+    baseline = args.baseline or (
+        names[0] if names and (args.title or len(weights) > 1 or variants) else None
+    )
     extra = tuple(name for name in listed(args.extra or ["physics", "boxes"]) if name != "none")
-    return Plan(out, tuple(sources), tuple(made), tuple(listed(args.protocol or ["iscene"])), extra, args.jobs, args.threads,
-                args.title, baseline)  # fmt: skip
+    return Plan(
+        out,
+        tuple(sources),
+        tuple(made),
+        tuple(listed(args.protocol or ["iscene"])),
+        extra,
+        args.jobs,
+        args.threads,
+        args.title,
+        baseline,
+    )
 
 
 def variants_of(text: str | None) -> dict[str, dict[str, object]]:
-    """OPTION=A,B as name -> option; {} without a text. Values are words, numbers, or true and false."""
+    """OPTION=A,B as name -> option; {} without a text. Values are words, numbers, or true and
+    false.
+    """
     if not text:
         return {}
     option, values = split(text, None)
     known = {"true": True, "false": False}
-    return {f"{option}-{value}" if value in known else value: {option: known.get(value, _number(value))} for value in listed([values])}
+    return {
+        f"{option}-{value}" if value in known else value: {option: known.get(value, _number(value))}
+        for value in listed([values])
+    }
 
 
 def _number(text: str) -> int | float | str:
@@ -142,7 +271,9 @@ def _number(text: str) -> int | float | str:
 
 def listed(texts: list[str]) -> list[str]:
     """Repeated and comma-separated values as one list, each once."""
-    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+    return list(
+        dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip())
+    )
 
 
 def split(text: str, name: str | None) -> tuple[str, str]:
@@ -176,6 +307,9 @@ class Bars:
 
         if stage != self.stage and of:
             self.__exit__()
-            self.bar, self.stage = tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty()), stage
+            self.bar, self.stage = (
+                tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty()),
+                stage,
+            )
         if self.bar is not None and stage == self.stage:
             self.bar.update(done - self.bar.n)

@@ -21,45 +21,106 @@ KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command and its actions."""
-    parser = subparsers.add_parser("data", help="import or make assets, preview random scenes, build training shards", description=__doc__)
+    parser = subparsers.add_parser(
+        "data",
+        help="import or make assets, preview random scenes, build training shards",
+        description=__doc__,
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    importer = actions.add_parser("import", help="clean, normalise and measure a folder of meshes; makes a library")
-    importer.add_argument("folder", type=Path, metavar="FOLDER", help="GLB, GLTF, OBJ, PLY, STL or .npz assets")
-    importer.add_argument("--out", type=Path, required=True, metavar="LIBRARY", help="folder of the library; continued when it exists")
+    importer = actions.add_parser(
+        "import", help="clean, normalise and measure a folder of meshes; makes a library"
+    )
+    importer.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="GLB, GLTF, OBJ, PLY, STL or .npz assets"
+    )
+    importer.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="LIBRARY",
+        help="folder of the library; continued when it exists",
+    )
     importer.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
-    importer.add_argument("--up", choices=("y", "z"), default="y", help="upward axis of the files (default: y)")
+    importer.add_argument(
+        "--up", choices=("y", "z"), default="y", help="upward axis of the files (default: y)"
+    )
     importer.add_argument("--metric", action="store_true", help="the files' unit is the metre")
-    importer.add_argument("--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)")
+    importer.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)"
+    )
     importer.add_argument("--verbose", action="store_true", help="say of each dropped file why")
     importer.set_defaults(run=run_import)
 
-    maker = actions.add_parser("make", help="write more assets to import: procedural ones, or those of a library in other proportions")
-    maker.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of .npz assets")
+    maker = actions.add_parser(
+        "make",
+        help="write more assets to import: procedural ones, or those of a library in other proportions",
+    )
+    maker.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder of .npz assets"
+    )
     maker.add_argument("--count", type=int, default=1000, metavar="N", help="(default: 1000)")
-    maker.add_argument("--vary", type=Path, metavar="LIBRARY", help="stretch and taper its assets; default: procedural assets")
+    maker.add_argument(
+        "--vary",
+        type=Path,
+        metavar="LIBRARY",
+        help="stretch and taper its assets; default: procedural assets",
+    )
     maker.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
     maker.set_defaults(run=run_make)
 
     preview = actions.add_parser("preview", help="write a contact sheet of random scenes")
-    preview.add_argument("--out", type=Path, required=True, metavar="SHEET", help="the picture to write, .png or .jpg")
+    preview.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="SHEET",
+        help="the picture to write, .png or .jpg",
+    )
     _add_scene_options(preview, scenes=12, views=3)
     preview.set_defaults(run=run_preview)
 
-    build = actions.add_parser("build", help="write scenes and views as WebDataset shards; can be interrupted and repeated")
-    build.add_argument("--out", type=Path, required=True, metavar="SHARDS", help="folder of the shards; continued when it exists")
+    build = actions.add_parser(
+        "build", help="write scenes and views as WebDataset shards; can be interrupted and repeated"
+    )
+    build.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="SHARDS",
+        help="folder of the shards; continued when it exists",
+    )
     _add_scene_options(build, scenes=1000, views=4)
     build.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
-    build.add_argument("--per-shard", type=int, default=64, metavar="K", help="scenes in one shard (default: 64)")
+    build.add_argument(
+        "--per-shard", type=int, default=64, metavar="K", help="scenes in one shard (default: 64)"
+    )
     build.set_defaults(run=run_build)
 
 
 def _add_scene_options(parser: argparse.ArgumentParser, scenes: int, views: int) -> None:
-    parser.add_argument("--library", type=Path, metavar="DIR", help="from 'maquette data import'; default: procedural assets")
-    parser.add_argument("--scenes", type=int, default=scenes, metavar="N", help=f"(default: {scenes})")
-    parser.add_argument("--views", type=int, default=views, metavar="V", help=f"per scene (default: {views})")
-    parser.add_argument("--size", type=int, default=128, metavar="PX", help="side of a view in pixels (default: 128)")
-    parser.add_argument("--kind", choices=KINDS, help="compose only this kind of scene (default: a mixture)")
+    parser.add_argument(
+        "--library",
+        type=Path,
+        metavar="DIR",
+        help="from 'maquette data import'; default: procedural assets",
+    )
+    parser.add_argument(
+        "--scenes", type=int, default=scenes, metavar="N", help=f"(default: {scenes})"
+    )
+    parser.add_argument(
+        "--views", type=int, default=views, metavar="V", help=f"per scene (default: {views})"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=128,
+        metavar="PX",
+        help="side of a view in pixels (default: 128)",
+    )
+    parser.add_argument(
+        "--kind", choices=KINDS, help="compose only this kind of scene (default: a mixture)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
 
 
@@ -70,7 +131,13 @@ def run_import(args: argparse.Namespace) -> int:
     _at_least_one(jobs=args.jobs)
     started = time.monotonic()
     report = import_folder(
-        args.folder, args.out, up=args.up, metric=args.metric, jobs=args.jobs, seed=args.seed, progress=_progress("assets", started)
+        args.folder,
+        args.out,
+        up=args.up,
+        metric=args.metric,
+        jobs=args.jobs,
+        seed=args.seed,
+        progress=_progress("assets", started),
     )
     print(report.table())
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
@@ -100,7 +167,9 @@ def run_preview(args: argparse.Namespace) -> int:
     from maquette.output import atomic_write
 
     if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"--out {args.out} is no picture; expected a name that ends in .png or .jpg")
+        raise InputError(
+            f"--out {args.out} is no picture; expected a name that ends in .png or .jpg"
+        )
     config, catalogue = _shard_config(args), _catalogue(args.library, args.seed)
     started = time.monotonic()
     scenes = [make_scene(catalogue, config, index)[1] for index in range(args.scenes)]
@@ -108,7 +177,9 @@ def run_preview(args: argparse.Namespace) -> int:
     with atomic_write(args.out) as temporary:
         cv2.imwrite(str(temporary), contact_sheet(scenes)[..., ::-1])
     rate = args.scenes * args.views / max(seconds, 1e-6)
-    print(f"{args.out}: {args.scenes} scenes of {len(catalogue)} assets, {args.views} views each, {rate:.1f} views/s")
+    print(
+        f"{args.out}: {args.scenes} scenes of {len(catalogue)} assets, {args.views} views each, {rate:.1f} views/s"
+    )
     return 0
 
 
@@ -119,10 +190,14 @@ def run_build(args: argparse.Namespace) -> int:
     _at_least_one(jobs=args.jobs)
     config, catalogue = _shard_config(args), _catalogue(args.library, args.seed)
     started = time.monotonic()
-    written = build_shards(catalogue, args.out, config, jobs=args.jobs, progress=_progress("scenes", started))
+    written = build_shards(
+        catalogue, args.out, config, jobs=args.jobs, progress=_progress("scenes", started)
+    )
     seconds = max(time.monotonic() - started, 1e-6)
     kept = f", {args.scenes - written} were there already" if written < args.scenes else ""
-    print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({written * args.views / seconds:.1f} views/s){kept}")
+    print(
+        f"{args.out}: {written} scenes written in {seconds:.1f} s ({written * args.views / seconds:.1f} views/s){kept}"
+    )
     return 0
 
 
@@ -133,15 +208,26 @@ def _shard_config(args: argparse.Namespace) -> ShardConfig:
 
     _at_least_one(scenes=args.scenes, views=args.views, per_shard=getattr(args, "per_shard", 1))
     if args.seed < 0 or not 32 <= args.size <= 1024:
-        raise InputError(f"got --seed {args.seed} --size {args.size}; expected a seed of at least 0 and a size of 32 to 1024 pixels")
+        raise InputError(
+            f"got --seed {args.seed} --size {args.size}; expected a seed of at least 0 and a size of 32 to 1024 pixels"
+        )
     scene = SceneConfig(mix=((args.kind, 1.0),)) if args.kind else SceneConfig()
-    return ShardConfig(args.scenes, args.views, args.seed, getattr(args, "per_shard", 64), scene, ViewConfig(size=args.size))
+    return ShardConfig(
+        args.scenes,
+        args.views,
+        args.seed,
+        getattr(args, "per_shard", 64),
+        scene,
+        ViewConfig(size=args.size),
+    )
 
 
 def _at_least_one(**options: int) -> None:
     for name, value in options.items():
         if value < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value} is too small; expected at least 1")
+            raise InputError(
+                f"--{name.replace('_', '-')} {value} is too small; expected at least 1"
+            )
 
 
 def _catalogue(folder: Path | None, seed: int) -> Catalogue:
@@ -155,7 +241,13 @@ def _catalogue(folder: Path | None, seed: int) -> Catalogue:
     if folder is not None:
         return Catalogue.of(AssetLibrary.open(folder))
     print(f"no --library: making {PROCEDURAL_ASSETS} procedural assets", file=sys.stderr)
-    return Catalogue.of(AssetList(tuple(procedural_asset(np.random.default_rng((seed, k))) for k in range(PROCEDURAL_ASSETS))))
+    return Catalogue.of(
+        AssetList(
+            tuple(
+                procedural_asset(np.random.default_rng((seed, k))) for k in range(PROCEDURAL_ASSETS)
+            )
+        )
+    )
 
 
 def _progress(what: str, started: float) -> Callable[[int, int], None]:
@@ -163,6 +255,11 @@ def _progress(what: str, started: float) -> Callable[[int, int], None]:
 
     def show(done: int, total: int) -> None:
         end = "\r" if done < total and sys.stderr.isatty() else "\n"
-        print(f"{done}/{total} {what} after {time.monotonic() - started:.0f} s", end=end, file=sys.stderr, flush=True)
+        print(
+            f"{done}/{total} {what} after {time.monotonic() - started:.0f} s",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show

@@ -10,11 +10,24 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     from maquette.cli.generate import add_common
 
     parser = subparsers.add_parser(
-        "demo", help="make a scene of the bundled picture",
+        "demo",
+        help="make a scene of the bundled picture",
         description="Make a 3D scene of the bundled picture, without network: scene.glb, scene.json, preview.png.",
-    )  # fmt: skip
-    parser.add_argument("-o", "--out", default="maquette-demo", metavar="OUT", help="folder for the results (default: maquette-demo)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other shapes where nothing is seen (default 0)")
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        default="maquette-demo",
+        metavar="OUT",
+        help="folder for the results (default: maquette-demo)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another seed, other shapes where nothing is seen (default 0)",
+    )
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -31,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from maquette.pipeline import Options
 
     bundled = Path(str(resources.files("maquette"))) / "assets" / "demo"
-    photo = next((bundled / name for name in ("photo.jpg", "photo.png") if (bundled / name).exists()), bundled / "photo.jpg")
+    photo = next(
+        (bundled / name for name in ("photo.jpg", "photo.png") if (bundled / name).exists()),
+        bundled / "photo.jpg",
+    )
     job = Job(photo, bundled / "masks.png", Path(args.out))
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")
     settings = Settings(

@@ -1,4 +1,6 @@
-"""``maquette evaluate``: score a predicted scene against the true one. Logic lives in ``maquette.evaluate``."""
+"""``maquette evaluate``: score a predicted scene against the true one. Logic lives in
+``maquette.evaluate``.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pred", required=True, metavar="FILE", help="the predicted scene")
-    parser.add_argument("--gt", required=True, metavar="FILE", help="the true scene, one named node per object")
-    parser.add_argument("--protocol", default="iscene", metavar="NAME", help="name or id of the protocol (default: iscene)")
-    parser.add_argument("--match", choices=("names", "hungarian"), default="names", help="pair objects by node name, or by place")
+    parser.add_argument(
+        "--gt", required=True, metavar="FILE", help="the true scene, one named node per object"
+    )
+    parser.add_argument(
+        "--protocol",
+        default="iscene",
+        metavar="NAME",
+        help="name or id of the protocol (default: iscene)",
+    )
+    parser.add_argument(
+        "--match",
+        choices=("names", "hungarian"),
+        default="names",
+        help="pair objects by node name, or by place",
+    )
     parser.add_argument(
         "--extra",
         action="append",
@@ -55,9 +69,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="measure more than the protocol does; repeat for several. physics: penetration, floating, stability of the prediction; "
         "volume: volumetric IoU; boxes: turned boxes and AP@15; poses: ADD-S and ICP-Rot; emd; one-way Chamfer distance",
     )
-    parser.add_argument("--camera", metavar="FILE", help="a scene document (.json) whose camera limits what counts (gen3dsr)")
+    parser.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="a scene document (.json) whose camera limits what counts (gen3dsr)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the surface samples (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
     parser.set_defaults(run=run)
 
 
@@ -71,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     protocol = protocol_named(args.protocol)
     camera = load(args.camera).camera if args.camera else None
     predicted, truth = load_named_meshes(args.pred), load_named_meshes(args.gt)
-    score = score_scene(predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera)
+    score = score_scene(
+        predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
+    )
     print(json.dumps(score.to_dict()) if args.json else scene_table(score))
     return 0

@@ -1,4 +1,6 @@
-"""``maquette generate``: photos and masks -> folders with scenes. Arguments in, words and exit codes out; the work is in ``batch``."""
+"""``maquette generate``: photos and masks -> folders with scenes. Arguments in, words and exit
+codes out; the work is in ``batch``.
+"""
 
 from __future__ import annotations
 
@@ -35,42 +37,110 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "generate", help="photos and masks -> 3D scenes", description="Turn photos with instance masks into editable 3D scenes.",
-        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]", epilog=EPILOG,
+        "generate",
+        help="photos and masks -> 3D scenes",
+        description="Turn photos with instance masks into editable 3D scenes.",
+        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
-    parser.add_argument("--masks", required=True, metavar="MASKS", help="masks of the objects (see below)")
+    parser.add_argument(
+        "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
+    )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--method", default="iscene", metavar="NAME", help="iscene (default), midi, coherent, comboverse or independent")
-    parser.add_argument("--model", default="embedded", metavar="NAME", help="a published model (see `maquette models`)")
-    parser.add_argument("--memory", metavar="SIZE", help="memory that a published model may take on the device, such as 8GB")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine, same result (default 0)")
-    parser.add_argument("--samples", type=int, default=1, metavar="K", help="tries per photo, the best by the self-check is kept")
+    parser.add_argument(
+        "--method",
+        default="iscene",
+        metavar="NAME",
+        help="iscene (default), midi, coherent, comboverse or independent",
+    )
+    parser.add_argument(
+        "--model",
+        default="embedded",
+        metavar="NAME",
+        help="a published model (see `maquette models`)",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="memory that a published model may take on the device, such as 8GB",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="same seed, same machine, same result (default 0)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=1,
+        metavar="K",
+        help="tries per photo, the best by the self-check is kept",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
-    parser.add_argument("--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off")
-    parser.add_argument("--fov", type=_fov, metavar="DEGREES", help="vertical field of view of the photo, or `estimate` (default: as its "
-                        "EXIF data tell, else estimated)")  # fmt: skip
+    parser.add_argument(
+        "--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off"
+    )
+    parser.add_argument(
+        "--fov",
+        type=_fov,
+        metavar="DEGREES",
+        help="vertical field of view of the photo, or `estimate` (default: as its "
+        "EXIF data tell, else estimated)",
+    )
     arranging = parser.add_argument_group("--method comboverse")
-    arranging.add_argument("--prompt", metavar="TEXT", help="what the photo shows, such as 'a lamp on a box' (default: says it itself)")
-    arranging.add_argument("--iterations", type=int, metavar="N", help="of arranging the objects (default 300)")
-    arranging.add_argument("--layout", metavar="HOW", help="none, depth, sds or ssds (default): what arranges the objects")
-    arranging.add_argument("--prior", metavar="DIR", help="folder of a Stable Diffusion pipeline instead of the embedded model")
-    parser.add_argument("--only", metavar="LABELS", help="make only these objects: labels or names, separated by commas")
-    parser.add_argument("--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)")
-    parser.add_argument("--separate", action="store_true", help="also one file per object, in OUT/scene_instances")
+    arranging.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="what the photo shows, such as 'a lamp on a box' (default: says it itself)",
+    )
+    arranging.add_argument(
+        "--iterations", type=int, metavar="N", help="of arranging the objects (default 300)"
+    )
+    arranging.add_argument(
+        "--layout",
+        metavar="HOW",
+        help="none, depth, sds or ssds (default): what arranges the objects",
+    )
+    arranging.add_argument(
+        "--prior",
+        metavar="DIR",
+        help="folder of a Stable Diffusion pipeline instead of the embedded model",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="LABELS",
+        help="make only these objects: labels or names, separated by commas",
+    )
+    parser.add_argument(
+        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)"
+    )
+    parser.add_argument(
+        "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
+    )
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
-    parser.add_argument("--overwrite", action="store_true", help="make it again and replace what is there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="make it again and replace what is there"
+    )
     add_common(parser)
     parser.set_defaults(run=run)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what ``generate`` and ``demo`` share."""
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
-    parser.add_argument("--weights", metavar="DIR", help="folder with other weights than the embedded ones")
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
+    )
+    parser.add_argument(
+        "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--json", action="store_true", help="print one JSON summary instead of text")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON summary instead of text"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,16 +156,32 @@ def run(args: argparse.Namespace) -> int:
     from maquette.pipeline import EMBEDDED, Options, choose_device
 
     if args.memory is not None and args.model == EMBEDDED:
-        raise InputError("--memory plans a published model, so it needs --model NAME (see `maquette models`); the embedded one takes 1 GB")
+        raise InputError(
+            "--memory plans a published model, so it needs --model NAME (see `maquette models`); the embedded one takes 1 GB"
+        )
     settings = Settings(
-        options=Options(args.method, args.seed, args.samples, args.steps, args.guidance, args.device, model=args.model,
-                        memory=None if args.memory is None else parse_memory(args.memory), fov=args.fov,
-                        prompt=args.prompt, iterations=args.iterations, layout=args.layout, prior=args.prior),
+        options=Options(
+            args.method,
+            args.seed,
+            args.samples,
+            args.steps,
+            args.guidance,
+            args.device,
+            model=args.model,
+            memory=None if args.memory is None else parse_memory(args.memory),
+            fov=args.fov,
+            prompt=args.prompt,
+            iterations=args.iterations,
+            layout=args.layout,
+            prior=args.prior,
+        ),
         only=None if args.only is None else _listed(args.only),
-        products=Products(tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview),
+        products=Products(
+            tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview
+        ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
-    )  # fmt: skip
+    )
     choose_device(args.device)
     jobs, batch = plan(args.photos, args.masks, args.out)
     writable_folder(args.out)
@@ -132,7 +218,9 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
 
 
 def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
-    """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what failed."""
+    """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what
+    failed.
+    """
     from maquette.batch.run import Session, run_jobs
 
     session = Session.start(settings)
@@ -140,11 +228,20 @@ def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace)
     lines = not (args.quiet or args.json) and bar.disable
     outcomes: list[Outcome] = []
     try:
-        for outcome in run_jobs(jobs, session, lambda stage, share: bar.set_description_str(f"{jobs[len(outcomes)].photo.name}: {stage}")):
+        for outcome in run_jobs(
+            jobs,
+            session,
+            lambda stage, share: bar.set_description_str(
+                f"{jobs[len(outcomes)].photo.name}: {stage}"
+            ),
+        ):
             outcomes.append(outcome)
             bar.update()
             if lines:
-                print(f"[{len(outcomes)}/{len(jobs)}] {outcome.photo}: {_verdict(outcome)}", flush=True)
+                print(
+                    f"[{len(outcomes)}/{len(jobs)}] {outcome.photo}: {_verdict(outcome)}",
+                    flush=True,
+                )
     finally:
         bar.close()
         _conclude(outcomes, len(jobs), args)
@@ -155,7 +252,14 @@ def _bar(total: float, form: str, args: argparse.Namespace):
     from tqdm import tqdm
 
     disable = args.quiet or args.json or not sys.stderr.isatty()
-    return tqdm(total=total, bar_format=form, disable=disable, file=sys.stderr, leave=False, dynamic_ncols=True)
+    return tqdm(
+        total=total,
+        bar_format=form,
+        disable=disable,
+        file=sys.stderr,
+        leave=False,
+        dynamic_ncols=True,
+    )
 
 
 def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace) -> None:
@@ -163,13 +267,23 @@ def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace)
     if args.json:
         _print_json(outcomes)
         return
-    count = {status: sum(outcome.status == status for outcome in outcomes) for status in ("made", "kept", "failed")}
+    count = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("made", "kept", "failed")
+    }
     if not args.quiet:
-        print(f"{count['made']} made, {count['kept']} finished before, {count['failed']} failed of {total} photos -> {args.out}")
+        print(
+            f"{count['made']} made, {count['kept']} finished before, {count['failed']} failed of {total} photos -> {args.out}"
+        )
     if count["failed"]:
         bad = [outcome for outcome in outcomes if outcome.status == "failed"]
         width = max(len(outcome.photo) for outcome in bad)
-        print("\n".join(["failed:", *(f"  {outcome.photo:<{width}}  {outcome.error}" for outcome in bad)]), file=sys.stderr)
+        print(
+            "\n".join(
+                ["failed:", *(f"  {outcome.photo:<{width}}  {outcome.error}" for outcome in bad)]
+            ),
+            file=sys.stderr,
+        )
 
 
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
@@ -182,7 +296,14 @@ def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
         return
     objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
     plan = session.models.released.plan(choose_device(options.device), objects, options.memory)
-    print("\n".join(_memory_lines({"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}})), flush=True)
+    print(
+        "\n".join(
+            _memory_lines(
+                {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
+            )
+        ),
+        flush=True,
+    )
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -190,36 +311,59 @@ def _verdict(outcome: Outcome) -> str:
         return f"failed: {outcome.error}"
     made, lost = len(outcome.instances), len(outcome.failures)
     objects = f"{made} object{'s' * (made != 1)}" + (f", {lost} failed" if lost else "")
-    return f"{objects}, finished before" if outcome.status == "kept" else f"{objects}, {sum(outcome.seconds.values()):.1f} s"
+    return (
+        f"{objects}, finished before"
+        if outcome.status == "kept"
+        else f"{objects}, {sum(outcome.seconds.values()):.1f} s"
+    )
 
 
 def _report(outcome: Outcome) -> list[str]:
     """The summary of one photo, as lines."""
     kept = outcome.status == "kept"
-    lines = [f"{outcome.photo}: already finished, from the same photo, masks and options; --overwrite makes it again"] if kept else []
+    lines = (
+        [
+            f"{outcome.photo}: already finished, from the same photo, masks and options; --overwrite makes it again"
+        ]
+        if kept
+        else []
+    )
     lines += [f"  {path}" for path in outcome.files]
     total = sum(outcome.seconds.values())
-    lines.append(f"seconds: {total:.1f} = " + " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()))
+    lines.append(
+        f"seconds: {total:.1f} = "
+        + " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
+    )
     if outcome.memory:
         lines += _memory_lines(outcome.memory)
     if len(outcome.tries) > 1:
-        tried = [f"seed {t['seed']} {t['score']:.3f}{' (kept)' if t['kept'] else ''}" for t in outcome.tries]
+        tried = [
+            f"seed {t['seed']} {t['score']:.3f}{' (kept)' if t['kept'] else ''}"
+            for t in outcome.tries
+        ]
         lines.append(f"self-check of each try: {', '.join(tried)}")
     lines.append(f"objects: {len(outcome.instances)} made, {len(outcome.failures)} failed")
     for instance in outcome.instances:
         confidence = "-" if instance["confidence"] is None else f"{instance['confidence']:.2f}"
         notes = "; ".join(filter(None, [instance["name"], *instance["warnings"]]))
         lines.append(f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip())
-    lines += [f"  label {f['label']:<8} FAILED ({f['stage']}): {f['reason']}" for f in outcome.failures]
+    lines += [
+        f"  label {f['label']:<8} FAILED ({f['stage']}): {f['reason']}" for f in outcome.failures
+    ]
     return lines + [f"note: {warning}" for warning in outcome.warnings]
 
 
 def _memory_lines(memory: dict) -> list[str]:
     """The plan of a published model, and how near the estimates were."""
     measured = {stage: f" ({peak:.0f})" for stage, peak in memory["measured_mb"].items()}
-    peaks = [f"{stage} {estimate:.0f}{measured.get(stage, '')}"
-             for stage, estimate in memory["estimated_mb"].items()]  # fmt: skip
-    return [f"memory plan: {memory['plan']}", f"peak MB, estimated{' (measured)' if measured else ''}: {', '.join(peaks)}"]
+    peaks = [
+        f"{stage} {estimate:.0f}{measured.get(stage, '')}"
+        for stage, estimate in memory["estimated_mb"].items()
+    ]
+    return [
+        f"memory plan: {memory['plan']}",
+        f"peak MB, estimated{' (measured)' if measured else ''}: {', '.join(peaks)}",
+    ]
 
 
 def _fov(text: str) -> float | str:
@@ -231,5 +375,12 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _print_json(outcomes: Sequence[Outcome]) -> None:
-    count = {status: sum(outcome.status == status for outcome in outcomes) for status in ("made", "kept", "failed")}
-    print(json.dumps({**count, "results": [dataclasses.asdict(outcome) for outcome in outcomes]}, indent=2))
+    count = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("made", "kept", "failed")
+    }
+    print(
+        json.dumps(
+            {**count, "results": [dataclasses.asdict(outcome) for outcome in outcomes]}, indent=2
+        )
+    )

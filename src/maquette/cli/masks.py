@@ -1,4 +1,6 @@
-"""``maquette masks``: look at instance masks, convert them, make them. Logic lives in ``maquette.images``."""
+"""``maquette masks``: look at instance masks, convert them, make them. Logic lives in
+``maquette.images``.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ clicks: X,Y starts a new object; X,Y,+ is one more point of the object before; X
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("masks", help="inspect, convert or make instance masks", description=_DESCRIPTION, **_RAW)
+    parser = subparsers.add_parser(
+        "masks", help="inspect, convert or make instance masks", description=_DESCRIPTION, **_RAW
+    )
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_inspect(commands)
     _add_convert(commands)
@@ -62,38 +66,88 @@ _RAW: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
     about = "a table of the objects and of what may go wrong with them, and a picture of the masks over the photo"
-    parser = commands.add_parser("inspect", help=about, description=about, epilog=_INSPECT_EXAMPLES, **_RAW)
+    parser = commands.add_parser(
+        "inspect", help=about, description=about, epilog=_INSPECT_EXAMPLES, **_RAW
+    )
     parser.add_argument("masks", metavar="MASKS", type=Path, help="a mask file or folder")
-    parser.add_argument("--image", metavar="PHOTO", type=Path, help="the photo; masks of another size are fitted to it")
-    parser.add_argument("--overlay", metavar="PNG", type=Path, help="write the masks drawn over the photo (needs --image)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument(
+        "--image",
+        metavar="PHOTO",
+        type=Path,
+        help="the photo; masks of another size are fitted to it",
+    )
+    parser.add_argument(
+        "--overlay",
+        metavar="PNG",
+        type=Path,
+        help="write the masks drawn over the photo (needs --image)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of the table"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing overlay")
     parser.set_defaults(run=run_inspect)
 
 
 def _add_convert(commands: argparse._SubParsersAction) -> None:
     about = "write masks in another form"
-    parser = commands.add_parser("convert", help=about, description=about, epilog=_CONVERT_EXAMPLES, **_RAW)
+    parser = commands.add_parser(
+        "convert", help=about, description=about, epilog=_CONVERT_EXAMPLES, **_RAW
+    )
     parser.add_argument("masks", metavar="IN", type=Path, help="a mask file or folder")
     parser.add_argument("output", metavar="OUT", type=Path, help="the file or folder to write")
     form_help = "what to write; by default what OUT's suffix says: .png label, .json coco, .npz npz, none a folder"
     parser.add_argument("--form", choices=_FORMS, help=form_help)
-    parser.add_argument("--image", metavar="PHOTO", type=Path, help="fit the masks to this photo; also selects the image of a COCO file")
-    parser.add_argument("--only", metavar="LABELS", help="keep these labels or names, separated by commas")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file or folder of masks")
+    parser.add_argument(
+        "--image",
+        metavar="PHOTO",
+        type=Path,
+        help="fit the masks to this photo; also selects the image of a COCO file",
+    )
+    parser.add_argument(
+        "--only", metavar="LABELS", help="keep these labels or names, separated by commas"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file or folder of masks"
+    )
     parser.set_defaults(run=run_convert)
 
 
 def _add_make(commands: argparse._SubParsersAction) -> None:
     about = "make masks from boxes, clicks, or a plain background, without any download"
-    parser = commands.add_parser("make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW)
+    parser = commands.add_parser(
+        "make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW
+    )
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="the masks: .png, .json, .npz or a folder's name")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="the masks: .png, .json, .npz or a folder's name",
+    )
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--box", metavar="X0,Y0,X1,Y1", action="append", help="a box around one object, in pixels; repeat for more")
-    how.add_argument("--click", metavar="X,Y[,WHAT]", action="append", help="a point on an object, in pixels; repeat for more (see below)")
-    how.add_argument("--auto", action="store_true", help="everything that stands on a plain background, or the parts of a cut-out")
-    parser.add_argument("--overlay", metavar="PNG", type=Path, help="also write the masks drawn over the photo")
+    how.add_argument(
+        "--box",
+        metavar="X0,Y0,X1,Y1",
+        action="append",
+        help="a box around one object, in pixels; repeat for more",
+    )
+    how.add_argument(
+        "--click",
+        metavar="X,Y[,WHAT]",
+        action="append",
+        help="a point on an object, in pixels; repeat for more (see below)",
+    )
+    how.add_argument(
+        "--auto",
+        action="store_true",
+        help="everything that stands on a plain background, or the parts of a cut-out",
+    )
+    parser.add_argument(
+        "--overlay", metavar="PNG", type=Path, help="also write the masks drawn over the photo"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.set_defaults(run=run_make)
 
@@ -108,7 +162,11 @@ def run_inspect(args: argparse.Namespace) -> int:
         raise InputError("--overlay needs the photo; add --image PHOTO")
     _check_outputs(None, args.overlay, args.overwrite)
     photo = None if args.image is None else read_image(args.image)
-    reading = load_masks(args.masks, None if photo is None else photo.shape[:2], image_name=args.image and str(args.image))
+    reading = load_masks(
+        args.masks,
+        None if photo is None else photo.shape[:2],
+        image_name=args.image and str(args.image),
+    )
     diagnoses = diagnose(reading.masks)
     if args.overlay:
         _write_overlay(photo, reading.masks, args.overlay)
@@ -116,7 +174,10 @@ def run_inspect(args: argparse.Namespace) -> int:
         print(json.dumps(_as_json(args, reading.masks, diagnoses, reading.warnings), indent=2))
     else:
         print(_table(diagnoses))
-        _print_warnings([*reading.warnings, *(sentence for d in diagnoses for sentence in d.warnings)], sys.stdout)
+        _print_warnings(
+            [*reading.warnings, *(sentence for d in diagnoses for sentence in d.warnings)],
+            sys.stdout,
+        )
         if args.overlay:
             print(f"\noverlay: {args.overlay}")
     return 0
@@ -136,10 +197,20 @@ def run_convert(args: argparse.Namespace) -> int:
     masks = select_masks(reading.masks, args.only.split(",")) if args.only else reading.masks
     warnings = list(reading.warnings)
     if form in ("label", "rgb") and any(d.overlaps for d in diagnose(masks)):
-        warnings.append(f"some pixels belong to several objects; the form {form!r} holds one label per pixel, the smaller object is kept")
-    write_masks(masks, args.output, form, overwrite=args.overwrite, image_name=args.image.name if args.image else "")
+        warnings.append(
+            f"some pixels belong to several objects; the form {form!r} holds one label per pixel, the smaller object is kept"
+        )
+    write_masks(
+        masks,
+        args.output,
+        form,
+        overwrite=args.overwrite,
+        image_name=args.image.name if args.image else "",
+    )
     _print_warnings(warnings, sys.stderr)
-    print(f"{args.output}: {_count(masks)} of {masks[0].mask.shape[1]} x {masks[0].mask.shape[0]} pixels as {form}")
+    print(
+        f"{args.output}: {_count(masks)} of {masks[0].mask.shape[1]} x {masks[0].mask.shape[0]} pixels as {form}"
+    )
     return 0
 
 
@@ -162,7 +233,10 @@ def run_make(args: argparse.Namespace) -> int:
     diagnoses = diagnose(masks)
     print(_table(diagnoses))
     _print_warnings([sentence for d in diagnoses for sentence in d.warnings], sys.stdout)
-    print(f"\nmasks: {args.output} ({_count(masks)})" + (f"\noverlay: {args.overlay}" if args.overlay else ""))
+    print(
+        f"\nmasks: {args.output} ({_count(masks)})"
+        + (f"\noverlay: {args.overlay}" if args.overlay else "")
+    )
     return 0
 
 
@@ -175,19 +249,25 @@ def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -
     if overlay and overlay == output:
         raise InputError(f"{overlay}: is given for two outputs; choose two names")
     if overlay and overlay.suffix.lower() not in _OVERLAY_SUFFIXES:
-        raise InputError(f"{overlay}: an overlay is written as {', '.join(_OVERLAY_SUFFIXES)}; rename it")
+        raise InputError(
+            f"{overlay}: an overlay is written as {', '.join(_OVERLAY_SUFFIXES)}; rename it"
+        )
 
 
 def _prompts(args: argparse.Namespace) -> Prompts:
     from maquette.images.segment import Prompts
 
-    return Prompts(tuple(_box(text) for text in args.box or ()), tuple(parse_clicks(args.click or ())))
+    return Prompts(
+        tuple(_box(text) for text in args.box or ()), tuple(parse_clicks(args.click or ()))
+    )
 
 
 def _box(text: str) -> tuple[float, float, float, float]:
     numbers = _numbers(text.split(","))
     if numbers is None or len(numbers) != 4:
-        raise InputError(f"--box {text}: expected four numbers X0,Y0,X1,Y1 in pixels, such as --box 40,60,200,310")
+        raise InputError(
+            f"--box {text}: expected four numbers X0,Y0,X1,Y1 in pixels, such as --box 40,60,200,310"
+        )
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
@@ -201,9 +281,21 @@ def parse_clicks(texts: Sequence[str]) -> list[Any]:
         parts = [part.strip() for part in text.split(",")]
         numbers, what = _numbers(parts[:2]), parts[2] if len(parts) == 3 else ""
         signless = what.lstrip("+-")
-        good = numbers is not None and len(numbers) == 2 and len(parts) <= 3 and re.fullmatch(r"[+-]?\d*", what)
-        if not good or (what == "+" and not before) or (signless and int(signless) == 0) or numbers is None:
-            raise InputError(f"--click {text}: expected X,Y or X,Y,+ or X,Y,- or X,Y,LABEL in pixels, the first of them on an object")
+        good = (
+            numbers is not None
+            and len(numbers) == 2
+            and len(parts) <= 3
+            and re.fullmatch(r"[+-]?\d*", what)
+        )
+        if (
+            not good
+            or (what == "+" and not before)
+            or (signless and int(signless) == 0)
+            or numbers is None
+        ):
+            raise InputError(
+                f"--click {text}: expected X,Y or X,Y,+ or X,Y,- or X,Y,LABEL in pixels, the first of them on an object"
+            )
         if signless:
             label = int(signless)
         else:
@@ -233,7 +325,18 @@ def _write_overlay(photo: Any, masks: Sequence[InstanceMask], path: Path) -> Non
 
 
 def _table(diagnoses: Sequence[Diagnosis]) -> str:
-    header = ("label", "name", "pixels", "share", "box x0,y0,x1,y1", "border", "parts", "holes", "overlap", "warnings")
+    header = (
+        "label",
+        "name",
+        "pixels",
+        "share",
+        "box x0,y0,x1,y1",
+        "border",
+        "parts",
+        "holes",
+        "overlap",
+        "warnings",
+    )
     rows = [
         (
             str(d.label),
@@ -251,19 +354,38 @@ def _table(diagnoses: Sequence[Diagnosis]) -> str:
     ]
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     text_columns = (1, 4, 5, 8)
-    aligned = [[c.ljust(w) if k in text_columns else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths))] for row in (header, *rows)]
+    aligned = [
+        [
+            c.ljust(w) if k in text_columns else c.rjust(w)
+            for k, (c, w) in enumerate(zip(row, widths))
+        ]
+        for row in (header, *rows)
+    ]
     return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
 def _as_json(
-    args: argparse.Namespace, masks: Sequence[InstanceMask], diagnoses: Sequence[Diagnosis], warnings: Sequence[str]
+    args: argparse.Namespace,
+    masks: Sequence[InstanceMask],
+    diagnoses: Sequence[Diagnosis],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     import dataclasses
 
     height, width = masks[0].mask.shape
-    instances = [{**dataclasses.asdict(d), "overlaps": {str(other): share for other, share in d.overlaps}} for d in diagnoses]
+    instances = [
+        {**dataclasses.asdict(d), "overlaps": {str(other): share for other, share in d.overlaps}}
+        for d in diagnoses
+    ]
     overlay = {"overlay": str(args.overlay)} if args.overlay else {}
-    return {"masks": str(args.masks), "width": width, "height": height, "instances": instances, "warnings": list(warnings), **overlay}
+    return {
+        "masks": str(args.masks),
+        "width": width,
+        "height": height,
+        "instances": instances,
+        "warnings": list(warnings),
+        **overlay,
+    }
 
 
 def _print_warnings(warnings: Sequence[str], stream: Any) -> None:

@@ -1,4 +1,6 @@
-"""``maquette models``: the published models - list, fetch, convert, check, verify, and plan their memory. Thin."""
+"""``maquette models``: the published models - list, fetch, convert, check, verify, and plan their
+memory. Thin.
+"""
 
 from __future__ import annotations
 
@@ -20,42 +22,65 @@ EPILOG = """examples:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command and its actions; without an action it lists."""
     parser = subparsers.add_parser(
-        "models", help="published models: list, fetch, verify, plan their memory",
+        "models",
+        help="published models: list, fetch, verify, plan their memory",
         description="The published models that maquette runs: what there is, fetching, checking, and the memory they need.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
 
     fetch = actions.add_parser("fetch", help="bring a model onto this machine")
     fetch.add_argument("name", metavar="NAME", help="of the list that `maquette models` prints")
-    fetch.add_argument("--to", metavar="FOLDER", help="folder of weights (default: ~/.cache/maquette)")
+    fetch.add_argument(
+        "--to", metavar="FOLDER", help="folder of weights (default: ~/.cache/maquette)"
+    )
     fetch.add_argument("--yes", action="store_true", help="do not ask")
     fetch.add_argument("--quiet", action="store_true", help="no progress bars")
     fetch.set_defaults(run=run_fetch)
 
     check = actions.add_parser("check", help="sum a fetched model's files again")
     check.add_argument("name", metavar="NAME")
-    check.add_argument("--weights", metavar="DIR", help="folder of weights (default: ~/.cache/maquette)")
+    check.add_argument(
+        "--weights", metavar="DIR", help="folder of weights (default: ~/.cache/maquette)"
+    )
     check.set_defaults(run=run_check)
 
-    convert = actions.add_parser("convert", help="take the tensors out of a pickle (.pt, .pth, .ckpt, .bin), and nothing else")
+    convert = actions.add_parser(
+        "convert",
+        help="take the tensors out of a pickle (.pt, .pth, .ckpt, .bin), and nothing else",
+    )
     convert.add_argument("file", metavar="FILE")
-    convert.add_argument("-o", "--out", metavar="OUT", help="default: the same name with .safetensors")
+    convert.add_argument(
+        "-o", "--out", metavar="OUT", help="default: the same name with .safetensors"
+    )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT")
     convert.set_defaults(run=run_convert)
 
     plan = actions.add_parser("plan", help="how a model would be run within a memory limit")
     plan.add_argument("name", metavar="NAME")
     plan.add_argument("--memory", metavar="SIZE", help="such as 8GB (default: what is free)")
-    plan.add_argument("--objects", type=int, default=5, metavar="N", help="in the photo (default 5)")
-    plan.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto; need not be there")
-    plan.add_argument("--weights", metavar="DIR", help="plan for these files instead of the published sizes")
+    plan.add_argument(
+        "--objects", type=int, default=5, metavar="N", help="in the photo (default 5)"
+    )
+    plan.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="default: auto; need not be there",
+    )
+    plan.add_argument(
+        "--weights", metavar="DIR", help="plan for these files instead of the published sizes"
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=run_plan)
 
-    verify = actions.add_parser("verify", help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz")
+    verify = actions.add_parser(
+        "verify",
+        help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
+    )
     verify.add_argument("folders", nargs="+", metavar="FOLDER")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=run_verify)
@@ -68,17 +93,41 @@ def run_list(args: argparse.Namespace) -> int:
     from maquette.checkpoints.catalogue import RELEASES, default_root, is_here
 
     if args.json:
-        print(json.dumps([dataclasses.asdict(r) | {"bytes": r.bytes, "here": is_here(r, default_root())} for r in RELEASES], indent=2))
+        print(
+            json.dumps(
+                [
+                    dataclasses.asdict(r) | {"bytes": r.bytes, "here": is_here(r, default_root())}
+                    for r in RELEASES
+                ],
+                indent=2,
+            )
+        )
         return 0
-    rows = [(r.name, "scene" if r.scene else "object", f"{r.bytes / 1e9:.2f} GB{'' if r.exact else ' (about)'}",
-             "yes" if is_here(r, default_root()) else "no", r.title) for r in RELEASES]  # fmt: skip
+    rows = [
+        (
+            r.name,
+            "scene" if r.scene else "object",
+            f"{r.bytes / 1e9:.2f} GB{'' if r.exact else ' (about)'}",
+            "yes" if is_here(r, default_root()) else "no",
+            r.title,
+        )
+        for r in RELEASES
+    ]
     print("\n".join(_table([("model", "makes", "download", "here", ""), *rows])))
     for release in RELEASES:
-        places = [f"{s.repository} at {s.revision[:12] if s.revision else '(pinned at the first fetch)'}, {len(s.files)} files"
-                  for s in release.sources]  # fmt: skip
-        facts = {"licence": release.licence, "limits": release.limits, "paper": release.paper, "needs": release.needs,
-                 "memory": f"about {release.memory[0]} GB on a graphics card for five objects, {release.memory[1]} GB with --memory",
-                 "parameters": f"{release.parameters / 1000:.2f} billion", "files": "; ".join(places)}  # fmt: skip
+        places = [
+            f"{s.repository} at {s.revision[:12] if s.revision else '(pinned at the first fetch)'}, {len(s.files)} files"
+            for s in release.sources
+        ]
+        facts = {
+            "licence": release.licence,
+            "limits": release.limits,
+            "paper": release.paper,
+            "needs": release.needs,
+            "memory": f"about {release.memory[0]} GB on a graphics card for five objects, {release.memory[1]} GB with --memory",
+            "parameters": f"{release.parameters / 1000:.2f} billion",
+            "files": "; ".join(places),
+        }
         print(f"\n{release.name}: {release.what}")
         print("\n".join(f"  {what:<10}  {fact}" for what, fact in facts.items()))
     return 0
@@ -93,8 +142,11 @@ def run_fetch(args: argparse.Namespace) -> int:
     from maquette.checkpoints.hub import HuggingFace
 
     wanted, root = release(args.name), Path(args.to) if args.to else default_root()
-    print(f"{wanted.title}: {wanted.bytes / 1e9:.2f} GB{'' if wanted.exact else ' (about)'}\n"
-          f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)  # fmt: skip
+    print(
+        f"{wanted.title}: {wanted.bytes / 1e9:.2f} GB{'' if wanted.exact else ' (about)'}\n"
+        f"licence: {wanted.licence}\nlimits:  {wanted.limits}",
+        flush=True,
+    )
     missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
     if not missing:
         print(f"{wanted.name} is complete in {root}")
@@ -104,7 +156,9 @@ def run_fetch(args: argparse.Namespace) -> int:
     print(f"to come: {len(missing)} files, {size / 1e9:.2f} GB, to {root}", flush=True)
     unknown = sum(not item.trusted and item.size > 2**20 for item in missing)
     if unknown:
-        print(f"note:    {unknown} of them have no sum in maquette's catalogue; what arrives now is recorded and checked from then on")
+        print(
+            f"note:    {unknown} of them have no sum in maquette's catalogue; what arrives now is recorded and checked from then on"
+        )
     if not args.yes and not _agrees():
         print("nothing was fetched")
         return 1
@@ -154,19 +208,44 @@ def run_plan(args: argparse.Namespace) -> int:
     device = choose_device("auto") if args.device == "auto" else torch.device(args.device)
     budget = None if args.memory is None else parse_memory(args.memory)
     if budget is None and device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here whose memory could be asked; pass --memory SIZE")
+        raise InputError(
+            "there is no CUDA device here whose memory could be asked; pass --memory SIZE"
+        )
     if args.objects < 1:
         raise InputError(f"a plan needs at least one object, got --objects {args.objects}")
     if args.weights is None:
-        plan = choose_plan(wanted.name, *release_networks(wanted.name), device, args.objects, budget)
+        plan = choose_plan(
+            wanted.name, *release_networks(wanted.name), device, args.objects, budget
+        )
     else:
         plan = open_release(wanted, args.weights).plan(device, args.objects, budget)
     if args.json:
-        found = {"model": wanted.name, "device": device.type, "objects": args.objects, "plan": plan.describe(), "peak_mb": round(plan.peak)}
-        print(json.dumps(found | {"stages_mb": {stage: round(peak) for stage, peak in plan.estimates.items()}}, indent=2))
+        found = {
+            "model": wanted.name,
+            "device": device.type,
+            "objects": args.objects,
+            "plan": plan.describe(),
+            "peak_mb": round(plan.peak),
+        }
+        print(
+            json.dumps(
+                found
+                | {"stages_mb": {stage: round(peak) for stage, peak in plan.estimates.items()}},
+                indent=2,
+            )
+        )
         return 0
     print(f"{wanted.name} with {args.objects} objects on {device.type}: {plan.describe()}")
-    print("\n".join(_table([("stage", "estimated peak"), *((k, f"{v / 1024:.2f} GB") for k, v in plan.estimates.items())])))
+    print(
+        "\n".join(
+            _table(
+                [
+                    ("stage", "estimated peak"),
+                    *((k, f"{v / 1024:.2f} GB") for k, v in plan.estimates.items()),
+                ]
+            )
+        )
+    )
     return 0
 
 
@@ -186,7 +265,11 @@ def run_verify(args: argparse.Namespace) -> int:
                 raise
             found.append(Verification(folder, "", (), str(error)))
     if args.json:
-        print(json.dumps([dataclasses.asdict(v) | {"passed": v.passed} for v in found], indent=2).replace("NaN", "null"))
+        print(
+            json.dumps(
+                [dataclasses.asdict(v) | {"passed": v.passed} for v in found], indent=2
+            ).replace("NaN", "null")
+        )
     else:
         print("\n".join(_one(found[0]) if len(found) == 1 else _several(found)))
     return int(not all(v.passed for v in found))
@@ -194,8 +277,15 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def _one(verification) -> list[str]:
     rows = [("output", "largest error", "allowed", "")]
-    rows += [(c.output, "-" if c.skipped else f"{c.error:.2e}", f"{c.tolerance:.0e}", c.skipped or ("" if c.passed else "FAILED"))
-             for c in verification.comparisons]  # fmt: skip
+    rows += [
+        (
+            c.output,
+            "-" if c.skipped else f"{c.error:.2e}",
+            f"{c.tolerance:.0e}",
+            c.skipped or ("" if c.passed else "FAILED"),
+        )
+        for c in verification.comparisons
+    ]
     return [f"{verification.folder}: {verification.model}", *_table(rows)]
 
 
@@ -205,20 +295,35 @@ def _several(verifications) -> list[str]:
     rows = [("folder", "model", "outputs", "largest error", "of", "")]
     for v in verifications:
         worst, skipped = v.worst, sum(bool(c.skipped) for c in v.comparisons)
-        rows.append((Path(v.folder).name, v.model, f"{len(v.comparisons) - skipped}{f' (+{skipped} not)' if skipped else ''}",
-                     "-" if worst is None else f"{worst.error:.2e}", "-" if worst is None else worst.output,
-                     "" if v.passed else "FAILED"))  # fmt: skip
+        rows.append(
+            (
+                Path(v.folder).name,
+                v.model,
+                f"{len(v.comparisons) - skipped}{f' (+{skipped} not)' if skipped else ''}",
+                "-" if worst is None else f"{worst.error:.2e}",
+                "-" if worst is None else worst.output,
+                "" if v.passed else "FAILED",
+            )
+        )
     problems = [v.problem for v in verifications if v.problem]
-    return [*_table(rows), *problems, f"{sum(v.passed for v in verifications)} of {len(verifications)} folders pass"]
+    return [
+        *_table(rows),
+        *problems,
+        f"{sum(v.passed for v in verifications)} of {len(verifications)} folders pass",
+    ]
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     """Left-aligned columns."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]
 
 
 def _agrees() -> bool:
     if not sys.stdin.isatty():
-        raise InputError("fetching asks before it downloads, and there is no terminal to ask on; pass --yes to agree")
+        raise InputError(
+            "fetching asks before it downloads, and there is no terminal to ask on; pass --yes to agree"
+        )
     return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")

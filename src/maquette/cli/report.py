@@ -18,15 +18,28 @@ The page holds everything and needs no network: tables with their protocol, plot
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "report", help="a benchmark as one HTML page", description="Write one self-contained HTML page about a benchmark's run folder.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        "report",
+        help="a benchmark as one HTML page",
+        description="Write one self-contained HTML page about a benchmark's run folder.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", metavar="RUN", help="the --out folder of maquette benchmark")
     parser.add_argument("--out", metavar="FILE", help="the page (default: RUN/report.html)")
-    parser.add_argument("--baseline", metavar="METHOD", help="add the ablation tables against this method")
-    parser.add_argument("--results", metavar="FILE.md", help="instead: methods, costs and ablations in Markdown (see: maquette benchmark)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that draw (default 1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: the page and its size")
+    parser.add_argument(
+        "--baseline", metavar="METHOD", help="add the ablation tables against this method"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FILE.md",
+        help="instead: methods, costs and ablations in Markdown (see: maquette benchmark)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="J", help="processes that draw (default 1)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object: the page and its size"
+    )
     parser.set_defaults(run=run)
 
 
@@ -53,7 +66,13 @@ def run(args: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         jobs = args.jobs if args.jobs > 1 else 0
-        path = write_report(args.folder, args.out, baseline=args.baseline, jobs=jobs, progress=progress)
+        path = write_report(
+            args.folder, args.out, baseline=args.baseline, jobs=jobs, progress=progress
+        )
     size = path.stat().st_size / 2**20
-    print(json.dumps({"page": str(path), "mb": round(size, 2)}) if args.json else f"{path} ({size:.1f} MB)")
+    print(
+        json.dumps({"page": str(path), "mb": round(size, 2)})
+        if args.json
+        else f"{path} ({size:.1f} MB)"
+    )
     return 0

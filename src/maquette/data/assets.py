@@ -1,8 +1,9 @@
 """One coloured object: the `Asset`, its file format, and folders of such files.
 
-First module of the data engine; the importer and the procedural families make assets, the library stores their fields.
-A file is one `.npz`: `v` uint16 (N, 3) positions over the unit cube, `f` (M, 3) faces, `c` uint8 (N, 3) sRGB colours and
-`extent` float32 (3,), the size of the source. Vertices are split where the colour changes, so topology needs `weld`.
+First module of the data engine; the importer and the procedural families make assets, the library
+stores their fields. A file is one `.npz`: `v` uint16 (N, 3) positions over the unit cube, `f` (M,
+3) faces, `c` uint8 (N, 3) sRGB colours and `extent` float32 (3,), the size of the source. Vertices
+are split where the colour changes, so topology needs `weld`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _STEPS = 65535  # positions are stored as fractions of the unit cube in 16 bits
 
 @dataclass(frozen=True, eq=False)
 class Asset:
-    """A coloured mesh in its own frame: +Y up, centred on its axis-aligned box, whose longest side is 1."""
+    """A coloured mesh in its own frame: +Y up, centred on its axis-aligned box, whose longest side
+    is 1.
+    """
 
     name: str
     vertices: np.ndarray  # (V, 3) float32 in [-0.5, 0.5]
@@ -30,7 +33,9 @@ class Asset:
     colors: np.ndarray  # (V, 3) uint8 sRGB
     source: str = ""  # where it came from, for the attribution
     licence: str = ""
-    extent_metres: tuple[float, float, float] | None = None  # size of the real object; None = unknown scale
+    extent_metres: tuple[float, float, float] | None = (
+        None  # size of the real object; None = unknown scale
+    )
 
     def load(self) -> Asset:
         """Return itself: an asset in memory is its own source."""
@@ -64,32 +69,57 @@ def load_asset(file: str | Path | AssetFile) -> Asset:
             stored = {key: arrays[key] for key in ("v", "f", "c")}
             extent = arrays["extent"] if "extent" in arrays else np.zeros(3)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{entry.path}: not an asset (.npz with arrays v, f, c; {error}); import it again") from error
+        raise InputError(
+            f"{entry.path}: not an asset (.npz with arrays v, f, c; {error}); import it again"
+        ) from error
     vertices = (stored["v"].astype(np.float64) / _STEPS - 0.5).astype(np.float32)
     faces = stored["f"].astype(np.int32)
     if not len(faces) or faces.max() >= len(vertices) or stored["c"].shape != vertices.shape:
         shapes = f"{faces.shape}, vertices {vertices.shape}, colours {stored['c'].shape}"
-        raise InputError(f"{entry.path}: its arrays do not fit together (faces {shapes}); import it again")
-    size = tuple(float(side) for side in extent) if entry.metric and np.min(extent) >= 0 and np.max(extent) > 0 else None
+        raise InputError(
+            f"{entry.path}: its arrays do not fit together (faces {shapes}); import it again"
+        )
+    size = (
+        tuple(float(side) for side in extent)
+        if entry.metric and np.min(extent) >= 0 and np.max(extent) > 0
+        else None
+    )
     return Asset(entry.name, vertices, faces, stored["c"], entry.source, entry.licence, size)
 
 
 def save_asset(asset: Asset, path: str | Path) -> Path:
     """Write one `.npz` asset (positions rounded to 1 / 65535); returns its path."""
     target = Path(path)
-    positions = np.rint((np.asarray(asset.vertices, np.float64) + 0.5) * _STEPS).clip(0, _STEPS).astype(np.uint16)
+    positions = (
+        np.rint((np.asarray(asset.vertices, np.float64) + 0.5) * _STEPS)
+        .clip(0, _STEPS)
+        .astype(np.uint16)
+    )
     extent = np.asarray(asset.extent_metres or np.ptp(asset.vertices, axis=0), np.float32)
-    np.savez_compressed(target, v=positions, f=asset.faces.astype(np.uint32), c=asset.colors, extent=extent)
+    np.savez_compressed(
+        target, v=positions, f=asset.faces.astype(np.uint32), c=asset.colors, extent=extent
+    )
     return target
 
 
 def find_assets(folder: str | Path) -> tuple[AssetFile, ...]:
-    """List the `.npz` assets of a folder by name; source and licence come from a manifest.csv in the folder or next to it."""
+    """List the `.npz` assets of a folder by name; source and licence come from a manifest.csv in
+    the folder or next to it.
+    """
     root = Path(folder)
     paths = sorted(root.glob("*.npz"))
     if not paths:
-        raise InputError(f"{root} holds no .npz assets; give a folder of them, or import meshes first")
-    rows = next((read_manifest(place / MANIFEST) for place in (root, root.parent) if (place / MANIFEST).is_file()), {})
+        raise InputError(
+            f"{root} holds no .npz assets; give a folder of them, or import meshes first"
+        )
+    rows = next(
+        (
+            read_manifest(place / MANIFEST)
+            for place in (root, root.parent)
+            if (place / MANIFEST).is_file()
+        ),
+        {},
+    )
     return tuple(_entry(path, rows.get(path.stem, {})) for path in paths)
 
 
@@ -102,11 +132,14 @@ def read_manifest(path: Path) -> dict[str, dict[str, str]]:
 
 def _entry(path: Path, row: dict[str, str]) -> AssetFile:
     source = row.get("source") or row.get("source_repo") or ""
-    return AssetFile(path, source, row.get("licence") or row.get("license") or "", row.get("extent_unit") == "m")
+    return AssetFile(
+        path, source, row.get("licence") or row.get("license") or "", row.get("extent_unit") == "m"
+    )
 
 
 def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Merge vertices of equal position -> unique vertices (U, 3) and faces (F, 3) over them, in the same order.
+    """Merge vertices of equal position -> unique vertices (U, 3) and faces (F, 3) over them, in the
+    same order.
 
     Faces that collapse are kept, so that face indices stay valid; distances accept them.
     """
@@ -114,8 +147,16 @@ def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return unique, inverse.reshape(-1)[faces].astype(faces.dtype)
 
 
-def split_by_label(faces: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give each label (F,) of faces its own vertices: source vertex (W,), faces (F, 3) over the W, and label (W,) of each."""
+def split_by_label(
+    faces: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give each label (F,) of faces its own vertices: source vertex (W,), faces (F, 3) over the W,
+    and label (W,) of each.
+    """
     key = faces.astype(np.int64) * (int(label.max()) + 1) + label[:, None]
     unique, inverse = np.unique(key, return_inverse=True)
-    return unique // (int(label.max()) + 1), inverse.reshape(faces.shape), unique % (int(label.max()) + 1)
+    return (
+        unique // (int(label.max()) + 1),
+        inverse.reshape(faces.shape),
+        unique % (int(label.max()) + 1),
+    )

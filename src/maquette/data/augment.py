@@ -1,7 +1,9 @@
-"""What cameras, files and hurried people do to pictures and masks: photometric augmentation and mask jitter, seeded and fast.
+"""What cameras, files and hurried people do to pictures and masks: photometric augmentation and
+mask jitter, seeded and fast.
 
-Last step of the data engine, applied while training, so that networks trained on rendered views work on photographs and on masks
-that were drawn by hand or by a segmenter. Geometry is left alone: no crop, flip or warp, since the camera is part of the truth.
+Last step of the data engine, applied while training, so that networks trained on rendered views
+work on photographs and on masks that were drawn by hand or by a segmenter. Geometry is left alone:
+no crop, flip or warp, since the camera is part of the truth.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strengths; 0 switches an effect off. Probabilities where the name says so, else a standard deviation or largest value."""
+    """Strengths; 0 switches an effect off. Probabilities where the name says so, else a standard
+    deviation or largest value.
+    """
 
     exposure: float = 0.25  # of the logarithm of the gain, on linear light
     white_balance: float = 0.08  # of the logarithm of the red and blue gains
@@ -38,9 +42,15 @@ class AugmentConfig:
 
 
 def augment_image(
-    image: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None, *, depth: np.ndarray | None = None
+    image: np.ndarray,
+    rng: np.random.Generator,
+    config: AugmentConfig | None = None,
+    *,
+    depth: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Another picture (H, W, 3) uint8 of the same scene as `image`; haze follows `depth` (H, W) when it is given."""
+    """Another picture (H, W, 3) uint8 of the same scene as `image`; haze follows `depth` (H, W)
+    when it is given.
+    """
     config = config or AugmentConfig()
     light = (image.astype(np.float32) * np.float32(1.0 / 255.0)) ** np.float32(2.2)
     light *= _gains(rng, config)
@@ -60,12 +70,19 @@ def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
 
 
 def _vignette(rng: np.random.Generator, most: float, height: int, width: int) -> np.ndarray:
-    """(H, W) float32 share of light that is left, falling with the square of the distance from the middle."""
-    y, x = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None], np.linspace(-1.0, 1.0, width, dtype=np.float32)
+    """(H, W) float32 share of light that is left, falling with the square of the distance from the
+    middle.
+    """
+    y, x = (
+        np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None],
+        np.linspace(-1.0, 1.0, width, dtype=np.float32),
+    )
     return 1.0 - np.float32(0.5 * rng.uniform(0.0, most)) * (x * x + y * y)
 
 
-def _hazy(light: np.ndarray, rng: np.random.Generator, most: float, depth: np.ndarray | None) -> np.ndarray:
+def _hazy(
+    light: np.ndarray, rng: np.random.Generator, most: float, depth: np.ndarray | None
+) -> np.ndarray:
     """Blend towards a pale colour, the more the farther when depth is known."""
     share = np.float32(rng.uniform(0.0, most))
     air = (rng.uniform(0.5, 0.9) + rng.uniform(-0.05, 0.05, 3)).astype(np.float32)
@@ -81,8 +98,16 @@ def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig)
     mean = np.float32(encoded.mean())
     encoded = mean + np.float32(math.exp(rng.normal(0.0, config.contrast))) * (encoded - mean)
     grey = (encoded @ LUMA)[..., None]
-    saturation = 0.0 if rng.random() < config.grey_probability else math.exp(rng.normal(0.0, config.saturation))
-    return grey + np.float32(saturation) * (encoded - grey) + rng.normal(0.0, config.channel, 3).astype(np.float32)
+    saturation = (
+        0.0
+        if rng.random() < config.grey_probability
+        else math.exp(rng.normal(0.0, config.saturation))
+    )
+    return (
+        grey
+        + np.float32(saturation) * (encoded - grey)
+        + rng.normal(0.0, config.channel, 3).astype(np.float32)
+    )
 
 
 def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
@@ -90,26 +115,40 @@ def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConf
     height, width = encoded.shape[:2]
     if config.blur > 0.0 and rng.random() < config.blur_probability:
         if rng.random() < 0.6:
-            encoded = cv2.GaussianBlur(encoded, (0, 0), max(float(rng.uniform(0.1, config.blur)) * height / 128.0, 0.1))
+            encoded = cv2.GaussianBlur(
+                encoded, (0, 0), max(float(rng.uniform(0.1, config.blur)) * height / 128.0, 0.1)
+            )
         else:
             shrink = float(rng.uniform(0.45, 0.95))
-            small = cv2.resize(encoded, (max(int(width * shrink), 1), max(int(height * shrink), 1)), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                encoded,
+                (max(int(width * shrink), 1), max(int(height * shrink), 1)),
+                interpolation=cv2.INTER_AREA,
+            )
             encoded = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     if config.noise > 0.0 and rng.random() < config.noise_probability:
-        grain = rng.standard_normal(encoded.shape if rng.random() < 0.6 else (height, width, 1), dtype=np.float32)
+        grain = rng.standard_normal(
+            encoded.shape if rng.random() < 0.6 else (height, width, 1), dtype=np.float32
+        )
         encoded = encoded + np.float32(rng.uniform(0.0, config.noise)) * grain
     picture = np.clip(encoded * np.float32(255.0) + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
     if rng.random() < config.jpeg_probability:
-        _, packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
+        _, packed = cv2.imencode(
+            ".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
+        )
         picture = np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
     return picture
 
 
-# ---- masks ---------------------------------------------------------------------------------------------------------
+# ---- masks
+#   ---------------------------------------------------------------------------------------------------------
 
 
-def jitter_labels(instance: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
-    """Disturb every mask of a label image (H, W) int32 (0 = background) on its own; where masks now overlap, a random one wins.
+def jitter_labels(
+    instance: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None
+) -> np.ndarray:
+    """Disturb every mask of a label image (H, W) int32 (0 = background) on its own; where masks now
+    overlap, a random one wins.
 
     Every label of the input is still there.
     """
@@ -122,8 +161,12 @@ def jitter_labels(instance: np.ndarray, rng: np.random.Generator, config: Augmen
     return jittered
 
 
-def jitter_mask(mask: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
-    """Disturb a mask (H, W) bool by a few pixels: grown or shrunk, a wavy boundary, holes, a lost fragment. Never empty unless it was."""
+def jitter_mask(
+    mask: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None
+) -> np.ndarray:
+    """Disturb a mask (H, W) bool by a few pixels: grown or shrunk, a wavy boundary, holes, a lost
+    fragment. Never empty unless it was.
+    """
     config = config or AugmentConfig()
     if not mask.any() or rng.random() >= config.mask_probability:
         return mask.copy()
@@ -159,13 +202,21 @@ def _spots(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndar
     holes = np.zeros(mask.shape, np.uint8)
     rows, columns = np.nonzero(mask)
     for pick in rng.integers(0, len(rows), int(rng.integers(1, 4))):
-        cv2.circle(holes, (int(columns[pick]), int(rows[pick])), max(int(rng.uniform(0.3, 1.0) * radius), 1), 1, -1)
+        cv2.circle(
+            holes,
+            (int(columns[pick]), int(rows[pick])),
+            max(int(rng.uniform(0.3, 1.0) * radius), 1),
+            1,
+            -1,
+        )
     return holes > 0
 
 
 def _without_fragment(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The mask without one of its smaller fragments, if it has several."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
     if count <= 2:
         return mask
     smaller = np.setdiff1d(np.arange(1, count), [1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))])

@@ -1,7 +1,9 @@
-"""What is behind the objects of a training view: textured ground and walls, and the picture seen where there is nothing.
+"""What is behind the objects of a training view: textured ground and walls, and the picture seen
+where there is nothing.
 
-Used by views.py. Textures are square tiles that repeat without a seam, drawn from a few procedural families with everyday colours;
-a `Surface` lays one on an infinite plane. None of this is an instance.
+Used by views.py. Textures are square tiles that repeat without a seam, drawn from a few procedural
+families with everyday colours; a `Surface` lays one on an infinite plane. None of this is an
+instance.
 """
 
 from __future__ import annotations
@@ -14,8 +16,22 @@ import numpy as np
 
 TILE = 256  # side of a texture, texels
 
-WOODS = ((196, 154, 108), (150, 104, 66), (110, 72, 45), (222, 192, 150), (84, 58, 42), (176, 138, 100))
-STONES = ((190, 186, 180), (150, 150, 148), (110, 108, 106), (215, 210, 200), (75, 75, 78), (168, 152, 132))
+WOODS = (
+    (196, 154, 108),
+    (150, 104, 66),
+    (110, 72, 45),
+    (222, 192, 150),
+    (84, 58, 42),
+    (176, 138, 100),
+)
+STONES = (
+    (190, 186, 180),
+    (150, 150, 148),
+    (110, 108, 106),
+    (215, 210, 200),
+    (75, 75, 78),
+    (168, 152, 132),
+)
 SOILS = ((120, 98, 70), (96, 120, 62), (148, 130, 98), (80, 96, 58), (176, 158, 122), (70, 66, 60))
 
 
@@ -25,7 +41,9 @@ class Surface:
 
     point: np.ndarray  # (3,) float64, any point of it, world frame
     normal: np.ndarray  # (3,) float64, unit, towards the scene
-    axes: np.ndarray  # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
+    axes: (
+        np.ndarray
+    )  # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
     texture: np.ndarray  # (TILE, TILE, 3) uint8, sRGB
 
     @property
@@ -35,33 +53,56 @@ class Surface:
 
 
 def random_ground(rng: np.random.Generator, scale: float) -> Surface:
-    """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in world units."""
+    """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in
+    world units.
+    """
     side = scale * math.exp(rng.uniform(math.log(0.35), math.log(2.5)))  # of a tile
     angle = float(rng.uniform(0.0, 2.0 * math.pi))
-    axes = np.array([[math.cos(angle), 0.0, math.sin(angle)], [-math.sin(angle), 0.0, math.cos(angle)]]) / side
+    axes = (
+        np.array(
+            [[math.cos(angle), 0.0, math.sin(angle)], [-math.sin(angle), 0.0, math.cos(angle)]]
+        )
+        / side
+    )
     return Surface(np.zeros(3), np.array([0.0, 1.0, 0.0]), axes, random_texture(rng))
 
 
-def random_wall(rng: np.random.Generator, towards: np.ndarray, distance: float, scale: float) -> Surface:
-    """Draw an upright wall at ``distance`` from the origin, which faces the horizontal unit vector ``towards`` (3,)."""
+def random_wall(
+    rng: np.random.Generator, towards: np.ndarray, distance: float, scale: float
+) -> Surface:
+    """Draw an upright wall at ``distance`` from the origin, which faces the horizontal unit vector
+    ``towards`` (3,).
+    """
     side = scale * rng.uniform(1.0, 4.0)
     along = np.array([towards[2], 0.0, -towards[0]])
-    texture = plain(rng, random_colour(rng, pale=0.6)) if rng.random() < 0.6 else random_texture(rng)
+    texture = (
+        plain(rng, random_colour(rng, pale=0.6)) if rng.random() < 0.6 else random_texture(rng)
+    )
     return Surface(-distance * towards, towards, np.stack([along, [0.0, 1.0, 0.0]]) / side, texture)
 
 
 def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) float32 in 0..1, sRGB-encoded: one colour, a gradient, a sky, or the blur of a cluttered place."""
+    """(H, W, 3) float32 in 0..1, sRGB-encoded: one colour, a gradient, a sky, or the blur of a
+    cluttered place.
+    """
     kind = rng.choice(["plain", "gradient", "sky", "clutter"], p=[0.3, 0.2, 0.15, 0.35])
     if kind == "plain":
-        return np.broadcast_to(random_colour(rng, pale=0.5), (height, width, 3)).astype(np.float32) / 255.0
+        return (
+            np.broadcast_to(random_colour(rng, pale=0.5), (height, width, 3)).astype(np.float32)
+            / 255.0
+        )
     if kind == "clutter":
         return _clutter(rng, height, width)
     top, bottom = (random_colour(rng, pale=0.4) for _ in range(2))
     if kind == "sky":
-        top, bottom = np.array([95, 150, 215]) + rng.uniform(-30, 30, 3), np.array([215, 225, 235]) + rng.uniform(-20, 15, 3)
+        top, bottom = (
+            np.array([95, 150, 215]) + rng.uniform(-30, 30, 3),
+            np.array([215, 225, 235]) + rng.uniform(-20, 15, 3),
+        )
     ramp = np.linspace(0.0, 1.0, height)[:, None, None] ** rng.uniform(0.5, 1.5)
-    return np.clip(np.broadcast_to(top + ramp * (bottom - top), (height, width, 3)) / 255.0, 0.0, 1.0).astype(np.float32)
+    return np.clip(
+        np.broadcast_to(top + ramp * (bottom - top), (height, width, 3)) / 255.0, 0.0, 1.0
+    ).astype(np.float32)
 
 
 def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -75,13 +116,17 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         if rng.random() < 0.6:
             cv2.rectangle(image, (x - w // 2, y - h), (x + w // 2, y + h), colour, -1)
         else:
-            cv2.ellipse(image, (x, y), (max(w // 2, 1), max(h // 2, 1)), 0.0, 0.0, 360.0, colour, -1)
+            cv2.ellipse(
+                image, (x, y), (max(w // 2, 1), max(h // 2, 1)), 0.0, 0.0, 360.0, colour, -1
+            )
     blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 6.0)) * height / 128)
     return np.clip(blurred / 255.0, 0.0, 1.0)
 
 
 def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
-    """(3,) float64 sRGB 0..255: pale and nearly grey with probability ``pale``, else of any hue and modest saturation."""
+    """(3,) float64 sRGB 0..255: pale and nearly grey with probability ``pale``, else of any hue and
+    modest saturation.
+    """
     if rng.random() < pale:
         return np.clip(rng.uniform(150, 250) + rng.uniform(-12, 12, 3), 0, 255)
     value, saturation = rng.uniform(25, 240), rng.beta(1.2, 2.2)
@@ -90,21 +135,42 @@ def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
 
 
 def random_texture(rng: np.random.Generator) -> np.ndarray:
-    """Draw a tile (TILE, TILE, 3) uint8 of a random family, with colours of that family or, less often, any."""
+    """Draw a tile (TILE, TILE, 3) uint8 of a random family, with colours of that family or, less
+    often, any.
+    """
     families = (plain, rough, checker, planks, tiles, carpet, speckled, veined)
-    family = families[int(rng.choice(len(families), p=[0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07]))]
-    palette = {planks: WOODS, rough: SOILS + STONES, tiles: STONES, speckled: STONES, veined: STONES + WOODS}.get(family)
+    family = families[
+        int(rng.choice(len(families), p=[0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07]))
+    ]
+    palette = {
+        planks: WOODS,
+        rough: SOILS + STONES,
+        tiles: STONES,
+        speckled: STONES,
+        veined: STONES + WOODS,
+    }.get(family)
     if palette is None or rng.random() < 0.3:
         return family(rng, random_colour(rng, pale=0.3))
-    return family(rng, np.clip(np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.75, 1.2), 0, 255))
+    return family(
+        rng,
+        np.clip(
+            np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.75, 1.2), 0, 255
+        ),
+    )
 
 
-def tiling_noise(rng: np.random.Generator, cells: tuple[int, int], octaves: int = 4, fall: float = 0.55) -> np.ndarray:
-    """(TILE, TILE) float32 seamless noise, zero mean, unit deviation; its coarsest ``cells`` (rows, columns) are powers of two."""
+def tiling_noise(
+    rng: np.random.Generator, cells: tuple[int, int], octaves: int = 4, fall: float = 0.55
+) -> np.ndarray:
+    """(TILE, TILE) float32 seamless noise, zero mean, unit deviation; its coarsest ``cells`` (rows,
+    columns) are powers of two.
+    """
     total = np.zeros(cells, np.float32)
     for octave in range(octaves):
         shape = tuple(min(c << octave, TILE) for c in cells)
-        total = _stretch(total, shape) + np.float32(fall**octave) * rng.standard_normal(shape, dtype=np.float32)
+        total = _stretch(total, shape) + np.float32(fall**octave) * rng.standard_normal(
+            shape, dtype=np.float32
+        )
     total = _stretch(total, (TILE, TILE))
     return (total - total.mean()) / (total.std() + 1e-6)
 
@@ -116,7 +182,9 @@ def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = shape[0] // tile.shape[0], shape[1] // tile.shape[1]
     wrapped = cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_WRAP)
     large = cv2.resize(wrapped, None, fx=columns, fy=rows, interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(large[2 * rows : 2 * rows + shape[0], 2 * columns : 2 * columns + shape[1]])
+    return np.ascontiguousarray(
+        large[2 * rows : 2 * rows + shape[0], 2 * columns : 2 * columns + shape[1]]
+    )
 
 
 def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -129,7 +197,9 @@ def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     noise = tiling_noise(rng, (4, 4), 7, rng.uniform(0.55, 0.85))
     other = np.clip(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3), 0, 255)
     mix = np.clip(0.5 + 0.35 * noise, 0.0, 1.0)[..., None]
-    return np.clip(colour + mix * (other - colour) + 6.0 * noise[..., None], 0, 255).astype(np.uint8)
+    return np.clip(colour + mix * (other - colour) + 6.0 * noise[..., None], 0, 255).astype(
+        np.uint8
+    )
 
 
 def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -142,7 +212,9 @@ def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 
 def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    """Boards with grain, each of its own tone, with dark joints; or a single board as wide as the tile."""
+    """Boards with grain, each of its own tone, with dark joints; or a single board as wide as the
+    tile.
+    """
     boards = int(rng.choice([1, 4, 6, 8]))
     row = np.arange(TILE) * boards // TILE
     tone = 1.0 + rng.uniform(0.02, 0.14) * rng.standard_normal(boards)
@@ -165,9 +237,14 @@ def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     shifted = x + (row % 2) * (TILE // columns // 2) * int(rng.integers(0, 2))
     width = int(rng.integers(2, 7))
     grout = (y % (TILE // rows) < width) | (shifted % (TILE // columns) < width)
-    tone = rng.uniform(0.0, 0.1) * rng.standard_normal((rows, columns))[row, (shifted * columns // TILE) % columns]
+    tone = (
+        rng.uniform(0.0, 0.1)
+        * rng.standard_normal((rows, columns))[row, (shifted * columns // TILE) % columns]
+    )
     joint = np.clip(colour * rng.choice([0.55, 0.75, 1.25]), 0, 255)
-    return _shaded(np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7))
+    return _shaded(
+        np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7)
+    )
 
 
 def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -187,7 +264,9 @@ def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Terrazzo or gravel: spots of a few colours."""
     noise = tiling_noise(rng, (int(rng.choice([16, 32])),) * 2, 2)
     other = tiling_noise(rng, (16, 16), 2)
-    base = np.where((noise > 1.0)[..., None], np.clip(colour * rng.uniform(0.3, 0.8), 0, 255), colour)
+    base = np.where(
+        (noise > 1.0)[..., None], np.clip(colour * rng.uniform(0.3, 0.8), 0, 255), colour
+    )
     base = np.where((other > 1.2)[..., None], np.clip(colour * rng.uniform(1.1, 1.5), 0, 255), base)
     return _shaded(base, np.float32(0.03) * noise)
 
@@ -200,9 +279,13 @@ def veined(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 def _tinted(colour: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Scale the colour by 1 + ``relative`` (TILE, TILE)."""
-    return np.clip(colour.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255).astype(np.uint8)
+    return np.clip(
+        colour.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255
+    ).astype(np.uint8)
 
 
 def _shaded(base: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Scale per-texel colours (TILE, TILE, 3) by 1 + ``relative`` (TILE, TILE)."""
-    return np.clip(base.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255).astype(np.uint8)
+    return np.clip(
+        base.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255
+    ).astype(np.uint8)

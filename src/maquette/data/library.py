@@ -1,12 +1,14 @@
-"""A folder of assets with their fields, built once and shared by every process that trains: memory-mapped, resumable.
+"""A folder of assets with their fields, built once and shared by every process that trains:
+memory-mapped, resumable.
 
-    sdf.npy       (N, 64, 64, 64) float16      rgb.npy  (N, 64, 64, 64, 3) uint8, rows in order of completion
-    vertices.bin  float32 triples, faces.bin int32 triples, colors.bin uint8 triples, all meshes one after another
-    index.jsonl   one line per finished asset: name, source, licence, extent_metres, vertices, faces (running totals)
-    failed.jsonl  one line per asset that could not be used: name and reason
+    sdf.npy       (N, 64, 64, 64) float16      rgb.npy  (N, 64, 64, 64, 3) uint8, rows in order of
+    completion vertices.bin  float32 triples, faces.bin int32 triples, colors.bin uint8 triples, all
+    meshes one after another index.jsonl   one line per finished asset: name, source, licence,
+    extent_metres, vertices, faces (running totals) failed.jsonl  one line per asset that could not
+    be used: name and reason
 
-A line of the index is written after its data, so an interrupted build is a smaller library, and building again continues.
-The order is shuffled, so that a partial library is a random subset.
+A line of the index is written after its data, so an interrupted build is a smaller library, and
+building again continues. The order is shuffled, so that a partial library is a random subset.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ Progress = Callable[[int, int], None]  # finished, total
 
 
 class Source(Protocol):
-    """Something that becomes an asset when a process gets to it: an Asset, an AssetFile, a mesh file of the importer."""
+    """Something that becomes an asset when a process gets to it: an Asset, an AssetFile, a mesh
+    file of the importer.
+    """
 
     @property
     def name(self) -> str:
@@ -42,7 +46,11 @@ class Source(Protocol):
 
 _CUBE = (FIELD_RESOLUTION,) * 3
 _FIELDS = {"sdf.npy": (np.dtype(np.float16), _CUBE), "rgb.npy": (np.dtype(np.uint8), (*_CUBE, 3))}
-_MESHES = {"vertices.bin": np.dtype("<f4"), "faces.bin": np.dtype("<i4"), "colors.bin": np.dtype(np.uint8)}
+_MESHES = {
+    "vertices.bin": np.dtype("<f4"),
+    "faces.bin": np.dtype("<i4"),
+    "colors.bin": np.dtype(np.uint8),
+}
 _INDEX = "index.jsonl"
 _FAILED = "failed.jsonl"
 
@@ -56,11 +64,15 @@ class AssetLibrary:
 
     @classmethod
     def open(cls, folder: str | Path) -> AssetLibrary:
-        """Open a library, complete or still growing; InputError when the folder is none or has no finished asset."""
+        """Open a library, complete or still growing; InputError when the folder is none or has no
+        finished asset.
+        """
         root = Path(folder)
         rows = tuple(_read_lines(root / _INDEX))
         if not rows:
-            raise InputError(f"{root} is not an asset library with finished assets; build it with: maquette data import")
+            raise InputError(
+                f"{root} is not an asset library with finished assets; build it with: maquette data import"
+            )
         return cls(root, rows)
 
     def __post_init__(self) -> None:
@@ -93,7 +105,9 @@ class AssetLibrary:
         return Asset(row["name"], vertices, faces, colors, row["source"], row["licence"], extent)
 
     def sdf(self, index: int) -> np.ndarray:
-        """(64, 64, 64) float16 view, negative inside, asset units; the grid spans fields.FIELD_EXTENT."""
+        """(64, 64, 64) float16 view, negative inside, asset units; the grid spans
+        fields.FIELD_EXTENT.
+        """
         return self._maps["sdf.npy"][index]
 
     def rgb(self, index: int) -> np.ndarray:
@@ -102,16 +116,24 @@ class AssetLibrary:
 
 
 def build_library(
-    sources: Sequence[Source], out: str | Path, *, jobs: int = 1, seed: int = 0, progress: Progress | None = None
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> AssetLibrary:
     """Compute the fields of assets into a library folder, or continue one; returns the library.
 
-    Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes compute, one writes.
+    Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes
+    compute, one writes.
     """
     root = Path(out)
     names = [source.name for source in sources]
     if len(set(names)) != len(names):
-        raise InputError(f"asset names must be unique, {len(names) - len(set(names))} are repeated; rename the files")
+        raise InputError(
+            f"asset names must be unique, {len(names) - len(set(names))} are repeated; rename the files"
+        )
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
     known = {row["name"] for row in done} | {row["name"] for row in _read_lines(root / _FAILED)}
@@ -124,7 +146,11 @@ def build_library(
         if isinstance(outcome, str):
             _append_line(root / _FAILED, {"name": name, "reason": outcome})
         else:
-            done.append(_write_row(root, done[-1] if done else {"vertices": 0, "faces": 0}, len(done), *outcome))
+            done.append(
+                _write_row(
+                    root, done[-1] if done else {"vertices": 0, "faces": 0}, len(done), *outcome
+                )
+            )
         settled += 1
         if progress is not None:
             progress(settled, len(sources))
@@ -136,7 +162,9 @@ def failures(folder: str | Path) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in _read_lines(Path(folder) / _FAILED)}
 
 
-def _outcomes(todo: Sequence[Source], jobs: int) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
+def _outcomes(
+    todo: Sequence[Source], jobs: int
+) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
     """Finished assets as they come; few are under way at a time, because a field takes a megabyte."""
     if jobs <= 1:
         for source in todo:
@@ -171,11 +199,19 @@ def _compute(source: Source) -> tuple[Asset, AssetField] | str:
 
 
 def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
-    """Make room for ``capacity`` rows (the files are sparse) and cut off what an interrupted build left behind."""
+    """Make room for ``capacity`` rows (the files are sparse) and cut off what an interrupted build
+    left behind.
+    """
     for name, (dtype, shape) in _FIELDS.items():
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (capacity, *shape)}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": (capacity, *shape),
+        }
         with (root / name).open("r+b" if (root / name).exists() else "w+b") as stream:
-            np.lib.format.write_array_header_1_0(stream, header)  # padded for growth, so rewriting it moves no data
+            np.lib.format.write_array_header_1_0(
+                stream, header
+            )  # padded for growth, so rewriting it moves no data
             stream.truncate(stream.tell() + capacity * int(np.prod(shape)) * dtype.itemsize)
     for name, dtype in _MESHES.items():
         total = done[-1]["faces" if name == "faces.bin" else "vertices"] if done else 0
@@ -183,10 +219,14 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
             stream.truncate(total * 3 * dtype.itemsize)
     for name in (_INDEX, _FAILED):
         lines = list(_read_lines(root / name))
-        (root / name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        (root / name).write_text(
+            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+        )
 
 
-def _write_row(root: Path, before: dict[str, Any], row: int, asset: Asset, field: AssetField) -> dict[str, Any]:
+def _write_row(
+    root: Path, before: dict[str, Any], row: int, asset: Asset, field: AssetField
+) -> dict[str, Any]:
     """Store one asset and its field; its line in the index comes last and makes it valid."""
     for name, values in (("sdf.npy", field.sdf), ("rgb.npy", field.rgb)):
         with (root / name).open("r+b") as stream:
@@ -197,8 +237,16 @@ def _write_row(root: Path, before: dict[str, Any], row: int, asset: Asset, field
     for (name, dtype), values in zip(_MESHES.items(), (asset.vertices, asset.faces, asset.colors)):
         with (root / name).open("ab") as stream:
             stream.write(np.ascontiguousarray(values, dtype).tobytes())
-    line = {"name": asset.name, "source": asset.source, "licence": asset.licence, "extent_metres": asset.extent_metres}
-    line |= {"vertices": before["vertices"] + len(asset.vertices), "faces": before["faces"] + len(asset.faces)}
+    line = {
+        "name": asset.name,
+        "source": asset.source,
+        "licence": asset.licence,
+        "extent_metres": asset.extent_metres,
+    }
+    line |= {
+        "vertices": before["vertices"] + len(asset.vertices),
+        "faces": before["faces"] + len(asset.faces),
+    }
     _append_line(root / _INDEX, line)
     return line
 
@@ -209,7 +257,9 @@ def _append_line(path: Path, line: dict[str, Any]) -> None:
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a .jsonl file that may be missing; a last line without its end was torn by an interruption."""
+    """Lines of a .jsonl file that may be missing; a last line without its end was torn by an
+    interruption.
+    """
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):

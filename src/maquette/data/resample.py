@@ -1,6 +1,8 @@
-"""Placed assets -> the volume of any cube: what the VAE learns to compress and the generator learns to make.
+"""Placed assets -> the volume of any cube: what the VAE learns to compress and the generator learns
+to make.
 
-In the flow: AssetLibrary fields + placements -> training targets. One numba kernel, because this runs for every training row.
+In the flow: AssetLibrary fields + placements -> training targets. One numba kernel, because this
+runs for every training row.
 """
 
 from __future__ import annotations
@@ -27,12 +29,15 @@ class FieldSource(Protocol):
 
 
 def placed_volume(
-    library: FieldSource, placed: Iterable[tuple[int, np.ndarray]], resolution: int, truncation: float = TRUNCATION
+    library: FieldSource,
+    placed: Iterable[tuple[int, np.ndarray]],
+    resolution: int,
+    truncation: float = TRUNCATION,
 ) -> np.ndarray:
     """(4, R, R, R) float32 union of assets ``(index, cube_from_asset)``.
 
-    TSDF in [-1, 1] (negative inside; ``truncation`` is in cube sides) and the nearest object's colour in [-1, 1] inside the
-    truncation band, 0 beyond it.
+    TSDF in [-1, 1] (negative inside; ``truncation`` is in cube sides) and the nearest object's
+    colour in [-1, 1] inside the truncation band, 0 beyond it.
     """
     distance = np.full((resolution,) * 3, np.inf, np.float32)
     colour = np.zeros((resolution, resolution, resolution, 3), np.float32)
@@ -40,8 +45,16 @@ def placed_volume(
         asset_from_cube = np.linalg.inv(cube_from_asset)
         scale = np.float32(scale_of(cube_from_asset))  # asset units -> cube units
         sdf = np.asarray(library.sdf(index), np.float32)
-        _blend(sdf, np.asarray(library.rgb(index)), asset_from_cube.astype(np.float32), np.float32(FIELD_EXTENT), scale,
-               np.float32(truncation), distance, colour)  # fmt: skip
+        _blend(
+            sdf,
+            np.asarray(library.rgb(index)),
+            asset_from_cube.astype(np.float32),
+            np.float32(FIELD_EXTENT),
+            scale,
+            np.float32(truncation),
+            distance,
+            colour,
+        )
     tsdf = np.clip(distance / truncation, -1, 1)
     colour = (colour * (2 / 255) - 1) * (np.abs(tsdf) < 1)[..., None]
     return np.concatenate([tsdf[None], colour.transpose(3, 0, 1, 2)]).astype(np.float32)
@@ -49,7 +62,9 @@ def placed_volume(
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colour):
-    """Lower ``distance`` (R, R, R) to this asset's where it is nearer, and take its ``colour`` there; trilinear, clamped at the border."""
+    """Lower ``distance`` (R, R, R) to this asset's where it is nearer, and take its ``colour``
+    there; trilinear, clamped at the border.
+    """
     size, resolution = sdf.shape[0], distance.shape[0]
     m = asset_from_cube
     for i in range(resolution):
@@ -58,10 +73,20 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
             y = (j + 0.5) / resolution - 0.5
             for k in range(resolution):
                 z = (k + 0.5) / resolution - 0.5
-                gx = ((m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / extent + 0.5) * size - 0.5
-                gy = ((m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / extent + 0.5) * size - 0.5
-                gz = ((m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / extent + 0.5) * size - 0.5
-                cx, cy, cz = min(max(gx, 0.0), size - 1.001), min(max(gy, 0.0), size - 1.001), min(max(gz, 0.0), size - 1.001)
+                gx = (
+                    (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / extent + 0.5
+                ) * size - 0.5
+                gy = (
+                    (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / extent + 0.5
+                ) * size - 0.5
+                gz = (
+                    (m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / extent + 0.5
+                ) * size - 0.5
+                cx, cy, cz = (
+                    min(max(gx, 0.0), size - 1.001),
+                    min(max(gy, 0.0), size - 1.001),
+                    min(max(gz, 0.0), size - 1.001),
+                )
                 outside = np.sqrt((gx - cx) ** 2 + (gy - cy) ** 2 + (gz - cz) ** 2) * extent / size
                 if outside > 1e-3 and outside * scale > min(truncation, distance[i, j, k]):
                     if distance[i, j, k] == np.inf:
@@ -70,8 +95,12 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
                 a, b, c = int(cx), int(cy), int(cz)
                 u, v, w = cx - a, cy - b, cz - c
                 x0, x1 = sdf[a], sdf[a + 1]
-                low = (x0[b, c] * (1 - w) + x0[b, c + 1] * w) * (1 - v) + (x0[b + 1, c] * (1 - w) + x0[b + 1, c + 1] * w) * v
-                high = (x1[b, c] * (1 - w) + x1[b, c + 1] * w) * (1 - v) + (x1[b + 1, c] * (1 - w) + x1[b + 1, c + 1] * w) * v
+                low = (x0[b, c] * (1 - w) + x0[b, c + 1] * w) * (1 - v) + (
+                    x0[b + 1, c] * (1 - w) + x0[b + 1, c + 1] * w
+                ) * v
+                high = (x1[b, c] * (1 - w) + x1[b, c + 1] * w) * (1 - v) + (
+                    x1[b + 1, c] * (1 - w) + x1[b + 1, c + 1] * w
+                ) * v
                 value = (low * (1 - u) + high * u + outside) * scale
                 if value < distance[i, j, k]:
                     distance[i, j, k] = value

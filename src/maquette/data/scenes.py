@@ -1,10 +1,12 @@
 """Scenes to train and to measure on: which assets, how large, and where they stand.
 
-Second step of a training scene (layout -> scene -> views). `compose_random` is the random non-semantic scene of I-Scene
-(arXiv 2512.13683); the other compositions stress what it leaves rare: small objects on large ones, identical objects, crowds,
-set tables and furnished rooms. `compose` draws one of them.
+Second step of a training scene (layout -> scene -> views). `compose_random` is the random
+non-semantic scene of I-Scene (arXiv 2512.13683); the other compositions stress what it leaves rare:
+small objects on large ones, identical objects, crowds, set tables and furnished rooms. `compose`
+draws one of them.
 
-World frame: +Y up, floor y = 0. The `library` of every function is a Catalogue; a plain library is measured first, which is slow.
+World frame: +Y up, floor y = 0. The `library` of every function is a Catalogue; a plain library is
+measured first, which is slow.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ class SceneGeometry:
     starts: np.ndarray  # (P + 1,) int64, the vertices of placement p are starts[p]:starts[p + 1]
 
 
-def compose(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+def compose(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
     """One scene of a kind drawn from ``config.mix``."""
     config = config or SceneConfig()
     kinds, weights = zip(*config.mix)
@@ -81,7 +85,9 @@ def compose(library: LibraryLike, rng: np.random.Generator, config: SceneConfig 
     return compositions()[kind](Catalogue.of(library), rng, config)
 
 
-def compositions() -> dict[str, Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]]:
+def compositions() -> dict[
+    str, Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]
+]:
     """Return the composition of each kind by name."""
     from maquette.data.rooms import compose_room  # rooms build on the helpers of this module
 
@@ -95,7 +101,9 @@ def compositions() -> dict[str, Callable[[LibraryLike, np.random.Generator, Scen
     }
 
 
-def compose_random(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
+def compose_random(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
     """Random assets on random discs; sometimes a table comes first and carries some of them."""
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     count = draw_count(rng, layout.count)
@@ -105,13 +113,19 @@ def compose_random(library: LibraryLike, rng: np.random.Generator, config: Scene
         assets[0], sizes[0] = rng.choice(catalogue.tables), rng.uniform(*layout.table_size)
         if rng.random() < layout.stack_probability:
             stacked = min(int(rng.integers(layout.stacked[0], layout.stacked[1] + 1)), count - 1)
-    floor = layout_on_floor(catalogue, assets[: count - stacked], sizes[: count - stacked], rng, layout)
+    floor = layout_on_floor(
+        catalogue, assets[: count - stacked], sizes[: count - stacked], rng, layout
+    )
     carried = stack_on(catalogue, floor[0], assets[count - stacked :], rng) if stacked else ()
     return ComposedScene(floor + carried, "random")
 
 
-def compose_small_on_large(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
-    """One to three large objects, as many of them tables as there are, each with up to four small objects on its top."""
+def compose_small_on_large(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
+    """One to three large objects, as many of them tables as there are, each with up to four small
+    objects on its top.
+    """
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     large = int(rng.integers(1, 4))
     assets = draw_assets(catalogue, rng, large)
@@ -120,12 +134,23 @@ def compose_small_on_large(library: LibraryLike, rng: np.random.Generator, confi
     floor = layout_on_floor(catalogue, assets, rng.uniform(*layout.table_size, large), rng, layout)
     carried: tuple[Placement, ...] = ()
     for table in floor:
-        carried += stack_on(catalogue, table, draw_assets(catalogue, rng, int(rng.integers(1, 5))), rng)
-    return _enough(ComposedScene((floor + carried)[: layout.count[1]], "small-on-large"), catalogue, rng, config)
+        carried += stack_on(
+            catalogue, table, draw_assets(catalogue, rng, int(rng.integers(1, 5))), rng
+        )
+    return _enough(
+        ComposedScene((floor + carried)[: layout.count[1]], "small-on-large"),
+        catalogue,
+        rng,
+        config,
+    )
 
 
-def compose_duplicates(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
-    """Two to six copies of one asset, of one size, in a row, in a ring or scattered, and a few others around them."""
+def compose_duplicates(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
+    """Two to six copies of one asset, of one size, in a row, in a ring or scattered, and a few
+    others around them.
+    """
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     copies = int(rng.integers(2, 7))
     asset = int(draw_assets(catalogue, rng, 1)[0])
@@ -147,11 +172,17 @@ def compose_duplicates(library: LibraryLike, rng: np.random.Generator, config: S
         feet = [(radius * math.sin(a), 0.0, radius * math.cos(a)) for a in angles]
         yaws = [yaw + a for a in angles]
     extent = catalogue.extents[asset]
-    return ComposedScene(tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet)), "duplicates")
+    return ComposedScene(
+        tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet)), "duplicates"
+    )
 
 
-def compose_dense(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
-    """Crowd objects of similar sizes so that they almost touch and most are half hidden from a low camera."""
+def compose_dense(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
+    """Crowd objects of similar sizes so that they almost touch and most are half hidden from a low
+    camera.
+    """
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     count = draw_count(rng, (min(6, layout.count[1]), layout.count[1]))
     crowd = LayoutConfig(density=(0.0, 0.05), attempts=80, growth=1.03)
@@ -159,22 +190,40 @@ def compose_dense(library: LibraryLike, rng: np.random.Generator, config: SceneC
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, crowd), "dense")
 
 
-def compose_tabletop(library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None) -> ComposedScene:
-    """Many small objects on one table, half of the time as a close-up; without a table, or in part of the scenes, on the ground."""
+def compose_tabletop(
+    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+) -> ComposedScene:
+    """Many small objects on one table, half of the time as a close-up; without a table, or in part
+    of the scenes, on the ground.
+    """
     catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
     count = draw_count(rng, (min(4, layout.count[1]), layout.count[1]))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
-        base = place(table, catalogue.extents[table], 1.5, float(rng.uniform(-math.pi, math.pi)), (0.0, 0.0, 0.0))
-        carried = stack_on(catalogue, base, draw_assets(catalogue, rng, max(count - 1, 2)), rng, fill=(0.25, 0.6))
-        close_up = tuple(range(1, 1 + len(carried))) if rng.random() < 0.5 and len(carried) >= 2 else ()
-        return _enough(ComposedScene((base, *carried), "tabletop", focus=close_up), catalogue, rng, config)
+        base = place(
+            table,
+            catalogue.extents[table],
+            1.5,
+            float(rng.uniform(-math.pi, math.pi)),
+            (0.0, 0.0, 0.0),
+        )
+        carried = stack_on(
+            catalogue, base, draw_assets(catalogue, rng, max(count - 1, 2)), rng, fill=(0.25, 0.6)
+        )
+        close_up = (
+            tuple(range(1, 1 + len(carried))) if rng.random() < 0.5 and len(carried) >= 2 else ()
+        )
+        return _enough(
+            ComposedScene((base, *carried), "tabletop", focus=close_up), catalogue, rng, config
+        )
     assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.4, 0.9))
     sparse = LayoutConfig(density=(0.1, 1.0))
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, sparse), "tabletop")
 
 
-def _enough(scene: ComposedScene, catalogue: Catalogue, rng: np.random.Generator, config: SceneConfig | None) -> ComposedScene:
+def _enough(
+    scene: ComposedScene, catalogue: Catalogue, rng: np.random.Generator, config: SceneConfig | None
+) -> ComposedScene:
     """Return the scene, or a random one when nothing could be stacked and a single object is left."""
     return scene if len(scene.placements) >= 2 else compose_random(catalogue, rng, config)
 

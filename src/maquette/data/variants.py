@@ -1,7 +1,9 @@
-"""More objects than were collected: procedural ones, and collected ones in other proportions, as a folder of assets to import.
+"""More objects than were collected: procedural ones, and collected ones in other proportions, as a
+folder of assets to import.
 
-Beside the importer: what it writes is read by ``maquette data import``. A network that reads shape off pictures learns proportions by
-heart when each object has only its own; stretched and tapered along its axes, the same object asks to be looked at again.
+Beside the importer: what it writes is read by ``maquette data import``. A network that reads shape
+off pictures learns proportions by heart when each object has only its own; stretched and tapered
+along its axes, the same object asks to be looked at again.
 """
 
 from __future__ import annotations
@@ -23,29 +25,51 @@ TAPER = 0.4  # at most by how much the top is wider or narrower than the middle
 
 
 def varied(asset: Asset, rng: np.random.Generator) -> Asset:
-    """Another object of the same colours: stretched along its three axes, tapered upwards, normalised again.
+    """Another object of the same colours: stretched along its three axes, tapered upwards,
+    normalised again.
 
     Named ``<name>-varied-<8 hex digits>``; its real size is not known.
     """
     vertices = asset.vertices.astype(np.float64) * np.exp(rng.normal(0.0, STRETCH, 3))
-    vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * asset.vertices[:, 1:2] / max(float(np.ptp(asset.vertices[:, 1])), 1e-6)
+    vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * asset.vertices[:, 1:2] / max(
+        float(np.ptp(asset.vertices[:, 1])), 1e-6
+    )
     box = bounding_box(vertices)
     vertices = ((vertices - box.mean(0)) / np.ptp(box, axis=0).max()).astype(np.float32)
-    return replace(asset, name=f"{asset.name}-varied-{rng.integers(2**32):08x}", vertices=vertices, extent_metres=None)
+    return replace(
+        asset,
+        name=f"{asset.name}-varied-{rng.integers(2**32):08x}",
+        vertices=vertices,
+        extent_metres=None,
+    )
 
 
-def make_assets(out: str | Path, count: int, seed: int = 0, originals: LibraryLike | None = None, progress: Progress | None = None) -> None:
-    """Write ``count`` .npz assets into a folder: procedural ones, or variants of the ``originals``, each in turn.
+def make_assets(
+    out: str | Path,
+    count: int,
+    seed: int = 0,
+    originals: LibraryLike | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write ``count`` .npz assets into a folder: procedural ones, or variants of the ``originals``,
+    each in turn.
 
-    Asset k depends on (seed, k) and the originals only. InputError when the folder holds anything but .npz files.
+    Asset k depends on (seed, k) and the originals only. InputError when the folder holds anything
+    but .npz files.
     """
     folder = Path(out)
-    if folder.exists() and not (folder.is_dir() and all(path.suffix == ".npz" for path in folder.iterdir())):
+    if folder.exists() and not (
+        folder.is_dir() and all(path.suffix == ".npz" for path in folder.iterdir())
+    ):
         raise InputError(f"{folder} holds something else than .npz assets; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(count):
         rng = np.random.default_rng((seed, k))
-        asset = procedural_asset(rng) if originals is None else varied(originals.asset(k % len(originals)), rng)
+        asset = (
+            procedural_asset(rng)
+            if originals is None
+            else varied(originals.asset(k % len(originals)), rng)
+        )
         save_asset(asset, folder / f"{asset.name}.npz")
         if progress is not None:
             progress(k + 1, count)

@@ -1,10 +1,12 @@
-"""Pictures of a composed scene with everything known about them: the samples that the networks are trained on.
+"""Pictures of a composed scene with everything known about them: the samples that the networks are
+trained on.
 
-Third step of a training scene (layout -> scene -> views). Cameras are drawn all around the scene and fitted to it; the image is lit
-with soft shadows over a textured ground and a wall or backdrop; depth, normals and instance ids come from the pixel centres. As in
-I-Scene (arXiv 2512.13683) an object that a view does not show is dropped from that view, and the scene frame (view-centric: see
-types.py) is computed over the objects that are kept. `sample_views` takes several views of one scene under one light, which costs
-much less per view than `sample_view`.
+Third step of a training scene (layout -> scene -> views). Cameras are drawn all around the scene
+and fitted to it; the image is lit with soft shadows over a textured ground and a wall or backdrop;
+depth, normals and instance ids come from the pixel centres. As in I-Scene (arXiv 2512.13683) an
+object that a view does not show is dropped from that view, and the scene frame (view-centric: see
+types.py) is computed over the objects that are kept. `sample_views` takes several views of one
+scene under one light, which costs much less per view than `sample_view`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maquette.data.backgrounds import Surface, random_backdrop, random_ground, random_wall, tiling_noise
-from maquette.data.illumination import Material, ShadowMaps, add_surfaces, around, develop, illuminate, linear, shadow_maps
+from maquette.data.backgrounds import (
+    Surface,
+    random_backdrop,
+    random_ground,
+    random_wall,
+    tiling_noise,
+)
+from maquette.data.illumination import (
+    Material,
+    ShadowMaps,
+    add_surfaces,
+    around,
+    develop,
+    illuminate,
+    linear,
+    shadow_maps,
+)
 from maquette.data.layout import Catalogue, LibraryLike, Placement
-from maquette.data.scenes import ComposedScene, SceneGeometry, Shell, merge_geometry, placed_vertices
+from maquette.data.scenes import (
+    ComposedScene,
+    SceneGeometry,
+    Shell,
+    merge_geometry,
+    placed_vertices,
+)
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, moved, resized
@@ -32,10 +55,14 @@ UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture and its truth; the scene frame is view-centric and computed over the kept placements."""
+    """One picture and its truth; the scene frame is view-centric and computed over the kept
+    placements.
+    """
 
     image: np.ndarray  # (H, W, 3) uint8, sRGB
-    depth: np.ndarray  # (H, W) float32 z-depth in scene units, ground and walls included; inf where nothing
+    depth: (
+        np.ndarray
+    )  # (H, W) float32 z-depth in scene units, ground and walls included; inf where nothing
     normal: np.ndarray  # (H, W, 3) float32 unit, scene frame; 0 where nothing
     instance: np.ndarray  # (H, W) int32, 0 = background, k + 1 = placements[k]
     camera: Camera  # pose in the scene frame
@@ -54,12 +81,20 @@ class ViewConfig:
     fill: tuple[float, float] = (0.5, 0.97)  # share of the frame that the scene spans
     off_centre: float = 0.6  # probability that the scene is not in the middle of the frame
     cut: float = 0.2  # probability that the frame may cut objects
-    unmasked: float = 0.06  # probability that a visible object counts as background, as when a user leaves it out
-    unmasked_support: float = 0.7  # the same for what is out of a scene's focus, such as the table in a close-up
-    least_pixels: int = 12  # an object seen by fewer pixels, or by a smaller share of them, is dropped
+    unmasked: float = (
+        0.06  # probability that a visible object counts as background, as when a user leaves it out
+    )
+    unmasked_support: float = (
+        0.7  # the same for what is out of a scene's focus, such as the table in a close-up
+    )
+    least_pixels: int = (
+        12  # an object seen by fewer pixels, or by a smaller share of them, is dropped
+    )
     least_share: float = 0.0005
     ground: float = 0.9  # probability of a ground
-    wall: float = 0.35  # probability of a wall behind the scene, where there is a ground and no room
+    wall: float = (
+        0.35  # probability of a wall behind the scene, where there is a ground and no room
+    )
     soft_light: float = 0.6  # probability of a wide light, with soft shadows
     sky_directions: int = 12  # of ambient occlusion, a multiple of four
     attempts: int = 20  # cameras tried until one sees an object
@@ -85,35 +120,64 @@ class StagedScene:
 
 def boxes_in_scene(view: View, library: LibraryLike) -> np.ndarray:
     """(K, 2, 3) boxes of a view's placements in its scene frame, hidden parts included."""
-    return np.stack([
-        bounding_box(transform_points(view.scene_from_world @ p.world_from_asset, library.asset(p.asset).vertices)) for p in view.placements
-    ])  # fmt: skip
+    return np.stack(
+        [
+            bounding_box(
+                transform_points(
+                    view.scene_from_world @ p.world_from_asset, library.asset(p.asset).vertices
+                )
+            )
+            for p in view.placements
+        ]
+    )
 
 
-def sample_view(scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, config: ViewConfig | None = None) -> View:
+def sample_view(
+    scene: ComposedScene,
+    library: LibraryLike,
+    rng: np.random.Generator,
+    config: ViewConfig | None = None,
+) -> View:
     """One random view; InputError when no camera of many sees any object."""
     return sample_views(scene, library, rng, 1, config)[0]
 
 
 def sample_views(
-    scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, count: int, config: ViewConfig | None = None
+    scene: ComposedScene,
+    library: LibraryLike,
+    rng: np.random.Generator,
+    count: int,
+    config: ViewConfig | None = None,
 ) -> tuple[View, ...]:
-    """``count`` random views under one light; ground, surroundings and the light's colour differ from view to view."""
+    """``count`` random views under one light; ground, surroundings and the light's colour differ
+    from view to view.
+    """
     config = config or ViewConfig()
     staged = stage(scene, library, rng, config)
     return tuple(_one_view(staged, rng, config) for _ in range(count))
 
 
-def stage(scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, config: ViewConfig) -> StagedScene:
-    """Merge the scene's meshes and draw the shadow maps of a random light; walls cast no shadows, as if the light came from the room."""
+def stage(
+    scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, config: ViewConfig
+) -> StagedScene:
+    """Merge the scene's meshes and draw the shadow maps of a random light; walls cast no shadows,
+    as if the light came from the room.
+    """
     catalogue = Catalogue.of(library)
     geometry = merge_geometry(scene, catalogue)
     casters = geometry.faces[geometry.face_instance >= 0]
     vertices = geometry.vertices[: geometry.starts[-1]]
     lighting = random_lighting(rng)
     soft = rng.random() < config.soft_light
-    directions = around(lighting.direction, rng.uniform(0.06, 0.35) if soft else 0.008, 8 if soft else 4)
-    corners = np.stack([transform_points(p.world_from_asset, UNIT_CORNERS * catalogue.extents[p.asset]) for p in scene.placements])
+    directions = around(
+        lighting.direction, rng.uniform(0.06, 0.35) if soft else 0.008, 8 if soft else 4
+    )
+    corners = np.stack(
+        [
+            transform_points(p.world_from_asset, UNIT_CORNERS * catalogue.extents[p.asset])
+            for p in scene.placements
+        ]
+    )
     sun = shadow_maps(vertices, casters, directions, 160 if soft else 256)
     sky = shadow_maps(vertices, casters, dome(config.sky_directions), 96)
     return StagedScene(scene, catalogue, geometry, corners, lighting, sun, sky)
@@ -121,23 +185,33 @@ def stage(scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, 
 
 def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
     for _ in range(config.attempts):
-        camera = sample_camera(staged.corners[list(staged.scene.focus) or slice(None)].reshape(-1, 3), rng, config)
+        camera = sample_camera(
+            staged.corners[list(staged.scene.focus) or slice(None)].reshape(-1, 3), rng, config
+        )
         faces, owners = _front_faces(staged, camera.position)
         truth = rasterize(staged.geometry.vertices, faces, camera, face_instance=owners)
         kept = _kept(truth.instance, staged.scene, rng, config)
         if len(kept):
             break
     else:
-        raise InputError(f"none of {config.attempts} cameras sees an object of {config.least_pixels} pixels; use a larger view size")
+        raise InputError(
+            f"none of {config.attempts} cameras sees an object of {config.least_pixels} pixels; use a larger view size"
+        )
     image, depth, normal = _picture(staged, camera, (faces, owners), truth, rng, config)
     return _in_scene_frame(staged, camera, kept, image, depth, normal, truth.instance)
 
 
-def _kept(instance: np.ndarray, scene: ComposedScene, rng: np.random.Generator, config: ViewConfig) -> np.ndarray:
-    """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays when any is visible."""
+def _kept(
+    instance: np.ndarray, scene: ComposedScene, rng: np.random.Generator, config: ViewConfig
+) -> np.ndarray:
+    """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays
+    when any is visible.
+    """
     pixels = np.bincount(instance[instance >= 0], minlength=len(scene.placements))
     visible = np.flatnonzero(pixels >= max(config.least_pixels, config.least_share * instance.size))
-    left_out = np.where(np.isin(visible, scene.focus) | (not scene.focus), config.unmasked, config.unmasked_support)
+    left_out = np.where(
+        np.isin(visible, scene.focus) | (not scene.focus), config.unmasked, config.unmasked_support
+    )
     masked = visible[rng.random(len(visible)) >= left_out]
     return masked if len(masked) else visible
 
@@ -148,37 +222,64 @@ def _front_faces(staged: StagedScene, eye: np.ndarray) -> tuple[np.ndarray, np.n
     if staged.scene.shell is None:
         return geometry.faces, geometry.face_instance
     a, b, c = (geometry.vertices[geometry.faces[:, k]] for k in range(3))
-    seen = (geometry.face_instance >= 0) | (np.einsum("fc,fc->f", np.cross(b - a, c - a), eye.astype(np.float32) - a) > 0.0)
+    seen = (geometry.face_instance >= 0) | (
+        np.einsum("fc,fc->f", np.cross(b - a, c - a), eye.astype(np.float32) - a) > 0.0
+    )
     return geometry.faces[seen], geometry.face_instance[seen]
 
 
-# ---- cameras -------------------------------------------------------------------------------------------------------
+# ---- cameras
+#   -------------------------------------------------------------------------------------------------------
 
 
 def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewConfig) -> Camera:
-    """Draw an upright camera, anywhere around points (N, 3) above the floor, that sees them at the drawn size in the frame."""
+    """Draw an upright camera, anywhere around points (N, 3) above the floor, that sees them at the
+    drawn size in the frame.
+    """
     azimuth = float(rng.uniform(-math.pi, math.pi))
-    elevation = math.radians(config.elevation[0] + (config.elevation[1] - config.elevation[0]) * rng.beta(1.5, 2.0))
-    field_of_view = math.radians(math.exp(rng.uniform(*(math.log(f) for f in config.field_of_view))))
+    elevation = math.radians(
+        config.elevation[0] + (config.elevation[1] - config.elevation[0]) * rng.beta(1.5, 2.0)
+    )
+    field_of_view = math.radians(
+        math.exp(rng.uniform(*(math.log(f) for f in config.field_of_view)))
+    )
     half_frame = math.tan(0.5 * field_of_view)
     fill = float(rng.uniform(*config.fill))
-    offset = rng.uniform(-1.0, 1.0, 2) * (1.0 - fill) if rng.random() < config.off_centre else np.zeros(2)
+    offset = (
+        rng.uniform(-1.0, 1.0, 2) * (1.0 - fill)
+        if rng.random() < config.off_centre
+        else np.zeros(2)
+    )
     if rng.random() < config.cut:
         fill, offset = fill * float(rng.uniform(1.0, 1.35)), offset + rng.uniform(-0.3, 0.3, 2)
-    away = np.array([math.cos(elevation) * math.sin(azimuth), math.sin(elevation), math.cos(elevation) * math.cos(azimuth)])
+    away = np.array(
+        [
+            math.cos(elevation) * math.sin(azimuth),
+            math.sin(elevation),
+            math.cos(elevation) * math.cos(azimuth),
+        ]
+    )
     rotation = look_at(away, np.zeros(3))[:3, :3]
     position = fit_position(corners, rotation, half_frame * fill, half_frame * offset)
-    position[1] = max(position[1], 0.03 * float(np.ptp(corners, axis=0).max()))  # stay above the floor
+    position[1] = max(
+        position[1], 0.03 * float(np.ptp(corners, axis=0).max())
+    )  # stay above the floor
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, position
-    return Camera(intrinsics_from_fov(field_of_view, config.size, config.size), pose, config.size, config.size)
+    return Camera(
+        intrinsics_from_fov(field_of_view, config.size, config.size), pose, config.size, config.size
+    )
 
 
-def fit_position(points: np.ndarray, world_from_camera: np.ndarray, half_span: float, offset: np.ndarray) -> np.ndarray:
-    """(3,) the nearest place for a camera with rotation (3, 3) from which points (N, 3) lie within `half_span` of `offset` (2,), tangents.
+def fit_position(
+    points: np.ndarray, world_from_camera: np.ndarray, half_span: float, offset: np.ndarray
+) -> np.ndarray:
+    """(3,) the nearest place for a camera with rotation (3, 3) from which points (N, 3) lie within
+    `half_span` of `offset` (2,), tangents.
 
-    A point at (x, z) in camera axes is to the left of the slope r = offset + half_span when x - p_x <= r (z - p_z), and so on for
-    the other three sides. Each pair of sides meets in one line of places; the farther of the two lines is taken.
+    A point at (x, z) in camera axes is to the left of the slope r = offset + half_span when x - p_x
+    <= r (z - p_z), and so on for the other three sides. Each pair of sides meets in one line of
+    places; the farther of the two lines is taken.
     """
     local = points @ world_from_camera  # camera axes, origin of the world
     low, high = offset - half_span, offset + half_span
@@ -188,7 +289,8 @@ def fit_position(points: np.ndarray, world_from_camera: np.ndarray, half_span: f
     return world_from_camera @ np.append(0.5 * (right + high * z + left + low * z), z)
 
 
-# ---- pictures ------------------------------------------------------------------------------------------------------
+# ---- pictures
+#   ------------------------------------------------------------------------------------------------------
 
 
 def _picture(
@@ -204,18 +306,29 @@ def _picture(
     geometry = staged.geometry
     fine = resized(camera, 2 * config.size, 2 * config.size)
     colors, normals = geometry.colors, geometry.normals
-    buffers = rasterize(geometry.vertices, faces, fine, vertex_colors=colors, face_instance=owners, vertex_normals=normals)
+    buffers = rasterize(
+        geometry.vertices,
+        faces,
+        fine,
+        vertex_colors=colors,
+        face_instance=owners,
+        vertex_normals=normals,
+    )
     surfaces = _surroundings(staged, camera, rng, config)
     backdrop = linear(random_backdrop(rng, config.size, config.size))
     lighting = _coloured(staged.lighting, surfaces, rng)
     material = _materials(len(staged.scene.placements), staged.radius, rng)
-    light = illuminate(buffers, fine, surfaces, backdrop, lighting, staged.sun, staged.sky, material)
+    light = illuminate(
+        buffers, fine, surfaces, backdrop, lighting, staged.sun, staged.sky, material
+    )
     exposure = math.exp(rng.uniform(math.log(0.1), math.log(0.38)))
     image = develop(light, exposure, float(rng.uniform(0.45, 0.95)))
     return image, *add_surfaces(truth, camera, surfaces)
 
 
-def _surroundings(staged: StagedScene, camera: Camera, rng: np.random.Generator, config: ViewConfig) -> tuple[Surface, ...]:
+def _surroundings(
+    staged: StagedScene, camera: Camera, rng: np.random.Generator, config: ViewConfig
+) -> tuple[Surface, ...]:
     """Draw the ground, and one or two walls behind the scene."""
     shell: Shell | None = staged.scene.shell
     if shell is None and rng.random() >= config.ground:
@@ -223,32 +336,48 @@ def _surroundings(staged: StagedScene, camera: Camera, rng: np.random.Generator,
     surfaces = [random_ground(rng, staged.radius)]
     if shell is not None or rng.random() >= config.wall:
         return tuple(surfaces)
-    azimuth = math.atan2(*camera.world_from_camera[[0, 2], 2]) + math.pi  # from the scene to the camera
+    azimuth = (
+        math.atan2(*camera.world_from_camera[[0, 2], 2]) + math.pi
+    )  # from the scene to the camera
     turns = rng.uniform(-0.5, 0.5) + np.array([0.0, 0.5 * math.pi * rng.choice([-1.0, 1.0])])
     for turn in turns[: int(rng.integers(1, 3))]:
         towards = np.array([math.sin(azimuth + turn), 0.0, math.cos(azimuth + turn)])
         behind = float((staged.corners.reshape(-1, 3) @ -towards).max())
-        wall = random_wall(rng, towards, behind + staged.radius * float(rng.exponential(0.4) + 0.02), staged.radius)
+        wall = random_wall(
+            rng, towards, behind + staged.radius * float(rng.exponential(0.4) + 0.02), staged.radius
+        )
         if towards @ camera.position > -behind:
             surfaces.append(wall)
     return tuple(surfaces)
 
 
-def _coloured(lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.Generator) -> Lighting:
-    """Return the light with another colour and, above a ground, with the ground's colour in what comes from below."""
+def _coloured(
+    lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.Generator
+) -> Lighting:
+    """Return the light with another colour and, above a ground, with the ground's colour in what
+    comes from below.
+    """
     level = math.exp(rng.normal(0.0, 0.15))
     shade = rng.uniform(0.45, 1.0)  # of the sky: how deep the shadows are
     tint = 1.0 + rng.uniform(0.0, 0.12) * rng.standard_normal(3)
     ground = lighting.ground
     if surfaces:
         albedo = linear(surfaces[0].mean)
-        ground = 0.25 * shade * lighting.ground + albedo * (0.6 * shade * lighting.sky + 0.35 * lighting.key)
-    changes = {"key": level * lighting.key * tint, "sky": level * shade * lighting.sky, "ground": level * ground}
+        ground = 0.25 * shade * lighting.ground + albedo * (
+            0.6 * shade * lighting.sky + 0.35 * lighting.key
+        )
+    changes = {
+        "key": level * lighting.key * tint,
+        "sky": level * shade * lighting.sky,
+        "ground": level * ground,
+    }
     return dataclasses.replace(lighting, **changes)
 
 
 def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
-    """Matt, satin or polished, smooth or with a fine texture, for the ground and each of ``count`` placements."""
+    """Matt, satin or polished, smooth or with a fine texture, for the ground and each of ``count``
+    placements.
+    """
     shiny = rng.random(count + 1) < 0.35
     specular = np.where(shiny, rng.uniform(0.02, 0.35, count + 1), 0.0)
     specular[0] *= 0.2
@@ -256,17 +385,24 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
     grain = np.where(rng.random(count + 1) < 0.45, rng.uniform(0.02, 0.1, count + 1), 0.0)
     frequency = np.exp(rng.uniform(math.log(0.7), math.log(5.0), count + 1)) / max(radius, 1e-6)
     cells = int(rng.choice([2, 4, 8]))
-    tile = tiling_noise(rng, (cells, cells * int(rng.choice([1, 1, 4]))), 6, float(rng.uniform(0.6, 0.95)))
+    tile = tiling_noise(
+        rng, (cells, cells * int(rng.choice([1, 1, 4]))), 6, float(rng.uniform(0.6, 0.95))
+    )
     return Material(*(a.astype(np.float32) for a in (specular, gloss, grain, frequency, tile)))
 
 
-# ---- the scene frame -----------------------------------------------------------------------------------------------
+# ---- the scene frame
+#   -----------------------------------------------------------------------------------------------
 
 
 def frame_of(placements: tuple[Placement, ...], library: LibraryLike, azimuth: float) -> np.ndarray:
-    """(4, 4) scene_from_world: turn by ``azimuth``, then centre the exact box of the placed meshes and make its longest side 1."""
+    """(4, 4) scene_from_world: turn by ``azimuth``, then centre the exact box of the placed meshes
+    and make its longest side 1.
+    """
     yaw = rotation_y(azimuth)
-    boxes = np.concatenate([bounding_box(placed_vertices(library, p).astype(np.float64) @ yaw.T) for p in placements])
+    boxes = np.concatenate(
+        [bounding_box(placed_vertices(library, p).astype(np.float64) @ yaw.T) for p in placements]
+    )
     return scene_from_world(bounding_box(boxes), yaw)
 
 
@@ -279,12 +415,16 @@ def _in_scene_frame(
     normal: np.ndarray,
     instance: np.ndarray,
 ) -> View:
-    """Move what was rendered in the world frame to the scene frame of the kept placements, and number these from 1."""
+    """Move what was rendered in the world frame to the scene frame of the kept placements, and
+    number these from 1.
+    """
     placements = tuple(staged.scene.placements[k] for k in kept)
     matrix = frame_of(placements, staged.library, azimuth_of(camera))
     scale = float(np.linalg.norm(matrix[:3, 0]))
     labels = np.zeros(len(staged.scene.placements) + 1, np.int32)
-    labels[kept] = np.arange(1, len(kept) + 1)  # the last entry stays 0: instance -1 is the background
+    labels[kept] = np.arange(
+        1, len(kept) + 1
+    )  # the last entry stays 0: instance -1 is the background
     turned = (normal @ (matrix[:3, :3] / scale).T.astype(np.float32)).astype(np.float32)
     return View(
         image=image,

@@ -1,8 +1,20 @@
-"""How good is a predicted scene? Metrics, named protocols, and scores in which every object counts. Reads meshes, writes numbers."""
+"""How good is a predicted scene? Metrics, named protocols, and scores in which every object counts.
+Reads meshes, writes numbers.
+"""
 
 from maquette.evaluate.physics import scene_physics
 from maquette.evaluate.protocols import EXTRAS, PROTOCOLS, Protocol, protocol_named
 from maquette.evaluate.score import ObjectScore, SceneScore, score_scene
 from maquette.evaluate.summary import summarise
 
-__all__ = ["EXTRAS", "PROTOCOLS", "ObjectScore", "Protocol", "SceneScore", "protocol_named", "scene_physics", "score_scene", "summarise"]
+__all__ = [
+    "EXTRAS",
+    "PROTOCOLS",
+    "ObjectScore",
+    "Protocol",
+    "SceneScore",
+    "protocol_named",
+    "scene_physics",
+    "score_scene",
+    "summarise",
+]

@@ -1,4 +1,6 @@
-"""The aligners that protocols name: prediction -> truth as a 4x4 similarity. The algorithms of others are in geometry/."""
+"""The aligners that protocols name: prediction -> truth as a 4x4 similarity. The algorithms of
+others are in geometry/.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,20 @@ from maquette.geometry.transforms import similarity, transform_points
 ALIGNERS = ("robust-icp", "midi-icp", "midi-icp-fixed", "filterreg", "chamfer-fit", "none")
 
 
-def align(aligner: str, protocol: Protocol, predicted: PointTree, truth: PointTree, truth_normals: np.ndarray) -> np.ndarray:
+def align(
+    aligner: str,
+    protocol: Protocol,
+    predicted: PointTree,
+    truth: PointTree,
+    truth_normals: np.ndarray,
+) -> np.ndarray:
     """(4, 4) truth_from_predicted; the normals (M, 3) are those of the true points."""
     if aligner == "none":
         return np.eye(4)
     if aligner == "robust-icp":
-        return robust_icp(predicted, truth, target_normals=truth_normals, options=protocol.icp).target_from_source
+        return robust_icp(
+            predicted, truth, target_normals=truth_normals, options=protocol.icp
+        ).target_from_source
     if aligner == "midi-icp":
         return plain_icp(predicted.sorted_points, truth, wrong_rotation)
     if aligner == "midi-icp-fixed":
@@ -30,7 +40,9 @@ def align(aligner: str, protocol: Protocol, predicted: PointTree, truth: PointTr
         return filter_registration(predicted.sorted_points, truth.sorted_points, protocol.filter)
     if aligner == "chamfer-fit":
         return chamfer_fit(predicted.sorted_points, truth.sorted_points, protocol.fit)
-    raise InputError(f"aligner {aligner!r} of protocol {protocol.id} is unknown; use one of {', '.join(ALIGNERS)}")
+    raise InputError(
+        f"aligner {aligner!r} of protocol {protocol.id} is unknown; use one of {', '.join(ALIGNERS)}"
+    )
 
 
 def plain_icp(
@@ -41,7 +53,9 @@ def plain_icp(
     iterations: int = 50,
     tolerance: float = 1e-5,
 ) -> np.ndarray:
-    """(4, 4) of MIDI's ICP: rigid, from the identity, all points to all points, until the mean distance changes by < ``tolerance``."""
+    """(4, 4) of MIDI's ICP: rigid, from the identity, all points to all points, until the mean
+    distance changes by < ``tolerance``.
+    """
     transform, moved, before = np.eye(4), predicted, np.inf
     for _ in range(iterations):
         distance, index = nearest(truth, moved)
@@ -54,7 +68,9 @@ def plain_icp(
 
 
 def wrong_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4, 4) as MIDI's code computes it: V is taken for V^T, so R = V^T U^T instead of V U^T. Only for re-reading its numbers."""
+    """(4, 4) as MIDI's code computes it: V is taken for V^T, so R = V^T U^T instead of V U^T. Only
+    for re-reading its numbers.
+    """
     source_mean, target_mean = source.mean(0), target.mean(0)
     left, _, right = np.linalg.svd((source - source_mean).T @ (target - target_mean))
     v = right.T

@@ -1,6 +1,8 @@
-"""Who is compared: generators with their weights and options, oracles that look at the truth, and files that other systems wrote.
+"""Who is compared: generators with their weights and options, oracles that look at the truth, and
+files that other systems wrote.
 
-A Contestant is plain data that travels to worker processes; ``started`` loads what it needs and returns its function Case -> Scene.
+A Contestant is plain data that travels to worker processes; ``started`` loads what it needs and
+returns its function Case -> Scene.
 """
 
 from __future__ import annotations
@@ -45,12 +47,18 @@ class Contestant:
         return Options(**chosen, **dict(self.options))
 
     def request(self) -> dict[str, Any]:
-        """What decides its results: equal requests need no second run. Published models are files of a fixed release, told by name."""
+        """What decides its results: equal requests need no second run. Published models are files
+        of a fixed release, told by name.
+        """
         weights: dict[str, str] = {}
         if self.kind == "generator":
             models = load_models(self.weights if self.method in METHODS else None)
             files = {FILES[kind]: models.file(kind) for kind in self.asked().kinds()}
-            weights = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.exists()}
+            weights = {
+                name: hashlib.sha256(file.read_bytes()).hexdigest()
+                for name, file in files.items()
+                if file.exists()
+            }
         # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
         return {"kind": self.kind, "method": self.method, "options": options, "weights": weights}
@@ -75,7 +83,11 @@ def oracle_spheres(case: Case) -> Meshes:
     return made
 
 
-ORACLES: dict[str, Callable[[Case], Meshes]] = {"boxes": oracle_boxes, "spheres": oracle_spheres, "truth": oracle_truth}
+ORACLES: dict[str, Callable[[Case], Meshes]] = {
+    "boxes": oracle_boxes,
+    "spheres": oracle_spheres,
+    "truth": oracle_truth,
+}
 
 
 def started(contestant: Contestant) -> Method:
@@ -97,10 +109,12 @@ def contestants(
     options: dict[str, Any] | None = None,
     variants: dict[str, dict[str, Any]] | None = None,
 ) -> list[Contestant]:
-    """Make the contestants of a command line: every method with every named weights (name -> folder), then the files (name -> folder).
+    """Make the contestants of a command line: every method with every named weights (name ->
+    folder), then the files (name -> folder).
 
-    variants: name -> further options, each a contestant of its own. A generator is called by its method, by the weights' name when one
-    method has several, or by both; a variant by these and its name. InputError for unknown names.
+    variants: name -> further options, each a contestant of its own. A generator is called by its
+    method, by the weights' name when one method has several, or by both; a variant by these and its
+    name. InputError for unknown names.
     """
     made = []
     known = (*METHODS, *PUBLISHED)
@@ -109,26 +123,38 @@ def contestants(
         if name in ORACLES:
             made.append(Contestant(name, "oracle", name))
         elif name not in known:
-            raise InputError(f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}")
+            raise InputError(
+                f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}"
+            )
         for label, folder in (weights or {"": None}).items() if name in known else ():
             shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
             for variant, more in (variants or {"": {}}).items():
                 given = tuple(sorted(((options or {}) | more).items()))
-                made.append(Contestant(f"{shown}@{variant}" if variant else shown, "generator", name, folder, given))
+                made.append(
+                    Contestant(
+                        f"{shown}@{variant}" if variant else shown, "generator", name, folder, given
+                    )
+                )
                 made[-1].asked()
     for name, folder in files.items():
         if not Path(folder).is_dir():
-            raise InputError(f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files")
+            raise InputError(
+                f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files"
+            )
         made.append(Contestant(name, "files", folder=folder))
     names = [contestant.name for contestant in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or any(not name or set(name) & set("/\\ ,|") for name in names):
-        raise InputError(f"names of methods {names} must differ and hold no spaces, commas or slashes; rename {twice or names}")
+        raise InputError(
+            f"names of methods {names} must differ and hold no spaces, commas or slashes; rename {twice or names}"
+        )
     return made
 
 
 def scene_from_glb(path: Path) -> Scene:
-    """Read a GLB as a Scene with its colours, named by its nodes, with a camera in front of it. InputError when it cannot be read."""
+    """Read a GLB as a Scene with its colours, named by its nodes, with a camera in front of it.
+    InputError when it cannot be read.
+    """
     parts = sorted(read_glb(path), key=lambda part: natural(part[0]))
     meshes = {name: mesh.apply_transform(matrix) for name, mesh, matrix in parts}
     return scene_of(meshes)

@@ -1,8 +1,10 @@
-"""Average precision of boxes over a whole data set, as the SUN RGB-D papers report it (AP@15: a hit from IoU 0.15 on).
+"""Average precision of boxes over a whole data set, as the SUN RGB-D papers report it (AP@15: a hit
+from IoU 0.15 on).
 
-Boxes are in one metric frame per scene, turned about the vertical. Total3D, Im3D, InstPIFu and Coherent 3D Scene Diffusion follow the
-SUN RGB-D toolbox: detections in falling confidence, each assigned to the true box of its scene and class that it overlaps most; the
-first on a true box is a hit, later ones and those below the threshold are false. These methods give every box confidence 1.
+Boxes are in one metric frame per scene, turned about the vertical. Total3D, Im3D, InstPIFu and
+Coherent 3D Scene Diffusion follow the SUN RGB-D toolbox: detections in falling confidence, each
+assigned to the true box of its scene and class that it overlaps most; the first on a true box is a
+hit, later ones and those below the threshold are false. These methods give every box confidence 1.
 """
 
 from __future__ import annotations
@@ -36,17 +38,24 @@ class PrecisionRecall:
     average: float  # area under the curve, in [0, 1]
 
 
-def precision_recall(found: Sequence[Detection], truth: Sequence[Detection], threshold: float = 0.15) -> PrecisionRecall:
-    """Compare detections with true boxes of ONE class; a hit overlaps with IoU >= ``threshold`` (exact, any rotation).
+def precision_recall(
+    found: Sequence[Detection], truth: Sequence[Detection], threshold: float = 0.15
+) -> PrecisionRecall:
+    """Compare detections with true boxes of ONE class; a hit overlaps with IoU >= ``threshold``
+    (exact, any rotation).
 
-    ``average`` is the area under the precision envelope (largest precision at this recall or beyond) at all recalls; 0 without detections
-    or true boxes. Equal confidences keep the given order.
+    ``average`` is the area under the precision envelope (largest precision at this recall or
+    beyond) at all recalls; 0 without detections or true boxes. Equal confidences keep the given
+    order.
     """
     ranked = sorted(found, key=lambda detection: -detection.confidence)
     taken: set[int] = set()
     hits = np.zeros(len(ranked), dtype=bool)
     for k, detection in enumerate(ranked):
-        overlaps = [oriented_box_iou(detection.box, true.box) if true.scene == detection.scene else -1.0 for true in truth]
+        overlaps = [
+            oriented_box_iou(detection.box, true.box) if true.scene == detection.scene else -1.0
+            for true in truth
+        ]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= threshold and best not in taken:
             taken.add(best)
@@ -58,19 +67,35 @@ def precision_recall(found: Sequence[Detection], truth: Sequence[Detection], thr
     return PrecisionRecall(precision, recall, hits, average)
 
 
-def average_precision(found: Sequence[Detection], truth: Sequence[Detection], threshold: float = 0.15) -> dict[str, float]:
-    """AP in percent by class, for every class that occurs in ``truth``, and their mean as ``"mean"`` (absent when there is no class)."""
+def average_precision(
+    found: Sequence[Detection], truth: Sequence[Detection], threshold: float = 0.15
+) -> dict[str, float]:
+    """AP in percent by class, for every class that occurs in ``truth``, and their mean as
+    ``"mean"`` (absent when there is no class).
+    """
     labels = sorted({detection.label for detection in truth})
     result = {
-        label: 100.0 * precision_recall([d for d in found if d.label == label], [d for d in truth if d.label == label], threshold).average
+        label: 100.0
+        * precision_recall(
+            [d for d in found if d.label == label],
+            [d for d in truth if d.label == label],
+            threshold,
+        ).average
         for label in labels
     }
     return result | ({"mean": float(np.mean(list(result.values())))} if result else {})
 
 
-def detections(scene: str, boxes: Mapping[str, OrientedBox], confidence: Mapping[str, float] | None = None) -> list[Detection]:
-    """Boxes by node name as detections; the class is the name without its number: ``chair_2`` and ``chair.002`` are chairs."""
-    return [Detection(scene, class_of(name), box, (confidence or {}).get(name, 1.0)) for name, box in boxes.items()]
+def detections(
+    scene: str, boxes: Mapping[str, OrientedBox], confidence: Mapping[str, float] | None = None
+) -> list[Detection]:
+    """Boxes by node name as detections; the class is the name without its number: ``chair_2`` and
+    ``chair.002`` are chairs.
+    """
+    return [
+        Detection(scene, class_of(name), box, (confidence or {}).get(name, 1.0))
+        for name, box in boxes.items()
+    ]
 
 
 def class_of(name: str) -> str:

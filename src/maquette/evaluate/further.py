@@ -1,6 +1,8 @@
-"""Measures beyond Chamfer, F and box IoU that a protocol, or a user, asks for: poses, EMD, oriented boxes, volumes, physics.
+"""Measures beyond Chamfer, F and box IoU that a protocol, or a user, asks for: poses, EMD, oriented
+boxes, volumes, physics.
 
-``protocols.EXTRAS`` names them. All are taken where the objects were put, without the protocol's alignment. A miss gets ``MISSED``.
+``protocols.EXTRAS`` names them. All are taken where the objects were put, without the protocol's
+alignment. A miss gets ``MISSED``.
 """
 
 from __future__ import annotations
@@ -27,15 +29,27 @@ EMD_POINTS = 1024
 EMD_REACH = 0.1  # of the ICP before the assignment, in units of the box [-1, 1]
 ADD_S_HIT = 0.1  # ADD-S below this counts for add_s_01
 AP_THRESHOLD = 0.15
-# What an object that is not there scores: one diameter off, the farthest turn, half a box off, no overlap.
+# What an object that is not there scores: one diameter off, the farthest turn, half a box off, no
+# overlap.
 MISSED = {"add_s": 1.0, "icp_rotation": 180.0, "emd": 1.0, "iou_obb": 0.0, "iou_v": 0.0}
-FIELDS = {"poses": ("add_s", "icp_rotation"), "emd": ("emd",), "boxes": ("iou_obb",), "volume": ("iou_v",)}
+FIELDS = {
+    "poses": ("add_s", "icp_rotation"),
+    "emd": ("emd",),
+    "boxes": ("iou_obb",),
+    "volume": ("iou_v",),
+}
 
 
 def object_extras(
-    wanted: Collection[str], predicted: Surface, truth: Surface, predicted_mesh: trimesh.Trimesh, true_mesh: trimesh.Trimesh
+    wanted: Collection[str],
+    predicted: Surface,
+    truth: Surface,
+    predicted_mesh: trimesh.Trimesh,
+    true_mesh: trimesh.Trimesh,
 ) -> dict[str, float]:
-    """The wanted measures of one matched object, by field of ObjectScore. Surfaces and meshes may differ by one common similarity."""
+    """The wanted measures of one matched object, by field of ObjectScore. Surfaces and meshes may
+    differ by one common similarity.
+    """
     found: dict[str, float] = {}
     if "poses" in wanted:
         size = diameter(truth.corners)
@@ -45,7 +59,9 @@ def object_extras(
     if "emd" in wanted:
         found["emd"] = aligned_emd(predicted, truth)
     if "boxes" in wanted:
-        found["iou_obb"] = oriented_box_iou(smallest_yaw_box(predicted.corners), smallest_yaw_box(truth.corners))
+        found["iou_obb"] = oriented_box_iou(
+            smallest_yaw_box(predicted.corners), smallest_yaw_box(truth.corners)
+        )
     if "volume" in wanted:
         found["iou_v"] = volumetric_iou(predicted_mesh, true_mesh)
     return found
@@ -57,24 +73,40 @@ def missed_extras(wanted: Collection[str]) -> dict[str, float]:
 
 
 def aligned_emd(predicted: Surface, truth: Surface) -> float:
-    """Earth mover's distance of 1,024 points each, in units of the half box: both scaled to [-1, 1] by their longest side, then ICP.
+    """Earth mover's distance of 1,024 points each, in units of the half box: both scaled to [-1, 1]
+    by their longest side, then ICP.
 
-    Mira-Scene's EMD (point-to-point ICP from the identity, correspondences up to 0.1, exact assignment, plain distances).
+    Mira-Scene's EMD (point-to-point ICP from the identity, correspondences up to 0.1, exact
+    assignment, plain distances).
     """
-    sides = [normalised(s, 1.0, "longest", "points").points[:EMD_POINTS] for s in (predicted, truth)]
+    sides = [
+        normalised(s, 1.0, "longest", "points").points[:EMD_POINTS] for s in (predicted, truth)
+    ]
     fit = point_to_point(*sides, reach=EMD_REACH, iterations=100)
-    return earth_movers_distance(transform_points(fit.target_from_source, sides[0]), sides[1], EMD_POINTS)
+    return earth_movers_distance(
+        transform_points(fit.target_from_source, sides[0]), sides[1], EMD_POINTS
+    )
 
 
-def scene_average_precision(predicted: Mapping[str, OrientedBox], truth: Mapping[str, OrientedBox], pairs: Mapping[str, str]) -> float:
-    """AP@15 in percent within one scene, mean over its classes; matched objects are of the true one's class, others of their name's."""
+def scene_average_precision(
+    predicted: Mapping[str, OrientedBox], truth: Mapping[str, OrientedBox], pairs: Mapping[str, str]
+) -> float:
+    """AP@15 in percent within one scene, mean over its classes; matched objects are of the true
+    one's class, others of their name's.
+    """
     classes = {other: class_of(name) for name, other in pairs.items()}
-    found = [Detection("", classes.get(name, class_of(name)), box) for name, box in predicted.items()]
+    found = [
+        Detection("", classes.get(name, class_of(name)), box) for name, box in predicted.items()
+    ]
     return average_precision(found, detections("", truth), AP_THRESHOLD).get("mean", 0.0)
 
 
-def physics_extras(predicted: Mapping[str, trimesh.Trimesh], unit_per_mesh: float) -> dict[str, float]:
-    """Physical measures of a prediction by field of SceneScore; lengths are multiplied with ``unit_per_mesh``. {} without any surface."""
+def physics_extras(
+    predicted: Mapping[str, trimesh.Trimesh], unit_per_mesh: float
+) -> dict[str, float]:
+    """Physical measures of a prediction by field of SceneScore; lengths are multiplied with
+    ``unit_per_mesh``. {} without any surface.
+    """
     solid = {name: mesh for name, mesh in predicted.items() if not check_mesh(mesh, name)}
     if not solid:
         return {}

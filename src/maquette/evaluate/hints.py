@@ -1,4 +1,6 @@
-"""Things that are probably not meant: wrong units, permuted names, meshes without orientation. Said beside the numbers, never repaired."""
+"""Things that are probably not meant: wrong units, permuted names, meshes without orientation. Said
+beside the numbers, never repaired.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,18 @@ from maquette.geometry.boxes import box_iou
 if TYPE_CHECKING:
     import trimesh
 
-UNITS = ((1000.0, "millimetres against metres"), (100.0, "centimetres against metres"), (39.37, "inches against metres"))
-LARGEST_RATIO = 8.0  # between the sizes of the scenes, beyond which a wrong unit is likelier than a bad prediction
+UNITS = (
+    (1000.0, "millimetres against metres"),
+    (100.0, "centimetres against metres"),
+    (39.37, "inches against metres"),
+)
+# between the sizes of the scenes, beyond which a wrong unit is likelier than a bad prediction
+LARGEST_RATIO = 8.0
 SMALLEST_SCENE, LARGEST_SCENE = 0.2, 100.0  # metres: what a photographed scene of objects measures
-APART, TOGETHER = 0.05, 0.25  # box IoU of an object with its namesake, and with the one that stands in its place
+APART, TOGETHER = (
+    0.05,
+    0.25,
+)  # box IoU of an object with its namesake, and with the one that stands in its place
 
 
 def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:
@@ -29,14 +39,22 @@ def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:
         guess = f" ({known[0]}?)" if known else ""
         side = "large" if predicted > truth else "small"
         times = f"{ratio:.0f}" if ratio > 20 else f"{ratio:.1f}"
-        hints.append(f"the prediction is {times} times as {side} as the truth{guess}; numbers without alignment mean little")
+        hints.append(
+            f"the prediction is {times} times as {side} as the truth{guess}; numbers without alignment mean little"
+        )
     if protocol.metres and not SMALLEST_SCENE <= truth <= LARGEST_SCENE:
-        hints.append(f"{protocol.id} compares in metres, but the true scene is {truth:.3g} long: scale both scenes to metres")
+        hints.append(
+            f"{protocol.id} compares in metres, but the true scene is {truth:.3g} long: scale both scenes to metres"
+        )
     return hints
 
 
-def name_hints(predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], pairs: Mapping[str, str]) -> list[str]:
-    """Judge a matching by names, of objects given as name -> box (2, 3): do others stand where the namesakes should?"""
+def name_hints(
+    predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], pairs: Mapping[str, str]
+) -> list[str]:
+    """Judge a matching by names, of objects given as name -> box (2, 3): do others stand where the
+    namesakes should?
+    """
     by_place = match_by_box(predicted, truth)
     swapped = [
         name
@@ -47,7 +65,9 @@ def name_hints(predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarr
     ]
     if not swapped:
         return []
-    listed = ", ".join(f"{name} <- {by_place[name]}" for name in swapped[:4]) + (", ..." if len(swapped) > 4 else "")
+    listed = ", ".join(f"{name} <- {by_place[name]}" for name in swapped[:4]) + (
+        ", ..." if len(swapped) > 4 else ""
+    )
     count = f"{len(swapped)} of {len(truth)} objects stand where another name is expected"
     return [f"{count} ({listed}): permuted names? match by place ('hungarian')"]
 
@@ -56,5 +76,13 @@ def winding_hints(meshes: Mapping[str, trimesh.Trimesh], wanted: Collection[str]
     """Judge the orientation of faces when a measure needs an inside."""
     if not {"volume", "physics"} & set(wanted):
         return []
-    mixed = [name for name, mesh in meshes.items() if len(mesh.faces) and not mesh.is_winding_consistent]
-    return [f"faces of {', '.join(mixed[:4])} point in and out at random: volumes and contacts of these are unreliable"] if mixed else []
+    mixed = [
+        name for name, mesh in meshes.items() if len(mesh.faces) and not mesh.is_winding_consistent
+    ]
+    return (
+        [
+            f"faces of {', '.join(mixed[:4])} point in and out at random: volumes and contacts of these are unreliable"
+        ]
+        if mixed
+        else []
+    )

@@ -1,6 +1,8 @@
-"""One prediction against one truth, both as surfaces: align as the protocol says, search nearest neighbours, aligned and as given.
+"""One prediction against one truth, both as surfaces: align as the protocol says, search nearest
+neighbours, aligned and as given.
 
-Between sampling (surfaces.py) and scores (score.py). The searches release Python's lock, so a few threads help.
+Between sampling (surfaces.py) and scores (score.py). The searches release Python's lock, so a few
+threads help.
 """
 
 from __future__ import annotations
@@ -12,14 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from maquette.evaluate.alignment import align
-from maquette.evaluate.metrics import SurfaceDistances, chamfer_distance, mean_distance, normal_consistency, surface_distances
+from maquette.evaluate.metrics import (
+    SurfaceDistances,
+    chamfer_distance,
+    mean_distance,
+    normal_consistency,
+    surface_distances,
+)
 from maquette.evaluate.protocols import Protocol
 from maquette.evaluate.surfaces import Surface, normalised, pooled
 from maquette.geometry.boxes import bounding_box, box_iou
 from maquette.geometry.nearest import build_tree
 from maquette.geometry.transforms import scale_of, transform_points
 
-THINNEST_BOX = 1e-3  # of the longer box's longest side: flat objects get this thickness, so that an IoU of volumes exists
+# of the longer box's longest side: flat objects get this thickness, so that an IoU of volumes
+# exists
+THINNEST_BOX = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +43,38 @@ class Comparison:
 
 
 def compare_all(
-    predicted: Mapping[str, Surface], truth: Mapping[str, Surface], pairs: Mapping[str, str], protocol: Protocol, workers: int
+    predicted: Mapping[str, Surface],
+    truth: Mapping[str, Surface],
+    pairs: Mapping[str, str],
+    protocol: Protocol,
+    workers: int,
 ) -> tuple[Comparison | None, dict[str, Comparison]]:
-    """Compare the whole scene (None when nothing was predicted) and every pair, true -> predicted name, on ``workers`` threads."""
+    """Compare the whole scene (None when nothing was predicted) and every pair, true -> predicted
+    name, on ``workers`` threads.
+    """
     if not predicted:
         return None, {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        scenes = (pooled(surfaces.values(), protocol.scene_points) for surfaces in (predicted, truth))
+        scenes = (
+            pooled(surfaces.values(), protocol.scene_points) for surfaces in (predicted, truth)
+        )
         whole = pool.submit(compare, *scenes, protocol.scene_aligner, protocol)
-        each = {name: pool.submit(compare_object, predicted[other], truth[name], protocol) for name, other in pairs.items()}
+        each = {
+            name: pool.submit(compare_object, predicted[other], truth[name], protocol)
+            for name, other in pairs.items()
+        }
         return whole.result(), {name: future.result() for name, future in each.items()}
 
 
 def compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> Comparison:
-    """Compare one object, each side normalised to its own box first unless the protocol keeps it in the scene."""
+    """Compare one object, each side normalised to its own box first unless the protocol keeps it in
+    the scene.
+    """
     if protocol.object_unit != "scene":
-        predicted, truth = (normalised(s, protocol.object_half, protocol.object_unit, protocol.box_of) for s in (predicted, truth))
+        predicted, truth = (
+            normalised(s, protocol.object_half, protocol.object_unit, protocol.box_of)
+            for s in (predicted, truth)
+        )
     return compare(predicted, truth, protocol.object_aligner, protocol)
 
 
@@ -64,19 +90,29 @@ def compare(predicted: Surface, truth: Surface, aligner: str, protocol: Protocol
 
 def chamfer_of(distances: SurfaceDistances, protocol: Protocol) -> float:
     """The Chamfer distance that the protocol means."""
-    return chamfer_distance(distances) if protocol.chamfer == "squared-sum" else mean_distance(distances)
+    return (
+        chamfer_distance(distances)
+        if protocol.chamfer == "squared-sum"
+        else mean_distance(distances)
+    )
 
 
 def miss_distance(half_side: float, protocol: Protocol) -> float:
-    """Chamfer distance of a miss: as if every point were off by half the longest side of the true box, both ways.
+    """Chamfer distance of a miss: as if every point were off by half the longest side of the true
+    box, both ways.
 
-    2 h^2 where distances are squared and summed, h where they are plain and averaged. A prediction may be worse; it is not capped.
+    2 h^2 where distances are squared and summed, h where they are plain and averaged. A prediction
+    may be worse; it is not capped.
     """
     return 2.0 * half_side**2 if protocol.chamfer == "squared-sum" else half_side
 
 
-def aligned_box_iou(predicted: Surface, truth: Surface, transform: np.ndarray, protocol: Protocol) -> float:
-    """IoU of the axis-aligned boxes, the prediction's after ``transform``; flat boxes are thickened."""
+def aligned_box_iou(
+    predicted: Surface, truth: Surface, transform: np.ndarray, protocol: Protocol
+) -> float:
+    """IoU of the axis-aligned boxes, the prediction's after ``transform``; flat boxes are
+    thickened.
+    """
     clouds = [s.corners if protocol.box_of == "mesh" else s.points for s in (predicted, truth)]
     boxes = [bounding_box(transform_points(transform, clouds[0])), bounding_box(clouds[1])]
     thinnest = THINNEST_BOX * max(float(np.ptp(box, axis=0).max()) for box in boxes)

@@ -1,7 +1,8 @@
-"""Distances between surfaces given as points, and the scores made of them. One nearest-neighbour search feeds them all.
+"""Distances between surfaces given as points, and the scores made of them. One nearest-neighbour
+search feeds them all.
 
-Which of these a published number means is decided by its protocol (protocols.py): Chamfer distances in particular exist
-squared and not, summed and averaged.
+Which of these a published number means is decided by its protocol (protocols.py): Chamfer distances
+in particular exist squared and not, summed and averaged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from maquette.geometry.transforms import scale_of, transform_points
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """Euclidean distances, in the points' units, from every point of each cloud to the nearest of the other."""
+    """Euclidean distances, in the points' units, from every point of each cloud to the nearest of
+    the other.
+    """
 
     to_truth: np.ndarray  # (N,) of the predicted points
     truth_index: np.ndarray  # (N,) int
@@ -28,21 +31,30 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    predicted: np.ndarray | PointTree, truth: np.ndarray | PointTree, truth_from_predicted: np.ndarray | None = None
+    predicted: np.ndarray | PointTree,
+    truth: np.ndarray | PointTree,
+    truth_from_predicted: np.ndarray | None = None,
 ) -> SurfaceDistances:
     """Nearest neighbours both ways between points (N, 3) and (M, 3), or trees of them.
 
-    A (4, 4) similarity may be applied to the prediction; its tree is reused, since a similarity keeps who is nearest.
+    A (4, 4) similarity may be applied to the prediction; its tree is reused, since a similarity
+    keeps who is nearest.
     """
     predicted, truth = as_tree(predicted), as_tree(truth)
     transform = np.eye(4) if truth_from_predicted is None else truth_from_predicted
     to_truth, truth_index = _nearest_in_order(truth, predicted, transform)
     to_predicted, predicted_index = _nearest_in_order(predicted, truth, np.linalg.inv(transform))
-    return SurfaceDistances(to_truth, truth_index, scale_of(transform) * to_predicted, predicted_index)
+    return SurfaceDistances(
+        to_truth, truth_index, scale_of(transform) * to_predicted, predicted_index
+    )
 
 
-def _nearest_in_order(tree: PointTree, queries: PointTree, tree_from_queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Search in the spatial order of the queries' own tree, which is fast; answer in the order of their points."""
+def _nearest_in_order(
+    tree: PointTree, queries: PointTree, tree_from_queries: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search in the spatial order of the queries' own tree, which is fast; answer in the order of
+    their points.
+    """
     found = nearest(tree, transform_points(tree_from_queries, queries.sorted_points))
     distance, index = np.empty_like(found[0]), np.empty_like(found[1])
     distance[queries.order], index[queries.order] = found
@@ -50,7 +62,8 @@ def _nearest_in_order(tree: PointTree, queries: PointTree, tree_from_queries: np
 
 
 def chamfer_distance(distances: SurfaceDistances) -> float:
-    """Mean of d^2 from prediction to truth plus mean of d^2 from truth to prediction: SQUARED units, summed, not halved.
+    """Mean of d^2 from prediction to truth plus mean of d^2 from truth to prediction: SQUARED
+    units, summed, not halved.
 
     The CD of MIDI, SceneGen, I-Scene and Mira-Scene.
     """
@@ -58,24 +71,34 @@ def chamfer_distance(distances: SurfaceDistances) -> float:
 
 
 def mean_distance(distances: SurfaceDistances) -> float:
-    """(mean d from prediction to truth + mean d from truth to prediction) / 2: units, NOT squared. The Chamfer of Gen3DSR."""
+    """(mean d from prediction to truth + mean d from truth to prediction) / 2: units, NOT squared.
+    The Chamfer of Gen3DSR.
+    """
     return float(0.5 * (distances.to_truth.mean() + distances.to_predicted.mean()))
 
 
 def f_score(distances: SurfaceDistances, threshold: float) -> float:
-    """100 * harmonic mean of precision and recall, each the share of points with d < ``threshold`` (units, NOT squared). Percent.
+    """100 * harmonic mean of precision and recall, each the share of points with d < ``threshold``
+    (units, NOT squared). Percent.
 
-    Knapitsch et al. 2017 (Tanks and Temples). Protocols that compare d^2 with a threshold s pass sqrt(s).
+    Knapitsch et al. 2017 (Tanks and Temples). Protocols that compare d^2 with a threshold s pass
+    sqrt(s).
     """
     precision = float((distances.to_truth < threshold).mean())
     recall = float((distances.to_predicted < threshold).mean())
-    return 100.0 * 2.0 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+    return (
+        100.0 * 2.0 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+    )
 
 
-def normal_consistency(distances: SurfaceDistances, predicted_normals: np.ndarray, truth_normals: np.ndarray) -> float:
-    """Mean of |n_p . n_q| over nearest pairs, averaged over both directions; in [0, 1], 1 is best, orientation ignored.
+def normal_consistency(
+    distances: SurfaceDistances, predicted_normals: np.ndarray, truth_normals: np.ndarray
+) -> float:
+    """Mean of |n_p . n_q| over nearest pairs, averaged over both directions; in [0, 1], 1 is best,
+    orientation ignored.
 
-    Mescheder et al. 2019 (Occupancy Networks). Normals are unit vectors (N, 3) and (M, 3) in a common frame.
+    Mescheder et al. 2019 (Occupancy Networks). Normals are unit vectors (N, 3) and (M, 3) in a
+    common frame.
     """
     forth = np.abs((predicted_normals * truth_normals[distances.truth_index]).sum(1)).mean()
     back = np.abs((truth_normals * predicted_normals[distances.predicted_index]).sum(1)).mean()
@@ -83,9 +106,11 @@ def normal_consistency(distances: SurfaceDistances, predicted_normals: np.ndarra
 
 
 def earth_movers_distance(predicted: np.ndarray, truth: np.ndarray, most: int = 1024) -> float:
-    """Mean Euclidean distance (units, not squared) under the cheapest one-to-one assignment of at most ``most`` points of each.
+    """Mean Euclidean distance (units, not squared) under the cheapest one-to-one assignment of at
+    most ``most`` points of each.
 
-    Exact (Jonker-Volgenant), as Mira-Scene computes it; depends on ``most``, so compare only like with like.
+    Exact (Jonker-Volgenant), as Mira-Scene computes it; depends on ``most``, so compare only like
+    with like.
     """
     count = min(most, len(predicted), len(truth))
     source, target = thin(predicted, count), thin(truth, count)
@@ -94,16 +119,22 @@ def earth_movers_distance(predicted: np.ndarray, truth: np.ndarray, most: int = 
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boolean arrays of one shape: silhouettes (H, W) or volumes (R, R, R). 0 when both are empty."""
+    """Intersection over union of two boolean arrays of one shape: silhouettes (H, W) or volumes (R,
+    R, R). 0 when both are empty.
+    """
     if a.shape != b.shape:
-        raise InputError(f"masks of shapes {a.shape} and {b.shape} cannot be compared; resample one to the other")
+        raise InputError(
+            f"masks of shapes {a.shape} and {b.shape} cannot be compared; resample one to the other"
+        )
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else 0.0
 
 
 def alignment_loss(depth_points: np.ndarray, surface_points: np.ndarray | PointTree) -> float:
-    """L_align: mean Euclidean distance (units) of observed depth points (K, 3) to the nearest predicted surface point.
+    """L_align: mean Euclidean distance (units) of observed depth points (K, 3) to the nearest
+    predicted surface point.
 
-    One-sided, so that what the camera does not see costs nothing (Coherent 3D Scene Diffusion, table 1).
+    One-sided, so that what the camera does not see costs nothing (Coherent 3D Scene Diffusion,
+    table 1).
     """
     return float(nearest(as_tree(surface_points), depth_points)[0].mean())

@@ -1,4 +1,6 @@
-"""Time and peak memory of one call, honestly: the peak is reset before the call, so that it belongs to this image and no earlier one."""
+"""Time and peak memory of one call, honestly: the peak is reset before the call, so that it belongs
+to this image and no earlier one.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,20 @@ class Cost:
     """What a call cost; filled when the ``measured_cost`` block ends."""
 
     seconds: float = math.nan  # wall clock
-    peak_mb: float = math.nan  # MB of 2^20 bytes: highest resident memory of the process DURING the call, interpreter and weights included
-    gpu_peak_mb: float = math.nan  # MB: highest memory of tensors on the CUDA device during the call; nan without one
+    # MB of 2^20 bytes: highest resident memory of the process DURING the call, interpreter and
+    # weights included
+    peak_mb: float = math.nan
+    gpu_peak_mb: float = (
+        math.nan
+    )  # MB: highest memory of tensors on the CUDA device during the call; nan without one
 
 
 @contextlib.contextmanager
 def measured_cost() -> Iterator[Cost]:
     """Measure the body.
 
-    Linux resets and reports the high-water mark of a process (/proc/self/clear_refs, VmHWM); where that is not possible
-    ``peak_mb`` stays nan rather than showing the peak of something else.
+    Linux resets and reports the high-water mark of a process (/proc/self/clear_refs, VmHWM); where
+    that is not possible ``peak_mb`` stays nan rather than showing the peak of something else.
     """
     cost, cuda = Cost(), _cuda()
     resettable = _reset_peak()
@@ -44,9 +50,15 @@ def measured_cost() -> Iterator[Cost]:
 
 
 def _cuda() -> object | None:
-    """torch.cuda when torch is loaded already and its device is in use; never a reason to import torch."""
+    """torch.cuda when torch is loaded already and its device is in use; never a reason to import
+    torch.
+    """
     torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return (
+        torch.cuda
+        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+        else None
+    )
 
 
 def _reset_peak() -> bool:

@@ -1,4 +1,6 @@
-"""The same small task many times, in processes that start fresh and keep to a number of threads. Order of the tasks never matters."""
+"""The same small task many times, in processes that start fresh and keep to a number of threads.
+Order of the tasks never matters.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from maquette.processes import spawned
 
 @contextlib.contextmanager
 def processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor | None]:
-    """``jobs`` processes of some threads each; None for 0 jobs, which means: here, one after the other."""
+    """``jobs`` processes of some threads each; None for 0 jobs, which means: here, one after the
+    other.
+    """
     if jobs == 0:
         yield None
         return
@@ -41,7 +45,9 @@ def in_processes(
             future.result()
             progress(k + 1, len(arguments))
     except BrokenProcessPool as error:
-        raise MaquetteError("a process was ended from outside, most likely for memory; repeat the command with fewer --jobs") from error
+        raise MaquetteError(
+            "a process was ended from outside, most likely for memory; repeat the command with fewer --jobs"
+        ) from error
     finally:
         for future in futures:
             future.cancel()

@@ -1,6 +1,8 @@
-"""How well an object is posed: ADD-S, rotation errors with and without symmetry, and the rotation that an ICP still finds.
+"""How well an object is posed: ADD-S, rotation errors with and without symmetry, and the rotation
+that an ICP still finds.
 
-For methods that predict poses, and for layout protocols. Angles are in degrees, because papers print them so.
+For methods that predict poses, and for layout protocols. Angles are in degrees, because papers
+print them so.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ LEAST_FITNESS = 1e-4  # share of points with a correspondence below which no rot
 
 
 def diameter(points: np.ndarray) -> float:
-    """Largest distance between any two of the points (N, 3), in their units; exact (both ends are corners of the convex hull)."""
+    """Largest distance between any two of the points (N, 3), in their units; exact (both ends are
+    corners of the convex hull).
+    """
     try:
         points = points[ConvexHull(points).vertices]
     except (QhullError, ValueError):
@@ -33,54 +37,85 @@ def diameter(points: np.ndarray) -> float:
 
 
 def add_s(distances: SurfaceDistances, true_diameter: float) -> float:
-    """(mean d from prediction to truth + mean d from truth to prediction) / (2 * diameter of the truth): plain d, no unit; 0 is best.
+    """(mean d from prediction to truth + mean d from truth to prediction) / (2 * diameter of the
+    truth): plain d, no unit; 0 is best.
 
-    The symmetric form of SAM 3D Objects and Mira-Scene. PoseCNN (Xiang et al. 2018), where it comes from, poses one known model and
-    takes the mean over its points in one direction.
+    The symmetric form of SAM 3D Objects and Mira-Scene. PoseCNN (Xiang et al. 2018), where it comes
+    from, poses one known model and takes the mean over its points in one direction.
     """
-    return float((distances.to_truth.mean() + distances.to_predicted.mean()) / (2.0 * max(true_diameter, 1e-12)))
+    return float(
+        (distances.to_truth.mean() + distances.to_predicted.mean())
+        / (2.0 * max(true_diameter, 1e-12))
+    )
 
 
-def rotation_error(predicted: np.ndarray, truth: np.ndarray, symmetries: np.ndarray | None = None) -> float:
-    """Angle in degrees of the rotation between two orientations (3, 3), both world_from_object: arccos((tr(R_p^T R_t) - 1) / 2).
+def rotation_error(
+    predicted: np.ndarray, truth: np.ndarray, symmetries: np.ndarray | None = None
+) -> float:
+    """Angle in degrees of the rotation between two orientations (3, 3), both world_from_object:
+    arccos((tr(R_p^T R_t) - 1) / 2).
 
-    ``symmetries`` (K, 3, 3) are rotations in the object's own frame that leave it unchanged (``fold_symmetry``); the smallest angle over
-    them counts. Raises InputError for matrices that are no rotations, reflections in particular.
+    ``symmetries`` (K, 3, 3) are rotations in the object's own frame that leave it unchanged
+    (``fold_symmetry``); the smallest angle over them counts. Raises InputError for matrices that
+    are no rotations, reflections in particular.
     """
     for name, matrix in (("predicted", predicted), ("true", truth)):
-        if matrix.shape != (3, 3) or not np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-4) or np.linalg.det(matrix) < 0:
-            raise InputError(f"the {name} orientation is no rotation matrix; give an orthonormal (3, 3) with determinant +1")
+        if (
+            matrix.shape != (3, 3)
+            or not np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-4)
+            or np.linalg.det(matrix) < 0
+        ):
+            raise InputError(
+                f"the {name} orientation is no rotation matrix; give an orthonormal (3, 3) with determinant +1"
+            )
     same = np.eye(3)[None] if symmetries is None else symmetries
     return float(rotation_angle(np.einsum("ji,kjl->kil", predicted, truth @ same)).min())
 
 
 def axis_error(predicted: np.ndarray, truth: np.ndarray, axis: np.ndarray) -> float:
-    """Angle in degrees between where two orientations (3, 3) put an object's ``axis`` (3,): for full symmetry round it."""
+    """Angle in degrees between where two orientations (3, 3) put an object's ``axis`` (3,): for
+    full symmetry round it.
+    """
     axis = axis / np.linalg.norm(axis)
     return float(np.degrees(np.arccos(np.clip((predicted @ axis) @ (truth @ axis), -1.0, 1.0))))
 
 
 def rotation_angle(rotation: np.ndarray) -> np.ndarray:
     """Angles in degrees, (...,), of rotations (..., 3, 3)."""
-    return np.degrees(np.arccos(np.clip((np.trace(rotation, axis1=-2, axis2=-1) - 1.0) / 2.0, -1.0, 1.0)))
+    return np.degrees(
+        np.arccos(np.clip((np.trace(rotation, axis1=-2, axis2=-1) - 1.0) / 2.0, -1.0, 1.0))
+    )
 
 
 def fold_symmetry(axis: np.ndarray, fold: int) -> np.ndarray:
-    """(fold, 3, 3) turns about ``axis`` (3,) by multiples of 360 / fold degrees: a square table has 4 about +Y."""
+    """(fold, 3, 3) turns about ``axis`` (3,) by multiples of 360 / fold degrees: a square table has
+    4 about +Y.
+    """
     x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     angles = 2.0 * np.pi * np.arange(fold)[:, None, None] / fold
     return np.eye(3) + np.sin(angles) * cross + (1.0 - np.cos(angles)) * (cross @ cross)
 
 
-def icp_rotation(predicted: np.ndarray | PointTree, truth: np.ndarray | PointTree, true_diameter: float) -> float | None:
-    """Angle in degrees of the rotation that a plain ICP finds between an object and its truth; None when nothing corresponds.
+def icp_rotation(
+    predicted: np.ndarray | PointTree, truth: np.ndarray | PointTree, true_diameter: float
+) -> float | None:
+    """Angle in degrees of the rotation that a plain ICP finds between an object and its truth; None
+    when nothing corresponds.
 
-    Both clouds are centred on their means and divided by the true diameter; point-to-point ICP from the identity, correspondences up to
-    0.1, at most 100 iterations. The ICP-Rot of SAM 3D Objects, as coded by Mira-Scene. A symmetric object scores 0 however it is turned,
+    Both clouds are centred on their means and divided by the true diameter; point-to-point ICP from
+    the identity, correspondences up to
+    0.1, at most 100 iterations. The ICP-Rot of SAM 3D Objects, as coded by Mira-Scene. A symmetric
+      object scores 0 however it is turned,
     and far turns stay hidden: ICP is local.
     """
     scale = max(true_diameter, 1e-12)
-    clouds = [(tree.points - tree.points.mean(0)) / scale for tree in (as_tree(predicted), as_tree(truth))]
+    clouds = [
+        (tree.points - tree.points.mean(0)) / scale for tree in (as_tree(predicted), as_tree(truth))
+    ]
     fit = point_to_point(*clouds, reach=ICP_REACH, iterations=100)
-    return float(rotation_angle(fit.target_from_source[:3, :3])) if fit.fitness > LEAST_FITNESS else None
+    return (
+        float(rotation_angle(fit.target_from_source[:3, :3]))
+        if fit.fitness > LEAST_FITNESS
+        else None
+    )

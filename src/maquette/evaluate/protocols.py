@@ -1,7 +1,9 @@
-"""Named, versioned evaluation protocols as plain data. Numbers are comparable only under one protocol id.
+"""Named, versioned evaluation protocols as plain data. Numbers are comparable only under one
+protocol id.
 
-The same system has six published scene F-scores between 24.83 and 90.08 because papers differ in what is written here.
-`score.py` reads a Protocol and does what it says; a new protocol is one more constant at the end of this file.
+The same system has six published scene F-scores between 24.83 and 90.08 because papers differ in
+what is written here. `score.py` reads a Protocol and does what it says; a new protocol is one more
+constant at the end of this file.
 """
 
 from __future__ import annotations
@@ -19,18 +21,25 @@ class Protocol:
 
     name: str
     version: int  # goes up whenever a change here or in the code changes numbers
-    source: str  # where the definition comes from, and what it leaves open and is chosen here ("ours")
+    source: (
+        str  # where the definition comes from, and what it leaves open and is chosen here ("ours")
+    )
     scene_aligner: str  # whole prediction onto whole truth: a name of alignment.py, or "none"
     object_aligner: str  # the same, object by object, after object_unit
-    scene_unit: str = "truth-box"  # "truth-box": the TRUE scene's box becomes centred with longest side 2; "given": as read
-    object_unit: str = "per-axis"  # each object's own box becomes [-object_half, object_half]: "per-axis", or only the "longest"
+    # "truth-box": the TRUE scene's box becomes centred with longest side 2; "given": as read
+    scene_unit: str = "truth-box"
+    # each object's own box becomes [-object_half, object_half]: "per-axis", or only the "longest"
+    object_unit: str = "per-axis"
     # side; "scene": objects stay as they are in the scene
     object_half: float = 0.95
     points: int = 20_480  # per object, by area
-    scene_points: int = 0  # of the whole scene, by area; 0: the points of all objects, so that small objects weigh as much as large ones
+    # of the whole scene, by area; 0: the points of all objects, so that small objects weigh as much
+    # as large ones
+    scene_points: int = 0
     threshold: float = 0.1  # of the F-scores, a Euclidean distance in the units above
     more_thresholds: tuple[float, ...] = ()  # of f_s_2 and f_s_3
-    chamfer: str = "squared-sum"  # "squared-sum": metrics.chamfer_distance; "mean-distance": metrics.mean_distance
+    # "squared-sum": metrics.chamfer_distance; "mean-distance": metrics.mean_distance
+    chamfer: str = "squared-sum"
     boxes: str = "aligned"  # "aligned": boxes after the scene alignment; "raw": as predicted
     box_of: str = "mesh"  # "mesh": exact; "points": of the samples
     icp: RobustIcp = field(default_factory=RobustIcp)
@@ -38,8 +47,11 @@ class Protocol:
     fit: ChamferFit = field(default_factory=ChamferFit)
     also: tuple[str, ...] = ()  # names of EXTRAS that belong to the protocol
     metres: bool = False  # lengths are compared as metres: both scenes must be given in them
-    frame: str = "any"  # "any" common frame with +Y up, or "camera": placement is tested as seen from one camera
-    recovers: tuple[str, ...] = ()  # motions of the whole scene that cost nothing: "shift", "yaw", "scale"
+    # "any" common frame with +Y up, or "camera": placement is tested as seen from one camera
+    frame: str = "any"
+    recovers: tuple[
+        str, ...
+    ] = ()  # motions of the whole scene that cost nothing: "shift", "yaw", "scale"
 
     @property
     def id(self) -> str:
@@ -56,9 +68,10 @@ EXTRAS = {
     "one-way": "Chamfer distance of the scene from prediction to truth only",
 }
 
-# The paper does not state its units. Scene: as MIDI, which it compares with. Object: chosen by measurement. On ten random scenes of
-# held-out objects, replacing every object by its exact box / by a sphere as wide as the box's mean side gives (F_s, F_o, IoU-B)
-# 84, 45, .75 / 79, 18, .32 with "longest", and F_o 32 / 34 with "per-axis", beside the reference points 79, 40, .62 / 72, 15, .36.
+# The paper does not state its units. Scene: as MIDI, which it compares with. Object: chosen by
+# measurement. On ten random scenes of held-out objects, replacing every object by its exact box /
+# by a sphere as wide as the box's mean side gives (F_s, F_o, IoU-B) 84, 45, .75 / 79, 18, .32 with
+# "longest", and F_o 32 / 34 with "per-axis", beside the reference points 79, 40, .62 / 72, 15, .36.
 # "per-axis" would also hide wrong proportions.
 ISCENE = Protocol(
     name="iscene",
@@ -193,7 +206,19 @@ RAW = Protocol(
     object_unit="longest",
     boxes="raw",
 )
-PROTOCOLS = (ISCENE, MIDI, MIDI_FIXED, SCENEGEN, MIRA, DEPR, GEN3DSR, SAM3D_LAYOUT, SUNRGBD_AP15, PIX3D, RAW)
+PROTOCOLS = (
+    ISCENE,
+    MIDI,
+    MIDI_FIXED,
+    SCENEGEN,
+    MIRA,
+    DEPR,
+    GEN3DSR,
+    SAM3D_LAYOUT,
+    SUNRGBD_AP15,
+    PIX3D,
+    RAW,
+)
 
 
 def protocol_named(name: str) -> Protocol:
@@ -201,4 +226,6 @@ def protocol_named(name: str) -> Protocol:
     for protocol in PROTOCOLS:
         if name in (protocol.name, protocol.id):
             return protocol
-    raise InputError(f"protocol {name!r} is unknown; choose one of {', '.join(p.id for p in PROTOCOLS)}")
+    raise InputError(
+        f"protocol {name!r} is unknown; choose one of {', '.join(p.id for p in PROTOCOLS)}"
+    )

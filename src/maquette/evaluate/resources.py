@@ -1,6 +1,8 @@
-"""What a method is made of, read from the files of its weights: parameters, size, and the training that their headers record.
+"""What a method is made of, read from the files of its weights: parameters, size, and the training
+that their headers record.
 
-Stands beside the scores in the tables: a method may be better because it is larger or was trained longer.
+Stands beside the scores in the tables: a method may be better because it is larger or was trained
+longer.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from maquette.pipeline import METHODS
 
 @dataclass(frozen=True)
 class Network:
-    """One file of weights. Steps and minutes are those of all trainings that its header tells of, one after the other."""
+    """One file of weights. Steps and minutes are those of all trainings that its header tells of,
+    one after the other.
+    """
 
     kind: str
     sha256: str
@@ -31,14 +35,17 @@ class Network:
 
 
 def networks_of(contestant: Contestant) -> list[Network]:
-    """The networks of a generator with embedded or own weights, in the order in which it uses them; [] for any other contestant.
+    """The networks of a generator with embedded or own weights, in the order in which it uses them;
+    [] for any other contestant.
 
     Files that are not there are left out: without them the method fails, and its rows say so.
     """
     if contestant.kind != "generator" or contestant.method not in METHODS:
         return []
     models = load_models(contestant.weights)
-    kinds = dict.fromkeys(contestant.asked().used(models))  # once each: a method may use what perception uses, too
+    kinds = dict.fromkeys(
+        contestant.asked().used(models)
+    )  # once each: a method may use what perception uses, too
     return [read_network(models, kind) for kind in kinds if models.has(kind)]
 
 
@@ -50,8 +57,18 @@ def read_network(models: ModelSet, kind: str) -> Network:
     said = checkpoint.metadata
     earlier = said.get("trained_before", ())
     steps = said.get("step", 0) + sum(training.get("steps", 0) for training in earlier)
-    minutes = said.get("seconds", 0.0) / 60 + sum(training.get("minutes", 0) for training in earlier)
-    return Network(kind, checkpoint.sha256, count, path.stat().st_size, steps, round(minutes, 2), _processor(said))
+    minutes = said.get("seconds", 0.0) / 60 + sum(
+        training.get("minutes", 0) for training in earlier
+    )
+    return Network(
+        kind,
+        checkpoint.sha256,
+        count,
+        path.stat().st_size,
+        steps,
+        round(minutes, 2),
+        _processor(said),
+    )
 
 
 def _processor(said: Mapping[str, Any]) -> str:

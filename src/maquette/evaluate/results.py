@@ -1,7 +1,9 @@
-"""A run folder -> a page of results in Markdown: all methods on all sets, what they cost, and the ablations of every method.
+"""A run folder -> a page of results in Markdown: all methods on all sets, what they cost, and the
+ablations of every method.
 
-The last station of an evaluation, beside the report. Everything in the page but one part is computed from the run. That part, what the
-numbers mean, is written by hand in a file of its own and stands unchanged between two marks, so that making the page anew never loses it.
+The last station of an evaluation, beside the report. Everything in the page but one part is
+computed from the run. That part, what the numbers mean, is written by hand in a file of its own and
+stands unchanged between two marks, so that making the page anew never loses it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.evaluate.benchmark import ROWS, RUN
-from maquette.evaluate.comparison import Cell, Table, difference, heading, markdown, mean, results_table, shown
+from maquette.evaluate.comparison import (
+    Cell,
+    Table,
+    difference,
+    heading,
+    markdown,
+    mean,
+    results_table,
+    shown,
+)
 from maquette.evaluate.contestants import ORACLES
 from maquette.evaluate.resources import Network, megabytes, minutes, parameters
 from maquette.evaluate.rows import Row, column, read_rows
@@ -38,8 +49,9 @@ INTRODUCTION = (
 def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
     """Write the page about everything that a run folder holds; returns its path.
 
-    text: the part written by hand; by default ``<page>-text.md`` beside the page, left out when there is none.
-    Raises InputError when the folder holds nothing that was scored, or a ``text`` that was asked for is not there.
+    text: the part written by hand; by default ``<page>-text.md`` beside the page, left out when
+    there is none. Raises InputError when the folder holds nothing that was scored, or a ``text``
+    that was asked for is not there.
     """
     rows, record = read_rows(folder / ROWS), _record(folder)
     if not rows:
@@ -54,8 +66,13 @@ def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
 
 
 def results_page(rows: Sequence[Row], record: Mapping[str, Any], written: str, name: str) -> str:
-    """The whole page. rows: of rows.csv; record: run.json; written: the part by hand, of the file ``name``."""
-    networks = {method: [Network(**n) for n in found] for method, found in record.get("networks", {}).items()}
+    """The whole page. rows: of rows.csv; record: run.json; written: the part by hand, of the file
+    ``name``.
+    """
+    networks = {
+        method: [Network(**n) for n in found]
+        for method, found in record.get("networks", {}).items()
+    }
     comparisons = record.get("comparisons", {})
     variants = {method for c in comparisons.values() for method in c["methods"]}
     apart = variants - set(record.get("plain", variants))
@@ -65,13 +82,22 @@ def results_page(rows: Sequence[Row], record: Mapping[str, Any], written: str, n
         parts += [BEGIN.format(name=name), written.strip(), END.format(name=name)]
     for protocol in protocols:
         own = [row for row in rows if row.protocol == protocol]
-        parts += [markdown(table) for table in method_tables([row for row in own if row.method not in apart])]
+        parts += [
+            markdown(table)
+            for table in method_tables([row for row in own if row.method not in apart])
+        ]
     first = [row for row in rows if row.protocol == protocols[0]]
-    parts += [markdown(table) for table in (cost_table(first, networks, apart), network_table(networks, apart)) if table.body]
+    parts += [
+        markdown(table)
+        for table in (cost_table(first, networks, apart), network_table(networks, apart))
+        if table.body
+    ]
     for title, comparison in comparisons.items():
         compared = [row for row in first if row.method in comparison["methods"]]
         if len({row.method for row in compared}) > 1:
-            parts.append(markdown(ablation_table(compared, title, comparison["baseline"], networks)))
+            parts.append(
+                markdown(ablation_table(compared, title, comparison["baseline"], networks))
+            )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -79,22 +105,49 @@ def method_tables(rows: Sequence[Row]) -> list[Table]:
     """Geometry, layout and physics of all methods, per set; tables without a number are left out."""
     found = []
     for title, metrics in (("Geometry", GEOMETRY), ("Layout", LAYOUT), ("Physics", PHYSICS)):
-        known = [metric for metric in metrics if not np.isnan(column(rows, metric)).all()] if rows else []
+        known = (
+            [metric for metric in metrics if not np.isnan(column(rows, metric)).all()]
+            if rows
+            else []
+        )
         if known:
             found.append(_renamed(results_table(rows, known, title)))
     return found
 
 
-def cost_table(rows: Sequence[Row], networks: Mapping[str, Sequence[Network]], apart: set[str]) -> Table:
-    """Seconds, memory, parameters, size and training of every method that makes something, over all its scenes."""
-    methods = [m for m in dict.fromkeys(row.method for row in rows) if m not in apart and m not in ORACLES]
+def cost_table(
+    rows: Sequence[Row], networks: Mapping[str, Sequence[Network]], apart: set[str]
+) -> Table:
+    """Seconds, memory, parameters, size and training of every method that makes something, over all
+    its scenes.
+    """
+    methods = [
+        m for m in dict.fromkeys(row.method for row in rows) if m not in apart and m not in ORACLES
+    ]
     body = []
     for method in methods:
         own, nets = [row for row in rows if row.method == method], networks.get(method, ())
-        costs = [mean(np.array([getattr(row, name) for row in own], np.float64), name, spread=True) for name in ("seconds", "peak_mb")]
-        made = [f"{parameters(nets):.1f}", f"{megabytes(nets):.1f}", f"{minutes(nets):.0f}"] if nets else ["-"] * 3
-        body.append((Cell(shown(method)), Cell(str(len(own))), *costs, *(Cell(text) for text in made)))
-    head = ("method", "scenes", heading("seconds"), heading("peak_mb"), "parameters, M", "weights, MB", "training, minutes")
+        costs = [
+            mean(np.array([getattr(row, name) for row in own], np.float64), name, spread=True)
+            for name in ("seconds", "peak_mb")
+        ]
+        made = (
+            [f"{parameters(nets):.1f}", f"{megabytes(nets):.1f}", f"{minutes(nets):.0f}"]
+            if nets
+            else ["-"] * 3
+        )
+        body.append(
+            (Cell(shown(method)), Cell(str(len(own))), *costs, *(Cell(text) for text in made))
+        )
+    head = (
+        "method",
+        "scenes",
+        heading("seconds"),
+        heading("peak_mb"),
+        "parameters, M",
+        "weights, MB",
+        "training, minutes",
+    )
     note = "Parameters, weights and training are those of all networks that a method uses, as the headers of their files tell."
     return Table("Cost", note, head, tuple(body))
 
@@ -107,20 +160,37 @@ def network_table(networks: Mapping[str, Sequence[Network]], apart: set[str]) ->
             for network in found:
                 users.setdefault(network, []).append(method)
     body = tuple(
-        (Cell(n.kind), Cell(f"{n.parameters / 1e6:.2f}"), Cell(f"{n.bytes / 2**20:.1f}"), Cell(str(n.steps)), Cell(f"{n.minutes:.0f}"),
-         Cell(n.processor), Cell(", ".join(names)), Cell(f"`{n.sha256[:8]}`"))
+        (
+            Cell(n.kind),
+            Cell(f"{n.parameters / 1e6:.2f}"),
+            Cell(f"{n.bytes / 2**20:.1f}"),
+            Cell(str(n.steps)),
+            Cell(f"{n.minutes:.0f}"),
+            Cell(n.processor),
+            Cell(", ".join(names)),
+            Cell(f"`{n.sha256[:8]}`"),
+        )
         for n, names in users.items()
-    )  # fmt: skip
+    )
     head = ("network", "parameters, M", "MB", "steps", "minutes", "processor", "used by", "sha256")
-    return Table("Networks", "Steps and minutes of all trainings of a file, one after the other.", head, body)
+    return Table(
+        "Networks", "Steps and minutes of all trainings of a file, one after the other.", head, body
+    )
 
 
-def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Mapping[str, Sequence[Network]]) -> Table:
-    """Variants of one method on the scenes that all of them made: means, and paired differences to the baseline."""
+def ablation_table(
+    rows: Sequence[Row], title: str, baseline: str, networks: Mapping[str, Sequence[Network]]
+) -> Table:
+    """Variants of one method on the scenes that all of them made: means, and paired differences to
+    the baseline.
+    """
     methods = list(dict.fromkeys(row.method for row in rows))
     common = set.intersection(*({row.scene for row in rows if row.method == m} for m in methods))
     metrics = [name for name in ABLATION if not np.isnan(column(rows, name)).all()]
-    values = {m: {row.scene: row.metrics for row in rows if row.method == m and row.scene in common} for m in methods}
+    values = {
+        m: {row.scene: row.metrics for row in rows if row.method == m and row.scene in common}
+        for m in methods
+    }
     files: dict[str, set[str]] = {}  # kind of network -> sha256 of all variants
     for network in (network for method in methods for network in networks.get(method, ())):
         files.setdefault(network.kind, set()).add(network.sha256)
@@ -130,7 +200,9 @@ def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Map
         cells = [Cell(method), Cell(_trained(networks.get(method, ()), differing))]
         for metric in metrics:
             scores = {scene: found.get(metric, np.nan) for scene, found in values[method].items()}
-            against = {scene: found.get(metric, np.nan) for scene, found in values[baseline].items()}
+            against = {
+                scene: found.get(metric, np.nan) for scene, found in values[baseline].items()
+            }
             own = mean(np.array(list(scores.values())), metric)
             if method == baseline:
                 cells.append(own)
@@ -141,14 +213,25 @@ def ablation_table(rows: Sequence[Row], title: str, baseline: str, networks: Map
             cells.append(Cell(f"{own.text} ({change.text}{spread}{mark})"))
         body.append(tuple(cells))
     sets = ", ".join(dict.fromkeys(row.set for row in rows if row.scene in common))
-    note = (f"protocol {rows[0].protocol}, {len(common)} scenes ({sets}); in brackets the mean difference to {baseline} on the same scenes "
-            "± half its 95 % interval (paired), called better or worse when that interval does not hold zero")  # fmt: skip
-    return Table(title, note, ("variant", "trained", *(NAMES.get(m, "") + _arrow(m) or heading(m) for m in metrics)), tuple(body))
+    note = (
+        f"protocol {rows[0].protocol}, {len(common)} scenes ({sets}); in brackets the mean difference to {baseline} on the same scenes "
+        "± half its 95 % interval (paired), called better or worse when that interval does not hold zero"
+    )
+    return Table(
+        title,
+        note,
+        ("variant", "trained", *(NAMES.get(m, "") + _arrow(m) or heading(m) for m in metrics)),
+        tuple(body),
+    )
 
 
 def _trained(networks: Sequence[Network], differing: set[str]) -> str:
-    """Steps of the network that makes a variant what it is; "-" where all variants have the same networks."""
-    return next((f"{network.steps} steps" for network in networks if network.kind in differing), "-")
+    """Steps of the network that makes a variant what it is; "-" where all variants have the same
+    networks.
+    """
+    return next(
+        (f"{network.steps} steps" for network in networks if network.kind in differing), "-"
+    )
 
 
 def _arrow(metric: str) -> str:
@@ -158,7 +241,13 @@ def _arrow(metric: str) -> str:
 def _renamed(table: Table) -> Table:
     """The papers' names for our columns."""
     ours = {heading(metric): NAMES[metric] + _arrow(metric) for metric in NAMES}
-    return Table(table.title, table.note, tuple(ours.get(name, name) for name in table.head), table.body, table.groups)
+    return Table(
+        table.title,
+        table.note,
+        tuple(ours.get(name, name) for name in table.head),
+        table.body,
+        table.groups,
+    )
 
 
 def _made_of(rows: Sequence[Row], record: Mapping[str, Any]) -> str:
@@ -174,6 +263,8 @@ def _record(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / RUN).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: no {RUN}; give the --out folder of maquette benchmark") from error
+        raise InputError(
+            f"{folder}: no {RUN}; give the --out folder of maquette benchmark"
+        ) from error
     except ValueError as error:
         raise InputError(f"{folder / RUN}: damaged ({error}); repeat the benchmark") from error

@@ -1,4 +1,6 @@
-"""Results as flat rows, one per scene, method and protocol, and one per object: CSV always, Parquet when pyarrow is there."""
+"""Results as flat rows, one per scene, method and protocol, and one per object: CSV always, Parquet
+when pyarrow is there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.output import atomic_write
 
-MEASUREMENTS = ("seconds", "peak_mb", "gpu_peak_mb")  # differ from run to run; everything else is a function of the inputs
+MEASUREMENTS = (
+    "seconds",
+    "peak_mb",
+    "gpu_peak_mb",
+)  # differ from run to run; everything else is a function of the inputs
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,41 @@ class Row:
 
     def to_record(self) -> dict[str, Any]:
         """Flat."""
-        record = {name: getattr(self, name) for name in ("set", "scene", "method", "protocol", "objects", "missing", "extra")}
+        record = {
+            name: getattr(self, name)
+            for name in ("set", "scene", "method", "protocol", "objects", "missing", "extra")
+        }
         measured = {name: round(getattr(self, name), 3) for name in MEASUREMENTS}
-        return {**record, **{name: round(float(value), 6) for name, value in self.metrics.items()}, **measured, "error": self.error}
+        return {
+            **record,
+            **{name: round(float(value), 6) for name, value in self.metrics.items()},
+            **measured,
+            "error": self.error,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> Row:
         """The inverse, from the texts of a CSV file."""
-        fixed = ("set", "scene", "method", "protocol", "objects", "missing", "extra", *MEASUREMENTS, "error")
+        fixed = (
+            "set",
+            "scene",
+            "method",
+            "protocol",
+            "objects",
+            "missing",
+            "extra",
+            *MEASUREMENTS,
+            "error",
+        )
         metrics = {name: _number(value) for name, value in record.items() if name not in fixed}
         counts = {name: int(record[name]) for name in ("objects", "missing", "extra")}
         texts = {name: record[name] for name in ("set", "scene", "method", "protocol", "error")}
-        return cls(metrics=metrics, **texts, **counts, **{name: _number(record[name]) for name in MEASUREMENTS})
+        return cls(
+            metrics=metrics,
+            **texts,
+            **counts,
+            **{name: _number(record[name]) for name in MEASUREMENTS},
+        )
 
 
 def _number(text: str) -> float:
@@ -56,7 +85,9 @@ def _number(text: str) -> float:
 
 
 def write_table(path: Path, records: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Write records of equal keys as ``path`` (.csv) and, when pyarrow is installed, beside it as .parquet. Returns the files."""
+    """Write records of equal keys as ``path`` (.csv) and, when pyarrow is installed, beside it as
+    .parquet. Returns the files.
+    """
     columns = list(dict.fromkeys(key for record in records for key in record))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
@@ -68,7 +99,12 @@ def write_table(path: Path, records: Sequence[Mapping[str, Any]]) -> list[Path]:
     import pyarrow.parquet
 
     with atomic_write(path.with_suffix(".parquet")) as temporary:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{key: record.get(key) for key in columns} for record in records]), temporary)
+        pyarrow.parquet.write_table(
+            pyarrow.Table.from_pylist(
+                [{key: record.get(key) for key in columns} for record in records]
+            ),
+            temporary,
+        )
     return [path, path.with_suffix(".parquet")]
 
 
@@ -86,7 +122,9 @@ def _row(record: dict[str, str], path: Path) -> Row:
     try:
         return Row.from_record(record)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a table of a benchmark ({error}); run the benchmark again") from error
+        raise InputError(
+            f"{path}: not a table of a benchmark ({error}); run the benchmark again"
+        ) from error
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

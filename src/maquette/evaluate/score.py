@@ -1,8 +1,10 @@
-"""Two scenes -> one frozen result under a protocol. The heart of the evaluation: sample, match, align, measure, count misses.
+"""Two scenes -> one frozen result under a protocol. The heart of the evaluation: sample, match,
+align, measure, count misses.
 
-What is counted: every true object, always. An absent or surfaceless predicted object is a miss: F 0, IoU 0 and the Chamfer
-distance of `miss_distance`; it also lowers the scene scores, because its points are absent there. Extra predicted objects are
-listed, and their points count against the scene scores. Alignment-free numbers stand beside the aligned ones.
+What is counted: every true object, always. An absent or surfaceless predicted object is a miss: F
+0, IoU 0 and the Chamfer distance of `miss_distance`; it also lowers the scene scores, because its
+points are absent there. Extra predicted objects are listed, and their points count against the
+scene scores. Alignment-free numbers stand beside the aligned ones.
 """
 
 from __future__ import annotations
@@ -16,13 +18,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.evaluate.further import add_s_hits, missed_extras, object_extras, physics_extras, scene_average_precision
+from maquette.evaluate.further import (
+    add_s_hits,
+    missed_extras,
+    object_extras,
+    physics_extras,
+    scene_average_precision,
+)
 from maquette.evaluate.hints import name_hints, unit_hints, winding_hints
 from maquette.evaluate.matching import match_objects, require_common_name
-from maquette.evaluate.measure import Comparison, aligned_box_iou, chamfer_of, compare_all, miss_distance
+from maquette.evaluate.measure import (
+    Comparison,
+    aligned_box_iou,
+    chamfer_of,
+    compare_all,
+    miss_distance,
+)
 from maquette.evaluate.metrics import f_score
 from maquette.evaluate.protocols import EXTRAS, ISCENE, Protocol, protocol_named
-from maquette.evaluate.surfaces import Surface, check_mesh, chosen, joined, sample_mesh, shares, stream, triangle_areas
+from maquette.evaluate.surfaces import (
+    Surface,
+    check_mesh,
+    chosen,
+    joined,
+    sample_mesh,
+    shares,
+    stream,
+    triangle_areas,
+)
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
@@ -33,13 +56,29 @@ if TYPE_CHECKING:
 
     from maquette.types import Camera
 
-OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")  # averaged over a scene's true objects
-OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")  # the same, where they were measured
+OBJECT_MEANS = (
+    "cd_o",
+    "f_o",
+    "iou_b",
+    "cd_o_raw",
+    "f_o_raw",
+    "iou_b_raw",
+    "normals",
+)  # averaged over a scene's true objects
+OBJECT_EXTRAS = (
+    "add_s",
+    "icp_rotation",
+    "emd",
+    "iou_obb",
+    "iou_v",
+)  # the same, where they were measured
 
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """One true object. Distances in the protocol's object units; F in percent; ``*_raw`` without any alignment."""
+    """One true object. Distances in the protocol's object units; F in percent; ``*_raw`` without
+    any alignment.
+    """
 
     name: str
     predicted: str  # name of the matched prediction; "" for a miss
@@ -51,7 +90,11 @@ class ObjectScore:
     iou_b_raw: float
     normals: float  # normal consistency after alignment, in [0, 1]
     miss: str = ""  # why it counts as a miss; "" when it does not
-    add_s: float | None = None  # poses.add_s, 0 is best; this and what follows only where the protocol or the caller asks for it
+    add_s: float | None = (
+        # poses.add_s, 0 is best; this and what follows only where the protocol or the caller asks
+        # for it
+        None
+    )
     icp_rotation: float | None = None  # degrees that a plain ICP still turns (poses.icp_rotation)
     emd: float | None = None  # further.aligned_emd, in half sides of the object's box
     iou_obb: float | None = None  # of the smallest boxes with a vertical axis, as predicted
@@ -60,7 +103,9 @@ class ObjectScore:
 
 @dataclass(frozen=True)
 class SceneScore:
-    """One scene. Distances in the protocol's scene units; F in percent; ``*_o`` and ``iou_b`` are means over ALL true objects."""
+    """One scene. Distances in the protocol's scene units; F in percent; ``*_o`` and ``iou_b`` are
+    means over ALL true objects.
+    """
 
     protocol: str  # id, such as "iscene/1"
     cd_s: float
@@ -81,7 +126,11 @@ class SceneScore:
     seed: int
     seconds: float = dataclasses.field(compare=False, default=0.0)
     hints: tuple[str, ...] = ()  # what is probably not meant: wrong units, permuted names
-    f_s_2: float | None = None  # F of the aligned scene at the protocol's second threshold; this and what follows only where asked for
+    f_s_2: float | None = (
+        # F of the aligned scene at the protocol's second threshold; this and what follows only
+        # where asked for
+        None
+    )
     f_s_3: float | None = None  # and at its third
     cd_s_one: float | None = None  # mean squared distance from prediction to truth only, aligned
     add_s: float | None = None  # means over ALL true objects, as in ObjectScore
@@ -91,10 +140,14 @@ class SceneScore:
     iou_obb: float | None = None
     iou_v: float | None = None
     ap15: float | None = None  # average precision in percent at box IoU 0.15, within this scene
-    penetration: float | None = None  # percent of the predicted volume that lies in another object or below the ground
+    penetration: float | None = (
+        None  # percent of the predicted volume that lies in another object or below the ground
+    )
     gap: float | None = None  # mean distance that predicted objects can fall, in scene units
     floating: float | None = None  # percent of predicted objects that touch nothing
-    stable: float | None = None  # percent of predicted objects that touch something and would not tip
+    stable: float | None = (
+        None  # percent of predicted objects that touch something and would not tip
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dicts, lists and JSON scalars."""
@@ -112,13 +165,16 @@ def score_scene(
     camera: Camera | None = None,
     workers: int = 2,
 ) -> SceneScore:
-    """Score predicted meshes against true ones, both name -> mesh in one world frame (+Y up, any unit).
+    """Score predicted meshes against true ones, both name -> mesh in one world frame (+Y up, any
+    unit).
 
-    ``match`` is "names" or "hungarian" (matching.py). ``extra`` adds measures to those of the protocol (``protocols.EXTRAS``). With a
-    ``camera`` of the same world frame only what lies in its picture counts, where the protocol is about one view. ``workers`` threads
-    change the time, not the numbers. The same inputs and seed give the same result bit for bit. An empty ``pred`` is a scene of misses.
-    Raises InputError for an empty or surfaceless ground truth, vertices that are not finite, an unknown protocol or extra, and a
-    prediction none of whose names occur in the ground truth.
+    ``match`` is "names" or "hungarian" (matching.py). ``extra`` adds measures to those of the
+    protocol (``protocols.EXTRAS``). With a ``camera`` of the same world frame only what lies in its
+    picture counts, where the protocol is about one view. ``workers`` threads change the time, not
+    the numbers. The same inputs and seed give the same result bit for bit. An empty ``pred`` is a
+    scene of misses. Raises InputError for an empty or surfaceless ground truth, vertices that are
+    not finite, an unknown protocol or extra, and a prediction none of whose names occur in the
+    ground truth.
     """
     start = time.perf_counter()
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
@@ -130,23 +186,41 @@ def score_scene(
         require_common_name(pred, gt)
     unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
     solid = {name: mesh for name, mesh in pred.items() if name not in unusable}
-    unit = np.eye(4) if protocol.scene_unit == "given" else similarity(2.0) @ scene_from_world(_scene_box(gt))
+    unit = (
+        np.eye(4)
+        if protocol.scene_unit == "given"
+        else similarity(2.0) @ scene_from_world(_scene_box(gt))
+    )
     view = camera if protocol.frame == "camera" and protocol.scene_unit == "given" else None
-    truth, predicted = _sampled(gt, protocol, seed, "truth", unit, view), _sampled(solid, protocol, seed, "predicted", unit, view)
+    truth, predicted = (
+        _sampled(gt, protocol, seed, "truth", unit, view),
+        _sampled(solid, protocol, seed, "predicted", unit, view),
+    )
     if not truth:
-        raise InputError(f"the camera sees none of the {len(gt)} true objects; give the camera in the frame of the meshes")
-    boxes = [{name: surface.box for name, surface in surfaces.items()} for surfaces in (predicted, truth)]
+        raise InputError(
+            f"the camera sees none of the {len(gt)} true objects; give the camera in the frame of the meshes"
+        )
+    boxes = [
+        {name: surface.box for name, surface in surfaces.items()} for surfaces in (predicted, truth)
+    ]
     pairs = match_objects(*boxes, match)
     whole, each = compare_all(predicted, truth, pairs, protocol, workers)
 
     def row(name: str) -> ObjectScore:
         if name not in pairs:
-            reason = unusable.get(name, "no predicted object stands for it" if name not in solid else "out of the picture")
+            reason = unusable.get(
+                name,
+                "no predicted object stands for it" if name not in solid else "out of the picture",
+            )
             return _miss(name, truth[name], reason, protocol, missed_extras(wanted))
         other = pairs[name]
-        transform = np.eye(4) if whole is None or protocol.boxes == "raw" else whole.truth_from_predicted
+        transform = (
+            np.eye(4) if whole is None or protocol.boxes == "raw" else whole.truth_from_predicted
+        )
         more = object_extras(wanted, predicted[other], truth[name], pred[other], gt[name])
-        return _found(name, other, predicted[other], truth[name], each[name], transform, protocol, more)
+        return _found(
+            name, other, predicted[other], truth[name], each[name], transform, protocol, more
+        )
 
     rows = [row(name) for name in truth]
     used = set(pairs.values())
@@ -154,7 +228,11 @@ def score_scene(
     score = _sum_up(whole, rows, joined(truth.values()), protocol, more)
     return dataclasses.replace(
         score,
-        extra=tuple(name for name in pred if name not in used and (name in predicted or (name in unusable and name not in gt))),
+        extra=tuple(
+            name
+            for name in pred
+            if name not in used and (name in predicted or (name in unusable and name not in gt))
+        ),
         hints=_hints(solid, gt, boxes, pairs, protocol, match, wanted, view),
         seed=seed,
         seconds=time.perf_counter() - start,
@@ -163,10 +241,14 @@ def score_scene(
 
 def _require_truth(gt: Mapping[str, trimesh.Trimesh]) -> None:
     if not gt:
-        raise InputError("the ground truth has no objects; give a scene with one named node per object")
+        raise InputError(
+            "the ground truth has no objects; give a scene with one named node per object"
+        )
     for name, mesh in gt.items():
         if reason := check_mesh(mesh, name):
-            raise InputError(f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out")
+            raise InputError(
+                f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out"
+            )
 
 
 def _scene_box(meshes: Mapping[str, trimesh.Trimesh]) -> np.ndarray:
@@ -180,15 +262,26 @@ def _scene_box(meshes: Mapping[str, trimesh.Trimesh]) -> np.ndarray:
 
 
 def _sampled(
-    meshes: Mapping[str, trimesh.Trimesh], protocol: Protocol, seed: int, role: str, unit: np.ndarray, camera: Camera | None
+    meshes: Mapping[str, trimesh.Trimesh],
+    protocol: Protocol,
+    seed: int,
+    role: str,
+    unit: np.ndarray,
+    camera: Camera | None,
 ) -> dict[str, Surface]:
-    """Seeded samples of every mesh; with a camera, of what lies in its picture, and only of objects that do."""
+    """Seeded samples of every mesh; with a camera, of what lies in its picture, and only of objects
+    that do.
+    """
     counts = [protocol.points] * len(meshes)
     if protocol.scene_points and meshes:
-        areas = [float(triangle_areas(mesh.vertices, np.asarray(mesh.faces)).sum()) for mesh in meshes.values()]
+        areas = [
+            float(triangle_areas(mesh.vertices, np.asarray(mesh.faces)).sum())
+            for mesh in meshes.values()
+        ]
         counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
     surfaces = {
-        name: sample_mesh(mesh, count, stream(seed, role, name), unit) for (name, mesh), count in zip(meshes.items(), counts)
+        name: sample_mesh(mesh, count, stream(seed, role, name), unit)
+        for (name, mesh), count in zip(meshes.items(), counts)
     }
     if camera is None:
         return surfaces
@@ -198,7 +291,12 @@ def _sampled(
 
 def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
     pixels, depth = project(camera, points)
-    return (depth > 0) & (pixels >= 0).all(1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
+    return (
+        (depth > 0)
+        & (pixels >= 0).all(1)
+        & (pixels[:, 0] < camera.width)
+        & (pixels[:, 1] < camera.height)
+    )
 
 
 def _scene_extras(
@@ -218,7 +316,10 @@ def _scene_extras(
     if "one-way" in wanted and whole is not None:
         more["cd_s_one"] = float((whole.aligned.to_truth**2).mean())
     if "boxes" in wanted:
-        boxes = ({name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()} for surfaces in (predicted, truth))
+        boxes = (
+            {name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()}
+            for surfaces in (predicted, truth)
+        )
         more["ap15"] = scene_average_precision(*boxes, pairs)
     if "physics" in wanted:
         more |= physics_extras(solid, scale)
@@ -236,12 +337,16 @@ def _hints(
     camera: Camera | None,
 ) -> tuple[str, ...]:
     """What is probably not meant."""
-    sizes = [float(np.ptp(_scene_box(meshes), axis=0).max()) if meshes else 0.0 for meshes in (solid, gt)]
+    sizes = [
+        float(np.ptp(_scene_box(meshes), axis=0).max()) if meshes else 0.0 for meshes in (solid, gt)
+    ]
     hints = unit_hints(*sizes, protocol) + winding_hints({**gt, **solid}, wanted)
     if match == "names":
         hints += name_hints(*boxes, pairs)
     if protocol.frame == "camera" and protocol.scene_unit == "given" and camera is None:
-        hints.append(f"{protocol.id} counts only what the camera sees, but no camera was given: everything counts")
+        hints.append(
+            f"{protocol.id} counts only what the camera sees, but no camera was given: everything counts"
+        )
     return tuple(hints)
 
 
@@ -269,14 +374,24 @@ def _found(
     )
 
 
-def _miss(name: str, truth: Surface, reason: str, protocol: Protocol, more: Mapping[str, float]) -> ObjectScore:
-    half = protocol.object_half if protocol.object_unit != "scene" else float(np.ptp(truth.box, axis=0).max()) / 2
+def _miss(
+    name: str, truth: Surface, reason: str, protocol: Protocol, more: Mapping[str, float]
+) -> ObjectScore:
+    half = (
+        protocol.object_half
+        if protocol.object_unit != "scene"
+        else float(np.ptp(truth.box, axis=0).max()) / 2
+    )
     distance = miss_distance(half, protocol)
     return ObjectScore(name, "", distance, 0.0, 0.0, distance, 0.0, 0.0, 0.0, reason, **more)
 
 
 def _sum_up(
-    whole: Comparison | None, rows: list[ObjectScore], truth: Surface, protocol: Protocol, more: Mapping[str, float]
+    whole: Comparison | None,
+    rows: list[ObjectScore],
+    truth: Surface,
+    protocol: Protocol,
+    more: Mapping[str, float],
 ) -> SceneScore:
     nothing = miss_distance(float(np.ptp(truth.box, axis=0).max()) / 2, protocol)
     means = {key: float(np.mean([getattr(row, key) for row in rows])) for key in OBJECT_MEANS}
@@ -292,7 +407,10 @@ def _sum_up(
         objects=tuple(rows),
         missing=tuple(row.name for row in rows if row.miss),
         extra=(),
-        truth_from_predicted=tuple(tuple(float(x) for x in line) for line in (np.eye(4) if whole is None else whole.truth_from_predicted)),
+        truth_from_predicted=tuple(
+            tuple(float(x) for x in line)
+            for line in (np.eye(4) if whole is None else whole.truth_from_predicted)
+        ),
         seed=0,
         add_s_01=add_s_hits(extras["add_s"]),
         **more,

@@ -1,7 +1,9 @@
-"""Meshes as solids: what they enclose, what two of them share. Cells on a grid, inside or outside by winding number.
+"""Meshes as solids: what they enclose, what two of them share. Cells on a grid, inside or outside
+by winding number.
 
-Right for closed meshes up to the grid, and defined for others (geometry/winding.py): holes are closed, overlapping parts count once,
-sheets enclose nothing. Volumes are in cubed units of the vertices.
+Right for closed meshes up to the grid, and defined for others (geometry/winding.py): holes are
+closed, overlapping parts count once, sheets enclose nothing. Volumes are in cubed units of the
+vertices.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import trimesh
 
 TOUCHING = 1e-6  # of the larger side: boxes that overlap by less only touch
+
 
 @dataclass(frozen=True, eq=False)
 class Solid:
@@ -38,11 +41,15 @@ def solid_of(mesh: trimesh.Trimesh) -> Solid:
     return Solid(bounding_box(corners.reshape(-1, 3)), corners, tree)
 
 
-def volumetric_iou(predicted: trimesh.Trimesh, truth: trimesh.Trimesh, resolution: int = 64) -> float:
-    """Volume of the intersection over volume of the union of two solids; in [0, 1]. 0 when neither encloses anything.
+def volumetric_iou(
+    predicted: trimesh.Trimesh, truth: trimesh.Trimesh, resolution: int = 64
+) -> float:
+    """Volume of the intersection over volume of the union of two solids; in [0, 1]. 0 when neither
+    encloses anything.
 
-    On cells of 1 / ``resolution`` of the longest side of the common box. SAM 3D Objects' vIoU is this on 64 cells after each mesh has
-    been normalised to [-1, 1] and aligned. Two sheets, or faces of mixed orientation, enclose nothing and score 0: look at F instead.
+    On cells of 1 / ``resolution`` of the longest side of the common box. SAM 3D Objects' vIoU is
+    this on 64 cells after each mesh has been normalised to [-1, 1] and aligned. Two sheets, or
+    faces of mixed orientation, enclose nothing and score 0: look at F instead.
     """
     solids = solid_of(predicted), solid_of(truth)
     if solids[0].tree is None or solids[1].tree is None:
@@ -54,7 +61,9 @@ def volumetric_iou(predicted: trimesh.Trimesh, truth: trimesh.Trimesh, resolutio
 
 
 def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
-    """Volume that two solids share, in cubed units; on a grid over the common part of their boxes only."""
+    """Volume that two solids share, in cubed units; on a grid over the common part of their boxes
+    only.
+    """
     low, high = np.maximum(a.box[0], b.box[0]), np.minimum(a.box[1], b.box[1])
     thin = TOUCHING * np.maximum(np.ptp(a.box, axis=0), np.ptp(b.box, axis=0))
     if not (high - low > thin).all():
@@ -66,14 +75,20 @@ def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
 
 
 def volume_and_centre(solid: Solid, resolution: int = 32) -> tuple[float, np.ndarray]:
-    """Enclosed volume and its centre (3,), that is the centre of mass of even density; a sheet has volume 0 and its area's centre."""
+    """Enclosed volume and its centre (3,), that is the centre of mass of even density; a sheet has
+    volume 0 and its area's centre.
+    """
     cells, volume = grid(solid.box, resolution)
     cells = cells[contains(solid, cells)]
     if len(cells):
         return volume * len(cells), cells.mean(0)
     corners = solid.corners
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return 0.0, np.average(corners.mean(1), axis=0, weights=areas) if areas.sum() > 0 else corners.reshape(-1, 3).mean(0)
+    areas = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
+    return 0.0, np.average(
+        corners.mean(1), axis=0, weights=areas
+    ) if areas.sum() > 0 else corners.reshape(-1, 3).mean(0)
 
 
 def contains(solid: Solid, points: np.ndarray) -> np.ndarray:
@@ -86,9 +101,15 @@ def contains(solid: Solid, points: np.ndarray) -> np.ndarray:
 
 
 def grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, float]:
-    """Centres (N, 3) of nearly cubic cells that fill a box (2, 3), ``resolution`` along its longest side, and the volume of one."""
+    """Centres (N, 3) of nearly cubic cells that fill a box (2, 3), ``resolution`` along its longest
+    side, and the volume of one.
+    """
     sides = np.ptp(box, axis=0)
-    counts = np.maximum(1, np.ceil(resolution * sides / max(float(sides.max()), 1e-300) - 1e-9).astype(int))
+    counts = np.maximum(
+        1, np.ceil(resolution * sides / max(float(sides.max()), 1e-300) - 1e-9).astype(int)
+    )
     steps = sides / counts
-    axes = [low + step * (np.arange(count) + 0.5) for low, step, count in zip(box[0], steps, counts)]
+    axes = [
+        low + step * (np.arange(count) + 0.5) for low, step, count in zip(box[0], steps, counts)
+    ]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), float(steps.prod())

@@ -11,22 +11,34 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.evaluate.score import SceneScore
 
-# Every number of a SceneScore but its own run time: a metric that is added there is averaged, stored and shown.
-METRICS = tuple(f.name for f in dataclasses.fields(SceneScore) if f.type in ("float", "float | None") and f.name != "seconds")
+# Every number of a SceneScore but its own run time: a metric that is added there is averaged,
+# stored and shown.
+METRICS = tuple(
+    f.name
+    for f in dataclasses.fields(SceneScore)
+    if f.type in ("float", "float | None") and f.name != "seconds"
+)
 SEEN = ("silhouette", "l_align")  # of visibility.py, beside them: where the true camera is known
 
 
-def summarise(scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Mean over scenes of every metric with a percentile bootstrap interval (scenes are resampled, objects are not independent).
+def summarise(
+    scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Mean over scenes of every metric with a percentile bootstrap interval (scenes are resampled,
+    objects are not independent).
 
-    Returns {"protocol", "scenes", "objects", "misses", "extra", "confidence", "metrics": {name: {"mean", "low", "high"}}}.
-    A scene in which a method failed altogether belongs in ``scores`` as ``score_scene({}, truth)``. Raises InputError for no
-    scores or scores of several protocols.
+    Returns {"protocol", "scenes", "objects", "misses", "extra", "confidence", "metrics": {name:
+    {"mean", "low", "high"}}}. A scene in which a method failed altogether belongs in ``scores`` as
+    ``score_scene({}, truth)``. Raises InputError for no scores or scores of several protocols.
     """
     protocols = sorted({score.protocol for score in scores})
     if len(protocols) != 1:
-        raise InputError(f"cannot average {len(scores)} scores under protocols {protocols}; give at least one, all of one protocol")
-    table = np.array([[getattr(score, metric) for metric in METRICS] for score in scores], dtype=np.float64)  # None becomes nan
+        raise InputError(
+            f"cannot average {len(scores)} scores under protocols {protocols}; give at least one, all of one protocol"
+        )
+    table = np.array(
+        [[getattr(score, metric) for metric in METRICS] for score in scores], dtype=np.float64
+    )  # None becomes nan
     means = means_of(table)
     low, high = bootstrap_interval(table, confidence=confidence, resamples=resamples, seed=seed)
     return {
@@ -54,10 +66,12 @@ def means_of(table: np.ndarray) -> np.ndarray:
 def bootstrap_interval(
     table: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,) arrays; rows are resampled.
+    """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,)
+    arrays; rows are resampled.
 
-    nan cells are left out of their column's means; a column without any value gives nan. Two tables of the same rows are resampled
-    alike, so the interval of a difference of methods is that of ``table_a - table_b`` (a paired comparison).
+    nan cells are left out of their column's means; a column without any value gives nan. Two tables
+    of the same rows are resampled alike, so the interval of a difference of methods is that of
+    ``table_a - table_b`` (a paired comparison).
     """
     known = ~np.isnan(table)
     chosen = np.random.default_rng(seed).integers(0, len(table), (resamples, len(table)))

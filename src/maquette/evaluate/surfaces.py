@@ -1,4 +1,6 @@
-"""Meshes -> seeded surface samples, the only thing that point-based metrics see. First step of every protocol."""
+"""Meshes -> seeded surface samples, the only thing that point-based metrics see. First step of
+every protocol.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +35,21 @@ class Surface:
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
-    """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces are not usable numbers."""
+    """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
+    are not usable numbers.
+    """
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices)).any(1).sum())
-        raise InputError(f"object {name!r}: {count} of {len(vertices)} vertices are NaN or infinite; repair or drop this mesh")
+        raise InputError(
+            f"object {name!r}: {count} of {len(vertices)} vertices are NaN or infinite; repair or drop this mesh"
+        )
     if len(faces) == 0:
         return "the mesh has no faces"
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise InputError(f"object {name!r}: faces refer to vertex {int(faces.max())} but there are {len(vertices)}; repair this mesh")
+        raise InputError(
+            f"object {name!r}: faces refer to vertex {int(faces.max())} but there are {len(vertices)}; repair this mesh"
+        )
     return "" if triangle_areas(vertices, faces).sum() > 0 else "the mesh has no area"
 
 
@@ -51,8 +59,15 @@ def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
 
 
-def sample_mesh(mesh: trimesh.Trimesh, count: int, rng: np.random.Generator, new_from_mesh: np.ndarray | None = None) -> Surface:
-    """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4) similarity."""
+def sample_mesh(
+    mesh: trimesh.Trimesh,
+    count: int,
+    rng: np.random.Generator,
+    new_from_mesh: np.ndarray | None = None,
+) -> Surface:
+    """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4)
+    similarity.
+    """
     vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces)
     if new_from_mesh is not None:
         vertices = transform_points(new_from_mesh, vertices)
@@ -70,19 +85,25 @@ def sample_mesh(mesh: trimesh.Trimesh, count: int, rng: np.random.Generator, new
 
 
 def stream(seed: int, role: str, name: str) -> np.random.Generator:
-    """Make the generator of one object's samples: independent of which other objects there are and of their order."""
+    """Make the generator of one object's samples: independent of which other objects there are and
+    of their order.
+    """
     return np.random.default_rng([seed, zlib.crc32(role.encode()), zlib.crc32(name.encode())])
 
 
 def joined(surfaces: Iterable[Surface]) -> Surface:
     """All surfaces as one; at least one."""
     every = list(surfaces)
-    parts = (np.concatenate([getattr(s, part) for s in every]) for part in ("points", "normals", "corners"))
+    parts = (
+        np.concatenate([getattr(s, part) for s in every])
+        for part in ("points", "normals", "corners")
+    )
     return Surface(*parts, area=sum(s.area for s in every))
 
 
 def pooled(surfaces: Iterable[Surface], count: int) -> Surface:
-    """About ``count`` of the points of all surfaces, evenly by area: what sampling their union gives. 0 keeps every point.
+    """About ``count`` of the points of all surfaces, evenly by area: what sampling their union
+    gives. 0 keeps every point.
 
     Surfaces must hold enough points for their share; ``shares`` says how many.
     """
@@ -90,7 +111,9 @@ def pooled(surfaces: Iterable[Surface], count: int) -> Surface:
     if count == 0:
         return joined(every)
     numbers = shares([s.area for s in every], count)
-    return joined(Surface(s.points[:n], s.normals[:n], s.corners, s.area) for s, n in zip(every, numbers))
+    return joined(
+        Surface(s.points[:n], s.normals[:n], s.corners, s.area) for s, n in zip(every, numbers)
+    )
 
 
 def shares(areas: list[float], count: int) -> list[int]:
@@ -100,15 +123,23 @@ def shares(areas: list[float], count: int) -> list[int]:
 
 
 def chosen(surface: Surface, keep: np.ndarray) -> Surface:
-    """The surface with only the points where ``keep`` (N,) bool is set; its box stays that of the whole mesh."""
-    return Surface(surface.points[keep], surface.normals[keep], surface.corners, surface.area * float(keep.mean()))
+    """The surface with only the points where ``keep`` (N,) bool is set; its box stays that of the
+    whole mesh.
+    """
+    return Surface(
+        surface.points[keep],
+        surface.normals[keep],
+        surface.corners,
+        surface.area * float(keep.mean()),
+    )
 
 
 def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -> Surface:
-    """Map a surface so that its box is centred on 0: every axis to [-half, half] ("per-axis"), or only the longest ("longest").
+    """Map a surface so that its box is centred on 0: every axis to [-half, half] ("per-axis"), or
+    only the longest ("longest").
 
-    "per-axis" hides wrong proportions; it leaves flat axes as they are. ``box_of`` "mesh" takes the exact box, "points" that of
-    the samples.
+    "per-axis" hides wrong proportions; it leaves flat axes as they are. ``box_of`` "mesh" takes the
+    exact box, "points" that of the samples.
     """
     box = surface.box if box_of == "mesh" else bounding_box(surface.points)
     sides = np.ptp(box, axis=0)
@@ -118,4 +149,9 @@ def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -
     normals = surface.normals / stretch
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     area = surface.area * float(stretch[0]) ** 2 if unit == "longest" else float("nan")
-    return Surface((surface.points - box.mean(0)) * stretch, normals, (surface.corners - box.mean(0)) * stretch, area)
+    return Surface(
+        (surface.points - box.mean(0)) * stretch,
+        normals,
+        (surface.corners - box.mean(0)) * stretch,
+        area,
+    )

@@ -1,4 +1,6 @@
-"""Scores as text for people. Every table starts with its protocol id, since numbers mean nothing without it."""
+"""Scores as text for people. Every table starts with its protocol id, since numbers mean nothing
+without it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PER_OBJECT = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
 
 
 def scene_table(score: SceneScore) -> str:
-    """Lines of one scene's score: the scene, aligned beside raw, further measures, every true object with its miss, hints."""
+    """Lines of one scene's score: the scene, aligned beside raw, further measures, every true
+    object with its miss, hints.
+    """
     counts = f"{len(score.objects)} objects, {len(score.missing)} missed, {len(score.extra)} extra"
     lines = [
         f"protocol {score.protocol}, seed {score.seed}: {counts}",
@@ -42,7 +46,9 @@ def scene_table(score: SceneScore) -> str:
         value = getattr(score, field)
         if value is not None:
             number = f"{value:.{digits}f}"
-            lines.append(_row(f"{label} ({field})", *((number, "") if field == "cd_s_one" else ("", number))))
+            lines.append(
+                _row(f"{label} ({field})", *((number, "") if field == "cd_s_one" else ("", number)))
+            )
     lines += ["", *_objects(score)]
     if score.extra:
         lines.append(f"extra: {', '.join(score.extra)}")
@@ -55,7 +61,11 @@ def _more_thresholds(score: SceneScore) -> list[str]:
     thresholds = next((p.more_thresholds for p in PROTOCOLS if p.id == score.protocol), ())
     names = [f"scene F-score % at {t:.4g}" for t in thresholds] + ["scene F-score %"] * 2
     values = [("f_s_2", score.f_s_2), ("f_s_3", score.f_s_3)]
-    return [_row(f"{name} ({field})", f"{value:.2f}", "") for name, (field, value) in zip(names, values) if value is not None]
+    return [
+        _row(f"{name} ({field})", f"{value:.2f}", "")
+        for name, (field, value) in zip(names, values)
+        if value is not None
+    ]
 
 
 def _objects(score: SceneScore) -> list[str]:
@@ -70,6 +80,12 @@ def _row(label: str, aligned: str, raw: str) -> str:
 
 
 def _object_row(row: ObjectScore, width: int, more: list[str]) -> str:
-    note = f"  MISS: {row.miss}" if row.miss else "" if row.predicted == row.name else f"  matched with {row.predicted}"
+    note = (
+        f"  MISS: {row.miss}"
+        if row.miss
+        else ""
+        if row.predicted == row.name
+        else f"  matched with {row.predicted}"
+    )
     extras = "".join(f"{getattr(row, field):{max(10, len(field) + 2)}.4f}" for field in more)
     return f"{row.name:{width}}{row.cd_o:10.4f}{row.f_o:10.2f}{row.iou_b:10.4f}{extras}{note}"

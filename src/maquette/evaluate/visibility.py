@@ -1,4 +1,6 @@
-"""What of each object a camera sees: how much others hide, how well silhouettes agree with masks, and L_align. Needs a true camera."""
+"""What of each object a camera sees: how much others hide, how well silhouettes agree with masks,
+and L_align. Needs a true camera.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ SIDE = 256  # pixels of the longer side; shares of small objects are then good t
 
 
 def hidden_shares(meshes: Mapping[str, trimesh.Trimesh], camera: Camera) -> dict[str, float]:
-    """Share of every object's own silhouette, within the frame, in which another object is nearer; nan for one outside the frame.
+    """Share of every object's own silhouette, within the frame, in which another object is nearer;
+    nan for one outside the frame.
 
-    0 = all visible, 1 = hidden completely. The occlusion of the set "occlusion" and of the report's plot.
+    0 = all visible, 1 = hidden completely. The occlusion of the set "occlusion" and of the report's
+    plot.
     """
     camera = _at_most(camera, SIDE)
     alone = {name: _drawn([mesh], camera) >= 0 for name, mesh in meshes.items()}
@@ -36,11 +40,19 @@ def hidden_shares(meshes: Mapping[str, trimesh.Trimesh], camera: Camera) -> dict
     return shares
 
 
-def silhouette_iou(meshes: Mapping[str, trimesh.Trimesh], masks: Sequence[InstanceMask], camera: Camera) -> float:
-    """Mean over all masks of the IoU with what is seen of the mesh ``instance_<label>``; 0 for an absent one, no alignment. In [0, 1]."""
+def silhouette_iou(
+    meshes: Mapping[str, trimesh.Trimesh], masks: Sequence[InstanceMask], camera: Camera
+) -> float:
+    """Mean over all masks of the IoU with what is seen of the mesh ``instance_<label>``; 0 for an
+    absent one, no alignment. In [0, 1].
+    """
     camera = _at_most(camera, SIDE)
     names = list(meshes)
-    owner = _drawn(list(meshes.values()), camera) if names else np.full((camera.height, camera.width), -1)
+    owner = (
+        _drawn(list(meshes.values()), camera)
+        if names
+        else np.full((camera.height, camera.width), -1)
+    )
     scores = []
     for m in masks:
         name = f"instance_{m.label}"
@@ -52,19 +64,25 @@ def silhouette_iou(meshes: Mapping[str, trimesh.Trimesh], masks: Sequence[Instan
 
 
 def seen_surface(meshes: Mapping[str, trimesh.Trimesh], camera: Camera) -> dict[str, np.ndarray]:
-    """(N, 3) points of each mesh that a perfect depth camera would measure, one a pixel; none of what is hidden."""
+    """(N, 3) points of each mesh that a perfect depth camera would measure, one a pixel; none of
+    what is hidden.
+    """
     camera = _at_most(camera, SIDE)
     owner, depth = _drawn_with_depth(list(meshes.values()), camera)
     points = lift(camera, depth)
     return {name: points[owner == k] for k, name in enumerate(meshes)}
 
 
-def surface_alignment(predicted: Mapping[str, trimesh.Trimesh], truth: Mapping[str, trimesh.Trimesh], camera: Camera) -> float:
-    """L_align of Coherent 3D Scene Diffusion (section 3.4), as a measure: how far what the depth camera saw is from what was made there.
+def surface_alignment(
+    predicted: Mapping[str, trimesh.Trimesh], truth: Mapping[str, trimesh.Trimesh], camera: Camera
+) -> float:
+    """L_align of Coherent 3D Scene Diffusion (section 3.4), as a measure: how far what the depth
+    camera saw is from what was made there.
 
-    Mean over the true objects that are seen of the mean squared distance of their seen points to the prediction of the same name,
-    one way, no alignment; in thousandths, the longest side of the true scene being 1. An absent object is half its longest side off.
-    nan when the camera sees nothing.
+    Mean over the true objects that are seen of the mean squared distance of their seen points to
+    the prediction of the same name, one way, no alignment; in thousandths, the longest side of the
+    true scene being 1. An absent object is half its longest side off. nan when the camera sees
+    nothing.
     """
     corners = np.concatenate([np.asarray(mesh.bounds) for mesh in truth.values()])
     unit, errors = float(np.ptp(corners, axis=0).max()), []
@@ -82,7 +100,9 @@ def surface_alignment(predicted: Mapping[str, trimesh.Trimesh], truth: Mapping[s
 
 def _at_most(camera: Camera, side: int) -> Camera:
     scale = min(1.0, side / max(camera.width, camera.height))
-    return resized(camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height)))
+    return resized(
+        camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height))
+    )
 
 
 def _drawn(meshes: Sequence[trimesh.Trimesh], camera: Camera) -> np.ndarray:
@@ -90,11 +110,15 @@ def _drawn(meshes: Sequence[trimesh.Trimesh], camera: Camera) -> np.ndarray:
     return _drawn_with_depth(meshes, camera)[0]
 
 
-def _drawn_with_depth(meshes: Sequence[trimesh.Trimesh], camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_with_depth(
+    meshes: Sequence[trimesh.Trimesh], camera: Camera
+) -> tuple[np.ndarray, np.ndarray]:
     """The same, and (H, W) z-depth, 1 where nothing is seen."""
     starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])
     faces = np.concatenate([np.asarray(m.faces) + start for m, start in zip(meshes, starts)])
     vertices, faces = checked_mesh(np.concatenate([np.asarray(m.vertices) for m in meshes]), faces)
-    nearness, face = draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)[:2]
+    nearness, face = draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)[
+        :2
+    ]
     owner = np.append(np.repeat(np.arange(len(meshes)), [len(m.faces) for m in meshes]), -1)
     return owner[face], np.divide(1.0, nearness, out=np.ones_like(nearness), where=nearness > 0)

@@ -1,6 +1,8 @@
-"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, JSON for maquette itself.
+"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, JSON
+for maquette itself.
 
-Every format shares one world: +Y up, the scene frame, in metres when the scene knows its scale and in scene units otherwise.
+Every format shares one world: +Y up, the scene frame, in metres when the scene knows its scale and
+in scene units otherwise.
 """
 
 from __future__ import annotations
@@ -17,22 +19,39 @@ from maquette.output import refuse_overwrite
 from maquette.scene.document import save
 from maquette.types import Scene
 
-WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {".glb": write_glb, ".obj": write_obj, ".ply": write_ply, ".stl": write_stl}
+WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
+    ".glb": write_glb,
+    ".obj": write_obj,
+    ".ply": write_ply,
+    ".stl": write_stl,
+}
 
 
 def export_scene(
-    scene: Scene, path: str | Path, *, formats: Iterable[str] | None = None, separate: bool = False, overwrite: bool = True
+    scene: Scene,
+    path: str | Path,
+    *,
+    formats: Iterable[str] | None = None,
+    separate: bool = False,
+    overwrite: bool = True,
 ) -> Path:
-    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or .json for the scene document.
+    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
+    .json for the scene document.
 
-    With ``formats`` (such as ``("glb", "obj")``) one file per format is written, named like ``path`` with the format's suffix.
-    With ``separate`` each instance gets a file of its own, standing in its place, in the folder ``<path without suffix>_instances``.
-    Returns the path of the first file, or that folder. Equal scenes give equal bytes.
+    With ``formats`` (such as ``("glb", "obj")``) one file per format is written, named like
+    ``path`` with the format's suffix. With ``separate`` each instance gets a file of its own,
+    standing in its place, in the folder ``<path without suffix>_instances``. Returns the path of
+    the first file, or that folder. Equal scenes give equal bytes.
 
-    Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a place that cannot be, or is taken.
+    Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
+    place that cannot be, or is taken.
     """
     path = Path(path)
-    targets = [_with_known_suffix(path)] if formats is None else [_with_format(path, name) for name in formats]
+    targets = (
+        [_with_known_suffix(path)]
+        if formats is None
+        else [_with_format(path, name) for name in formats]
+    )
     if not targets:
         raise InputError(f"no format to write; expected some of {_known()}")
     if separate:
@@ -53,14 +72,22 @@ def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
 def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Path:
     folder = targets[0].with_name(f"{targets[0].stem}_instances")
     if any(target.suffix.lower() == ".json" for target in targets):
-        raise InputError("separate files of a .json scene document: it has one mesh file per instance anyway; leave separate out")
+        raise InputError(
+            "separate files of a .json scene document: it has one mesh file per instance anyway; leave separate out"
+        )
     taken: set[str] = set()
     for instance in scene.visible().instances:
         stem = re.sub(r"[^\w.-]+", "_", instance.node_name).strip(".") or "instance"
-        stem = stem if stem.lower() not in taken else f"{stem}_{instance.label}"  # some file systems ignore case
+        stem = (
+            stem if stem.lower() not in taken else f"{stem}_{instance.label}"
+        )  # some file systems ignore case
         taken.add(stem.lower())
         for target in targets:
-            _export_one(dataclasses.replace(scene, instances=(instance,)), folder / f"{stem}{target.suffix}", overwrite)
+            _export_one(
+                dataclasses.replace(scene, instances=(instance,)),
+                folder / f"{stem}{target.suffix}",
+                overwrite,
+            )
     return folder
 
 
@@ -70,7 +97,9 @@ def _known() -> str:
 
 def _with_known_suffix(path: Path) -> Path:
     if path.suffix.lower() not in (*WRITERS, ".json"):
-        raise InputError(f"{path}: the suffix {path.suffix!r} names no format to write; expected one of {_known()}")
+        raise InputError(
+            f"{path}: the suffix {path.suffix!r} names no format to write; expected one of {_known()}"
+        )
     return path
 
 
@@ -78,4 +107,8 @@ def _with_format(path: Path, name: str) -> Path:
     suffix = f".{name.strip().lower().removeprefix('.')}"
     if suffix not in (*WRITERS, ".json"):
         raise InputError(f"format {name!r} cannot be written; expected some of {_known()}")
-    return path.with_suffix(suffix) if path.suffix.lower() in (*WRITERS, ".json") else path.with_name(path.name + suffix)
+    return (
+        path.with_suffix(suffix)
+        if path.suffix.lower() in (*WRITERS, ".json")
+        else path.with_name(path.name + suffix)
+    )

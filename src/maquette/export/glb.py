@@ -1,10 +1,13 @@
-"""Scene -> one glTF 2.0 binary file, written directly: the file that goes into Blender, game engines and web pages.
+"""Scene -> one glTF 2.0 binary file, written directly: the file that goes into Blender, game
+engines and web pages.
 
-The scene frame is glTF's world (+Y up). Each instance is one node with its own translation, rotation and scale, and a mesh centred on
-the node's origin. When the scene knows its scale, metres_per_unit is multiplied into the nodes, never into the vertices, so lengths are
-metres as glTF wants and the meshes stay as they are. Colours are COLOR_0, linear float32, because sRGB bytes made linear would band; the
-camera is a glTF camera node. Whatever glTF has no word for (ground height, label, seed, confidence, intrinsics) is in ``extras``.
-Format: Khronos glTF 2.0 specification, sections 3.6 (buffers), 3.7 (meshes), 3.9 (materials), 3.10 (cameras), 4.4 (GLB).
+The scene frame is glTF's world (+Y up). Each instance is one node with its own translation,
+rotation and scale, and a mesh centred on the node's origin. When the scene knows its scale,
+metres_per_unit is multiplied into the nodes, never into the vertices, so lengths are metres as glTF
+wants and the meshes stay as they are. Colours are COLOR_0, linear float32, because sRGB bytes made
+linear would band; the camera is a glTF camera node. Whatever glTF has no word for (ground height,
+label, seed, confidence, intrinsics) is in ``extras``. Format: Khronos glTF 2.0 specification,
+sections 3.6 (buffers), 3.7 (meshes), 3.9 (materials), 3.10 (cameras), 4.4 (GLB).
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from maquette.types import Camera, Instance, Scene
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 COMPONENT_TYPES = {"uint16": 5123, "uint32": 5125, "float32": 5126}
-ROUGHNESS = 0.9  # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
+# a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
+ROUGHNESS = 0.9
 
 
 @dataclass
@@ -39,7 +43,9 @@ class _Gltf:
     binary: bytearray = field(default_factory=bytearray)
 
     def add(self, kind: str, **properties: Any) -> int:
-        """Append one object to a top-level array; returns its index. Properties that are None are left out."""
+        """Append one object to a top-level array; returns its index. Properties that are None are
+        left out.
+        """
         entries = self.arrays.setdefault(kind, [])
         entries.append({key: value for key, value in properties.items() if value is not None})
         return len(entries) - 1
@@ -49,7 +55,9 @@ class _Gltf:
         self.binary.extend(bytes(-len(self.binary) % 4))
         start = len(self.binary)
         self.binary.extend(content)
-        return self.add("bufferViews", buffer=0, byteOffset=start, byteLength=len(content), target=target)
+        return self.add(
+            "bufferViews", buffer=0, byteOffset=start, byteLength=len(content), target=target
+        )
 
     def accessor(self, values: np.ndarray, kind: str, target: int, bounds: bool = False) -> int:
         """Append an array; returns the index of its accessor."""
@@ -66,14 +74,18 @@ class _Gltf:
 
 
 def write_glb(scene: Scene, path: Path) -> None:
-    """Write the scene to a .glb file; see ``glb_bytes``. OutputError when the file cannot be written."""
+    """Write the scene to a .glb file; see ``glb_bytes``. OutputError when the file cannot be
+    written.
+    """
     content = glb_bytes(scene)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def glb_bytes(scene: Scene) -> bytes:
-    """Return the content of a .glb file. InputError for a mesh or a transform that glTF cannot express."""
+    """Return the content of a .glb file. InputError for a mesh or a transform that glTF cannot
+    express.
+    """
     gltf = _Gltf()
     units = scene.metres_per_unit or 1.0
     nodes = [_add_instance(gltf, instance, units) for instance in scene.instances]
@@ -83,7 +95,9 @@ def glb_bytes(scene: Scene) -> bytes:
 
 
 def mesh_glb_bytes(instance: Instance) -> bytes:
-    """Return a .glb file of one instance's mesh in the instance's own frame: a node without placement, no camera. Raises InputError."""
+    """Return a .glb file of one instance's mesh in the instance's own frame: a node without
+    placement, no camera. Raises InputError.
+    """
     gltf = _Gltf()
     node = gltf.add("nodes", name=instance.node_name, mesh=_add_mesh(gltf, instance))
     gltf.add("scenes", name="mesh", nodes=[node])
@@ -95,12 +109,22 @@ def _packed(gltf: _Gltf) -> bytes:
 
     if gltf.binary:
         gltf.add("buffers", byteLength=len(gltf.binary))
-    header = {"asset": {"version": "2.0", "generator": f"maquette {__version__}"}, "scene": 0, **gltf.arrays}
+    header = {
+        "asset": {"version": "2.0", "generator": f"maquette {__version__}"},
+        "scene": 0,
+        **gltf.arrays,
+    }
     try:
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        text = json.dumps(
+            header, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        ).encode()
     except ValueError as error:
-        raise InputError("the scene has a number that is not finite in its camera, scale or ground height; fix it") from error
-    chunks = _chunk(b"JSON", text, b" ") + (_chunk(b"BIN\0", bytes(gltf.binary), b"\0") if gltf.binary else b"")
+        raise InputError(
+            "the scene has a number that is not finite in its camera, scale or ground height; fix it"
+        ) from error
+    chunks = _chunk(b"JSON", text, b" ") + (
+        _chunk(b"BIN\0", bytes(gltf.binary), b"\0") if gltf.binary else b""
+    )
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
@@ -110,14 +134,20 @@ def _chunk(kind: bytes, content: bytes, padding: bytes) -> bytes:
 
 
 def _scene_extras(scene: Scene) -> dict[str, Any]:
-    """Return what only maquette knows. Nothing that varies from run to run, such as timings: that is in the scene document."""
+    """Return what only maquette knows. Nothing that varies from run to run, such as timings: that
+    is in the scene document.
+    """
     extras = {
         "frame": scene.frame,
         "up": "+Y",
-        "units": "scene units (the longest side of the scene is 1)" if scene.metres_per_unit is None else "metres",
+        "units": "scene units (the longest side of the scene is 1)"
+        if scene.metres_per_unit is None
+        else "metres",
         "metres_per_unit": scene.metres_per_unit,
         "ground_height": float(scene.ground_height) * (scene.metres_per_unit or 1.0),
-        "failures": [{"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures],
+        "failures": [
+            {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
+        ],
         "method": scene.provenance.get("method"),
         "checkpoint": scene.provenance.get("checkpoint"),
     }
@@ -136,33 +166,55 @@ def _add_instance(gltf: _Gltf, instance: Instance, units: float) -> int:
     if instance.warnings:
         extras["warnings"] = list(instance.warnings)
     mesh = _add_mesh(gltf, instance)
-    return gltf.add("nodes", name=instance.node_name, mesh=mesh, **_placement(instance, units), extras=extras)
+    return gltf.add(
+        "nodes", name=instance.node_name, mesh=mesh, **_placement(instance, units), extras=extras
+    )
 
 
 def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
-    """Return translation, rotation (x, y, z, w) and scale of a node, without those that are glTF's defaults."""
+    """Return translation, rotation (x, y, z, w) and scale of a node, without those that are glTF's
+    defaults.
+    """
     matrix = np.asarray(instance.world_from_instance, dtype=np.float64)
     scale = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or scale.min() <= 0:
-        raise InputError(f"the transform of instance {instance.label} is not finite or flattens the object; give it another one")
-    if np.ptp(scale) < 1e-9 * scale.max():  # a similarity, which world_from_instance should be; keep rounding from making it look like none
+        raise InputError(
+            f"the transform of instance {instance.label} is not finite or flattens the object; give it another one"
+        )
+    if (
+        np.ptp(scale) < 1e-9 * scale.max()
+        # a similarity, which world_from_instance should be; keep rounding from making it look like none
+    ):
         scale[:] = scale.mean()
     if np.linalg.det(matrix[:3, :3]) < 0:
         scale[0] = -scale[0]
     rotation = matrix[:3, :3] / scale
     if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-6:
-        raise InputError(f"the transform of instance {instance.label} has shear, which glTF nodes cannot express; bake it into the mesh")
+        raise InputError(
+            f"the transform of instance {instance.label} has shear, which glTF nodes cannot express; bake it into the mesh"
+        )
     quaternion = Rotation.from_matrix(rotation).as_quat(canonical=True)
     parts = {"translation": matrix[:3, 3] * units, "rotation": quaternion, "scale": scale * units}
     defaults = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
-    return {name: value.tolist() for name, value in parts.items() if not np.array_equal(value, defaults[name])}
+    return {
+        name: value.tolist()
+        for name, value in parts.items()
+        if not np.array_equal(value, defaults[name])
+    }
 
 
 def _add_mesh(gltf: _Gltf, instance: Instance) -> int:
-    vertices, faces = np.asarray(instance.mesh.vertices).astype(np.float32), np.asarray(instance.mesh.faces)
-    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]  # a triangle that names a vertex twice draws nothing
+    vertices, faces = (
+        np.asarray(instance.mesh.vertices).astype(np.float32),
+        np.asarray(instance.mesh.faces),
+    )
+    faces = faces[
+        (faces != np.roll(faces, 1, axis=1)).all(1)
+    ]  # a triangle that names a vertex twice draws nothing
     if not len(faces) or not np.isfinite(vertices).all():
-        raise InputError(f"the mesh of instance {instance.label} is empty or not finite; delete or replace the instance")
+        raise InputError(
+            f"the mesh of instance {instance.label} is empty or not finite; delete or replace the instance"
+        )
     appearance = appearance_of(instance.mesh)
     attributes = {
         "POSITION": gltf.accessor(vertices, "VEC3", ARRAY_BUFFER, bounds=True),
@@ -174,19 +226,25 @@ def _add_mesh(gltf: _Gltf, instance: Instance) -> int:
         attributes["COLOR_0"] = gltf.accessor(linear, "VEC3" if opaque else "VEC4", ARRAY_BUFFER)
     else:
         opaque = appearance.image.mode == "RGB"
-        top_left = np.stack([appearance.uv[:, 0], 1 - appearance.uv[:, 1]], axis=1).astype(np.float32)
+        top_left = np.stack([appearance.uv[:, 0], 1 - appearance.uv[:, 1]], axis=1).astype(
+            np.float32
+        )
         attributes["TEXCOORD_0"] = gltf.accessor(top_left, "VEC2", ARRAY_BUFFER)
     index_type = np.uint16 if len(vertices) < 65535 else np.uint32  # 65535 itself is reserved
     primitive = {
         "attributes": attributes,
-        "indices": gltf.accessor(faces.reshape(-1).astype(index_type), "SCALAR", ELEMENT_ARRAY_BUFFER),
+        "indices": gltf.accessor(
+            faces.reshape(-1).astype(index_type), "SCALAR", ELEMENT_ARRAY_BUFFER
+        ),
         "material": _add_material(gltf, instance, appearance, opaque),
     }
     return gltf.add("meshes", name=instance.node_name, primitives=[primitive])
 
 
 def _add_material(gltf: _Gltf, instance: Instance, appearance: Appearance, opaque: bool) -> int:
-    """One material per instance, so that an object can be given another look without touching the others."""
+    """One material per instance, so that an object can be given another look without touching the
+    others.
+    """
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
     if appearance.image is not None:
         view = gltf.view(png_bytes(appearance.image))
@@ -202,9 +260,11 @@ def _add_material(gltf: _Gltf, instance: Instance, appearance: Appearance, opaqu
 
 
 def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 unit normals: the mean of the faces around each vertex, weighted by their angle there; +Y where there is none.
+    """(V, 3) float32 unit normals: the mean of the faces around each vertex, weighted by their
+    angle there; +Y where there is none.
 
-    Angle weights do not depend on how a flat region is cut into triangles (Thurmer and Wuthrich, 1998).
+    Angle weights do not depend on how a flat region is cut into triangles (Thurmer and Wuthrich,
+    1998).
     """
     corners = vertices[faces].astype(np.float64)
     edges = np.roll(corners, -1, axis=1) - corners  # edge k leaves corner k
@@ -214,16 +274,26 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     direction = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-30)
     weighted = angle[:, :, None] * direction[:, None, :]
-    total = np.stack([np.bincount(faces.reshape(-1), weighted[..., k].reshape(-1), len(vertices)) for k in range(3)], axis=1)
+    total = np.stack(
+        [
+            np.bincount(faces.reshape(-1), weighted[..., k].reshape(-1), len(vertices))
+            for k in range(3)
+        ],
+        axis=1,
+    )
     length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.where(length > 1e-6, total / np.maximum(length, 1e-30), [0.0, 1.0, 0.0]).astype(np.float32)
+    return np.where(length > 1e-6, total / np.maximum(length, 1e-30), [0.0, 1.0, 0.0]).astype(
+        np.float32
+    )
 
 
 # The camera
 
 
 def _add_camera(gltf: _Gltf, camera: Camera, units: float, taken: set[str]) -> int:
-    """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point; the exact intrinsics are in extras."""
+    """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point;
+    the exact intrinsics are in extras.
+    """
     fx, fy = camera.intrinsics[0, 0], camera.intrinsics[1, 1]
     perspective = {
         "yfov": float(2 * np.arctan(0.5 * camera.height / fy)),
@@ -231,14 +301,24 @@ def _add_camera(gltf: _Gltf, camera: Camera, units: float, taken: set[str]) -> i
         "znear": 0.01 * units,
         "zfar": float(np.linalg.norm(camera.position) + 10.0) * units,
     }
-    name = next(name for name in ("camera", *(f"camera_{k}" for k in range(len(taken) + 1))) if name not in taken)
+    name = next(
+        name
+        for name in ("camera", *(f"camera_{k}" for k in range(len(taken) + 1)))
+        if name not in taken
+    )
     index = gltf.add("cameras", name=name, type="perspective", perspective=perspective)
-    rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV).as_quat(canonical=True)
+    rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV).as_quat(
+        canonical=True
+    )
     return gltf.add(
         "nodes",
         name=name,
         camera=index,
         translation=(camera.position * units).tolist(),
         rotation=rotation.tolist(),
-        extras={"width": int(camera.width), "height": int(camera.height), "intrinsics": camera.intrinsics.reshape(-1).tolist()},
+        extras={
+            "width": int(camera.width),
+            "height": int(camera.height),
+            "intrinsics": camera.intrinsics.reshape(-1).tolist(),
+        },
     )

@@ -1,7 +1,9 @@
-"""GLB, ours or anyone's -> meshes by node name, for evaluation and for editing. trimesh does the parsing.
+"""GLB, ours or anyone's -> meshes by node name, for evaluation and for editing. trimesh does the
+parsing.
 
-trimesh splits a node with several primitives into nodes with made-up names and leaves COLOR_0 undecoded beside a material;
-both are put right here, so that what comes back is what glTF says: one mesh per node, colours sRGB.
+trimesh splits a node with several primitives into nodes with made-up names and leaves COLOR_0
+undecoded beside a material; both are put right here, so that what comes back is what glTF says: one
+mesh per node, colours sRGB.
 """
 
 from __future__ import annotations
@@ -15,25 +17,38 @@ from trimesh.visual.color import ColorVisuals
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import similarity
-from maquette.scene.appearance import Appearance, appearance_of, bytes_from_linear, mesh_with, vertex_colors_of
+from maquette.scene.appearance import (
+    Appearance,
+    appearance_of,
+    bytes_from_linear,
+    mesh_with,
+    vertex_colors_of,
+)
 
 logger = logging.getLogger(__name__)
 
 
 def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
-    """Return (node name, mesh in the node's frame, world_from_node (4, 4) float64) of every node with triangles, by name.
+    """Return (node name, mesh in the node's frame, world_from_node (4, 4) float64) of every node
+    with triangles, by name.
 
-    Meshes have vertex colours (sRGB) or, when they consist of a single textured primitive, a texture. Cameras, lights, empty nodes,
-    points and lines are skipped. A name that occurs twice gets a number. InputError when the file is missing, broken or not glTF.
+    Meshes have vertex colours (sRGB) or, when they consist of a single textured primitive, a
+    texture. Cameras, lights, empty nodes, points and lines are skipped. A name that occurs twice
+    gets a number. InputError when the file is missing, broken or not glTF.
     """
     scene = _load(Path(path), skip_materials=False)
-    return [(name, _merged([_decoded(part) for part in parts]), matrix) for name, parts, matrix in _nodes(scene)]
+    return [
+        (name, _merged([_decoded(part) for part in parts]), matrix)
+        for name, parts, matrix in _nodes(scene)
+    ]
 
 
 def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
-    """Return the meshes of a file in world coordinates by node name; shapes only, without decoding any texture.
+    """Return the meshes of a file in world coordinates by node name; shapes only, without decoding
+    any texture.
 
-    A .json scene document gives its instances by node name; any other suffix that trimesh reads as a scene works like a GLB.
+    A .json scene document gives its instances by node name; any other suffix that trimesh reads as
+    a scene works like a GLB.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -41,7 +56,10 @@ def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
 
         scene = load(path)
         file_from_world = similarity(scene.metres_per_unit or 1.0)
-        return {i.node_name: i.mesh.copy().apply_transform(file_from_world @ i.world_from_instance) for i in scene.instances}
+        return {
+            i.node_name: i.mesh.copy().apply_transform(file_from_world @ i.world_from_instance)
+            for i in scene.instances
+        }
     parts_of = _nodes(_load(path, skip_materials=True))
     return {name: _merged(parts).apply_transform(matrix) for name, parts, matrix in parts_of}
 
@@ -51,12 +69,25 @@ def _load(path: Path, skip_materials: bool) -> trimesh.Scene:
         raise InputError(f"{path}: no such file; give a .glb file")
     try:
         return trimesh.load_scene(path, process=False, skip_materials=skip_materials)
-    except (ValueError, KeyError, IndexError, TypeError, AssertionError, EOFError, OSError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a 3D file that can be read ({error}); expected glTF binary; export it again") from error
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AssertionError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+    ) as error:
+        raise InputError(
+            f"{path}: not a 3D file that can be read ({error}); expected glTF binary; export it again"
+        ) from error
 
 
 def _nodes(scene: trimesh.Scene) -> list[tuple[str, list[trimesh.Trimesh], np.ndarray]]:
-    """Group the primitives of each node: those that trimesh has split off are children without transform of the node they came from."""
+    """Group the primitives of each node: those that trimesh has split off are children without
+    transform of the node they came from.
+    """
     groups: dict[str, tuple[list[trimesh.Trimesh], np.ndarray]] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
@@ -65,7 +96,11 @@ def _nodes(scene: trimesh.Scene) -> list[tuple[str, list[trimesh.Trimesh], np.nd
         if not isinstance(part, trimesh.Trimesh) or not len(part.faces):
             logger.info("%s holds no triangles; skipped", node)
             continue
-        name = parents[node] if part.metadata.get("from_gltf_primitive") and node.startswith(f"{parents.get(node)}_") else node
+        name = (
+            parents[node]
+            if part.metadata.get("from_gltf_primitive") and node.startswith(f"{parents.get(node)}_")
+            else node
+        )
         groups.setdefault(name, ([], np.array(matrix, dtype=np.float64)))[0].append(part)
     return [(name, parts, matrix) for name, (parts, matrix) in sorted(groups.items())]
 
@@ -73,7 +108,9 @@ def _nodes(scene: trimesh.Scene) -> list[tuple[str, list[trimesh.Trimesh], np.nd
 def _decoded(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """Return the mesh in maquette's form: texture, or colours in sRGB."""
     appearance = appearance_of(mesh)
-    if isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:  # COLOR_0 without a material: trimesh's bytes are still linear
+    if (
+        isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined
+    ):  # COLOR_0 without a material: trimesh's bytes are still linear
         appearance = Appearance(colors=bytes_from_linear(appearance.colors / 255))
     return mesh_with(mesh.vertices, mesh.faces, appearance)
 

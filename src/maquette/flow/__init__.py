@@ -1,1 +1,3 @@
-"""Rectified flow: path, schedules, samplers and guidance as pure functions on tensors. No networks, no files."""
+"""Rectified flow: path, schedules, samplers and guidance as pure functions on tensors. No networks,
+no files.
+"""

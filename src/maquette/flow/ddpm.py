@@ -1,7 +1,9 @@
-"""Denoising diffusion (DDPM, arXiv 2006.11239) with a linear schedule, and its deterministic sampler DDIM (arXiv 2010.02502).
+"""Denoising diffusion (DDPM, arXiv 2006.11239) with a linear schedule, and its deterministic
+sampler DDIM (arXiv 2010.02502).
 
-The one place with another convention than ``path.py``: steps 0 .. T - 1, x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps, and networks say eps.
-Networks still get a noise level in [0, 1]: ``level(step)``. Used by Coherent 3D Scene Diffusion (T = 1000, DDIM with 100 steps).
+The one place with another convention than ``path.py``: steps 0 .. T - 1, x_t = sqrt(a_t) x0 +
+sqrt(1 - a_t) eps, and networks say eps. Networks still get a noise level in [0, 1]:
+``level(step)``. Used by Coherent 3D Scene Diffusion (T = 1000, DDIM with 100 steps).
 """
 
 from __future__ import annotations
@@ -24,8 +26,12 @@ class LinearSchedule:
     last: float = 0.02
 
     def signal(self) -> Tensor:
-        """(T,) float64 the cumulative a_t: share of the data's variance that is left after each step, from nearly 1 to nearly 0."""
-        return torch.cumprod(1 - torch.linspace(self.first, self.last, self.steps, dtype=torch.float64), dim=0)
+        """(T,) float64 the cumulative a_t: share of the data's variance that is left after each
+        step, from nearly 1 to nearly 0.
+        """
+        return torch.cumprod(
+            1 - torch.linspace(self.first, self.last, self.steps, dtype=torch.float64), dim=0
+        )
 
     def level(self, step: int | Tensor) -> float | Tensor:
         """Noise level in [0, 1] that stands for a step."""
@@ -33,7 +39,12 @@ class LinearSchedule:
 
     def ddim_steps(self, count: int) -> list[int]:
         """``count`` descending steps from the last to the first, evenly spaced."""
-        return torch.linspace(self.steps - 1, 0, min(count, self.steps), dtype=torch.float64).round().long().tolist()
+        return (
+            torch.linspace(self.steps - 1, 0, min(count, self.steps), dtype=torch.float64)
+            .round()
+            .long()
+            .tolist()
+        )
 
 
 def _like(signal_B: Tensor, x: Tensor) -> Tensor:
@@ -53,9 +64,11 @@ def data_from_noise(x_t: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
 
 
 def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
-    """sqrt(a_t) eps - sqrt(1 - a_t) x0: what a network says that is to be right at all steps (Salimans and Ho, arXiv 2202.00512).
+    """sqrt(a_t) eps - sqrt(1 - a_t) x0: what a network says that is to be right at all steps
+    (Salimans and Ho, arXiv 2202.00512).
 
-    eps alone says nothing of the data where there is nearly no signal, and its error is multiplied by 1 / sqrt(a_t) in the data.
+    eps alone says nothing of the data where there is nearly no signal, and its error is multiplied
+    by 1 / sqrt(a_t) in the data.
     """
     signal = _like(signal_B, x0)
     return signal.sqrt() * noise - (1 - signal).sqrt() * x0
@@ -73,9 +86,17 @@ def data_from_angular(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor
     return signal.sqrt() * x_t - (1 - signal).sqrt() * velocity
 
 
-def ddim(predict: PredictNoise, noise: Tensor, schedule: LinearSchedule, count: int, bound: float | None = None,
-         callback: Callable[[int, Tensor], None] | None = None) -> Tensor:  # fmt: skip
-    """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted data, as DDPM samplers do, to [-b, b]."""
+def ddim(
+    predict: PredictNoise,
+    noise: Tensor,
+    schedule: LinearSchedule,
+    count: int,
+    bound: float | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted
+    data, as DDPM samplers do, to [-b, b].
+    """
     signal, steps = schedule.signal(), schedule.ddim_steps(count)
     x = noise
     for done, step in enumerate(steps):
@@ -85,7 +106,11 @@ def ddim(predict: PredictNoise, noise: Tensor, schedule: LinearSchedule, count: 
         if bound is not None:
             x0 = x0.clamp(-bound, bound)
             eps = (x - _like(here, x).sqrt() * x0) / (1 - _like(here, x)).sqrt()
-        x = x0 if done + 1 == len(steps) else add_noise(x0, eps, signal[steps[done + 1]].expand(len(x)))
+        x = (
+            x0
+            if done + 1 == len(steps)
+            else add_noise(x0, eps, signal[steps[done + 1]].expand(len(x)))
+        )
         if callback is not None:
             callback(done, x)
     return x

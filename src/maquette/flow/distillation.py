@@ -1,15 +1,19 @@
-"""Score distillation: a loss whose gradient asks a text-to-image model how a rendered picture should change to fit a prompt.
+"""Score distillation: a loss whose gradient asks a text-to-image model how a rendered picture
+should change to fit a prompt.
 
-Score distillation sampling (DreamFusion, Poole et al. 2022, arXiv 2209.14988, equation 3): with the picture's latents x, a random step t,
-noise eps, and x_t = sqrt(a_t) x + sqrt(1 - a_t) eps,
+Score distillation sampling (DreamFusion, Poole et al. 2022, arXiv 2209.14988, equation 3): with the
+picture's latents x, a random step t, noise eps, and x_t = sqrt(a_t) x + sqrt(1 - a_t) eps,
 
-    d loss / d x = w(t) (eps_hat(x_t; prompt, t) - eps),    w(t) = 1 - a_t,    eps_hat guided with a large weight,
+    d loss / d x = w(t) (eps_hat(x_t; prompt, t) - eps),    w(t) = 1 - a_t,    eps_hat guided with a
+    large weight,
 
-where nothing is differentiated through the network. Spatially-aware distillation (SSDS, ComboVerse, arXiv 2403.12409, equation 4) is the
-same loss with the cross-attention maps of the spatial words ("on", "behind") multiplied by 25, and with late steps only, t in [800, 900]
-of 1000: at this noise the layout is decided, texture is not.
+where nothing is differentiated through the network. Spatially-aware distillation (SSDS, ComboVerse,
+arXiv 2403.12409, equation 4) is the same loss with the cross-attention maps of the spatial words
+("on", "behind") multiplied by 25, and with late steps only, t in [800, 900] of 1000: at this noise
+the layout is decided, texture is not.
 
-Stands before the models: any network with the four names of ``NoisePrior`` will do, see ``models.image_prior.ImagePrior``.
+Stands before the models: any network with the four names of ``NoisePrior`` will do, see
+``models.image_prior.ImagePrior``.
 """
 
 from __future__ import annotations
@@ -43,7 +47,9 @@ class NoisePrior(Protocol):
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s), differentiable."""
 
-    def noise(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None) -> Tensor:
+    def noise(
+        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+    ) -> Tensor:
         """Predicted noise (B, c, s, s); ``gain`` (B, L) multiplies the attention map of each word."""
 
 
@@ -58,33 +64,48 @@ def sds_loss(
     guidance: float = 100.0,
     negative: str = "",
 ) -> Tensor:
-    """Return the loss of pictures (B, 3, H, W) in 0..1, a scalar: half the mean over pictures of w(t) |eps_hat - eps|^2.
+    """Return the loss of pictures (B, 3, H, W) in 0..1, a scalar: half the mean over pictures of
+    w(t) |eps_hat - eps|^2.
 
-    Its gradient is that of the module's equation, divided by B, pulled back through the encoder; its value only tells how far the
-    network disagrees. One prompt, or one for each picture. ``gain`` (L,) or (B, L) acts on the words of the prompt, not on those of
-    ``negative``, the prompt that guidance leads away from. Steps are drawn uniformly, both ends included, one for each picture; then the
-    noise. ``guidance`` is 100 as in DreamFusion, and 1 is none. No gradient reaches the prior's weights. Raises InputError for steps that
-    the prior does not have and for shapes that do not fit.
+    Its gradient is that of the module's equation, divided by B, pulled back through the encoder;
+    its value only tells how far the network disagrees. One prompt, or one for each picture.
+    ``gain`` (L,) or (B, L) acts on the words of the prompt, not on those of ``negative``, the
+    prompt that guidance leads away from. Steps are drawn uniformly, both ends included, one for
+    each picture; then the noise. ``guidance`` is 100 as in DreamFusion, and 1 is none. No gradient
+    reaches the prior's weights. Raises InputError for steps that the prior does not have and for
+    shapes that do not fit.
     """
     if pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
-        raise InputError(f"pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) with at least one; stack what was rendered")
+        raise InputError(
+            f"pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) with at least one; stack what was rendered"
+        )
     if not 0 <= steps[0] <= steps[1] < prior.schedule.steps:
-        raise InputError(f"steps {steps[0]} to {steps[1]}, but the prior has 0 to {prior.schedule.steps - 1}; choose a range inside")
+        raise InputError(
+            f"steps {steps[0]} to {steps[1]}, but the prior has 0 to {prior.schedule.steps - 1}; choose a range inside"
+        )
     prompts = [prompt] * len(pictures) if isinstance(prompt, str) else list(prompt)
     if len(prompts) != len(pictures):
-        raise InputError(f"{len(prompts)} prompts for {len(pictures)} pictures; give one, or one for each")
+        raise InputError(
+            f"{len(prompts)} prompts for {len(pictures)} pictures; give one, or one for each"
+        )
     leaf = pictures.detach().requires_grad_()
     with torch.enable_grad():
         latents = prior.encode(_resized(leaf, prior.size))
     with torch.no_grad():
-        step = torch.randint(steps[0], steps[1] + 1, (len(pictures),), generator=generator, device=generator.device).to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator, device=generator.device, dtype=latents.dtype).to(latents.device)
+        step = torch.randint(
+            steps[0], steps[1] + 1, (len(pictures),), generator=generator, device=generator.device
+        ).to(latents.device)
+        noise = torch.randn(
+            latents.shape, generator=generator, device=generator.device, dtype=latents.dtype
+        ).to(latents.device)
         signal = prior.schedule.signal().to(latents.device)[step]
         x_t = add_noise(latents.detach(), noise, signal)
         error = _guided_noise(prior, x_t, step, prompts, negative, gain, guidance) - noise
         weight = (1 - signal).to(error).reshape(-1, 1, 1, 1)
         value = 0.5 * (weight * error.square()).sum() / len(pictures)
-    (pull,) = torch.autograd.grad(latents, leaf, weight * error / len(pictures))  # not .backward(): the weights must not collect anything
+    (pull,) = torch.autograd.grad(
+        latents, leaf, weight * error / len(pictures)
+    )  # not .backward(): the weights must not collect anything
     return _with_gradient(value, pictures, pull)
 
 
@@ -95,19 +116,29 @@ def _with_gradient(value: Tensor, pictures: Tensor, pull: Tensor) -> Tensor:
 
 
 def _guided_noise(
-    prior: NoisePrior, x_t: Tensor, step: Tensor, prompts: list[str], negative: str, gain: Tensor | None, guidance: float
+    prior: NoisePrior,
+    x_t: Tensor,
+    step: Tensor,
+    prompts: list[str],
+    negative: str,
+    gain: Tensor | None,
+    guidance: float,
 ) -> Tensor:
     """eps_u + w (eps_c - eps_u), both in one batch; only the conditional one where w is 1."""
     context = prior.context(prompts)
     if gain is not None:
         if gain.shape not in (context.shape[1:2], context.shape[:2]):
-            raise InputError(f"gain has shape {tuple(gain.shape)}, expected a number for each of {context.shape[1]} words; see prior.words")
+            raise InputError(
+                f"gain has shape {tuple(gain.shape)}, expected a number for each of {context.shape[1]} words; see prior.words"
+            )
         gain = gain.to(x_t).expand(context.shape[:2])
     if guidance == 1.0:
         return prior.noise(x_t, step, context, gain)
     both = None if gain is None else torch.cat([gain, torch.ones_like(gain)])
     contexts = torch.cat([context, prior.context([negative] * len(x_t))])
-    conditional, unconditional = prior.noise(x_t.repeat(2, 1, 1, 1), step.repeat(2), contexts, both).chunk(2)
+    conditional, unconditional = prior.noise(
+        x_t.repeat(2, 1, 1, 1), step.repeat(2), contexts, both
+    ).chunk(2)
     return unconditional + guidance * (conditional - unconditional)
 
 

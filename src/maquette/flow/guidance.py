@@ -9,8 +9,15 @@ from torch import Tensor
 Velocity = Callable[[Tensor, float], Tensor]  # (x_t (B, ...), t) -> v (B, ...)
 
 
-def guide(conditional: Velocity, unconditional: Velocity, weight: float, interval: tuple[float, float] = (0.0, 1.0)) -> Velocity:
-    """A velocity guided with ``weight`` for t inside ``interval``; outside it, or with weight 1, only the conditional one runs."""
+def guide(
+    conditional: Velocity,
+    unconditional: Velocity,
+    weight: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+) -> Velocity:
+    """A velocity guided with ``weight`` for t inside ``interval``; outside it, or with weight 1,
+    only the conditional one runs.
+    """
 
     def velocity(x_t: Tensor, t: float) -> Tensor:
         v_c = conditional(x_t, t)
@@ -22,9 +29,15 @@ def guide(conditional: Velocity, unconditional: Velocity, weight: float, interva
     return velocity
 
 
-def guide_pair(pair: Callable[[Tensor, float], tuple[Tensor, Tensor]], conditional: Velocity, weight: float,
-               interval: tuple[float, float] = (0.0, 1.0)) -> Velocity:  # fmt: skip
-    """``guide`` for networks that evaluate both, conditional first, in one batch; outside the interval ``conditional`` runs alone."""
+def guide_pair(
+    pair: Callable[[Tensor, float], tuple[Tensor, Tensor]],
+    conditional: Velocity,
+    weight: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+) -> Velocity:
+    """``guide`` for networks that evaluate both, conditional first, in one batch; outside the
+    interval ``conditional`` runs alone.
+    """
 
     def velocity(x_t: Tensor, t: float) -> Tensor:
         if weight == 1.0 or not interval[0] <= t <= interval[1]:

@@ -1,4 +1,6 @@
-"""THE convention: t in [0, 1] is the noise level, x_t = (1 - t) x0 + t eps, v = dx/dt = eps - x0 (I-Scene, eq. 5)."""
+"""THE convention: t in [0, 1] is the noise level, x_t = (1 - t) x0 + t eps, v = dx/dt = eps - x0
+(I-Scene, eq. 5).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,10 @@ def data_from_velocity(x_t: Tensor, velocity: Tensor, t_B: Tensor) -> Tensor:
     return x_t - _like(t_B, x_t) * velocity
 
 
-def logit_normal_times(count: int, generator: torch.Generator, mean: float = 1.0, std: float = 1.0) -> Tensor:
-    """(count,) noise levels sigmoid(N(mean, std)); a positive mean trains more where the structure is decided."""
+def logit_normal_times(
+    count: int, generator: torch.Generator, mean: float = 1.0, std: float = 1.0
+) -> Tensor:
+    """(count,) noise levels sigmoid(N(mean, std)); a positive mean trains more where the structure
+    is decided.
+    """
     return torch.sigmoid(mean + std * torch.randn(count, generator=generator))

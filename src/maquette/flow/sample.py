@@ -10,7 +10,12 @@ from torch import Tensor
 from maquette.flow.guidance import Velocity
 
 
-def euler(velocity: Velocity, noise: Tensor, schedule: Tensor, callback: Callable[[int, Tensor], None] | None = None) -> Tensor:
+def euler(
+    velocity: Velocity,
+    noise: Tensor,
+    schedule: Tensor,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
     """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback(step, x)`` after each step."""
     x = noise
     levels = [float(t) for t in schedule]
@@ -22,5 +27,12 @@ def euler(velocity: Velocity, noise: Tensor, schedule: Tensor, callback: Callabl
 
 
 def seeded_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
-    """(len(seeds), *shape) standard normal noise, one CPU generator per instance, so that instances never share randomness."""
-    return torch.stack([torch.randn(tuple(shape), generator=torch.Generator().manual_seed(int(seed))) for seed in seeds])
+    """(len(seeds), *shape) standard normal noise, one CPU generator per instance, so that instances
+    never share randomness.
+    """
+    return torch.stack(
+        [
+            torch.randn(tuple(shape), generator=torch.Generator().manual_seed(int(seed)))
+            for seed in seeds
+        ]
+    )

@@ -1,7 +1,9 @@
-"""TRELLIS's sampler in maquette's terms: its time, guidance and noise conventions, translated here and nowhere else.
+"""TRELLIS's sampler in maquette's terms: its time, guidance and noise conventions, translated here
+and nowhere else.
 
-Its ``cfg_strength`` s means (1 + s) v_c - s v_u, which is guidance of weight 1 + s; its ``rescale_t`` is the schedule's shift; noise
-levels are float64 until they meet the network; ``sigma_min`` enters the prediction of the data only, never the samples.
+Its ``cfg_strength`` s means (1 + s) v_c - s v_u, which is guidance of weight 1 + s; its
+``rescale_t`` is the schedule's shift; noise levels are float64 until they meet the network;
+``sigma_min`` enters the prediction of the data only, never the samples.
 """
 
 from __future__ import annotations
@@ -46,35 +48,67 @@ class TrellisSampling:
 
 
 def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
-    """From a sampler's entry of pipeline.json: its class (``name`` or ``cls``), ``args`` and ``params``, nested or flat."""
+    """From a sampler's entry of pipeline.json: its class (``name`` or ``cls``), ``args`` and
+    ``params``, nested or flat.
+    """
     flat = {**config, **config.get("args", {}), **config.get("params", {})}
     kind = str(flat.get("name") or flat.get("cls") or "")
     strength = 0.0 if kind == "FlowEulerSampler" else float(flat.get("cfg_strength", 3.0))
     interval = flat.get("cfg_interval", (0.0, 1.0))
-    return TrellisSampling(int(flat.get("steps", 50)), strength, (float(interval[0]), float(interval[1])),
-                           float(flat.get("rescale_t", 1.0)), float(flat.get("sigma_min", 1e-5)))  # fmt: skip
+    return TrellisSampling(
+        int(flat.get("steps", 50)),
+        strength,
+        (float(interval[0]), float(interval[1])),
+        float(flat.get("rescale_t", 1.0)),
+        float(flat.get("sigma_min", 1e-5)),
+    )
 
 
 def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Tensor:
-    """(rows,) one noise level for a network; float64 where the device has it, so that 1000 t is rounded once."""
+    """(rows,) one noise level for a network; float64 where the device has it, so that 1000 t is
+    rounded once.
+    """
     kind = torch.float32 if torch.device(device).type == "mps" else torch.float64
     return torch.full((rows,), t, dtype=kind, device=device)
 
 
-def sample(conditional: Velocity, unconditional: Velocity, noise: Tensor, sampling: TrellisSampling,
-           trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
-    """Samples from noise with two separate passes; ``trace(step, x_t, x_0)`` gets each step's result and predicted data."""
-    return integrate(guide(conditional, unconditional, sampling.weight, sampling.interval), noise, sampling, trace)
+def sample(
+    conditional: Velocity,
+    unconditional: Velocity,
+    noise: Tensor,
+    sampling: TrellisSampling,
+    trace: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Samples from noise with two separate passes; ``trace(step, x_t, x_0)`` gets each step's
+    result and predicted data.
+    """
+    return integrate(
+        guide(conditional, unconditional, sampling.weight, sampling.interval),
+        noise,
+        sampling,
+        trace,
+    )
 
 
-def sample_pairs(pair: Callable[[Tensor, float], tuple[Tensor, Tensor]], conditional: Velocity, noise: Tensor, sampling: TrellisSampling,
-                 trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
+def sample_pairs(
+    pair: Callable[[Tensor, float], tuple[Tensor, Tensor]],
+    conditional: Velocity,
+    noise: Tensor,
+    sampling: TrellisSampling,
+    trace: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
     """``sample`` for networks that evaluate both passes in one batch, conditional first."""
-    return integrate(guide_pair(pair, conditional, sampling.weight, sampling.interval), noise, sampling, trace)
+    return integrate(
+        guide_pair(pair, conditional, sampling.weight, sampling.interval), noise, sampling, trace
+    )
 
 
-def integrate(velocity: Velocity, noise: Tensor, sampling: TrellisSampling,
-              trace: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:  # fmt: skip
+def integrate(
+    velocity: Velocity,
+    noise: Tensor,
+    sampling: TrellisSampling,
+    trace: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
     """Euler steps of an already guided velocity."""
     if trace is None:
         return euler(velocity, noise, sampling.schedule)

@@ -1,1 +1,3 @@
-"""Pure maths on arrays: transforms, cameras, boxes, volumes, iso-surfaces, registration. No models, no files."""
+"""Pure maths on arrays: transforms, cameras, boxes, volumes, iso-surfaces, registration. No models,
+no files.
+"""

@@ -1,4 +1,5 @@
-"""Pinhole cameras: building, projecting, lifting depth. The only place that knows K and the camera axes.
+"""Pinhole cameras: building, projecting, lifting depth. The only place that knows K and the camera
+axes.
 
 Pixel centres lie at +0.5, so the principal point of a centred camera is (width / 2, height / 2).
 """
@@ -10,7 +11,8 @@ import numpy as np
 from maquette.geometry.transforms import rotation_x, similarity, transform_points
 from maquette.types import Camera
 
-# Columns: where the camera's x (right), y (down) and z (forward) axes point in a +Y-up world when it looks along -Z.
+# Columns: where the camera's x (right), y (down) and z (forward) axes point in a +Y-up world when
+# it looks along -Z.
 WORLD_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 
@@ -25,12 +27,16 @@ def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> np.ndar
 
 
 def view_centric_rotation(pitch: float) -> np.ndarray:
-    """(3, 3) world_from_camera rotation of an upright camera looking along -Z, tilted down by ``pitch`` radians."""
+    """(3, 3) world_from_camera rotation of an upright camera looking along -Z, tilted down by
+    ``pitch`` radians.
+    """
     return rotation_x(-pitch) @ WORLD_FROM_OPENCV
 
 
 def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4, 4) world_from_camera of an upright camera (+Y up, no roll) at ``position`` (3,) looking at ``target`` (3,)."""
+    """(4, 4) world_from_camera of an upright camera (+Y up, no roll) at ``position`` (3,) looking
+    at ``target`` (3,).
+    """
     forward = np.asarray(target, dtype=np.float64) - position
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0.0, 1.0, 0.0])
@@ -44,13 +50,17 @@ def pitch_of(camera: Camera) -> float:
 
 
 def azimuth_of(camera: Camera) -> float:
-    """Angle in radians by which the world must be turned about +Y so that the camera looks along -Z (view-centric frame)."""
+    """Angle in radians by which the world must be turned about +Y so that the camera looks along -Z
+    (view-centric frame).
+    """
     forward = camera.world_from_camera[:3, 2]
     return float(np.arctan2(forward[0], -forward[2]))
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """World points (..., 3) -> pixel coordinates (..., 2) and z-depths (...,), world units; depth <= 0 is behind the camera."""
+    """World points (..., 3) -> pixel coordinates (..., 2) and z-depths (...,), world units; depth
+    <= 0 is behind the camera.
+    """
     local = transform_points(camera.camera_from_world, points)
     depth = local[..., 2]
     safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
@@ -76,7 +86,9 @@ def resized(camera: Camera, width: int, height: int) -> Camera:
 
 
 def moved(camera: Camera, new_from_world: np.ndarray) -> Camera:
-    """The same camera in another world frame; ``new_from_world`` is a similarity, the camera pose stays rigid."""
+    """The same camera in another world frame; ``new_from_world`` is a similarity, the camera pose
+    stays rigid.
+    """
     pose = new_from_world @ camera.world_from_camera
     pose[:3, :3] /= np.cbrt(np.linalg.det(pose[:3, :3]))
     return Camera(camera.intrinsics, pose, camera.width, camera.height)

@@ -1,4 +1,6 @@
-"""Gaussian splats: positions, sizes, orientations, opacities and colours of anisotropic Gaussians, and how they turn and move."""
+"""Gaussian splats: positions, sizes, orientations, opacities and colours of anisotropic Gaussians,
+and how they turn and move.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,17 @@ class Gaussians:
 def rotation_matrices(quaternions: Tensor) -> Tensor:
     """(N, 3, 3) of unit quaternions (N, 4), (w, x, y, z)."""
     w, x, y, z = quaternions.unbind(-1)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]  # fmt: skip
+    rows = [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    ]
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
@@ -48,12 +58,23 @@ def rotated(gaussians: Gaussians, quaternion: tuple[float, float, float, float])
     """The Gaussians turned about the origin by a unit quaternion (w, x, y, z)."""
     turn = gaussians.rotations.new_tensor(quaternion)
     matrix = rotation_matrices(turn)
-    return replace(gaussians, positions=gaussians.positions @ matrix.T, rotations=multiply_quaternions(turn, gaussians.rotations))
+    return replace(
+        gaussians,
+        positions=gaussians.positions @ matrix.T,
+        rotations=multiply_quaternions(turn, gaussians.rotations),
+    )
 
 
 def multiply_quaternions(left: Tensor, right: Tensor) -> Tensor:
     """The quaternion (..., 4) of turning by ``right`` first and by ``left`` then."""
     a, b, c, d = left.unbind(-1)
     w, x, y, z = right.unbind(-1)
-    return torch.stack([a * w - b * x - c * y - d * z, a * x + b * w + c * z - d * y, a * y - b * z + c * w + d * x,
-                        a * z + b * y - c * x + d * w], dim=-1)  # fmt: skip
+    return torch.stack(
+        [
+            a * w - b * x - c * y - d * z,
+            a * x + b * w + c * z - d * y,
+            a * y - b * z + c * w + d * x,
+            a * z + b * y - c * x + d * w,
+        ],
+        dim=-1,
+    )

@@ -1,4 +1,6 @@
-"""Scalar field -> mesh. Volumes index as [x, y, z]; cell (i, j, k) has its centre at ((i, j, k) + 0.5) / R - 0.5."""
+"""Scalar field -> mesh. Volumes index as [x, y, z]; cell (i, j, k) has its centre at ((i, j, k) +
+0.5) / R - 0.5.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ from skimage.measure import marching_cubes
 
 
 def extract_isosurface(field: np.ndarray, level: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Zero set of a signed field (R, R, R), negative inside -> vertices (V, 3) in [-0.5, 0.5]^3 and faces (F, 3), outward.
+    """Zero set of a signed field (R, R, R), negative inside -> vertices (V, 3) in [-0.5, 0.5]^3 and
+    faces (F, 3), outward.
 
-    The field is padded with "outside", so that the surface is always closed. Both arrays are empty when nothing is inside.
+    The field is padded with "outside", so that the surface is always closed. Both arrays are empty
+    when nothing is inside.
     """
     resolution = field.shape[0]
     if not (field < level).any():

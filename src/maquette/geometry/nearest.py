@@ -1,9 +1,12 @@
-"""Exact nearest neighbours between point clouds, fast when the clouds are far apart. Used by registration and evaluation.
+"""Exact nearest neighbours between point clouds, fast when the clouds are far apart. Used by
+registration and evaluation.
 
-A k-d tree with tight boxes, written for numba because the general one of SciPy takes ten times longer where it matters here:
-a prediction that misses the truth, where most of a tree is about equally far. Two things help: queries that come in spatial
-order start from the answer of the query before, an upper bound that is nearly tight; and the compiled search holds no lock, so
-threads run side by side. Results equal brute force; among equally near points any may be returned, always the same one.
+A k-d tree with tight boxes, written for numba because the general one of SciPy takes ten times
+longer where it matters here: a prediction that misses the truth, where most of a tree is about
+equally far. Two things help: queries that come in spatial order start from the answer of the query
+before, an upper bound that is nearly tight; and the compiled search holds no lock, so threads run
+side by side. Results equal brute force; among equally near points any may be returned, always the
+same one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ STACK = 128  # deeper than any tree of this layout can push
 
 @dataclass(frozen=True, eq=False)
 class PointTree:
-    """A complete binary tree over points: node i has the children 2 i + 1 and 2 i + 2, the last level are leaves."""
+    """A complete binary tree over points: node i has the children 2 i + 1 and 2 i + 2, the last
+    level are leaves.
+    """
 
     points: np.ndarray  # (N, 3) float64 as given
     order: np.ndarray  # (N,) int64: sorted_points = points[order]
@@ -42,21 +47,30 @@ def as_tree(cloud: np.ndarray | PointTree) -> PointTree:
     return cloud if isinstance(cloud, PointTree) else build_tree(cloud)
 
 
-def nearest(tree: PointTree, queries: np.ndarray, reach: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    tree: PointTree, queries: np.ndarray, reach: float = np.inf
+) -> tuple[np.ndarray, np.ndarray]:
     """Distance (M,) and index (M,) into ``tree.points`` of the point nearest to each query (M, 3).
 
-    Only points nearer than ``reach`` count; where there is none the distance is inf and the index is N. Fastest when
-    neighbouring queries are neighbours in space, as in ``sorted_points`` of their own tree.
+    Only points nearer than ``reach`` count; where there is none the distance is inf and the index
+    is N. Fastest when neighbouring queries are neighbours in space, as in ``sorted_points`` of
+    their own tree.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float64)
-    squared, index = _search(queries, tree.sorted_points, tree.starts, tree.boxes, float(reach) ** 2)
+    squared, index = _search(
+        queries, tree.sorted_points, tree.starts, tree.boxes, float(reach) ** 2
+    )
     found = index >= 0
-    return np.where(found, np.sqrt(squared), np.inf), np.where(found, tree.order[index], len(tree.points))
+    return np.where(found, np.sqrt(squared), np.inf), np.where(
+        found, tree.order[index], len(tree.points)
+    )
 
 
 @numba.njit(cache=True, nogil=True)
 def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Halve the points ``levels`` times at the median of their widest axis -> order (N,), leaf starts (2^levels + 1,)."""
+    """Halve the points ``levels`` times at the median of their widest axis -> order (N,), leaf
+    starts (2^levels + 1,).
+    """
     count = len(points)
     order = np.arange(count)
     edges = np.array([0, count])
@@ -80,8 +94,12 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _select(points: np.ndarray, order: np.ndarray, axis: int, first: int, last: int, middle: int) -> None:
-    """Quickselect in place: afterwards nothing before ``middle`` is larger, nothing behind it smaller, along ``axis``."""
+def _select(
+    points: np.ndarray, order: np.ndarray, axis: int, first: int, last: int, middle: int
+) -> None:
+    """Quickselect in place: afterwards nothing before ``middle`` is larger, nothing behind it
+    smaller, along ``axis``.
+    """
     while first < last:
         pivot = points[order[(first + last) // 2], axis]
         i, j = first, last
@@ -109,7 +127,10 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     for leaf in range(leaves):
         for k in range(3):
             column = ordered[starts[leaf] : starts[leaf + 1], k]
-            boxes[leaves - 1 + leaf, k], boxes[leaves - 1 + leaf, 3 + k] = column.min(), column.max()
+            boxes[leaves - 1 + leaf, k], boxes[leaves - 1 + leaf, 3 + k] = (
+                column.min(),
+                column.max(),
+            )
     for node in range(leaves - 2, -1, -1):
         for k in range(3):
             boxes[node, k] = min(boxes[2 * node + 1, k], boxes[2 * node + 2, k])
@@ -129,7 +150,9 @@ def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) ->
 def _search(
     queries: np.ndarray, ordered: np.ndarray, starts: np.ndarray, boxes: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distance and sorted index of the nearest point within squared ``reach``, or -1; depth first, nearer child first."""
+    """Squared distance and sorted index of the nearest point within squared ``reach``, or -1; depth
+    first, nearer child first.
+    """
     leaves = len(starts) - 1
     squared, index = np.empty(len(queries)), np.empty(len(queries), np.int64)
     nodes, bounds = np.empty(STACK, np.int64), np.empty(STACK)
@@ -138,7 +161,11 @@ def _search(
         x, y, z = queries[q, 0], queries[q, 1], queries[q, 2]
         best, found = reach, -1
         if answer >= 0:
-            d = (ordered[answer, 0] - x) ** 2 + (ordered[answer, 1] - y) ** 2 + (ordered[answer, 2] - z) ** 2
+            d = (
+                (ordered[answer, 0] - x) ** 2
+                + (ordered[answer, 1] - y) ** 2
+                + (ordered[answer, 2] - z) ** 2
+            )
             if d < best:
                 best, found = d, answer
         top = 1
@@ -150,7 +177,10 @@ def _search(
                 continue
             while node < leaves - 1:
                 near, far = 2 * node + 1, 2 * node + 2
-                near_bound, far_bound = _box_distance(boxes, near, x, y, z), _box_distance(boxes, far, x, y, z)
+                near_bound, far_bound = (
+                    _box_distance(boxes, near, x, y, z),
+                    _box_distance(boxes, far, x, y, z),
+                )
                 if far_bound < near_bound:
                     near, far, near_bound, far_bound = far, near, far_bound, near_bound
                 if far_bound < best:

@@ -1,8 +1,10 @@
-"""A scalar field on a regular grid, asked only where its surface is: coarse to fine, following the surface.
+"""A scalar field on a regular grid, asked only where its surface is: coarse to fine, following the
+surface.
 
-In the flow: a decoder that can be asked at any point -> values on a grid -> ``isosurface``. Asking costs a network evaluation each, so
-257^3 points are too many and those next to the surface are few. The result has the exact value at every corner of every cell that the
-surface crosses, and the right sign everywhere else, which is all that marching cubes looks at: the mesh is that of the full grid,
+In the flow: a decoder that can be asked at any point -> values on a grid -> ``isosurface``. Asking
+costs a network evaluation each, so 257^3 points are too many and those next to the surface are few.
+The result has the exact value at every corner of every cell that the surface crosses, and the right
+sign everywhere else, which is all that marching cubes looks at: the mesh is that of the full grid,
 provided that each connected part of the surface shows as a sign change on the coarsest grid.
 """
 
@@ -29,15 +31,24 @@ class Grid:
     cells: int  # along each side
 
     def points(self, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(N, 3) positions of grid points (N, 3) int64; the same numbers for the same point of finer and coarser grids."""
-        share = torch.arange(self.cells + 1, dtype=torch.float64) / self.cells  # in float64 on the CPU: not every device has it
-        axes = [(low + (high - low) * share).to(index.device, dtype) for low, high in zip(self.low, self.high)]
+        """(N, 3) positions of grid points (N, 3) int64; the same numbers for the same point of
+        finer and coarser grids.
+        """
+        share = (
+            torch.arange(self.cells + 1, dtype=torch.float64) / self.cells
+        )  # in float64 on the CPU: not every device has it
+        axes = [
+            (low + (high - low) * share).to(index.device, dtype)
+            for low, high in zip(self.low, self.high)
+        ]
         return torch.stack([axis[index[:, k]] for k, axis in enumerate(axes)], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class GridField:
-    """Values on a grid and how many of them were asked for; the others are interpolated and have the right sign."""
+    """Values on a grid and how many of them were asked for; the others are interpolated and have
+    the right sign.
+    """
 
     values: Tensor  # (cells + 1,)^3
     asked: int
@@ -50,16 +61,26 @@ def evaluate_dense(field: Field, grid: Grid, device: torch.device | str = "cpu")
     return GridField(field(grid.points(index)).reshape(side, side, side), side**3)
 
 
-def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 0, device: torch.device | str = "cpu") -> GridField:
-    """Ask on a grid of ``coarsest`` cells, then, doubling, at the cells that the surface (value 0) crosses.
+def evaluate_octree(
+    field: Field,
+    grid: Grid,
+    coarsest: int = 32,
+    margin: int = 0,
+    device: torch.device | str = "cpu",
+) -> GridField:
+    """Ask on a grid of ``coarsest`` cells, then, doubling, at the cells that the surface (value 0)
+    crosses.
 
-    At each level, cells into which the surface is found to continue are asked too, until none is left, and those next to them.
-    On the finest grid, values are exact within ``margin`` cells of the surface: 0 is enough for marching cubes, what is filtered first
-    needs more. Raises InputError unless ``grid.cells`` is ``coarsest`` times a power of two.
+    At each level, cells into which the surface is found to continue are asked too, until none is
+    left, and those next to them. On the finest grid, values are exact within ``margin`` cells of
+    the surface: 0 is enough for marching cubes, what is filtered first needs more. Raises
+    InputError unless ``grid.cells`` is ``coarsest`` times a power of two.
     """
     levels = (grid.cells // coarsest).bit_length() - 1
     if coarsest << levels != grid.cells:
-        raise InputError(f"an octree of {grid.cells} cells cannot start at {coarsest}; choose {coarsest} times a power of two")
+        raise InputError(
+            f"an octree of {grid.cells} cells cannot start at {coarsest}; choose {coarsest} times a power of two"
+        )
     start = evaluate_dense(field, Grid(grid.low, grid.high, coarsest), device)
     values, asked = start.values, start.asked
     known = torch.ones_like(values, dtype=torch.bool)
@@ -67,7 +88,10 @@ def evaluate_octree(field: Field, grid: Grid, coarsest: int = 32, margin: int = 
         here = Grid(grid.low, grid.high, coarsest << level)
         near, width = _crossed(values), margin if level == levels else 1
         values, known = _refine(values, known)
-        todo = _corners(near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)) & ~known
+        todo = (
+            _corners(near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2))
+            & ~known
+        )
         while bool(todo.any()):
             index = torch.nonzero(todo)
             values[todo] = field(here.points(index)).to(values.dtype)
@@ -82,7 +106,10 @@ def _crossed(values: Tensor) -> Tensor:
     """(R, R, R) bool, cells of which some corners are positive and some are not."""
     some = every = values > 0
     for axis, side in enumerate(values.shape):
-        low, high = (slice(None),) * axis + (slice(0, side - 1),), (slice(None),) * axis + (slice(1, side),)
+        low, high = (
+            (slice(None),) * axis + (slice(0, side - 1),),
+            (slice(None),) * axis + (slice(1, side),),
+        )
         some, every = some[low] | some[high], every[low] & every[high]
     return some & ~every
 
@@ -107,9 +134,13 @@ def _corners(cells: Tensor) -> Tensor:
 
 
 def _refine(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and known points on a grid of half the spacing: trilinear in between, which never invents a sign change."""
+    """Values and known points on a grid of half the spacing: trilinear in between, which never
+    invents a sign change.
+    """
     size: Sequence[int] = [2 * side - 1 for side in values.shape]
-    finer = F.interpolate(values[None, None], size=tuple(size), mode="trilinear", align_corners=True)[0, 0]
+    finer = F.interpolate(
+        values[None, None], size=tuple(size), mode="trilinear", align_corners=True
+    )[0, 0]
     finer[::2, ::2, ::2] = values
     kept = torch.zeros(tuple(size), dtype=torch.bool, device=values.device)
     kept[::2, ::2, ::2] = known

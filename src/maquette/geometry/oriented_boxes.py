@@ -1,7 +1,8 @@
-"""Boxes that are turned: seven numbers (centre, sides, yaw) or a full rotation; their exact intersection, and the smallest ones.
+"""Boxes that are turned: seven numbers (centre, sides, yaw) or a full rotation; their exact
+intersection, and the smallest ones.
 
-Used by the layout metrics. The intersection of two boxes is a convex polyhedron; it is cut out face by face, so the volume is exact
-up to rounding for any rotation. No randomness, no sampling.
+Used by the layout metrics. The intersection of two boxes is a convex polyhedron; it is cut out face
+by face, so the volume is exact up to rounding for any rotation. No randomness, no sampling.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import rotation_y
 
-FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))  # corners of each side, in order round it
+FACES = (
+    (0, 1, 3, 2),
+    (4, 6, 7, 5),
+    (0, 4, 5, 1),
+    (2, 3, 7, 6),
+    (0, 2, 6, 4),
+    (1, 5, 7, 3),
+)  # corners of each side, in order round it
 DESCENTS = 24  # candidates of the smallest box that are turned further
 FLAT = 1e-9  # relative to a box's size: thinner than this is flat, nearer than this is on a plane
 
@@ -47,8 +55,12 @@ class OrientedBox:
 
 
 def yaw_box(centre: np.ndarray, sides: np.ndarray, yaw: float) -> OrientedBox:
-    """Box of seven numbers: centre (3,), sides (3,) along its own x, y, z, and a turn about +Y in radians."""
-    return OrientedBox(np.asarray(centre, dtype=np.float64), np.asarray(sides, dtype=np.float64), rotation_y(yaw))
+    """Box of seven numbers: centre (3,), sides (3,) along its own x, y, z, and a turn about +Y in
+    radians.
+    """
+    return OrientedBox(
+        np.asarray(centre, dtype=np.float64), np.asarray(sides, dtype=np.float64), rotation_y(yaw)
+    )
 
 
 def axis_aligned(box: np.ndarray) -> OrientedBox:
@@ -57,7 +69,9 @@ def axis_aligned(box: np.ndarray) -> OrientedBox:
 
 
 def oriented_box_iou(a: OrientedBox, b: OrientedBox) -> float:
-    """Volume of the intersection over volume of the union of two boxes in any rotation; exact. 0 when both are flat."""
+    """Volume of the intersection over volume of the union of two boxes in any rotation; exact. 0
+    when both are flat.
+    """
     overlap = intersection_volume(a, b)
     union = a.volume + b.volume - overlap
     return float(overlap / union) if union > 0 else 0.0
@@ -67,7 +81,9 @@ def intersection_volume(a: OrientedBox, b: OrientedBox) -> float:
     """Volume of the common part, found by cutting ``a`` with the six planes of ``b``."""
     for box in (a, b):
         if not np.isfinite(box.corners).all() or (box.sides < 0).any():
-            raise InputError(f"box with centre {box.centre} and sides {box.sides} is unusable; give finite numbers and sides >= 0")
+            raise InputError(
+                f"box with centre {box.centre} and sides {box.sides} is unusable; give finite numbers and sides >= 0"
+            )
     if min(a.volume, b.volume) == 0.0:
         return 0.0
     origin = a.centre  # far from the world's origin the cut would lose digits
@@ -82,7 +98,9 @@ def intersection_volume(a: OrientedBox, b: OrientedBox) -> float:
 
 
 def polyhedron_volume(polygons: list[np.ndarray]) -> float:
-    """Volume of a convex polyhedron given as its faces, each a convex polygon (K, 3); their orientation does not matter."""
+    """Volume of a convex polyhedron given as its faces, each a convex polygon (K, 3); their
+    orientation does not matter.
+    """
     middle = np.concatenate(polygons).mean(0)
     volume = 0.0
     for polygon in polygons:
@@ -92,7 +110,9 @@ def polyhedron_volume(polygons: list[np.ndarray]) -> float:
     return volume
 
 
-def _cut(polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float) -> list[np.ndarray]:
+def _cut(
+    polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float
+) -> list[np.ndarray]:
     """Keep the part of a convex polyhedron with normal . x <= offset and close it with a new face."""
     kept, rim = [], []
     touched = False
@@ -105,7 +125,12 @@ def _cut(polygons: list[np.ndarray], normal: np.ndarray, offset: float, toleranc
         touched = True
         inside: list[np.ndarray] = []
         for k in range(len(polygon)):
-            p, q, hp, hq = polygon[k], polygon[(k + 1) % len(polygon)], height[k], height[(k + 1) % len(polygon)]
+            p, q, hp, hq = (
+                polygon[k],
+                polygon[(k + 1) % len(polygon)],
+                height[k],
+                height[(k + 1) % len(polygon)],
+            )
             if hp <= tolerance:
                 inside.append(p)
                 if hp >= -tolerance:
@@ -132,17 +157,21 @@ def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def smallest_yaw_box(points: np.ndarray) -> OrientedBox:
-    """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge of the hull seen from above."""
+    """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge
+    of the hull seen from above.
+    """
     turn = rotation_y(-_rectangle_angle(points[:, [0, 2]]))
     box = bounding_box(points @ turn)
     return OrientedBox(turn @ box.mean(0), np.ptp(box, axis=0), turn)
 
 
 def smallest_box(points: np.ndarray) -> OrientedBox:
-    """A small box in any rotation, found by descent: candidates with a side on a face of the convex hull and another along its edge,
-    the best of which are turned about their own axes in turn, each time to the smallest rectangle, until nothing shrinks.
+    """A small box in any rotation, found by descent: candidates with a side on a face of the convex
+    hull and another along its edge, the best of which are turned about their own axes in turn, each
+    time to the smallest rectangle, until nothing shrinks.
 
-    The smallest of all (O'Rourke 1985) may be a few percent smaller still. Flat points get the axis-aligned box.
+    The smallest of all (O'Rourke 1985) may be a few percent smaller still. Flat points get the
+    axis-aligned box.
     """
     try:
         hull = ConvexHull(points)
@@ -153,12 +182,20 @@ def smallest_box(points: np.ndarray) -> OrientedBox:
     edges = (np.roll(triangles, -1, axis=1) - triangles).reshape(-1, 3)
     normals = np.repeat(hull.equations[:, :3], 3, axis=0)
     usable = np.linalg.norm(edges, axis=1) > FLAT * np.ptp(corners)
-    edges, normals = edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True), normals[usable]
-    axes = np.stack([edges, np.cross(normals, edges), normals], axis=1)  # (K, 3, 3) box_from_world, right-handed
+    edges, normals = (
+        edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True),
+        normals[usable],
+    )
+    axes = np.stack(
+        [edges, np.cross(normals, edges), normals], axis=1
+    )  # (K, 3, 3) box_from_world, right-handed
     chunks = np.array_split(axes, max(1, len(axes) * len(corners) // 2_000_000))
     volumes = np.concatenate([np.ptp(chunk @ corners.T, axis=2).prod(1) for chunk in chunks])
     best = np.argsort(volumes, kind="stable")[:DESCENTS]
-    rotation = min((_shrunk(axes[k].T, corners) for k in best), key=lambda r: float(np.ptp(corners @ r, axis=0).prod()))
+    rotation = min(
+        (_shrunk(axes[k].T, corners) for k in best),
+        key=lambda r: float(np.ptp(corners @ r, axis=0).prod()),
+    )
     box = bounding_box(corners @ rotation)
     return OrientedBox(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
 
@@ -180,7 +217,9 @@ def _shrunk(rotation: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 
 def _rectangle_angle(plan: np.ndarray) -> float:
-    """Angle in radians of the smallest rectangle round points (N, 2): along an edge of their hull, or 0 when nothing is smaller."""
+    """Angle in radians of the smallest rectangle round points (N, 2): along an edge of their hull,
+    or 0 when nothing is smaller.
+    """
     try:
         rim = plan[ConvexHull(plan).vertices]
     except (QhullError, ValueError):  # on a line or in one place: along the line

@@ -1,7 +1,9 @@
-"""Shapes as mixtures of a few Gaussians (SPAGHETTI, arXiv 2201.13168): where each part is, how large, how turned, how much of the shape.
+"""Shapes as mixtures of a few Gaussians (SPAGHETTI, arXiv 2201.13168): where each part is, how
+large, how turned, how much of the shape.
 
-Sixteen numbers a part: mean 3, axes 9, log scales 3, log weight 1. Everything is differentiable torch, for any number of shapes.
-Shapes: B shapes, P parts, N points; a cube frame unless said otherwise.
+Sixteen numbers a part: mean 3, axes 9, log scales 3, log weight 1. Everything is differentiable
+torch, for any number of shapes. Shapes: B shapes, P parts, N points; a cube frame unless said
+otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _SCALES = (0.004, 1.0)  # smallest and largest standard deviation of a part alon
 
 
 def orthonormal(columns: Tensor) -> Tensor:
-    """(..., 3, 3) -> the right-handed rotation whose first two columns span what the given ones span (Gram-Schmidt)."""
+    """(..., 3, 3) -> the right-handed rotation whose first two columns span what the given ones
+    span (Gram-Schmidt).
+    """
     a, b = columns[..., 0], columns[..., 1]
     x = F.normalize(a, dim=-1, eps=1e-6)
     y = F.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1, eps=1e-6)
@@ -36,18 +40,27 @@ class PartGaussians:
 
     @classmethod
     def of(cls, numbers: Tensor) -> PartGaussians:
-        """From any numbers (B, P, 16): axes are made orthonormal, scales are held within bounds, weights sum to 1."""
+        """From any numbers (B, P, 16): axes are made orthonormal, scales are held within bounds,
+        weights sum to 1.
+        """
         mean, axes, scales, weight = numbers.float().split([3, 9, 3, 1], dim=-1)
         bounds = [math.log(limit) for limit in _SCALES]
         log_weight = weight[..., 0].log_softmax(-1)
-        return cls(mean, orthonormal(axes.unflatten(-1, (3, 3))), scales.clamp(*bounds).exp(), log_weight)
+        return cls(
+            mean, orthonormal(axes.unflatten(-1, (3, 3))), scales.clamp(*bounds).exp(), log_weight
+        )
 
     def numbers(self) -> Tensor:
         """(B, P, 16), from which ``of`` makes the same mixture."""
-        return torch.cat([self.mean, self.axes.flatten(-2), self.scales.log(), self.log_weight[..., None]], dim=-1)
+        return torch.cat(
+            [self.mean, self.axes.flatten(-2), self.scales.log(), self.log_weight[..., None]],
+            dim=-1,
+        )
 
     def local(self, points: Tensor) -> Tensor:
-        """(B, N, P, 3) points (B, N, 3) as every part sees them: along its axes, in its standard deviations."""
+        """(B, N, P, 3) points (B, N, 3) as every part sees them: along its axes, in its standard
+        deviations.
+        """
         offset = points[:, :, None] - self.mean[:, None]
         return torch.einsum("bnpi,bpij->bnpj", offset, self.axes) / self.scales[:, None]
 
@@ -65,34 +78,58 @@ class PartGaussians:
         return self.part_log_density(points).logsumexp(-1)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales (reparametrised)."""
+        """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales
+        (reparametrised).
+        """
         draws = torch.randn((*self.mean.shape[:2], count, 3), generator=generator).to(self.mean)
-        points = torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes) + self.mean[:, :, None]
+        points = (
+            torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes)
+            + self.mean[:, :, None]
+        )
         return points.flatten(1, 2)
 
     def moved(self, rotation: Tensor, scale: Tensor, translation: Tensor) -> PartGaussians:
-        """The mixtures of x -> scale rotation x + translation; rotation (B, 3, 3), scale (B,), translation (B, 3)."""
-        mean = scale[:, None, None] * torch.einsum("bij,bpj->bpi", rotation, self.mean) + translation[:, None]
-        return PartGaussians(mean, rotation[:, None] @ self.axes, scale[:, None, None] * self.scales, self.log_weight)
+        """The mixtures of x -> scale rotation x + translation; rotation (B, 3, 3), scale (B,),
+        translation (B, 3).
+        """
+        mean = (
+            scale[:, None, None] * torch.einsum("bij,bpj->bpi", rotation, self.mean)
+            + translation[:, None]
+        )
+        return PartGaussians(
+            mean, rotation[:, None] @ self.axes, scale[:, None, None] * self.scales, self.log_weight
+        )
 
 
 def yaw_rotations(yaw: Tensor) -> Tensor:
-    """(B, 3, 3) right-handed rotations about +Y by ``yaw`` (B,) radians; ``transforms.rotation_y`` for tensors."""
+    """(B, 3, 3) right-handed rotations about +Y by ``yaw`` (B,) radians; ``transforms.rotation_y``
+    for tensors.
+    """
     c, s, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
-    return torch.stack([torch.stack([c, zero, s], -1), torch.stack([zero, one, zero], -1), torch.stack([-s, zero, c], -1)], dim=-2)
+    return torch.stack(
+        [
+            torch.stack([c, zero, s], -1),
+            torch.stack([zero, one, zero], -1),
+            torch.stack([-s, zero, c], -1),
+        ],
+        dim=-2,
+    )
 
 
 def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
     """(B,) one-sided surface alignment: mean over seen points q of min over samples p of |q - p|^2.
 
-    samples: (B, N, 3) of the predicted Gaussians; seen: (B, K, 3) points of the depth map inside the object's mask (Coherent 3D Scene
-    Diffusion, L_align). One-sided, because only what is seen is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
+    samples: (B, N, 3) of the predicted Gaussians; seen: (B, K, 3) points of the depth map inside
+    the object's mask (Coherent 3D Scene Diffusion, L_align). One-sided, because only what is seen
+    is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
     """
     with torch.no_grad():
         best = torch.full(seen.shape[:2], math.inf, device=seen.device)
         index = torch.zeros(seen.shape[:2], dtype=torch.int64, device=seen.device)
         for start in range(0, samples.shape[1], chunk):
-            near, where = torch.cdist(seen.float(), samples[:, start : start + chunk].float()).min(-1)
+            near, where = torch.cdist(seen.float(), samples[:, start : start + chunk].float()).min(
+                -1
+            )
             index = torch.where(near < best, where + start, index)
             best = torch.minimum(best, near)
     nearest = samples.gather(1, index[..., None].expand(-1, -1, 3))

@@ -1,15 +1,19 @@
-"""Aligning one point cloud with another: closed form (Umeyama) and the robust ICP that I-Scene scores with.
+"""Aligning one point cloud with another: closed form (Umeyama) and the robust ICP that I-Scene
+scores with.
 
-Used by the evaluation, before distances are measured. Source of the robust ICP: I-Scene (arXiv 2512.13683), appendix 8: a
-sweep of yaws ranked by a trimmed symmetric Chamfer distance, short seed ICPs from the best, a coarse point-to-point and a fine
-point-to-plane ICP with Tukey weights, run in two normalisation spaces of which the better one is kept.
+Used by the evaluation, before distances are measured. Source of the robust ICP: I-Scene (arXiv
+2512.13683), appendix 8: a sweep of yaws ranked by a trimmed symmetric Chamfer distance, short seed
+ICPs from the best, a coarse point-to-point and a fine point-to-plane ICP with Tukey weights, run in
+two normalisation spaces of which the better one is kept.
 
-Everything is computed in the target's own coordinates, so that one KD tree of the target serves both spaces; a space is no more
-than where the source starts, about which point it turns, and how long the unit is in which the paper states its distances.
-Scale is not estimated in the ICP steps: with correspondences from one side only it collapses (a shrunken source lies nearer). The
-second space absorbs the ratio of the boxes; ``RobustIcp.with_scale`` adds a last estimate from correspondences of both sides.
-Rotations come from a determinant-corrected SVD or the exponential map, so a reflection cannot occur. Nothing here is random:
-clouds are thinned by a stride over their points in the order of their tree, that is evenly in space.
+Everything is computed in the target's own coordinates, so that one KD tree of the target serves
+both spaces; a space is no more than where the source starts, about which point it turns, and how
+long the unit is in which the paper states its distances. Scale is not estimated in the ICP steps:
+with correspondences from one side only it collapses (a shrunken source lies nearer). The second
+space absorbs the ratio of the boxes; ``RobustIcp.with_scale`` adds a last estimate from
+correspondences of both sides. Rotations come from a determinant-corrected SVD or the exponential
+map, so a reflection cannot occur. Nothing here is random: clouds are thinned by a stride over their
+points in the order of their tree, that is evenly in space.
 """
 
 from __future__ import annotations
@@ -25,12 +29,16 @@ from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import rotation_y, scale_of, similarity, transform_points
 
-Step = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
+Step = Callable[
+    [np.ndarray, np.ndarray], np.ndarray
+]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
 
 
 @dataclass(frozen=True)
 class RobustIcp:
-    """The settings of ``robust_icp``; the defaults are the paper's. Lengths are in units of the normalisation space."""
+    """The settings of ``robust_icp``; the defaults are the paper's. Lengths are in units of the
+    normalisation space.
+    """
 
     yaw_candidates: int = 8
     yaw_keep: int = 3
@@ -44,7 +52,10 @@ class RobustIcp:
     coarse_iterations: int = 40
     fine_iterations: int = 40
     unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
-    spaces: tuple[str, ...] = ("shared", "own")  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
+    spaces: tuple[str, ...] = (
+        "shared",
+        "own",
+    )  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
     thinned_points: int = 1000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
     with_scale: bool = False  # refine an isotropic scale at the end (not in the paper)
@@ -79,10 +90,18 @@ class _Fit:
     fitness: float
 
 
-def umeyama(source: np.ndarray, target: np.ndarray, *, weights: np.ndarray | None = None, with_scale: bool = False) -> np.ndarray:
-    """(4, 4) least-squares transform from source (N, 3) to corresponding target (N, 3) points; ``weights`` (N,) >= 0.
+def umeyama(
+    source: np.ndarray,
+    target: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    with_scale: bool = False,
+) -> np.ndarray:
+    """(4, 4) least-squares transform from source (N, 3) to corresponding target (N, 3) points;
+    ``weights`` (N,) >= 0.
 
-    The determinant is positive whatever the input, also when a reflection would fit better (Umeyama 1991, eqs. 40-42).
+    The determinant is positive whatever the input, also when a reflection would fit better (Umeyama
+    1991, eqs. 40-42).
     """
     share = np.full(len(source), 1.0 / len(source)) if weights is None else weights / weights.sum()
     source_mean, target_mean = share @ source, share @ target
@@ -102,36 +121,58 @@ def robust_icp(
     target_normals: np.ndarray | None = None,
     options: RobustIcp | None = None,
 ) -> Registration:
-    """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's appendix 8.
+    """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's
+    appendix 8.
 
-    Clouds may come as trees. ``target_normals`` (M, 3), of either sign, in the order of the target's points, are estimated from
-    neighbours when absent. Raises InputError for fewer than three points or numbers that are not finite.
+    Clouds may come as trees. ``target_normals`` (M, 3), of either sign, in the order of the
+    target's points, are estimated from neighbours when absent. Raises InputError for fewer than
+    three points or numbers that are not finite.
     """
     options = options or RobustIcp()
     for name, cloud in (("source", source), ("target", target)):
         points = cloud.points if isinstance(cloud, PointTree) else cloud
         if len(points) < 3 or not np.isfinite(points).all():
-            raise InputError(f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are needed; check the mesh")
+            raise InputError(
+                f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are needed; check the mesh"
+            )
     tree, ordered = as_tree(target), as_tree(source).sorted_points
     normals = estimate_normals(tree.points) if target_normals is None else target_normals
-    fits = [_align_in_space(_space(name, ordered, tree.points), ordered, tree, normals, options) for name in options.spaces]
+    fits = [
+        _align_in_space(_space(name, ordered, tree.points), ordered, tree, normals, options)
+        for name in options.spaces
+    ]
     return min(fits, key=lambda fit: fit.score)
 
 
 def point_to_point(
-    source: np.ndarray | PointTree, target: np.ndarray | PointTree, *, reach: float = np.inf, iterations: int = 100
+    source: np.ndarray | PointTree,
+    target: np.ndarray | PointTree,
+    *,
+    reach: float = np.inf,
+    iterations: int = 100,
 ) -> Registration:
-    """Plain rigid ICP from the identity: correspondences within ``reach``, least squares, until fitness and rmse settle.
+    """Plain rigid ICP from the identity: correspondences within ``reach``, least squares, until
+    fitness and rmse settle.
 
-    What Open3D calls ``registration_icp`` with point-to-point estimation. Clouds (N, 3) and (M, 3) or trees of them.
+    What Open3D calls ``registration_icp`` with point-to-point estimation. Clouds (N, 3) and (M, 3)
+    or trees of them.
     """
     tree, ordered = as_tree(target), as_tree(source).sorted_points
-    fit = _icp(ordered, tree, np.eye(4), reach, iterations, lambda moved, index: umeyama(moved, tree.points[index]))
+    fit = _icp(
+        ordered,
+        tree,
+        np.eye(4),
+        reach,
+        iterations,
+        lambda moved, index: umeyama(moved, tree.points[index]),
+    )
     return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
 
 
 def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
-    """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is arbitrary."""
+    """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is
+    arbitrary.
+    """
     _, index = cKDTree(points).query(points, k=min(neighbours, len(points)))
     local = points[index] - points[index].mean(1, keepdims=True)
     _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", local, local))
@@ -142,14 +183,26 @@ def voxel_downsample(points: np.ndarray, voxel: float) -> np.ndarray:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
     cells = np.floor((points - points.min(0)) / voxel).astype(np.int64)
     size = cells.max(0) + 1
-    _, inverse, count = np.unique((cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2], return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, weights=points[:, axis], minlength=len(count)) for axis in range(3)]
+    _, inverse, count = np.unique(
+        (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2],
+        return_inverse=True,
+        return_counts=True,
+    )
+    sums = [
+        np.bincount(inverse, weights=points[:, axis], minlength=len(count)) for axis in range(3)
+    ]
     return np.stack(sums, axis=1) / count[:, None]
 
 
 def thin(points: np.ndarray, most: int) -> np.ndarray:
-    """At most ``most`` of the points (N, 3), evenly strided: the same ones every time, a fair share of every object."""
-    return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).astype(np.int64)]
+    """At most ``most`` of the points (N, 3), evenly strided: the same ones every time, a fair share
+    of every object.
+    """
+    return (
+        points
+        if len(points) <= most
+        else points[np.linspace(0, len(points) - 1, most).astype(np.int64)]
+    )
 
 
 def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
@@ -159,13 +212,24 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
         return _Space(name, np.eye(4), box.mean(0), max(float(np.ptp(box, axis=0).max()), 1e-12))
     if name != "own":
         raise InputError(f"normalisation space {name!r} is unknown; use 'shared' or 'own'")
-    source_unit, target_unit = (max(float(np.ptp(box, axis=0).max()) / 2, 1e-12) for box in (source_box, target_box))
+    source_unit, target_unit = (
+        max(float(np.ptp(box, axis=0).max()) / 2, 1e-12) for box in (source_box, target_box)
+    )
     scale = target_unit / source_unit
-    return _Space(name, similarity(scale, None, target_box.mean(0) - scale * source_box.mean(0)), target_box.mean(0), target_unit)
+    return _Space(
+        name,
+        similarity(scale, None, target_box.mean(0) - scale * source_box.mean(0)),
+        target_box.mean(0),
+        target_unit,
+    )
 
 
-def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normals: np.ndarray, options: RobustIcp) -> Registration:
-    """Sweep, seeds, coarse, fine, checks; a later stage that fails leaves the result of the one before."""
+def _align_in_space(
+    space: _Space, source: np.ndarray, target: PointTree, normals: np.ndarray, options: RobustIcp
+) -> Registration:
+    """Sweep, seeds, coarse, fine, checks; a later stage that fails leaves the result of the one
+    before.
+    """
     placed = transform_points(space.target_from_source, source)
     voxel = options.voxel * space.unit
     thinned = thin(voxel_downsample(placed, voxel), options.thinned_points)
@@ -176,31 +240,61 @@ def _align_in_space(space: _Space, source: np.ndarray, target: PointTree, normal
         return umeyama(moved, coarse_tree.points[index])
 
     def to_planes(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return _plane_step(moved, target.points[index], normals[index], options.tukey * voxel, space.pivot)
+        return _plane_step(
+            moved, target.points[index], normals[index], options.tukey * voxel, space.pivot
+        )
 
     def score(fit: _Fit) -> float:
         return fit.rmse / space.unit + options.unfit_cost * (1.0 - fit.fitness)
 
     yaws = _best_yaws(placed, target.sorted_points, space, options)
-    seeds = [_icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws]
-    coarse = _icp(thinned, coarse_tree, min(seeds, key=score).transform, reach, options.coarse_iterations, to_points)
-    fine = _icp(thin(placed, options.fine_points), target, coarse.transform, options.fine_reach * voxel, options.fine_iterations, to_planes)
+    seeds = [
+        _icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws
+    ]
+    coarse = _icp(
+        thinned,
+        coarse_tree,
+        min(seeds, key=score).transform,
+        reach,
+        options.coarse_iterations,
+        to_points,
+    )
+    fine = _icp(
+        thin(placed, options.fine_points),
+        target,
+        coarse.transform,
+        options.fine_reach * voxel,
+        options.fine_iterations,
+        to_planes,
+    )
     if options.with_scale:
-        scaled = _with_scale(thin(placed, options.fine_points), target, fine, options.fine_reach * voxel, options.scale_iterations)
+        scaled = _with_scale(
+            thin(placed, options.fine_points),
+            target,
+            fine,
+            options.fine_reach * voxel,
+            options.scale_iterations,
+        )
         fine = min(fine, scaled, key=score)
     for fit in (fine, coarse):
         if fit.fitness > 0 and _is_sane(fit.transform, space):
             transform = _without_drift(fit.transform) @ space.target_from_source
-            return Registration(transform, fit.rmse / space.unit, fit.fitness, score(fit), space.name)
+            return Registration(
+                transform, fit.rmse / space.unit, fit.fitness, score(fit), space.name
+            )
     return Registration(space.target_from_source, float("inf"), 0.0, float("inf"), "identity")
 
 
-def _best_yaws(placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp) -> list[np.ndarray]:
+def _best_yaws(
+    placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp
+) -> list[np.ndarray]:
     """(4, 4) turns about the pivot, best first, ranked by the trimmed symmetric Chamfer distance."""
     source, target = thin(placed, options.sweep_points), thin(target, options.sweep_points)
     source_tree, target_tree = build_tree(source), build_tree(target)
     angles = 2 * np.pi * np.arange(options.yaw_candidates) / options.yaw_candidates
-    turns = [similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles]
+    turns = [
+        similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles
+    ]
 
     def trimmed_mean(distances: np.ndarray) -> float:
         kept = max(1, int(len(distances) * (1.0 - options.trim)))
@@ -208,15 +302,26 @@ def _best_yaws(placed: np.ndarray, target: np.ndarray, space: _Space, options: R
 
     def cost(turn: np.ndarray) -> float:
         forth, _ = nearest(target_tree, transform_points(turn, source))
-        back, _ = nearest(source_tree, transform_points(np.linalg.inv(turn), target))  # a rigid turn keeps distances
+        back, _ = nearest(
+            source_tree, transform_points(np.linalg.inv(turn), target)
+        )  # a rigid turn keeps distances
         return trimmed_mean(forth) + trimmed_mean(back)
 
     costs = [cost(turn) for turn in turns]
     return [turns[i] for i in np.argsort(costs, kind="stable")[: options.yaw_keep]]
 
 
-def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, iterations: int, step: Step) -> _Fit:
-    """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse change; the fit of the last transform."""
+def _icp(
+    source: np.ndarray,
+    tree: PointTree,
+    start: np.ndarray,
+    reach: float,
+    iterations: int,
+    step: Step,
+) -> _Fit:
+    """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse
+    change; the fit of the last transform.
+    """
     fit = None
     transform = start
     for _ in range(iterations + 1):
@@ -225,7 +330,11 @@ def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, i
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
-        settled = fit is not None and abs(fit.fitness - fitness) < 1e-6 and abs(fit.rmse - rmse) < 1e-6 * reach
+        settled = (
+            fit is not None
+            and abs(fit.fitness - fitness) < 1e-6
+            and abs(fit.rmse - rmse) < 1e-6 * reach
+        )
         fit = _Fit(transform, rmse, fitness)
         if settled or found.sum() < 3:
             break
@@ -233,17 +342,32 @@ def _icp(source: np.ndarray, tree: PointTree, start: np.ndarray, reach: float, i
     return fit
 
 
-def _with_scale(source: np.ndarray, target: PointTree, fit: _Fit, reach: float, iterations: int) -> _Fit:
-    """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing (either side alone favours one sign)."""
-    tree, others, transform = build_tree(source), thin(target.sorted_points, len(source)), fit.transform
+def _with_scale(
+    source: np.ndarray, target: PointTree, fit: _Fit, reach: float, iterations: int
+) -> _Fit:
+    """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing
+    (either side alone favours one sign).
+    """
+    tree, others, transform = (
+        build_tree(source),
+        thin(target.sorted_points, len(source)),
+        fit.transform,
+    )
     for _ in range(iterations):
         moved = transform_points(transform, source)
         forth, index = nearest(target, moved, reach)
-        back, own = nearest(tree, transform_points(np.linalg.inv(transform), others), reach / max(scale_of(transform), 1e-6))
+        back, own = nearest(
+            tree,
+            transform_points(np.linalg.inv(transform), others),
+            reach / max(scale_of(transform), 1e-6),
+        )
         near, far = np.isfinite(forth), np.isfinite(back)
         if near.sum() + far.sum() < 4:
             return fit
-        pairs = np.concatenate([moved[near], moved[own[far]]]), np.concatenate([target.points[index[near]], others[far]])
+        pairs = (
+            np.concatenate([moved[near], moved[own[far]]]),
+            np.concatenate([target.points[index[near]], others[far]]),
+        )
         step = umeyama(*pairs, with_scale=True)
         transform = step @ transform
         if np.abs(step - np.eye(4)).max() < 1e-7 * max(reach, 1e-9):
@@ -251,13 +375,18 @@ def _with_scale(source: np.ndarray, target: PointTree, fit: _Fit, reach: float, 
     return _icp(source, target, transform, reach, 0, lambda moved, index: np.eye(4))
 
 
-def _plane_step(moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray) -> np.ndarray:
-    """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised about ``pivot``."""
+def _plane_step(
+    moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray
+) -> np.ndarray:
+    """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised
+    about ``pivot``.
+    """
     residual = ((moved - matched) * normals).sum(1)
     weight = np.clip(1.0 - (residual / width) ** 2, 0.0, None) ** 2
     jacobian = np.concatenate([np.cross(moved - pivot, normals), normals], axis=1)
     weighted = jacobian * weight[:, None]
-    # The minimum-norm solution does not move along directions that the surface leaves free (a plane, a sphere).
+    # The minimum-norm solution does not move along directions that the surface leaves free (a
+    # plane, a sphere).
     update, *_ = np.linalg.lstsq(weighted.T @ jacobian, -weighted.T @ residual, rcond=1e-9)
     rotation = _rotation_from_vector(update[:3])
     return similarity(1.0, rotation, update[3:] + pivot - rotation @ pivot)
@@ -282,8 +411,12 @@ def _is_sane(transform: np.ndarray, space: _Space) -> bool:
 
 
 def _without_drift(transform: np.ndarray) -> np.ndarray:
-    """Project the linear part onto scaled rotations, from which many steps may have drifted by rounding."""
+    """Project the linear part onto scaled rotations, from which many steps may have drifted by
+    rounding.
+    """
     left, _, right = np.linalg.svd(transform[:3, :3])
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
     scale = scale_of(transform)  # of a rigid fit it is 1 up to rounding
-    return similarity(1.0 if abs(scale - 1.0) < 1e-9 else scale, (left * signs) @ right, transform[:3, 3])
+    return similarity(
+        1.0 if abs(scale - 1.0) < 1e-9 else scale, (left * signs) @ right, transform[:3, 3]
+    )

@@ -1,14 +1,22 @@
-"""Rigid and similarity transforms as 4x4 float64 arrays, named ``a_from_b``. First module of the geometry."""
+"""Rigid and similarity transforms as 4x4 float64 arrays, named ``a_from_b``. First module of the
+geometry.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def similarity(scale: float = 1.0, rotation: np.ndarray | None = None, translation: np.ndarray | None = None) -> np.ndarray:
-    """(4, 4) matrix of ``x -> scale * rotation @ x + translation``; rotation (3, 3), translation (3,)."""
+def similarity(
+    scale: float = 1.0, rotation: np.ndarray | None = None, translation: np.ndarray | None = None
+) -> np.ndarray:
+    """(4, 4) matrix of ``x -> scale * rotation @ x + translation``; rotation (3, 3), translation
+    (3,).
+    """
     matrix = np.eye(4)
-    matrix[:3, :3] = scale * (np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
+    matrix[:3, :3] = scale * (
+        np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64)
+    )
     if translation is not None:
         matrix[:3, 3] = translation
     return matrix
@@ -32,5 +40,7 @@ def transform_points(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def scale_of(a_from_b: np.ndarray) -> float:
-    """The isotropic scale of a similarity: the cube root of its determinant. Negative for a reflection."""
+    """The isotropic scale of a similarity: the cube root of its determinant. Negative for a
+    reflection.
+    """
     return float(np.cbrt(np.linalg.det(a_from_b[:3, :3])))

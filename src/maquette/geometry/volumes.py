@@ -1,8 +1,9 @@
-"""Volumes over a cube, and what a picture says about them: sampling, and lifting of a depth map into a grid.
+"""Volumes over a cube, and what a picture says about them: sampling, and lifting of a depth map
+into a grid.
 
-Frames: a *cube* frame spans [-0.5, 0.5]^3; ``a_from_cube`` is a similarity whose scale is the cube's side in frame a.
-Volumes index as [x, y, z]; the cell (i, j, k) of an R^3 grid has its centre at ((i, j, k) + 0.5) / R - 0.5.
-Everything here is torch, single precision, and works on any device.
+Frames: a *cube* frame spans [-0.5, 0.5]^3; ``a_from_cube`` is a similarity whose scale is the
+cube's side in frame a. Volumes index as [x, y, z]; the cell (i, j, k) of an R^3 grid has its centre
+at ((i, j, k) + 0.5) / R - 0.5. Everything here is torch, single precision, and works on any device.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from maquette.geometry.transforms import rotation_y
 
-TRUNCATION = 1.0 / 16.0  # of the cube's side: a volume's signed distances are clipped here and divided by it
+TRUNCATION = (
+    1.0 / 16.0
+)  # of the cube's side: a volume's signed distances are clipped here and divided by it
 
 
 def cell_centres(resolution: int, device: torch.device | str = "cpu") -> Tensor:
@@ -25,16 +28,22 @@ def cell_centres(resolution: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
-    """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped at the border."""
+    """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped
+    at the border.
+    """
     grid = (2.0 * points).flip(-1).reshape(1, 1, 1, -1, 3).to(volume.dtype)
-    samples = F.grid_sample(volume[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+    samples = F.grid_sample(
+        volume[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 
 
 def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
-    """A volume (C, R, R, R), its content turned by ``yaw`` about the cube's vertical axis, in a cube ``growth`` times as wide.
+    """A volume (C, R, R, R), its content turned by ``yaw`` about the cube's vertical axis, in a
+    cube ``growth`` times as wide.
 
-    Channel 0 is a signed distance: 1 where the old cube does not reach, and in units of the new cube's truncation.
+    Channel 0 is a signed distance: 1 where the old cube does not reach, and in units of the new
+    cube's truncation.
     """
     turn = torch.from_numpy(rotation_y(yaw)).to(volume.device).float()
     cells = growth * cell_centres(volume.shape[-1], volume.device) @ turn  # rows: R(-yaw) x
@@ -52,7 +61,9 @@ def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class DepthView:
-    """What is known of a picture: its depth map, labels and colours, and the camera they were seen with."""
+    """What is known of a picture: its depth map, labels and colours, and the camera they were seen
+    with.
+    """
 
     depth: Tensor  # (H, W) z-depth in scene units, > 0 everywhere; far for background
     labels: Tensor  # (H, W) int64, 0 = background
@@ -64,13 +75,17 @@ class DepthView:
 LIFT_CHANNELS = 9
 
 
-def lift_view(view: DepthView, scene_from_cube: Tensor, label: int | None, resolution: int) -> Tensor:
-    """What the picture says about every cell of a cube, for one instance (or, with ``label=None``, for all objects together).
+def lift_view(
+    view: DepthView, scene_from_cube: Tensor, label: int | None, resolution: int
+) -> Tensor:
+    """What the picture says about every cell of a cube, for one instance (or, with ``label=None``,
+    for all objects together).
 
-    Each cell's centre is projected into the picture and compared with what is seen there. Returns (9, R, R, R):
-    0 fine and 1 coarse signed distance along the ray to the visible surface (positive in front of it), where it is the instance's;
-    2 the pixel is the instance's; 3 the cell is seen to be empty; 4 something else may hide the cell; 5 the cell is outside the
-    picture; 6..8 the pixel's colour where it is the instance's, in [-1, 1]. This is the "lift" of design.md 4.2.
+    Each cell's centre is projected into the picture and compared with what is seen there. Returns
+    (9, R, R, R): 0 fine and 1 coarse signed distance along the ray to the visible surface (positive
+    in front of it), where it is the instance's; 2 the pixel is the instance's; 3 the cell is seen
+    to be empty; 4 something else may hide the cell; 5 the cell is outside the picture; 6..8 the
+    pixel's colour where it is the instance's, in [-1, 1]. This is the "lift" of design.md 4.2.
     """
     height, width = view.depth.shape
     cells = transform_cells(view.camera_from_scene.float() @ scene_from_cube.float(), resolution)

@@ -1,9 +1,11 @@
 """Inside or outside a triangle mesh, also an open one: generalised winding numbers, fast.
 
-The winding number of a point is the solid angle under which the surface is seen, divided by 4 pi: 1 inside a closed mesh, 0 outside,
-in between near holes (Jacobson et al. 2013). Far groups of triangles act like one dipole (Barill et al. 2018), near ones are summed
-exactly. What happens to imperfect meshes: holes are closed smoothly, overlapping closed parts count as their union, an inside-out
-mesh counts as itself, a flat sheet has no inside. Faces of mixed orientation cancel: nothing says where their inside would be.
+The winding number of a point is the solid angle under which the surface is seen, divided by 4 pi: 1
+inside a closed mesh, 0 outside, in between near holes (Jacobson et al. 2013). Far groups of
+triangles act like one dipole (Barill et al. 2018), near ones are summed exactly. What happens to
+imperfect meshes: holes are closed smoothly, overlapping closed parts count as their union, an
+inside-out mesh counts as itself, a flat sheet has no inside. Faces of mixed orientation cancel:
+nothing says where their inside would be.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from maquette.geometry.nearest import STACK, build_tree
 
 @dataclass(frozen=True, eq=False)
 class TriangleTree:
-    """A complete binary tree over triangles: node i has the children 2 i + 1 and 2 i + 2, the last level are leaves."""
+    """A complete binary tree over triangles: node i has the children 2 i + 1 and 2 i + 2, the last
+    level are leaves.
+    """
 
     triangles: np.ndarray  # (F, 3, 3) float64 corners, neighbours in space are neighbours in memory
     starts: np.ndarray  # (K + 1,) int64: leaf l holds triangles[starts[l]:starts[l + 1]]
@@ -31,7 +35,9 @@ class TriangleTree:
 def build_triangle_tree(vertices: np.ndarray, faces: np.ndarray) -> TriangleTree:
     """Index a mesh, vertices (V, 3) and faces (F, 3) with F >= 1; faces without area are left out."""
     triangles = np.asarray(vertices, dtype=np.float64)[np.asarray(faces)]
-    areas = 0.5 * np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+    areas = 0.5 * np.linalg.norm(
+        np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
+    )
     triangles = triangles[areas > 0]
     if not len(triangles):
         raise InputError("a mesh without area has no inside; give one with faces")
@@ -41,9 +47,13 @@ def build_triangle_tree(vertices: np.ndarray, faces: np.ndarray) -> TriangleTree
 
 
 def winding_number(tree: TriangleTree, points: np.ndarray, accuracy: float = 3.0) -> np.ndarray:
-    """(M,) winding numbers of points (M, 3); a group is summed as a whole from ``accuracy`` times its radius on (errors up to 0.05)."""
+    """(M,) winding numbers of points (M, 3); a group is summed as a whole from ``accuracy`` times
+    its radius on (errors up to 0.05).
+    """
     points = np.ascontiguousarray(points, dtype=np.float64)
-    return _winding(points, tree.triangles, tree.starts, tree.centres, tree.dipoles, tree.radii, accuracy)
+    return _winding(
+        points, tree.triangles, tree.starts, tree.centres, tree.dipoles, tree.radii, accuracy
+    )
 
 
 def inside(tree: TriangleTree, points: np.ndarray) -> np.ndarray:
@@ -51,8 +61,12 @@ def inside(tree: TriangleTree, points: np.ndarray) -> np.ndarray:
     return np.abs(winding_number(tree, points)) > 0.5
 
 
-def _dipoles(triangles: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, summed area vector and radius of every node; a node of any level holds a contiguous run of triangles."""
+def _dipoles(
+    triangles: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, summed area vector and radius of every node; a node of any level holds a contiguous
+    run of triangles.
+    """
     vectors = 0.5 * np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     areas = np.linalg.norm(vectors, axis=1)
     moments = areas[:, None] * triangles.mean(1)
@@ -71,13 +85,23 @@ def _dipoles(triangles: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
-    """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee 1983)."""
+    """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee
+    1983).
+    """
     ax, ay, az = triangle[0, 0] - x, triangle[0, 1] - y, triangle[0, 2] - z
     bx, by, bz = triangle[1, 0] - x, triangle[1, 1] - y, triangle[1, 2] - z
     cx, cy, cz = triangle[2, 0] - x, triangle[2, 1] - y, triangle[2, 2] - z
-    la, lb, lc = np.sqrt(ax * ax + ay * ay + az * az), np.sqrt(bx * bx + by * by + bz * bz), np.sqrt(cx * cx + cy * cy + cz * cz)
+    la, lb, lc = (
+        np.sqrt(ax * ax + ay * ay + az * az),
+        np.sqrt(bx * bx + by * by + bz * bz),
+        np.sqrt(cx * cx + cy * cy + cz * cz),
+    )
     volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-    ab, bc, ca = ax * bx + ay * by + az * bz, bx * cx + by * cy + bz * cz, cx * ax + cy * ay + cz * az
+    ab, bc, ca = (
+        ax * bx + ay * by + az * bz,
+        bx * cx + by * cy + bz * cz,
+        cx * ax + cy * ay + cz * az,
+    )
     return np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb) / (2.0 * np.pi)
 
 

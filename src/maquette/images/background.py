@@ -1,4 +1,6 @@
-"""Telling objects from a plain background: a smooth colour model of the photo's border, tolerant of soft shadows. Used by segment."""
+"""Telling objects from a plain background: a smooth colour model of the photo's border, tolerant of
+soft shadows. Used by segment.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SHADOW_WEIGHT = 0.25  # of lightness in the distance, on the dark side
 
 
 def foreground_of_plain_background(image: np.ndarray) -> np.ndarray:
-    """Photo (H, W, 3) uint8 -> (H, W) bool, True where something stands on the background. Raises InputError when it is not plain."""
+    """Photo (H, W, 3) uint8 -> (H, W) bool, True where something stands on the background. Raises
+    InputError when it is not plain.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, WORK_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -35,7 +39,9 @@ def foreground_of_plain_background(image: np.ndarray) -> np.ndarray:
 
 
 def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
-    """Subtract a quadratic surface per channel, fitted to the border without what stands there; also its noise level."""
+    """Subtract a quadratic surface per channel, fitted to the border without what stands there;
+    also its noise level.
+    """
     height, width = lab.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     basis = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1)
@@ -43,7 +49,8 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
     thick = max(2, round(RIM * max(height, width)))
     rim[thick:-thick, thick:-thick] = False
     samples, colors = basis[rim], lab[rim]
-    # The most common colour of the border starts the fit, so that objects cut off by the photo do not pull it.
+    # The most common colour of the border starts the fit, so that objects cut off by the photo do
+    # not pull it.
     start = _mode(colors)
     inlier = np.linalg.norm(colors - start, axis=1) < 3 * INLIER
     for _ in range(8):
@@ -59,12 +66,16 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _mode(colors: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(np.floor(colors / INLIER).astype(np.int64), axis=0, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(
+        np.floor(colors / INLIER).astype(np.int64), axis=0, return_inverse=True, return_counts=True
+    )
     return np.median(colors[inverse.ravel() == counts.argmax()], axis=0)
 
 
 def _distance(residual: np.ndarray) -> np.ndarray:
-    """Distance to the background in Lab units; being darker without another hue counts little, for that is what shadows are."""
+    """Distance to the background in Lab units; being darker without another hue counts little, for
+    that is what shadows are.
+    """
     lightness = residual[..., 0]
     shadow = (lightness < 0) & (lightness > -SHADOW)
     weighted = np.where(shadow, SHADOW_WEIGHT * lightness, lightness)
@@ -72,8 +83,13 @@ def _distance(residual: np.ndarray) -> np.ndarray:
 
 
 def _sharp(lab: np.ndarray, residual: np.ndarray, contrast: float) -> np.ndarray:
-    """Mark sharp edges of lightness: a grey object on a grey ground has them, a soft shadow has not."""
-    gradient = np.hypot(cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0, scale=0.25), cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1, scale=0.25))
+    """Mark sharp edges of lightness: a grey object on a grey ground has them, a soft shadow has
+    not.
+    """
+    gradient = np.hypot(
+        cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0, scale=0.25),
+        cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1, scale=0.25),
+    )
     return (gradient > contrast) & (np.abs(residual[..., 0]) > contrast)
 
 
@@ -92,6 +108,7 @@ def _cleaned(mask: np.ndarray) -> np.ndarray:
     holes = filled & ~opened.astype(bool)
     index, count = ndimage.label(holes)
     sizes = ndimage.sum_labels(holes, index, np.arange(1, count + 1)) if count else np.zeros(0)
-    # A large hole of the background's own colour is a real hole, such as that of a handle; a small one is a highlight.
+    # A large hole of the background's own colour is a real hole, such as that of a handle; a small
+    # one is a highlight.
     small = np.flatnonzero(sizes < 0.0015 * mask.size) + 1
     return opened.astype(bool) | np.isin(index, small)

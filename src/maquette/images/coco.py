@@ -1,9 +1,11 @@
 """COCO instance annotations: reading and writing polygons and run lengths. Used by masks.
 
-Run lengths (Lin et al., Microsoft COCO, 2014, appendix; format as in the reference API): a mask is read column by column; the counts
-alternate between background and object and begin with background. The compressed string stores each count from the third on as the
-difference to the count two before, in groups of 5 bits, low group first, each as one printable character from code 48 on.
-Polygons are in pixel coordinates with the corner of the first pixel at (0, 0); a pixel belongs to a polygon when its centre does.
+Run lengths (Lin et al., Microsoft COCO, 2014, appendix; format as in the reference API): a mask is
+read column by column; the counts alternate between background and object and begin with background.
+The compressed string stores each count from the third on as the difference to the count two before,
+in groups of 5 bits, low group first, each as one printable character from code 48 on. Polygons are
+in pixel coordinates with the corner of the first pixel at (0, 0); a pixel belongs to a polygon when
+its centre does.
 """
 
 from __future__ import annotations
@@ -22,26 +24,37 @@ from maquette.types import InstanceMask
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
 
 
-def masks_from_coco(document: Any, name: str, image_name: str | None = None) -> Iterator[InstanceMask]:
-    """Yield the masks of one image, each in the size that the document gives; crowd regions are left out.
+def masks_from_coco(
+    document: Any, name: str, image_name: str | None = None
+) -> Iterator[InstanceMask]:
+    """Yield the masks of one image, each in the size that the document gives; crowd regions are
+    left out.
 
-    ``document`` is a COCO dictionary, or a list of annotations with run lengths as segmenters write them. The image is the only one, or
-    the one whose file name has the stem of ``image_name``. Labels are the annotations' ids when these are small, else 1, 2, ...
-    Raises InputError.
+    ``document`` is a COCO dictionary, or a list of annotations with run lengths as segmenters write
+    them. The image is the only one, or the one whose file name has the stem of ``image_name``.
+    Labels are the annotations' ids when these are small, else 1, 2, ... Raises InputError.
     """
     image, annotations, categories = _select(document, name, image_name)
     annotations = [a for a in annotations if not a.get("iscrowd")]
     ids = [a.get("id") for a in annotations]
-    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids) and len(set(ids)) == len(ids)
+    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids) and len(
+        set(ids)
+    ) == len(ids)
     size = _image_size(image, name)
     for k, annotation in enumerate(annotations):
         where = f"{name}: annotation {annotation.get('id', k)}"
         mask = mask_from_segmentation(annotation.get("segmentation"), size, where)
-        yield InstanceMask(ids[k] if small else k + 1, mask, categories.get(annotation.get("category_id"), ""))
+        yield InstanceMask(
+            ids[k] if small else k + 1, mask, categories.get(annotation.get("category_id"), "")
+        )
 
 
-def mask_from_segmentation(segmentation: Any, size: tuple[int, int] | None, where: str) -> np.ndarray:
-    """Decode polygons or run lengths to (H, W) bool; ``size`` is (H, W) of the image if known. Raises InputError."""
+def mask_from_segmentation(
+    segmentation: Any, size: tuple[int, int] | None, where: str
+) -> np.ndarray:
+    """Decode polygons or run lengths to (H, W) bool; ``size`` is (H, W) of the image if known.
+    Raises InputError.
+    """
     if isinstance(segmentation, Mapping):
         own = tuple(segmentation.get("size", ()))
         if len(own) != 2 or not all(isinstance(s, int) and s > 0 for s in own):
@@ -53,17 +66,27 @@ def mask_from_segmentation(segmentation: Any, size: tuple[int, int] | None, wher
         check_size((own[1], own[0]), where)
         return decode_rle(segmentation.get("counts", ""), own, where)
     if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
-        raise InputError(f"{where}: has no segmentation; expected polygons or run lengths (a box alone is not a mask)")
+        raise InputError(
+            f"{where}: has no segmentation; expected polygons or run lengths (a box alone is not a mask)"
+        )
     if size is None:
-        raise InputError(f"{where}: is a polygon, but the size of the image is not given; add an entry with width and height to 'images'")
+        raise InputError(
+            f"{where}: is a polygon, but the size of the image is not given; add an entry with width and height to 'images'"
+        )
     return rasterize_polygons(segmentation, size, where)
 
 
-def decode_rle(counts: str | bytes | Sequence[int], size: tuple[int, int], where: str = "run lengths") -> np.ndarray:
-    """Decode plain or compressed counts to a mask (H, W) bool. Raises InputError when they do not fill ``size`` exactly."""
+def decode_rle(
+    counts: str | bytes | Sequence[int], size: tuple[int, int], where: str = "run lengths"
+) -> np.ndarray:
+    """Decode plain or compressed counts to a mask (H, W) bool. Raises InputError when they do not
+    fill ``size`` exactly.
+    """
     runs = _uncompressed(counts, where) if isinstance(counts, (str, bytes)) else counts
     if not isinstance(runs, Sequence) or not all(isinstance(run, int) and run >= 0 for run in runs):
-        raise InputError(f"{where}: run lengths must be a list of whole numbers from 0 on, or a compressed string; export it again")
+        raise InputError(
+            f"{where}: run lengths must be a list of whole numbers from 0 on, or a compressed string; export it again"
+        )
     if sum(runs) != size[0] * size[1]:
         raise InputError(
             f"{where}: the run lengths add up to {sum(runs)} pixels but {size[1]} x {size[0]} has {size[0] * size[1]}; export it again"
@@ -83,23 +106,32 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": [int(s) for s in mask.shape], "counts": _compressed(runs)}
 
 
-def rasterize_polygons(polygons: Sequence[Sequence[float]], size: tuple[int, int], where: str = "polygon") -> np.ndarray:
-    """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie inside. Raises InputError."""
+def rasterize_polygons(
+    polygons: Sequence[Sequence[float]], size: tuple[int, int], where: str = "polygon"
+) -> np.ndarray:
+    """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie
+    inside. Raises InputError.
+    """
     mask = np.zeros(size, bool)
     for flat in polygons:
         try:
             corners = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
         except (ValueError, TypeError) as error:
-            raise InputError(f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again") from error
+            raise InputError(
+                f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
+            ) from error
         if len(corners) < 3 or not np.isfinite(corners).all():
-            raise InputError(f"{where}: a polygon has {len(corners)} corners; expected at least 3 with finite coordinates")
+            raise InputError(
+                f"{where}: a polygon has {len(corners)} corners; expected at least 3 with finite coordinates"
+            )
         rows, columns = pixels_in_polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, size)
         mask[rows, columns] = True
     return mask
 
 
 def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
-    """Outlines of a mask (H, W) bool along the pixels' edges, or None when it has holes, which COCO polygons cannot express.
+    """Outlines of a mask (H, W) bool along the pixels' edges, or None when it has holes, which COCO
+    polygons cannot express.
 
     Rasterising them gives the mask back exactly.
     """
@@ -109,15 +141,24 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
     return [[float(v) for v in loop.ravel()] for loop in loops]
 
 
-def coco_document(masks: Iterable[InstanceMask], size: tuple[int, int], file_name: str, *, polygons: bool) -> dict[str, Any]:
-    """Describe masks of an image of ``size`` (H, W) as a COCO dictionary; masks with holes are run lengths in either case."""
+def coco_document(
+    masks: Iterable[InstanceMask], size: tuple[int, int], file_name: str, *, polygons: bool
+) -> dict[str, Any]:
+    """Describe masks of an image of ``size`` (H, W) as a COCO dictionary; masks with holes are run
+    lengths in either case.
+    """
     masks = list(masks)
     names = sorted({m.name for m in masks})
     category = {text: k + 1 for k, text in enumerate(names)}
     annotations = []
     for m in masks:
         rows, columns = np.flatnonzero(m.mask.any(1)), np.flatnonzero(m.mask.any(0))
-        box = [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]
+        box = [
+            int(columns[0]),
+            int(rows[0]),
+            int(columns[-1] - columns[0] + 1),
+            int(rows[-1] - rows[0] + 1),
+        ]
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
         annotations.append(
             {
@@ -137,20 +178,32 @@ def coco_document(masks: Iterable[InstanceMask], size: tuple[int, int], file_nam
     }
 
 
-def _select(document: Any, name: str, image_name: str | None) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
+def _select(
+    document: Any, name: str, image_name: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
     if isinstance(document, list):
         document = {"annotations": document}
     if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
-        raise InputError(f"{name}: is JSON but has no 'annotations'; give COCO instance annotations")
+        raise InputError(
+            f"{name}: is JSON but has no 'annotations'; give COCO instance annotations"
+        )
     annotations = document["annotations"]
     images = document.get("images") or ([document["image"]] if "image" in document else [])
     if not all(isinstance(entry, dict) for entry in [*annotations, *images]):
-        raise InputError(f"{name}: its annotations or images are not objects; give COCO instance annotations")
-    categories = {c.get("id"): str(c.get("name", "")) for c in document.get("categories") or [] if isinstance(c, dict)}
+        raise InputError(
+            f"{name}: its annotations or images are not objects; give COCO instance annotations"
+        )
+    categories = {
+        c.get("id"): str(c.get("name", ""))
+        for c in document.get("categories") or []
+        if isinstance(c, dict)
+    }
     if not images:
         named = {a.get("image_id") for a in annotations}
         if len(named) > 1:
-            raise InputError(f"{name}: has annotations of {len(named)} images but no list of images; keep those of one image")
+            raise InputError(
+                f"{name}: has annotations of {len(named)} images but no list of images; keep those of one image"
+            )
         return {}, annotations, categories
     image = images[0] if len(images) == 1 else _image_by_name(images, name, image_name)
     key = image.get("id", image.get("image_id"))
@@ -164,19 +217,27 @@ def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
     if size == (None, None):
         return None
     if not all(isinstance(s, int) and s > 0 for s in size):
-        raise InputError(f"{name}: its image has height {size[0]!r} and width {size[1]!r}; expected positive whole numbers")
+        raise InputError(
+            f"{name}: its image has height {size[0]!r} and width {size[1]!r}; expected positive whole numbers"
+        )
     check_size((size[1], size[0]), name)
     return size
 
 
-def _image_by_name(images: list[dict[str, Any]], name: str, image_name: str | None) -> dict[str, Any]:
+def _image_by_name(
+    images: list[dict[str, Any]], name: str, image_name: str | None
+) -> dict[str, Any]:
     if image_name is None:
-        raise InputError(f"{name}: has {len(images)} images; give the photo too, it is looked up by its file name")
+        raise InputError(
+            f"{name}: has {len(images)} images; give the photo too, it is looked up by its file name"
+        )
     stem = Path(image_name).stem
     exact = [i for i in images if Path(str(i.get("file_name", ""))).name == Path(image_name).name]
     found = exact or [i for i in images if Path(str(i.get("file_name", ""))).stem == stem]
     if len(found) != 1:
-        raise InputError(f"{name}: {len(found)} of its {len(images)} images have the photo's name {Path(image_name).name}; rename it")
+        raise InputError(
+            f"{name}: {len(found)} of its {len(images)} images have the photo's name {Path(image_name).name}; rename it"
+        )
     return found[0]
 
 
@@ -186,7 +247,9 @@ def _uncompressed(text: str | bytes, where: str) -> list[int]:
     for code in text if isinstance(text, bytes) else text.encode("ascii", "replace"):
         group = code - 48
         if not 0 <= group < 64 or shift > 40:
-            raise InputError(f"{where}: the compressed run lengths are damaged at count {len(runs)}; export it again")
+            raise InputError(
+                f"{where}: the compressed run lengths are damaged at count {len(runs)}; export it again"
+            )
         value |= (group & 31) << shift
         shift += 5
         if not group & 32:
@@ -212,7 +275,9 @@ def _compressed(runs: Sequence[int]) -> str:
 
 
 def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield closed loops (N, 2) of corners (x, y) along the pixels' edges, the object to the right: holes run the other way round."""
+    """Yield closed loops (N, 2) of corners (x, y) along the pixels' edges, the object to the right:
+    holes run the other way round.
+    """
     steps = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up
     edges = _directed_edges(mask)
     while edges:
@@ -222,7 +287,9 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.
-            direction = next(d for d in ((heading + 1) % 4, heading, (heading + 3) % 4) if d in choices)
+            direction = next(
+                d for d in ((heading + 1) % 4, heading, (heading + 3) % 4) if d in choices
+            )
             choices.remove(direction)
             if not choices:
                 del edges[point]
@@ -234,11 +301,15 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
-    """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge with the object to its right leaves it."""
+    """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
+    with the object to its right leaves it.
+    """
     padded = np.pad(mask, 1)
     neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
     edges: dict[tuple[int, int], list[int]] = {}
-    for direction, (neighbour, (dx, dy)) in enumerate(zip(neighbours, ((0, 0), (1, 0), (1, 1), (0, 1)))):
+    for direction, (neighbour, (dx, dy)) in enumerate(
+        zip(neighbours, ((0, 0), (1, 0), (1, 1), (0, 1)))
+    ):
         for y, x in np.argwhere(mask & ~neighbour).tolist():
             edges.setdefault((x + dx, y + dy), []).append(direction)
     return edges

@@ -1,7 +1,8 @@
-"""Square crops of photos, masks and depth maps, and the cameras that belong to them. Used by conditioning.
+"""Square crops of photos, masks and depth maps, and the cameras that belong to them. Used by
+conditioning.
 
-A box is (x0, y0, x1, y1) in continuous pixel coordinates: the corner of the first pixel is (0, 0), its centre (0.5, 0.5). Boxes may
-reach beyond the picture.
+A box is (x0, y0, x1, y1) in continuous pixel coordinates: the corner of the first pixel is (0, 0),
+its centre (0.5, 0.5). Boxes may reach beyond the picture.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ Box = tuple[float, float, float, float]
 
 
 def square_box(mask: np.ndarray, margin: float = 0.1) -> Box:
-    """Return the square around a mask (H, W) bool with at least one pixel: same centre as its box, longer side times 1 + 2 margin."""
+    """Return the square around a mask (H, W) bool with at least one pixel: same centre as its box,
+    longer side times 1 + 2 margin.
+    """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     x0, x1, y0, y1 = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
     half = 0.5 * max(x1 - x0, y1 - y0) * (1 + 2 * margin)
@@ -24,17 +27,23 @@ def square_box(mask: np.ndarray, margin: float = 0.1) -> Box:
 
 
 def pixel_from_crop(box: Box, size: int) -> np.ndarray:
-    """Return the (3, 3) affine from homogeneous pixel coordinates of a ``size`` x ``size`` crop to those of the picture."""
+    """Return the (3, 3) affine from homogeneous pixel coordinates of a ``size`` x ``size`` crop to
+    those of the picture.
+    """
     x0, y0, x1, y1 = box
     return np.array([[(x1 - x0) / size, 0.0, x0], [0.0, (y1 - y0) / size, y0], [0.0, 0.0, 1.0]])
 
 
-def crop_resize(image: np.ndarray, box: Box, size: int, fill: float | tuple[float, ...] = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Resample the part of a picture inside ``box`` to ``size`` x ``size``; returns it and ``pixel_from_crop`` (3, 3).
+def crop_resize(
+    image: np.ndarray, box: Box, size: int, fill: float | tuple[float, ...] = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resample the part of a picture inside ``box`` to ``size`` x ``size``; returns it and
+    ``pixel_from_crop`` (3, 3).
 
-    ``image`` is (H, W) bool or float, or (H, W[, C]) uint8 or float32. uint8 stays uint8; floats stay float32, and a bool mask becomes
-    its float32 coverage in [0, 1]. Reducing averages over the pixels that a new pixel covers, enlarging is linear between pixel
-    centres. Beyond the picture lies ``fill``: one value, or one per channel.
+    ``image`` is (H, W) bool or float, or (H, W[, C]) uint8 or float32. uint8 stays uint8; floats
+    stay float32, and a bool mask becomes its float32 coverage in [0, 1]. Reducing averages over the
+    pixels that a new pixel covers, enlarging is linear between pixel centres. Beyond the picture
+    lies ``fill``: one value, or one per channel.
     """
     padded, (left, top) = _padded(image, box, fill)
     local = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
@@ -47,8 +56,12 @@ def crop_camera(camera: Camera, box: Box, size: int) -> Camera:
     return Camera(crop_from_pixel @ camera.intrinsics, camera.world_from_camera, size, size)
 
 
-def _padded(image: np.ndarray, box: Box, fill: float | tuple[float, ...]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Cut out the whole pixels that ``box`` touches, with ``fill`` beyond the picture; returns them and the cut's first corner (x, y)."""
+def _padded(
+    image: np.ndarray, box: Box, fill: float | tuple[float, ...]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Cut out the whole pixels that ``box`` touches, with ``fill`` beyond the picture; returns them
+    and the cut's first corner (x, y).
+    """
     height, width = image.shape[:2]
     left, top = int(np.floor(box[0])), int(np.floor(box[1]))
     right, bottom = max(int(np.ceil(box[2])), left + 1), max(int(np.ceil(box[3])), top + 1)
@@ -61,12 +74,23 @@ def _padded(image: np.ndarray, box: Box, fill: float | tuple[float, ...]) -> tup
 
 
 def _resized(image: np.ndarray, box: Box, size: int) -> np.ndarray:
-    # Pillow's filters with a fractional box follow exactly the convention above and widen when reducing.
-    box = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], image.shape[1]), min(box[3], image.shape[0]))
+    # Pillow's filters with a fractional box follow exactly the convention above and widen when
+    # reducing.
+    box = (
+        max(box[0], 0.0),
+        max(box[1], 0.0),
+        min(box[2], image.shape[1]),
+        min(box[3], image.shape[0]),
+    )
     if image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2] == 3):
-        return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
+        return np.array(
+            Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
+        )
     planes = image.reshape(*image.shape[:2], -1).astype(np.float32)
     parts = [Image.fromarray(np.ascontiguousarray(planes[..., c])) for c in range(planes.shape[2])]
-    stacked = np.stack([np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box)) for part in parts], axis=-1)
+    stacked = np.stack(
+        [np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box)) for part in parts],
+        axis=-1,
+    )
     resized = stacked.reshape(size, size, *image.shape[2:])
     return np.rint(resized).astype(np.uint8) if image.dtype == np.uint8 else resized

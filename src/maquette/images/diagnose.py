@@ -1,4 +1,6 @@
-"""What may go wrong with a mask before minutes are spent on it: numbers per instance and warnings as plain sentences."""
+"""What may go wrong with a mask before minutes are spent on it: numbers per instance and warnings
+as plain sentences.
+"""
 
 from __future__ import annotations
 
@@ -29,23 +31,32 @@ class Diagnosis:
     pixels: int
     share: float  # of the photo
     box: tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 exclusive
-    borders: tuple[str, ...]  # of "left", "top", "right", "bottom": where the object is cut off by the photo
+    borders: tuple[
+        str, ...
+    ]  # of "left", "top", "right", "bottom": where the object is cut off by the photo
     fragments: int  # 8-connected components, without specks
     specks: int  # components too small to be parts
     holes: int  # enclosed background areas, without specks
     thickness: float  # diameter of the largest disc inside, pixels
-    overlaps: tuple[tuple[int, float], ...]  # (other label, share of this instance's pixels), largest first
+    overlaps: tuple[
+        tuple[int, float], ...
+    ]  # (other label, share of this instance's pixels), largest first
     warnings: tuple[str, ...]
 
 
 def diagnose(masks: Sequence[InstanceMask]) -> tuple[Diagnosis, ...]:
     """Measure each mask; all are (H, W) of one size with at least one pixel."""
     overlaps = _overlaps(masks)
-    return tuple(_diagnosis(m, {masks[j].label: float(overlaps[k, j]) for j in np.flatnonzero(overlaps[k])}) for k, m in enumerate(masks))
+    return tuple(
+        _diagnosis(m, {masks[j].label: float(overlaps[k, j]) for j in np.flatnonzero(overlaps[k])})
+        for k, m in enumerate(masks)
+    )
 
 
 def _overlaps(masks: Sequence[InstanceMask]) -> np.ndarray:
-    """Pairwise overlap (K, K): pixels that k shares with j, as a share of k's pixels; 0 on the diagonal."""
+    """Pairwise overlap (K, K): pixels that k shares with j, as a share of k's pixels; 0 on the
+    diagonal.
+    """
     count = np.zeros(masks[0].mask.shape, np.uint8)
     for m in masks:
         count += m.mask
@@ -75,7 +86,10 @@ def _diagnosis(instance: InstanceMask, overlaps: dict[int, float]) -> Diagnosis:
         "box": box,
         "borders": tuple(
             side
-            for side, touches in zip(("left", "top", "right", "bottom"), (box[0] == 0, box[1] == 0, box[2] == width, box[3] == height))
+            for side, touches in zip(
+                ("left", "top", "right", "bottom"),
+                (box[0] == 0, box[1] == 0, box[2] == width, box[3] == height),
+            )
             if touches
         ),
         "fragments": fragments,
@@ -88,22 +102,30 @@ def _diagnosis(instance: InstanceMask, overlaps: dict[int, float]) -> Diagnosis:
 
 
 def _component_sizes(binary: np.ndarray, connectivity: int) -> np.ndarray:
-    return cv2.connectedComponentsWithStats(binary, connectivity=connectivity)[2][1:, cv2.CC_STAT_AREA]
+    return cv2.connectedComponentsWithStats(binary, connectivity=connectivity)[2][
+        1:, cv2.CC_STAT_AREA
+    ]
 
 
 def _sentences(d: Diagnosis) -> list[str]:
     who = f"label {d.label} ({d.name})" if d.name else f"label {d.label}"
     said = []
     if d.pixels < TINY:
-        said.append(f"{who} has only {d.pixels} pixel{'s' * (d.pixels != 1)}; expect a rough guess of its shape")
+        said.append(
+            f"{who} has only {d.pixels} pixel{'s' * (d.pixels != 1)}; expect a rough guess of its shape"
+        )
     elif d.thickness < THIN:
         said.append(f"{who} is at most {d.thickness:.0f} pixels thick; parts of it may be lost")
     if d.share > LARGE_SHARE:
         said.append(f"{who} covers {100 * d.share:.0f} % of the photo; is it the background?")
     elif d.borders:
-        said.append(f"{who} is cut off at the {' and '.join(d.borders)} of the photo; what lies outside is guessed")
+        said.append(
+            f"{who} is cut off at the {' and '.join(d.borders)} of the photo; what lies outside is guessed"
+        )
     if d.fragments > 1:
-        said.append(f"{who} falls into {d.fragments} parts; it is hidden in between, or these are several objects under one label")
+        said.append(
+            f"{who} falls into {d.fragments} parts; it is hidden in between, or these are several objects under one label"
+        )
     if d.specks > MANY_SPECKS:
         said.append(f"{who} has {d.specks} specks; clean the mask")
     return said + _overlap_sentences(d, who)
@@ -114,4 +136,7 @@ def _overlap_sentences(d: Diagnosis, who: str) -> list[str]:
     within = [other for other, share in large if share >= SAME_SHARE]
     if within:
         return [f"{who} lies within label {within[0]}; are they the same object, or a part of it?"]
-    return [f"{who} shares {100 * share:.0f} % of its pixels with label {other}" for other, share in large[:1]]
+    return [
+        f"{who} shares {100 * share:.0f} % of its pixels with label {other}"
+        for other, share in large[:1]
+    ]

@@ -1,8 +1,10 @@
-"""Editing masks step by step: pure functions from masks to masks, so that a history of versions is undo and redo.
+"""Editing masks step by step: pure functions from masks to masks, so that a history of versions is
+undo and redo.
 
-Between segment (pixels that belong together) and whoever lets people edit. Masks are tuples of InstanceMask of the photo's size in
-ascending order of their labels; coordinates are pixels, x to the right, y down, pixel centres at +0.5.
-Who gets a pixel that two objects claim: found masks (boxes, clicks) leave it to the smaller object, painted ones take it.
+Between segment (pixels that belong together) and whoever lets people edit. Masks are tuples of
+InstanceMask of the photo's size in ascending order of their labels; coordinates are pixels, x to
+the right, y down, pixel centres at +0.5. Who gets a pixel that two objects claim: found masks
+(boxes, clicks) leave it to the smaller object, painted ones take it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from scipy import ndimage
 
 from maquette.errors import InputError
 from maquette.images.labels import MAX_INSTANCES
-from maquette.images.segment import Click, grabcut_boxes, grabcut_clicks, refine_with_clicks, segment_alpha, segment_plain_background
+from maquette.images.segment import (
+    Click,
+    grabcut_boxes,
+    grabcut_clicks,
+    refine_with_clicks,
+    segment_alpha,
+    segment_plain_background,
+)
 from maquette.types import InstanceMask
 
 SPECK_SHARE = 0.01  # of the object; smaller pieces are not parts of their own when it is split
@@ -33,31 +42,63 @@ class Edited:
     changed: tuple[int, ...]
 
 
-def cut_out_box(masks: Masks, image: np.ndarray, box: tuple[float, float, float, float], label: int | None = None) -> Edited:
-    """Make the object in a box (x0, y0, x1, y1), or give the object ``label`` that mask. Raises InputError."""
+def cut_out_box(
+    masks: Masks,
+    image: np.ndarray,
+    box: tuple[float, float, float, float],
+    label: int | None = None,
+) -> Edited:
+    """Make the object in a box (x0, y0, x1, y1), or give the object ``label`` that mask. Raises
+    InputError.
+    """
     found = grabcut_boxes(image, [box])[0].mask
     return _placed(masks, found, label, takes=False)
 
 
-def click_on(masks: Masks, image: np.ndarray, points: Sequence[tuple[float, float, bool]], label: int | None = None) -> Edited:
-    """Change an object by points (x, y, belongs to it), or make a new one of them. Raises InputError."""
+def click_on(
+    masks: Masks,
+    image: np.ndarray,
+    points: Sequence[tuple[float, float, bool]],
+    label: int | None = None,
+) -> Edited:
+    """Change an object by points (x, y, belongs to it), or make a new one of them. Raises
+    InputError.
+    """
     if label is None:
-        found = grabcut_clicks(image, [Click(x, y, 1, positive) for x, y, positive in points])[0].mask
+        found = grabcut_clicks(image, [Click(x, y, 1, positive) for x, y, positive in points])[
+            0
+        ].mask
         return _placed(masks, found, None, takes=False)
     current = _chosen(masks, label)
-    refined = refine_with_clicks(image, current.mask, [Click(x, y, label, positive) for x, y, positive in points])
+    refined = refine_with_clicks(
+        image, current.mask, [Click(x, y, label, positive) for x, y, positive in points]
+    )
     # What a click names is meant, so a point in another object takes that part of it.
     return _placed(masks, refined, label, takes=True)
 
 
-def paint_stroke(masks: Masks, size: tuple[int, int], points: Points, radius: float, label: int | None, *, erase: bool = False) -> Edited:
-    """Paint along a line with a round brush of this radius in pixels, or erase; ``size`` is (H, W). Raises InputError."""
+def paint_stroke(
+    masks: Masks,
+    size: tuple[int, int],
+    points: Points,
+    radius: float,
+    label: int | None,
+    *,
+    erase: bool = False,
+) -> Edited:
+    """Paint along a line with a round brush of this radius in pixels, or erase; ``size`` is (H, W).
+    Raises InputError.
+    """
     if not points or not 0 < radius <= max(size):
-        raise InputError(f"the stroke has {len(points)} points and radius {radius:g}; expected a point and a radius up to {max(size)}")
+        raise InputError(
+            f"the stroke has {len(points)} points and radius {radius:g}; expected a point and a radius up to {max(size)}"
+        )
     return _painted(masks, _along(size, points, radius), label, erase)
 
 
-def paint_polygon(masks: Masks, size: tuple[int, int], points: Points, label: int | None, *, erase: bool = False) -> Edited:
+def paint_polygon(
+    masks: Masks, size: tuple[int, int], points: Points, label: int | None, *, erase: bool = False
+) -> Edited:
     """Fill the inside of a closed line, or erase it; ``size`` is (H, W). Raises InputError."""
     if len(points) < 3:
         raise InputError(f"the polygon has {len(points)} corners; expected at least 3")
@@ -68,7 +109,9 @@ def paint_polygon(masks: Masks, size: tuple[int, int], points: Points, label: in
 
 
 def merge(masks: Masks, labels: Sequence[int]) -> Edited:
-    """Join objects into the first of them, which keeps its label, and a name if any of them has one. Raises InputError."""
+    """Join objects into the first of them, which keeps its label, and a name if any of them has
+    one. Raises InputError.
+    """
     parts = [_chosen(masks, label) for label in dict.fromkeys(labels)]
     if len(parts) < 2:
         raise InputError(f"merging needs two objects or more, got the labels {list(labels)}")
@@ -79,21 +122,31 @@ def merge(masks: Masks, labels: Sequence[int]) -> Edited:
 
 
 def split(masks: Masks, label: int, line: Points | None = None) -> Edited:
-    """Divide an object into its separate parts, or along a line; the largest part keeps the label. Raises InputError."""
+    """Divide an object into its separate parts, or along a line; the largest part keeps the label.
+    Raises InputError.
+    """
     whole = _chosen(masks, label)
     if line is not None and len(line) < 2:
         raise InputError("a line to split along needs two points or more")
     remaining = whole.mask if line is None else whole.mask & ~_along(whole.mask.shape, line, 1.0)
-    count, index, stats, _ = cv2.connectedComponentsWithStats(remaining.astype(np.uint8), connectivity=8 if line is None else 4)
+    count, index, stats, _ = cv2.connectedComponentsWithStats(
+        remaining.astype(np.uint8), connectivity=8 if line is None else 4
+    )
     least = SPECK_SHARE * whole.mask.sum()
     parts = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= least]
     if len(parts) < 2:
-        what = "is in one part; draw a line across it" if line is None else "is not divided by this line; draw it across the whole object"
+        what = (
+            "is in one part; draw a line across it"
+            if line is None
+            else "is not divided by this line; draw it across the whole object"
+        )
         raise InputError(f"label {label} {what}")
     parts.sort(key=lambda k: -stats[k, cv2.CC_STAT_AREA])
     seeds = np.isin(index, parts)
     nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
-    owner = np.where(whole.mask, index[tuple(nearest)], 0)  # pixels of the cut and specks go to the nearest part
+    owner = np.where(
+        whole.mask, index[tuple(nearest)], 0
+    )  # pixels of the cut and specks go to the nearest part
     kept = [m for m in masks if m.label != label]
     made = [InstanceMask(label, owner == parts[0], whole.name)]
     for k in parts[1:]:
@@ -110,36 +163,56 @@ def delete(masks: Masks, labels: Sequence[int]) -> Edited:
 def rename(masks: Masks, label: int, name: str) -> Edited:
     """Give an object a name; names need not differ. Raises InputError."""
     _chosen(masks, label)
-    return Edited(tuple(InstanceMask(m.label, m.mask, name) if m.label == label else m for m in masks), (label,))
+    return Edited(
+        tuple(InstanceMask(m.label, m.mask, name) if m.label == label else m for m in masks),
+        (label,),
+    )
 
 
 def reorder(masks: Masks, labels: Sequence[int]) -> Edited:
-    """Number the objects 1, 2, 3, ... in this order of their labels, each of which is given once. Raises InputError."""
+    """Number the objects 1, 2, 3, ... in this order of their labels, each of which is given once.
+    Raises InputError.
+    """
     if sorted(labels) != [m.label for m in masks]:
-        raise InputError(f"the new order {list(labels)} does not have each of the labels {[m.label for m in masks]} once")
+        raise InputError(
+            f"the new order {list(labels)} does not have each of the labels {[m.label for m in masks]} once"
+        )
     by_label = {m.label: m for m in masks}
-    renumbered = tuple(InstanceMask(k, by_label[label].mask, by_label[label].name) for k, label in enumerate(labels, start=1))
+    renumbered = tuple(
+        InstanceMask(k, by_label[label].mask, by_label[label].name)
+        for k, label in enumerate(labels, start=1)
+    )
     return Edited(renumbered, tuple(k for k, label in enumerate(labels, start=1) if k != label))
 
 
 def find_all(image: np.ndarray, alpha: np.ndarray | None = None) -> Edited:
-    """Find everything that stands on a plain background, or the opaque parts of a cut-out, alpha (H, W) uint8. Raises InputError."""
+    """Find everything that stands on a plain background, or the opaque parts of a cut-out, alpha
+    (H, W) uint8. Raises InputError.
+    """
     masks = tuple(segment_plain_background(image) if alpha is None else segment_alpha(alpha))
     if len(masks) > MAX_INSTANCES:
-        raise InputError(f"{len(masks)} objects were found and at most {MAX_INSTANCES} are supported; mark them with boxes")
+        raise InputError(
+            f"{len(masks)} objects were found and at most {MAX_INSTANCES} are supported; mark them with boxes"
+        )
     return Edited(masks, tuple(m.label for m in masks))
 
 
 def free_label(masks: Sequence[InstanceMask]) -> int:
-    """Return the smallest label that no mask has; InputError when there are as many objects as are supported."""
+    """Return the smallest label that no mask has; InputError when there are as many objects as are
+    supported.
+    """
     if len(masks) >= MAX_INSTANCES:
-        raise InputError(f"there are {len(masks)} objects, which is the most that is supported; delete or merge some")
+        raise InputError(
+            f"there are {len(masks)} objects, which is the most that is supported; delete or merge some"
+        )
     taken = {m.label for m in masks}
     return next(label for label in range(1, len(masks) + 2) if label not in taken)
 
 
 def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
-    """Mark the pixels (H, W) bool whose centres are no farther than ``radius`` from a line through the points."""
+    """Mark the pixels (H, W) bool whose centres are no farther than ``radius`` from a line through
+    the points.
+    """
     area = np.zeros(size, bool)
     corners = np.array(points, np.float64).reshape(-1, 2)
     for start, end in zip(corners, corners[1:] if len(corners) > 1 else corners):
@@ -147,10 +220,14 @@ def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
         high = np.clip(np.ceil(np.maximum(start, end) + radius), 0, size[::-1]).astype(int)
         if (high <= low).any():
             continue
-        x, y = np.meshgrid(np.arange(low[0], high[0]) + 0.5 - start[0], np.arange(low[1], high[1]) + 0.5 - start[1])
+        x, y = np.meshgrid(
+            np.arange(low[0], high[0]) + 0.5 - start[0], np.arange(low[1], high[1]) + 0.5 - start[1]
+        )
         dx, dy = end - start
         along = np.clip((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12), 0.0, 1.0)
-        area[low[1] : high[1], low[0] : high[0]] |= np.hypot(x - along * dx, y - along * dy) <= radius
+        area[low[1] : high[1], low[0] : high[0]] |= (
+            np.hypot(x - along * dx, y - along * dy) <= radius
+        )
     return area
 
 
@@ -178,7 +255,9 @@ def _placed(masks: Masks, found: np.ndarray, label: int | None, *, takes: bool) 
             found = found & ~other.mask
             remaining.append(other)
     if not found.any() and not takes:
-        raise InputError("there is no pixel left that other objects do not have; delete or erase one of them first")
+        raise InputError(
+            "there is no pixel left that other objects do not have; delete or erase one of them first"
+        )
     kept = [m for m in remaining if m.mask.any()]
     if not found.any():
         return Edited(tuple(kept), ())
@@ -193,4 +272,6 @@ def _chosen(masks: Masks, label: int) -> InstanceMask:
     for m in masks:
         if m.label == label:
             return m
-    raise InputError(f"no mask has the label {label}; the labels are {', '.join(str(m.label) for m in masks) or '(none yet)'}")
+    raise InputError(
+        f"no mask has the label {label}; the labels are {', '.join(str(m.label) for m in masks) or '(none yet)'}"
+    )

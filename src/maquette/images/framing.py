@@ -1,7 +1,8 @@
-"""How published models frame a picture: resize the shortest edge, crop the centre, and the whitened pictures of each instance.
+"""How published models frame a picture: resize the shortest edge, crop the centre, and the whitened
+pictures of each instance.
 
-In the flow: photo and masks -> pictures in [0, 1] of the size an encoder was trained with. Every step is that of the original
-(Pillow on bytes, the same rounding), because the weights depend on it.
+In the flow: photo and masks -> pictures in [0, 1] of the size an encoder was trained with. Every
+step is that of the original (Pillow on bytes, the same rounding), because the weights depend on it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from maquette.errors import CheckpointError
 class Framing:
     """Size of a preprocessed picture, read from a preprocessor_config.json."""
 
-    shortest_edge: int | None  # resized to, keeping the aspect; None = resized to ``crop`` whatever the aspect
+    shortest_edge: (
+        int | None
+    )  # resized to, keeping the aspect; None = resized to ``crop`` whatever the aspect
     crop: tuple[int, int]  # height, width
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -28,22 +31,36 @@ class Framing:
 
 
 def framing_from_config(config: Mapping[str, Any]) -> Framing:
-    """From the settings of transformers' image processors (CLIP, BiT): size, crop, mean, deviation. Raises CheckpointError."""
+    """From the settings of transformers' image processors (CLIP, BiT): size, crop, mean, deviation.
+    Raises CheckpointError.
+    """
     size, crop = config.get("size", {}), config.get("crop_size")
     size = {"shortest_edge": size} if isinstance(size, int) else size
     crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
     if not config.get("do_center_crop", True) or crop is None:
         crop = size if "height" in size else None
     if crop is None:
-        raise CheckpointError("the preprocessor does not crop; expected a crop_size or a fixed size in preprocessor_config.json")
+        raise CheckpointError(
+            "the preprocessor does not crop; expected a crop_size or a fixed size in preprocessor_config.json"
+        )
     mean, std = tuple(config.get("image_mean", ())), tuple(config.get("image_std", ()))
     if len(mean) != 3 or len(std) != 3:
-        raise CheckpointError(f"the preprocessor has image_mean {mean} and image_std {std}; expected three numbers each")
-    return Framing(size.get("shortest_edge"), (crop["height"], crop["width"]), mean, std, Image.Resampling(config.get("resample", 3)))
+        raise CheckpointError(
+            f"the preprocessor has image_mean {mean} and image_std {std}; expected three numbers each"
+        )
+    return Framing(
+        size.get("shortest_edge"),
+        (crop["height"], crop["width"]),
+        mean,
+        std,
+        Image.Resampling(config.get("resample", 3)),
+    )
 
 
 def frame(image: np.ndarray, framing: Framing) -> np.ndarray:
-    """(H, W, 3) uint8 -> (h, w, 3) float32 in [0, 1]; what a crop takes from beyond the picture is black."""
+    """(H, W, 3) uint8 -> (h, w, 3) float32 in [0, 1]; what a crop takes from beyond the picture is
+    black.
+    """
     height, width = image.shape[:2]
     if framing.shortest_edge is None:
         size = framing.crop
@@ -68,20 +85,30 @@ def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def whiten(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8, white outside the mask (H, W) bool: an instance as MIDI-3D sees it, at its place in the full picture."""
+    """(H, W, 3) uint8, white outside the mask (H, W) bool: an instance as MIDI-3D sees it, at its
+    place in the full picture.
+    """
     return np.where(mask[..., None], image, np.uint8(255))
 
 
-def pad_square(image: np.ndarray, masks: np.ndarray, border: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """A square picture with room around the objects, and the masks (K, H, W) padded alike: MIDI-3D's image padding.
+def pad_square(
+    image: np.ndarray, masks: np.ndarray, border: float = 0.1
+) -> tuple[np.ndarray, np.ndarray]:
+    """A square picture with room around the objects, and the masks (K, H, W) padded alike:
+    MIDI-3D's image padding.
 
-    When an object comes within ``border`` of the picture's edge, that share of each side is added all around; then the shorter side
-    is filled up at the bottom or right. White, and no object, in what is added.
+    When an object comes within ``border`` of the picture's edge, that share of each side is added
+    all around; then the shorter side is filled up at the bottom or right. White, and no object, in
+    what is added.
     """
     height, width = image.shape[:2]
     rows, columns = np.flatnonzero(masks.any(0).any(1)), np.flatnonzero(masks.any(0).any(0))
-    near = (rows[0] < border * height or rows[-1] >= (1 - border) * height or columns[0] < border * width
-            or columns[-1] >= (1 - border) * width)  # fmt: skip
+    near = (
+        rows[0] < border * height
+        or rows[-1] >= (1 - border) * height
+        or columns[0] < border * width
+        or columns[-1] >= (1 - border) * width
+    )
     top, left = (int(border * height), int(border * width)) if near else (0, 0)
     side = max(height + 2 * top, width + 2 * left)
     square = np.full((side, side, 3), 255, np.uint8)

@@ -1,8 +1,10 @@
-"""Label pictures: one picture in which the value or the colour of a pixel says to which object it belongs.
+"""Label pictures: one picture in which the value or the colour of a pixel says to which object it
+belongs.
 
-Between read (pixels) and masks (instances). Palette indices and grey values are labels as they stand; in a colour picture each
-distinct colour is an object and black is the background. Pictures that went through JPEG or anti-aliasing have thousands of colours
-between the few that were meant: those that form flat areas are kept and the pixels in between go to the nearest flat area.
+Between read (pixels) and masks (instances). Palette indices and grey values are labels as they
+stand; in a colour picture each distinct colour is an object and black is the background. Pictures
+that went through JPEG or anti-aliasing have thousands of colours between the few that were meant:
+those that form flat areas are kept and the pixels in between go to the nearest flat area.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from scipy import ndimage
 from maquette.errors import InputError
 
 MAX_INSTANCES = 255
-TABLE_KEY = "maquette-instances"  # PNG text chunk with labels, names and colours; other programs may drop it
+# PNG text chunk with labels, names and colours; other programs may drop it
+TABLE_KEY = "maquette-instances"
 
 LOSSY_FORMATS = ("JPEG", "MPO")
-SAME_COLOR = 24  # levels per channel; flat colours closer than this are one, when a picture has compression noise
+# levels per channel; flat colours closer than this are one, when a picture has compression noise
+SAME_COLOR = 24
 FLAT_AREA = 4  # pixels inside a flat area; fewer are blocks that compression made
-STRAY_COLORS = 16  # from so many colours that form no flat area on, a picture counts as anti-aliased or compressed
+# from so many colours that form no flat area on, a picture counts as anti-aliased or compressed
+STRAY_COLORS = 16
 EDGE_WIDTH = 6  # pixels; colours between two flat areas reach no farther than this ...
 LOSSY_EDGE_WIDTH = 16  # ... or than a block of compressed colour
 VOID = (224, 224, 192)  # index 255 of Pascal VOC pictures: undecided outlines
@@ -38,15 +43,21 @@ class LabelPicture(NamedTuple):
 
 
 def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
-    """Decode a label picture as opened by ``open_image``; ``name`` stands in messages. Raises InputError."""
+    """Decode a label picture as opened by ``open_image``; ``name`` stands in messages. Raises
+    InputError.
+    """
     table = _instance_table(image)
     names = {entry["label"]: entry["name"] for entry in table}
     if image.mode == "F":
-        raise InputError(f"{name}: is a picture of floats; save labels as 8-bit or 16-bit grey, or each object in its own colour")
+        raise InputError(
+            f"{name}: is a picture of floats; save labels as 8-bit or 16-bit grey, or each object in its own colour"
+        )
     if image.mode == "I" or image.mode.startswith("I;"):
         labels = np.asarray(image).astype(np.int32)
         if labels.min() < 0:
-            raise InputError(f"{name}: has negative labels; use 0 for the background and positive numbers for objects")
+            raise InputError(
+                f"{name}: has negative labels; use 0 for the background and positive numbers for objects"
+            )
         return LabelPicture(labels, names, ())
     if image.mode == "P" and _palette_means_labels(image):
         return _labels_from_palette(image, names)
@@ -66,9 +77,14 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
 
 
 def labels_from_colors(
-    rgb: np.ndarray, transparent: np.ndarray, lossy: bool, name: str, table: list[dict[str, Any]] | None = None
+    rgb: np.ndarray,
+    transparent: np.ndarray,
+    lossy: bool,
+    name: str,
+    table: list[dict[str, Any]] | None = None,
 ) -> LabelPicture:
-    """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W) bool is background, and black there.
+    """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W)
+    bool is background, and black there.
 
     ``table`` holds the label, name and colour of instances when the file tells. Raises InputError.
     """
@@ -79,7 +95,9 @@ def labels_from_colors(
     else:
         rim = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
         background = int(np.bincount(rim, minlength=len(colors)).argmax())
-        warnings += (f"{name}: nothing is black; the most frequent colour along the border, {_hex(colors[background])}, is the background",)
+        warnings += (
+            f"{name}: nothing is black; the most frequent colour along the border, {_hex(colors[background])}, is the background",
+        )
     known = {entry["color"]: entry for entry in table or [] if "color" in entry}
     order = [int(k) for k in np.argsort(codes) if k != background]
     if all(_hex(colors[k]) in known for k in order):
@@ -97,13 +115,16 @@ def labels_from_colors(
 def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
     try:
         table = json.loads(image.info.get(TABLE_KEY, "[]"))
-        return [{**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table]
+        return [
+            {**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table
+        ]
     except (ValueError, TypeError, KeyError):  # somebody else's text
         return []
 
 
 def _palette_means_labels(image: Image.Image) -> bool:
-    # Programs that shrink PNG files turn a picture of few colours into a palette in any order; then the colours count, not the indices.
+    # Programs that shrink PNG files turn a picture of few colours into a palette in any order; then
+    # the colours count, not the indices.
     palette = image.getpalette("RGB") or [0, 0, 0]
     used = np.flatnonzero(image.histogram())
     black = [k for k in used if tuple(palette[3 * k : 3 * k + 3]) == (0, 0, 0)]
@@ -115,7 +136,9 @@ def _labels_from_palette(image: Image.Image, names: dict[int, str]) -> LabelPict
     palette = image.getpalette("RGB") or []
     if tuple(palette[3 * 255 : 3 * 256]) == VOID and (labels == 255).any():
         labels[labels == 255] = 0
-        return LabelPicture(labels, names, ("index 255 (undecided outlines) is taken as background",))
+        return LabelPicture(
+            labels, names, ("index 255 (undecided outlines) is taken as background",)
+        )
     return LabelPicture(labels, names, ())
 
 
@@ -126,7 +149,9 @@ def _colors(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     return rgba[..., :3], rgba[..., 3] < 128
 
 
-def _labels_from_grey(grey: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels_from_grey(
+    grey: np.ndarray, lossy: bool, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
     values = _present(grey, 256)
     warnings: tuple[str, ...] = ()
     if len(values) > 2 and (lossy or len(values) >= STRAY_COLORS):
@@ -142,7 +167,9 @@ def _labels_from_grey(grey: np.ndarray, lossy: bool, name: str) -> tuple[np.ndar
 
 
 def _present(codes: np.ndarray, space: int) -> np.ndarray:
-    """Return the sorted values that occur, all below ``space``; sorting the pixels of a large picture would take seconds and memory."""
+    """Return the sorted values that occur, all below ``space``; sorting the pixels of a large
+    picture would take seconds and memory.
+    """
     seen = np.zeros(space, bool)
     seen[codes] = True
     return np.flatnonzero(seen)
@@ -168,15 +195,21 @@ def _interior(rgb: np.ndarray) -> np.ndarray:
 
 
 def _looks_like_photo(rgb: np.ndarray, lossy: bool = False) -> bool:
-    """Tell whether much of a picture is neither flat nor close to something flat, as edges between flat areas would be."""
+    """Tell whether much of a picture is neither flat nor close to something flat, as edges between
+    flat areas would be.
+    """
     interior = _interior(rgb)
     if not interior.any():
         return True
-    far = cv2.distanceTransform((~interior).astype(np.uint8), cv2.DIST_C, 3) > (LOSSY_EDGE_WIDTH if lossy else EDGE_WIDTH)
+    far = cv2.distanceTransform((~interior).astype(np.uint8), cv2.DIST_C, 3) > (
+        LOSSY_EDGE_WIDTH if lossy else EDGE_WIDTH
+    )
     return bool(far.mean() > 0.01)
 
 
-def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _flat_colors(
+    rgb: np.ndarray, lossy: bool, name: str
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), and warnings."""
     codes = _codes(rgb)
     space = 1 << (8 * rgb.shape[-1])
@@ -187,7 +220,11 @@ def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, n
     interior = _interior(rgb)
     solid = _present(codes[interior], space)
     strays = len(distinct) - len(solid)
-    if not lossy and (strays < STRAY_COLORS or strays < 3 * len(solid) or not _scattered(index, ~np.isin(distinct, solid)[index])):
+    if not lossy and (
+        strays < STRAY_COLORS
+        or strays < 3 * len(solid)
+        or not _scattered(index, ~np.isin(distinct, solid)[index])
+    ):
         return index, _unpacked(distinct, rgb.shape[-1]), ()
     if _looks_like_photo(rgb, lossy):
         raise InputError(
@@ -197,15 +234,20 @@ def _flat_colors(rgb: np.ndarray, lossy: bool, name: str) -> tuple[np.ndarray, n
     colors = _unpacked(distinct, rgb.shape[-1])
     flat = _merged(colors, np.bincount(index[interior], minlength=len(distinct)))
     if len(flat) > MAX_INSTANCES + 1:
-        raise InputError(f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer")
+        raise InputError(
+            f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer"
+        )
     note = f"{name}: has {len(distinct)} colours (compressed or anti-aliased); the {len(flat)} flat ones are kept, save masks as plain PNG"
-    # Anti-aliasing mixes two flat colours, perhaps into a third; compression only adds noise, so that colour tells more than place.
+    # Anti-aliasing mixes two flat colours, perhaps into a third; compression only adds noise, so
+    # that colour tells more than place.
     trusted = np.ones_like(interior) if lossy else interior
     return _nearest_flat(index, colors, trusted, flat), flat, (note,)
 
 
 def _scattered(index: np.ndarray, stray: np.ndarray) -> bool:
-    """Tell whether most stray pixels touch one of another stray colour, as along anti-aliased edges; tiny objects stand alone."""
+    """Tell whether most stray pixels touch one of another stray colour, as along anti-aliased
+    edges; tiny objects stand alone.
+    """
     kernel = np.ones((3, 3), np.uint8)
     highest = cv2.dilate(np.where(stray, index, -1).astype(np.float32), kernel)
     lowest = cv2.erode(np.where(stray, index, 1 << 24).astype(np.float32), kernel)
@@ -213,11 +255,15 @@ def _scattered(index: np.ndarray, stray: np.ndarray) -> bool:
 
 
 def _unpacked(codes: np.ndarray, channels: int) -> np.ndarray:
-    return np.stack([(codes >> (8 * (channels - 1 - c))) & 255 for c in range(channels)], axis=-1).astype(np.uint8)
+    return np.stack(
+        [(codes >> (8 * (channels - 1 - c))) & 255 for c in range(channels)], axis=-1
+    ).astype(np.uint8)
 
 
 def _merged(colors: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Return the colours (K, C) of flat areas, most frequent first, leaving out those close to a more frequent one."""
+    """Return the colours (K, C) of flat areas, most frequent first, leaving out those close to a
+    more frequent one.
+    """
     candidates = np.flatnonzero(inside >= FLAT_AREA)
     candidates = candidates[np.argsort(-inside[candidates], kind="stable")]
     kept = np.zeros((0, colors.shape[1]), np.int32)
@@ -229,8 +275,12 @@ def _merged(colors: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return kept.astype(np.uint8)
 
 
-def _nearest_flat(index: np.ndarray, colors: np.ndarray, trusted: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Match trusted pixels that are close to a flat colour by colour, all others by place -> index (H, W) of the flat colour."""
+def _nearest_flat(
+    index: np.ndarray, colors: np.ndarray, trusted: np.ndarray, flat: np.ndarray
+) -> np.ndarray:
+    """Match trusted pixels that are close to a flat colour by colour, all others by place -> index
+    (H, W) of the flat colour.
+    """
     match = np.zeros(len(colors), np.int32)
     best = np.full(len(colors), 256, np.int32)
     for k, color in enumerate(flat.astype(np.int32)):
@@ -238,5 +288,7 @@ def _nearest_flat(index: np.ndarray, colors: np.ndarray, trusted: np.ndarray, fl
         match = np.where(distance < best, k, match)
         best = np.minimum(best, distance)
     sure = trusted & (best <= 2 * SAME_COLOR)[index]
-    rows, columns = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
+    rows, columns = ndimage.distance_transform_edt(
+        ~sure, return_distances=False, return_indices=True
+    )
     return match[index][rows, columns]

@@ -1,7 +1,8 @@
 """Masks in every common form -> a tuple of InstanceMask of one size. The way back is in ``write``.
 
-A source is looked at (what kind is it?), read lazily one instance at a time, and each instance is brought to the photo's size at once,
-so that hundreds of masks of a large picture never stand in memory together at full size.
+A source is looked at (what kind is it?), read lazily one instance at a time, and each instance is
+brought to the photo's size at once, so that hundreds of masks of a large picture never stand in
+memory together at full size.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.images.arrays import binary_plane, masks_from_array, masks_from_label_map, masks_from_numpy_file
+from maquette.images.arrays import (
+    binary_plane,
+    masks_from_array,
+    masks_from_label_map,
+    masks_from_numpy_file,
+)
 from maquette.images.coco import masks_from_coco
 from maquette.images.labels import MAX_INSTANCES, read_label_picture
 from maquette.images.read import checked_file, describe_source, open_image
 from maquette.types import InstanceMask
 
-ASPECT_TOLERANCE = 0.01  # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
+ASPECT_TOLERANCE = (
+    0.01  # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
+)
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
 
-MaskSource = Any  # path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
+# path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
+MaskSource = Any
 Size = tuple[int, int]  # (H, W)
 
 
@@ -58,22 +67,28 @@ def load_masks(
 ) -> MaskReading:
     """Read instance masks and report what had to be put right.
 
-    ``source`` is a label picture, a folder or a list of binary pictures, COCO JSON, .npy or .npz, or the same in memory: an array
-    (H, W) of labels, (K, H, W) of masks or (H, W, 3) of colours, a list of masks, ``{label or name: mask}``, a COCO dictionary.
-    Masks of another size than ``image_size`` (H, W) are resized, nearest pixel, when their aspect ratio agrees. The result has
-    ``target_size`` (H, W), by default ``image_size``. ``image_name`` selects the image of a COCO file. Raises InputError.
+    ``source`` is a label picture, a folder or a list of binary pictures, COCO JSON, .npy or .npz,
+    or the same in memory: an array (H, W) of labels, (K, H, W) of masks or (H, W, 3) of colours, a
+    list of masks, ``{label or name: mask}``, a COCO dictionary. Masks of another size than
+    ``image_size`` (H, W) are resized, nearest pixel, when their aspect ratio agrees. The result has
+    ``target_size`` (H, W), by default ``image_size``. ``image_name`` selects the image of a COCO
+    file. Raises InputError.
     """
     name = describe_source(source)
     warnings: list[str] = []
     by_label: dict[int, InstanceMask] = {}
     for instance in _instances(source, name, image_name, warnings):
         if instance.label in by_label:
-            raise InputError(f"{name}: label {instance.label} occurs twice; give every object its own label")
+            raise InputError(
+                f"{name}: label {instance.label} occurs twice; give every object its own label"
+            )
         if not instance.mask.any():
             warnings.append(f"label {instance.label}{_called(instance.name)} is empty and left out")
             continue
         if len(by_label) == MAX_INSTANCES:
-            raise InputError(f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is supported; select fewer")
+            raise InputError(
+                f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is supported; select fewer"
+            )
         by_label[instance.label] = _fitted(instance, image_size, target_size or image_size, name)
     masks = tuple(by_label[label] for label in sorted(by_label))
     _check_result(masks, name)
@@ -81,31 +96,52 @@ def load_masks(
 
 
 def resize_mask(mask: np.ndarray, size: Size) -> np.ndarray:
-    """Resample a mask (h, w) bool to (H, W) by the nearest pixel; an object that would vanish keeps the pixel at its centre."""
+    """Resample a mask (h, w) bool to (H, W) by the nearest pixel; an object that would vanish keeps
+    the pixel at its centre.
+    """
     if mask.shape == tuple(size):
         return mask
-    resized = cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
+    resized = cv2.resize(
+        mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
+    ).astype(bool)
     if mask.any() and not resized.any():
         rows, columns = np.nonzero(mask)
         middle = len(rows) // 2
-        resized[rows[middle] * size[0] // mask.shape[0], columns[middle] * size[1] // mask.shape[1]] = True
+        resized[
+            rows[middle] * size[0] // mask.shape[0], columns[middle] * size[1] // mask.shape[1]
+        ] = True
     return resized
 
 
 def same_aspect(a: Size, b: Size) -> bool:
-    """Tell whether two sizes (H, W) are scaled copies of each other, within the rounding of a pixel or one per cent."""
+    """Tell whether two sizes (H, W) are scaled copies of each other, within the rounding of a pixel
+    or one per cent.
+    """
     small, large = sorted((a, b))
-    height, width = large[0] * small[1] / large[1], large[1] * small[0] / large[0]  # what the small one should measure
-    return abs(height / small[0] - 1) <= ASPECT_TOLERANCE or abs(height - small[0]) <= 1 or abs(width - small[1]) <= 1
+    height, width = (
+        large[0] * small[1] / large[1],
+        large[1] * small[0] / large[0],
+    )  # what the small one should measure
+    return (
+        abs(height / small[0] - 1) <= ASPECT_TOLERANCE
+        or abs(height - small[0]) <= 1
+        or abs(width - small[1]) <= 1
+    )
 
 
-def _instances(source: MaskSource, name: str, image_name: str | None, warnings: list[str]) -> Iterator[InstanceMask]:
+def _instances(
+    source: MaskSource, name: str, image_name: str | None, warnings: list[str]
+) -> Iterator[InstanceMask]:
     if isinstance(source, (str, Path)):
         return _from_path(Path(source), image_name, warnings)
     if isinstance(source, Image.Image):
         return _from_picture(open_image(source), name, warnings)
     if isinstance(source, Mapping):
-        return masks_from_coco(source, name, image_name) if "annotations" in source else _from_mapping(source, name)
+        return (
+            masks_from_coco(source, name, image_name)
+            if "annotations" in source
+            else _from_mapping(source, name)
+        )
     if isinstance(source, Sequence) and len(source) > 0:
         if all(isinstance(item, InstanceMask) for item in source):
             return iter(source)
@@ -116,14 +152,25 @@ def _instances(source: MaskSource, name: str, image_name: str | None, warnings: 
         return _from_mapping(dict(enumerate(source, start=1)), name)
     if isinstance(source, np.ndarray):
         return masks_from_array(source, name, warnings)
-    raise InputError(f"{name}: is not a form of masks; give a label picture, a folder, COCO JSON, .npy, .npz, or arrays")
+    raise InputError(
+        f"{name}: is not a form of masks; give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
+    )
 
 
 def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Iterator[InstanceMask]:
     if path.is_dir():
-        files = sorted((f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")), key=_natural)
+        files = sorted(
+            (
+                f
+                for f in path.iterdir()
+                if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")
+            ),
+            key=_natural,
+        )
         if not files:
-            raise InputError(f"{path}: the folder has no mask pictures; put one black and white PNG per object into it")
+            raise InputError(
+                f"{path}: the folder has no mask pictures; put one black and white PNG per object into it"
+            )
         return _from_files(files)
     path = checked_file(path, "a mask file or a folder of masks")
     suffix = path.suffix.lower()
@@ -137,7 +184,10 @@ def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Itera
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InputError(f"{path}: is not valid JSON ({error}); export it again") from error
 
 
@@ -148,11 +198,16 @@ def _from_picture(image: Image.Image, name: str, warnings: list[str]) -> Iterato
 
 
 def labels_of_files(stems: Sequence[str]) -> list[tuple[int, str]]:
-    """Label and name of each mask file by its name without suffix: "003_chair" carries both; otherwise files are numbered in order."""
+    """Label and name of each mask file by its name without suffix: "003_chair" carries both;
+    otherwise files are numbered in order.
+    """
     parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", stem) for stem in stems]
     numbers = [int(p.group(1)) for p in parts if p]
     numbered = len(numbers) == len(stems) == len(set(numbers)) and min(numbers) > 0
-    return [(int(p.group(1)), p.group(2) or "") if numbered and p else (k, stem) for k, (stem, p) in enumerate(zip(stems, parts), start=1)]
+    return [
+        (int(p.group(1)), p.group(2) or "") if numbered and p else (k, stem)
+        for k, (stem, p) in enumerate(zip(stems, parts), start=1)
+    ]
 
 
 def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
@@ -173,27 +228,41 @@ def _binary_picture(path: Path) -> np.ndarray:
         return np.zeros(values.shape, bool)
     between = (values > 0.1 * high) & (values < 0.9 * high)
     if between.mean() > 0.02 and between.sum() > 0.3 * (values >= 0.9 * high).sum():
-        raise InputError(f"{path}: is not a black and white mask; give a label picture as a file of its own, not in a folder")
+        raise InputError(
+            f"{path}: is not a black and white mask; give a label picture as a file of its own, not in a folder"
+        )
     return values > 0.5 * high
 
 
 def _from_mapping(source: Mapping[Any, Any], name: str) -> Iterator[InstanceMask]:
     for k, (key, mask) in enumerate(source.items()):
-        plane = _binary_picture(checked_file(mask, "a mask picture")) if isinstance(mask, (str, Path)) else binary_plane(mask, name)
+        plane = (
+            _binary_picture(checked_file(mask, "a mask picture"))
+            if isinstance(mask, (str, Path))
+            else binary_plane(mask, name)
+        )
         if isinstance(key, (int, np.integer)):
             if key <= 0:
-                raise InputError(f"{name}: has the label {key}; labels are positive, 0 is the background")
+                raise InputError(
+                    f"{name}: has the label {key}; labels are positive, 0 is the background"
+                )
             yield InstanceMask(int(key), plane)
         else:
             yield InstanceMask(k + 1, plane, str(key))
 
 
-def _fitted(instance: InstanceMask, image_size: Size | None, target_size: Size | None, name: str) -> InstanceMask:
+def _fitted(
+    instance: InstanceMask, image_size: Size | None, target_size: Size | None, name: str
+) -> InstanceMask:
     size = instance.mask.shape
     if image_size is None or target_size is None:
         return instance
     if size != tuple(image_size) and not same_aspect(size, image_size):
-        turned = " (is the photo turned by its EXIF orientation? then on the upright photo)" if same_aspect(size[::-1], image_size) else ""
+        turned = (
+            " (is the photo turned by its EXIF orientation? then on the upright photo)"
+            if same_aspect(size[::-1], image_size)
+            else ""
+        )
         raise InputError(
             f"{name}: the masks have {size[1]} x {size[0]} pixels and the photo {image_size[1]} x {image_size[0]}, "
             f"which is another aspect ratio; make masks for this very photo{turned}"
@@ -207,38 +276,58 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     for m in masks:
         if m.mask.shape != masks[0].mask.shape:
             (h, w), (h0, w0) = m.mask.shape, masks[0].mask.shape
-            raise InputError(f"{name}: label {m.label} has {w} x {h} pixels label {masks[0].label} {w0} x {h0}; give masks of one size")
+            raise InputError(
+                f"{name}: label {m.label} has {w} x {h} pixels label {masks[0].label} {w0} x {h0}; give masks of one size"
+            )
     if len(masks) == 1 and masks[0].mask.all():
-        raise InputError(f"{name}: the only mask covers the whole picture; mark the pixels of each object and leave out the background")
+        raise InputError(
+            f"{name}: the only mask covers the whole picture; mark the pixels of each object and leave out the background"
+        )
 
 
-def _renamed(masks: tuple[InstanceMask, ...], names: Mapping[int, str] | Sequence[str] | None) -> tuple[InstanceMask, ...]:
+def _renamed(
+    masks: tuple[InstanceMask, ...], names: Mapping[int, str] | Sequence[str] | None
+) -> tuple[InstanceMask, ...]:
     if names is None:
         return masks
     if not isinstance(names, Mapping):
         if len(names) != len(masks):
-            raise InputError(f"{len(names)} names for {len(masks)} masks; give one each, or a dictionary from label to name")
+            raise InputError(
+                f"{len(names)} names for {len(masks)} masks; give one each, or a dictionary from label to name"
+            )
         names = {m.label: text for m, text in zip(masks, names)}
     unknown = sorted(set(names) - {m.label for m in masks})
     if unknown:
-        raise InputError(f"names for the labels {unknown}, which the masks do not have; they have {[m.label for m in masks]}")
+        raise InputError(
+            f"names for the labels {unknown}, which the masks do not have; they have {[m.label for m in masks]}"
+        )
     return tuple(InstanceMask(m.label, m.mask, names.get(m.label, m.name)) for m in masks)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.stem.lower()) if part]
+    return [
+        (0, int(part)) if part.isdigit() else (1, part)
+        for part in re.split(r"(\d+)", path.stem.lower())
+        if part
+    ]
 
 
 def _called(name: str) -> str:
     return f" ({name})" if name else ""
 
 
-def select_masks(masks: Iterable[InstanceMask], only: Iterable[int | str]) -> tuple[InstanceMask, ...]:
-    """Keep the masks whose label or name is in ``only``; InputError names what there is when something is unknown."""
+def select_masks(
+    masks: Iterable[InstanceMask], only: Iterable[int | str]
+) -> tuple[InstanceMask, ...]:
+    """Keep the masks whose label or name is in ``only``; InputError names what there is when
+    something is unknown.
+    """
     masks = tuple(masks)
     wanted = {int(key) if str(key).strip().isdigit() else str(key).strip() for key in only}
     unknown = wanted - {m.label for m in masks} - {m.name for m in masks if m.name}
     if unknown or not wanted:
         have = ", ".join(f"{m.label}{_called(m.name)}" for m in masks)
-        raise InputError(f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; the labels are {have}")
+        raise InputError(
+            f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; the labels are {have}"
+        )
     return tuple(m for m in masks if m.label in wanted or (m.name and m.name in wanted))

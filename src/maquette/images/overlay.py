@@ -1,4 +1,6 @@
-"""Pictures of masks for people: each object tinted in its own colour, outlined and numbered, on top of the photo."""
+"""Pictures of masks for people: each object tinted in its own colour, outlined and numbered, on top
+of the photo.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,33 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maquette.types import InstanceMask
 
-_TURN = (math.sqrt(5) - 1) / 2  # golden ratio: consecutive hues are far apart however many there are
+_TURN = (
+    math.sqrt(5) - 1
+) / 2  # golden ratio: consecutive hues are far apart however many there are
 _TONES = ((0.74, 0.17), (0.83, 0.15), (0.65, 0.20))  # lightness and chroma, in turn
 _TEXT_SUPERSAMPLING = 4
 
 
 def instance_color(label: int) -> tuple[int, int, int]:
-    """Return the sRGB colour of a label: evenly bright, neighbours in number far apart in hue (OKLCH; Ottosson 2020)."""
+    """Return the sRGB colour of a label: evenly bright, neighbours in number far apart in hue
+    (OKLCH; Ottosson 2020).
+    """
     lightness, chroma = _TONES[label % len(_TONES)]
     hue = 2 * math.pi * ((0.08 + label * _TURN) % 1.0)
     return _srgb_from_oklab(lightness, chroma * math.cos(hue), chroma * math.sin(hue))
 
 
-def overlay(image: np.ndarray, masks: Sequence[InstanceMask], *, opacity: float = 0.45, numbers: bool = True) -> np.ndarray:
-    """Draw masks (H, W) over a photo (H, W, 3) uint8 -> (H, W, 3) uint8; smaller objects lie on top."""
+def overlay(
+    image: np.ndarray, masks: Sequence[InstanceMask], *, opacity: float = 0.45, numbers: bool = True
+) -> np.ndarray:
+    """Draw masks (H, W) over a photo (H, W, 3) uint8 -> (H, W, 3) uint8; smaller objects lie on
+    top.
+    """
     ordered = sorted(masks, key=lambda m: -int(m.mask.sum()))
     drawn = image.copy()
-    background = ~np.any([m.mask for m in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
+    background = (
+        ~np.any([m.mask for m in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
+    )
     drawn[background] = _mixed(drawn[background], (255, 255, 255), 0.25)  # the objects step forward
     for m in ordered:
         drawn[m.mask] = _mixed(image[m.mask], instance_color(m.label), opacity)
@@ -47,7 +59,9 @@ def _draw_outline(drawn: np.ndarray, instance: InstanceMask, width: int) -> None
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = instance.mask[window].astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    rim = inside.astype(bool) & ~cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
+    rim = inside.astype(bool) & ~cv2.erode(
+        inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    ).astype(bool)
     drawn[window][rim] = _mixed(drawn[window][rim], instance_color(instance.label), 0.9)
 
 
@@ -73,10 +87,16 @@ def _badge(text: str, color: tuple[int, int, int], size: float) -> Image.Image:
     width = max(height, round((right - left) / scale + size * 0.9))
     badge = Image.new("RGBA", (width * scale, height * scale))
     draw = ImageDraw.Draw(badge)
-    draw.rounded_rectangle((0, 0, width * scale - 1, height * scale - 1), radius=height * scale / 2, fill=(255, 255, 255, 255))
+    draw.rounded_rectangle(
+        (0, 0, width * scale - 1, height * scale - 1),
+        radius=height * scale / 2,
+        fill=(255, 255, 255, 255),
+    )
     rim = round(max(1.0, size / 10) * scale)
     plate = (rim, rim, width * scale - 1 - rim, height * scale - 1 - rim)
-    draw.rounded_rectangle(plate, radius=height * scale / 2 - rim, fill=tuple(int(c * 0.55) for c in color))
+    draw.rounded_rectangle(
+        plate, radius=height * scale / 2 - rim, fill=tuple(int(c * 0.55) for c in color)
+    )
     centre = ((width * scale - left - right) / 2, (height * scale - top - bottom) / 2)
     draw.text(centre, text, fill=(255, 255, 255, 255), font=font)
     return badge.resize((width, height), Image.Resampling.BOX)
@@ -105,4 +125,6 @@ def _srgb_from_oklab(lightness: float, a: float, b: float) -> tuple[int, int, in
 
 
 def _encoded(linear: float) -> int:
-    return round(255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055))
+    return round(
+        255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055)
+    )

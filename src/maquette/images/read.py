@@ -1,6 +1,8 @@
-"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays. First module of the images package.
+"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays. First module of the
+images package.
 
-Whatever cannot be used is refused with one line that says what was found, by content and not by suffix, and what to do.
+Whatever cannot be used is refused with one line that says what was found, by content and not by
+suffix, and what to do.
 """
 
 from __future__ import annotations
@@ -28,7 +30,18 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "J
 ImageSource = str | Path | np.ndarray | Image.Image
 
 # What Pillow's decoders raise on damaged data.
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error)
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -62,39 +75,51 @@ class Photo:
 def read_image(source: ImageSource) -> np.ndarray:
     """Read a photo as (H, W, 3) uint8 sRGB, upright; transparent parts become white.
 
-    ``source`` is a path, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or floats
-    in [0, 1]. Embedded colour profiles are converted to sRGB. Raises InputError.
+    ``source`` is a path, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
+    uint8, uint16, bool, or floats in [0, 1]. Embedded colour profiles are converted to sRGB. Raises
+    InputError.
     """
     return read_photo(source).image
 
 
 def read_alpha(source: ImageSource) -> np.ndarray | None:
-    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises InputError."""
+    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises
+    InputError.
+    """
     return read_photo(source).alpha
 
 
 def read_photo(source: ImageSource) -> Photo:
     """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)
-    image = _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
+    image = (
+        _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
+    )
     if min(image.size) < MIN_SIDE:
         raise InputError(
             f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
     focal, doubt = None, ""
-    with contextlib.suppress(*_DECODING_ERRORS), _quiet():  # damaged metadata is no reason to refuse sound pixels
+    with (
+        contextlib.suppress(*_DECODING_ERRORS),
+        _quiet(),
+    ):  # damaged metadata is no reason to refuse sound pixels
         focal, doubt = focal_of(image)
     try:
         with _quiet():
             rgb, alpha = _rgb_and_alpha(image)
     except _DECODING_ERRORS as error:
-        raise InputError(f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG") from error
+        raise InputError(
+            f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG"
+        ) from error
     return Photo(rgb if alpha is None else _on_white(rgb, alpha), alpha, focal, doubt)
 
 
 def open_image(source: str | Path | Image.Image) -> Image.Image:
-    """Open and decode in the file's own mode, turned upright by its EXIF orientation; ``format`` is kept. Raises InputError."""
+    """Open and decode in the file's own mode, turned upright by its EXIF orientation; ``format`` is
+    kept. Raises InputError.
+    """
     if isinstance(source, Image.Image):
         return _turned_upright(source.copy())
     path = checked_file(source, "an image file")
@@ -104,19 +129,27 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
             image.load()
             return _turned_upright(image)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most") from error
+        raise InputError(
+            f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most"
+        ) from error
     except Image.UnidentifiedImageError as error:
         raise InputError(_unidentified(path)) from error
     except PermissionError as error:
-        raise InputError(f"{path}: may not be read (permission denied); change its permissions") from error
+        raise InputError(
+            f"{path}: may not be read (permission denied); change its permissions"
+        ) from error
     except _DECODING_ERRORS as error:
-        raise InputError(f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again") from error
+        raise InputError(
+            f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again"
+        ) from error
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse a width and height that are too large, with an InputError."""
     if max(size) > MAX_SIDE:
-        raise InputError(f"{name}: has {size[0]} x {size[1]} pixels; each side may have {MAX_SIDE} at most, reduce it first")
+        raise InputError(
+            f"{name}: has {size[0]} x {size[1]} pixels; each side may have {MAX_SIDE} at most, reduce it first"
+        )
 
 
 def checked_file(source: str | Path, what: str) -> Path:
@@ -138,8 +171,16 @@ def describe_content(path: Path) -> str:
     with open(path, "rb") as file:
         head = file.read(64)
     if head[4:8] == b"ftyp":
-        kinds = {b"avif": "an AVIF image", b"mp42": "a video", b"isom": "a video", b"qt  ": "a video"}
-        return kinds.get(head[8:12], "a HEIC image" if head[8:11] in (b"hei", b"hev", b"mif", b"msf") else "a video")
+        kinds = {
+            b"avif": "an AVIF image",
+            b"mp42": "a video",
+            b"isom": "a video",
+            b"qt  ": "a video",
+        }
+        return kinds.get(
+            head[8:12],
+            "a HEIC image" if head[8:11] in (b"hei", b"hev", b"mif", b"msf") else "a video",
+        )
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video"
     for signature, description in _SIGNATURES:
@@ -173,14 +214,18 @@ def _available_formats() -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():  # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+    with (
+        warnings.catch_warnings()
+    ):  # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
         warnings.simplefilter("ignore")
         yield
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
     """Turn an image in place, for copies of large ones are expensive, and return it."""
-    with contextlib.suppress(*_DECODING_ERRORS):  # damaged metadata is no reason to refuse sound pixels
+    with contextlib.suppress(
+        *_DECODING_ERRORS
+    ):  # damaged metadata is no reason to refuse sound pixels
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
@@ -188,7 +233,11 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+    if (
+        array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] not in (3, 4))
+        or 0 in array.shape
+    ):
         raise InputError(f"{name}: is not an image; give (H, W), (H, W, 3) or (H, W, 4)")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
@@ -196,10 +245,14 @@ def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise InputError(f"{name}: has NaN, infinite or out-of-range values; floats must lie in [0, 1]")
+            raise InputError(
+                f"{name}: has NaN, infinite or out-of-range values; floats must lie in [0, 1]"
+            )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
-        raise InputError(f"{name}: has type {array.dtype}; give uint8, uint16, bool, or floats in [0, 1]")
+        raise InputError(
+            f"{name}: has type {array.dtype}; give uint8, uint16, bool, or floats in [0, 1]"
+        )
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -211,7 +264,9 @@ def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         rgba = image.convert("RGBA")
         channel = np.asarray(rgba.getchannel("A"))
         alpha = channel if channel.min() < 255 else None
-        image = rgba.convert("L" if image.mode in ("L", "LA", "La") else "RGB")  # the mode that a colour profile speaks of
+        image = rgba.convert(
+            "L" if image.mode in ("L", "LA", "La") else "RGB"
+        )  # the mode that a colour profile speaks of
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return np.array(_srgb(image)), alpha
@@ -236,11 +291,19 @@ def _srgb(image: Image.Image) -> Image.Image:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
             if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(profile):
                 target = ImageCms.createProfile("sRGB")
-                return ImageCms.profileToProfile(image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged or mismatched profile: the plain conversion is close enough
+                return ImageCms.profileToProfile(
+                    image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+                )
+        except (
+            ImageCms.PyCMSError,
+            OSError,
+            ValueError,
+        ):  # a damaged or mismatched profile: the plain conversion is close enough
             pass
     if image.mode == "LAB":
-        return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -1,7 +1,9 @@
-"""From a click to the region that it means: the level set of geodesic distance with the strongest outline. Used by segment.
+"""From a click to the region that it means: the level set of geodesic distance with the strongest
+outline. Used by segment.
 
-Distance grows along a path by the strength of the colour edges it crosses (Criminisi, Sharp, Blake, ECCV 2008), so that regions around
-the click grow up to an edge before they spill over it; of these nested regions the one whose outline is the sharpest is taken.
+Distance grows along a path by the strength of the colour edges it crosses (Criminisi, Sharp, Blake,
+ECCV 2008), so that regions around the click grow up to an edge before they spill over it; of these
+nested regions the one whose outline is the sharpest is taken.
 """
 
 from __future__ import annotations
@@ -24,15 +26,21 @@ Pixel = tuple[int, int]  # (row, column)
 
 
 def clicked_region(image: np.ndarray, own: Sequence[Pixel], others: Sequence[Pixel]) -> np.ndarray:
-    """Find the region (H, W) bool of a small picture (H, W, 3) uint8 that contains ``own`` and is nearer to them than to ``others``."""
+    """Find the region (H, W) bool of a small picture (H, W, 3) uint8 that contains ``own`` and is
+    nearer to them than to ``others``.
+    """
     edges = _edge_strength(image)
     distance = MCP_Geometric(STEP + edges).find_costs(list(own))[0]
     if others:
-        distance = np.where(distance < MCP_Geometric(STEP + edges).find_costs(list(others))[0], distance, np.inf)
+        distance = np.where(
+            distance < MCP_Geometric(STEP + edges).find_costs(list(others))[0], distance, np.inf
+        )
     reachable = np.sort(distance[np.isfinite(distance)])
     ranks = np.geomspace(LEAST_AREA * distance.size, MOST_AREA * distance.size, LEVELS)
     least = _span(edges, own)  # several clicks on one object are one region
-    levels = sorted({max(float(reachable[min(int(rank), len(reachable) - 1)]), least) for rank in ranks})
+    levels = sorted(
+        {max(float(reachable[min(int(rank), len(reachable) - 1)]), least) for rank in ranks}
+    )
     regions = (ndimage.binary_fill_holes(distance <= level) for level in levels)
     return max(regions, key=lambda region: _outline_score(region, edges))
 
@@ -56,7 +64,10 @@ def _edge_strength(image: np.ndarray) -> np.ndarray:
     """Return the colour gradient (H, W) in Lab units per pixel, texture smoothed away."""
     smooth = cv2.bilateralFilter(image, 7, 25, 5).astype(np.float32) / 255
     lab = cv2.GaussianBlur(cv2.cvtColor(smooth, cv2.COLOR_RGB2Lab), (0, 0), 0.8)
-    across, down = cv2.Sobel(lab, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(lab, cv2.CV_32F, 0, 1, scale=1 / 8)
+    across, down = (
+        cv2.Sobel(lab, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(lab, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
     return np.sqrt((across**2 + down**2).sum(-1))
 
 
@@ -67,4 +78,8 @@ def _outline_score(region: np.ndarray, edges: np.ndarray) -> float:
         return 0.0
     cut = float(region[[0, -1]].sum() + region[:, [0, -1]].sum())
     sharpness = float(np.minimum(edges[rim], STRONG_EDGE).mean())
-    return sharpness * float(region.mean()) ** AREA_EXPONENT * (1.0 - BORDER_PENALTY * cut / (float(rim.sum()) + cut))
+    return (
+        sharpness
+        * float(region.mean()) ** AREA_EXPONENT
+        * (1.0 - BORDER_PENALTY * cut / (float(rim.sum()) + cut))
+    )

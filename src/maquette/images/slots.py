@@ -1,8 +1,11 @@
-"""The pictures of I-Scene's slots: the instance in the scene's crop, the whole scene, and the instance in its own crop.
+"""The pictures of I-Scene's slots: the instance in the scene's crop, the whole scene, and the
+instance in its own crop.
 
-In the flow: photo and masks -> (N, S, 3, 518, 518) for the image encoder. The released preprocessing is followed exactly, because the
-weights were trained with it: hard masks, black around them, boxes in whole pixels, and Lanczos resampling without anti-aliasing
-(eight taps whatever the scale). One thing is not: objects so thin that their crop would be empty get one of two pixels.
+In the flow: photo and masks -> (N, S, 3, 518, 518) for the image encoder. The released
+preprocessing is followed exactly, because the weights were trained with it: hard masks, black
+around them, boxes in whole pixels, and Lanczos resampling without anti-aliasing (eight taps
+whatever the scale). One thing is not: objects so thin that their crop would be empty get one of two
+pixels.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ SIDE = 518  # pixels
 MARGIN = 1.2  # side of a crop over the longer side of what it shows
 
 
-def slot_pictures(image: np.ndarray, masks: Sequence[np.ndarray], slots: int = 3, size: int = SIDE) -> np.ndarray:
-    """(N, S, 3, size, size) float32 in [0, 1] of a photo (H, W, 3) uint8 and the masks (H, W) bool of its N instances.
+def slot_pictures(
+    image: np.ndarray, masks: Sequence[np.ndarray], slots: int = 3, size: int = SIDE
+) -> np.ndarray:
+    """(N, S, 3, size, size) float32 in [0, 1] of a photo (H, W, 3) uint8 and the masks (H, W) bool
+    of its N instances.
 
     Slots: 0 the instance, 1 the scene, 2 the instance in its own crop (only with three slots).
     """
@@ -39,9 +45,11 @@ def slot_pictures(image: np.ndarray, masks: Sequence[np.ndarray], slots: int = 3
 
 
 def crop_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the square crop around a mask (H, W) bool with at least one pixel, in whole pixels, x1 and y1 exclusive.
+    """x0, y0, x1, y1 of the square crop around a mask (H, W) bool with at least one pixel, in whole
+    pixels, x1 and y1 exclusive.
 
-    Centred on the middle of the extreme pixels; its side is 1.2 times their larger distance, made even, ends rounded half to even.
+    Centred on the middle of the extreme pixels; its side is 1.2 times their larger distance, made
+    even, ends rounded half to even.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     side = int(MARGIN * max(columns[-1] - columns[0], rows[-1] - rows[0]))
@@ -54,7 +62,12 @@ def cut(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """The part of a picture (H, W, ...) inside a box; zero beyond the picture."""
     x0, y0, x1, y1 = box
     out = np.zeros((y1 - y0, x1 - x0, *image.shape[2:]), image.dtype)
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, image.shape[1]), min(y1, image.shape[0])
+    left, top, right, bottom = (
+        max(x0, 0),
+        max(y0, 0),
+        min(x1, image.shape[1]),
+        min(y1, image.shape[0]),
+    )
     if left < right and top < bottom:
         out[top - y0 : bottom - y0, left - x0 : right - x0] = image[top:bottom, left:right]
     return out

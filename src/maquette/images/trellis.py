@@ -1,5 +1,5 @@
-"""How TRELLIS frames a picture: the object's box with a margin, on black, 518 pixels a side. Every step is that of the original,
-rounding included, because the weights depend on it.
+"""How TRELLIS frames a picture: the object's box with a margin, on black, 518 pixels a side. Every
+step is that of the original, rounding included, because the weights depend on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ LARGEST = 1024  # longer side of pictures whose background is still to be remove
 
 
 def limit_size(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(H, W, C) uint8, shrunk so that no side is longer than ``largest``; the original does this before it removes a background."""
+    """(H, W, C) uint8, shrunk so that no side is longer than ``largest``; the original does this
+    before it removes a background.
+    """
     scale = min(1.0, largest / max(image.shape[:2]))
     if scale == 1.0:
         return image
@@ -25,18 +27,26 @@ def limit_size(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
 
 
 def crop_object(rgba: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 with the background removed -> (518, 518, 3) uint8. Raises InputError when nothing is opaque.
+    """(H, W, 4) uint8 with the background removed -> (518, 518, 3) uint8. Raises InputError when
+    nothing is opaque.
 
-    The box ends at the last opaque pixel, not behind it; the crop's corners are fractional and rounded half to even.
+    The box ends at the last opaque pixel, not behind it; the crop's corners are fractional and
+    rounded half to even.
     """
     rows, columns = np.nonzero(rgba[:, :, 3] > OPAQUE)
     if not len(rows):
-        raise InputError(f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above 80 %; pass one with an object")
+        raise InputError(
+            f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above 80 %; pass one with an object"
+        )
     left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
     half = int(max(right - left, bottom - top) * MARGIN) // 2
     x, y = (left + right) / 2, (top + bottom) / 2
     if half == 0:
         raise InputError("the object of the picture is a single pixel; pass a larger picture")
-    crop = Image.fromarray(rgba).crop((x - half, y - half, x + half, y + half)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    crop = (
+        Image.fromarray(rgba)
+        .crop((x - half, y - half, x + half, y + half))
+        .resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    )
     values = np.asarray(crop).astype(np.float32) / 255
     return (values[:, :, :3] * values[:, :, 3:4] * 255).astype(np.uint8)

@@ -1,4 +1,6 @@
-"""Masks -> files in each of the forms that ``masks`` reads. Reading a written file gives the same masks back."""
+"""Masks -> files in each of the forms that ``masks`` reads. Reading a written file gives the same
+masks back.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,40 @@ from maquette.types import InstanceMask
 
 FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
 _FORM_OF_SUFFIX = {".png": "label", ".json": "coco", ".npz": "npz", "": "folder"}
-_SUFFIX_OF_FORM = {"label": ".png", "rgb": ".png", "folder": "", "coco": ".json", "coco-rle": ".json", "npz": ".npz"}
+_SUFFIX_OF_FORM = {
+    "label": ".png",
+    "rgb": ".png",
+    "folder": "",
+    "coco": ".json",
+    "coco-rle": ".json",
+    "npz": ".npz",
+}
 
 
 def write_masks(
-    masks: Sequence[InstanceMask], path: str | Path, form: str | None = None, *, overwrite: bool = False, image_name: str = ""
+    masks: Sequence[InstanceMask],
+    path: str | Path,
+    form: str | None = None,
+    *,
+    overwrite: bool = False,
+    image_name: str = "",
 ) -> Path:
-    """Write masks; ``form`` is one of FORMS and defaults to what the suffix of ``path`` says (.png label, .json coco, .npz, none folder).
+    """Write masks; ``form`` is one of FORMS and defaults to what the suffix of ``path`` says (.png
+    label, .json coco, .npz, none folder).
 
-    "label": PNG of labels with a palette, 16-bit grey for labels above 255. "rgb": PNG with a colour per object on black. Where masks
-    overlap, the smaller object is on top in these two. "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths.
-    ``image_name`` is the photo's file name for COCO. Raises InputError, OutputError.
+    "label": PNG of labels with a palette, 16-bit grey for labels above 255. "rgb": PNG with a
+    colour per object on black. Where masks overlap, the smaller object is on top in these two.
+    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths. ``image_name`` is the
+    photo's file name for COCO. Raises InputError, OutputError.
     """
     path = Path(path)
     form = form or form_of(path)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
     if path.suffix.lower() != _SUFFIX_OF_FORM[form]:
-        raise InputError(f"{path}: the form {form!r} needs the suffix {_SUFFIX_OF_FORM[form] or '(none, a folder)'}; rename the output")
+        raise InputError(
+            f"{path}: the form {form!r} needs the suffix {_SUFFIX_OF_FORM[form] or '(none, a folder)'}; rename the output"
+        )
     if not masks:
         raise InputError(f"{path}: there are no masks to write")
     refuse_overwrite(path, overwrite)
@@ -47,7 +65,9 @@ def write_masks(
     elif form == "npz":
         _write_npz(masks, path)
     else:
-        document = coco_document(masks, masks[0].mask.shape, image_name or f"{path.stem}.png", polygons=form == "coco")
+        document = coco_document(
+            masks, masks[0].mask.shape, image_name or f"{path.stem}.png", polygons=form == "coco"
+        )
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
     return path
@@ -56,18 +76,24 @@ def write_masks(
 def form_of(path: Path) -> str:
     """Return the form that a path's suffix stands for; InputError names the suffixes."""
     if path.suffix.lower() not in _FORM_OF_SUFFIX:
-        raise InputError(f"{path}: no form of masks has the suffix {path.suffix}; use .png, .json, .npz, or a folder's name")
+        raise InputError(
+            f"{path}: no form of masks has the suffix {path.suffix}; use .png, .json, .npz, or a folder's name"
+        )
     return _FORM_OF_SUFFIX[path.suffix.lower()]
 
 
 def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
-    """Paint masks into one (H, W) int32 map of labels, larger objects first; InputError when one is covered completely."""
+    """Paint masks into one (H, W) int32 map of labels, larger objects first; InputError when one is
+    covered completely.
+    """
     labels = np.zeros(masks[0].mask.shape, np.int32)
     for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
         labels[m.mask] = m.label
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
-        raise InputError(f"labels {covered} are covered completely by others, a label picture cannot hold them; use coco, npz or a folder")
+        raise InputError(
+            f"labels {covered} are covered completely by others, a label picture cannot hold them; use coco, npz or a folder"
+        )
     return labels
 
 
@@ -75,7 +101,9 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
     labels = label_map(masks)
     highest = int(labels.max())
     if highest > 65535:
-        raise InputError(f"{path}: label {highest} does not fit into a 16-bit picture; use coco or npz")
+        raise InputError(
+            f"{path}: label {highest} does not fit into a 16-bit picture; use coco or npz"
+        )
     colors = _distinct_colors([m.label for m in masks])
     if colored:
         picture = np.zeros((*labels.shape, 3), np.uint8)
@@ -90,7 +118,10 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
         for label, color in colors.items():
             palette[label] = color
         image.putpalette(palette.tobytes())
-    table = [{"label": m.label, "name": m.name, "color": "#{:02x}{:02x}{:02x}".format(*colors[m.label])} for m in masks]
+    table = [
+        {"label": m.label, "name": m.name, "color": "#{:02x}{:02x}{:02x}".format(*colors[m.label])}
+        for m in masks
+    ]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
     with atomic_write(path) as temporary:
@@ -121,7 +152,9 @@ def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
     if path.is_dir():
         foreign = [f.name for f in path.iterdir() if f.suffix.lower() != ".png"]
         if foreign:
-            raise OutputError(f"{path}: has other files than masks ({foreign[0]}) and is not replaced; choose another folder")
+            raise OutputError(
+                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; choose another folder"
+            )
     with atomic_folder(path) as folder:
         for m in masks:
             text = re.sub(r"[^\w. -]", "_", m.name)

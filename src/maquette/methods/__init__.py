@@ -1,1 +1,3 @@
-"""The methods of the literature, one short file each: from a Perception to volumes in cubes. Nothing is copied between them."""
+"""The methods of the literature, one short file each: from a Perception to volumes in cubes.
+Nothing is copied between them.
+"""

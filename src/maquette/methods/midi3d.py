@@ -1,7 +1,8 @@
 """MIDI-3D (arXiv 2412.03558) with its published weights: photo and masks -> meshes without colour.
 
-Four stages, each with the networks it needs: conditions of all instances, joint denoising, one field per instance, its surface.
-``models/midi3d.py`` has the steps; here they are put together and held to a memory plan.
+Four stages, each with the networks it needs: conditions of all instances, joint denoising, one
+field per instance, its surface. ``models/midi3d.py`` has the steps; here they are put together and
+held to a memory plan.
 """
 
 from __future__ import annotations
@@ -24,16 +25,26 @@ from maquette.scene.place import instance_seed
 from maquette.types import Failure, SceneInput
 
 
-def make_midi3d(networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent) -> Made:
+def make_midi3d(
+    networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent
+) -> Made:
     """All objects of a photo, denoised together. An object whose field has no surface is a Failure."""
     labels = [mask.label for mask in scene.masks]
     seeds = {label: instance_seed(settings.seed, label) for label in labels}
     condition = _condition(networks, scene, progress)
     with networks.stage("flow", "flow") as (flow,):
-        noise = seeded_noise((flow.config.width, flow.config.channels), list(seeds.values())).to(networks.device)
+        noise = seeded_noise((flow.config.width, flow.config.channels), list(seeds.values())).to(
+            networks.device
+        )
         sampling = _sampling(networks.released.settings["scheduler"], settings)
-        latents = sample_midi(flow, condition, noise, sampling, networks.plan.savings,
-                              lambda step, x: progress("flow", (step + 1) / sampling.steps))  # fmt: skip
+        latents = sample_midi(
+            flow,
+            condition,
+            noise,
+            sampling,
+            networks.plan.savings,
+            lambda step, x: progress("flow", (step + 1) / sampling.steps),
+        )
     meshes = _surfaces(networks, dict(zip(labels, latents)), progress)
     failures = tuple(Failure(label, "decode", EMPTY) for label in labels if label not in meshes)
     return Made(meshes, seeds, failures, coloured=False)
@@ -47,7 +58,9 @@ def _condition(networks: Networks, scene: SceneInput, progress: Progress) -> Mid
     batch = networks.plan.batch or len(scene.masks)
     progress("image", 0.0)
     with networks.stage("image", "clip") as (clip,):
-        summary = torch.cat([clip.summary(part.to(device)) for part in for_clip.split(batch)])[:, None]
+        summary = torch.cat([clip.summary(part.to(device)) for part in for_clip.split(batch)])[
+            :, None
+        ]
     progress("image", 0.5)
     with networks.stage("image", "dino") as (dino,):
         tokens = torch.cat([dino.normed(part.to(device)) for part in for_dino.split(batch)])
@@ -56,14 +69,26 @@ def _condition(networks: Networks, scene: SceneInput, progress: Progress) -> Mid
 
 
 def uncut(scene: SceneInput, framing: Framing) -> tuple[np.ndarray, np.ndarray]:
-    """The photo (H, W, 3) and its masks (N, H, W), padded to a square as the release offers when its centre crop would cut an object."""
+    """The photo (H, W, 3) and its masks (N, H, W), padded to a square as the release offers when
+    its centre crop would cut an object.
+    """
     masks = np.stack([mask.mask for mask in scene.masks])
     height, width = masks.shape[1:]
     shown = np.zeros((height, width), bool)
-    edge, scale = framing.shortest_edge or min(framing.crop), (framing.shortest_edge or min(framing.crop)) / min(height, width)
-    rows, columns = (int((side - min(crop, edge) / scale) / 2) for side, crop in ((height, framing.crop[0]), (width, framing.crop[1])))
+    edge, scale = (
+        framing.shortest_edge or min(framing.crop),
+        (framing.shortest_edge or min(framing.crop)) / min(height, width),
+    )
+    rows, columns = (
+        int((side - min(crop, edge) / scale) / 2)
+        for side, crop in ((height, framing.crop[0]), (width, framing.crop[1]))
+    )
     shown[max(rows, 0) : height - max(rows, 0), max(columns, 0) : width - max(columns, 0)] = True
-    return (scene.image, masks) if framing.shortest_edge is None or not masks[:, ~shown].any() else pad_square(scene.image, masks)
+    return (
+        (scene.image, masks)
+        if framing.shortest_edge is None or not masks[:, ~shown].any()
+        else pad_square(scene.image, masks)
+    )
 
 
 def _sampling(scheduler: Mapping[str, object], settings: Settings) -> MidiSampling:
@@ -73,7 +98,9 @@ def _sampling(scheduler: Mapping[str, object], settings: Settings) -> MidiSampli
     return MidiSampling(settings.steps or release.steps, guidance, release.shift)
 
 
-def _surfaces(networks: Networks, latents: Mapping[int, Tensor], progress: Progress) -> dict[int, trimesh.Trimesh]:
+def _surfaces(
+    networks: Networks, latents: Mapping[int, Tensor], progress: Progress
+) -> dict[int, trimesh.Trimesh]:
     meshes = {}
     with networks.stage("mesh", "vae") as (vae,):
         for done, (label, latent) in enumerate(latents.items()):

@@ -1,8 +1,11 @@
-"""I-Scene (arXiv 2512.13683) with its published weights: photo and masks -> coloured meshes, all in one cube, where they stand.
+"""I-Scene (arXiv 2512.13683) with its published weights: photo and masks -> coloured meshes, all in
+one cube, where they stand.
 
-Four stages. Slots: every instance in the scene's crop, the scene, and every instance in its own crop, encoded. Structure: latents of all
-slots, instances attending to the scene. Cells: the structure decoder says which cells are active. Then, for the placed instance alone,
-TRELLIS's structured latents and meshes. The release's noise is reproduced: one draw for all slots, then one for the cells of all slots.
+Four stages. Slots: every instance in the scene's crop, the scene, and every instance in its own
+crop, encoded. Structure: latents of all slots, instances attending to the scene. Cells: the
+structure decoder says which cells are active. Then, for the placed instance alone, TRELLIS's
+structured latents and meshes. The release's noise is reproduced: one draw for all slots, then one
+for the cells of all slots.
 """
 
 from __future__ import annotations
@@ -27,41 +30,80 @@ STEPS, STRENGTH = 25, 3.0  # of both stages, where the release overrides TRELLIS
 PICTURES = 8  # encoded at once
 
 
-def make_iscene(networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent) -> Made:
-    """All objects of a photo. An object without an active cell, or whose decoded volume has no surface, is a Failure."""
+def make_iscene(
+    networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent
+) -> Made:
+    """All objects of a photo. An object without an active cell, or whose decoded volume has no
+    surface, is a Failure.
+    """
     labels = [mask.label for mask in scene.masks]
-    sampling = {name: stage_sampling(networks.released.settings.get(name, {}), settings)
-                for name in ("sparse_structure_sampler", "slat_sampler")}  # fmt: skip
+    sampling = {
+        name: stage_sampling(networks.released.settings.get(name, {}), settings)
+        for name in ("sparse_structure_sampler", "slat_sampler")
+    }
     generator = torch.Generator().manual_seed(settings.seed)
     context = _encode(networks, scene, progress)
-    latents = _structure(networks, context, sampling["sparse_structure_sampler"], generator, progress)
+    latents = _structure(
+        networks, context, sampling["sparse_structure_sampler"], generator, progress
+    )
     with networks.stage("structure", "structure-decoder") as (decoder,):
         cells = cells_of(active_cells(decoder, latents.flatten(0, 1), chunk=1))
-    slots, channels = latents.shape[1], len(networks.released.settings["slat_normalization"]["mean"])
-    noise = torch.randn(sum(map(len, cells)), channels, generator=generator).split([len(own) for own in cells])
-    placed = {label: (cells[k * slots], noise[k * slots], context[k, 0]) for k, label in enumerate(labels) if len(cells[k * slots])}
+    slots, channels = (
+        latents.shape[1],
+        len(networks.released.settings["slat_normalization"]["mean"]),
+    )
+    noise = torch.randn(sum(map(len, cells)), channels, generator=generator).split(
+        [len(own) for own in cells]
+    )
+    placed = {
+        label: (cells[k * slots], noise[k * slots], context[k, 0])
+        for k, label in enumerate(labels)
+        if len(cells[k * slots])
+    }
     slats = structured_latents(networks, placed, sampling["slat_sampler"], progress)
-    meshes = decoded_meshes(networks, {label: (placed[label][0], slat) for label, slat in slats.items()}, progress)
-    failures = [Failure(label, "structure" if label not in placed else "decode", EMPTY) for label in labels if label not in meshes]
+    meshes = decoded_meshes(
+        networks, {label: (placed[label][0], slat) for label, slat in slats.items()}, progress
+    )
+    failures = [
+        Failure(label, "structure" if label not in placed else "decode", EMPTY)
+        for label in labels
+        if label not in meshes
+    ]
     return Made(meshes, dict.fromkeys(labels, settings.seed), tuple(failures))
 
 
 def stage_sampling(config: dict[str, object], settings: Settings) -> TrellisSampling:
     """A sampler of pipeline.json with I-Scene's steps and strength, and what the user changed."""
-    return adjusted(dataclasses.replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH), settings)
+    return adjusted(
+        dataclasses.replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH), settings
+    )
 
 
 def _encode(networks: Networks, scene: SceneInput, progress: Progress) -> Tensor:
     """(N, S, M, C) tokens of every instance's slots, on the device."""
     progress("image", 0.0)
     slots = iscene.flow_config(networks.released.parts["structure-flow"].config).slots
-    pictures = torch.from_numpy(slot_pictures(scene.image, [mask.mask for mask in scene.masks], slots))
+    pictures = torch.from_numpy(
+        slot_pictures(scene.image, [mask.mask for mask in scene.masks], slots)
+    )
     with networks.stage("image", "dino") as (encoder,):
-        return encode_slots(encoder, pictures.to(networks.device), chunk=min(PICTURES, networks.plan.batch or PICTURES))
+        return encode_slots(
+            encoder,
+            pictures.to(networks.device),
+            chunk=min(PICTURES, networks.plan.batch or PICTURES),
+        )
 
 
-def _structure(networks: Networks, context: Tensor, sampling: TrellisSampling, generator: torch.Generator, progress: Progress) -> Tensor:
-    """(N, S, channels, R, R, R) latents. Instances meet only in the scene's slot, so any part of them may be made at a time."""
+def _structure(
+    networks: Networks,
+    context: Tensor,
+    sampling: TrellisSampling,
+    generator: torch.Generator,
+    progress: Progress,
+) -> Tensor:
+    """(N, S, channels, R, R, R) latents. Instances meet only in the scene's slot, so any part of
+    them may be made at a time.
+    """
     batch, made = networks.plan.batch or len(context), []
     with networks.stage("structure", "structure-flow") as (network,):
         noise = draw_noise(network, generator)
@@ -71,5 +113,7 @@ def _structure(networks: Networks, context: Tensor, sampling: TrellisSampling, g
             def step(index: int, *_: Tensor, start: int = start, count: int = len(part)) -> None:
                 progress("structure", (start + count * (index + 1) / sampling.steps) / len(context))
 
-            made.append(sample_structure(network, part, noise, sampling, networks.plan.savings, step))
+            made.append(
+                sample_structure(network, part, noise, sampling, networks.plan.savings, step)
+            )
     return torch.cat(made)

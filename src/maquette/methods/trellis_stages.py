@@ -1,4 +1,6 @@
-"""The later stages of TRELLIS, which its single objects and I-Scene's instances share: structured latents and meshes of given cells."""
+"""The later stages of TRELLIS, which its single objects and I-Scene's instances share: structured
+latents and meshes of given cells.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,12 @@ def adjusted(release: TrellisSampling, settings: Settings) -> TrellisSampling:
     return dataclasses.replace(release, steps=settings.steps or release.steps, strength=strength)
 
 
-def structured_latents(networks: Networks, placed: Mapping[int, Placed], sampling: TrellisSampling,
-                       progress: Progress) -> dict[int, Tensor]:  # fmt: skip
-    """Structured latents (N, channels) by label, one object after the other: they do not see each other."""
+def structured_latents(
+    networks: Networks, placed: Mapping[int, Placed], sampling: TrellisSampling, progress: Progress
+) -> dict[int, Tensor]:
+    """Structured latents (N, channels) by label, one object after the other: they do not see each
+    other.
+    """
     slats = {}
     with networks.stage("latents", "slat-flow") as (network,):
         stage = LatentStage(network, *latent_normalisation(networks.released.settings))
@@ -40,28 +45,40 @@ def structured_latents(networks: Networks, placed: Mapping[int, Placed], samplin
                 progress("latents", (done + (index + 1) / sampling.steps) / len(placed))
 
             voxels = voxels_of(cells, network.config.resolution, networks.device)
-            slats[label] = sample_latents(stage, voxels, tokens[None], noise, sampling, networks.plan.savings, step)
+            slats[label] = sample_latents(
+                stage, voxels, tokens[None], noise, sampling, networks.plan.savings, step
+            )
     return slats
 
 
-def decoded_meshes(networks: Networks, slats: Mapping[int, tuple[Tensor, Tensor]], progress: Progress) -> dict[int, trimesh.Trimesh]:
-    """Coloured meshes by label, +Y up, of cells (N, 3) and their latents; one without a surface is left out."""
+def decoded_meshes(
+    networks: Networks, slats: Mapping[int, tuple[Tensor, Tensor]], progress: Progress
+) -> dict[int, trimesh.Trimesh]:
+    """Coloured meshes by label, +Y up, of cells (N, 3) and their latents; one without a surface is
+    left out.
+    """
     meshes = {}
     with networks.stage("mesh", "mesh-decoder") as (decoder,):
         for done, (label, (cells, latents)) in enumerate(slats.items()):
             progress("mesh", done / len(slats))
-            (mesh,) = decode_meshes(decoder, latents, voxels_of(cells, decoder.config.resolution, networks.device))
+            (mesh,) = decode_meshes(
+                decoder, latents, voxels_of(cells, decoder.config.resolution, networks.device)
+            )
             if len(mesh.faces):
                 x, y, z = mesh.vertices.float().cpu().numpy().T  # TRELLIS has z up
                 colours = mesh.attributes[:, :3].float().cpu().numpy()
-                meshes[label] = coloured_mesh(np.stack([x, z, -y], axis=1), mesh.faces.cpu().numpy(), colours)
+                meshes[label] = coloured_mesh(
+                    np.stack([x, z, -y], axis=1), mesh.faces.cpu().numpy(), colours
+                )
     progress("mesh", 1.0)
     return meshes
 
 
 def voxels_of(cells: Tensor, resolution: int, device: torch.device) -> Voxels:
     """The cells (N, 3) of one object."""
-    return Voxels.of(torch.cat([torch.zeros_like(cells[:, :1]), cells], dim=1).to(device), resolution, 1)
+    return Voxels.of(
+        torch.cat([torch.zeros_like(cells[:, :1]), cells], dim=1).to(device), resolution, 1
+    )
 
 
 def cells_of(voxels: Voxels) -> list[Tensor]:

@@ -1,10 +1,13 @@
-"""Coherent 3D Scene Diffusion (NeurIPS 2024): poses and shapes of all objects of a scene denoised together.
+"""Coherent 3D Scene Diffusion (NeurIPS 2024): poses and shapes of all objects of a scene denoised
+together.
 
-In the flow: picture tokens and cues of every object -> seven numbers of pose, 16 Gaussians, and a latent for each Gaussian, which
-PartShapes decodes. Three denoisers of one kind: pose (one token an object), shape phase 1 (Gaussians) and phase 2 (latents, given the
-Gaussians), the last two as in SALAD. Intra-scene attention is attention over all objects of a scene. (The paper's pose network is a
-1-D UNet; over one token an object its convolutions are linear layers, which is what a transformer block without them has too.)
-Shapes: B objects in groups of consecutive ones (the scenes), P parts, M picture tokens of width ``context_width``.
+In the flow: picture tokens and cues of every object -> seven numbers of pose, 16 Gaussians, and a
+latent for each Gaussian, which PartShapes decodes. Three denoisers of one kind: pose (one token an
+object), shape phase 1 (Gaussians) and phase 2 (latents, given the Gaussians), the last two as in
+SALAD. Intra-scene attention is attention over all objects of a scene. (The paper's pose network is
+a 1-D UNet; over one token an object its convolutions are linear layers, which is what a transformer
+block without them has too.) Shapes: B objects in groups of consecutive ones (the scenes), P parts,
+M picture tokens of width ``context_width``.
 """
 
 from __future__ import annotations
@@ -45,9 +48,13 @@ class CoherentConfig:
 
 
 class TokenDenoiser(nn.Module):
-    """Some tokens an object, with noise -> the velocity of ``flow.ddpm`` (or the data, for regression)."""
+    """Some tokens an object, with noise -> the velocity of ``flow.ddpm`` (or the data, for
+    regression).
+    """
 
-    def __init__(self, config: CoherentConfig, tokens: int, channels: int, blocks: int, given: int = 0):
+    def __init__(
+        self, config: CoherentConfig, tokens: int, channels: int, blocks: int, given: int = 0
+    ):
         super().__init__()
         c = config
         self.intra_scene, self.tokens = c.intra_scene, tokens
@@ -56,7 +63,10 @@ class TokenDenoiser(nn.Module):
         self.t_embedder = TimestepEmbedder(c.width)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
         self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, share_modulation=True) for _ in range(blocks)
+            ModulatedCrossBlock(
+                c.width, c.context_width, c.heads, c.mlp_ratio, share_modulation=True
+            )
+            for _ in range(blocks)
         )
         self.write = zero_init(nn.Linear(c.width, channels))
 
@@ -64,11 +74,19 @@ class TokenDenoiser(nn.Module):
         """What the cross-attentions need of the context (B, M, C), for all steps."""
         return [block.cross_attn.prepare(context) for block in self.blocks]
 
-    def forward(self, x: Tensor, t: Tensor, contexts: Sequence[Tensor | Context], groups: Sequence[int],
-                given: Tensor | None = None) -> Tensor:  # fmt: skip
-        """(B, P, channels) at noise levels t (B,) -> the same shape. ``given``: further channels (B, P, given), without noise.
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        contexts: Sequence[Tensor | Context],
+        groups: Sequence[int],
+        given: Tensor | None = None,
+    ) -> Tensor:
+        """(B, P, channels) at noise levels t (B,) -> the same shape. ``given``: further channels
+        (B, P, given), without noise.
 
-        Objects with several tokens attend to their own in every other block, so that they know which tokens are theirs.
+        Objects with several tokens attend to their own in every other block, so that they know
+        which tokens are theirs.
         """
         h = self.read(x if given is None else torch.cat([x, given], dim=-1)) + self.slot
         modulation, joint = self.modulation(self.t_embedder(t)), Joint(tuple(groups))
@@ -99,15 +117,23 @@ class Coherent(nn.Module):
         self.intrinsic = TokenDenoiser(c, c.parts, c.intrinsic, c.shape_blocks, given=PART_NUMBERS)
 
     def context(self, tokens: Tensor, cues: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, CUES); zeros (the prior, no picture) where ``keep`` (B,) is False."""
+        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, CUES); zeros (the prior, no
+        picture) where ``keep`` (B,) is False.
+        """
         known = torch.cat([tokens, self.cue(cues)[:, None].to(tokens.dtype)], dim=1)
         return known if keep is None else known * keep.to(known.dtype)[:, None, None]
 
     def split(self, numbers: Tensor) -> Objects:
         """Objects of flat numbers (B, ``count``), such as one instance's noise."""
         c = self.config
-        pose, gaussians, intrinsic = numbers.split([POSE_NUMBERS, c.parts * PART_NUMBERS, c.parts * c.intrinsic], dim=1)
-        return Objects(pose[:, None], gaussians.unflatten(1, (c.parts, -1)), intrinsic.unflatten(1, (c.parts, -1)))
+        pose, gaussians, intrinsic = numbers.split(
+            [POSE_NUMBERS, c.parts * PART_NUMBERS, c.parts * c.intrinsic], dim=1
+        )
+        return Objects(
+            pose[:, None],
+            gaussians.unflatten(1, (c.parts, -1)),
+            intrinsic.unflatten(1, (c.parts, -1)),
+        )
 
     @property
     def count(self) -> int:
@@ -115,13 +141,24 @@ class Coherent(nn.Module):
         return POSE_NUMBERS + self.config.parts * (PART_NUMBERS + self.config.intrinsic)
 
     @torch.no_grad()
-    def sample(self, context: Tensor, groups: Sequence[int], noise: Objects, steps: int = 100, guidance: float = 1.0,
-               progress: Callable[[float], None] = lambda share: None) -> Objects:  # fmt: skip
-        """Objects from noise by DDIM, or in one step by a network that was trained to regress. Guidance is against the prior."""
+    def sample(
+        self,
+        context: Tensor,
+        groups: Sequence[int],
+        noise: Objects,
+        steps: int = 100,
+        guidance: float = 1.0,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Objects:
+        """Objects from noise by DDIM, or in one step by a network that was trained to regress.
+        Guidance is against the prior.
+        """
         done, signal = 0, SCHEDULE.signal()
 
         def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
-            """One of the two diffusions, from noise ``start``; ``given`` are the poses that the shapes are told."""
+            """One of the two diffusions, from noise ``start``; ``given`` are the poses that the
+            shapes are told.
+            """
             contexts, prior = denoiser.prepare(context), denoiser.prepare(torch.zeros_like(context))
 
             def say(x: Tensor, step: int) -> Tensor:

@@ -1,6 +1,8 @@
-"""How many operations the published networks need: 2 per multiply-add, matrix products, attention and convolutions only.
+"""How many operations the published networks need: 2 per multiply-add, matrix products, attention
+and convolutions only.
 
-For planning and for judging measured times against what is unavoidable. The counts equal those of torch's own counter (tests).
+For planning and for judging measured times against what is unavoidable. The counts equal those of
+torch's own counter (tests).
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ def linear(tokens: int, width_in: int, width_out: int) -> int:
 
 
 def attention(queries: int, keys: int, width: int) -> int:
-    """Operations of softmax(Q K^T) V with all heads together ``width`` wide, without the projections."""
+    """Operations of softmax(Q K^T) V with all heads together ``width`` wide, without the
+    projections.
+    """
     return 4 * queries * keys * width
 
 
 def _self_block(tokens: int, width: int, mlp_ratio: float) -> int:
     hidden = int(width * mlp_ratio)
-    return linear(tokens, width, 4 * width) + attention(tokens, tokens, width) + 2 * linear(tokens, width, hidden)
+    return (
+        linear(tokens, width, 4 * width)
+        + attention(tokens, tokens, width)
+        + 2 * linear(tokens, width, hidden)
+    )
 
 
 def _cross(tokens: int, keys: int, width: int, context_width: int, cached: bool) -> int:
@@ -39,14 +47,19 @@ def vision_flops(config: VisionConfig) -> int:
     return patches + c.blocks * _self_block(c.tokens, c.width, c.mlp_ratio)
 
 
-def structure_flow_flops(config: StructureFlowConfig, context_tokens: int | None, cached: bool = False) -> int:
+def structure_flow_flops(
+    config: StructureFlowConfig, context_tokens: int | None, cached: bool = False
+) -> int:
     """Operations of one evaluation of one sequence, without a lift.
 
-    ``context_tokens`` None: the context is a constant (unconditional pass). ``cached``: keys, values and modulations exist already.
+    ``context_tokens`` None: the context is a constant (unconditional pass). ``cached``: keys,
+    values and modulations exist already.
     """
     c = config
     tokens, folded = (c.resolution // c.patch) ** 3, c.channels * c.patch**3
-    total = linear(tokens, folded, c.width) * 2 + c.blocks * _self_block(tokens, c.width, c.mlp_ratio)
+    total = linear(tokens, folded, c.width) * 2 + c.blocks * _self_block(
+        tokens, c.width, c.mlp_ratio
+    )
     if not cached:
         total += linear(1, 256, c.width) + linear(1, c.width, c.width)
         total += linear(1, c.width, 6 * c.width) * (1 if c.share_modulation else c.blocks)
@@ -55,8 +68,13 @@ def structure_flow_flops(config: StructureFlowConfig, context_tokens: int | None
     return total
 
 
-def scene_context_flops(config: SceneContextFlowConfig, instances: int, context_tokens: int | None, cached: bool = True,
-                        shared_scene: bool = True) -> int:  # fmt: skip
+def scene_context_flops(
+    config: SceneContextFlowConfig,
+    instances: int,
+    context_tokens: int | None,
+    cached: bool = True,
+    shared_scene: bool = True,
+) -> int:
     """Operations of one evaluation of all slots of ``instances`` instances."""
     c = config.flow
     tokens, slots = (c.resolution // c.patch) ** 3, config.slots
@@ -65,12 +83,21 @@ def scene_context_flops(config: SceneContextFlowConfig, instances: int, context_
     return rows * structure_flow_flops(c, context_tokens, cached) + seen
 
 
-def vecset_flow_flops(config: VecSetFlowConfig, tokens: int, context_tokens: tuple[int | None, ...], instances: int = 1,
-                      cached: bool = False) -> int:  # fmt: skip
-    """Operations of one evaluation per instance, ``instances`` of which share a scene; ``None`` tokens: that context is a constant."""
+def vecset_flow_flops(
+    config: VecSetFlowConfig,
+    tokens: int,
+    context_tokens: tuple[int | None, ...],
+    instances: int = 1,
+    cached: bool = False,
+) -> int:
+    """Operations of one evaluation per instance, ``instances`` of which share a scene; ``None``
+    tokens: that context is a constant.
+    """
     c, length = config, tokens + 1
     total = 2 * linear(tokens, c.channels, c.width) + 2 * linear(1, c.width, 4 * c.width)
-    total += c.blocks * _self_block(length, c.width, 4.0) + (c.blocks - c.first_skip) * linear(length, 2 * c.width, c.width)
+    total += c.blocks * _self_block(length, c.width, 4.0) + (c.blocks - c.first_skip) * linear(
+        length, 2 * c.width, c.width
+    )
     total += len(c.joint_blocks) * attention(length, (instances - 1) * length, c.width)
     for keys, width in zip(context_tokens, c.context_widths):
         total += 0 if keys is None else c.blocks * _cross(length, keys, c.width, width, cached)
@@ -86,9 +113,24 @@ def vecset_decode_flops(config: VecSetVAEConfig, tokens: int, points: int) -> in
     return prepared + asked + 2 * linear(points, width, 4 * width) + linear(points, width, 1)
 
 
-def iscene_structure_flops(config: SceneContextFlowConfig, instances: int, steps: int, guided: int, context_tokens: int = 1374) -> int:
-    """Operations of the structure stage with all savings: ``steps`` conditional and ``guided`` unconditional evaluations."""
-    keys_values = linear(context_tokens, config.flow.context_width, 2 * config.flow.width) * config.flow.blocks
+def iscene_structure_flops(
+    config: SceneContextFlowConfig,
+    instances: int,
+    steps: int,
+    guided: int,
+    context_tokens: int = 1374,
+) -> int:
+    """Operations of the structure stage with all savings: ``steps`` conditional and ``guided``
+    unconditional evaluations.
+    """
+    keys_values = (
+        linear(context_tokens, config.flow.context_width, 2 * config.flow.width)
+        * config.flow.blocks
+    )
     rows = 1 + instances * (config.slots - 1)
     conditional = scene_context_flops(config, instances, context_tokens)
-    return rows * keys_values + steps * conditional + guided * scene_context_flops(config, instances, None)
+    return (
+        rows * keys_values
+        + steps * conditional
+        + guided * scene_context_flops(config, instances, None)
+    )

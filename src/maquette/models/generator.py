@@ -1,7 +1,8 @@
 """The generator: the structure flow together with the encoder of the picture tokens it attends to.
 
-In the flow: crops and lifted grids -> velocity of the latents. One set of weights serves single instances in their own cube
-and, with scene-context attention, all instances of a scene in the scene's cube (I-Scene, section 3).
+In the flow: crops and lifted grids -> velocity of the latents. One set of weights serves single
+instances in their own cube and, with scene-context attention, all instances of a scene in the
+scene's cube (I-Scene, section 3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class GeneratorConfig:
 
     flow: StructureFlowConfig = field(default_factory=StructureFlowConfig)
     picture: PictureEncoderConfig = field(default_factory=PictureEncoderConfig)
-    frame: str = "view-centric"  # or "canonical": the data's own azimuth (ablation); scene/azimuth.py turns its volumes to the view
+    # or "canonical": the data's own azimuth (ablation); scene/azimuth.py turns its volumes to the
+    # view
+    frame: str = "view-centric"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,9 @@ class Condition:
     """What B sequences know of their picture, encoded once for all steps."""
 
     context: Tensor  # (B, M, context width)
-    lift: Lift | None  # tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
+    lift: (
+        Lift | None
+    )  # tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
 
 
 class Generator(nn.Module):
@@ -44,18 +49,29 @@ class Generator(nn.Module):
         self.picture = PictureEncoder(config.picture)
 
     def encode(self, crops: Tensor, lifted: Tensor | None, vae: VolumeVAE) -> Condition:
-        """Crops (B, 5, S, S) and lifted grids (B, lift_channels, G, G, G) -> what every step of the sampler needs."""
+        """Crops (B, 5, S, S) and lifted grids (B, lift_channels, G, G, G) -> what every step of the
+        sampler needs.
+        """
 
         def encode_volume(volume: Tensor) -> Tensor:
             size = (vae.config.resolution,) * 3
-            return vae.encode(F.interpolate(volume, size=size, mode="trilinear", align_corners=False))
+            return vae.encode(
+                F.interpolate(volume, size=size, mode="trilinear", align_corners=False)
+            )
 
-        return Condition(self.picture(crops), None if self.flow.lift is None else self.flow.encode_lift(lifted, encode_volume))
+        return Condition(
+            self.picture(crops),
+            None if self.flow.lift is None else self.flow.encode_lift(lifted, encode_volume),
+        )
 
-    def forward(self, x: Tensor, t: Tensor, condition: Condition, scene_of: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, condition: Condition, scene_of: Tensor | None = None
+    ) -> Tensor:
         """Velocity (B, channels, R, R, R); see StructureFlow."""
         return self.flow(x, t, condition.context, condition.lift, scene_of)
 
     def velocity(self, condition: Condition, scene_of: Tensor | None = None):
         """The function of (x_t, t) that samplers integrate."""
-        return lambda x, t: self.forward(x, torch.full((x.shape[0],), t, device=x.device, dtype=x.dtype), condition, scene_of)
+        return lambda x, t: self.forward(
+            x, torch.full((x.shape[0],), t, device=x.device, dtype=x.dtype), condition, scene_of
+        )

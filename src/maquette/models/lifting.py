@@ -1,7 +1,9 @@
-"""The grid that the generator sees of a picture: one function for training and generation, so that they cannot drift apart.
+"""The grid that the generator sees of a picture: one function for training and generation, so that
+they cannot drift apart.
 
-In the flow: depth view + boxes + coarse volume -> lifted grid -> LiftEncoder. Channels, in this order: what the picture says of each cell
-(geometry.volumes.lift_view), the instance's estimated box, a coarse volume of the instance, whether there is one, is this the scene branch.
+In the flow: depth view + boxes + coarse volume -> lifted grid -> LiftEncoder. Channels, in this
+order: what the picture says of each cell (geometry.volumes.lift_view), the instance's estimated
+box, a coarse volume of the instance, whether there is one, is this the scene branch.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ BOX_SHARPNESS = 6.0  # the box channel is tanh(BOX_SHARPNESS * signed distance i
 
 
 def box_field(box: np.ndarray, scene_from_cube: Tensor, resolution: int) -> Tensor:
-    """(R, R, R) signed distance of each cell of a cube to a scene-frame box (2, 3), in cube sides, negative inside."""
+    """(R, R, R) signed distance of each cell of a cube to a scene-frame box (2, 3), in cube sides,
+    negative inside.
+    """
     cells = transform_cells(scene_from_cube, resolution)
     low, high = torch.from_numpy(np.asarray(box, np.float32))
     beyond = torch.maximum(low - cells, cells - high)
@@ -28,12 +32,19 @@ def box_field(box: np.ndarray, scene_from_cube: Tensor, resolution: int) -> Tens
     return distance / scene_from_cube[:3, 0].norm().float()
 
 
-def lifted_grid(view: DepthView | None, boxes: Mapping[int, np.ndarray], label: int | None, scene_from_cube: np.ndarray,
-                coarse: Tensor | None, resolution: int) -> Tensor:  # fmt: skip
-    """(CHANNELS, G, G, G) for one instance, or with ``label=None`` for the scene branch: all objects together.
+def lifted_grid(
+    view: DepthView | None,
+    boxes: Mapping[int, np.ndarray],
+    label: int | None,
+    scene_from_cube: np.ndarray,
+    coarse: Tensor | None,
+    resolution: int,
+) -> Tensor:
+    """(CHANNELS, G, G, G) for one instance, or with ``label=None`` for the scene branch: all
+    objects together.
 
-    view: None = the picture is kept back (the pure form of I-Scene), then its channels and the box are 0. boxes: label -> (2, 3) in the
-    scene frame. coarse: (G, G, G) in [-1, 1] or None.
+    view: None = the picture is kept back (the pure form of I-Scene), then its channels and the box
+    are 0. boxes: label -> (2, 3) in the scene frame. coarse: (G, G, G) in [-1, 1] or None.
     """
     cube = torch.from_numpy(scene_from_cube)
     grid = torch.zeros(CHANNELS, resolution, resolution, resolution)

@@ -1,8 +1,9 @@
 """What objects are called: from the names of assets to the nouns that captions use.
 
-Names of assets are what artists call their files ("house-interior-pack-bookshelf", "chair-1a2b3c4d"). Their head noun is the last
-known one; words up to "pack", "kit" or "bits" name a collection and count only when nothing else does. Rare things share a noun with
-what they look like from a distance, so that every noun has many pictures.
+Names of assets are what artists call their files ("house-interior-pack-bookshelf",
+"chair-1a2b3c4d"). Their head noun is the last known one; words up to "pack", "kit" or "bits" name a
+collection and count only when nothing else does. Rare things share a noun with what they look like
+from a distance, so that every noun has many pictures.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import re
 OBJECT = "object"  # what has no known noun
 COLLECTIONS = ("pack", "kit", "bits")
 
-# noun: other words for it, and things that look like it. Words that are adjectives more often than not ("orange") are left out.
+# noun: other words for it, and things that look like it. Words that are adjectives more often than
+# not ("orange") are left out.
 _LEXICON = """
 chair: seat stool armchair ottoman recliner
 sofa: couch lounge
@@ -142,7 +144,9 @@ def synonyms(noun: str) -> tuple[str, ...]:
 
 
 def noun_of(name: str) -> str:
-    """The noun for an asset of this name, ``OBJECT`` when it says nothing known. "house-interior-pack-bunk-bed-2" is a "bed"."""
+    """The noun for an asset of this name, ``OBJECT`` when it says nothing known.
+    "house-interior-pack-bunk-bed-2" is a "bed".
+    """
     words = re.findall("[a-z]+", name.lower())
     cut = max((position for position, word in enumerate(words) if word in COLLECTIONS), default=-1)
     for part in (words[cut + 1 :], words[: max(cut, 0)]):

@@ -1,10 +1,13 @@
-"""Shapes as parts: an autoencoder between the latents of the volume VAE and 16 Gaussians with a latent each (after SPAGHETTI).
+"""Shapes as parts: an autoencoder between the latents of the volume VAE and 16 Gaussians with a
+latent each (after SPAGHETTI).
 
-In the flow: volume -> (frozen VolumeVAE) -> latent grid -> parts -> latent grid -> (VolumeVAE) -> volume. A part is its Gaussian, which
-says where and how large it is (extrinsic), and a vector that says what it looks like (intrinsic). Moving the Gaussians moves the shape:
-the decoder sees every cell in the coordinates of every part. SPAGHETTI decodes occupancy point by point; here the parts are decoded to
-the VAE's latents, so that distance, colour and detail come from a decoder that is there already.
-Shapes: B objects, P parts, D numbers of an intrinsic, C width, R cells per side of the latent grid, channels of the latent.
+In the flow: volume -> (frozen VolumeVAE) -> latent grid -> parts -> latent grid -> (VolumeVAE) ->
+volume. A part is its Gaussian, which says where and how large it is (extrinsic), and a vector that
+says what it looks like (intrinsic). Moving the Gaussians moves the shape: the decoder sees every
+cell in the coordinates of every part. SPAGHETTI decodes occupancy point by point; here the parts
+are decoded to the VAE's latents, so that distance, colour and detail come from a decoder that is
+there already. Shapes: B objects, P parts, D numbers of an intrinsic, C width, R cells per side of
+the latent grid, channels of the latent.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from maquette.geometry.part_gaussians import PART_NUMBERS, PartGaussians
 from maquette.geometry.volumes import cell_centres
 from maquette.nn.blocks import TransformerBlock, depth_to_space, space_to_depth, zero_init
 
-CANONICAL_SIZE = 0.8  # longest side of an object in the cube in which its parts are described, centred, in its own axes
+# longest side of an object in the cube in which its parts are described, centred, in its own axes
+CANONICAL_SIZE = 0.8
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class PartShapesConfig:
 
 
 class PartShapes(nn.Module):
-    """Encoder and decoder; ``mean`` and ``std`` normalise a part's numbers and intrinsic (P, 16 + D) for diffusion."""
+    """Encoder and decoder; ``mean`` and ``std`` normalise a part's numbers and intrinsic (P, 16 +
+    D) for diffusion.
+    """
 
     def __init__(self, config: PartShapesConfig):
         super().__init__()
@@ -48,7 +54,9 @@ class PartShapes(nn.Module):
         self.read = nn.Linear(c.channels * folded, c.width)
         self.read_position = nn.Parameter(0.02 * torch.randn(1, cells**3, c.width))
         self.queries = nn.Parameter(0.5 * torch.randn(1, c.parts, c.width))
-        self.encoder = nn.ModuleList(TransformerBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.blocks))
+        self.encoder = nn.ModuleList(
+            TransformerBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.blocks)
+        )
         self.encoder_norm = nn.LayerNorm(c.width)
         self.to_gaussian = zero_init(nn.Linear(c.width, PART_NUMBERS))
         self.to_intrinsic = nn.Linear(c.width, c.intrinsic)
@@ -59,7 +67,9 @@ class PartShapes(nn.Module):
         self.pair_logit = nn.Linear(c.pair_width, 1)
         self.merge = nn.Linear(c.pair_width * folded, c.width)
         self.write_position = nn.Parameter(0.02 * torch.randn(1, cells**3, c.width))
-        self.decoder = nn.ModuleList(TransformerBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.blocks))
+        self.decoder = nn.ModuleList(
+            TransformerBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.blocks)
+        )
         self.decoder_norm = nn.LayerNorm(c.width)
         self.write = nn.Linear(c.width, c.channels * folded)
         self.write_cell = nn.Linear(c.pair_width, c.channels)
@@ -68,7 +78,10 @@ class PartShapes(nn.Module):
 
     def encode(self, latent: Tensor) -> tuple[PartGaussians, Tensor]:
         """Latent grids (B, channels, R, R, R) -> Gaussians in the cube, and intrinsics (B, P, D)."""
-        tokens = self.read(space_to_depth(latent, self.config.patch).flatten(2).transpose(1, 2)) + self.read_position
+        tokens = (
+            self.read(space_to_depth(latent, self.config.patch).flatten(2).transpose(1, 2))
+            + self.read_position
+        )
         count = tokens.shape[1]
         h = torch.cat([tokens, self.queries.expand(len(latent), -1, -1)], dim=1)
         for block in self.encoder:
@@ -79,23 +92,40 @@ class PartShapes(nn.Module):
     def decode(self, gaussians: PartGaussians, intrinsic: Tensor) -> Tensor:
         """Parts, moved or not -> latent grids (B, channels, R, R, R)."""
         c = self.config
-        points = cell_centres(c.resolution, intrinsic.device).reshape(1, -1, 3).expand(len(intrinsic), -1, -1)
+        points = (
+            cell_centres(c.resolution, intrinsic.device)
+            .reshape(1, -1, 3)
+            .expand(len(intrinsic), -1, -1)
+        )
         local = gaussians.local(points)
         density = gaussians.log_weighted_density(local)
         offset = points[:, :, None] - gaussians.mean[:, None]
         distance = local.norm(dim=-1, keepdim=True)
-        seen = torch.cat([torch.tanh(local / 3), torch.tanh(distance / 3), 2 * offset, (offset.abs() + 1e-6).sqrt()], dim=-1)
+        seen = torch.cat(
+            [
+                torch.tanh(local / 3),
+                torch.tanh(distance / 3),
+                2 * offset,
+                (offset.abs() + 1e-6).sqrt(),
+            ],
+            dim=-1,
+        )
         part = torch.cat([gaussians.numbers(), intrinsic.float()], dim=-1).to(intrinsic.dtype)
         pairs = F.silu(self.pair_cell(seen) + self.pair_part(part)[:, None])
         share = (density + self.pair_logit(pairs)[..., 0].float()).softmax(-1)
         cells = torch.einsum("bnp,bnpf->bnf", share.to(pairs.dtype), pairs)
         grid = cells.transpose(1, 2).unflatten(2, (c.resolution,) * 3)
-        tokens = self.merge(space_to_depth(grid, c.patch).flatten(2).transpose(1, 2)) + self.write_position
+        tokens = (
+            self.merge(space_to_depth(grid, c.patch).flatten(2).transpose(1, 2))
+            + self.write_position
+        )
         h = torch.cat([tokens, self.from_part(part)], dim=1)
         for block in self.decoder:
             h = block(h)
         h = self.write(self.decoder_norm(h[:, : tokens.shape[1]]))
-        coarse = depth_to_space(h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch)
+        coarse = depth_to_space(
+            h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch
+        )
         return coarse + self.write_cell(cells).transpose(1, 2).unflatten(2, (c.resolution,) * 3)
 
     def normalised(self, gaussians: PartGaussians, intrinsic: Tensor) -> Tensor:
@@ -104,7 +134,10 @@ class PartShapes(nn.Module):
 
     def gaussians_from(self, normalised: Tensor) -> PartGaussians:
         """Gaussians of normalised numbers (B, P, 16 or more)."""
-        numbers = normalised[..., :PART_NUMBERS] * self.std[:, :PART_NUMBERS] + self.mean[:, :PART_NUMBERS]
+        numbers = (
+            normalised[..., :PART_NUMBERS] * self.std[:, :PART_NUMBERS]
+            + self.mean[:, :PART_NUMBERS]
+        )
         return PartGaussians.of(numbers)
 
     def intrinsic_from(self, normalised: Tensor) -> Tensor:
@@ -113,7 +146,9 @@ class PartShapes(nn.Module):
 
 
 def _scattered(parts: int) -> Tensor:
-    """(P, 16) numbers of Gaussians spread over the cube, from which the encoder's start: parts that start apart stay different."""
+    """(P, 16) numbers of Gaussians spread over the cube, from which the encoder's start: parts that
+    start apart stay different.
+    """
     generator = torch.Generator().manual_seed(0)
     directions = F.normalize(torch.randn(parts, 3, generator=generator), dim=-1)
     numbers = torch.zeros(parts, PART_NUMBERS)

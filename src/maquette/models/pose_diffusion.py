@@ -1,13 +1,15 @@
-"""The pose of an object as seven numbers that a picture shows (Coherent 3D Scene Diffusion, section 3.1), and back; differentiable.
+"""The pose of an object as seven numbers that a picture shows (Coherent 3D Scene Diffusion, section
+3.1), and back; differentiable.
 
-    offset    2  from the centre of the object's 2-D box to where its 3-D centre appears, in longer picture sides
-    distance  1  log of its depth over that of its visible surface
-    size      3  log of its sides along its own axes over those of its visible surface
-    yaw       1  turn about +Y, radians
+    offset    2  from the centre of the object's 2-D box to where its 3-D centre appears, in longer
+    picture sides distance  1  log of its depth over that of its visible surface size      3  log of
+    its sides along its own axes over those of its visible surface yaw       1  turn about +Y,
+    radians
 
-Each is normalised as (value - mean) / range. The paper's distances and sizes are metres; a scene frame has no unit, hence the logs. That
-they count from the visible surface is ours: what is left to learn is what the surface does not show.
-The centre is the back-projection of the offset at the distance. Shapes: B objects; every object carries how it is seen (``Sight``).
+Each is normalised as (value - mean) / range. The paper's distances and sizes are metres; a scene
+frame has no unit, hence the logs. That they count from the visible surface is ours: what is left to
+learn is what the surface does not show. The centre is the back-projection of the offset at the
+distance. Shapes: B objects; every object carries how it is seen (``Sight``).
 """
 
 from __future__ import annotations
@@ -26,9 +28,25 @@ from maquette.models.part_shapes import CANONICAL_SIZE
 from maquette.types import Camera
 
 POSE_NUMBERS = 7
-MEAN = (0.0, 0.0, 0.025, 0.13, 0.08, 0.0, 0.0)  # and ranges: measured on 805 objects of training views, the yaw's as in the paper
+MEAN = (
+    0.0,
+    0.0,
+    0.025,
+    0.13,
+    0.08,
+    0.0,
+    0.0,
+)  # and ranges: measured on 805 objects of training views, the yaw's as in the paper
 RANGE = (0.02, 0.02, 0.05, 0.45, 0.25, 0.6, math.pi)
-UNSEEN_MEAN = (0.0, 0.0, 0.0, -1.85, -2.0, -2.15, 0.0)  # the same where there is no picture, and so no box and no surface to count from
+UNSEEN_MEAN = (
+    0.0,
+    0.0,
+    0.0,
+    -1.85,
+    -2.0,
+    -2.15,
+    0.0,
+)  # the same where there is no picture, and so no box and no surface to count from
 UNSEEN_RANGE = (0.2, 0.14, 0.14, 0.7, 0.8, 0.8, math.pi)
 FREQUENCIES = 10  # of the box encoding
 SMALLEST = 0.02  # scene units, of a visible side
@@ -42,14 +60,25 @@ class Sight:
     focal: Tensor  # (B,) focal length in longer picture sides
     depth: Tensor  # (B,) z-depth of the scene's centre, scene units
     scene_from_camera: Tensor  # (B, 4, 4) rigid
-    boxes: Tensor  # (B, 4) left, top, right, bottom of the 2-D boxes, from the picture's centre, in longer picture sides
-    surface: Tensor  # (B, 4) log depth over ``depth``, and log extents, of what is visible: see ``visible_extent``
-    seen: Tensor  # (B,) bool; False: no box and no surface is known, offsets count from the picture's centre
+    # (B, 4) left, top, right, bottom of the 2-D boxes, from the picture's centre, in longer picture
+    # sides
+    boxes: Tensor
+    # (B, 4) log depth over ``depth``, and log extents, of what is visible: see ``visible_extent``
+    surface: Tensor
+    # (B,) bool; False: no box and no surface is known, offsets count from the picture's centre
+    seen: Tensor
 
     def unseen(self, dropped: Tensor) -> Sight:
-        """The same with some objects ((B,) bool) not seen: the prior knows no boxes and no surfaces."""
+        """The same with some objects ((B,) bool) not seen: the prior knows no boxes and no
+        surfaces.
+        """
         none = dropped[:, None]
-        return replace(self, boxes=self.boxes.masked_fill(none, 0), surface=self.surface.masked_fill(none, 0), seen=self.seen & ~dropped)
+        return replace(
+            self,
+            boxes=self.boxes.masked_fill(none, 0),
+            surface=self.surface.masked_fill(none, 0),
+            seen=self.seen & ~dropped,
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Sight:
         return Sight(*(change(getattr(self, each.name)) for each in fields(self)))
@@ -66,7 +95,9 @@ class Sight:
         """Mean and range (B, 7) of the numbers."""
         known = self.seen[:, None]
         both = ((MEAN, UNSEEN_MEAN), (RANGE, UNSEEN_RANGE))
-        return tuple(torch.where(known, self.depth.new_tensor(a), self.depth.new_tensor(b)) for a, b in both)
+        return tuple(
+            torch.where(known, self.depth.new_tensor(a), self.depth.new_tensor(b)) for a, b in both
+        )
 
     @property
     def centres(self) -> Tensor:
@@ -90,7 +121,10 @@ class Pose:
         z = sight.depth * (sight.surface[:, 0] + values[:, 2]).exp()
         seen = (sight.centres + values[:, :2]) / sight.focal[:, None]
         local = z[:, None] * torch.cat([seen, torch.ones_like(z)[:, None]], dim=1)
-        centre = torch.einsum("bij,bj->bi", sight.scene_from_camera[:, :3, :3], local) + sight.scene_from_camera[:, :3, 3]
+        centre = (
+            torch.einsum("bij,bj->bi", sight.scene_from_camera[:, :3, :3], local)
+            + sight.scene_from_camera[:, :3, 3]
+        )
         return cls(centre, (sight.surface[:, 1:] + values[:, 3:6]).exp(), values[:, 6])
 
     def numbers(self, sight: Sight) -> Tensor:
@@ -99,40 +133,57 @@ class Pose:
         local = torch.einsum("bij,bi->bj", rotation, self.centre - origin)
         offset = sight.focal[:, None] * local[:, :2] / local[:, 2:] - sight.centres
         yaw = torch.remainder(self.yaw + math.pi, 2 * math.pi) - math.pi
-        beyond = torch.cat([(local[:, 2] / sight.depth).log()[:, None], self.size.log()], dim=1) - sight.surface
+        beyond = (
+            torch.cat([(local[:, 2] / sight.depth).log()[:, None], self.size.log()], dim=1)
+            - sight.surface
+        )
         values = torch.cat([offset, beyond, yaw[:, None]], dim=1)
         mean, spread = sight.normalisation()
         return (values - mean) / spread
 
     def placed(self, gaussians: PartGaussians) -> PartGaussians:
-        """Gaussians of the canonical cube in the scene frame. The longest side decides the scale; shapes are not stretched."""
-        return gaussians.moved(yaw_rotations(self.yaw), self.size.amax(-1) / CANONICAL_SIZE, self.centre)
+        """Gaussians of the canonical cube in the scene frame. The longest side decides the scale;
+        shapes are not stretched.
+        """
+        return gaussians.moved(
+            yaw_rotations(self.yaw), self.size.amax(-1) / CANONICAL_SIZE, self.centre
+        )
 
 
 def picture_box(own: np.ndarray) -> np.ndarray:
-    """(4,) 2-D box, as in ``Sight``, of an object's pixels (S, S) bool in a square picture that the photo's longer side spans."""
+    """(4,) 2-D box, as in ``Sight``, of an object's pixels (S, S) bool in a square picture that the
+    photo's longer side spans.
+    """
     rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
     edges = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
     return (edges / own.shape[0] - 0.5).astype(np.float32)
 
 
 def visible_extent(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """(4,) float32 of the visible surface (N, 3) in the scene frame: log of its median depth over that of the scene's centre, and logs
-    of its sides without its outermost points, none below SMALLEST.
+    """(4,) float32 of the visible surface (N, 3) in the scene frame: log of its median depth over
+    that of the scene's centre, and logs of its sides without its outermost points, none below
+    SMALLEST.
     """
-    depth = np.median(project(camera, points)[1]) / max(float(project(camera, np.zeros(3))[1]), 1e-3)
+    depth = np.median(project(camera, points)[1]) / max(
+        float(project(camera, np.zeros(3))[1]), 1e-3
+    )
     sides = np.quantile(points, 0.98, axis=0) - np.quantile(points, 0.02, axis=0)
     return np.log(np.array([max(depth, 1e-3), *np.maximum(sides, SMALLEST)])).astype(np.float32)
 
 
-def object_cues(box: np.ndarray, points: np.ndarray, depth: float, pitch: float, focal: float) -> np.ndarray:
+def object_cues(
+    box: np.ndarray, points: np.ndarray, depth: float, pitch: float, focal: float
+) -> np.ndarray:
     """(CUES,) float32 what is known of an object besides its picture.
 
-    box: (4,) as in ``Sight``, encoded with ten frequencies (84 numbers, as in the paper). Ours, because a small encoder without
-    pre-training sees no depth: box and median of its visible ``points`` (N, 3) in the scene frame, over the camera's ``depth`` of the
-    scene's centre, the camera's ``pitch`` (radians) and ``focal`` (longer picture sides).
+    box: (4,) as in ``Sight``, encoded with ten frequencies (84 numbers, as in the paper). Ours,
+    because a small encoder without pre-training sees no depth: box and median of its visible
+    ``points`` (N, 3) in the scene frame, over the camera's ``depth`` of the scene's centre, the
+    camera's ``pitch`` (radians) and ``focal`` (longer picture sides).
     """
     angles = np.pi * box[:, None] * 2.0 ** np.arange(FREQUENCIES)
     encoded = np.concatenate([box[:, None], np.sin(angles), np.cos(angles)], axis=1).reshape(-1)
     low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
-    return np.concatenate([encoded, low, high, [math.log(depth), pitch, math.log(focal)]]).astype(np.float32)
+    return np.concatenate([encoded, low, high, [math.log(depth), pitch, math.log(focal)]]).astype(
+        np.float32
+    )

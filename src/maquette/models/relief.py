@@ -1,9 +1,12 @@
-"""The close look: the shape of one object's visible surface, read off a crop of the photo in which it is large.
+"""The close look: the shape of one object's visible surface, read off a crop of the photo in which
+it is large.
 
-In the flow: photo and masks -> depth of the whole picture (image_encoder.py) -> a window around each object, seen once more by the same
-network -> relief: how far each visible point lies before or behind the object's middle, in units of the window's width. A picture of a
-whole scene spends a few pixels on an object, and its depth there is told in shares of the camera's distance; in its own window and in its
-own units every object is as large as any other. Shapes: B pictures, K windows each, S pixels a side of the picture, P of a window.
+In the flow: photo and masks -> depth of the whole picture (image_encoder.py) -> a window around
+each object, seen once more by the same network -> relief: how far each visible point lies before or
+behind the object's middle, in units of the window's width. A picture of a whole scene spends a few
+pixels on an object, and its depth there is told in shares of the camera's distance; in its own
+window and in its own units every object is as large as any other. Shapes: B pictures, K windows
+each, S pixels a side of the picture, P of a window.
 """
 
 from __future__ import annotations
@@ -39,24 +42,37 @@ def window_widths(places: Tensor, camera: Tensor) -> Tensor:
 def centred(values: Tensor, own: Tensor) -> Tensor:
     """Values (..., P, P) less their mean over the object's own pixels (..., P, P) bool."""
     weight = own.to(values.dtype)
-    mean = (values * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(min=1)
+    mean = (values * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(
+        min=1
+    )
     return values - mean
 
 
 def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows) -> Tensor:
-    """(B, K, P, P) the relief that a depth map of the whole picture gives; 0 where it says nothing of the object.
+    """(B, K, P, P) the relief that a depth map of the whole picture gives; 0 where it says nothing
+    of the object.
 
-    depth: (B, S, S) log depth; camera: (B, 5); labels: (B, S, S) int64. Only pixels of the object itself are mixed.
+    depth: (B, S, S) log depth; camera: (B, 5); labels: (B, S, S) int64. Only pixels of the object
+    itself are mixed.
     """
     b, k, _, side, _ = windows.pictures.shape
     steps = (torch.arange(side, device=depth.device, dtype=torch.float32) + 0.5) / side
     left, top, span = (windows.places[..., i, None].float() for i in range(3))
     x, y = 2 * (left + span * steps) - 1, 2 * (top + span * steps) - 1  # (B, K, P)
-    grid = torch.stack([x[:, :, None, :].expand(b, k, side, side), y[:, :, :, None].expand(b, k, side, side)], dim=-1)
+    grid = torch.stack(
+        [x[:, :, None, :].expand(b, k, side, side), y[:, :, :, None].expand(b, k, side, side)],
+        dim=-1,
+    )
     mine = (labels[:, None] == windows.labels[..., None, None]).flatten(0, 1).float()  # (BK, S, S)
-    both = torch.stack([depth.float()[:, None].expand(b, k, *depth.shape[1:]).flatten(0, 1) * mine, mine], dim=1)
-    summed, weight = F.grid_sample(both, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=False).unbind(1)
+    both = torch.stack(
+        [depth.float()[:, None].expand(b, k, *depth.shape[1:]).flatten(0, 1) * mine, mine], dim=1
+    )
+    summed, weight = F.grid_sample(
+        both, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=False
+    ).unbind(1)
     known = (weight > 0.05) & windows.own.flatten(0, 1)
-    relief = centred(torch.where(known, summed / weight.clamp(min=0.05), 0.0), known).unflatten(0, (b, k))
+    relief = centred(torch.where(known, summed / weight.clamp(min=0.05), 0.0), known).unflatten(
+        0, (b, k)
+    )
     relief = relief / window_widths(windows.places, camera)[..., None, None].float()
     return (relief * known.unflatten(0, (b, k))).clamp(-MOST, MOST)

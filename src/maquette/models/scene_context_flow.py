@@ -1,10 +1,12 @@
-"""I-Scene's scene-context flow as it was released: the structure flow of TRELLIS, seen through up to three pictures per instance.
+"""I-Scene's scene-context flow as it was released: the structure flow of TRELLIS, seen through up
+to three pictures per instance.
 
-In the flow: noise and picture tokens of every *slot* -> velocity of its structure latent. Slot 0 is the instance in the scene's crop
-and the only one that is kept; slot 1 is the whole scene, slot 2 (optional) the instance in its own crop. Slots share weights, noise
-level and positions. In the middle blocks, slot 0 also attends to the tokens of the others, whose keys may be gated and shifted
-(``ExternalKeys``); the other slots run the plain network. I-Scene, arXiv 2512.13683, section 3.2; the paper's form has two slots.
-Shapes: B instances, S slots, R latent resolution, M context tokens.
+In the flow: noise and picture tokens of every *slot* -> velocity of its structure latent. Slot 0 is
+the instance in the scene's crop and the only one that is kept; slot 1 is the whole scene, slot 2
+(optional) the instance in its own crop. Slots share weights, noise level and positions. In the
+middle blocks, slot 0 also attends to the tokens of the others, whose keys may be gated and shifted
+(``ExternalKeys``); the other slots run the plain network. I-Scene, arXiv 2512.13683, section 3.2;
+the paper's form has two slots. Shapes: B instances, S slots, R latent resolution, M context tokens.
 """
 
 from __future__ import annotations
@@ -48,32 +50,50 @@ class SceneContextFlow(nn.Module):
         if config.key_gate or config.key_bias:
             for index in config.context_range:
                 self.flow.blocks[index].self_attn.external = ExternalKeys(
-                    config.slots - 1, c.heads, c.width // c.heads, config.key_gate, config.key_bias, config.key_bias_scale
+                    config.slots - 1,
+                    c.heads,
+                    c.width // c.heads,
+                    config.key_gate,
+                    config.key_bias,
+                    config.key_bias_scale,
                 )
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels, context (B, S, M, context width)."""
+        """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels,
+        context (B, S, M, context width).
+        """
         slots = x.shape[1]
         plans = self.plans(slot_sources(len(x), slots), x.device)
         modulations = self.flow.modulations(t.repeat_interleave(slots))
         contexts = [context.flatten(0, 1).to(self.flow.trunk_dtype)] * len(self.flow.blocks)
-        return self.flow.velocity(x.flatten(0, 1), modulations, contexts, plans).unflatten(0, (len(x), slots))
+        return self.flow.velocity(x.flatten(0, 1), modulations, contexts, plans).unflatten(
+            0, (len(x), slots)
+        )
 
     def plans(self, sources: Tensor, device: torch.device | str) -> list[Plan | None]:
-        """Each block's attention plan; sources (rows, S - 1) int64 on the CPU: the rows that a row also sees, -1 for rows that see none."""
+        """Each block's attention plan; sources (rows, S - 1) int64 on the CPU: the rows that a row
+        also sees, -1 for rows that see none.
+        """
         plan = SceneContext.of(sources).to(device)
-        return [plan if index in self.config.context_range else None for index in range(len(self.flow.blocks))]
+        return [
+            plan if index in self.config.context_range else None
+            for index in range(len(self.flow.blocks))
+        ]
 
 
 def slot_sources(instances: int, slots: int) -> Tensor:
-    """(instances * slots, slots - 1) for rows in the order instance, slot: slot 0 sees the other slots of its instance."""
+    """(instances * slots, slots - 1) for rows in the order instance, slot: slot 0 sees the other
+    slots of its instance.
+    """
     sources = torch.full((instances, slots, slots - 1), -1, dtype=torch.int64)
     sources[:, INSTANCE] = torch.arange(instances)[:, None] * slots + torch.arange(1, slots)
     return sources.flatten(0, 1)
 
 
 def shared_sources(instances: int, slots: int) -> Tensor:
-    """(1 + instances * (slots - 1), slots - 1) with the scene, row 0, computed once: then rows in the order instance, own slots."""
+    """(1 + instances * (slots - 1), slots - 1) with the scene, row 0, computed once: then rows in
+    the order instance, own slots.
+    """
     own = slots - 1  # slots of an instance besides the scene's
     sources = torch.full((instances, own, slots - 1), -1, dtype=torch.int64)
     sources[:, 0, 0] = 0

@@ -1,10 +1,13 @@
-"""Sentences about pictures: what stands there, of which colour, how many, and where things are as the camera sees them.
+"""Sentences about pictures: what stands there, of which colour, how many, and where things are as
+the camera sees them.
 
-In the flow: things of random scenes (data/captions.py) -> captions -> the text-to-image model of ComboVerse learns what "to the left of"
-looks like; things of a perceived photo (scene/describe.py) -> the prompt by which ComboVerse arranges them, in the same words.
-A caption is a function of the things and a generator. Relations come from boxes and the camera's place: one thing is *on* another when
-it rests on it and is *under* what rests on it; else the one that is more to the side is left or right, the one that is more along the
-line of sight in front or behind, and in between nothing is said.
+In the flow: things of random scenes (data/captions.py) -> captions -> the text-to-image model of
+ComboVerse learns what "to the left of" looks like; things of a perceived photo (scene/describe.py)
+-> the prompt by which ComboVerse arranges them, in the same words. A caption is a function of the
+things and a generator. Relations come from boxes and the camera's place: one thing is *on* another
+when it rests on it and is *under* what rests on it; else the one that is more to the side is left
+or right, the one that is more along the line of sight in front or behind, and in between nothing is
+said.
 """
 
 from __future__ import annotations
@@ -18,27 +21,72 @@ import numpy as np
 
 from maquette.models.nouns import NOUNS, OBJECT, synonyms
 
-# Colour words and sRGB values that everybody calls so: a colour gets the word of the closest value in CIELAB, lightness counting half.
+# Colour words and sRGB values that everybody calls so: a colour gets the word of the closest value
+# in CIELAB, lightness counting half.
 _COLOURS: Mapping[str, tuple[str, ...]] = {
-    "black": ("101010", "282828"), "grey": ("606060", "808080", "a0a0a0"), "white": ("d8d8d8", "f8f8f8"),
-    "red": ("c01818", "801010", "e04040"), "orange": ("e88010", "c86818", "f0a050"), "yellow": ("e8d020", "c0a818", "f0e080"),
-    "green": ("20a030", "105018", "70c060", "708820"), "turquoise": ("20a8a0", "106868", "80d8d0"),
-    "blue": ("2050c8", "102060", "5890e0", "304870"), "purple": ("7028a8", "401860", "a878d0"),
-    "pink": ("e86098", "f0a8c0", "b04878"), "brown": ("6a4020", "402810", "906848"), "beige": ("d0b898", "b09878"),
-}  # fmt: skip
+    "black": ("101010", "282828"),
+    "grey": ("606060", "808080", "a0a0a0"),
+    "white": ("d8d8d8", "f8f8f8"),
+    "red": ("c01818", "801010", "e04040"),
+    "orange": ("e88010", "c86818", "f0a050"),
+    "yellow": ("e8d020", "c0a818", "f0e080"),
+    "green": ("20a030", "105018", "70c060", "708820"),
+    "turquoise": ("20a8a0", "106868", "80d8d0"),
+    "blue": ("2050c8", "102060", "5890e0", "304870"),
+    "purple": ("7028a8", "401860", "a878d0"),
+    "pink": ("e86098", "f0a8c0", "b04878"),
+    "brown": ("6a4020", "402810", "906848"),
+    "beige": ("d0b898", "b09878"),
+}
 COLOURS: tuple[str, ...] = tuple(_COLOURS)
 COUNTS = ("two", "three", "four")
-OPPOSITE = {"on": "under", "under": "on", "to the left of": "to the right of", "to the right of": "to the left of",
-            "in front of": "behind", "behind": "in front of", "next to": "next to"}  # fmt: skip
+OPPOSITE = {
+    "on": "under",
+    "under": "on",
+    "to the left of": "to the right of",
+    "to the right of": "to the left of",
+    "in front of": "behind",
+    "behind": "in front of",
+    "next to": "next to",
+}
 COMPLETION = "a complete 3D model"  # ComboVerse's prompt for what is hidden
 
 # Words that share an entry are the same word to a network.
-_GRAMMAR = ("a an", "the", "and", "of", "to", "in", "on", "under below beneath underneath", "front", "left", "right", "next", "behind",
-            "beside near", "above over", "3d", "model", "complete whole", "picture photo image", "with", "is are", "some several many",
-            *COUNTS)  # fmt: skip
-VOCABULARY: tuple[str, ...] = (*_GRAMMAR, "grey gray", *(c for c in COLOURS if c != "grey"), *(" ".join(synonyms(noun)) for noun in NOUNS))
+_GRAMMAR = (
+    "a an",
+    "the",
+    "and",
+    "of",
+    "to",
+    "in",
+    "on",
+    "under below beneath underneath",
+    "front",
+    "left",
+    "right",
+    "next",
+    "behind",
+    "beside near",
+    "above over",
+    "3d",
+    "model",
+    "complete whole",
+    "picture photo image",
+    "with",
+    "is are",
+    "some several many",
+    *COUNTS,
+)
+VOCABULARY: tuple[str, ...] = (
+    *_GRAMMAR,
+    "grey gray",
+    *(c for c in COLOURS if c != "grey"),
+    *(" ".join(synonyms(noun)) for noun in NOUNS),
+)
 
-LAB_WEIGHTS = np.array([0.5, 1.0, 1.0], np.float32)  # shade says less of a colour's name than its hue: gold in the dark is no brown
+LAB_WEIGHTS = np.array(
+    [0.5, 1.0, 1.0], np.float32
+)  # shade says less of a colour's name than its hue: gold in the dark is no brown
 RESTS = 0.06  # gap between a thing and what it rests on, in sides of the smaller box
 CLEAR = 1.3  # by how much one direction must outweigh the other for a relation to be said
 CLOSE = 0.35  # gap between neighbours that are "next to" each other, in sides of the smaller box
@@ -53,19 +101,26 @@ class Thing:
     box: np.ndarray  # (2, 3) float64, scene frame (+Y up)
 
 
-# ---- what is there -------------------------------------------------------------------------------------------------
+# ---- what is there
+#   -------------------------------------------------------------------------------------------------
 
 
 def _lab(colours: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB 0..255 -> (N, 3) float32 CIELAB."""
-    return cv2.cvtColor(np.asarray(colours, np.float32)[None] / np.float32(255), cv2.COLOR_RGB2LAB)[0]
+    return cv2.cvtColor(np.asarray(colours, np.float32)[None] / np.float32(255), cv2.COLOR_RGB2LAB)[
+        0
+    ]
 
 
 def colour_word(pixels: np.ndarray) -> str:
-    """The word for the middle colour of pixels (N, 3) uint8 sRGB: the median in CIELAB, so a red cap with a white stem is red."""
+    """The word for the middle colour of pixels (N, 3) uint8 sRGB: the median in CIELAB, so a red
+    cap with a white stem is red.
+    """
     middle = np.median(_lab(pixels.reshape(-1, 3)), axis=0)
     owners = [word for word, values in _COLOURS.items() for _ in values]
-    known = np.array([list(bytes.fromhex(value)) for values in _COLOURS.values() for value in values])
+    known = np.array(
+        [list(bytes.fromhex(value)) for values in _COLOURS.values() for value in values]
+    )
     return owners[int(np.linalg.norm((_lab(known) - middle) * LAB_WEIGHTS, axis=1).argmin())]
 
 
@@ -75,19 +130,28 @@ def mirrored(thing: Thing) -> Thing:
     return dataclasses.replace(thing, box=flipped)
 
 
-# ---- where it is ---------------------------------------------------------------------------------------------------
+# ---- where it is
+#   ---------------------------------------------------------------------------------------------------
 
 
 def rests_on(a: Thing, b: Thing) -> bool:
-    """Whether ``a`` stands on ``b``: its base at the top of ``b``, its centre above the box of ``b``."""
+    """Whether ``a`` stands on ``b``: its base at the top of ``b``, its centre above the box of
+    ``b``.
+    """
     tolerance = RESTS * min(float((t.box[1] - t.box[0]).max()) for t in (a, b))
     centre = a.box.mean(0)[[0, 2]]
     above = bool(((centre > b.box[0, [0, 2]]) & (centre < b.box[1, [0, 2]])).all())
-    return above and abs(float(a.box[0, 1] - b.box[1, 1])) <= tolerance and float(a.box[0, 1]) > float(b.box[0, 1]) + tolerance
+    return (
+        above
+        and abs(float(a.box[0, 1] - b.box[1, 1])) <= tolerance
+        and float(a.box[0, 1]) > float(b.box[0, 1]) + tolerance
+    )
 
 
 def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
-    """Where ``a`` is as seen from ``eye`` (3,), scene frame: a key of ``OPPOSITE`` so that "a <relation> b", or None between two."""
+    """Where ``a`` is as seen from ``eye`` (3,), scene frame: a key of ``OPPOSITE`` so that "a
+    <relation> b", or None between two.
+    """
     for word, upper, lower in (("on", a, b), ("under", b, a)):
         if rests_on(upper, lower):
             return word
@@ -95,7 +159,10 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
     sight = 0.5 * (centres[0] + centres[1]) - np.asarray(eye)[[0, 2]]
     sight /= max(float(np.linalg.norm(sight)), 1e-9)
     offset = centres[0] - centres[1]
-    along, aside = float(offset @ sight), float(offset @ np.array([-sight[1], sight[0]]))  # farther, to the right
+    along, aside = (
+        float(offset @ sight),
+        float(offset @ np.array([-sight[1], sight[0]])),
+    )  # farther, to the right
     if abs(aside) >= CLEAR * abs(along) and aside:
         return "to the right of" if aside > 0 else "to the left of"
     if abs(along) >= CLEAR * abs(aside) and along:
@@ -106,10 +173,13 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
 def are_close(a: Thing, b: Thing) -> bool:
     """Whether hardly anything fits between two things: the gap of their boxes is small."""
     gap = np.maximum(np.maximum(a.box[0] - b.box[1], b.box[0] - a.box[1]), 0.0)
-    return float(np.linalg.norm(gap)) <= CLOSE * min(float((t.box[1] - t.box[0]).max()) for t in (a, b))
+    return float(np.linalg.norm(gap)) <= CLOSE * min(
+        float((t.box[1] - t.box[0]).max()) for t in (a, b)
+    )
 
 
-# ---- sentences -----------------------------------------------------------------------------------------------------
+# ---- sentences
+#   -----------------------------------------------------------------------------------------------------
 
 
 def name_of(thing: Thing, rng: np.random.Generator, count: int = 1) -> str:
@@ -134,18 +204,31 @@ def plural(words: str) -> str:
 
 
 def caption(things: Sequence[Thing], eye: np.ndarray, rng: np.random.Generator) -> str:
-    """A sentence about one to four things seen from ``eye`` (3,): every thing is named, some of the relations are said."""
+    """A sentence about one to four things seen from ``eye`` (3,): every thing is named, some of the
+    relations are said.
+    """
     if len(things) == 1:
         return name_of(things[0], rng)
-    if 2 <= len(things) <= 1 + len(COUNTS) and len({t.noun for t in things}) == 1 and rng.random() < 0.5:
+    if (
+        2 <= len(things) <= 1 + len(COUNTS)
+        and len({t.noun for t in things}) == 1
+        and rng.random() < 0.5
+    ):
         same = len({t.colour for t in things}) == 1
-        return name_of(things[0] if same else dataclasses.replace(things[0], colour=""), rng, len(things))
+        return name_of(
+            things[0] if same else dataclasses.replace(things[0], colour=""), rng, len(things)
+        )
     order = [things[int(k)] for k in rng.permutation(len(things))]
     said = name_of(order[0], rng)
     for before, thing in zip(order, order[1:]):
-        # Each further thing is put in relation to the one before it: "a cup on a table behind a chair".
+        # Each further thing is put in relation to the one before it: "a cup on a table behind a
+        # chair".
         found = relation(before, thing, eye)
-        if found in ("to the left of", "to the right of") and are_close(before, thing) and rng.random() < 0.25:
+        if (
+            found in ("to the left of", "to the right of")
+            and are_close(before, thing)
+            and rng.random() < 0.25
+        ):
             found = "next to"
         said += f" {found if found and rng.random() < 0.9 else 'and'} {name_of(thing, rng)}"
     return said

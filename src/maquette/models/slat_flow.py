@@ -1,8 +1,10 @@
-"""Flow over structured latents: one latent vector for each active cell of a sparse grid (TRELLIS, second stage).
+"""Flow over structured latents: one latent vector for each active cell of a sparse grid (TRELLIS,
+second stage).
 
-In the flow: noise on the cells that the structure stage found, and picture tokens -> velocity. Sparse residual convolutions halve the
-grid, a transformer with the blocks of the structure flow runs on the coarse cells, and convolutions lead back, with skip connections.
-Shapes: N cells of B samples, M coarse cells, C width.
+In the flow: noise on the cells that the structure stage found, and picture tokens -> velocity.
+Sparse residual convolutions halve the grid, a transformer with the blocks of the structure flow
+runs on the coarse cells, and convolutions lead back, with skip connections. Shapes: N cells of B
+samples, M coarse cells, C width.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class SLatFlowConfig:
 
 @dataclass(frozen=True, eq=False)
 class SLatModulations:
-    """What the noise level contributes to every block; of B samples, or of one if all share the level."""
+    """What the noise level contributes to every block; of B samples, or of one if all share the
+    level.
+    """
 
     inputs: list[Tensor]  # (B, 2 C) of each input block
     blocks: list[Tensor]  # (B, 6 C) of each transformer block
@@ -61,19 +65,30 @@ class SLatFlow(nn.Module):
         super().__init__()
         self.config = c = config
         self.t_embedder = TimestepEmbedder(c.width)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width)) if c.share_modulation else None
+        self.adaLN_modulation = (
+            nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
+            if c.share_modulation
+            else None
+        )
         self.input_layer = nn.Linear(c.channels, c.io_widths[0])
         self.input_blocks, self.out_blocks = nn.ModuleList(), nn.ModuleList()
         for width, following in zip(c.io_widths, [*c.io_widths[1:], c.width]):
-            self.input_blocks.extend(SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1))
+            self.input_blocks.extend(
+                SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)
+            )
             self.input_blocks.append(SparseResBlock(width, following, c.width))
         self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation) for _ in range(c.blocks)
+            ModulatedCrossBlock(
+                c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation
+            )
+            for _ in range(c.blocks)
         )
         joined = 2 if c.skips else 1
         for width, before in zip(c.io_widths[::-1], [c.width, *c.io_widths[:0:-1]]):
             self.out_blocks.append(SparseResBlock(before * joined, width, c.width))
-            self.out_blocks.extend(SparseResBlock(width * joined, width, c.width) for _ in range(c.io_blocks - 1))
+            self.out_blocks.extend(
+                SparseResBlock(width * joined, width, c.width) for _ in range(c.io_blocks - 1)
+            )
         self.out_layer = nn.Linear(c.io_widths[0], c.channels)
 
     @property
@@ -85,27 +100,48 @@ class SLatFlow(nn.Module):
         """Of noise levels t (B,), or (1,) for all samples."""
         embedded = self.t_embedder(t).to(self.trunk_dtype)
         shared = None if self.adaLN_modulation is None else self.adaLN_modulation(embedded)
-        return SLatModulations([block.modulation(embedded) for block in self.input_blocks],
-                               [block.modulation(embedded) if shared is None else shared for block in self.blocks],
-                               [block.modulation(embedded) for block in self.out_blocks])  # fmt: skip
+        return SLatModulations(
+            [block.modulation(embedded) for block in self.input_blocks],
+            [block.modulation(embedded) if shared is None else shared for block in self.blocks],
+            [block.modulation(embedded) for block in self.out_blocks],
+        )
 
     def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[list[Context]]:
-        """What the cross-attention of every block needs, for each sample; its copies are those of ``context``, then one of ``single``.
+        """What the cross-attention of every block needs, for each sample; its copies are those of
+        ``context``, then one of ``single``.
 
-        context: (B, L, context width), or (B, copies, L, context width); single: (B, 1, context width), one token, such as the zero of
-        the unconditional pass.
+        context: (B, L, context width), or (B, copies, L, context width); single: (B, 1, context
+        width), one token, such as the zero of the unconditional pass.
         """
-        tokens = [None] * len(single) if context is None else (context[:, None] if context.ndim == 3 else context).to(self.trunk_dtype)
+        tokens = (
+            [None] * len(single)
+            if context is None
+            else (context[:, None] if context.ndim == 3 else context).to(self.trunk_dtype)
+        )
         token = [None] * len(tokens) if single is None else single[:, None].to(self.trunk_dtype)
-        return [[block.cross_attn.prepare(*pair) for block in self.blocks] for pair in zip(tokens, token)]
+        return [
+            [block.cross_attn.prepare(*pair) for block in self.blocks]
+            for pair in zip(tokens, token)
+        ]
 
     def forward(self, x: Tensor, voxels: Voxels, t: Tensor, context: Tensor) -> Tensor:
-        """Velocity (N, channels). x: (N, channels); t: (B,) or (1,) noise levels; context: (B, L, context_width)."""
+        """Velocity (N, channels). x: (N, channels); t: (B,) or (1,) noise levels; context: (B, L,
+        context_width).
+        """
         return self.velocity(x, voxels, self.modulations(t), self.prepare(context))[0]
 
-    def velocity(self, x: Tensor, voxels: Voxels, modulations: SLatModulations, contexts: Sequence[Sequence[Context]],
-                 copies: int = 1, shortcut: bool = True, trace: Trace = untraced) -> Tensor:  # fmt: skip
-        """(copies, N, channels). The copies (conditional, unconditional) share x and the input blocks, and differ in their contexts.
+    def velocity(
+        self,
+        x: Tensor,
+        voxels: Voxels,
+        modulations: SLatModulations,
+        contexts: Sequence[Sequence[Context]],
+        copies: int = 1,
+        shortcut: bool = True,
+        trace: Trace = untraced,
+    ) -> Tensor:
+        """(copies, N, channels). The copies (conditional, unconditional) share x and the input
+        blocks, and differ in their contexts.
 
         ``trace(name, features)`` gets what every stage makes.
         """
@@ -122,21 +158,44 @@ class SLatFlow(nn.Module):
         h = h + position_embedding(grid.coords[:, 1:], c.width).to(h.dtype)
         h = self._transform(h.expand(copies, -1, -1), grid, modulations.blocks, contexts)
         trace("blocks", h)
-        return torch.stack([self._lead_out(one, (skips, levels), modulations.outputs, shortcut, trace) for one in h])
+        return torch.stack(
+            [
+                self._lead_out(one, (skips, levels), modulations.outputs, shortcut, trace)
+                for one in h
+            ]
+        )
 
-    def _transform(self, h: Tensor, grid: Voxels, modulations: Sequence[Tensor], contexts: Sequence[Sequence[Context]]) -> Tensor:
-        """(copies, M, C): sample by sample, so that full attention needs neither padding nor masks; all copies together."""
+    def _transform(
+        self,
+        h: Tensor,
+        grid: Voxels,
+        modulations: Sequence[Tensor],
+        contexts: Sequence[Sequence[Context]],
+    ) -> Tensor:
+        """(copies, M, C): sample by sample, so that full attention needs neither padding nor masks;
+        all copies together.
+        """
         parts = []
         for sample, part in enumerate(h.split(list(grid.counts), dim=1)):
             if not part.shape[1]:
                 continue
             for block, modulation, context in zip(self.blocks, modulations, contexts[sample]):
-                part = block(part, modulation if len(modulation) == 1 else modulation[sample : sample + 1], context)
+                part = block(
+                    part,
+                    modulation if len(modulation) == 1 else modulation[sample : sample + 1],
+                    context,
+                )
             parts.append(part)
         return torch.cat(parts, dim=1) if parts else h
 
-    def _lead_out(self, h: Tensor, saved: tuple[list[Tensor], list[Voxels]], modulations: Sequence[Tensor], shortcut: bool,
-                  trace: Trace) -> Tensor:  # fmt: skip
+    def _lead_out(
+        self,
+        h: Tensor,
+        saved: tuple[list[Tensor], list[Voxels]],
+        modulations: Sequence[Tensor],
+        shortcut: bool,
+        trace: Trace,
+    ) -> Tensor:
         remaining, finer, grid = list(saved[0]), list(saved[1]), None
         for index, (block, modulation) in enumerate(zip(self.out_blocks, modulations)):
             if self.config.skips:
@@ -148,4 +207,3 @@ class SLatFlow(nn.Module):
                 h = block.up(h, modulation, grid, shortcut)
             trace(f"out_blocks.{index}", h)
         return self.out_layer(F.layer_norm(h, h.shape[-1:]).float())
-

@@ -1,7 +1,9 @@
-"""Structured latents and what they decode to: a windowed transformer over sparse cells, with one head for each kind of output.
+"""Structured latents and what they decode to: a windowed transformer over sparse cells, with one
+head for each kind of output.
 
-In the flow: features of active cells -> latents (encoder), latents -> Gaussians, radiance fields, or cells of a mesh (decoders).
-Shapes: N cells of B samples, C width; positions lie in [-0.5, 0.5]^3.
+In the flow: features of active cells -> latents (encoder), latents -> Gaussians, radiance fields,
+or cells of a mesh (decoders). Shapes: N cells of B samples, C width; positions lie in [-0.5,
+0.5]^3.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ class SLatTransformer(nn.Module):
         self.config = c = config
         self.input_layer = nn.Linear(c.channels_in, c.width)
         self.blocks = nn.ModuleList(
-            TransformerBlock(c.width, c.heads, c.mlp_ratio, "head" if c.qk_norm else None, eps=1e-6, affine=False) for _ in range(c.blocks)
+            TransformerBlock(
+                c.width, c.heads, c.mlp_ratio, "head" if c.qk_norm else None, eps=1e-6, affine=False
+            )
+            for _ in range(c.blocks)
         )
         self.out_layer = nn.Linear(c.width, c.channels_out)
 
@@ -78,12 +83,20 @@ class SLatTransformer(nn.Module):
 
 @dataclass(frozen=True)
 class GaussianHead:
-    """How 14 numbers for each of a cell's Gaussians become a Gaussian; the defaults are the published ones."""
+    """How 14 numbers for each of a cell's Gaussians become a Gaussian; the defaults are the
+    published ones.
+    """
 
     count: int = 32  # Gaussians of a cell
     reach: float = 1.5  # cells; a centre stays within half of this from the middle of its cell
     perturb: bool = True  # centres start from a fixed low-discrepancy pattern
-    rates: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 0.1, 1.0)  # of position, colour, scale, rotation, opacity
+    rates: tuple[float, float, float, float, float] = (
+        1.0,
+        1.0,
+        1.0,
+        0.1,
+        1.0,
+    )  # of position, colour, scale, rotation, opacity
     smallest: float = 9e-4  # standard deviation that is always added (a 3D filter)
     scale_bias: float = 4e-3  # standard deviation of a raw value of zero
     opacity_bias: float = 0.1
@@ -101,17 +114,24 @@ class GaussianDecoder(SLatTransformer):
             self.register_buffer("offset_perturbation", pattern.atanh().float())
 
     def raw(self, features: Tensor, voxels: Voxels) -> dict[str, Tensor]:
-        """Positions in [0, 1]^3 and the other attributes before their activations, (N count, k), from the network's output."""
+        """Positions in [0, 1]^3 and the other attributes before their activations, (N count, k),
+        from the network's output.
+        """
         h, n = self.head, self.head.count
         parts = features.split([3 * n, 3 * n, 3 * n, 4 * n, n], dim=1)
-        position, colour, scale, rotation, opacity = (part.unflatten(1, (n, -1)) * rate for part, rate in zip(parts, h.rates))
+        position, colour, scale, rotation, opacity = (
+            part.unflatten(1, (n, -1)) * rate for part, rate in zip(parts, h.rates)
+        )
         if h.perturb:
             position = position + self.offset_perturbation
         side = self.config.resolution
         centre = ((voxels.coords[:, 1:] + 0.5) / side)[:, None]
         position = centre + position.tanh() / side * 0.5 * h.reach
         names = ("position", "colour", "scale", "rotation", "opacity")
-        return {name: part.flatten(0, 1) for name, part in zip(names, (position, colour, scale, rotation, opacity))}
+        return {
+            name: part.flatten(0, 1)
+            for name, part in zip(names, (position, colour, scale, rotation, opacity))
+        }
 
     def gaussians(self, features: Tensor, voxels: Voxels) -> list[Gaussians]:
         """One set for each sample, from the network's output (N, 14 count)."""
@@ -122,13 +142,27 @@ class GaussianDecoder(SLatTransformer):
             scale = (raw["scale"] + math.log(h.scale_bias)).exp()
         rotation = raw["rotation"] + raw["rotation"].new_tensor([1.0, 0.0, 0.0, 0.0])
         opacity = (raw["opacity"][:, 0] + math.log(h.opacity_bias / (1 - h.opacity_bias))).sigmoid()
-        parts = (raw["position"] - 0.5, (scale.square() + h.smallest**2).sqrt(), F.normalize(rotation, dim=1), opacity, raw["colour"])
-        return [Gaussians(*sample) for sample in zip(*(part.split([h.count * n for n in voxels.counts]) for part in parts))]
+        parts = (
+            raw["position"] - 0.5,
+            (scale.square() + h.smallest**2).sqrt(),
+            F.normalize(rotation, dim=1),
+            opacity,
+            raw["colour"],
+        )
+        return [
+            Gaussians(*sample)
+            for sample in zip(*(part.split([h.count * n for n in voxels.counts]) for part in parts))
+        ]
 
 
 def hammersley(count: int) -> Tensor:
-    """(count, 3) float64 points of the Hammersley set in [0, 1)^3: i / count, and the radical inverses of i in base 2 and 3."""
-    return torch.tensor([[i / count, _radical_inverse(i, 2), _radical_inverse(i, 3)] for i in range(count)], dtype=torch.float64)
+    """(count, 3) float64 points of the Hammersley set in [0, 1)^3: i / count, and the radical
+    inverses of i in base 2 and 3.
+    """
+    return torch.tensor(
+        [[i / count, _radical_inverse(i, 2), _radical_inverse(i, 3)] for i in range(count)],
+        dtype=torch.float64,
+    )
 
 
 def _radical_inverse(number: int, base: int) -> float:
@@ -141,7 +175,9 @@ def _radical_inverse(number: int, base: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class RadianceField:
-    """Cells of a sample as products of three vectors (TRELLIS's "strivec"); maquette does not render them."""
+    """Cells of a sample as products of three vectors (TRELLIS's "strivec"); maquette does not
+    render them.
+    """
 
     position: Tensor  # (N, 3) centres in [0, 1]^3
     vectors: Tensor  # (N, rank, 3, dim)
@@ -149,25 +185,41 @@ class RadianceField:
     colour: Tensor  # (N, rank, 1, 3), spherical harmonics of degree 0
 
 
-def radiance_fields(features: Tensor, voxels: Voxels, rank: int = 16, dim: int = 8) -> list[RadianceField]:
+def radiance_fields(
+    features: Tensor, voxels: Voxels, rank: int = 16, dim: int = 8
+) -> list[RadianceField]:
     """One field for each sample, from the network's output (N, rank (3 dim + 4))."""
     vectors, density, colour = features.split([3 * rank * dim, rank, 3 * rank], dim=1)
     position = (voxels.coords[:, 1:] + 0.5) / voxels.resolution
-    parts = (position.float(), vectors.unflatten(1, (rank, 3, dim)) + 1, density, colour.unflatten(1, (rank, 1, 3)))
-    return [RadianceField(*sample) for sample in zip(*(part.split(list(voxels.counts)) for part in parts))]
+    parts = (
+        position.float(),
+        vectors.unflatten(1, (rank, 3, dim)) + 1,
+        density,
+        colour.unflatten(1, (rank, 1, 3)),
+    )
+    return [
+        RadianceField(*sample)
+        for sample in zip(*(part.split(list(voxels.counts)) for part in parts))
+    ]
 
 
 class MeshDecoder(SLatTransformer):
-    """Latents -> cells of a grid four times as fine, each with the parameters of FlexiCubes -> meshes."""
+    """Latents -> cells of a grid four times as fine, each with the parameters of FlexiCubes ->
+    meshes.
+    """
 
     def __init__(self, config: SLatTransformerConfig):
         super().__init__(config)
         widths = [config.width, *(config.width // half for half in HALVES)]
-        self.upsample = nn.ModuleList(SubdivideBlock(before, after) for before, after in zip(widths, widths[1:]))
+        self.upsample = nn.ModuleList(
+            SubdivideBlock(before, after) for before, after in zip(widths, widths[1:])
+        )
         self.out_layer = nn.Linear(widths[-1], config.channels_out)
 
     def forward(self, x: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
-        """(N, channels_in) -> (64 N, channels_out) on ``voxels.children.children``. There is no last norm."""
+        """(N, channels_in) -> (64 N, channels_out) on ``voxels.children.children``. There is no
+        last norm.
+        """
         return self.out_layer(self.subdivide(self.trunk(x, voxels), voxels, shortcut).float())
 
     def subdivide(self, h: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
@@ -177,9 +229,11 @@ class MeshDecoder(SLatTransformer):
         return h
 
     def meshes(self, x: Tensor, voxels: Voxels) -> list[CellMesh]:
-        """One mesh for each sample: the trunk for all together, the fine grid sample by sample, to bound memory.
+        """One mesh for each sample: the trunk for all together, the fine grid sample by sample, to
+        bound memory.
 
-        A sample without a surface has a mesh without faces. Attributes: 3 colour, then 3 normal channels in [0, 1].
+        A sample without a surface has a mesh without faces. Attributes: 3 colour, then 3 normal
+        channels in [0, 1].
         """
         h, made = self.trunk(x, voxels), []
         for sample, part in enumerate(h.split(list(voxels.counts))):

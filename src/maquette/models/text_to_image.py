@@ -1,13 +1,16 @@
-"""The embedded text-to-image diffusion model: small pictures of objects from a sentence, with attention to every single word.
+"""The embedded text-to-image diffusion model: small pictures of objects from a sentence, with
+attention to every single word.
 
-In the flow: trained on renders with captions (train/text_to_image.py); ComboVerse (arXiv 2403.12409) fills hidden parts with it and
-asks it where objects belong (score distillation, flow/distillation.py). It fulfils ``models.image_prior.ImagePrior``.
+In the flow: trained on renders with captions (train/text_to_image.py); ComboVerse (arXiv
+2403.12409) fills hidden parts with it and asks it where objects belong (score distillation,
+flow/distillation.py). It fulfils ``models.image_prior.ImagePrior``.
 
-A UNet over 2 x 2 pixels at half, quarter and eighth resolution; at the eighth, transformer blocks. Words enter through cross-attention
-only, so that multiplying a word's map is multiplying its influence. As in published inpainting models, a masked picture and its mask
-are further input channels; a mask of ones everywhere is text-to-image. The network says the angular velocity (flow/ddpm.py), from
-which noise follows.
-B pictures, L words, S side in pixels, Q queries (cells), H heads, C channels.
+A UNet over 2 x 2 pixels at half, quarter and eighth resolution; at the eighth, transformer blocks.
+Words enter through cross-attention only, so that multiplying a word's map is multiplying its
+influence. As in published inpainting models, a masked picture and its mask are further input
+channels; a mask of ones everywhere is text-to-image. The network says the angular velocity
+(flow/ddpm.py), from which noise follows. B pictures, L words, S side in pixels, Q queries (cells),
+H heads, C channels.
 """
 
 from __future__ import annotations
@@ -57,20 +60,28 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:
     return (((query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)).float() + bias).softmax(-1)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, external: object = None, bias: Tensor | float = 0.0) -> Tensor:
-    """Plan: a sequence's own tokens, in two matrix products; for so few tokens they train twice as fast as the fused kernel."""
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, external: object = None, bias: Tensor | float = 0.0
+) -> Tensor:
+    """Plan: a sequence's own tokens, in two matrix products; for so few tokens they train twice as
+    fast as the fused kernel.
+    """
     return _weights(query, key, bias).to(value.dtype) @ value
 
 
 class WordEncoder(nn.Module):
-    """Numbers of words -> (B, L, C + 1) contextual words; the last channel is 1 where there is a word and 0 at padding."""
+    """Numbers of words -> (B, L, C + 1) contextual words; the last channel is 1 where there is a
+    word and 0 at padding.
+    """
 
     def __init__(self, config: TextToImageConfig, count: int):
         super().__init__()
         width = config.word_width
         self.embedding = nn.Embedding(count, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.length, width))
-        self.blocks = nn.ModuleList(TransformerBlock(width, config.word_heads, 2.0) for _ in range(config.word_blocks))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, config.word_heads, 2.0) for _ in range(config.word_blocks)
+        )
         self.norm = LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.3)
 
@@ -88,7 +99,9 @@ class WordAttention(CrossAttention):
     """Cross-attention to words whose maps can be seen and multiplied."""
 
     def forward(self, x_BQC: Tensor, words: Words, maps: list[Tensor] | None = None) -> Tensor:
-        """(B, Q, C) -> (B, Q, C); appends its softmax maps (B, H, Q, L), before the gain, to ``maps``."""
+        """(B, Q, C) -> (B, Q, C); appends its softmax maps (B, H, Q, L), before the gain, to
+        ``maps``.
+        """
         key, value = self.keys_values(words.tokens)
         query = self.q_rms_norm(self.to_q(x_BQC).unflatten(-1, (self.heads, -1))).transpose(1, 2)
         weights = _weights(query, key, words.bias)
@@ -134,13 +147,19 @@ class _MiddleBlock(nn.Module):
 
     def __init__(self, width: int, word_width: int, heads: int, time_width: int):
         super().__init__()
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width, elementwise_affine=False), LayerNorm(width), LayerNorm(width)
+        self.norm1, self.norm2, self.norm3 = (
+            LayerNorm(width, elementwise_affine=False),
+            LayerNorm(width),
+            LayerNorm(width),
+        )
         self.modulation = zero_init(nn.Linear(time_width, 2 * width))
         self.among = SelfAttention(width, heads)
         self.words = WordAttention(width, word_width, heads)
         self.mlp = FeedForward(width, 2.0)
 
-    def forward(self, x: Tensor, time_BC: Tensor, words: Words, maps: list[Tensor] | None) -> Tensor:
+    def forward(
+        self, x: Tensor, time_BC: Tensor, words: Words, maps: list[Tensor] | None
+    ) -> Tensor:
         scale, shift = self.modulation(time_BC)[:, None].chunk(2, dim=-1)
         x = x + self.among(self.norm1(x) * (1 + scale) + shift, _attend)
         x = x + self.words(self.norm2(x), words, maps)
@@ -161,31 +180,52 @@ class TextToImage(nn.Module):
         self.time = TimestepEmbedder(time, 128)
         self.enter = nn.Conv2d(7 * 4, fine, 3, padding=1)
         self.down0, self.down1 = _TimedResBlock(fine, time), _TimedResBlock(middle, time)
-        self.to_middle, self.to_coarse = nn.Conv2d(fine, middle, 2, stride=2), nn.Conv2d(middle, coarse, 2, stride=2)
-        self.down_words, self.up_words = _WordLayer(middle, word, heads), _WordLayer(middle, word, heads)
+        self.to_middle, self.to_coarse = (
+            nn.Conv2d(fine, middle, 2, stride=2),
+            nn.Conv2d(middle, coarse, 2, stride=2),
+        )
+        self.down_words, self.up_words = (
+            _WordLayer(middle, word, heads),
+            _WordLayer(middle, word, heads),
+        )
         self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
-        self.middle = nn.ModuleList(_MiddleBlock(coarse, word, heads, time) for _ in range(config.blocks))
-        self.from_coarse, self.from_middle = nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)
-        self.up1, self.up0, self.last = _TimedResBlock(middle, time), _TimedResBlock(fine, time), _TimedResBlock(fine, time)
-        self.leave = nn.Sequential(nn.GroupNorm(8, fine), nn.SiLU(), zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1)))
+        self.middle = nn.ModuleList(
+            _MiddleBlock(coarse, word, heads, time) for _ in range(config.blocks)
+        )
+        self.from_coarse, self.from_middle = (
+            nn.Conv2d(coarse, middle, 1),
+            nn.Conv2d(middle, fine, 1),
+        )
+        self.up1, self.up0, self.last = (
+            _TimedResBlock(middle, time),
+            _TimedResBlock(fine, time),
+            _TimedResBlock(fine, time),
+        )
+        self.leave = nn.Sequential(
+            nn.GroupNorm(8, fine), nn.SiLU(), zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
+        )
 
     @property
     def size(self) -> int:
         """S."""
         return self.config.size
 
-    # ---- words ---------------------------------------------------------------------------------------------------------------
+    # ---- words
+    #   ---------------------------------------------------------------------------------------------------------------
 
     def words(self, prompt: str) -> tuple[str, ...]:
         """The marker and the prompt's words, at most L."""
         return (MARKER, *tokenise(prompt))[: self.config.length]
 
     def context(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, C + 1) contextual words of prompts; the last channel is 1 where there is a word. "" is the marker alone."""
+        """(B, L, C + 1) contextual words of prompts; the last channel is 1 where there is a word.
+        "" is the marker alone.
+        """
         numbers = [self.vocabulary.numbers(prompt, self.config.length) for prompt in prompts]
         return self.encoder(torch.tensor(numbers, device=self.position.device))
 
-    # ---- pictures ------------------------------------------------------------------------------------------------------------
+    # ---- pictures
+    #   ------------------------------------------------------------------------------------------------------------
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) in 0..1 -> -1..1."""
@@ -195,20 +235,35 @@ class TextToImage(nn.Module):
         """(B, 3, S, S) about -1..1 -> 0..1."""
         return (0.5 * latents + 0.5).clamp(0, 1)
 
-    # ---- the network ---------------------------------------------------------------------------------------------------------
+    # ---- the network
+    #   ---------------------------------------------------------------------------------------------------------
 
-    def velocity(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None, masked: Tensor | None = None,
-                 maps: list[Tensor] | None = None) -> Tensor:  # fmt: skip
+    def velocity(
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None = None,
+        masked: Tensor | None = None,
+        maps: list[Tensor] | None = None,
+    ) -> Tensor:
         """The angular velocity (B, 3, S, S) of ``x_t`` (B, 3, S, S) at ``step`` (B,) int64.
 
-        ``context`` (B, L, C + 1) and ``gain`` (B, L) as in ``noise``; ``masked`` (B, 4, S, S) is a picture in -1..1 that is 0 under
-        its mask, and the mask (``hidden``), None for a mask of ones. Every cross-attention appends its maps (B, H, Q, L) to ``maps``.
+        ``context`` (B, L, C + 1) and ``gain`` (B, L) as in ``noise``; ``masked`` (B, 4, S, S) is a
+        picture in -1..1 that is 0 under its mask, and the mask (``hidden``), None for a mask of
+        ones. Every cross-attention appends its maps (B, H, Q, L) to ``maps``.
         """
         if masked is None:
             masked = torch.cat([torch.zeros_like(x_t), torch.ones_like(x_t[:, :1])], dim=1)
-        words = Words(context[..., :-1], context[:, None, None, :, -1].float().log(), None if gain is None else gain[:, None, None, :])
+        words = Words(
+            context[..., :-1],
+            context[:, None, None, :, -1].float().log(),
+            None if gain is None else gain[:, None, None, :],
+        )
         time = self.time(self.schedule.level(step))
-        x = F.pixel_unshuffle(torch.cat([x_t, masked.to(x_t.dtype)], dim=1), 2).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_unshuffle(torch.cat([x_t, masked.to(x_t.dtype)], dim=1), 2).contiguous(
+            memory_format=torch.channels_last
+        )
         fine = self.down0(self.enter(x), time)
         middle = self.down_words(self.down1(self.to_middle(fine), time), words, maps)
         coarse = self.to_coarse(middle)
@@ -216,56 +271,104 @@ class TextToImage(nn.Module):
         for block in self.middle:
             tokens = block(tokens, time, words, maps)
         coarse = tokens.transpose(1, 2).unflatten(2, coarse.shape[2:])
-        middle = self.up_words(self.up1(middle + F.interpolate(self.from_coarse(coarse), scale_factor=2.0), time), words, maps)
+        middle = self.up_words(
+            self.up1(middle + F.interpolate(self.from_coarse(coarse), scale_factor=2.0), time),
+            words,
+            maps,
+        )
         fine = self.up0(fine + F.interpolate(self.from_middle(middle), scale_factor=2.0), time)
         return F.pixel_shuffle(self.leave(self.last(fine, time)), 2)
 
-    def noise(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None) -> Tensor:
-        """The noise (B, 3, S, S) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) multiplies the map of each word (ImagePrior)."""
+    def noise(
+        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+    ) -> Tensor:
+        """The noise (B, 3, S, S) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) multiplies the
+        map of each word (ImagePrior).
+        """
         return self._noise(x_t, step, context, gain, None)
 
-    def _noise(self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None) -> Tensor:
+    def _noise(
+        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None
+    ) -> Tensor:
         velocity = self.velocity(x_t, step, context, gain, masked)
-        return noise_from_velocity(x_t, velocity.to(x_t.dtype), self.schedule.signal().to(x_t.device)[step])
+        return noise_from_velocity(
+            x_t, velocity.to(x_t.dtype), self.schedule.signal().to(x_t.device)[step]
+        )
 
     @torch.no_grad()
     def attention_maps(self, x_t: Tensor, step: Tensor, context: Tensor) -> list[Tensor]:
-        """The maps (B, H, Q, L) of all cross-attentions, in the order of the network; over the words they sum to 1, padding is 0."""
+        """The maps (B, H, Q, L) of all cross-attentions, in the order of the network; over the
+        words they sum to 1, padding is 0.
+        """
         maps: list[Tensor] = []
         self.velocity(x_t, step, context, maps=maps)
         return maps
 
-    # ---- pictures from words -------------------------------------------------------------------------------------------------
+    # ---- pictures from words
+    #   -------------------------------------------------------------------------------------------------
 
-    def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30, guidance: float = 7.5) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 of prompts, one seed each: DDIM with classifier-free guidance."""
+    def generate(
+        self, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30, guidance: float = 7.5
+    ) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1 of prompts, one seed each: DDIM with classifier-free
+        guidance.
+        """
         size = self.config.size
         blank = torch.zeros(len(prompts), 4, size, size, device=self.position.device)
         blank[:, 3] = 1
         return self.decode(self._sample(blank, prompts, seeds, steps, guidance))
 
-    def inpaint(self, pictures: Tensor, masks: Tensor, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30,
-                guidance: float = 7.5) -> Tensor:  # fmt: skip
-        """Pictures (B, 3, S, S) in 0..1 with the pixels under ``masks`` (B, 1, S, S), 1 = to be filled, made by the model."""
-        made = self.decode(self._sample(hidden(self.encode(pictures), masks), prompts, seeds, steps, guidance))
+    def inpaint(
+        self,
+        pictures: Tensor,
+        masks: Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int = 30,
+        guidance: float = 7.5,
+    ) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1 with the pixels under ``masks`` (B, 1, S, S), 1 = to be
+        filled, made by the model.
+        """
+        made = self.decode(
+            self._sample(hidden(self.encode(pictures), masks), prompts, seeds, steps, guidance)
+        )
         return torch.where(masks > 0.5, made, pictures)
 
     @torch.no_grad()
-    def _sample(self, masked: Tensor, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance: float) -> Tensor:
+    def _sample(
+        self,
+        masked: Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int,
+        guidance: float,
+    ) -> Tensor:
         count, size = len(prompts), self.config.size
         context = self.context([*prompts, *[""] * count])
         twice = masked.repeat(2, 1, 1, 1)
 
         def predict(x: Tensor, step: int) -> Tensor:
-            eps = self._noise(x.repeat(2, 1, 1, 1), torch.full((2 * count,), step, device=x.device), context, None, twice)
+            eps = self._noise(
+                x.repeat(2, 1, 1, 1),
+                torch.full((2 * count,), step, device=x.device),
+                context,
+                None,
+                twice,
+            )
             told, untold = eps.chunk(2)
             return untold + guidance * (told - untold)
 
-        start = [torch.randn((3, size, size), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        start = [
+            torch.randn((3, size, size), generator=torch.Generator().manual_seed(seed))
+            for seed in seeds
+        ]
         return ddim(predict, torch.stack(start).to(masked.device), self.schedule, steps, bound=1.0)
 
 
 def hidden(pictures: Tensor, masks: Tensor) -> Tensor:
-    """(B, 4, S, S): pictures (B, 3, S, S) in -1..1 set to 0 under masks (B, 1, S, S) of 1 = to be filled, and the masks."""
+    """(B, 4, S, S): pictures (B, 3, S, S) in -1..1 set to 0 under masks (B, 1, S, S) of 1 = to be
+    filled, and the masks.
+    """
     covered = (masks > 0.5).to(pictures.dtype)
     return torch.cat([pictures * (1 - covered), covered], dim=1)

@@ -1,11 +1,13 @@
-"""The vector-set flow of the TripoSG family, with MIDI-3D's multi-instance attention: a transformer over a set of latent vectors.
+"""The vector-set flow of the TripoSG family, with MIDI-3D's multi-instance attention: a transformer
+over a set of latent vectors.
 
-In the flow: noise and picture tokens -> velocity of the latents that ``vecset_vae`` decodes. The noise level is one extra token in
-front; there are no positions; later blocks join the outputs of earlier ones (long skips). With ``groups``, the self-attention of the
-joint blocks sees all instances of a scene (MIDI, arXiv 2412.03558, section 3.2; no new weights). The velocity points from data to
-noise, as everywhere in maquette; released weights say the opposite, so the sign turns in ``forward``.
-Written from a description of the released weights, TripoSG (arXiv 2502.06608) and MIDI.
-Shapes: B sequences, L latent vectors, C width, M context tokens.
+In the flow: noise and picture tokens -> velocity of the latents that ``vecset_vae`` decodes. The
+noise level is one extra token in front; there are no positions; later blocks join the outputs of
+earlier ones (long skips). With ``groups``, the self-attention of the joint blocks sees all
+instances of a scene (MIDI, arXiv 2412.03558, section 3.2; no new weights). The velocity points from
+data to noise, as everywhere in maquette; released weights say the opposite, so the sign turns in
+``forward``. Written from a description of the released weights, TripoSG (arXiv 2502.06608) and
+MIDI. Shapes: B sequences, L latent vectors, C width, M context tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from maquette.nn.embeddings import time_rates
 
 @dataclass(frozen=True)
 class VecSetFlowConfig:
-    """Sizes; the defaults are TripoSG's. MIDI-3D has ``context_widths`` (768, 1024) and ``joint_blocks`` (8, ..., 12)."""
+    """Sizes; the defaults are TripoSG's. MIDI-3D has ``context_widths`` (768, 1024) and
+    ``joint_blocks`` (8, ..., 12).
+    """
 
     channels: int = 64  # of a latent vector
     width: int = 2048
@@ -45,7 +49,9 @@ def midi_joint_blocks(blocks: int) -> tuple[int, ...]:
 
 
 class TimeToken(nn.Module):
-    """Noise level t in [0, 1] -> one token (B, 1, C): sinusoids of 1000 t ([sin | cos], C wide), then a two-layer MLP."""
+    """Noise level t in [0, 1] -> one token (B, 1, C): sinusoids of 1000 t ([sin | cos], C wide),
+    then a two-layer MLP.
+    """
 
     def __init__(self, width: int):
         super().__init__()
@@ -72,35 +78,53 @@ class VecSetFlow(nn.Module):
         self.config = c = config
         self.time_proj = TimeToken(c.width)
         self.proj_in = nn.Linear(c.channels, c.width)
-        self.blocks = nn.ModuleList(VectorSetBlock(c.width, c.heads, c.context_widths, skip=i >= c.first_skip) for i in range(c.blocks))
+        self.blocks = nn.ModuleList(
+            VectorSetBlock(c.width, c.heads, c.context_widths, skip=i >= c.first_skip)
+            for i in range(c.blocks)
+        )
         self.norm_out = LayerNorm(c.width)
         self.proj_out = nn.Linear(c.width, c.channels)
 
-    def forward(self, x: Tensor, t: Tensor, contexts: Sequence[Tensor], groups: Sequence[int] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, contexts: Sequence[Tensor], groups: Sequence[int] | None = None
+    ) -> Tensor:
         """Velocity eps - x0 (B, L, channels): the plain path, everything from scratch.
 
-        x: (B, L, channels); t: (B,) noise levels; contexts: one (B, M, context width) for each cross-attention; groups: numbers of
-        consecutive sequences that are the instances of one scene, summing to B (``None`` = all independent).
+        x: (B, L, channels); t: (B,) noise levels; contexts: one (B, M, context width) for each
+        cross-attention; groups: numbers of consecutive sequences that are the instances of one
+        scene, summing to B (``None`` = all independent).
         """
         contexts = [context.to(matrix_dtype(self.blocks)) for context in contexts]
         return self.velocity(x, self.time_proj(t), [contexts] * len(self.blocks), groups)
 
-    def prepare(self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]) -> list[list[Context]]:
+    def prepare(
+        self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]
+    ) -> list[list[Context]]:
         """What every block's cross-attentions need of the contexts, for all steps.
 
-        The first A sequences attend to ``contexts`` (A, M, context width); the context of those after them is one token each,
-        ``singles`` (B - A, 1, context width), whose attention is a constant vector: the zeros of the unconditional pass, and
-        the one token of CLIP.
+        The first A sequences attend to ``contexts`` (A, M, context width); the context of those
+        after them is one token each, ``singles`` (B - A, 1, context width), whose attention is a
+        constant vector: the zeros of the unconditional pass, and the one token of CLIP.
         """
         dtype = matrix_dtype(self.blocks)
-        contexts, singles = ([None if c is None else c.to(dtype) for c in given] for given in (contexts, singles))
+        contexts, singles = (
+            [None if c is None else c.to(dtype) for c in given] for given in (contexts, singles)
+        )
         return [block.prepare(contexts, singles) for block in self.blocks]
 
-    def velocity(self, x: Tensor, time_token: Tensor, contexts: Sequence[Sequence[Tensor | Context]],
-                 groups: Sequence[int] | None = None) -> Tensor:  # fmt: skip
+    def velocity(
+        self,
+        x: Tensor,
+        time_token: Tensor,
+        contexts: Sequence[Sequence[Tensor | Context]],
+        groups: Sequence[int] | None = None,
+    ) -> Tensor:
         """The same from a time token (B or 1, 1, C) and each block's contexts, tokens or prepared."""
         joint: Plan | None = None if groups is None else Joint(tuple(groups))
-        h = torch.cat([time_token.expand(len(x), -1, -1), self.proj_in(x.to(self.proj_in.weight.dtype))], dim=1)
+        h = torch.cat(
+            [time_token.expand(len(x), -1, -1), self.proj_in(x.to(self.proj_in.weight.dtype))],
+            dim=1,
+        )
         h = h.to(matrix_dtype(self.blocks))
         earlier: list[Tensor] = []
         for index, (block, own) in enumerate(zip(self.blocks, contexts)):

@@ -1,9 +1,11 @@
-"""The vector-set VAE of the TripoSG family: a surface as a set of vectors, and a field that can be asked at any point.
+"""The vector-set VAE of the TripoSG family: a surface as a set of vectors, and a field that can be
+asked at any point.
 
-In the flow: latents of ``vecset_flow`` -> ``prepare`` (once per object) -> ``field`` at points, densely or on an octree
-(``geometry.octree``). Encoding is for fine-tuning: points with normals -> farthest points attend to all points.
-Written from a description of the released weights (TripoSG, arXiv 2502.06608); the vector sets are 3DShape2VecSet's (2301.11445).
-Shapes: B objects, N points, T latent vectors, C width.
+In the flow: latents of ``vecset_flow`` -> ``prepare`` (once per object) -> ``field`` at points,
+densely or on an octree (``geometry.octree``). Encoding is for fine-tuning: points with normals ->
+farthest points attend to all points. Written from a description of the released weights (TripoSG,
+arXiv 2502.06608); the vector sets are 3DShape2VecSet's (2301.11445). Shapes: B objects, N points, T
+latent vectors, C width.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class VecSetVAEConfig:
 
 
 def embed_points(points: Tensor, frequencies: int = 8, include_pi: bool = False) -> Tensor:
-    """(..., 3) -> (..., 3 + 6 F): the point, then sin and cos of its coordinates times 1, 2, 4, ... (and pi), axis by axis."""
+    """(..., 3) -> (..., 3 + 6 F): the point, then sin and cos of its coordinates times 1, 2, 4, ...
+    (and pi), axis by axis.
+    """
     rates = 2.0 ** torch.arange(frequencies, device=points.device, dtype=points.dtype)
     angles = (points[..., None] * (rates * torch.pi if include_pi else rates)).flatten(-2)
     return torch.cat([points, angles.sin(), angles.cos()], dim=-1)
@@ -53,12 +57,21 @@ class VecSetEncoder(nn.Module):
         super().__init__()
         width, heads = config.encoder_width, config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
-        cross = VectorSetBlock(width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True)
-        self.blocks = nn.ModuleList([cross, *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.encoder_blocks))])
+        cross = VectorSetBlock(
+            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
+        )
+        self.blocks = nn.ModuleList(
+            [
+                cross,
+                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.encoder_blocks)),
+            ]
+        )
         self.norm_out = LayerNorm(width)
 
     def forward(self, queries: Tensor, points: Tensor) -> Tensor:
-        """Embedded query points (B, T, point width + channels) and all points (B, N, the same) -> (B, T, C)."""
+        """Embedded query points (B, T, point width + channels) and all points (B, N, the same) ->
+        (B, T, C).
+        """
         dtype = matrix_dtype(self.blocks)
         h = self.blocks[0](self.proj_in(queries).to(dtype), [self.proj_in(points).to(dtype)])
         for block in self.blocks[1:]:
@@ -67,13 +80,22 @@ class VecSetEncoder(nn.Module):
 
 
 class VecSetDecoder(nn.Module):
-    """Latent tokens -> a field: self-attention among the tokens once, then one cross-attention for every point that is asked."""
+    """Latent tokens -> a field: self-attention among the tokens once, then one cross-attention for
+    every point that is asked.
+    """
 
     def __init__(self, config: VecSetVAEConfig):
         super().__init__()
         width, heads = config.decoder_width, config.heads
-        cross = VectorSetBlock(width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True)
-        self.blocks = nn.ModuleList([*(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.decoder_blocks)), cross])
+        cross = VectorSetBlock(
+            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
+        )
+        self.blocks = nn.ModuleList(
+            [
+                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.decoder_blocks)),
+                cross,
+            ]
+        )
         self.proj_query = nn.Linear(config.point_width, width)
         self.norm_out = LayerNorm(width)
         self.proj_out = nn.Linear(width, 1)
@@ -87,7 +109,9 @@ class VecSetDecoder(nn.Module):
 
     def forward(self, embedded: Tensor, tokens: Tensor | Context) -> Tensor:
         """Embedded points (B, N, point width) and tokens, plain or prepared -> (B, N)."""
-        query = self.proj_query(embedded.to(self.proj_query.weight.dtype)).to(matrix_dtype(self.blocks))
+        query = self.proj_query(embedded.to(self.proj_query.weight.dtype)).to(
+            matrix_dtype(self.blocks)
+        )
         h = self.blocks[-1](query, [tokens])
         return self.proj_out(self.norm_out(h.to(self.proj_out.weight.dtype)))[..., 0]
 
@@ -104,11 +128,14 @@ class VecSetVAE(nn.Module):
         self.decoder = VecSetDecoder(config)
 
     def encode(self, surface: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (B, T, latent channels) of surfaces (B, N, 6), points and normals, seen from the points ``sampled``.
+        """Mean and log variance (B, T, latent channels) of surfaces (B, N, 6), points and normals,
+        seen from the points ``sampled``.
 
         ``sampled`` (B, T, 6) is a subset of the surface spread evenly: see ``sample_queries``.
         """
-        queries, points = (torch.cat([self.embed(s[..., :3]), s[..., 3:]], dim=-1) for s in (sampled, surface))
+        queries, points = (
+            torch.cat([self.embed(s[..., :3]), s[..., 3:]], dim=-1) for s in (sampled, surface)
+        )
         mean, log_variance = self.quant(self.encoder(queries, points)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-30.0, 20.0)
 
@@ -125,12 +152,16 @@ class VecSetVAE(nn.Module):
         return self.decoder.blocks[-1].prepare([self.decoder_tokens(latent)], [None])[0]
 
     def field(self, points: Tensor, prepared: Context | Tensor) -> Tensor:
-        """Published sign, positive inside: (B, N, 3) points -> (B, N) values. ``prepared``: see ``prepare``, or ``decoder_tokens``."""
+        """Published sign, positive inside: (B, N, 3) points -> (B, N) values. ``prepared``: see
+        ``prepare``, or ``decoder_tokens``.
+        """
         return -self.decoder(self.embed(points), prepared)
 
 
 def sample_queries(surface: Tensor, count: int, rng: np.random.Generator, first: int = 0) -> Tensor:
-    """(B, count, 6) evenly spread points of surfaces (B, N, 6): a random subset four times as large, thinned by farthest points."""
+    """(B, count, 6) evenly spread points of surfaces (B, N, 6): a random subset four times as
+    large, thinned by farthest points.
+    """
     chosen = rng.choice(surface.shape[1], 4 * count, replace=4 * count > surface.shape[1])
     subset = surface[:, torch.from_numpy(chosen).to(surface.device)]
     kept = torch.stack([farthest_points(points[:, :3], count, first) for points in subset])
@@ -138,7 +169,9 @@ def sample_queries(surface: Tensor, count: int, rng: np.random.Generator, first:
 
 
 def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
-    """(count,) indices of points (N, 3): each next one is the farthest from all chosen so far, starting with ``first``."""
+    """(count,) indices of points (N, 3): each next one is the farthest from all chosen so far,
+    starting with ``first``.
+    """
     chosen = torch.full((count,), first, dtype=torch.int64, device=points.device)
     nearest = torch.full((len(points),), float("inf"), device=points.device, dtype=points.dtype)
     for k in range(1, count):
@@ -147,7 +180,11 @@ def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
     return chosen
 
 
-def field_in_chunks(vae: VecSetVAE, prepared: Context, points: Tensor, chunk: int = 65536) -> Tensor:
-    """(N,) values of one object's field at points (N, 3), in the points' dtype; ``chunk`` bounds the memory."""
+def field_in_chunks(
+    vae: VecSetVAE, prepared: Context, points: Tensor, chunk: int = 65536
+) -> Tensor:
+    """(N,) values of one object's field at points (N, 3), in the points' dtype; ``chunk`` bounds
+    the memory.
+    """
     parts: Sequence[Tensor] = [vae.field(part[None], prepared)[0] for part in points.split(chunk)]
     return torch.cat(list(parts)).to(points.dtype)

@@ -1,9 +1,11 @@
-"""Vision transformers whose tokens condition the published models: DINOv2 (with or without registers, 3 or 7 channels) and CLIP.
+"""Vision transformers whose tokens condition the published models: DINOv2 (with or without
+registers, 3 or 7 channels) and CLIP.
 
-In the flow: normalised pictures -> tokens [class, registers, patches in row order]. One network serves both families; they differ in
-a few switches of the configuration (CLIP: norm before the blocks, quick GELU, no layer scale, a projection of the class token).
-Sources: DINOv2 (arXiv 2304.07193), registers (arXiv 2309.16588), CLIP (arXiv 2103.00020).
-Shapes: B pictures, H x W pixels, h x w patches, C width.
+In the flow: normalised pictures -> tokens [class, registers, patches in row order]. One network
+serves both families; they differ in a few switches of the configuration (CLIP: norm before the
+blocks, quick GELU, no layer scale, a projection of the class token). Sources: DINOv2 (arXiv
+2304.07193), registers (arXiv 2309.16588), CLIP (arXiv 2103.00020). Shapes: B pictures, H x W
+pixels, h x w patches, C width.
 """
 
 from __future__ import annotations
@@ -36,9 +38,13 @@ class VisionConfig:
     eps: float = 1e-6  # of all norms
     activation: Activation = "gelu"
     layer_scale: bool = True
-    norm_first: bool = False  # CLIP: a norm before the first block, and no bias in the patch convolution
+    norm_first: bool = (
+        False  # CLIP: a norm before the first block, and no bias in the patch convolution
+    )
     projection: int | None = None  # CLIP: width of the projected class token
-    antialias: bool = True  # when the position embedding is stretched to another picture size; transformers' DINOv2 has False
+    # when the position embedding is stretched to another picture size; transformers' DINOv2 has
+    # False
+    antialias: bool = True
 
     @property
     def patches(self) -> int:
@@ -51,10 +57,32 @@ class VisionConfig:
         return 1 + self.registers + self.patches
 
 
-def clip_config(width: int = 1024, blocks: int = 24, heads: int = 16, image_size: int = 224, projection: int = 768,
-                mlp_ratio: float = 4.0, activation: Activation = "quick_gelu", patch: int = 14) -> VisionConfig:  # fmt: skip
+def clip_config(
+    width: int = 1024,
+    blocks: int = 24,
+    heads: int = 16,
+    image_size: int = 224,
+    projection: int = 768,
+    mlp_ratio: float = 4.0,
+    activation: Activation = "quick_gelu",
+    patch: int = 14,
+) -> VisionConfig:
     """CLIP's image tower with projection; the defaults are OpenAI's ViT-L/14."""
-    return VisionConfig(image_size, patch, 3, width, blocks, heads, mlp_ratio, 0, 1e-5, activation, False, True, projection)
+    return VisionConfig(
+        image_size,
+        patch,
+        3,
+        width,
+        blocks,
+        heads,
+        mlp_ratio,
+        0,
+        1e-5,
+        activation,
+        False,
+        True,
+        projection,
+    )
 
 
 class VisionTransformer(nn.Module):
@@ -64,24 +92,38 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.cls_token = nn.Parameter(torch.zeros(1, 1, c.width))
-        self.register_tokens = nn.Parameter(torch.zeros(1, c.registers, c.width)) if c.registers else None
+        self.register_tokens = (
+            nn.Parameter(torch.zeros(1, c.registers, c.width)) if c.registers else None
+        )
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + c.patches, c.width))
-        self.patch_embed = nn.Conv2d(c.channels, c.width, c.patch, stride=c.patch, bias=not c.norm_first)
+        self.patch_embed = nn.Conv2d(
+            c.channels, c.width, c.patch, stride=c.patch, bias=not c.norm_first
+        )
         self.norm_before = LayerNorm(c.width, eps=c.eps) if c.norm_first else None
         self.blocks = nn.ModuleList(
-            TransformerBlock(c.width, c.heads, c.mlp_ratio, None, c.eps, c.activation, c.layer_scale) for _ in range(c.blocks)
+            TransformerBlock(
+                c.width, c.heads, c.mlp_ratio, None, c.eps, c.activation, c.layer_scale
+            )
+            for _ in range(c.blocks)
         )
         self.norm = LayerNorm(c.width, eps=c.eps)
         self.projection = nn.Linear(c.width, c.projection, bias=False) if c.projection else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, H, W) normalised, sides multiples of the patch -> (B, 1 + registers + h w, C), before the last norm."""
+        """(B, channels, H, W) normalised, sides multiples of the patch -> (B, 1 + registers + h w,
+        C), before the last norm.
+        """
         images = images.to(self.patch_embed.weight.dtype)
         patches = self.patch_embed(images)
-        tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        tokens = torch.cat(
+            [self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
+        )
         tokens = tokens + self.positions(patches.shape[-2:], images.shape[-2] == images.shape[-1])
         if self.register_tokens is not None:
-            tokens = torch.cat([tokens[:, :1], self.register_tokens.expand(len(images), -1, -1), tokens[:, 1:]], dim=1)
+            tokens = torch.cat(
+                [tokens[:, :1], self.register_tokens.expand(len(images), -1, -1), tokens[:, 1:]],
+                dim=1,
+            )
         if self.norm_before is not None:
             tokens = self.norm_before(tokens)
         tokens = tokens.to(matrix_dtype(self.blocks))
@@ -90,13 +132,20 @@ class VisionTransformer(nn.Module):
         return tokens.to(self.norm.weight.dtype)
 
     def positions(self, grid: Sequence[int], square: bool = True) -> Tensor:
-        """(1, 1 + h w, C) position embedding, stretched (bicubic, in float32) unless the picture has the trained size."""
+        """(1, 1 + h w, C) position embedding, stretched (bicubic, in float32) unless the picture
+        has the trained size.
+        """
         side = int(self.config.patches**0.5)
         if square and tuple(grid) == (side, side):
             return self.pos_embed
         of_patches = self.pos_embed[:, 1:].float().transpose(1, 2).unflatten(2, (side, side))
-        stretched = F.interpolate(of_patches, size=tuple(grid), mode="bicubic", antialias=self.config.antialias)
-        return torch.cat([self.pos_embed[:, :1], stretched.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], dim=1)
+        stretched = F.interpolate(
+            of_patches, size=tuple(grid), mode="bicubic", antialias=self.config.antialias
+        )
+        return torch.cat(
+            [self.pos_embed[:, :1], stretched.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)],
+            dim=1,
+        )
 
     def normed(self, images: Tensor) -> Tensor:
         """(B, tokens, C) after the last norm (transformers' ``last_hidden_state``)."""
@@ -108,24 +157,39 @@ class VisionTransformer(nn.Module):
 
 
 def trellis_tokens(encoder: VisionTransformer, images: Tensor) -> Tensor:
-    """(B, tokens, C) condition of TRELLIS and I-Scene from colours in [0, 1]: tokens before the last norm, then a norm without weights."""
+    """(B, tokens, C) condition of TRELLIS and I-Scene from colours in [0, 1]: tokens before the
+    last norm, then a norm without weights.
+    """
     tokens = encoder(normalise_colours(images))
     return F.layer_norm(tokens, tokens.shape[-1:])
 
 
-def normalise_colours(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
-    """Subtract the mean and divide by the deviation of every full group of three channels; channels left over pass unchanged.
+def normalise_colours(
+    images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """Subtract the mean and divide by the deviation of every full group of three channels; channels
+    left over pass unchanged.
 
     images: (B, channels, H, W) in [0, 1].
     """
     groups = images.shape[1] // 3
-    shift = torch.tensor(mean, device=images.device, dtype=images.dtype).repeat(groups)[:, None, None]
-    scale = torch.tensor(std, device=images.device, dtype=images.dtype).repeat(groups)[:, None, None]
+    shift = torch.tensor(mean, device=images.device, dtype=images.dtype).repeat(groups)[
+        :, None, None
+    ]
+    scale = torch.tensor(std, device=images.device, dtype=images.dtype).repeat(groups)[
+        :, None, None
+    ]
     colours = (images[:, : 3 * groups] - shift) / scale
-    return colours if images.shape[1] == 3 * groups else torch.cat([colours, images[:, 3 * groups :]], dim=1)
+    return (
+        colours
+        if images.shape[1] == 3 * groups
+        else torch.cat([colours, images[:, 3 * groups :]], dim=1)
+    )
 
 
 def widened_patches(weight: Tensor, channels: int) -> Tensor:
-    """(C, channels, p, p) patch weights for more input channels: copies of the three colours' weights, one after the other."""
+    """(C, channels, p, p) patch weights for more input channels: copies of the three colours'
+    weights, one after the other.
+    """
     copies = -(-channels // weight.shape[1])
     return weight.repeat(1, copies, 1, 1)[:, :channels]

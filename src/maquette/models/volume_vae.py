@@ -1,9 +1,11 @@
-"""Volume VAE: signed distance and colour on a 64^3 grid <-> a small latent grid. The structure VAE of TRELLIS, generalised.
+"""Volume VAE: signed distance and colour on a 64^3 grid <-> a small latent grid. The structure VAE
+of TRELLIS, generalised.
 
-In the flow: volumes -> latents for training the generator, latents -> volumes at the end of generation.
-With ``patch = 1`` and one channel this is the published architecture; a larger patch folds the finest levels into a linear layer,
-which is what makes it run on two cores. A published file holds one half, encoder or decoder: the other half then has no channels.
-Shapes: volumes (B, channels, R, R, R), latents (B, latent_channels, R / f, ...), f = patch * 2^(levels - 1).
+In the flow: volumes -> latents for training the generator, latents -> volumes at the end of
+generation. With ``patch = 1`` and one channel this is the published architecture; a larger patch
+folds the finest levels into a linear layer, which is what makes it run on two cores. A published
+file holds one half, encoder or decoder: the other half then has no channels. Shapes: volumes (B,
+channels, R, R, R), latents (B, latent_channels, R / f, ...), f = patch * 2^(levels - 1).
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ class VolumeVAEConfig:
     @property
     def latent_resolution(self) -> int:
         """Cells per side of the latent grid."""
-        return self.resolution // self.patch // 2 ** (len(self.encoder_channels or self.decoder_channels) - 1)
+        return (
+            self.resolution
+            // self.patch
+            // 2 ** (len(self.encoder_channels or self.decoder_channels) - 1)
+        )
 
 
 class Downsample(nn.Module):
@@ -65,14 +71,18 @@ class Upsample(nn.Module):
 
 def encoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
     """Folded volume -> features at the latent resolution -> mean and log-variance."""
-    layers: list[nn.Module] = [_convolution(c.channels * c.patch**3, c.encoder_channels[0], c.stem_kernel)]
+    layers: list[nn.Module] = [
+        _convolution(c.channels * c.patch**3, c.encoder_channels[0], c.stem_kernel)
+    ]
     for level, width in enumerate(c.encoder_channels):
         if level > 0:
             layers.append(Downsample(c.encoder_channels[level - 1], width))
         layers += [ResBlock3d(width) for _ in range(c.encoder_blocks)]
     last = c.encoder_channels[-1]
     layers += [ResBlock3d(last) for _ in range(c.encoder_middle_blocks)]
-    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), _convolution(last, 2 * c.latent_channels, c.moments_kernel))
+    return nn.Sequential(*layers), nn.Sequential(
+        ChannelNorm(last), nn.SiLU(), _convolution(last, 2 * c.latent_channels, c.moments_kernel)
+    )
 
 
 def decoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
@@ -84,11 +94,15 @@ def decoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
             layers.append(Upsample(c.decoder_channels[level - 1], width))
         layers += [ResBlock3d(width) for _ in range(c.decoder_blocks)]
     last = c.decoder_channels[-1]
-    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), _convolution(last, c.channels * c.patch**3, c.stem_kernel))
+    return nn.Sequential(*layers), nn.Sequential(
+        ChannelNorm(last), nn.SiLU(), _convolution(last, c.channels * c.patch**3, c.stem_kernel)
+    )
 
 
 def through_trunk(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """The first layer in its own precision, the others in theirs: published files have them in half precision, the first and last not."""
+    """The first layer in its own precision, the others in theirs: published files have them in half
+    precision, the first and last not.
+    """
     first, h = layers[0].weight.dtype, layers[0](x)
     trunk = next((m.weight.dtype for m in layers[1:].modules() if isinstance(m, nn.Conv3d)), first)
     return layers[1:](h) if trunk == first else layers[1:](h.to(trunk)).to(first)
@@ -99,7 +113,9 @@ def _convolution(channels_in: int, channels: int, kernel: int) -> nn.Conv3d:
 
 
 class VolumeVAE(nn.Module):
-    """Encoder and decoder; ``latent_mean`` and ``latent_std`` (latent_channels,) normalise latents for the flow."""
+    """Encoder and decoder; ``latent_mean`` and ``latent_std`` (latent_channels,) normalise latents
+    for the flow.
+    """
 
     def __init__(self, config: VolumeVAEConfig):
         super().__init__()
@@ -119,14 +135,24 @@ class VolumeVAE(nn.Module):
 
     def decode_raw(self, latent: Tensor) -> Tensor:
         """Latents as ``moments`` gives them -> volumes."""
-        return depth_to_space(self.to_volume(through_trunk(self.decoder, latent)), self.config.patch)
+        return depth_to_space(
+            self.to_volume(through_trunk(self.decoder, latent)), self.config.patch
+        )
 
     def encode(self, volume: Tensor) -> Tensor:
-        """Volumes -> normalised latents (the mean), zero mean and unit variance per channel over the training data."""
+        """Volumes -> normalised latents (the mean), zero mean and unit variance per channel over
+        the training data.
+        """
         shape = (1, -1, 1, 1, 1)
-        return (self.moments(volume)[0] - self.latent_mean.reshape(shape)) / self.latent_std.reshape(shape)
+        return (
+            self.moments(volume)[0] - self.latent_mean.reshape(shape)
+        ) / self.latent_std.reshape(shape)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Normalised latents -> volumes (B, channels, R, R, R); TSDF and colour are clipped to [-1, 1]."""
+        """Normalised latents -> volumes (B, channels, R, R, R); TSDF and colour are clipped to [-1,
+        1].
+        """
         shape = (1, -1, 1, 1, 1)
-        return self.decode_raw(latent * self.latent_std.reshape(shape) + self.latent_mean.reshape(shape)).clamp(-1, 1)
+        return self.decode_raw(
+            latent * self.latent_std.reshape(shape) + self.latent_mean.reshape(shape)
+        ).clamp(-1, 1)

@@ -1,7 +1,8 @@
 """Prompts as words: how they are split, numbered, and which of them say where things are.
 
-In the flow: the embedded text-to-image model numbers words, captions are made of them (sentences.py), and spatially-aware score
-distillation multiplies the attention to the spatial ones (ComboVerse, arXiv 2403.12409, section 3.3).
+In the flow: the embedded text-to-image model numbers words, captions are made of them
+(sentences.py), and spatially-aware score distillation multiplies the attention to the spatial ones
+(ComboVerse, arXiv 2403.12409, section 3.3).
 """
 
 from __future__ import annotations
@@ -10,29 +11,75 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-MARKER, UNKNOWN = "<start>", "<unknown>"  # the first token of every prompt, and what a word outside the vocabulary becomes
+MARKER, UNKNOWN = (
+    "<start>",
+    "<unknown>",
+)  # the first token of every prompt, and what a word outside the vocabulary becomes
 PADDING = 0  # number of no word; the marker is 1, the unknown word 2
 ARTICLES = ("a", "an", "the")
-_PLURALS = (("s", ""), ("es", ""), ("ves", "f"), ("ves", "fe"), ("ies", "y"))  # endings and what they stand for
+_PLURALS = (
+    ("s", ""),
+    ("es", ""),
+    ("ves", "f"),
+    ("ves", "fe"),
+    ("ies", "y"),
+)  # endings and what they stand for
 
 # Longer phrases first: "to the left of" is one phrase, not "left of" after something else.
-SPATIAL_PHRASES: tuple[tuple[str, ...], ...] = tuple(tuple(phrase.split()) for phrase in (
-    "to the left of", "to the right of", "on the left of", "on the right of", "in front of", "on top of", "front of", "left of",
-    "right of", "next to", "close to", "behind", "beside", "near", "on", "onto", "under", "underneath", "below", "beneath", "above",
-    "over", "inside", "in", "between", "against", "around", "riding", "sitting", "standing", "leaning", "lying", "holding",
-))  # fmt: skip
+SPATIAL_PHRASES: tuple[tuple[str, ...], ...] = tuple(
+    tuple(phrase.split())
+    for phrase in (
+        "to the left of",
+        "to the right of",
+        "on the left of",
+        "on the right of",
+        "in front of",
+        "on top of",
+        "front of",
+        "left of",
+        "right of",
+        "next to",
+        "close to",
+        "behind",
+        "beside",
+        "near",
+        "on",
+        "onto",
+        "under",
+        "underneath",
+        "below",
+        "beneath",
+        "above",
+        "over",
+        "inside",
+        "in",
+        "between",
+        "against",
+        "around",
+        "riding",
+        "sitting",
+        "standing",
+        "leaning",
+        "lying",
+        "holding",
+    )
+)
 
 
 def tokenise(prompt: str) -> tuple[str, ...]:
-    """Lower-case words of a prompt; punctuation separates them and is dropped. "A 3D model." -> ("a", "3d", "model")."""
+    """Lower-case words of a prompt; punctuation separates them and is dropped. "A 3D model." ->
+    ("a", "3d", "model").
+    """
     return tuple(re.findall(r"[a-z0-9]+", prompt.lower()))
 
 
 def spatial_words(words: str | Sequence[str]) -> tuple[bool, ...]:
-    """One flag for each word: whether it belongs to a spatial phrase ("in front of", "to the left of", "on"); articles never do.
+    """One flag for each word: whether it belongs to a spatial phrase ("in front of", "to the left
+    of", "on"); articles never do.
 
-    ``words`` is a prompt, or its tokens as a prior names them (``prior.words(prompt)``), also those of byte-pair encodings that mark the
-    end of a word ("front</w>"); markers and parts of words are no spatial words. Phrases: ``SPATIAL_PHRASES``.
+    ``words`` is a prompt, or its tokens as a prior names them (``prior.words(prompt)``), also those
+    of byte-pair encodings that mark the end of a word ("front</w>"); markers and parts of words are
+    no spatial words. Phrases: ``SPATIAL_PHRASES``.
     """
     plain = tokenise(words) if isinstance(words, str) else _whole_words(words)
     flags = [False] * len(plain)
@@ -51,12 +98,17 @@ def _whole_words(tokens: Sequence[str]) -> tuple[str, ...]:
         return tuple(token.lower() for token in tokens)
     ends = [token.endswith("</w>") or token.startswith("<") for token in tokens]
     starts = [True, *ends[:-1]]
-    return tuple(token.lower().removesuffix("</w>") if start and end else "" for token, start, end in zip(tokens, starts, ends))
+    return tuple(
+        token.lower().removesuffix("</w>") if start and end else ""
+        for token, start, end in zip(tokens, starts, ends)
+    )
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that a network knows, by number; words of one entry ("sofa couch lounge") share a number."""
+    """The words that a network knows, by number; words of one entry ("sofa couch lounge") share a
+    number.
+    """
 
     entries: tuple[str, ...]  # without markers
     _numbers: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -71,11 +123,20 @@ class Vocabulary:
         return len(self.entries) + 3
 
     def number(self, word: str) -> int:
-        """The number of a word or of its singular ("chairs" is "chair": how many there are is said by "two"), or of the unknown one."""
-        singulars = [word.removesuffix(ending) + stem for ending, stem in _PLURALS if word.endswith(ending)]
-        return next((self._numbers[form] for form in (word, *singulars) if form in self._numbers), self._numbers[UNKNOWN])
+        """The number of a word or of its singular ("chairs" is "chair": how many there are is said
+        by "two"), or of the unknown one.
+        """
+        singulars = [
+            word.removesuffix(ending) + stem for ending, stem in _PLURALS if word.endswith(ending)
+        ]
+        return next(
+            (self._numbers[form] for form in (word, *singulars) if form in self._numbers),
+            self._numbers[UNKNOWN],
+        )
 
     def numbers(self, prompt: str, length: int) -> list[int]:
-        """``length`` numbers of a prompt: the marker, its words, padding; words beyond the length are dropped."""
+        """``length`` numbers of a prompt: the marker, its words, padding; words beyond the length
+        are dropped.
+        """
         found = [self._numbers[MARKER], *(self.number(word) for word in tokenise(prompt))][:length]
         return found + [PADDING] * (length - len(found))

@@ -1,1 +1,3 @@
-"""Building blocks of networks: one attention primitive, transformer and convolution blocks, embeddings. They own weights only."""
+"""Building blocks of networks: one attention primitive, transformer and convolution blocks,
+embeddings. They own weights only.
+"""

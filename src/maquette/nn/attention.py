@@ -1,9 +1,11 @@
-"""The one attention primitive of maquette: queries of group A over the keys and values of A and of further groups.
+"""The one attention primitive of maquette: queries of group A over the keys and values of A and of
+further groups.
 
-Shapes: B sequences, H heads, L tokens, M context tokens, D channels per head, C = H * D.
-Whose tokens a sequence sees is a *plan*, a function of all sequences' queries, keys and values: none = its own (self-attention),
-``SceneContext`` = its own and those of its scene branch (I-Scene, section 3.2), ``Joint`` = those of all instances of its scene (MIDI,
-section 3.2). The weights are the same in every plan. Layouts are the published structure flow's (``to_qkv`` is [3, H, D]).
+Shapes: B sequences, H heads, L tokens, M context tokens, D channels per head, C = H * D. Whose
+tokens a sequence sees is a *plan*, a function of all sequences' queries, keys and values: none =
+its own (self-attention), ``SceneContext`` = its own and those of its scene branch (I-Scene, section
+3.2), ``Joint`` = those of all instances of its scene (MIDI, section 3.2). The weights are the same
+in every plan. Layouts are the published structure flow's (``to_qkv`` is [3, H, D]).
 """
 
 from __future__ import annotations
@@ -16,35 +18,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-QKNorm = Literal["head", "shared"]  # one gain per head and channel, or one per channel shared by all heads; None = no norm
-Plan = Callable[[Tensor, Tensor, Tensor, "ExternalKeys | None"], Tensor]  # query, key, value (B, H, L, D) -> (B, H, L, D)
+QKNorm = Literal[
+    "head", "shared"
+]  # one gain per head and channel, or one per channel shared by all heads; None = no norm
+Plan = Callable[
+    [Tensor, Tensor, Tensor, "ExternalKeys | None"], Tensor
+]  # query, key, value (B, H, L, D) -> (B, H, L, D)
 
 
 SHORT = 128  # keys; see ``attend``
 
 
-def attend(query_BHLD: Tensor, keys_BHLD: Sequence[Tensor], values_BHLD: Sequence[Tensor], seen: Tensor | None = None) -> Tensor:
-    """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ in length.
+def attend(
+    query_BHLD: Tensor,
+    keys_BHLD: Sequence[Tensor],
+    values_BHLD: Sequence[Tensor],
+    seen: Tensor | None = None,
+) -> Tensor:
+    """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ
+    in length.
 
     seen: bool, broadcast to (B, H, L, M), which keys each query sees; None = all.
     """
     keys = keys_BHLD[0] if len(keys_BHLD) == 1 else torch.cat(tuple(keys_BHLD), dim=2)
     values = values_BHLD[0] if len(values_BHLD) == 1 else torch.cat(tuple(values_BHLD), dim=2)
-    if query_BHLD.requires_grad and query_BHLD.device.type == "cpu" and query_BHLD.dtype == torch.bfloat16 and keys.shape[2] <= SHORT:
-        # With so few keys the gradient of the fused kernel takes five times as long as that of this (docs/log.md).
+    if (
+        query_BHLD.requires_grad
+        and query_BHLD.device.type == "cpu"
+        and query_BHLD.dtype == torch.bfloat16
+        and keys.shape[2] <= SHORT
+    ):
+        # With so few keys the gradient of the fused kernel takes five times as long as that of this
+        # (docs/log.md).
         logits = query_BHLD @ keys.transpose(-1, -2) * query_BHLD.shape[-1] ** -0.5
-        return (logits if seen is None else logits.masked_fill(~seen, -torch.inf)).softmax(-1) @ values
+        return (logits if seen is None else logits.masked_fill(~seen, -torch.inf)).softmax(
+            -1
+        ) @ values
     return F.scaled_dot_product_attention(query_BHLD, keys, values, attn_mask=seen)
 
 
 class ExternalKeys(nn.Module):
-    """What the released I-Scene does to keys of other sequences: k' = (k + scale * tanh(bias)) * sigmoid(gate), per head.
+    """What the released I-Scene does to keys of other sequences: k' = (k + scale * tanh(bias)) *
+    sigmoid(gate), per head.
 
-    One gate and one bias per source (0 = the scene branch, 1 = the canonical crop); values are left alone. A closed gate does not
-    remove a source: its logits become 0, so its values enter with equal weights. To switch a source off, do not show it.
+    One gate and one bias per source (0 = the scene branch, 1 = the canonical crop); values are left
+    alone. A closed gate does not remove a source: its logits become 0, so its values enter with
+    equal weights. To switch a source off, do not show it.
     """
 
-    def __init__(self, sources: int, heads: int, head_width: int, gate: bool = True, bias: bool = True, scale: float = 0.2):
+    def __init__(
+        self,
+        sources: int,
+        heads: int,
+        head_width: int,
+        gate: bool = True,
+        bias: bool = True,
+        scale: float = 0.2,
+    ):
         super().__init__()
         self.scale = scale
         self.ext_gate = nn.Parameter(torch.zeros(sources, heads)) if gate else None
@@ -53,15 +83,22 @@ class ExternalKeys(nn.Module):
     def forward(self, source: int, key_BHLD: Tensor) -> Tensor:
         """The keys as the queries of another sequence see them; same shape and dtype."""
         if self.k_type_bias is not None:
-            key_BHLD = key_BHLD + (self.scale * self.k_type_bias[source].float().tanh()).to(key_BHLD.dtype)[:, None]
+            key_BHLD = (
+                key_BHLD
+                + (self.scale * self.k_type_bias[source].float().tanh()).to(key_BHLD.dtype)[:, None]
+            )
         if self.ext_gate is not None:
-            key_BHLD = key_BHLD * self.ext_gate[source].float().sigmoid().to(key_BHLD.dtype)[:, None, None]
+            key_BHLD = (
+                key_BHLD * self.ext_gate[source].float().sigmoid().to(key_BHLD.dtype)[:, None, None]
+            )
         return key_BHLD
 
 
 @dataclass(frozen=True, eq=False)
 class SceneContext:
-    """Plan: sequence ``rows[i]`` also sees the sequences ``sources[i]``; all others see themselves only."""
+    """Plan: sequence ``rows[i]`` also sees the sequences ``sources[i]``; all others see themselves
+    only.
+    """
 
     rows: Tensor  # (N,) int64, ascending
     others: Tensor  # (B - N,) int64, the sequences that are not in ``rows``
@@ -69,16 +106,22 @@ class SceneContext:
 
     @classmethod
     def of(cls, scene_of: Tensor) -> SceneContext:
-        """From ``scene_of`` (B,) or (B, S): the sequences that each sequence also sees; -1 = it sees none."""
+        """From ``scene_of`` (B,) or (B, S): the sequences that each sequence also sees; -1 = it
+        sees none.
+        """
         sources = scene_of.reshape(len(scene_of), -1)
         sees = sources[:, 0] >= 0
         return cls(torch.nonzero(sees)[:, 0], torch.nonzero(~sees)[:, 0], sources[sees])
 
     def to(self, device: torch.device | str) -> SceneContext:
-        """The same plan on a device; make it on the CPU first where the numbers of rows are known, nothing then waits for the device."""
+        """The same plan on a device; make it on the CPU first where the numbers of rows are known,
+        nothing then waits for the device.
+        """
         return SceneContext(self.rows.to(device), self.others.to(device), self.sources.to(device))
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None) -> Tensor:
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
+    ) -> Tensor:
         """Attention of all sequences, (B, H, L, D)."""
         if not len(self.rows):
             return attend(query, [key], [value])
@@ -86,7 +129,9 @@ class SceneContext:
         if external is not None:
             seen = [external(j, k) for j, k in enumerate(seen)]
         values = [value[self.sources[:, j]] for j in range(self.sources.shape[1])]
-        with_context = attend(query[self.rows], [key[self.rows], *seen], [value[self.rows], *values])
+        with_context = attend(
+            query[self.rows], [key[self.rows], *seen], [value[self.rows], *values]
+        )
         if not len(self.others):
             return with_context
         out = torch.empty_like(query)
@@ -96,25 +141,31 @@ class SceneContext:
 
 
 def scene_context_attention(query: Tensor, key: Tensor, value: Tensor, scene_of: Tensor) -> Tensor:
-    """Scene-context attention (I-Scene, eq. 3): sequence b also sees the tokens of sequence ``scene_of[b]``.
+    """Scene-context attention (I-Scene, eq. 3): sequence b also sees the tokens of sequence
+    ``scene_of[b]``.
 
-    query, key, value: (B, H, L, D) of all sequences, instances and scenes alike, projected by the same weights.
-    scene_of: (B,) int64, the row of each sequence's scene branch; -1 for sequences that only see themselves (the scene
-    branches, and independent instances), which therefore get plain self-attention.
+    query, key, value: (B, H, L, D) of all sequences, instances and scenes alike, projected by the
+    same weights. scene_of: (B,) int64, the row of each sequence's scene branch; -1 for sequences
+    that only see themselves (the scene branches, and independent instances), which therefore get
+    plain self-attention.
     """
     return SceneContext.of(scene_of)(query, key, value)
 
 
 @dataclass(frozen=True)
 class Joint:
-    """Plan: consecutive sequences form groups (the instances of a scene); every sequence sees all tokens of its group.
+    """Plan: consecutive sequences form groups (the instances of a scene); every sequence sees all
+    tokens of its group.
 
-    Groups of equal size are one attention over a view of all tokens: keys and values are not copied for each instance.
+    Groups of equal size are one attention over a view of all tokens: keys and values are not copied
+    for each instance.
     """
 
     groups: tuple[int, ...]  # sequences of each group; they sum to B
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None) -> Tensor:
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
+    ) -> Tensor:
         """Attention of all sequences, (B, H, L, D)."""
         if len(set(self.groups)) == 1:
             return _joined(query, key, value, self.groups[0])
@@ -123,17 +174,23 @@ class Joint:
 
 
 def join_sequences(x_BHLD: Tensor, size: int) -> Tensor:
-    """(B, H, L, D) -> (B / size, H, size L, D): the tokens of consecutive sequences in one row; a view of projected tokens."""
+    """(B, H, L, D) -> (B / size, H, size L, D): the tokens of consecutive sequences in one row; a
+    view of projected tokens.
+    """
     return x_BHLD.unflatten(0, (-1, size)).transpose(1, 2).flatten(2, 3)
 
 
 def _joined(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    out = attend(join_sequences(query, size), [join_sequences(key, size)], [join_sequences(value, size)])
+    out = attend(
+        join_sequences(query, size), [join_sequences(key, size)], [join_sequences(value, size)]
+    )
     return out.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)
 
 
 class MultiHeadRMSNorm(nn.Module):
-    """x / ||x|| * sqrt(D) * gamma with one gamma (H, D) per head, in float32 (query-key normalisation)."""
+    """x / ||x|| * sqrt(D) * gamma with one gamma (H, D) per head, in float32 (query-key
+    normalisation).
+    """
 
     def __init__(self, heads: int, head_width: int):
         super().__init__()
@@ -146,7 +203,9 @@ class MultiHeadRMSNorm(nn.Module):
 
 
 class SharedRMSNorm(nn.RMSNorm):
-    """Root-mean-square norm of each head with one weight (D,) for all heads (the vector-set family's query-key norm)."""
+    """Root-mean-square norm of each head with one weight (D,) for all heads (the vector-set
+    family's query-key norm).
+    """
 
     def __init__(self, head_width: int):
         super().__init__(head_width, eps=1e-6)
@@ -163,7 +222,9 @@ def _head_norm(kind: QKNorm | None, heads: int, head_width: int) -> nn.Module:
 
 
 class SelfAttention(nn.Module):
-    """Self-attention with optional query-key norm; a plan shows it other sequences too, with the same weights."""
+    """Self-attention with optional query-key norm; a plan shows it other sequences too, with the
+    same weights.
+    """
 
     def __init__(self, width: int, heads: int, qk_norm: QKNorm | None = "head", bias: bool = True):
         super().__init__()
@@ -172,22 +233,32 @@ class SelfAttention(nn.Module):
         self.q_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.to_out = nn.Linear(width, width)
-        self.external: ExternalKeys | None = None  # set by networks that gate the keys of other sequences
+        self.external: ExternalKeys | None = (
+            None  # set by networks that gate the keys of other sequences
+        )
 
     def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
         query, key, value = self.to_qkv(x_BLC).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        query, key, value = (y.transpose(1, 2) for y in (self.q_rms_norm(query), self.k_rms_norm(key), value))
-        out = attend(query, [key], [value]) if plan is None else plan(query, key, value, self.external)
+        query, key, value = (
+            y.transpose(1, 2) for y in (self.q_rms_norm(query), self.k_rms_norm(key), value)
+        )
+        out = (
+            attend(query, [key], [value])
+            if plan is None
+            else plan(query, key, value, self.external)
+        )
         return self.to_out(out.transpose(1, 2).flatten(2))
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a cross-attention needs of its context. Nothing here depends on the queries, so samplers make it once for all steps.
+    """What a cross-attention needs of its context. Nothing here depends on the queries, so samplers
+    make it once for all steps.
 
-    The first A sequences attend to keys and values. The context of the others is one token (or equal ones, such as the zeros of the
-    unconditional pass): the softmax is then 1 whatever the query, and the output a constant.
+    The first A sequences attend to keys and values. The context of the others is one token (or
+    equal ones, such as the zeros of the unconditional pass): the softmax is then 1 whatever the
+    query, and the output a constant.
     """
 
     key: Tensor | None  # (A, H, M, D)
@@ -198,7 +269,14 @@ class Context:
 class CrossAttention(nn.Module):
     """Queries of the sequence over context tokens of another width."""
 
-    def __init__(self, width: int, context_width: int, heads: int, qk_norm: QKNorm | None = None, bias: bool = True):
+    def __init__(
+        self,
+        width: int,
+        context_width: int,
+        heads: int,
+        qk_norm: QKNorm | None = None,
+        bias: bool = True,
+    ):
         super().__init__()
         self.heads = heads
         self.to_q = nn.Linear(width, width, bias=bias)
@@ -215,21 +293,27 @@ class CrossAttention(nn.Module):
     def prepare(self, context_BMC: Tensor | None, single_B1C: Tensor | None = None) -> Context:
         """Everything that does not depend on the queries; exact.
 
-        ``context_BMC`` (A, M, context width) belongs to the first A sequences, ``single_B1C`` (B - A, 1, context width) to those
-        after them, whose context is this one token or copies of it.
+        ``context_BMC`` (A, M, context width) belongs to the first A sequences, ``single_B1C`` (B -
+        A, 1, context width) to those after them, whose context is this one token or copies of it.
         """
         key, value = (None, None) if context_BMC is None else self.keys_values(context_BMC)
-        constant = None if single_B1C is None else self.to_out(self.to_kv(single_B1C).chunk(2, dim=-1)[1])
+        constant = (
+            None if single_B1C is None else self.to_out(self.to_kv(single_B1C).chunk(2, dim=-1)[1])
+        )
         return Context(key, value, constant)
 
     def forward(self, x_BLC: Tensor, context: Tensor | Context) -> Tensor:
-        """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or (B, 1, C) if it is constant."""
+        """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or
+        (B, 1, C) if it is constant.
+        """
         if isinstance(context, Tensor):
             context = Context(*self.keys_values(context), None)
         if context.key is None:
             return context.constant
         attending = x_BLC[: len(context.key)]
-        query = self.q_rms_norm(self.to_q(attending).unflatten(-1, (self.heads, -1))).transpose(1, 2)
+        query = self.q_rms_norm(self.to_q(attending).unflatten(-1, (self.heads, -1))).transpose(
+            1, 2
+        )
         out = self.to_out(attend(query, [context.key], [context.value]).transpose(1, 2).flatten(2))
         if context.constant is None:
             return out

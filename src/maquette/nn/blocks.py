@@ -1,4 +1,5 @@
-"""Blocks that networks are made of: the modulated transformer block, and 2D/3D convolution blocks with channel norms.
+"""Blocks that networks are made of: the modulated transformer block, and 2D/3D convolution blocks
+with channel norms.
 
 Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 """
@@ -23,12 +24,18 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-Activation = Literal["gelu_tanh", "gelu", "quick_gelu"]  # three published families, three kinds of GELU
+Activation = Literal[
+    "gelu_tanh", "gelu", "quick_gelu"
+]  # three published families, three kinds of GELU
 
 
 def activation_module(name: Activation) -> nn.Module:
     """The activation of a feed-forward layer; "gelu" is the exact one."""
-    return QuickGELU() if name == "quick_gelu" else nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
+    return (
+        QuickGELU()
+        if name == "quick_gelu"
+        else nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
+    )
 
 
 class FeedForward(nn.Module):
@@ -37,7 +44,9 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, ratio: float = 4.0, activation: Activation = "gelu_tanh"):
         super().__init__()
         hidden = int(width * ratio)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation_module(activation), nn.Linear(hidden, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), activation_module(activation), nn.Linear(hidden, width)
+        )
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
@@ -45,28 +54,45 @@ class FeedForward(nn.Module):
 
 
 def matrix_dtype(module: nn.Module) -> torch.dtype:
-    """Precision of a module's matrices, which its inputs must have: released models keep the blocks in half precision, not the rest."""
+    """Precision of a module's matrices, which its inputs must have: released models keep the blocks
+    in half precision, not the rest.
+    """
     return next(layer.weight.dtype for layer in module.modules() if isinstance(layer, nn.Linear))
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer norm whose weights may be of higher precision than its input, as in released half-precision models.
+    """Layer norm whose weights may be of higher precision than its input, as in released
+    half-precision models.
 
-    The kernels take means and variances in float32 whatever the input, so only the weights are rounded to the input's type.
+    The kernels take means and variances in float32 whatever the input, so only the weights are
+    rounded to the input's type.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> the same shape and dtype."""
         if self.weight is None or self.weight.dtype == x.dtype:
             return super().forward(x)
-        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return F.layer_norm(
+            x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps
+        )
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and feed-forward without modulation, for encoders; optionally with a learnt scale of each branch."""
+    """Pre-norm self-attention and feed-forward without modulation, for encoders; optionally with a
+    learnt scale of each branch.
+    """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: QKNorm | None = "head", eps: float = 1e-5,
-                 activation: Activation = "gelu_tanh", layer_scale: bool = False, affine: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        qk_norm: QKNorm | None = "head",
+        eps: float = 1e-5,
+        activation: Activation = "gelu_tanh",
+        layer_scale: bool = False,
+        affine: bool = True,
+    ):
         super().__init__()
         self.norm1 = LayerNorm(width, eps=eps, elementwise_affine=affine)
         self.attn = SelfAttention(width, heads, qk_norm)
@@ -78,34 +104,55 @@ class TransformerBlock(nn.Module):
     def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
         """(B, L, C) -> (B, L, C); ``plan`` as in SelfAttention."""
         attended = self.attn(self.norm1(x_BLC), plan)
-        x_BLC = x_BLC + (attended if self.scale1 is None else self.scale1.to(attended.dtype) * attended)
+        x_BLC = x_BLC + (
+            attended if self.scale1 is None else self.scale1.to(attended.dtype) * attended
+        )
         fed = self.mlp(self.norm2(x_BLC))
         return x_BLC + (fed if self.scale2 is None else self.scale2.to(fed.dtype) * fed)
 
 
 class ModulatedCrossBlock(nn.Module):
-    """DiT block of the published structure flow: modulated self-attention, plain cross-attention, modulated feed-forward.
+    """DiT block of the published structure flow: modulated self-attention, plain cross-attention,
+    modulated feed-forward.
 
     ``share_modulation`` moves the modulation's linear layer to the network.
     """
 
-    def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float = 4.0, qk_norm: bool = True,
-                 share_modulation: bool = False, qk_norm_cross: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        width: int,
+        context_width: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        qk_norm: bool = True,
+        share_modulation: bool = False,
+        qk_norm_cross: bool = False,
+    ):
         super().__init__()
         self.norm1 = LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.norm2 = LayerNorm(width, eps=1e-6)
         self.norm3 = LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.self_attn = SelfAttention(width, heads, "head" if qk_norm else None)
-        self.cross_attn = CrossAttention(width, context_width, heads, "head" if qk_norm_cross else None)
+        self.cross_attn = CrossAttention(
+            width, context_width, heads, "head" if qk_norm_cross else None
+        )
         self.mlp = FeedForward(width, mlp_ratio)
-        self.adaLN_modulation = None if share_modulation else nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.adaLN_modulation = (
+            None if share_modulation else nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        )
 
     def modulation(self, embedded_BC: Tensor) -> Tensor:
-        """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all steps of equal noise level."""
+        """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all
+        steps of equal noise level.
+        """
         return self.adaLN_modulation(embedded_BC)
 
-    def forward(self, x_BLC: Tensor, modulation: Tensor, context: Tensor | Context, plan: Plan | None = None) -> Tensor:
-        """(B, L, C) -> (B, L, C). ``modulation`` is (B or 1, 6 C); ``context`` as in CrossAttention; ``plan`` as in SelfAttention."""
+    def forward(
+        self, x_BLC: Tensor, modulation: Tensor, context: Tensor | Context, plan: Plan | None = None
+    ) -> Tensor:
+        """(B, L, C) -> (B, L, C). ``modulation`` is (B or 1, 6 C); ``context`` as in
+        CrossAttention; ``plan`` as in SelfAttention.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=-1)
         x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, plan)
         x_BLC = x_BLC + self.cross_attn(self.norm2(x_BLC), context)
@@ -113,40 +160,70 @@ class ModulatedCrossBlock(nn.Module):
 
 
 class VectorSetBlock(nn.Module):
-    """Block of the vector-set family: pre-norm self-attention, cross-attention to each of several contexts, feed-forward.
+    """Block of the vector-set family: pre-norm self-attention, cross-attention to each of several
+    contexts, feed-forward.
 
-    All cross-attentions read the same tokens and their outputs are added. No modulation, no positions: a noise level enters as a
-    token. A ``skip`` block first joins the output of an earlier block: norm(linear([earlier, tokens])), in this order.
+    All cross-attentions read the same tokens and their outputs are added. No modulation, no
+    positions: a noise level enters as a token. A ``skip`` block first joins the output of an
+    earlier block: norm(linear([earlier, tokens])), in this order.
     """
 
-    def __init__(self, width: int, heads: int, contexts: Sequence[int] = (), attend_self: bool = True, qk_norm: QKNorm | None = "shared",
-                 skip: bool = False, norm_context: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        contexts: Sequence[int] = (),
+        attend_self: bool = True,
+        qk_norm: QKNorm | None = "shared",
+        skip: bool = False,
+        norm_context: bool = False,
+    ):
         super().__init__()
         self.skip_linear = nn.Linear(2 * width, width) if skip else None
         self.skip_norm = LayerNorm(width) if skip else None
         self.norm1 = LayerNorm(width) if attend_self else None
         self.self_attn = SelfAttention(width, heads, qk_norm, bias=False) if attend_self else None
         self.cross_norms = nn.ModuleList(LayerNorm(width) for _ in contexts)
-        self.context_norms = nn.ModuleList(LayerNorm(context) if norm_context else nn.Identity() for context in contexts)
-        self.cross_attns = nn.ModuleList(CrossAttention(width, context, heads, qk_norm, bias=False) for context in contexts)
+        self.context_norms = nn.ModuleList(
+            LayerNorm(context) if norm_context else nn.Identity() for context in contexts
+        )
+        self.cross_attns = nn.ModuleList(
+            CrossAttention(width, context, heads, qk_norm, bias=False) for context in contexts
+        )
         self.norm3 = LayerNorm(width)
         self.mlp = FeedForward(width, 4.0, "gelu")
 
-    def prepare(self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]) -> list[Context]:
+    def prepare(
+        self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]
+    ) -> list[Context]:
         """One prepared context for each cross-attention; see CrossAttention.prepare."""
-        normed = [[None if c is None else norm(c) for c in pair] for norm, *pair in zip(self.context_norms, contexts, singles)]
+        normed = [
+            [None if c is None else norm(c) for c in pair]
+            for norm, *pair in zip(self.context_norms, contexts, singles)
+        ]
         return [attention.prepare(*pair) for attention, pair in zip(self.cross_attns, normed)]
 
-    def forward(self, x_BLC: Tensor, contexts: Sequence[Tensor | Context] = (), plan: Plan | None = None,
-                skipped: Tensor | None = None) -> Tensor:  # fmt: skip
-        """(B, L, C) -> (B, L, C); ``contexts`` one for each cross-attention, tokens or prepared; ``skipped`` the earlier block's output."""
+    def forward(
+        self,
+        x_BLC: Tensor,
+        contexts: Sequence[Tensor | Context] = (),
+        plan: Plan | None = None,
+        skipped: Tensor | None = None,
+    ) -> Tensor:
+        """(B, L, C) -> (B, L, C); ``contexts`` one for each cross-attention, tokens or prepared;
+        ``skipped`` the earlier block's output.
+        """
         if self.skip_linear is not None:
             x_BLC = self.skip_norm(self.skip_linear(torch.cat([skipped, x_BLC], dim=-1)))
         if self.self_attn is not None:
             x_BLC = x_BLC + self.self_attn(self.norm1(x_BLC), plan)
         tokens = x_BLC
-        for norm, norm_context, attention, context in zip(self.cross_norms, self.context_norms, self.cross_attns, contexts):
-            x_BLC = x_BLC + attention(norm(tokens), norm_context(context) if isinstance(context, Tensor) else context)
+        for norm, norm_context, attention, context in zip(
+            self.cross_norms, self.context_norms, self.cross_attns, contexts
+        ):
+            x_BLC = x_BLC + attention(
+                norm(tokens), norm_context(context) if isinstance(context, Tensor) else context
+            )
         return x_BLC + self.mlp(self.norm3(x_BLC))
 
 
@@ -176,9 +253,11 @@ class ResBlock3d(nn.Module):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution, in training as a matrix product: the gradient in bfloat16 on a CPU then takes a tenth of oneDNN's time.
+    """1x1 convolution, in training as a matrix product: the gradient in bfloat16 on a CPU then
+    takes a tenth of oneDNN's time.
 
-    Not without gradients: two networks of equal weights must say the same bit for bit, and matrix products do not.
+    Not without gradients: two networks of equal weights must say the same bit for bit, and matrix
+    products do not.
     """
 
     def __init__(self, channels_in: int, channels: int):
@@ -188,11 +267,15 @@ class PointwiseConv2d(nn.Conv2d):
         """(B, C_in, H, W) -> (B, C, H, W)."""
         if not torch.is_grad_enabled():
             return super().forward(x)
-        return (self.weight.flatten(1) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias[:, None, None]
+        return (self.weight.flatten(1) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias[
+            :, None, None
+        ]
 
 
 class ResBlock2d(nn.Module):
-    """Residual block of the image networks: group norm, two 3x3 convolutions, optional change of channels."""
+    """Residual block of the image networks: group norm, two 3x3 convolutions, optional change of
+    channels.
+    """
 
     def __init__(self, channels_in: int, channels: int, groups: int = 8):
         super().__init__()
@@ -200,7 +283,9 @@ class ResBlock2d(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.norm2 = nn.GroupNorm(groups, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.skip = nn.Identity() if channels_in == channels else PointwiseConv2d(channels_in, channels)
+        self.skip = (
+            nn.Identity() if channels_in == channels else PointwiseConv2d(channels_in, channels)
+        )
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
@@ -217,7 +302,9 @@ def space_to_depth(x: Tensor, patch: int) -> Tensor:
 
 
 def depth_to_space(x: Tensor, patch: int) -> Tensor:
-    """(B, C p^3, X, Y, Z) -> (B, C, pX, pY, pZ): the inverse of ``space_to_depth`` (3D pixel shuffle)."""
+    """(B, C p^3, X, Y, Z) -> (B, C, pX, pY, pZ): the inverse of ``space_to_depth`` (3D pixel
+    shuffle).
+    """
     b, c, *size = x.shape
     x = x.reshape(b, c // patch**3, patch, patch, patch, *size)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // patch**3, *(s * patch for s in size))

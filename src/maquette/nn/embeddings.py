@@ -1,4 +1,6 @@
-"""Where and when a token is: sinusoidal time and position embeddings, as the published structure flow computes them."""
+"""Where and when a token is: sinusoidal time and position embeddings, as the published structure
+flow computes them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,21 @@ from torch import Tensor, nn
 def time_rates(count: int) -> Tensor:
     """(count,) float32 rates exp(-ln(10000) i / count) of the sinusoids of a noise level.
 
-    The exponential is taken in float64: in float32 it differs in the last bit from processor to processor, and times of up to 1000
-    turn that bit into 3e-5 of a sinusoid.
+    The exponential is taken in float64: in float32 it differs in the last bit from processor to
+    processor, and times of up to 1000 turn that bit into 3e-5 of a sinusoid.
     """
-    return (-math.log(10000.0) * torch.arange(count, dtype=torch.float32) / count).double().exp().float()
+    return (
+        (-math.log(10000.0) * torch.arange(count, dtype=torch.float32) / count)
+        .double()
+        .exp()
+        .float()
+    )
 
 
 class TimestepEmbedder(nn.Module):
-    """Noise level t in [0, 1] -> (B, C): sinusoids of 1000 t ([cos | sin], 256 wide), then a two-layer MLP."""
+    """Noise level t in [0, 1] -> (B, C): sinusoids of 1000 t ([cos | sin], 256 wide), then a
+    two-layer MLP.
+    """
 
     def __init__(self, width: int, frequencies: int = 256):
         super().__init__()
@@ -29,13 +38,19 @@ class TimestepEmbedder(nn.Module):
         """(B,) -> (B, C)."""
         half = self.frequencies // 2
         angles = (1000.0 * t_B).float()[:, None] * time_rates(half).to(t_B.device)
-        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype))
+        return self.mlp(
+            torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype)
+        )
 
 
 def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
-    """(N, C) absolute embedding of integer cells (x, y, z): per axis [sin | cos] of width // 6 rates, zero-padded to C."""
+    """(N, C) absolute embedding of integer cells (x, y, z): per axis [sin | cos] of width // 6
+    rates, zero-padded to C.
+    """
     rates = width // 6
-    frequencies = 1.0 / 10000.0 ** (torch.arange(rates, dtype=torch.float32, device=coordinates_N3.device) / rates)
+    frequencies = 1.0 / 10000.0 ** (
+        torch.arange(rates, dtype=torch.float32, device=coordinates_N3.device) / rates
+    )
     angles = coordinates_N3.float()[:, :, None] * frequencies
     embedding = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
     return torch.nn.functional.pad(embedding, (0, width - embedding.shape[1]))
@@ -44,4 +59,6 @@ def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
 def grid_position_embedding(resolution: int, width: int) -> Tensor:
     """(R^3, C) embedding of all cells of a grid in [x, y, z] order."""
     axis = torch.arange(resolution, dtype=torch.float32)
-    return position_embedding(torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3), width)
+    return position_embedding(
+        torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3), width
+    )

@@ -1,9 +1,12 @@
-"""3^3 convolution of sparse features without compiled extensions: gather, multiply, add. Accumulated in float32.
+"""3^3 convolution of sparse features without compiled extensions: gather, multiply, add.
+Accumulated in float32.
 
-Only active cells have outputs (submanifold convolution), and inactive neighbours count as zero, so the result is that of the dense
-convolution at the active cells. Kernels are stored as published, [out, x, y, z, in]; cross-correlation: y[p] = b + sum_d W[d] x[p + d].
+Only active cells have outputs (submanifold convolution), and inactive neighbours count as zero, so
+the result is that of the dense convolution at the active cells. Kernels are stored as published,
+[out, x, y, z, in]; cross-correlation: y[p] = b + sum_d W[d] x[p + d].
 
-Two exact shortcuts for features that are copies of a coarser grid's: products are formed at the parents, before anything is copied.
+Two exact shortcuts for features that are copies of a coarser grid's: products are formed at the
+parents, before anything is copied.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from torch import Tensor, nn
 from maquette.nn.blocks import LayerNorm
 from maquette.nn.sparse import CENTRE, OFFSETS, Voxels, downsample
 
-CHUNK = 4096  # output cells whose sums stay in the cache of a CPU core; accelerators take all at once
+CHUNK = (
+    4096  # output cells whose sums stay in the cache of a CPU core; accelerators take all at once
+)
 
 
 def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
@@ -23,7 +28,9 @@ def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) 
     kernel = weight.flatten(1, 3)
     pairs = voxels.pairs(CHUNK if x_NC.device.type == "cpu" else max(len(voxels), 1))
     chunks = []
-    for start, size, counts, rows, sources in zip(pairs.starts, pairs.sizes, pairs.counts, pairs.rows, pairs.sources):
+    for start, size, counts, rows, sources in zip(
+        pairs.starts, pairs.sizes, pairs.counts, pairs.rows, pairs.sources
+    ):
         total = F.linear(x_NC[start : start + size], kernel[:, CENTRE], bias).float()
         first = 0
         for offset, count in enumerate(counts):
@@ -37,7 +44,9 @@ def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) 
 
 
 def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
-    """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is formed once per parent, not per child."""
+    """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is
+    formed once per parent, not per child.
+    """
     inverse, kernel = voxels.parents[1], weight.flatten(1, 3)
     total = torch.zeros(len(voxels), weight.shape[0], device=x_MC.device)
     if bias is not None:
@@ -46,14 +55,18 @@ def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: V
         sources = voxels.neighbours[offset]
         rows = torch.nonzero(sources >= 0)[:, 0]
         terms = F.linear(x_MC, kernel[:, offset])
-        total.index_add_(0, rows, terms.index_select(0, inverse.index_select(0, sources[rows])).float())
+        total.index_add_(
+            0, rows, terms.index_select(0, inverse.index_select(0, sources[rows])).float()
+        )
     return total.to(x_MC.dtype)
 
 
 def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
-    """``convolve`` of features that all eight children of each cell share: (N, C_in) -> (8 N, C_out), in the order of ``children``.
+    """``convolve`` of features that all eight children of each cell share: (N, C_in) -> (8 N,
+    C_out), in the order of ``children``.
 
-    The 27 taps of a child meet 8 parents; taps of the same parent are added before they are multiplied (3.4 times fewer products).
+    The 27 taps of a child meet 8 parents; taps of the same parent are added before they are
+    multiplied (3.4 times fewer products).
     """
     taps, out = _parent_taps(weight), weight.shape[0]
     pairs = voxels.pairs(CHUNK if x_NC.device.type == "cpu" else max(len(voxels), 1))
@@ -69,22 +82,32 @@ def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels:
                 octants = tuple(_OCTANTS_OF[step] for step in offset)
                 kernel = taps[OFFSETS.index(offset)].to(x_NC.dtype)
                 terms = F.linear(x_NC.index_select(0, sources[first:last]), kernel.flatten(0, 3))
-                total[(slice(None), *octants)].index_add_(0, rows[first:last], terms.float().unflatten(1, kernel.shape[:4]))
+                total[(slice(None), *octants)].index_add_(
+                    0, rows[first:last], terms.float().unflatten(1, kernel.shape[:4])
+                )
             first = last
         chunks.append(total.to(x_NC.dtype).reshape(8 * size, out))
     return torch.cat(chunks)
 
 
-_OCTANTS_OF = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}  # children, along one axis, that see the parent's neighbour there
+_OCTANTS_OF = {
+    -1: slice(0, 1),
+    0: slice(0, 2),
+    1: slice(1, 2),
+}  # children, along one axis, that see the parent's neighbour there
 
 
 def _parent_taps(weight: Tensor) -> list[Tensor]:
-    """For every parent offset, the kernel (octants x, y, z, C_out, C_in) of the children that see it; summed in float32."""
+    """For every parent offset, the kernel (octants x, y, z, C_out, C_in) of the children that see
+    it; summed in float32.
+    """
     taps = []
     for offset in OFFSETS:
         kernel = weight.float()
         for axis, step in enumerate(offset, start=1):
-            low, middle, high = kernel.unbind(axis)  # child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1
+            low, middle, high = kernel.unbind(
+                axis
+            )  # child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1
             seen = {-1: [low], 0: [middle + high, low + middle], 1: [high]}[step]
             kernel = torch.stack(seen, dim=axis)
         taps.append(kernel.permute(1, 2, 3, 0, 4))
@@ -92,7 +115,9 @@ def _parent_taps(weight: Tensor) -> list[Tensor]:
 
 
 class Kernel(nn.Module):
-    """Weight and bias of a sparse convolution, under the published names and in the published layout."""
+    """Weight and bias of a sparse convolution, under the published names and in the published
+    layout.
+    """
 
     matrix_layer = True  # half precision in half-precision networks, as linear layers are
 
@@ -128,7 +153,9 @@ class SparseConv3d(nn.Module):
 
 
 class SparsePointwise(nn.Module):
-    """1^3 convolution as the original library computes it: its buffer [out, 1, 1, 1, in] is read as [in, out], not transposed."""
+    """1^3 convolution as the original library computes it: its buffer [out, 1, 1, 1, in] is read as
+    [in, out], not transposed.
+    """
 
     def __init__(self, channels_in: int, channels: int):
         super().__init__()
@@ -140,7 +167,9 @@ class SparsePointwise(nn.Module):
 
 
 class SparseResBlock(nn.Module):
-    """Modulated residual block of the structured-latent flow, optionally after halving or (from copies of the parents) doubling."""
+    """Modulated residual block of the structured-latent flow, optionally after halving or (from
+    copies of the parents) doubling.
+    """
 
     def __init__(self, channels_in: int, channels: int, embedding: int):
         super().__init__()
@@ -149,7 +178,9 @@ class SparseResBlock(nn.Module):
         self.conv1 = SparseConv3d(channels_in, channels)
         self.conv2 = SparseConv3d(channels, channels)
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * channels))
-        self.skip_connection = nn.Identity() if channels_in == channels else nn.Linear(channels_in, channels)
+        self.skip_connection = (
+            nn.Identity() if channels_in == channels else nn.Linear(channels_in, channels)
+        )
 
     def modulation(self, embedded_BC: Tensor) -> Tensor:
         """(B, 2 C_out) scale and shift of an embedded noise level."""
@@ -165,9 +196,13 @@ class SparseResBlock(nn.Module):
         return self(downsample(x_NC, voxels), modulation, voxels.parents[0])
 
     def up(self, x_MC: Tensor, modulation: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
-        """Features of the parents -> of ``voxels``. Norm, activation and skip act on single cells, so they are made at the parents."""
+        """Features of the parents -> of ``voxels``. Norm, activation and skip act on single cells,
+        so they are made at the parents.
+        """
         h = self.conv1.of_copies(F.silu(self.norm1(x_MC)), voxels, shortcut)
-        return self._finish(h, modulation, voxels) + self.skip_connection(x_MC).index_select(0, voxels.parents[1])
+        return self._finish(h, modulation, voxels) + self.skip_connection(x_MC).index_select(
+            0, voxels.parents[1]
+        )
 
     def _finish(self, h: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
         scale, shift = voxels.per_cell(modulation).chunk(2, dim=-1)
@@ -179,19 +214,30 @@ class SampleGroupNorm(nn.GroupNorm):
 
     def forward(self, x_NC: Tensor, counts: tuple[int, ...]) -> Tensor:
         """(N, C), cells of each sample -> (N, C), the same dtype."""
-        parts = [super(SampleGroupNorm, self).forward(part.float().T[None])[0].T for part in x_NC.split(list(counts)) if len(part)]
+        parts = [
+            super(SampleGroupNorm, self).forward(part.float().T[None])[0].T
+            for part in x_NC.split(list(counts))
+            if len(part)
+        ]
         return torch.cat(parts).to(x_NC.dtype) if parts else x_NC
 
 
 class SubdivideBlock(nn.Module):
-    """Residual block of the mesh decoder that splits every cell into eight; features are copied, then convolved."""
+    """Residual block of the mesh decoder that splits every cell into eight; features are copied,
+    then convolved.
+    """
 
     def __init__(self, channels_in: int, channels: int, groups: int = 32):
         super().__init__()
         self.act_layers = nn.Sequential(SampleGroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
-        self.out_layers = nn.ModuleList([
-            SparseConv3d(channels_in, channels), SampleGroupNorm(groups, channels, eps=1e-5), nn.SiLU(), SparseConv3d(channels, channels),
-        ])  # fmt: skip
+        self.out_layers = nn.ModuleList(
+            [
+                SparseConv3d(channels_in, channels),
+                SampleGroupNorm(groups, channels, eps=1e-5),
+                nn.SiLU(),
+                SparseConv3d(channels, channels),
+            ]
+        )
         self.skip_connection = SparsePointwise(channels_in, channels)
 
     def forward(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:

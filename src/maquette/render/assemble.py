@@ -1,4 +1,6 @@
-"""Placed instances -> one triangle soup in the world frame, ready to be drawn. Shared by silhouettes and previews."""
+"""Placed instances -> one triangle soup in the world frame, ready to be drawn. Shared by
+silhouettes and previews.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ class SceneMesh:
 
 def assemble(instances: Sequence[Instance]) -> SceneMesh:
     """Put the meshes of the instances where they stand."""
-    vertices, faces, colors, owner = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], [np.zeros((0, 3), np.uint8)], []
+    vertices, faces, colors, owner = (
+        [np.zeros((0, 3))],
+        [np.zeros((0, 3), np.int64)],
+        [np.zeros((0, 3), np.uint8)],
+        [],
+    )
     offset = 0
     for position, instance in enumerate(instances):
         mesh = instance.mesh
@@ -42,9 +49,19 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Average the faces' normals, weighted by area, at each vertex: (V, 3) float32, unit, or zero where no face has an area."""
+    """Average the faces' normals, weighted by area, at each vertex: (V, 3) float32, unit, or zero
+    where no face has an area.
+    """
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     doubled_area = np.cross(b - a, c - a)
     flat = faces.ravel()
-    summed = np.stack([np.bincount(flat, np.repeat(doubled_area[:, axis], 3), len(vertices)) for axis in range(3)], axis=1)
-    return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)).astype(np.float32)
+    summed = np.stack(
+        [
+            np.bincount(flat, np.repeat(doubled_area[:, axis], 3), len(vertices))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)).astype(
+        np.float32
+    )

@@ -1,12 +1,16 @@
-"""Meshes -> which face each pixel of each layer sees, and which edge runs between two neighbouring pixels. Indices only.
+"""Meshes -> which face each pixel of each layer sees, and which edge runs between two neighbouring
+pixels. Indices only.
 
-First half of the soft rasteriser: this module decides *who* touches which pixel (discrete, numba), soft.py computes *how much* (smooth,
-torch). A layer is one instance drawn as if the others were not there.
+First half of the soft rasteriser: this module decides *who* touches which pixel (discrete, numba),
+soft.py computes *how much* (smooth, torch). A layer is one instance drawn as if the others were not
+there.
 
-A pair is two horizontal or vertical neighbours of one layer of which exactly one is covered, or which see two surfaces that do not hang
-together (an arm before the body, two paints that meet). Between the pixels' centres the layer is a union of intervals, one for each face
-that crosses the line, and their ends are exact: the last end before the empty pixel is where the outline crosses the line. So thin faces
-along the outline, of which no pixel centre is part, count as well, and the crossing moves continuously with the vertices.
+A pair is two horizontal or vertical neighbours of one layer of which exactly one is covered, or
+which see two surfaces that do not hang together (an arm before the body, two paints that meet).
+Between the pixels' centres the layer is a union of intervals, one for each face that crosses the
+line, and their ends are exact: the last end before the empty pixel is where the outline crosses the
+line. So thin faces along the outline, of which no pixel centre is part, count as well, and the
+crossing moves continuously with the vertices.
 """
 
 from __future__ import annotations
@@ -24,18 +28,25 @@ TIE = 1e-6  # pixels
 
 @dataclass(frozen=True, eq=False)
 class Outlines:
-    """N layers of a view and their P pairs. Pixels count on through layers, rows and columns: 0 .. N H W - 1."""
+    """N layers of a view and their P pairs. Pixels count on through layers, rows and columns: 0 ..
+    N H W - 1.
+    """
 
     face: np.ndarray  # (N, H, W) int32, nearest face of the layer, -1 where nothing
     pixels: np.ndarray  # (P, 2) int64, left and right, or upper and lower pixel of each pair
     axis: np.ndarray  # (P,) int64, 0 = horizontal neighbours, 1 = vertical neighbours
-    edge: np.ndarray  # (P, 2) int64, vertices of the edge that crosses the line through the pair's centres
+    edge: (
+        np.ndarray
+    )  # (P, 2) int64, vertices of the edge that crosses the line through the pair's centres
 
 
-def find_outlines(vertices: np.ndarray, faces: np.ndarray, camera: Camera, layer: np.ndarray, count: int) -> Outlines:
+def find_outlines(
+    vertices: np.ndarray, faces: np.ndarray, camera: Camera, layer: np.ndarray, count: int
+) -> Outlines:
     """Search the view of arrays from ``checked_mesh``; ``layer`` (F,) int32 in 0 .. count - 1.
 
-    Faces with a vertex nearer than ``NEAR`` to the camera's plane are left out: their outline has no place in the picture.
+    Faces with a vertex nearer than ``NEAR`` to the camera's plane are left out: their outline has
+    no place in the picture.
     """
     matrix, height, width = pixel_from_world(camera), camera.height, camera.width
     in_front = (vertices @ matrix[2, :3] + matrix[2, 3] >= NEAR)[faces].all(1)
@@ -44,31 +55,57 @@ def find_outlines(vertices: np.ndarray, faces: np.ndarray, camera: Camera, layer
     homogeneous = np.zeros((len(vertices), 3))
     for number in range(count):
         chosen = np.flatnonzero(in_front & (layer == number)).astype(np.int32)
-        inverse_depth[number], local, homogeneous = draw(vertices, faces[chosen], matrix, width, height)
-        face[number] = np.append(chosen, np.int32(-1))[local]  # -1, nothing, reads the appended last element
+        inverse_depth[number], local, homogeneous = draw(
+            vertices, faces[chosen], matrix, width, height
+        )
+        face[number] = np.append(chosen, np.int32(-1))[
+            local
+        ]  # -1, nothing, reads the appended last element
     with np.errstate(divide="ignore", invalid="ignore"):
         screen = homogeneous[:, :2] / homogeneous[:, 2:]
-    entry, leave = np.full((count, 2, height, width), np.inf), np.full((count, 2, height, width), -np.inf)
+    entry, leave = (
+        np.full((count, 2, height, width), np.inf),
+        np.full((count, 2, height, width), -np.inf),
+    )
     entry_edge, leave_edge = np.full((2, count, 2, height, width), -1, np.int32)
     kept = np.flatnonzero(in_front).astype(np.int32)
     _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge)
-    most = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1]) + np.count_nonzero(face[:, 1:] != face[:, :-1])
-    pixels, axis, code = np.empty((most, 2), np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    most = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1]) + np.count_nonzero(
+        face[:, 1:] != face[:, :-1]
+    )
+    pixels, axis, code = (
+        np.empty((most, 2), np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
     found = _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, axis, code)
     pixels, axis, owner, corner = pixels[:found], axis[:found], code[:found] // 3, code[:found] % 3
-    return Outlines(face, pixels, axis, np.stack([faces[owner, corner], faces[owner, (corner + 1) % 3]], 1).astype(np.int64))
+    return Outlines(
+        face,
+        pixels,
+        axis,
+        np.stack([faces[owner, corner], faces[owner, (corner + 1) % 3]], 1).astype(np.int64),
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ends(f, line, axis, faces, screen):
-    """Interval of face f on the row (axis 0) or column (axis 1) through the centres ``line``: start, its edge, end, its edge."""
+    """Interval of face f on the row (axis 0) or column (axis 1) through the centres ``line``:
+    start, its edge, end, its edge.
+    """
     low, high, low_edge, high_edge = np.inf, -np.inf, -1, -1
     for corner in range(3):
         i, j = faces[f, corner], faces[f, (corner + 1) % 3]
         across_i, across_j = screen[i, 1 - axis], screen[j, 1 - axis]
-        if across_i == across_j or (across_i < line and across_j < line) or (across_i > line and across_j > line):
+        if (
+            across_i == across_j
+            or (across_i < line and across_j < line)
+            or (across_i > line and across_j > line)
+        ):
             continue
-        place = screen[i, axis] + (line - across_i) * (screen[j, axis] - screen[i, axis]) / (across_j - across_i)
+        place = screen[i, axis] + (line - across_i) * (screen[j, axis] - screen[i, axis]) / (
+            across_j - across_i
+        )
         if place < low:
             low, low_edge = place, corner
         if place > high:
@@ -78,7 +115,9 @@ def _ends(f, line, axis, faces, screen):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gaps(end, places):
-    """Range of the gaps between centres that hold an end: one, or both beside a centre, which ``draw`` may judge either way; or none."""
+    """Range of the gaps between centres that hold an end: one, or both beside a centre, which
+    ``draw`` may judge either way; or none.
+    """
     return (
         max(int(np.ceil(max(end, 0.0) - 0.5 - TIE)) - 1, 0),
         int(min(np.ceil(min(end, places + 0.0) - 0.5 + TIE), places - 1.0)),
@@ -87,13 +126,19 @@ def _gaps(end, places):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge):
-    """First start and last end of the faces' intervals between each two centres; an edge is 3 x face + corner."""
+    """First start and last end of the faces' intervals between each two centres; an edge is 3 x
+    face + corner.
+    """
     height, width = entry.shape[2], entry.shape[3]
     for f in kept:
         number = layer[f]
         for axis in range(2):
             lines, places = (height, width) if axis == 0 else (width, height)
-            a, b, c = screen[faces[f, 0], 1 - axis], screen[faces[f, 1], 1 - axis], screen[faces[f, 2], 1 - axis]
+            a, b, c = (
+                screen[faces[f, 0], 1 - axis],
+                screen[faces[f, 1], 1 - axis],
+                screen[faces[f, 2], 1 - axis],
+            )
             first = int(min(max(min(a, min(b, c)) - 0.5, 0.0) + 0.999999, lines + 0.0))
             last = int(min(max(max(a, max(b, c)) + 0.5, 0.0), lines + 0.0))
             for line in range(first, last):
@@ -116,7 +161,9 @@ def _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
-    """Edge between centres ``place`` (which sees f) and ``place + 1`` (g), or -1: where the nearer face ends, else where the other does."""
+    """Edge between centres ``place`` (which sees f) and ``place + 1`` (g), or -1: where the nearer
+    face ends, else where the other does.
+    """
     for corner_f in range(3):
         for corner_g in range(3):
             if faces[f, corner_f] == faces[g, corner_g]:
@@ -146,8 +193,13 @@ def _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, a
                     elif f < 0:
                         edge = entry_edge[number, axis, row, column]
                     else:
-                        nearer = inverse_depth[number, row, column] >= inverse_depth[number, row_b, column_b]
-                        place, line = (column + 0.5, row + 0.5) if axis == 0 else (row + 0.5, column + 0.5)
+                        nearer = (
+                            inverse_depth[number, row, column]
+                            >= inverse_depth[number, row_b, column_b]
+                        )
+                        place, line = (
+                            (column + 0.5, row + 0.5) if axis == 0 else (row + 0.5, column + 0.5)
+                        )
                         edge = _between(f, g, nearer, place, line, axis, faces, screen)
                     if edge < 0:
                         continue

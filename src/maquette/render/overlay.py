@@ -1,4 +1,6 @@
-"""A photo with its instance masks drawn over it: darkened surroundings, coloured objects, thin outlines, label numbers."""
+"""A photo with its instance masks drawn over it: darkened surroundings, coloured objects, thin
+outlines, label numbers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from maquette.types import InstanceMask
 DARKEN = 0.42  # brightness that is left of what no mask covers
 
 
-def mask_overlay(image: np.ndarray, masks: Sequence[InstanceMask], width: int, height: int) -> Image.Image:
+def mask_overlay(
+    image: np.ndarray, masks: Sequence[InstanceMask], width: int, height: int
+) -> Image.Image:
     """Draw masks (H, W) over the photo (H, W, 3) uint8, at a new size."""
     photo = np.asarray(fit_photo(image, width, height), np.float32)
     grey = photo.mean(-1, keepdims=True)
@@ -31,13 +35,20 @@ def mask_overlay(image: np.ndarray, masks: Sequence[InstanceMask], width: int, h
     for m, outline in zip(masks, outlines, strict=True):
         x, y, radius = outline.innermost()
         if radius > height / 65:  # a number would hide what is smaller
-            _draw_number(picture, str(m.label), (x, y), round(np.clip(0.75 * radius, height / 42, height / 22)))
+            _draw_number(
+                picture,
+                str(m.label),
+                (x, y),
+                round(np.clip(0.75 * radius, height / 42, height / 22)),
+            )
     return picture
 
 
 @dataclass(frozen=True, eq=False)
 class _Outline:
-    """The part of a picture around a mask, and how much of each pixel there belongs to the mask and to its border line."""
+    """The part of a picture around a mask, and how much of each pixel there belongs to the mask and
+    to its border line.
+    """
 
     area: tuple[slice, slice]  # rows, columns
     cover: np.ndarray  # (h, w) float32 in 0..1
@@ -54,15 +65,23 @@ class _Outline:
         return cls((slice(top, bottom), slice(left, right)), _halved(part), _halved(part & ~inner))
 
     def innermost(self) -> tuple[int, int, float]:
-        """(x, y) in the picture of the pixel that is farthest from the mask's border, and how far that is."""
+        """(x, y) in the picture of the pixel that is farthest from the mask's border, and how far
+        that is.
+        """
         distance = ndimage.distance_transform_edt(np.pad(self.cover > 0.5, 1))
         y, x = np.unravel_index(np.argmax(distance), distance.shape)
-        return int(self.area[1].start + x - 1), int(self.area[0].start + y - 1), float(distance.max())
+        return (
+            int(self.area[1].start + x - 1),
+            int(self.area[0].start + y - 1),
+            float(distance.max()),
+        )
 
 
 def fit_photo(image: np.ndarray, width: int, height: int) -> Image.Image:
     """Resize a photo (H, W, 3) uint8 with little aliasing, quickly also when it is huge."""
-    return Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return Image.fromarray(image).resize(
+        (width, height), Image.Resampling.LANCZOS, reducing_gap=3.0
+    )
 
 
 def _halved(mask: np.ndarray) -> np.ndarray:
@@ -70,7 +89,9 @@ def _halved(mask: np.ndarray) -> np.ndarray:
 
 
 def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size: int) -> None:
-    """Put a number in a small white pill at ``centre``, inside of the picture; drawn four times larger for smooth edges."""
+    """Put a number in a small white pill at ``centre``, inside of the picture; drawn four times
+    larger for smooth edges.
+    """
     font = ImageFont.load_default(size=4 * size)
     left, top, right, bottom = font.getbbox(text)
     height = 4 * round(1.45 * size)

@@ -1,5 +1,5 @@
-"""Pictures of a result for people: ``render_scene`` is one view in a soft studio, ``preview`` the sheet that shows all at a glance,
-``comparison`` several results of one photo side by side.
+"""Pictures of a result for people: ``render_scene`` is one view in a soft studio, ``preview`` the
+sheet that shows all at a glance, ``comparison`` several results of one photo side by side.
 
 Last module of the rendering; nothing here influences the result.
 """
@@ -18,7 +18,16 @@ from maquette.geometry.transforms import rotation_y, similarity
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
 from maquette.render.overlay import fit_photo, mask_overlay
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import Lighting, ShadowMap, albedo_for, dome, shade, shadow_maps, studio_lighting, with_ground
+from maquette.render.shade import (
+    Lighting,
+    ShadowMap,
+    albedo_for,
+    dome,
+    shade,
+    shadow_maps,
+    studio_lighting,
+    with_ground,
+)
 from maquette.types import Camera, Scene
 
 PAPER = (247, 246, 243)
@@ -28,7 +37,11 @@ BACKDROP = 241.0  # brightest grey of the studio
 FILL = 0.84  # share of the frame that the turntable's scene takes
 ELEVATION = np.deg2rad(24.0)  # of the turntable
 FIELD_OF_VIEW = np.deg2rad(28.0)  # of the turntable, vertical
-TURNS = (("from the right", 55.0), ("from behind", 180.0), ("from the left", -55.0))  # degrees about +Y from the photo's view
+TURNS = (
+    ("from the right", 55.0),
+    ("from behind", 180.0),
+    ("from the left", -55.0),
+)  # degrees about +Y from the photo's view
 GAP = 28  # between tiles, pixels
 MARGIN = 48  # around the sheet
 CAPTION = 38  # height of a line of text under a tile
@@ -54,7 +67,8 @@ def render_scene(
 ) -> np.ndarray:
     """One anti-aliased view of the scene on a soft studio background: (height, width, 3) uint8.
 
-    ``camera`` is by default the scene's own, ``size`` (width, height) the camera's, ``lighting`` calm studio light from the upper left.
+    ``camera`` is by default the scene's own, ``size`` (width, height) the camera's, ``lighting``
+    calm studio light from the upper left.
     """
     scene = scene.visible()
     camera = scene.camera if camera is None else camera
@@ -62,14 +76,26 @@ def render_scene(
     return _render(_stage(scene), resized(camera, width, height), supersample, lighting)
 
 
-def render_views(scene: Scene, cameras: Sequence[Camera], *, supersample: int = 2) -> list[np.ndarray]:
-    """Several views as ``render_scene`` draws them, each of its camera's size; what they share is made once."""
+def render_views(
+    scene: Scene, cameras: Sequence[Camera], *, supersample: int = 2
+) -> list[np.ndarray]:
+    """Several views as ``render_scene`` draws them, each of its camera's size; what they share is
+    made once.
+    """
     stage = _stage(scene)
     return [_render(stage, camera, supersample) for camera in cameras]
 
 
-def orbit_cameras(points: np.ndarray, azimuths: Sequence[float], width: int, height: int, elevation: float = ELEVATION) -> list[Camera]:
-    """Cameras at ``azimuths`` radians about +Y (0 = looking along -Z) and of one scale that see all points (N, 3) with a margin."""
+def orbit_cameras(
+    points: np.ndarray,
+    azimuths: Sequence[float],
+    width: int,
+    height: int,
+    elevation: float = ELEVATION,
+) -> list[Camera]:
+    """Cameras at ``azimuths`` radians about +Y (0 = looking along -Z) and of one scale that see all
+    points (N, 3) with a margin.
+    """
     intrinsics = intrinsics_from_fov(FIELD_OF_VIEW, width, height)
     tangent = 0.5 * FILL * np.array([width, height]) / intrinsics[0, 0]
     fits = []
@@ -77,48 +103,70 @@ def orbit_cameras(points: np.ndarray, azimuths: Sequence[float], width: int, hei
         away = rotation_y(azimuth) @ np.array([0.0, np.sin(elevation), np.cos(elevation)])
         axes = look_at(away, np.zeros(3))[:3, :3]  # right, down, forward as columns
         local = points @ axes if len(points) else np.zeros((1, 3))
-        # Lines of sight along the frame's borders touch the outermost points; the camera stands where those of the tighter axis meet.
-        upper, lower = (local[:, :2] - tangent * local[:, 2:]).max(0), (local[:, :2] + tangent * local[:, 2:]).min(0)
+        # Lines of sight along the frame's borders touch the outermost points; the camera stands
+        # where those of the tighter axis meet.
+        upper, lower = (
+            (local[:, :2] - tangent * local[:, 2:]).max(0),
+            (local[:, :2] + tangent * local[:, 2:]).min(0),
+        )
         fits.append((axes, 0.5 * (upper + lower), float(((upper - lower) / (2.0 * tangent)).max())))
     distance = max(fit[2] for fit in fits)
-    poses = [similarity(1.0, axes, axes @ np.array([*centre, -distance])) for axes, centre, _ in fits]
+    poses = [
+        similarity(1.0, axes, axes @ np.array([*centre, -distance])) for axes, centre, _ in fits
+    ]
     return [Camera(intrinsics, pose, width, height) for pose in poses]
 
 
 def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
-    """The whole story in one picture, (H, W, 3) uint8: photo, masks, the result from the same camera, and three other sides.
+    """The whole story in one picture, (H, W, 3) uint8: photo, masks, the result from the same
+    camera, and three other sides.
 
-    Without ``scene.input`` the first two are left out. ``tile_height`` in pixels; tiles take the photo's shape within limits.
+    Without ``scene.input`` the first two are left out. ``tile_height`` in pixels; tiles take the
+    photo's shape within limits.
     """
     scene = scene.visible()
     stage = _stage(scene)
     aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
     width, height = round(aspect * tile_height), tile_height
     front = -azimuth_of(scene.camera)
-    cameras = orbit_cameras(stage.mesh.vertices, [front + np.deg2rad(turn) for _, turn in TURNS], width, height)
+    cameras = orbit_cameras(
+        stage.mesh.vertices, [front + np.deg2rad(turn) for _, turn in TURNS], width, height
+    )
     tiles = [] if scene.input is None else _input_tiles(scene, width, height)
-    tiles.append(("3D scene, same camera", Image.fromarray(_render(stage, _filling(scene.camera, width, height)))))
-    tiles += [(name, Image.fromarray(_render(stage, camera))) for (name, _), camera in zip(TURNS, cameras, strict=True)]
+    tiles.append(
+        (
+            "3D scene, same camera",
+            Image.fromarray(_render(stage, _filling(scene.camera, width, height))),
+        )
+    )
+    tiles += [
+        (name, Image.fromarray(_render(stage, camera)))
+        for (name, _), camera in zip(TURNS, cameras, strict=True)
+    ]
     return np.asarray(_sheet(tiles, 3 if scene.input is not None else 2, *_footer(scene)))
 
 
 def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarray:
     """Several results of one photo in one picture, (H, W, 3) uint8, a column each under its name.
 
-    Above from the photo's camera, below from the right; the first column is the photo and its masks. InputError when there are no scenes,
-    or the first one has no input.
+    Above from the photo's camera, below from the right; the first column is the photo and its
+    masks. InputError when there are no scenes, or the first one has no input.
     """
     first = next(iter(scenes.values()), None)
     if first is None or first.input is None:
-        raise InputError(f"{len(scenes)} scenes{'' if first is None else ', the first without its photo'}; "
-                         "expected at least one, made from a photo")  # fmt: skip
+        raise InputError(
+            f"{len(scenes)} scenes{'' if first is None else ', the first without its photo'}; "
+            "expected at least one, made from a photo"
+        )
     aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
     width, height = round(aspect * tile_height), tile_height
     above, below = ([tile] for tile in _input_tiles(first, width, height))
     for name, scene in scenes.items():
         stage = _stage(scene.visible())
         side, turn = TURNS[0]
-        (camera,) = orbit_cameras(stage.mesh.vertices, [np.deg2rad(turn) - azimuth_of(scene.camera)], width, height)
+        (camera,) = orbit_cameras(
+            stage.mesh.vertices, [np.deg2rad(turn) - azimuth_of(scene.camera)], width, height
+        )
         above.append((name, Image.fromarray(_render(stage, _filling(scene.camera, width, height)))))
         below.append((side, Image.fromarray(_render(stage, camera))))
     return np.asarray(_sheet(above + below, len(above), "maquette", ""))
@@ -129,30 +177,51 @@ def _stage(scene: Scene) -> _Stage:
     lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
     sky = shadow_maps(mesh.vertices, mesh.faces, dome(64), 128)
-    return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), min(scene.ground_height, lowest), sky)
+    return _Stage(
+        mesh, vertex_normals(mesh.vertices, mesh.faces), min(scene.ground_height, lowest), sky
+    )
 
 
-def _render(stage: _Stage, camera: Camera, supersample: int = 2, lighting: Lighting | None = None) -> np.ndarray:
+def _render(
+    stage: _Stage, camera: Camera, supersample: int = 2, lighting: Lighting | None = None
+) -> np.ndarray:
     """Draw ``supersample`` times larger, light it, put shadows on the backdrop, and average."""
     lighting = studio_lighting(-azimuth_of(camera)) if lighting is None else lighting
     large = resized(camera, supersample * camera.width, supersample * camera.height)
     mesh = stage.mesh
-    buffers = rasterize(mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals)
+    buffers = rasterize(
+        mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
+    )
     backdrop = _backdrop(large.width, large.height)
     if camera.position[1] > stage.ground_height:
         # A floor whose lit colour is the backdrop's: only the shadows on it show.
-        light = lighting.sky + lighting.key * lighting.direction[1] / np.linalg.norm(lighting.direction)
+        light = lighting.sky + lighting.key * lighting.direction[1] / np.linalg.norm(
+            lighting.direction
+        )
         buffers = with_ground(buffers, large, stage.ground_height, albedo_for(backdrop, light))
     (sun,) = shadow_maps(mesh.vertices, mesh.faces, lighting.direction[None], 512)
-    image = shade(buffers, large, lighting, sun=sun, sky=stage.sky, supersampled=supersample > 1, background=backdrop)
+    image = shade(
+        buffers,
+        large,
+        lighting,
+        sun=sun,
+        sky=stage.sky,
+        supersampled=supersample > 1,
+        background=backdrop,
+    )
     return np.asarray(Image.fromarray(image).reduce(supersample))
 
 
 def _backdrop(width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: paper that gets a little darker towards the bottom and the corners."""
-    y, x = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None], np.linspace(-1.0, 1.0, width, dtype=np.float32)
+    y, x = (
+        np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None],
+        np.linspace(-1.0, 1.0, width, dtype=np.float32),
+    )
     grey = BACKDROP - 20.0 * np.clip(0.5 + 0.3 * y + 0.2 * (x * x + y * y - 0.5), 0.0, 1.0)
-    grey += np.random.default_rng(0).random((height, width), np.float32)  # rounding at random: no visible steps
+    grey += np.random.default_rng(0).random(
+        (height, width), np.float32
+    )  # rounding at random: no visible steps
     return grey.astype(np.uint8)[..., None] + np.array([1, 1, 0], np.uint8)
 
 
@@ -163,9 +232,17 @@ def _fitted(width: int, height: int, into_width: int, into_height: int) -> tuple
 
 
 def _filling(camera: Camera, width: int, height: int) -> Camera:
-    """The camera fitted into a frame of another shape as a photo is, but seeing also what lies in the frame beside the photo."""
+    """The camera fitted into a frame of another shape as a photo is, but seeing also what lies in
+    the frame beside the photo.
+    """
     inner = resized(camera, *_fitted(camera.width, camera.height, width, height))
-    shift = np.array([[1.0, 0.0, (width - inner.width) // 2], [0.0, 1.0, (height - inner.height) // 2], [0.0, 0.0, 1.0]])
+    shift = np.array(
+        [
+            [1.0, 0.0, (width - inner.width) // 2],
+            [0.0, 1.0, (height - inner.height) // 2],
+            [0.0, 0.0, 1.0],
+        ]
+    )
     return Camera(shift @ inner.intrinsics, inner.world_from_camera, width, height)
 
 
@@ -175,18 +252,26 @@ def _input_tiles(scene: Scene, width: int, height: int) -> list[tuple[str, Image
     inner = _fitted(image.shape[1], image.shape[0], width, height)
     tiles = []
     count = f"{len(masks)} mask" + "s" * (len(masks) != 1)
-    for caption, picture in (("photo", fit_photo(image, *inner)), (count, mask_overlay(image, masks, *inner))):
+    for caption, picture in (
+        ("photo", fit_photo(image, *inner)),
+        (count, mask_overlay(image, masks, *inner)),
+    ):
         tile = Image.new("RGB", (width, height), (232, 231, 228))
         tile.paste(picture, ((width - inner[0]) // 2, (height - inner[1]) // 2))
         tiles.append((caption, tile))
     return tiles
 
 
-def _sheet(tiles: Sequence[tuple[str, Image.Image]], columns: int, left: str, right: str) -> Image.Image:
+def _sheet(
+    tiles: Sequence[tuple[str, Image.Image]], columns: int, left: str, right: str
+) -> Image.Image:
     """Arrange captioned tiles of one size in rows, with a footer."""
     width, height = tiles[0][1].size
     rows = -(-len(tiles) // columns)
-    size = (2 * MARGIN + columns * width + (columns - 1) * GAP, MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2 + 84)
+    size = (
+        2 * MARGIN + columns * width + (columns - 1) * GAP,
+        MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2 + 84,
+    )
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     corners = _rounded(width, height, 16)
@@ -196,16 +281,28 @@ def _sheet(tiles: Sequence[tuple[str, Image.Image]], columns: int, left: str, ri
         sheet.paste(tile, (x, y), corners)
         pen.text((x + 4, y + height + 11), caption, font=ImageFont.load_default(size=18), fill=INK)
     baseline = size[1] - 30
-    pen.line((MARGIN, baseline - 34, size[0] - MARGIN, baseline - 34), fill=(226, 225, 221), width=1)
-    pen.text((MARGIN + 4, baseline), left, font=ImageFont.load_default(size=17), fill=FAINT, anchor="ls")
-    pen.text((size[0] - MARGIN - 4, baseline), right, font=ImageFont.load_default(size=17), fill=FAINT, anchor="rs")
+    pen.line(
+        (MARGIN, baseline - 34, size[0] - MARGIN, baseline - 34), fill=(226, 225, 221), width=1
+    )
+    pen.text(
+        (MARGIN + 4, baseline), left, font=ImageFont.load_default(size=17), fill=FAINT, anchor="ls"
+    )
+    pen.text(
+        (size[0] - MARGIN - 4, baseline),
+        right,
+        font=ImageFont.load_default(size=17),
+        fill=FAINT,
+        anchor="rs",
+    )
     return sheet
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:
     """A smooth mask of a rectangle with round corners."""
     mask = Image.new("L", (4 * width, 4 * height), 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, fill=255)
+    ImageDraw.Draw(mask).rounded_rectangle(
+        (0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, fill=255
+    )
     return mask.reduce(4)
 
 

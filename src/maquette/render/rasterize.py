@@ -2,11 +2,13 @@
 
 First module of the rendering; shading, silhouettes, previews and the training views all start here.
 
-Rasterisation is homogeneous (Olano and Greer, "Triangle Scan Conversion using 2D Homogeneous Coordinates", 1997). With
-h_i = K v_i the homogeneous pixel of vertex i and p = (x, y, 1) a pixel centre, b_i = p . (h_j x h_k) / det(h_0, h_1, h_2)
-are non-negative exactly inside the visible part of the triangle, and their sum is 1 / z. No vertex is ever divided by its
-depth to decide coverage, so triangles that cross the camera's plane need no clipping, and interpolation with b_i / sum(b) is
-perspective-correct. The edge functions of two triangles with a common edge are exact negatives: no cracks between them.
+Rasterisation is homogeneous (Olano and Greer, "Triangle Scan Conversion using 2D Homogeneous
+Coordinates", 1997). With h_i = K v_i the homogeneous pixel of vertex i and p = (x, y, 1) a pixel
+centre, b_i = p . (h_j x h_k) / det(h_0, h_1, h_2) are non-negative exactly inside the visible part
+of the triangle, and their sum is 1 / z. No vertex is ever divided by its depth to decide coverage,
+so triangles that cross the camera's plane need no clipping, and interpolation with b_i / sum(b) is
+perspective-correct. The edge functions of two triangles with a common edge are exact negatives: no
+cracks between them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from maquette.errors import InputError
 from maquette.types import Camera
 
 NEAR = 1e-3  # z-depth in world units below which nothing is drawn
-CREASE_COSINE = 0.7  # a corner takes part in smooth shading when its vertex normal is within 45 degrees of the face's
+# a corner takes part in smooth shading when its vertex normal is within 45 degrees of the face's
+CREASE_COSINE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,9 @@ class RenderBuffers:
     depth: np.ndarray  # (H, W) float32 z-depth in world units, inf where nothing
     face: np.ndarray  # (H, W) int32, -1 where nothing
     normal: np.ndarray  # (H, W, 3) float32 unit, world frame, facing the camera; 0 where nothing
-    albedo: np.ndarray  # (H, W, 3) float32 in 0..1, sRGB-encoded; 1 without vertex colours, 0 where nothing
+    albedo: (
+        np.ndarray
+    )  # (H, W, 3) float32 in 0..1, sRGB-encoded; 1 without vertex colours, 0 where nothing
     instance: np.ndarray  # (H, W) int32, -1 where nothing; 0 without instances
 
 
@@ -44,15 +49,19 @@ def rasterize(
     face_instance: np.ndarray | None = None,
     vertex_normals: np.ndarray | None = None,
 ) -> RenderBuffers:
-    """Draw world-frame vertices (V, 3) and faces (F, 3), seen from both sides; one sample at each pixel's centre.
+    """Draw world-frame vertices (V, 3) and faces (F, 3), seen from both sides; one sample at each
+    pixel's centre.
 
-    ``vertex_colors`` (V, 3) uint8, ``face_instance`` (F,) int32. With ``vertex_normals`` (V, 3) normals are smooth, except at
-    corners where they disagree with the face by more than 45 degrees. Raises InputError for arrays that cannot be drawn.
+    ``vertex_colors`` (V, 3) uint8, ``face_instance`` (F,) int32. With ``vertex_normals`` (V, 3)
+    normals are smooth, except at corners where they disagree with the face by more than 45 degrees.
+    Raises InputError for arrays that cannot be drawn.
     """
     vertices, faces = checked_mesh(vertices, faces)
     colors = _rows(vertex_colors, len(vertices), np.uint8, "vertex_colors")
     normals = _rows(vertex_normals, len(vertices), np.float32, "vertex_normals")
-    inverse_depth, face, homogeneous = draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)
+    inverse_depth, face, homogeneous = draw(
+        vertices, faces, pixel_from_world(camera), camera.width, camera.height
+    )
     eye = np.ascontiguousarray(camera.position, dtype=np.float64)
     normal, albedo = np.zeros((2, *face.shape, 3), np.float32)
     _resolve(face, homogeneous, vertices, faces, eye, colors, normals, normal, albedo)
@@ -61,13 +70,19 @@ def rasterize(
     if face_instance is None:
         return RenderBuffers(depth, face, normal, albedo, np.minimum(face, 0))
     instances = np.append(_rows(face_instance, len(faces), np.int32, "face_instance"), np.int32(-1))
-    return RenderBuffers(depth, face, normal, albedo, instances[face])  # -1, nothing, reads the appended last element
+    return RenderBuffers(
+        depth, face, normal, albedo, instances[face]
+    )  # -1, nothing, reads the appended last element
 
 
-def draw(vertices: np.ndarray, faces: np.ndarray, pixel_from_world: np.ndarray, width: int, height: int) -> tuple[np.ndarray, ...]:
-    """Find what is visible of arrays from ``checked_mesh``; ``pixel_from_world`` (3, 4) float64 gives homogeneous pixels.
+def draw(
+    vertices: np.ndarray, faces: np.ndarray, pixel_from_world: np.ndarray, width: int, height: int
+) -> tuple[np.ndarray, ...]:
+    """Find what is visible of arrays from ``checked_mesh``; ``pixel_from_world`` (3, 4) float64
+    gives homogeneous pixels.
 
-    Returns 1 / z (H, W) float64, 0 where nothing; face (H, W) int32, -1 where nothing; homogeneous pixels (V, 3) float64.
+    Returns 1 / z (H, W) float64, 0 where nothing; face (H, W) int32, -1 where nothing; homogeneous
+    pixels (V, 3) float64.
     """
     homogeneous, screen = np.empty((len(vertices), 3)), np.empty((len(vertices), 2))
     inverse_depth = np.zeros((height, width))
@@ -82,20 +97,28 @@ def pixel_from_world(camera: Camera) -> np.ndarray:
 
 
 def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the arrays as contiguous float32 (V, 3) and int32 (F, 3); InputError when they would read outside of memory."""
+    """Return the arrays as contiguous float32 (V, 3) and int32 (F, 3); InputError when they would
+    read outside of memory.
+    """
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
-        raise InputError(f"expected vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}; pass a triangle mesh")
+        raise InputError(
+            f"expected vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}; pass a triangle mesh"
+        )
     if not np.isfinite(vertices).all():
         raise InputError("some vertices are not finite; remove them before drawing")
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
-        raise InputError(f"faces name vertices {faces.min()} to {faces.max()}, but there are {len(vertices)}; check the mesh")
+        raise InputError(
+            f"faces name vertices {faces.min()} to {faces.max()}, but there are {len(vertices)}; check the mesh"
+        )
     return vertices, faces
 
 
 def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.ndarray:
-    """Return an optional array in the one type that the kernel is compiled for; empty stands for None."""
+    """Return an optional array in the one type that the kernel is compiled for; empty stands for
+    None.
+    """
     if array is None:
         return np.zeros((0,) if dtype is np.int32 else (0, 3), dtype)
     array = np.ascontiguousarray(array, dtype=dtype)
@@ -105,8 +128,8 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
     return array
 
 
-# The kernels get every array from outside and touch single elements only: allocation, slices and whole-array assignment are what
-# makes numba compile for ten seconds instead of two.
+# The kernels get every array from outside and touch single elements only: allocation, slices and
+# whole-array assignment are what makes numba compile for ten seconds instead of two.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -125,8 +148,9 @@ def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of)
         zi, zj, zk = homogeneous[i, 2], homogeneous[j, 2], homogeneous[k, 2]
         left, right, top, bottom = 0, width, 0, height
         if zi >= near and zj >= near and zk >= near:
-            # Clamped as floats: a point almost in the camera's plane lies outside of the range of integers. The first pixel is
-            # the lowest + 0.5 rounded up (to 1e-6, as a centre on the outline belongs to it), the last is the one before ``right``.
+            # Clamped as floats: a point almost in the camera's plane lies outside of the range of
+            # integers. The first pixel is the lowest + 0.5 rounded up (to 1e-6, as a centre on the
+            # outline belongs to it), the last is the one before ``right``.
             xi, xj, xk = screen[i, 0], screen[j, 0], screen[k, 0]
             left = int(min(max(min(xi, min(xj, xk)) - 0.5, 0.0) + 0.999999, width + 0.0))
             right = int(min(max(max(xi, max(xj, xk)) + 0.5, 0.0), width + 0.0))
@@ -138,8 +162,15 @@ def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of)
             if top >= bottom:
                 continue
         elif zi < near and zj < near and zk < near:
-            continue  # any other triangle crosses the near plane, where its outline is unbounded: try every pixel
-        hxi, hyi, hxj, hyj = homogeneous[i, 0], homogeneous[i, 1], homogeneous[j, 0], homogeneous[j, 1]
+            # any other triangle crosses the near plane, where its outline is unbounded: try every
+            # pixel
+            continue
+        hxi, hyi, hxj, hyj = (
+            homogeneous[i, 0],
+            homogeneous[i, 1],
+            homogeneous[j, 0],
+            homogeneous[j, 1],
+        )
         hxk, hyk = homogeneous[k, 0], homogeneous[k, 1]
         ai, bi, ci = hyj * zk - zj * hyk, zj * hxk - hxj * zk, hxj * hyk - hyj * hxk
         aj, bj, cj = hyk * zi - zk * hyi, zk * hxi - hxk * zi, hxk * hyi - hyk * hxi
@@ -200,9 +231,15 @@ def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
                     v = faces[f, corner]
                     weight = wi if corner == 0 else (wj if corner == 1 else wk)
                     cosine = nx * normals[v, 0] + ny * normals[v, 1] + nz * normals[v, 2]
-                    if abs(cosine) > CREASE_COSINE:  # the sign of a vertex normal is the winding's, which may be wrong
+                    if (
+                        abs(cosine) > CREASE_COSINE
+                    ):  # the sign of a vertex normal is the winding's, which may be wrong
                         weight = weight if cosine > 0.0 else -weight
-                        sx, sy, sz = sx + weight * normals[v, 0], sy + weight * normals[v, 1], sz + weight * normals[v, 2]
+                        sx, sy, sz = (
+                            sx + weight * normals[v, 0],
+                            sy + weight * normals[v, 1],
+                            sz + weight * normals[v, 2],
+                        )
                     else:
                         sx, sy, sz = sx + weight * nx, sy + weight * ny, sz + weight * nz
                 length = math.sqrt(sx * sx + sy * sy + sz * sz)

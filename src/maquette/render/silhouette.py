@@ -1,4 +1,5 @@
-"""Where instances appear in the picture, and how well that agrees with the input masks: the self-check after placing them.
+"""Where instances appear in the picture, and how well that agrees with the input masks: the
+self-check after placing them.
 
 Uses the visibility part of rasterize.py only, so that a check of five objects takes milliseconds.
 """
@@ -22,38 +23,63 @@ class SilhouetteScore:
     """Agreement of one instance with its mask, both in [0, 1]."""
 
     visible: float  # IoU of the part that no other instance hides with the mask
-    alone: float  # IoU of the whole silhouette with the mask, leaving out pixels of other masks (there it may be hidden)
+    # IoU of the whole silhouette with the mask, leaving out pixels of other masks (there it may be
+    # hidden)
+    alone: float
 
 
-def instance_silhouettes(scene: Scene | Sequence[Instance], camera: Camera | None = None) -> np.ndarray:
-    """Label of the nearest instance in each pixel of ``camera``, by default the scene's own: (H, W) int32, 0 = background."""
+def instance_silhouettes(
+    scene: Scene | Sequence[Instance], camera: Camera | None = None
+) -> np.ndarray:
+    """Label of the nearest instance in each pixel of ``camera``, by default the scene's own: (H, W)
+    int32, 0 = background.
+    """
     instances, camera = _instances_and_camera(scene, camera)
     mesh = assemble(instances)
     face = _visible_faces(mesh.vertices, mesh.faces, camera)
     labels = np.array([i.label for i in instances] + [0], np.int32)
-    return labels[np.append(mesh.face_instance, np.int32(-1))[face]]  # face -1, nothing, reads the appended last elements
+    return labels[
+        np.append(mesh.face_instance, np.int32(-1))[face]
+    ]  # face -1, nothing, reads the appended last elements
 
 
-def silhouettes_alone(scene: Scene | Sequence[Instance], camera: Camera | None = None) -> dict[int, np.ndarray]:
+def silhouettes_alone(
+    scene: Scene | Sequence[Instance], camera: Camera | None = None
+) -> dict[int, np.ndarray]:
     """Return each instance's silhouette (H, W) bool by label, as if the others were not there."""
     instances, camera = _instances_and_camera(scene, camera)
     meshes = {i.label: assemble([i]) for i in instances}
-    return {label: _visible_faces(mesh.vertices, mesh.faces, camera) >= 0 for label, mesh in meshes.items()}
+    return {
+        label: _visible_faces(mesh.vertices, mesh.faces, camera) >= 0
+        for label, mesh in meshes.items()
+    }
 
 
 def silhouette_iou(label_map: np.ndarray, masks: Sequence[InstanceMask]) -> dict[int, float]:
-    """IoU of every mask (H, W) with the pixels of its label in ``label_map`` (H, W); 0 when the label does not appear."""
+    """IoU of every mask (H, W) with the pixels of its label in ``label_map`` (H, W); 0 when the
+    label does not appear.
+    """
     return {m.label: _iou(label_map == m.label, _same_size(m, label_map.shape)) for m in masks}
 
 
 def silhouette_scores(
-    scene: Scene | Sequence[Instance], masks: Sequence[InstanceMask], camera: Camera | None = None, size: int = 256
+    scene: Scene | Sequence[Instance],
+    masks: Sequence[InstanceMask],
+    camera: Camera | None = None,
+    size: int = 256,
 ) -> dict[int, SilhouetteScore]:
-    """Compare every instance that has a mask with it, at ``size`` pixels along the longer side (or the camera's own, if less)."""
+    """Compare every instance that has a mask with it, at ``size`` pixels along the longer side (or
+    the camera's own, if less).
+    """
     instances, camera = _instances_and_camera(scene, camera)
     scale = min(1.0, size / max(camera.width, camera.height))
-    camera = resized(camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height)))
-    masks = [InstanceMask(m.label, resample_mask(m.mask, camera.width, camera.height), m.name) for m in masks]
+    camera = resized(
+        camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height))
+    )
+    masks = [
+        InstanceMask(m.label, resample_mask(m.mask, camera.width, camera.height), m.name)
+        for m in masks
+    ]
     visible = silhouette_iou(instance_silhouettes(instances, camera), masks)
     alone = _alone_iou(silhouettes_alone(instances, camera), masks)
     return {label: SilhouetteScore(visible[label], alone[label]) for label in alone}
@@ -66,7 +92,9 @@ def resample_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return mask[rows[:, None], columns]
 
 
-def _alone_iou(silhouettes: Mapping[int, np.ndarray], masks: Sequence[InstanceMask]) -> dict[int, float]:
+def _alone_iou(
+    silhouettes: Mapping[int, np.ndarray], masks: Sequence[InstanceMask]
+) -> dict[int, float]:
     covered = np.sum([m.mask for m in masks], axis=0)  # by how many masks
     scores = {}
     for m in masks:
@@ -81,7 +109,9 @@ def _visible_faces(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> n
     return draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)[1]
 
 
-def _instances_and_camera(scene: Scene | Sequence[Instance], camera: Camera | None) -> tuple[Sequence[Instance], Camera]:
+def _instances_and_camera(
+    scene: Scene | Sequence[Instance], camera: Camera | None
+) -> tuple[Sequence[Instance], Camera]:
     if isinstance(scene, Scene):
         return scene.instances, scene.camera if camera is None else camera
     if camera is None:
@@ -91,7 +121,9 @@ def _instances_and_camera(scene: Scene | Sequence[Instance], camera: Camera | No
 
 def _same_size(mask: InstanceMask, shape: tuple[int, ...]) -> np.ndarray:
     if mask.mask.shape != shape:
-        raise InputError(f"mask {mask.label} has shape {mask.mask.shape}, the picture {shape}; draw both at one size")
+        raise InputError(
+            f"mask {mask.label} has shape {mask.mask.shape}, the picture {shape}; draw both at one size"
+        )
     return mask.mask
 
 

@@ -1,22 +1,32 @@
-"""Placed meshes -> a picture with gradients to vertices and colours, on the CPU: what an optimiser of layouts looks at.
+"""Placed meshes -> a picture with gradients to vertices and colours, on the CPU: what an optimiser
+of layouts looks at.
 
 Two published ideas, one for each kind of gradient:
 
-* Outlines, after nvdiffrast (Laine et al. 2020, arXiv 2011.03277, section 3.5). Visibility inside an instance is hard; where an edge runs
-  between two pixels, the one that it covers partly receives a share of the other, so the picture changes continuously as the edge moves.
-  Unlike there, shares are weighted with the squared normal of the edge in the pair's direction: horizontal and vertical pairs together then
-  carry the whole motion of an edge of any slope, exactly once, and nothing jumps when an edge passes 45 degrees.
-* Order in depth and reach, after SoftRas (Liu et al. 2019, arXiv 1904.01786). An instance in front hides another with the probability
-  sigmoid(k log(z_behind / z_front)), so an object that is hidden, or that hides, learns which way to go. A Gaussian blur of the finished
+* Outlines, after nvdiffrast (Laine et al. 2020, arXiv 2011.03277, section 3.5). Visibility inside
+  an instance is hard; where an edge runs
+  between two pixels, the one that it covers partly receives a share of the other, so the picture
+  changes continuously as the edge moves.
+  Unlike there, shares are weighted with the squared normal of the edge in the pair's direction:
+  horizontal and vertical pairs together then
+  carry the whole motion of an edge of any slope, exactly once, and nothing jumps when an edge
+  passes 45 degrees.
+* Order in depth and reach, after SoftRas (Liu et al. 2019, arXiv 1904.01786). An instance in front
+  hides another with the probability
+  sigmoid(k log(z_behind / z_front)), so an object that is hidden, or that hides, learns which way
+  to go. A Gaussian blur of the finished
   picture lets an outline feel a target that it does not touch yet.
 
-Not SoftRas alone: there every face is a blob, so the silhouette depends on the tessellation, interiors show seams, and the work grows with
-faces times blurred pixels. Here the blur costs the same for any mesh, and comparing with a target that is blurred alike (``gaussian_blur``)
-has its minimum at the truth. One number sets all softness: with sharpness s the blur is 1 / s pixels wide, and two surfaces are told apart
-in depth when they are further apart than 1 / s pixels at their distance, k = s x focal length.
+Not SoftRas alone: there every face is a blob, so the silhouette depends on the tessellation,
+interiors show seams, and the work grows with faces times blurred pixels. Here the blur costs the
+same for any mesh, and comparing with a target that is blurred alike (``gaussian_blur``) has its
+minimum at the truth. One number sets all softness: with sharpness s the blur is 1 / s pixels wide,
+and two surfaces are told apart in depth when they are further apart than 1 / s pixels at their
+distance, k = s x focal length.
 
-Gradients are those of the picture as it is defined here: they agree with finite differences, and a solid's area grows by its outline.
-Features thinner than a pixel may fall between the centres, as in any rasteriser.
+Gradients are those of the picture as it is defined here: they agree with finite differences, and a
+solid's area grows by its outline. Features thinner than a pixel may fall between the centres, as in
+any rasteriser.
 """
 
 from __future__ import annotations
@@ -33,7 +43,8 @@ from maquette.render.outlines import Outlines, find_outlines
 from maquette.render.rasterize import NEAR, checked_mesh, pixel_from_world
 from maquette.types import Camera
 
-FAINTEST = 1e-6  # coverage below which nothing is hidden and nothing hides: quotients of such numbers are none
+# coverage below which nothing is hidden and nothing hides: quotients of such numbers are none
+FAINTEST = 1e-6
 LEAST_BLUR = 0.15  # pixels: a narrower Gaussian changes no pixel
 
 LEAST_ALPHA = 1e-3  # in the far tail of a blur a mean depth has no meaning
@@ -41,12 +52,17 @@ LEAST_ALPHA = 1e-3  # in the far tail of a blur a mean depth has no meaning
 
 @dataclass(frozen=True, eq=False)
 class SoftImage:
-    """A differentiable picture, all parts blurred alike. ``colour`` lies on the background, or on black without one."""
+    """A differentiable picture, all parts blurred alike. ``colour`` lies on the background, or on
+    black without one.
+    """
 
     colour: Tensor  # (H, W, 3) in 0..1, sRGB-encoded as the vertices' colours
     alpha: Tensor  # (H, W) in 0..1, covered share
-    instance_alpha: Tensor | None  # (N, H, W) visible share of each instance, their sum is alpha; None without instances
-    depth: Tensor  # (H, W) mean z-depth of what is visible, world units; inf where alpha <= LEAST_ALPHA
+    instance_alpha: (
+        Tensor | None
+    )  # (N, H, W) visible share of each instance, their sum is alpha; None without instances
+    # (H, W) mean z-depth of what is visible, world units; inf where alpha <= LEAST_ALPHA
+    depth: Tensor
 
 
 def soft_render(
@@ -62,16 +78,26 @@ def soft_render(
 ) -> SoftImage:
     """Draw world-frame vertices (V, 3), faces (F, 3), colours (V, 3) in 0..1, seen from both sides.
 
-    ``sharpness`` per pixel, infinite = no softness (outlines stay antialiased); ``order_sharpness``, if given, is that of the order in
-    depth alone. ``background`` (3,) or (H, W, 3). ``face_instance`` (F,) in 0 .. N - 1; without it the mesh is one solid. Faces that
-    reach behind the camera are not drawn. Precision follows the vertices. Raises InputError for arrays that cannot be drawn.
+    ``sharpness`` per pixel, infinite = no softness (outlines stay antialiased);
+    ``order_sharpness``, if given, is that of the order in depth alone. ``background`` (3,) or (H,
+    W, 3). ``face_instance`` (F,) in 0 .. N - 1; without it the mesh is one solid. Faces that reach
+    behind the camera are not drawn. Precision follows the vertices. Raises InputError for arrays
+    that cannot be drawn.
     """
     if not sharpness > 0 or (order_sharpness is not None and not order_sharpness > 0):
-        raise InputError(f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive numbers per pixel")
+        raise InputError(
+            f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive numbers per pixel"
+        )
     if colours.shape != vertices.shape:
-        raise InputError(f"colours have shape {tuple(colours.shape)}, expected that of the vertices, {tuple(vertices.shape)}")
+        raise InputError(
+            f"colours have shape {tuple(colours.shape)}, expected that of the vertices, {tuple(vertices.shape)}"
+        )
     points, triangles = checked_mesh(vertices.detach().numpy(), np.asarray(faces))
-    layer = np.zeros(len(triangles), np.int32) if face_instance is None else _checked_layers(face_instance, len(triangles))
+    layer = (
+        np.zeros(len(triangles), np.int32)
+        if face_instance is None
+        else _checked_layers(face_instance, len(triangles))
+    )
     count = int(layer.max(initial=0)) + 1
     outlines = find_outlines(points, triangles, camera, layer, count)
     layers = _layers(vertices, torch.from_numpy(triangles).long(), colours, camera, outlines)
@@ -81,15 +107,29 @@ def soft_render(
     colour, depth, alpha = (part.squeeze(-1) for part in seen.sum(0).split([3, 1, 1], dim=-1))
     if background is not None:
         colour = colour + (1 - alpha)[..., None] * background.to(colour)
-    channels = [colour.movedim(-1, 0), depth[None], alpha[None], *([seen[..., 4]] if face_instance is not None else [])]
-    colour, depth, alpha, shares = gaussian_blur(torch.cat(channels), 1 / sharpness).split([3, 1, 1, len(channels) // 4 * count])
+    channels = [
+        colour.movedim(-1, 0),
+        depth[None],
+        alpha[None],
+        *([seen[..., 4]] if face_instance is not None else []),
+    ]
+    colour, depth, alpha, shares = gaussian_blur(torch.cat(channels), 1 / sharpness).split(
+        [3, 1, 1, len(channels) // 4 * count]
+    )
     covered = alpha[0].detach() > LEAST_ALPHA
     depth = torch.where(covered, depth[0] / torch.where(covered, alpha[0], 1.0), math.inf)
-    return SoftImage(colour.movedim(0, -1).clamp(0, 1), alpha[0].clamp(0, 1), None if face_instance is None else shares.clamp(0, 1), depth)
+    return SoftImage(
+        colour.movedim(0, -1).clamp(0, 1),
+        alpha[0].clamp(0, 1),
+        None if face_instance is None else shares.clamp(0, 1),
+        depth,
+    )
 
 
 def gaussian_blur(picture: Tensor, width: float) -> Tensor:
-    """Blur (..., H, W) with a Gaussian whose standard deviation is ``width`` pixels; at the border its weights are scaled to sum to 1."""
+    """Blur (..., H, W) with a Gaussian whose standard deviation is ``width`` pixels; at the border
+    its weights are scaled to sum to 1.
+    """
     if width < LEAST_BLUR:
         return picture
     rows, columns = (_blur_matrix(size, width).to(picture) for size in picture.shape[-2:])
@@ -105,27 +145,39 @@ def _blur_matrix(size: int, width: float) -> Tensor:
 def _checked_layers(face_instance: Tensor | np.ndarray, count: int) -> np.ndarray:
     layer = np.ascontiguousarray(face_instance, dtype=np.int32)
     if layer.shape != (count,) or (count and layer.min() < 0):
-        raise InputError(f"face_instance has shape {layer.shape} and starts at {layer.min(initial=0)}; expected ({count},), from 0 on")
+        raise InputError(
+            f"face_instance has shape {layer.shape} and starts at {layer.min(initial=0)}; expected ({count},), from 0 on"
+        )
     return layer
 
 
-def _layers(vertices: Tensor, faces: Tensor, colours: Tensor, camera: Camera, outlines: Outlines) -> Tensor:
-    """(N, H, W, 5) colour x alpha, depth x alpha and alpha of every instance alone, with antialiased outlines."""
+def _layers(
+    vertices: Tensor, faces: Tensor, colours: Tensor, camera: Camera, outlines: Outlines
+) -> Tensor:
+    """(N, H, W, 5) colour x alpha, depth x alpha and alpha of every instance alone, with
+    antialiased outlines.
+    """
     matrix = torch.from_numpy(pixel_from_world(camera)).to(vertices)
     homogeneous = vertices @ matrix[:, :3].T + matrix[:, 3]
-    depth = torch.where(homogeneous[:, 2] >= NEAR, homogeneous[:, 2], 1.0)  # the others belong to no face that is drawn
+    depth = torch.where(
+        homogeneous[:, 2] >= NEAR, homogeneous[:, 2], 1.0
+    )  # the others belong to no face that is drawn
     screen = homogeneous[:, :2] / depth[:, None]
     shape = outlines.face.shape
     owner = torch.from_numpy(outlines.face.reshape(-1))
     covered = torch.nonzero(owner >= 0)[:, 0]
-    values = _surface(screen, depth, colours, faces[owner[covered].long()], _centres(covered, shape).to(screen))
+    values = _surface(
+        screen, depth, colours, faces[owner[covered].long()], _centres(covered, shape).to(screen)
+    )
     flat = torch.zeros(owner.numel(), 5, dtype=values.dtype).index_copy(0, covered, values)
     if not len(outlines.axis):
         return flat.reshape(*shape, 5)
     place, weight = _crossings(screen, outlines)
     pixels = torch.from_numpy(outlines.pixels)
     first, second = pixels[:, 0], pixels[:, 1]
-    beyond = place > 0.5  # the edge is past the middle: the first pixel's surface covers part of the second pixel
+    beyond = (
+        place > 0.5
+    )  # the edge is past the middle: the first pixel's surface covers part of the second pixel
     taker, giver = torch.where(beyond, second, first), torch.where(beyond, first, second)
     share = weight * (place - 0.5).abs()
     total = torch.zeros(len(flat), dtype=share.dtype).index_add(0, taker, share)
@@ -139,21 +191,31 @@ def _centres(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.stack([pixels % shape[2], pixels // shape[2] % shape[1]], dim=-1) + 0.5
 
 
-def _surface(screen: Tensor, depth: Tensor, colours: Tensor, corners: Tensor, centres: Tensor) -> Tensor:
+def _surface(
+    screen: Tensor, depth: Tensor, colours: Tensor, corners: Tensor, centres: Tensor
+) -> Tensor:
     """(P, 5) colour, depth and 1 of the faces with these corners (P, 3) at the centres (P, 2)."""
-    x, y = (screen[corners] - centres[:, None]).unbind(-1)  # relative to the pixel, so that slivers keep their digits
-    areas = torch.stack([x[:, k - 2] * y[:, k - 1] - x[:, k - 1] * y[:, k - 2] for k in range(3)], dim=-1)
+    x, y = (screen[corners] - centres[:, None]).unbind(
+        -1
+    )  # relative to the pixel, so that slivers keep their digits
+    areas = torch.stack(
+        [x[:, k - 2] * y[:, k - 1] - x[:, k - 1] * y[:, k - 2] for k in range(3)], dim=-1
+    )
     total = areas.sum(-1, keepdim=True)
     areas = (areas * torch.where(total < 0, -1.0, 1.0)).clamp(min=0)  # negative only by rounding
     areas = torch.where(areas.sum(-1, keepdim=True) > 0, areas, 1.0)
     shares = areas / depth[corners]  # perspective: linear in the picture is 1 / z
     inverse = shares.sum(-1, keepdim=True)
     colour = ((shares / inverse)[..., None] * colours[corners]).sum(1)
-    return torch.cat([colour, areas.sum(-1, keepdim=True) / inverse, torch.ones_like(inverse)], dim=-1)
+    return torch.cat(
+        [colour, areas.sum(-1, keepdim=True) / inverse, torch.ones_like(inverse)], dim=-1
+    )
 
 
 def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
-    """Where each pair's edge crosses, 0 = at the first centre, 1 = at the second; and its squared normal in the pair's direction."""
+    """Where each pair's edge crosses, 0 = at the first centre, 1 = at the second; and its squared
+    normal in the pair's direction.
+    """
     axis = torch.from_numpy(outlines.axis)[:, None]
     ends = screen[torch.from_numpy(outlines.edge)]  # (P, 2, 2)
     along = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0]
@@ -167,7 +229,9 @@ def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
 
 
 def _visible_share(layers: Tensor, steepness: float) -> Tensor:
-    """(N, H, W) share of each instance that the others leave visible; sum_i share_i alpha_i = 1 - prod_i (1 - alpha_i)."""
+    """(N, H, W) share of each instance that the others leave visible; sum_i share_i alpha_i = 1 -
+    prod_i (1 - alpha_i).
+    """
     alpha = layers[..., 4]
     visible = torch.ones_like(alpha)
     crowded = (alpha.detach() > FAINTEST).sum(0) > 1
@@ -177,7 +241,11 @@ def _visible_share(layers: Tensor, steepness: float) -> Tensor:
     there = alpha > FAINTEST
     logarithm = torch.where(there, depth / torch.where(there, alpha, 1.0), 1.0).log()
     behind = logarithm[:, None] - logarithm[None]  # [i, j]: how far i is behind j
-    hidden = torch.heaviside(behind, behind.new_tensor(0.5)) if math.isinf(steepness) else torch.sigmoid(steepness * behind)
+    hidden = (
+        torch.heaviside(behind, behind.new_tensor(0.5))
+        if math.isinf(steepness)
+        else torch.sigmoid(steepness * behind)
+    )
     gaps = 1 - alpha[None] * hidden * (1 - torch.eye(len(alpha), dtype=alpha.dtype))[..., None]
     share = gaps.prod(1)
     share = share * (1 - (1 - alpha).prod(0)) / (share * alpha).sum(0)

@@ -1,7 +1,9 @@
-"""One object from its own picture, as if there were no scene: for methods that reconstruct first and arrange afterwards.
+"""One object from its own picture, as if there were no scene: for methods that reconstruct first
+and arrange afterwards.
 
-In the flow: a picture of one object (``scene.complete``) -> perceived, made in its own cube, held to its own picture, coloured -> a mesh
-with the axes of the scene and a size of its own, and the place where ComboVerse starts to arrange (arXiv 2403.12409, section 3.3).
+In the flow: a picture of one object (``scene.complete``) -> perceived, made in its own cube, held
+to its own picture, coloured -> a mesh with the axes of the scene and a size of its own, and the
+place where ComboVerse starts to arrange (arXiv 2403.12409, section 3.3).
 """
 
 from __future__ import annotations
@@ -36,18 +38,33 @@ class Alone:
     surface: np.ndarray  # (P, 3) what the photo shows of it, in the same frame
 
 
-def make_alone(net: GeometryNet, models: Models, completed: Completed, label: int, seed: int, sampling: Sampling, *, yaw: float = 0.0,
-               fit: bool = True) -> Alone | None:  # fmt: skip
-    """Make an object from its picture alone; None when its volume holds no surface. InputError when the picture shows nothing of it.
+def make_alone(
+    net: GeometryNet,
+    models: Models,
+    completed: Completed,
+    label: int,
+    seed: int,
+    sampling: Sampling,
+    *,
+    yaw: float = 0.0,
+    fit: bool = True,
+) -> Alone | None:
+    """Make an object from its picture alone; None when its volume holds no surface. InputError when
+    the picture shows nothing of it.
 
-    yaw: ``ray_azimuth`` of the object in the photo. The picture's own camera looks straight at the object, that of the photo past it.
-    fit: hold the volume to the silhouette and the visible surface of the picture.
+    yaw: ``ray_azimuth`` of the object in the photo. The picture's own camera looks straight at the
+    object, that of the photo past it. fit: hold the volume to the silhouette and the visible
+    surface of the picture.
     """
     picture = SceneInput(completed.image, (InstanceMask(label, completed.mask),))
     own = perceive(net, picture)
     state = {"scene_from_cube": box_cube([own.visible_box(label), own.boxes[label]])}
     shape = zoom_pass(models, picture.image, own, label, seed, state, sampling)
-    volume = fuse_evidence(shape.volume, picture.image, own, label, shape.scene_from_cube) if fit else shape.volume
+    volume = (
+        fuse_evidence(shape.volume, picture.image, own, label, shape.scene_from_cube)
+        if fit
+        else shape.volume
+    )
     mesh = mesh_from_volume(volume, shape.scene_from_cube)
     if mesh is None:
         return None
@@ -63,26 +80,38 @@ def make_alone(net: GeometryNet, models: Models, completed: Completed, label: in
 
 
 def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
-    """How far to the right (radians about the vertical) the line of sight through a pixel (2,) points from -Z."""
-    ray = camera.world_from_camera[:3, :3] @ np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0]))
+    """How far to the right (radians about the vertical) the line of sight through a pixel (2,)
+    points from -Z.
+    """
+    ray = camera.world_from_camera[:3, :3] @ np.linalg.solve(
+        camera.intrinsics, np.array([*pixel, 1.0])
+    )
     return float(np.arctan2(ray[0], -ray[2]))
 
 
 def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) -> np.ndarray:
-    """(4, 4) scene_from_alone without rotation: over a box (4,) of the photo, its visible surface at a mean z-depth.
+    """(4, 4) scene_from_alone without rotation: over a box (4,) of the photo, its visible surface
+    at a mean z-depth.
 
-    As in ComboVerse the larger of the two ratios of sides is the scale, and the box's centre gives x and y. The paper puts an object's
-    origin at the mean depth inside the mask; that depth is one of visible points, so here the visible points are put there.
+    As in ComboVerse the larger of the two ratios of sides is the scale, and the box's centre gives
+    x and y. The paper puts an object's origin at the mean depth inside the mask; that depth is one
+    of visible points, so here the visible points are put there.
     """
     points = extremes(np.asarray(alone.mesh.vertices, np.float64))
     middle = (points.min(0) + points.max(0)) / 2
     forward = camera.world_from_camera[:3, 2]
-    nearer = float(((middle - alone.surface) @ forward).mean())  # the visible surface lies this much before the middle
+    nearer = float(
+        ((middle - alone.surface) @ forward).mean()
+    )  # the visible surface lies this much before the middle
     pixel, longer = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
     scale = depth * longer / camera.intrinsics[0, 0] / float(np.ptp(points, axis=0).max())
     for _ in range(ROUNDS):
-        ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * max(depth + scale * nearer, 1e-3)
-        place = similarity(scale, None, transform_points(camera.world_from_camera, ray) - scale * middle)
+        ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * max(
+            depth + scale * nearer, 1e-3
+        )
+        place = similarity(
+            scale, None, transform_points(camera.world_from_camera, ray) - scale * middle
+        )
         seen = picture_box(camera, transform_points(place, points))
         pixel = pixel + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
         scale *= longer / max(float((seen[2:] - seen[:2]).max()), 1e-6)
@@ -95,11 +124,18 @@ def mean_depth(camera: Camera, points: np.ndarray) -> float:
 
 
 def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
-    """A mesh with about this many faces, coloured like the nearest vertices of the full one; the same mesh when it has no more."""
+    """A mesh with about this many faces, coloured like the nearest vertices of the full one; the
+    same mesh when it has no more.
+    """
     if len(mesh.faces) <= faces:
         return mesh
     points, triangles = fast_simplification.simplify(
         np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), target_count=faces
     )
     nearest = cKDTree(mesh.vertices).query(points)[1]
-    return trimesh.Trimesh(points, triangles, vertex_colors=np.asarray(mesh.visual.vertex_colors)[nearest], process=False)
+    return trimesh.Trimesh(
+        points,
+        triangles,
+        vertex_colors=np.asarray(mesh.visual.vertex_colors)[nearest],
+        process=False,
+    )

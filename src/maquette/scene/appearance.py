@@ -1,7 +1,9 @@
-"""What a mesh looks like, in one form: either a colour per vertex or a texture, always sRGB. No files.
+"""What a mesh looks like, in one form: either a colour per vertex or a texture, always sRGB. No
+files.
 
-trimesh has several kinds of visuals; saving and exporting a scene need to agree on what they mean, so both ask here.
-The sRGB transfer function is IEC 61966-2-1, as glTF 2.0 section 3.9.2 requires for vertex colours (linear) and textures (sRGB).
+trimesh has several kinds of visuals; saving and exporting a scene need to agree on what they mean,
+so both ask here. The sRGB transfer function is IEC 61966-2-1, as glTF 2.0 section 3.9.2 requires
+for vertex colours (linear) and textures (sRGB).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ WHITE = np.full(4, 255, np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Colours (V, 4) uint8 sRGB RGBA, or uv (V, 2) float with its origin at the image's lower left and an RGB or RGBA image."""
+    """Colours (V, 4) uint8 sRGB RGBA, or uv (V, 2) float with its origin at the image's lower left
+    and an RGB or RGBA image.
+    """
 
     colors: np.ndarray | None = None
     uv: np.ndarray | None = None
@@ -35,11 +39,17 @@ def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
 def srgb_from_linear(intensity: np.ndarray) -> np.ndarray:
     """Return sRGB-encoded values in [0, 1] of light intensities in [0, 1], float64."""
     intensity = np.asarray(intensity, dtype=np.float64)
-    return np.where(intensity <= 0.0031308, intensity * 12.92, 1.055 * np.maximum(intensity, 0.0) ** (1 / 2.4) - 0.055)
+    return np.where(
+        intensity <= 0.0031308,
+        intensity * 12.92,
+        1.055 * np.maximum(intensity, 0.0) ** (1 / 2.4) - 0.055,
+    )
 
 
 def linear_from_bytes(colors: np.ndarray) -> np.ndarray:
-    """Colours (N, 3 or 4) uint8 sRGB -> float64 in [0, 1], linear; alpha, when there, is only scaled."""
+    """Colours (N, 3 or 4) uint8 sRGB -> float64 in [0, 1], linear; alpha, when there, is only
+    scaled.
+    """
     linear = linear_from_srgb(np.arange(256) / 255)[colors]
     if colors.shape[-1] == 4:
         linear[..., 3] = colors[..., 3] / 255
@@ -47,7 +57,9 @@ def linear_from_bytes(colors: np.ndarray) -> np.ndarray:
 
 
 def bytes_from_linear(linear: np.ndarray) -> np.ndarray:
-    """Linear colours (N, 3 or 4) in [0, 1] -> (N, 4) uint8 sRGB RGBA; the inverse of ``linear_from_bytes``."""
+    """Linear colours (N, 3 or 4) in [0, 1] -> (N, 4) uint8 sRGB RGBA; the inverse of
+    ``linear_from_bytes``.
+    """
     linear = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
     colors = np.full((len(linear), 4), 255, np.uint8)
     colors[:, :3] = np.rint(srgb_from_linear(linear[:, :3]) * 255)
@@ -57,14 +69,22 @@ def bytes_from_linear(linear: np.ndarray) -> np.ndarray:
 
 
 def appearance_of(mesh: trimesh.Trimesh) -> Appearance:
-    """Colours or texture of a mesh, whatever its visuals. Colours per face become colours per vertex; factors are multiplied in."""
+    """Colours or texture of a mesh, whatever its visuals. Colours per face become colours per
+    vertex; factors are multiplied in.
+    """
     visual = mesh.visual
     if not isinstance(visual, TextureVisuals):
         return Appearance(colors=np.array(visual.vertex_colors, dtype=np.uint8))
     material = visual.material
-    image = material.baseColorTexture if isinstance(material, PBRMaterial) else getattr(material, "image", None)
+    image = (
+        material.baseColorTexture
+        if isinstance(material, PBRMaterial)
+        else getattr(material, "image", None)
+    )
     if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
-        return Appearance(uv=np.array(visual.uv), image=_times_factor(image, _linear_factor(material)))
+        return Appearance(
+            uv=np.array(visual.uv), image=_times_factor(image, _linear_factor(material))
+        )
     linear = _linear_factor(material) * _linear_attribute(visual, len(mesh.vertices))
     return Appearance(colors=bytes_from_linear(linear))
 
@@ -77,28 +97,40 @@ def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:
     pixels = np.asarray(appearance.image.convert("RGBA"))
     height, width = pixels.shape[:2]
     u, v = (appearance.uv % 1.0).T  # textures repeat
-    return pixels[np.minimum(((1 - v) * height).astype(int), height - 1), np.minimum((u * width).astype(int), width - 1)]
+    return pixels[
+        np.minimum(((1 - v) * height).astype(int), height - 1),
+        np.minimum((u * width).astype(int), width - 1),
+    ]
 
 
 def mesh_with(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> trimesh.Trimesh:
     """Return a mesh with this appearance; nothing is merged, reordered or dropped."""
     if appearance.image is None:
         return trimesh.Trimesh(vertices, faces, vertex_colors=appearance.colors, process=False)
-    visual = TextureVisuals(uv=appearance.uv, material=SimpleMaterial(image=appearance.image, diffuse=WHITE))
+    visual = TextureVisuals(
+        uv=appearance.uv, material=SimpleMaterial(image=appearance.image, diffuse=WHITE)
+    )
     return trimesh.Trimesh(vertices, faces, visual=visual, process=False)
 
 
 def _linear_factor(material: object) -> np.ndarray:
     """(4,) float64, what the material multiplies its texture or vertex colours with; linear."""
     if isinstance(material, PBRMaterial):  # trimesh keeps glTF's linear factor, scaled to bytes
-        return np.asarray(WHITE if material.baseColorFactor is None else material.baseColorFactor) / 255
-    if getattr(material, "image", None) is not None:  # most OBJ files carry a Kd that nobody multiplies the picture with
+        return (
+            np.asarray(WHITE if material.baseColorFactor is None else material.baseColorFactor)
+            / 255
+        )
+    if (
+        getattr(material, "image", None) is not None
+    ):  # most OBJ files carry a Kd that nobody multiplies the picture with
         return np.ones(4)
     return linear_from_bytes(np.asarray(getattr(material, "main_color", WHITE), dtype=np.uint8))
 
 
 def _linear_attribute(visual: TextureVisuals, count: int) -> np.ndarray:
-    """(V, 3 or 4) float64 of glTF's COLOR_0, which trimesh leaves raw beside a material; white where there is none."""
+    """(V, 3 or 4) float64 of glTF's COLOR_0, which trimesh leaves raw beside a material; white
+    where there is none.
+    """
     raw = visual.vertex_attributes.get("color")
     if raw is None or len(raw) != count:
         return np.ones((count, 4))
@@ -115,5 +147,7 @@ def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
     if np.all(factor == 1):
         return image
     pixels = np.asarray(image)
-    scaled = bytes_from_linear(linear_from_bytes(pixels.reshape(-1, pixels.shape[2])) * factor[: pixels.shape[2]])
+    scaled = bytes_from_linear(
+        linear_from_bytes(pixels.reshape(-1, pixels.shape[2])) * factor[: pixels.shape[2]]
+    )
     return Image.fromarray(scaled[:, : pixels.shape[2]].reshape(pixels.shape))

@@ -1,13 +1,18 @@
-"""Finished meshes -> where they stand so that they look like the photo: the second stage of ComboVerse without its models.
+"""Finished meshes -> where they stand so that they look like the photo: the second stage of
+ComboVerse without its models.
 
-In the flow: ``scene.alone`` makes the meshes and says where to start; here scale, rotation and translation of every object descend on the
-reference loss of ComboVerse (arXiv 2403.12409, section 3.3): 1000 |RGB difference| + 1000 |alpha difference| in the view of the photo,
-as means over pixels. What else should pull, such as score distillation on random views, comes as a callback (``methods.comboverse``).
+In the flow: ``scene.alone`` makes the meshes and says where to start; here scale, rotation and
+translation of every object descend on the reference loss of ComboVerse (arXiv 2403.12409, section
+3.3): 1000 |RGB difference| + 1000 |alpha difference| in the view of the photo, as means over
+pixels. What else should pull, such as score distillation on random views, comes as a callback
+(``methods.comboverse``).
 
-Adam with the rates of the paper: 0.01 for the depth of an object and 0.001 for everything else. Lengths are in units of the longest side
-of the starting layout's box, so the rates mean the same in every frame; scale is a logarithm, rotation is in radians. Two things differ
-from the paper. Depth moves an object along its own line of sight, so that it does not lose its place in the picture by coming nearer. And
-the comparison starts blurred, so that objects feel outlines that they do not touch yet, and hidden ones the depth at which they are seen.
+Adam with the rates of the paper: 0.01 for the depth of an object and 0.001 for everything else.
+Lengths are in units of the longest side of the starting layout's box, so the rates mean the same in
+every frame; scale is a logarithm, rotation is in radians. Two things differ from the paper. Depth
+moves an object along its own line of sight, so that it does not lose its place in the picture by
+coming nearer. And the comparison starts blurred, so that objects feel outlines that they do not
+touch yet, and hidden ones the depth at which they are seen.
 
 One view cannot tell a small near object from a large far one. What it can tell is who hides whom.
 """
@@ -37,7 +42,9 @@ NEAREST = 0.05  # share of its first distance below which no object comes to the
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """N meshes side by side, each centred on its own box. Tensors of the renderer's precision, float32."""
+    """N meshes side by side, each centred on its own box. Tensors of the renderer's precision,
+    float32.
+    """
 
     vertices: Tensor  # (V, 3)
     faces: Tensor  # (F, 3) int64
@@ -49,7 +56,9 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Placements:
-    """Where the centres of N parts stand, how they are turned, and their scale: x -> exp(log_scale) R x + translation."""
+    """Where the centres of N parts stand, how they are turned, and their scale: x -> exp(log_scale)
+    R x + translation.
+    """
 
     log_scale: Tensor  # (N,)
     rotation: Tensor  # (N, 3) axis times angle in radians
@@ -70,18 +79,35 @@ class ArrangeOptions:
     """How ``arrange`` descends. The rates and weights are ComboVerse's."""
 
     iterations: int = 300
-    moves: tuple[str, ...] = ("depth", "place", "scale", "rotation")  # what may change; "yaw" instead of "rotation" keeps objects upright
+    moves: tuple[str, ...] = (
+        "depth",
+        "place",
+        "scale",
+        "rotation",
+    )  # what may change; "yaw" instead of "rotation" keeps objects upright
     depth_rate: float = 0.01
     rate: float = 0.001
-    reach: float | None = None  # share of its first distance by which an object may come nearer or go away; None = any
+    reach: float | None = (
+        # share of its first distance by which an object may come nearer or go away; None = any
+        None
+    )
     weights: tuple[float, float] = (1000.0, 1000.0)  # of colour and alpha in the reference loss
-    blur: tuple[float, float] = (1 / 16, 1 / 128)  # of the picture's longer side, at first and after ``sharpen`` of the iterations
+    blur: tuple[float, float] = (
+        1 / 16,
+        1 / 128,
+    )  # of the picture's longer side, at first and after ``sharpen`` of the iterations
     sharpen: float = 0.6
-    order: float = 0.3  # sharpness of the order in depth over that of the picture; softer closes wider gaps, see docs/log.md
-    every: int = 10  # iterations between two calls of ``progress``, and between two candidates for the best
+    # sharpness of the order in depth over that of the picture; softer closes wider gaps, see
+    # docs/log.md
+    order: float = 0.3
+    every: int = (
+        10  # iterations between two calls of ``progress``, and between two candidates for the best
+    )
 
     def blur_at(self, iteration: int, size: int) -> float:
-        """Width of the blur in pixels of a picture whose longer side is ``size``: falls by equal factors, then stays."""
+        """Width of the blur in pixels of a picture whose longer side is ``size``: falls by equal
+        factors, then stays.
+        """
         done = min(iteration / max(self.sharpen * self.iterations, 1.0), 1.0)
         return size * self.blur[0] ** (1 - done) * self.blur[1] ** done
 
@@ -97,21 +123,42 @@ class Arrangement:
 
 
 Extra = Callable[[Tensor, int], Tensor]  # placed vertices (V, 3), iteration -> a loss to be added
-OnProgress = Callable[[int, Placements], None]  # iterations done, current placements without gradients
+OnProgress = Callable[
+    [int, Placements], None
+]  # iterations done, current placements without gradients
 
 
 def parts_from_meshes(meshes: Sequence[trimesh.Trimesh]) -> Parts:
     """Put coloured meshes side by side. InputError when there are none, or one has no faces."""
-    if not meshes or (empty := [number for number, mesh in enumerate(meshes) if not len(mesh.faces)]):
-        raise InputError(f"{len(meshes)} meshes; without faces: {empty if meshes else 'none'}; expected surfaces to arrange")
+    if not meshes or (
+        empty := [number for number, mesh in enumerate(meshes) if not len(mesh.faces)]
+    ):
+        raise InputError(
+            f"{len(meshes)} meshes; without faces: {empty if meshes else 'none'}; expected surfaces to arrange"
+        )
     pivots = np.stack([mesh.bounds.mean(0) for mesh in meshes])
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     return Parts(
-        torch.from_numpy(np.concatenate([mesh.vertices - pivot for mesh, pivot in zip(meshes, pivots)]).astype(np.float32)),
-        torch.from_numpy(np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]).astype(np.int64)),
-        torch.from_numpy(np.concatenate([vertex_colors_of(mesh)[:, :3] for mesh in meshes]).astype(np.float32) / 255),
-        torch.repeat_interleave(torch.arange(len(meshes)), torch.tensor([len(mesh.vertices) for mesh in meshes])),
-        torch.repeat_interleave(torch.arange(len(meshes)), torch.tensor([len(mesh.faces) for mesh in meshes])),
+        torch.from_numpy(
+            np.concatenate([mesh.vertices - pivot for mesh, pivot in zip(meshes, pivots)]).astype(
+                np.float32
+            )
+        ),
+        torch.from_numpy(
+            np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]).astype(
+                np.int64
+            )
+        ),
+        torch.from_numpy(
+            np.concatenate([vertex_colors_of(mesh)[:, :3] for mesh in meshes]).astype(np.float32)
+            / 255
+        ),
+        torch.repeat_interleave(
+            torch.arange(len(meshes)), torch.tensor([len(mesh.vertices) for mesh in meshes])
+        ),
+        torch.repeat_interleave(
+            torch.arange(len(meshes)), torch.tensor([len(mesh.faces) for mesh in meshes])
+        ),
         pivots,
     )
 
@@ -120,19 +167,33 @@ def placements_from(parts: Parts, scene_from_mesh: np.ndarray) -> Placements:
     """From similarities (N, 4, 4), one for each mesh that ``parts`` was made of."""
     scales = np.array([scale_of(matrix) for matrix in scene_from_mesh])
     if len(scene_from_mesh) != len(parts.pivots) or not (scales > 0).all():
-        raise InputError(f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()} for {len(parts.pivots)} meshes; "
-                         "expected one similarity for each")  # fmt: skip
+        raise InputError(
+            f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()} for {len(parts.pivots)} meshes; "
+            "expected one similarity for each"
+        )
     turns = Rotation.from_matrix(scene_from_mesh[:, :3, :3] / scales[:, None, None]).as_rotvec()
-    centres = np.einsum("nij,nj->ni", scene_from_mesh[:, :3, :3], parts.pivots) + scene_from_mesh[:, :3, 3]
-    return Placements(*(torch.from_numpy(a.astype(np.float32)) for a in (np.log(scales), turns, centres)))
+    centres = (
+        np.einsum("nij,nj->ni", scene_from_mesh[:, :3, :3], parts.pivots)
+        + scene_from_mesh[:, :3, 3]
+    )
+    return Placements(
+        *(torch.from_numpy(a.astype(np.float32)) for a in (np.log(scales), turns, centres))
+    )
 
 
 def transforms(parts: Parts, placements: Placements) -> np.ndarray:
-    """(N, 4, 4) float64 scene_from_mesh of the meshes that ``parts`` was made of: the inverse of ``placements_from``."""
+    """(N, 4, 4) float64 scene_from_mesh of the meshes that ``parts`` was made of: the inverse of
+    ``placements_from``.
+    """
     scales = placements.log_scale.detach().double().exp().numpy()
     turns = Rotation.from_rotvec(placements.rotation.detach().double().numpy()).as_matrix()
     centres = placements.translation.detach().double().numpy()
-    return np.stack([similarity(s, r, t - s * r @ pivot) for s, r, t, pivot in zip(scales, turns, centres, parts.pivots)])
+    return np.stack(
+        [
+            similarity(s, r, t - s * r @ pivot)
+            for s, r, t, pivot in zip(scales, turns, centres, parts.pivots)
+        ]
+    )
 
 
 def placed(parts: Parts, placements: Placements) -> Tensor:
@@ -140,12 +201,21 @@ def placed(parts: Parts, placements: Placements) -> Tensor:
     x, y, z = placements.rotation.unbind(1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
-    linear = placements.log_scale.exp()[:, None, None] * torch.matrix_exp(skew)  # smooth at zero, unlike Rodrigues' formula
-    return torch.einsum("vij,vj->vi", linear[parts.owner], parts.vertices) + placements.translation[parts.owner]
+    linear = placements.log_scale.exp()[:, None, None] * torch.matrix_exp(
+        skew
+    )  # smooth at zero, unlike Rodrigues' formula
+    return (
+        torch.einsum("vij,vj->vi", linear[parts.owner], parts.vertices)
+        + placements.translation[parts.owner]
+    )
 
 
-def reference_view(given: SceneInput, labels: Sequence[int], camera: Camera, size: int = 64) -> Reference:
-    """Shrink a photo and the masks of the parts' labels, in their order, to ``size`` pixels along the longer side, by area."""
+def reference_view(
+    given: SceneInput, labels: Sequence[int], camera: Camera, size: int = 64
+) -> Reference:
+    """Shrink a photo and the masks of the parts' labels, in their order, to ``size`` pixels along
+    the longer side, by area.
+    """
     masks = {mask.label: mask.mask for mask in given.masks}
     if missing := [label for label in labels if label not in masks]:
         raise InputError(f"labels {missing} have no mask; the photo has {sorted(masks)}")
@@ -158,26 +228,46 @@ def reference_view(given: SceneInput, labels: Sequence[int], camera: Camera, siz
     union = np.any([masks[label] for label in labels], axis=0)
     colour = shrunk(given.image * union[..., None]) / 255
     alpha = np.stack([shrunk(masks[label]) for label in labels])
-    return Reference(resized(camera, width, height), torch.from_numpy(colour), torch.from_numpy(alpha))
+    return Reference(
+        resized(camera, width, height), torch.from_numpy(colour), torch.from_numpy(alpha)
+    )
 
 
-def reference_loss(image: SoftImage, reference: Reference, blur: float, weights: tuple[float, float] = (1000.0, 1000.0)) -> Tensor:
-    """L_ref of a picture on black, drawn with ``sharpness`` 1 / blur: means over pixels of absolute differences, weighted (colour, alpha).
+def reference_loss(
+    image: SoftImage,
+    reference: Reference,
+    blur: float,
+    weights: tuple[float, float] = (1000.0, 1000.0),
+) -> Tensor:
+    """L_ref of a picture on black, drawn with ``sharpness`` 1 / blur: means over pixels of absolute
+    differences, weighted (colour, alpha).
 
-    Colours are compared with the colours inside the masks, and what is visible of each object with its own mask (summed over objects;
-    the paper compares the alpha of all together, which cannot tell who is who).
+    Colours are compared with the colours inside the masks, and what is visible of each object with
+    its own mask (summed over objects; the paper compares the alpha of all together, which cannot
+    tell who is who).
     """
     colour = gaussian_blur(reference.colour.movedim(-1, 0), blur).movedim(0, -1)
     alpha = gaussian_blur(reference.alpha, blur)
-    return weights[0] * (image.colour - colour).abs().mean() + weights[1] * (image.instance_alpha - alpha).abs().sum(0).mean()
+    return (
+        weights[0] * (image.colour - colour).abs().mean()
+        + weights[1] * (image.instance_alpha - alpha).abs().sum(0).mean()
+    )
 
 
-def arrange(parts: Parts, start: Placements, reference: Reference, options: ArrangeOptions | None = None, *,
-            extra: Extra | None = None, progress: OnProgress | None = None) -> Arrangement:  # fmt: skip
+def arrange(
+    parts: Parts,
+    start: Placements,
+    reference: Reference,
+    options: ArrangeOptions | None = None,
+    *,
+    extra: Extra | None = None,
+    progress: OnProgress | None = None,
+) -> Arrangement:
     """Move the parts until they look like the reference.
 
-    Returns the placements of the lowest sharp reference loss among the start, every ``every`` iterations and the end. With an ``extra``
-    loss, which is usually noisy and whose value says little, it returns the last ones. Raises InputError for unknown moves, or none.
+    Returns the placements of the lowest sharp reference loss among the start, every ``every``
+    iterations and the end. With an ``extra`` loss, which is usually noisy and whose value says
+    little, it returns the last ones. Raises InputError for unknown moves, or none.
     """
     options = options or ArrangeOptions()
     if not options.moves or not set(options.moves) <= set(MOVES):
@@ -187,13 +277,22 @@ def arrange(parts: Parts, start: Placements, reference: Reference, options: Arra
     adam = free.optimiser(options)
 
     def loss_of(vertices: Tensor, blur: float, order: float) -> Tensor:
-        image = soft_render(vertices, parts.faces, parts.colours, reference.camera, sharpness=1 / blur, order_sharpness=order / blur,
-                            face_instance=parts.face_instance)  # fmt: skip
+        image = soft_render(
+            vertices,
+            parts.faces,
+            parts.colours,
+            reference.camera,
+            sharpness=1 / blur,
+            order_sharpness=order / blur,
+            face_instance=parts.face_instance,
+        )
         return reference_loss(image, reference, blur, options.weights)
 
     def candidate(placements: Placements) -> tuple[float, Placements]:
         with torch.no_grad():
-            return float(loss_of(placed(parts, placements), size * options.blur[1], 1.0)), placements
+            return float(
+                loss_of(placed(parts, placements), size * options.blur[1], 1.0)
+            ), placements
 
     best = first = candidate(start)
     losses = np.zeros(options.iterations)
@@ -217,7 +316,9 @@ def arrange(parts: Parts, start: Placements, reference: Reference, options: Arra
 
 @dataclass(frozen=True, eq=False)
 class _Free:
-    """What Adam moves, all zero at the start: lengths in units of the layout's size, and the frame in which they act."""
+    """What Adam moves, all zero at the start: lengths in units of the layout's size, and the frame
+    in which they act.
+    """
 
     start: Placements
     scene_from_camera: Tensor  # (3, 3) rotation
@@ -231,20 +332,38 @@ class _Free:
 
     @classmethod
     def around(cls, parts: Parts, start: Placements, camera: Camera, reach: float | None) -> _Free:
-        start = Placements(start.log_scale.detach(), start.rotation.detach(), start.translation.detach())
+        start = Placements(
+            start.log_scale.detach(), start.rotation.detach(), start.translation.detach()
+        )
         turn = torch.from_numpy(camera.world_from_camera[:3, :3]).to(start.translation)
         origins = (start.translation - torch.from_numpy(camera.position).to(turn)) @ turn
         vertices = placed(parts, start)
         unit = float((vertices.amax(0) - vertices.amin(0)).max())
-        zeros = (torch.zeros(len(origins), *shape, dtype=turn.dtype, requires_grad=True) for shape in ((), (2,), (), (3,)))
+        zeros = (
+            torch.zeros(len(origins), *shape, dtype=turn.dtype, requires_grad=True)
+            for shape in ((), (2,), (), (3,))
+        )
         return cls(start, turn, origins, unit, reach, *zeros)
 
     def optimiser(self, options: ArrangeOptions) -> torch.optim.Adam:
-        leaves = {"depth": self.depth, "place": self.place, "scale": self.scale, "rotation": self.rotation, "yaw": self.rotation}
-        groups = {id(leaves[move]): {"params": [leaves[move]], "lr": options.depth_rate if move == "depth" else options.rate}
-                  for move in options.moves}  # fmt: skip
+        leaves = {
+            "depth": self.depth,
+            "place": self.place,
+            "scale": self.scale,
+            "rotation": self.rotation,
+            "yaw": self.rotation,
+        }
+        groups = {
+            id(leaves[move]): {
+                "params": [leaves[move]],
+                "lr": options.depth_rate if move == "depth" else options.rate,
+            }
+            for move in options.moves
+        }
         if "yaw" in options.moves:
-            self.rotation.register_hook(lambda slope: slope * torch.tensor([0.0, 1.0, 0.0]).to(slope))
+            self.rotation.register_hook(
+                lambda slope: slope * torch.tensor([0.0, 1.0, 0.0]).to(slope)
+            )
         return torch.optim.Adam(list(groups.values()))
 
     def placements(self, detached: bool = False) -> Placements:
@@ -254,6 +373,14 @@ class _Free:
         nearer = (1 + step).clamp(min=NEAREST)[:, None]  # along the line of sight
         sideways = torch.cat([self.unit * self.place, torch.zeros_like(self.place[:, :1])], dim=1)
         shift = (self.origins + sideways) * nearer - self.origins
-        moved = replace(self.start, log_scale=self.start.log_scale + self.scale, rotation=self.start.rotation + self.rotation,
-                        translation=self.start.translation + shift @ self.scene_from_camera.T)  # fmt: skip
-        return Placements(*(a.detach() for a in (moved.log_scale, moved.rotation, moved.translation))) if detached else moved
+        moved = replace(
+            self.start,
+            log_scale=self.start.log_scale + self.scale,
+            rotation=self.start.rotation + self.rotation,
+            translation=self.start.translation + shift @ self.scene_from_camera.T,
+        )
+        return (
+            Placements(*(a.detach() for a in (moved.log_scale, moved.rotation, moved.translation)))
+            if detached
+            else moved
+        )

@@ -1,11 +1,14 @@
-"""Amodal completion (ComboVerse, arXiv 2403.12409, section 3.2): an object alone in a picture, with what others hide of it painted.
+"""Amodal completion (ComboVerse, arXiv 2403.12409, section 3.2): an object alone in a picture, with
+what others hide of it painted.
 
-In the flow: photo + Perception + one label -> a square picture of that object and nothing else, from which it can be made without any
-knowledge of the scene. The paper's steps: what is not the object becomes noise, I = O + noise (1 - M); a text-to-image model fills
-the part of the object's box that is not the object, m = (1 - M) and b; then the object is cut out once more.
+In the flow: photo + Perception + one label -> a square picture of that object and nothing else,
+from which it can be made without any knowledge of the scene. The paper's steps: what is not the
+object becomes noise, I = O + noise (1 - M); a text-to-image model fills the part of the object's
+box that is not the object, m = (1 - M) and b; then the object is cut out once more.
 
-Ours: the photo shows where an object is not. Background that is visible, and objects that are farther away, hide nothing; so only the rest
-of m is asked of the second cut, and where there is no rest the painting is left out.
+Ours: the photo shows where an object is not. Background that is visible, and objects that are
+farther away, hide nothing; so only the rest of m is asked of the second cut, and where there is no
+rest the painting is left out.
 """
 
 from __future__ import annotations
@@ -58,13 +61,19 @@ class _Window:
         """The window (side, side, ...) of an array (H, W, ...), filled where there is no photo."""
         window = np.full((self.side, self.side, *array.shape[2:]), outside, array.dtype)
         y0, x0 = max(self.top, 0), max(self.left, 0)
-        y1, x1 = min(self.top + self.side, array.shape[0]), min(self.left + self.side, array.shape[1])
+        y1, x1 = (
+            min(self.top + self.side, array.shape[0]),
+            min(self.left + self.side, array.shape[1]),
+        )
         window[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left] = array[y0:y1, x0:x1]
         return window
 
 
-def complete(prior: ImagePrior | None, image: np.ndarray, perception: Perception, label: int, seed: int) -> Completed:
-    """The picture of one object of a photo (H, W, 3) uint8, the visible pixels exactly as they are there.
+def complete(
+    prior: ImagePrior | None, image: np.ndarray, perception: Perception, label: int, seed: int
+) -> Completed:
+    """The picture of one object of a photo (H, W, 3) uint8, the visible pixels exactly as they are
+    there.
 
     Without a prior nothing is painted, and ``warning`` says so where something may be hidden.
     """
@@ -78,16 +87,22 @@ def complete(prior: ImagePrior | None, image: np.ndarray, perception: Perception
             warning = NOT_PAINTED
         else:
             region = _box_mask(box, window) & ~visible
-            painted = np.where(visible[..., None], pixels, _paint(prior, pixels, visible, region, seed))
+            painted = np.where(
+                visible[..., None], pixels, _paint(prior, pixels, visible, region, seed)
+            )
             whole = visible | second_cut(painted, visible, hidden, region & ~hidden)
             pixels = painted
     edges = mask_box(whole) + np.array([window.left, window.top] * 2)
-    return _reduced(Completed(np.where(whole[..., None], pixels, np.uint8(BLANK)), whole, visible, edges, warning))
+    return _reduced(
+        Completed(
+            np.where(whole[..., None], pixels, np.uint8(BLANK)), whole, visible, edges, warning
+        )
+    )
 
 
 def amodal_box(perception: Perception, label: int) -> np.ndarray:
-    """(4,) left, top, right, bottom in pixels of an object with its hidden parts: the box of its mask, joined with where its box in space
-    appears in the photo, at most GROWTH farther out.
+    """(4,) left, top, right, bottom in pixels of an object with its hidden parts: the box of its
+    mask, joined with where its box in space appears in the photo, at most GROWTH farther out.
     """
     own = mask_box(perception.label_map == label)
     low, high = perception.boxes[label]
@@ -102,22 +117,30 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
 
 
 def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """I = O + noise (1 - M): picture (3, S, S) in 0..1 inside of the mask (S, S) bool, uniform noise outside."""
+    """I = O + noise (1 - M): picture (3, S, S) in 0..1 inside of the mask (S, S) bool, uniform
+    noise outside.
+    """
     noise = torch.rand(picture.shape, generator=generator)
     return torch.where(mask, picture, noise)
 
 
-def second_cut(painted: np.ndarray, visible: np.ndarray, hidden: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """(S, S) bool: which of the hidden pixels the painted picture (S, S, 3) uint8 gives to the object.
+def second_cut(
+    painted: np.ndarray, visible: np.ndarray, hidden: np.ndarray, ground: np.ndarray
+) -> np.ndarray:
+    """(S, S) bool: which of the hidden pixels the painted picture (S, S, 3) uint8 gives to the
+    object.
 
-    visible: the object for certain; hidden: what may be the object; ground: painted, and not the object. Each hidden pixel goes with the
-    colours that are nearer to its own; the ground's are also the flat GREY that the embedded model paints behind objects in front of noise.
-    Specks go with their surroundings, and only what hangs together with the visible part counts.
+    visible: the object for certain; hidden: what may be the object; ground: painted, and not the
+    object. Each hidden pixel goes with the colours that are nearer to its own; the ground's are
+    also the flat GREY that the embedded model paints behind objects in front of noise. Specks go
+    with their surroundings, and only what hangs together with the visible part counts.
     """
     colours = cv2.cvtColor(painted, cv2.COLOR_RGB2LAB).astype(np.float32)
     grey = cv2.cvtColor(np.full((1, 1, 3), GREY, np.uint8), cv2.COLOR_RGB2LAB).astype(np.float32)[0]
     to_object = _colour_distance(colours[hidden], colours[visible])
-    to_ground = np.minimum(_colour_distance(colours[hidden], colours[ground]), _colour_distance(colours[hidden], grey))
+    to_ground = np.minimum(
+        _colour_distance(colours[hidden], colours[ground]), _colour_distance(colours[hidden], grey)
+    )
     likely = visible.copy()
     likely[hidden] = to_object <= to_ground
     likely = (cv2.medianBlur(likely.astype(np.uint8), SMOOTH) > 0) & hidden
@@ -133,7 +156,9 @@ def _colour_distance(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _may_hide(perception: Perception, label: int) -> np.ndarray:
-    """(H, W) bool: pixels of other objects that are nearer than the farthest of what is seen of this one."""
+    """(H, W) bool: pixels of other objects that are nearer than the farthest of what is seen of
+    this one.
+    """
     depth = depth_of_photo(perception)
     own = perception.picture.labels == label
     farthest = np.quantile(perception.depth[own], 0.9) if own.any() else np.inf
@@ -152,14 +177,26 @@ def _box_mask(box: np.ndarray, window: _Window) -> np.ndarray:
     return ((y > box[1]) & (y < box[3]))[:, None] & ((x > box[0]) & (x < box[2]))[None]
 
 
-def _paint(prior: ImagePrior, pixels: np.ndarray, visible: np.ndarray, region: np.ndarray, seed: int) -> np.ndarray:
+def _paint(
+    prior: ImagePrior, pixels: np.ndarray, visible: np.ndarray, region: np.ndarray, seed: int
+) -> np.ndarray:
     """(S, S, 3) uint8 what the prior makes of the noise-filled picture, at the window's size."""
     size, generator = (prior.size, prior.size), torch.Generator().manual_seed(seed)
-    small = torch.from_numpy(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1) / 255.0
-    shown, hole = (torch.from_numpy(cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_AREA)) for m in (visible, region))
-    hole = (hole > 0.25) & (shown < 0.9)  # a mixed pixel shows what hides the object, so it is painted, too
+    small = (
+        torch.from_numpy(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
+        / 255.0
+    )
+    shown, hole = (
+        torch.from_numpy(cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+        for m in (visible, region)
+    )
+    hole = (hole > 0.25) & (
+        shown < 0.9
+    )  # a mixed pixel shows what hides the object, so it is painted, too
     filled = noise_filled(small, (shown > 0.5) & ~hole, generator)
-    made = prior.inpaint(filled[None], hole[None, None].float(), [PROMPT], [seed], STEPS, GUIDANCE)[0]
+    made = prior.inpaint(filled[None], hole[None, None].float(), [PROMPT], [seed], STEPS, GUIDANCE)[
+        0
+    ]
     made = (made.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     return cv2.resize(made, visible.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
@@ -169,6 +206,9 @@ def _reduced(found: Completed) -> Completed:
     if len(found.mask) <= LARGEST:
         return found
     size = (LARGEST, LARGEST)
-    visible, mask = (cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for m in (found.visible, found.mask))
+    visible, mask = (
+        cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        for m in (found.visible, found.mask)
+    )
     image = cv2.resize(found.image, size, interpolation=cv2.INTER_AREA)
     return Completed(image, mask | visible, visible, found.box, found.warning)

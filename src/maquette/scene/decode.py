@@ -1,4 +1,5 @@
-"""From volumes to meshes: iso-surface, cleaning, colour from the volume and, where the photo shows the surface, from the photo.
+"""From volumes to meshes: iso-surface, cleaning, colour from the volume and, where the photo shows
+the surface, from the photo.
 
 In the flow: latents decoded by the volume VAE -> coloured meshes in the scene frame.
 """
@@ -19,19 +20,30 @@ from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
 from maquette.scene.perceive import Perception, depth_of_photo
 
-SMOOTHING = 20  # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
-MIN_COMPONENT = 0.03  # connected parts with less than this share of the largest one's area are specks
+# half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
+SMOOTHING = 20
+MIN_COMPONENT = (
+    0.03  # connected parts with less than this share of the largest one's area are specks
+)
 
 
 def mesh_from_volume(volume: Tensor, scene_from_cube: np.ndarray) -> trimesh.Trimesh | None:
-    """Volume (4, R, R, R) with TSDF and colour in [-1, 1] -> coloured mesh in the scene frame; None when it holds no surface."""
+    """Volume (4, R, R, R) with TSDF and colour in [-1, 1] -> coloured mesh in the scene frame; None
+    when it holds no surface.
+    """
     vertices, faces = extract_isosurface(volume[0].float().cpu().numpy())
     if len(faces) == 0:
         return None
     mesh = trimesh.Trimesh(*drop_specks(vertices, faces), process=False)
-    neighbours = trimesh.smoothing.laplacian_calculation(mesh, equal_weight=True)  # by distance: twenty times as long
-    trimesh.smoothing.filter_taubin(mesh, lamb=0.5, nu=0.53, iterations=SMOOTHING, laplacian_operator=neighbours)  # nothing shrinks
-    samples = sample_volume(volume[1:].float().cpu(), torch.from_numpy(np.asarray(mesh.vertices, np.float32))).T.numpy()
+    neighbours = trimesh.smoothing.laplacian_calculation(
+        mesh, equal_weight=True
+    )  # by distance: twenty times as long
+    trimesh.smoothing.filter_taubin(
+        mesh, lamb=0.5, nu=0.53, iterations=SMOOTHING, laplacian_operator=neighbours
+    )  # nothing shrinks
+    samples = sample_volume(
+        volume[1:].float().cpu(), torch.from_numpy(np.asarray(mesh.vertices, np.float32))
+    ).T.numpy()
     colours = np.rint((samples + 1) * 127.5).clip(0, 255).astype(np.uint8)
     placed = transform_points(scene_from_cube, np.asarray(mesh.vertices))
     rgba = np.concatenate([colours, np.full((len(colours), 1), 255, np.uint8)], axis=1)
@@ -39,14 +51,18 @@ def mesh_from_volume(volume: Tensor, scene_from_cube: np.ndarray) -> trimesh.Tri
 
 
 def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Remove connected components with little area compared with the largest; unused vertices go too."""
+    """Remove connected components with little area compared with the largest; unused vertices go
+    too.
+    """
     edges = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     graph = sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(len(vertices),) * 2)
     count, component = sparse.csgraph.connected_components(graph, directed=False)
     if count == 1:
         return vertices, faces
     corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
     total = np.bincount(component[faces[:, 0]], area, minlength=count)
     keep = total[component[faces[:, 0]]] >= MIN_COMPONENT * total.max()
     used = np.unique(faces[keep])
@@ -55,15 +71,22 @@ def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np
     return vertices[used], renumber[faces[keep]]
 
 
-def project_colours(mesh: trimesh.Trimesh, label: int, image: np.ndarray, perception: Perception) -> trimesh.Trimesh:
-    """Blend the photo's colours onto the vertices that the photo shows: in the mask, facing the camera, at the visible depth.
+def project_colours(
+    mesh: trimesh.Trimesh, label: int, image: np.ndarray, perception: Perception
+) -> trimesh.Trimesh:
+    """Blend the photo's colours onto the vertices that the photo shows: in the mask, facing the
+    camera, at the visible depth.
 
-    image: (H, W, 3) uint8, the photo. The mesh is in the scene frame; it is returned with new vertex colours.
+    image: (H, W, 3) uint8, the photo. The mesh is in the scene frame; it is returned with new
+    vertex colours.
     """
     camera = perception.camera
     vertices, normals = np.asarray(mesh.vertices), np.asarray(mesh.vertex_normals)
     pixel, depth = project(camera, vertices)
-    x, y = (np.clip(pixel[:, i], 0, side - 1).astype(int) for i, side in enumerate((camera.width, camera.height)))
+    x, y = (
+        np.clip(pixel[:, i], 0, side - 1).astype(int)
+        for i, side in enumerate((camera.width, camera.height))
+    )
     towards = camera.position - vertices
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
     facing = np.clip((np.sum(normals * towards, axis=1) - 0.15) / 0.35, 0, 1)
@@ -86,11 +109,15 @@ def project_colours(mesh: trimesh.Trimesh, label: int, image: np.ndarray, percep
     return coloured
 
 
-def _hidden_colours(vertices: np.ndarray, photo: np.ndarray, volume: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(V, 3) colours for where the photo shows nothing: of the nearest shown vertices, farther away more and more their mean.
+def _hidden_colours(
+    vertices: np.ndarray, photo: np.ndarray, volume: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """(V, 3) colours for where the photo shows nothing: of the nearest shown vertices, farther away
+    more and more their mean.
 
-    On 45 held-out objects the mean error of hidden vertices was 53 of 255 with the volume's own colours, 39 with the nearest shown
-    ones, 32 with the mean of the shown ones and 35 like this, without seams. The volume's colours stay where next to nothing is shown.
+    On 45 held-out objects the mean error of hidden vertices was 53 of 255 with the volume's own
+    colours, 39 with the nearest shown ones, 32 with the mean of the shown ones and 35 like this,
+    without seams. The volume's colours stay where next to nothing is shown.
     """
     shown = np.flatnonzero(weight > 0.5)
     if len(shown) < 20:
@@ -103,11 +130,17 @@ def _hidden_colours(vertices: np.ndarray, photo: np.ndarray, volume: np.ndarray,
     return near * local + (1 - near) * mean
 
 
-def _first_hit(pixel: np.ndarray, depth: np.ndarray, width: int, height: int, tolerance: float) -> np.ndarray:
-    """(V,) 1 for vertices that no other vertex of the mesh hides, on a coarse grid: cheap, and good enough for blending."""
+def _first_hit(
+    pixel: np.ndarray, depth: np.ndarray, width: int, height: int, tolerance: float
+) -> np.ndarray:
+    """(V,) 1 for vertices that no other vertex of the mesh hides, on a coarse grid: cheap, and good
+    enough for blending.
+    """
     step = max(1.0, max(width, height) / 160)
     columns, rows = int(width / step) + 2, int(height / step) + 2
-    cell = np.clip((pixel[:, 1] / step).astype(int), 0, rows - 1) * columns + np.clip((pixel[:, 0] / step).astype(int), 0, columns - 1)
+    cell = np.clip((pixel[:, 1] / step).astype(int), 0, rows - 1) * columns + np.clip(
+        (pixel[:, 0] / step).astype(int), 0, columns - 1
+    )
     nearest = np.full(rows * columns, np.inf)
     np.minimum.at(nearest, cell, depth)
     return (depth < nearest[cell] + tolerance).astype(np.float64)
@@ -129,5 +162,8 @@ def _bilinear(image: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     """(V, 3) float colours at pixel coordinates (V, 2), centres at +0.5."""
     at = (pixel - 0.5).astype(np.float32).reshape(-1, 1, 2)
     pieces = [at[i : i + 30000] for i in range(0, len(at), 30000)]  # remap takes at most 32767 rows
-    sampled = [cv2.remap(image, piece, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for piece in pieces]
+    sampled = [
+        cv2.remap(image, piece, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        for piece in pieces
+    ]
     return np.concatenate(sampled).astype(np.float64)

@@ -1,7 +1,9 @@
-"""What a photo shows, as the prompt by which ComboVerse arranges it: "a lamp on a box to the left of a red chair".
+"""What a photo shows, as the prompt by which ComboVerse arranges it: "a lamp on a box to the left
+of a red chair".
 
-In the flow: photo + Perception -> a sentence in the words of ``models.sentences``, in which the embedded text-to-image
-model was trained. Colours are those of the pixels, relations those of the estimated boxes. A user's own prompt is better: it knows.
+In the flow: photo + Perception -> a sentence in the words of ``models.sentences``, in which the
+embedded text-to-image model was trained. Colours are those of the pixels, relations those of the
+estimated boxes. A user's own prompt is better: it knows.
 """
 
 from __future__ import annotations
@@ -20,23 +22,37 @@ CONTACTS = ("on", "under")  # relations that say more than others
 
 
 def prompt_of(image: np.ndarray, perception: Perception, labels: Sequence[int]) -> str:
-    """A sentence about the objects of a photo (H, W, 3) uint8, the largest MOST of them, by the names of their masks."""
+    """A sentence about the objects of a photo (H, W, 3) uint8, the largest MOST of them, by the
+    names of their masks.
+    """
     pixels = {label: perception.label_map == label for label in labels}
     largest = sorted(labels, key=lambda label: -int(pixels[label].sum()))[:MOST]
     things = [
-        Thing(noun_of(perception.names.get(label, "")), colour_word(image[pixels[label]]), perception.boxes[label]) for label in largest
+        Thing(
+            noun_of(perception.names.get(label, "")),
+            colour_word(image[pixels[label]]),
+            perception.boxes[label],
+        )
+        for label in largest
     ]
     return sentence(things, perception.camera.position)
 
 
 def sentence(things: Sequence[Thing], eye: np.ndarray) -> str:
-    """The order of one to MOST things in which the most relations between neighbours can be said, seen from ``eye`` (3,), as a sentence."""
+    """The order of one to MOST things in which the most relations between neighbours can be said,
+    seen from ``eye`` (3,), as a sentence.
+    """
     orders = itertools.permutations(range(len(things)))
-    found = {(a, b): relation(things[a], things[b], eye) for a, b in itertools.permutations(range(len(things)), 2)}
+    found = {
+        (a, b): relation(things[a], things[b], eye)
+        for a, b in itertools.permutations(range(len(things)), 2)
+    }
 
     def worth(order: tuple[int, ...]) -> tuple[int, int]:
         said = [found[pair] for pair in itertools.pairwise(order)]
-        return sum(word == "on" for word in said) + sum(word in CONTACTS for word in said), sum(word is not None for word in said)
+        return sum(word == "on" for word in said) + sum(word in CONTACTS for word in said), sum(
+            word is not None for word in said
+        )
 
     best = max(orders, key=worth)  # the first of equals, so that the largest thing leads
     words = named(things[best[0]])

@@ -1,7 +1,9 @@
-"""Score distillation of a layout: what a text-to-image model thinks of random views of placed meshes, given a prompt (ComboVerse, 3.3).
+"""Score distillation of a layout: what a text-to-image model thinks of random views of placed
+meshes, given a prompt (ComboVerse, 3.3).
 
-In the flow: ``scene.arrange`` moves the meshes and calls this for a second loss, beside that of the photo's own view; views are drawn by
-``render.soft`` and judged by ``flow.distillation``. Views stay within AZIMUTH of the photo's, because left and right are the photo's.
+In the flow: ``scene.arrange`` moves the meshes and calls this for a second loss, beside that of the
+photo's own view; views are drawn by ``render.soft`` and judged by ``flow.distillation``. Views stay
+within AZIMUTH of the photo's, because left and right are the photo's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from maquette.types import Camera
 
 GAIN = 25.0  # of the paper, on the attention to spatial words
 STEPS = (800, 900)  # of the paper: late steps decide layout, not texture
-AZIMUTH, ELEVATION = np.deg2rad(45.0), np.deg2rad((5.0, 40.0))  # of random views: to each side of the photo's; above the floor
+AZIMUTH, ELEVATION = (
+    np.deg2rad(45.0),
+    np.deg2rad((5.0, 40.0)),
+)  # of random views: to each side of the photo's; above the floor
 GROUND = 0.5  # grey behind the objects, as the embedded model has seen it
 SHARPNESS = 2.0  # per pixel
 
@@ -43,18 +48,36 @@ class Distillation:
         """The loss of vertices (V, 3) of the parts in the scene."""
         parts, ground = self.parts, torch.full((3,), GROUND)
         pictures = [
-            soft_render(vertices, parts.faces, parts.colours, camera, sharpness=SHARPNESS, background=ground,
-                        face_instance=parts.face_instance)
+            soft_render(
+                vertices,
+                parts.faces,
+                parts.colours,
+                camera,
+                sharpness=SHARPNESS,
+                background=ground,
+                face_instance=parts.face_instance,
+            )
             for camera in self.cameras(vertices.detach().double().numpy())
-        ]  # fmt: skip
+        ]
         colours = torch.stack([picture.colour for picture in pictures]).movedim(-1, 1)
-        return sds_loss(self.prior, colours, self.prompt, generator=self.generator, gain=self.gain, steps=STEPS, guidance=self.guidance)
+        return sds_loss(
+            self.prior,
+            colours,
+            self.prompt,
+            generator=self.generator,
+            gain=self.gain,
+            steps=STEPS,
+            guidance=self.guidance,
+        )
 
     def cameras(self, points: np.ndarray) -> list[Camera]:
         """Random views that hold all points (V, 3) of a view-centric frame."""
         draws = torch.rand(self.views, 2, generator=self.generator, dtype=torch.float64).numpy()
         (low, high), size = ELEVATION, self.prior.size
-        return [orbit_cameras(points, [AZIMUTH * (2 * a - 1)], size, size, low + (high - low) * e)[0] for a, e in draws]
+        return [
+            orbit_cameras(points, [AZIMUTH * (2 * a - 1)], size, size, low + (high - low) * e)[0]
+            for a, e in draws
+        ]
 
 
 @torch.no_grad()

@@ -1,8 +1,11 @@
-"""The scene document: everything a Scene knows, as JSON and plain files, so that it can be edited, saved, mailed and regenerated.
+"""The scene document: everything a Scene knows, as JSON and plain files, so that it can be edited,
+saved, mailed and regenerated.
 
-``scene.json`` refers to files in ``scene_files/`` beside it: one mesh per instance (binary PLY, with a PNG where it has a texture), the
-instances' state (.npz), the photo and the masks (PNG). Saving and loading is lossless: the arrays come back bit for bit, and saving
-again gives the same JSON. docs/scene.schema.json describes every field. The folder belongs to the document and is rewritten with it.
+``scene.json`` refers to files in ``scene_files/`` beside it: one mesh per instance (binary PLY,
+with a PNG where it has a texture), the instances' state (.npz), the photo and the masks (PNG).
+Saving and loading is lossless: the arrays come back bit for bit, and saving again gives the same
+JSON. docs/scene.schema.json describes every field. The folder belongs to the document and is
+rewritten with it.
 """
 
 from __future__ import annotations
@@ -36,9 +39,11 @@ _OWN_FILES = re.compile(r"(instance_\d+|mask_\d+|photo)\.(ply|png|npz)|\..*")
 
 
 def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
-    """Write a scene to ``path``: a .json file, or a folder, which then gets scene.json. Returns the path of the JSON file.
+    """Write a scene to ``path``: a .json file, or a folder, which then gets scene.json. Returns the
+    path of the JSON file.
 
-    Errors: OutputError when the place cannot be written or is taken; InputError for what JSON and .npz cannot hold.
+    Errors: OutputError when the place cannot be written or is taken; InputError for what JSON and
+    .npz cannot hold.
     """
     path = _document_path(Path(path))
     refuse_overwrite(path, overwrite)
@@ -55,17 +60,23 @@ def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
 
 
 def load(path: str | Path) -> Scene:
-    """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError names the file and what is wrong."""
+    """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError
+    names the file and what is wrong.
+    """
     return scene_of(read_json(_document_path(Path(path))))
 
 
 def scene_of(root: Fields) -> Scene:
-    """Read the scene of a document that is in memory; the names in it are relative to the folder of ``root.file``. Raises InputError."""
+    """Read the scene of a document that is in memory; the names in it are relative to the folder of
+    ``root.file``. Raises InputError.
+    """
     if root.data.get("format") != FORMAT:
         raise root.wrong("format", f"{FORMAT!r}: this is not a scene document")
     version = root.whole("version", 1)
     if version != VERSION:
-        raise InputError(f"{root.file}: document version {version}, but this maquette reads version {VERSION}; use a matching maquette")
+        raise InputError(
+            f"{root.file}: document version {version}, but this maquette reads version {VERSION}; use a matching maquette"
+        )
     instances = tuple(instance_of(record) for record in root.objects("instances"))
     if len({i.label for i in instances}) < len(instances):
         raise root.wrong("instances", "different labels")
@@ -74,10 +85,15 @@ def scene_of(root: Fields) -> Scene:
     return Scene(
         instances=instances,
         camera=_camera(root.object("camera")),
-        failures=tuple(Failure(f.whole("label"), f.text("stage"), f.text("reason")) for f in root.objects("failures")),
+        failures=tuple(
+            Failure(f.whole("label"), f.text("stage"), f.text("reason"))
+            for f in root.objects("failures")
+        ),
         ground_height=root.number("ground_height"),
         frame=root.text("frame"),
-        metres_per_unit=None if root.data.get("metres_per_unit") is None else root.number("metres_per_unit"),
+        metres_per_unit=None
+        if root.data.get("metres_per_unit") is None
+        else root.number("metres_per_unit"),
         provenance=dict(root.object("provenance").data),
         input=None if root.data.get("input") is None else _input(root.object("input")),
     )
@@ -88,10 +104,18 @@ def _document_path(path: Path) -> Path:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Make sure that the folder, which saving replaces, holds nothing but what an earlier saving put there."""
-    foreign = [file.name for file in folder.iterdir() if not _OWN_FILES.fullmatch(file.name)] if folder.is_dir() else []
+    """Make sure that the folder, which saving replaces, holds nothing but what an earlier saving
+    put there.
+    """
+    foreign = (
+        [file.name for file in folder.iterdir() if not _OWN_FILES.fullmatch(file.name)]
+        if folder.is_dir()
+        else []
+    )
     if foreign:
-        raise OutputError(f"{folder}: holds {foreign[0]!r}, which maquette did not write and would delete; move it or save elsewhere")
+        raise OutputError(
+            f"{folder}: holds {foreign[0]!r}, which maquette did not write and would delete; move it or save elsewhere"
+        )
 
 
 # Scene -> records and files
@@ -100,10 +124,14 @@ def _refuse_foreign(folder: Path) -> None:
 def _check(scene: Scene) -> None:
     labels = [instance.label for instance in scene.instances]
     if len(set(labels)) < len(labels):
-        raise InputError(f"the scene has instances {labels}; expected each label once; delete the repeated ones")
+        raise InputError(
+            f"the scene has instances {labels}; expected each label once; delete the repeated ones"
+        )
     for instance in scene.instances:
         if not len(instance.mesh.vertices):
-            raise InputError(f"the mesh of instance {instance.label} has no vertices; expected a surface; delete or replace the instance")
+            raise InputError(
+                f"the mesh of instance {instance.label} has no vertices; expected a surface; delete or replace the instance"
+            )
 
 
 def _scene_record(scene: Scene, folder: str) -> dict[str, Any]:
@@ -125,7 +153,9 @@ def _scene_record(scene: Scene, folder: str) -> dict[str, Any]:
             "world_from_camera": scene.camera.world_from_camera.tolist(),
         },
         "instances": [_instance_record(instance, folder) for instance in scene.instances],
-        "failures": [{"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures],
+        "failures": [
+            {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
+        ],
         "input": None if scene.input is None else _input_record(scene.input, folder),
         "provenance": _plain(scene.provenance, "provenance"),
     }
@@ -154,8 +184,15 @@ def _input_record(given: SceneInput, folder: str) -> dict[str, Any]:
         "photo": f"{folder}/photo.png",
         "source": given.source,
         "warnings": list(given.warnings),
-        **({} if given.focal is None else {"focal": {"ratio": float(given.focal.ratio), "source": given.focal.source}}),
-        "masks": [{"label": int(m.label), "name": m.name, "mask": f"{folder}/mask_{int(m.label)}.png"} for m in given.masks],
+        **(
+            {}
+            if given.focal is None
+            else {"focal": {"ratio": float(given.focal.ratio), "source": given.focal.source}}
+        ),
+        "masks": [
+            {"label": int(m.label), "name": m.name, "mask": f"{folder}/mask_{int(m.label)}.png"}
+            for m in given.masks
+        ],
     }
 
 
@@ -163,22 +200,35 @@ def _files(scene: Scene) -> dict[str, bytes]:
     """Return the content of every file of the document's folder, by name."""
     files: dict[str, bytes] = {}
     for instance in scene.instances:
-        stem, mesh, appearance = f"instance_{int(instance.label)}", instance.mesh, appearance_of(instance.mesh)
-        plain = PlyMesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv)
-        files[f"{stem}.ply"] = encode_ply(plain, texture="" if appearance.image is None else f"{stem}.png")
+        stem, mesh, appearance = (
+            f"instance_{int(instance.label)}",
+            instance.mesh,
+            appearance_of(instance.mesh),
+        )
+        plain = PlyMesh(
+            np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
+        )
+        files[f"{stem}.ply"] = encode_ply(
+            plain, texture="" if appearance.image is None else f"{stem}.png"
+        )
         if appearance.image is not None:
             files[f"{stem}.png"] = png_bytes(appearance.image)
         if instance.state:
             files[f"{stem}.npz"] = _npz_bytes(instance)
     if scene.input is not None:
         files["photo.png"] = _photo_bytes(scene.input.image)
-        files |= {f"mask_{int(m.label)}.png": png_bytes(Image.fromarray(m.mask)) for m in scene.input.masks}
+        files |= {
+            f"mask_{int(m.label)}.png": png_bytes(Image.fromarray(m.mask))
+            for m in scene.input.masks
+        }
     return files
 
 
 def _photo_bytes(image: np.ndarray) -> bytes:
     """Return a lossless PNG in half of Pillow's time, which for a photo is seconds."""
-    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    _, content = cv2.imencode(
+        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
     return content.tobytes()
 
 
@@ -198,14 +248,18 @@ def _npz_bytes(instance: Instance) -> bytes:
         for key, value in instance.state.items():
             array = np.asarray(value)
             if array.dtype.hasobject:
-                raise InputError(f"instance {instance.label}: state {key!r} holds Python objects; expected a plain array; convert it")
+                raise InputError(
+                    f"instance {instance.label}: state {key!r} holds Python objects; expected a plain array; convert it"
+                )
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
     return stream.getvalue()
 
 
 def _plain(value: Any, where: str) -> Any:
-    """Return the JSON form of provenance: numpy numbers become numbers, tuples lists, nan and infinity null."""
+    """Return the JSON form of provenance: numpy numbers become numbers, tuples lists, nan and
+    infinity null.
+    """
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -218,7 +272,9 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    raise InputError(f"{where} is a {type(value).__name__}; expected what JSON can hold; convert it to text or numbers")
+    raise InputError(
+        f"{where} is a {type(value).__name__}; expected what JSON can hold; convert it to text or numbers"
+    )
 
 
 def _dump(record: dict[str, Any]) -> str:
@@ -226,8 +282,17 @@ def _dump(record: dict[str, Any]) -> str:
     try:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
-        raise InputError("the scene has a number that is not finite in its camera, a transform or a mesh; fix or delete it") from error
-    return re.sub(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]", lambda match: "[" + " ".join(match[1].split()) + "]", text) + "\n"
+        raise InputError(
+            "the scene has a number that is not finite in its camera, a transform or a mesh; fix or delete it"
+        ) from error
+    return (
+        re.sub(
+            r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]",
+            lambda match: "[" + " ".join(match[1].split()) + "]",
+            text,
+        )
+        + "\n"
+    )
 
 
 # Records and files -> Scene
@@ -235,7 +300,10 @@ def _dump(record: dict[str, Any]) -> str:
 
 def _camera(record: Fields) -> Camera:
     return Camera(
-        record.matrix("intrinsics", 3, 3), record.matrix("world_from_camera", 4, 4), record.whole("width", 1), record.whole("height", 1)
+        record.matrix("intrinsics", 3, 3),
+        record.matrix("world_from_camera", 4, 4),
+        record.whole("width", 1),
+        record.whole("height", 1),
     )
 
 
@@ -247,7 +315,9 @@ def instance_of(record: Fields) -> Instance:
         mesh=_read_mesh(record),
         world_from_instance=record.matrix("world_from_instance", 4, 4),
         seed=record.whole("seed"),
-        confidence=math.nan if record.data.get("confidence") is None else record.number("confidence"),
+        confidence=math.nan
+        if record.data.get("confidence") is None
+        else record.number("confidence"),
         name=record.text("name"),
         node="" if node == f"instance_{label}" else node,
         warnings=record.texts("warnings"),
@@ -264,23 +334,38 @@ def _read_mesh(record: Fields) -> trimesh.Trimesh:
             mesh = trimesh.load_mesh(path, process=False)
             if not isinstance(mesh, trimesh.Trimesh):
                 raise ValueError("it has no faces")
-            ply = PlyMesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance_of(mesh).colors, appearance_of(mesh).uv)
+            ply = PlyMesh(
+                np.asarray(mesh.vertices),
+                np.asarray(mesh.faces),
+                appearance_of(mesh).colors,
+                appearance_of(mesh).uv,
+            )
     except (ValueError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{path}: not a mesh that can be read ({error}); restore the file or save the scene again") from error
+        raise InputError(
+            f"{path}: not a mesh that can be read ({error}); restore the file or save the scene again"
+        ) from error
     if len(ply.faces) and not 0 <= ply.faces.min() <= ply.faces.max() < len(ply.vertices):
-        raise InputError(f"{path}: faces refer to vertices that are not there; restore the file or save the scene again")
+        raise InputError(
+            f"{path}: faces refer to vertices that are not there; restore the file or save the scene again"
+        )
     image = None if record.data.get("texture") is None else _read_image(record.path("texture"))
     if (image is None) != (ply.uv is None):
-        raise record.wrong("texture", "an image for a mesh with texture coordinates, and null for one without")
+        raise record.wrong(
+            "texture", "an image for a mesh with texture coordinates, and null for one without"
+        )
     return mesh_with(ply.vertices, ply.faces, Appearance(ply.colors, ply.uv, image))
 
 
 def _read_state(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:  # np.load leaks a file that it cannot read
+        with np.load(
+            io.BytesIO(path.read_bytes()), allow_pickle=False
+        ) as archive:  # np.load leaks a file that it cannot read
             return {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a state file that can be read ({error}); restore the file or save the scene again") from error
+        raise InputError(
+            f"{path}: not a state file that can be read ({error}); restore the file or save the scene again"
+        ) from error
 
 
 def _input(record: Fields) -> SceneInput:
@@ -289,7 +374,10 @@ def _input(record: Fields) -> SceneInput:
     for entry in record.objects("masks"):
         mask = np.array(_read_image(entry.path("mask")).convert("L")) > 0
         if mask.shape != image.shape[:2]:
-            raise entry.wrong("mask", f"a mask of the photo's size {image.shape[1]}x{image.shape[0]}, not {mask.shape[1]}x{mask.shape[0]}")
+            raise entry.wrong(
+                "mask",
+                f"a mask of the photo's size {image.shape[1]}x{image.shape[0]}, not {mask.shape[1]}x{mask.shape[0]}",
+            )
         masks.append(InstanceMask(entry.whole("label", 1), mask, entry.text("name")))
     focal = None if record.data.get("focal") is None else _focal(record.object("focal"))
     return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)
@@ -307,5 +395,11 @@ def _read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return image.copy()
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow reports broken PNG chunks as SyntaxError
-        raise InputError(f"{path}: not an image that can be read ({error}); restore the file or save the scene again") from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+    ) as error:  # Pillow reports broken PNG chunks as SyntaxError
+        raise InputError(
+            f"{path}: not an image that can be read ({error}); restore the file or save the scene again"
+        ) from error

@@ -1,4 +1,6 @@
-"""Checked access to decoded JSON: every complaint names the file, the field and what belongs there. Knows nothing of scenes."""
+"""Checked access to decoded JSON: every complaint names the file, the field and what belongs there.
+Knows nothing of scenes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Fields:
     def wrong(self, key: str, expected: str) -> InputError:
         """Return the error that says what was found under ``key`` and what was expected."""
         found = json.dumps(self.data[key]) if key in self.data else "missing"
-        return InputError(f"{self.file}: {self.where}{key} is {found[:60]}; expected {expected}; save the scene again or restore the file")
+        return InputError(
+            f"{self.file}: {self.where}{key} is {found[:60]}; expected {expected}; save the scene again or restore the file"
+        )
 
     def text(self, key: str) -> str:
         """Return a string."""
@@ -45,7 +49,11 @@ class Fields:
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.data.get(key)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        if (
+            not isinstance(value, (int, float))
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+        ):
             raise self.wrong(key, "a finite number")
         return float(value)
 
@@ -78,17 +86,31 @@ class Fields:
         value = self.data.get(key)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.wrong(key, "a list of objects")
-        return tuple(dataclasses.replace(self, data=item, where=f"{self.where}{key}[{i}].") for i, item in enumerate(value))
+        return tuple(
+            dataclasses.replace(self, data=item, where=f"{self.where}{key}[{i}].")
+            for i, item in enumerate(value)
+        )
 
     def path(self, key: str) -> Path:
-        """Return an existing file, named relative to the document; names that lead out of its folder are refused."""
+        """Return an existing file, named relative to the document; names that lead out of its
+        folder are refused.
+        """
         name = self.text(key)
         parts = PurePosixPath(name).parts
-        if not name or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
+        if (
+            not name
+            or name.startswith("/")
+            or ".." in parts
+            or "\\" in name
+            or ":" in name
+            or "\0" in name
+        ):
             raise self.wrong(key, "a relative path below the document's folder")
         path = self.file.parent / name
         if not path.is_file():
-            raise InputError(f"{path}: missing; {self.file} refers to it ({self.where}{key}); keep the document and its files together")
+            raise InputError(
+                f"{path}: missing; {self.file} refers to it ({self.where}{key}); keep the document and its files together"
+            )
         return path
 
 
@@ -97,11 +119,19 @@ def read_json(path: Path) -> Fields:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give a scene document (scene.json) or its folder") from error
+        raise InputError(
+            f"{path}: no such file; give a scene document (scene.json) or its folder"
+        ) from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name and its permissions") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); check the name and its permissions"
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON, or truncated ({error}); save the scene again or restore the file") from error
+        raise InputError(
+            f"{path}: not JSON, or truncated ({error}); save the scene again or restore the file"
+        ) from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}: holds a {type(data).__name__} instead of an object; give a scene document (scene.json)")
+        raise InputError(
+            f"{path}: holds a {type(data).__name__} instead of an object; give a scene document (scene.json)"
+        )
     return Fields(path, data)

@@ -1,7 +1,9 @@
-"""The four steps of every method that samples latents of volumes: encode the picture, draw noise, integrate the flow, decode.
+"""The four steps of every method that samples latents of volumes: encode the picture, draw noise,
+integrate the flow, decode.
 
-In the flow: photo + Perception -> Condition -> latents -> volumes in cubes of the scene frame. A *row* is one sequence of the
-generator: one object (or, in I-Scene's scene branch, all of them) in one cube.
+In the flow: photo + Perception -> Condition -> latents -> volumes in cubes of the scene frame. A
+*row* is one sequence of the generator: one object (or, in I-Scene's scene branch, all of them) in
+one cube.
 """
 
 from __future__ import annotations
@@ -42,8 +44,12 @@ class Sampling:
     zoom_steps: int = 3
     guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
     shift: float = 1.0  # of the schedule; 1 = linear
-    temperature: float = 0.5  # standard deviation of the noise; less gives what is likely, more gives variety
-    start: float = 0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
+    temperature: float = (
+        0.5  # standard deviation of the noise; less gives what is likely, more gives variety
+    )
+    start: float = (
+        0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,41 +63,79 @@ class Shape:
     state: dict[str, np.ndarray]  # for regenerate()
 
 
-Row = tuple[int | None, np.ndarray, Tensor | None]  # label (None = the scene branch), scene_from_cube, coarse volume
+Row = tuple[
+    int | None, np.ndarray, Tensor | None
+]  # label (None = the scene branch), scene_from_cube, coarse volume
 
 
-def encode(models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]) -> Condition:
+def encode(
+    models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]
+) -> Condition:
     """What every step needs to know of the rows' picture (H, W, 3)."""
     config = models.generator.config
     device = next(models.generator.parameters()).device
     parts = []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        crops = [torch.from_numpy(instance_crop(image, perception.label_map, label, config.picture.size)) for label, _, _ in chunk]
-        lifted = [lifted_grid(perception.view(), perception.boxes, *row, config.flow.lift_resolution) for row in chunk]
-        parts.append(models.generator.encode(torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae))
-    return Condition(torch.cat([p.context for p in parts]), tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))))
+        crops = [
+            torch.from_numpy(instance_crop(image, perception.label_map, label, config.picture.size))
+            for label, _, _ in chunk
+        ]
+        lifted = [
+            lifted_grid(perception.view(), perception.boxes, *row, config.flow.lift_resolution)
+            for row in chunk
+        ]
+        parts.append(
+            models.generator.encode(
+                torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae
+            )
+        )
+    return Condition(
+        torch.cat([p.context for p in parts]),
+        tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))),
+    )
 
 
 def draw_noise(models: Models, seeds: Sequence[int]) -> Tensor:
     """Noise (N, channels, R, R, R) from one CPU generator per row, moved to the model's device."""
     flow = models.generator.config.flow
-    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(next(models.generator.parameters()).device)
+    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(
+        next(models.generator.parameters()).device
+    )
 
 
-def sample(velocity_of: Callable[[Condition], Velocity], condition: Condition, noise: Tensor, steps: int, sampling: Sampling,
-           progress: Callable[[float], None] = lambda share: None) -> Tensor:  # fmt: skip
-    """Integrate the flow to latents, from the lift's guess with as much noise as ``sampling.start`` says.
+def sample(
+    velocity_of: Callable[[Condition], Velocity],
+    condition: Condition,
+    noise: Tensor,
+    steps: int,
+    sampling: Sampling,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Tensor:
+    """Integrate the flow to latents, from the lift's guess with as much noise as ``sampling.start``
+    says.
 
-    The guess is the posterior mean that regression found; a small transformer is of no help at the highest noise levels, where the
-    mean is all there is. Guidance is against the same rows without their picture tokens.
+    The guess is the posterior mean that regression found; a small transformer is of no help at the
+    highest noise levels, where the mean is all there is. Guidance is against the same rows without
+    their picture tokens.
     """
     noise = sampling.temperature * noise
     begin = sampling.start if condition.lift is not None else 1.0
-    x = noise if condition.lift is None else interpolate(condition.lift[1], noise, torch.full((len(noise),), begin, device=noise.device))
+    x = (
+        noise
+        if condition.lift is None
+        else interpolate(
+            condition.lift[1], noise, torch.full((len(noise),), begin, device=noise.device)
+        )
+    )
     unconditional = velocity_of(Condition(torch.zeros_like(condition.context), condition.lift))
     velocity = guide(velocity_of(condition), unconditional, sampling.guidance)
-    return euler(velocity, x, begin * shifted_schedule(steps, sampling.shift), lambda step, x: progress((step + 1) / steps))
+    return euler(
+        velocity,
+        x,
+        begin * shifted_schedule(steps, sampling.shift),
+        lambda step, x: progress((step + 1) / steps),
+    )
 
 
 def decode(models: Models, latents: Tensor) -> Tensor:

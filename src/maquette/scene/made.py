@@ -1,6 +1,8 @@
-"""Meshes as the decoders of published models give them: of a vector set's field, and with vertex colours.
+"""Meshes as the decoders of published models give them: of a vector set's field, and with vertex
+colours.
 
-In the flow: latents of a published model -> meshes in its own upright cube; ``scene.viewpoint`` brings them into the scene frame.
+In the flow: latents of a published model -> meshes in its own upright cube; ``scene.viewpoint``
+brings them into the scene frame.
 """
 
 from __future__ import annotations
@@ -18,20 +20,38 @@ from maquette.scene.decode import drop_specks
 CELLS = 256  # along the side of the grid on which a field is asked
 
 
-def coloured_mesh(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> trimesh.Trimesh:
-    """A mesh from vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1]; grey without colours."""
+def coloured_mesh(
+    vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None
+) -> trimesh.Trimesh:
+    """A mesh from vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1]; grey without
+    colours.
+    """
     rgba = np.full((len(vertices), 4), 255, np.uint8)
-    rgba[:, :3] = 128 if colours is None else np.clip(255.0 * colours + 0.5, 0, 255).astype(np.uint8)
-    return trimesh.Trimesh(np.asarray(vertices, np.float64), faces, vertex_colors=rgba, process=False)
+    rgba[:, :3] = (
+        128 if colours is None else np.clip(255.0 * colours + 0.5, 0, 255).astype(np.uint8)
+    )
+    return trimesh.Trimesh(
+        np.asarray(vertices, np.float64), faces, vertex_colors=rgba, process=False
+    )
 
 
-def field_mesh(vae: VecSetVAE, latent: Tensor, cells: int = CELLS, points: int = 65536) -> trimesh.Trimesh | None:
-    """The surface of one latent (L, channels), in the release's cube of about [-1, 1]^3; None when there is none.
+def field_mesh(
+    vae: VecSetVAE, latent: Tensor, cells: int = CELLS, points: int = 65536
+) -> trimesh.Trimesh | None:
+    """The surface of one latent (L, channels), in the release's cube of about [-1, 1]^3; None when
+    there is none.
 
-    As in the release the field is averaged over 3^3 grid points first. points: how many are asked at once.
+    As in the release the field is averaged over 3^3 grid points first. points: how many are asked
+    at once.
     """
     field, grid = decode_field(vae, latent, cells, chunk=points)
-    values = F.avg_pool3d(F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate"), 3, stride=1)[0, 0].cpu().numpy()
+    values = (
+        F.avg_pool3d(
+            F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate"), 3, stride=1
+        )[0, 0]
+        .cpu()
+        .numpy()
+    )
     del field
     outside = max(float(values.max()), -float(values.min()), 1e-3)
     rim = np.pad(values[1:-1, 1:-1, 1:-1], 1, constant_values=outside)  # closed at the cube's faces

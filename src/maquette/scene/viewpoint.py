@@ -1,8 +1,10 @@
-"""Meshes of a model that does not tell its camera -> the scene frame, and the camera from which the photo shows them.
+"""Meshes of a model that does not tell its camera -> the scene frame, and the camera from which the
+photo shows them.
 
-In the flow: published models give upright meshes in a cube of their own, at an azimuth of their own. The perceived camera (pitch,
-field of view) is the start; the boxes of the masks in the picture fix the rest; of the four azimuths the one whose silhouettes agree
-best with the masks is taken. Models that make one object at a time are placed by the perceived depth instead.
+In the flow: published models give upright meshes in a cube of their own, at an azimuth of their
+own. The perceived camera (pitch, field of view) is the start; the boxes of the masks in the picture
+fix the rest; of the four azimuths the one whose silhouettes agree best with the masks is taken.
+Models that make one object at a time are placed by the perceived depth instead.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ import trimesh
 from scipy.optimize import least_squares
 
 from maquette.errors import InputError
-from maquette.geometry.cameras import intrinsics_from_focal, pitch_of, project, resized, view_centric_rotation
+from maquette.geometry.cameras import (
+    intrinsics_from_focal,
+    pitch_of,
+    project,
+    resized,
+    view_centric_rotation,
+)
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.perceive import Perception
@@ -31,33 +39,55 @@ BEHIND = 0.35  # an object's centre lies this share of its size behind its visib
 Vertices = Mapping[int, np.ndarray]  # label -> (V, 3)
 
 
-def scene_frame(meshes: Mapping[int, trimesh.Trimesh], masks: Sequence[InstanceMask], start: Camera) -> tuple[np.ndarray, Camera]:
-    """(4, 4) scene_from_made of meshes in one common upright cube, and the camera of the photo in the scene frame.
+def scene_frame(
+    meshes: Mapping[int, trimesh.Trimesh], masks: Sequence[InstanceMask], start: Camera
+) -> tuple[np.ndarray, Camera]:
+    """(4, 4) scene_from_made of meshes in one common upright cube, and the camera of the photo in
+    the scene frame.
 
     InputError when no mesh has a mask.
     """
-    made = {mask.label: np.asarray(meshes[mask.label].vertices, np.float64) for mask in masks if mask.label in meshes}
+    made = {
+        mask.label: np.asarray(meshes[mask.label].vertices, np.float64)
+        for mask in masks
+        if mask.label in meshes
+    }
     if not made:
         raise InputError("none of the meshes has a mask; pass the masks that they were made from")
     tries = []
     for azimuth in AZIMUTHS:
         frame = normalising(made.values(), rotation_y(azimuth))
-        camera = fit_camera({label: transform_points(frame, points) for label, points in made.items()}, masks, start)
-        tries.append((agreement({label: (meshes[label], frame) for label in made}, masks, camera), frame, camera))
+        camera = fit_camera(
+            {label: transform_points(frame, points) for label, points in made.items()}, masks, start
+        )
+        tries.append(
+            (
+                agreement({label: (meshes[label], frame) for label in made}, masks, camera),
+                frame,
+                camera,
+            )
+        )
     _, frame, camera = max(tries, key=lambda found: found[0])
     return frame, camera
 
 
 def normalising(points: Sequence[np.ndarray], rotation: np.ndarray) -> np.ndarray:
-    """(4, 4) that turns all points and moves and scales their common box to the origin and a longest side of 1."""
+    """(4, 4) that turns all points and moves and scales their common box to the origin and a
+    longest side of 1.
+    """
     turned = [p @ rotation.T for p in points]
-    low, high = np.min([p.min(0) for p in turned], axis=0), np.max([p.max(0) for p in turned], axis=0)
+    low, high = (
+        np.min([p.min(0) for p in turned], axis=0),
+        np.max([p.max(0) for p in turned], axis=0),
+    )
     scale = 1.0 / max(float((high - low).max()), 1e-9)
     return similarity(scale, rotation, -scale * (low + high) / 2)
 
 
 def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera) -> Camera:
-    """The camera along -Z, near the start in pitch and field of view, in which the boxes of the vertices are those of the masks."""
+    """The camera along -Z, near the start in pitch and field of view, in which the boxes of the
+    vertices are those of the masks.
+    """
     outlines = {label: extremes(points) for label, points in vertices.items()}
     boxes = {mask.label: mask_box(mask.mask) for mask in masks if mask.label in outlines}
     size = float(max(start.width, start.height))
@@ -66,32 +96,56 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     def camera(x: np.ndarray) -> Camera:
         rotation = view_centric_rotation(x[0])
         position = rotation @ np.array([-x[2], -x[3], -np.exp(x[4])])
-        return Camera(intrinsics_from_focal(focal * np.exp(x[1]), start.width, start.height), similarity(1.0, rotation, position),
-                      start.width, start.height)  # fmt: skip
+        return Camera(
+            intrinsics_from_focal(focal * np.exp(x[1]), start.width, start.height),
+            similarity(1.0, rotation, position),
+            start.width,
+            start.height,
+        )
 
     def residuals(x: np.ndarray) -> np.ndarray:
         view = camera(x)
-        edges = [(picture_box(view, points) - boxes[label]) / size for label, points in outlines.items()]
-        return np.concatenate([*edges, PRIOR * np.array([(x[0] - pitch) / PITCH_SPREAD, x[1] / FOCAL_SPREAD])])
+        edges = [
+            (picture_box(view, points) - boxes[label]) / size for label, points in outlines.items()
+        ]
+        return np.concatenate(
+            [*edges, PRIOR * np.array([(x[0] - pitch) / PITCH_SPREAD, x[1] / FOCAL_SPREAD])]
+        )
 
-    union = np.concatenate([np.min([b[:2] for b in boxes.values()], axis=0), np.max([b[2:] for b in boxes.values()], axis=0)])
+    union = np.concatenate(
+        [
+            np.min([b[:2] for b in boxes.values()], axis=0),
+            np.max([b[2:] for b in boxes.values()], axis=0),
+        ]
+    )
     distance = np.clip(focal / max(float((union[2:] - union[:2]).max()), 1.0), 1.2, 20.0)
-    offset = ((union[:2] + union[2:]) / 2 - np.array([start.width, start.height]) / 2) * distance / focal
+    offset = (
+        ((union[:2] + union[2:]) / 2 - np.array([start.width, start.height]) / 2) * distance / focal
+    )
     first = np.array([pitch, 0.0, *offset, np.log(distance)])
     return camera(least_squares(residuals, first, loss="soft_l1", f_scale=0.05, max_nfev=60).x)
 
 
 def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perception) -> np.ndarray:
-    """(4, 4) scene_from_made of one upright mesh in a cube of its own: over its mask, at its perceived depth, at the best azimuth."""
+    """(4, 4) scene_from_made of one upright mesh in a cube of its own: over its mask, at its
+    perceived depth, at the best azimuth.
+    """
     camera, depth = perception.camera, visible_depth(perception, mask.label)
     box, points = mask_box(mask.mask), extremes(np.asarray(mesh.vertices, np.float64))
     tries = []
     for azimuth in AZIMUTHS:
         unit = normalising([points], rotation_y(azimuth))
         turned = transform_points(unit, points)
-        middle, scale = (box[:2] + box[2:]) / 2, depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0]
-        for _ in range(8):  # projection is nearly linear in scale and shift, so this settles at once
-            ray = np.linalg.solve(camera.intrinsics, np.array([*middle, 1.0])) * (depth + BEHIND * scale)
+        middle, scale = (
+            (box[:2] + box[2:]) / 2,
+            depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0],
+        )
+        for _ in range(
+            8
+        ):  # projection is nearly linear in scale and shift, so this settles at once
+            ray = np.linalg.solve(camera.intrinsics, np.array([*middle, 1.0])) * (
+                depth + BEHIND * scale
+            )
             frame = similarity(scale, None, transform_points(camera.world_from_camera, ray))
             seen = picture_box(camera, transform_points(frame, turned))
             middle = middle + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
@@ -101,23 +155,43 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
 
 
 def visible_depth(perception: Perception, label: int) -> float:
-    """Median z-depth of what is seen of an instance; that of all objects when nothing of it is left at the working size."""
+    """Median z-depth of what is seen of an instance; that of all objects when nothing of it is left
+    at the working size.
+    """
     seen = perception.picture.labels == label
     return float(np.median(perception.depth[seen if seen.any() else perception.picture.labels > 0]))
 
 
-def agreement(made: Mapping[int, tuple[trimesh.Trimesh, np.ndarray]], masks: Sequence[InstanceMask], camera: Camera) -> float:
-    """Mean IoU of silhouettes with masks, on a small picture. made: label -> mesh and its (4, 4) scene_from_made."""
+def agreement(
+    made: Mapping[int, tuple[trimesh.Trimesh, np.ndarray]],
+    masks: Sequence[InstanceMask],
+    camera: Camera,
+) -> float:
+    """Mean IoU of silhouettes with masks, on a small picture. made: label -> mesh and its (4, 4)
+    scene_from_made.
+    """
     scale = CHECK_SIZE / max(camera.width, camera.height)
     width, height = max(8, round(camera.width * scale)), max(8, round(camera.height * scale))
-    small = [InstanceMask(m.label, cv2.resize(m.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0)
-             for m in masks if m.label in made]  # fmt: skip
-    instances = [Instance(label=label, mesh=mesh, world_from_instance=frame, seed=0) for label, (mesh, frame) in made.items()]
+    small = [
+        InstanceMask(
+            m.label,
+            cv2.resize(m.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            > 0,
+        )
+        for m in masks
+        if m.label in made
+    ]
+    instances = [
+        Instance(label=label, mesh=mesh, world_from_instance=frame, seed=0)
+        for label, (mesh, frame) in made.items()
+    ]
     scores = silhouette_scores(instances, small, resized(camera, width, height))
     return float(np.mean([scores[m.label].visible for m in small]))
 
 
-def placed(label: int, mesh: trimesh.Trimesh, scene_from_made: np.ndarray, seed: int, **fields: object) -> Instance:
+def placed(
+    label: int, mesh: trimesh.Trimesh, scene_from_made: np.ndarray, seed: int, **fields: object
+) -> Instance:
     """An Instance of a mesh in another upright frame."""
     moved = mesh.copy()
     moved.apply_transform(scene_from_made)
@@ -135,7 +209,9 @@ def extremes(points: np.ndarray, directions: int = 96) -> np.ndarray:
 
 
 def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right, bottom in pixels of projected points; points behind the camera count as far outside."""
+    """(4,) left, top, right, bottom in pixels of projected points; points behind the camera count
+    as far outside.
+    """
     pixel, depth = project(camera, points)
     pixel = np.where(depth[:, None] > 1e-3, pixel, 10.0 * max(camera.width, camera.height))
     return np.concatenate([pixel.min(0), pixel.max(0)])

@@ -1,11 +1,13 @@
-"""Fine-tuning from published weights: TRELLIS's structure flow reprogrammed as a scene model, or I-Scene's own trained on.
+"""Fine-tuning from published weights: TRELLIS's structure flow reprogrammed as a scene model, or
+I-Scene's own trained on.
 
-In the flow: a folder in the original layout + an asset library -> a Task for the loop -> a folder in the original layout, which
-``maquette generate --model trellis-iscene --weights FOLDER`` reads. As in the paper (I-Scene, arXiv 2512.13683, section 3 and supplement)
-all of the flow is trained and everything else is frozen: the image encoder, the structure VAE, the later stages.
-A sample is an instance of a random view with its slots: the instance and the whole scene in the view-centric cube of the scene, and,
-where the base has a third slot, the instance alone in its own axes. (Targets of the third slot and the azimuth of the scene's frame
-are not published; these are ours.)
+In the flow: a folder in the original layout + an asset library -> a Task for the loop -> a folder
+in the original layout, which ``maquette generate --model trellis-iscene --weights FOLDER`` reads.
+As in the paper (I-Scene, arXiv 2512.13683, section 3 and supplement) all of the flow is trained and
+everything else is frozen: the image encoder, the structure VAE, the later stages. A sample is an
+instance of a random view with its slots: the instance and the whole scene in the view-centric cube
+of the scene, and, where the base has a third slot, the instance alone in its own axes. (Targets of
+the third slot and the azimuth of the scene's frame are not published; these are ours.)
 """
 
 from __future__ import annotations
@@ -61,23 +63,35 @@ class Base:
 
 
 def open_base(root: str | Path) -> Base:
-    """Read a folder of releases: with I-Scene's own if it is there, otherwise TRELLIS's flow becomes the paper's two-slot form.
+    """Read a folder of releases: with I-Scene's own if it is there, otherwise TRELLIS's flow
+    becomes the paper's two-slot form.
 
-    Raises CheckpointError when something is missing, among it TRELLIS's structure encoder, which only training needs.
+    Raises CheckpointError when something is missing, among it TRELLIS's structure encoder, which
+    only training needs.
     """
     own = release("trellis-iscene")
     folder = next(source.folder for source in own.sources if source.repository == ISCENE)
-    released = open_release(own if (Path(root) / folder / "iscene_config.json").is_file() else release("trellis-large"), root)
+    released = open_release(
+        own if (Path(root) / folder / "iscene_config.json").is_file() else release("trellis-large"),
+        root,
+    )
     network = load_part(released.parts["structure-flow"], torch.float32)
     if isinstance(network, StructureFlow):
         network = reprogrammed(network)
     encoder = load_part(released.parts["dino"], torch.float32)
     structure = load_part(_structure_encoder(released), torch.float32)
-    return Base(network.requires_grad_(True), encoder.requires_grad_(False), structure.requires_grad_(False), released)
+    return Base(
+        network.requires_grad_(True),
+        encoder.requires_grad_(False),
+        structure.requires_grad_(False),
+        released,
+    )
 
 
 def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
-    """The same weights with scene-context attention in the middle blocks: no new parameters, two slots (the paper's form)."""
+    """The same weights with scene-context attention in the middle blocks: no new parameters, two
+    slots (the paper's form).
+    """
     blocks = min(SceneContextFlowConfig.context_blocks, flow.config.blocks)
     with torch.device("meta"):
         network = SceneContextFlow(SceneContextFlowConfig(flow.config, blocks, slots=2))
@@ -90,15 +104,25 @@ def _structure_encoder(released: Released) -> Part:
     for path in sorted(base.glob("ckpts/ss_enc*.json")):
         file = path.with_suffix(".safetensors")
         if file.is_file():
-            return Part("structure-encoder", read_json(path), (file,), trellis_structure.build_vae, trellis_structure.load_vae)
-    raise CheckpointError(f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's structure encoder: "
-                          "put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release there")  # fmt: skip
+            return Part(
+                "structure-encoder",
+                read_json(path),
+                (file,),
+                trellis_structure.build_vae,
+                trellis_structure.load_vae,
+            )
+    raise CheckpointError(
+        f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's structure encoder: "
+        "put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release there"
+    )
 
 
 def surface_cells(tsdf: np.ndarray, truncation: float = TRUNCATION) -> np.ndarray:
-    """(R, R, R) bool: the cells that a surface passes through, as TRELLIS voxelises, of a TSDF (R, R, R) in [-1, 1].
+    """(R, R, R) bool: the cells that a surface passes through, as TRELLIS voxelises, of a TSDF (R,
+    R, R) in [-1, 1].
 
-    A cell of side h is cut by the plane at distance d with unit normal n when |d| <= h / 2 (|n_x| + |n_y| + |n_z|).
+    A cell of side h is cut by the plane at distance d with unit normal n when |d| <= h / 2 (|n_x| +
+    |n_y| + |n_z|).
     """
     distance = tsdf.astype(np.float32) * truncation
     normal = np.stack(np.gradient(distance))
@@ -114,15 +138,31 @@ def trellis_axes(cells: np.ndarray) -> np.ndarray:
 class SlotSamples(Dataset):
     """Instances of random views with their slots; sample i depends on (seed, i) only."""
 
-    def __init__(self, source: Callable[[np.random.Generator], View], library: AssetLibrary, slots: int, cells: int, pixels: int,
-                 seed: int = 0):  # fmt: skip
-        self.source, self.library, self.slots, self.cells, self.pixels, self.seed = source, library, slots, cells, pixels, seed
+    def __init__(
+        self,
+        source: Callable[[np.random.Generator], View],
+        library: AssetLibrary,
+        slots: int,
+        cells: int,
+        pixels: int,
+        seed: int = 0,
+    ):
+        self.source, self.library, self.slots, self.cells, self.pixels, self.seed = (
+            source,
+            library,
+            slots,
+            cells,
+            pixels,
+            seed,
+        )
 
     def __len__(self) -> int:
         return 2**31
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        for attempt in range(100):  # a view may show nothing that can be cropped, an instance may be smaller than a cell
+        for attempt in range(
+            100
+        ):  # a view may show nothing that can be cropped, an instance may be smaller than a cell
             rng = np.random.default_rng((self.seed, index, 5, attempt))
             view = self.source(rng)
             seen = [k for k in range(len(view.placements)) if (view.instance == k + 1).sum() > 50]
@@ -130,8 +170,13 @@ class SlotSamples(Dataset):
                 chosen = int(rng.choice(seen))
                 structures = self._structures(view, chosen, len(view.placements))
                 if structures.any((1, 2, 3)).all():
-                    return {"pictures": self._pictures(view, chosen, seen), "cells": torch.from_numpy(structures)}
-        raise RuntimeError(f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong")
+                    return {
+                        "pictures": self._pictures(view, chosen, seen),
+                        "cells": torch.from_numpy(structures),
+                    }
+        raise RuntimeError(
+            f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong"
+        )
 
     def _pictures(self, view: View, chosen: int, seen: list[int]) -> Tensor:
         masks = [view.instance == k + 1 for k in [chosen, *(k for k in seen if k != chosen)]]
@@ -143,17 +188,29 @@ class SlotSamples(Dataset):
         placed = [[in_scene[chosen]], in_scene]
         if self.slots > CANONICAL:
             placed.append([(view.placements[chosen].asset, np.eye(4))])
-        return np.stack([trellis_axes(surface_cells(placed_volume(self.library, objects, self.cells)[0])) for objects in placed])
+        return np.stack(
+            [
+                trellis_axes(surface_cells(placed_volume(self.library, objects, self.cells)[0]))
+                for objects in placed
+            ]
+        )
 
 
 class FinetuneTask:
-    """Conditional flow matching on the latents of all slots (I-Scene, eq. 5), one noise level for all slots of an instance."""
+    """Conditional flow matching on the latents of all slots (I-Scene, eq. 5), one noise level for
+    all slots of an instance.
+    """
 
     examined = 8  # held-out instances
     levels = (0.3, 0.6, 0.9)
 
     def __init__(self, base: Base, samples: SlotSamples, held_out: SlotSamples):
-        self.base, self.model, self.encoder, self.structure = base, base.network, base.encoder, base.structure
+        self.base, self.model, self.encoder, self.structure = (
+            base,
+            base.network,
+            base.encoder,
+            base.structure,
+        )
         self.dataset, self.held_out = samples, held_out
         self._examination: dict[str, Tensor] | None = None
 
@@ -163,16 +220,22 @@ class FinetuneTask:
 
     @torch.no_grad()
     def prepare(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Latents (B, S, channels, R, R, R) and picture tokens (B, S, M, C) from the frozen networks."""
+        """Latents (B, S, channels, R, R, R) and picture tokens (B, S, M, C) from the frozen
+        networks.
+        """
         slots = batch["cells"].shape[1]
         device = batch["cells"].device
         cells = batch["cells"].flatten(0, 1)[:, None].float()
         latents = torch.cat([self.structure.to(device).moments(part)[0] for part in cells.split(4)])
         pictures = batch["pictures"].flatten(0, 1).float()
-        tokens = torch.cat([trellis_tokens(self.encoder.to(device), part) for part in pictures.split(4)])
+        tokens = torch.cat(
+            [trellis_tokens(self.encoder.to(device), part) for part in pictures.split(4)]
+        )
         return latents.float().unflatten(0, (-1, slots)), tokens.float().unflatten(0, (-1, slots))
 
-    def loss(self, model: SceneContextFlow, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, model: SceneContextFlow, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the velocity, over all slots."""
         latents, tokens = self.prepare(batch)
         t = logit_normal_times(len(latents), generator).to(latents)
@@ -180,24 +243,34 @@ class FinetuneTask:
         keep = (torch.rand(len(latents), generator=generator) >= DROP_CONTEXT).to(latents)
         errors = self._errors(model, latents, tokens * keep[:, None, None, None], t, noise)
         names = ("instance", "scene", "canonical")
-        return errors.mean(), {name: float(error) for name, error in zip(names, errors.detach().mean(0))}
+        return errors.mean(), {
+            name: float(error) for name, error in zip(names, errors.detach().mean(0))
+        }
 
-    def _errors(self, model: SceneContextFlow, latents: Tensor, tokens: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def _errors(
+        self, model: SceneContextFlow, latents: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
+    ) -> Tensor:
         velocity = model(interpolate(latents, noise, t), t, tokens)
         return (velocity.float() - velocity_target(latents, noise)).square().mean((2, 3, 4, 5))
 
     @torch.no_grad()
     def examine(self, model: SceneContextFlow) -> tuple[dict[str, float], np.ndarray | None]:
-        """Velocity error of slot 0 at three noise levels, on instances of other scenes, always the same."""
+        """Velocity error of slot 0 at three noise levels, on instances of other scenes, always the
+        same.
+        """
         device = model.flow.pos_emb.device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(self.examined)])
         generator, errors = torch.Generator().manual_seed(0), dict.fromkeys(self.levels, 0.0)
         for k in range(self.examined):
-            latents, tokens = self.prepare({key: value[k : k + 1].to(device) for key, value in self._examination.items()})
+            latents, tokens = self.prepare(
+                {key: value[k : k + 1].to(device) for key, value in self._examination.items()}
+            )
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             for level in self.levels:
-                error = self._errors(model, latents, tokens, torch.full((1,), level, device=device), noise)[0, 0]
+                error = self._errors(
+                    model, latents, tokens, torch.full((1,), level, device=device), noise
+                )[0, 0]
                 errors[level] += float(error) / self.examined
         return {f"velocity_error_{level}": error for level, error in errors.items()}, None
 
@@ -205,44 +278,94 @@ class FinetuneTask:
         """Nothing to add."""
 
 
-def finetune_task(base: Base, source: Callable[[np.random.Generator], View], unseen: Callable[[np.random.Generator], View],
-                  libraries: tuple[AssetLibrary, AssetLibrary], seed: int = 0) -> FinetuneTask:  # fmt: skip
+def finetune_task(
+    base: Base,
+    source: Callable[[np.random.Generator], View],
+    unseen: Callable[[np.random.Generator], View],
+    libraries: tuple[AssetLibrary, AssetLibrary],
+    seed: int = 0,
+) -> FinetuneTask:
     """The task on views of a library, examined on those of another."""
     slots, pixels = base.network.config.slots, base.encoder.config.image_size
-    samples, held_out = (SlotSamples(views, library, slots, base.cells, pixels, seed + k)
-                         for k, (views, library) in enumerate(zip((source, unseen), libraries)))  # fmt: skip
+    samples, held_out = (
+        SlotSamples(views, library, slots, base.cells, pixels, seed + k)
+        for k, (views, library) in enumerate(zip((source, unseen), libraries))
+    )
     return FinetuneTask(base, samples, held_out)
 
 
 def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> Path:
-    """Write trained weights as ``folder``/IScene in I-Scene's own layout (float16), with the base's image conditioner; returns that folder.
+    """Write trained weights as ``folder``/IScene in I-Scene's own layout (float16), with the base's
+    image conditioner; returns that folder.
 
-    The other networks are the base's: ``generate --model trellis-iscene`` looks for them beside it, where a link to them is made if the
-    system allows links.
+    The other networks are the base's: ``generate --model trellis-iscene`` looks for them beside it,
+    where a link to them is made if the system allows links.
     """
-    own = writable_folder(Path(folder) / next(s.folder for s in release("trellis-iscene").sources if s.repository == ISCENE))
-    c, kinds = network.config, ("enable_gate",) * network.config.key_gate + ("enable_k_bias",) * network.config.key_bias
+    own = writable_folder(
+        Path(folder)
+        / next(s.folder for s in release("trellis-iscene").sources if s.repository == ISCENE)
+    )
+    c, kinds = (
+        network.config,
+        ("enable_gate",) * network.config.key_gate + ("enable_k_bias",) * network.config.key_bias,
+    )
     flow, eyes = c.flow, base.encoder.config
     arguments = {
-        "resolution": flow.resolution, "in_channels": flow.channels, "out_channels": flow.channels, "model_channels": flow.width,
-        "cond_channels": flow.context_width, "num_blocks": flow.blocks, "num_heads": flow.heads, "mlp_ratio": flow.mlp_ratio,
-        "patch_size": flow.patch, "pe_mode": "ape", "qk_rms_norm": flow.qk_norm, "qk_rms_norm_cross": flow.qk_norm_cross,
-        "share_mod": flow.share_modulation, "use_fp16": True, "scene_context_attn_num": c.context_blocks,
-        "type_embedding_type": " ".join(kinds) or None, "k_bias_scale": c.key_bias_scale,
-    }  # fmt: skip
+        "resolution": flow.resolution,
+        "in_channels": flow.channels,
+        "out_channels": flow.channels,
+        "model_channels": flow.width,
+        "cond_channels": flow.context_width,
+        "num_blocks": flow.blocks,
+        "num_heads": flow.heads,
+        "mlp_ratio": flow.mlp_ratio,
+        "patch_size": flow.patch,
+        "pe_mode": "ape",
+        "qk_rms_norm": flow.qk_norm,
+        "qk_rms_norm_cross": flow.qk_norm_cross,
+        "share_mod": flow.share_modulation,
+        "use_fp16": True,
+        "scene_context_attn_num": c.context_blocks,
+        "type_embedding_type": " ".join(kinds) or None,
+        "k_bias_scale": c.key_bias_scale,
+    }
     vision = {
-        "img_size": eyes.image_size, "patch_size": eyes.patch, "in_chans": eyes.channels, "embed_dim": eyes.width, "depth": eyes.blocks,
-        "num_heads": eyes.heads, "mlp_ratio": eyes.mlp_ratio, "num_register_tokens": eyes.registers,
-    }  # fmt: skip
+        "img_size": eyes.image_size,
+        "patch_size": eyes.patch,
+        "in_chans": eyes.channels,
+        "embed_dim": eyes.width,
+        "depth": eyes.blocks,
+        "num_heads": eyes.heads,
+        "mlp_ratio": eyes.mlp_ratio,
+        "num_register_tokens": eyes.registers,
+    }
     setting = "global" if c.slots == 2 else "global local"
-    config = {"models": {"denoiser": {"name": "SparseStructureSceneContextFlowModel", "args": arguments | {"exp_setting": setting}},
-                         "img_conditioner": {"name": "ImageConditioner", "args": {"cond_in_channels": eyes.channels}, "dinov2": vision}},
-              "dataset": {"args": {"exp_setting": setting}}}  # fmt: skip
-    index = {"base_model_id": "microsoft/TRELLIS-image-large", "config_file": "config.yaml",
-             "denoiser_checkpoint": "denoiser.safetensors", "image_conditioner_checkpoint": "image_conditioner.safetensors"}  # fmt: skip
+    config = {
+        "models": {
+            "denoiser": {
+                "name": "SparseStructureSceneContextFlowModel",
+                "args": arguments | {"exp_setting": setting},
+            },
+            "img_conditioner": {
+                "name": "ImageConditioner",
+                "args": {"cond_in_channels": eyes.channels},
+                "dinov2": vision,
+            },
+        },
+        "dataset": {"args": {"exp_setting": setting}},
+    }
+    index = {
+        "base_model_id": "microsoft/TRELLIS-image-large",
+        "config_file": "config.yaml",
+        "denoiser_checkpoint": "denoiser.safetensors",
+        "image_conditioner_checkpoint": "image_conditioner.safetensors",
+    }
     _put(own / "denoiser.safetensors", iscene.published_tensors(network))
     seen = to_published(base.encoder.state_dict(), dinov2.HUB_NAMES)
-    _put(own / "image_conditioner.safetensors", {f"{iscene.CONDITIONER}{key}": tensor for key, tensor in seen.items()})
+    _put(
+        own / "image_conditioner.safetensors",
+        {f"{iscene.CONDITIONER}{key}": tensor for key, tensor in seen.items()},
+    )
     for name, content in (("config.yaml", config), ("iscene_config.json", index)):  # JSON is YAML
         with atomic_write(own / name) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
@@ -253,6 +376,8 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
 
 
 def _put(path: Path, tensors: dict[str, Tensor]) -> None:
-    half = {key: tensor.detach().cpu().half().contiguous().clone() for key, tensor in tensors.items()}
+    half = {
+        key: tensor.detach().cpu().half().contiguous().clone() for key, tensor in tensors.items()
+    }
     with atomic_write(path) as temporary:
         save_file(half, temporary)

@@ -1,4 +1,6 @@
-"""Tasks: the instance generator (zoom rows) and its reprogramming into the scene model (scene rows too), by flow matching."""
+"""Tasks: the instance generator (zoom rows) and its reprogramming into the scene model (scene rows
+too), by flow matching.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,16 @@ from maquette.train.sequences import SequenceSamples, collate_rows
 
 
 def row_times(scene_of: Tensor, generator: torch.Generator) -> Tensor:
-    """(N,) noise levels: one per scene, shared by the scene branch and its instances (I-Scene: the same t); zoom rows have their own."""
+    """(N,) noise levels: one per scene, shared by the scene branch and its instances (I-Scene: the
+    same t); zoom rows have their own.
+    """
     t = logit_normal_times(len(scene_of), generator)
     return torch.where(scene_of >= 0, t[scene_of.clamp(min=0)], t)
 
 
 def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of the guessed TSDF, near the surface counted once more on its own, and of the colour at the surface.
+    """Mean absolute error of the guessed TSDF, near the surface counted once more on its own, and
+    of the colour at the surface.
 
     guess: (B, 4, G, G, G); target: (B, 4, R, R, R), averaged down to the guess's grid.
     """
@@ -36,7 +41,9 @@ def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
 
 
 def occupancy_iou(vae: VolumeVAE, latents: Tensor, truth: Tensor) -> Tensor:
-    """(B,) IoU of the insides of decoded latents (B, C, r, r, r) with true insides (B, R, R, R) bool."""
+    """(B,) IoU of the insides of decoded latents (B, C, r, r, r) with true insides (B, R, R, R)
+    bool.
+    """
     inside = torch.cat([vae.decode(part)[:, 0] for part in latents.split(4)]) < 0
     return (inside & truth).sum((1, 2, 3)) / (inside | truth).sum((1, 2, 3)).clamp(min=1)
 
@@ -48,14 +55,24 @@ def encode_targets(vae: VolumeVAE, target: Tensor) -> Tensor:
 
 
 class GeneratorTask:
-    """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's guess in volume space."""
+    """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's
+    guess in volume space.
+    """
 
     guess_weight = 1.0
     drop_context = 0.1  # share of rows whose picture tokens are zeroed, for guidance
 
-    def __init__(self, model: Generator, vae: VolumeVAE, samples: SequenceSamples, held_out: SequenceSamples, lift_only: bool = False):
+    def __init__(
+        self,
+        model: Generator,
+        vae: VolumeVAE,
+        samples: SequenceSamples,
+        held_out: SequenceSamples,
+        lift_only: bool = False,
+    ):
         self.model, self.vae = model, vae.eval().requires_grad_(False)
-        self.lift_only = lift_only  # train the lift's guess alone: no transformer, no VAE, more than twice as fast
+        # train the lift's guess alone: no transformer, no VAE, more than twice as fast
+        self.lift_only = lift_only
         self.dataset, self.held_out = samples, held_out
         self._examination: dict[str, Tensor] | None = None
 
@@ -63,7 +80,9 @@ class GeneratorTask:
         """Rows of all views, one after the other."""
         return collate_rows(samples)
 
-    def loss(self, model: Generator, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, model: Generator, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         if self.lift_only:
             _, volume = model.flow.lift(batch["lifted"])
@@ -81,12 +100,20 @@ class GeneratorTask:
         if condition.lift is None:
             return flow, {"flow": float(flow.detach())}
         guess = guess_loss(condition.lift[2].float(), batch["target"].float())
-        variance = float((condition.lift[1] - x0).square().mean())  # of the guessed latent; config.guess_variance should be about this
-        return flow + self.guess_weight * guess, {"flow": float(flow.detach()), "guess": float(guess.detach()), "guess_variance": variance}
+        variance = float(
+            (condition.lift[1] - x0).square().mean()
+        )  # of the guessed latent; config.guess_variance should be about this
+        return flow + self.guess_weight * guess, {
+            "flow": float(flow.detach()),
+            "guess": float(guess.detach()),
+            "guess_variance": variance,
+        }
 
     @torch.no_grad()
     def examine(self, model: Generator) -> tuple[dict[str, float], np.ndarray | None]:
-        """Occupancy IoU on held-out objects of the guess, of one step and of eight steps, for zoom rows and scene rows."""
+        """Occupancy IoU on held-out objects of the guess, of one step and of eight steps, for zoom
+        rows and scene rows.
+        """
         device = next(model.parameters()).device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(10)])
@@ -95,8 +122,12 @@ class GeneratorTask:
         shape = (model.config.flow.channels, *(model.config.flow.resolution,) * 3)
         noise = seeded_noise(shape, range(len(batch["crops"]))).to(device)
         velocity = model.velocity(condition, batch["scene_of"])
-        latents = {"one": data_from_velocity(noise, velocity(noise, 1.0), torch.ones(len(noise), device=device)),
-                   "eight": euler(velocity, noise, shifted_schedule(8))}  # fmt: skip
+        latents = {
+            "one": data_from_velocity(
+                noise, velocity(noise, 1.0), torch.ones(len(noise), device=device)
+            ),
+            "eight": euler(velocity, noise, shifted_schedule(8)),
+        }
         if condition.lift is not None:
             latents["guess"] = condition.lift[1]
         if self.lift_only:
@@ -104,11 +135,19 @@ class GeneratorTask:
         truth = batch["target"][:, 0].float() < 0
         scene_rows = torch.zeros(len(noise), dtype=torch.bool, device=device)
         scene_rows[batch["scene_of"][batch["scene_of"] >= 0]] = True
-        kinds = {"scene": scene_rows, "instance": batch["scene_of"] >= 0, "zoom": ~scene_rows & (batch["scene_of"] < 0)}
+        kinds = {
+            "scene": scene_rows,
+            "instance": batch["scene_of"] >= 0,
+            "zoom": ~scene_rows & (batch["scene_of"] < 0),
+        }
         scores: dict[str, float] = {}
         for name, latent in latents.items():
             iou = occupancy_iou(self.vae, latent, truth)
-            scores |= {f"iou_{kind}_{name}": float(iou[rows].mean()) for kind, rows in kinds.items() if bool(rows.any())}
+            scores |= {
+                f"iou_{kind}_{name}": float(iou[rows].mean())
+                for kind, rows in kinds.items()
+                if bool(rows.any())
+            }
         return scores, None
 
     def finish(self, model: Generator) -> None:

@@ -1,8 +1,10 @@
-"""Task: multi-instance diffusion. The instance generator learns to denoise all instances of a scene together, in the scene's cube.
+"""Task: multi-instance diffusion. The instance generator learns to denoise all instances of a scene
+together, in the scene's cube.
 
-As in MIDI (arXiv 2412.03558, section 3.3) a share of the samples are single objects, each a scene of its own and its own crop the scene
-picture: they keep what the generator knows of objects. Only the attention of the middle blocks is trained; the lift, the encoder of
-the pictures and the VAE stay as they are, so a step is cheap and the result is a small difference to the generator.
+As in MIDI (arXiv 2412.03558, section 3.3) a share of the samples are single objects, each a scene
+of its own and its own crop the scene picture: they keep what the generator knows of objects. Only
+the attention of the middle blocks is trained; the lift, the encoder of the pictures and the VAE
+stay as they are, so a step is cheap and the result is a small difference to the generator.
 """
 
 from __future__ import annotations
@@ -37,27 +39,48 @@ class MidiOptions:
 
 
 def tuned_generator(base: Checkpoint, options: MidiOptions) -> MultiInstanceGenerator:
-    """The joint generator that starts from an instance generator; all but the attention of half of its blocks is frozen."""
+    """The joint generator that starts from an instance generator; all but the attention of half of
+    its blocks is frozen.
+    """
     if base.model.config.frame != "view-centric":
-        raise InputError("the generator to start from is in the canonical frame; give a view-centric one")
+        raise InputError(
+            "the generator to start from is in the canonical frame; give a view-centric one"
+        )
     blocks = base.model.config.flow.blocks
     joint = blocks // 2 if options.joint_blocks is None else options.joint_blocks
     if not 0 <= joint <= blocks:
-        raise InputError(f"joint blocks: got {joint}, the generator has {blocks} blocks; choose 0 to {blocks}")
-    model = MultiInstanceGenerator(MultiInstanceConfig(base.model.config, joint, blocks // 2, options.scene_image))
+        raise InputError(
+            f"joint blocks: got {joint}, the generator has {blocks} blocks; choose 0 to {blocks}"
+        )
+    model = MultiInstanceGenerator(
+        MultiInstanceConfig(base.model.config, joint, blocks // 2, options.scene_image)
+    )
     model.base.load_state_dict(base.model.state_dict())
     return model.freeze()
 
 
 class MultiInstanceSamples(Dataset):
-    """Scenes of several instances, or as many scenes of one instance; sample i depends on (seed, i) only.
+    """Scenes of several instances, or as many scenes of one instance; sample i depends on (seed, i)
+    only.
 
-    A sample has crops (N, 5, S, S), lifted (N, C, G, G, G) and target (N, 4, R, R, R) of the instances, scenes (P, 5, S, S) and
-    scene_of (N,), the picture of each instance, and groups, the number of instances of each scene.
+    A sample has crops (N, 5, S, S), lifted (N, C, G, G, G) and target (N, 4, R, R, R) of the
+    instances, scenes (P, 5, S, S) and scene_of (N,), the picture of each instance, and groups, the
+    number of instances of each scene.
     """
 
-    def __init__(self, scenes: SequenceSamples, singles: SequenceSamples, single_objects: float, seed: int = 0):
-        self.scenes, self.singles, self.single_objects, self.seed = scenes, singles, single_objects, seed
+    def __init__(
+        self,
+        scenes: SequenceSamples,
+        singles: SequenceSamples,
+        single_objects: float,
+        seed: int = 0,
+    ):
+        self.scenes, self.singles, self.single_objects, self.seed = (
+            scenes,
+            singles,
+            single_objects,
+            seed,
+        )
 
     def __len__(self) -> int:
         return 2**31
@@ -68,44 +91,79 @@ class MultiInstanceSamples(Dataset):
 
 
 def as_scene(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rows of a view with its scene branch first -> one group; the branch's crop is the scene picture, and its row is not used."""
+    """Rows of a view with its scene branch first -> one group; the branch's crop is the scene
+    picture, and its row is not used.
+    """
     count = len(rows["crops"]) - 1
     kept = {name: rows[name][1:] for name in ("crops", "lifted", "target")}
-    return kept | {"scenes": rows["crops"][:1], "scene_of": torch.zeros(count, dtype=torch.int64), "groups": torch.tensor([count])}
+    return kept | {
+        "scenes": rows["crops"][:1],
+        "scene_of": torch.zeros(count, dtype=torch.int64),
+        "groups": torch.tensor([count]),
+    }
 
 
 def as_single_objects(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rows of objects in their own cubes -> as many groups of one; the crop is the scene picture too."""
+    """Rows of objects in their own cubes -> as many groups of one; the crop is the scene picture
+    too.
+    """
     count = len(rows["crops"])
     kept = {name: rows[name] for name in ("crops", "lifted", "target")}
-    return kept | {"scenes": rows["crops"], "scene_of": torch.arange(count), "groups": torch.ones(count, dtype=torch.int64)}
+    return kept | {
+        "scenes": rows["crops"],
+        "scene_of": torch.arange(count),
+        "groups": torch.ones(count, dtype=torch.int64),
+    }
 
 
 def collate_groups(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Concatenate samples; ``scene_of`` keeps pointing to the right picture."""
-    batch = {name: torch.cat([s[name] for s in samples]) for name in ("crops", "lifted", "target", "scenes", "groups")}
+    batch = {
+        name: torch.cat([s[name] for s in samples])
+        for name in ("crops", "lifted", "target", "scenes", "groups")
+    }
     offsets = np.cumsum([0] + [len(s["scenes"]) for s in samples[:-1]])
-    batch["scene_of"] = torch.cat([s["scene_of"] + int(offset) for s, offset in zip(samples, offsets)])
+    batch["scene_of"] = torch.cat(
+        [s["scene_of"] + int(offset) for s, offset in zip(samples, offsets)]
+    )
     return batch
 
 
-def midi_task(base: Checkpoint, vae: VolumeVAE, sources: Sources, options: MidiOptions, seed: int = 0) -> MidiTask:
+def midi_task(
+    base: Checkpoint, vae: VolumeVAE, sources: Sources, options: MidiOptions, seed: int = 0
+) -> MidiTask:
     """The task of ``maquette train midi``, from an instance generator (kind "generator")."""
-    together, alone = RowConfig(scene_instances=5, zoom_instances=0), RowConfig(scene_instances=0, zoom_instances=4)
+    together, alone = (
+        RowConfig(scene_instances=5, zoom_instances=0),
+        RowConfig(scene_instances=0, zoom_instances=4),
+    )
     judged = replace(together, augment=False, drop_lift=0.0)
     sizes = base.model.config, vae.config.resolution
     scenes = SequenceSamples(sources.views, sources.library, together, *sizes, seed)
     singles = SequenceSamples(sources.views, sources.library, alone, *sizes, seed)
     examined = SequenceSamples(sources.unseen, sources.held_out, judged, *sizes, seed + 1)
-    return MidiTask(tuned_generator(base, options), vae, MultiInstanceSamples(scenes, singles, options.single_objects, seed), examined)
+    return MidiTask(
+        tuned_generator(base, options),
+        vae,
+        MultiInstanceSamples(scenes, singles, options.single_objects, seed),
+        examined,
+    )
 
 
 class MidiTask:
-    """Flow matching (eq. 5 of I-Scene's convention) on the latents of all instances of a scene at one noise level."""
+    """Flow matching (eq. 5 of I-Scene's convention) on the latents of all instances of a scene at
+    one noise level.
+    """
 
     drop_context = 0.1  # share of scenes whose picture tokens are zeroed, for guidance
 
-    def __init__(self, model: MultiInstanceGenerator, vae: VolumeVAE, samples: MultiInstanceSamples, held_out: SequenceSamples):
+    def __init__(
+        self,
+        model: MultiInstanceGenerator,
+        vae: VolumeVAE,
+        samples: MultiInstanceSamples,
+        held_out: SequenceSamples,
+    ):
         self.model, self.vae = model, vae.eval().requires_grad_(False)
         self.dataset, self.held_out = samples, held_out
         self._examination: dict[str, Tensor] | None = None
@@ -121,7 +179,9 @@ class MidiTask:
             own = model.base.encode(batch["crops"], batch["lifted"], self.vae)
         return model.with_scene(own, batch["scenes"], batch["scene_of"])
 
-    def loss(self, model: MultiInstanceGenerator, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, model: MultiInstanceGenerator, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """Velocity error, mean squared; latents have unit variance."""
         groups = batch["groups"].tolist()
         scene = torch.repeat_interleave(torch.arange(len(groups)), batch["groups"].cpu())
@@ -142,14 +202,18 @@ class MidiTask:
 
     @torch.no_grad()
     def examine(self, model: MultiInstanceGenerator) -> tuple[dict[str, float], np.ndarray | None]:
-        """Occupancy IoU in held-out scenes after eight steps: together, and each instance on its own (what the joint blocks are worth)."""
+        """Occupancy IoU in held-out scenes after eight steps: together, and each instance on its
+        own (what the joint blocks are worth).
+        """
         device = next(model.parameters()).device
         if self._examination is None:
             self._examination = self.collate([as_scene(self.held_out[i]) for i in range(8)])
         batch = {name: values.to(device) for name, values in self._examination.items()}
         condition, groups = self.condition(model, batch), batch["groups"].tolist()
         flow = model.config.base.flow
-        noise = seeded_noise((flow.channels, *(flow.resolution,) * 3), range(len(batch["crops"]))).to(device)
+        noise = seeded_noise(
+            (flow.channels, *(flow.resolution,) * 3), range(len(batch["crops"]))
+        ).to(device)
         truth = batch["target"][:, 0].float() < 0
         scores = {}
         for name, seen in (("together", groups), ("alone", [1] * len(noise))):

@@ -1,9 +1,12 @@
-"""Muon: an optimiser in whose steps matrices move by orthogonal matrices, and everything else as in AdamW.
+"""Muon: an optimiser in whose steps matrices move by orthogonal matrices, and everything else as in
+AdamW.
 
-In the flow: gradients of a step (loop.py) -> Muon -> new weights. A matrix's momentum is replaced by the orthogonal matrix nearest to it
-before it is added, so that all its directions are learnt at the same speed and not the few that dominate every gradient (K. Jordan and
-others, "Muon: an optimizer for hidden layers in neural networks", 2024). Its length is that of an update of AdamW, so one
-learning rate serves both (J. Liu and others, "Muon is scalable for LLM training", 2025, eq. 4). docs/log.md has what it is worth here.
+In the flow: gradients of a step (loop.py) -> Muon -> new weights. A matrix's momentum is replaced
+by the orthogonal matrix nearest to it before it is added, so that all its directions are learnt at
+the same speed and not the few that dominate every gradient (K. Jordan and others, "Muon: an
+optimizer for hidden layers in neural networks", 2024). Its length is that of an update of AdamW, so
+one learning rate serves both (J. Liu and others, "Muon is scalable for LLM training", 2025, eq. 4).
+docs/log.md has what it is worth here.
 """
 
 from __future__ import annotations
@@ -16,15 +19,18 @@ from torch import Tensor, nn
 
 LEAST_RANK = 16  # a matrix that is thinner than this has too few directions to balance
 UPDATE_RMS = 0.2  # root mean square of the entries of an update of AdamW, by experience
-# An odd quintic polynomial that, applied five times, brings all singular values from (0.01, 1] to about 1 (0.7 to 1.2).
+# An odd quintic polynomial that, applied five times, brings all singular values from (0.01, 1] to
+# about 1 (0.7 to 1.2).
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """About the nearest semi-orthogonal matrix (U V^T of the singular value decomposition) of every matrix (..., M, N), in its dtype.
+    """About the nearest semi-orthogonal matrix (U V^T of the singular value decomposition) of every
+    matrix (..., M, N), in its dtype.
 
-    Newton-Schulz iterations, which need products of matrices only; singular values come out between 0.7 and 1.2.
+    Newton-Schulz iterations, which need products of matrices only; singular values come out between
+    0.7 and 1.2.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -37,7 +43,9 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The trained weights of linear layers and convolutions, seen as (outputs, inputs x window); not of embeddings or thin layers."""
+    """The trained weights of linear layers and convolutions, seen as (outputs, inputs x window);
+    not of embeddings or thin layers.
+    """
     layers = (nn.Linear, nn.modules.conv._ConvNd)
     weights = [module.weight for module in model.modules() if isinstance(module, layers)]
     unique = list(dict.fromkeys(weight for weight in weights if weight.requires_grad))
@@ -45,7 +53,8 @@ def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for ``weight_matrices(model)`` and AdamW for the other parameters that are trained; weight decay leaves vectors out.
+    """Muon for ``weight_matrices(model)`` and AdamW for the other parameters that are trained;
+    weight decay leaves vectors out.
 
     ``dtype``: of the orthogonalisation; bfloat16 is enough, where the hardware multiplies it.
     """
@@ -65,10 +74,17 @@ class Muon(torch.optim.Optimizer):
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
         groups: list[dict[str, Any]] = [
             {"params": balanced, "matrices": True, "weight_decay": weight_decay},
-            {"params": [p for p in rest if p.ndim >= 2], "matrices": False, "weight_decay": weight_decay},
+            {
+                "params": [p for p in rest if p.ndim >= 2],
+                "matrices": False,
+                "weight_decay": weight_decay,
+            },
             {"params": [p for p in rest if p.ndim < 2], "matrices": False, "weight_decay": 0.0},
         ]
-        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8})
+        super().__init__(
+            [g for g in groups if g["params"]],
+            {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8},
+        )
         self._dtype = dtype
 
     @torch.no_grad()
@@ -81,7 +97,9 @@ class Muon(torch.optim.Optimizer):
             (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
 
     def _step_matrices(self, group: dict[str, Any], trained: list[Tensor]) -> None:
-        alike: dict[tuple[int, int], list[Tensor]] = {}  # matrices of the same shape are orthogonalised together
+        alike: dict[
+            tuple[int, int], list[Tensor]
+        ] = {}  # matrices of the same shape are orthogonalised together
         for p in trained:
             alike.setdefault((p.shape[0], p[0].numel()), []).append(p)
         for (rows, columns), part in alike.items():
@@ -91,7 +109,9 @@ class Muon(torch.optim.Optimizer):
                 p.add_(direction.view_as(p), alpha=-length)
 
     def _momentum(self, p: Tensor, share: float) -> Tensor:
-        """Sum of the gradients so far, each ``share`` of the next; as it will be after one more of the same (Nesterov)."""
+        """Sum of the gradients so far, each ``share`` of the next; as it will be after one more of
+        the same (Nesterov).
+        """
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)

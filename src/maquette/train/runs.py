@@ -1,4 +1,6 @@
-"""Assembling a run: networks by preset, data sources by name, tasks by network. What ``maquette train`` calls."""
+"""Assembling a run: networks by preset, data sources by name, tasks by network. What ``maquette
+train`` calls.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from maquette.data.views import ViewConfig
 from maquette.errors import CheckpointError, InputError
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
-from maquette.models.image_encoder import GeometryNet, GeometryNetConfig, PictureEncoder, PictureEncoderConfig
+from maquette.models.image_encoder import (
+    GeometryNet,
+    GeometryNetConfig,
+    PictureEncoder,
+    PictureEncoderConfig,
+)
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
@@ -33,7 +40,17 @@ from maquette.train.stored import StoredViews
 from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = ("volume-vae", "image-encoder", "lift", "instance", "iscene", "midi", "shapes", "coherent", "text-to-image")
+NETWORKS = (
+    "volume-vae",
+    "image-encoder",
+    "lift",
+    "instance",
+    "iscene",
+    "midi",
+    "shapes",
+    "coherent",
+    "text-to-image",
+)
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
 
@@ -44,58 +61,121 @@ class RunOptions:
 
     network: str
     library: str  # folder of an AssetLibrary
-    held_out: str | None = None  # folder of another one, for the examination; None = the same assets in other scenes
+    held_out: str | None = (
+        None  # folder of another one, for the examination; None = the same assets in other scenes
+    )
     preset: str = "cpu"
     scenes: str = "mixed"  # "rooms" = curated-style rooms instead of random scenes (ablation)
     scene_context: bool = True  # False = without scene-context attention (ablation)
     frame: str = "view-centric"  # "canonical" (ablation)
     vae: str | None = None  # weights of the volume VAE; None = the embedded ones
     init: str | None = None  # weights to start from; for ``iscene`` the instance generator
-    views: str | None = None  # folder of shards with rendered views of that library's assets; None = render on the fly
+    views: str | None = (
+        # folder of shards with rendered views of that library's assets; None = render on the fly
+        None
+    )
     image_size: int = 256
-    picture_size: int | None = None  # of the image encoder's pictures; below its own size early training is several times cheaper
-    generator: str | None = None  # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
-    shapes: str | None = None  # weights of the shapes that ``coherent`` makes; None = the embedded ones
+    picture_size: int | None = (
+        # of the image encoder's pictures; below its own size early training is several times
+        # cheaper
+        None
+    )
+    generator: str | None = (
+        # weights of the generator whose encoder ``coherent`` looks through; None = the embedded
+        # ones
+        None
+    )
+    shapes: str | None = (
+        None  # weights of the shapes that ``coherent`` makes; None = the embedded ones
+    )
     midi: MidiOptions = field(default_factory=MidiOptions)
     coherent: CoherentOptions = field(default_factory=CoherentOptions)
-    base: str | None = None  # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
+    base: str | None = (
+        # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
+        None
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.base is not None and (self.network != "iscene" or self.init is not None):
-            raise InputError("published weights (--base) are for `iscene` and exclude --init; leave one of them out")
-        for name, value, allowed in (("network", self.network, NETWORKS), ("preset", self.preset, PRESETS), ("scenes", self.scenes, SCENES),
-                                     ("frame", self.frame, ("view-centric", "canonical"))):  # fmt: skip
+            raise InputError(
+                "published weights (--base) are for `iscene` and exclude --init; leave one of them out"
+            )
+        for name, value, allowed in (
+            ("network", self.network, NETWORKS),
+            ("preset", self.preset, PRESETS),
+            ("scenes", self.scenes, SCENES),
+            ("frame", self.frame, ("view-centric", "canonical")),
+        ):
             if value not in allowed:
                 raise InputError(f"unknown {name} {value!r}; choose from {', '.join(allowed)}")
 
 
 def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
-    """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains in half an hour."""
+    """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains
+    in half an hour.
+    """
     if preset == "tiny":
-        flow = StructureFlowConfig(resolution=4, channels=8, width=64, blocks=2, heads=2, context_width=32, scene_context_blocks=1,
-                                   lift_resolution=16, lift_widths=(8, 16))  # fmt: skip
-        vae = VolumeVAEConfig(resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16))
-        geometry = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32)
-        return vae, geometry, GeneratorConfig(flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1))
+        flow = StructureFlowConfig(
+            resolution=4,
+            channels=8,
+            width=64,
+            blocks=2,
+            heads=2,
+            context_width=32,
+            scene_context_blocks=1,
+            lift_resolution=16,
+            lift_widths=(8, 16),
+        )
+        vae = VolumeVAEConfig(
+            resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16)
+        )
+        geometry = GeometryNetConfig(
+            size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32
+        )
+        return (
+            vae,
+            geometry,
+            GeneratorConfig(
+                flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1)
+            ),
+        )
     if preset == "gpu":
-        flow = StructureFlowConfig(width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4)
-        geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True, close=64)
+        flow = StructureFlowConfig(
+            width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4
+        )
+        geometry = GeometryNetConfig(
+            widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True, close=64
+        )
         return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
-    return VolumeVAEConfig(), GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64), GeneratorConfig()
+    return (
+        VolumeVAEConfig(),
+        GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64),
+        GeneratorConfig(),
+    )
 
 
 def start_from(net: nn.Module, old: nn.Module) -> None:
-    """Copy the weights of an older network that may lack parts which the new one has; a part of another size is a CheckpointError."""
+    """Copy the weights of an older network that may lack parts which the new one has; a part of
+    another size is a CheckpointError.
+    """
     known = net.state_dict()
-    misfits = [name for name, tensor in old.state_dict().items() if name not in known or known[name].shape != tensor.shape]
+    misfits = [
+        name
+        for name, tensor in old.state_dict().items()
+        if name not in known or known[name].shape != tensor.shape
+    ]
     if misfits:
-        raise CheckpointError(f"the weights to start from are of another architecture ({misfits[0]}); leave --init or --preset out")
+        raise CheckpointError(
+            f"the weights to start from are of another architecture ({misfits[0]}); leave --init or --preset out"
+        )
     net.load_state_dict(old.state_dict(), strict=False)
 
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
-    """The library, and the one that the periodic examination uses: another folder, or the library itself (then it shows the fit only)."""
+    """The library, and the one that the periodic examination uses: another folder, or the library
+    itself (then it shows the fit only).
+    """
     library = AssetLibrary.open(options.library)
     return library, AssetLibrary.open(options.held_out) if options.held_out is not None else library
 
@@ -105,31 +185,62 @@ def build_task(options: RunOptions) -> Task:
     library, held_out = _libraries(options)
     vae_config, geometry_config, generator_config = network_configs(options.preset)
     if options.network == "volume-vae":
-        vae = load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
-        return VolumeTask(vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed)
-    size = (PUBLISHED_PIXELS if options.base else options.image_size) if options.preset != "tiny" else 2 * geometry_config.size
+        vae = (
+            load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
+        )
+        return VolumeTask(
+            vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed
+        )
+    size = (
+        (PUBLISHED_PIXELS if options.base else options.image_size)
+        if options.preset != "tiny"
+        else 2 * geometry_config.size
+    )
     views = ViewConfig(size=size)
     composition = scene_config(options.scenes)
     kinds = None if options.scenes == "mixed" else {kind for kind, _ in composition.mix}
-    source = StoredViews.open(options.views, kinds) if options.views else RandomViews(Catalogue.of(library), composition, views)
+    source = (
+        StoredViews.open(options.views, kinds)
+        if options.views
+        else RandomViews(Catalogue.of(library), composition, views)
+    )
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
     if options.network == "image-encoder":
         net = GeometryNet(geometry_config)
         if options.init:
             start_from(net, load_model(options.init, "image-encoder").model)
-        return GeometryTask(net, (source, unseen), (library, held_out), options.seed, options.picture_size)
+        return GeometryTask(
+            net, (source, unseen), (library, held_out), options.seed, options.picture_size
+        )
     if options.base is not None:
-        return finetune_task(open_base(options.base), source, unseen, (library, held_out), options.seed)
+        return finetune_task(
+            open_base(options.base), source, unseen, (library, held_out), options.seed
+        )
     if options.network == "text-to-image":
-        prior = load_model(options.init, "text-to-image").model if options.init else new_text_to_image(options.preset == "tiny")
+        prior = (
+            load_model(options.init, "text-to-image").model
+            if options.init
+            else new_text_to_image(options.preset == "tiny")
+        )
         return TextToImageTask(prior, Sources(library, held_out, source, unseen), options.seed)
     vae = _load(options.vae, "volume-vae").model
     sources = Sources(library, held_out, source, unseen)
     if options.network == "shapes":
         return ShapeTask(_shapes_start(options, vae), vae, library, held_out, options.seed)
     if options.network == "coherent":
-        picture, shapes = _load(options.generator, "generator").model.picture, _load(options.shapes, "shapes").model
-        return coherent_task(_coherent_start(options, picture, shapes), picture, shapes, vae, sources, options.coherent.joint, options.seed)
+        picture, shapes = (
+            _load(options.generator, "generator").model.picture,
+            _load(options.shapes, "shapes").model,
+        )
+        return coherent_task(
+            _coherent_start(options, picture, shapes),
+            picture,
+            shapes,
+            vae,
+            sources,
+            options.coherent.joint,
+            options.seed,
+        )
     if options.network == "midi":
         return midi_task(base_of(options), vae, sources, options.midi, options.seed)
     return _generator_task(options, generator_config, vae, sources)
@@ -140,17 +251,36 @@ def _coherent_start(options: RunOptions, picture: PictureEncoder, shapes: PartSh
     if options.init:
         return load_model(options.init, "coherent").model
     chosen = options.coherent
-    tiny = {"width": 32, "heads": 2, "pose_blocks": 2, "shape_blocks": 2} if options.preset == "tiny" else {}
-    return Coherent(CoherentConfig(picture.config.width, shapes.config.parts, shapes.config.intrinsic, intra_scene=chosen.intra_scene,
-                                   diffusion=chosen.diffusion, yaw=chosen.yaw, **tiny))  # fmt: skip
+    tiny = (
+        {"width": 32, "heads": 2, "pose_blocks": 2, "shape_blocks": 2}
+        if options.preset == "tiny"
+        else {}
+    )
+    return Coherent(
+        CoherentConfig(
+            picture.config.width,
+            shapes.config.parts,
+            shapes.config.intrinsic,
+            intra_scene=chosen.intra_scene,
+            diffusion=chosen.diffusion,
+            yaw=chosen.yaw,
+            **tiny,
+        )
+    )
 
 
 def _shapes_start(options: RunOptions, vae: VolumeVAE) -> PartShapes:
     """The autoencoder of parts that fits a volume VAE, new or from ``init``."""
     if options.init:
         return load_model(options.init, "shapes").model
-    tiny = {"parts": 4, "intrinsic": 8, "width": 32, "pair_width": 16, "blocks": 1, "heads": 2} if options.preset == "tiny" else {}
-    return PartShapes(PartShapesConfig(vae.config.latent_resolution, vae.config.latent_channels, **tiny))
+    tiny = (
+        {"parts": 4, "intrinsic": 8, "width": 32, "pair_width": 16, "blocks": 1, "heads": 2}
+        if options.preset == "tiny"
+        else {}
+    )
+    return PartShapes(
+        PartShapesConfig(vae.config.latent_resolution, vae.config.latent_channels, **tiny)
+    )
 
 
 def _load(path: str | None, kind: str) -> Checkpoint:
@@ -159,11 +289,15 @@ def _load(path: str | None, kind: str) -> Checkpoint:
 
 
 def base_of(options: RunOptions) -> Checkpoint | None:
-    """The checkpoint that a network starts from and is stored as a difference to; None when its file is complete."""
+    """The checkpoint that a network starts from and is stored as a difference to; None when its
+    file is complete.
+    """
     return _load(options.init, BASES[options.network]) if options.network in BASES else None
 
 
-def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, sources: Sources) -> GeneratorTask:
+def _generator_task(
+    options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, sources: Sources
+) -> GeneratorTask:
     """The instance generator, or its reprogramming into the scene model."""
     config = replace(config, frame=options.frame)
     if not options.scene_context:
@@ -174,22 +308,40 @@ def _generator_task(options: RunOptions, config: GeneratorConfig, vae: VolumeVAE
     scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
     rows = RowConfig(scene_instances, zoom_instances, options.frame)
     resolution = vae.config.resolution
-    samples = SequenceSamples(sources.views, sources.library, rows, config, resolution, options.seed)
+    samples = SequenceSamples(
+        sources.views, sources.library, rows, config, resolution, options.seed
+    )
     judged = replace(rows, augment=False, drop_lift=0.0)
-    examined = SequenceSamples(sources.unseen, sources.held_out, judged, config, resolution, options.seed + 1)
+    examined = SequenceSamples(
+        sources.unseen, sources.held_out, judged, config, resolution, options.seed + 1
+    )
     return GeneratorTask(model, vae, samples, examined, lift_only=options.network == "lift")
 
 
 def data_record(options: RunOptions) -> dict[str, object]:
     """What a weights file says about its data."""
     library = AssetLibrary.open(options.library)
-    record = {"assets": len(library), "library": Path(options.library).name, "scenes": options.scenes, "frame": options.frame,
-              "scene_context": options.scene_context, "network": options.network, "preset": options.preset}  # fmt: skip
+    record = {
+        "assets": len(library),
+        "library": Path(options.library).name,
+        "scenes": options.scenes,
+        "frame": options.frame,
+        "scene_context": options.scene_context,
+        "network": options.network,
+        "preset": options.preset,
+    }
     if options.base is not None:
         record["base"] = Path(options.base).name
     switches = {"midi": options.midi, "coherent": options.coherent}
-    needs = {name: {"volume-vae": options.vae} for name in ("lift", "instance", "iscene", "midi", "shapes")}
+    needs = {
+        name: {"volume-vae": options.vae}
+        for name in ("lift", "instance", "iscene", "midi", "shapes")
+    }
     needs |= {"coherent": {"generator": options.generator, "shapes": options.shapes}}
     if options.network in needs and options.base is None:
-        record["needs"] = {kind: _load(path, kind).sha256 for kind, path in needs[options.network].items()}
-    return record | ({options.network: asdict(switches[options.network])} if options.network in switches else {})
+        record["needs"] = {
+            kind: _load(path, kind).sha256 for kind, path in needs[options.network].items()
+        }
+    return record | (
+        {options.network: asdict(switches[options.network])} if options.network in switches else {}
+    )

@@ -1,4 +1,6 @@
-"""Where training data comes from: a library, views of random scenes of it, and the same of held-out objects."""
+"""Where training data comes from: a library, views of random scenes of it, and the same of held-out
+objects.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Sources:
     """What a task is trained and examined on."""
 
     library: AssetLibrary
-    held_out: AssetLibrary  # the library itself when there is no other: then the examination shows the fit only
+    # the library itself when there is no other: then the examination shows the fit only
+    held_out: AssetLibrary
     views: ViewSource  # of the library
     unseen: ViewSource  # of the held-out library
 

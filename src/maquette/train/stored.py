@@ -1,7 +1,9 @@
-"""Rendered views as a source of training samples: random access into the shards that ``maquette data build`` writes.
+"""Rendered views as a source of training samples: random access into the shards that ``maquette
+data build`` writes.
 
-Rendering costs more than a training step on two cores, so views are rendered once and trained on many times. Where sixteen cores
-feed one accelerator, composing on the fly (runs.RandomViews) never shows a picture twice; both are sources of the same kind.
+Rendering costs more than a training step on two cores, so views are rendered once and trained on
+many times. Where sixteen cores feed one accelerator, composing on the fly (runs.RandomViews) never
+shows a picture twice; both are sources of the same kind.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ from maquette.errors import InputError
 class StoredViews:
     """A picklable source of views: a random view of a random stored scene."""
 
-    scenes: tuple[tuple[Path, tuple[tuple[str, int, int], ...]], ...]  # shard, and name, offset and size of the scene's members
-    geometry: bool = True  # False: views without depth and normals (data.shards.decode_view), for who only needs pictures
+    scenes: tuple[
+        tuple[Path, tuple[tuple[str, int, int], ...]], ...
+    ]  # shard, and name, offset and size of the scene's members
+    # False: views without depth and normals (data.shards.decode_view), for who only needs pictures
+    geometry: bool = True
 
     @classmethod
     def open(cls, folder: str | Path, kinds: Collection[str] | None = None) -> StoredViews:
@@ -38,14 +43,26 @@ class StoredViews:
                 with tarfile.open(path) as tar:
                     for member in tar:
                         key, _, name = member.name.partition(".")
-                        scenes.setdefault((path, key), []).append((name, member.offset_data, member.size))
+                        scenes.setdefault((path, key), []).append(
+                            (name, member.offset_data, member.size)
+                        )
             except tarfile.TarError as error:
-                raise InputError(f"{path} is damaged ({error}); delete it and run maquette data build again") from error
+                raise InputError(
+                    f"{path} is damaged ({error}); delete it and run maquette data build again"
+                ) from error
         if not scenes:
-            raise InputError(f"{folder} holds no shards (scenes-*.tar); build some with: maquette data build")
-        chosen = tuple((path, tuple(members)) for (path, _), members in scenes.items() if kinds is None or _kind(path, members) in kinds)
+            raise InputError(
+                f"{folder} holds no shards (scenes-*.tar); build some with: maquette data build"
+            )
+        chosen = tuple(
+            (path, tuple(members))
+            for (path, _), members in scenes.items()
+            if kinds is None or _kind(path, members) in kinds
+        )
         if not chosen:
-            raise InputError(f"{folder} holds no scenes of kind {', '.join(sorted(kinds or ()))}; leave --views out to compose them")
+            raise InputError(
+                f"{folder} holds no scenes of kind {', '.join(sorted(kinds or ()))}; leave --views out to compose them"
+            )
         return cls(chosen)
 
     def __len__(self) -> int:
@@ -64,7 +81,10 @@ class StoredViews:
 
             number = int(rng.integers(len(json.loads(read("scene.json"))["views"])))
             skipped = () if self.geometry else (f"{number}.depth.png", f"{number}.normal.png")
-            wanted = ["scene.json", *(name for name in spans if name.startswith(f"{number}.") and name not in skipped)]
+            wanted = [
+                "scene.json",
+                *(name for name in spans if name.startswith(f"{number}.") and name not in skipped),
+            ]
             return decode_view({name: read(name) for name in wanted}, number)
 
 

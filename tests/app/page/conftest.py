@@ -1,4 +1,6 @@
-"""One app and one browser for the tests of a file. Each step leaves a screenshot in $MAQUETTE_SHOTS when that is set."""
+"""One app and one browser for the tests of a file. Each step leaves a screenshot in $MAQUETTE_SHOTS
+when that is set.
+"""
 
 import pytest
 

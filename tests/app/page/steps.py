@@ -39,7 +39,7 @@ def labels(page):
       image.src = masks.labels;
       await image.decode();
       return [masks.width, [...readLabels(image, masks.width, masks.height)].join(",")];
-    }""")  # fmt: skip
+    }""")
     return np.fromstring(flat[1], dtype=int, sep=",").reshape(-1, flat[0])
 
 
@@ -69,25 +69,31 @@ def instance_of(page, label):
 
 def spot(page, label):
     """A point of the window at which an object is in front."""
-    return page.evaluate("""(label) => {
+    return page.evaluate(
+        """(label) => {
       const { viewer } = document.getElementById('view-a'), place = viewer.canvas.getBoundingClientRect();
       for (let y = 80; y < place.height - 80; y += 7) for (let x = 20; x < place.width; x += 7) {
         const around = [[0, 0], [3, 0], [0, 3], [-3, 0], [0, -3]].map(([dx, dy]) => viewer.pick(place.left + x + dx, place.top + y + dy));
         if (around.every((one) => one === label)) return [place.left + x, place.top + y];
       }
-    }""", label)  # fmt: skip
+    }""",
+        label,
+    )
 
 
 def handle(page, key):
     """Where the x handle of the gizmo is, and where to drag it."""
     page.wait_for_timeout(500)
     reach = {"w": 0.45, "e": 0.5, "r": 0.45}[key]
-    points = page.evaluate("""async (reach) => {
+    points = page.evaluate(
+        """async (reach) => {
       const { viewer } = document.getElementById('view-a'), { Vector3 } = await import('/three/three.module.min.js');
       const node = viewer.node(viewer.selected), centre = node.getWorldPosition(new Vector3()), camera = viewer.camera;
       const factor = Math.min(1.9 * Math.tan((Math.PI * camera.fov) / 360), 7) / 4; // as in TransformControls
       const size = centre.distanceTo(camera.position) * factor * viewer.gizmo.controls.size;
       return [[reach, 0], [2 * reach, 0], [0.354, 0.354]].map(([x, y]) => centre.clone().add(new Vector3(size * x, size * y, 0)).toArray());
-    }""", reach)  # fmt: skip
+    }""",
+        reach,
+    )
     start, end, ring = (b.on_screen(page, point) for point in points)
     return (ring, (ring[0] - 40, ring[1] + 40)) if key == "e" else (start, end)

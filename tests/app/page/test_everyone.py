@@ -7,7 +7,11 @@ pytestmark = IN_A_BROWSER
 
 
 def test_every_control_has_a_name_and_the_focus_is_seen(page, app, scene):
-    for where, ready in (("", "#recent .card"), (f"#photo/{app.example()}", "#mask-list .row"), (f"#scene/{scene}", "#scene-panel .row")):
+    for where, ready in (
+        ("", "#recent .card"),
+        (f"#photo/{app.example()}", "#mask-list .row"),
+        (f"#scene/{scene}", "#scene-panel .row"),
+    ):
         b.go(page, app, where)
         page.wait_for_selector(ready)
         assert b.nameless_controls(page) == []
@@ -54,11 +58,24 @@ def test_fingers_on_a_tablet(browser, app, scene):
         before = page.locator("#zoom-fit").inner_text()
         x, y = b.at(page, 320, 320)
         session = page.context.new_cdp_session(page)
-        for kind, spread in (("touchStart", 40), ("touchMove", 70), ("touchMove", 100), ("touchEnd", None)):
-            points = [] if spread is None else [{"x": x - spread, "y": y, "id": 0}, {"x": x + spread, "y": y, "id": 1}]
+        for kind, spread in (
+            ("touchStart", 40),
+            ("touchMove", 70),
+            ("touchMove", 100),
+            ("touchEnd", None),
+        ):
+            points = (
+                []
+                if spread is None
+                else [{"x": x - spread, "y": y, "id": 0}, {"x": x + spread, "y": y, "id": 1}]
+            )
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-        page.wait_for_function("(before) => document.getElementById('zoom-fit').textContent !== before", arg=before)
-        assert float(page.locator("#zoom-fit").inner_text().split()[0]) > 2 * float(before.split()[0])
+        page.wait_for_function(
+            "(before) => document.getElementById('zoom-fit').textContent !== before", arg=before
+        )
+        assert float(page.locator("#zoom-fit").inner_text().split()[0]) > 2 * float(
+            before.split()[0]
+        )
         b.go(page, app, f"#scene/{scene}")
         b.scene_ready(page, 3)
         shot(page, "31-tablet-scene")

@@ -9,7 +9,9 @@ pytestmark = IN_A_BROWSER
 
 
 def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app, scene):
-    b.go(page, app, f"#scene/{scene}")  # so that the browser has its shaders, whose making takes it seconds without a graphics card
+    b.go(
+        page, app, f"#scene/{scene}"
+    )  # so that the browser has its shaders, whose making takes it seconds without a graphics card
     b.scene_ready(page, 3)
     b.go(page, app, f"#photo/{app.example('garden')}")
     b.masks_ready(page, 5)
@@ -21,7 +23,9 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app, scene):
       });
     }""")
     page.fill("#make [aria-label=Seed]", "5")
-    page.fill("#make [aria-label=Steps]", "60")  # slow enough for a browser whose pictures are drawn by the processor
+    page.fill(
+        "#make [aria-label=Steps]", "60"
+    )  # slow enough for a browser whose pictures are drawn by the processor
     page.click("text=Make the scene")
     page.wait_for_selector("#progress progress")
     shot(page, "09-being-made")
@@ -31,7 +35,10 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app, scene):
     counts, overall = [one[0] for one in seen], [one[2] for one in seen]
     assert {1, 2, 3, 4, 5} <= set(counts) and counts == sorted(counts)
     assert overall == sorted(overall) and len({one[1] for one in seen}) >= 3
-    assert state_of(page)["provenance"]["options"] | {"seed": 5, "steps": 60} == state_of(page)["provenance"]["options"]
+    assert (
+        state_of(page)["provenance"]["options"] | {"seed": 5, "steps": 60}
+        == state_of(page)["provenance"]["options"]
+    )
     shot(page, "10-scene-in-the-photos-view")
     address = page.url
     page.reload()
@@ -55,7 +62,9 @@ def test_cancel_works_at_once_and_the_job_can_be_tried_again(page, app):
     job = page.url.rsplit("/", 1)[1]
     assert app.call(f"/api/jobs/{job}")["state"] == "cancelled"
     page.click("text=Try again")
-    page.wait_for_function("(job) => location.hash.startsWith('#job/') && !location.hash.endsWith(job)", arg=job)
+    page.wait_for_function(
+        "(job) => location.hash.startsWith('#job/') && !location.hash.endsWith(job)", arg=job
+    )
     page.wait_for_selector("#progress progress")
     page.click("#progress button:has-text('Cancel')")
     page.wait_for_selector("#progress :text('Cancelled')")

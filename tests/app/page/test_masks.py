@@ -22,13 +22,16 @@ def test_a_photo_is_chosen_dropped_or_pasted(page, app):
     first = page.url
     for event in ("drop", "paste"):
         b.go(page, app)
-        page.evaluate("""async ([event, address]) => {
+        page.evaluate(
+            """async ([event, address]) => {
           const transfer = new DataTransfer();
           transfer.items.add(new File([await (await fetch(address)).blob()], "mug.png", { type: "image/png" }));
           const one = event === "drop" ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
             : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
           document.body.dispatchEvent(one);
-        }""", [event, f"{first.split('#')[0]}api/examples/table/thumbnail.jpg"])  # fmt: skip
+        }""",
+            [event, f"{first.split('#')[0]}api/examples/table/thumbnail.jpg"],
+        )
         b.arrived(page, "photo")
         assert page.url != first
         page.wait_for_selector("#mask-list .empty-panel")
@@ -125,9 +128,16 @@ def test_merge_split_rename_reorder_delete_with_undo_and_redo(page, app):
     page.wait_for_selector("text=arm chair")
     grip = page.locator("#mask-list .row:nth-child(1) .grip").bounding_box()
     last = page.locator("#mask-list .row:nth-child(5)").bounding_box()
-    b.drag(page, (grip["x"] + 5, grip["y"] + 5), (grip["x"] + 5, last["y"] + last["height"] - 3), steps=8)
+    b.drag(
+        page,
+        (grip["x"] + 5, grip["y"] + 5),
+        (grip["x"] + 5, last["y"] + last["height"] - 3),
+        steps=8,
+    )
     b.masks_ready(page)
-    page.wait_for_function("() => document.querySelector('#mask-list .row:last-child .pick').textContent === 'arm chair'")
+    page.wait_for_function(
+        "() => document.querySelector('#mask-list .row:last-child .pick').textContent === 'arm chair'"
+    )
     assert ((labels(page) == 5) == (first == 1)).all()
 
     page.keyboard.press("v")

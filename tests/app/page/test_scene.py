@@ -8,7 +8,15 @@ import numpy as np
 from PIL import Image
 
 from tests.app import browser as b
-from tests.app.page.steps import IN_A_BROWSER, handle, instance_of, next_version, shot, spot, state_of
+from tests.app.page.steps import (
+    IN_A_BROWSER,
+    handle,
+    instance_of,
+    next_version,
+    shot,
+    spot,
+    state_of,
+)
 
 pytestmark = IN_A_BROWSER
 
@@ -18,7 +26,10 @@ def test_the_photos_view_lays_the_scene_over_the_photo_to_the_pixel(page, app, s
     b.scene_ready(page, 3)
     document = app.call(f"/api/scenes/{scene}")
     camera = document["camera"]
-    k, camera_from_world = np.array(camera["intrinsics"]), np.linalg.inv(camera["world_from_camera"])
+    k, camera_from_world = (
+        np.array(camera["intrinsics"]),
+        np.linalg.inv(camera["world_from_camera"]),
+    )
     place = page.locator("#view-a .viewer-photo").bounding_box()
     scale = place["width"] / camera["width"]
     for instance in document["instances"]:
@@ -28,7 +39,12 @@ def test_the_photos_view_lays_the_scene_over_the_photo_to_the_pixel(page, app, s
             assert np.allclose(b.on_screen(page, corner), expected, atol=0.51)
     slider = page.locator("#eye input")
     slider.fill("0.3")
-    assert page.locator("#view-a .viewer-canvas").evaluate("(canvas) => getComputedStyle(canvas).opacity") == "0.3"
+    assert (
+        page.locator("#view-a .viewer-canvas").evaluate(
+            "(canvas) => getComputedStyle(canvas).opacity"
+        )
+        == "0.3"
+    )
     shot(page, "13-blended")
     page.click("text=Top")
     b.scene_ready(page, 3)
@@ -72,9 +88,14 @@ def test_objects_are_selected_moved_turned_scaled_hidden_copied_renamed_and_dele
         scale = np.linalg.norm(after[:3, :3], axis=0)
         assert np.ptp(scale) < 1e-6 * scale.max()  # still a similarity
         if key == "w":
-            assert np.allclose(after[:3, :3], before[:3, :3], atol=1e-9) and abs(after[axis, 3] - before[axis, 3]) > 0.01
+            assert (
+                np.allclose(after[:3, :3], before[:3, :3], atol=1e-9)
+                and abs(after[axis, 3] - before[axis, 3]) > 0.01
+            )
         elif key == "e":
-            assert not np.allclose(after[:3, :3], before[:3, :3], atol=1e-2) and np.allclose(after[:3, 3], before[:3, 3], atol=1e-9)
+            assert not np.allclose(after[:3, :3], before[:3, :3], atol=1e-2) and np.allclose(
+                after[:3, 3], before[:3, 3], atol=1e-9
+            )
         else:
             assert scale[0] / np.linalg.norm(before[:3, 0]) > 1.02
         shot(page, f"17-{ {'w': 'move', 'e': 'rotate', 'r': 'scale'}[key] }")
@@ -87,7 +108,12 @@ def test_objects_are_selected_moved_turned_scaled_hidden_copied_renamed_and_dele
     page.keyboard.press("v")
     page.keyboard.press("h")
     page.wait_for_selector("#scene-panel .row.off")
-    assert page.evaluate("(label) => document.getElementById('view-a').viewer.node(label).visible", chosen) is False
+    assert (
+        page.evaluate(
+            "(label) => document.getElementById('view-a').viewer.node(label).visible", chosen
+        )
+        is False
+    )
     page.keyboard.press("h")
     page.keyboard.press("d")
     b.scene_ready(page, 4)

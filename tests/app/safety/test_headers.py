@@ -9,25 +9,48 @@ from maquette.app.guard import CSP
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/photos", "/api/nothing", "/app/main.js", "/api/examples/table/thumbnail.jpg", "/api/docs", "/openapi.json"]
+    "path",
+    [
+        "/",
+        "/api/photos",
+        "/api/nothing",
+        "/app/main.js",
+        "/api/examples/table/thumbnail.jpg",
+        "/api/docs",
+        "/openapi.json",
+    ],
 )
 def test_every_answer_has_them(server, path):
     headers = server.get(path).headers
     assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer" and headers["cross-origin-resource-policy"] == "same-origin"
+    assert (
+        headers["referrer-policy"] == "no-referrer"
+        and headers["cross-origin-resource-policy"] == "same-origin"
+    )
     assert headers["content-security-policy"] == CSP and "server" not in headers
     assert "cache-control" in headers
 
 
 def test_answers_to_bad_requests_have_them_too(server):
-    for answer in (server.get("/", Host="evil.example"), server.post("/api/photos", b"x", Origin="null"), server.post("/api/jobs", b"{")):
+    for answer in (
+        server.get("/", Host="evil.example"),
+        server.post("/api/photos", b"x", Origin="null"),
+        server.post("/api/jobs", b"{"),
+    ):
         assert answer.status >= 400 and answer.headers["content-security-policy"] == CSP
 
 
 def test_the_policy_forbids_inline_code_frames_and_other_hosts():
     policy = dict(part.strip().split(" ", 1) for part in CSP.split(";"))
-    assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'"
-    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'" and "unsafe" not in CSP and "http" not in CSP
+    assert (
+        policy["default-src"] == "'none'"
+        and policy["script-src"] == policy["style-src"] == "'self'"
+    )
+    assert (
+        policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        and "unsafe" not in CSP
+        and "http" not in CSP
+    )
 
 
 def test_the_page_keeps_to_it():

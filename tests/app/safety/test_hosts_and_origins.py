@@ -1,4 +1,6 @@
-"""Pages of other sites get nothing: neither by a name that points here, nor by posting from theirs, nor by CORS."""
+"""Pages of other sites get nothing: neither by a name that points here, nor by posting from theirs,
+nor by CORS.
+"""
 
 import pytest
 
@@ -8,7 +10,16 @@ from maquette.app.settings import Settings
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "", "192.168.1.5:80", "[::2]"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "192.168.1.5:80",
+        "[::2]",
+    ],
 )
 def test_another_name_of_this_address_is_refused(server, host):
     answer = server.get("/api/photos", Host=host)
@@ -16,12 +27,20 @@ def test_another_name_of_this_address_is_refused(server, host):
 
 
 def test_our_own_names_are_answered(server):
-    for host in (server.host, f"localhost:{server.port}", f"LOCALHOST:{server.port}", f"[::1]:{server.port}", "localhost."):
+    for host in (
+        server.host,
+        f"localhost:{server.port}",
+        f"LOCALHOST:{server.port}",
+        f"[::1]:{server.port}",
+        "localhost.",
+    ):
         assert server.get("/api/photos", Host=host).status == 200
 
 
 def test_with_a_token_addresses_are_names_too_but_domains_are_not(tmp_path):
-    settings = Settings(tmp_path, "0.0.0.0", token="a-token-of-some-length", hosts=("studio.example",))
+    settings = Settings(
+        tmp_path, "0.0.0.0", token="a-token-of-some-length", hosts=("studio.example",)
+    )
     for host in ("10.0.0.7:8765", "studio.example:8765", "[fe80::1]:8765"):
         check_host(host, settings)
     with pytest.raises(Problem):
@@ -29,7 +48,9 @@ def test_with_a_token_addresses_are_names_too_but_domains_are_not(tmp_path):
     assert "0.0.0.0" not in allowed_hosts(settings)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", "file://"]
+)
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "PUT"])
 def test_no_other_origin_may_change_anything(server, method, origin):
     answer = server.call(method, "/api/photos", b"", Origin=origin)
@@ -49,12 +70,26 @@ def test_other_sites_may_not_even_read(server, site):
 
 def test_our_page_and_programs_are_answered(server):
     own = f"http://{server.host}"
-    assert server.post("/api/examples/table/open", Origin=own, Sec_Fetch_Site="same-origin").status == 201
-    assert server.get("/api/photos", Sec_Fetch_Site="none").status == 200 and server.get("/api/photos").status == 200
+    assert (
+        server.post("/api/examples/table/open", Origin=own, Sec_Fetch_Site="same-origin").status
+        == 201
+    )
+    assert (
+        server.get("/api/photos", Sec_Fetch_Site="none").status == 200
+        and server.get("/api/photos").status == 200
+    )
 
 
 def test_there_is_no_cors(server):
-    preflight = server.call("OPTIONS", "/api/jobs", Origin="http://evil.example", Access_Control_Request_Method="POST")
-    answers = [preflight, server.get("/api/photos", Origin=f"http://{server.host}"), server.get("/app/main.js")]
+    preflight = server.call(
+        "OPTIONS", "/api/jobs", Origin="http://evil.example", Access_Control_Request_Method="POST"
+    )
+    answers = [
+        preflight,
+        server.get("/api/photos", Origin=f"http://{server.host}"),
+        server.get("/app/main.js"),
+    ]
     assert preflight.status in (403, 405)
-    assert not any(name.startswith("access-control") for answer in answers for name in answer.headers)
+    assert not any(
+        name.startswith("access-control") for answer in answers for name in answer.headers
+    )

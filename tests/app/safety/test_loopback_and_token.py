@@ -20,8 +20,20 @@ def locked(tmp_path_factory):
         yield live
 
 
-@pytest.mark.parametrize(("host", "own"), [("127.0.0.1", True), ("127.8.0.1", True), ("localhost", True), ("::1", True), ("[::1]", True),
-                                           ("0.0.0.0", False), ("::", False), ("192.168.1.5", False), ("example.org", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("example.org", False),
+    ],
+)
 def test_what_other_machines_can_reach_needs_a_token(host, own, tmp_path):
     assert is_loopback(host) == own
     if own:
@@ -32,7 +44,9 @@ def test_what_other_machines_can_reach_needs_a_token(host, own, tmp_path):
         assert Settings(tmp_path, host, token=TOKEN).token == TOKEN
 
 
-@pytest.mark.parametrize("token", ["", "short", "with\nline break and length", "ümlaut-of-enough-length"])
+@pytest.mark.parametrize(
+    "token", ["", "short", "with\nline break and length", "ümlaut-of-enough-length"]
+)
 def test_weak_tokens_are_refused(token, tmp_path):
     with pytest.raises(InputError, match="16"):
         Settings(tmp_path, token=token)
@@ -40,7 +54,10 @@ def test_weak_tokens_are_refused(token, tmp_path):
 
 def test_the_command_draws_a_token_for_another_address(monkeypatch, tmp_path):
     served = []
-    monkeypatch.setattr("maquette.app.server.serve", lambda settings, announce, open_browser: served.append((settings, open_browser)))
+    monkeypatch.setattr(
+        "maquette.app.server.serve",
+        lambda settings, announce, open_browser: served.append((settings, open_browser)),
+    )
     assert main(["app", "--host", "0.0.0.0", "--data", str(tmp_path), "--no-browser"]) == 0
     assert main(["app", "--data", str(tmp_path), "--token", TOKEN]) == 0
     assert main(["app", "--data", str(tmp_path), "--port", "70000"]) == 2
@@ -58,11 +75,21 @@ def test_without_the_token_nothing_is_answered(locked):
         ("DELETE", "/x"),
     ):
         answer = locked.call(method, path)
-        assert (answer.status, answer.code) == (401, "token") and answer.headers["www-authenticate"] == "Bearer"
-    for given in ("Bearer wrong-token-of-length", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer", "Bearer \xff"):
+        assert (answer.status, answer.code) == (401, "token") and answer.headers[
+            "www-authenticate"
+        ] == "Bearer"
+    for given in (
+        "Bearer wrong-token-of-length",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN}x",
+        "Bearer",
+        "Bearer \xff",
+    ):
         assert locked.get("/api/photos", Authorization=given).status == 401
     assert locked.get("/api/photos", Cookie=f"{guard.COOKIE}=wrong; a=b").status == 401
-    assert locked.get("/api/photos?token=" + TOKEN).status == 401  # addresses of the API never carry it: they are logged
+    assert (
+        locked.get("/api/photos?token=" + TOKEN).status == 401
+    )  # addresses of the API never carry it: they are logged
 
 
 def test_the_token_opens_by_header_and_by_cookie(locked):

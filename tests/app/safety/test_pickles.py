@@ -34,7 +34,11 @@ def test_pickled_masks_are_refused(server, bomb):
     archive = io.BytesIO()
     np.savez(archive, masks=array)
     photo = server.photo(masked=False)
-    for name, content in (("m.npy", numpy_bytes(array)), ("m.npz", archive.getvalue()), ("m.pkl", pickle.dumps(Bomb(path)))):
+    for name, content in (
+        ("m.npy", numpy_bytes(array)),
+        ("m.npz", archive.getvalue()),
+        ("m.pkl", pickle.dumps(Bomb(path))),
+    ):
         answer = server.send(f"/api/photos/{photo}/masks/import", [("file", name, content)])
         assert answer.status in (415, 422)
     assert not path.exists()

@@ -1,4 +1,6 @@
-"""Nothing is taken that is too large, by its bytes, by its pixels, or by what it unpacks to; and nothing of it stays."""
+"""Nothing is taken that is too large, by its bytes, by its pixels, or by what it unpacks to; and
+nothing of it stays.
+"""
 
 import io
 import socket
@@ -13,7 +15,9 @@ import pytest
 from maquette.app.settings import Limits
 from tests.app.live import encoded, label_png, picture, start
 
-LIMITS = Limits(upload_bytes=200_000, json_bytes=2000, pixels=100_000, unpacked_bytes=300_000, entries=5)
+LIMITS = Limits(
+    upload_bytes=200_000, json_bytes=2000, pixels=100_000, unpacked_bytes=300_000, entries=5
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +30,17 @@ def claimed_png(width, height):
     """A tiny PNG that says it is huge."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 def archive(**files):
@@ -56,14 +67,25 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     refused(tight, tight.post("/api/jobs", {"photo": "x" * 3000}))
     for length in ("-5", "9" * 30, "1e3"):
         with socket.create_connection(("127.0.0.1", tight.port)) as raw:
-            raw.sendall(f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: {length}\r\n\r\n".encode())
+            raw.sendall(
+                f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: {length}\r\n\r\n".encode()
+            )
             assert raw.recv(100)[9:12] in (b"413", b"400")
 
 
-@pytest.mark.parametrize("path, status", [("/api/photos", b"413"), ("/api/photos/0123456789ab/masks/import", b"404"), ("/nowhere", b"404")])
+@pytest.mark.parametrize(
+    "path, status",
+    [
+        ("/api/photos", b"413"),
+        ("/api/photos/0123456789ab/masks/import", b"404"),
+        ("/nowhere", b"404"),
+    ],
+)
 def test_who_sends_all_before_reading_still_reads_the_refusal(tight, path, status):
     """Closing while bytes arrive would reset the connection, and the client would never learn why."""
-    body = b"x" * (8 << 20 if status == b"413" else 190_000)  # more than sockets hold, or just what is taken
+    body = b"x" * (
+        8 << 20 if status == b"413" else 190_000
+    )  # more than sockets hold, or just what is taken
     with socket.create_connection(("127.0.0.1", tight.port), timeout=10) as raw:
         head = f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
         raw.sendall(head.encode())
@@ -92,9 +114,9 @@ def test_masks_that_claim_much_are_refused(tight):
         "big.zip": archive(a_dot_png=b"\0" * 400_000),
         "inside.zip": archive(a_dot_png=claimed_png(30_000, 30_000)),
         "rle.json": b'{"images":[{"id":1,"width":99999,"height":99999}],"annotations":[{"id":1,"image_id":1,'
-                    b'"segmentation":{"size":[99999,99999],"counts":[9999800001]}}]}',
+        b'"segmentation":{"size":[99999,99999],"counts":[9999800001]}}]}',
         "short.npy": lying[:100],
-    }  # fmt: skip
+    }
     before = tight.files()
     for name, content in bombs.items():
         answer = tight.send(f"/api/photos/{photo}/masks/import", [("file", name, content)])
@@ -117,6 +139,8 @@ def test_an_archive_that_lies_about_its_size_is_stopped_while_it_unpacks(tight):
 
 
 def test_what_fits_is_taken(tight):
-    photo = tight.send("/api/photos", [("file", "p.png", encoded(np.zeros((200, 300, 3), np.uint8)))])
+    photo = tight.send(
+        "/api/photos", [("file", "p.png", encoded(np.zeros((200, 300, 3), np.uint8)))]
+    )
     assert photo.status == 201
     tight.call("DELETE", f"/api/photos/{photo.json['id']}")

@@ -8,8 +8,15 @@ from maquette.checkpoints.published.names import to_published
 from maquette.errors import CheckpointError
 from tests.models.test_vision import network
 
-CONFIG = {"hidden_size": 24, "intermediate_size": 48, "projection_dim": 10, "num_hidden_layers": 2, "num_attention_heads": 2,
-          "image_size": 28, "patch_size": 14}  # fmt: skip
+CONFIG = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "projection_dim": 10,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
 
 
 def test_the_round_trip_is_exact_with_and_without_position_ids():
@@ -24,7 +31,9 @@ def test_the_round_trip_is_exact_with_and_without_position_ids():
 
 
 def test_the_activation_is_read_from_the_file():
-    quick, exact = (clip.vision_config({**CONFIG, "hidden_act": name}) for name in ("quick_gelu", "gelu"))
+    quick, exact = (
+        clip.vision_config({**CONFIG, "hidden_act": name}) for name in ("quick_gelu", "gelu")
+    )
     assert clip.vision_config(CONFIG) == quick != exact and exact.activation == "gelu"
     with pytest.raises(CheckpointError, match="'relu'"):
         clip.vision_config({"hidden_act": "relu"})
@@ -33,4 +42,6 @@ def test_the_activation_is_read_from_the_file():
 def test_run_summarises():
     made = network(clip.vision_config(CONFIG))
     image = torch.rand(1, 3, 28, 28)
-    assert torch.equal(clip.run(made, {"pixel_values": image}, CONFIG)["image_embeds"], made.summary(image))
+    assert torch.equal(
+        clip.run(made, {"pixel_values": image}, CONFIG)["image_embeds"], made.summary(image)
+    )

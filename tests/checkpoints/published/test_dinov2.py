@@ -15,9 +15,13 @@ CONFIG = VisionConfig(image_size=42, width=24, blocks=2, heads=2, registers=2)
 def schemes(source):
     hub = to_published(source.state_dict(), dinov2.HUB_NAMES)
     four = to_published(source.state_dict(), dinov2.TRANSFORMERS_NAMES)
-    five = {key.replace("attention.attention.query", "attention.q_proj").replace("attention.attention.key", "attention.k_proj")
-            .replace("attention.attention.value", "attention.v_proj").replace("attention.output.dense", "attention.o_proj"): tensor
-            for key, tensor in four.items()}  # fmt: skip
+    five = {
+        key.replace("attention.attention.query", "attention.q_proj")
+        .replace("attention.attention.key", "attention.k_proj")
+        .replace("attention.attention.value", "attention.v_proj")
+        .replace("attention.output.dense", "attention.o_proj"): tensor
+        for key, tensor in four.items()
+    }
     return {"hub": hub, "transformers 4": four, "transformers 5": five}
 
 
@@ -32,7 +36,11 @@ def test_each_naming_scheme_gives_the_same_network(scheme):
 def test_the_mask_token_is_part_of_the_file_and_not_of_the_network():
     source, target = network(CONFIG), VisionTransformer(CONFIG)
     dinov2.load(target, schemes(source)["hub"] | {"mask_token": torch.zeros(1, 24)})
-    assert dinov2.hub_shapes(target)["mask_token"] == dinov2.transformers_shapes(target)["embeddings.mask_token"] == (1, 24)
+    assert (
+        dinov2.hub_shapes(target)["mask_token"]
+        == dinov2.transformers_shapes(target)["embeddings.mask_token"]
+        == (1, 24)
+    )
 
 
 def test_a_missing_value_projection_is_named():
@@ -43,7 +51,17 @@ def test_a_missing_value_projection_is_named():
 
 
 def test_configurations_of_both_origins():
-    hub = dinov2.hub_config({"args": {"img_size": 42, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_register_tokens": 2}})
+    hub = dinov2.hub_config(
+        {
+            "args": {
+                "img_size": 42,
+                "embed_dim": 24,
+                "depth": 2,
+                "num_heads": 2,
+                "num_register_tokens": 2,
+            }
+        }
+    )
     assert hub == CONFIG
     sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 42}
     other = dinov2.transformers_config({**sizes, "num_channels": 7})
@@ -51,8 +69,13 @@ def test_configurations_of_both_origins():
     assert dinov2.hub_config({}) == VisionConfig()
 
 
-@pytest.mark.parametrize("read, config", [(dinov2.hub_config, {"args": {"ffn_layer": "swiglu"}}),
-                                          (dinov2.transformers_config, {"use_swiglu_ffn": True})])  # fmt: skip
+@pytest.mark.parametrize(
+    "read, config",
+    [
+        (dinov2.hub_config, {"args": {"ffn_layer": "swiglu"}}),
+        (dinov2.transformers_config, {"use_swiglu_ffn": True}),
+    ],
+)
 def test_other_feed_forward_layers_are_refused(read, config):
     with pytest.raises(CheckpointError, match="not supported"):
         read(config)

@@ -15,9 +15,16 @@ def test_names_are_unique():
 
 
 def test_of_models_that_share_a_class_all_but_the_last_say_when_they_are_meant():
-    shared = {name for name, count in Counter(name for model in MODELS for name in model.classes).items() if count > 1}
+    shared = {
+        name
+        for name, count in Counter(name for model in MODELS for name in model.classes).items()
+        if count > 1
+    }
     for name in shared:
-        assert all(model.when is not None for model in [model for model in MODELS if name in model.classes][:-1])
+        assert all(
+            model.when is not None
+            for model in [model for model in MODELS if name in model.classes][:-1]
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -26,5 +33,7 @@ def test_every_published_configuration_is_answered(name):
 
 
 def test_models_with_weights_can_be_built_loaded_and_listed():
-    assert all(model.build is None or (callable(model.load) and callable(model.shapes)) for model in MODELS)
+    assert all(
+        model.build is None or (callable(model.load) and callable(model.shapes)) for model in MODELS
+    )
     assert not any(set(model.skipped) & set(model.tolerances) for model in MODELS)

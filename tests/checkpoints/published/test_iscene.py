@@ -1,4 +1,6 @@
-"""I-Scene: options that the keys tell, names, and exact agreement once the reference's own rounding is granted."""
+"""I-Scene: options that the keys tell, names, and exact agreement once the reference's own rounding
+is granted.
+"""
 
 import json
 from pathlib import Path
@@ -16,12 +18,24 @@ from maquette.models.scene_context_flow import SceneContextFlow
 from maquette.nn import embeddings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "iscene_pipeline_sample"
-ARGUMENTS = {"resolution": 3, "in_channels": 2, "out_channels": 2, "model_channels": 24, "cond_channels": 10, "num_blocks": 4,
-             "num_heads": 2, "patch_size": 1, "qk_rms_norm": True, "scene_context_attn_num": 2}  # fmt: skip
+ARGUMENTS = {
+    "resolution": 3,
+    "in_channels": 2,
+    "out_channels": 2,
+    "model_channels": 24,
+    "cond_channels": 10,
+    "num_blocks": 4,
+    "num_heads": 2,
+    "patch_size": 1,
+    "qk_rms_norm": True,
+    "scene_context_attn_num": 2,
+}
 
 
 def test_the_reference_agrees_to_1e_5_when_its_two_bits_are_granted(monkeypatch):
-    """The recorded trajectories were made with a float32 exponential that is one bit too large for two rates of the time embedding."""
+    """The recorded trajectories were made with a float32 exponential that is one bit too large for
+    two rates of the time embedding.
+    """
     exact = embeddings.time_rates
 
     def rounded_up(count):
@@ -32,13 +46,19 @@ def test_the_reference_agrees_to_1e_5_when_its_two_bits_are_granted(monkeypatch)
     monkeypatch.setattr(embeddings, "time_rates", rounded_up)
     errors = {c.output: c.error for c in verify(GOLDEN).comparisons}
     for variant in ("plain", "gatebias"):
-        assert max(errors[f"{variant}_{key}"] for key in ("noise", "x_t", "samples", "x_0_f64")) < 1e-5
-        assert errors[f"{variant}_x_0"] < 2e-5  # the reference is itself 1.2e-5 from its float64 run
+        assert (
+            max(errors[f"{variant}_{key}"] for key in ("noise", "x_t", "samples", "x_0_f64")) < 1e-5
+        )
+        assert (
+            errors[f"{variant}_x_0"] < 2e-5
+        )  # the reference is itself 1.2e-5 from its float64 run
         assert errors[f"{variant}_coords"] == 0
 
 
-@pytest.mark.parametrize("kinds, gate, bias", [(None, False, False), ("enable_gate", True, False),
-                                               ("enable_gate enable_k_bias", True, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "kinds, gate, bias",
+    [(None, False, False), ("enable_gate", True, False), ("enable_gate enable_k_bias", True, True)],
+)
 def test_the_keys_tell_the_options(kinds, gate, bias):
     config = iscene.flow_config({"args": {**ARGUMENTS, "type_embedding_type": kinds}})
     assert (config.key_gate, config.key_bias, config.slots) == (gate, bias, 3)
@@ -52,13 +72,22 @@ def test_the_experiment_setting_counts_the_slots():
 
 
 def test_the_round_trip_is_exact():
-    config = iscene.flow_config({"args": {**ARGUMENTS, "type_embedding_type": "enable_gate enable_k_bias"}})
+    config = iscene.flow_config(
+        {"args": {**ARGUMENTS, "type_embedding_type": "enable_gate enable_k_bias"}}
+    )
     torch.manual_seed(0)
     source, target = SceneContextFlow(config), SceneContextFlow(config)
     published = iscene.published_tensors(source)
-    assert "blocks.1.self_attn.ext_gate" in published and "pos_emb" in published and not any("flow." in key for key in published)
+    assert (
+        "blocks.1.self_attn.ext_gate" in published
+        and "pos_emb" in published
+        and not any("flow." in key for key in published)
+    )
     iscene.load(target, published)
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(source.state_dict().values(), target.state_dict().values())
+    )
 
 
 def test_gates_stay_in_full_precision():
@@ -70,7 +99,9 @@ def test_gates_stay_in_full_precision():
 
 
 def test_the_conditioner_needs_its_prefix():
-    network = iscene.build_conditioner({"dinov2": {"img_size": 42, "embed_dim": 24, "depth": 1, "num_heads": 2}})
+    network = iscene.build_conditioner(
+        {"dinov2": {"img_size": 42, "embed_dim": 24, "depth": 1, "num_heads": 2}}
+    )
     tensors = {key: torch.zeros(shape) for key, shape in iscene.conditioner_shapes(network).items()}
     iscene.load_conditioner(network, tensors)
     with pytest.raises(CheckpointError, match="base_img_conditioner"):
@@ -90,4 +121,6 @@ def test_golden_weights_are_the_released_names():
     tensors = as_stored(load_file(GOLDEN / "model.safetensors"))
     with torch.device("meta"):
         networks = iscene._build_pipeline(json.loads((GOLDEN / "config.json").read_text()))
-    assert iscene._pipeline_shapes(networks) == {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    assert iscene._pipeline_shapes(networks) == {
+        key: tuple(tensor.shape) for key, tensor in tensors.items()
+    }

@@ -1,4 +1,6 @@
-"""MIDI-3D's four folders as one: what belongs where. The golden folder checks the numbers, end to end."""
+"""MIDI-3D's four folders as one: what belongs where. The golden folder checks the numbers, end to
+end.
+"""
 
 import json
 from pathlib import Path
@@ -32,4 +34,7 @@ def test_every_part_has_its_prefix(config):
 def test_tensors_of_no_part_are_named(config):
     networks = midi.build(config)
     with pytest.raises(CheckpointError, match="text_encoder"):
-        midi.load(networks, load_file(GOLDEN / "model.safetensors") | {"text_encoder.weight": torch.zeros(1)})
+        midi.load(
+            networks,
+            load_file(GOLDEN / "model.safetensors") | {"text_encoder.weight": torch.zeros(1)},
+        )

@@ -4,11 +4,22 @@ import pytest
 import torch
 from torch import nn
 
-from maquette.checkpoints.published.names import Rule, from_published, fuse, published_shapes, split, to_published, without_prefix
+from maquette.checkpoints.published.names import (
+    Rule,
+    from_published,
+    fuse,
+    published_shapes,
+    split,
+    to_published,
+    without_prefix,
+)
 from maquette.errors import CheckpointError
 from maquette.nn.attention import SelfAttention
 
-RULES = (Rule(r"(.+)\.to_qkv\.weight", (r"\1.q", r"\1.k", r"\1.v"), heads=2), Rule(r"(.+)\.to_out\.(.+)", (r"\1.out.\2",)))
+RULES = (
+    Rule(r"(.+)\.to_qkv\.weight", (r"\1.q", r"\1.k", r"\1.v"), heads=2),
+    Rule(r"(.+)\.to_out\.(.+)", (r"\1.out.\2",)),
+)
 
 
 class Network(nn.Module):
@@ -25,7 +36,9 @@ def test_fusing_inverts_splitting(parts, heads):
 
 
 def test_interleaved_rows_are_heads_then_parts():
-    """The published code stacks the matrices, views [heads, 3, head width], and takes head h's query, key and value from there."""
+    """The published code stacks the matrices, views [heads, 3, head width], and takes head h's
+    query, key and value from there.
+    """
     q, k, v = torch.randn(3, 8, 5).unbind(0)
     ours = fuse((q, k, v), heads=2).unflatten(0, (3, 2, 4))  # [part, head, channel]
     slabs = torch.cat([q, k, v]).unflatten(0, (2, 3, 4))  # [head, part, channel]
@@ -38,12 +51,24 @@ def test_the_round_trip_is_exact_and_the_meta_device_knows_the_shapes():
     torch.manual_seed(0)
     source, target = Network(), Network()
     published = to_published(source.state_dict(), RULES)
-    assert set(published) == {"blocks.0.q", "blocks.0.k", "blocks.0.v", "blocks.0.out.weight", "blocks.0.out.bias", "token"}
+    assert set(published) == {
+        "blocks.0.q",
+        "blocks.0.k",
+        "blocks.0.v",
+        "blocks.0.out.weight",
+        "blocks.0.out.bias",
+        "token",
+    }
     from_published(target, published, RULES)
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(source.state_dict().values(), target.state_dict().values())
+    )
     with torch.device("meta"):
         empty = Network()
-    assert published_shapes(empty, RULES) == {key: tuple(tensor.shape) for key, tensor in published.items()}
+    assert published_shapes(empty, RULES) == {
+        key: tuple(tensor.shape) for key, tensor in published.items()
+    }
 
 
 def test_leading_axes_of_one_may_be_missing_in_the_file():
@@ -55,8 +80,13 @@ def test_leading_axes_of_one_may_be_missing_in_the_file():
     assert network.token.shape == (1, 1, 8) and network.token[0, 0, 3] == 3
 
 
-@pytest.mark.parametrize("change, named", [(lambda t: t.pop("blocks.0.k"), r"1 missing \(blocks.0.k\)"),
-                                           (lambda t: t.update(blocks=torch.zeros(1)), r"1 extra \(blocks\)")])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (lambda t: t.pop("blocks.0.k"), r"1 missing \(blocks.0.k\)"),
+        (lambda t: t.update(blocks=torch.zeros(1)), r"1 extra \(blocks\)"),
+    ],
+)
 def test_what_does_not_fit_is_named_by_its_published_name(change, named):
     network = Network()
     published = to_published(network.state_dict(), RULES)

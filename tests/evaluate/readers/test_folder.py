@@ -37,7 +37,10 @@ def write(folder, nodes, masks=None, camera=None):
 
 
 def boxes(*names):
-    return {name: trimesh.creation.box((0.5, 0.5, 0.5)).apply_translation((k, 0.25, 0.2 * k)) for k, name in enumerate(names)}
+    return {
+        name: trimesh.creation.box((0.5, 0.5, 0.5)).apply_translation((k, 0.25, 0.2 * k))
+        for k, name in enumerate(names)
+    }
 
 
 def test_a_folder_of_named_masks_and_nodes(tmp_path):
@@ -46,9 +49,13 @@ def test_a_folder_of_named_masks_and_nodes(tmp_path):
     sources = sources_of(tmp_path, "folder")
     assert [source.name for source in sources] == ["kitchen/one", "kitchen/two"]
     case = sources[0].load()
-    assert set(case.truth) == {"instance_1", "instance_2"} and [m.name for m in case.scene_input.masks] == ["chair", "table"]
+    assert set(case.truth) == {"instance_1", "instance_2"} and [
+        m.name for m in case.scene_input.masks
+    ] == ["chair", "table"]
     assert case.camera is None and all(np.isnan(share) for share in case.hidden.values())
-    assert np.ptp(np.concatenate([m.bounds for m in case.truth.values()]), axis=0).max() == pytest.approx(1.0)  # the wall does not count
+    assert np.ptp(
+        np.concatenate([m.bounds for m in case.truth.values()]), axis=0
+    ).max() == pytest.approx(1.0)  # the wall does not count
 
 
 def test_labels_json_decides(tmp_path):
@@ -62,8 +69,13 @@ def test_a_camera_turns_the_truth_to_its_view(tmp_path, case):
     save_case(case, tmp_path / "set" / "0001")
     (tmp_path / "set" / "0001" / "objects.json").unlink()
     world = similarity(2.5, rotation_y(0.8), [3.0, 1.0, -2.0])
-    write_glb({name: mesh.copy().apply_transform(world) for name, mesh in case.truth.items()}, tmp_path / "set" / "0001" / "truth.glb")
-    (tmp_path / "set" / "0001" / "camera.json").write_text(json.dumps(camera_to_dict(moved(case.camera, world))))
+    write_glb(
+        {name: mesh.copy().apply_transform(world) for name, mesh in case.truth.items()},
+        tmp_path / "set" / "0001" / "truth.glb",
+    )
+    (tmp_path / "set" / "0001" / "camera.json").write_text(
+        json.dumps(camera_to_dict(moved(case.camera, world)))
+    )
     back = sources_of(tmp_path, "folder")[0].load()
     assert back.name == "set/0001" and back.hidden == pytest.approx(case.hidden, abs=0.02)
     for name, mesh in case.truth.items():
@@ -78,12 +90,18 @@ def test_the_scenes_of_a_run_are_such_a_folder(tmp_path, case):
     assert np.allclose(back.camera.world_from_camera, case.camera.world_from_camera, atol=1e-5)
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda folder: (folder / "truth.glb").unlink(), "none of truth.glb"),
-    (lambda folder: (folder / "masks" / "b.png").rename(folder / "masks" / "sofa.png"), "no node instance_2 or sofa"),
-    (lambda folder: (folder / "labels.json").write_text("{"), "not JSON"),
-    (lambda folder: (folder / "camera.json").write_text('{"width": 3}'), "not a camera"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda folder: (folder / "truth.glb").unlink(), "none of truth.glb"),
+        (
+            lambda folder: (folder / "masks" / "b.png").rename(folder / "masks" / "sofa.png"),
+            "no node instance_2 or sofa",
+        ),
+        (lambda folder: (folder / "labels.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "camera.json").write_text('{"width": 3}'), "not a camera"),
+    ],
+)
 def test_what_does_not_fit_is_named(tmp_path, spoil, message):
     write(tmp_path / "s" / "one", boxes("a", "b"))
     spoil(tmp_path / "s" / "one")
@@ -100,7 +118,11 @@ def test_a_camera_of_another_size_is_refused(tmp_path, case):
 
 
 def test_places_without_scenes_are_refused(tmp_path):
-    wrong = ((tmp_path, "folder", "no folder with a photo"), (tmp_path, "magic", "magic"), (tmp_path / "x", "glb", "no such"))
+    wrong = (
+        (tmp_path, "folder", "no folder with a photo"),
+        (tmp_path, "magic", "magic"),
+        (tmp_path / "x", "glb", "no such"),
+    )
     for path, form, message in wrong:
         with pytest.raises(InputError, match=message):
             sources_of(path, form)

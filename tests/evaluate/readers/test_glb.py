@@ -9,7 +9,9 @@ from tests.cli.test_evaluate import write as write_glb
 
 
 def room():
-    """A table, a cup on it and a chair, in metres, far from the origin; a floor and a wall that are no objects."""
+    """A table, a cup on it and a chair, in metres, far from the origin; a floor and a wall that are
+    no objects.
+    """
     make = trimesh.creation
     parts = {
         "obj_table": make.box((1.2, 0.7, 0.8)).apply_translation((5.0, 1.35, 2.0)),
@@ -25,12 +27,18 @@ def test_the_photo_shows_the_truth_and_the_building_is_left_out(tmp_path):
     write_glb(room(), tmp_path / "rooms.glb")
     (source,) = sources_of(tmp_path / "rooms.glb", "glb")
     case = source.load()
-    assert source.name == f"{tmp_path.name}/rooms" and {m.name for m in case.scene_input.masks} <= {"obj_table", "cup", "chair#2"}
+    assert source.name == f"{tmp_path.name}/rooms" and {m.name for m in case.scene_input.masks} <= {
+        "obj_table",
+        "cup",
+        "chair#2",
+    }
     assert len(case.truth) >= 2 and case.scene_input.image.shape == (512, 512, 3)
     for mask in case.scene_input.masks:
         pixel, _ = project(case.camera, case.truth[f"instance_{mask.label}"].vertices)
         rows, columns = np.nonzero(mask.mask)
-        assert (pixel.min(0) - 1 <= (columns.min(), rows.min())).all() and (pixel.max(0) + 1 >= (columns.max(), rows.max())).all()
+        assert (pixel.min(0) - 1 <= (columns.min(), rows.min())).all() and (
+            pixel.max(0) + 1 >= (columns.max(), rows.max())
+        ).all()
     bounds = np.concatenate([m.bounds for m in case.truth.values()])
     assert np.ptp(bounds, axis=0).max() == pytest.approx(1.0, abs=1e-4)
 

@@ -10,10 +10,17 @@ from tests.evaluate.scenes import Toy
 
 
 def finished_run(folder: Path, scenes: int = 2) -> Path:
-    """The oracle "truth" (not to be mixed up with the truth), and files "theirs": first scene with an object missing, no second scene."""
+    """The oracle "truth" (not to be mixed up with the truth), and files "theirs": first scene with
+    an object missing, no second scene.
+    """
     truth = Toy(0).load().truth
     (folder / "theirs" / "random").mkdir(parents=True)
-    write_glb(scene_of({name: truth[name] for name in sorted(truth)[1:]}), folder / "theirs" / "random" / "0000.glb")
+    write_glb(
+        scene_of({name: truth[name] for name in sorted(truth)[1:]}),
+        folder / "theirs" / "random" / "0000.glb",
+    )
     made = contestants(["truth"], {}, {"theirs": str(folder / "theirs")})
-    run_benchmark(Plan(folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0))
+    run_benchmark(
+        Plan(folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0)
+    )
     return folder / "run"

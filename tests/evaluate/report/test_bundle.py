@@ -18,7 +18,10 @@ def test_imports_become_names_and_dependencies_come_first(tmp_path):
     write(tmp_path, a__main=main, a__b='import "../c.js";', c="export const c = 1;")
     modules = modules_of("a/main.js", tmp_path)
     assert list(modules) == ["maquette/c.js", "maquette/a/b.js", "maquette/a/main.js"]
-    assert modules["maquette/a/main.js"].count('"maquette/a/b.js"') == 1 and "'maquette/a/b.js'" in modules["maquette/a/main.js"]
+    assert (
+        modules["maquette/a/main.js"].count('"maquette/a/b.js"') == 1
+        and "'maquette/a/b.js'" in modules["maquette/a/main.js"]
+    )
 
 
 def test_circles_end(tmp_path):

@@ -5,7 +5,15 @@ import pytest
 from PIL import Image
 
 from maquette.evaluate.contestants import scene_from_glb
-from maquette.evaluate.report.pictures import FRAME, FRAMES, SIDE, draw_photo, draw_prediction, draw_truth, turntable
+from maquette.evaluate.report.pictures import (
+    FRAME,
+    FRAMES,
+    SIDE,
+    draw_photo,
+    draw_prediction,
+    draw_truth,
+    turntable,
+)
 from maquette.geometry.cameras import azimuth_of, project
 from maquette.render.assemble import assemble
 
@@ -17,9 +25,19 @@ def read(picture):
 def test_truth_and_prediction_are_drawn_where_the_photo_shows_them(run_folder):
     scene = run_folder / "scenes" / "random" / "0000"
     photo, truth = read(draw_photo(scene)), read(draw_truth(scene))
-    prediction, strip = map(read, draw_prediction(scene, run_folder / "predictions" / "theirs" / "random" / "0000.glb", None))
-    assert photo.shape == truth.shape == prediction.shape == (SIDE, SIDE, 3) and strip.shape == (FRAME, FRAMES * FRAME, 3)
-    masks = np.asarray(Image.open(scene / "masks.png").resize((SIDE, SIDE), Image.Resampling.NEAREST)) > 0
+    prediction, strip = map(
+        read,
+        draw_prediction(scene, run_folder / "predictions" / "theirs" / "random" / "0000.glb", None),
+    )
+    assert photo.shape == truth.shape == prediction.shape == (SIDE, SIDE, 3) and strip.shape == (
+        FRAME,
+        FRAMES * FRAME,
+        3,
+    )
+    masks = (
+        np.asarray(Image.open(scene / "masks.png").resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        > 0
+    )
     for picture in (truth, prediction):
         coloured = np.ptp(picture, axis=-1) > 25  # the studio is grey
         assert coloured.sum() > 0 and (coloured & masks).sum() > 0.8 * coloured.sum()

@@ -4,7 +4,18 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Axis, Series, binned, edges_of, plot
+from maquette.evaluate.report.plots import (
+    COUNT,
+    HIDDEN,
+    PER_CENT,
+    SIZE,
+    UNIT,
+    Axis,
+    Series,
+    binned,
+    edges_of,
+    plot,
+)
 
 
 def test_axes_map_their_ends_and_clip():
@@ -30,11 +41,22 @@ def test_every_value_falls_into_a_bin(axis):
 
 def test_plots_are_well_formed_and_stay_inside():
     rng = np.random.default_rng(0)
-    series = [Series(f"a<b>&{k}", rng.uniform(0, 1, 80), np.where(rng.random(80) < 0.1, np.nan, rng.uniform(0, 1, 80))) for k in range(2)]
+    series = [
+        Series(
+            f"a<b>&{k}",
+            rng.uniform(0, 1, 80),
+            np.where(rng.random(80) < 0.1, np.nan, rng.uniform(0, 1, 80)),
+        )
+        for k in range(2)
+    ]
     for x, y in ((SIZE, UNIT), (HIDDEN, PER_CENT), (COUNT, UNIT)):
         root = ET.fromstring(plot(series, x, y))
         width, height = map(float, root.get("viewBox").split()[2:])
-        numbers = [tuple(map(float, pair)) for path in root.iter("path") for pair in re.findall(r"M([\d.]+) ([\d.]+)", path.get("d"))]
+        numbers = [
+            tuple(map(float, pair))
+            for path in root.iter("path")
+            for pair in re.findall(r"M([\d.]+) ([\d.]+)", path.get("d"))
+        ]
         assert numbers and all(0 <= a <= width and 0 <= b <= height for a, b in numbers)
         assert {e.get("class") for e in root.iter("path")} == {"dots s0", "dots s1"}
 

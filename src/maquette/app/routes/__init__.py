@@ -1,1 +1,3 @@
-"""Addresses: each takes a request apart, calls one function of the app, and says what the answer is."""
+"""Addresses: each takes a request apart, calls one function of the app, and says what the answer
+is.
+"""

@@ -14,26 +14,50 @@ from pydantic import ValidationError
 from maquette.app import jobs, masks, options, photos, samples
 from maquette.app.events import Event
 from maquette.app.problems import conflict
-from maquette.app.routes.common import CrewHere, StudioHere, answers, content, file, files_in, form_of
+from maquette.app.routes.common import (
+    CrewHere,
+    StudioHere,
+    answers,
+    content,
+    file,
+    files_in,
+    form_of,
+)
 from maquette.app.schemas import JobRequest, Options, RepeatRequest
 from maquette.errors import InputError, MaquetteError
 
 router = APIRouter(tags=["jobs"])
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
-SUBMISSION = {"content": {
-    "application/json": {"schema": JobRequest.model_json_schema(), "example": samples.SUBMISSION},
-    "multipart/form-data": {"schema": {"type": "object", "required": ["photo", "masks"], "properties": {
-        "photo": {"type": "string", "format": "binary"},
-        "masks": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "options": {"type": "string", "description": "JSON, as in the other form"}, "only": {"type": "string"},
-        "name": {"type": "string"}}}},
-}}  # fmt: skip
+SUBMISSION = {
+    "content": {
+        "application/json": {
+            "schema": JobRequest.model_json_schema(),
+            "example": samples.SUBMISSION,
+        },
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo", "masks"],
+                "properties": {
+                    "photo": {"type": "string", "format": "binary"},
+                    "masks": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    "options": {"type": "string", "description": "JSON, as in the other form"},
+                    "only": {"type": "string"},
+                    "name": {"type": "string"},
+                },
+            }
+        },
+    }
+}
 
 
 async def submission_of(request: Request) -> AsyncIterator[Any]:
     """A JSON body as a JobRequest, or the fields of a multipart body."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+    if (
+        request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        == "application/json"
+    ):
         try:
             yield JobRequest.model_validate_json(await request.body())
         except ValidationError as error:
@@ -43,10 +67,21 @@ async def submission_of(request: Request) -> AsyncIterator[Any]:
         yield form
 
 
-@router.post("/api/jobs", status_code=202, openapi_extra={"requestBody": SUBMISSION},
-             responses=answers(samples.JOB, 202, 404, 413, 415, 422, 429))  # fmt: skip
-def submit(studio: StudioHere, crew: CrewHere, response: Response, given: Annotated[Any, Depends(submission_of)]) -> dict[str, Any]:
-    """Queue a job: JSON for a photo that is here, or multipart with `photo` and `masks` in one call."""
+@router.post(
+    "/api/jobs",
+    status_code=202,
+    openapi_extra={"requestBody": SUBMISSION},
+    responses=answers(samples.JOB, 202, 404, 413, 415, 422, 429),
+)
+def submit(
+    studio: StudioHere,
+    crew: CrewHere,
+    response: Response,
+    given: Annotated[Any, Depends(submission_of)],
+) -> dict[str, Any]:
+    """Queue a job: JSON for a photo that is here, or multipart with `photo` and `masks` in one
+    call.
+    """
     if isinstance(given, JobRequest):
         chosen = options.resolved(given.options, crew.capabilities())
         job = jobs.submit(studio, given.photo, chosen, given.only, given.name)
@@ -60,12 +95,16 @@ def submit(studio: StudioHere, crew: CrewHere, response: Response, given: Annota
 def _submit_files(studio: StudioHere, crew: CrewHere, form: dict[str, list[Any]]) -> dict[str, Any]:
     photo_files, mask_files = files_in(form, "photo"), files_in(form, "masks")
     if len(photo_files) != 1 or not mask_files:
-        raise InputError("send JSON, or multipart with one file 'photo' and one or more files 'masks'")
+        raise InputError(
+            "send JSON, or multipart with one file 'photo' and one or more files 'masks'"
+        )
     texts = {key: form.get(key, [""])[0] for key in ("options", "only", "name")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise InputError("the fields 'options', 'only' and 'name' are text, not files")
     try:
-        chosen = options.resolved(Options.model_validate_json(texts["options"] or "{}"), crew.capabilities())
+        chosen = options.resolved(
+            Options.model_validate_json(texts["options"] or "{}"), crew.capabilities()
+        )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     only = [part.strip() for part in texts["only"].split(",") if part.strip()] or None
@@ -83,8 +122,12 @@ def _submit_files(studio: StudioHere, crew: CrewHere, form: dict[str, list[Any]]
 
 
 @router.get("/api/jobs", responses=answers({"jobs": [samples.JOB]}))
-def list_jobs(studio: StudioHere, state: State | None = None, photo: str | None = None,
-              limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:  # fmt: skip
+def list_jobs(
+    studio: StudioHere,
+    state: State | None = None,
+    photo: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
     """Jobs, newest first."""
     return {"jobs": jobs.every(studio, state, photo, limit)}
 
@@ -95,7 +138,10 @@ def get_job(studio: StudioHere, job: str) -> dict[str, Any]:
     return jobs.get(studio, job)
 
 
-@router.post("/api/jobs/{job}/cancel", responses=answers({**samples.JOB, "state": "cancelled"}, 200, 404, 409))
+@router.post(
+    "/api/jobs/{job}/cancel",
+    responses=answers({**samples.JOB, "state": "cancelled"}, 200, 404, 409),
+)
 def cancel_job(studio: StudioHere, crew: CrewHere, job: str) -> dict[str, Any]:
     """Stop a job, at once."""
     if not crew.cancel(job):
@@ -103,8 +149,16 @@ def cancel_job(studio: StudioHere, crew: CrewHere, job: str) -> dict[str, Any]:
     return jobs.get(studio, job)
 
 
-@router.post("/api/jobs/{job}/repeat", status_code=202, responses=answers(samples.JOB, 202, 404, 422, 429))
-def repeat_job(studio: StudioHere, crew: CrewHere, response: Response, job: str, request: RepeatRequest | None = None) -> dict[str, Any]:
+@router.post(
+    "/api/jobs/{job}/repeat", status_code=202, responses=answers(samples.JOB, 202, 404, 422, 429)
+)
+def repeat_job(
+    studio: StudioHere,
+    crew: CrewHere,
+    response: Response,
+    job: str,
+    request: RepeatRequest | None = None,
+) -> dict[str, Any]:
     """A new job of the same photo and masks, with some options changed."""
     before = studio.row("jobs", job)["options"]
     asked = request.options if request is not None else Options()
@@ -131,7 +185,11 @@ def job_events(studio: StudioHere, job: str) -> StreamingResponse:
         except MaquetteError:  # deleted meanwhile
             return [("deleted", {"kind": "job", "id": job})]
         made = [("instance", {"id": job, **instance}) for instance in now["instances"]]
-        last = [("end", {"id": job, "state": now["state"], "scene": now["scene"]})] if now["state"] in jobs.FINAL else []
+        last = (
+            [("end", {"id": job, "state": now["state"], "scene": now["scene"]})]
+            if now["state"] in jobs.FINAL
+            else []
+        )
         return [("job", now), *made, *last]
 
     def ours(event: Event) -> bool:
@@ -143,7 +201,10 @@ def job_events(studio: StudioHere, job: str) -> StreamingResponse:
 
 @router.get("/api/events", response_class=StreamingResponse)
 def all_events(studio: StudioHere) -> StreamingResponse:
-    """Server-sent events of all jobs, photos and scenes; begins with the jobs that are not finished."""
+    """Server-sent events of all jobs, photos and scenes; begins with the jobs that are not
+    finished.
+    """
+
     def snapshot() -> list[Event]:
         return [("job", job) for state in jobs.OPEN for job in reversed(jobs.every(studio, state))]
 
@@ -152,11 +213,17 @@ def all_events(studio: StudioHere) -> StreamingResponse:
 
 
 @router.get("/api/jobs/{job}/instances/{label}.glb", response_class=Response)
-def job_instance(studio: StudioHere, job: str, label: Annotated[int, Path(ge=1, le=65535)],
-                 attempt: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:  # fmt: skip
+def job_instance(
+    studio: StudioHere,
+    job: str,
+    label: Annotated[int, Path(ge=1, le=65535)],
+    attempt: Annotated[int, Query(ge=1, le=8)] = 1,
+) -> Response:
     """An object as soon as it is made, in its own frame."""
     studio.row("jobs", job)
-    return file(studio.folders.of("jobs", job) / "instances" / f"{label}_{attempt}.glb", forever=True)
+    return file(
+        studio.folders.of("jobs", job) / "instances" / f"{label}_{attempt}.glb", forever=True
+    )
 
 
 @router.get("/api/jobs/{job}/masks.png", response_class=Response)

@@ -8,7 +8,17 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from maquette.app import masks, photos, pictures, samples
-from maquette.app.routes.common import FILE_BODY, Form, StudioHere, VersionHere, answers, content, download, file, files_in
+from maquette.app.routes.common import (
+    FILE_BODY,
+    Form,
+    StudioHere,
+    VersionHere,
+    answers,
+    content,
+    download,
+    file,
+    files_in,
+)
 from maquette.app.schemas import MaskEditRequest, NameRequest, StepRequest
 from maquette.errors import InputError
 
@@ -16,12 +26,19 @@ router = APIRouter(prefix="/api/photos", tags=["photos and masks"])
 Label = Annotated[int, Path(ge=1, le=65535)]
 
 
-@router.post("", status_code=201, responses=answers(samples.PHOTO, 201, 413, 415, 422), openapi_extra={"requestBody": FILE_BODY})
+@router.post(
+    "",
+    status_code=201,
+    responses=answers(samples.PHOTO, 201, 413, 415, 422),
+    openapi_extra={"requestBody": FILE_BODY},
+)
 def add_photo(studio: StudioHere, form: Form) -> dict[str, Any]:
     """Take in a photo: multipart field `file`, or the bytes as the body."""
     files = files_in(form)
     if len(files) != 1:
-        raise InputError(f"{len(files)} files; send one photo in the multipart field 'file', or as the body with its content type")
+        raise InputError(
+            f"{len(files)} files; send one photo in the multipart field 'file', or as the body with its content type"
+        )
     return photos.add(studio, *files[0])
 
 
@@ -87,19 +104,29 @@ def redo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str
     return masks.step(studio, photo, request.version, back=False)
 
 
-@router.post("/{photo}/masks/import", openapi_extra={"requestBody": FILE_BODY},
-             responses=answers(samples.MASKS, 200, 404, 409, 413, 415, 422))  # fmt: skip
+@router.post(
+    "/{photo}/masks/import",
+    openapi_extra={"requestBody": FILE_BODY},
+    responses=answers(samples.MASKS, 200, 404, 409, 413, 415, 422),
+)
 def import_masks(studio: StudioHere, photo: str, form: Form) -> dict[str, Any]:
-    """Replace all objects by a mask file in any form that `maquette masks` reads; several pictures or a ZIP are a folder of masks."""
+    """Replace all objects by a mask file in any form that `maquette masks` reads; several pictures
+    or a ZIP are a folder of masks.
+    """
     version = form.get("version", [None])[0]
-    if version is not None and not (isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10):
+    if version is not None and not (
+        isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10
+    ):
         raise InputError("the field 'version' is not a number")
     return masks.load(studio, photo, files_in(form), None if version is None else int(version))
 
 
 @router.get("/{photo}/masks/export", response_class=Response)
-def export_masks(studio: StudioHere, photo: str,
-                 form: Annotated[str, Query(description="label, rgb, coco, coco-rle, npz or folder")] = "label") -> Response:  # fmt: skip
+def export_masks(
+    studio: StudioHere,
+    photo: str,
+    form: Annotated[str, Query(description="label, rgb, coco, coco-rle, npz or folder")] = "label",
+) -> Response:
     """Download the masks."""
     return download(masks.export(studio, photo, form))
 
@@ -109,10 +136,16 @@ def label_picture(studio: StudioHere, photo: str, version: VersionHere = None) -
     """All objects in one picture: label = R + 256 G; B is 255 where objects overlap."""
     found = studio.row("photos", photo)
     chosen = masks.masks_of(studio, photo, version)
-    return content(pictures.label_picture(chosen, (found["height"], found["width"])), "image/png", forever=version is not None)
+    return content(
+        pictures.label_picture(chosen, (found["height"], found["width"])),
+        "image/png",
+        forever=version is not None,
+    )
 
 
 @router.get("/{photo}/masks/{label}.png", response_class=Response)
 def one_mask(studio: StudioHere, photo: str, label: Label, version: VersionHere = None) -> Response:
     """One object alone, 255 inside."""
-    return content(masks.one_mask(studio, photo, label, version), "image/png", forever=version is not None)
+    return content(
+        masks.one_mask(studio, photo, label, version), "image/png", forever=version is not None
+    )

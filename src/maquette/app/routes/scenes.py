@@ -8,13 +8,28 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 
 from maquette.app import jobs, options, samples, scenes
-from maquette.app.routes.common import FILE_BODY, CrewHere, Form, StudioHere, VersionHere, answers, download, file, files_in
+from maquette.app.routes.common import (
+    FILE_BODY,
+    CrewHere,
+    Form,
+    StudioHere,
+    VersionHere,
+    answers,
+    download,
+    file,
+    files_in,
+)
 from maquette.app.schemas import NameRequest, RegenerateRequest, SceneEditRequest, StepRequest
 
 router = APIRouter(tags=["scenes"])
 
 
-@router.post("/api/scenes", status_code=201, responses=answers(samples.SCENE, 201, 413, 415, 422), openapi_extra={"requestBody": FILE_BODY})
+@router.post(
+    "/api/scenes",
+    status_code=201,
+    responses=answers(samples.SCENE, 201, 413, 415, 422),
+    openapi_extra={"requestBody": FILE_BODY},
+)
 def open_scene(studio: StudioHere, form: Form) -> dict[str, Any]:
     """Open a saved scene: a ZIP as exported, or scene.json and its files."""
     return scenes.load(studio, files_in(form))
@@ -44,7 +59,9 @@ def delete_scene(studio: StudioHere, scene: str) -> None:
     scenes.delete(studio, scene)
 
 
-@router.post("/api/scenes/{scene}/copy", status_code=201, responses=answers(samples.SCENE, 201, 404))
+@router.post(
+    "/api/scenes/{scene}/copy", status_code=201, responses=answers(samples.SCENE, 201, 404)
+)
 def copy_scene(studio: StudioHere, scene: str) -> dict[str, Any]:
     """A scene of its own with the newest version."""
     return scenes.copy(studio, scene)
@@ -68,31 +85,47 @@ def redo_scene(studio: StudioHere, scene: str, request: StepRequest) -> dict[str
     return scenes.step(studio, scene, request.version, back=False)
 
 
-@router.post("/api/scenes/{scene}/regenerate", status_code=202, responses=answers(samples.JOB, 202, 404, 422, 429))
-def regenerate(studio: StudioHere, crew: CrewHere, response: Response, scene: str, request: RegenerateRequest) -> dict[str, Any]:
+@router.post(
+    "/api/scenes/{scene}/regenerate",
+    status_code=202,
+    responses=answers(samples.JOB, 202, 404, 422, 429),
+)
+def regenerate(
+    studio: StudioHere, crew: CrewHere, response: Response, scene: str, request: RegenerateRequest
+) -> dict[str, Any]:
     """Make one object anew with another seed; all others stay."""
     made_with = scenes.made_with(studio, scene)
-    job = jobs.submit_regeneration(studio, scene, request.label, options.regeneration(request, crew.capabilities(), made_with))
+    job = jobs.submit_regeneration(
+        studio, scene, request.label, options.regeneration(request, crew.capabilities(), made_with)
+    )
     crew.call()
     response.headers["location"] = f"/api/jobs/{job['id']}"
     return job
 
 
 @router.get("/api/scenes/{scene}/export", response_class=Response)
-def export_scene(studio: StudioHere, scene: str, format: Annotated[str, Query(description="glb, obj, ply, stl, json or objects")] = "glb",
-                 version: VersionHere = None) -> Response:  # fmt: skip
+def export_scene(
+    studio: StudioHere,
+    scene: str,
+    format: Annotated[str, Query(description="glb, obj, ply, stl, json or objects")] = "glb",
+    version: VersionHere = None,
+) -> Response:
     """Download a scene."""
     return download(scenes.export(studio, scene, format, version))
 
 
 @router.get("/api/scenes/{scene}/instances/{label}.glb", response_class=Response)
-def scene_instance(studio: StudioHere, scene: str, label: Annotated[int, Path(ge=0, le=65535)]) -> Response:
+def scene_instance(
+    studio: StudioHere, scene: str, label: Annotated[int, Path(ge=0, le=65535)]
+) -> Response:
     """Download one object, placed."""
     return download(scenes.instance_file(studio, scene, label))
 
 
 @router.get("/api/scenes/{scene}/meshes/{mesh}.glb", response_class=Response)
-def scene_mesh(studio: StudioHere, scene: str, mesh: Annotated[str, Path(pattern="^[0-9a-f]{16}$")]) -> Response:
+def scene_mesh(
+    studio: StudioHere, scene: str, mesh: Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+) -> Response:
     """A mesh in its own frame."""
     return file(scenes.mesh_glb(studio, scene, mesh), forever=True)
 

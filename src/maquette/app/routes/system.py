@@ -20,27 +20,52 @@ def config(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
     """Methods, models, options and limits of this server."""
     settings, known = studio.settings, crew.capabilities()
     limits = settings.limits
-    default = next((method for method in known["methods"] if method["default"]), {"steps": 6, "guidance": 1.0})
+    default = next(
+        (method for method in known["methods"] if method["default"]), {"steps": 6, "guidance": 1.0}
+    )
     return {
-        "version": __version__, **known,
-        "options": samples.CONFIG["options"] | {
+        "version": __version__,
+        **known,
+        "options": samples.CONFIG["options"]
+        | {
             "steps": {"default": default["steps"], "minimum": 1, "maximum": 100},
             "guidance": {"default": default["guidance"], "minimum": 0, "maximum": 20},
         },
-        "limits": {"upload_bytes": limits.upload_bytes, "pixels": limits.pixels, "side": MAX_SIDE, "objects": limits.objects,
-                   "queue": settings.queue, "workers": settings.workers, "name_length": limits.name_length},
-        "mask_forms": [{"form": form, "title": title, "suffix": suffix} for form, (suffix, title) in masks.FORMS.items()],
-        "scene_formats": [{"format": form, "title": title, "suffix": suffix} for form, (suffix, title) in scene_files.FORMATS.items()],
+        "limits": {
+            "upload_bytes": limits.upload_bytes,
+            "pixels": limits.pixels,
+            "side": MAX_SIDE,
+            "objects": limits.objects,
+            "queue": settings.queue,
+            "workers": settings.workers,
+            "name_length": limits.name_length,
+        },
+        "mask_forms": [
+            {"form": form, "title": title, "suffix": suffix}
+            for form, (suffix, title) in masks.FORMS.items()
+        ],
+        "scene_formats": [
+            {"format": form, "title": title, "suffix": suffix}
+            for form, (suffix, title) in scene_files.FORMATS.items()
+        ],
         "token": settings.token is not None,
-    }  # fmt: skip
+    }
 
 
 @router.get("/api/health", responses=answers(samples.HEALTH))
 def health(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
     """Whether the server works, and how much it has to do."""
-    count = {row["state"]: row["n"] for row in studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
-    return {"status": "ok", "version": __version__, "queued": count.get("queued", 0), "running": count.get("running", 0),
-            "workers": [{"state": member.state} for member in crew.members]}  # fmt: skip
+    count = {
+        row["state"]: row["n"]
+        for row in studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
+    }
+    return {
+        "status": "ok",
+        "version": __version__,
+        "queued": count.get("queued", 0),
+        "running": count.get("running", 0),
+        "workers": [{"state": member.state} for member in crew.members],
+    }
 
 
 @router.get("/api/examples", responses=answers({"examples": [samples.EXAMPLE]}))
@@ -55,7 +80,9 @@ def example_thumbnail(name: str) -> Response:
     return content(examples.thumbnail(name), "image/jpeg", forever=True)
 
 
-@router.post("/api/examples/{name}/open", status_code=201, responses=answers(samples.PHOTO, 201, 404))
+@router.post(
+    "/api/examples/{name}/open", status_code=201, responses=answers(samples.PHOTO, 201, 404)
+)
 def open_example(studio: StudioHere, name: str) -> dict[str, Any]:
     """A photo with its masks of an example."""
     return examples.start(studio, name)

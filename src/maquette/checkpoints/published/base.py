@@ -1,6 +1,8 @@
-"""What a published model is to maquette: how to build, load, run and check it. Every family module uses this, and nothing else.
+"""What a published model is to maquette: how to build, load, run and check it. Every family module
+uses this, and nothing else.
 
-In the flow: config.json and tensors of a released file -> a network of ``maquette.models`` in eval mode.
+In the flow: config.json and tensors of a released file -> a network of ``maquette.models`` in eval
+mode.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ TOLERANCE = 1e-5  # largest absolute error in float32
 
 
 def class_name(config: Config) -> str:
-    """The class a configuration names: ``class_`` (golden folders), ``name`` (TRELLIS) or ``_class_name`` (diffusers); "" when none."""
+    """The class a configuration names: ``class_`` (golden folders), ``name`` (TRELLIS) or
+    ``_class_name`` (diffusers); "" when none.
+    """
     return str(config.get("class_") or config.get("name") or config.get("_class_name") or "")
 
 
 def arguments(config: Config) -> dict[str, Any]:
-    """The constructor's arguments: ``args`` where there is one, otherwise the whole (flat) configuration without private keys."""
+    """The constructor's arguments: ``args`` where there is one, otherwise the whole (flat)
+    configuration without private keys.
+    """
     found = config["args"] if isinstance(config.get("args"), Mapping) else config
     return {key: value for key, value in found.items() if not key.startswith("_")}
 
@@ -35,51 +41,82 @@ def own_shapes(network: nn.Module) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
 
 
-def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32,
-                  trunk: tuple[str, ...] = ()) -> None:  # fmt: skip
-    """Load tensors under their published names into a network with the same names; nothing missing, nothing extra, equal shapes.
+def load_strictly(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+    trunk: tuple[str, ...] = (),
+) -> None:
+    """Load tensors under their published names into a network with the same names; nothing missing,
+    nothing extra, equal shapes.
 
-    The network may be on the meta device. Tensors become float32, the matrices of ``trunk`` become ``dtype`` (see ``precision``).
-    Raises CheckpointError.
+    The network may be on the meta device. Tensors become float32, the matrices of ``trunk`` become
+    ``dtype`` (see ``precision``). Raises CheckpointError.
     """
     check_shapes(own_shapes(network), tensors)
     kinds = precision(network, dtype, trunk)
-    state = {key: tensor.to(kinds[key]) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    state = {
+        key: tensor.to(kinds[key]) if tensor.is_floating_point() else tensor
+        for key, tensor in tensors.items()
+    }
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
 
 
 def check_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError, naming up to three of each, when keys are missing or extra or shapes differ."""
+    """Raise CheckpointError, naming up to three of each, when keys are missing or extra or shapes
+    differ.
+    """
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    wrong = [f"{key} is {list(tensors[key].shape)}, expected {list(shape)}" for key, shape in expected.items()
-             if key in tensors and tuple(tensors[key].shape) != tuple(shape)]  # fmt: skip
-    parts = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-             for what, names in (("missing", missing), ("extra", extra), ("of another shape", wrong)) if names]  # fmt: skip
+    wrong = [
+        f"{key} is {list(tensors[key].shape)}, expected {list(shape)}"
+        for key, shape in expected.items()
+        if key in tensors and tuple(tensors[key].shape) != tuple(shape)
+    ]
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in (("missing", missing), ("extra", extra), ("of another shape", wrong))
+        if names
+    ]
     if parts:
-        raise CheckpointError(f"the weights do not fit the configuration: {'; '.join(parts)}; pass the files of one and the same model")
+        raise CheckpointError(
+            f"the weights do not fit the configuration: {'; '.join(parts)}; pass the files of one and the same model"
+        )
 
 
-def precision(network: nn.Module, dtype: torch.dtype, trunk: tuple[str, ...]) -> dict[str, torch.dtype]:
-    """Precision of every tensor: ``dtype`` for weight and bias of the linear and convolution layers inside the submodules ``trunk``,
-    float32 for all else (norms, per-head gammas, embeddings, first and last layers), as the published files store them.
+def precision(
+    network: nn.Module, dtype: torch.dtype, trunk: tuple[str, ...]
+) -> dict[str, torch.dtype]:
+    """Precision of every tensor: ``dtype`` for weight and bias of the linear and convolution layers
+    inside the submodules ``trunk``, float32 for all else (norms, per-head gammas, embeddings, first
+    and last layers), as the published files store them.
     """
     kinds = {key: torch.float32 for key in network.state_dict()}
     for name, module in network.named_modules():
         inside = any(name == part or name.startswith(f"{part}.") for part in trunk)
-        if inside and (isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)) or getattr(module, "matrix_layer", False)):
-            kinds |= {f"{name}.{leaf}": dtype for leaf in ("weight", "bias") if f"{name}.{leaf}" in kinds}
+        if inside and (
+            isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d))
+            or getattr(module, "matrix_layer", False)
+        ):
+            kinds |= {
+                f"{name}.{leaf}": dtype for leaf in ("weight", "bias") if f"{name}.{leaf}" in kinds
+            }
     return kinds
 
 
 def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Half-precision tensors as float32; golden weights are stored as float16 where that is exact."""
-    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    return {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in tensors.items()
+    }
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One published network (or procedure) and how it is checked. The package's docstring says how the fields are used."""
+    """One published network (or procedure) and how it is checked. The package's docstring says how
+    the fields are used.
+    """
 
     name: str  # of maquette, for example "trellis-structure-flow"
     classes: tuple[str, ...]  # class names in config.json that mean this model
@@ -87,10 +124,16 @@ class PublishedModel:
     inputs: frozenset[str]  # names in io.npz that are given, not compared
     build: Callable[[Config], nn.Module] | None = None
     load: Callable[[nn.Module, Mapping[str, Tensor], torch.dtype], None] = load_strictly
-    shapes: Callable[[nn.Module], Shapes] = own_shapes  # of the published file; works on the meta device
-    tolerances: Mapping[str, float] = field(default_factory=dict)  # key -> larger tolerance, documented where it is set
+    shapes: Callable[[nn.Module], Shapes] = (
+        own_shapes  # of the published file; works on the meta device
+    )
+    tolerances: Mapping[str, float] = field(
+        default_factory=dict
+    )  # key -> larger tolerance, documented where it is set
     skipped: Mapping[str, str] = field(default_factory=dict)  # key -> why it is not compared
-    when: Callable[[Config], bool] | None = None  # what else a configuration must have, where several models share a class
+    when: Callable[[Config], bool] | None = (
+        None  # what else a configuration must have, where several models share a class
+    )
 
     def answers(self, config: Config) -> bool:
         """Whether a configuration is of this model; the first of MODELS that answers is taken."""

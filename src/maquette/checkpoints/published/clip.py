@@ -1,6 +1,8 @@
-"""CLIP's image tower with projection (ViT-L/14), the first of MIDI-3D's two conditions; transformers' names.
+"""CLIP's image tower with projection (ViT-L/14), the first of MIDI-3D's two conditions;
+transformers' names.
 
-The hidden activation is read from config.json: OpenAI's weights use the quick GELU, others the exact one.
+The hidden activation is read from config.json: OpenAI's weights use the quick GELU, others the
+exact one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ NAMES = (
     Rule("pos_embed", ("vision_model.embeddings.position_embedding.weight",), drop_leading=1),
     Rule(r"patch_embed\.weight", ("vision_model.embeddings.patch_embedding.weight",)),
     Rule(r"norm_before\.(.+)", (r"vision_model.pre_layrnorm.\1",)),  # sic
-    Rule(_BLOCK + r"attn\.to_qkv\.(.+)", tuple(_LAYER + rf"self_attn.{part}_proj.\2" for part in "qkv")),
+    Rule(
+        _BLOCK + r"attn\.to_qkv\.(.+)",
+        tuple(_LAYER + rf"self_attn.{part}_proj.\2" for part in "qkv"),
+    ),
     Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"self_attn.out_proj.\2",)),
     Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
     Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
@@ -39,11 +44,21 @@ def vision_config(config: Config) -> VisionConfig:
     a = arguments(config)
     activation = a.get("hidden_act", "quick_gelu")
     if activation not in ACTIVATIONS:
-        raise CheckpointError(f"CLIP with the activation {activation!r} is not supported; expected one of {sorted(ACTIVATIONS)}")
+        raise CheckpointError(
+            f"CLIP with the activation {activation!r} is not supported; expected one of {sorted(ACTIVATIONS)}"
+        )
     width = a.get("hidden_size", 1024)
     ratio = a.get("intermediate_size", 4 * width) / width
-    return clip_config(width, a.get("num_hidden_layers", 24), a.get("num_attention_heads", 16), a.get("image_size", 224),
-                       a.get("projection_dim", 768), ratio, ACTIVATIONS[activation], a.get("patch_size", 14))  # fmt: skip
+    return clip_config(
+        width,
+        a.get("num_hidden_layers", 24),
+        a.get("num_attention_heads", 16),
+        a.get("image_size", 224),
+        a.get("projection_dim", 768),
+        ratio,
+        ACTIVATIONS[activation],
+        a.get("patch_size", 14),
+    )
 
 
 def build(config: Config) -> nn.Module:
@@ -51,9 +66,13 @@ def build(config: Config) -> nn.Module:
     return VisionTransformer(vision_config(config))
 
 
-def load(network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def load(
+    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
     """Load strictly."""
-    from_published(network, {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}, NAMES, dtype)
+    from_published(
+        network, {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}, NAMES, dtype
+    )
 
 
 def shapes(network: nn.Module) -> Shapes:
@@ -62,9 +81,21 @@ def shapes(network: nn.Module) -> Shapes:
 
 
 @torch.no_grad()
-def run(network: VisionTransformer, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def run(
+    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     """Normalised pictures -> image embeddings."""
     return {"image_embeds": network.summary(given["pixel_values"])}
 
 
-MODELS = (PublishedModel("clip-vision", ("CLIPVisionModelWithProjection",), run, frozenset({"pixel_values"}), build, load, shapes),)
+MODELS = (
+    PublishedModel(
+        "clip-vision",
+        ("CLIPVisionModelWithProjection",),
+        run,
+        frozenset({"pixel_values"}),
+        build,
+        load,
+        shapes,
+    ),
+)

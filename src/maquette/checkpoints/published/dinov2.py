@@ -1,7 +1,8 @@
-"""DINOv2: the hub's release with registers (conditioner of TRELLIS and I-Scene) and transformers' (3 or 7 channels, TripoSG and MIDI-3D).
+"""DINOv2: the hub's release with registers (conditioner of TRELLIS and I-Scene) and transformers'
+(3 or 7 channels, TripoSG and MIDI-3D).
 
-Three naming schemes carry the same numbers: the hub's, transformers 4.x and transformers 5. All are read; the released encoders of
-TripoSG and MIDI-3D use 4.x.
+Three naming schemes carry the same numbers: the hub's, transformers 4.x and transformers 5. All are
+read; the released encoders of TripoSG and MIDI-3D use 4.x.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from maquette.checkpoints.layouts import dinov2_hub_names
 from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
 from maquette.errors import CheckpointError
-from maquette.models.vision import VisionConfig, VisionTransformer, normalise_colours, trellis_tokens
+from maquette.models.vision import (
+    VisionConfig,
+    VisionTransformer,
+    normalise_colours,
+    trellis_tokens,
+)
 
 _BLOCK = r"blocks\.(\d+)\."
 HUB_NAMES = (
@@ -32,7 +38,10 @@ TRANSFORMERS_NAMES = (
     Rule("register_tokens", ("embeddings.register_tokens",)),
     Rule("pos_embed", ("embeddings.position_embeddings",)),
     Rule(r"patch_embed\.(.+)", (r"embeddings.patch_embeddings.projection.\1",)),
-    Rule(_BLOCK + r"attn\.to_qkv\.(.+)", tuple(_LAYER + rf"attention.attention.{part}.\2" for part in ("query", "key", "value"))),
+    Rule(
+        _BLOCK + r"attn\.to_qkv\.(.+)",
+        tuple(_LAYER + rf"attention.attention.{part}.\2" for part in ("query", "key", "value")),
+    ),
     Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"attention.output.dense.\2",)),
     Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
     Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
@@ -46,24 +55,51 @@ def hub_config(config: Config) -> VisionConfig:
     """From the hub's constructor arguments; ViT-L/14 with registers when there are none."""
     a = arguments(config)
     if a.get("ffn_layer", "mlp") != "mlp":
-        raise CheckpointError(f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published models use 'mlp'")
-    return VisionConfig(a.get("img_size", 518), a.get("patch_size", 14), a.get("in_chans", 3), a.get("embed_dim", 1024), a.get("depth", 24),
-                        a.get("num_heads", 16), a.get("mlp_ratio", 4), a.get("num_register_tokens", 4))  # fmt: skip
+        raise CheckpointError(
+            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published models use 'mlp'"
+        )
+    return VisionConfig(
+        a.get("img_size", 518),
+        a.get("patch_size", 14),
+        a.get("in_chans", 3),
+        a.get("embed_dim", 1024),
+        a.get("depth", 24),
+        a.get("num_heads", 16),
+        a.get("mlp_ratio", 4),
+        a.get("num_register_tokens", 4),
+    )
 
 
 def transformers_config(config: Config) -> VisionConfig:
     """From the config.json that transformers writes; ViT-L/14 where it is silent."""
     a = arguments(config)
     if a.get("hidden_act", "gelu") != "gelu" or a.get("use_swiglu_ffn", False):
-        raise CheckpointError("DINOv2 with another activation than 'gelu' is not supported; the published models use 'gelu'")
-    return VisionConfig(a.get("image_size", 518), a.get("patch_size", 14), a.get("num_channels", 3), a.get("hidden_size", 1024),
-                        a.get("num_hidden_layers", 24), a.get("num_attention_heads", 16), a.get("mlp_ratio", 4),
-                        a.get("num_register_tokens", 0), a.get("layer_norm_eps", 1e-6), antialias=False)  # fmt: skip
+        raise CheckpointError(
+            "DINOv2 with another activation than 'gelu' is not supported; the published models use 'gelu'"
+        )
+    return VisionConfig(
+        a.get("image_size", 518),
+        a.get("patch_size", 14),
+        a.get("num_channels", 3),
+        a.get("hidden_size", 1024),
+        a.get("num_hidden_layers", 24),
+        a.get("num_attention_heads", 16),
+        a.get("mlp_ratio", 4),
+        a.get("num_register_tokens", 0),
+        a.get("layer_norm_eps", 1e-6),
+        antialias=False,
+    )
 
 
-def load(network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
-    """Load weights under any of the three naming schemes, strictly. The mask token of the pre-training is not needed."""
-    named = {key: tensor for key, tensor in dinov2_hub_names(tensors).items() if key != "mask_token"}
+def load(
+    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
+    """Load weights under any of the three naming schemes, strictly. The mask token of the
+    pre-training is not needed.
+    """
+    named = {
+        key: tensor for key, tensor in dinov2_hub_names(tensors).items() if key != "mask_token"
+    }
     from_published(network, named, HUB_NAMES, dtype)
 
 
@@ -74,7 +110,9 @@ def hub_shapes(network: VisionTransformer) -> Shapes:
 
 def transformers_shapes(network: VisionTransformer) -> Shapes:
     """Keys and shapes of a file of transformers 4.x."""
-    return published_shapes(network, TRANSFORMERS_NAMES) | {"embeddings.mask_token": (1, network.config.width)}
+    return published_shapes(network, TRANSFORMERS_NAMES) | {
+        "embeddings.mask_token": (1, network.config.width)
+    }
 
 
 def build_hub(config: Config) -> nn.Module:
@@ -88,19 +126,43 @@ def build_transformers(config: Config) -> nn.Module:
 
 
 @torch.no_grad()
-def _run_hub(network: VisionTransformer, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    tokens, stretched = (network(normalise_colours(given[name])) for name in ("image", "image_interp"))
-    return {"x_prenorm": tokens, "cond_tokens": trellis_tokens(network, given["image"]), "x_prenorm_interp": stretched}
+def _run_hub(
+    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
+    tokens, stretched = (
+        network(normalise_colours(given[name])) for name in ("image", "image_interp")
+    )
+    return {
+        "x_prenorm": tokens,
+        "cond_tokens": trellis_tokens(network, given["image"]),
+        "x_prenorm_interp": stretched,
+    }
 
 
 @torch.no_grad()
-def _run_transformers(network: VisionTransformer, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_transformers(
+    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     return {"last_hidden_state": network.normed(given["pixel_values"])}
 
 
 MODELS = (
-    PublishedModel("dinov2-registers", ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"), _run_hub, frozenset({"image", "image_interp"}),
-                   build_hub, load, hub_shapes),
-    PublishedModel("dinov2", ("Dinov2Model", "Dinov2WithRegistersModel"), _run_transformers, frozenset({"pixel_values"}),
-                   build_transformers, load, transformers_shapes),
-)  # fmt: skip
+    PublishedModel(
+        "dinov2-registers",
+        ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"),
+        _run_hub,
+        frozenset({"image", "image_interp"}),
+        build_hub,
+        load,
+        hub_shapes,
+    ),
+    PublishedModel(
+        "dinov2",
+        ("Dinov2Model", "Dinov2WithRegistersModel"),
+        _run_transformers,
+        frozenset({"pixel_values"}),
+        build_transformers,
+        load,
+        transformers_shapes,
+    ),
+)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from maquette.checkpoints.published import clip, dinov2, iscene, midi, trellis_slat, trellis_structure, triposg
+from maquette.checkpoints.published import (
+    clip,
+    dinov2,
+    iscene,
+    midi,
+    trellis_slat,
+    trellis_structure,
+    triposg,
+)
 
 FAMILIES = (dinov2, clip, triposg, midi, iscene, trellis_structure, trellis_slat)

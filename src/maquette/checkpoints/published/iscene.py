@@ -1,7 +1,8 @@
-"""I-Scene: the scene-context denoiser (TRELLIS's structure flow with gates), its image conditioner, preprocessing and structure sampling.
+"""I-Scene: the scene-context denoiser (TRELLIS's structure flow with gates), its image conditioner,
+preprocessing and structure sampling.
 
-As released: a YAML configuration and two state dicts; decoders and the SLat stage are TRELLIS-image-large's own files.
-Which options a denoiser has is told by its keys: ``options_of``.
+As released: a YAML configuration and two state dicts; decoders and the SLat stage are
+TRELLIS-image-large's own files. Which options a denoiser has is told by its keys: ``options_of``.
 """
 
 from __future__ import annotations
@@ -17,15 +18,34 @@ from torch import Tensor, nn
 
 from maquette.checkpoints.published import dinov2, trellis_structure
 from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes, to_published, without_prefix
+from maquette.checkpoints.published.names import (
+    Rule,
+    from_published,
+    published_shapes,
+    to_published,
+    without_prefix,
+)
 from maquette.images.slots import slot_pictures
 from maquette.models.iscene3d import draw_noise, sample_structure
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.vision import VisionTransformer, trellis_tokens, widened_patches
 
-NAMES = (Rule(r"flow\.(blocks\.\d+\.self_attn)\.external\.(.+)", (r"\1.\2",)), Rule(r"flow\.(.+)", (r"\1",)))
-TRELLIS_LARGE = {"resolution": 16, "in_channels": 8, "out_channels": 8, "model_channels": 1024, "cond_channels": 1024, "num_blocks": 24,
-                 "num_heads": 16, "mlp_ratio": 4, "patch_size": 1, "qk_rms_norm": True}  # what a configuration may leave out
+NAMES = (
+    Rule(r"flow\.(blocks\.\d+\.self_attn)\.external\.(.+)", (r"\1.\2",)),
+    Rule(r"flow\.(.+)", (r"\1",)),
+)
+TRELLIS_LARGE = {
+    "resolution": 16,
+    "in_channels": 8,
+    "out_channels": 8,
+    "model_channels": 1024,
+    "cond_channels": 1024,
+    "num_blocks": 24,
+    "num_heads": 16,
+    "mlp_ratio": 4,
+    "patch_size": 1,
+    "qk_rms_norm": True,
+}  # what a configuration may leave out
 CONDITIONER = "base_img_conditioner."
 
 
@@ -36,27 +56,55 @@ def flow_config(config: Config) -> SceneContextFlowConfig:
     own = {**a, **config.get("ctor", {})}
     kinds = own.get("type_embedding_type") or ""
     words = (own.get("exp_setting") or "global local").split()
-    return SceneContextFlowConfig(flow, own.get("scene_context_attn_num", 5), 1 + len(words), "enable_gate" in kinds,
-                                  "enable_k_bias" in kinds, own.get("k_bias_scale", 0.2))  # fmt: skip
+    return SceneContextFlowConfig(
+        flow,
+        own.get("scene_context_attn_num", 5),
+        1 + len(words),
+        "enable_gate" in kinds,
+        "enable_k_bias" in kinds,
+        own.get("k_bias_scale", 0.2),
+    )
 
 
-def options_of(tensors: Mapping[str, Any], config: SceneContextFlowConfig) -> SceneContextFlowConfig:
-    """The configuration with the gates, biases and context blocks that the keys of a state dict show."""
-    found = {name: sorted({int(m[1]) for key in tensors if (m := re.fullmatch(rf"blocks\.(\d+)\.self_attn\.{name}", key))})
-             for name in ("ext_gate", "k_type_bias")}  # fmt: skip
+def options_of(
+    tensors: Mapping[str, Any], config: SceneContextFlowConfig
+) -> SceneContextFlowConfig:
+    """The configuration with the gates, biases and context blocks that the keys of a state dict
+    show.
+    """
+    found = {
+        name: sorted(
+            {
+                int(m[1])
+                for key in tensors
+                if (m := re.fullmatch(rf"blocks\.(\d+)\.self_attn\.{name}", key))
+            }
+        )
+        for name in ("ext_gate", "k_type_bias")
+    }
     blocks = found["ext_gate"] or found["k_type_bias"]
-    return replace(config, key_gate=bool(found["ext_gate"]), key_bias=bool(found["k_type_bias"]),
-                   context_blocks=len(blocks) or config.context_blocks)  # fmt: skip
+    return replace(
+        config,
+        key_gate=bool(found["ext_gate"]),
+        key_bias=bool(found["k_type_bias"]),
+        context_blocks=len(blocks) or config.context_blocks,
+    )
 
 
 def build(config: Config) -> nn.Module:
     """The denoiser of a configuration; of several test cases, the one with most options."""
     cases = [case["ctor"] for case in config.get("cases", {}).values()]
-    richest = max(cases, key=lambda ctor: (len(ctor["type_embedding_type"] or ""), len(ctor["exp_setting"])), default=None)
+    richest = max(
+        cases,
+        key=lambda ctor: (len(ctor["type_embedding_type"] or ""), len(ctor["exp_setting"])),
+        default=None,
+    )
     return SceneContextFlow(flow_config(config if richest is None else {**config, "ctor": richest}))
 
 
-def load(network: SceneContextFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def load(
+    network: SceneContextFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
     """Load a denoiser strictly."""
     from_published(network, tensors, NAMES, dtype, ("flow.blocks",))
 
@@ -71,8 +119,12 @@ def published_tensors(network: SceneContextFlow) -> dict[str, Tensor]:
     return to_published(network.state_dict(), NAMES)
 
 
-def _variant(network: SceneContextFlow, config: Config, case: Config, dtype: torch.dtype) -> SceneContextFlow:
-    """The same weights under the options of a test case; sources that it does not have are left out."""
+def _variant(
+    network: SceneContextFlow, config: Config, case: Config, dtype: torch.dtype
+) -> SceneContextFlow:
+    """The same weights under the options of a test case; sources that it does not have are left
+    out.
+    """
     wanted = flow_config({**config, "ctor": case["ctor"]})
     with torch.device("meta"):
         variant = SceneContextFlow(wanted)
@@ -83,7 +135,9 @@ def _variant(network: SceneContextFlow, config: Config, case: Config, dtype: tor
 
 
 @torch.no_grad()
-def _run_flow(network: SceneContextFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_flow(
+    network: SceneContextFlow, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     x, cond, levels = given["x"], given["cond"], given["t"] / 1000.0
     found: dict[str, Tensor] = {}
     for name, case in config["cases"].items():
@@ -96,12 +150,19 @@ def _run_flow(network: SceneContextFlow, given: Mapping[str, Tensor], config: Co
         for hook in hooks:
             hook.remove()
     flow, rows = network.flow, levels.repeat_interleave(x.shape[1])
-    plain = flow.velocity(x.flatten(0, 1), flow.modulations(rows), [cond.flatten(0, 1)] * len(flow.blocks), [None] * len(flow.blocks))
+    plain = flow.velocity(
+        x.flatten(0, 1),
+        flow.modulations(rows),
+        [cond.flatten(0, 1)] * len(flow.blocks),
+        [None] * len(flow.blocks),
+    )
     return found | {"base_out": plain.reshape(x.shape)}
 
 
 def _watch(network: SceneContextFlow, found: dict[str, Tensor]) -> list[Any]:
-    """Keep the outputs of the first two blocks and what enters and leaves the second one's self-attention."""
+    """Keep the outputs of the first two blocks and what enters and leaves the second one's
+    self-attention.
+    """
 
     def keep(name: str, given: str = ""):
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -112,11 +173,16 @@ def _watch(network: SceneContextFlow, found: dict[str, Tensor]) -> list[Any]:
         return hook
 
     first, second = network.flow.blocks[:2]
-    return [first.register_forward_hook(keep("block0_out")), second.register_forward_hook(keep("block1_out")),
-            second.self_attn.register_forward_hook(keep("block1_sca_out", "block1_sca_in"))]  # fmt: skip
+    return [
+        first.register_forward_hook(keep("block0_out")),
+        second.register_forward_hook(keep("block1_out")),
+        second.self_attn.register_forward_hook(keep("block1_sca_out", "block1_sca_in")),
+    ]
 
 
-def _run_preprocess(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_preprocess(
+    network: None, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     labels, ids = given["labels"].tolist(), given["ids"].numpy()
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
     found = {}
@@ -131,8 +197,12 @@ def build_conditioner(config: Config) -> nn.Module:
     return VisionTransformer(dinov2.hub_config({"args": config.get("dinov2", {})}))
 
 
-def load_conditioner(network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
-    """Load the conditioner strictly; a patch convolution for more than three channels keeps its width."""
+def load_conditioner(
+    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
+    """Load the conditioner strictly; a patch convolution for more than three channels keeps its
+    width.
+    """
     dinov2.load(network, without_prefix(tensors, CONDITIONER), dtype)
 
 
@@ -145,11 +215,17 @@ def _build_pipeline(config: Config) -> nn.ModuleDict:
     denoiser = config["denoiser"]
     gated = any(variant["gate"] for variant in config["variants"].values())
     options = {**denoiser, "type_embedding_type": "enable_gate enable_k_bias" if gated else None}
-    return nn.ModuleDict({"denoiser": build({"args": denoiser["args"], "ctor": options}),
-                          "decoder": trellis_structure.build_vae(config["decoder"])})  # fmt: skip
+    return nn.ModuleDict(
+        {
+            "denoiser": build({"args": denoiser["args"], "ctor": options}),
+            "decoder": trellis_structure.build_vae(config["decoder"]),
+        }
+    )
 
 
-def _load_pipeline(networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def _load_pipeline(
+    networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
     for name, load_part in (("denoiser", load), ("decoder", trellis_structure.load_vae)):
         own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
         load_part(networks[name], without_prefix(own, f"{name}."), dtype)
@@ -157,59 +233,142 @@ def _load_pipeline(networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype
 
 def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
     parts = {"denoiser": shapes, "decoder": trellis_structure.vae_shapes}
-    return {f"{name}.{key}": shape for name, of_part in parts.items() for key, shape in of_part(networks[name]).items()}
+    return {
+        f"{name}.{key}": shape
+        for name, of_part in parts.items()
+        for key, shape in of_part(networks[name]).items()
+    }
 
 
 @torch.no_grad()
-def _run_pipeline(networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_pipeline(
+    networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     sampling, found = trellis_structure.sampling_from_config(config["sampler"]), {}
     for name, options in config["variants"].items():
         kinds = f"{'enable_gate' if options['gate'] else ''} {'enable_k_bias' if options['k_bias'] else ''}"
-        network = _variant(networks["denoiser"], {"args": config["denoiser"]["args"]},
-                           {"ctor": {**config["denoiser"], "type_embedding_type": kinds}}, torch.float32)  # fmt: skip
+        network = _variant(
+            networks["denoiser"],
+            {"args": config["denoiser"]["args"]},
+            {"ctor": {**config["denoiser"], "type_embedding_type": kinds}},
+            torch.float32,
+        )
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
         states: list[tuple[Tensor, Tensor]] = []
-        latents = sample_structure(network, given["cond"], noise, sampling, trace=lambda _, x_t, x_0, kept=states: kept.append((x_t, x_0)))
+        latents = sample_structure(
+            network,
+            given["cond"],
+            noise,
+            sampling,
+            trace=lambda _, x_t, x_0, kept=states: kept.append((x_t, x_0)),
+        )
         logits = networks["decoder"].decode_raw(latents.flatten(0, 1))
         coords = trellis_structure.occupied(logits)
         details = torch.randn(len(coords), 8, generator=generator)
-        found |= {f"{name}_{key}": value for key, value in {
-            "noise": noise.expand(len(latents), *noise.shape[1:]), "samples": latents, "logits": logits, "coords": coords,
-            "x_t": torch.stack([x_t for x_t, _ in states]), "x_0": torch.stack([x_0 for _, x_0 in states]),
-            "x_0_f64": torch.stack([x_0 for _, x_0 in states]), "slat_noise_head": details[:32], "slat_noise_tail": details[-8:],
-        }.items()}  # fmt: skip
+        found |= {
+            f"{name}_{key}": value
+            for key, value in {
+                "noise": noise.expand(len(latents), *noise.shape[1:]),
+                "samples": latents,
+                "logits": logits,
+                "coords": coords,
+                "x_t": torch.stack([x_t for x_t, _ in states]),
+                "x_0": torch.stack([x_0 for _, x_0 in states]),
+                "x_0_f64": torch.stack([x_0 for _, x_0 in states]),
+                "slat_noise_head": details[:32],
+                "slat_noise_tail": details[-8:],
+            }.items()
+        }
     return found | {f"t_seq_{steps}": replace(sampling, steps=steps).schedule for steps in (5, 25)}
 
 
 @torch.no_grad()
-def _run_conditioner(network: VisionTransformer, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_conditioner(
+    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     wide_image = given["image10"]
     with torch.device("meta"):
         wide = VisionTransformer(replace(network.config, channels=wide_image.shape[1]))
     weight = widened_patches(network.patch_embed.weight, wide_image.shape[1])
     wide.load_state_dict(network.state_dict() | {"patch_embed.weight": weight}, assign=True)
-    return {"tokens": trellis_tokens(network, given["image"]), "tokens10": trellis_tokens(wide, wide_image)}
+    return {
+        "tokens": trellis_tokens(network, given["image"]),
+        "tokens10": trellis_tokens(wide, wide_image),
+    }
 
 
-# Larger tolerances, and why. The reference ran with float32 exponentials that are one bit off in two of 128 rates of the time
-# embedding (``nn.embeddings.time_rates`` are exact); guidance multiplies that. With those two bits set all agree to 1e-5 (tests).
-# The sums are those of 800,000 values, the logits are stored as float16, and half precision differs from kernel to kernel.
-_FLOW_CASES = ("plain_n1", "plain_n2", "plain_n3", "gatebias_n1", "gatebias_n2", "gatebias_n3", "gate_n2", "bias_n2", "bias_scale05_n1",
-               "global_n2", "global_gatebias_n2", "num2_n2", "num4_n2")  # fmt: skip
-_FLOW_TOLERANCES = {f"{case}_out": 5e-5 for case in _FLOW_CASES} | {
-    f"gatebias_n2_block{key}": 5e-5 for key in ("0_out", "1_out", "1_sca_in", "1_sca_out")
-} | {"base_out": 5e-5, "gatebias_n2_fp16_out": 1e-2}  # fmt: skip
-_PIPELINE_TOLERANCES = {f"{variant}_{key}": tolerance for variant in ("plain", "gatebias") for key, tolerance in {
-    "x_t": 5e-5, "samples": 5e-5, "x_0": 2e-4, "x_0_f64": 2e-4, "logits": 2e-3}.items()}  # fmt: skip
+# Larger tolerances, and why. The reference ran with float32 exponentials that are one bit off in
+# two of 128 rates of the time embedding (``nn.embeddings.time_rates`` are exact); guidance
+# multiplies that. With those two bits set all agree to 1e-5 (tests). The sums are those of 800,000
+# values, the logits are stored as float16, and half precision differs from kernel to kernel.
+_FLOW_CASES = (
+    "plain_n1",
+    "plain_n2",
+    "plain_n3",
+    "gatebias_n1",
+    "gatebias_n2",
+    "gatebias_n3",
+    "gate_n2",
+    "bias_n2",
+    "bias_scale05_n1",
+    "global_n2",
+    "global_gatebias_n2",
+    "num2_n2",
+    "num4_n2",
+)
+_FLOW_TOLERANCES = (
+    {f"{case}_out": 5e-5 for case in _FLOW_CASES}
+    | {f"gatebias_n2_block{key}": 5e-5 for key in ("0_out", "1_out", "1_sca_in", "1_sca_out")}
+    | {"base_out": 5e-5, "gatebias_n2_fp16_out": 1e-2}
+)
+_PIPELINE_TOLERANCES = {
+    f"{variant}_{key}": tolerance
+    for variant in ("plain", "gatebias")
+    for key, tolerance in {
+        "x_t": 5e-5,
+        "samples": 5e-5,
+        "x_0": 2e-4,
+        "x_0_f64": 2e-4,
+        "logits": 2e-3,
+    }.items()
+}
 
 MODELS = (
-    PublishedModel("iscene-flow", ("SparseStructureSceneContextFlowModel",), _run_flow, frozenset({"x", "cond", "t"}), build, load, shapes,
-                   tolerances=_FLOW_TOLERANCES),
-    PublishedModel("iscene-structure-sampling", ("TrellisImageTo3DSceneContextPipeline.sample_sparse_structure",), _run_pipeline,
-                   frozenset({"cond"}), _build_pipeline, _load_pipeline, _pipeline_shapes, _PIPELINE_TOLERANCES),
-    PublishedModel("iscene-conditioner", ("ImageConditioner",), _run_conditioner, frozenset({"image", "image10"}), build_conditioner,
-                   load_conditioner, conditioner_shapes),
-    PublishedModel("iscene-preprocess", ("TrellisImageTo3DSceneContextPipeline.preprocess_image",), _run_preprocess,
-                   frozenset({"rgb", "ids", "labels"}), tolerances={f"sum_{label}": 0.5 for label in (2, 5, 9, 14)}),
-)  # fmt: skip
+    PublishedModel(
+        "iscene-flow",
+        ("SparseStructureSceneContextFlowModel",),
+        _run_flow,
+        frozenset({"x", "cond", "t"}),
+        build,
+        load,
+        shapes,
+        tolerances=_FLOW_TOLERANCES,
+    ),
+    PublishedModel(
+        "iscene-structure-sampling",
+        ("TrellisImageTo3DSceneContextPipeline.sample_sparse_structure",),
+        _run_pipeline,
+        frozenset({"cond"}),
+        _build_pipeline,
+        _load_pipeline,
+        _pipeline_shapes,
+        _PIPELINE_TOLERANCES,
+    ),
+    PublishedModel(
+        "iscene-conditioner",
+        ("ImageConditioner",),
+        _run_conditioner,
+        frozenset({"image", "image10"}),
+        build_conditioner,
+        load_conditioner,
+        conditioner_shapes,
+    ),
+    PublishedModel(
+        "iscene-preprocess",
+        ("TrellisImageTo3DSceneContextPipeline.preprocess_image",),
+        _run_preprocess,
+        frozenset({"rgb", "ids", "labels"}),
+        tolerances={f"sum_{label}": 0.5 for label in (2, 5, 9, 14)},
+    ),
+)

@@ -1,8 +1,9 @@
 """Published names and ours: one table per family, read in both directions.
 
-A rule says how one of our tensors is called in the published file. Fused projections (``to_qkv``, ``to_kv``) are several tensors there:
-stacked as they are, or with the rows of all of them interleaved by head, as the vector-set family stores them.
-In the flow: the ``load`` and ``shapes`` of a family module are ``from_published`` and ``published_shapes`` with its rules.
+A rule says how one of our tensors is called in the published file. Fused projections (``to_qkv``,
+``to_kv``) are several tensors there: stacked as they are, or with the rows of all of them
+interleaved by head, as the vector-set family stores them. In the flow: the ``load`` and ``shapes``
+of a family module are ``from_published`` and ``published_shapes`` with its rules.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ class Rule:
     """Our tensor -> its published parts; the first rule that matches is taken."""
 
     ours: str  # regular expression of our whole key
-    theirs: tuple[str, ...]  # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
-    heads: int = 0  # 0 = the parts are stacked; otherwise their rows are interleaved: [heads, parts, head width]
+    theirs: tuple[
+        str, ...
+    ]  # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
+    # 0 = the parts are stacked; otherwise their rows are interleaved: [heads, parts, head width]
+    heads: int = 0
     drop_leading: int = 0  # published with so many leading axes of size one fewer than ours
 
 
@@ -45,7 +49,9 @@ def split(tensor: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
 
 
 def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
-    """The inverse of ``split``: published tensors -> ours, with plain [parts, heads, head width] rows."""
+    """The inverse of ``split``: published tensors -> ours, with plain [parts, heads, head width]
+    rows.
+    """
     stacked = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
     if heads and len(tensors) > 1:
         stacked = stacked.unflatten(0, (heads, len(tensors), -1)).transpose(0, 1).flatten(0, 2)
@@ -53,7 +59,9 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
 
 
 def to_published(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
-    """Our state dict under published names, for example to write a checkpoint in the original layout."""
+    """Our state dict under published names, for example to write a checkpoint in the original
+    layout.
+    """
     published = {}
     for key, tensor in tensors.items():
         rule, names = parts_of(key, rules)
@@ -64,24 +72,42 @@ def to_published(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[s
 
 def published_shapes(network: nn.Module, rules: Sequence[Rule]) -> Shapes:
     """Keys and shapes of the published file of a network, which may be on the meta device."""
-    return {key: tuple(tensor.shape) for key, tensor in to_published(network.state_dict(), rules).items()}
+    return {
+        key: tuple(tensor.shape)
+        for key, tensor in to_published(network.state_dict(), rules).items()
+    }
 
 
-def from_published(network: nn.Module, tensors: Mapping[str, Tensor], rules: Sequence[Rule], dtype: torch.dtype = torch.float32,
-                   trunk: tuple[str, ...] = ("blocks",)) -> None:  # fmt: skip
-    """Load a published state dict strictly; the network may be on the meta device. Precision as in ``base.precision``."""
+def from_published(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    rules: Sequence[Rule],
+    dtype: torch.dtype = torch.float32,
+    trunk: tuple[str, ...] = ("blocks",),
+) -> None:
+    """Load a published state dict strictly; the network may be on the meta device. Precision as in
+    ``base.precision``.
+    """
     check_shapes(published_shapes(network, rules), tensors)
     kinds, state = precision(network, dtype, trunk), {}
     for key, expected in network.state_dict().items():
         rule, names = parts_of(key, rules)
-        state[key] = fuse([tensors[name] for name in names], rule.heads).reshape(expected.shape).to(kinds[key])
+        state[key] = (
+            fuse([tensors[name] for name in names], rule.heads)
+            .reshape(expected.shape)
+            .to(kinds[key])
+        )
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
 
 
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors of one component, whose names all start with ``prefix``, under their own names. Raises CheckpointError."""
+    """Tensors of one component, whose names all start with ``prefix``, under their own names.
+    Raises CheckpointError.
+    """
     foreign = [key for key in tensors if not key.startswith(prefix)]
     if foreign:
-        raise CheckpointError(f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this component's weights")
+        raise CheckpointError(
+            f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this component's weights"
+        )
     return {key.removeprefix(prefix): value for key, value in tensors.items()}

@@ -1,6 +1,8 @@
-"""TRELLIS, first stage: structure flow, structure VAE (one file per half) and sampler; ``<name>.json`` beside ``<name>.safetensors``.
+"""TRELLIS, first stage: structure flow, structure VAE (one file per half) and sampler;
+``<name>.json`` beside ``<name>.safetensors``.
 
-The files store the matrices of the blocks in half precision and everything else in float32; ``load`` keeps this division.
+The files store the matrices of the blocks in half precision and everything else in float32;
+``load`` keeps this division.
 """
 
 from __future__ import annotations
@@ -29,19 +31,34 @@ from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 
 
 def flow_config(config: Config) -> StructureFlowConfig:
-    """From the arguments of a SparseStructureFlowModel. Raises CheckpointError for position modes that no release uses."""
+    """From the arguments of a SparseStructureFlowModel. Raises CheckpointError for position modes
+    that no release uses.
+    """
     a = arguments(config)
     if a.get("pe_mode", "ape") != "ape":
-        raise CheckpointError(f"pe_mode is {a['pe_mode']!r}, expected 'ape'; no released TRELLIS model uses another")
+        raise CheckpointError(
+            f"pe_mode is {a['pe_mode']!r}, expected 'ape'; no released TRELLIS model uses another"
+        )
     if a.get("out_channels", a["in_channels"]) != a["in_channels"]:
-        raise CheckpointError(f"{a['in_channels']} input and {a['out_channels']} output channels; expected equal numbers")
+        raise CheckpointError(
+            f"{a['in_channels']} input and {a['out_channels']} output channels; expected equal numbers"
+        )
     return StructureFlowConfig(
-        resolution=a["resolution"], channels=a["in_channels"], width=a["model_channels"], blocks=a["num_blocks"],
-        heads=a.get("num_heads") or a["model_channels"] // a.get("num_head_channels", 64), mlp_ratio=float(a.get("mlp_ratio", 4)),
-        patch=a.get("patch_size", 2), context_width=a["cond_channels"], qk_norm=bool(a.get("qk_rms_norm", False)),
-        share_modulation=bool(a.get("share_mod", False)), scene_context_blocks=0, lift_channels=0,
-        qk_norm_cross=bool(a.get("qk_rms_norm_cross", False)), store_positions=True,
-    )  # fmt: skip
+        resolution=a["resolution"],
+        channels=a["in_channels"],
+        width=a["model_channels"],
+        blocks=a["num_blocks"],
+        heads=a.get("num_heads") or a["model_channels"] // a.get("num_head_channels", 64),
+        mlp_ratio=float(a.get("mlp_ratio", 4)),
+        patch=a.get("patch_size", 2),
+        context_width=a["cond_channels"],
+        qk_norm=bool(a.get("qk_rms_norm", False)),
+        share_modulation=bool(a.get("share_mod", False)),
+        scene_context_blocks=0,
+        lift_channels=0,
+        qk_norm_cross=bool(a.get("qk_rms_norm_cross", False)),
+        store_positions=True,
+    )
 
 
 def build_flow(config: Config) -> StructureFlow:
@@ -49,20 +66,34 @@ def build_flow(config: Config) -> StructureFlow:
     return StructureFlow(flow_config(config))
 
 
-def load_flow(network: StructureFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def load_flow(
+    network: StructureFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
     """Load a structure flow strictly; ``dtype`` is the precision of the blocks' matrices."""
     load_strictly(network, tensors, dtype, ("blocks", "adaLN_modulation"))
 
 
 def vae_config(config: Config) -> VolumeVAEConfig:
-    """From the arguments of a SparseStructureEncoder or SparseStructureDecoder: that half of the VAE."""
+    """From the arguments of a SparseStructureEncoder or SparseStructureDecoder: that half of the
+    VAE.
+    """
     a = arguments(config)
     channels, middle = tuple(a["channels"]), a.get("num_res_blocks_middle", 2)
-    half = {"encoder_channels": channels, "decoder_channels": (), "encoder_middle_blocks": middle} if "in_channels" in a else \
-           {"encoder_channels": (), "decoder_channels": channels, "middle_blocks": middle}  # fmt: skip
-    return VolumeVAEConfig(channels=a.get("in_channels", a.get("out_channels", 1)), patch=1, latent_channels=a["latent_channels"],
-                           encoder_blocks=a["num_res_blocks"], decoder_blocks=a["num_res_blocks"], stem_kernel=3, moments_kernel=3,
-                           **half)  # fmt: skip
+    half = (
+        {"encoder_channels": channels, "decoder_channels": (), "encoder_middle_blocks": middle}
+        if "in_channels" in a
+        else {"encoder_channels": (), "decoder_channels": channels, "middle_blocks": middle}
+    )
+    return VolumeVAEConfig(
+        channels=a.get("in_channels", a.get("out_channels", 1)),
+        patch=1,
+        latent_channels=a["latent_channels"],
+        encoder_blocks=a["num_res_blocks"],
+        decoder_blocks=a["num_res_blocks"],
+        stem_kernel=3,
+        moments_kernel=3,
+        **half,
+    )
 
 
 def build_vae(config: Config) -> VolumeVAE:
@@ -71,13 +102,18 @@ def build_vae(config: Config) -> VolumeVAE:
 
 
 def vae_names(network: VolumeVAE) -> dict[str, str]:
-    """Our keys -> published keys. Ours are one sequence: encoder = stem, levels, middle; decoder = stem, middle, levels."""
+    """Our keys -> published keys. Ours are one sequence: encoder = stem, levels, middle; decoder =
+    stem, middle, levels.
+    """
     c = network.config
     half, ends = ("encoder", "to_moments") if c.encoder_channels else ("decoder", "to_volume")
     middle = c.encoder_middle_blocks if c.encoder_channels else c.middle_blocks
     levels_count = len(getattr(network, half)) - 1 - middle
     order = ["input_layer"]
-    middles, blocks = [f"middle_block.{i}" for i in range(middle)], [f"blocks.{i}" for i in range(levels_count)]
+    middles, blocks = (
+        [f"middle_block.{i}" for i in range(middle)],
+        [f"blocks.{i}" for i in range(levels_count)],
+    )
     order += blocks + middles if c.encoder_channels else middles + blocks
     names = {}
     for key in network.state_dict():
@@ -96,25 +132,43 @@ def vae_shapes(network: VolumeVAE) -> Shapes:
     return {theirs: own[ours] for ours, theirs in vae_names(network).items()}
 
 
-def load_vae(network: VolumeVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def load_vae(
+    network: VolumeVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> None:
     """Load an encoder or decoder strictly; structure latents are not normalised."""
     check_shapes(vae_shapes(network), tensors)
     kinds = precision(network, dtype, ("encoder", "decoder"))
     kinds |= {key: torch.float32 for key in kinds if key.startswith(("encoder.0.", "decoder.0."))}
     state = {ours: tensors[theirs].to(kinds[ours]) for ours, theirs in vae_names(network).items()}
     size = network.config.latent_channels
-    network.load_state_dict(state | {"latent_mean": torch.zeros(size), "latent_std": torch.ones(size)}, strict=True, assign=True)
+    network.load_state_dict(
+        state | {"latent_mean": torch.zeros(size), "latent_std": torch.ones(size)},
+        strict=True,
+        assign=True,
+    )
     network.requires_grad_(False).eval()
 
 
 @torch.no_grad()
-def _run_flow(network: StructureFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_flow(
+    network: StructureFlow, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     x, t, context = given["x"], given["t"].double() / 1000.0, given["cond"]
     block, outputs = network.blocks[0], {}
-    watched = {"tokens_in": network.input_layer, "t_emb": network.t_embedder, "block0_self_attn_out": block.self_attn,
-               "block0_cross_attn_out": block.cross_attn} | {f"block{i}_out": b for i, b in enumerate(network.blocks)}  # fmt: skip
-    hooks = [module.register_forward_hook(lambda _, args, out, name=name: outputs.update({name: args[0] if name == "tokens_in" else out}))
-             for name, module in watched.items()]  # fmt: skip
+    watched = {
+        "tokens_in": network.input_layer,
+        "t_emb": network.t_embedder,
+        "block0_self_attn_out": block.self_attn,
+        "block0_cross_attn_out": block.cross_attn,
+    } | {f"block{i}_out": b for i, b in enumerate(network.blocks)}
+    hooks = [
+        module.register_forward_hook(
+            lambda _, args, out, name=name: outputs.update(
+                {name: args[0] if name == "tokens_in" else out}
+            )
+        )
+        for name, module in watched.items()
+    ]
     outputs["out"] = network(x, t, context)
     for hook in hooks:
         hook.remove()
@@ -124,49 +178,107 @@ def _run_flow(network: StructureFlow, given: Mapping[str, Tensor], config: Confi
 
 
 @torch.no_grad()
-def _run_sampler(network: StructureFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_sampler(
+    network: StructureFlow, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     noise, outputs = given["noise"], {}
     conditions = [given[name].expand(len(noise), -1, -1) for name in ("cond", "neg_cond")]
     passes = [lambda x, t, c=c: network(x, levels(t, len(x)), c) for c in conditions]
     for name, settings in config["samplers"].items():
         steps: list[tuple[Tensor, Tensor]] = []
-        outputs[f"{name}_samples"] = sample(*passes, noise, sampling_from_config(settings), lambda _, *state, to=steps: to.append(state))
-        outputs |= {f"{name}_pred_{key}": torch.stack(found) for key, found in zip(("x_t", "x_0"), zip(*steps))}
+        outputs[f"{name}_samples"] = sample(
+            *passes,
+            noise,
+            sampling_from_config(settings),
+            lambda _, *state, to=steps: to.append(state),
+        )
+        outputs |= {
+            f"{name}_pred_{key}": torch.stack(found)
+            for key, found in zip(("x_t", "x_0"), zip(*steps))
+        }
     for steps_count in (5, 12, 25):
-        outputs[f"t_seq_{steps_count}_3"] = sampling_from_config({"steps": steps_count, "rescale_t": 3.0}).schedule
+        outputs[f"t_seq_{steps_count}_3"] = sampling_from_config(
+            {"steps": steps_count, "rescale_t": 3.0}
+        ).schedule
     return outputs
 
 
 @torch.no_grad()
-def _run_encoder(network: VolumeVAE, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_encoder(
+    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     return dict(zip(("mean", "logvar"), network.moments(given["x"].float())))
 
 
 @torch.no_grad()
-def _run_decoder(network: VolumeVAE, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_decoder(
+    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     logits = network.decode_raw(given["z"])
     return {"logits": logits, "coords_bxyz": occupied(logits)}
 
 
-def _run_preprocess(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_preprocess(
+    network: None, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     return {"out": torch.from_numpy(crop_object(given["rgba"].numpy()))}
 
 
-# The rates of the time embedding are exp() in float32; maths libraries differ there by one unit in the last place, which is an angle
-# error of 4e-5 at t = 0.73. With the recorded embedding the rest agrees within 1e-5 (tests/checkpoints/published).
-# Half precision: the reference itself is 4e-3 from its float32 run. Guided data predictions multiply rounding by 7.
-_FLOW_TOLERANCES = {"out": 4e-5, "out_fp16_policy": 1e-2} | {f"block{i}_out": 4e-5 for i in range(3)}
-_SAMPLER_TOLERANCES = {f"{name}_{key}": tolerance for name in ("interval", "interval12", "cfg", "plain")
-                       for key, tolerance in (("samples", 3e-5), ("pred_x_t", 3e-5), ("pred_x_0", 1e-4))}  # fmt: skip
+# The rates of the time embedding are exp() in float32; maths libraries differ there by one unit in
+# the last place, which is an angle error of 4e-5 at t = 0.73. With the recorded embedding the rest
+# agrees within 1e-5 (tests/checkpoints/published). Half precision: the reference itself is 4e-3
+# from its float32 run. Guided data predictions multiply rounding by 7.
+_FLOW_TOLERANCES = {"out": 4e-5, "out_fp16_policy": 1e-2} | {
+    f"block{i}_out": 4e-5 for i in range(3)
+}
+_SAMPLER_TOLERANCES = {
+    f"{name}_{key}": tolerance
+    for name in ("interval", "interval12", "cfg", "plain")
+    for key, tolerance in (("samples", 3e-5), ("pred_x_t", 3e-5), ("pred_x_0", 1e-4))
+}
 _SAMPLER_INPUTS = frozenset({"noise", "cond", "neg_cond"})
 MODELS = (
-    PublishedModel("trellis-sampler", ("SparseStructureFlowModel",), _run_sampler, _SAMPLER_INPUTS, build_flow, load_flow,
-                   tolerances=_SAMPLER_TOLERANCES, when=lambda config: "samplers" in config),
-    PublishedModel("trellis-structure-flow", ("SparseStructureFlowModel",), _run_flow, frozenset({"x", "t", "cond"}), build_flow, load_flow,
-                   tolerances=_FLOW_TOLERANCES),
-    PublishedModel("trellis-structure-encoder", ("SparseStructureEncoder",), _run_encoder, frozenset({"x"}), build_vae, load_vae,
-                   vae_shapes),
-    PublishedModel("trellis-structure-decoder", ("SparseStructureDecoder",), _run_decoder, frozenset({"z"}), build_vae, load_vae,
-                   vae_shapes),
-    PublishedModel("trellis-preprocess", ("TrellisImageTo3DPipeline.preprocess_image",), _run_preprocess, frozenset({"rgba"})),
-)  # fmt: skip
+    PublishedModel(
+        "trellis-sampler",
+        ("SparseStructureFlowModel",),
+        _run_sampler,
+        _SAMPLER_INPUTS,
+        build_flow,
+        load_flow,
+        tolerances=_SAMPLER_TOLERANCES,
+        when=lambda config: "samplers" in config,
+    ),
+    PublishedModel(
+        "trellis-structure-flow",
+        ("SparseStructureFlowModel",),
+        _run_flow,
+        frozenset({"x", "t", "cond"}),
+        build_flow,
+        load_flow,
+        tolerances=_FLOW_TOLERANCES,
+    ),
+    PublishedModel(
+        "trellis-structure-encoder",
+        ("SparseStructureEncoder",),
+        _run_encoder,
+        frozenset({"x"}),
+        build_vae,
+        load_vae,
+        vae_shapes,
+    ),
+    PublishedModel(
+        "trellis-structure-decoder",
+        ("SparseStructureDecoder",),
+        _run_decoder,
+        frozenset({"z"}),
+        build_vae,
+        load_vae,
+        vae_shapes,
+    ),
+    PublishedModel(
+        "trellis-preprocess",
+        ("TrellisImageTo3DPipeline.preprocess_image",),
+        _run_preprocess,
+        frozenset({"rgba"}),
+    ),
+)

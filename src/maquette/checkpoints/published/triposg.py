@@ -1,7 +1,9 @@
-"""TripoSG: the vector-set transformer, its VAE and its scheduler, as diffusers folders (config.json, safetensors).
+"""TripoSG: the vector-set transformer, its VAE and its scheduler, as diffusers folders
+(config.json, safetensors).
 
-MIDI-3D's transformer is the same class with a second cross-attention; both answer to one class name, so the configuration tells.
-Queries, keys and values are interleaved by head across the three published matrices; they are disentangled once, when loading.
+MIDI-3D's transformer is the same class with a second cross-attention; both answer to one class
+name, so the configuration tells. Queries, keys and values are interleaved by head across the three
+published matrices; they are disentangled once, when loading.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ _BLOCK = r"(.*blocks\.\d+)\."
 
 
 def attention_rules(heads: int) -> tuple[Rule, ...]:
-    """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second cross-attention."""
+    """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second
+    cross-attention.
+    """
     rules = [
-        Rule(_BLOCK + r"self_attn\.to_qkv\.(.+)", tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"), heads),
+        Rule(
+            _BLOCK + r"self_attn\.to_qkv\.(.+)",
+            tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"),
+            heads,
+        ),
         Rule(_BLOCK + r"self_attn\.(q|k)_rms_norm\.(.+)", (r"\1.attn1.norm_\2.\3",)),
         Rule(_BLOCK + r"self_attn\.to_out\.(.+)", (r"\1.attn1.to_out.0.\2",)),
         Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"\1.ff.net.0.proj.\2",)),
@@ -38,7 +46,11 @@ def attention_rules(heads: int) -> tuple[Rule, ...]:
             Rule(_BLOCK + rf"cross_norms\.{index}\.(.+)", (rf"\1.norm{suffix}.\2",)),
             Rule(_BLOCK + rf"context_norms\.{index}\.(.+)", (rf"\1.attn{suffix}.norm_cross.\2",)),
             Rule(cross + r"to_q\.(.+)", (rf"\1.attn{suffix}.to_q.\2",)),
-            Rule(cross + r"to_kv\.(.+)", tuple(rf"\1.attn{suffix}.to_{part}.\2" for part in "kv"), heads),
+            Rule(
+                cross + r"to_kv\.(.+)",
+                tuple(rf"\1.attn{suffix}.to_{part}.\2" for part in "kv"),
+                heads,
+            ),
             Rule(cross + r"(q|k)_rms_norm\.(.+)", (rf"\1.attn{suffix}.norm_\2.\3",)),
             Rule(cross + r"to_out\.(.+)", (rf"\1.attn{suffix}.to_out.0.\2",)),
         ]
@@ -46,13 +58,26 @@ def attention_rules(heads: int) -> tuple[Rule, ...]:
 
 
 def flow_config(config: Config) -> VecSetFlowConfig:
-    """From a transformer's config.json, of TripoSG or of MIDI-3D (a second cross-attention, joint middle blocks)."""
+    """From a transformer's config.json, of TripoSG or of MIDI-3D (a second cross-attention, joint
+    middle blocks).
+    """
     a = arguments(config)
-    blocks, first = a.get("num_layers", 21), a.get("cross_attention_dim", 768 if is_midi(config) else 1024)
+    blocks, first = (
+        a.get("num_layers", 21),
+        a.get("cross_attention_dim", 768 if is_midi(config) else 1024),
+    )
     widths = (first, a.get("cross_attention_2_dim", 1024)) if is_midi(config) else (first,)
-    joint = _block_numbers(config["mi_blocks"]) if "mi_blocks" in config else midi_joint_blocks(blocks)
-    return VecSetFlowConfig(a.get("in_channels", 64), a.get("width", 2048), blocks, a.get("num_attention_heads", 16), widths,
-                            joint if is_midi(config) else ())  # fmt: skip
+    joint = (
+        _block_numbers(config["mi_blocks"]) if "mi_blocks" in config else midi_joint_blocks(blocks)
+    )
+    return VecSetFlowConfig(
+        a.get("in_channels", 64),
+        a.get("width", 2048),
+        blocks,
+        a.get("num_attention_heads", 16),
+        widths,
+        joint if is_midi(config) else (),
+    )
 
 
 def is_midi(config: Config) -> bool:
@@ -68,9 +93,17 @@ def _block_numbers(names: list[str]) -> tuple[int, ...]:
 def vae_config(config: Config) -> VecSetVAEConfig:
     """From a VAE's config.json."""
     a = arguments(config)
-    return VecSetVAEConfig(a.get("in_channels", 3), a.get("latent_channels", 64), a.get("num_attention_heads", 8),
-                           a.get("width_encoder", 512), a.get("num_layers_encoder", 8), a.get("width_decoder", 1024),
-                           a.get("num_layers_decoder", 16), a.get("embed_frequency", 8), a.get("embed_include_pi", False))  # fmt: skip
+    return VecSetVAEConfig(
+        a.get("in_channels", 3),
+        a.get("latent_channels", 64),
+        a.get("num_attention_heads", 8),
+        a.get("width_encoder", 512),
+        a.get("num_layers_encoder", 8),
+        a.get("width_decoder", 1024),
+        a.get("num_layers_decoder", 16),
+        a.get("embed_frequency", 8),
+        a.get("embed_include_pi", False),
+    )
 
 
 def build_flow(config: Config) -> nn.Module:
@@ -83,9 +116,19 @@ def build_vae(config: Config) -> nn.Module:
     return VecSetVAE(vae_config(config))
 
 
-def load(network: VecSetFlow | VecSetVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+def load(
+    network: VecSetFlow | VecSetVAE,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Load a transformer or a VAE strictly."""
-    from_published(network, tensors, attention_rules(network.config.heads), dtype, ("blocks", "encoder.blocks", "decoder.blocks"))
+    from_published(
+        network,
+        tensors,
+        attention_rules(network.config.heads),
+        dtype,
+        ("blocks", "encoder.blocks", "decoder.blocks"),
+    )
 
 
 def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
@@ -94,12 +137,16 @@ def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
 
 
 def schedule(steps: int, shift: float = 1.0) -> Tensor:
-    """(steps + 1,) noise levels of the published scheduler (its sigmas); its timesteps are 1000 times the first ``steps``."""
+    """(steps + 1,) noise levels of the published scheduler (its sigmas); its timesteps are 1000
+    times the first ``steps``.
+    """
     return shifted_schedule(steps, shift)
 
 
 @torch.no_grad()
-def _run_flow(network: VecSetFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_flow(
+    network: VecSetFlow, given: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     levels = given["timestep"] / 1000.0
     return {"out": -network(given["x"], levels, [given["encoder_hidden_states"]])}
 
@@ -109,18 +156,28 @@ def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) ->
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
-    return {"mean": mean, "logvar": log_variance, "decoded": decoded[..., None], "latent_kv": network.decoder_tokens(given["z"]),
-            "embed_first4": network.embed(points[:, :4])}  # fmt: skip
+    return {
+        "mean": mean,
+        "logvar": log_variance,
+        "decoded": decoded[..., None],
+        "latent_kv": network.decoder_tokens(given["z"]),
+        "embed_first4": network.embed(points[:, :4]),
+    }
 
 
 def _run_scheduler(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     found: dict[str, Any] = {}
     for steps, shift in ((50, 1), (25, 1), (10, 3)):
         levels = schedule(steps, shift)
-        found |= {f"sigmas_{steps}_shift{shift}": levels, f"timesteps_{steps}_shift{shift}": 1000.0 * levels[:-1]}
+        found |= {
+            f"sigmas_{steps}_shift{shift}": levels,
+            f"timesteps_{steps}_shift{shift}": 1000.0 * levels[:-1],
+        }
     velocities, trace = iter(given["trace_v"]), []
     levels = schedule(config["trace"]["steps"], config["trace"]["shift"])
-    euler(lambda x, t: -next(velocities), given["trace_x0"], levels, lambda step, x: trace.append(x))
+    euler(
+        lambda x, t: -next(velocities), given["trace_x0"], levels, lambda step, x: trace.append(x)
+    )
     noised = interpolate(given["noise_x0"], given["noise_eps"], given["noise_t"] / 1000.0)
     return found | {"trace_x": torch.stack(trace), "noise_xt": noised}
 
@@ -129,7 +186,25 @@ _FLOW_INPUTS = frozenset({"x", "timestep", "encoder_hidden_states"})
 _VAE_INPUTS = frozenset({"surface", "sampled_surface", "z", "queries"})
 _SCHEDULER_INPUTS = frozenset({"trace_x0", "trace_v", "noise_x0", "noise_eps", "noise_t"})
 MODELS = (
-    PublishedModel("triposg-flow", ("TripoSGDiTModel(TripoSG)", "TripoSGDiTModel"), _run_flow, _FLOW_INPUTS, build_flow, load, shapes),
-    PublishedModel("triposg-vae", ("TripoSGVAEModel", "Tripo2VAEModel"), _run_vae, _VAE_INPUTS, build_vae, load, shapes),
-    PublishedModel("triposg-scheduler", ("RectifiedFlowScheduler",), _run_scheduler, _SCHEDULER_INPUTS),
+    PublishedModel(
+        "triposg-flow",
+        ("TripoSGDiTModel(TripoSG)", "TripoSGDiTModel"),
+        _run_flow,
+        _FLOW_INPUTS,
+        build_flow,
+        load,
+        shapes,
+    ),
+    PublishedModel(
+        "triposg-vae",
+        ("TripoSGVAEModel", "Tripo2VAEModel"),
+        _run_vae,
+        _VAE_INPUTS,
+        build_vae,
+        load,
+        shapes,
+    ),
+    PublishedModel(
+        "triposg-scheduler", ("RectifiedFlowScheduler",), _run_scheduler, _SCHEDULER_INPUTS
+    ),
 )

@@ -1,10 +1,23 @@
-"""Animals and plants: smooth unions of ellipsoids and tapered sticks. Units are free, facing +Z, standing on y = 0."""
+"""Animals and plants: smooth unions of ellipsoids and tapered sticks. Units are free, facing +Z,
+standing on y = 0.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from maquette.data.procedural.paints import CERAMIC, FUR, LEAF, PLASTIC, WOOD, blended, pick, shaded, spotted, striped
+from maquette.data.procedural.paints import (
+    CERAMIC,
+    FUR,
+    LEAF,
+    PLASTIC,
+    WOOD,
+    blended,
+    pick,
+    shaded,
+    spotted,
+    striped,
+)
 from maquette.data.procedural.shapes import (
     Paint,
     Solid,
@@ -40,25 +53,68 @@ def _coat(rng: np.random.Generator, scale: float) -> tuple[Paint | np.ndarray, n
 def quadruped(rng: np.random.Generator) -> Solid:
     """A dog, horse, cow, bear or giraffe, by proportions."""
     length, girth, leg = rng.uniform(0.5, 0.8), rng.uniform(0.12, 0.2), rng.uniform(0.2, 0.5)
-    thick, neck, head = girth * rng.uniform(0.28, 0.42), rng.uniform(0.08, 0.4), rng.uniform(0.085, 0.13)
+    thick, neck, head = (
+        girth * rng.uniform(0.28, 0.42),
+        rng.uniform(0.08, 0.4),
+        rng.uniform(0.085, 0.13),
+    )
     coat, color = _coat(rng, leg + girth)
     y, front = leg + 0.7 * girth, length / 2 - 0.6 * girth
     chest, hip = (0, y, front), (0, y * 0.99, -front)
     crown = (0, y + 0.6 * neck + 0.5 * girth, front + 0.6 * girth + 0.45 * neck)
     muzzle = (0, crown[1] - 0.25 * head, crown[2] + head * rng.uniform(0.9, 1.4))
-    trunk = smooth_union(0.1, capsule(chest, hip, girth, girth * rng.uniform(0.8, 1.0)), capsule(chest, crown, 0.7 * girth, 0.6 * head))
-    skull = smooth_union(0.04, ellipsoid((0.85 * head, head, head), crown), capsule(crown, muzzle, 0.6 * head, 0.42 * head))
+    trunk = smooth_union(
+        0.1,
+        capsule(chest, hip, girth, girth * rng.uniform(0.8, 1.0)),
+        capsule(chest, crown, 0.7 * girth, 0.6 * head),
+    )
+    skull = smooth_union(
+        0.04,
+        ellipsoid((0.85 * head, head, head), crown),
+        capsule(crown, muzzle, 0.6 * head, 0.42 * head),
+    )
     x = 0.6 * girth
-    legs = [capsule((x, y - 0.1 * girth, z), (x * 1.05, 0.6 * thick, z + 0.02), 1.35 * thick, 0.8 * thick) for z in (front, -front)]
-    ear_tip = (head * rng.uniform(0.7, 1.3), crown[1] + head * rng.uniform(0.7, 1.8), crown[2] - 0.2 * head)
-    ears = mirrored(capsule((0.5 * head, crown[1] + 0.6 * head, crown[2] - 0.1 * head), ear_tip, 0.3 * head, 0.16 * head))
+    legs = [
+        capsule(
+            (x, y - 0.1 * girth, z), (x * 1.05, 0.6 * thick, z + 0.02), 1.35 * thick, 0.8 * thick
+        )
+        for z in (front, -front)
+    ]
+    ear_tip = (
+        head * rng.uniform(0.7, 1.3),
+        crown[1] + head * rng.uniform(0.7, 1.8),
+        crown[2] - 0.2 * head,
+    )
+    ears = mirrored(
+        capsule(
+            (0.5 * head, crown[1] + 0.6 * head, crown[2] - 0.1 * head),
+            ear_tip,
+            0.3 * head,
+            0.16 * head,
+        )
+    )
     tail_end = (0, y - rng.uniform(-0.3, 0.8) * leg, -length / 2 - rng.uniform(0.1, 0.25))
-    tail = capsule((0, y + 0.4 * girth, -length / 2 + 0.2 * girth), tail_end, 0.035, rng.uniform(0.02, 0.05))
+    tail = capsule(
+        (0, y + 0.4 * girth, -length / 2 + 0.2 * girth), tail_end, 0.035, rng.uniform(0.02, 0.05)
+    )
     body = smooth_union(0.05, trunk, skull, *(mirrored(part) for part in legs), ears, tail)
-    hooves = union(*(mirrored(ellipsoid((thick, 0.7 * thick, 1.2 * thick), (x * 1.05, 0.6 * thick, z + 0.03))) for z in (front, -front)))
-    eyes = mirrored(ellipsoid((0.17 * head,) * 3, (0.62 * head, crown[1] + 0.3 * head, crown[2] + 0.65 * head)))
-    nose = ellipsoid((0.25 * head, 0.2 * head, 0.2 * head), (0, muzzle[1] + 0.12 * head, muzzle[2] + 0.34 * head))
-    return union(painted(body, coat), painted(hooves, shaded(color, 0.5)), painted(union(eyes, nose), _EYE))
+    hooves = union(
+        *(
+            mirrored(
+                ellipsoid((thick, 0.7 * thick, 1.2 * thick), (x * 1.05, 0.6 * thick, z + 0.03))
+            )
+            for z in (front, -front)
+        )
+    )
+    eyes = mirrored(
+        ellipsoid((0.17 * head,) * 3, (0.62 * head, crown[1] + 0.3 * head, crown[2] + 0.65 * head))
+    )
+    nose = ellipsoid(
+        (0.25 * head, 0.2 * head, 0.2 * head), (0, muzzle[1] + 0.12 * head, muzzle[2] + 0.34 * head)
+    )
+    return union(
+        painted(body, coat), painted(hooves, shaded(color, 0.5)), painted(union(eyes, nose), _EYE)
+    )
 
 
 def bird(rng: np.random.Generator) -> Solid:
@@ -67,7 +123,10 @@ def bird(rng: np.random.Generator) -> Solid:
     y, head = leg + 0.95 * size, 0.62 * size
     neck = rng.uniform(0.7, 1.8) * size
     crown = (0, y + neck * 0.9, 0.75 * size)
-    wing_paint, beak_color = shaded(color, rng.uniform(0.5, 0.8)), pick(rng, ((236, 166, 52), (70, 62, 56), (214, 112, 58)))
+    wing_paint, beak_color = (
+        shaded(color, rng.uniform(0.5, 0.8)),
+        pick(rng, ((236, 166, 52), (70, 62, 56), (214, 112, 58))),
+    )
     body = smooth_union(
         0.5 * size,
         moved(ellipsoid((0.8 * size, 0.85 * size, 1.35 * size)), (0, y, 0), rotation_x(-0.35)),
@@ -76,20 +135,41 @@ def bird(rng: np.random.Generator) -> Solid:
     )
     if rng.random() < 0.5:
         wings = mirrored(
-            moved(ellipsoid((0.2 * size, 0.6 * size, 1.2 * size)), (0.78 * size, y + 0.1 * size, -0.25 * size), rotation_x(-0.45))
+            moved(
+                ellipsoid((0.2 * size, 0.6 * size, 1.2 * size)),
+                (0.78 * size, y + 0.1 * size, -0.25 * size),
+                rotation_x(-0.45),
+            )
         )
     else:
-        wings = mirrored(moved(ellipsoid((1.9 * size, 0.14 * size, 0.7 * size)), (1.9 * size, y + 0.75 * size, -0.1), _bank(0.35)))
-    tail = moved(box((0.7 * size, 0.12, 1.3 * size), rounding=0.05), (0, y - 0.25 * size, -1.7 * size), rotation_x(-0.25))
+        wings = mirrored(
+            moved(
+                ellipsoid((1.9 * size, 0.14 * size, 0.7 * size)),
+                (1.9 * size, y + 0.75 * size, -0.1),
+                _bank(0.35),
+            )
+        )
+    tail = moved(
+        box((0.7 * size, 0.12, 1.3 * size), rounding=0.05),
+        (0, y - 0.25 * size, -1.7 * size),
+        rotation_x(-0.25),
+    )
     beak = capsule(
-        (0, crown[1], crown[2] + 0.8 * head), (0, crown[1] - 0.15 * head, crown[2] + head * rng.uniform(1.5, 2.3)), 0.3 * head, 0.06 * head
+        (0, crown[1], crown[2] + 0.8 * head),
+        (0, crown[1] - 0.15 * head, crown[2] + head * rng.uniform(1.5, 2.3)),
+        0.3 * head,
+        0.06 * head,
     )
     shin = capsule((0.4 * size, y - 0.5 * size, 0), (0.4 * size, 0.02, 0), 0.026)
     foot = capsule((0.4 * size, 0.025, -0.03), (0.45 * size, 0.025, 0.1), 0.025)
-    eyes = mirrored(ellipsoid((0.2 * head,) * 3, (0.72 * head, crown[1] + 0.25 * head, crown[2] + 0.6 * head)))
+    eyes = mirrored(
+        ellipsoid((0.2 * head,) * 3, (0.72 * head, crown[1] + 0.25 * head, crown[2] + 0.6 * head))
+    )
     belly = blended(shaded(color, 1.4), color, 1, y - 0.7 * size, y + 0.2 * size)
     legs = painted(union(beak, mirrored(shin), mirrored(foot)), beak_color)
-    return union(painted(body, belly), painted(union(wings, tail), wing_paint), legs, painted(eyes, _EYE))
+    return union(
+        painted(body, belly), painted(union(wings, tail), wing_paint), legs, painted(eyes, _EYE)
+    )
 
 
 def _bank(angle: float) -> np.ndarray:
@@ -105,18 +185,43 @@ def fish(rng: np.random.Generator) -> Solid:
     half = length / 2
     skin: Paint | np.ndarray = color
     if rng.random() < 0.6:
-        skin = striped(color, shaded(fin, 1.1), 2, length / rng.integers(4, 8), rng.uniform(0.25, 0.5))
-    body = smooth_union(0.1, ellipsoid((width, height, half)), capsule((0, 0, -0.6 * half), (0, 0, -1.15 * half), 0.5 * width, 0.3 * width))
+        skin = striped(
+            color, shaded(fin, 1.1), 2, length / rng.integers(4, 8), rng.uniform(0.25, 0.5)
+        )
+    body = smooth_union(
+        0.1,
+        ellipsoid((width, height, half)),
+        capsule((0, 0, -0.6 * half), (0, 0, -1.15 * half), 0.5 * width, 0.3 * width),
+    )
     spread, t = rng.uniform(0.8, 1.3) * height, 0.026
     tail = mirrored(capsule((0, 0, -1.05 * half), (0, spread, -1.5 * half), t, t * 0.8), 1)
-    tail = smooth_union(0.12, tail, ellipsoid((t, 0.6 * spread, 0.13 * length), (0, 0, -1.22 * half)))
-    top = moved(ellipsoid((t, 0.45 * height, 0.45 * half)), (0, height, -0.1 * half), rotation_x(-0.25))
-    below = moved(ellipsoid((t, 0.3 * height, 0.22 * half)), (0, -0.95 * height, -0.25 * half), rotation_x(0.4))
-    sides = mirrored(moved(ellipsoid((0.1, 0.02, 0.05)), (width + 0.02, -0.25 * height, 0.3 * half), _bank(-0.5) @ rotation_y(0.5)))
+    tail = smooth_union(
+        0.12, tail, ellipsoid((t, 0.6 * spread, 0.13 * length), (0, 0, -1.22 * half))
+    )
+    top = moved(
+        ellipsoid((t, 0.45 * height, 0.45 * half)), (0, height, -0.1 * half), rotation_x(-0.25)
+    )
+    below = moved(
+        ellipsoid((t, 0.3 * height, 0.22 * half)),
+        (0, -0.95 * height, -0.25 * half),
+        rotation_x(0.4),
+    )
+    sides = mirrored(
+        moved(
+            ellipsoid((0.1, 0.02, 0.05)),
+            (width + 0.02, -0.25 * height, 0.3 * half),
+            _bank(-0.5) @ rotation_y(0.5),
+        )
+    )
     x, y, z = 0.5 * width, 0.25 * height, 0.72 * half
     eyes = mirrored(ellipsoid((0.032,) * 3, (x, y, z)))
     pupils = mirrored(ellipsoid((0.018,) * 3, (x + 0.02, y, z + 0.01)))
-    return union(painted(body, skin), painted(union(tail, top, below, sides), fin), painted(eyes, (240, 240, 236)), painted(pupils, _EYE))
+    return union(
+        painted(body, skin),
+        painted(union(tail, top, below, sides), fin),
+        painted(eyes, (240, 240, 236)),
+        painted(pupils, _EYE),
+    )
 
 
 def tree(rng: np.random.Generator) -> Solid:
@@ -129,7 +234,9 @@ def tree(rng: np.random.Generator) -> Solid:
         tiers = []
         for i in range(count):
             r = radius * (1 - 0.8 * i / count)
-            cone = cylinder(r, 1.7 * step, (0, base + (i + 0.75) * step, 0), top=0.02, rounding=0.012)
+            cone = cylinder(
+                r, 1.7 * step, (0, base + (i + 0.75) * step, 0), top=0.02, rounding=0.012
+            )
             tiers.append(painted(cone, shaded(leaf, 0.85 + 0.3 * i / count)))
         return union(painted(cylinder(0.05, 0.5, (0, 0.25, 0), top=0.035), bark), *tiers)
     split, spread = height * rng.uniform(0.4, 0.55), rng.uniform(0.18, 0.3)
@@ -137,11 +244,17 @@ def tree(rng: np.random.Generator) -> Solid:
     count = int(rng.integers(4, 8))
     for i in range(count):
         angle = 2 * np.pi * i / count + rng.normal(0, 0.3)
-        tip = (spread * np.cos(angle), split + rng.uniform(0.12, 0.42) * height, spread * np.sin(angle))
+        tip = (
+            spread * np.cos(angle),
+            split + rng.uniform(0.12, 0.42) * height,
+            spread * np.sin(angle),
+        )
         wood.append(capsule((0, split - 0.05, 0), tip, 0.03, 0.02))
         lobes.append(ellipsoid(tuple(rng.uniform(0.13, 0.2, 3)), tip))
     lobes.append(ellipsoid((0.2, 0.18, 0.2), (0, split + 0.38 * height, 0)))
-    crown = painted(smooth_union(0.06, *lobes), blended(shaded(leaf, 0.8), shaded(leaf, 1.2), 1, split, height))
+    crown = painted(
+        smooth_union(0.06, *lobes), blended(shaded(leaf, 0.8), shaded(leaf, 1.2), 1, split, height)
+    )
     return union(painted(smooth_union(0.05, *wood), bark), crown)
 
 
@@ -162,17 +275,33 @@ def _pot(rng: np.random.Generator, radius: float, height: float) -> Solid:
 
 def plant(rng: np.random.Generator) -> Solid:
     """A potted plant with arching leaves."""
-    radius, height, count = rng.uniform(0.11, 0.17), rng.uniform(0.16, 0.28), int(rng.integers(6, 12))
+    radius, height, count = (
+        rng.uniform(0.11, 0.17),
+        rng.uniform(0.16, 0.28),
+        int(rng.integers(6, 12)),
+    )
     leaf, leaves = pick(rng, LEAF), []
     reach, rise = rng.uniform(0.15, 0.35), rng.uniform(0.2, 0.5)
     for i in range(count):
-        angle, far, high = 2 * np.pi * i / count + rng.normal(0, 0.25), reach * rng.uniform(0.5, 1.1), rise * rng.uniform(0.6, 1.2)
+        angle, far, high = (
+            2 * np.pi * i / count + rng.normal(0, 0.25),
+            reach * rng.uniform(0.5, 1.1),
+            rise * rng.uniform(0.6, 1.2),
+        )
         tilt = np.arctan2(high, far)
         blade = ellipsoid((0.55 * np.hypot(far, high), 0.014, rng.uniform(0.035, 0.06)))
         turn = rotation_y(-angle) @ _bank(tilt)
         leaves.append(
             painted(
-                moved(blade, (0.55 * far * np.cos(angle), 0.85 * height + 0.5 * high, 0.55 * far * np.sin(angle)), turn),
+                moved(
+                    blade,
+                    (
+                        0.55 * far * np.cos(angle),
+                        0.85 * height + 0.5 * high,
+                        0.55 * far * np.sin(angle),
+                    ),
+                    turn,
+                ),
                 pick(rng, (tuple(leaf),), 6),
             )
         )
@@ -190,24 +319,44 @@ def cactus(rng: np.random.Generator) -> Solid:
     parts = [capsule((0, base, 0), (0, height, 0), radius, 0.8 * radius)]
     for side in (1, -1):
         if rng.random() < 0.7:
-            y, x, top = base + rng.uniform(0.25, 0.6) * (height - base), side * rng.uniform(1.9, 2.6) * radius, rng.uniform(0.1, 0.25)
+            y, x, top = (
+                base + rng.uniform(0.25, 0.6) * (height - base),
+                side * rng.uniform(1.9, 2.6) * radius,
+                rng.uniform(0.1, 0.25),
+            )
             parts += [
                 capsule((0, y, 0), (x, y + 0.03, 0), 0.5 * radius),
                 capsule((x, y + 0.03, 0), (x, y + top, 0), 0.5 * radius, 0.42 * radius),
             ]
     body = painted(smooth_union(0.04, *parts), paint)
-    flower = painted(ellipsoid((0.5 * radius, 0.3 * radius, 0.5 * radius), (0, height + 0.8 * radius, 0)), pick(rng, PLASTIC))
+    flower = painted(
+        ellipsoid((0.5 * radius, 0.3 * radius, 0.5 * radius), (0, height + 0.8 * radius, 0)),
+        pick(rng, PLASTIC),
+    )
     return union(_pot(rng, 1.7 * radius, 0.18), body, *((flower,) if rng.random() < 0.5 else ()))
 
 
 def mushroom(rng: np.random.Generator) -> Solid:
     """A toadstool with a spotted cap."""
     height, radius = rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.34)
-    cap = cut(ellipsoid((radius, 0.7 * radius, radius), (0, height, 0)), box((2, 1, 2), (0, height - 0.56, 0)))
+    cap = cut(
+        ellipsoid((radius, 0.7 * radius, radius), (0, height, 0)),
+        box((2, 1, 2), (0, height - 0.56, 0)),
+    )
     color, dots = pick(rng, PLASTIC + FUR), []
     for _ in range(int(rng.integers(4, 9))):
         angle, up = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.4)
-        at = (radius * np.cos(up) * np.cos(angle), height + 0.7 * radius * np.sin(up), radius * np.cos(up) * np.sin(angle))
+        at = (
+            radius * np.cos(up) * np.cos(angle),
+            height + 0.7 * radius * np.sin(up),
+            radius * np.cos(up) * np.sin(angle),
+        )
         dots.append(ellipsoid((rng.uniform(0.12, 0.2) * radius,) * 3, at))
-    stem = smooth_union(0.05, capsule((0, 0.06, 0), (0, height, 0), 0.1, 0.065), ellipsoid((0.13, 0.07, 0.13), (0, 0.06, 0)))
-    return union(painted(stem, (232, 222, 200)), painted(cap, color), painted(union(*dots), (244, 240, 228)))
+    stem = smooth_union(
+        0.05,
+        capsule((0, 0.06, 0), (0, height, 0), 0.1, 0.065),
+        ellipsoid((0.13, 0.07, 0.13), (0, 0.06, 0)),
+    )
+    return union(
+        painted(stem, (232, 222, 200)), painted(cap, color), painted(union(*dots), (244, 240, 228))
+    )

@@ -1,6 +1,8 @@
-"""Solid -> Asset: evaluate the distance where it matters, extract the surface, simplify it, paint it.
+"""Solid -> Asset: evaluate the distance where it matters, extract the surface, simplify it, paint
+it.
 
-The distances are bounds, so a coarse grid tells which fine cells can be near the surface, and only those are evaluated.
+The distances are bounds, so a coarse grid tells which fine cells can be near the surface, and only
+those are evaluated.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ _COARSE = 4  # fine cells per coarse cell
 _SLACK = 1.35  # smooth unions and ellipsoids are not exact distances
 
 
-def asset_from_solid(shape: Solid, name: str, *, face_budget: int = 5000, resolution: int = _RESOLUTION) -> Asset:
-    """Mesh and paint a solid: watertight when welded, normalised, vertices split where the paint changes.
+def asset_from_solid(
+    shape: Solid, name: str, *, face_budget: int = 5000, resolution: int = _RESOLUTION
+) -> Asset:
+    """Mesh and paint a solid: watertight when welded, normalised, vertices split where the paint
+    changes.
 
     Without fast_simplification the mesh keeps all its faces.
     """
@@ -38,7 +43,14 @@ def asset_from_solid(shape: Solid, name: str, *, face_budget: int = 5000, resolu
     low, high = points.min(0), points.max(0)
     unit = (points - (low + high) / 2) / (high - low).max()
     tints = np.rint(colors.clip(0, 255)).astype(np.uint8)
-    return Asset(name, unit[source].astype(np.float32), faces.astype(np.int32), tints, "procedural", "CC0-1.0")
+    return Asset(
+        name,
+        unit[source].astype(np.float32),
+        faces.astype(np.int32),
+        tints,
+        "procedural",
+        "CC0-1.0",
+    )
 
 
 def _sample(shape: Solid, center: np.ndarray, side: float, resolution: int) -> np.ndarray:
@@ -54,11 +66,17 @@ def _sample(shape: Solid, center: np.ndarray, side: float, resolution: int) -> n
 
 def _cells(center: np.ndarray, side: float, resolution: int) -> np.ndarray:
     axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * side
-    return (np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + center).astype(np.float32)
+    return (
+        np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + center
+    ).astype(np.float32)
 
 
-def _simplified(vertices: np.ndarray, faces: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
-    """Collapse edges by quadric error; pinched results (an edge of four faces) are tried again more patiently."""
+def _simplified(
+    vertices: np.ndarray, faces: np.ndarray, budget: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Collapse edges by quadric error; pinched results (an edge of four faces) are tried again more
+    patiently.
+    """
     if len(faces) <= budget:
         return vertices, faces
     try:
@@ -66,7 +84,9 @@ def _simplified(vertices: np.ndarray, faces: np.ndarray, budget: int) -> tuple[n
     except ImportError:  # a finer mesh is as good a mesh
         return vertices, faces
     for attempt, patience in enumerate((7, 5, 3, 6, 4, 2)):
-        points, fewer = fast_simplification.simplify(vertices, faces, target_count=int(budget * 0.97**attempt), agg=patience)
+        points, fewer = fast_simplification.simplify(
+            vertices, faces, target_count=int(budget * 0.97**attempt), agg=patience
+        )
         points, fewer = weld(np.round(points, 6), fewer)
         fewer = fewer[(fewer != np.roll(fewer, 1, axis=1)).all(1)]
         if _every_edge_twice(fewer):

@@ -1,4 +1,6 @@
-"""Colours and simple patterns for procedural parts: palettes per material, stripes, grain, speckles, gradients."""
+"""Colours and simple patterns for procedural parts: palettes per material, stripes, grain,
+speckles, gradients.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,52 @@ import numpy as np
 from maquette.data.procedural.shapes import Paint
 
 WOOD = ((150, 104, 62), (120, 78, 46), (186, 142, 94), (92, 58, 38), (206, 172, 124), (70, 48, 36))
-FABRIC = ((86, 104, 124), (158, 74, 66), (110, 124, 92), (196, 178, 150), (72, 76, 84), (190, 142, 78), (120, 92, 126), (214, 206, 194))
+FABRIC = (
+    (86, 104, 124),
+    (158, 74, 66),
+    (110, 124, 92),
+    (196, 178, 150),
+    (72, 76, 84),
+    (190, 142, 78),
+    (120, 92, 126),
+    (214, 206, 194),
+)
 METAL = ((148, 150, 154), (92, 94, 98), (196, 164, 96), (60, 62, 66), (178, 120, 84))
-CERAMIC = ((232, 228, 218), (84, 124, 158), (176, 84, 66), (110, 142, 120), (222, 184, 96), (62, 66, 92), (196, 152, 140), (70, 130, 130))
-PLASTIC = ((214, 62, 52), (46, 110, 180), (240, 186, 52), (66, 150, 92), (236, 236, 232), (48, 50, 54), (232, 126, 54), (130, 84, 160))
+CERAMIC = (
+    (232, 228, 218),
+    (84, 124, 158),
+    (176, 84, 66),
+    (110, 142, 120),
+    (222, 184, 96),
+    (62, 66, 92),
+    (196, 152, 140),
+    (70, 130, 130),
+)
+PLASTIC = (
+    (214, 62, 52),
+    (46, 110, 180),
+    (240, 186, 52),
+    (66, 150, 92),
+    (236, 236, 232),
+    (48, 50, 54),
+    (232, 126, 54),
+    (130, 84, 160),
+)
 LEAF = ((72, 122, 62), (96, 142, 74), (54, 98, 66), (126, 156, 78), (150, 158, 90))
 FUR = ((146, 104, 70), (92, 72, 58), (206, 184, 152), (72, 68, 68), (228, 222, 212), (182, 120, 66))
 GLASS = ((62, 74, 88), (84, 104, 118), (44, 50, 58))
 DARK = ((38, 38, 42), (54, 52, 52))
 
 
-def pick(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...], spread: float = 12.0) -> np.ndarray:
+def pick(
+    rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...], spread: float = 12.0
+) -> np.ndarray:
     """(3,) float32 colour near a random one of the palette."""
-    color = np.asarray(palette[rng.integers(len(palette))]) + 0.5 * rng.normal(0, spread, 3) + rng.normal(0, spread)
+    color = (
+        np.asarray(palette[rng.integers(len(palette))])
+        + 0.5 * rng.normal(0, spread, 3)
+        + rng.normal(0, spread)
+    )
     return np.clip(color, 8, 250).astype(np.float32)
 
 
@@ -28,13 +63,17 @@ def shaded(color: np.ndarray, factor: float) -> np.ndarray:
     return np.clip(np.asarray(color, np.float32) * factor, 0, 255)
 
 
-def striped(first: np.ndarray, second: np.ndarray, axis: int, period: float, share: float = 0.5) -> Paint:
+def striped(
+    first: np.ndarray, second: np.ndarray, axis: int, period: float, share: float = 0.5
+) -> Paint:
     """Bands across ``axis``, with soft borders; ``share`` of each period has the second colour."""
 
     def paint(p: np.ndarray) -> np.ndarray:
         phase = p[:, axis] / period % 1.0
         inside = share / 2 - np.abs(phase - share / 2)
-        amount = np.clip(0.5 + np.maximum(inside, share / 2 - np.abs(phase - 1 - share / 2)) / 0.12, 0, 1)[:, None]
+        amount = np.clip(
+            0.5 + np.maximum(inside, share / 2 - np.abs(phase - 1 - share / 2)) / 0.12, 0, 1
+        )[:, None]
         return (1 - amount) * first + amount * second
 
     return paint
@@ -50,7 +89,9 @@ def blended(low: np.ndarray, high: np.ndarray, axis: int, start: float, end: flo
     return paint
 
 
-def grained(rng: np.random.Generator, color: np.ndarray, axis: int = 0, scale: float = 1.0) -> Paint:
+def grained(
+    rng: np.random.Generator, color: np.ndarray, axis: int = 0, scale: float = 1.0
+) -> Paint:
     """Wood: slow wavy darker bands along ``axis``; ``scale`` is the size of the object."""
     waves = rng.normal(0, 1, (4, 3)) * 9 / scale
     waves[:, axis] *= 0.15
@@ -63,7 +104,9 @@ def grained(rng: np.random.Generator, color: np.ndarray, axis: int = 0, scale: f
     return paint
 
 
-def spotted(rng: np.random.Generator, color: np.ndarray, spot: np.ndarray, scale: float, count: int = 14) -> Paint:
+def spotted(
+    rng: np.random.Generator, color: np.ndarray, spot: np.ndarray, scale: float, count: int = 14
+) -> Paint:
     """Round patches of a second colour at random places of a body about ``scale`` large."""
     centers = rng.uniform(-0.5, 0.5, (count, 3)).astype(np.float32) * scale
     radii = rng.uniform(0.06, 0.14, count).astype(np.float32) * scale

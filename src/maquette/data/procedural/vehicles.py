@@ -1,10 +1,24 @@
-"""Vehicles and free-form things: cars, trucks, buses, boats, and random unions of primitives. They drive along +X."""
+"""Vehicles and free-form things: cars, trucks, buses, boats, and random unions of primitives. They
+drive along +X.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from maquette.data.procedural.paints import CERAMIC, DARK, FABRIC, GLASS, METAL, PLASTIC, WOOD, pick, shaded, spotted, striped
+from maquette.data.procedural.paints import (
+    CERAMIC,
+    DARK,
+    FABRIC,
+    GLASS,
+    METAL,
+    PLASTIC,
+    WOOD,
+    pick,
+    shaded,
+    spotted,
+    striped,
+)
 from maquette.data.procedural.shapes import (
     Solid,
     box,
@@ -23,14 +37,33 @@ from maquette.data.procedural.shapes import (
 from maquette.geometry.transforms import rotation_x, rotation_y
 
 
-def _wheels(rng: np.random.Generator, stations: tuple[float, ...], radius: float, track: float, width: float) -> tuple[Solid, Solid]:
+def _wheels(
+    rng: np.random.Generator, stations: tuple[float, ...], radius: float, track: float, width: float
+) -> tuple[Solid, Solid]:
     """Painted pairs of wheels at x = ``stations``, and the solid to cut out of the body for them."""
     turn, rim, tyre, room = rotation_x(np.pi / 2), pick(rng, METAL), pick(rng, DARK), []
     parts = []
     for x in stations:
         z = track / 2 - width / 2
-        parts.append(painted(mirrored(moved(cylinder(radius, width, rounding=0.18 * width), (x, radius, z), turn), 2), tyre))
-        parts.append(painted(mirrored(moved(cylinder(0.58 * radius, 1.12 * width, rounding=0.03), (x, radius, z), turn), 2), rim))
+        parts.append(
+            painted(
+                mirrored(
+                    moved(cylinder(radius, width, rounding=0.18 * width), (x, radius, z), turn), 2
+                ),
+                tyre,
+            )
+        )
+        parts.append(
+            painted(
+                mirrored(
+                    moved(
+                        cylinder(0.58 * radius, 1.12 * width, rounding=0.03), (x, radius, z), turn
+                    ),
+                    2,
+                ),
+                rim,
+            )
+        )
         room.append(moved(cylinder(1.18 * radius, 2 * track, (0, 0, 0)), (x, radius, 0), turn))
     return union(*parts), union(*room)
 
@@ -43,7 +76,9 @@ def _lights(front: float, rear: float, y: float, z: float) -> tuple[Solid, Solid
 
 
 def car(rng: np.random.Generator) -> Solid:
-    """A car: hatchback, saloon or van by its outline; glazed cabin, wheels in arches, lights, bumpers."""
+    """A car: hatchback, saloon or van by its outline; glazed cabin, wheels in arches, lights,
+    bumpers.
+    """
     length, width, low = rng.uniform(3.3, 4.8), rng.uniform(1.6, 1.9), rng.uniform(0.2, 0.32)
     waist, roof, radius = rng.uniform(0.8, 0.95), rng.uniform(1.35, 1.75), rng.uniform(0.3, 0.38)
     h, color = length / 2, pick(rng, PLASTIC + METAL)
@@ -59,15 +94,26 @@ def car(rng: np.random.Generator) -> Solid:
     glass = prism(outline, width - 0.16, 0.09)
     x0, x1 = tail + 0.4 * slope, bonnet - 0.8 * slope
     top = box((x1 - x0 + 0.1, 0.1, width - 0.14), ((x0 + x1) / 2, roof, 0), 0.05)
-    pillars = [box((0.09, slope, width - 0.1), (x, (waist + roof) / 2, 0), 0.03) for x in ((x0 + x1) / 2, x0 + 0.1)]
+    pillars = [
+        box((0.09, slope, width - 0.1), (x, (waist + roof) / 2, 0), 0.03)
+        for x in ((x0 + x1) / 2, x0 + 0.1)
+    ]
     wheels, room = _wheels(rng, (h - 0.75, -h + 0.7), radius, width + 0.04, 0.24)
-    bumpers = union(*(box((0.2, 0.16, width - 0.05), (side * (h + 0.04), low + 0.12, 0), 0.07) for side in (1, -1)))
+    bumpers = union(
+        *(
+            box((0.2, 0.16, width - 0.05), (side * (h + 0.04), low + 0.12, 0), 0.07)
+            for side in (1, -1)
+        )
+    )
     parts = [
         painted(cut(body, room), color),
         painted(glass, pick(rng, GLASS)),
         painted(union(top, *pillars), color if rng.random() < 0.7 else pick(rng, PLASTIC)),
     ]
-    parts += [wheels, painted(bumpers, pick(rng, DARK) if rng.random() < 0.6 else shaded(color, 0.7))]
+    parts += [
+        wheels,
+        painted(bumpers, pick(rng, DARK) if rng.random() < 0.6 else shaded(color, 0.7)),
+    ]
     return union(*parts, *_lights(h + 0.08, -h - 0.09, waist - 0.25, width / 2 - 0.3))
 
 
@@ -77,8 +123,16 @@ def truck(rng: np.random.Generator) -> Solid:
     h, deck, cab, roof = length / 2, 2.1 * radius, rng.uniform(1.4, 1.8), rng.uniform(2.1, 2.5)
     color, load, cargo = pick(rng, PLASTIC), pick(rng, PLASTIC + METAL), length - cab - 0.15
     middle = -h + cargo / 2
-    cabin = prism([(h - cab, 0.5), (h, 0.5), (h, 1.25), (h - 0.3, roof - 0.1), (h - cab, roof - 0.1)], width - 0.1, 0.09)
-    screen = prism([(h - 0.62, 1.35), (h + 0.02, 1.35), (h - 0.24, roof - 0.25), (h - 0.62, roof - 0.25)], width - 0.05, 0.06)
+    cabin = prism(
+        [(h - cab, 0.5), (h, 0.5), (h, 1.25), (h - 0.3, roof - 0.1), (h - cab, roof - 0.1)],
+        width - 0.1,
+        0.09,
+    )
+    screen = prism(
+        [(h - 0.62, 1.35), (h + 0.02, 1.35), (h - 0.24, roof - 0.25), (h - 0.62, roof - 0.25)],
+        width - 0.05,
+        0.06,
+    )
     frame = box((length, 0.25, 0.5 * width), (0, deck - 0.2, 0), 0.03)
     wheels, room = _wheels(rng, (h - 0.75, -h + 0.7, -h + 0.7 + 2.25 * radius), radius, width, 0.36)
     style = rng.integers(4)
@@ -92,7 +146,8 @@ def truck(rng: np.random.Generator) -> Solid:
         )
     else:
         body = cut(
-            box((cargo, 0.8, width), (middle, deck + 0.4, 0), 0.03), box((cargo - 0.25, 0.9, width - 0.25), (middle, deck + 0.62, 0))
+            box((cargo, 0.8, width), (middle, deck + 0.4, 0), 0.03),
+            box((cargo - 0.25, 0.9, width - 0.25), (middle, deck + 0.62, 0)),
         )
     parts = [
         painted(cut(cabin, room), color),
@@ -103,7 +158,11 @@ def truck(rng: np.random.Generator) -> Solid:
     ]
     if style == 3:
         logs = [
-            capsule((-h + 0.4, deck + 0.4 + 0.33 * r, z), (h - cab - 0.5, deck + 0.4 + 0.33 * r, z), 0.27)
+            capsule(
+                (-h + 0.4, deck + 0.4 + 0.33 * r, z),
+                (h - cab - 0.5, deck + 0.4 + 0.33 * r, z),
+                0.27,
+            )
             for r, z in ((0, -0.55), (0, 0), (0, 0.55), (1.4, -0.28), (1.4, 0.28))
         ]
         parts.append(painted(union(*logs), pick(rng, WOOD)))
@@ -121,7 +180,14 @@ def bus(rng: np.random.Generator) -> Solid:
     count, glass = int(length / 1.1), []
     for deck in range(decks):
         y = 1.85 + 1.2 * deck
-        glass += [box((0.72 * length / count, 0.72, width + 0.07), ((i + 0.5) * length / count - h, y, 0), 0.02) for i in range(count)]
+        glass += [
+            box(
+                (0.72 * length / count, 0.72, width + 0.07),
+                ((i + 0.5) * length / count - h, y, 0),
+                0.02,
+            )
+            for i in range(count)
+        ]
         glass.append(box((length + 0.07, 0.8, 0.8 * width), (0, y, 0), 0.02))
 
     def paint(p: np.ndarray) -> np.ndarray:
@@ -135,12 +201,23 @@ def boat(rng: np.random.Generator) -> Solid:
     """A boat: hollow hull, deck house or mast with a sail."""
     length, width, height = rng.uniform(2.6, 4.0), rng.uniform(1.0, 1.4), rng.uniform(0.6, 0.85)
     h, color = length / 2, pick(rng, PLASTIC + WOOD)
-    hull = cut(ellipsoid((h, height, width / 2), (0, height, 0)), box((2 * length, height, 2 * width), (0, 1.5 * height, 0)))
-    hull = smooth_union(0.15, hull, capsule((-0.6 * h, 0.2 * height, 0), (0.75 * h, 0.35 * height, 0), 0.12))
-    hold = cut(ellipsoid((0.86 * h, 0.75 * height, 0.38 * width), (0, height, 0)), box((length, 0.4, width), (0, 0.1 * height, 0)))
+    hull = cut(
+        ellipsoid((h, height, width / 2), (0, height, 0)),
+        box((2 * length, height, 2 * width), (0, 1.5 * height, 0)),
+    )
+    hull = smooth_union(
+        0.15, hull, capsule((-0.6 * h, 0.2 * height, 0), (0.75 * h, 0.35 * height, 0), 0.12)
+    )
+    hold = cut(
+        ellipsoid((0.86 * h, 0.75 * height, 0.38 * width), (0, height, 0)),
+        box((length, 0.4, width), (0, 0.1 * height, 0)),
+    )
     trim = cut(
         ellipsoid((1.04 * h, 1.02 * height, 0.54 * width), (0, height, 0)),
-        union(box((3 * h, height, 9), (0, 1.52 * height, 0)), box((3 * h, height, 9), (0, 0.4 * height, 0))),
+        union(
+            box((3 * h, height, 9), (0, 1.52 * height, 0)),
+            box((3 * h, height, 9), (0, 0.4 * height, 0)),
+        ),
     )
     parts = [painted(cut(hull, hold), color), painted(cut(trim, hold), pick(rng, WOOD + CERAMIC))]
     if rng.random() < 0.5:
@@ -154,7 +231,11 @@ def boat(rng: np.random.Generator) -> Solid:
         cabin = box((0.7 * h, 0.6, 0.55 * width), (-0.2 * h, height + 0.2, 0), 0.05)
         panes = box((0.5 * h, 0.22, 0.58 * width), (-0.2 * h, height + 0.28, 0), 0.02)
         roof = box((0.85 * h, 0.07, 0.68 * width), (-0.2 * h, height + 0.52, 0), 0.03)
-        parts += [painted(cabin, (232, 230, 222)), painted(panes, pick(rng, GLASS)), painted(roof, pick(rng, PLASTIC))]
+        parts += [
+            painted(cabin, (232, 230, 222)),
+            painted(panes, pick(rng, GLASS)),
+            painted(roof, pick(rng, PLASTIC)),
+        ]
     return union(*parts)
 
 
@@ -165,7 +246,9 @@ def _primitive(rng: np.random.Generator) -> Solid:
     if kind == 1:
         return ellipsoid(tuple(r))
     if kind == 2:
-        return cylinder(r[0], 2.5 * r[1], top=float(rng.choice([r[0], 0.4 * r[0], 0.03])), rounding=0.01)
+        return cylinder(
+            r[0], 2.5 * r[1], top=float(rng.choice([r[0], 0.4 * r[0], 0.03])), rounding=0.01
+        )
     if kind == 3:
         return torus(r[0] + 0.08, 0.35 * r[1])
     if kind == 4:
@@ -180,11 +263,18 @@ def _scattered(rng: np.random.Generator) -> list[Solid]:
     shapes = []
     for _ in range(int(rng.integers(2, 7))):
         axis = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        turn = axis * np.sign(np.linalg.det(axis)) if rng.random() < 0.5 else rotation_y(rng.uniform(0, 2 * np.pi))
+        turn = (
+            axis * np.sign(np.linalg.det(axis))
+            if rng.random() < 0.5
+            else rotation_y(rng.uniform(0, 2 * np.pi))
+        )
         color, shape = pick(rng, PLASTIC + CERAMIC + FABRIC), _primitive(rng)
         style = rng.integers(4)
         if style == 0:
-            shape = painted(shape, striped(color, pick(rng, PLASTIC), int(rng.integers(3)), rng.uniform(0.1, 0.25)))
+            shape = painted(
+                shape,
+                striped(color, pick(rng, PLASTIC), int(rng.integers(3)), rng.uniform(0.1, 0.25)),
+            )
         elif style == 1:
             shape = painted(shape, spotted(rng, color, pick(rng, CERAMIC), 0.7))
         else:
@@ -198,7 +288,9 @@ def blocks(rng: np.random.Generator) -> Solid:
     shapes = _scattered(rng)
     body = union(*shapes)
     return (
-        cut(body, moved(_primitive(rng), tuple(rng.uniform(-0.3, 0.3, 3)), scale=0.8)) if rng.random() < 0.3 and len(shapes) > 2 else body
+        cut(body, moved(_primitive(rng), tuple(rng.uniform(-0.3, 0.3, 3)), scale=0.8))
+        if rng.random() < 0.3 and len(shapes) > 2
+        else body
     )
 
 

@@ -1,4 +1,6 @@
-"""Ground truth that others made -> cases: a plain folder layout, GLB scenes, and MIDI's public 3D-FRONT. See docs/evaluation-data.md."""
+"""Ground truth that others made -> cases: a plain folder layout, GLB scenes, and MIDI's public
+3D-FRONT. See docs/evaluation-data.md.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ FORMATS = {"folder": folder_sources, "glb": glb_sources, "midi-3dfront": front_s
 
 
 def sources_of(path: str | Path, form: str) -> list[Source]:
-    """The scenes at a path, in a fixed order, none of them read yet. InputError when there are none or the format is unknown."""
+    """The scenes at a path, in a fixed order, none of them read yet. InputError when there are none
+    or the format is unknown.
+    """
     if form not in FORMATS:
         raise InputError(f"unknown ground-truth format {form!r}; choose from {', '.join(FORMATS)}")
     if not Path(path).exists():

@@ -1,6 +1,8 @@
-"""GLB scenes with one named node per object and no photo: the photo is rendered, from a camera that the file's name decides.
+"""GLB scenes with one named node per object and no photo: the photo is rendered, from a camera that
+the file's name decides.
 
-+Y up, any unit. Nodes whose names say that they are the building (floor, wall, ceiling, bg_ and so on) are left out.
++Y up, any unit. Nodes whose names say that they are the building (floor, wall, ceiling, bg_ and so
+  on) are left out.
 """
 
 from __future__ import annotations
@@ -24,8 +26,13 @@ from maquette.scene.appearance import vertex_colors_of
 from maquette.types import InstanceMask, SceneInput
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
-BUILDING = re.compile(r"^bg_|(?:^|[^a-z])(?:background|floor|wall|ceiling|ground|building|room)(?:[^a-z]|$)", re.IGNORECASE)
-VIEWS = replace(ViewConfig(), size=512, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60, wall=0.0)
+BUILDING = re.compile(
+    r"^bg_|(?:^|[^a-z])(?:background|floor|wall|ceiling|ground|building|room)(?:[^a-z]|$)",
+    re.IGNORECASE,
+)
+VIEWS = replace(
+    ViewConfig(), size=512, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60, wall=0.0
+)
 MOST_TRIES = 60
 
 
@@ -48,27 +55,51 @@ class GlbSource:
 
 def glb_sources(path: Path) -> list[GlbSource]:
     """One file, or all files of a folder, by name. InputError for none."""
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    )
     if not files:
-        raise InputError(f"{path}: no {', '.join(SUFFIXES)} file; give a scene file or a folder of them")
+        raise InputError(
+            f"{path}: no {', '.join(SUFFIXES)} file; give a scene file or a folder of them"
+        )
     folder = (path.parent if path.is_file() else path).resolve().name
     return [GlbSource(str(file), f"{folder}/{file.stem}") for file in files]
 
 
 def read_scene_file(path: Path, name: str) -> Case:
-    """Read a scene, render it, and keep the objects that the photo shows; the truth is in the scene frame of that camera."""
-    nodes = [node for node in sorted(read_glb(path), key=lambda node: natural(node[0])) if not BUILDING.search(node[0])]
+    """Read a scene, render it, and keep the objects that the photo shows; the truth is in the scene
+    frame of that camera.
+    """
+    nodes = [
+        node
+        for node in sorted(read_glb(path), key=lambda node: natural(node[0]))
+        if not BUILDING.search(node[0])
+    ]
     if not nodes:
-        raise InputError(f"{path}: no node is an object; give a scene with one named node per object")
+        raise InputError(
+            f"{path}: no node is an object; give a scene with one named node per object"
+        )
     meshes = [mesh.apply_transform(matrix) for _, mesh, matrix in nodes]
     lowest = min(float(mesh.bounds[0, 1]) for mesh in meshes)
     assets, placements = [], []
     for k, ((node, _, _), mesh) in enumerate(zip(nodes, meshes)):
         side, centre = max(float(mesh.extents.max()), 1e-9), mesh.bounds.mean(0)
         vertices = ((np.asarray(mesh.vertices) - centre) / side).astype(np.float32)
-        assets.append(Asset(node, vertices, np.asarray(mesh.faces, np.int32), vertex_colors_of(mesh)[:, :3].astype(np.uint8)))
+        assets.append(
+            Asset(
+                node,
+                vertices,
+                np.asarray(mesh.faces, np.int32),
+                vertex_colors_of(mesh)[:, :3].astype(np.uint8),
+            )
+        )
         placements.append(Placement(k, similarity(side, None, centre - (0.0, lowest, 0.0))))
-    catalogue, rng = Catalogue.of(AssetList(tuple(assets))), np.random.default_rng((2026, zlib.crc32(path.stem.encode())))
+    catalogue, rng = (
+        Catalogue.of(AssetList(tuple(assets))),
+        np.random.default_rng((2026, zlib.crc32(path.stem.encode()))),
+    )
     scene = ComposedScene(tuple(placements), "file")
     wanted = min(2, len(placements))
     for _ in range(MOST_TRIES):
@@ -76,12 +107,25 @@ def read_scene_file(path: Path, name: str) -> Case:
         if len(view.placements) >= wanted:
             break
     else:
-        raise InputError(f"{path}: none of {MOST_TRIES} cameras shows {wanted} objects; give a scene whose objects are of similar size")
-    masks = tuple(InstanceMask(k + 1, view.instance == k + 1, assets[p.asset].name) for k, p in enumerate(view.placements))
+        raise InputError(
+            f"{path}: none of {MOST_TRIES} cameras shows {wanted} objects; give a scene whose objects are of similar size"
+        )
+    masks = tuple(
+        InstanceMask(k + 1, view.instance == k + 1, assets[p.asset].name)
+        for k, p in enumerate(view.placements)
+    )
     truth = {}
     for k, placement in enumerate(view.placements):
         mesh = meshes[placement.asset].copy()
-        moved = transform_points(similarity(1.0, None, (0.0, -lowest, 0.0)), np.asarray(mesh.vertices))
+        moved = transform_points(
+            similarity(1.0, None, (0.0, -lowest, 0.0)), np.asarray(mesh.vertices)
+        )
         mesh.vertices = transform_points(view.scene_from_world, moved)
         truth[node_name(k + 1)] = mesh
-    return measured(name, SceneInput(view.image, masks, name), truth, view.camera, {"file": path.name, "nodes": len(nodes)})
+    return measured(
+        name,
+        SceneInput(view.image, masks, name),
+        truth,
+        view.camera,
+        {"file": path.name, "nodes": len(nodes)},
+    )

@@ -1,4 +1,6 @@
-"""A run folder -> one HTML page that explains it: tables, plots, pictures, and every scene in 3D. No network, no other files."""
+"""A run folder -> one HTML page that explains it: tables, plots, pictures, and every scene in 3D.
+No network, no other files.
+"""
 
 from maquette.evaluate.report.page import write_report
 

@@ -1,6 +1,8 @@
-"""JavaScript modules -> one text that a page can hold, since a page opened from a file may not load modules from other files.
+"""JavaScript modules -> one text that a page can hold, since a page opened from a file may not load
+modules from other files.
 
-Every module's relative imports become bare names; the page turns each module into a blob and names it in an import map.
+Every module's relative imports become bare names; the page turns each module into a blob and names
+it in an import map.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ def assets_folder() -> Path:
 
 
 def modules_of(entry: str, root: Path | None = None) -> dict[str, str]:
-    """The module ``entry`` and all it imports: bare name -> source with bare imports, those that are imported first come first."""
+    """The module ``entry`` and all it imports: bare name -> source with bare imports, those that
+    are imported first come first.
+    """
     root = root or assets_folder()
     found: dict[str, str] = {}
 

@@ -1,6 +1,8 @@
-"""Meshes small enough to be put into a page: fewer triangles, 16-bit positions, 8-bit normals and colours, as a GLB.
+"""Meshes small enough to be put into a page: fewer triangles, 16-bit positions, 8-bit normals and
+colours, as a GLB.
 
-glTF 2.0 with KHR_mesh_quantization (three.js, Blender and most engines read it). For looking at, not for measuring.
+glTF 2.0 with KHR_mesh_quantization (three.js, Blender and most engines read it). For looking at,
+not for measuring.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ FLAT = 0.5  # cosine: faces that meet at a sharper angle keep an edge between th
 
 
 def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V, 3) float64, faces (F, 3) and colours (V, 3) uint8 of about ``faces`` triangles; an object with fewer stays as it is."""
+    """Vertices (V, 3) float64, faces (F, 3) and colours (V, 3) uint8 of about ``faces`` triangles;
+    an object with fewer stays as it is.
+    """
     vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces)
     colors = vertex_colors_of(mesh)[:, :3]
     if len(triangles) <= faces:
@@ -32,7 +36,9 @@ def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarra
     welded, index = np.unique(np.round(vertices, 6), axis=0, return_inverse=True)
     joined = index.reshape(-1)[triangles]
     joined = joined[(joined != np.roll(joined, 1, axis=1)).all(1)].astype(np.int32)
-    points, fewer = fast_simplification.simplify(welded.astype(np.float32), joined, target_count=faces)
+    points, fewer = fast_simplification.simplify(
+        welded.astype(np.float32), joined, target_count=faces
+    )
     if not len(fewer):
         return vertices, triangles, colors
     used, fewer = np.unique(fewer, return_inverse=True)
@@ -40,10 +46,14 @@ def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarra
     return points, fewer.reshape(-1, 3), colors[cKDTree(vertices).query(points)[1]]
 
 
-def with_edges(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, faces, colours and unit normals in which a vertex is doubled where the surface bends sharply: boxes look like boxes.
+def with_edges(
+    vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, faces, colours and unit normals in which a vertex is doubled where the surface
+    bends sharply: boxes look like boxes.
 
-    A corner keeps the smooth normal of its vertex unless its face turns away from it by more than FLAT allows.
+    A corner keeps the smooth normal of its vertex unless its face turns away from it by more than
+    FLAT allows.
     """
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -57,22 +67,52 @@ def with_edges(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> t
     return vertices[origin], index.reshape(-1, 3), colors[origin], chosen[first]
 
 
-def compact_glb(meshes: Meshes, faces: int, extras: Mapping[str, Mapping[str, Any]] | None = None) -> bytes:
-    """A GLB of all meshes, one node per name with ``extras[name]`` ("label" is filled in from instance_<label>), about ``faces`` each."""
-    document: dict[str, Any] = {"asset": {"version": "2.0", "generator": "maquette report"}, "scene": 0, "scenes": [{"nodes": []}]}
-    document |= {"extensionsUsed": ["KHR_mesh_quantization"], "extensionsRequired": ["KHR_mesh_quantization"]}
+def compact_glb(
+    meshes: Meshes, faces: int, extras: Mapping[str, Mapping[str, Any]] | None = None
+) -> bytes:
+    """A GLB of all meshes, one node per name with ``extras[name]`` ("label" is filled in from
+    instance_<label>), about ``faces`` each.
+    """
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "maquette report"},
+        "scene": 0,
+        "scenes": [{"nodes": []}],
+    }
+    document |= {
+        "extensionsUsed": ["KHR_mesh_quantization"],
+        "extensionsRequired": ["KHR_mesh_quantization"],
+    }
     document |= {key: [] for key in ("nodes", "meshes", "accessors", "bufferViews")}
-    document["materials"] = [{"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 0.85}}]
+    document["materials"] = [
+        {
+            "doubleSided": True,
+            "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 0.85},
+        }
+    ]
     binary = bytearray()
 
     def accessor(values: np.ndarray, kind: str, component: int, target: int, **more: Any) -> int:
-        view = {"buffer": 0, "byteOffset": len(binary), "byteLength": values.nbytes, "target": target}
+        view = {
+            "buffer": 0,
+            "byteOffset": len(binary),
+            "byteLength": values.nbytes,
+            "target": target,
+        }
         if target == 34962:
-            view["byteStride"] = values.shape[1] * values.itemsize  # padded to four bytes by an unused last column
+            view["byteStride"] = (
+                values.shape[1] * values.itemsize
+            )  # padded to four bytes by an unused last column
         binary.extend(values.tobytes() + bytes(-values.nbytes % 4))
         document["bufferViews"].append(view)
         document["accessors"].append(
-            {"bufferView": len(document["bufferViews"]) - 1, "componentType": component, "count": len(values), "type": kind, **more})
+            {
+                "bufferView": len(document["bufferViews"]) - 1,
+                "componentType": component,
+                "count": len(values),
+                "type": kind,
+                **more,
+            }
+        )
         return len(document["accessors"]) - 1
 
     for name in sorted(meshes, key=natural):
@@ -81,17 +121,47 @@ def compact_glb(meshes: Meshes, faces: int, extras: Mapping[str, Mapping[str, An
         steps = np.rint((vertices - low) / side * STEPS).astype("<u2")
         linear = np.rint(255 * linear_from_bytes(colors)).astype(np.uint8)
         attributes = {
-            "POSITION": accessor(np.pad(steps, ((0, 0), (0, 1))), "VEC3", 5123, 34962,
-                                 min=steps.min(0).tolist(), max=steps.max(0).tolist()),
-            "NORMAL": accessor(np.pad(np.rint(127 * normals).astype(np.int8), ((0, 0), (0, 1))), "VEC3", 5120, 34962, normalized=True),
-            "COLOR_0": accessor(np.pad(linear, ((0, 0), (0, 1)), constant_values=255), "VEC4", 5121, 34962, normalized=True),
-        }  # fmt: skip
+            "POSITION": accessor(
+                np.pad(steps, ((0, 0), (0, 1))),
+                "VEC3",
+                5123,
+                34962,
+                min=steps.min(0).tolist(),
+                max=steps.max(0).tolist(),
+            ),
+            "NORMAL": accessor(
+                np.pad(np.rint(127 * normals).astype(np.int8), ((0, 0), (0, 1))),
+                "VEC3",
+                5120,
+                34962,
+                normalized=True,
+            ),
+            "COLOR_0": accessor(
+                np.pad(linear, ((0, 0), (0, 1)), constant_values=255),
+                "VEC4",
+                5121,
+                34962,
+                normalized=True,
+            ),
+        }
         wide = len(vertices) > STEPS - 1
-        indices = accessor(triangles.reshape(-1, 1).astype("<u4" if wide else "<u2"), "SCALAR", 5125 if wide else 5123, 34963)
-        document["meshes"].append({"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]})
+        indices = accessor(
+            triangles.reshape(-1, 1).astype("<u4" if wide else "<u2"),
+            "SCALAR",
+            5125 if wide else 5123,
+            34963,
+        )
+        document["meshes"].append(
+            {"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}
+        )
         tail = name.removeprefix("instance_")
         about = {"label": int(tail)} if tail.isdigit() else {}
-        node = {"name": name, "mesh": len(document["meshes"]) - 1, "translation": low.tolist(), "scale": [side / STEPS] * 3}
+        node = {
+            "name": name,
+            "mesh": len(document["meshes"]) - 1,
+            "translation": low.tolist(),
+            "scale": [side / STEPS] * 3,
+        }
         document["nodes"].append(node | {"extras": about | dict((extras or {}).get(name, {}))})
         document["scenes"][0]["nodes"].append(len(document["nodes"]) - 1)
     return _glb(document, bytes(binary))

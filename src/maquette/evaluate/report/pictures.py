@@ -1,4 +1,5 @@
-"""The pictures of a report: photo, prediction and truth from one camera, and a turntable as a strip of frames. JPEG.
+"""The pictures of a report: photo, prediction and truth from one camera, and a turntable as a strip
+of frames. JPEG.
 
 Drawn once and kept beside the predictions, because drawing is what a report spends its time on.
 """
@@ -41,9 +42,13 @@ def draw_truth(folder: Path) -> bytes:
 
 
 def draw_prediction(folder: Path, prediction: Path, camera: Camera | None) -> tuple[bytes, bytes]:
-    """A prediction from its own estimate of the photo's camera (else from the true one), and its turntable."""
+    """A prediction from its own estimate of the photo's camera (else from the true one), and its
+    turntable.
+    """
     scene = scene_from_glb(prediction)
-    camera = camera or camera_from_dict(read_objects(folder).get("camera"), str(folder)) or scene.camera
+    camera = (
+        camera or camera_from_dict(read_objects(folder).get("camera"), str(folder)) or scene.camera
+    )
     views = render_views(scene, [_small(camera)])
     strip = np.concatenate(render_views(scene, turntable(scene, camera)), axis=1)
     return _jpeg(views[0]), _jpeg(strip)
@@ -52,7 +57,9 @@ def draw_prediction(folder: Path, prediction: Path, camera: Camera | None) -> tu
 def turntable(scene: Scene, start: Camera) -> list[Camera]:
     """Cameras once around a scene, beginning a little to the right of ``start``."""
     front = -azimuth_of(start)
-    return orbit_cameras(assemble(scene.instances).vertices, front + np.deg2rad(35.0) + turns(FRAMES), FRAME, FRAME)
+    return orbit_cameras(
+        assemble(scene.instances).vertices, front + np.deg2rad(35.0) + turns(FRAMES), FRAME, FRAME
+    )
 
 
 def turns(count: int) -> np.ndarray:
@@ -62,7 +69,9 @@ def turns(count: int) -> np.ndarray:
 
 def _small(camera: Camera) -> Camera:
     scale = SIDE / max(camera.width, camera.height)
-    return resized(camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height)))
+    return resized(
+        camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height))
+    )
 
 
 def _jpeg(picture: np.ndarray | Image.Image) -> bytes:

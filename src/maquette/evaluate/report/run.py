@@ -23,7 +23,9 @@ from maquette.geometry.transforms import similarity
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Everything that was scored under one or more protocols; the first is the one that pictures are sorted by."""
+    """Everything that was scored under one or more protocols; the first is the one that pictures
+    are sorted by.
+    """
 
     folder: Path
     record: dict[str, Any]  # run.json
@@ -66,7 +68,9 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a finished or unfinished run. InputError when the folder holds none, or nothing that was scored."""
+    """Read a finished or unfinished run. InputError when the folder holds none, or nothing that was
+    scored.
+    """
     if not (folder / RUN).is_file():
         raise InputError(f"{folder}: no {RUN}; give the --out folder of maquette benchmark")
     try:
@@ -76,9 +80,18 @@ def read_run(folder: Path) -> Run:
     rows = read_rows(folder / ROWS)
     if not rows:
         raise InputError(f"{folder}: nothing was scored yet; finish the benchmark")
-    missing = next((name for name in dict.fromkeys(row.scene for row in rows) if not (folder / SCENES / name / TRUTH).exists()), None)
+    missing = next(
+        (
+            name
+            for name in dict.fromkeys(row.scene for row in rows)
+            if not (folder / SCENES / name / TRUTH).exists()
+        ),
+        None,
+    )
     if missing is not None:
-        raise InputError(f"{folder / SCENES / missing}: no {TRUTH}; the folder is incomplete, repeat the benchmark")
+        raise InputError(
+            f"{folder / SCENES / missing}: no {TRUTH}; the folder is incomplete, repeat the benchmark"
+        )
     return Run(folder, record, rows, read_table(folder / OBJECT_ROWS))
 
 
@@ -88,13 +101,22 @@ def number(text: str) -> float:
 
 
 def aligned_from_predicted(run: Run, method: str, scene: str) -> list[list[float]] | None:
-    """The scene alignment of the score, (4, 4) nested rows in the frame of the files; None when it is the identity.
+    """The scene alignment of the score, (4, 4) nested rows in the frame of the files; None when it
+    is the identity.
 
-    Scores are in units in which the true scene's longest side is 2, centred ("truth-box"); here that is undone.
+    Scores are in units in which the true scene's longest side is 2, centred ("truth-box"); here
+    that is undone.
     """
     unit_from_score = np.array(run.score(method, scene)["truth_from_predicted"], dtype=np.float64)
-    corners = [np.asarray(mesh.vertices) for mesh in load_named_meshes(run.scene_folder(scene) / TRUTH).values()]
+    corners = [
+        np.asarray(mesh.vertices)
+        for mesh in load_named_meshes(run.scene_folder(scene) / TRUTH).values()
+    ]
     given = protocol_named(run.protocol).scene_unit == "given"
-    unit = np.eye(4) if given else similarity(2.0) @ scene_from_world(bounding_box(np.concatenate(corners)))
+    unit = (
+        np.eye(4)
+        if given
+        else similarity(2.0) @ scene_from_world(bounding_box(np.concatenate(corners)))
+    )
     matrix = np.linalg.inv(unit) @ unit_from_score @ unit
     return None if np.allclose(matrix, np.eye(4), atol=1e-6) else np.round(matrix, 6).tolist()
