@@ -33,7 +33,8 @@ def scene(count: int = 7, seed: int = 0) -> tuple[dict, dict]:
         trimesh.creation.cone(0.3, 0.6),
         trimesh.creation.annulus(0.15, 0.3, 0.4),
     ]
-    truth, predicted = {}, {}
+    truth = {}
+    predicted = {}
     for k in range(count):
         arm = trimesh.creation.box((0.2, 0.2, 0.7)).apply_translation([0.2, 0.1, 0.1])
         mesh = trimesh.util.concatenate([shapes[k % len(shapes)], arm])
@@ -45,7 +46,8 @@ def scene(count: int = 7, seed: int = 0) -> tuple[dict, dict]:
         other.apply_transform(
             similarity(1.0, rotation_y(0.2 * rng.normal()), 0.05 * rng.normal(size=3))
         )
-        truth[f"object_{k}"], predicted[f"object_{k}"] = mesh, other
+        truth[f"object_{k}"] = mesh
+        predicted[f"object_{k}"] = other
     return predicted, truth
 
 
@@ -71,7 +73,8 @@ def main() -> int:
         "maquette": lambda: score_scene(predicted, truth, workers=args.threads).to_dict(),
         "open3d": lambda: open3d_iscene.score(predicted, truth),
     }
-    results, seconds = {}, {name: [] for name in sides}
+    results = {}
+    seconds = {name: [] for name in sides}
     sides["maquette"]()  # compiles
     for _ in range(args.runs):
         for name, side in sides.items():

@@ -40,7 +40,8 @@ KNOWN = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: fused_atten
 
 def network(name: str, dtype: torch.dtype) -> nn.Module:
     """The network at its published size with small random weights, loaded as from a file."""
-    config, generator = CONFIGS[name], torch.Generator().manual_seed(0)
+    config = CONFIGS[name]
+    generator = torch.Generator().manual_seed(0)
     model = model_of(config, name)
     with torch.device("meta"):
         built = model.build(config)
@@ -161,10 +162,12 @@ def measured(case: Case, dtype: torch.dtype, held: float) -> tuple[str, ...]:
     weights = sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 2**20
     gc.collect()
     reset_peak(CPU)
-    start, wall = time.process_time(), time.perf_counter()
+    start = time.process_time()
+    wall = time.perf_counter()
     with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=KNOWN) as counter:
         out = case.run(net)
-    seconds, wall = time.process_time() - start, time.perf_counter() - wall
+    seconds = time.process_time() - start
+    wall = time.perf_counter() - wall
     finite = bool(torch.isfinite(out.float()).all())
     count = counter.get_total_flops() / 1e12
     peak = peak_memory(CPU) - held
@@ -239,7 +242,8 @@ def main() -> None:
         "weights MB",
         "peak MB",
     )
-    rows, held = [head, tuple("---" for _ in head)], resident_memory() / 2**20
+    rows = [head, tuple("---" for _ in head)]
+    held = resident_memory() / 2**20
     for name in args.only.split(",") if args.only else cases:
         rows.append(measured(cases[name], getattr(torch, args.dtype), held))
         gc.collect()

@@ -142,7 +142,8 @@ def show(stage: str, result: dict[str, float]) -> dict[str, dict[str, float]]:
 
 # One function for each stage, so that its networks are freed when it returns, as in a staged plan.
 def image_stage(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], torch.Tensor]:
-    eyes, side = random_network("dino", args), 70 if args.tiny else 518
+    eyes = random_network("dino", args)
+    side = 70 if args.tiny else 518
     pictures = torch.rand(args.instances, args.slots, 3, side, side, device=args.device)
     return show("image", timed(lambda: encode_slots(eyes, pictures), args)), encode_slots(
         eyes, pictures
@@ -152,10 +153,8 @@ def image_stage(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], 
 def structure_stage(
     args: argparse.Namespace, context: torch.Tensor
 ) -> tuple[dict[str, dict[str, float]], float]:
-    flow, sampling = (
-        compiled(random_network("structure-flow", args), args.compile),
-        sampling_of(args),
-    )
+    flow = compiled(random_network("structure-flow", args), args.compile)
+    sampling = sampling_of(args)
     noise = draw_noise(flow, torch.Generator().manual_seed(0))
     floor = iscene_structure_flops(
         flow.config, args.instances, args.steps, sampling.guided_steps, context.shape[2]
@@ -178,8 +177,10 @@ def cells_stage(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 def latents_stage(
     args: argparse.Namespace, context: torch.Tensor, voxels: Voxels
 ) -> dict[str, dict[str, float]]:
-    slat, sampling = compiled(random_network("slat-flow", args), args.compile), sampling_of(args)
-    stage, start = LatentStage(slat, torch.zeros(8), torch.ones(8)), torch.randn(len(voxels), 8)
+    slat = compiled(random_network("slat-flow", args), args.compile)
+    sampling = sampling_of(args)
+    stage = LatentStage(slat, torch.zeros(8), torch.ones(8))
+    start = torch.randn(len(voxels), 8)
     return show(
         "latents",
         timed(
@@ -192,10 +193,8 @@ def latents_stage(
 
 
 def mesh_stage(args: argparse.Namespace, voxels: Voxels) -> dict[str, dict[str, float]]:
-    decoder, drawn = (
-        random_network("mesh-decoder", args),
-        torch.randn(len(voxels), 8, device=args.device),
-    )
+    decoder = random_network("mesh-decoder", args)
+    drawn = torch.randn(len(voxels), 8, device=args.device)
     return show(
         "mesh",
         timed(lambda: [decode_meshes(decoder, drawn, voxels) for _ in range(args.instances)], args),

@@ -32,13 +32,15 @@ def score(predicted: dict, truth: dict) -> dict[str, float]:
         n: sample_mesh(m, ISCENE.points, stream(0, "truth", n), unit).points
         for n, m in truth.items()
     }
-    whole_a, whole_b = np.concatenate(list(a.values())), np.concatenate(list(b.values()))
+    whole_a = np.concatenate(list(a.values()))
+    whole_b = np.concatenate(list(b.values()))
     matrix = align(whole_a, whole_b)
     cd_s, f_s = chamfer_and_f(transform_points(matrix, whole_a), whole_b)
     _, f_s_raw = chamfer_and_f(whole_a, whole_b)
     rows = []
     for name in b:
-        own_a, own_b = own_box(a[name]), own_box(b[name])
+        own_a = own_box(a[name])
+        own_b = own_box(b[name])
         aligned = chamfer_and_f(transform_points(align(own_a, own_b), own_a), own_b)
         given = chamfer_and_f(own_a, own_b)
         iou = [
@@ -57,7 +59,8 @@ def align(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     its own.
     """
     both = bounding_box(np.concatenate([a, b]))
-    middle, size = both.mean(0), np.ptp(both, axis=0).max()
+    middle = both.mean(0)
+    size = np.ptp(both, axis=0).max()
     first, cost_first = in_one_space((a - middle) / size, (b - middle) / size)
     (ma, sa), (mb, sb) = (
         (box.mean(0), np.ptp(box, axis=0).max() / 2) for box in (bounding_box(a), bounding_box(b))
@@ -79,10 +82,12 @@ def in_one_space(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
         (similarity(1.0, rotation_y(angle), np.zeros(3)) for angle in angles),
         key=lambda turn: cost(transform_points(turn, a), b),
     )[: ICP.yaw_keep]
-    down_a, down_b = cloud(a).voxel_down_sample(ICP.voxel), cloud(b).voxel_down_sample(ICP.voxel)
+    down_a = cloud(a).voxel_down_sample(ICP.voxel)
+    down_b = cloud(b).voxel_down_sample(ICP.voxel)
     seed = min((coarse(down_a, down_b, turn, ICP.seed_iterations) for turn in turns), key=goodness)
     start = coarse(down_a, down_b, seed.transformation, ICP.coarse_iterations).transformation
-    full_a, full_b = cloud(a), cloud(b)
+    full_a = cloud(a)
+    full_b = cloud(b)
     for full in (full_a, full_b):
         full.estimate_normals(o3d.geometry.KDTreeSearchParamHybrid(radius=3 * ICP.voxel, max_nn=30))
     to_planes = registration.TransformationEstimationPointToPlane(
@@ -125,7 +130,8 @@ def cost(a: np.ndarray, b: np.ndarray) -> float:
 def chamfer_and_f(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Chamfer distance (squared, both ways) and F-score in per cent."""
     forth, back = distances(a, b)
-    precision, recall = (forth < ISCENE.threshold).mean(), (back < ISCENE.threshold).mean()
+    precision = (forth < ISCENE.threshold).mean()
+    recall = (back < ISCENE.threshold).mean()
     return (forth**2).mean() + (back**2).mean(), 100 * 2 * precision * recall / max(
         precision + recall, 1e-12
     )
@@ -133,7 +139,8 @@ def chamfer_and_f(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 def distances(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance of each point to the nearest one of the other cloud, both ways."""
-    a, b = cloud(a), cloud(b)
+    a = cloud(a)
+    b = cloud(b)
     return np.asarray(a.compute_point_cloud_distance(b)), np.asarray(
         b.compute_point_cloud_distance(a)
     )

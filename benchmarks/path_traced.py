@@ -37,7 +37,9 @@ COPIED = ("masks.png", "truth.glb", "objects.json")
 # Blender is +Z up, glTF and maquette +Y up; Blender's cameras look along their -Z.
 BLENDER_FROM_SCENE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 BLENDER_CAMERA_FROM_OPENCV = Matrix.Diagonal((1, -1, -1, 1))
-WARM, COOL, WHITE = (1.0, 0.8, 0.58), (0.75, 0.87, 1.0), (1.0, 0.97, 0.93)
+WARM = (1.0, 0.8, 0.58)
+COOL = (0.75, 0.87, 1.0)
+WHITE = (1.0, 0.97, 0.93)
 LIGHTS = ("sun", "overcast", "lamps", "window")
 GROUNDS = ("planks", "tiles", "concrete", "marble", "checker", "plain")
 HUES = {  # linear albedos that everyday surfaces have
@@ -89,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
         look = compose(scene, folder, rng, walls=name.startswith("room"))
-        scene.render.threads_mode, scene.render.threads = "FIXED", args.threads
+        scene.render.threads_mode = "FIXED"
+        scene.render.threads = args.threads
         scene.render.resolution_percentage = args.percent
         develop(scene, target / "photo.png", rng, args.samples)
         print(f"{name}: {look}, {time.perf_counter() - start:.1f} s", flush=True)
@@ -106,7 +109,8 @@ def compose(scene: Any, folder: Path, rng: np.random.Generator, *, walls: bool) 
     low, high = add_objects(folder / "truth.glb", rng)
     eye = add_camera(scene, camera)
     size = float((high - low)[:2].max())
-    ground, light = str(rng.choice(GROUNDS)), str(rng.choice(LIGHTS[1:] if walls else LIGHTS))
+    ground = str(rng.choice(GROUNDS))
+    light = str(rng.choice(LIGHTS[1:] if walls else LIGHTS))
     centre = (low + high) / 2
     towards = np.append(eye[:2] - centre[:2], 0.0)
     towards /= np.linalg.norm(towards)
@@ -173,20 +177,17 @@ def surface(kind: str, rng: np.random.Generator, size: float) -> Any:
     noise.inputs["Scale"].default_value = float(rng.uniform(2, 9))
     noise.inputs["Detail"].default_value = 10.0
     links.new(place.outputs["Vector"], noise.inputs["Vector"])
-    base, tint = rgb(material, hue), rgb(material, other)
+    base = rgb(material, hue)
+    tint = rgb(material, other)
     if kind in ("planks", "tiles"):
         pattern = nodes.new("ShaderNodeTexBrick")
-        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (
-            (*hue, 1),
-            (*(0.5 * hue + 0.5 * other), 1),
-        )
+        pattern.inputs["Color1"].default_value = (*hue, 1)
+        pattern.inputs["Color2"].default_value = (*(0.5 * hue + 0.5 * other), 1)
         pattern.inputs["Mortar"].default_value = (*(0.35 * hue), 1)
         pattern.inputs["Scale"].default_value = 2.0
         wide, high = (2.2, 0.25) if kind == "planks" else (0.5, 0.5)
-        pattern.inputs["Brick Width"].default_value, pattern.inputs["Row Height"].default_value = (
-            wide,
-            high,
-        )
+        pattern.inputs["Brick Width"].default_value = wide
+        pattern.inputs["Row Height"].default_value = high
         pattern.inputs["Mortar Size"].default_value = (
             0.006 if kind == "planks" else float(rng.uniform(0.01, 0.03))
         )
@@ -200,10 +201,8 @@ def surface(kind: str, rng: np.random.Generator, size: float) -> Any:
             links.new(stretch.outputs["Vector"], noise.inputs["Vector"])
     elif kind == "checker":
         pattern = nodes.new("ShaderNodeTexChecker")
-        pattern.inputs["Color1"].default_value, pattern.inputs["Color2"].default_value = (
-            (*hue, 1),
-            (*random_albedo(rng), 1),
-        )
+        pattern.inputs["Color1"].default_value = (*hue, 1)
+        pattern.inputs["Color2"].default_value = (*random_albedo(rng), 1)
         pattern.inputs["Scale"].default_value = 3.0
         links.new(place.outputs["Vector"], pattern.inputs["Vector"])
         base = pattern.outputs["Color"]
@@ -224,20 +223,25 @@ def surface(kind: str, rng: np.random.Generator, size: float) -> Any:
 
 def add_camera(scene: Any, camera: dict[str, Any]) -> np.ndarray:
     """The true camera; returns its position (3,) in Blender's axes."""
-    intrinsics, width, height = np.array(camera["intrinsics"]), camera["width"], camera["height"]
+    intrinsics = np.array(camera["intrinsics"])
+    width = camera["width"]
+    height = camera["height"]
     data = bpy.data.cameras.new("camera")
     longer = max(width, height)
-    data.sensor_width, data.lens = 36.0, 36.0 * float(intrinsics[0, 0]) / longer
+    data.sensor_width = 36.0
+    data.lens = 36.0 * float(intrinsics[0, 0]) / longer
     data.shift_x = (width / 2 - float(intrinsics[0, 2])) / longer
     data.shift_y = (float(intrinsics[1, 2]) - height / 2) / longer
-    data.clip_start, data.clip_end = 1e-3, 1e4
+    data.clip_start = 1e-3
+    data.clip_end = 1e4
     o = bpy.data.objects.new("camera", data)
     scene.collection.objects.link(o)
     o.matrix_world = (
         BLENDER_FROM_SCENE @ Matrix(camera["world_from_camera"]) @ BLENDER_CAMERA_FROM_OPENCV
     )
     scene.camera = o
-    scene.render.resolution_x, scene.render.resolution_y = width, height
+    scene.render.resolution_x = width
+    scene.render.resolution_y = height
     return np.array(o.matrix_world)[:3, 3]
 
 
@@ -253,12 +257,15 @@ def add_walls(
     eye; returns how many fitted.
     """
     corners = np.array([[x, y, 0.0] for x in (low[0], high[0]) for y in (low[1], high[1])])
-    size, turn = float((high - low)[:2].max()), float(rng.uniform(-0.5, 0.5))
+    size = float((high - low)[:2].max())
+    turn = float(rng.uniform(-0.5, 0.5))
     kind = "plain" if rng.random() < 0.7 else str(rng.choice(GROUNDS))
-    material, made = surface(kind, rng, size), 0
+    material = surface(kind, rng, size)
+    made = 0
     for quarter in (0.0, *rng.permutation([-1.0, 1.0]))[:count]:
         angle = turn + quarter * math.pi / 2
-        c, s = math.cos(angle), math.sin(angle)
+        c = math.cos(angle)
+        s = math.sin(angle)
         normal = np.array([c * towards[0] - s * towards[1], s * towards[0] + c * towards[1], 0.0])
         offset = float((corners @ normal).min()) - size * float(rng.uniform(0.02, 0.35))
         if float(eye @ normal) > offset + 0.05 * size:
@@ -277,7 +284,8 @@ def add_plane(
     x = np.cross((0.0, 1.0, 0.0), z) if abs(z[1]) < 0.9 else np.cross((0.0, 0.0, 1.0), z)
     x /= np.linalg.norm(x)
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), point
+    matrix[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    matrix[:3, 3] = point
     o.matrix_world = Matrix(matrix.tolist())
     o.data.materials.append(material)
 
@@ -317,15 +325,11 @@ def add_light(
     for _ in range(lamps):
         if kind == "lamps":
             beside = np.append(rng.uniform(-0.8, 0.8, 2), 0.0) + 0.4 * towards
-            place, wide = (
-                centre + size * (beside + (0, 0, rng.uniform(1.0, 1.8))),
-                float(rng.uniform(0.15, 0.8)),
-            )
+            place = centre + size * (beside + (0, 0, rng.uniform(1.0, 1.8)))
+            wide = float(rng.uniform(0.15, 0.8))
         else:
-            place, wide = (
-                centre + 1.6 * size * np.append(direction[:2], 0.45),
-                float(rng.uniform(0.8, 1.5)),
-            )
+            place = centre + 1.6 * size * np.append(direction[:2], 0.45)
+            wide = float(rng.uniform(0.8, 1.5))
         add_lamp(
             scene,
             "AREA",
@@ -355,7 +359,8 @@ def add_lamp(
     x = np.cross((0.0, 1.0, 0.0), z) if abs(z[1]) < 0.9 else np.cross((1.0, 0.0, 0.0), z)
     x /= np.linalg.norm(x)
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), place
+    matrix[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    matrix[:3, 3] = place
     o.matrix_world = Matrix(matrix.tolist())
 
 
@@ -365,15 +370,11 @@ def world(scene: Any, colour: tuple[float, ...], strength: float) -> None:
     scene.world.use_nodes = True
     tree = scene.world.node_tree
     tree.nodes.clear()
-    background, out = (
-        tree.nodes.new("ShaderNodeBackground"),
-        tree.nodes.new("ShaderNodeOutputWorld"),
-    )
-    ramp, split, where = (
-        tree.nodes.new("ShaderNodeValToRGB"),
-        tree.nodes.new("ShaderNodeSeparateXYZ"),
-        tree.nodes.new("ShaderNodeTexCoord"),
-    )
+    background = tree.nodes.new("ShaderNodeBackground")
+    out = tree.nodes.new("ShaderNodeOutputWorld")
+    ramp = tree.nodes.new("ShaderNodeValToRGB")
+    split = tree.nodes.new("ShaderNodeSeparateXYZ")
+    where = tree.nodes.new("ShaderNodeTexCoord")
     ramp.color_ramp.elements[0].color = (*(0.8 * c for c in WHITE), 1)
     ramp.color_ramp.elements[1].color = (*colour, 1)
     tree.links.new(where.outputs["Generated"], split.inputs[0])
@@ -389,15 +390,18 @@ def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> 
     """
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
-    cycles.device, cycles.samples, cycles.use_adaptive_sampling = "CPU", samples, True
-    cycles.adaptive_threshold, cycles.max_bounces, cycles.diffuse_bounces = 0.02, 5, 3
-    cycles.sample_clamp_indirect, cycles.seed = 5.0, int(rng.integers(1 << 20))
+    cycles.device = "CPU"
+    cycles.samples = samples
+    cycles.use_adaptive_sampling = True
+    cycles.adaptive_threshold = 0.02
+    cycles.max_bounces = 5
+    cycles.diffuse_bounces = 3
+    cycles.sample_clamp_indirect = 5.0
+    cycles.seed = int(rng.integers(1 << 20))
     cycles.use_denoising = True
     raw = photo.with_suffix(".exr")
-    scene.render.image_settings.file_format, scene.render.image_settings.color_depth = (
-        "OPEN_EXR",
-        "32",
-    )
+    scene.render.image_settings.file_format = "OPEN_EXR"
+    scene.render.image_settings.color_depth = "32"
     scene.render.filepath = str(raw)
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(raw))
@@ -407,7 +411,8 @@ def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> 
     scene.view_settings.exposure = math.log2(
         float(np.exp(rng.uniform(np.log(0.12), np.log(0.3)))) / level
     )
-    scene.render.image_settings.file_format, scene.render.image_settings.color_depth = "PNG", "8"
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.color_depth = "8"
     scene.render.image_settings.color_mode = "RGB"
     if scene.render.resolution_percentage != 100:
         image.scale(scene.render.resolution_x, scene.render.resolution_y)
@@ -425,7 +430,8 @@ def new_material() -> tuple[Any, Any, Any]:
     material.use_nodes = True
     nodes = material.node_tree.nodes
     nodes.clear()
-    shader, out = nodes.new("ShaderNodeBsdfPrincipled"), nodes.new("ShaderNodeOutputMaterial")
+    shader = nodes.new("ShaderNodeBsdfPrincipled")
+    out = nodes.new("ShaderNodeOutputMaterial")
     material.node_tree.links.new(shader.outputs[0], out.inputs["Surface"])
     return material, nodes, shader
 
@@ -460,10 +466,8 @@ def scaled(material: Any, colour: Any, factor: float) -> Any:
 def add_bump(material: Any, shader: Any, height: Any, strength: float, distance: float) -> None:
     """Dents and bumps in the shading."""
     node = material.node_tree.nodes.new("ShaderNodeBump")
-    node.inputs["Strength"].default_value, node.inputs["Distance"].default_value = (
-        strength,
-        distance,
-    )
+    node.inputs["Strength"].default_value = strength
+    node.inputs["Distance"].default_value = distance
     material.node_tree.links.new(height, node.inputs["Height"])
     material.node_tree.links.new(node.outputs[0], shader.inputs["Normal"])
 

@@ -65,7 +65,8 @@ def with_truth(case: Case, parts: Sequence[str]) -> Callable[..., Any]:
         if "camera" in parts:
             found = replace(found, camera=camera_parameters(case.camera).astype(np.float64))
         if "surfaces" in parts:
-            truth, depth = true_log_depth(case, picture), found.depth.copy()
+            truth = true_log_depth(case, picture)
+            depth = found.depth.copy()
             for label in np.unique(picture.labels[picture.labels > 0]):
                 own = (picture.labels == label) & np.isfinite(truth)
                 depth[own] = (
@@ -79,7 +80,8 @@ def with_truth(case: Case, parts: Sequence[str]) -> Callable[..., Any]:
 
 def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
     """Print the second table."""
-    library, scores = held_out_assets(assets), {parts: [] for parts in VARIANTS}
+    library = held_out_assets(assets)
+    scores = {parts: [] for parts in VARIANTS}
     for index in tqdm(range(scenes), desc="scenes"):
         case = make_case(library, "random", index)
         for parts in VARIANTS:
@@ -101,7 +103,8 @@ def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
 
 def errors(library: str, models: ModelSet, views: int) -> None:
     """Print the first table."""
-    opened, net = AssetLibrary.open(library), models["image-encoder"].model
+    opened = AssetLibrary.open(library)
+    net = models["image-encoder"].model
     source = RandomViews(Catalogue.of(opened), SceneConfig(), ViewConfig(size=256))
     task = GeometryTask(net, (source, source), (opened, opened), seed=977)
     found = []

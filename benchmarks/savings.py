@@ -75,10 +75,8 @@ def joint(
     )
     network = VecSetFlow(config).eval().requires_grad_(False).to(device)
     network.blocks.to(dtype)
-    summary, tokens = (
-        torch.randn(instances, 1, width * 3 // 8, device=device),
-        torch.randn(instances, 257, width // 2, device=device),
-    )
+    summary = torch.randn(instances, 1, width * 3 // 8, device=device)
+    tokens = torch.randn(instances, 257, width // 2, device=device)
     condition = MidiCondition(summary, tokens)
     noise = torch.randn(instances, vectors, 64, device=device)
     return lambda savings: sample_midi(network, condition, noise, MidiSampling(steps), savings)
@@ -88,7 +86,9 @@ def field(
     scale: str, device: str, dtype: torch.dtype, steps: int, instances: int
 ) -> Callable[[Savings], torch.Tensor]:
     """Decoding of one instance; the bias is set so that a surface passes through the cube."""
-    width, vectors, cells = SCALES[scale][1][0], SCALES[scale][1][2], SCALES[scale][2]
+    width = SCALES[scale][1][0]
+    vectors = SCALES[scale][1][2]
+    cells = SCALES[scale][2]
     network = VecSetVAE(
         VecSetVAEConfig(
             heads=8,

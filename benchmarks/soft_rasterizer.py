@@ -23,10 +23,12 @@ def ring(objects: int, faces: int, seed: int = 0):
     from maquette.types import Camera
 
     rng = np.random.default_rng(seed)
-    meshes, places = [], []
+    meshes = []
+    places = []
     for number in range(objects):
         asset = procedural_asset(rng, face_budget=faces)
-        angle, scale = 2 * np.pi * number / objects + rng.uniform(-0.3, 0.3), rng.uniform(0.22, 0.4)
+        angle = 2 * np.pi * number / objects + rng.uniform(-0.3, 0.3)
+        scale = rng.uniform(0.22, 0.4)
         height = scale * np.ptp(asset.vertices[:, 1]) / 2 - 0.2
         meshes.append(
             trimesh.Trimesh(asset.vertices, asset.faces, vertex_colors=asset.colors, process=False)
@@ -83,7 +85,8 @@ def main() -> None:
     meshes, places, camera_of = ring(given.objects, given.faces)
     parts = parts_from_meshes(meshes)
     truth = placements_from(parts, places)
-    vertices, shades = placed(parts, truth), (parts.colours.numpy() * 255).astype(np.uint8)
+    vertices = placed(parts, truth)
+    shades = (parts.colours.numpy() * 255).astype(np.uint8)
     print(
         f"{given.objects} objects, {len(parts.faces)} faces, {len(parts.vertices)} vertices; one thread, median of {given.runs}"
     )
@@ -94,7 +97,8 @@ def main() -> None:
             [np.asarray(a) for a in (vertices, parts.faces)],
             {"face_instance": np.asarray(parts.face_instance)},
         )
-        leaf, colours = vertices.clone().requires_grad_(), parts.colours.clone().requires_grad_()
+        leaf = vertices.clone().requires_grad_()
+        colours = parts.colours.clone().requires_grad_()
 
         def draw(v=leaf, c=colours, camera=camera):
             return soft_render(v, parts.faces, c, camera, face_instance=parts.face_instance)

@@ -10,7 +10,8 @@ import maquette
 
 scene = maquette.load("scene.json")
 labels = [instance.label for instance in scene.instances]
-first, last = labels[0], labels[-1]
+first = labels[0]
+last = labels[-1]
 
 edited = scene.move(first, (0.0, 0.1, 0.0)).rename(
     first, "floating"

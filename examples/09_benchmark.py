@@ -14,7 +14,8 @@ from maquette.evaluate.contestants import contestants, oracle_boxes
 from maquette.evaluate.sets import SetSource
 
 if __name__ == "__main__":
-    run, theirs = Path("benchmark"), Path("their_glbs")
+    run = Path("benchmark")
+    theirs = Path("their_glbs")
     scenes = (SetSource("random", 0),)
     prepare(
         Plan(run, scenes, (), jobs=0), None

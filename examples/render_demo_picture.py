@@ -47,7 +47,8 @@ STAGES = {
     ),
 }
 
-folder, seed = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+folder = Path(sys.argv[1])
+seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 STAGE = STAGES[sys.argv[3] if len(sys.argv) > 3 else "room"]
 rng = np.random.default_rng(seed)
 assets = tuple(procedural_asset(rng, family) for family, *_ in STAGE)

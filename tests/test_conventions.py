@@ -46,10 +46,8 @@ def test_every_test_named_in_the_document_exists():
 
 
 def test_a_from_b_maps_column_vectors_and_chains_by_name():
-    a_from_b, b_from_c = (
-        similarity(2.0, rotation_y(0.3), [1, 2, 3]),
-        similarity(0.5, rotation_y(-1.0), [0, 1, 0]),
-    )
+    a_from_b = similarity(2.0, rotation_y(0.3), [1, 2, 3])
+    b_from_c = similarity(0.5, rotation_y(-1.0), [0, 1, 0])
     points_c = np.random.default_rng(0).normal(size=(5, 3))
     homogeneous = np.c_[points_c, np.ones(5)]
     points_a = transform_points(a_from_b @ b_from_c, points_c)
@@ -99,10 +97,8 @@ def test_the_scene_frame_is_view_centric_centred_and_of_longest_side_one(azimuth
 
 
 def test_the_world_frame_does_not_change_the_picture():
-    camera, new_from_world = (
-        camera_at((1.0, 2.0, 3.0)),
-        similarity(0.3, rotation_y(0.7), [1, -1, 2]),
-    )
+    camera = camera_at((1.0, 2.0, 3.0))
+    new_from_world = similarity(0.3, rotation_y(0.7), [1, -1, 2])
     points = np.random.default_rng(2).normal(size=(20, 3)) * 0.3
     pixels, depth = project(camera, points)
     again, scaled = project(moved(camera, new_from_world), transform_points(new_from_world, points))

@@ -121,7 +121,8 @@ def write_photo(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    width, height = 96, 72
+    width = 96
+    height = 72
     photo = np.full((height, width, 3), 200, np.uint8)
     labels = np.zeros((height, width), np.uint8)
     y, x = np.mgrid[:height, :width]
@@ -132,7 +133,8 @@ def write_photo(
         photo[inside] = rng.integers(0, 255, 3)
         labels[inside] = k + 1
     photo = np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8)
-    path, masks = folder / name, folder / f"{Path(name).stem}_seg.png"
+    path = folder / name
+    masks = folder / f"{Path(name).stem}_seg.png"
     Image.fromarray(photo).save(path)
     Image.fromarray(labels).save(masks)
     return path, masks

@@ -178,7 +178,9 @@ class _Clock:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the body's time to a stage."""
-        start, before, self.inner = time.perf_counter(), self.inner, 0.0
+        start = time.perf_counter()
+        before = self.inner
+        self.inner = 0.0
         yield
         whole = time.perf_counter() - start
         self.seconds[name] = round(self.seconds.get(name, 0.0) + whole - self.inner, 3)
@@ -225,7 +227,8 @@ def generate(
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory,
     fov, prompt, iterations, layout, prior). Raises InputError, CheckpointError.
     """
-    chosen, clock = Options(**options), _Clock()
+    chosen = Options(**options)
+    clock = _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
         scene_input = (
@@ -481,7 +484,8 @@ def regenerate(
         options = dataclasses.replace(
             options, **{name: made_with[name] for name in OWN if made_with.get(name) is not None}
         )
-    way, target = options.way(), choose_device(device)
+    way = options.way()
+    target = choose_device(device)
     loaded = models or load_for(options, weights)
     geometry, *rest = loaded.models(options.used(loaded), target)
     with torch.inference_mode():
@@ -522,7 +526,8 @@ def imagine(
     if count < 1:
         raise InputError(f"a scene needs at least one object, got {count}")
     options = Options(method=COHERENT, seed=seed, device=device, steps=steps)
-    loaded, target = models or load_models(weights), choose_device(device)
+    loaded = models or load_models(weights)
+    target = choose_device(device)
     networks = COHERENT.networks(*loaded.models(COHERENT.kinds, target))
     camera = camera_from_parameters(
         np.array([0.45, 0.2, 0.0, 0.0, 0.2]), 512, 512

@@ -201,10 +201,8 @@ class Scene:
         masked = (
             () if self.input is None else self.input.masks
         )  # also the objects that failed or were deleted keep their labels
-        taken, nodes = (
-            {i.label for i in (*self.instances, *masked)},
-            {i.node_name for i in self.instances},
-        )
+        taken = {i.label for i in (*self.instances, *masked)}
+        nodes = {i.node_name for i in self.instances}
         free = next(k for k in itertools.count(1) if k not in taken)
         names = (
             f"{self[label].node_name}_copy{number}"

@@ -42,7 +42,8 @@ def save(folder, labels):
     result = folder / "result"
     shutil.copytree(TEMPLATE, result)
     document = json.loads((result / "scene.json").read_text())
-    pattern, document["instances"] = document["instances"][0], []
+    pattern = document["instances"][0]
+    document["instances"] = []
     for label in labels:
         entry = {
             **pattern,
@@ -58,7 +59,8 @@ def save(folder, labels):
 
 
 def work(request):
-    folder, steps = Path(request["folder"]), request["options"].get("steps")
+    folder = Path(request["folder"])
+    steps = request["options"].get("steps")
     labels = [request["label"]] if request["do"] == "regenerate" else [1, 2]
     say("progress", stage="perceive", share=0.0, instance=None, attempt=1)
     if steps == 100:

@@ -30,11 +30,9 @@ class Answer:
     """Status, headers and body."""
 
     def __init__(self, response):
-        self.status, self.headers, self.body = (
-            response.status,
-            {k.lower(): v for k, v in response.getheaders()},
-            response.read(),
-        )
+        self.status = response.status
+        self.headers = {k.lower(): v for k, v in response.getheaders()}
+        self.body = response.read()
 
     @property
     def json(self):
@@ -167,7 +165,9 @@ class Live:
         """Read a stream to its end, or to the first event of a name: (name, data) pairs."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", path)
-        response, name, found = connection.getresponse(), None, []
+        response = connection.getresponse()
+        name = None
+        found = []
         assert response.headers["content-type"].startswith("text/event-stream")
         for line in response:
             if line.startswith(b"event: "):
@@ -199,10 +199,8 @@ def start(root: Path, worker=None, **changes) -> Live:
 
 def write_template(folder: Path) -> None:
     """A small saved scene whose masks are those of ``label_png``."""
-    image, labels = (
-        np.asarray(Image.open(io.BytesIO(picture()))),
-        np.asarray(Image.open(io.BytesIO(label_png()))),
-    )
+    image = np.asarray(Image.open(io.BytesIO(picture())))
+    labels = np.asarray(Image.open(io.BytesIO(label_png())))
     masks = tuple(InstanceMask(label, labels == label) for label in (1, 2))
     whole = make_scene(
         input=SceneInput(image, masks, "photo.png"),
@@ -216,7 +214,8 @@ def picture(width=96, height=72, kind="PNG", seed=0):
     """The bytes of a photo of a red and a blue disc on grey."""
     pixels = np.full((height, width, 3), 190, np.uint8)
     labels = label_map(width, height)
-    pixels[labels == 1], pixels[labels == 2] = (200, 60, 50), (50, 80, 190)
+    pixels[labels == 1] = (200, 60, 50)
+    pixels[labels == 2] = (50, 80, 190)
     noisy = np.clip(pixels + np.random.default_rng(seed).normal(0, 3, pixels.shape), 0, 255).astype(
         np.uint8
     )

@@ -12,7 +12,8 @@ def collect(news, act, snapshot=lambda: [], wanted=lambda e: True, last=lambda e
     """What a stream says while ``act`` runs in another thread."""
 
     async def run():
-        said, acting = [], None
+        said = []
+        acting = None
         async for piece in news.listen(lambda: (begin.set(), snapshot())[1], wanted, last):
             said.append(piece)
         acting = acting or worker.join()

@@ -16,14 +16,17 @@ def test_what_is_no_id_is_not_found(tmp_path, name):
 
 
 def test_ids_differ_and_become_folders(tmp_path):
-    folders, ids = Folders.at(tmp_path), {new_id() for _ in range(1000)}
+    folders = Folders.at(tmp_path)
+    ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000 and all(folders.of("jobs", i).parent == tmp_path / "jobs" for i in ids)
     with pytest.raises(Problem):
         folders.of("secrets", new_id())
 
 
 def test_sweeping_keeps_what_is_known_and_whole(tmp_path):
-    folders, kept, stray = Folders.at(tmp_path), new_id(), new_id()
+    folders = Folders.at(tmp_path)
+    kept = new_id()
+    stray = new_id()
     for identifier in (kept, stray):
         (folders.make("photos", identifier) / "image.png").touch()
     (folders.of("photos", kept) / ".maquette-abc.png").touch()

@@ -14,7 +14,8 @@ def ask(inner, settings, pieces=(), method="POST", headers=()):
     """Status, headers and body of one request with a body in pieces."""
 
     async def run():
-        sent, waiting = [], list(pieces)
+        sent = []
+        waiting = list(pieces)
 
         async def receive():
             body = waiting.pop(0) if waiting else b""

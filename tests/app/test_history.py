@@ -19,13 +19,17 @@ def store(tmp_path):
 
 def test_it_does_what_a_list_and_a_pointer_do(store):
     """An independent implementation, driven at random."""
-    chance, states, at, seen = random.Random(0), [0], 0, {1: 0}
+    chance = random.Random(0)
+    states = [0]
+    at = 0
+    seen = {1: 0}
     for n in range(1, 120):
         version = history.current(store, "x")
         what = chance.choice(["edit", "edit", "undo", "redo"])
         if what == "edit":
             history.append(store, "x", version.number, f"e{n}", {"n": n}, [n], keep=1000)
-            states, at = [*states[: at + 1], n], at + 1
+            states = [*states[: at + 1], n]
+            at = at + 1
         elif (what == "undo" and at == 0) or (what == "redo" and at == len(states) - 1):
             with pytest.raises(Problem, match="nothing"):
                 history.step(store, "x", version.number, back=what == "undo")

@@ -53,10 +53,8 @@ def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
 
 def test_events_begin_with_what_is_there_and_end_with_the_end(server):
     job = server.job(wait=False)
-    live, late = (
-        server.events(f"/api/jobs/{job['id']}/events"),
-        server.events(f"/api/jobs/{job['id']}/events"),
-    )
+    live = server.events(f"/api/jobs/{job['id']}/events")
+    late = server.events(f"/api/jobs/{job['id']}/events")
     for events in (live, late):
         names = [name for name, _ in events]
         assert names[0] == "job" and names[-1] == "end" and names.count("instance") >= 2
@@ -104,7 +102,8 @@ def test_cancelling_works_at_once_and_leaves_nothing_half_written(server):
 
 
 def test_a_job_that_waits_is_cancelled_without_a_worker(server):
-    blocker, waiting = server.job(wait=False, steps=100), server.job(wait=False)
+    blocker = server.job(wait=False, steps=100)
+    waiting = server.job(wait=False)
     assert server.get(f"/api/jobs/{waiting['id']}").json["position"] == 0
     assert server.post(f"/api/jobs/{waiting['id']}/cancel").json["state"] == "cancelled"
     assert server.call("DELETE", f"/api/jobs/{blocker['id']}").status == 204
@@ -173,8 +172,10 @@ def test_one_call_with_photo_and_masks(server):
 
 
 def test_one_call_that_is_wrong_leaves_nothing(server):
-    before, photos = server.files(), len(server.get("/api/photos").json["photos"])
-    good, masks = ("photo", "p.png", picture()), ("masks", "m.png", label_png())
+    before = server.files()
+    photos = len(server.get("/api/photos").json["photos"])
+    good = ("photo", "p.png", picture())
+    masks = ("masks", "m.png", label_png())
     wrong = [
         ([good], {}),
         ([masks], {}),

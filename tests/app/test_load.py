@@ -17,11 +17,10 @@ import pytest
 
 from tests.app.live import FINAL, label_png, picture, start
 
-CLIENTS, SECONDS = (
-    int(os.environ.get("MAQUETTE_LOAD_CLIENTS", "40")),
-    float(os.environ.get("MAQUETTE_LOAD_SECONDS", "6")),
-)
-PHOTO, MASKS = picture(), label_png()
+CLIENTS = int(os.environ.get("MAQUETTE_LOAD_CLIENTS", "40"))
+SECONDS = float(os.environ.get("MAQUETTE_LOAD_SECONDS", "6"))
+PHOTO = picture()
+MASKS = label_png()
 
 
 class Client(threading.Thread):
@@ -29,14 +28,14 @@ class Client(threading.Thread):
 
     def __init__(self, live, number, stop):
         super().__init__()
-        self.live, self.stop, self.chance = live, stop, random.Random(number)
-        self.photos, self.jobs, self.deleted, self.said, self.times = (
-            [],
-            set(),
-            set(),
-            collections.Counter(),
-            [],
-        )
+        self.live = live
+        self.stop = stop
+        self.chance = random.Random(number)
+        self.photos = []
+        self.jobs = set()
+        self.deleted = set()
+        self.said = collections.Counter()
+        self.times = []
 
     def run(self):
         good = [
@@ -249,10 +248,8 @@ class Client(threading.Thread):
 @pytest.mark.slow
 def test_nothing_is_lost_and_nothing_stays(tmp_path):
     problems = []
-    hook, threading.excepthook = (
-        threading.excepthook,
-        lambda arguments: problems.append(arguments.exc_value),
-    )
+    hook = threading.excepthook
+    threading.excepthook = lambda arguments: problems.append(arguments.exc_value)
     stop = threading.Event()
     try:
         with start(tmp_path, workers=2, queue=16) as live:
@@ -263,10 +260,8 @@ def test_nothing_is_lost_and_nothing_stays(tmp_path):
             stop.set()
             for client in clients:
                 client.join()
-            promised, deleted = (
-                set().union(*(c.jobs for c in clients)),
-                set().union(*(c.deleted for c in clients)),
-            )
+            promised = set().union(*(c.jobs for c in clients))
+            deleted = set().union(*(c.deleted for c in clients))
             for job in promised:  # endless ones first, then all others come to their end
                 if live.get(f"/api/jobs/{job}").json["options"]["steps"] == 100:
                     live.post(f"/api/jobs/{job}/cancel")

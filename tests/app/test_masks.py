@@ -102,7 +102,8 @@ def test_an_edit_of_an_old_version_is_refused_with_the_newest(server, state):
 
 def test_warnings_are_those_of_the_command_line(server):
     labels = label_map()
-    labels[:3, :3], labels[30:40, 90:] = 3, 4
+    labels[:3, :3] = 3
+    labels[30:40, 90:] = 4
     photo = server.photo(masked=False)
     state = server.send(
         f"/api/photos/{photo}/masks/import", [("file", "m.png", encoded(labels))]
@@ -147,7 +148,8 @@ def test_several_pictures_are_a_folder_of_masks(server, tmp_path):
 
 def test_masks_that_overlap_keep_their_pixels(server, state):
     stack = np.zeros((2, 72, 96), bool)
-    stack[0, 10:60, 10:60], stack[1, 20:40, 20:40] = True, True
+    stack[0, 10:60, 10:60] = True
+    stack[1, 20:40, 20:40] = True
     stream = io.BytesIO()
     np.savez_compressed(stream, masks=stack)
     new = server.send(

@@ -48,7 +48,8 @@ def test_what_is_imported_is_exported_there(path):
 
 
 def test_every_module_of_the_page_is_used():
-    reached, waiting = set(), [ASSETS / "app" / "main.js"]
+    reached = set()
+    waiting = [ASSETS / "app" / "main.js"]
     while waiting:
         path = waiting.pop()
         if path not in reached:
@@ -115,7 +116,8 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.elements, self.open = [], []
+        self.elements = []
+        self.open = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):

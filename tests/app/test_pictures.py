@@ -36,8 +36,10 @@ def test_equal_masks_are_one_file_and_come_back(tmp_path):
 
 
 def test_label_pictures_hold_large_labels_and_mark_overlaps():
-    large, small = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
-    large[:, :5], small[2:4, 3:7] = True, True
+    large = np.zeros((6, 8), bool)
+    small = np.zeros((6, 8), bool)
+    large[:, :5] = True
+    small[2:4, 3:7] = True
     picture = decoded(
         pictures.label_picture([InstanceMask(1000, small), InstanceMask(7, large)], (6, 8))
     ).astype(int)

@@ -19,7 +19,8 @@ from tests.app.live import start
 
 
 def facts(live):
-    photos, scenes = live.get("/api/photos").json["photos"], live.get("/api/scenes").json["scenes"]
+    photos = live.get("/api/photos").json["photos"]
+    scenes = live.get("/api/scenes").json["scenes"]
     masks = [live.get(f"/api/photos/{photo['id']}/masks").json for photo in photos]
     return photos, masks, [live.get(f"/api/scenes/{scene['id']}").json for scene in scenes]
 
@@ -30,10 +31,8 @@ def test_everything_is_there_again_and_what_ran_is_interrupted(tmp_path):
         live.post(f"/api/scenes/{scene['id']}/undo", {"version": scene["version"]})
         state = live.get(f"/api/photos/{scene['photo']}/masks").json
         live.edit_masks(state, kind="rename", label=1, name="red")
-        running, waiting = (
-            live.job(scene["photo"], wait=False, steps=100),
-            live.job(scene["photo"], wait=False),
-        )
+        running = live.job(scene["photo"], wait=False, steps=100)
+        waiting = live.job(scene["photo"], wait=False)
         while live.get(f"/api/jobs/{running['id']}").json["state"] != "running":
             time.sleep(0.01)
         before = facts(live)

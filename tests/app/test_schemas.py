@@ -5,7 +5,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from maquette.app.schemas import JobRequest, MaskEdit, Options, SceneEdit
 
-MASK, SCENE = TypeAdapter(MaskEdit), TypeAdapter(SceneEdit)
+MASK = TypeAdapter(MaskEdit)
+SCENE = TypeAdapter(SceneEdit)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def test_as_many_turns_as_there_are_and_then_a_refusal(studio):
 
 
 def test_one_thing_is_edited_by_one_at_a_time(studio):
-    inside, most = [], []
+    inside = []
+    most = []
 
     def work():
         for _ in range(20):

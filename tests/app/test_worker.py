@@ -26,7 +26,8 @@ def real(tmp_path_factory, tiny_weights):
 
 def with_focal_length(png):
     """The picture as from a camera with a lens of 70 mm."""
-    exif, stream = Image.Exif(), io.BytesIO()
+    exif = Image.Exif()
+    stream = io.BytesIO()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 70
     Image.open(io.BytesIO(png)).save(stream, "PNG", exif=exif.tobytes())
     return stream.getvalue()
@@ -117,7 +118,8 @@ def test_a_reporter_counts_objects_and_tries(tmp_path):
 
 
 def test_an_object_that_moves_is_told_but_not_made_again(tmp_path):
-    said, scene = [], make_scene()
+    said = []
+    scene = make_scene()
     (tmp_path / "instances").mkdir()
     reporter = worker.Reporter(lambda what, **values: said.append((what, values)), tmp_path, [1, 3])
     reporter.progress("alone", 0.0)

@@ -61,7 +61,8 @@ def test_interrupted_at_any_move_leaves_the_old_result(tmp_path, monkeypatch):
     the new one.
     """
     write_result(scene_of(0), tmp_path, Products(("glb", "ply")))
-    before, real = tree(tmp_path), os.replace
+    before = tree(tmp_path)
+    real = os.replace
     fewer = scene_of(1, instances=scene_of().instances[:1])
     remaining = 0
 
@@ -106,7 +107,8 @@ def test_overwriting_removes_what_the_old_result_had_and_nothing_else(tmp_path):
 @pytest.mark.parametrize("limit", [10, 2000, 20000])
 def test_full_disk_is_one_line_and_leaves_nothing_new(tmp_path, limit):
     write_result(scene_of(), tmp_path, Products())
-    before, (soft, hard) = tree(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = tree(tmp_path)
+    (soft, hard) = resource.getrlimit(resource.RLIMIT_FSIZE)
     large = scene_of(1)
     instance = large.instances[0]
     mesh = instance.mesh.subdivide().subdivide().subdivide().subdivide()
@@ -168,7 +170,8 @@ def test_folder_with_foreign_files_is_not_replaced(tmp_path):
 
 def test_fingerprint_follows_contents_and_names(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
-    one, folder = fingerprint(tmp_path / "a"), fingerprint(tmp_path)
+    one = fingerprint(tmp_path / "a")
+    folder = fingerprint(tmp_path)
     (tmp_path / "b").write_bytes(b"1")
     assert fingerprint(tmp_path / "b") == one and fingerprint(tmp_path) != folder
     (tmp_path / "b").unlink()

@@ -20,7 +20,9 @@ class FakeHub:
     """Repositories in memory; remembers what was asked."""
 
     def __init__(self, files: dict[str, bytes], commit: str = COMMIT):
-        self.files, self.commit, self.downloads = files, commit, []
+        self.files = files
+        self.commit = commit
+        self.downloads = []
 
     def listing(self, repository, revision):
         listed = {

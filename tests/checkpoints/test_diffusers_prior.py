@@ -150,7 +150,8 @@ def test_words_stand_in_the_order_of_the_context(prior):
 
 
 def test_gain_of_one_is_the_plain_network_bit_for_bit(prior):
-    (x, step), context = noisy(2), prior.context(["red box", "on red"])
+    (x, step) = noisy(2)
+    context = prior.context(["red box", "on red"])
     plain = prior.unet(x, step, encoder_hidden_states=context).sample
     assert torch.equal(prior.noise(x, step, context), plain)
     assert torch.equal(prior.noise(x, step, context, torch.ones(2, LENGTH)), plain)
@@ -163,7 +164,8 @@ def test_gain_of_one_is_the_plain_network_bit_for_bit(prior):
 
 def test_gain_multiplies_the_maps_of_cross_attention_as_computed_by_hand(prior):
     """(A diag(g)) V, word by word, in every attn2; attn1 hears nothing of it."""
-    (x, step), context = noisy(), prior.context(["red box on cat"])
+    (x, step) = noisy()
+    context = prior.context(["red box on cat"])
     gain = torch.ones(1, LENGTH)
     gain[0, 3] = 25.0
     seen = []
@@ -205,7 +207,8 @@ def test_the_schedule_is_the_schedulers():
 
 def test_a_network_that_says_velocity_says_the_same_noise_as_its_scheduler(tmp_path):
     pipe = pipeline(tmp_path, prediction="v_prediction")
-    prior, (x, step) = DiffusersPrior.of(pipe), noisy()
+    prior = DiffusersPrior.of(pipe)
+    (x, step) = noisy()
     context = prior.context(["red"])
     said = pipe.unet(x, step, encoder_hidden_states=context).sample
     sampler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
@@ -285,8 +288,10 @@ def test_a_folder_is_enough(tmp_path, channels, monkeypatch):
     (tmp_path / "tokens").mkdir()
     pipe = pipeline(tmp_path / "tokens", channels)
     pipe.save_pretrained(tmp_path / "saved")
-    opened, direct = open_prior(tmp_path / "saved"), DiffusersPrior.of(pipe)
-    context, (x, step) = direct.context(["red box on cat"]), noisy()
+    opened = open_prior(tmp_path / "saved")
+    direct = DiffusersPrior.of(pipe)
+    context = direct.context(["red box on cat"])
+    (x, step) = noisy()
     torch.testing.assert_close(opened.context(["red box on cat"]), context)
     torch.testing.assert_close(opened.noise(x, step, context), direct.noise(x, step, context))
     assert opened.words("red cat") == direct.words("red cat") and opened.size == 16

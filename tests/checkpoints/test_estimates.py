@@ -16,7 +16,9 @@ from maquette.flow.trellis import TrellisSampling
 from maquette.models import iscene3d, trellis3d
 from maquette.models.midi3d import MidiCondition, MidiSampling, sample_midi
 
-WIDTH, SIDE, TOKENS = 128, 8, 1374
+WIDTH = 128
+SIDE = 8
+TOKENS = 1374
 FLOW = {
     "model_channels": WIDTH,
     "cond_channels": WIDTH,
@@ -34,7 +36,9 @@ class Live(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.live, self.peak, self.seen = 0, 0, weakref.WeakKeyDictionary()
+        self.live = 0
+        self.peak = 0
+        self.seen = weakref.WeakKeyDictionary()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

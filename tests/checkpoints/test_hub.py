@@ -102,7 +102,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def hub():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    server.torn, server.asked = False, []
+    server.torn = False
+    server.asked = []
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
     )
@@ -137,11 +138,13 @@ def test_a_download_that_broke_off_goes_on_where_it_was(hub, tmp_path, monkeypat
     monkeypatch.setattr(
         "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", len(BLOB) // 10
     )  # what comes is kept piece by piece
-    hub.server.torn, hub.server.asked[:] = True, []
+    hub.server.torn = True
+    hub.server.asked[:] = []
     with pytest.raises(CheckpointError, match="cannot reach"):
         hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path, len(BLOB))
     assert not (tmp_path / "ckpts" / "model.safetensors").exists()
-    hub.server.torn, hub.server.asked[:] = False, []
+    hub.server.torn = False
+    hub.server.asked[:] = []
     hub.download("someone/model", COMMIT, "ckpts/model.safetensors", tmp_path, len(BLOB))
     assert (tmp_path / "ckpts" / "model.safetensors").read_bytes() == BLOB
     assert hub.server.asked == [len(BLOB) // 2] and sorted(

@@ -210,7 +210,8 @@ def transformers_names(hub, inner, prefix=""):
         "layernorm.bias": hub["norm.bias"],
     }
     for i in range(2):
-        old, new = f"blocks.{i}.", f"encoder.layer.{i}."
+        old = f"blocks.{i}."
+        new = f"encoder.layer.{i}."
         for leaf in ("weight", "bias"):
             for letter, part in zip("qkv", hub[f"{old}attn.qkv.{leaf}"].chunk(3)):
                 named[f"{new}{inner[letter]}.{leaf}"] = part

@@ -18,7 +18,8 @@ from maquette.checkpoints.memory import (
 )
 from maquette.errors import InputError
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
 MODELS = sorted(RELEASE_NETWORKS)
 
 

@@ -83,7 +83,8 @@ def test_unknown_configuration_keys_are_refused(tmp_path):
 def test_another_painter_takes_the_place_of_the_text_to_image_network(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
     (tmp_path / FILES["text-to-image"]).unlink()
-    folder, painter = tmp_path / "pipeline", object()
+    folder = tmp_path / "pipeline"
+    painter = object()
     folder.mkdir()
     (folder / "model_index.json").write_text("{}")
     other = models.with_painter(painter, folder)
@@ -118,10 +119,8 @@ def test_a_difference_is_small_and_gives_the_whole_model_back(tmp_path):
     block.weight.data.normal_()
     path = save_model(tmp_path / "difference.safetensors", model, base=base)
     assert set(load_file(path)) == {"base.flow.blocks.1.self_attn.to_out.weight", "scene_token"}
-    loaded, whole = (
-        load_model(path, base=base).model,
-        load_model(save_model(tmp_path / "whole.safetensors", model)).model,
-    )
+    loaded = load_model(path, base=base).model
+    whole = load_model(save_model(tmp_path / "whole.safetensors", model)).model
     assert all(
         torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), whole.state_dict().values())
     )
@@ -133,7 +132,8 @@ def test_a_difference_is_small_and_gives_the_whole_model_back(tmp_path):
 
 def test_networks_that_were_trained_together_are_used_together(tmp_path):
     models = load_models(save_tiny_weights(tmp_path))
-    vae, shapes = models["volume-vae"], models["shapes"].model
+    vae = models["volume-vae"]
+    shapes = models["shapes"].model
     save_model(tmp_path / FILES["shapes"], shapes, {"needs": {"volume-vae": vae.sha256}})
     assert load_models(tmp_path)["shapes"].metadata["needs"] == {"volume-vae": vae.sha256}
     vae.model.latent_mean += 1
@@ -143,7 +143,8 @@ def test_networks_that_were_trained_together_are_used_together(tmp_path):
 
 
 def test_a_run_takes_the_place_of_its_kind_among_the_embedded_weights(tmp_path, monkeypatch):
-    package, run = save_tiny_weights(tmp_path / "package"), tmp_path / "run"
+    package = save_tiny_weights(tmp_path / "package")
+    run = tmp_path / "run"
     monkeypatch.setattr(embedded, "embedded_folder", lambda: package)
     base = load_model(package / FILES["generator"])
     save_model(

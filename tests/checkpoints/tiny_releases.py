@@ -13,7 +13,8 @@ from maquette.checkpoints.published import clip, triposg
 from maquette.checkpoints.published.dinov2 import TRANSFORMERS_NAMES, build_transformers
 from maquette.checkpoints.published.names import to_published
 
-WIDTH, LATENT = 32, 8
+WIDTH = 32
+LATENT = 8
 CLIP = {
     "architectures": ["CLIPVisionModelWithProjection"],
     "hidden_size": 32,
@@ -130,11 +131,10 @@ def write_midi(root: Path, dtype=torch.float16, shards: bool = False) -> Path:
     put_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     put_json(folder / "feature_extractor_1" / "preprocessor_config.json", CLIP_EYES)
     put_json(folder / "feature_extractor_2" / "preprocessor_config.json", DINO_EYES)
-    eyes, dino = seeded(clip.build, CLIP, 1), seeded(build_transformers, dino_config, 2)
-    flow, vae = (
-        seeded(triposg.build_flow, flow_config, 3),
-        with_surface(seeded(triposg.build_vae, VAE, 4)),
-    )
+    eyes = seeded(clip.build, CLIP, 1)
+    dino = seeded(build_transformers, dino_config, 2)
+    flow = seeded(triposg.build_flow, flow_config, 3)
+    vae = with_surface(seeded(triposg.build_vae, VAE, 4))
     heads = triposg.attention_rules
     parts = {
         "image_encoder_1": (CLIP, to_published(eyes.state_dict(), clip.NAMES), "model"),
@@ -170,22 +170,19 @@ def write_midi(root: Path, dtype=torch.float16, shards: bool = False) -> Path:
 def write_triposg(root: Path, dtype=torch.float32) -> Path:
     """The folder of VAST-AI/TripoSG, small, below ``root``."""
     folder = root / "TripoSG"
-    flow_config, dino_config = (
-        FLOW | {"cross_attention_dim": DINO["hidden_size"]},
-        DINO | {"num_channels": 3},
-    )
+    flow_config = FLOW | {"cross_attention_dim": DINO["hidden_size"]}
+    dino_config = DINO | {"num_channels": 3}
     put_json(folder / "model_index.json", {"_class_name": "TripoSGPipeline"})
     put_json(
         folder / "scheduler" / "scheduler_config.json",
         {"_class_name": "RectifiedFlowScheduler", "shift": 1},
     )
     put_json(folder / "feature_extractor_dinov2" / "preprocessor_config.json", DINO_EYES)
-    dino, flow = (
-        seeded(build_transformers, dino_config, 2),
-        seeded(triposg.build_flow, flow_config, 3),
-    )
+    dino = seeded(build_transformers, dino_config, 2)
+    flow = seeded(triposg.build_flow, flow_config, 3)
     vae = with_surface(seeded(triposg.build_vae, VAE, 4))
-    heads, weights = triposg.attention_rules, "diffusion_pytorch_model"
+    heads = triposg.attention_rules
+    weights = "diffusion_pytorch_model"
     for name, config, tensors, stem in (
         (
             "image_encoder_dinov2",
@@ -209,7 +206,8 @@ def write_triposg(root: Path, dtype=torch.float32) -> Path:
 def put_shards(folder: Path, stem: str, tensors, dtype) -> None:
     """Two shards and their index, as diffusers writes them."""
     names = sorted(tensors)
-    halves, where = (names[::2], names[1::2]), {}
+    halves = (names[::2], names[1::2])
+    where = {}
     for k, half in enumerate(halves, 1):
         file = f"{stem}-{k:05d}-of-00002.safetensors"
         put_tensors(folder / file, {name: tensors[name] for name in half}, dtype)

@@ -18,7 +18,9 @@ from maquette.checkpoints.published.names import to_published
 from maquette.models.scene_context_flow import SceneContextFlow
 from tests.checkpoints.tiny_releases import put_json, put_tensors, seeded
 
-GRID, EYE = 16, 32  # cells a side; width of the encoder
+# cells a side; width of the encoder
+GRID = 16
+EYE = 32
 _DIT = {
     "model_channels": 48,
     "cond_channels": EYE,
@@ -91,7 +93,8 @@ def ball_of_cells(decoder: nn.Module) -> nn.Module:
     )  # of each x-slice; enough to see y and z
     axis = (torch.arange(GRID) + 0.5) / GRID - 0.5
     distance = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).norm(dim=0)
-    weight, channels = torch.zeros_like(last.weight), last.weight.shape[1]
+    weight = torch.zeros_like(last.weight)
+    channels = last.weight.shape[1]
     table = torch.cat([patches.permute(0, 2, 1).flatten(0, 1), torch.ones(GRID**3, 1)], dim=1)
     solution = torch.linalg.lstsq(
         table, 10.0 * (0.4 - distance).flatten()[:, None], driver="gelsd"
@@ -115,10 +118,8 @@ def with_sdf(decoder: nn.Module) -> nn.Module:
 def write_base(root: Path, dtype=torch.float16) -> Path:
     """The folder of microsoft/TRELLIS-image-large, small, below ``root``."""
     folder = root / "TRELLIS-image-large"
-    flow, slat = (
-        seeded(trellis_structure.build_flow, {"args": STRUCTURE}, 1),
-        seeded(trellis_slat.build_flow, {"args": SLAT}, 2),
-    )
+    flow = seeded(trellis_structure.build_flow, {"args": STRUCTURE}, 1)
+    slat = seeded(trellis_slat.build_flow, {"args": SLAT}, 2)
     for network in (flow, slat):  # released networks do not start at zero
         torch.nn.init.normal_(
             network.out_layer.weight, std=0.1, generator=torch.Generator().manual_seed(0)

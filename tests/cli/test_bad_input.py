@@ -18,7 +18,9 @@ class Case:
     """A sound photo with sound masks, to be spoilt."""
 
     def __init__(self, folder: Path, weights: Path):
-        self.folder, self.weights, self.out = folder, weights, folder / "out"
+        self.folder = folder
+        self.weights = weights
+        self.out = folder / "out"
         self.photo, self.masks = write_photo(folder / "in")
         self.options = []
 

@@ -142,7 +142,8 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
     """
     for k in range(4):
         write_photo(tmp_path / "in", f"{k}.png", objects=1, seed=k)
-    photos, out = str(tmp_path / "in"), str(tmp_path / "out")
+    photos = str(tmp_path / "in")
+    out = str(tmp_path / "out")
     command = [
         sys.executable,
         "-m",

@@ -15,7 +15,8 @@ def test_a_background_job_saves_when_it_is_told_to_end(tmp_path):
     """A shell starts background jobs deaf to Ctrl-C; SIGTERM must reach them all the same, and
     nothing that was learnt is lost.
     """
-    library, run = build_solids(tmp_path / "library"), tmp_path / "run"
+    library = build_solids(tmp_path / "library")
+    run = tmp_path / "run"
     command = [
         sys.executable,
         "-m",

@@ -69,7 +69,8 @@ def test_haze_hides_what_is_far(picture: np.ndarray) -> None:
 def test_augmentation_depends_on_the_generator_only_and_is_fast(picture: np.ndarray) -> None:
     first, second = (augment_image(picture, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
-    rng, started = np.random.default_rng(6), time.process_time()
+    rng = np.random.default_rng(6)
+    started = time.process_time()
     for _ in range(50):
         augment_image(picture, rng)
     assert (time.process_time() - started) / 50 < 0.03
@@ -77,7 +78,8 @@ def test_augmentation_depends_on_the_generator_only_and_is_fast(picture: np.ndar
 
 @pytest.mark.parametrize("radius", [2, 5, 15, 50])
 def test_jittered_masks_stay_near_the_mask(radius: int) -> None:
-    rng, mask = np.random.default_rng(7), disc(radius)
+    rng = np.random.default_rng(7)
+    mask = disc(radius)
     results = [jitter_mask(mask, rng) for _ in range(80)]
     ious = [(r & mask).sum() / (r | mask).sum() for r in results]
     assert min(ious) > 0.35 and np.median(ious) > 0.8 and all(r.any() for r in results)

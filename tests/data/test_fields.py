@@ -68,7 +68,8 @@ def test_random_orientation_of_faces_changes_nothing():
 
 
 def test_overlapping_parts_are_a_union_also_when_one_is_inside_out():
-    first, second = trimesh.creation.box((1.0, 0.5, 0.3)), trimesh.creation.box((0.2, 0.8, 0.2))
+    first = trimesh.creation.box((1.0, 0.5, 0.3))
+    second = trimesh.creation.box((0.2, 0.8, 0.2))
     second.invert()
     field = sdf(trimesh.util.concatenate([first, second]))
     union = np.minimum(box_distance((1.0, 0.5, 0.3)), box_distance((0.2, 0.8, 0.2)))
@@ -77,7 +78,8 @@ def test_overlapping_parts_are_a_union_also_when_one_is_inside_out():
 
 
 def test_walls_buried_in_a_solid_are_no_surface():
-    outer, buried = trimesh.creation.box((1.0, 0.6, 0.6)), trimesh.creation.box((0.2, 0.2, 0.2))
+    outer = trimesh.creation.box((1.0, 0.6, 0.6))
+    buried = trimesh.creation.box((0.2, 0.2, 0.2))
     assert (
         np.abs(
             sdf(trimesh.util.concatenate([outer, buried]))
@@ -90,7 +92,8 @@ def test_walls_buried_in_a_solid_are_no_surface():
 def test_a_missing_bottom_leaves_a_solid():
     mesh = trimesh.creation.box((1.0, 0.6, 0.8))
     mesh.update_faces(mesh.face_normals[:, 1] > -0.5)
-    field, exact = sdf(mesh), box_distance((1.0, 0.6, 0.8))
+    field = sdf(mesh)
+    exact = box_distance((1.0, 0.6, 0.8))
     assert ((field < 0) == (exact < 0)).mean() > 0.97
     assert (field[(exact < 0) & (CELLS[:, 1] > -0.1)] < 0).all()
 
@@ -98,10 +101,8 @@ def test_a_missing_bottom_leaves_a_solid():
 def test_a_sealed_room_of_separate_double_sided_walls_is_solid():
     mesh = trimesh.creation.box((0.8, 0.6, 1.0))
     walls = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
-    field, exact = (
-        sdf(trimesh.Trimesh(mesh.vertices, walls, process=False)),
-        box_distance((0.8, 0.6, 1.0)),
-    )
+    field = sdf(trimesh.Trimesh(mesh.vertices, walls, process=False))
+    exact = box_distance((0.8, 0.6, 1.0))
     assert (field[exact < 0] < 0).all()
     assert (field[exact > 1.2 * CELL] > 0).all()
 
@@ -112,7 +113,8 @@ def test_a_single_sheet_keeps_about_one_cell_of_thickness_and_no_holes(normal):
     basis = np.linalg.svd(n[None])[2][1:]
     corners = 0.5 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ basis * 0.9 + 0.003 * n
     field = sdf(trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False))
-    across, along = (CELLS - 0.003 * n) @ n, np.abs(CELLS @ basis.T).max(1)
+    across = (CELLS - 0.003 * n) @ n
+    along = np.abs(CELLS @ basis.T).max(1)
     exact = np.abs(across) - 0.5 * CELL
     middle = (along < 0.4) & (np.abs(across) < 2.5 * CELL)
     assert np.abs(field - exact)[middle].max() < 1e-3

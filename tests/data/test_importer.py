@@ -33,7 +33,8 @@ def halves() -> np.ndarray:
 def test_textures_become_vertex_colours_at_the_right_places():
     vertices, faces, colors = baked(quad_mesh(halves()), 4000)
     assert 2 < len(faces) <= 4000
-    left, right = vertices[:, 0] < 0.97, vertices[:, 0] > 1.03
+    left = vertices[:, 0] < 0.97
+    right = vertices[:, 0] > 1.03
     assert (colors[left] == (220, 30, 30)).all() and (colors[right] == (20, 60, 200)).all()
     assert np.linalg.norm(
         np.cross(*np.moveaxis(np.diff(vertices[faces], axis=1), 1, 0)), axis=1
@@ -117,10 +118,8 @@ def test_simplifying_keeps_shape_and_the_borders_of_a_pattern(tmp_path):
     assert trimesh.Trimesh(
         *weld(asset.vertices, asset.faces), process=False
     ).volume == pytest.approx(0.25, rel=0.03)
-    middle, shade = (
-        asset.vertices[asset.faces].mean(1)[:, 0],
-        asset.colors[asset.faces].mean((1, 2)),
-    )
+    middle = asset.vertices[asset.faces].mean(1)[:, 0]
+    shade = asset.colors[asset.faces].mean((1, 2))
     area = trimesh.Trimesh(asset.vertices, asset.faces, process=False).area_faces
     wrong = np.abs(shade - np.where(middle > 0.2, 240, 20)) > 60
     assert area[wrong].sum() / area.sum() < 0.08

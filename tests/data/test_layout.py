@@ -32,7 +32,8 @@ BOOT = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0], [1.0, 3.0], [0.
 def test_discs_never_meet_and_keep_the_gap() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        radii, gap = rng.uniform(0.05, 1.0, int(rng.integers(2, 40))), float(rng.uniform(0.0, 0.5))
+        radii = rng.uniform(0.05, 1.0, int(rng.integers(2, 40)))
+        gap = float(rng.uniform(0.0, 0.5))
         centres = poisson_discs(radii, gap, rng)
         distance = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(
             np.full(len(radii), np.inf)
@@ -63,11 +64,13 @@ def test_placed_objects_stand_on_their_height_and_turn_about_the_vertical() -> N
 
 
 def test_floor_layouts_do_not_intersect_and_take_milliseconds() -> None:
-    catalogue, rng = Catalogue.of(Toys.many()), np.random.default_rng(2)
+    catalogue = Catalogue.of(Toys.many())
+    rng = np.random.default_rng(2)
     started = time.process_time()
     for _ in range(100):
         count = int(rng.integers(2, 13))
-        assets, sizes = rng.integers(0, len(catalogue), count), rng.uniform(0.3, 1.2, count)
+        assets = rng.integers(0, len(catalogue), count)
+        sizes = rng.uniform(0.3, 1.2, count)
         placed = layout_on_floor(catalogue, assets, sizes, rng, LayoutConfig())
         centres = np.array([p.world_from_asset[[0, 2], 3] for p in placed])
         radii = catalogue.radii[assets] * sizes
@@ -142,7 +145,8 @@ def test_the_hull_of_a_cloud_is_convex_and_holds_it() -> None:
 
 
 def test_stacked_objects_stay_within_the_top_and_apart() -> None:
-    catalogue, rng = Catalogue.of(Toys.many()), np.random.default_rng(6)
+    catalogue = Catalogue.of(Toys.many())
+    rng = np.random.default_rng(6)
     for _ in range(100):
         table = place(0, catalogue.extents[0], 1.5, float(rng.uniform(-3, 3)), (1.0, 0.0, -2.0))
         assets = rng.integers(0, len(catalogue), int(rng.integers(1, 8)))

@@ -41,7 +41,8 @@ def folder(tmp_path_factory):
 def same(library: AssetLibrary) -> None:
     by_name = {asset.name: asset for asset in ASSETS}
     for index, name in enumerate(library.names):
-        stored, field = library.asset(index), compute_field(by_name[name])
+        stored = library.asset(index)
+        field = compute_field(by_name[name])
         assert (stored.vertices == by_name[name].vertices).all() and (
             stored.faces == by_name[name].faces
         ).all()

@@ -26,15 +26,18 @@ def painted_view(
     """Squares of pure colours on black, at places (x right, y up) in -0.5..0.5, as if seen from
     EYE.
     """
-    image, instance = np.zeros((96, 96, 3), np.uint8), np.zeros((96, 96), np.int32)
+    image = np.zeros((96, 96, 3), np.uint8)
+    instance = np.zeros((96, 96), np.int32)
     things = []
     for label, (colour, (x, y)) in enumerate(places.items(), 1):
-        column, row = round((x + 0.5) * 96), round((0.5 - y) * 96)
+        column = round((x + 0.5) * 96)
+        row = round((0.5 - y) * 96)
         patch = (
             slice(max(row - side // 2, 0), row + side // 2),
             slice(max(column - side // 2, 0), column + side // 2),
         )
-        image[patch], instance[patch] = PAINT[colour], label
+        image[patch] = PAINT[colour]
+        instance[patch] = label
         things.append(
             Thing("box", colour, np.array([(x - 0.1, y - 0.1, -0.1), (x + 0.1, y + 0.1, 0.1)]))
         )
@@ -115,7 +118,8 @@ def test_a_sample_is_a_function_of_its_generator():
         lambda rng: single_object(solids()[1], rng, SIZE),
     ):
         for seed in range(5):
-            one, two = make(np.random.default_rng(seed)), make(np.random.default_rng(seed))
+            one = make(np.random.default_rng(seed))
+            two = make(np.random.default_rng(seed))
             assert (
                 np.array_equal(one.picture, two.picture)
                 and np.array_equal(one.hole, two.hole)
@@ -143,10 +147,13 @@ def test_completion_hides_a_part_of_the_object_and_all_of_its_surroundings():
     """ComboVerse's case: the hole is inside a box, no visible pixel of the object is in it, and in
     front of noise the truth is grey.
     """
-    asset, noisy = solids()[1], 0  # a ball looks the same from everywhere
+    # a ball looks the same from everywhere
+    asset = solids()[1]
+    noisy = 0
     for seed in range(40):
         sample = single_object(asset, np.random.default_rng(seed), SIZE, completion=1.0)
-        rows, columns = np.flatnonzero(sample.hole.any(1)), np.flatnonzero(sample.hole.any(0))
+        rows = np.flatnonzero(sample.hole.any(1))
+        columns = np.flatnonzero(sample.hole.any(0))
         box = np.zeros_like(sample.hole)
         box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
         seen = box & ~sample.hole  # of the object, unless the occluder reaches the box's edge

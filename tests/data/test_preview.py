@@ -11,7 +11,8 @@ def view(size=12):
     depth = np.full((size, size), np.inf, np.float32)
     depth[2:10, 2:10] = np.linspace(1, 3, 64, dtype=np.float32).reshape(8, 8)
     instance = np.zeros((size, size), np.int32)
-    instance[3:6, 3:6], instance[6:9, 6:9] = 1, 2
+    instance[3:6, 3:6] = 1
+    instance[6:9, 6:9] = 2
     normal = np.zeros((size, size, 3), np.float32)
     normal[2:10, 2:10] = (0, 0, 1)
     return SimpleNamespace(
@@ -50,17 +51,20 @@ def test_truth_shows_what_it_is_made_of():
 
 def test_an_empty_view_is_drawn_too():
     empty = view()
-    empty.depth[:], empty.instance[:] = np.inf, 0
+    empty.depth[:] = np.inf
+    empty.instance[:] = 0
     assert all(picture.shape == (12, 12, 3) for picture in truth_strip(empty))
 
 
 def test_every_picture_stands_unchanged_in_the_sheet():
     scenes = [[view(), view()] for _ in range(3)]
     sheet = contact_sheet(scenes, columns=2)
-    step, strip = 12 + MARGIN, 5 * (12 + MARGIN)
+    step = 12 + MARGIN
+    strip = 5 * (12 + MARGIN)
     assert sheet.shape == (2 * 12 + MARGIN, 2 * strip - MARGIN, 3)
     for k, views in enumerate(scenes):
-        top, left = (k // 2) * step, (k % 2) * strip
+        top = (k // 2) * step
+        left = (k % 2) * strip
         for n, picture in enumerate([*(v.image for v in views), *truth_strip(views[0])]):
             assert np.array_equal(
                 sheet[top : top + 12, left + n * step : left + n * step + 12], picture

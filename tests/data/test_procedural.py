@@ -77,7 +77,8 @@ def test_a_square_prism_is_a_box():
 
 
 def test_the_sides_of_a_lathe_that_lie_on_the_axis_are_no_surface():
-    radius, height = np.hypot(POINTS[:, 0], POINTS[:, 2]), np.abs(POINTS[:, 1])
+    radius = np.hypot(POINTS[:, 0], POINTS[:, 2])
+    height = np.abs(POINTS[:, 1])
     q = np.stack([radius - 0.4, height - 0.45], axis=1)
     exact = np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0)
     assert np.allclose(cylinder(0.4, 0.9).distance(POINTS), exact, atol=1e-5)
@@ -120,7 +121,8 @@ def test_a_meshed_solid_has_the_right_size_volume_and_paint():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_makes_watertight_normalised_assets(family):
     asset = procedural_asset(np.random.default_rng(7), family)
-    low, high = asset.vertices.min(0), asset.vertices.max(0)
+    low = asset.vertices.min(0)
+    high = asset.vertices.max(0)
     assert np.abs(low + high).max() < 1e-5 and (high - low).max() == pytest.approx(1.0, abs=1e-5)
     assert (
         asset.colors.dtype == np.uint8

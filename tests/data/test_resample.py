@@ -48,10 +48,8 @@ def test_a_placed_ball_has_the_distances_of_a_ball(scale, centre):
 
 
 def test_a_union_is_the_nearest_of_all_in_any_order():
-    left, right = (
-        similarity(0.4, None, np.array([-0.2, 0, 0])),
-        similarity(0.4, None, np.array([0.2, 0.1, 0])),
-    )
+    left = similarity(0.4, None, np.array([-0.2, 0, 0]))
+    right = similarity(0.4, None, np.array([0.2, 0.1, 0]))
     both, turned = (
         placed_volume(Balls(), order, 24)
         for order in ([(0, left), (1, right)], [(1, right), (0, left)])

@@ -25,10 +25,8 @@ def test_roles_come_from_names(catalogue: Catalogue) -> None:
 
 
 def test_a_library_without_names_gets_roles_from_shapes() -> None:
-    flat, tall = (
-        toy(t.creation.box((1.0, 0.5, 0.8)), "a"),
-        toy(t.creation.box((0.5, 1.0, 0.5)), "b"),
-    )
+    flat = toy(t.creation.box((1.0, 0.5, 0.8)), "a")
+    tall = toy(t.creation.box((0.5, 1.0, 0.5)), "b")
     roles = roles_of(Catalogue.of(Toys((flat, tall))))
     assert (
         roles["table"].tolist() == [0]

@@ -31,7 +31,8 @@ def footprints_apart(a: np.ndarray, b: np.ndarray) -> bool:
     """
     for edges in (np.roll(a, -1, axis=0) - a, np.roll(b, -1, axis=0) - b):
         axes = np.stack([-edges[:, 1], edges[:, 0]])
-        first, second = a @ axes, b @ axes
+        first = a @ axes
+        second = b @ axes
         if ((first.max(0) <= second.min(0) + 1e-6) | (second.max(0) <= first.min(0) + 1e-6)).any():
             return True
     return False
@@ -167,7 +168,8 @@ def test_assets_that_are_not_quite_centred_do_not_sink_into_each_other() -> None
         Toy(a.name, a.vertices + np.float32([3e-4, -5e-4, 2e-4]) * (-1) ** k, a.faces, a.colors)
         for k, a in enumerate(Toys.many().assets)
     ]
-    catalogue, rng = Catalogue.of(Toys(tuple(off))), np.random.default_rng(19)
+    catalogue = Catalogue.of(Toys(tuple(off)))
+    rng = np.random.default_rng(19)
     for kind in ("small-on-large", "tabletop"):
         assert not sum(
             collisions(compositions()[kind](catalogue, rng, SceneConfig()), catalogue)

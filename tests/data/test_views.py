@@ -136,7 +136,8 @@ def test_the_fitted_camera_spans_what_was_asked_for() -> None:
         local = (points - fit_position(points, rotation, 0.4, offset)) @ rotation
         tangents = local[:, :2] / local[:, 2:] - offset
         assert (local[:, 2] > 0).all() and np.abs(tangents).max() == pytest.approx(0.4, rel=1e-6)
-        low, high = tangents.min(0), tangents.max(0)
+        low = tangents.min(0)
+        high = tangents.max(0)
         assert np.ptp(tangents, axis=0).max() == pytest.approx(
             0.8, rel=1e-6
         )  # one side touches on both ends
@@ -147,7 +148,8 @@ def test_the_fitted_camera_spans_what_was_asked_for() -> None:
 
 def test_cameras_look_from_everywhere_within_their_ranges() -> None:
     config = dataclasses.replace(SMALL, elevation=(10.0, 50.0), field_of_view=(30.0, 60.0), cut=0.0)
-    rng, corners = np.random.default_rng(24), UNIT_CORNERS + (0.0, 0.5, 0.0)
+    rng = np.random.default_rng(24)
+    corners = UNIT_CORNERS + (0.0, 0.5, 0.0)
     cameras = [sample_camera(corners, rng, config) for _ in range(300)]
     pitches = np.degrees([pitch_of(c) for c in cameras])
     fields = np.degrees([2.0 * np.arctan(0.5 * c.height / c.intrinsics[0, 0]) for c in cameras])

@@ -27,7 +27,8 @@ def toy(
     up.
     """
     vertices = np.asarray(mesh.vertices)[:, [1, 2, 0]] if upright else np.asarray(mesh.vertices)
-    low, high = vertices.min(0), vertices.max(0)
+    low = vertices.min(0)
+    high = vertices.max(0)
     vertices = ((vertices - 0.5 * (low + high)) / (high - low).max()).astype(np.float32)
     return Toy(
         name,

@@ -26,12 +26,8 @@ def chair_points(count, seed):
 
 
 def test_distances_chamfer_and_f():
-    a, b = (
-        chair_points(20_480, 0),
-        transform_points(
-            similarity(1.1, rotation_y(0.1), [0.05, 0, 0.02]), chair_points(20_480, 1)
-        ),
-    )
+    a = chair_points(20_480, 0)
+    b = transform_points(similarity(1.1, rotation_y(0.1), [0.05, 0, 0.02]), chair_points(20_480, 1))
     ours = surface_distances(a, b)
     forth, back = (
         np.asarray(p.compute_point_cloud_distance(q))
@@ -40,7 +36,8 @@ def test_distances_chamfer_and_f():
     np.testing.assert_allclose(ours.to_truth, forth, atol=1e-9)
     np.testing.assert_allclose(ours.to_predicted, back, atol=1e-9)
     assert chamfer_distance(ours) == pytest.approx((forth**2).mean() + (back**2).mean(), rel=1e-9)
-    precision, recall = (forth < 0.02).mean(), (back < 0.02).mean()
+    precision = (forth < 0.02).mean()
+    recall = (back < 0.02).mean()
     assert f_score(ours, 0.02) == pytest.approx(
         100 * 2 * precision * recall / (precision + recall), rel=1e-6
     )
@@ -82,7 +79,8 @@ def test_fine_stage_with_tukey_weights():
     ours = robust_icp(
         source, target.points, target_normals=target.normals, options=icp
     ).target_from_source
-    registration, aimed = o3d.pipelines.registration, cloud(target.points)
+    registration = o3d.pipelines.registration
+    aimed = cloud(target.points)
     aimed.normals = o3d.utility.Vector3dVector(target.normals)
     theirs = registration.registration_icp(
         cloud(source),

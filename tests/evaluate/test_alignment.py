@@ -36,7 +36,8 @@ def test_wrong_rotation_is_v_transposed_times_u_transposed():
     """Against the formula written out, with V as torch.svd would return it."""
     rng = np.random.default_rng(3)
     for _ in range(10):
-        source, target = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+        source = rng.normal(size=(20, 3))
+        target = rng.normal(size=(20, 3))
         u, _, vt = np.linalg.svd((source - source.mean(0)).T @ (target - target.mean(0)))
         expected = vt @ u.T
         if np.linalg.det(expected) > 0:

@@ -42,7 +42,8 @@ def rows(method, f, shift=0.0, name="random"):
     ]
 
 
-ONE, TWO = rows("one", [60, 70, 80, 90]), rows("two", [64, 74, 84, 95])
+ONE = rows("one", [60, 70, 80, 90])
+TWO = rows("two", [64, 74, 84, 95])
 BOXES = rows("boxes", [99, 99, 99, 99])
 
 

@@ -39,10 +39,8 @@ def test_only_the_first_on_a_true_box_is_a_hit():
 
 def test_confidence_orders_the_detections():
     truth = [cube(0)]
-    sure, unsure = (
-        [cube(9, confidence=0.9), cube(0, confidence=0.1)],
-        [cube(9, confidence=0.1), cube(0, confidence=0.9)],
-    )
+    sure = [cube(9, confidence=0.9), cube(0, confidence=0.1)]
+    unsure = [cube(9, confidence=0.1), cube(0, confidence=0.9)]
     assert average_precision(sure, truth)["mean"] == pytest.approx(50.0)
     assert average_precision(unsure, truth)["mean"] == pytest.approx(100.0)
 

@@ -90,10 +90,8 @@ def test_a_mesh_of_a_million_triangles_is_scored():
 
 def test_bad_meshes_are_refused_or_counted():
     truth = room()
-    empty, line = (
-        trimesh.Trimesh(),
-        trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False),
-    )
+    empty = trimesh.Trimesh()
+    line = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False)
     nan = truth["ball"].copy()
     nan.vertices[5] = np.inf
     wild = trimesh.Trimesh(

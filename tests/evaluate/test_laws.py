@@ -20,10 +20,8 @@ COUNT = 600
 
 
 def quick(protocol, count=COUNT):
-    fit, blur = (
-        ChamferFit(restarts=4, steps=80, points=count // 4),
-        FilterReg(iterations=60, cells=4),
-    )
+    fit = ChamferFit(restarts=4, steps=80, points=count // 4)
+    blur = FilterReg(iterations=60, cells=4)
     return replace(
         protocol,
         points=count,
@@ -76,7 +74,8 @@ def test_identity_scores_the_sampling_floor(protocol, identity):
 
 
 def test_identity_has_perfect_poses_boxes_and_average_precision(identity):
-    poses, boxes = identity["sam3d-layout"], identity["sunrgbd-ap15"]
+    poses = identity["sam3d-layout"]
+    boxes = identity["sunrgbd-ap15"]
     assert poses.add_s < 0.03 and poses.add_s_01 == 100.0 and poses.icp_rotation < 2.0
     assert boxes.iou_obb == pytest.approx(1.0, abs=1e-6) and boxes.ap15 == 100.0
     assert identity["mira"].emd < 0.15 and identity["depr"].f_s_2 == 100.0
@@ -87,7 +86,8 @@ def test_midi_damages_the_identity_and_the_fix_repairs_it(identity):
     """By how much, on this scene: scene F 100 -> 96, object F 100 -> 57, 20 and 50 times the
     Chamfer distances. The fix: not at all.
     """
-    wrong, fixed = identity["midi"], identity["midi-fixed"]
+    wrong = identity["midi"]
+    fixed = identity["midi-fixed"]
     assert (
         wrong.f_s < 98.0
         and wrong.f_o < 70.0
@@ -119,10 +119,8 @@ MOTIONS = {
 )
 def test_a_motion_of_the_scene_costs_nothing_where_the_protocol_says_so(protocol, motion):
     truth = room()
-    score, best = (
-        score_scene(all_moved(truth, MOTIONS[motion]), truth, cheap(protocol)),
-        score_scene(truth, truth, cheap(protocol)),
-    )
+    score = score_scene(all_moved(truth, MOTIONS[motion]), truth, cheap(protocol))
+    best = score_scene(truth, truth, cheap(protocol))
     loss = (
         1.0 if protocol in (ISCENE, SCENEGEN) else 8.0
     )  # the others converge slowly, or were given few steps here
@@ -166,10 +164,8 @@ def test_a_motion_of_the_scene_costs_where_nothing_is_aligned(protocol, identity
 def test_permuted_names_are_detected_and_matching_by_place_repairs_them(protocol, identity):
     truth, protocol, best = room(), cheap(protocol), identity[protocol.name]
     permuted = {"chair": truth["ball"], "ball": truth["box"], "box": truth["chair"]}
-    score, repaired = (
-        score_scene(permuted, truth, protocol),
-        score_scene(permuted, truth, protocol, match="hungarian"),
-    )
+    score = score_scene(permuted, truth, protocol)
+    repaired = score_scene(permuted, truth, protocol, match="hungarian")
     assert score.iou_b < 0.3 and any("permuted names" in hint for hint in score.hints)
     assert {o.name: o.predicted for o in repaired.objects} == {
         "chair": "box",
@@ -185,7 +181,8 @@ def test_permuted_names_are_detected_and_matching_by_place_repairs_them(protocol
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=names)
 def test_an_absent_object_is_a_miss_and_costs_everywhere(protocol, identity):
-    truth, best = room(), identity[protocol.name]
+    truth = room()
+    best = identity[protocol.name]
     score = score_scene(
         {name: mesh for name, mesh in truth.items() if name != "ball"}, truth, quick(protocol)
     )
@@ -219,7 +216,8 @@ def test_a_mirrored_prediction_is_never_perfect(protocol):
     }
     mirrored = all_moved(chairs, np.diag([-1.0, 1.0, 1.0, 1.0]))
     bare = replace(quick(protocol), also=())
-    score, best = score_scene(mirrored, chairs, bare), score_scene(chairs, chairs, bare)
+    score = score_scene(mirrored, chairs, bare)
+    best = score_scene(chairs, chairs, bare)
     assert np.linalg.det(np.array(score.truth_from_predicted)[:3, :3]) > 0
     assert (
         score.cd_s > 1.5 * best.cd_s
@@ -231,7 +229,8 @@ def test_a_mirrored_prediction_is_never_perfect(protocol):
 
 @pytest.mark.parametrize("protocol", SOUND, ids=names)
 def test_vertex_order_and_subdivision_matter_no_more_than_sampling(protocol):
-    truth, protocol = room(), cheap(protocol)
+    truth = room()
+    protocol = cheap(protocol)
     rng = np.random.default_rng(0)
 
     def shuffled(mesh):
@@ -259,7 +258,8 @@ def test_vertex_order_and_subdivision_matter_no_more_than_sampling(protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=names)
 def test_scores_repeat_bit_for_bit_whatever_the_threads_and_the_order(protocol):
-    truth, protocol = room(), quick(protocol, 300)
+    truth = room()
+    protocol = quick(protocol, 300)
     predicted = all_moved(truth, similarity(1.1, rotation_y(0.4)))
     one = score_scene(predicted, truth, protocol, workers=1)
     two = score_scene(dict(predicted.items()), truth, protocol, workers=3)

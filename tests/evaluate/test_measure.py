@@ -25,7 +25,8 @@ def sampled(meshes, count=400, seed=0):
 
 
 def test_raw_distances_are_those_of_the_points_and_threads_change_nothing():
-    predicted, truth = sampled(all_moved(room(), similarity(1.1)), seed=1), sampled(room())
+    predicted = sampled(all_moved(room(), similarity(1.1)), seed=1)
+    truth = sampled(room())
     pairs = {name: name for name in truth}
     whole, each = compare_all(predicted, truth, pairs, RAW, 1)
     expected = surface_distances(

@@ -30,7 +30,8 @@ def distances(to_truth, to_predicted):
 
 def test_surface_distances_equal_brute_force_after_a_similarity():
     rng = np.random.default_rng(0)
-    predicted, truth = rng.normal(size=(300, 3)), rng.normal(size=(200, 3))
+    predicted = rng.normal(size=(300, 3))
+    truth = rng.normal(size=(200, 3))
     matrix = similarity(0.7, rotation_x(1.0), [0.1, 0.2, 0.3])
     found = surface_distances(predicted, truth, matrix)
     expected = cdist(transform_points(matrix, predicted), truth)
@@ -48,7 +49,8 @@ def test_chamfer_is_squared_and_summed_and_mean_distance_is_neither():
 
 def test_chamfer_grows_with_the_square_of_the_unit():
     rng = np.random.default_rng(1)
-    a, b = rng.random((100, 3)), rng.random((100, 3))
+    a = rng.random((100, 3))
+    b = rng.random((100, 3))
     assert chamfer_distance(surface_distances(3 * a, 3 * b)) == pytest.approx(
         9 * chamfer_distance(surface_distances(a, b))
     )
@@ -77,14 +79,16 @@ def test_f_score_is_the_harmonic_mean_in_percent():
 
 def test_earth_movers_distance_counts_density_where_chamfer_does_not():
     ends = np.array([[0.0, 0, 0], [1.0, 0, 0]])
-    predicted, truth = np.repeat(ends, [9, 1], axis=0), np.repeat(ends, [5, 5], axis=0)
+    predicted = np.repeat(ends, [9, 1], axis=0)
+    truth = np.repeat(ends, [5, 5], axis=0)
     assert chamfer_distance(surface_distances(predicted, truth)) == 0.0
     assert earth_movers_distance(predicted, truth) == pytest.approx(0.4)
 
 
 def test_earth_movers_distance_is_the_best_of_all_assignments():
     rng = np.random.default_rng(2)
-    predicted, truth = rng.random((6, 3)), rng.random((6, 3))
+    predicted = rng.random((6, 3))
+    truth = rng.random((6, 3))
     every = [
         np.linalg.norm(predicted[list(order)] - truth, axis=1).mean()
         for order in itertools.permutations(range(6))

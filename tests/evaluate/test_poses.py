@@ -54,7 +54,8 @@ def test_rotation_error_is_the_geodesic_angle():
 
 
 def test_symmetries_forgive_exactly_their_turns():
-    truth, square = rotation_x(0.3), fold_symmetry([0, 1, 0], 4)
+    truth = rotation_x(0.3)
+    square = fold_symmetry([0, 1, 0], 4)
     for quarter in range(4):
         turned = truth @ rotation_y(quarter * np.pi / 2)
         assert rotation_error(turned, truth, square) == pytest.approx(0.0, abs=1e-5)

@@ -117,11 +117,9 @@ def test_ablations_compare_the_common_scenes_with_their_baseline():
 
 def test_an_ablation_tells_the_training_of_what_differs():
     compared = [row for row in ROWS_OF if row.method in ("half", "none")]
-    one, other, shared = (
-        Network(**OWN),
-        Network(**OWN | {"sha256": "ef" * 32, "steps": 120}),
-        Network(**NETWORK),
-    )
+    one = Network(**OWN)
+    other = Network(**OWN | {"sha256": "ef" * 32, "steps": 120})
+    shared = Network(**NETWORK)
     table = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, other)})
     assert [line[1].text for line in table.body] == ["300 steps", "120 steps"]
     same = ablation_table(compared, "", "half", {"half": (shared, one), "none": (shared, one)})
@@ -137,7 +135,8 @@ def test_no_line_is_wider_than_a_screen_allows():
 
 
 def test_the_part_by_hand_is_kept_to_the_letter_and_the_page_repeats_itself(tmp_path):
-    run, page = tmp_path / "run", tmp_path / "docs" / "results.md"
+    run = tmp_path / "run"
+    page = tmp_path / "docs" / "results.md"
     run.mkdir()
     with pytest.raises(InputError, match=RUN):
         write_results(run, page)

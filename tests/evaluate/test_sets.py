@@ -91,7 +91,8 @@ def test_what_stands_on_what():
     def box(extents, centre):
         return trimesh.creation.box(extents).apply_translation(centre)
 
-    table, cup = box((1, 0.5, 1), (0, 0.25, 0)), box((0.1, 0.1, 0.1), (0.3, 0.55, 0.3))
+    table = box((1, 0.5, 1), (0, 0.25, 0))
+    cup = box((0.1, 0.1, 0.1), (0.3, 0.55, 0.3))
     assert stacked({"table": table, "cup": cup}) == [("cup", "table")]
     for centre in ((0.3, 0.8, 0.3), (0.9, 0.55, 0.3), (0.3, 0.25, 0.3)):  # floating, beside, inside
         assert stacked({"table": table, "cup": box((0.1, 0.1, 0.1), centre)}) == []

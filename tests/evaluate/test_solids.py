@@ -18,7 +18,8 @@ def box(sides=(1, 1, 1), at=(0, 0, 0)):
 
 
 def test_two_shifted_boxes_have_the_known_iou_and_overlap():
-    a, b = box(), box(at=(0.5, 0, 0))
+    a = box()
+    b = box(at=(0.5, 0, 0))
     assert volumetric_iou(a, b, 32) == pytest.approx(1 / 3, abs=0.03)
     assert overlap_volume(solid_of(a), solid_of(b)) == pytest.approx(0.5, rel=1e-6)
     assert overlap_volume(solid_of(a), solid_of(box(at=(1.5, 0, 0)))) == 0.0
@@ -30,7 +31,8 @@ def test_identity_is_one_and_disjoint_is_zero():
 
 
 def test_iou_does_not_depend_on_units_vertex_order_or_subdivision():
-    a, b = chair(), chair().apply_translation([0.05, 0.02, 0.0])
+    a = chair()
+    b = chair().apply_translation([0.05, 0.02, 0.0])
     plain = volumetric_iou(a, b, 32)
     assert 0.2 < plain < 0.9
     assert volumetric_iou(

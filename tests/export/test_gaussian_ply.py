@@ -26,7 +26,8 @@ def test_everything_comes_back(tmp_path):
 
 def test_opaque_and_invisible_ones_stay_finite():
     gaussians = some()
-    gaussians.opacities[0], gaussians.opacities[1] = 0.0, 1.0
+    gaussians.opacities[0] = 0.0
+    gaussians.opacities[1] = 1.0
     found = decode_gaussian_ply(encode_gaussian_ply(gaussians))
     assert (
         torch.isfinite(found.opacities).all()

@@ -127,10 +127,8 @@ def test_edits_leave_the_others_bit_identical(tmp_path):
 
 
 def test_metres_scale_nodes_camera_and_ground_but_not_the_meshes():
-    unit, metric = (
-        header_of(glb_bytes(make_scene())),
-        header_of(glb_bytes(make_scene(metres_per_unit=3.0))),
-    )
+    unit = header_of(glb_bytes(make_scene()))
+    metric = header_of(glb_bytes(make_scene(metres_per_unit=3.0)))
     grow = similarity(3.0)
     for a, b in zip(unit["nodes"][:-1], metric["nodes"][:-1], strict=True):
         np.testing.assert_allclose(node_matrix(b), grow @ node_matrix(a), atol=1e-12)

@@ -20,11 +20,14 @@ def obj_objects(path):
     """Independent OBJ reader: name -> (vertices with colours, faces counted from the object's own
     first vertex).
     """
-    objects, count = {}, 0
+    objects = {}
+    count = 0
     for line in path.read_text(encoding="utf-8").splitlines():
         word, _, rest = line.partition(" ")
         if word == "o":
-            rows, faces, start = [], [], count
+            rows = []
+            faces = []
+            start = count
             objects[rest] = (rows, faces)
         elif word == "v":
             rows.append([float(x) for x in rest.split()])

@@ -65,7 +65,8 @@ def test_several_primitives_are_one_mesh_of_their_node(tmp_path):
         header["meshes"][0]["primitives"] += header["meshes"][1]["primitives"]
 
     path = foreign_glb(tmp_path / "joined.glb", join)
-    ball, crate = make_scene()[1], make_scene()[3]
+    ball = make_scene()[1]
+    crate = make_scene()[3]
     meshes = load_named_meshes(path)
     assert set(meshes) == {"instance_1", "crate \u00e9", "instance_12"}
     together = np.concatenate([ball.mesh.vertices, crate.mesh.vertices])
@@ -97,7 +98,8 @@ def test_one_mesh_used_twice_stands_twice(tmp_path):
     def reuse(header):
         header["nodes"][1]["mesh"] = 0
 
-    scene, meshes = make_scene(), load_named_meshes(foreign_glb(tmp_path / "twice.glb", reuse))
+    scene = make_scene()
+    meshes = load_named_meshes(foreign_glb(tmp_path / "twice.glb", reuse))
     for label in (1, 3):
         expected = transform_points(scene[label].world_from_instance, scene[1].mesh.vertices)
         np.testing.assert_allclose(meshes[scene[label].node_name].vertices, expected, atol=1e-6)

@@ -38,7 +38,8 @@ def test_noise_and_data_are_two_views_of_the_same():
 def test_noise_and_data_come_back_from_the_velocity():
     x0, eps = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(4)).double()
     signal = SIGNAL[[0, 10, 400, 700, 999]]
-    x_t, velocity = add_noise(x0, eps, signal), angular_velocity(x0, eps, signal)
+    x_t = add_noise(x0, eps, signal)
+    velocity = angular_velocity(x0, eps, signal)
     torch.testing.assert_close(noise_from_velocity(x_t, velocity, signal), eps)
     torch.testing.assert_close(data_from_angular(x_t, velocity, signal), x0)
     error = data_from_angular(x_t, velocity + 0.1, signal) - x0
@@ -59,7 +60,8 @@ def test_a_perfect_denoiser_gives_the_data_back(count):
 
 
 def test_the_best_denoiser_of_a_gaussian_samples_that_gaussian():
-    mean, deviation = 1.5, 0.2
+    mean = 1.5
+    deviation = 0.2
 
     def best(x, step):  # E[eps | x_t] when x0 ~ N(mean, deviation^2)
         a = SIGNAL[step]

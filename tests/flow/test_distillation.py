@@ -22,10 +22,13 @@ class Gaussian:
     is linear. Latents are 2 x - 1.
     """
 
-    size, schedule = 4, LinearSchedule()
+    size = 4
+    schedule = LinearSchedule()
 
     def __init__(self, means, deviation=0.1):
-        self.means, self.deviation, self.asked = means, deviation, []
+        self.means = means
+        self.deviation = deviation
+        self.asked = []
 
     def context(self, prompts):
         return torch.stack([self.means[p].double() for p in prompts])[:, None]
@@ -66,7 +69,8 @@ def test_the_gradient_is_the_weighted_error_of_the_noise(guidance):
 
 
 def test_descent_ends_at_the_mean_of_what_the_prior_knows():
-    prior, generator = Gaussian(MEANS), seeded(5)
+    prior = Gaussian(MEANS)
+    generator = seeded(5)
     picture = torch.rand(1, 3, 4, 4, generator=seeded(6), dtype=torch.float64, requires_grad=True)
     trail = []
     for turn in range(1500):
@@ -89,17 +93,16 @@ def test_descent_ends_at_the_mean_of_what_the_prior_knows():
 class Attending(nn.Module):
     """Noise from one cross-attention with trainable weights: enough for the gain to matter."""
 
-    size, schedule = 4, LinearSchedule()
+    size = 4
+    schedule = LinearSchedule()
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(7)
-        self.query, self.key, self.value, self.encoder = (
-            nn.Linear(3, 6),
-            nn.Linear(5, 6),
-            nn.Linear(5, 3),
-            nn.Conv2d(3, 3, 1),
-        )
+        self.query = nn.Linear(3, 6)
+        self.key = nn.Linear(5, 6)
+        self.value = nn.Linear(5, 3)
+        self.encoder = nn.Conv2d(3, 3, 1)
 
     def context(self, prompts):
         return torch.stack([torch.randn(4, 5, generator=seeded(len(p))) for p in prompts])
@@ -144,7 +147,8 @@ def test_the_gain_acts_on_the_prompt_only():
 
 def test_the_same_generator_gives_the_same_loss_and_steps_stay_in_their_range():
     assert torch.equal(gradient()[1], gradient()[1])
-    prior, generator = Gaussian(MEANS), seeded(10)
+    prior = Gaussian(MEANS)
+    generator = seeded(10)
     for _ in range(40):
         sds_loss(
             prior,

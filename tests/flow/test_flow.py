@@ -9,7 +9,9 @@ from maquette.flow.schedule import shifted_schedule
 
 
 def test_velocity_round_trip():
-    x0, noise, t = torch.randn(4, 3, 2), torch.randn(4, 3, 2), torch.tensor([0.0, 0.3, 0.8, 1.0])
+    x0 = torch.randn(4, 3, 2)
+    noise = torch.randn(4, 3, 2)
+    t = torch.tensor([0.0, 0.3, 0.8, 1.0])
     x_t = interpolate(x0, noise, t)
     torch.testing.assert_close(
         data_from_velocity(x_t, velocity_target(x0, noise), t), x0, atol=1e-6, rtol=1e-5
@@ -17,14 +19,17 @@ def test_velocity_round_trip():
 
 
 def test_velocity_is_the_derivative_of_the_path():
-    x0, noise = torch.randn(2, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
-    h, t = 1e-6, torch.full((2,), 0.4, dtype=torch.float64)
+    x0 = torch.randn(2, 5, dtype=torch.float64)
+    noise = torch.randn(2, 5, dtype=torch.float64)
+    h = 1e-6
+    t = torch.full((2,), 0.4, dtype=torch.float64)
     slope = (interpolate(x0, noise, t + h) - interpolate(x0, noise, t - h)) / (2 * h)
     torch.testing.assert_close(slope, velocity_target(x0, noise), atol=1e-8, rtol=1e-6)
 
 
 def test_euler_is_exact_on_a_straight_path_for_any_schedule():
-    x0, noise = torch.randn(2, 5), torch.randn(2, 5)
+    x0 = torch.randn(2, 5)
+    noise = torch.randn(2, 5)
     for steps, shift in ((1, 1.0), (7, 3.0)):
         out = euler(lambda x, t: noise - x0, noise, shifted_schedule(steps, shift))
         torch.testing.assert_close(out, x0, atol=1e-5, rtol=1e-5)
@@ -34,7 +39,8 @@ def test_euler_recovers_a_gaussian():
     """For data N(2, 0.5^2) the exact velocity is known; sampling must reproduce mean and spread."""
 
     def velocity(x, t):
-        mean, var = (1 - t) * 2.0, ((1 - t) * 0.5) ** 2 + t**2
+        mean = (1 - t) * 2.0
+        var = ((1 - t) * 0.5) ** 2 + t**2
         x0 = 2.0 + (1 - t) * 0.25 / var * (x - mean)
         return (x - x0) / max(t, 1e-6)
 
@@ -89,7 +95,8 @@ def test_guidance_of_pairs_is_guidance_and_saves_the_second_pass_outside_the_int
         3.0,
         (0.4, 1.0),
     )
-    apart, x = guide(conditional, unconditional, 3.0, (0.4, 1.0)), torch.randn(3)
+    apart = guide(conditional, unconditional, 3.0, (0.4, 1.0))
+    x = torch.randn(3)
     assert all(torch.equal(together(x, t), apart(x, t)) for t in (0.2, 0.4, 0.9)) and pairs == [
         0.4,
         0.9,

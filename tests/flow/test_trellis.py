@@ -35,7 +35,8 @@ def test_25_steps_guide_19_and_12_steps_guide_10():
 
 
 def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional():
-    noise, sampling = torch.randn(1, 3), TrellisSampling(steps=1, strength=2.0, interval=(0.0, 1.0))
+    noise = torch.randn(1, 3)
+    sampling = TrellisSampling(steps=1, strength=2.0, interval=(0.0, 1.0))
     found = sample(
         lambda x, t: torch.full_like(x, 5.0), lambda x, t: torch.full_like(x, 1.0), noise, sampling
     )
@@ -43,8 +44,10 @@ def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional
 
 
 def test_pairs_and_separate_passes_agree_bit_for_bit():
-    noise, sampling = torch.randn(2, 3), TrellisSampling(steps=4)
-    conditional, unconditional = lambda x, t: x * t, lambda x, t: x - t
+    noise = torch.randn(2, 3)
+    sampling = TrellisSampling(steps=4)
+    conditional = lambda x, t: x * t
+    unconditional = lambda x, t: x - t
     pairs = sample_pairs(
         lambda x, t: (conditional(x, t), unconditional(x, t)), conditional, noise, sampling
     )
@@ -52,7 +55,10 @@ def test_pairs_and_separate_passes_agree_bit_for_bit():
 
 
 def test_predicted_data_of_the_exact_velocity_is_the_data():
-    x0, eps, s, t = torch.randn(4), torch.randn(4), 1e-5, 0.7
+    x0 = torch.randn(4)
+    eps = torch.randn(4)
+    s = 1e-5
+    t = 0.7
     x_t = (1 - t) * x0 + (s + (1 - s) * t) * eps
     torch.testing.assert_close(predict_data(x_t, (1 - s) * eps - x0, t, s), x0, atol=1e-6, rtol=0)
 

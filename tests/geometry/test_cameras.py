@@ -29,7 +29,8 @@ def camera(pitch=0.4, width=64, height=48, position=(0.1, 0.9, 1.8)):
 
 
 def test_lift_and_project_are_inverse():
-    view, depth = camera(), np.random.default_rng(0).uniform(1, 3, (48, 64))
+    view = camera()
+    depth = np.random.default_rng(0).uniform(1, 3, (48, 64))
     pixel, z = project(view, lift(view, depth))
     y, x = np.mgrid[0:48, 0:64] + 0.5
     np.testing.assert_allclose(pixel, np.stack([x, y], -1), atol=1e-9)
@@ -74,7 +75,8 @@ def test_look_at_sees_its_target_in_the_middle():
 
 
 def test_resizing_scales_pixels_and_moving_keeps_them():
-    view, points = camera(), np.random.default_rng(1).uniform(-0.5, 0.5, (20, 3))
+    view = camera()
+    points = np.random.default_rng(1).uniform(-0.5, 0.5, (20, 3))
     pixel, depth = project(view, points)
     half, _ = project(resized(view, 32, 24), points)
     np.testing.assert_allclose(half, pixel / 2, atol=1e-9)

@@ -69,7 +69,8 @@ def test_faces_have_neighbouring_corners():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_ball_is_closed_oriented_and_of_the_right_size(seed):
-    resolution, g = 24, torch.Generator().manual_seed(seed)
+    resolution = 24
+    g = torch.Generator().manual_seed(seed)
     cells, features = described(ball, resolution)
     features[:, 8:32] = 2 * torch.randn(
         24, generator=g
@@ -103,10 +104,8 @@ def test_cells_away_from_the_surface_may_be_left_out():
     cells, features = described(lambda p: ball(p), resolution)
     centre = (cells + 0.5) / resolution - 0.5
     outer = centre.norm(dim=1) < 0.3 + 3 / resolution
-    full, shell = (
-        mesh_of_cells(cells, features, resolution),
-        mesh_of_cells(cells[outer], features[outer], resolution),
-    )
+    full = mesh_of_cells(cells, features, resolution)
+    shell = mesh_of_cells(cells[outer], features[outer], resolution)
     assert torch.equal(full.faces, shell.faces)
     torch.testing.assert_close(full.vertices, shell.vertices)
 

@@ -15,7 +15,8 @@ from maquette.geometry.gaussians import (
 def some(count=6, seed=0):
     g = torch.Generator().manual_seed(seed)
     quaternions = torch.nn.functional.normalize(torch.randn(count, 4, generator=g), dim=1)
-    scales, opacities = torch.rand(count, 3, generator=g) + 0.1, torch.rand(count, generator=g)
+    scales = torch.rand(count, 3, generator=g) + 0.1
+    opacities = torch.rand(count, generator=g)
     return Gaussians(
         torch.randn(count, 3, generator=g),
         scales,
@@ -26,7 +27,8 @@ def some(count=6, seed=0):
 
 
 def test_quaternions_are_rotations_and_multiply_as_such():
-    a, b = some(seed=1).rotations, some(seed=2).rotations
+    a = some(seed=1).rotations
+    b = some(seed=2).rotations
     matrices = rotation_matrices(a)
     torch.testing.assert_close(
         matrices @ matrices.transpose(1, 2), torch.eye(3).expand(6, 3, 3), atol=1e-6, rtol=0
@@ -41,7 +43,8 @@ def test_quaternions_are_rotations_and_multiply_as_such():
 
 
 def test_covariances_turn_with_the_gaussians():
-    gaussians, turn = some(), tuple(some(1, seed=3).rotations[0].tolist())
+    gaussians = some()
+    turn = tuple(some(1, seed=3).rotations[0].tolist())
     matrix = rotation_matrices(torch.tensor(turn))
     turned = rotated(gaussians, turn)
     torch.testing.assert_close(

@@ -13,7 +13,8 @@ def brute_force(points, queries):
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 17, 1000])
 def test_equals_brute_force(count):
     rng = np.random.default_rng(count)
-    points, queries = rng.normal(size=(count, 3)), 2 * rng.normal(size=(300, 3))
+    points = rng.normal(size=(count, 3))
+    queries = 2 * rng.normal(size=(300, 3))
     distance, index = nearest(build_tree(points), queries)
     expected, expected_index = brute_force(points, queries)
     np.testing.assert_allclose(distance, expected, rtol=1e-12)
@@ -22,7 +23,8 @@ def test_equals_brute_force(count):
 
 def test_agrees_with_scipy_within_a_reach():
     rng = np.random.default_rng(0)
-    points, queries = rng.random((3000, 3)), rng.random((2000, 3))
+    points = rng.random((3000, 3))
+    queries = rng.random((2000, 3))
     distance, index = nearest(build_tree(points), queries, 0.03)
     expected, expected_index = cKDTree(points).query(queries, distance_upper_bound=0.03)
     assert 0 < np.isinf(expected).sum() < 2000
@@ -32,7 +34,8 @@ def test_agrees_with_scipy_within_a_reach():
 
 def test_order_of_queries_changes_no_distance():
     rng = np.random.default_rng(1)
-    tree, queries = build_tree(rng.random((500, 3))), rng.random((400, 3))
+    tree = build_tree(rng.random((500, 3)))
+    queries = rng.random((400, 3))
     shuffled = rng.permutation(400)
     np.testing.assert_array_equal(
         nearest(tree, queries)[0][shuffled], nearest(tree, queries[shuffled])[0]

@@ -32,7 +32,8 @@ def waves(points):
 @pytest.mark.parametrize("field", [ball, two_rings, waves])
 @pytest.mark.parametrize("margin", [0, 2])
 def test_the_mesh_is_that_of_the_full_grid(field, margin):
-    dense, sparse = evaluate_dense(field, GRID), evaluate_octree(field, GRID, 16, margin)
+    dense = evaluate_dense(field, GRID)
+    sparse = evaluate_octree(field, GRID, 16, margin)
     assert torch.equal(dense.values > 0, sparse.values > 0)
     for expected, found in zip(
         marching_cubes(dense.values.numpy(), 0.0)[:2],
@@ -66,10 +67,8 @@ def test_a_surface_is_followed_where_the_coarse_grid_did_not_see_it():
 
 def test_within_the_margin_values_are_exact():
     """So a filter over neighbouring points gives the same where it matters."""
-    dense, sparse = (
-        evaluate_dense(ball, GRID).values,
-        evaluate_octree(ball, GRID, 16, margin=2).values,
-    )
+    dense = evaluate_dense(ball, GRID).values
+    sparse = evaluate_octree(ball, GRID, 16, margin=2).values
     spacing = 2.2 / 64
     near = (
         ball(GRID.points(torch.cartesian_prod(*(torch.arange(65),) * 3))).abs().reshape(65, 65, 65)
@@ -86,7 +85,8 @@ def test_no_point_is_asked_twice():
 
 
 def test_a_coarser_grid_has_the_same_points():
-    fine, coarse = GRID, Grid(GRID.low, GRID.high, 16)
+    fine = GRID
+    coarse = Grid(GRID.low, GRID.high, 16)
     index = torch.cartesian_prod(*(torch.arange(17),) * 3)
     assert torch.equal(fine.points(4 * index), coarse.points(index))
     assert torch.equal(coarse.points(torch.tensor([[16, 0, 16]])), torch.tensor([[1.1, -1.2, 1.3]]))

@@ -31,7 +31,8 @@ def test_equals_scipys_halfspace_intersection():
     rng = np.random.default_rng(0)
     compared = 0
     for _ in range(60):
-        a, b = some_box(rng), some_box(rng)
+        a = some_box(rng)
+        b = some_box(rng)
         planes = np.concatenate([a.planes, b.planes])
         tries = a.centre + ((rng.random((4000, 3)) - 0.5) * a.sides) @ a.rotation.T
         depth = (tries @ planes[:, :3].T - planes[:, 3]).max(1)
@@ -59,7 +60,8 @@ def test_agrees_with_the_area_seen_from_above_times_the_common_height():
         for normal, offset in [(p[[0, 2]], p[3]) for p in b.planes if abs(p[1]) < 0.5]:
             clipped = []
             for p, q in zip(polygon, np.roll(polygon, -1, axis=0)):
-                hp, hq = p @ normal - offset, q @ normal - offset
+                hp = p @ normal - offset
+                hq = q @ normal - offset
                 clipped += [p] if hp <= 0 else []
                 clipped += [p + (q - p) * hp / (hp - hq)] if hp * hq < 0 else []
             polygon = np.array(clipped).reshape(-1, 2)
@@ -82,7 +84,8 @@ def test_axis_aligned_boxes_give_the_plain_iou():
 def test_identity_containment_symmetry_and_touching():
     rng = np.random.default_rng(3)
     for _ in range(20):
-        a, b = some_box(rng), some_box(rng)
+        a = some_box(rng)
+        b = some_box(rng)
         assert oriented_box_iou(a, a) == pytest.approx(1.0, abs=1e-9)
         assert oriented_box_iou(a, b) == pytest.approx(oriented_box_iou(b, a), abs=1e-9)
         inner = OrientedBox(a.centre, 0.5 * a.sides, a.rotation)
@@ -99,8 +102,10 @@ def test_identity_containment_symmetry_and_touching():
 
 def test_does_not_change_when_both_boxes_move_and_grow():
     rng = np.random.default_rng(4)
-    a, b = some_box(rng, 0.2), some_box(rng, 0.2)
-    rotation, shift = turn(rng), np.array([1e3, -2e3, 5e2])
+    a = some_box(rng, 0.2)
+    b = some_box(rng, 0.2)
+    rotation = turn(rng)
+    shift = np.array([1e3, -2e3, 5e2])
     moved = [
         OrientedBox(7 * rotation @ box.centre + shift, 7 * box.sides, rotation @ box.rotation)
         for box in (a, b)
@@ -109,7 +114,8 @@ def test_does_not_change_when_both_boxes_move_and_grow():
 
 
 def test_a_turned_square_has_the_known_octagon():
-    a, b = yaw_box([0, 0, 0], [1, 1, 1], 0.0), yaw_box([0, 0, 0], [1, 1, 1], np.pi / 4)
+    a = yaw_box([0, 0, 0], [1, 1, 1], 0.0)
+    b = yaw_box([0, 0, 0], [1, 1, 1], np.pi / 4)
     assert intersection_volume(a, b) == pytest.approx(2 * np.sqrt(2) - 2)
 
 

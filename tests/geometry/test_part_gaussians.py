@@ -56,10 +56,8 @@ def test_the_density_integrates_to_one():
 def test_the_density_is_that_of_scipy():
     from scipy.stats import multivariate_normal
 
-    g, points = (
-        mixtures(1, 3),
-        torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(2)) * 0.2,
-    )
+    g = mixtures(1, 3)
+    points = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(2)) * 0.2
     covariance = (
         (g.axes * g.scales.square()[..., None, :] @ g.axes.transpose(-1, -2))[0].double().numpy()
     )
@@ -81,12 +79,12 @@ def test_samples_have_the_moments_of_their_part():
 
 
 def test_density_and_local_coordinates_move_with_the_shape():
-    g, generator = mixtures(), torch.Generator().manual_seed(4)
-    points, shift = (
-        torch.randn(2, 9, 3, generator=generator) * 0.2,
-        torch.randn(2, 3, generator=generator),
-    )
-    turn, scale = yaw_rotations(torch.tensor([0.4, -2.0])), torch.tensor([0.5, 1.7])
+    g = mixtures()
+    generator = torch.Generator().manual_seed(4)
+    points = torch.randn(2, 9, 3, generator=generator) * 0.2
+    shift = torch.randn(2, 3, generator=generator)
+    turn = yaw_rotations(torch.tensor([0.4, -2.0]))
+    scale = torch.tensor([0.5, 1.7])
     moved = g.moved(turn, scale, shift)
     there = scale[:, None, None] * torch.einsum("bij,bnj->bni", turn, points) + shift[:, None]
     torch.testing.assert_close(moved.local(there), g.local(points), atol=1e-3, rtol=1e-3)
@@ -121,10 +119,8 @@ def test_alignment_is_zero_on_the_surface_and_pulls_towards_it():
 
 def test_alignment_is_one_sided_and_does_not_depend_on_the_chunks():
     generator = torch.Generator().manual_seed(6)
-    samples, seen = (
-        torch.randn(1, 300, 3, generator=generator),
-        torch.randn(1, 20, 3, generator=generator),
-    )
+    samples = torch.randn(1, 300, 3, generator=generator)
+    seen = torch.randn(1, 20, 3, generator=generator)
     far = torch.cat([samples, samples + 100], dim=1)
     torch.testing.assert_close(
         alignment_loss(far, seen), alignment_loss(samples, seen)

@@ -18,7 +18,8 @@ from maquette.geometry.transforms import rotation_x, rotation_y, similarity, tra
 def chair(count, seed):
     """Points on the seat, back, armrest and leg of something without any symmetry, about 1 tall."""
     rng = np.random.default_rng(seed)
-    seat, back = ([0, 0.4, 0], [0.5, 0.0, 0.4]), ([0, 0.7, -0.2], [0.5, 0.6, 0.0])
+    seat = ([0, 0.4, 0], [0.5, 0.0, 0.4])
+    back = ([0, 0.7, -0.2], [0.5, 0.6, 0.0])
     plates = [seat, back, ([0.25, 0.55, 0], [0.0, 0.3, 0.4]), ([-0.2, 0.2, 0.1], [0, 0.4, 0.1])]
     shares = np.array([np.prod(np.sort(size)[1:]) for _, size in plates])
     which = rng.choice(len(plates), count, p=shares / shares.sum())
@@ -70,7 +71,8 @@ def test_umeyama_never_reflects_even_when_that_would_fit_perfectly():
 
 def test_umeyama_is_the_least_squares_optimum():
     rng = np.random.default_rng(2)
-    points, target = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+    points = rng.normal(size=(40, 3))
+    target = rng.normal(size=(40, 3))
     weights = rng.random(40)
 
     def cost(matrix):
@@ -87,7 +89,8 @@ def test_umeyama_is_the_least_squares_optimum():
 
 def test_umeyama_ignores_points_of_weight_zero():
     rng = np.random.default_rng(3)
-    points, truth = rng.normal(size=(10, 3)), similarity(1.0, rotation_y(0.4), [0.1, 0.2, 0.3])
+    points = rng.normal(size=(10, 3))
+    truth = similarity(1.0, rotation_y(0.4), [0.1, 0.2, 0.3])
     target = transform_points(truth, points)
     target[0] += 100.0
     np.testing.assert_allclose(
@@ -176,10 +179,8 @@ def test_robust_icp_follows_a_change_of_units_and_of_frame():
     """Scaling, shifting and yawing both clouds together by a multiple of the sweep's step
     conjugates the answer.
     """
-    source, target = (
-        transform_points(similarity(1.0, rotation_y(0.5)), chair(3000, 1)),
-        chair(3000, 0),
-    )
+    source = transform_points(similarity(1.0, rotation_y(0.5)), chair(3000, 1))
+    target = chair(3000, 0)
     moved = similarity(10.0, rotation_y(np.pi / 2), [5.0, 6.0, 7.0])
     fit = robust_icp(source, target)
     other = robust_icp(transform_points(moved, source), transform_points(moved, target))
@@ -193,7 +194,8 @@ def test_robust_icp_follows_a_change_of_units_and_of_frame():
 
 
 def test_robust_icp_repeats_bit_for_bit():
-    source, target = chair(3000, 1), chair(3000, 0)
+    source = chair(3000, 1)
+    target = chair(3000, 0)
     np.testing.assert_array_equal(
         robust_icp(source, target).target_from_source, robust_icp(source, target).target_from_source
     )
@@ -241,7 +243,9 @@ def test_thinning_keeps_few_and_is_even():
 def test_umeyama_finds_the_rotation_that_scipy_finds():
     rng = np.random.default_rng(7)
     for _ in range(10):
-        points, target, weights = rng.normal(size=(15, 3)), rng.normal(size=(15, 3)), rng.random(15)
+        points = rng.normal(size=(15, 3))
+        target = rng.normal(size=(15, 3))
+        weights = rng.random(15)
         centred = [cloud - weights @ cloud / weights.sum() for cloud in (points, target)]
         expected, _ = Rotation.align_vectors(centred[1], centred[0], weights=weights)
         np.testing.assert_allclose(

@@ -20,7 +20,9 @@ from tests.geometry.test_registration import angle_between, chair
 
 def test_weighted_means_equal_the_formula():
     rng = np.random.default_rng(0)
-    points, centres, masses = rng.normal(size=(20, 3)), rng.normal(size=(30, 3)), rng.random(30)
+    points = rng.normal(size=(20, 3))
+    centres = rng.normal(size=(30, 3))
+    masses = rng.random(30)
     weights = masses * np.exp(-((points[:, None] - centres) ** 2).sum(-1) / 0.7)
     found = _weighted_means(points, centres, masses, 0.7, EXPONENTIALS)
     np.testing.assert_allclose(found, weights @ centres / weights.sum(1, keepdims=True), atol=1e-4)
@@ -51,7 +53,8 @@ def test_filter_registration_moves_equal_clouds_a_little_and_finds_shifts():
 
 def test_filter_registration_finds_a_moderate_turn_and_cells_replace_points():
     """Against the same algorithm on all points, without cells."""
-    target, truth = chair(400, 0), similarity(1.0, rotation_y(0.3), [0.05, 0.0, 0.1])
+    target = chair(400, 0)
+    truth = similarity(1.0, rotation_y(0.3), [0.05, 0.0, 0.1])
     source = transform_points(np.linalg.inv(truth), chair(400, 1))
     found = filter_registration(source, target, FilterReg(cells=12))
     assert angle_between(found, truth) < 10.0 and np.linalg.det(found[:3, :3]) == pytest.approx(1.0)
@@ -79,7 +82,8 @@ def test_a_mirrored_cloud_is_turned_never_mirrored():
 
 
 def test_chamfer_gradient_is_that_of_finite_differences():
-    source, target = build_tree(chair(200, 0)), build_tree(chair(150, 1) + 0.05)
+    source = build_tree(chair(200, 0))
+    target = build_tree(chair(150, 1) + 0.05)
     names = np.empty(200, np.int64)
     names[source.order] = np.arange(200)
     numbers = np.array([0.1, -0.2, 0.3, 0.05, 0.02, -0.03, 1.1])
@@ -103,7 +107,8 @@ def test_numbers_are_a_similarity():
 
 @pytest.mark.parametrize("yaw", [0.2, 2.5])
 def test_chamfer_fit_recovers_yaw_shift_and_scale(yaw):
-    target, truth = chair(2000, 0), similarity(1.4, rotation_y(yaw), [0.5, -0.3, 1.0])
+    target = chair(2000, 0)
+    truth = similarity(1.4, rotation_y(yaw), [0.5, -0.3, 1.0])
     source = transform_points(np.linalg.inv(truth), chair(2000, 1))
     found = chamfer_fit(source, target, ChamferFit(points=300))
     assert angle_between(found, truth) < 4.0 and scale_of(found) == pytest.approx(1.4, rel=0.03)

@@ -20,10 +20,8 @@ SIZE = 64
 
 def test_sampling_agrees_with_scipy_in_xyz_order():
     rng = np.random.default_rng(0)
-    volume, points = (
-        rng.normal(size=(2, 8, 8, 8)).astype(np.float32),
-        rng.uniform(-0.43, 0.43, (50, 3)).astype(np.float32),
-    )
+    volume = rng.normal(size=(2, 8, 8, 8)).astype(np.float32)
+    points = rng.uniform(-0.43, 0.43, (50, 3)).astype(np.float32)
     expected = np.stack([map_coordinates(v, ((points + 0.5) * 8 - 0.5).T, order=1) for v in volume])
     np.testing.assert_allclose(
         sample_volume(torch.from_numpy(volume), torch.from_numpy(points)), expected, atol=1e-5
@@ -69,7 +67,8 @@ def test_background_is_seen_to_be_empty_and_others_may_hide():
     labels[: SIZE // 2] = 0
     lifted = lift_view(wall_view(labels=labels), torch.eye(4), 1, 16)
     centres = cell_centres(16)
-    upper, lower_left = centres[..., 1] > 0.1, (centres[..., 1] < -0.1) & (centres[..., 0] < -0.1)
+    upper = centres[..., 1] > 0.1
+    lower_left = (centres[..., 1] < -0.1) & (centres[..., 0] < -0.1)
     assert bool((lifted[3][upper] == 1).all()) and bool((lifted[2][upper] == 0).all())
     behind = lower_left & (centres[..., 2] < -0.1)
     assert bool((lifted[4][behind] == 1).all()) and bool((lifted[3][behind] == 0).all())

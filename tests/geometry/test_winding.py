@@ -55,10 +55,8 @@ def test_holes_are_closed_and_inside_out_counts_as_itself():
 
 
 def test_overlapping_parts_count_as_their_union():
-    low, high = (
-        trimesh.creation.box((1, 1, 1)),
-        trimesh.creation.box((1, 1, 1)).apply_translation([0.3, 0.4, 0.2]),
-    )
+    low = trimesh.creation.box((1, 1, 1))
+    high = trimesh.creation.box((1, 1, 1)).apply_translation([0.3, 0.4, 0.2])
     both = inside(tree_of(trimesh.util.concatenate([low, high])), POINTS)
     union = (np.abs(POINTS) < 0.5).all(1) | (np.abs(POINTS - [0.3, 0.4, 0.2]) < 0.5).all(1)
     np.testing.assert_array_equal(both, union)

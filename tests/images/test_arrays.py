@@ -10,7 +10,8 @@ from maquette.images.arrays import (
 )
 
 LABELS = np.zeros((6, 8), np.int64)
-LABELS[1:3, 1:4], LABELS[4:, 5:] = 2, 7
+LABELS[1:3, 1:4] = 2
+LABELS[4:, 5:] = 7
 STACK = np.stack([LABELS == 2, LABELS == 7])
 
 

@@ -6,9 +6,11 @@ from scipy.ndimage import binary_dilation
 from maquette.errors import InputError
 from maquette.images.background import foreground_of_plain_background
 
-HEIGHT, WIDTH = 180, 240
+HEIGHT = 180
+WIDTH = 240
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
-DISC, BLOCK = (X - 80) ** 2 + (Y - 95) ** 2 < 35**2, (abs(X - 170) < 25) & (abs(Y - 90) < 40)
+DISC = (X - 80) ** 2 + (Y - 95) ** 2 < 35**2
+BLOCK = (abs(X - 170) < 25) & (abs(Y - 90) < 40)
 
 
 def photo(background, objects=((DISC, (180, 60, 40)), (BLOCK, (40, 70, 150)))):

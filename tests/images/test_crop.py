@@ -64,7 +64,8 @@ def test_the_cropped_camera_sees_the_same_points():
     pose = np.eye(4)
     pose[:3, 3] = 0.3, -0.2, 0.1
     camera = Camera(intrinsics_from_fov(0.9, 64, 48), pose, 64, 48)
-    box, size = (7.5, -3.25, 40.5, 29.75), 56
+    box = (7.5, -3.25, 40.5, 29.75)
+    size = 56
     points = np.random.default_rng(0).normal(0, 0.3, (20, 3)) + [0.3, 0, 3]
     pixels, depth = project(camera, points)
     cropped, cropped_depth = project(crop_camera(camera, box, size), points)

@@ -57,8 +57,10 @@ def test_specks_are_no_fragments():
 
 
 def test_overlap_is_a_share_of_the_own_pixels():
-    big, small = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
-    big[5:25, 5:25], small[5:15, 15:35] = True, True
+    big = np.zeros((40, 40), bool)
+    small = np.zeros((40, 40), bool)
+    big[5:25, 5:25] = True
+    small[5:15, 15:35] = True
     first, second = diagnose([InstanceMask(3, big), InstanceMask(5, small)])
     assert first.overlaps == ((5, 0.25),) and second.overlaps == ((3, 0.5),)
     assert "shares 50 % of its pixels with label 3" in second.warnings[0]

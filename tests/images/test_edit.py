@@ -51,7 +51,8 @@ def test_a_box_makes_the_object_in_it_or_replaces_a_mask():
 
 
 def test_of_found_objects_the_smaller_keeps_the_pixels_both_claim():
-    small, large = disc(*SIZE, 30, 20, 5), disc(*SIZE, 30, 20, 15)
+    small = disc(*SIZE, 30, 20, 5)
+    large = disc(*SIZE, 30, 20, 15)
     for first, second in ((small, large), (large, small)):
         result = edit._placed((InstanceMask(1, first),), second, None, takes=False)
         areas = by_label(result.masks)

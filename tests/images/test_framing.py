@@ -14,7 +14,8 @@ from maquette.images.framing import (
     whiten,
 )
 
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
+MEAN = (0.5, 0.4, 0.3)
+STD = (0.2, 0.2, 0.2)
 
 
 def ramp(height, width):
@@ -80,7 +81,8 @@ def test_what_the_processor_file_lacks_is_named(config, named):
 
 
 def test_whitening_keeps_the_instance_in_its_place():
-    image, mask = ramp(8, 9), np.zeros((8, 9), bool)
+    image = ramp(8, 9)
+    mask = np.zeros((8, 9), bool)
     mask[2:4, 3:6] = True
     white = whiten(image, mask)
     assert (
@@ -91,7 +93,8 @@ def test_whitening_keeps_the_instance_in_its_place():
 
 
 def test_padding_is_square_and_gives_room_only_where_objects_touch_the_border():
-    image, mask = ramp(40, 60), np.zeros((1, 40, 60), bool)
+    image = ramp(40, 60)
+    mask = np.zeros((1, 40, 60), bool)
     mask[0, 15:25, 20:30] = True
     square, padded = pad_square(image, mask)
     assert (

@@ -26,9 +26,7 @@ def test_objects_take_their_colour_and_the_photo_is_untouched():
 
 def test_numbers_are_drawn_inside_the_picture():
     image = photo(96, 128)
-    plain, numbered = (
-        overlay(image, three_masks(96, 128), numbers=False),
-        overlay(image, three_masks(96, 128)),
-    )
+    plain = overlay(image, three_masks(96, 128), numbers=False)
+    numbered = overlay(image, three_masks(96, 128))
     assert 50 < (plain != numbered).any(-1).sum() < 0.2 * plain[..., 0].size
     assert overlay(photo(32, 32), ()).shape == (32, 32, 3)

@@ -3,14 +3,17 @@ import pytest
 
 from maquette.images.regions import clicked_region
 
-HEIGHT, WIDTH = 90, 120
+HEIGHT = 90
+WIDTH = 120
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
-DISC, BLOCK = (X - 35) ** 2 + (Y - 45) ** 2 < 18**2, (abs(X - 85) < 16) & (abs(Y - 40) < 20)
+DISC = (X - 35) ** 2 + (Y - 45) ** 2 < 18**2
+BLOCK = (abs(X - 85) < 16) & (abs(Y - 40) < 20)
 
 
 def photo():
     picture = np.full((HEIGHT, WIDTH, 3), 210, np.uint8)
-    picture[DISC], picture[BLOCK] = (190, 60, 40), (40, 80, 170)
+    picture[DISC] = (190, 60, 40)
+    picture[BLOCK] = (40, 80, 170)
     return np.clip(picture + np.random.default_rng(0).normal(0, 2, picture.shape), 0, 255).astype(
         np.uint8
     )
@@ -39,8 +42,6 @@ def test_other_clicks_keep_their_side():
 
 
 def test_the_region_turns_with_the_photo():
-    upright, turned = (
-        clicked_region(photo(), [(45, 35)], []),
-        clicked_region(photo()[::-1, ::-1].copy(), [(HEIGHT - 46, WIDTH - 36)], []),
-    )
+    upright = clicked_region(photo(), [(45, 35)], [])
+    turned = clicked_region(photo()[::-1, ::-1].copy(), [(HEIGHT - 46, WIDTH - 36)], [])
     assert iou(turned[::-1, ::-1], upright) > 0.95

@@ -12,7 +12,8 @@ def scene(height=50, width=70):
     y, x = np.mgrid[0:height, 0:width]
     image = np.stack([x * 3, y * 4, np.full(x.shape, 200)], -1).astype(np.uint8)
     masks = [np.zeros((height, width), bool) for _ in range(2)]
-    masks[0][10:30, 15:25], masks[1][20:40, 45:69] = True, True
+    masks[0][10:30, 15:25] = True
+    masks[1][20:40, 45:69] = True
     return image, masks
 
 

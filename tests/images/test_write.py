@@ -46,7 +46,8 @@ def test_all_255_labels_and_labels_above_255(tmp_path, form):
 
 
 def test_the_smaller_object_lies_on_top():
-    big, small = disc(40, 50, 25, 20, 15), disc(40, 50, 30, 20, 4)
+    big = disc(40, 50, 25, 20, 15)
+    small = disc(40, 50, 30, 20, 4)
     labels = label_map([InstanceMask(1, small), InstanceMask(2, big)])
     assert (labels[small] == 1).all() and (labels[big & ~small] == 2).all()
     with pytest.raises(InputError, match=r"\[1\] are covered completely"):

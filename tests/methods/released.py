@@ -54,10 +54,8 @@ def same(left, right):
 def assert_is_a_scene(scene, labels=(1, 2)):
     """The scene frame's definition, finite meshes, and the provenance that people need."""
     assert tuple(i.label for i in scene.instances) == labels
-    low, high = (
-        np.min([i.box[0] for i in scene.instances], axis=0),
-        np.max([i.box[1] for i in scene.instances], axis=0),
-    )
+    low = np.min([i.box[0] for i in scene.instances], axis=0)
+    high = np.max([i.box[1] for i in scene.instances], axis=0)
     assert np.abs(low + high).max() < 1e-4 and abs((high - low).max() - 1) < 1e-4
     assert all(
         np.isfinite(i.mesh.vertices).all() and len(i.mesh.faces) > 20 and 0 <= i.confidence <= 1

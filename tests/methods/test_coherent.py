@@ -44,7 +44,9 @@ def run(labels, seed=0, sampling=FAST, **changes):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene():
-    a, b, c = run([1, 2]), run([1, 2]), run([1, 2], seed=1)
+    a = run([1, 2])
+    b = run([1, 2])
+    c = run([1, 2], seed=1)
     assert all(
         torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all()
         for x, y in zip(a.shapes, b.shapes)
@@ -78,7 +80,8 @@ def test_order_does_not_matter_and_company_does_through_intra_scene_attention_on
 
 
 def test_objects_stand_where_their_pose_is():
-    w, models = world(), networks()
+    w = world()
+    models = networks()
     with torch.inference_mode():
         sight = look(models, w.image, w.perception, [1, 2])[1]
     for row, shape in enumerate(run([1, 2]).shapes):
@@ -90,7 +93,8 @@ def test_objects_stand_where_their_pose_is():
 
 
 def test_remaking_keeps_the_pose_and_changes_the_shape():
-    w, shape = world(), run([1, 2]).shapes[0]
+    w = world()
+    shape = run([1, 2]).shapes[0]
     with torch.inference_mode():
         again = COHERENT.remake(
             networks(), w.image, w.perception, 1, shape.seed + 1, shape.state, FAST

@@ -106,7 +106,9 @@ def test_the_reference_loss_never_ends_above_its_start(layout):
 
 
 def test_the_same_seed_gives_the_same_scene_and_another_one_another():
-    a, b, c = run(), run(), run(seed=1)
+    a = run()
+    b = run()
+    c = run(seed=1)
     for x, y in zip(a.shapes, b.shapes):
         assert np.array_equal(x.mesh.vertices, y.mesh.vertices) and np.array_equal(
             x.state["place"], y.state["place"]
@@ -141,7 +143,8 @@ def test_plain_sds_is_ssds_with_gain_one(monkeypatch):
 
 
 def test_one_object_alone_works_and_is_the_same_before_the_layout():
-    alone, both = run([2], layout="none").shapes, run([1, 2], layout="none").shapes
+    alone = run([2], layout="none").shapes
+    both = run([1, 2], layout="none").shapes
     assert [s.label for s in alone] == [2] and np.array_equal(
         alone[0].mesh.vertices, both[1].mesh.vertices
     )

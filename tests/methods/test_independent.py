@@ -17,7 +17,8 @@ def run(labels, seed=0):
 
 
 def test_company_does_not_matter_at_all():
-    both, alone = {s.label: s for s in run([2, 1]).shapes}, run([1]).shapes[0]
+    both = {s.label: s for s in run([2, 1]).shapes}
+    alone = run([1]).shapes[0]
     assert torch.equal(both[1].volume, alone.volume) and both[
         1
     ].seed == alone.seed == instance_seed(0, 1)
@@ -25,8 +26,10 @@ def test_company_does_not_matter_at_all():
 
 def test_an_object_stands_around_its_visible_surface_with_room_behind_it():
     for shape in run([1, 2]).shapes:
-        seen, side = world().perception.visible_box(shape.label), shape.scene_from_cube[0, 0]
-        low, high = shape.scene_from_cube[:3, 3] - side / 2, shape.scene_from_cube[:3, 3] + side / 2
+        seen = world().perception.visible_box(shape.label)
+        side = shape.scene_from_cube[0, 0]
+        low = shape.scene_from_cube[:3, 3] - side / 2
+        high = shape.scene_from_cube[:3, 3] + side / 2
         longest = (seen[1] - seen[0]).max()
         assert (
             side == pytest.approx(ZOOM_MARGIN * longest)
@@ -40,7 +43,8 @@ def test_an_object_stands_around_its_visible_surface_with_room_behind_it():
 
 
 def test_remaking_with_the_same_seed_makes_the_same():
-    w, shape = world(), run([1]).shapes[0]
+    w = world()
+    shape = run([1]).shapes[0]
     with torch.inference_mode():
         again = INDEPENDENT.remake(
             w.models, w.image, w.perception, 1, shape.seed, shape.state, FAST

@@ -40,7 +40,8 @@ def run(world, labels, seed=0, sampling=FAST):
 
 
 def test_the_same_seed_gives_the_same_scene_bit_for_bit(world):
-    a, b = run(world, [1, 2]), run(world, [1, 2])
+    a = run(world, [1, 2])
+    b = run(world, [1, 2])
     assert all(
         torch.equal(x.volume, y.volume) and (x.scene_from_cube == y.scene_from_cube).all()
         for x, y in zip(a.shapes, b.shapes)
@@ -48,7 +49,9 @@ def test_the_same_seed_gives_the_same_scene_bit_for_bit(world):
 
 
 def test_order_of_the_labels_and_absence_of_others_do_not_matter(world):
-    both, swapped, alone = run(world, [1, 2]), run(world, [2, 1]), run(world, [2])
+    both = run(world, [1, 2])
+    swapped = run(world, [2, 1])
+    alone = run(world, [2])
     first, second, third = (
         {s.label: s for s in outcome.shapes} for outcome in (both, swapped, alone)
     )

@@ -54,7 +54,9 @@ def test_one_instance_equals_the_base_model():
 
 
 def test_order_does_not_matter_and_company_does():
-    both, swapped, alone = coarse([1, 2]), coarse([2, 1]), coarse([2])
+    both = coarse([1, 2])
+    swapped = coarse([2, 1])
+    alone = coarse([2])
     torch.testing.assert_close(swapped[2], both[2], atol=1e-4, rtol=1e-4)
     assert (both[2] - alone[2]).abs().max() > 10 * (both[2] - swapped[2]).abs().max()
 
@@ -75,7 +77,8 @@ def test_guidance_is_against_the_same_rows_without_their_pictures():
 
 
 def test_the_same_seed_gives_the_same_bytes_and_states_remake():
-    a, b = run([1, 2]), run([1, 2])
+    a = run([1, 2])
+    b = run([1, 2])
     assert all(torch.equal(x.volume, y.volume) for x, y in zip(a.shapes, b.shapes))
     w = world()
     with torch.inference_mode():

@@ -35,10 +35,8 @@ def test_objects_made_together_keep_their_places():
 
 def test_objects_made_alone_fill_the_scene_frame():
     instances, _ = put_together(together=False, coloured=True)
-    low, high = (
-        np.min([i.box[0] for i in instances], axis=0),
-        np.max([i.box[1] for i in instances], axis=0),
-    )
+    low = np.min([i.box[0] for i in instances], axis=0)
+    high = np.max([i.box[1] for i in instances], axis=0)
     assert np.allclose(low + high, 0, atol=1e-5) and np.isclose((high - low).max(), 1)
 
 

@@ -28,7 +28,8 @@ def test_objects_are_made_alone(root, tmp_path):
 
 
 def test_an_object_stands_on_white_in_a_square_with_a_margin():
-    image, mask = np.full((40, 60, 3), 7, np.uint8), np.zeros((40, 60), bool)
+    image = np.full((40, 60, 3), 7, np.uint8)
+    mask = np.zeros((40, 60), bool)
     mask[5:15, 10:50] = True
     square = on_white(image, mask)
     assert square.shape == (48, 48, 3) and (square == 7).all(-1).sum() == 400

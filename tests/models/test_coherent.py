@@ -53,7 +53,9 @@ def test_splitting_loses_nothing(given):
 
 
 def test_permuting_the_objects_permutes_the_scene(given):
-    (context, noise), model, order = given, network(), [2, 0, 3, 1]
+    (context, noise) = given
+    model = network()
+    order = [2, 0, 3, 1]
     torch.testing.assert_close(
         sampled(model, context[order], (N,), rows(noise, order)),
         sampled(model, context, (N,), noise)[order],
@@ -63,7 +65,8 @@ def test_permuting_the_objects_permutes_the_scene(given):
 
 
 def test_objects_see_their_scene_and_no_other(given):
-    (context, noise), model = given, network()
+    (context, noise) = given
+    model = network()
     both = sampled(model, context, (3, 1), noise)
     torch.testing.assert_close(
         both[:3], sampled(model, context[:3], (3,), rows(noise, slice(3))), atol=1e-3, rtol=1e-3
@@ -74,13 +77,15 @@ def test_objects_see_their_scene_and_no_other(given):
 
 
 def test_without_intra_scene_attention_company_does_not_matter(given):
-    (context, noise), model = given, network(intra_scene=False)
+    (context, noise) = given
+    model = network(intra_scene=False)
     alone = torch.cat([sampled(model, context[[k]], (1,), rows(noise, [k])) for k in range(N)])
     torch.testing.assert_close(sampled(model, context, (N,), noise), alone, atol=1e-3, rtol=1e-3)
 
 
 def test_without_a_picture_only_the_noise_decides(given):
-    (context, noise), model = given, network()
+    (context, noise) = given
+    model = network()
     dropped = model.context(context[:, :-1], torch.randn(N, CUES), torch.zeros(N, dtype=torch.bool))
     assert not dropped.any() and dropped.shape == context.shape
     prior = sampled(model, dropped, (N,), noise)
@@ -93,7 +98,8 @@ def test_without_a_picture_only_the_noise_decides(given):
 
 
 def test_regression_takes_one_step_and_no_noise(given):
-    (context, noise), model = given, network(diffusion=False)
+    (context, noise) = given
+    model = network(diffusion=False)
     other = rows(noise, [1, 0, 3, 2])
     assert torch.equal(sampled(model, context, (N,), noise), sampled(model, context, (N,), other))
     level = torch.ones(N)
@@ -104,7 +110,8 @@ def test_regression_takes_one_step_and_no_noise(given):
 
 
 def test_sampling_is_ddim_of_the_network(given):
-    (context, noise), model = given, network()
+    (context, noise) = given
+    model = network()
     step = SCHEDULE.steps - 1
     velocity = model.pose(noise.pose, torch.ones(N), [context] * len(model.pose.blocks), (N,))
     signal = SCHEDULE.signal()[step].float()

@@ -33,10 +33,8 @@ def test_letterbox_keeps_colours_and_labels_in_place(size):
     square = letterbox(image, labels, 64)
     assert square.image.shape == (64, 64, 3) and square.inside.any()
     y, x = np.nonzero(square.inside)
-    px, py = (
-        (x + 0.5 - square.offset[0]) / square.scale,
-        (y + 0.5 - square.offset[1]) / square.scale,
-    )
+    px = (x + 0.5 - square.offset[0]) / square.scale
+    py = (y + 0.5 - square.offset[1]) / square.scale
     expected = np.stack([(px - 0.5) / size[1], (py - 0.5) / size[0]], -1) * 2 - 1
     assert np.abs(square.image[y, x, :2] - expected).mean() < 0.03
     assert (
@@ -107,10 +105,8 @@ def test_crop_at_the_border_is_padded():
 
 
 def test_a_known_focal_length_is_a_dolly_zoom():
-    parameters, relative = (
-        np.array([0.4, np.log(1.2), 0.1, -0.05, -0.3]),
-        np.array([-0.2, 0.0, 0.15], np.float32),
-    )
+    parameters = np.array([0.4, np.log(1.2), 0.1, -0.05, -0.3])
+    relative = np.array([-0.2, 0.0, 0.15], np.float32)
     same, unchanged = with_focal(parameters, relative, 1.2)
     np.testing.assert_allclose(same, parameters)
     np.testing.assert_allclose(unchanged, relative, atol=1e-6)
@@ -118,7 +114,8 @@ def test_a_known_focal_length_is_a_dolly_zoom():
     before, after = (camera_from_parameters(p, 300, 200) for p in (parameters, nearer))
     assert after.intrinsics[0, 0] == pytest.approx(0.6 * 300)
     origin = np.zeros(3)
-    (pixel, far), (moved_pixel, near) = project(before, origin), project(after, origin)
+    (pixel, far) = project(before, origin)
+    (moved_pixel, near) = project(after, origin)
     np.testing.assert_allclose(moved_pixel, pixel)  # the centre stays where the photo shows it
     assert near == pytest.approx(far / 2)  # half the focal length: half the distance
     # What lies behind the centre lies as far behind it as before, in scene units.

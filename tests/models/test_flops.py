@@ -53,23 +53,28 @@ def test_vision():
 
 
 def test_structure_flow():
-    x, t, context = torch.randn(1, 2, 3, 3, 3), torch.tensor([0.5]), torch.randn(1, 4, 10)
+    x = torch.randn(1, 2, 3, 3, 3)
+    t = torch.tensor([0.5])
+    context = torch.randn(1, 4, 10)
     network = StructureFlow(iscene.BASE)
     assert counted(network, x, t, context) == structure_flow_flops(iscene.BASE, 4)
-    modulations, contexts = network.modulations(t), network.prepare(None, context[:, :1])
+    modulations = network.modulations(t)
+    contexts = network.prepare(None, context[:, :1])
     plain = counted(lambda: network.velocity(x, modulations, contexts, [None] * 4))
     assert plain == structure_flow_flops(iscene.BASE, None, cached=True)
 
 
 def test_scene_context_flow():
-    network, given = iscene.network(gate=True), iscene.given()
+    network = iscene.network(gate=True)
+    given = iscene.given()
     assert counted(network, *given) == scene_context_flops(
         network.config, 2, 4, cached=False, shared_scene=False
     )
 
 
 def test_vector_set_flow():
-    network, (x, t, contexts) = midi.network(), midi.given()
+    network = midi.network()
+    (x, t, contexts) = midi.given()
     alone = vecset_flow_flops(network.config, 6, (1, 5))
     assert counted(network, x, t, contexts) == 4 * alone
     assert counted(network, x, t, contexts, (2, 2)) == 4 * vecset_flow_flops(
@@ -78,7 +83,9 @@ def test_vector_set_flow():
 
 
 def test_vector_set_decoder():
-    network, latent, points = vae.network(), torch.randn(1, 5, 4), torch.rand(1, 30, 3)
+    network = vae.network()
+    latent = torch.randn(1, 5, 4)
+    points = torch.rand(1, 30, 3)
     assert counted(lambda: network.field(points, network.prepare(latent))) == vecset_decode_flops(
         vae.TINY, 5, 30
     )

@@ -33,7 +33,8 @@ def pictures(count, size=64):
 
 def labels(count, size=64):
     found = torch.zeros(count, size, size, dtype=torch.int64)
-    found[:, 8:30, 8:30], found[:, 34:60, 20:50] = 1, 2
+    found[:, 8:30, 8:30] = 1
+    found[:, 34:60, 20:50] = 2
     return found
 
 

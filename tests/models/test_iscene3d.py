@@ -20,7 +20,8 @@ def one_photo(instances=2):
 
 
 def test_an_instance_does_not_depend_on_the_others():
-    made, context = network(gate=True), one_photo()
+    made = network(gate=True)
+    context = one_photo()
     noise = draw_noise(made, torch.Generator().manual_seed(5))
     both = sample_structure(made, context, noise, SAMPLING)
     alone = torch.cat(
@@ -40,8 +41,10 @@ def test_noise_is_different_for_slots_the_same_for_instances_and_a_function_of_t
 
 
 def test_the_last_trace_is_the_result():
-    made, context = network(), one_photo()
-    noise, states = draw_noise(made, torch.Generator().manual_seed(0)), []
+    made = network()
+    context = one_photo()
+    noise = draw_noise(made, torch.Generator().manual_seed(0))
+    states = []
     final = sample_structure(
         made, context, noise, SAMPLING, trace=lambda step, x_t, x_0: states.append((step, x_t, x_0))
     )

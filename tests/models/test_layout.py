@@ -25,15 +25,15 @@ def net():
 def picture_and_labels():
     torch.manual_seed(1)
     labels = torch.zeros(1, 64, 64, dtype=torch.int64)
-    labels[:, 10:30, 5:25], labels[:, 30:50, 20:60], labels[:, 52:54, 2:4] = 1, 2, 3
+    labels[:, 10:30, 5:25] = 1
+    labels[:, 30:50, 20:60] = 2
+    labels[:, 52:54, 2:4] = 3
     return torch.randn(1, 6, 64, 64), labels
 
 
 def test_lifted_points_are_those_of_the_camera():
-    parameters, relative = (
-        np.array([0.4, 0.2, 0.05, -0.1, 0.3]),
-        np.random.default_rng(0).normal(0, 0.1, (16, 16)),
-    )
+    parameters = np.array([0.4, 0.2, 0.05, -0.1, 0.3])
+    relative = np.random.default_rng(0).normal(0, 0.1, (16, 16))
     expected = lift(
         camera_from_parameters(parameters, 16, 16), centre_depth(parameters) * np.exp(relative)
     )
@@ -44,7 +44,8 @@ def test_lifted_points_are_those_of_the_camera():
 def test_cues_hold_the_visible_box():
     points = torch.rand(2, 3, 16, 16)
     masks = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
-    masks[:, 0, 2:9, 3:12], masks[:, 1, 12:15, 1:4] = True, True
+    masks[:, 0, 2:9, 3:12] = True
+    masks[:, 1, 12:15, 1:4] = True
     box, cues = visible_cues(points, masks, torch.zeros(2, 5))
     inside = points[1][:, masks[1, 1]]
     assert cues.shape == (2, 3, CUES) and bool(torch.isfinite(cues).all())  # row 2 has no pixel
@@ -57,7 +58,8 @@ def test_cues_hold_the_visible_box():
 def test_permuting_labels_permutes_boxes(net):
     picture, labels = picture_and_labels()
     order = torch.tensor([0, 3, 1, 2])
-    boxes, permuted = net(picture, labels).boxes, net(picture, order[labels]).boxes
+    boxes = net(picture, labels).boxes
+    permuted = net(picture, order[labels]).boxes
     torch.testing.assert_close(permuted[:, order[1:] - 1], boxes, atol=1e-5, rtol=1e-4)
 
 
@@ -92,7 +94,8 @@ def test_gradients_of_the_cues_reach_the_outermost_points_and_the_moments():
 
     def direct(p):
         own = p[0][:, masks[0, 0]]
-        mean, spread = own.mean(1), (own.var(1, unbiased=False) + 1e-8).sqrt()
+        mean = own.mean(1)
+        spread = (own.var(1, unbiased=False) + 1e-8).sqrt()
         box = torch.stack(
             [
                 torch.maximum(own.amin(1), mean - 2.5 * spread),

@@ -23,8 +23,10 @@ PLAIN_COLOURS = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 def test_pictures_show_instance_scene_and_mask():
     rng = np.random.default_rng(0)
-    image, masks = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8), np.zeros((2, 40, 40), bool)
-    masks[0, 5:20, 5:20], masks[1, 22:35, 10:30] = True, True
+    image = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    masks = np.zeros((2, 40, 40), bool)
+    masks[0, 5:20, 5:20] = True
+    masks[1, 22:35, 10:30] = True
     framing = Framing(40, (40, 40), **PLAIN_COLOURS)
     for_clip, for_dino = midi_pictures(
         image, masks, Framing(40, (20, 20), **PLAIN_COLOURS), framing
@@ -40,7 +42,8 @@ def test_pictures_show_instance_scene_and_mask():
 
 def test_the_mask_is_stretched_while_colours_are_cropped():
     """A quirk of the release that its weights were trained with."""
-    image, masks = np.zeros((40, 80, 3), np.uint8), np.zeros((1, 40, 80), bool)
+    image = np.zeros((40, 80, 3), np.uint8)
+    masks = np.zeros((1, 40, 80), bool)
     masks[0, :, :40] = True
     image[:, :40] = 200
     _, for_dino = midi_pictures(image, masks, *(Framing(40, (40, 40), **PLAIN_COLOURS),) * 2)
@@ -55,7 +58,8 @@ def test_there_are_as_many_latent_vectors_as_the_transformer_is_wide():
 
 
 def test_the_rim_of_the_cube_is_outside_whatever_the_sign():
-    made, latent = vae(), torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    made = vae()
+    latent = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     field, grid = decode_field(made, latent, 8, PLAIN)
     made.decoder.proj_out.weight.data *= -1
     made.decoder.proj_out.bias.data *= -1

@@ -73,7 +73,8 @@ def test_without_joint_blocks_everyone_is_alone_and_with_them_nobody_is(given):
 
 @torch.no_grad()
 def test_permuting_the_instances_permutes_the_result(given):
-    model, order = network(joint_blocks=2), [2, 0, 3, 1]
+    model = network(joint_blocks=2)
+    order = [2, 0, 3, 1]
     torch.testing.assert_close(
         model(*rows(given, order), [4]), model(*given, [4])[order], atol=1e-5, rtol=1e-5
     )
@@ -89,11 +90,10 @@ def test_scenes_of_a_batch_do_not_see_each_other(given):
 
 @torch.no_grad()
 def test_the_scene_picture_adds_tokens_only_when_it_is_wanted(given):
-    pictures, condition = (
-        torch.randn(2, 5, GENERATOR.picture.size, GENERATOR.picture.size),
-        given[2],
-    )
-    model, scene_of = network(), torch.tensor([0, 1, 1, 0])
+    pictures = torch.randn(2, 5, GENERATOR.picture.size, GENERATOR.picture.size)
+    condition = given[2]
+    model = network()
+    scene_of = torch.tensor([0, 1, 1, 0])
     seen = model.with_scene(condition, pictures, scene_of).context
     assert torch.equal(seen[:, : GENERATOR.picture.tokens], condition.context)
     torch.testing.assert_close(

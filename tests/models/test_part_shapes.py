@@ -52,7 +52,8 @@ def test_the_order_of_the_parts_does_not_matter_to_the_decoder(model, parts):
 @torch.no_grad()
 def test_cells_see_parts_in_the_parts_own_coordinates(parts):
     gaussians, _ = parts
-    turn, scale = yaw_rotations(torch.tensor([1.0, -0.5])), torch.tensor([0.8, 1.2])
+    turn = yaw_rotations(torch.tensor([1.0, -0.5]))
+    scale = torch.tensor([0.8, 1.2])
     shift = torch.tensor([[0.1, 0.0, 0.0], [0.0, -0.1, 0.1]])
     moved = gaussians.moved(turn, scale, shift)
     points = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(3)) * 0.2
@@ -61,10 +62,8 @@ def test_cells_see_parts_in_the_parts_own_coordinates(parts):
 
 
 def test_gradients_reach_gaussians_and_intrinsics(model, parts):
-    numbers, intrinsic = (
-        parts[0].numbers().clone().requires_grad_(),
-        parts[1].clone().requires_grad_(),
-    )
+    numbers = parts[0].numbers().clone().requires_grad_()
+    intrinsic = parts[1].clone().requires_grad_()
     model.decode(PartGaussians.of(numbers), intrinsic).square().sum().backward()
     assert numbers.grad[..., :3].abs().min() > 0 and intrinsic.grad.abs().sum() > 0
 

@@ -118,7 +118,8 @@ def test_yaw_is_wound_into_one_turn(seen):
 
 
 def test_gaussians_are_placed_by_centre_longest_side_and_yaw(seen):
-    pose, g = seen[2], mixtures(3, 4)
+    pose = seen[2]
+    g = mixtures(3, 4)
     placed = pose.placed(g)
     for k in range(3):
         scale = float(pose.size[k].max()) / CANONICAL_SIZE

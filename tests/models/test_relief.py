@@ -42,7 +42,8 @@ def network():
 
 
 def test_a_slope_in_the_picture_is_the_same_slope_in_its_window():
-    size, given = 64, windows()
+    size = 64
+    given = windows()
     steps = (torch.arange(size) + 0.5) / size
     depth = 0.2 * steps.expand(1, size, size) + 5 * (
         labels() == 2
@@ -61,7 +62,8 @@ def test_a_slope_in_the_picture_is_the_same_slope_in_its_window():
 
 
 def test_relief_does_not_depend_on_the_distance_but_on_the_angle():
-    given, depth = windows(), torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(1))
+    given = windows()
+    depth = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(1))
     relief = coarse_relief(depth, camera(), labels(), given)
     torch.testing.assert_close(
         coarse_relief(depth + 0.7, camera(), labels(), given), relief, atol=1e-5, rtol=0
@@ -103,10 +105,8 @@ def test_windows_do_not_see_one_another(network):
     trained.load_state_dict(network.state_dict())
     for layer in (trained.closer, trained.relief[2]):
         torch.nn.init.normal_(layer.weight, std=0.1)
-    picture, given = (
-        torch.randn(1, 6, 64, 64, generator=torch.Generator().manual_seed(3)),
-        windows(),
-    )
+    picture = torch.randn(1, 6, 64, 64, generator=torch.Generator().manual_seed(3))
+    given = windows()
     both = trained(picture, labels(), given).relief
     for k in range(2):
         one = Windows(

@@ -27,7 +27,8 @@ EXACT = {"atol": 2e-5, "rtol": 1e-4}
 
 @pytest.fixture(scope="module")
 def structure():
-    network, (_, _, context) = iscene.network(gate=True, bias=True), iscene.given()
+    network = iscene.network(gate=True, bias=True)
+    (_, _, context) = iscene.given()
     context = torch.cat(
         [context[:, :1], context[:1, 1:2].expand(2, -1, -1, -1), context[:, 2:]], 1
     )  # one photo: one scene
@@ -50,8 +51,10 @@ def test_structure_latents(structure, choice):
 
 @pytest.fixture(scope="module")
 def joint():
-    network, (x, _, contexts) = midi.network(), midi.given(3)
-    condition, sampling = MidiCondition(contexts[0], contexts[1]), MidiSampling(4, 3.0)
+    network = midi.network()
+    (x, _, contexts) = midi.given(3)
+    condition = MidiCondition(contexts[0], contexts[1])
+    sampling = MidiSampling(4, 3.0)
     return network, condition, x, sampling, sample_midi(network, condition, x, sampling, PLAIN)
 
 
@@ -65,10 +68,8 @@ def test_the_plain_path_is_two_separate_passes_of_the_plain_network(joint):
     network, condition, x, _, _ = joint
     given = [condition.summary, condition.tokens]
     t = torch.ones(3)
-    cond, uncond = (
-        network(x, t, given, (3,)),
-        network(x, t, [torch.zeros_like(c) for c in given], (3,)),
-    )
+    cond = network(x, t, given, (3,))
+    uncond = network(x, t, [torch.zeros_like(c) for c in given], (3,))
     expected = x - (uncond + 3.0 * (cond - uncond))
     torch.testing.assert_close(
         sample_midi(network, condition, x, MidiSampling(1, 3.0), PLAIN), expected, **EXACT
@@ -96,7 +97,8 @@ def test_fields_on_an_octree():
 
 
 def test_pictures_of_slots():
-    encoder, pictures = vision.network(), torch.rand(3, 3, 3, 42, 42)
+    encoder = vision.network()
+    pictures = torch.rand(3, 3, 3, 42, 42)
     pictures[:, 1] = pictures[0, 1]
     seen = []
     encoder.register_forward_hook(lambda _, args, out: seen.append(len(args[0])))

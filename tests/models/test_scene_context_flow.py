@@ -44,7 +44,8 @@ def given(instances=2, slots=3):
 
 
 def test_all_slots_but_the_first_run_the_plain_network():
-    made, (x, t, context) = network(gate=True, bias=True), given()
+    made = network(gate=True, bias=True)
+    (x, t, context) = given()
     plain = torch.stack([made.flow(x[:, s], t, context[:, s]) for s in range(3)], 1)
     out = made(x, t, context)
     torch.testing.assert_close(out[:, 1:], plain[:, 1:], atol=1e-5, rtol=1e-4)
@@ -53,27 +54,31 @@ def test_all_slots_but_the_first_run_the_plain_network():
 
 def test_three_equal_slots_without_gates_are_plain_self_attention():
     """The paper's proposition: keys and values that are repeated leave the average unchanged."""
-    made, (x, t, context) = network(), given()
+    made = network()
+    (x, t, context) = given()
     out = made(x[:, :1].expand(-1, 3, -1, -1, -1, -1), t, context[:, :1].expand(-1, 3, -1, -1))
     torch.testing.assert_close(
         out[:, 0], made.flow(x[:, 0], t, context[:, 0]), atol=1e-5, rtol=1e-4
     )
     gated = network(gate=True)
-    x, context = x[:, :1].expand(-1, 3, -1, -1, -1, -1), context[:, :1].expand(-1, 3, -1, -1)
+    x = x[:, :1].expand(-1, 3, -1, -1, -1, -1)
+    context = context[:, :1].expand(-1, 3, -1, -1)
     assert (
         gated(x, t, context)[:, 0] - gated.flow(x[:, 0], t, context[:, 0])
     ).abs().max() > 1e-3  # gates break it
 
 
 def test_instances_never_see_each_other():
-    made, (x, t, context) = network(gate=True), given()
+    made = network(gate=True)
+    (x, t, context) = given()
     torch.testing.assert_close(
         made(x, t, context)[1:], made(x[1:], t[1:], context[1:]), atol=1e-5, rtol=1e-4
     )
 
 
 def test_two_slots_are_the_papers_form():
-    made, (x, t, context) = network(slots=2), given(slots=2)
+    made = network(slots=2)
+    (x, t, context) = given(slots=2)
     other = x.clone()
     other[:, 1] += 1.0
     assert (made(other, t, context)[:, 0] - made(x, t, context)[:, 0]).abs().max() > 1e-3
@@ -104,5 +109,7 @@ def test_nothing_depends_on_values_of_tensors():
     """
     with torch.device("meta"):
         made = SceneContextFlow(SceneContextFlowConfig(BASE, 2, 3, True, True))
-        x, t, context = torch.empty(2, 3, 2, 3, 3, 3), torch.empty(2), torch.empty(2, 3, 4, 10)
+        x = torch.empty(2, 3, 2, 3, 3, 3)
+        t = torch.empty(2)
+        context = torch.empty(2, 3, 4, 10)
     assert made(x, t, context).shape == x.shape

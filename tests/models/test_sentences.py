@@ -36,12 +36,10 @@ def random_things(rng, count=2):
 
 
 def test_sides_are_the_cameras():
-    left, right, near, far = (
-        thing((-0.3, 0, 0)),
-        thing((0.3, 0, 0)),
-        thing((0, 0, 0.4)),
-        thing((0, 0, -0.4)),
-    )
+    left = thing((-0.3, 0, 0))
+    right = thing((0.3, 0, 0))
+    near = thing((0, 0, 0.4))
+    far = thing((0, 0, -0.4))
     assert (
         relation(left, right, EYE) == "to the left of" and relation(near, far, EYE) == "in front of"
     )
@@ -54,10 +52,8 @@ def test_sides_are_the_cameras():
 
 
 def test_on_and_under_are_contact_and_nothing_else_is():
-    table, cup = (
-        thing((0, 0, 0), (1, 0.4, 1), "table"),
-        thing((0.2, 0.25, 0.1), (0.1, 0.1, 0.1), "cup"),
-    )
+    table = thing((0, 0, 0), (1, 0.4, 1), "table")
+    cup = thing((0.2, 0.25, 0.1), (0.1, 0.1, 0.1), "cup")
     assert relation(cup, table, EYE) == "on" and relation(table, cup, EYE) == "under"
     for beside in (
         (0.8, 0.25, 0),
@@ -74,7 +70,8 @@ def test_relations_are_antisymmetric_and_never_both_on_and_under():
         a, b = random_things(rng)
         if rng.random() < 0.3:
             a = thing((b.box.mean(0)[0], b.box[1, 1] + 0.05, b.box.mean(0)[2]), (0.1, 0.1, 0.1))
-        there, back = relation(a, b, EYE), relation(b, a, EYE)
+        there = relation(a, b, EYE)
+        back = relation(b, a, EYE)
         assert back == (OPPOSITE[there] if there else None)
         seen.add(there)
     assert seen == {None, "on", "to the left of", "to the right of", "in front of", "behind"}
@@ -92,7 +89,8 @@ def test_a_mirrored_scene_swaps_left_and_right_only():
 
 
 def test_swapping_places_swaps_the_sentence():
-    a, b = thing((-0.3, 0, 0), noun="chair"), thing((0.5, 0, 0.1), noun="table", colour="blue")
+    a = thing((-0.3, 0, 0), noun="chair")
+    b = thing((0.5, 0, 0.1), noun="table", colour="blue")
     moved = dataclasses.replace(a, box=b.box), dataclasses.replace(b, box=a.box)
     swap = {"left": "right", "right": "left"}
     for seed in range(20):

@@ -54,18 +54,19 @@ def full(side):
 @pytest.mark.parametrize("skips", [True, False])
 def test_the_slat_flow_equals_torchs_count(skips):
     config = SLatFlowConfig(**{**TINY.__dict__, "skips": skips})
-    network, voxels = randomised(SLatFlow, config), cells(resolution=8, batch=1)
-    x, context = torch.randn(len(voxels), 3), torch.randn(1, 5, 10)
+    network = randomised(SLatFlow, config)
+    voxels = cells(resolution=8, batch=1)
+    x = torch.randn(len(voxels), 3)
+    context = torch.randn(1, 5, 10)
     found = counted(lambda: network(x, voxels, torch.tensor([0.5]), context))
     assert abs(found / slat_flow_flops(config, CellCounts.of(voxels), 5) - 1) < 1e-9
 
 
 def test_a_cached_unconditional_evaluation_equals_torchs_count():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8, batch=1)
-    modulations, contexts = (
-        network.modulations(torch.tensor([0.5])),
-        network.prepare(None, torch.zeros(1, 1, 10)),
-    )
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8, batch=1)
+    modulations = network.modulations(torch.tensor([0.5]))
+    contexts = network.prepare(None, torch.zeros(1, 1, 10))
     found = counted(
         lambda: network.velocity(torch.randn(len(voxels), 3), voxels, modulations, contexts)
     )
@@ -73,7 +74,8 @@ def test_a_cached_unconditional_evaluation_equals_torchs_count():
 
 
 def test_the_windowed_transformer_equals_torchs_count_without_padding():
-    config, voxels = SLatTransformerConfig(3, 10, 8, 24, 2, 2, 2.0, 8), full(8)
+    config = SLatTransformerConfig(3, 10, 8, 24, 2, 2, 2.0, 8)
+    voxels = full(8)
     network = randomised(SLatTransformer, config)
     found = counted(lambda: network.blocks[0](torch.randn(1, 512, 24)))
     assert slat_transformer_flops(config, len(voxels), 512) == 2 * found + 2 * 512 * 24 * 13
@@ -81,10 +83,8 @@ def test_the_windowed_transformer_equals_torchs_count_without_padding():
 
 @pytest.mark.parametrize("shortcut", [True, False])
 def test_the_mesh_decoder_equals_torchs_count(shortcut):
-    config, voxels = (
-        SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 8),
-        cells(resolution=8, batch=1, share=0.1),
-    )
+    config = SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 8)
+    voxels = cells(resolution=8, batch=1, share=0.1)
     network = randomised(MeshDecoder, config)
     h = torch.randn(len(voxels), 256)
     found = counted(lambda: network.out_layer(network.subdivide(h, voxels, shortcut)))

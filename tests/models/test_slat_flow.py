@@ -35,7 +35,8 @@ def inputs(voxels, samples=2):
 
 
 def test_samples_do_not_touch_each_other():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8)
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8)
     x, t, context = inputs(voxels)
     alone = network(x[: voxels.counts[0]], voxels.sample(0), t[:1], context[:1])
     torch.testing.assert_close(
@@ -44,7 +45,8 @@ def test_samples_do_not_touch_each_other():
 
 
 def test_copies_are_separate_evaluations():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8)
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8)
     x, t, context = inputs(voxels)
     contexts = network.prepare(torch.stack([context, torch.zeros_like(context)], dim=1))
     both = network.velocity(x, voxels, network.modulations(t), contexts, copies=2)
@@ -55,7 +57,8 @@ def test_copies_are_separate_evaluations():
 
 
 def test_an_empty_context_is_a_constant():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8)
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8)
     x, t, context = inputs(voxels)
     constant = network.velocity(
         x, voxels, network.modulations(t), network.prepare(None, torch.zeros_like(context[:, :1]))
@@ -66,18 +69,18 @@ def test_an_empty_context_is_a_constant():
 
 
 def test_one_noise_level_for_all_samples_equals_one_for_each():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8)
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8)
     x, _, context = inputs(voxels)
-    shared, each = (
-        network(x, voxels, torch.tensor([0.3]), context),
-        network(x, voxels, torch.tensor([0.3, 0.3]), context),
-    )
+    shared = network(x, voxels, torch.tensor([0.3]), context)
+    each = network(x, voxels, torch.tensor([0.3, 0.3]), context)
     torch.testing.assert_close(shared, each, atol=1e-6, rtol=1e-5)
 
 
 def test_without_skip_connections_and_with_two_levels_it_still_leads_back():
     config = SLatFlowConfig(8, 3, 24, 1, 2, 2.0, 10, True, True, (4, 8), 2, False)
-    network, voxels = randomised(SLatFlow, config), cells(resolution=8)
+    network = randomised(SLatFlow, config)
+    voxels = cells(resolution=8)
     x, t, context = inputs(voxels)
     seen = {}
     network.velocity(
@@ -92,7 +95,8 @@ def test_without_skip_connections_and_with_two_levels_it_still_leads_back():
 
 
 def test_half_precision_is_close():
-    network, voxels = randomised(SLatFlow, TINY), cells(resolution=8)
+    network = randomised(SLatFlow, TINY)
+    voxels = cells(resolution=8)
     x, t, context = inputs(voxels)
     exact = network(x, voxels, t, context)
     for part in (network.blocks, network.input_blocks, network.out_blocks):

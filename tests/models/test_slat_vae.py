@@ -31,7 +31,8 @@ TINY = SLatTransformerConfig(
 
 def test_samples_and_distant_windows_do_not_touch_each_other():
     """Two blocks with windows of 4, the second shifted by 2: nothing reaches farther than 7 cells."""
-    network, voxels = randomised(SLatTransformer, TINY), cells(resolution=8)
+    network = randomised(SLatTransformer, TINY)
+    voxels = cells(resolution=8)
     x = torch.randn(len(voxels), 3)
     changed = x.clone()
     changed[0] += 1.0
@@ -43,7 +44,8 @@ def test_samples_and_distant_windows_do_not_touch_each_other():
 
 
 def test_both_moments_have_the_size_of_the_latent():
-    network, voxels = randomised(SLatTransformer, TINY), cells(resolution=8)
+    network = randomised(SLatTransformer, TINY)
+    voxels = cells(resolution=8)
     mean, log_variance = network.moments(torch.randn(len(voxels), 3), voxels)
     assert mean.shape == log_variance.shape == (len(voxels), 5)
 
@@ -54,7 +56,8 @@ def test_hammersley_points_are_the_textbook_ones():
 
 
 def test_gaussians_start_spread_in_their_cell_and_stay_near_it():
-    voxels, head = cells(resolution=8), GaussianHead(8)
+    voxels = cells(resolution=8)
+    head = GaussianHead(8)
     decoder = GaussianDecoder(SLatTransformerConfig(3, 14 * 8, 8, 24, 1, 2), head)
     first, second = decoder.gaussians(torch.zeros(len(voxels), 14 * 8), voxels)
     assert [len(first), len(second)] == [8 * n for n in voxels.counts]
@@ -93,7 +96,8 @@ def test_meshes_of_a_batch_are_those_of_each_sample():
     network = randomised(MeshDecoder, SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 4))
     voxels = cells(resolution=8, share=0.04)
     x = torch.randn(len(voxels), 3)
-    both, alone = network.meshes(x, voxels), network.meshes(x[: voxels.counts[0]], voxels.sample(0))
+    both = network.meshes(x, voxels)
+    alone = network.meshes(x[: voxels.counts[0]], voxels.sample(0))
     assert len(both) == 2 and torch.equal(both[0].faces, alone[0].faces)
     torch.testing.assert_close(both[0].vertices, alone[0].vertices, atol=1e-5, rtol=0)
 
@@ -102,7 +106,8 @@ def test_the_shortcut_of_subdivision_changes_nothing():
     network = randomised(MeshDecoder, SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 4))
     voxels = cells(resolution=8, share=0.04, batch=1)
     x = torch.randn(len(voxels), 3)
-    found, expected = network(x, voxels), network(x, voxels, shortcut=False)
+    found = network(x, voxels)
+    expected = network(x, voxels, shortcut=False)
     assert found.shape == (64 * len(voxels), 101)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 

@@ -34,7 +34,8 @@ def to_latent(volume):
 
 def inputs(rows, seed=1):
     g = torch.Generator().manual_seed(seed)
-    x, context = torch.randn(rows, 4, 4, 4, 4, generator=g), torch.randn(rows, 5, 16, generator=g)
+    x = torch.randn(rows, 4, 4, 4, 4, generator=g)
+    context = torch.randn(rows, 5, 16, generator=g)
     return (
         x,
         torch.full((rows,), 0.7),
@@ -73,11 +74,9 @@ def test_scene_matters_when_there_is_one():
 def test_permuting_instances_permutes_the_output_and_adding_one_changes_none():
     flow = tiny_flow()
     x, t, c, lifted = inputs(4)
-    lift, scene_of, order = (
-        flow.encode_lift(lifted, to_latent),
-        torch.tensor([-1, 0, 0, 0]),
-        [0, 3, 1, 2],
-    )
+    lift = flow.encode_lift(lifted, to_latent)
+    scene_of = torch.tensor([-1, 0, 0, 0])
+    order = [0, 3, 1, 2]
     out = flow(x, t, c, lift, scene_of)
     permuted = flow(x[order], t, c[order], tuple(y[order] for y in lift), scene_of)
     torch.testing.assert_close(permuted, out[order], atol=1e-5, rtol=1e-5)
@@ -105,10 +104,13 @@ def test_scene_context_sits_in_the_middle_as_published():
 def test_guess_velocity_is_the_posterior_mean_of_a_gaussian():
     """Monte Carlo: regress eps - x0 on x_t for x0 ~ N(guess, variance)."""
     g = torch.Generator().manual_seed(0)
-    guess, variance, t = 0.7, 0.25, 0.6
+    guess = 0.7
+    variance = 0.25
+    t = 0.6
     x0 = guess + variance**0.5 * torch.randn(400_000, generator=g)
     eps = torch.randn(400_000, generator=g)
-    x_t, v = (1 - t) * x0 + t * eps, eps - x0
+    x_t = (1 - t) * x0 + t * eps
+    v = eps - x0
     slope = ((x_t - x_t.mean()) * (v - v.mean())).mean() / x_t.var()
     at = torch.tensor([0.3, 1.2]).reshape(2, 1, 1, 1, 1)
     expected = v.mean() + slope * (at - x_t.mean())

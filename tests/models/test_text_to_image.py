@@ -59,7 +59,8 @@ def test_it_is_an_image_prior_that_fits_the_package(prior):
 
 def test_words_name_the_columns_of_the_maps(prior):
     prompt = "A red box on a chair"
-    words, (x, step) = prior.words(prompt), noisy(1)
+    words = prior.words(prompt)
+    (x, step) = noisy(1)
     assert (
         words == ("<start>", "a", "red", "box", "on", "a", "chair")
         and len(prior.words(prompt * 5)) == CONFIG.length
@@ -72,7 +73,8 @@ def test_words_name_the_columns_of_the_maps(prior):
 
 
 def test_a_prompt_means_the_same_next_to_a_longer_one(prior):
-    (x, step), alone = noisy(1), prior.context(["red box"])
+    (x, step) = noisy(1)
+    alone = prior.context(["red box"])
     together = prior.context(["a red box on a chair", "red box"])[1:]
     torch.testing.assert_close(
         prior.noise(x, step, together), prior.noise(x, step, alone), atol=1e-5, rtol=1e-5
@@ -83,7 +85,8 @@ def test_a_prompt_means_the_same_next_to_a_longer_one(prior):
 
 
 def test_gain_of_one_changes_nothing_and_gain_multiplies_one_words_map(prior):
-    (x, step), context = noisy(1), prior.context(["a red box"])
+    (x, step) = noisy(1)
+    context = prior.context(["a red box"])
     gain = torch.ones(1, CONFIG.length)
     plain = prior.noise(x, step, context)
     torch.testing.assert_close(prior.noise(x, step, context, gain), plain, atol=0, rtol=0)
@@ -96,7 +99,9 @@ def test_gain_of_one_changes_nothing_and_gain_multiplies_one_words_map(prior):
 def test_gain_is_the_sum_of_values_with_multiplied_weights():
     torch.manual_seed(1)
     attention = WordAttention(8, 6, 2)
-    x, tokens, gain = torch.randn(1, 5, 8), torch.randn(1, 3, 6), torch.tensor([[1.0, 25.0, 1.0]])
+    x = torch.randn(1, 5, 8)
+    tokens = torch.randn(1, 3, 6)
+    gain = torch.tensor([[1.0, 25.0, 1.0]])
     out = attention(x, Words(tokens, torch.zeros(1, 1, 1, 3), gain[:, None, None]))
     key, value = (
         attention.to_kv(tokens)[0, :, k * 8 : k * 8 + 8].reshape(3, 2, 4) for k in range(2)
@@ -116,9 +121,11 @@ def test_noise_belongs_to_the_velocity(prior):
     """Data recovered from the noise is data recovered from the velocity: eps and v are one
     statement.
     """
-    (x, step), context = noisy(1), prior.context(["box"])
+    (x, step) = noisy(1)
+    context = prior.context(["box"])
     signal = prior.schedule.signal()[step]
-    noise, velocity = prior.noise(x, step, context), prior.velocity(x, step, context)
+    noise = prior.noise(x, step, context)
+    velocity = prior.velocity(x, step, context)
     data = data_from_noise(x, noise, signal)
     torch.testing.assert_close(add_noise(data, noise, signal), x, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(
@@ -162,12 +169,14 @@ def test_inpainting_keeps_what_is_known_and_looks_at_it(prior):
 
 
 def test_a_hole_everywhere_is_text_to_image(prior):
-    pictures, masks = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    pictures = torch.rand(1, 3, 32, 32)
+    masks = torch.ones(1, 1, 32, 32)
     torch.testing.assert_close(
         prior.inpaint(pictures, masks, ["red box"], [4], 3, 2.0),
         prior.generate(["red box"], [4], 3, 2.0),
     )
-    (x, step), context = noisy(1), prior.context(["red box"])
+    (x, step) = noisy(1)
+    context = prior.context(["red box"])
     blank = hidden(prior.encode(pictures), masks)
     torch.testing.assert_close(
         prior.velocity(x, step, context, masked=blank), prior.velocity(x, step, context)
@@ -176,7 +185,8 @@ def test_a_hole_everywhere_is_text_to_image(prior):
 
 def test_half_precision_gradients_agree_with_full_ones(prior):
     """Convolutions over tiny grids have had wrong gradients in bfloat16."""
-    model, (x, step) = TextToImage(CONFIG), noisy(4)
+    model = TextToImage(CONFIG)
+    (x, step) = noisy(4)
     model.load_state_dict(prior.state_dict())
 
     def gradients(half: bool) -> torch.Tensor:

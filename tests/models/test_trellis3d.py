@@ -66,7 +66,8 @@ def tokens(samples):
 
 @pytest.mark.parametrize("savings", [ALL, *ONE_BY_ONE])
 def test_savings_do_not_change_the_structure(savings):
-    network, noise = structure(), torch.randn(2, 2, 4, 4, 4)
+    network = structure()
+    noise = torch.randn(2, 2, 4, 4, 4)
     expected = sample_structure(network, tokens(2), noise, SAMPLING, PLAIN)
     torch.testing.assert_close(
         sample_structure(network, tokens(2), noise, SAMPLING, savings),
@@ -78,7 +79,8 @@ def test_savings_do_not_change_the_structure(savings):
 
 @pytest.mark.parametrize("savings", [ALL, *ONE_BY_ONE])
 def test_savings_do_not_change_the_latents(savings):
-    stage, voxels = latents(), cells(resolution=8)
+    stage = latents()
+    voxels = cells(resolution=8)
     noise = torch.randn(len(voxels), 3)
     expected = sample_latents(stage, voxels, tokens(2), noise, SAMPLING, PLAIN)
     torch.testing.assert_close(
@@ -90,15 +92,18 @@ def test_savings_do_not_change_the_latents(savings):
 
 
 def test_samples_of_different_size_do_not_touch_each_other():
-    stage, voxels = latents(), cells(resolution=8)
-    noise, first = torch.randn(len(voxels), 3), voxels.counts[0]
+    stage = latents()
+    voxels = cells(resolution=8)
+    noise = torch.randn(len(voxels), 3)
+    first = voxels.counts[0]
     both = sample_latents(stage, voxels, tokens(2), noise, SAMPLING)
     alone = sample_latents(stage, voxels.sample(0), tokens(2)[:1], noise[:first], SAMPLING)
     torch.testing.assert_close(both[:first], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_the_mean_and_deviation_are_applied_last():
-    stage, voxels = latents(), cells(resolution=8)
+    stage = latents()
+    voxels = cells(resolution=8)
     plain = LatentStage(stage.flow, torch.zeros(3), torch.ones(3))
     noise = torch.randn(len(voxels), 3)
     found, raw = (sample_latents(s, voxels, tokens(2), noise, SAMPLING) for s in (stage, plain))
@@ -106,12 +111,12 @@ def test_the_mean_and_deviation_are_applied_last():
 
 
 def test_noise_is_drawn_structure_first_in_the_order_of_the_cells():
-    network, stage, voxels = structure(), latents(), cells(resolution=8)
+    network = structure()
+    stage = latents()
+    voxels = cells(resolution=8)
     draw = torch.Generator().manual_seed(5)
-    first, second = (
-        draw_structure_noise(network, 1, draw),
-        draw_latent_noise(stage.flow, voxels, draw),
-    )
+    first = draw_structure_noise(network, 1, draw)
+    second = draw_latent_noise(stage.flow, voxels, draw)
     torch.manual_seed(5)
     assert torch.equal(first, torch.randn(1, 2, 4, 4, 4)) and torch.equal(
         second, torch.randn(len(voxels), 3)
@@ -148,10 +153,8 @@ def test_a_sample_without_cells_is_not_dropped():
 
 
 def test_latents_decode_to_a_mesh_and_gaussians_for_each_sample():
-    config, voxels = (
-        SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 4),
-        cells(resolution=8, share=0.05),
-    )
+    config = SLatTransformerConfig(3, 101, 8, 256, 1, 2, 1.0, 4)
+    voxels = cells(resolution=8, share=0.05)
     values = torch.randn(len(voxels), 3)
     meshes = decode_meshes(randomised(MeshDecoder, config), values, voxels)
     assert len(meshes) == 2 and all(

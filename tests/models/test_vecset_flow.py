@@ -31,7 +31,8 @@ def given(sequences=4, tokens=6):
 
 
 def test_latent_vectors_are_a_set():
-    made, (x, t, contexts) = network(), given()
+    made = network()
+    (x, t, contexts) = given()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(
         made(x[:, order], t, contexts), made(x, t, contexts)[:, order], atol=1e-5, rtol=1e-4
@@ -39,7 +40,8 @@ def test_latent_vectors_are_a_set():
 
 
 def test_without_groups_sequences_are_independent_and_with_groups_scenes_are():
-    made, (x, t, contexts) = network(), given()
+    made = network()
+    (x, t, contexts) = given()
     alone = torch.cat(
         [made(x[i : i + 1], t[:1], [c[i : i + 1] for c in contexts]) for i in range(4)]
     )
@@ -53,14 +55,16 @@ def test_without_groups_sequences_are_independent_and_with_groups_scenes_are():
 
 
 def test_instances_of_a_scene_may_come_in_any_order():
-    made, (x, t, contexts) = network(), given(3)
+    made = network()
+    (x, t, contexts) = given(3)
     order = torch.tensor([2, 0, 1])
     swapped = made(x[order], t, [c[order] for c in contexts], (3,))
     torch.testing.assert_close(swapped, made(x, t, contexts, (3,))[order], atol=1e-5, rtol=1e-4)
 
 
 def test_ragged_scenes_are_each_scene_alone():
-    made, (x, t, contexts) = network(), given()
+    made = network()
+    (x, t, contexts) = given()
     ragged = made(x, t, contexts, (3, 1))
     torch.testing.assert_close(
         ragged[:3], made(x[:3], t[:3], [c[:3] for c in contexts], (3,)), atol=1e-5, rtol=1e-4
@@ -71,7 +75,8 @@ def test_ragged_scenes_are_each_scene_alone():
 
 
 def test_prepared_contexts_change_nothing():
-    made, (x, t, contexts) = network(), given()
+    made = network()
+    (x, t, contexts) = given()
     plain = made(x, t, contexts, (2, 2))
     prepared = made.prepare(
         [None, contexts[1]], [contexts[0], None]
@@ -81,8 +86,10 @@ def test_prepared_contexts_change_nothing():
 
 
 def test_skips_join_from_the_middle_outwards():
-    made, (x, t, contexts) = network(), given(1)
-    outputs, joined = [], []
+    made = network()
+    (x, t, contexts) = given(1)
+    outputs = []
+    joined = []
     for block in made.blocks:
         block.register_forward_hook(lambda module, _, out: outputs.append(out))
         if block.skip_linear is not None:
@@ -97,7 +104,8 @@ def test_skips_join_from_the_middle_outwards():
 
 
 def test_the_noise_level_is_the_first_token_and_is_dropped():
-    made, (x, t, contexts) = network(), given(2)
+    made = network()
+    (x, t, contexts) = given(2)
     assert made(x, t, contexts).shape == x.shape
     assert (made(x, 0.5 * t, contexts) - made(x, t, contexts)).abs().max() > 1e-3
 

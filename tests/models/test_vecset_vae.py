@@ -45,7 +45,9 @@ def test_embedding_is_the_point_then_sines_then_cosines_axis_by_axis():
 
 
 def test_a_point_is_asked_independently_of_the_others_and_of_chunks():
-    made, latent, points = network(), torch.randn(1, 5, 4), torch.rand(100, 3) * 2 - 1
+    made = network()
+    latent = torch.randn(1, 5, 4)
+    points = torch.rand(100, 3) * 2 - 1
     prepared = made.prepare(latent)
     plain = made.field(points[None], made.decoder_tokens(latent))[0]
     torch.testing.assert_close(
@@ -57,7 +59,9 @@ def test_a_point_is_asked_independently_of_the_others_and_of_chunks():
 
 
 def test_latent_vectors_are_a_set():
-    made, latent, points = network(), torch.randn(1, 5, 4), torch.rand(1, 30, 3)
+    made = network()
+    latent = torch.randn(1, 5, 4)
+    points = torch.rand(1, 30, 3)
     flipped, plain = (
         made.field(points, made.prepare(vectors)) for vectors in (latent.flip(1), latent)
     )
@@ -65,7 +69,8 @@ def test_latent_vectors_are_a_set():
 
 
 def test_the_order_of_surface_points_does_not_matter():
-    made, surface = network(), torch.randn(1, 40, 6)
+    made = network()
+    surface = torch.randn(1, 40, 6)
     sampled = surface[:, :5]
     for found, expected in zip(
         made.encode(surface.flip(1), sampled), made.encode(surface, sampled)
@@ -95,7 +100,10 @@ def test_queries_are_points_of_the_surface_and_a_function_of_the_seed():
 
 
 def test_half_precision_in_the_blocks_changes_little():
-    half, exact, latent, points = network(), network(), torch.randn(1, 5, 4), torch.rand(1, 20, 3)
+    half = network()
+    exact = network()
+    latent = torch.randn(1, 5, 4)
+    points = torch.rand(1, 20, 3)
     half.encoder.blocks.to(torch.bfloat16), half.decoder.blocks.to(torch.bfloat16)
     found, expected = (made.field(points, made.prepare(latent)) for made in (half, exact))
     assert (

@@ -28,7 +28,8 @@ def network(config=TINY, seed=0):
 
 
 def test_tokens_are_class_registers_and_patches_in_row_order():
-    made, image = network(), torch.rand(2, 3, 42, 42)
+    made = network()
+    image = torch.rand(2, 3, 42, 42)
     assert made(image).shape == (2, TINY.tokens, 24) and TINY.tokens == 1 + 2 + 9
     patches = made.patch_embed(image).flatten(2).transpose(1, 2)
     seen = []
@@ -51,7 +52,8 @@ def test_positions_are_stretched_only_for_other_sizes():
 
 
 def test_pictures_do_not_see_each_other():
-    made, images = network(), torch.rand(3, 3, 42, 42)
+    made = network()
+    images = torch.rand(3, 3, 42, 42)
     torch.testing.assert_close(made(images)[1:2], made(images[1:2]), atol=1e-5, rtol=1e-5)
 
 
@@ -107,11 +109,13 @@ def test_clip_summarises_its_class_token():
 def test_precision_follows_the_weights():
     image = torch.rand(1, 3, 42, 56)
     assert network().to(torch.bfloat16)(image).dtype == torch.bfloat16
-    blocks_only, exact = network(), network()
+    blocks_only = network()
+    exact = network()
     blocks_only.blocks.to(torch.bfloat16)
     for block in blocks_only.blocks:
         block.norm1.float(), block.norm2.float()
-    found, expected = blocks_only.normed(image), exact.normed(image)
+    found = blocks_only.normed(image)
+    expected = exact.normed(image)
     assert (
         found.dtype == torch.float32
         and 0 < (found - expected).abs().max() < 0.2 * expected.abs().max()

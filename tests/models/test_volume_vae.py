@@ -19,7 +19,8 @@ def test_latent_resolution_and_round_trip_shapes():
 
 
 def test_normalisation_cancels():
-    vae, volume = VolumeVAE(TINY).eval(), torch.randn(1, 4, 16, 16, 16)
+    vae = VolumeVAE(TINY).eval()
+    volume = torch.randn(1, 4, 16, 16, 16)
     plain = vae.decode(vae.encode(volume))
     vae.latent_mean += 1.5
     vae.latent_std *= 3.0

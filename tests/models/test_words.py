@@ -76,7 +76,9 @@ def test_synonyms_and_plurals_share_a_number_and_unknown_words_share_another():
 
 def test_prompts_are_padded_or_cut_to_one_length():
     words = Vocabulary(("red", "box"))
-    start, red, box = words.number(MARKER), words.number("red"), words.number("box")
+    start = words.number(MARKER)
+    red = words.number("red")
+    box = words.number("box")
     assert words.numbers("Red box!", 5) == [start, red, box, PADDING, PADDING]
     assert words.numbers("red box red box red", 3) == [start, red, box] and words.numbers(
         "", 2

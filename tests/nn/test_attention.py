@@ -25,7 +25,8 @@ def _qkv(batch, tokens=7, heads=2, depth=8, seed=0):
 def test_attend_is_softmax_over_all_groups():
     q, k, v = _qkv(2)
     _, k2, v2 = _qkv(2, tokens=5, seed=1)
-    keys, values = torch.cat([k, k2], 2), torch.cat([v, v2], 2)
+    keys = torch.cat([k, k2], 2)
+    values = torch.cat([v, v2], 2)
     expected = torch.softmax(q @ keys.transpose(-1, -2) / 8**0.5, -1) @ values
     torch.testing.assert_close(attend(q, [k, k2], [v, v2]), expected, atol=1e-5, rtol=1e-5)
 
@@ -57,8 +58,11 @@ def test_each_instance_sees_its_own_scene_only():
     q, k, v = _qkv(4)
     scene_of = torch.tensor([-1, -1, 0, 1])
     before = scene_context_attention(q, k, v, scene_of)
-    k2, v2 = k.clone(), v.clone()
-    k2[1], v2[1] = 0.0, 3.0  # disturb the second scene
+    k2 = k.clone()
+    v2 = v.clone()
+    # disturb the second scene
+    k2[1] = 0.0
+    v2[1] = 3.0
     after = scene_context_attention(q, k2, v2, scene_of)
     assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert not torch.allclose(before[3], after[3])
@@ -74,13 +78,17 @@ def test_instances_never_see_each_other():
 
 def test_self_attention_is_permutation_equivariant_over_tokens():
     torch.manual_seed(0)
-    layer, x, order = SelfAttention(16, 2), torch.randn(2, 9, 16), torch.randperm(9)
+    layer = SelfAttention(16, 2)
+    x = torch.randn(2, 9, 16)
+    order = torch.randperm(9)
     torch.testing.assert_close(layer(x)[:, order], layer(x[:, order]), atol=1e-5, rtol=1e-5)
 
 
 def test_cross_attention_ignores_the_order_of_the_context():
     torch.manual_seed(0)
-    layer, x, context = CrossAttention(16, 12, 2), torch.randn(2, 5, 16), torch.randn(2, 6, 12)
+    layer = CrossAttention(16, 12, 2)
+    x = torch.randn(2, 5, 16)
+    context = torch.randn(2, 6, 12)
     torch.testing.assert_close(layer(x, context), layer(x, context.flip(1)), atol=1e-5, rtol=1e-5)
 
 
@@ -129,7 +137,8 @@ def test_gates_are_for_others_keys_and_never_for_values_or_own_keys():
 @pytest.mark.parametrize("groups", [(3, 3), (2, 1, 3), (6,), (1,) * 6])
 def test_joint_attention_is_attention_to_all_tokens_of_the_group(groups):
     q, k, v = _qkv(6)
-    out, first = Joint(groups)(q, k, v), 0
+    out = Joint(groups)(q, k, v)
+    first = 0
     for size in groups:
         own = slice(first, first + size)
         keys, values = (
@@ -159,23 +168,20 @@ def test_joining_projected_tokens_copies_nothing():
 @pytest.mark.parametrize("qk_norm", [None, "head", "shared"])
 def test_a_prepared_context_changes_nothing(qk_norm):
     torch.manual_seed(0)
-    layer, x, context = (
-        CrossAttention(16, 12, 2, qk_norm),
-        torch.randn(3, 5, 16),
-        torch.randn(3, 6, 12),
-    )
+    layer = CrossAttention(16, 12, 2, qk_norm)
+    x = torch.randn(3, 5, 16)
+    context = torch.randn(3, 6, 12)
     assert torch.equal(layer(x, layer.prepare(context)), layer(x, context))
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_attention_to_equal_tokens_is_a_constant(bias):
     torch.manual_seed(0)
-    layer, x, context = (
-        CrossAttention(16, 12, 2, bias=bias),
-        torch.randn(5, 4, 16),
-        torch.randn(2, 6, 12),
-    )
-    zeros, one = torch.zeros(2, 1, 12), torch.randn(1, 1, 12)
+    layer = CrossAttention(16, 12, 2, bias=bias)
+    x = torch.randn(5, 4, 16)
+    context = torch.randn(2, 6, 12)
+    zeros = torch.zeros(2, 1, 12)
+    one = torch.randn(1, 1, 12)
     plain = layer(x, torch.cat([context, zeros.expand(-1, 6, -1), one.expand(-1, 6, -1)]))
     torch.testing.assert_close(
         layer(x, layer.prepare(context, torch.cat([zeros, one]))), plain, atol=1e-6, rtol=1e-5
@@ -187,7 +193,8 @@ def test_attention_to_equal_tokens_is_a_constant(bias):
 
 
 def test_shared_norm_is_the_root_mean_square():
-    norm, x = SharedRMSNorm(8), torch.randn(2, 5, 3, 8)
+    norm = SharedRMSNorm(8)
+    x = torch.randn(2, 5, 3, 8)
     torch.testing.assert_close(norm(x).square().mean(-1), torch.ones(2, 5, 3), atol=1e-4, rtol=1e-4)
 
 

@@ -27,19 +27,20 @@ def test_folding_is_a_bijection_and_keeps_neighbourhoods():
 
 
 def test_residual_blocks_start_as_the_identity():
-    x3, x2 = torch.randn(1, 8, 4, 4, 4), torch.randn(1, 8, 6, 6)
+    x3 = torch.randn(1, 8, 4, 4, 4)
+    x2 = torch.randn(1, 8, 6, 6)
     assert torch.equal(ResBlock3d(8)(x3), x3)
     assert torch.equal(ResBlock2d(8, 8)(x2), x2)
 
 
 def test_shared_modulation_equals_the_own_one_for_equal_weights():
     torch.manual_seed(0)
-    own, shared = (
-        ModulatedCrossBlock(16, 12, 2),
-        ModulatedCrossBlock(16, 12, 2, share_modulation=True),
-    )
+    own = ModulatedCrossBlock(16, 12, 2)
+    shared = ModulatedCrossBlock(16, 12, 2, share_modulation=True)
     shared.load_state_dict({k: v for k, v in own.state_dict().items() if not k.startswith("adaLN")})
-    x, m, c = torch.randn(2, 5, 16), torch.randn(2, 16), torch.randn(2, 4, 12)
+    x = torch.randn(2, 5, 16)
+    m = torch.randn(2, 16)
+    c = torch.randn(2, 4, 12)
     assert torch.equal(own(x, own.modulation(m), c), shared(x, own.modulation(m), c))
 
 
@@ -69,7 +70,8 @@ def test_the_three_kinds_of_gelu_are_told_apart(name, at_minus_one):
 
 def test_layer_norm_takes_half_inputs_with_full_weights():
     torch.manual_seed(0)
-    norm, x = LayerNorm(16), torch.randn(4, 16)
+    norm = LayerNorm(16)
+    x = torch.randn(4, 16)
     torch.nn.init.normal_(norm.weight)
     assert torch.equal(norm(x), torch.nn.functional.layer_norm(x, (16,), norm.weight, norm.bias))
     half = norm(x.bfloat16())
@@ -78,7 +80,8 @@ def test_layer_norm_takes_half_inputs_with_full_weights():
 
 
 def test_a_layer_scale_of_zero_is_the_identity():
-    block, x = TransformerBlock(16, 2, layer_scale=True), torch.randn(2, 5, 16)
+    block = TransformerBlock(16, 2, layer_scale=True)
+    x = torch.randn(2, 5, 16)
     torch.nn.init.zeros_(block.scale1), torch.nn.init.zeros_(block.scale2)
     assert torch.equal(block(x), x)
 
@@ -86,8 +89,10 @@ def test_a_layer_scale_of_zero_is_the_identity():
 def test_cross_attentions_of_a_vector_set_block_read_the_same_tokens():
     """Their outputs are added, so their order does not matter."""
     torch.manual_seed(0)
-    block, x = VectorSetBlock(16, 2, (12, 12)), torch.randn(2, 5, 16)
-    a, b = torch.randn(2, 3, 12), torch.randn(2, 4, 12)
+    block = VectorSetBlock(16, 2, (12, 12))
+    x = torch.randn(2, 5, 16)
+    a = torch.randn(2, 3, 12)
+    b = torch.randn(2, 4, 12)
     swapped = VectorSetBlock(16, 2, (12, 12))
     other = {"0": "1", "1": "0"}
     swapped.load_state_dict(
@@ -109,11 +114,9 @@ def test_cross_attentions_of_a_vector_set_block_read_the_same_tokens():
 
 def test_a_skip_joins_the_earlier_output_first_and_norms_last():
     torch.manual_seed(0)
-    block, x, earlier = (
-        VectorSetBlock(16, 2, skip=True),
-        torch.randn(2, 5, 16),
-        torch.randn(2, 5, 16),
-    )
+    block = VectorSetBlock(16, 2, skip=True)
+    x = torch.randn(2, 5, 16)
+    earlier = torch.randn(2, 5, 16)
     joined = block.skip_norm(block.skip_linear(torch.cat([earlier, x], -1)))
     plain = VectorSetBlock(16, 2)
     plain.load_state_dict(
@@ -134,5 +137,6 @@ def test_time_rates_fall_geometrically_from_one():
 
 
 def test_a_pointwise_convolution_is_a_convolution():
-    layer, x = PointwiseConv2d(5, 3), torch.randn(2, 5, 4, 6)
+    layer = PointwiseConv2d(5, 3)
+    x = torch.randn(2, 5, 4, 6)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))

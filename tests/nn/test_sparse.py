@@ -56,7 +56,8 @@ def test_children_are_the_octants_in_order_and_their_parents_are_the_cells():
 
 
 def test_downsampling_divides_by_one_more_than_the_number_of_children():
-    voxels, features = cells(), torch.randn(len(cells()), 3)
+    voxels = cells()
+    features = torch.randn(len(cells()), 3)
     sums = 8 * torch.nn.functional.avg_pool3d(dense(features, voxels), 2)
     counts = 8 * torch.nn.functional.avg_pool3d(dense(torch.ones(len(voxels), 1), voxels), 2)
     found = dense(downsample(features, voxels), voxels.parents[0])
@@ -72,7 +73,8 @@ def test_upsampling_copies():
 
 
 def test_one_sample_is_cut_out_with_or_without_known_neighbours():
-    fresh, known = cells(), cells()
+    fresh = cells()
+    known = cells()
     assert known.neighbours.shape[1] == sum(known.counts)
     for b in range(2):
         assert torch.equal(fresh.sample(b).coords, known.sample(b).coords)
@@ -81,7 +83,8 @@ def test_one_sample_is_cut_out_with_or_without_known_neighbours():
 
 def test_chunks_hold_every_term_once():
     voxels = cells()
-    whole, parts = voxels.pairs(10**6), voxels.pairs(7)
+    whole = voxels.pairs(10**6)
+    parts = voxels.pairs(7)
     terms = lambda p: {
         (s + int(r), int(x))
         for s, rows, xs in zip(p.starts, p.rows, p.sources)

@@ -31,7 +31,8 @@ def random_layer(channels_in=5, channels=4, seed=1):
 @pytest.mark.parametrize("chunk", [7, 8192])
 def test_it_is_the_dense_convolution_at_the_active_cells(monkeypatch, chunk):
     monkeypatch.setattr(sparse_conv, "CHUNK", chunk)
-    voxels, (weight, bias) = cells(), random_layer()
+    voxels = cells()
+    (weight, bias) = random_layer()
     x = torch.randn(len(voxels), 5)
     expected = F.conv3d(dense(x, voxels), weight.permute(0, 4, 1, 2, 3), bias, padding=1).movedim(
         1, -1
@@ -40,7 +41,8 @@ def test_it_is_the_dense_convolution_at_the_active_cells(monkeypatch, chunk):
 
 
 def test_gradients_are_those_of_the_dense_convolution():
-    voxels, (weight, bias) = cells(), random_layer()
+    voxels = cells()
+    (weight, bias) = random_layer()
     weight.requires_grad_()
     x = torch.randn(len(voxels), 5, requires_grad=True)
     dense_out = F.conv3d(dense(x, voxels), weight.permute(0, 4, 1, 2, 3), bias, padding=1).movedim(
@@ -54,7 +56,8 @@ def test_gradients_are_those_of_the_dense_convolution():
 
 
 def test_copies_of_parents_are_convolved_without_copying():
-    voxels, (weight, bias) = cells(), random_layer()
+    voxels = cells()
+    (weight, bias) = random_layer()
     x = torch.randn(len(voxels.parents[0]), 5)
     expected = convolve(upsample(x, voxels), weight, bias, voxels)
     torch.testing.assert_close(
@@ -65,7 +68,8 @@ def test_copies_of_parents_are_convolved_without_copying():
 @pytest.mark.parametrize("chunk", [7, 8192])
 def test_children_with_equal_features_are_convolved_at_their_parents(monkeypatch, chunk):
     monkeypatch.setattr(sparse_conv, "CHUNK", chunk)
-    voxels, (weight, bias) = cells(), random_layer()
+    voxels = cells()
+    (weight, bias) = random_layer()
     x = torch.randn(len(voxels), 5)
     expected = convolve(x.repeat_interleave(8, dim=0), weight, bias, voxels.children)
     torch.testing.assert_close(
@@ -76,11 +80,10 @@ def test_children_with_equal_features_are_convolved_at_their_parents(monkeypatch
 @pytest.mark.parametrize("make", [lambda: SparseResBlock(6, 4, 3), lambda: SparseResBlock(4, 4, 3)])
 def test_a_block_after_doubling_is_the_block_on_copies(make):
     torch.manual_seed(0)
-    block, voxels = make(), cells()
-    x, modulation = (
-        torch.randn(len(voxels.parents[0]), block.conv1.conv.weight.shape[-1]),
-        block.modulation(torch.randn(2, 3)),
-    )
+    block = make()
+    voxels = cells()
+    x = torch.randn(len(voxels.parents[0]), block.conv1.conv.weight.shape[-1])
+    modulation = block.modulation(torch.randn(2, 3))
     expected = block(upsample(x, voxels), modulation, voxels)
     for shortcut in (True, False):
         torch.testing.assert_close(
@@ -90,7 +93,8 @@ def test_a_block_after_doubling_is_the_block_on_copies(make):
 
 def test_a_block_after_halving_acts_on_the_parents():
     torch.manual_seed(0)
-    block, voxels = SparseResBlock(6, 4, 3), cells()
+    block = SparseResBlock(6, 4, 3)
+    voxels = cells()
     assert block.down(
         torch.randn(len(voxels), 6), block.modulation(torch.randn(2, 3)), voxels
     ).shape == (len(voxels.parents[0]), 4)
@@ -98,7 +102,8 @@ def test_a_block_after_halving_acts_on_the_parents():
 
 def test_subdividing_with_and_without_the_shortcut():
     torch.manual_seed(0)
-    block, voxels = SubdivideBlock(8, 4, groups=2), cells()
+    block = SubdivideBlock(8, 4, groups=2)
+    voxels = cells()
     x = torch.randn(len(voxels), 8)
     torch.testing.assert_close(
         block(x, voxels), block(x, voxels, shortcut=False), atol=1e-5, rtol=1e-5
@@ -107,7 +112,8 @@ def test_subdividing_with_and_without_the_shortcut():
 
 def test_samples_do_not_touch_each_other():
     torch.manual_seed(0)
-    block, voxels = SubdivideBlock(8, 4, groups=2), cells()
+    block = SubdivideBlock(8, 4, groups=2)
+    voxels = cells()
     x = torch.randn(len(voxels), 8)
     alone = block(x[: voxels.counts[0]], voxels.sample(0))
     torch.testing.assert_close(block(x, voxels)[: len(alone)], alone, atol=1e-5, rtol=1e-5)
@@ -130,7 +136,8 @@ def test_the_pointwise_kernel_is_reinterpreted_not_transposed():
 
 
 def test_half_precision_accumulates_in_float32():
-    voxels, layer = cells(), SparseConv3d(16, 16)
+    voxels = cells()
+    layer = SparseConv3d(16, 16)
     x = torch.randn(len(voxels), 16)
     exact = layer(x, voxels)
     found = layer.bfloat16()(x.bfloat16(), voxels)

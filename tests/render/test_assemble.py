@@ -45,7 +45,8 @@ def test_normals_of_a_sphere_are_its_radii():
 
 def test_normals_turn_with_the_mesh_and_do_not_grow_with_it():
     mesh = trimesh.creation.torus(0.6, 0.2, major_sections=12, minor_sections=8)
-    turn, faces = rotation_y(0.7) @ rotation_x(-0.4), np.asarray(mesh.faces)
+    turn = rotation_y(0.7) @ rotation_x(-0.4)
+    faces = np.asarray(mesh.faces)
     normals = vertex_normals(np.asarray(mesh.vertices), faces)
     assert (
         np.abs(vertex_normals(5.0 * mesh.vertices @ turn.T, faces) - normals @ turn.T).max() < 1e-5

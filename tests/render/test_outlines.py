@@ -10,7 +10,8 @@ from maquette.render.outlines import find_outlines
 from maquette.render.rasterize import checked_mesh, rasterize
 from maquette.types import Camera
 
-WIDTH, HEIGHT = 56, 40
+WIDTH = 56
+HEIGHT = 40
 CAMERA = Camera(
     intrinsics_from_fov(0.8, WIDTH, HEIGHT),
     look_at(np.array([0.4, 0.8, 1.8]), np.zeros(3)),
@@ -34,7 +35,8 @@ def places(outlines, vertices):
     pair's first centre.
     """
     pixels, _ = project(CAMERA, vertices)
-    a, b = pixels[outlines.edge[:, 0]], pixels[outlines.edge[:, 1]]
+    a = pixels[outlines.edge[:, 0]]
+    b = pixels[outlines.edge[:, 1]]
     first = outlines.pixels[:, 0]
     centre = np.stack([first % WIDTH, first // WIDTH % HEIGHT], 1) + 0.5
     across = 1 - outlines.axis[:, None]

@@ -37,7 +37,8 @@ def test_what_no_mask_covers_is_only_darker():
 
 @pytest.mark.parametrize("mask", LARGE, ids=["first", "second"])
 def test_an_object_takes_its_own_colour(mask):
-    mean, colour = drawn(LARGE)[mask.mask].mean(0), np.array(instance_color(mask.label), float)
+    mean = drawn(LARGE)[mask.mask].mean(0)
+    colour = np.array(instance_color(mask.label), float)
     others = [
         np.array(instance_color(label), float) for label in range(1, 6) if label != mask.label
     ]

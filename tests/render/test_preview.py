@@ -137,7 +137,8 @@ def test_several_views_are_those_of_single_ones():
 
 
 def test_a_comparison_has_a_column_for_each_scene_below_its_photo():
-    one, three = scene_of(1), scene_of(3)
+    one = scene_of(1)
+    three = scene_of(3)
     sheet = comparison({"few": one, "many": three}, 90)
     tiles = tiles_of(sheet, 120, 90, 3)
     assert len(tiles) == 6

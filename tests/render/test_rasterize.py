@@ -23,10 +23,8 @@ def ray_cast(vertices, faces, camera):
     direction = (
         lift(camera, np.ones((camera.height, camera.width))) - origin
     )  # so that the ray parameter is the z-depth
-    nearest, hit = (
-        np.full((camera.height, camera.width), np.inf),
-        np.full((camera.height, camera.width), -1),
-    )
+    nearest = np.full((camera.height, camera.width), np.inf)
+    hit = np.full((camera.height, camera.width), -1)
     weights = np.zeros((camera.height, camera.width, 3))
     for f, (a, b, c) in enumerate(vertices[faces].astype(np.float64)):
         normal = np.cross(direction, c - a)
@@ -37,7 +35,8 @@ def ray_cast(vertices, faces, camera):
             v = (direction @ q) / determinant
             t = ((c - a) @ q) / determinant
         inside = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 1e-3) & (t < nearest)
-        nearest[inside], hit[inside] = t[inside], f
+        nearest[inside] = t[inside]
+        hit[inside] = f
         weights[inside] = np.stack([1 - u - v, u, v], -1)[inside]
     return nearest, hit, weights
 

@@ -41,7 +41,8 @@ def floor_points(height=-0.3, size=90, half=1.0):
 def hits_box(points, direction):
     """Independent implementation: the slab test of rays from points towards the light."""
     with np.errstate(divide="ignore"):
-        near, far = (BOX.bounds[0] - points) / direction, (BOX.bounds[1] - points) / direction
+        near = (BOX.bounds[0] - points) / direction
+        far = (BOX.bounds[1] - points) / direction
     return np.minimum(near, far).max(-1) < np.maximum(near, far).min(-1)
 
 
@@ -77,7 +78,8 @@ def test_a_softer_shadow_darkens_the_same_amount_over_a_wider_edge():
 
 def test_what_faces_the_light_does_not_shadow_itself():
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
-    points, normals = sphere.vertices.astype(np.float32), sphere.vertex_normals.astype(np.float32)
+    points = sphere.vertices.astype(np.float32)
+    normals = sphere.vertex_normals.astype(np.float32)
     direction = np.array([0.5, 0.8, -0.2])
     lit = visibility(
         shadow_maps(sphere.vertices, sphere.faces, direction[None], 256), points, normals, 1

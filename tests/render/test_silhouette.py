@@ -26,11 +26,9 @@ def ball(label, position, radius=0.2):
     return Instance(label, mesh, similarity(radius, None, np.array(position)), seed=0)
 
 
-NEAR_BALL, FAR_BALL, SIDE_BALL = (
-    ball(3, (0.0, 0.0, 0.3)),
-    ball(5, (0.12, 0.0, -0.3)),
-    ball(8, (-0.5, 0.0, 0.0)),
-)
+NEAR_BALL = ball(3, (0.0, 0.0, 0.3))
+FAR_BALL = ball(5, (0.12, 0.0, -0.3))
+SIDE_BALL = ball(8, (-0.5, 0.0, 0.0))
 SCENE = Scene((NEAR_BALL, FAR_BALL, SIDE_BALL), CAMERA)
 
 

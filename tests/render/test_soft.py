@@ -77,7 +77,8 @@ def parts(image: SoftImage):
 
 def test_inside_of_faces_it_is_the_hard_rasteriser():
     vertices, faces, colours, instance = scene()
-    shades, camera = (colours * 255).round(), camera_at((0.3, 0.9, 2.1), 192)
+    shades = (colours * 255).round()
+    camera = camera_at((0.3, 0.9, 2.1), 192)
     hard = rasterize(
         vertices.numpy(),
         faces,
@@ -95,14 +96,13 @@ def test_inside_of_faces_it_is_the_hard_rasteriser():
             for i, j in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
         ]
     )
-    rows, columns = (
-        rows[(around == around[0]).all(0)] + 1,
-        columns[(around == around[0]).all(0)] + 1,
-    )
+    rows = rows[(around == around[0]).all(0)] + 1
+    columns = columns[(around == around[0]).all(0)] + 1
     alone = (
         soft.instance_alpha[:, rows, columns].numpy() == np.eye(3)[hard.instance[rows, columns]].T
     )  # no outline of a hidden one below
-    rows, columns = rows[alone.all(0)], columns[alone.all(0)]
+    rows = rows[alone.all(0)]
+    columns = columns[alone.all(0)]
     assert len(rows) > 2000
     np.testing.assert_allclose(
         soft.colour.numpy()[rows, columns], hard.albedo[rows, columns], atol=2e-5
@@ -163,10 +163,8 @@ def test_an_edge_through_a_pixel_centre_covers_half_of_it_whatever_its_slope(ang
     camera = Camera(
         intrinsics_from_fov(0.7, 9, 9), look_at(np.array([0.0, 0.0, 1.0]), np.zeros(3)), 9, 9
     )
-    along, across = (
-        np.array([np.cos(angle), np.sin(angle), 0]),
-        np.array([-np.sin(angle), np.cos(angle), 0]),
-    )
+    along = np.array([np.cos(angle), np.sin(angle), 0])
+    across = np.array([-np.sin(angle), np.cos(angle), 0])
     triangle = torch.tensor(
         np.stack([-10 * along, 10 * along, 10 * across])
     )  # its first edge runs through the middle pixel's centre
@@ -216,7 +214,8 @@ def test_gradients_agree_with_finite_differences(sharpness):
     leaves = vertices.clone().requires_grad_(), colours.clone().requires_grad_()
     by_vertices, by_colours = torch.autograd.grad(loss(*leaves), leaves)
     assert (by_vertices != 0).any(1).sum() > 80 and (by_colours != 0).any(1).sum() > 80
-    together, step = torch.unique(vertices, dim=0, return_inverse=True)[1], 1e-7
+    together = torch.unique(vertices, dim=0, return_inverse=True)[1]
+    step = 1e-7
     for trial in range(6):
         direction = torch.randn(vertices.shape, generator=generator, dtype=torch.float64)[
             together
@@ -237,7 +236,8 @@ def test_gradients_agree_with_finite_differences(sharpness):
 
 @pytest.mark.parametrize("sharpness", [SHARP, 1.0])
 def test_the_area_of_a_sphere_and_its_growth_have_their_analytic_values(sharpness):
-    distance, focal = 2.0, 0.5 * 64 / math.tan(0.35)
+    distance = 2.0
+    focal = 0.5 * 64 / math.tan(0.35)
     camera = camera_at((0.0, 0.0, distance), 64)
     ball = trimesh.creation.icosphere(5, 1.0)
     vertices = torch.tensor(ball.vertices)
@@ -258,7 +258,8 @@ def test_the_area_of_a_sphere_and_its_growth_have_their_analytic_values(sharpnes
 
 def test_moving_or_scaling_the_world_with_its_camera_changes_nothing():
     vertices, faces, colours, instance = scene()
-    shift, turn = np.array([3.0, -7.0, 11.0]), rotation_y(0.7)
+    shift = np.array([3.0, -7.0, 11.0])
+    turn = rotation_y(0.7)
     pose = CAMERA.world_from_camera.copy()
     pose[:3, :3], pose[:3, 3] = turn @ pose[:3, :3], 5.0 * turn @ pose[:3, 3] + shift
     elsewhere = 5.0 * vertices @ torch.from_numpy(turn).T + torch.from_numpy(shift)
@@ -292,11 +293,9 @@ def test_the_order_of_faces_and_instances_does_not_matter():
 def test_shares_are_shares(sharpness):
     rng = np.random.default_rng(0)
     corners = (rng.uniform(-1, 1, (90, 1, 3)) + rng.uniform(-0.4, 0.4, (90, 3, 3))).reshape(-1, 3)
-    vertices, faces, instance = (
-        torch.tensor(corners, dtype=torch.float32),
-        np.arange(270).reshape(-1, 3),
-        np.arange(90) % 5,
-    )
+    vertices = torch.tensor(corners, dtype=torch.float32)
+    faces = np.arange(270).reshape(-1, 3)
+    instance = np.arange(90) % 5
     image = soft_render(
         vertices, faces, torch.rand(270, 3), CAMERA, sharpness=sharpness, face_instance=instance
     )
@@ -417,9 +416,12 @@ def test_a_displaced_scaled_and_turned_object_comes_back():
         return scale.exp() * vertices @ torch.matrix_exp(skew).T + sideways @ shift
 
     goal = placed(torch.tensor(0.0), torch.tensor(0.4), torch.tensor([0.05, -0.03]))
-    scale, turn, shift = torch.tensor(math.log(1.3)), torch.tensor(0.0), torch.tensor([-0.2, 0.12])
+    scale = torch.tensor(math.log(1.3))
+    turn = torch.tensor(0.0)
+    shift = torch.tensor([-0.2, 0.12])
     leaves = [leaf.requires_grad_() for leaf in (scale, turn, shift)]
-    adam, camera = torch.optim.Adam(leaves, lr=0.02), camera_at((0.3, 0.9, 2.1), 32)
+    adam = torch.optim.Adam(leaves, lr=0.02)
+    camera = camera_at((0.3, 0.9, 2.1), 32)
     for step in range(70):
         sharpness = (0.3, 0.6, 1.2, 2.0)[min(step // 15, 3)]
         if step == 60:

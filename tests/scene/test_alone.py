@@ -47,7 +47,8 @@ def block(extents=(0.6, 1.0, 0.4), at=(3.0, -2.0, 1.0)):
     [((100, 80, 160, 200), 2.0), ((10, 20, 60, 90), 1.2), ((250, 150, 399, 250), 3.5)],
 )
 def test_it_starts_over_the_centre_of_its_box_with_its_longer_side_and_its_depth(box, depth):
-    box, alone = np.array(box, float), block()
+    box = np.array(box, float)
+    alone = block()
     place = starting_place(alone, box, depth, camera())
     seen = picture_box(camera(), transform_points(place, np.asarray(alone.mesh.vertices)))
     np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=0.1)
@@ -59,7 +60,8 @@ def test_it_starts_over_the_centre_of_its_box_with_its_longer_side_and_its_depth
 
 
 def test_an_object_that_the_photo_shows_as_it_is_starts_where_it_is():
-    truth, alone = similarity(0.3, None, np.array([-0.2, 0.1, -0.1])), block(at=(0, 0, 0))
+    truth = similarity(0.3, None, np.array([-0.2, 0.1, -0.1]))
+    alone = block(at=(0, 0, 0))
     points = transform_points(truth, np.asarray(alone.mesh.vertices))
     depth = mean_depth(camera(), transform_points(truth, alone.surface))
     np.testing.assert_allclose(
@@ -90,7 +92,9 @@ def made(yaw=0.0, fit=True):
 
 
 def test_the_yaw_turns_mesh_and_surface_alike_and_fit_changes_the_shape():
-    straight, turned, raw = made(), made(yaw=0.4), made(fit=False)
+    straight = made()
+    turned = made(yaw=0.4)
+    raw = made(fit=False)
     back = rotation_y(0.4).T  # rows: R(yaw) x
     np.testing.assert_allclose(
         np.asarray(turned.mesh.vertices) @ back, np.asarray(straight.mesh.vertices), atol=1e-9

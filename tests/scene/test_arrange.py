@@ -112,7 +112,8 @@ def test_the_reference_keeps_areas_and_colours():
 
 @pytest.mark.parametrize("blur", [0.1, 1.0, 4.0])
 def test_the_loss_is_zero_at_the_truth_at_every_blur_and_a_weighted_mean_elsewhere(blur):
-    parts, camera = parts_from_meshes([BOX]), resized(CAMERA, 40, 30)
+    parts = parts_from_meshes([BOX])
+    camera = resized(CAMERA, 40, 30)
     vertices = placed(parts, placements_from(parts, stands(BOX, 0.5, (0, 0, 0))[None]))
 
     def drawn(sharpness):
@@ -188,7 +189,8 @@ def arranged(scale=1.0, **options):
     world = similarity(scale)
     pose = CAMERA.world_from_camera.copy()
     pose[:3, 3] *= scale
-    parts, camera = parts_from_meshes([BOX, BALL]), Camera(CAMERA.intrinsics, pose, 160, 120)
+    parts = parts_from_meshes([BOX, BALL])
+    camera = Camera(CAMERA.intrinsics, pose, 160, 120)
     reference = reference_view(photo([BOX, BALL], goal), [1, 2], camera, 32)
     start = placements_from(parts, np.stack([world @ s for s in start]))
     callbacks = {k: options.pop(k) for k in ("extra", "progress") if k in options}
@@ -235,7 +237,8 @@ def test_only_what_may_move_moves(moves):
 
 
 def test_others_may_pull_and_look():
-    seen, asked = [], []
+    seen = []
+    asked = []
 
     def lift(vertices, iteration):
         asked.append(iteration)

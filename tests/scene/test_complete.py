@@ -24,7 +24,9 @@ from maquette.scene.viewpoint import mask_box
 from maquette.types import Camera
 from tests.priors import FormulaPrior
 
-RED, BLUE, GREY = (200, 30, 30), (30, 30, 200), (128, 128, 128)
+RED = (200, 30, 30)
+BLUE = (30, 30, 200)
+GREY = (128, 128, 128)
 SIZE = 128
 
 
@@ -35,7 +37,8 @@ def hidden_world(front=2.0):
     whole = labels == 1
     labels[36:92, 56:100] = 2
     image = np.full((SIZE, SIZE, 3), GREY, np.uint8)
-    image[labels == 1], image[labels == 2] = RED, BLUE
+    image[labels == 1] = RED
+    image[labels == 2] = BLUE
     pose = similarity(1.0, np.diag([1.0, -1.0, -1.0]), np.array([0, 0, 3.0]))
     camera = Camera(intrinsics_from_focal(150.0, SIZE, SIZE), pose, SIZE, SIZE)
     picture = letterbox(image, labels, LIFT_SIZE)
@@ -100,7 +103,8 @@ def test_the_amodal_box_holds_the_mask_and_grows_within_limits():
 
 
 def test_noise_is_where_the_object_is_not():
-    picture, mask = torch.full((3, 8, 8), 0.25), torch.zeros(8, 8, dtype=torch.bool)
+    picture = torch.full((3, 8, 8), 0.25)
+    mask = torch.zeros(8, 8, dtype=torch.bool)
     mask[2:6, 2:6] = True
     filled = noise_filled(picture, mask, torch.Generator().manual_seed(0))
     assert (filled[:, mask] == 0.25).all() and filled[:, ~mask].std() > 0.2
@@ -120,10 +124,8 @@ def test_a_second_cut_only_adds_hidden_pixels_that_hang_together_with_the_object
 
 def test_large_pictures_are_reduced():
     image, _, perception = hidden_world()
-    labels, big = (
-        np.kron(perception.label_map, np.ones((10, 10), np.int32)),
-        np.kron(image, np.ones((10, 10, 1), np.uint8)),
-    )
+    labels = np.kron(perception.label_map, np.ones((10, 10), np.int32))
+    big = np.kron(image, np.ones((10, 10, 1), np.uint8))
     larger = dataclasses.replace(
         perception,
         label_map=labels,

@@ -21,7 +21,8 @@ def thing(noun, x, y=0.0, z=0.0, colour="red", side=0.2):
 
 
 def test_what_is_on_something_is_said_first():
-    lamp, box = thing("lamp", 0, 0.2), thing("box", 0, 0.0, colour="blue")
+    lamp = thing("lamp", 0, 0.2)
+    box = thing("box", 0, 0.0, colour="blue")
     assert sentence([box, lamp], EYE) == "a red lamp on a blue box" and sentence(
         [lamp, box], EYE
     ) == sentence([box, lamp], EYE)

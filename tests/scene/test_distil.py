@@ -58,7 +58,8 @@ def test_views_see_everything_from_around_the_photos_view():
 
 
 def test_the_same_generator_gives_the_same_loss_and_gradients_reach_every_object():
-    losses, slopes = [], []
+    losses = []
+    slopes = []
     for seed in (0, 0, 1):
         at = start()
         at.translation.requires_grad_()

@@ -62,7 +62,8 @@ def test_hidden_instances_are_in_the_document_and_in_no_other_file(tmp_path):
     assert described(load(scene.export(tmp_path / "scene.json"))) == described(scene)
     without = make_scene().delete(3)
     for suffix in ("glb", "ply", "stl"):
-        a, b = scene.export(tmp_path / f"a.{suffix}"), without.export(tmp_path / f"b.{suffix}")
+        a = scene.export(tmp_path / f"a.{suffix}")
+        b = without.export(tmp_path / f"b.{suffix}")
         assert a.read_bytes() == b.read_bytes()
     assert len(list(scene.export(tmp_path / "c.glb", separate=True).iterdir())) == 2
 

@@ -14,7 +14,8 @@ from maquette.scene.fuse import fuse_evidence
 from maquette.scene.perceive import BACKGROUND_DEPTH, Perception
 from maquette.types import Camera
 
-SIZE, RADIUS = 256, 0.3
+SIZE = 256
+RADIUS = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +25,9 @@ def seen():
     camera = Camera(intrinsics_from_fov(0.6, SIZE, SIZE), pose, SIZE, SIZE)
     points = lift(camera, np.ones((SIZE, SIZE)))
     direction = points - camera.position  # per unit of z-depth
-    a, b, c = (
-        (direction**2).sum(-1),
-        2 * direction @ camera.position,
-        camera.position @ camera.position - RADIUS**2,
-    )
+    a = (direction**2).sum(-1)
+    b = 2 * direction @ camera.position
+    c = camera.position @ camera.position - RADIUS**2
     root = b**2 - 4 * a * c
     hit = root > 0
     depth = np.where(hit, (-b - np.sqrt(np.maximum(root, 0))) / (2 * a), BACKGROUND_DEPTH).astype(
@@ -95,7 +94,8 @@ def test_islands_that_nothing_visible_is_connected_with_go(seen):
 
 def test_hidden_cells_are_left_alone(seen):
     image, perception = seen
-    labels, depth = perception.label_map.copy(), perception.depth.copy()
+    labels = perception.label_map.copy()
+    depth = perception.depth.copy()
     labels[:, :128] = 2
     depth[:, :128] = 1.0  # a wall in front of the left half
     picture = letterbox(image, labels, SIZE)

@@ -12,17 +12,16 @@ def test_rows_are_encoded_each_on_its_own_in_any_number():
     w = world()
     rows = [(1 + k % 2, similarity(1.0 - 0.1 * k), None) for k in range(CHUNK + 2)]
     with torch.inference_mode():
-        together, last = (
-            encode(w.models, w.image, w.perception, rows),
-            encode(w.models, w.image, w.perception, rows[-1:]),
-        )
+        together = encode(w.models, w.image, w.perception, rows)
+        last = encode(w.models, w.image, w.perception, rows[-1:])
     torch.testing.assert_close(together.context[-1:], last.context, atol=1e-4, rtol=1e-4)
     for many, one in zip(together.lift, last.lift):
         torch.testing.assert_close(many[-1:], one, atol=1e-4, rtol=1e-4)
 
 
 def test_noise_is_the_seeds():
-    a, b = draw_noise(world().models, [3, 4]), draw_noise(world().models, [4])
+    a = draw_noise(world().models, [3, 4])
+    b = draw_noise(world().models, [4])
     assert torch.equal(a[1:], b) and not torch.equal(a[:1], b)
 
 
@@ -31,7 +30,8 @@ def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():
         torch.zeros(2, 1, 1),
         (torch.zeros(2, 1, 1), torch.full((2, 3, 2, 2, 2), 0.7), torch.zeros(2, 4, 4, 4, 4)),
     )
-    noise, seen = torch.randn(2, 3, 2, 2, 2), []
+    noise = torch.randn(2, 3, 2, 2, 2)
+    seen = []
 
     def velocity_of(condition):
         return lambda x, t: seen.append((t, x)) or torch.zeros_like(x)

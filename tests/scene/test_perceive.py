@@ -16,7 +16,8 @@ from tests.tiny import GEOMETRY
 
 def scene_input(height=90, width=140):
     image = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
-    a, b = np.zeros((height, width), bool), np.zeros((height, width), bool)
+    a = np.zeros((height, width), bool)
+    b = np.zeros((height, width), bool)
     a[20:60, 20:60] = True
     b[40:80, 50:120] = True
     return SceneInput(image, (InstanceMask(1, a), InstanceMask(2, b)))
@@ -96,7 +97,8 @@ def test_an_object_that_nearly_stands_on_the_common_ground_is_moved_onto_it():
         128,
         128,
     )
-    labels, depth = np.zeros((128, 128), np.int32), np.full((128, 128), 2.0, np.float32)
+    labels = np.zeros((128, 128), np.int32)
+    depth = np.full((128, 128), 2.0, np.float32)
     rays = lift(camera, np.ones((128, 128))) - camera.position
     for label, (u, v), height in (
         (1, (30, 70), -0.3),
@@ -104,7 +106,8 @@ def test_an_object_that_nearly_stands_on_the_common_ground_is_moved_onto_it():
         (3, (95, 75), -0.3),
         (4, (64, 30), 0.25),
     ):
-        rows, columns = slice(v - 6, v + 6), slice(u - 6, u + 6)
+        rows = slice(v - 6, v + 6)
+        columns = slice(u - 6, u + 6)
         labels[rows, columns] = label
         depth[rows, columns] = (height - camera.position[1]) / rays[
             v + 5, u, 1
@@ -132,11 +135,10 @@ def test_objects_move_along_their_rays_into_their_boxes():
         128,
     )
     labels = np.zeros((128, 128), np.int32)
-    labels[40:60, 20:50], labels[70:90, 70:110] = 3, 5
-    picture, depth = (
-        letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128),
-        np.full((128, 128), 2.0, np.float32),
-    )
+    labels[40:60, 20:50] = 3
+    labels[70:90, 70:110] = 5
+    picture = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128)
+    depth = np.full((128, 128), 2.0, np.float32)
     points = lift(letterboxed_camera(camera, picture), depth)
     boxes = {
         k: np.stack([np.quantile(points[labels == k], q, axis=0) for q in (0.02, 0.98)])
@@ -167,10 +169,8 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     )
     labels = np.zeros((128, 128), np.int32)
     labels[40:90, 45:85] = 1
-    picture, depth = (
-        letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128),
-        np.full((128, 128), 2.0, np.float32),
-    )
+    picture = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128)
+    depth = np.full((128, 128), 2.0, np.float32)
 
     def framed(boxes):
         return _fix_frame(camera, picture, depth, labels, boxes)

@@ -25,7 +25,8 @@ def test_round_trip_is_exact(vertex_type, colors, uv):
     mesh = random_mesh(vertex_type, colors, uv)
     back = decode_ply(encode_ply(mesh, texture="end_header.png"))
     for name in ("vertices", "faces", "colors", "uv"):
-        ours, theirs = getattr(mesh, name), getattr(back, name)
+        ours = getattr(mesh, name)
+        theirs = getattr(back, name)
         assert (ours is None) == (theirs is None)
         if ours is not None:
             assert ours.dtype == theirs.dtype

@@ -94,7 +94,8 @@ def perception(view, masks, depth):
 @pytest.mark.parametrize("turn", [0, 1])
 def test_a_single_object_covers_its_mask_at_its_depth(turn):
     meshes, masks = scene()
-    view, mask = camera(), masks[0]
+    view = camera()
+    mask = masks[0]
     depth = float(project(view, np.asarray(meshes[1].vertices))[1].min())
     made = (
         meshes[1]

@@ -23,7 +23,8 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
     coarse[20:24, 10:14, 8:12] = -1
     visible = np.array([[-0.3, -0.2, 0.0], [-0.1, 0.0, 0.1]])
     cube = zoom_cube(coarse, visible)
-    low, high = cube[:3, 3] - cube[0, 0] / 2, cube[:3, 3] + cube[0, 0] / 2
+    low = cube[:3, 3] - cube[0, 0] / 2
+    high = cube[:3, 3] + cube[0, 0] / 2
     assert (low <= visible[0]).all() and (high >= [0.25, -0.0625, -0.125]).all()
     inside = np.argwhere(coarse_in_cube(coarse, cube, 16) < 0)
     centre = ((inside.mean(0) + 0.5) / 16 - 0.5) * cube[0, 0] + cube[:3, 3]
@@ -31,7 +32,8 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
 
 
 def test_every_instance_is_made_once_with_its_own_seed_and_told_of_at_once():
-    told, shares = [], []
+    told = []
+    shares = []
     states = {3: {"a": np.zeros(1)}, 1: {"a": np.ones(1)}}
     shapes = zoom_all(
         states, 7, lambda *given: given, lambda *progress: shares.append(progress), told.append

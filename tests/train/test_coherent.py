@@ -123,7 +123,8 @@ def test_ablations_are_switches(options, batch, switch):
 def test_the_alignment_loss_teaches_poses_and_gaussians(task, batch):
     task.model.zero_grad()
     made = task.model.split(torch.zeros(len(batch["crops"]), task.model.count))
-    pose, gaussians = made.pose.requires_grad_(), made.gaussians.requires_grad_()
+    pose = made.pose.requires_grad_()
+    gaussians = made.gaussians.requires_grad_()
     loss = task._alignment(
         {"pose": pose, "gaussians": gaussians},
         sight_of(batch),
@@ -137,7 +138,8 @@ def test_the_alignment_loss_teaches_poses_and_gaussians(task, batch):
 
 def test_codes_are_those_of_the_asset_and_are_kept(task):
     codes = task.codes
-    first, again = codes(torch.tensor([2, 0, 2])), codes(torch.tensor([0, 2]))
+    first = codes(torch.tensor([2, 0, 2]))
+    again = codes(torch.tensor([0, 2]))
     torch.testing.assert_close(first[0].mean[0], first[0].mean[2])
     torch.testing.assert_close(first[1][1], again[1][0])
     assert set(codes._known) >= {0, 2}

@@ -37,7 +37,8 @@ ENCODER = {key: value for key, value in DECODER.items() if key != "out_channels"
 def with_encoder(root):
     """The structure encoder beside TRELLIS's other files."""
     encoder = seeded(trellis_structure.build_vae, {"args": ENCODER}, 9)
-    state, folder = encoder.state_dict(), root / "TRELLIS-image-large" / "ckpts"
+    state = encoder.state_dict()
+    folder = root / "TRELLIS-image-large" / "ckpts"
     names = trellis_structure.vae_names(encoder)
     put_json(folder / "ss_enc.json", {"name": "SparseStructureEncoder", "args": ENCODER})
     put_tensors(

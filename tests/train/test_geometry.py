@@ -40,7 +40,8 @@ def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, 
     """Letterbox, cuts and mirroring included: had a window been cut elsewhere, its relief would not
     be that of the picture.
     """
-    errors, spreads = [], []
+    errors = []
+    spreads = []
     for k, (view, boxes) in enumerate(views):
         batch = batched(
             geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64)
@@ -59,7 +60,8 @@ def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, 
 def test_mirroring_twice_changes_nothing(views):
     view, boxes = views[0]
     sample = geometry_sample(view, boxes, np.random.default_rng(0), 96, False, close=32)
-    once, twice = mirrored(sample), mirrored(mirrored(sample))
+    once = mirrored(sample)
+    twice = mirrored(mirrored(sample))
     assert set(once) == set(sample) and not torch.equal(
         once["close_places"], sample["close_places"]
     )

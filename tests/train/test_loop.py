@@ -39,7 +39,9 @@ class Balls(Dataset):
 class BallTask:
     def __init__(self):
         torch.manual_seed(0)
-        self.model, self.dataset, self.finished = VolumeVAE(TINY), Balls(), 0
+        self.model = VolumeVAE(TINY)
+        self.dataset = Balls()
+        self.finished = 0
 
     def collate(self, samples):
         return {"volume": torch.stack(samples)}

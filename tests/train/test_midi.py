@@ -51,10 +51,8 @@ def options(tmp_path_factory):
         torch.manual_seed(0)
         generator = Generator(network_configs("tiny")[2])
         torch.nn.init.normal_(generator.flow.out_layer.weight, std=0.05)
-        init, vae = (
-            save_model(folder / "generator.safetensors", generator),
-            save_model(folder / "vae.safetensors", ball_vae()),
-        )
+        init = save_model(folder / "generator.safetensors", generator)
+        vae = save_model(folder / "vae.safetensors", ball_vae())
     return {
         "library": build_solids(folder / "library"),
         "preset": "tiny",
@@ -65,7 +63,8 @@ def options(tmp_path_factory):
 
 def test_a_run_changes_only_what_is_tuned_and_saves_the_difference(options, tmp_path):
     chosen = RunOptions("midi", **options, midi=MidiOptions(joint_blocks=1))
-    task, base = build_task(chosen), base_of(chosen)
+    task = build_task(chosen)
+    base = base_of(chosen)
     run = Run(
         task,
         tmp_path,

@@ -43,8 +43,10 @@ class Mixed(nn.Module):
         super().__init__()
         self.words = nn.Embedding(40, 32)
         self.place = nn.Parameter(torch.randn(20, 32))
-        self.one, self.norm = nn.Linear(32, 48), nn.LayerNorm(48)
-        self.window, self.thin = nn.Conv2d(48, 16, 3), nn.Linear(16, 3)
+        self.one = nn.Linear(32, 48)
+        self.norm = nn.LayerNorm(48)
+        self.window = nn.Conv2d(48, 16, 3)
+        self.thin = nn.Linear(16, 3)
         self.frozen = nn.Linear(32, 32).requires_grad_(False)
         self.tied = self.one
 
@@ -69,7 +71,8 @@ def test_what_is_no_matrix_moves_as_with_adamw():
         {"params": [p for p in other.parameters() if p.ndim > 1], "weight_decay": 0.1},
         {"params": [p for p in other.parameters() if p.ndim < 2], "weight_decay": 0.0},
     ]
-    ours, theirs = Muon(model, 0.01, 0.1), torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.99))
+    ours = Muon(model, 0.01, 0.1)
+    theirs = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.99))
     for step in range(20):
         x = torch.randn(8, 7, generator=torch.Generator().manual_seed(step))
         for network, optimizer in ((model, ours), (other, theirs)):
@@ -101,7 +104,8 @@ def test_weights_decay_and_vectors_do_not():
     layer = nn.Linear(16, 16)
     before = copy.deepcopy(layer.state_dict())
     optimizer = Muon(layer, 0.1, weight_decay=0.5)
-    layer.weight.grad, layer.bias.grad = torch.zeros(16, 16), torch.zeros(16)
+    layer.weight.grad = torch.zeros(16, 16)
+    layer.bias.grad = torch.zeros(16)
     optimizer.step()
     assert torch.allclose(layer.weight, 0.95 * before["weight"]) and torch.equal(
         layer.bias, before["bias"]

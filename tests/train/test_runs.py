@@ -119,7 +119,9 @@ def test_ablations_are_switches(library, vae, tmp_path, switch):
 
 def test_samples_depend_on_their_index_only(library, vae):
     task = build_task(RunOptions("iscene", library, preset="tiny", vae=vae))
-    a, b, c = task.dataset[3], task.dataset[3], task.dataset[4]
+    a = task.dataset[3]
+    b = task.dataset[3]
+    c = task.dataset[4]
     assert all(torch.equal(a[name], b[name]) for name in a) and not torch.equal(
         a["target"], c["target"]
     )

@@ -21,7 +21,8 @@ def test_zoom_cube_contains_its_box():
 
 
 def test_depth_errors_are_small_and_leave_the_rest_alone_when_off():
-    depth, labels = np.full((64, 64), 2.0, np.float32), np.zeros((64, 64), np.int32)
+    depth = np.full((64, 64), 2.0, np.float32)
+    labels = np.zeros((64, 64), np.int32)
     labels[10:40, 10:40] = 1
     assert disturb_depth(depth, labels, np.random.default_rng(0), 0.0, True) is depth
     errors = [

@@ -36,7 +36,8 @@ def test_the_second_pose_is_the_first_one_moved(library):
 
 
 def test_points_inside_are_inside_and_thin_things_have_some():
-    rng, grid = np.random.default_rng(0), np.ones((16, 16, 16), np.float32)
+    rng = np.random.default_rng(0)
+    grid = np.ones((16, 16, 16), np.float32)
     grid[4:8, 5:9, 6:10] = -1
     points = points_inside(grid, 500, rng)
     assert (points >= np.array([4, 5, 6]) / 16 - 0.5).all() and (
@@ -47,7 +48,8 @@ def test_points_inside_are_inside_and_thin_things_have_some():
 
 def test_the_canonical_volume_is_centred_and_of_the_canonical_size(library):
     inside = torch.nonzero(canonical_volume(library, 0, 64)[0] < 0)
-    low, high = (inside.amin(0) / 64 - 0.5), ((inside.amax(0) + 1) / 64 - 0.5)
+    low = inside.amin(0) / 64 - 0.5
+    high = (inside.amax(0) + 1) / 64 - 0.5
     torch.testing.assert_close(low + high, torch.zeros(3), atol=0.05, rtol=0)
     assert float((high - low).max()) == pytest.approx(CANONICAL_SIZE, abs=0.06)
 

@@ -41,7 +41,8 @@ def test_random_access_equals_sequential_reading(shards):
 
 def test_the_same_generator_state_gives_the_same_view(shards):
     stored = StoredViews.open(shards)
-    a, b = stored(np.random.default_rng(5)), stored(np.random.default_rng(5))
+    a = stored(np.random.default_rng(5))
+    b = stored(np.random.default_rng(5))
     assert np.array_equal(a.image, b.image)
 
 
@@ -49,9 +50,11 @@ def test_without_geometry_the_rest_is_the_same(shards):
     """The same draws give the same view; only what costs most to read is missing."""
     stored = StoredViews.open(shards)
     plain = dataclasses.replace(stored, geometry=False)
-    one, two = np.random.default_rng(3), np.random.default_rng(3)
+    one = np.random.default_rng(3)
+    two = np.random.default_rng(3)
     for _ in range(4):
-        full, bare = stored(one), plain(two)
+        full = stored(one)
+        bare = plain(two)
         assert np.array_equal(full.image, bare.image) and np.array_equal(
             full.instance, bare.instance
         )

@@ -66,12 +66,16 @@ def short(task, folder, **changes):
 def test_samples_depend_on_seed_and_index_only(task, options):
     again = build_task(RunOptions("text-to-image", **options)).dataset
     other = build_task(RunOptions("text-to-image", **options, seed=1)).dataset
-    one, two, three, four = task.dataset[3], again[3], task.dataset[4], other[3]
+    one = task.dataset[3]
+    two = again[3]
+    three = task.dataset[4]
+    four = other[3]
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["pictures"], three["pictures"]) and not torch.equal(
         one["pictures"], four["pictures"]
     )
-    size, length = task.model.config.size, task.model.config.length
+    size = task.model.config.size
+    length = task.model.config.length
     assert {name: tuple(values.shape[1:]) for name, values in one.items()} == {
         "pictures": (3, size, size),
         "holes": (1, size, size),
@@ -81,7 +85,8 @@ def test_samples_depend_on_seed_and_index_only(task, options):
 
 
 def test_numbers_are_the_captions_and_pictures_the_pictures(task):
-    samples, item = task.dataset.samples(5), task.dataset[5]
+    samples = task.dataset.samples(5)
+    item = task.dataset[5]
     for k, sample in enumerate(samples):
         np.testing.assert_array_equal(item["pictures"][k].permute(1, 2, 0).numpy(), sample.picture)
         np.testing.assert_array_equal(item["holes"][k, 0].bool().numpy(), sample.hole)
@@ -168,7 +173,8 @@ def test_a_run_learns_and_resumes_to_the_identical_curve(task, batch, options, t
 
 
 def test_the_untrained_network_and_its_sheet():
-    tiny, full = new_text_to_image(tiny=True), new_text_to_image()
+    tiny = new_text_to_image(tiny=True)
+    full = new_text_to_image()
     assert tiny.config.vocabulary == full.config.vocabulary and tiny.size < full.size == 64
     unknown = full.vocabulary.number("nonsense")
     assert all(

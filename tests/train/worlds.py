@@ -21,7 +21,8 @@ def solid(name: str, mesh: trimesh.Trimesh, colour: tuple[int, int, int]) -> Ass
 
 def solids() -> list[Asset]:
     """A box, a ball and an upright can."""
-    make, upright = trimesh.creation, trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
+    make = trimesh.creation
+    upright = trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
     return [
         solid("box", make.box((0.6, 1, 0.5)), (200, 60, 40)),
         solid("ball", make.icosphere(2), (40, 90, 200)),

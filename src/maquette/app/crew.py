@@ -32,7 +32,8 @@ class Crew:
     """All workers of a server."""
 
     def __init__(self, studio: Studio, command: Sequence[str] | None = None) -> None:
-        self.studio, self.command = studio, list(command or worker_command(studio.settings))
+        self.studio = studio
+        self.command = list(command or worker_command(studio.settings))
         self.members = [Member(self, number) for number in range(studio.settings.workers)]
         self.work = threading.Condition()
         self.stopping = threading.Event()
@@ -90,7 +91,8 @@ class Member(threading.Thread):
 
     def __init__(self, crew: Crew, number: int) -> None:
         super().__init__(name=f"worker-{number}", daemon=True)
-        self.crew, self.state = crew, "starting"
+        self.crew = crew
+        self.state = "starting"
         self._process: subprocess.Popen[str] | None = None
         self._current: str | None = None
         self._lock = threading.Lock()  # of the two above
@@ -167,8 +169,10 @@ class Member(threading.Thread):
         """See one job through; whatever happens to the process, the job has a final state
         afterwards.
         """
-        studio, identifier = self.crew.studio, found["id"]
-        limit, expired = studio.settings.limits.job_seconds, threading.Event()
+        studio = self.crew.studio
+        identifier = found["id"]
+        limit = studio.settings.limits.job_seconds
+        expired = threading.Event()
 
         def end() -> None:
             expired.set()
@@ -204,7 +208,8 @@ class Member(threading.Thread):
         """Send the job and follow it; returns the state and the message when it does not end in a
         result.
         """
-        studio, process = self.crew.studio, self._process
+        studio = self.crew.studio
+        process = self._process
         with contextlib.suppress(BrokenPipeError):  # reading says how it ended
             process.stdin.write(json.dumps(self._request(found)) + "\n")
             process.stdin.flush()
@@ -224,7 +229,8 @@ class Member(threading.Thread):
         return "interrupted", "the worker was stopped while the job was running; repeat it"
 
     def _request(self, found: Row) -> JsonObject:
-        folders, options = self.crew.studio.folders, found["options"]
+        folders = self.crew.studio.folders
+        options = found["options"]
         folder = str(folders.of("jobs", found["id"]).resolve())
         if found["kind"] == "generate":
             return {"do": "generate", "folder": folder, "options": options, "source": found["name"]}

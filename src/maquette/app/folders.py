@@ -57,7 +57,8 @@ class Folders:
 
     def sweep(self, kind: str, known: Iterable[str]) -> int:
         """Delete folders without a row and half-written files; returns how many."""
-        known, removed = set(known), 0
+        known = set(known)
+        removed = 0
         for folder in (self.root / kind).iterdir():
             if folder.name not in known:
                 shutil.rmtree(folder) if folder.is_dir() else folder.unlink()

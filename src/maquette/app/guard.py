@@ -59,7 +59,8 @@ class Guard:
     """An ASGI application around another one."""
 
     def __init__(self, inner: Application, settings: Settings) -> None:
-        self.inner, self.settings = inner, settings
+        self.inner = inner
+        self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, then pass it on."""
@@ -151,7 +152,8 @@ def check_origin(method: str, headers: dict[str, str]) -> None:
     """Refuse requests that a page of another origin makes. Problem 403. Programs send neither
     header.
     """
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
     navigation = (
         method == "GET"
         and headers.get("sec-fetch-mode") == "navigate"
@@ -193,12 +195,15 @@ class Body:
     """A request's body on its way in: counted, and given up when it is too long or does not come."""
 
     def __init__(self, receive: Receive, settings: Settings, headers: dict[str, str]) -> None:
-        self._receive, self._limits = receive, settings.limits
+        self._receive = receive
+        self._limits = settings.limits
         is_json = (
             headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
         )
         self._most = settings.limits.json_bytes if is_json else settings.limits.upload_bytes
-        self._seen, self.complete, self._start = 0, False, time.monotonic()
+        self._seen = 0
+        self.complete = False
+        self._start = time.monotonic()
         self.problem: Problem | None = None
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > self._most:
@@ -228,7 +233,8 @@ class Body:
         return message
 
     def _give_up(self, problem: Problem) -> Message:
-        self.problem, self.complete = problem, True
+        self.problem = problem
+        self.complete = True
         return {"type": "http.disconnect"}
 
 
@@ -238,7 +244,10 @@ class _Outgoing:
     """
 
     def __init__(self, send: Send, receive: Receive, body: Body) -> None:
-        self._send, self._receive, self._body, self._started = send, receive, body, False
+        self._send = send
+        self._receive = receive
+        self._body = body
+        self._started = False
 
     async def send(self, message: Message) -> None:
         """Pass on, unless there is something more important to say. A body that the application did

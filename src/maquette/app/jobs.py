@@ -55,7 +55,8 @@ def submit(
     """
     refuse_when_full(studio)
     with studio.alone("photos", photo):
-        found, version = studio.row("photos", photo), photo_masks.masks_of(studio, photo)
+        found = studio.row("photos", photo)
+        version = photo_masks.masks_of(studio, photo)
         if not version:
             raise InputError(
                 "the photo has no masks; mark at least one object or import a mask file"
@@ -401,7 +402,8 @@ def _queue(studio: Studio, identifier: str, **columns: Any) -> None:
 @contextlib.contextmanager
 def _new_folder(studio: Studio) -> Iterator[Path]:
     """The folder of a new job, named by its id; gone again when the body fails."""
-    folder, done = studio.folders.make("jobs", new_id()), False
+    folder = studio.folders.make("jobs", new_id())
+    done = False
     try:
         (folder / "instances").mkdir()
         yield folder

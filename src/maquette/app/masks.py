@@ -176,7 +176,8 @@ def export(studio: Studio, photo: str, form: str) -> Download:
     masks = masks_of(studio, photo)
     if not masks:
         raise conflict("there are no masks to export; mark an object first")
-    stem, suffix = downloads.file_stem(found["name"], "masks"), FORMS[form][0]
+    stem = downloads.file_stem(found["name"], "masks")
+    suffix = FORMS[form][0]
     with downloads.workbench(studio.settings.data) as folder, studio.turn():
         written = write_masks(
             masks,

@@ -33,7 +33,8 @@ def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
 def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     """Take in a photo from a file. Raises InputError."""
     read = read_photo(path)
-    image, alpha = read.image, read.alpha
+    image = read.image
+    alpha = read.alpha
     height, width = image.shape[:2]
     size = working_size((height, width))
     notes = [] if size == (height, width) else [f"reduced from {width} x {height} pixels"]

@@ -71,7 +71,8 @@ def label_picture(masks: Sequence[InstanceMask], size: tuple[int, int]) -> bytes
     """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size``
     is (H, W).
     """
-    labels, count = np.zeros(size, np.uint16), np.zeros(size, np.uint8)
+    labels = np.zeros(size, np.uint16)
+    count = np.zeros(size, np.uint8)
     for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
         labels[m.mask] = m.label
         count += m.mask

@@ -19,7 +19,10 @@ class Problem(MaquetteError):
         **details: Any,
     ) -> None:
         super().__init__(message)
-        self.status, self.code, self.headers, self.details = status, code, headers or {}, details
+        self.status = status
+        self.code = code
+        self.headers = headers or {}
+        self.details = details
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""

@@ -4,7 +4,9 @@ the server really says.
 
 from __future__ import annotations
 
-PHOTO_ID, JOB_ID, SCENE_ID = "3f0c9e2b7a61d845", "a4d81c0f93b2e756", "5b1e77d0c2a94f38"
+PHOTO_ID = "3f0c9e2b7a61d845"
+JOB_ID = "a4d81c0f93b2e756"
+SCENE_ID = "5b1e77d0c2a94f38"
 TIME = "2026-01-31T12:00:00.000Z"
 PLACE = [[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 OPTIONS = {

@@ -173,7 +173,8 @@ def exported(scene: Scene, name: str, form: str, root: Path) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
-    stem, suffix = downloads.file_stem(name, "scene"), FORMATS[form][0]
+    stem = downloads.file_stem(name, "scene")
+    suffix = FORMATS[form][0]
     with downloads.workbench(root) as folder:
         if form == "json":
             saved(scene, folder)

@@ -85,8 +85,10 @@ def state(
     """A scene as JSON; ``brief`` leaves the instances out."""
     found = studio.row("scenes", identifier)
     version = history.current(studio.store, identifier, number)
-    root, address = version.document, f"/api/scenes/{identifier}"
-    options, seconds = root["provenance"].get("options"), root["provenance"].get("seconds") or {}
+    root = version.document
+    address = f"/api/scenes/{identifier}"
+    options = root["provenance"].get("options")
+    seconds = root["provenance"].get("seconds") or {}
     result = {
         "id": identifier,
         "name": found["name"],
@@ -230,7 +232,8 @@ def mesh_glb(studio: Studio, identifier: str, digest: str) -> Path:
     """The mesh of a content name as GLB in its own frame, made once. Problem 404."""
     studio.row("scenes", identifier)
     folder = studio.folders.of("scenes", identifier)
-    source, target = folder / "files" / f"{digest}.ply", folder / "cache" / f"{digest}.glb"
+    source = folder / "files" / f"{digest}.ply"
+    target = folder / "cache" / f"{digest}.glb"
     if not target.exists():
         if not source.is_file():
             raise not_found("mesh")

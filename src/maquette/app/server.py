@@ -38,7 +38,8 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.studio, app.state.crew = studio, Crew(studio, worker)
+        app.state.studio = studio
+        app.state.crew = Crew(studio, worker)
         app.state.crew.start()
         try:
             yield

@@ -89,7 +89,8 @@ class Store:
     def transaction(self) -> Iterator[Store]:
         """All of the body's changes or none of them; nests, and then belongs to the outermost."""
         with self._lock:
-            outermost, done = self._depth == 0, False
+            outermost = self._depth == 0
+            done = False
             if outermost:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._depth += 1

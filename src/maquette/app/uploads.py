@@ -200,7 +200,8 @@ def unpacked(upload: Upload, limits: Limits) -> list[Upload]:
     out. Raises Problem, InputError.
     """
     check_archive(upload.path, limits)
-    files, written = [], 0
+    files = []
+    written = 0
     with _archive(upload.path) as archive:
         for k, entry in enumerate(archive.infolist()):
             name = PurePosixPath(entry.filename.replace("\\", "/"))

@@ -58,8 +58,13 @@ class Reporter:
     """Tells how far a job is and hands over each object as soon as it is made."""
 
     def __init__(self, say: Say, folder: Path, labels: list[int]) -> None:
-        self.say, self.folder, self.labels = say, folder, labels
-        self.attempt, self.made, self.last, self.stage = 1, set[int](), 0.0, ""
+        self.say = say
+        self.folder = folder
+        self.labels = labels
+        self.attempt = 1
+        self.made = set[int]()
+        self.last = 0.0
+        self.stage = ""
 
     def progress(self, stage: str, share: float) -> None:
         """A stage and the share of it that is done."""
@@ -84,7 +89,8 @@ class Reporter:
         """
         if self.stage != "layout":
             if instance.label in self.made:
-                self.attempt, self.made = self.attempt + 1, set()
+                self.attempt = self.attempt + 1
+                self.made = set()
             self.made.add(instance.label)
             pictures.write(
                 self.folder / "instances" / f"{instance.label}_{self.attempt}.glb",
@@ -101,7 +107,8 @@ class Reporter:
 
 def make(request: JsonObject, models: Any, say: Say) -> None:
     """A scene of a photo and its masks, saved in ``result`` of the job's folder."""
-    folder, options = Path(request["folder"]), Options(**request["options"])
+    folder = Path(request["folder"])
+    options = Options(**request["options"])
     masks = read_masks(folder / "masks.npz")
     warnings = tuple(sentence for diagnosis in diagnose(masks) for sentence in diagnosis.warnings)
     told = folder / pictures.FOCAL
@@ -130,7 +137,8 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:
     """One object of a scene anew, saved alone in ``result`` of the job's folder."""
-    folder, label = Path(request["folder"]), request["label"]
+    folder = Path(request["folder"])
+    label = request["label"]
     options = {
         key: value for key, value in request["options"].items() if key not in ("model", "method")
     }

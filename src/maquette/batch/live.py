@@ -30,7 +30,9 @@ class LivePreview:
     """
 
     def __init__(self, path: Path, seconds: float = 4.0) -> None:
-        self.path, self.seconds, self.last = path, seconds, time.monotonic()
+        self.path = path
+        self.seconds = seconds
+        self.last = time.monotonic()
 
     def __call__(self, scene: Scene) -> None:
         """Draw, when it is time."""

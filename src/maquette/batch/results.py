@@ -31,12 +31,10 @@ from maquette.render.preview import preview
 from maquette.scene.document import save
 from maquette.types import Scene
 
-DOCUMENT, DOCUMENT_FILES, PREVIEW, SEPARATE = (
-    "scene.json",
-    "scene_files",
-    "preview.png",
-    "scene_instances",
-)
+DOCUMENT = "scene.json"
+DOCUMENT_FILES = "scene_files"
+PREVIEW = "preview.png"
+SEPARATE = "scene_instances"
 _OURS = (".ply", ".png", ".npz", ".glb", ".obj", ".mtl", ".stl")  # in the two folders
 _PRODUCT = re.compile(rf"scene(_[\w.-]+)?\.(glb|obj|mtl|ply|stl|png)|{PREVIEW}|{SEPARATE}")
 

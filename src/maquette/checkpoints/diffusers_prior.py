@@ -214,7 +214,8 @@ class DiffusersPrior:
         filled = F.max_pool2d(
             hole.to(known.dtype), self.reduction
         )  # a latent that sees any of the hole is to be made
-        context, twice = self.context([*prompts, *[""] * len(prompts)]), None
+        context = self.context([*prompts, *[""] * len(prompts)])
+        twice = None
         if self.inpaints:
             small = F.interpolate(hole.to(known.dtype), known.shape[-2:], mode="nearest")
             twice = torch.cat([small, known], dim=1).repeat(2, 1, 1, 1)

@@ -24,30 +24,28 @@ from maquette.checkpoints.published.base import Config, class_name
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.vision import VisionConfig
 
-VISION, DENSE, JOINT, VECTORS = (
-    20,
-    11.5,
-    14.5,
-    17,
-)  # live values per token and channel: encoders; flows: TRELLIS, I-Scene, vector sets
-POINTS, VECTOR_TOKENS = (
-    11.5,
-    45,
-)  # per asked point and channel; per latent vector and channel of the decoder
-SLAT, VOLUME = (
-    9,
-    3.4,
-)  # per active cell and channel of both guidance passes; per voxel and channel of the last level
-MESH_GRID, MESH_CELL, MESH_CHANNEL = (
-    22,
-    120e3,
-    53,
-)  # bytes per cell of the fine grid, per active cell; values per cell and channel
+# live values per token and channel: encoders; flows: TRELLIS, I-Scene, vector sets
+VISION = 20
+DENSE = 11.5
+JOINT = 14.5
+VECTORS = 17
+# per asked point and channel; per latent vector and channel of the decoder
+POINTS = 11.5
+VECTOR_TOKENS = 45
+# per active cell and channel of both guidance passes; per voxel and channel of the last level
+SLAT = 9
+VOLUME = 3.4
+# bytes per cell of the fine grid, per active cell; values per cell and channel
+MESH_GRID = 22
+MESH_CELL = 120e3
+MESH_CHANNEL = 53
 FIELD = 24  # bytes per grid point of a field that is asked coarse to fine
 CELLS = 12_000  # active cells of a typical object; the largest have 20,000 or more
 LATENT_VECTORS = 2048
 PICTURES = 8  # encoded at once
-TRELLIS_SIDE, VECTORS_SIDE = 518, 224  # pixels of the encoders' pictures
+# pixels of the encoders' pictures
+TRELLIS_SIDE = 518
+VECTORS_SIDE = 224
 
 
 @dataclass(frozen=True)
@@ -99,10 +97,8 @@ def _structure(flow: StructureFlowConfig, rows: int, tokens: int, live: float, l
 def _later_stages(configs: Mapping[str, Config], tokens: int, load: Load) -> list[Stage]:
     """Structure decoder, structured latents and mesh: one object at a time."""
     decoder = trellis_structure.vae_config(configs["structure-decoder"])
-    flow, trunk = (
-        trellis_slat.flow_config(configs["slat-flow"]),
-        trellis_slat.trunk_config(configs["mesh-decoder"], 101),
-    )
+    flow = trellis_slat.flow_config(configs["slat-flow"])
+    trunk = trellis_slat.trunk_config(configs["mesh-decoder"], 101)
     volume = VOLUME * decoder.decoder_channels[-1] * flow.resolution**3 * load.width * 2
     cells = load.cells * (flow.resolution / 64) ** 2
     latents = SLAT * cells * flow.width * load.width + 2 * _contexts(
@@ -136,10 +132,8 @@ def _trellis(configs: Mapping[str, Config], load: Load) -> list[Stage]:
     eyes = (
         dinov2.hub_config(configs["dino"]) if hub else dinov2.transformers_config(configs["dino"])
     )
-    flow, tokens = (
-        trellis_structure.flow_config(configs["structure-flow"]),
-        _tokens(eyes, TRELLIS_SIDE),
-    )
+    flow = trellis_structure.flow_config(configs["structure-flow"])
+    tokens = _tokens(eyes, TRELLIS_SIDE)
     first = [
         ("image", ("dino",), _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)),
         ("structure", ("structure-flow",), _structure(flow, load.batch, tokens, DENSE, load)),
@@ -151,7 +145,8 @@ def _vector_sets(
     configs: Mapping[str, Config], load: Load, together: bool, eyes: Mapping[str, VisionConfig]
 ) -> list[Stage]:
     """TripoSG and MIDI-3D, whose instances must be denoised in one pass."""
-    flow, vae = triposg.flow_config(configs["flow"]), triposg.vae_config(configs["vae"])
+    flow = triposg.flow_config(configs["flow"])
+    vae = triposg.vae_config(configs["vae"])
     rows = load.instances if together else load.batch
     tokens = _tokens(eyes["dino"], VECTORS_SIDE)
     active = VECTORS * rows * (LATENT_VECTORS + 1) * flow.width * load.width

@@ -76,7 +76,8 @@ def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
     """
     missing = []
     for source in release.sources:
-        folder, pin = root / source.folder, read_pin(root / source.folder)
+        folder = root / source.folder
+        pin = read_pin(root / source.folder)
         revision = source.revision or (pin or {}).get("revision")
         if pin is not None and pin["revision"] == revision and not _incomplete(source, folder, pin):
             continue
@@ -141,10 +142,8 @@ def check_release(release: Release, root: Path) -> list[str]:
             )
             continue
         for path, entry in pin["files"].items():
-            name, expected = (
-                entry.get("converted", path),
-                entry.get("converted_sha256", entry["sha256"]),
-            )
+            name = entry.get("converted", path)
+            expected = entry.get("converted_sha256", entry["sha256"])
             there = folder / name
             if not there.is_file():
                 wrong.append(f"{there}: missing")

@@ -54,7 +54,8 @@ class HuggingFace:
             raise MissingExtraError(
                 f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files"
             ) from error
-        self._hub, self._endpoint = huggingface_hub, endpoint
+        self._hub = huggingface_hub
+        self._endpoint = endpoint
         if quiet:
             huggingface_hub.utils.disable_progress_bars()
 
@@ -80,7 +81,8 @@ class HuggingFace:
         The client's own ``hf_hub_download`` begins a broken file of gigabytes anew; its
         ``http_get`` takes what is there.
         """
-        part, target = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}", folder / path
+        part = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}"
+        target = folder / path
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with open(part, "ab") as file:

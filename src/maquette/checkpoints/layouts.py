@@ -67,10 +67,8 @@ def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> list[Path]
     folder = Path(folder)
     for stem in stems:
         for variant in VARIANTS:
-            single, index = (
-                folder / f"{stem}{variant}.safetensors",
-                folder / f"{stem}.safetensors.index{variant}.json",
-            )
+            single = folder / f"{stem}{variant}.safetensors"
+            index = folder / f"{stem}.safetensors.index{variant}.json"
             if single.is_file():
                 return [single]
             if index.is_file():

@@ -156,7 +156,8 @@ def estimated(
         2 if plan.savings.one_batch else 1,
     )
     weights = {name: size * width for name, size in sizes.items()}
-    held, peaks = resident_memory() + LIBRARIES if device.type == "cpu" else 0.0, {}
+    held = resident_memory() + LIBRARIES if device.type == "cpu" else 0.0
+    peaks = {}
     for stage, parts, active in stages_of(model, configs, load):
         own = sum(weights[part] for part in parts)
         resident = own if plan.staged else sum(weights.values())

@@ -174,7 +174,8 @@ def _open_triposg(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, An
 
 
 def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
-    base, eyes = folders[BASE], folders[DINOV2]
+    base = folders[BASE]
+    eyes = folders[DINOV2]
     settings = _trellis_settings(base)
     parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
     config = read_json(eyes / "config.json")
@@ -185,7 +186,8 @@ def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, An
 
 
 def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
-    base, own = folders[BASE], folders[ISCENE]
+    base = folders[BASE]
+    own = folders[ISCENE]
     settings = _trellis_settings(base)
     index = read_json(own / "iscene_config.json")
     absent = [
@@ -213,7 +215,8 @@ def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any
     ):
         described = models.get("models", {}).get(entry) or {}
         config = {"name": known, **described, "args": dict(described.get("args") or {})}
-        file, model = _safetensors(own / index[key]), model_of(config, own / index["config_file"])
+        file = _safetensors(own / index[key])
+        model = model_of(config, own / index["config_file"])
         build = model.build
         if name == "structure-flow":
             if slots is not None:

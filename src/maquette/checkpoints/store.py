@@ -159,10 +159,8 @@ def load_model(
         )
     model_class, config_class = KINDS[found]
     try:
-        config, metadata = (
-            _decode(config_class, json.loads(header["config"])),
-            json.loads(header.get("metadata", "{}")),
-        )
+        config = _decode(config_class, json.loads(header["config"]))
+        metadata = json.loads(header.get("metadata", "{}"))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"the header of {path} is damaged or of another program ({error}); fetch or train it again"
@@ -205,7 +203,8 @@ def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torc
 
 def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
     expected = model.state_dict()
-    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    missing = sorted(set(expected) - set(tensors))
+    extra = sorted(set(tensors) - set(expected))
     common = set(expected) & set(tensors)
     wrong = sorted(
         f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}"

@@ -21,7 +21,9 @@ from maquette.checkpoints.published.base import Config, PublishedModel, class_na
 from maquette.checkpoints.published.families import FAMILIES
 from maquette.errors import CheckpointError, InputError
 
-CONFIG, WEIGHTS, RECORD = "config.json", "model.safetensors", "io.npz"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+RECORD = "io.npz"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def verify(folder: str | Path) -> Verification:
             f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; see docs/published-models.md"
         )
     config = read_json(folder / CONFIG)
-    model, record = model_of(config, folder / CONFIG), read_record(folder / RECORD)
+    model = model_of(config, folder / CONFIG)
+    record = read_record(folder / RECORD)
     absent = sorted(model.inputs - set(record))
     if absent:
         raise InputError(

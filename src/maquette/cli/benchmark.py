@@ -292,7 +292,8 @@ class Bars:
     """One progress bar per stage on a terminal."""
 
     def __init__(self) -> None:
-        self.bar, self.stage = None, ""
+        self.bar = None
+        self.stage = ""
 
     def __enter__(self) -> Bars:
         return self
@@ -307,9 +308,7 @@ class Bars:
 
         if stage != self.stage and of:
             self.__exit__()
-            self.bar, self.stage = (
-                tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty()),
-                stage,
-            )
+            self.bar = tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty())
+            self.stage = stage
         if self.bar is not None and stage == self.stage:
             self.bar.update(done - self.bar.n)

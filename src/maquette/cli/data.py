@@ -170,7 +170,8 @@ def run_preview(args: argparse.Namespace) -> int:
         raise InputError(
             f"--out {args.out} is no picture; expected a name that ends in .png or .jpg"
         )
-    config, catalogue = _shard_config(args), _catalogue(args.library, args.seed)
+    config = _shard_config(args)
+    catalogue = _catalogue(args.library, args.seed)
     started = time.monotonic()
     scenes = [make_scene(catalogue, config, index)[1] for index in range(args.scenes)]
     seconds = time.monotonic() - started
@@ -188,7 +189,8 @@ def run_build(args: argparse.Namespace) -> int:
     from maquette.data.shards import build_shards
 
     _at_least_one(jobs=args.jobs)
-    config, catalogue = _shard_config(args), _catalogue(args.library, args.seed)
+    config = _shard_config(args)
+    catalogue = _catalogue(args.library, args.seed)
     started = time.monotonic()
     written = build_shards(
         catalogue, args.out, config, jobs=args.jobs, progress=_progress("scenes", started)

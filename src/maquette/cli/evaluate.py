@@ -90,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
     protocol = protocol_named(args.protocol)
     camera = load(args.camera).camera if args.camera else None
-    predicted, truth = load_named_meshes(args.pred), load_named_meshes(args.gt)
+    predicted = load_named_meshes(args.pred)
+    truth = load_named_meshes(args.gt)
     score = score_scene(
         predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
     )

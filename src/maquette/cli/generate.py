@@ -309,7 +309,8 @@ def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
 def _verdict(outcome: Outcome) -> str:
     if outcome.status == "failed":
         return f"failed: {outcome.error}"
-    made, lost = len(outcome.instances), len(outcome.failures)
+    made = len(outcome.instances)
+    lost = len(outcome.failures)
     objects = f"{made} object{'s' * (made != 1)}" + (f", {lost} failed" if lost else "")
     return (
         f"{objects}, finished before"

@@ -225,7 +225,8 @@ def run_make(args: argparse.Namespace) -> int:
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
     read = read_photo(args.photo)
-    photo, alpha = read.image, read.alpha
+    photo = read.image
+    alpha = read.alpha
     masks = segment_alpha(alpha) if args.auto and alpha is not None else segment(photo, prompts)
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
@@ -279,7 +280,8 @@ def parse_clicks(texts: Sequence[str]) -> list[Any]:
     before = highest = 0
     for text in texts:
         parts = [part.strip() for part in text.split(",")]
-        numbers, what = _numbers(parts[:2]), parts[2] if len(parts) == 3 else ""
+        numbers = _numbers(parts[:2])
+        what = parts[2] if len(parts) == 3 else ""
         signless = what.lstrip("+-")
         good = (
             numbers is not None
@@ -302,7 +304,8 @@ def parse_clicks(texts: Sequence[str]) -> list[Any]:
             label = highest + 1 if what == "" else before
         clicks.append(Click(numbers[0], numbers[1], label, not what.startswith("-")))
         if not what.startswith("-"):
-            before, highest = label, max(highest, label)
+            before = label
+            highest = max(highest, label)
     return clicks
 
 

@@ -141,7 +141,8 @@ def run_fetch(args: argparse.Namespace) -> int:
     from maquette.checkpoints.fetch import check_space, fetch, survey
     from maquette.checkpoints.hub import HuggingFace
 
-    wanted, root = release(args.name), Path(args.to) if args.to else default_root()
+    wanted = release(args.name)
+    root = Path(args.to) if args.to else default_root()
     print(
         f"{wanted.title}: {wanted.bytes / 1e9:.2f} GB{'' if wanted.exact else ' (about)'}\n"
         f"licence: {wanted.licence}\nlimits:  {wanted.limits}",
@@ -174,7 +175,8 @@ def run_check(args: argparse.Namespace) -> int:
     from maquette.checkpoints.catalogue import default_root, release
     from maquette.checkpoints.fetch import check_release, locate
 
-    wanted, root = release(args.name), Path(args.weights) if args.weights else default_root()
+    wanted = release(args.name)
+    root = Path(args.weights) if args.weights else default_root()
     locate(wanted, root)
     wrong = check_release(wanted, root)
     print("\n".join(wrong) if wrong else f"{wanted.name}: every file is as it was when it came")
@@ -294,7 +296,8 @@ def _several(verifications) -> list[str]:
 
     rows = [("folder", "model", "outputs", "largest error", "of", "")]
     for v in verifications:
-        worst, skipped = v.worst, sum(bool(c.skipped) for c in v.comparisons)
+        worst = v.worst
+        skipped = sum(bool(c.skipped) for c in v.comparisons)
         rows.append(
             (
                 Path(v.folder).name,

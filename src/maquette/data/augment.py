@@ -73,10 +73,8 @@ def _vignette(rng: np.random.Generator, most: float, height: int, width: int) ->
     """(H, W) float32 share of light that is left, falling with the square of the distance from the
     middle.
     """
-    y, x = (
-        np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None],
-        np.linspace(-1.0, 1.0, width, dtype=np.float32),
-    )
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     return 1.0 - np.float32(0.5 * rng.uniform(0.0, most)) * (x * x + y * y)
 
 
@@ -88,7 +86,8 @@ def _hazy(
     air = (rng.uniform(0.5, 0.9) + rng.uniform(-0.05, 0.05, 3)).astype(np.float32)
     if depth is None or not np.isfinite(depth).any():
         return light + share * (air - light)
-    near, far = float(depth.min()), float(depth[np.isfinite(depth)].max())
+    near = float(depth.min())
+    far = float(depth[np.isfinite(depth)].max())
     reach = np.clip((depth - near) / max(far - near, 1e-6), 0.0, 1.0)[..., None].astype(np.float32)
     return light + share * reach * (air - light)
 

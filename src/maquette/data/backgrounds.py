@@ -95,10 +95,8 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.nda
         return _clutter(rng, height, width)
     top, bottom = (random_colour(rng, pale=0.4) for _ in range(2))
     if kind == "sky":
-        top, bottom = (
-            np.array([95, 150, 215]) + rng.uniform(-30, 30, 3),
-            np.array([215, 225, 235]) + rng.uniform(-20, 15, 3),
-        )
+        top = np.array([95, 150, 215]) + rng.uniform(-30, 30, 3)
+        bottom = np.array([215, 225, 235]) + rng.uniform(-20, 15, 3)
     ramp = np.linspace(0.0, 1.0, height)[:, None, None] ** rng.uniform(0.5, 1.5)
     return np.clip(
         np.broadcast_to(top + ramp * (bottom - top), (height, width, 3)) / 255.0, 0.0, 1.0
@@ -111,7 +109,8 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     image[:] = random_colour(rng)
     for _ in range(int(rng.integers(4, 30))):
         colour = tuple(random_colour(rng).tolist())
-        x, y = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+        x = int(rng.uniform(0, width))
+        y = int(rng.uniform(0, height))
         w, h = (int(v) for v in rng.uniform(0.03, 0.4, 2) * (width, height))
         if rng.random() < 0.6:
             cv2.rectangle(image, (x - w // 2, y - h), (x + w // 2, y + h), colour, -1)
@@ -129,7 +128,8 @@ def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
     """
     if rng.random() < pale:
         return np.clip(rng.uniform(150, 250) + rng.uniform(-12, 12, 3), 0, 255)
-    value, saturation = rng.uniform(25, 240), rng.beta(1.2, 2.2)
+    value = rng.uniform(25, 240)
+    saturation = rng.beta(1.2, 2.2)
     hue = rng.uniform(0.0, 1.0, 3)
     return value * (1.0 - saturation * (1.0 - hue / hue.max()))
 
@@ -179,7 +179,8 @@ def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Resize a repeating tile (h, w) to ``shape``, whole multiples, smooth across its seam too."""
     if tile.shape == shape:
         return tile
-    rows, columns = shape[0] // tile.shape[0], shape[1] // tile.shape[1]
+    rows = shape[0] // tile.shape[0]
+    columns = shape[1] // tile.shape[1]
     wrapped = cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_WRAP)
     large = cv2.resize(wrapped, None, fx=columns, fy=rows, interpolation=cv2.INTER_CUBIC)
     return np.ascontiguousarray(
@@ -231,8 +232,10 @@ def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Square or oblong tiles with grout."""
-    rows, columns = int(rng.choice([2, 4, 8])), int(rng.choice([2, 4]))
-    y, x = np.arange(TILE)[:, None], np.arange(TILE)[None]
+    rows = int(rng.choice([2, 4, 8]))
+    columns = int(rng.choice([2, 4]))
+    y = np.arange(TILE)[:, None]
+    x = np.arange(TILE)[None]
     row = y * rows // TILE
     shifted = x + (row % 2) * (TILE // columns // 2) * int(rng.integers(0, 2))
     width = int(rng.integers(2, 7))

@@ -31,12 +31,14 @@ def baked(mesh: trimesh.Trimesh, face_limit: int, linear_colors: bool = False) -
 
     ``linear_colors``: bare vertex colours are linear, as in glTF; other formats have sRGB.
     """
-    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    vertices = np.asarray(mesh.vertices, np.float64)
+    faces = np.asarray(mesh.faces, np.int64)
     if (
         isinstance(mesh.visual, ColorVisuals) and mesh.visual.kind == "face"
     ):  # every face needs its own corners
         colors = np.repeat(np.asarray(mesh.visual.face_colors), 3, axis=0)
-        vertices, faces = vertices[faces].reshape(-1, 3), np.arange(3 * len(faces)).reshape(-1, 3)
+        vertices = vertices[faces].reshape(-1, 3)
+        faces = np.arange(3 * len(faces)).reshape(-1, 3)
         appearance = Appearance(colors=colors)
     else:
         appearance = appearance_of(mesh)
@@ -143,10 +145,8 @@ def split_edges(
     for pattern in ((1, 0, 0), (1, 1, 0), (1, 1, 1)):
         for turn in range(3 if sum(pattern) < 3 else 1):
             rows = (marked == np.roll(pattern, turn).astype(bool)).all(1)
-            (a, b, c), (ab, bc, ca) = (
-                np.roll(faces[rows], -turn, axis=1).T,
-                np.roll(middle[rows], -turn, axis=1).T,
-            )
+            (a, b, c) = np.roll(faces[rows], -turn, axis=1).T
+            (ab, bc, ca) = np.roll(middle[rows], -turn, axis=1).T
             triples = {
                 1: [(a, ab, c), (ab, b, c)],
                 2: [(ab, b, bc), (a, ab, bc), (a, bc, c)],

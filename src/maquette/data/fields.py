@@ -79,7 +79,8 @@ def compute_field(asset: Asset) -> AssetField:
     growth = _sheet_growth(igl, vertices, faces, oriented, cells, closest, solid)
     closest = _without_buried_walls(igl, vertices, faces, cells, closest, solid)
     signed = np.where(solid, -closest.distance, closest.distance) - growth
-    positions, tints = np.asarray(asset.vertices, np.float64), np.asarray(asset.colors, np.float64)
+    positions = np.asarray(asset.vertices, np.float64)
+    tints = np.asarray(asset.colors, np.float64)
     colors = _surface_colors(
         positions, np.asarray(asset.faces, np.int64), tints, closest.face, closest.point
     )[closest.of_cell]
@@ -271,7 +272,8 @@ def _sheet_growth(
     """
     looking = np.flatnonzero(~solid & (closest.distance < 1.2 * CELL))
     used = closest.of_cell[looking]
-    face, point = closest.face[used], closest.point[used]
+    face = closest.face[used]
+    point = closest.point[used]
     corners = vertices[faces[face]]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
@@ -368,7 +370,8 @@ def _without_buried_walls(
     if not len(asking) or not len(kept):
         return closest
     squared, face, point = igl.point_mesh_squared_distance(cells[asking], vertices, faces[kept])
-    of_cell, distance = closest.of_cell.copy(), closest.distance.copy()
+    of_cell = closest.of_cell.copy()
+    distance = closest.distance.copy()
     of_cell[asking], distance[asking] = len(closest.face) + np.arange(len(asking)), np.sqrt(squared)
     return _Closest(
         np.concatenate([closest.face, kept[face]]),
@@ -414,14 +417,14 @@ def _surface_colors(
     out = np.empty((len(face), 3), np.uint8)
     for n in range(len(face)):
         ia, ib, ic = faces[face[n]]
-        u, v, w = vertices[ib] - vertices[ia], vertices[ic] - vertices[ia], point[n] - vertices[ia]
-        uu, uv, vv, wu, wv = (
-            (u * u).sum(),
-            (u * v).sum(),
-            (v * v).sum(),
-            (w * u).sum(),
-            (w * v).sum(),
-        )
+        u = vertices[ib] - vertices[ia]
+        v = vertices[ic] - vertices[ia]
+        w = point[n] - vertices[ia]
+        uu = (u * u).sum()
+        uv = (u * v).sum()
+        vv = (v * v).sum()
+        wu = (w * u).sum()
+        wv = (w * v).sum()
         area = max(uu * vv - uv * uv, 1e-18)
         b = min(max((vv * wu - uv * wv) / area, 0.0), 1.0)
         c = min(max((uu * wv - uv * wu) / area, 0.0), 1.0 - b)

@@ -54,8 +54,10 @@ def shadow_maps(
 ) -> ShadowMaps:
     """Depth pictures of a mesh (V, 3), (F, 3) from ``directions`` (D, 3) towards the lights."""
     vertices, faces = checked_mesh(vertices, faces)
-    lower, upper = vertices.min(0), vertices.max(0)
-    centre, radius = 0.5 * (lower + upper), 0.5 * float(np.linalg.norm(upper - lower)) + 1e-6
+    lower = vertices.min(0)
+    upper = vertices.max(0)
+    centre = 0.5 * (lower + upper)
+    radius = 0.5 * float(np.linalg.norm(upper - lower)) + 1e-6
     distance = SUN_DISTANCE * radius
     focal = (
         0.47 * resolution * SUN_DISTANCE
@@ -93,10 +95,8 @@ def around(direction: np.ndarray, radius: float, count: int) -> np.ndarray:
     side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
     spiral = np.arange(count)
-    reach, angle = (
-        np.tan(radius) * np.sqrt((spiral + 0.5) / count),
-        spiral * np.pi * (3.0 - np.sqrt(5.0)),
-    )
+    reach = np.tan(radius) * np.sqrt((spiral + 0.5) / count)
+    angle = spiral * np.pi * (3.0 - np.sqrt(5.0))
     spread = (
         axis
         + (reach * np.cos(angle))[:, None] * side
@@ -111,7 +111,8 @@ def add_surfaces(
     """Depth (H, W) float32 and normal (H, W, 3) float32 of the buffers with planes behind what they
     hold, as copies.
     """
-    depth, normal = buffers.depth.copy(), buffers.normal.copy()
+    depth = buffers.depth.copy()
+    normal = buffers.normal.copy()
     points, normals, _, _, _ = _planes(surfaces)
     _meet(
         depth,
@@ -181,7 +182,8 @@ def develop(light: np.ndarray, exposure: float, shoulder: float) -> np.ndarray:
     The exposure is only partly corrected, so that dark places stay darker than bright ones.
     """
     gain = float(np.clip((exposure / max(float(light.mean()), 1e-4)) ** 0.7, 0.4, 4.0))
-    steps, room = 4096, max(1.0 - shoulder, 1e-3)
+    steps = 4096
+    room = max(1.0 - shoulder, 1e-3)
     x = np.linspace(0.0, 2.0, steps) ** 2  # dense in the shadows
     x = np.where(x > shoulder, shoulder + room * (1.0 - np.exp(-(x - shoulder) / room)), x)
     encoded = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1.0 / 2.4) - 0.055)
@@ -228,7 +230,8 @@ def _hit(rx, ry, rz, offsets, normals, nearest):
     """Index and z-depth of the plane that a ray from the eye meets first before ``nearest``; planes
     are seen from their front only.
     """
-    best, depth = -1, nearest
+    best = -1
+    depth = nearest
     for n in range(len(offsets)):
         slope = normals[n, 0] * rx + normals[n, 1] * ry + normals[n, 2] * rz
         if slope < 0.0:
@@ -238,7 +241,8 @@ def _hit(rx, ry, rz, offsets, normals, nearest):
                 + normals[n, 2] * offsets[n, 2]
             ) / slope
             if 0.0 < t < depth:
-                best, depth = n, t
+                best = n
+                depth = t
     return best, depth
 
 
@@ -247,12 +251,11 @@ def _meet(depth, normal, m, offsets, normals):
     height, width = depth.shape
     for row in range(height):
         for column in range(width):
-            x, y = np.float32(column + 0.5), np.float32(row + 0.5)
-            rx, ry, rz = (
-                m[0, 0] * x + m[0, 1] * y + m[0, 2],
-                m[1, 0] * x + m[1, 1] * y + m[1, 2],
-                m[2, 0] * x + m[2, 1] * y + m[2, 2],
-            )
+            x = np.float32(column + 0.5)
+            y = np.float32(row + 0.5)
+            rx = m[0, 0] * x + m[0, 1] * y + m[0, 2]
+            ry = m[1, 0] * x + m[1, 1] * y + m[1, 2]
+            rz = m[2, 0] * x + m[2, 1] * y + m[2, 2]
             plane, t = _hit(rx, ry, rz, offsets, normals, depth[row, column])
             if plane >= 0:
                 depth[row, column] = t
@@ -292,8 +295,10 @@ def _lit(depth, affine, which, x, y, z):
         + affine[which, 2, 3]
         - np.float32(0.5)
     )
-    left, top = int(u), int(v)
-    du, dv = u - left, v - top
+    left = int(u)
+    top = int(v)
+    du = u - left
+    dv = v - top
     one = np.float32(1.0)
     hidden = np.float32(0.0)
     if depth[which, top, left] < limit:
@@ -312,11 +317,18 @@ def _texel(texture, plane, u, v):
     """Bilinear sample of the repeating tile (T, T, 3) uint8 of a plane at (u, v) tiles, as 0..1."""
     side = texture.shape[1]
     one = np.float32(1.0)
-    x, y = (u - np.floor(u)) * side, (v - np.floor(v)) * side
-    left, top = min(int(x), side - 1), min(int(y), side - 1)
-    right, bottom = (left + 1) % side, (top + 1) % side
-    du, dv = x - left, y - top
-    a, b, c, d = (one - du) * (one - dv), du * (one - dv), (one - du) * dv, du * dv
+    x = (u - np.floor(u)) * side
+    y = (v - np.floor(v)) * side
+    left = min(int(x), side - 1)
+    top = min(int(y), side - 1)
+    right = (left + 1) % side
+    bottom = (top + 1) % side
+    du = x - left
+    dv = y - top
+    a = (one - du) * (one - dv)
+    b = du * (one - dv)
+    c = (one - du) * dv
+    d = du * dv
     scale = np.float32(1.0 / 255.0)
     red = a * texture[plane, top, left, 0] + b * texture[plane, top, right, 0]
     red += c * texture[plane, bottom, left, 0] + d * texture[plane, bottom, right, 0]
@@ -352,13 +364,17 @@ def _plane_colour(normals, axes, shift, means, textures, plane, rx, ry, rz, t, f
 @njit(nogil=True, error_model="numpy", inline="always")
 def _grain(tile, x, y, z, nx, ny, nz, frequency):
     """Sample the fine texture on an object: the tile seen along the main axis of the normal."""
-    ax, ay, az = abs(nx), abs(ny), abs(nz)
-    u, v = x, y
+    ax = abs(nx)
+    ay = abs(ny)
+    az = abs(nz)
+    u = x
+    v = y
     if ay >= ax and ay >= az:
         v = z
     elif ax >= az:
         u = z
-    u, v = u * frequency, v * frequency
+    u = u * frequency
+    v = v * frequency
     side = len(tile)
     return tile[int((v - np.floor(v)) * side) % side, int((u - np.floor(u)) * side) % side]
 
@@ -387,7 +403,8 @@ def _received(
     """Visibility of the sky, key light per unit, and highlight at a point, from the directions of
     one of the four samples.
     """
-    seen, total = np.float32(0.02), np.float32(0.02)
+    seen = np.float32(0.02)
+    total = np.float32(0.02)
     for d in range(sample, len(skies), 4):
         facing = skies[d, 0] * nx + skies[d, 1] * ny + skies[d, 2] * nz
         if facing > 0.0:
@@ -398,16 +415,21 @@ def _received(
         dome * (np.float32(1.0) - (light[10] - np.float32(1.0)) * (np.float32(1.0) - dome)),
         np.float32(0.0),
     )  # about dome ** light[10]
-    key, shine = np.float32(0.0), np.float32(0.0)
+    key = np.float32(0.0)
+    shine = np.float32(0.0)
     count = len(suns) // 4
     for d in range(sample, len(suns), 4):
-        lx, ly, lz = suns[d, 0], suns[d, 1], suns[d, 2]
+        lx = suns[d, 0]
+        ly = suns[d, 1]
+        lz = suns[d, 2]
         facing = lx * nx + ly * ny + lz * nz
         if facing > 0.0:
             lit = np.float32(1.0) - light[9] * (np.float32(1.0) - _lit(sun, sun_affine, d, x, y, z))
             key += facing * lit
             if gloss > 0.0:
-                hx, hy, hz = lx - vx, ly - vy, lz - vz
+                hx = lx - vx
+                hy = ly - vy
+                hz = lz - vz
                 half = (hx * nx + hy * ny + hz * nz) / np.sqrt(
                     hx * hx + hy * hy + hz * hz + np.float32(1e-12)
                 )
@@ -423,7 +445,8 @@ def _illuminate(buffers, m, eye, focal, planes, backdrop, light, sun, sky, mater
     offsets, normals, axes, shift, means, textures = planes
     sun_depth, sun_affine, suns = sun
     sky_depth, sky_affine, skies = sky
-    height, width = depth.shape[0] // 2, depth.shape[1] // 2
+    height = depth.shape[0] // 2
+    width = depth.shape[1] // 2
     out = np.zeros((height, width, 3), np.float32)
     # Points are tested a little off their surface: one and a half texels of the coarser map, in
     # world units.
@@ -434,11 +457,15 @@ def _illuminate(buffers, m, eye, focal, planes, backdrop, light, sun, sky, mater
         sky_affine[0, 0, 0] ** 2 + sky_affine[0, 0, 1] ** 2 + sky_affine[0, 0, 2] ** 2
     )
     bias = np.float32(1.5) / min(sun_texels, sky_texels)
-    quarter, half = np.float32(0.25), np.float32(0.5)
+    quarter = np.float32(0.25)
+    half = np.float32(0.5)
     for y in range(2 * height):
         for x in range(2 * width):
-            row, column, sample = y // 2, x // 2, 2 * (y % 2) + x % 2
-            px, py = np.float32(x + 0.5), np.float32(y + 0.5)
+            row = y // 2
+            column = x // 2
+            sample = 2 * (y % 2) + x % 2
+            px = np.float32(x + 0.5)
+            py = np.float32(y + 0.5)
             rx = m[0, 0] * px + m[0, 1] * py + m[0, 2]
             ry = m[1, 0] * px + m[1, 1] * py + m[1, 2]
             rz = m[2, 0] * px + m[2, 1] * py + m[2, 2]
@@ -447,28 +474,36 @@ def _illuminate(buffers, m, eye, focal, planes, backdrop, light, sun, sky, mater
                 for c in range(3):
                     out[row, column, c] += quarter * backdrop[row, column, c]
                 continue
-            wx, wy, wz = eye[0] + t * rx, eye[1] + t * ry, eye[2] + t * rz
+            wx = eye[0] + t * rx
+            wy = eye[1] + t * ry
+            wz = eye[2] + t * rz
             who = 0
             if plane >= 0:
-                nx, ny, nz = normals[plane, 0], normals[plane, 1], normals[plane, 2]
+                nx = normals[plane, 0]
+                ny = normals[plane, 1]
+                nz = normals[plane, 2]
                 red, green, blue = _plane_colour(
                     normals, axes, shift, means, textures, plane, rx, ry, rz, t, focal
                 )
             else:
                 who = instance[y, x] + 1
-                nx, ny, nz = normal[y, x, 0], normal[y, x, 1], normal[y, x, 2]
+                nx = normal[y, x, 0]
+                ny = normal[y, x, 1]
+                nz = normal[y, x, 2]
                 amount = np.float32(1.0)
                 if grain[who] > 0.0:
                     amount += grain[who] * _grain(tile, wx, wy, wz, nx, ny, nz, frequency[who])
-                red, green, blue = (
-                    albedo[y, x, 0] * amount,
-                    albedo[y, x, 1] * amount,
-                    albedo[y, x, 2] * amount,
-                )
+                red = albedo[y, x, 0] * amount
+                green = albedo[y, x, 1] * amount
+                blue = albedo[y, x, 2] * amount
             length = np.sqrt(rx * rx + ry * ry + rz * rz)
             polish = gloss[who] if specular[who] > 0.0 else np.float32(0.0)
-            bx, by, bz = wx + bias * nx, wy + bias * ny, wz + bias * nz
-            vx, vy, vz = rx / length, ry / length, rz / length
+            bx = wx + bias * nx
+            by = wy + bias * ny
+            bz = wz + bias * nz
+            vx = rx / length
+            vy = ry / length
+            vz = rz / length
             dome, key, shine = _received(
                 sun_depth,
                 sun_affine,

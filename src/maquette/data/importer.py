@@ -153,10 +153,8 @@ def find_meshes(
     for path, stem in zip(paths, stems):
         name = stem if stems.count(stem) == 1 else f"{stem}-{path.suffix[1:].lower()}"
         row = manifest.get(stem) or manifest.get(path.stem) or {}
-        source, licence = (
-            row.get("source") or row.get("source_repo") or "",
-            row.get("licence") or row.get("license") or "",
-        )
+        source = row.get("source") or row.get("source_repo") or ""
+        licence = row.get("licence") or row.get("license") or ""
         files.append(
             MeshFile(
                 path,
@@ -182,7 +180,8 @@ def import_mesh(file: MeshFile) -> Asset:
         raise InputError(f"{file.path}: no face has an area")
     if file.up == "z":
         vertices = vertices[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
-    low, high = vertices.min(0), vertices.max(0)
+    low = vertices.min(0)
+    high = vertices.max(0)
     extent = tuple(float(length) for length in high - low) if file.metric else None
     soup = _oriented((_normalised(vertices), faces, colors))
     vertices, faces, colors = _simplified(soup, file.face_budget)
@@ -224,10 +223,8 @@ def _read(file: MeshFile) -> Soup:
             raise InputError(
                 f"{file.path}: {total} faces are more than {_MAX_SOURCE_FACES}; simplify it first"
             )
-        limit, linear = (
-            _BAKE_FACTOR * file.face_budget,
-            file.path.suffix.lower() in (".glb", ".gltf"),
-        )
+        limit = _BAKE_FACTOR * file.face_budget
+        linear = file.path.suffix.lower() in (".glb", ".gltf")
         return _joined(
             [
                 baked(mesh, max(limit * len(mesh.faces) // total, len(mesh.faces)), linear)
@@ -263,7 +260,8 @@ def _cleaned(soup: Soup) -> Soup:
     vertices, faces, colors = soup
     faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
-    vertices, colors = keys[:, :3], keys[:, 3:].astype(np.uint8)
+    vertices = keys[:, :3]
+    colors = keys[:, 3:].astype(np.uint8)
     corners = vertices[faces]
     area = np.linalg.norm(
         np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
@@ -277,7 +275,8 @@ def _cleaned(soup: Soup) -> Soup:
 
 
 def _normalised(vertices: np.ndarray) -> np.ndarray:
-    low, high = vertices.min(0), vertices.max(0)
+    low = vertices.min(0)
+    high = vertices.max(0)
     return (vertices - (low + high) / 2) / (high - low).max()
 
 
@@ -327,7 +326,8 @@ def _relief(
     """
     a, b, c = (welded[topology[:, i]] for i in range(3))
     normal = np.zeros_like(welded)
-    brightness, count = np.zeros(len(welded)), np.zeros(len(welded))
+    brightness = np.zeros(len(welded))
+    count = np.zeros(len(welded))
     for corner in range(3):
         np.add.at(normal, topology[:, corner], np.cross(b - a, c - a))
         np.add.at(brightness, topology[:, corner], colors[faces[:, corner]].mean(1) / 255 - 0.5)

@@ -204,8 +204,10 @@ def _throw(
     about the origin.
     """
     for u, v in darts.tolist():
-        x, z = (u - 0.5) * side, (v - 0.5) * side
-        column, row = math.floor(x / cell), math.floor(z / cell)
+        x = (u - 0.5) * side
+        z = (v - 0.5) * side
+        column = math.floor(x / cell)
+        row = math.floor(z / cell)
         near = (
             disc
             for i in (-1, 0, 1)
@@ -310,7 +312,8 @@ def _room(
 
 
 def _points_inside(polygon: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-    low, high = polygon.min(0), polygon.max(0)
+    low = polygon.min(0)
+    high = polygon.max(0)
     return low + rng.random((count, 2)) * (high - low)
 
 
@@ -331,13 +334,16 @@ def is_table(vertices: np.ndarray, faces: np.ndarray) -> bool:
     """Whether an asset has a wide flat top: most of its footprint is covered by faces that look up
     near its top.
     """
-    low, high = vertices.min(0), vertices.max(0)
+    low = vertices.min(0)
+    high = vertices.max(0)
     extent = high - low
     if extent[[0, 2]].min() < 0.4 * extent.max() or not 0.15 <= extent[1] <= 0.95:
         return False
     level = high[1] - TOP_LAYER * extent[1]
     top = faces[(vertices[faces, 1] >= level).all(1)]
-    a, b, c = vertices[top[:, 0]], vertices[top[:, 1]], vertices[top[:, 2]]
+    a = vertices[top[:, 0]]
+    b = vertices[top[:, 1]]
+    c = vertices[top[:, 2]]
     normal = np.cross(b - a, c - a)
     flat = np.abs(normal[:, 1]) > 0.98 * np.linalg.norm(
         normal, axis=1
@@ -396,7 +402,8 @@ def chain_loops(segments: np.ndarray, tolerance: float = 1e-4) -> list[np.ndarra
     loops = []
     while links:
         start = previous = next(iter(links))
-        chain, current = [start], links[start][0]
+        chain = [start]
+        current = links[start][0]
         while current != start and len(links.get(current, ())) == 2:
             chain.append(current)
             a, b = links[current]
@@ -422,7 +429,8 @@ def convex_hull(points: np.ndarray) -> np.ndarray:
         chain: list[tuple[float, float]] = []
         for x, y in sequence:
             while len(chain) >= 2:
-                (ax, ay), (bx, by) = chain[-2], chain[-1]
+                (ax, ay) = chain[-2]
+                (bx, by) = chain[-1]
                 if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
                     break
                 chain.pop()
@@ -449,8 +457,10 @@ def polygon_centroid(polygon: np.ndarray) -> np.ndarray:
 
 def inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """(P,) bool, which points (P, 2) lie inside a polygon (K, 2), by the parity of crossings."""
-    a, b = polygon, np.roll(polygon, -1, axis=0)
-    x, y = points[:, :1], points[:, 1:]
+    a = polygon
+    b = np.roll(polygon, -1, axis=0)
+    x = points[:, :1]
+    y = points[:, 1:]
     straddles = (a[:, 1] > y) != (b[:, 1] > y)
     rise = np.where(a[:, 1] == b[:, 1], 1.0, b[:, 1] - a[:, 1])
     return (straddles & (x < a[:, 0] + (y - a[:, 1]) / rise * (b[:, 0] - a[:, 0]))).sum(1) % 2 == 1
@@ -458,7 +468,8 @@ def inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 
 def distance_to_edges(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """(P,) distance of points (P, 2) to the nearest edge of a polygon (K, 2)."""
-    a, edge = polygon, np.roll(polygon, -1, axis=0) - polygon
+    a = polygon
+    edge = np.roll(polygon, -1, axis=0) - polygon
     offset = points[:, None] - a
     along = np.clip((offset * edge).sum(-1) / np.maximum((edge**2).sum(-1), 1e-18), 0.0, 1.0)
     return np.linalg.norm(offset - along[..., None] * edge, axis=-1).min(1)

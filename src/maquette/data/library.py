@@ -101,7 +101,8 @@ class AssetLibrary:
         points = slice(before["vertices"], row["vertices"])
         faces = self._maps["faces.bin"][before["faces"] : row["faces"]]
         extent = tuple(row["extent_metres"]) if row["extent_metres"] else None
-        vertices, colors = self._maps["vertices.bin"][points], self._maps["colors.bin"][points]
+        vertices = self._maps["vertices.bin"][points]
+        colors = self._maps["colors.bin"][points]
         return Asset(row["name"], vertices, faces, colors, row["source"], row["licence"], extent)
 
     def sdf(self, index: int) -> np.ndarray:

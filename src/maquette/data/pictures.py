@@ -69,15 +69,19 @@ def crop_of_view(
     named = named[np.argsort(-inside[named])][:NAMED]
     if not len(named):
         return None
-    image, shapes = _cut(view.image, window), instance
-    chosen, eye = [things[k] for k in named], view.camera.position
+    image = _cut(view.image, window)
+    shapes = instance
+    chosen = [things[k] for k in named]
+    eye = view.camera.position
     if rng.random() < 0.5 and not _touched(instance, named + 1):
         image = np.where(
             np.isin(instance, named + 1)[..., None], image, _ground(rng, image.shape[0])
         )
     if rng.random() < 0.5:
-        image, shapes = image[:, ::-1], shapes[:, ::-1]
-        chosen, eye = [mirrored(thing) for thing in chosen], eye * np.array([-1.0, 1.0, 1.0])
+        image = image[:, ::-1]
+        shapes = shapes[:, ::-1]
+        chosen = [mirrored(thing) for thing in chosen]
+        eye = eye * np.array([-1.0, 1.0, 1.0])
     picture = cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=cv2.INTER_AREA)
     small = cv2.resize(
         np.ascontiguousarray(shapes).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
@@ -96,10 +100,8 @@ def _window(
     """Left, top and side of a square around one to four objects that are neighbours in the picture."""
     boxes = {}
     for label in labels:
-        rows, columns = (
-            np.flatnonzero((instance == label).any(1)),
-            np.flatnonzero((instance == label).any(0)),
-        )
+        rows = np.flatnonzero((instance == label).any(1))
+        columns = np.flatnonzero((instance == label).any(0))
         boxes[int(label)] = np.array(
             [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64
         )
@@ -108,7 +110,8 @@ def _window(
     middle = first[:2] + first[2:]
     near = sorted(boxes.values(), key=lambda box: float(np.abs(box[:2] + box[2:] - middle).sum()))
     group = np.array(near[: int(rng.choice([1, 2, 3, 4], p=[0.3, 0.4, 0.2, 0.1]))])
-    low, high = group[:, :2].min(0), group[:, 2:].max(0)
+    low = group[:, :2].min(0)
+    high = group[:, 2:].max(0)
     side = float(np.clip((high - low).max() * rng.uniform(1.05, 1.35), 32, min(instance.shape)))
     corner = (
         0.5 * (low + high)
@@ -168,7 +171,8 @@ def _portrait(
     asset: AssetLike, rng: np.random.Generator, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture (S, S, 3) uint8 of an asset that fills most of it, and its coverage (S, S) in 0..1."""
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(60.0 * rng.beta(1.3, 2.0))
+    azimuth = rng.uniform(0, 2 * np.pi)
+    elevation = np.radians(60.0 * rng.beta(1.3, 2.0))
     towards = np.array(
         [
             np.cos(elevation) * np.sin(azimuth),
@@ -250,14 +254,16 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
 def _box(rng: np.random.Generator, size: int) -> np.ndarray:
     hole = np.zeros((size, size), bool)
     height, width = rng.integers(size // 5, size + 1, 2)
-    top, left = int(rng.integers(0, size - height + 1)), int(rng.integers(0, size - width + 1))
+    top = int(rng.integers(0, size - height + 1))
+    left = int(rng.integers(0, size - width + 1))
     hole[top : top + height, left : left + width] = True
     return hole
 
 
 def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool the box of a mask with a margin, as a user draws it."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     margin = rng.integers(0, 6, 4)
     box = np.zeros_like(mask)
     box[
@@ -271,7 +277,8 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool that hides some of a mask: a half plane, a box, or the mask itself (an object's
     shape), shifted and scaled.
     """
-    size, best = len(mask), np.zeros_like(mask)
+    size = len(mask)
+    best = np.zeros_like(mask)
     for _ in range(12):
         kind = rng.integers(3)
         if kind == 0:

@@ -65,7 +65,8 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
     """Lower ``distance`` (R, R, R) to this asset's where it is nearer, and take its ``colour``
     there; trilinear, clamped at the border.
     """
-    size, resolution = sdf.shape[0], distance.shape[0]
+    size = sdf.shape[0]
+    resolution = distance.shape[0]
     m = asset_from_cube
     for i in range(resolution):
         x = (i + 0.5) / resolution - 0.5
@@ -82,19 +83,22 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
                 gz = (
                     (m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / extent + 0.5
                 ) * size - 0.5
-                cx, cy, cz = (
-                    min(max(gx, 0.0), size - 1.001),
-                    min(max(gy, 0.0), size - 1.001),
-                    min(max(gz, 0.0), size - 1.001),
-                )
+                cx = min(max(gx, 0.0), size - 1.001)
+                cy = min(max(gy, 0.0), size - 1.001)
+                cz = min(max(gz, 0.0), size - 1.001)
                 outside = np.sqrt((gx - cx) ** 2 + (gy - cy) ** 2 + (gz - cz) ** 2) * extent / size
                 if outside > 1e-3 and outside * scale > min(truncation, distance[i, j, k]):
                     if distance[i, j, k] == np.inf:
                         distance[i, j, k] = outside * scale
                     continue
-                a, b, c = int(cx), int(cy), int(cz)
-                u, v, w = cx - a, cy - b, cz - c
-                x0, x1 = sdf[a], sdf[a + 1]
+                a = int(cx)
+                b = int(cy)
+                c = int(cz)
+                u = cx - a
+                v = cy - b
+                w = cz - c
+                x0 = sdf[a]
+                x1 = sdf[a + 1]
                 low = (x0[b, c] * (1 - w) + x0[b, c + 1] * w) * (1 - v) + (
                     x0[b + 1, c] * (1 - w) + x0[b + 1, c + 1] * w
                 ) * v
@@ -106,7 +110,8 @@ def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colou
                     distance[i, j, k] = value
                     if abs(value) < truncation:
                         for n in range(3):
-                            near, far = 0.0, 0.0
+                            near = 0.0
+                            far = 0.0
                             for q in range(4):
                                 weight = (v if q & 2 else 1 - v) * (w if q & 1 else 1 - w)
                                 near += weight * rgb[a, b + (q >> 1), c + (q & 1), n]

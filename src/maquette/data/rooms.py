@@ -131,7 +131,8 @@ class _Occupancy:
 
 def _half_sides(extent: np.ndarray, size: float, yaw: float) -> tuple[float, float]:
     """Half sides in x and z of the box around an asset turned by `yaw`."""
-    c, s = abs(math.cos(yaw)), abs(math.sin(yaw))
+    c = abs(math.cos(yaw))
+    s = abs(math.sin(yaw))
     return 0.5 * size * float(c * extent[0] + s * extent[2]), 0.5 * size * float(
         s * extent[0] + c * extent[2]
     )
@@ -168,10 +169,8 @@ def _set_table(
         )  # the front (+Z) looks back at the table
         cx, cz = _half_sides(catalogue.extents[chair], seat, turn)
         gap = float(rng.uniform(0.02, 0.15))
-        foot_x, foot_z = (
-            x + math.sin(angle) * (dx + cx + gap),
-            z + math.cos(angle) * (dz + cz + gap),
-        )
+        foot_x = x + math.sin(angle) * (dx + cx + gap)
+        foot_z = z + math.cos(angle) * (dz + cz + gap)
         if taken.take(foot_x, foot_z, cx, cz):
             placed.append(place(chair, catalogue.extents[chair], seat, turn, (foot_x, 0.0, foot_z)))
     return placed
@@ -245,8 +244,10 @@ def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
             )
         )
         for _ in range(int(rng.integers(0, 3))):
-            centre, low = rng.uniform(-0.7, 0.7) * width, rng.uniform(0.9, 1.3)
-            wide, tall = rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.9)
+            centre = rng.uniform(-0.7, 0.7) * width
+            low = rng.uniform(0.9, 1.3)
+            wide = rng.uniform(0.15, 0.5)
+            tall = rng.uniform(0.3, 0.9)
             for rim, lift in ((0.04, 0.01), (0.0, 0.02)):  # a frame and what is in it
                 corners = _on_wall(
                     frame,
@@ -261,7 +262,8 @@ def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
         rx, rz = rng.uniform(0.3, 0.7, 2) * half
         ox, oz = rng.uniform(-0.3, 0.3, 2) * half
         for grow, lift in ((0.0, 0.004), (-0.08, 0.006)):
-            x, z = rx + grow, rz + grow
+            x = rx + grow
+            z = rz + grow
             corners = np.array([[-x, lift, z], [x, lift, z], [x, lift, -z], [-x, lift, -z]]) + (
                 ox,
                 0.0,

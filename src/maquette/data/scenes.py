@@ -105,9 +105,11 @@ def compose_random(
     library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Random assets on random discs; sometimes a table comes first and carries some of them."""
-    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    catalogue = Catalogue.of(library)
+    layout = (config or SceneConfig()).layout
     count = draw_count(rng, layout.count)
-    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, layout.size)
+    assets = draw_assets(catalogue, rng, count)
+    sizes = draw_sizes(rng, count, layout.size)
     stacked = 0
     if len(catalogue.tables) and rng.random() < layout.table_probability:
         assets[0], sizes[0] = rng.choice(catalogue.tables), rng.uniform(*layout.table_size)
@@ -126,7 +128,8 @@ def compose_small_on_large(
     """One to three large objects, as many of them tables as there are, each with up to four small
     objects on its top.
     """
-    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    catalogue = Catalogue.of(library)
+    layout = (config or SceneConfig()).layout
     large = int(rng.integers(1, 4))
     assets = draw_assets(catalogue, rng, large)
     if len(catalogue.tables):
@@ -151,7 +154,8 @@ def compose_duplicates(
     """Two to six copies of one asset, of one size, in a row, in a ring or scattered, and a few
     others around them.
     """
-    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    catalogue = Catalogue.of(library)
+    layout = (config or SceneConfig()).layout
     copies = int(rng.integers(2, 7))
     asset = int(draw_assets(catalogue, rng, 1)[0])
     size = float(draw_sizes(rng, 1, layout.size)[0])
@@ -183,10 +187,12 @@ def compose_dense(
     """Crowd objects of similar sizes so that they almost touch and most are half hidden from a low
     camera.
     """
-    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    catalogue = Catalogue.of(library)
+    layout = (config or SceneConfig()).layout
     count = draw_count(rng, (min(6, layout.count[1]), layout.count[1]))
     crowd = LayoutConfig(density=(0.0, 0.05), attempts=80, growth=1.03)
-    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.5, 1.1))
+    assets = draw_assets(catalogue, rng, count)
+    sizes = draw_sizes(rng, count, (0.5, 1.1))
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, crowd), "dense")
 
 
@@ -196,7 +202,8 @@ def compose_tabletop(
     """Many small objects on one table, half of the time as a close-up; without a table, or in part
     of the scenes, on the ground.
     """
-    catalogue, layout = Catalogue.of(library), (config or SceneConfig()).layout
+    catalogue = Catalogue.of(library)
+    layout = (config or SceneConfig()).layout
     count = draw_count(rng, (min(4, layout.count[1]), layout.count[1]))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
@@ -216,7 +223,8 @@ def compose_tabletop(
         return _enough(
             ComposedScene((base, *carried), "tabletop", focus=close_up), catalogue, rng, config
         )
-    assets, sizes = draw_assets(catalogue, rng, count), draw_sizes(rng, count, (0.4, 0.9))
+    assets = draw_assets(catalogue, rng, count)
+    sizes = draw_sizes(rng, count, (0.4, 0.9))
     sparse = LayoutConfig(density=(0.1, 1.0))
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, sparse), "tabletop")
 

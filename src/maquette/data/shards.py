@@ -364,7 +364,8 @@ def _view(
     members: dict[str, bytes], number: int, entry: dict[str, Any], placements: tuple[Placement, ...]
 ) -> View:
     image = _decoded(members[f"{number}.image.jpg"])[..., ::-1]
-    depth, normal = np.full(image.shape[:2], np.inf, np.float32), np.zeros(image.shape, np.float32)
+    depth = np.full(image.shape[:2], np.inf, np.float32)
+    normal = np.zeros(image.shape, np.float32)
     if f"{number}.depth.png" in members:
         steps = _decoded(members[f"{number}.depth.png"])
         normal = (

@@ -251,7 +251,8 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
         else np.zeros(2)
     )
     if rng.random() < config.cut:
-        fill, offset = fill * float(rng.uniform(1.0, 1.35)), offset + rng.uniform(-0.3, 0.3, 2)
+        fill = fill * float(rng.uniform(1.0, 1.35))
+        offset = offset + rng.uniform(-0.3, 0.3, 2)
     away = np.array(
         [
             math.cos(elevation) * math.sin(azimuth),
@@ -265,7 +266,8 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
         position[1], 0.03 * float(np.ptp(corners, axis=0).max())
     )  # stay above the floor
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, position
+    pose[:3, :3] = rotation
+    pose[:3, 3] = position
     return Camera(
         intrinsics_from_fov(field_of_view, config.size, config.size), pose, config.size, config.size
     )
@@ -282,7 +284,8 @@ def fit_position(
     places; the farther of the two lines is taken.
     """
     local = points @ world_from_camera  # camera axes, origin of the world
-    low, high = offset - half_span, offset + half_span
+    low = offset - half_span
+    high = offset + half_span
     right = (local[:, :2] - high * local[:, 2:]).max(0)  # p >= right + high * p_z
     left = (local[:, :2] - low * local[:, 2:]).min(0)  # p <= left + low * p_z
     z = float(((left - right) / (high - low)).min())
@@ -305,7 +308,8 @@ def _picture(
     faces, owners = drawn
     geometry = staged.geometry
     fine = resized(camera, 2 * config.size, 2 * config.size)
-    colors, normals = geometry.colors, geometry.normals
+    colors = geometry.colors
+    normals = geometry.normals
     buffers = rasterize(
         geometry.vertices,
         faces,

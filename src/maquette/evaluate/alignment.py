@@ -56,11 +56,14 @@ def plain_icp(
     """(4, 4) of MIDI's ICP: rigid, from the identity, all points to all points, until the mean
     distance changes by < ``tolerance``.
     """
-    transform, moved, before = np.eye(4), predicted, np.inf
+    transform = np.eye(4)
+    moved = predicted
+    before = np.inf
     for _ in range(iterations):
         distance, index = nearest(truth, moved)
         step = solve(moved, truth.points[index])
-        transform, moved = step @ transform, transform_points(step, moved)
+        transform = step @ transform
+        moved = transform_points(step, moved)
         if abs(before - distance.mean()) < tolerance:
             break
         before = distance.mean()
@@ -71,7 +74,8 @@ def wrong_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(4, 4) as MIDI's code computes it: V is taken for V^T, so R = V^T U^T instead of V U^T. Only
     for re-reading its numbers.
     """
-    source_mean, target_mean = source.mean(0), target.mean(0)
+    source_mean = source.mean(0)
+    target_mean = target.mean(0)
     left, _, right = np.linalg.svd((source - source_mean).T @ (target - target_mean))
     v = right.T
     rotation = v.T @ left.T

@@ -43,14 +43,12 @@ from maquette.output import atomic_write, writable_folder
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 Pool = ProcessPoolExecutor | None  # of pool.processes
-SCENES, PREDICTIONS, SCORES, ROWS, OBJECT_ROWS, RUN = (
-    "scenes",
-    "predictions",
-    "scores",
-    "rows.csv",
-    "objects.csv",
-    "run.json",
-)
+SCENES = "scenes"
+PREDICTIONS = "predictions"
+SCORES = "scores"
+ROWS = "rows.csv"
+OBJECT_ROWS = "objects.csv"
+RUN = "run.json"
 SEED = 0  # of the surface samples of every score
 
 
@@ -212,7 +210,9 @@ def _method(contestant: Contestant) -> Method:
 def _predict_one(contestant: Contestant, request: dict[str, Any], out: Path, scene: str) -> None:
     case = load_case(out / SCENES / scene, scene)
     method = _method(contestant)
-    path, error, made = out / PREDICTIONS / contestant.name / f"{scene}.glb", "", None
+    path = out / PREDICTIONS / contestant.name / f"{scene}.glb"
+    error = ""
+    made = None
     with measured_cost() as cost:
         try:
             made = method(case)
@@ -277,18 +277,17 @@ def _is_scored(out: Path, protocol: str, method: str, scene: str, extra: Sequenc
 def _score_one(
     out: Path, protocol: str, method: str, scene: str, extra: Sequence[str], threads: int
 ) -> None:
-    case, prediction, error = (
-        load_case(out / SCENES / scene, scene),
-        out / PREDICTIONS / method / f"{scene}.glb",
-        "",
-    )
+    case = load_case(out / SCENES / scene, scene)
+    prediction = out / PREDICTIONS / method / f"{scene}.glb"
+    error = ""
     meshes = load_named_meshes(prediction) if prediction.exists() else {}
     options = {"extra": extra, "camera": case.camera, "workers": threads}
     try:
         result = score_scene(meshes, case.truth, protocol, SEED, **options)
     # a prediction with NaN vertices, or of which no name fits: the scene counts as missed
     except InputError as failure:
-        meshes, error = {}, str(failure)
+        meshes = {}
+        error = str(failure)
         result = score_scene(meshes, case.truth, protocol, SEED, **options)
     seen = dict.fromkeys(SEEN, math.nan)
     if case.camera is not None:
@@ -358,10 +357,8 @@ def _kept_for_results(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(out: Path, scene: str, method: str, protocol: str) -> Row:
-    stored, made = (
-        _read_json(_score_path(out, protocol, method, scene)),
-        _read_json(out / PREDICTIONS / method / f"{scene}.json") or {},
-    )
+    stored = _read_json(_score_path(out, protocol, method, scene))
+    made = _read_json(out / PREDICTIONS / method / f"{scene}.json") or {}
     values = stored["score"]
     metrics = {
         name: math.nan if values.get(name) is None else float(values[name])

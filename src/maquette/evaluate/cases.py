@@ -37,7 +37,10 @@ from maquette.scene.place import ground_height, place
 from maquette.types import Camera, Focal, Scene, SceneInput
 
 Meshes = dict[str, trimesh.Trimesh]
-PHOTO, MASKS, TRUTH, OBJECTS = "photo.png", "masks.png", "truth.glb", "objects.json"
+PHOTO = "photo.png"
+MASKS = "masks.png"
+TRUTH = "truth.glb"
+OBJECTS = "objects.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,8 @@ def measured(
     """
     wanted = {node_name(mask.label) for mask in scene_input.masks}
     if wanted != set(truth):
-        only_masks, only_truth = sorted(wanted - set(truth)), sorted(set(truth) - wanted)
+        only_masks = sorted(wanted - set(truth))
+        only_truth = sorted(set(truth) - wanted)
         raise InputError(
             f"{name}: masks and ground truth differ: masks alone {only_masks[:4]}, truth alone {only_truth[:4]}; "
             "give every mask one mesh of its name"

@@ -128,7 +128,8 @@ def results_table(
     methods = list(dict.fromkeys(row.method for row in rows))
     columns = [name for name in metrics if not np.isnan(_values(rows, name)).all()]
     costly = any(name in COSTS for name in columns)
-    body, groups = [], []
+    body = []
+    groups = []
     for name in [*sets, *(["all"] if len(sets) > 1 else [])]:
         present = [
             (m, [r for r in rows if r.method == m and name in (r.set, "all")]) for m in methods

@@ -61,7 +61,8 @@ def precision_recall(
             taken.add(best)
             hits[k] = True
     counts = np.cumsum(hits)
-    precision, recall = counts / np.arange(1, len(hits) + 1), counts / max(len(truth), 1)
+    precision = counts / np.arange(1, len(hits) + 1)
+    recall = counts / max(len(truth), 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     average = float((np.diff(recall, prepend=0.0) * envelope).sum()) if len(hits) else 0.0
     return PrecisionRecall(precision, recall, hits, average)

@@ -23,11 +23,12 @@ UNITS = (
 )
 # between the sizes of the scenes, beyond which a wrong unit is likelier than a bad prediction
 LARGEST_RATIO = 8.0
-SMALLEST_SCENE, LARGEST_SCENE = 0.2, 100.0  # metres: what a photographed scene of objects measures
-APART, TOGETHER = (
-    0.05,
-    0.25,
-)  # box IoU of an object with its namesake, and with the one that stands in its place
+# metres: what a photographed scene of objects measures
+SMALLEST_SCENE = 0.2
+LARGEST_SCENE = 100.0
+# box IoU of an object with its namesake, and with the one that stands in its place
+APART = 0.05
+TOGETHER = 0.25
 
 
 def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:

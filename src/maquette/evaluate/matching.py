@@ -54,7 +54,8 @@ def match_by_box(
         for t in boxes
     ]
     rows, columns = linear_sum_assignment(-np.array(gain))
-    true_names, predicted_names = list(truth), list(predicted)
+    true_names = list(truth)
+    predicted_names = list(predicted)
     return {true_names[r]: predicted_names[c] for r, c in zip(rows, columns)}
 
 

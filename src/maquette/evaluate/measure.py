@@ -80,7 +80,8 @@ def compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> Co
 
 def compare(predicted: Surface, truth: Surface, aligner: str, protocol: Protocol) -> Comparison:
     """Align, then search both ways."""
-    predicted_tree, truth_tree = build_tree(predicted.points), build_tree(truth.points)
+    predicted_tree = build_tree(predicted.points)
+    truth_tree = build_tree(truth.points)
     transform = align(aligner, protocol, predicted_tree, truth_tree, truth.normals)
     raw = surface_distances(predicted_tree, truth_tree)
     aligned = raw if aligner == "none" else surface_distances(predicted_tree, truth_tree, transform)

@@ -40,7 +40,8 @@ def surface_distances(
     A (4, 4) similarity may be applied to the prediction; its tree is reused, since a similarity
     keeps who is nearest.
     """
-    predicted, truth = as_tree(predicted), as_tree(truth)
+    predicted = as_tree(predicted)
+    truth = as_tree(truth)
     transform = np.eye(4) if truth_from_predicted is None else truth_from_predicted
     to_truth, truth_index = _nearest_in_order(truth, predicted, transform)
     to_predicted, predicted_index = _nearest_in_order(predicted, truth, np.linalg.inv(transform))
@@ -56,7 +57,8 @@ def _nearest_in_order(
     their points.
     """
     found = nearest(tree, transform_points(tree_from_queries, queries.sorted_points))
-    distance, index = np.empty_like(found[0]), np.empty_like(found[1])
+    distance = np.empty_like(found[0])
+    index = np.empty_like(found[1])
     distance[queries.order], index[queries.order] = found
     return distance, index
 
@@ -113,7 +115,8 @@ def earth_movers_distance(predicted: np.ndarray, truth: np.ndarray, most: int = 
     with like.
     """
     count = min(most, len(predicted), len(truth))
-    source, target = thin(predicted, count), thin(truth, count)
+    source = thin(predicted, count)
+    target = thin(truth, count)
     cost = np.linalg.norm(source[:, None] - target[None], axis=-1)
     return float(cost[linear_sum_assignment(cost)].mean())
 

@@ -33,7 +33,8 @@ def measured_cost() -> Iterator[Cost]:
     Linux resets and reports the high-water mark of a process (/proc/self/clear_refs, VmHWM); where
     that is not possible ``peak_mb`` stays nan rather than showing the peak of something else.
     """
-    cost, cuda = Cost(), _cuda()
+    cost = Cost()
+    cuda = _cuda()
     resettable = _reset_peak()
     if cuda is not None:
         cuda.synchronize()

@@ -105,7 +105,8 @@ def scene_physics(
         for k, name in enumerate(names)
     )
     gaps = np.array([row.gap for row in rows])
-    penetration, volume = float(sum(shared.values())), sum(row.volume for row in rows)
+    penetration = float(sum(shared.values()))
+    volume = sum(row.volume for row in rows)
     return ScenePhysics(
         penetration=penetration,
         share=min(1.0, penetration / volume) if volume > 0 else 0.0,
@@ -131,7 +132,8 @@ def _shared_volumes(
     """Volume of every pair of objects that overlap, and of each object with what lies below the
     ground.
     """
-    names, shared = list(solids), {}
+    names = list(solids)
+    shared = {}
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             if volume := overlap_volume(solids[first], solids[second], resolution):
@@ -182,7 +184,8 @@ def _contacts(
     surface (C,) each cell rests.
     """
     own = corners[index]
-    low, high = own.reshape(-1, 3).min(0), own.reshape(-1, 3).max(0)
+    low = own.reshape(-1, 3).min(0)
+    high = own.reshape(-1, 3).max(0)
     cell = (
         max(float((high - low)[[0, 2]].max()), 1e-9 * float(np.abs(own).max() + 1.0)) / resolution
     )
@@ -216,13 +219,21 @@ def _crossings(
     """Column i nz + k, height, and whether the surface faces up (+1) or down (-1), where vertical
     lines at cell centres meet triangles.
     """
-    columns, heights, facing = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    columns = np.empty(0, np.int64)
+    heights = np.empty(0)
+    facing = np.empty(0)
     for fill in range(2):  # count, then write
         count = 0
         for f in range(len(triangles)):
-            ax, ay, az = triangles[f, 0, 0], triangles[f, 0, 1], triangles[f, 0, 2]
-            bx, by, bz = triangles[f, 1, 0], triangles[f, 1, 1], triangles[f, 1, 2]
-            cx, cy, cz = triangles[f, 2, 0], triangles[f, 2, 1], triangles[f, 2, 2]
+            ax = triangles[f, 0, 0]
+            ay = triangles[f, 0, 1]
+            az = triangles[f, 0, 2]
+            bx = triangles[f, 1, 0]
+            by = triangles[f, 1, 1]
+            bz = triangles[f, 1, 2]
+            cx = triangles[f, 2, 0]
+            cy = triangles[f, 2, 1]
+            cz = triangles[f, 2, 2]
             area = (bz - az) * (cx - ax) - (bx - ax) * (
                 cz - az
             )  # > 0: the outward normal points up
@@ -234,7 +245,8 @@ def _crossings(
             back = min(nz - 1, int(np.floor((max(az, bz, cz) - z0) / cell - 0.5)))
             for i in range(first, last + 1):
                 for k in range(front, back + 1):
-                    dx, dz = x0 + (i + 0.5) * cell - ax, z0 + (k + 0.5) * cell - az
+                    dx = x0 + (i + 0.5) * cell - ax
+                    dz = z0 + (k + 0.5) * cell - az
                     u = (dz * (cx - ax) - dx * (cz - az)) / area
                     v = (dx * (bz - az) - dz * (bx - ax)) / area
                     if u < -1e-12 or v < -1e-12 or u + v > 1.0 + 1e-12:
@@ -245,7 +257,9 @@ def _crossings(
                         facing[count] = 1.0 if area > 0 else -1.0
                     count += 1
         if not fill:
-            columns, heights, facing = np.empty(count, np.int64), np.empty(count), np.empty(count)
+            columns = np.empty(count, np.int64)
+            heights = np.empty(count)
+            facing = np.empty(count)
     return columns, heights, facing
 
 
@@ -266,11 +280,9 @@ def _rest(
     counts as touching, and so does a bottom that lies inside another object.
     """
     count = 0
-    columns, gaps, below = (
-        np.empty(len(column), np.int64),
-        np.empty(len(column)),
-        np.empty(len(column), np.int64),
-    )
+    columns = np.empty(len(column), np.int64)
+    gaps = np.empty(len(column))
+    below = np.empty(len(column), np.int64)
     for i in range(len(column)):
         if owner[i] != index or facing[i] > 0:
             continue
@@ -281,18 +293,24 @@ def _rest(
             and height[j + 1] <= height[i] + contact
         ):
             j += 1
-        gap, under = max(0.0, height[i] - ground), GROUND
+        gap = max(0.0, height[i] - ground)
+        under = GROUND
         while j >= 0 and column[j] == column[i]:
             if owner[j] != index:
                 if facing[j] > 0:
                     if height[i] - height[j] < gap:
-                        gap, under = max(0.0, height[i] - height[j]), owner[j]
+                        gap = max(0.0, height[i] - height[j])
+                        under = owner[j]
                     break
                 if height[j] <= height[i]:
-                    gap, under = 0.0, owner[j]  # inside that object
+                    # inside that object
+                    gap = 0.0
+                    under = owner[j]
                     break
             j -= 1
-        columns[count], gaps[count], below[count] = column[i], gap, under
+        columns[count] = column[i]
+        gaps[count] = gap
+        below[count] = under
         count += 1
     return columns[:count], gaps[:count], below[:count]
 
@@ -312,7 +330,8 @@ def margin_in_hull(point: np.ndarray, contacts: np.ndarray) -> float:
     inward = -(hull.equations[:, :2] @ point + hull.equations[:, 2])
     if inward.min() >= 0:
         return float(inward.min())
-    starts, ends = contacts[hull.simplices[:, 0]], contacts[hull.simplices[:, 1]]
+    starts = contacts[hull.simplices[:, 0]]
+    ends = contacts[hull.simplices[:, 1]]
     along = np.clip(
         ((point - starts) * (ends - starts)).sum(1) / ((ends - starts) ** 2).sum(1), 0.0, 1.0
     )

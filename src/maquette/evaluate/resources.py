@@ -51,7 +51,8 @@ def networks_of(contestant: Contestant) -> list[Network]:
 
 def read_network(models: ModelSet, kind: str) -> Network:
     """Read what a file says of itself, and count its numbers. CheckpointError as when it is loaded."""
-    checkpoint, path = models[kind], models.file(kind)
+    checkpoint = models[kind]
+    path = models.file(kind)
     with safe_open(path, framework="np") as file:
         count = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (not a dict)
     said = checkpoint.metadata

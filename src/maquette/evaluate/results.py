@@ -37,7 +37,8 @@ LAYOUT = ("f_s_raw", "iou_b_raw", "iou_obb", "ap15", "l_align", "silhouette")
 PHYSICS = ("penetration", "gap", "floating", "stable")
 ABLATION = ("f_s", "f_o", "f_s_raw", "iou_obb", "ap15", "l_align")
 NAMES = {"iou_obb": "IoU3D", "ap15": "AP3D@15"}  # as the papers call them
-BEGIN, END = "<!-- begin: written by hand in {name}, included unchanged -->", "<!-- end: {name} -->"
+BEGIN = "<!-- begin: written by hand in {name}, included unchanged -->"
+END = "<!-- end: {name} -->"
 INTRODUCTION = (
     "Made by `maquette benchmark --results`; do not edit, edit `{name}` instead. All scenes are composed of objects that no training has "
     "seen; the page about the benchmark says how, and what the columns are. Every number is a mean over scenes ± half its 95 % bootstrap "
@@ -53,7 +54,8 @@ def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
     there is none. Raises InputError when the folder holds nothing that was scored, or a ``text``
     that was asked for is not there.
     """
-    rows, record = read_rows(folder / ROWS), _record(folder)
+    rows = read_rows(folder / ROWS)
+    record = _record(folder)
     if not rows:
         raise InputError(f"{folder}: nothing was scored yet; finish the benchmark")
     chosen = page.with_name(f"{page.stem}-text.md") if text is None else text
@@ -126,7 +128,8 @@ def cost_table(
     ]
     body = []
     for method in methods:
-        own, nets = [row for row in rows if row.method == method], networks.get(method, ())
+        own = [row for row in rows if row.method == method]
+        nets = networks.get(method, ())
         costs = [
             mean(np.array([getattr(row, name) for row in own], np.float64), name, spread=True)
             for name in ("seconds", "peak_mb")

@@ -192,10 +192,8 @@ def score_scene(
         else similarity(2.0) @ scene_from_world(_scene_box(gt))
     )
     view = camera if protocol.frame == "camera" and protocol.scene_unit == "given" else None
-    truth, predicted = (
-        _sampled(gt, protocol, seed, "truth", unit, view),
-        _sampled(solid, protocol, seed, "predicted", unit, view),
-    )
+    truth = _sampled(gt, protocol, seed, "truth", unit, view)
+    predicted = _sampled(solid, protocol, seed, "predicted", unit, view)
     if not truth:
         raise InputError(
             f"the camera sees none of the {len(gt)} true objects; give the camera in the frame of the meshes"

@@ -161,7 +161,8 @@ def _catalogue(folder: str | None) -> Catalogue:
 
 def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
     """Scene ``index`` of a set: a function of the assets, the set's name and the index only."""
-    scene_set, catalogue = set_named(set_name), Catalogue.of(library)
+    scene_set = set_named(set_name)
+    catalogue = Catalogue.of(library)
     rng = np.random.default_rng((2026, scene_set.seed, index))
     config = SceneConfig(mix=((scene_set.kind, 1.0),))
     for attempt in range(MOST_TRIES):

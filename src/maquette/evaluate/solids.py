@@ -64,7 +64,8 @@ def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
     """Volume that two solids share, in cubed units; on a grid over the common part of their boxes
     only.
     """
-    low, high = np.maximum(a.box[0], b.box[0]), np.minimum(a.box[1], b.box[1])
+    low = np.maximum(a.box[0], b.box[0])
+    high = np.minimum(a.box[1], b.box[1])
     thin = TOUCHING * np.maximum(np.ptp(a.box, axis=0), np.ptp(b.box, axis=0))
     if not (high - low > thin).all():
         return 0.0

@@ -79,7 +79,8 @@ def bootstrap_interval(
     with np.errstate(invalid="ignore"):
         means = (shares @ np.where(known, table, 0.0)) / (shares @ known)
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
+    low = np.full(table.shape[1], np.nan)
+    high = np.full(table.shape[1], np.nan)
     some = known.any(0)
     low[some], high[some] = np.nanpercentile(means[:, some], [tail, 100.0 - tail], axis=0)
     return low, high

@@ -38,7 +38,8 @@ def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
     """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
     are not usable numbers.
     """
-    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices)).any(1).sum())
         raise InputError(
@@ -68,7 +69,8 @@ def sample_mesh(
     """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4)
     similarity.
     """
-    vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces)
+    vertices = np.asarray(mesh.vertices, dtype=np.float64)
+    faces = np.asarray(mesh.faces)
     if new_from_mesh is not None:
         vertices = transform_points(new_from_mesh, vertices)
     cumulative = np.cumsum(triangle_areas(vertices, faces))
@@ -78,7 +80,8 @@ def sample_mesh(
     a, b, c = (vertices[faces[chosen, k]] for k in range(3))
     u, v = rng.random((2, count, 1))
     outside = u + v > 1.0  # fold the far half of the parallelogram back into the triangle
-    u, v = np.where(outside, 1.0 - u, u), np.where(outside, 1.0 - v, v)
+    u = np.where(outside, 1.0 - u, u)
+    v = np.where(outside, 1.0 - v, v)
     normals = np.cross(b - a, c - a)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     return Surface(a + u * (b - a) + v * (c - a), normals, vertices[used], float(cumulative[-1]))

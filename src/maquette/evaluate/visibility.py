@@ -85,7 +85,8 @@ def surface_alignment(
     nothing.
     """
     corners = np.concatenate([np.asarray(mesh.bounds) for mesh in truth.values()])
-    unit, errors = float(np.ptp(corners, axis=0).max()), []
+    unit = float(np.ptp(corners, axis=0).max())
+    errors = []
     for name, points in seen_surface(truth, camera).items():
         if not len(points):
             continue

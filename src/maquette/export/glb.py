@@ -29,7 +29,8 @@ from maquette.scene.appearance import Appearance, appearance_of, linear_from_byt
 from maquette.scene.document import png_bytes
 from maquette.types import Camera, Instance, Scene
 
-ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+ARRAY_BUFFER = 34962
+ELEMENT_ARRAY_BUFFER = 34963
 COMPONENT_TYPES = {"uint16": 5123, "uint32": 5125, "float32": 5126}
 # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
 ROUGHNESS = 0.9
@@ -204,10 +205,8 @@ def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
 
 
 def _add_mesh(gltf: _Gltf, instance: Instance) -> int:
-    vertices, faces = (
-        np.asarray(instance.mesh.vertices).astype(np.float32),
-        np.asarray(instance.mesh.faces),
-    )
+    vertices = np.asarray(instance.mesh.vertices).astype(np.float32)
+    faces = np.asarray(instance.mesh.faces)
     faces = faces[
         (faces != np.roll(faces, 1, axis=1)).all(1)
     ]  # a triangle that names a vertex twice draws nothing
@@ -294,7 +293,8 @@ def _add_camera(gltf: _Gltf, camera: Camera, units: float, taken: set[str]) -> i
     """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point;
     the exact intrinsics are in extras.
     """
-    fx, fy = camera.intrinsics[0, 0], camera.intrinsics[1, 1]
+    fx = camera.intrinsics[0, 0]
+    fy = camera.intrinsics[1, 1]
     perspective = {
         "yfov": float(2 * np.arctan(0.5 * camera.height / fy)),
         "aspectRatio": float(camera.width * fy / (camera.height * fx)),

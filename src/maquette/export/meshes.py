@@ -31,11 +31,13 @@ def write_obj(scene: Scene, path: Path) -> None:
     """Write ``path`` (.obj) and beside it ``<stem>.mtl`` and a PNG per texture. One object per
     instance, named as its node.
     """
-    materials, lines = [], [f"# maquette scene, +Y up\nmtllib {path.stem}.mtl\n"]
+    materials = []
+    lines = [f"# maquette scene, +Y up\nmtllib {path.stem}.mtl\n"]
     offset = 1  # OBJ counts from one, through all objects
     for instance in scene.instances:
         vertices, faces = _world_mesh(scene, instance)
-        appearance, material = appearance_of(instance.mesh), _one_word(instance.node_name)
+        appearance = appearance_of(instance.mesh)
+        material = _one_word(instance.node_name)
         lines.append(f"o {' '.join(instance.node_name.split())}\nusemtl {material}\n")
         lines.append(_obj_body(vertices, faces + offset, appearance))
         texture = "" if appearance.image is None else f"{path.stem}_{material}.png"
@@ -51,11 +53,9 @@ def write_ply(scene: Scene, path: Path) -> None:
     """Write the whole scene as one binary PLY with sRGB vertex colours; textures are sampled at the
     vertices.
     """
-    vertices, faces, colors = (
-        [np.zeros((0, 3))],
-        [np.zeros((0, 3), np.int64)],
-        [np.zeros((0, 4), np.uint8)],
-    )
+    vertices = [np.zeros((0, 3))]
+    faces = [np.zeros((0, 3), np.int64)]
+    colors = [np.zeros((0, 4), np.uint8)]
     for instance in scene.instances:
         placed, triangles = _world_mesh(scene, instance)
         faces.append(triangles + sum(map(len, vertices)))

@@ -97,7 +97,8 @@ def ddim(
     """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted
     data, as DDPM samplers do, to [-b, b].
     """
-    signal, steps = schedule.signal(), schedule.ddim_steps(count)
+    signal = schedule.signal()
+    steps = schedule.ddim_steps(count)
     x = noise
     for done, step in enumerate(steps):
         here = signal[step].expand(len(x))

@@ -221,7 +221,8 @@ def _number_loops(case: Tensor) -> tuple[int, Tensor]:
         for index, loop in enumerate(loops):
             loop_of[number, list(loop)] = index
     loops_in = torch.tensor([len(loops) for loops in loops_of_cases()])
-    loop, amount = loop_of.to(case.device)[case], loops_in.to(case.device)[case]
+    loop = loop_of.to(case.device)[case]
+    amount = loops_in.to(case.device)[case]
     order = torch.argsort(amount, stable=True)
     first = torch.empty_like(amount)
     first[order] = amount[order].cumsum(0) - amount[order]
@@ -276,7 +277,8 @@ def mesh_of_cells(cells: Tensor, features: Tensor, resolution: int) -> CellMesh:
     deformations, 21 weights, 8 x K attributes. A corner takes the mean of the active cells around
     it; corners without one are outside. Vertices lie in [-0.5, 0.5]^3.
     """
-    side, device = resolution + 1, cells.device
+    side = resolution + 1
+    device = cells.device
     corners = corner_index(cells, resolution)
     distance = _mean_at(
         corners.flatten(), features[:, :8].flatten()[:, None] - 1.0 / resolution, side**3

@@ -77,16 +77,22 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(levels):
         finer = np.empty(2 * len(edges) - 1, np.int64)
         for part in range(len(edges) - 1):
-            start, end = edges[part], edges[part + 1]
+            start = edges[part]
+            end = edges[part + 1]
             middle = (start + end) // 2
-            finer[2 * part], finer[2 * part + 1] = start, middle
-            axis, widest = 0, -1.0
+            finer[2 * part] = start
+            finer[2 * part + 1] = middle
+            axis = 0
+            widest = -1.0
             for k in range(3):
-                low, high = np.inf, -np.inf
+                low = np.inf
+                high = -np.inf
                 for i in range(start, end):
-                    low, high = min(low, points[order[i], k]), max(high, points[order[i], k])
+                    low = min(low, points[order[i], k])
+                    high = max(high, points[order[i], k])
                 if high - low > widest:
-                    axis, widest = k, high - low
+                    axis = k
+                    widest = high - low
             _select(points, order, axis, start, end - 1, middle)
         finer[-1] = count
         edges = finer
@@ -102,7 +108,8 @@ def _select(
     """
     while first < last:
         pivot = points[order[(first + last) // 2], axis]
-        i, j = first, last
+        i = first
+        j = last
         while i <= j:
             while points[order[i], axis] < pivot:
                 i += 1
@@ -154,12 +161,17 @@ def _search(
     first, nearer child first.
     """
     leaves = len(starts) - 1
-    squared, index = np.empty(len(queries)), np.empty(len(queries), np.int64)
-    nodes, bounds = np.empty(STACK, np.int64), np.empty(STACK)
+    squared = np.empty(len(queries))
+    index = np.empty(len(queries), np.int64)
+    nodes = np.empty(STACK, np.int64)
+    bounds = np.empty(STACK)
     answer = -1
     for q in range(len(queries)):
-        x, y, z = queries[q, 0], queries[q, 1], queries[q, 2]
-        best, found = reach, -1
+        x = queries[q, 0]
+        y = queries[q, 1]
+        z = queries[q, 2]
+        best = reach
+        found = -1
         if answer >= 0:
             d = (
                 (ordered[answer, 0] - x) ** 2
@@ -167,7 +179,8 @@ def _search(
                 + (ordered[answer, 2] - z) ** 2
             )
             if d < best:
-                best, found = d, answer
+                best = d
+                found = answer
         top = 1
         nodes[0], bounds[0] = 0, _box_distance(boxes, 0, x, y, z)
         while top > 0:
@@ -176,15 +189,15 @@ def _search(
             if bounds[top] >= best:
                 continue
             while node < leaves - 1:
-                near, far = 2 * node + 1, 2 * node + 2
-                near_bound, far_bound = (
-                    _box_distance(boxes, near, x, y, z),
-                    _box_distance(boxes, far, x, y, z),
-                )
+                near = 2 * node + 1
+                far = 2 * node + 2
+                near_bound = _box_distance(boxes, near, x, y, z)
+                far_bound = _box_distance(boxes, far, x, y, z)
                 if far_bound < near_bound:
                     near, far, near_bound, far_bound = far, near, far_bound, near_bound
                 if far_bound < best:
-                    nodes[top], bounds[top] = far, far_bound
+                    nodes[top] = far
+                    bounds[top] = far_bound
                     top += 1
                 node = near
                 if near_bound >= best:
@@ -194,8 +207,10 @@ def _search(
             for i in range(starts[node - leaves + 1], starts[node - leaves + 2]):
                 d = (ordered[i, 0] - x) ** 2 + (ordered[i, 1] - y) ** 2 + (ordered[i, 2] - z) ** 2
                 if d < best:
-                    best, found = d, i
-        squared[q], index[q] = best, found
+                    best = d
+                    found = i
+        squared[q] = best
+        index[q] = found
         if found >= 0:
             answer = found
     return squared, index

@@ -82,11 +82,13 @@ def evaluate_octree(
             f"an octree of {grid.cells} cells cannot start at {coarsest}; choose {coarsest} times a power of two"
         )
     start = evaluate_dense(field, Grid(grid.low, grid.high, coarsest), device)
-    values, asked = start.values, start.asked
+    values = start.values
+    asked = start.asked
     known = torch.ones_like(values, dtype=torch.bool)
     for level in range(1, levels + 1):
         here = Grid(grid.low, grid.high, coarsest << level)
-        near, width = _crossed(values), margin if level == levels else 1
+        near = _crossed(values)
+        width = margin if level == levels else 1
         values, known = _refine(values, known)
         todo = (
             _corners(near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2))
@@ -106,11 +108,10 @@ def _crossed(values: Tensor) -> Tensor:
     """(R, R, R) bool, cells of which some corners are positive and some are not."""
     some = every = values > 0
     for axis, side in enumerate(values.shape):
-        low, high = (
-            (slice(None),) * axis + (slice(0, side - 1),),
-            (slice(None),) * axis + (slice(1, side),),
-        )
-        some, every = some[low] | some[high], every[low] & every[high]
+        low = (slice(None),) * axis + (slice(0, side - 1),)
+        high = (slice(None),) * axis + (slice(1, side),)
+        some = some[low] | some[high]
+        every = every[low] & every[high]
     return some & ~every
 
 

@@ -114,7 +114,8 @@ def _cut(
     polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float
 ) -> list[np.ndarray]:
     """Keep the part of a convex polyhedron with normal . x <= offset and close it with a new face."""
-    kept, rim = [], []
+    kept = []
+    rim = []
     touched = False
     for polygon in polygons:
         height = polygon @ normal - offset
@@ -125,12 +126,10 @@ def _cut(
         touched = True
         inside: list[np.ndarray] = []
         for k in range(len(polygon)):
-            p, q, hp, hq = (
-                polygon[k],
-                polygon[(k + 1) % len(polygon)],
-                height[k],
-                height[(k + 1) % len(polygon)],
-            )
+            p = polygon[k]
+            q = polygon[(k + 1) % len(polygon)]
+            hp = height[k]
+            hq = height[(k + 1) % len(polygon)]
             if hp <= tolerance:
                 inside.append(p)
                 if hp >= -tolerance:
@@ -182,10 +181,8 @@ def smallest_box(points: np.ndarray) -> OrientedBox:
     edges = (np.roll(triangles, -1, axis=1) - triangles).reshape(-1, 3)
     normals = np.repeat(hull.equations[:, :3], 3, axis=0)
     usable = np.linalg.norm(edges, axis=1) > FLAT * np.ptp(corners)
-    edges, normals = (
-        edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True),
-        normals[usable],
-    )
+    edges = edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True)
+    normals = normals[usable]
     axes = np.stack(
         [edges, np.cross(normals, edges), normals], axis=1
     )  # (K, 3, 3) box_from_world, right-handed
@@ -207,7 +204,8 @@ def _shrunk(rotation: np.ndarray, corners: np.ndarray) -> np.ndarray:
         for axis in range(3):
             plane = rotation[:, [(axis + 1) % 3, (axis + 2) % 3]]
             angle = _rectangle_angle(corners @ plane)
-            c, s = np.cos(angle), np.sin(angle)
+            c = np.cos(angle)
+            s = np.sin(angle)
             turned = np.column_stack([rotation[:, axis], plane @ [c, s], plane @ [-s, c]])
             rotation = np.roll(turned, axis, axis=1)  # back to the order x, y, z
         smaller = float(np.ptp(corners @ rotation, axis=0).prod())

@@ -23,7 +23,8 @@ def orthonormal(columns: Tensor) -> Tensor:
     """(..., 3, 3) -> the right-handed rotation whose first two columns span what the given ones
     span (Gram-Schmidt).
     """
-    a, b = columns[..., 0], columns[..., 1]
+    a = columns[..., 0]
+    b = columns[..., 1]
     x = F.normalize(a, dim=-1, eps=1e-6)
     y = F.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1, eps=1e-6)
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
@@ -105,7 +106,10 @@ def yaw_rotations(yaw: Tensor) -> Tensor:
     """(B, 3, 3) right-handed rotations about +Y by ``yaw`` (B,) radians; ``transforms.rotation_y``
     for tensors.
     """
-    c, s, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
+    c = yaw.cos()
+    s = yaw.sin()
+    zero = torch.zeros_like(yaw)
+    one = torch.ones_like(yaw)
     return torch.stack(
         [
             torch.stack([c, zero, s], -1),

@@ -104,7 +104,8 @@ def umeyama(
     1991, eqs. 40-42).
     """
     share = np.full(len(source), 1.0 / len(source)) if weights is None else weights / weights.sum()
-    source_mean, target_mean = share @ source, share @ target
+    source_mean = share @ source
+    target_mean = share @ target
     centred = source - source_mean
     left, singular, right = np.linalg.svd((target - target_mean).T @ (centred * share[:, None]))
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
@@ -135,7 +136,8 @@ def robust_icp(
             raise InputError(
                 f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are needed; check the mesh"
             )
-    tree, ordered = as_tree(target), as_tree(source).sorted_points
+    tree = as_tree(target)
+    ordered = as_tree(source).sorted_points
     normals = estimate_normals(tree.points) if target_normals is None else target_normals
     fits = [
         _align_in_space(_space(name, ordered, tree.points), ordered, tree, normals, options)
@@ -157,7 +159,8 @@ def point_to_point(
     What Open3D calls ``registration_icp`` with point-to-point estimation. Clouds (N, 3) and (M, 3)
     or trees of them.
     """
-    tree, ordered = as_tree(target), as_tree(source).sorted_points
+    tree = as_tree(target)
+    ordered = as_tree(source).sorted_points
     fit = _icp(
         ordered,
         tree,
@@ -206,7 +209,8 @@ def thin(points: np.ndarray, most: int) -> np.ndarray:
 
 
 def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
-    source_box, target_box = bounding_box(source), bounding_box(target)
+    source_box = bounding_box(source)
+    target_box = bounding_box(target)
     if name == "shared":
         box = bounding_box(np.concatenate([source_box, target_box]))
         return _Space(name, np.eye(4), box.mean(0), max(float(np.ptp(box, axis=0).max()), 1e-12))
@@ -289,8 +293,10 @@ def _best_yaws(
     placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp
 ) -> list[np.ndarray]:
     """(4, 4) turns about the pivot, best first, ranked by the trimmed symmetric Chamfer distance."""
-    source, target = thin(placed, options.sweep_points), thin(target, options.sweep_points)
-    source_tree, target_tree = build_tree(source), build_tree(target)
+    source = thin(placed, options.sweep_points)
+    target = thin(target, options.sweep_points)
+    source_tree = build_tree(source)
+    target_tree = build_tree(target)
     angles = 2 * np.pi * np.arange(options.yaw_candidates) / options.yaw_candidates
     turns = [
         similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles
@@ -348,11 +354,9 @@ def _with_scale(
     """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing
     (either side alone favours one sign).
     """
-    tree, others, transform = (
-        build_tree(source),
-        thin(target.sorted_points, len(source)),
-        fit.transform,
-    )
+    tree = build_tree(source)
+    others = thin(target.sorted_points, len(source))
+    transform = fit.transform
     for _ in range(iterations):
         moved = transform_points(transform, source)
         forth, index = nearest(target, moved, reach)
@@ -361,7 +365,8 @@ def _with_scale(
             transform_points(np.linalg.inv(transform), others),
             reach / max(scale_of(transform), 1e-6),
         )
-        near, far = np.isfinite(forth), np.isfinite(back)
+        near = np.isfinite(forth)
+        far = np.isfinite(back)
         if near.sum() + far.sum() < 4:
             return fit
         pairs = (

@@ -18,7 +18,8 @@ from maquette.geometry.registration import thin, umeyama
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
-LEAST_SCALE, MOST_SCALE = 0.05, 20.0
+LEAST_SCALE = 0.05
+MOST_SCALE = 20.0
 EXPONENT_STEPS = 128  # table entries per unit of the exponent: interpolation errs by 1e-5
 EXPONENTIALS = np.exp(-np.arange(25 * EXPONENT_STEPS) / EXPONENT_STEPS)
 
@@ -69,7 +70,8 @@ def filter_registration(
     cell = np.sqrt(variance) / options.cells
     points, counts = _cells(source, cell)
     centres, masses = _cells(target, cell)
-    transform, before = np.eye(4), None
+    transform = np.eye(4)
+    before = None
     for _ in range(options.iterations):
         moved = transform_points(transform, points)
         drawn = _weighted_means(moved, centres, masses, 2.0 * variance, EXPONENTIALS)
@@ -111,13 +113,20 @@ def _weighted_means(
     squared = np.empty(len(centres))
     last = len(table) - 2
     for i in range(len(points)):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        px = points[i, 0]
+        py = points[i, 1]
+        pz = points[i, 2]
         least = np.inf
         for k in range(len(centres)):
-            dx, dy, dz = px - centres[k, 0], py - centres[k, 1], pz - centres[k, 2]
+            dx = px - centres[k, 0]
+            dy = py - centres[k, 1]
+            dz = pz - centres[k, 2]
             squared[k] = dx * dx + dy * dy + dz * dz
             least = min(least, squared[k])
-        total, x, y, z = 0.0, 0.0, 0.0, 0.0
+        total = 0.0
+        x = 0.0
+        y = 0.0
+        z = 0.0
         for k in range(len(centres)):
             place = (squared[k] - least) * (EXPONENT_STEPS / spread)
             cell = int(place)
@@ -129,7 +138,9 @@ def _weighted_means(
             x += weight * centres[k, 0]
             y += weight * centres[k, 1]
             z += weight * centres[k, 2]
-        means[i, 0], means[i, 1], means[i, 2] = x / total, y / total, z / total
+        means[i, 0] = x / total
+        means[i, 1] = y / total
+        means[i, 2] = z / total
     return means
 
 
@@ -147,7 +158,9 @@ def chamfer_fit(
     best quarter of the restarts goes on.
     """
     options = options or ChamferFit()
-    steps, rate, most = options.steps, options.rate, options.points
+    steps = options.steps
+    rate = options.rate
+    most = options.points
     volumes = [smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target)]
     scale = np.cbrt(volumes[1] / volumes[0]) if min(volumes) > 0 else 1.0
     middle = target.mean(0)
@@ -183,15 +196,18 @@ def _descend(
     rate: float,
 ) -> tuple[np.ndarray, float]:
     """The seven numbers after ``steps`` steps of Adam, and their squared Chamfer distance."""
-    points, goals = transform_points(yaw, source.sorted_points), target.sorted_points
+    points = transform_points(yaw, source.sorted_points)
+    goals = target.sorted_points
     names = np.empty(
         len(source.points), np.int64
     )  # index of the source's tree -> place in its sorted points
     names[source.order] = np.arange(len(source.points))
-    mean, square = np.zeros(7), np.zeros(7)
+    mean = np.zeros(7)
+    square = np.zeros(7)
     for step in range(1, steps + 1):
         gradient, _ = _chamfer_gradient(numbers, points, goals, source, target, yaw, names)
-        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
         numbers = numbers - rate * (mean / (1 - 0.9**step)) / (
             np.sqrt(square / (1 - 0.999**step)) + 1e-8
         )
@@ -216,7 +232,8 @@ def _chamfer_gradient(
     forth, index = nearest(target, moved)
     _, own = nearest(source, transform_points(np.linalg.inv(matrix @ yaw), goals))
     place = names[own]
-    ahead, behind = moved - target.points[index], moved[place] - goals
+    ahead = moved - target.points[index]
+    behind = moved[place] - goals
     pull = 2.0 * ahead / len(moved)
     np.add.at(pull, place, 2.0 * behind / len(goals))
     turned = moved / numbers[6]  # R x + t
@@ -240,11 +257,15 @@ def _axis_turns(angles: np.ndarray, quarter: np.ndarray | None = None) -> list[n
     """
     turns = []
     for axis, angle in enumerate(angles):
-        i, j = (axis + 1) % 3, (axis + 2) % 3
+        i = (axis + 1) % 3
+        j = (axis + 2) % 3
         derivative = quarter is not None and quarter[axis]
         c, s = (-np.sin(angle), np.cos(angle)) if derivative else (np.cos(angle), np.sin(angle))
         turn = np.zeros((3, 3)) if derivative else np.eye(3)
-        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
+        turn[i, i] = c
+        turn[i, j] = -s
+        turn[j, i] = s
+        turn[j, j] = c
         turns.append(turn)
     return turns
 

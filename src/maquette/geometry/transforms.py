@@ -24,13 +24,15 @@ def similarity(
 
 def rotation_y(angle: float) -> np.ndarray:
     """(3, 3) right-handed rotation about +Y by ``angle`` radians."""
-    c, s = np.cos(angle), np.sin(angle)
+    c = np.cos(angle)
+    s = np.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def rotation_x(angle: float) -> np.ndarray:
     """(3, 3) right-handed rotation about +X by ``angle`` radians."""
-    c, s = np.cos(angle), np.sin(angle)
+    c = np.cos(angle)
+    s = np.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 

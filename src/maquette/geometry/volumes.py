@@ -91,7 +91,8 @@ def lift_view(
     cells = transform_cells(view.camera_from_scene.float() @ scene_from_cube.float(), resolution)
     depth = cells[..., 2].clamp(min=1e-3)
     pixels = cells @ view.intrinsics.T.float()
-    u, v = pixels[..., 0] / depth, pixels[..., 1] / depth
+    u = pixels[..., 0] / depth
+    v = pixels[..., 1] / depth
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (cells[..., 2] > 1e-3)
     flat = v.long().clamp(0, height - 1) * width + u.long().clamp(0, width - 1)
     seen_depth = view.depth.reshape(-1)[flat]

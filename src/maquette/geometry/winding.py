@@ -88,20 +88,22 @@ def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
     """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee
     1983).
     """
-    ax, ay, az = triangle[0, 0] - x, triangle[0, 1] - y, triangle[0, 2] - z
-    bx, by, bz = triangle[1, 0] - x, triangle[1, 1] - y, triangle[1, 2] - z
-    cx, cy, cz = triangle[2, 0] - x, triangle[2, 1] - y, triangle[2, 2] - z
-    la, lb, lc = (
-        np.sqrt(ax * ax + ay * ay + az * az),
-        np.sqrt(bx * bx + by * by + bz * bz),
-        np.sqrt(cx * cx + cy * cy + cz * cz),
-    )
+    ax = triangle[0, 0] - x
+    ay = triangle[0, 1] - y
+    az = triangle[0, 2] - z
+    bx = triangle[1, 0] - x
+    by = triangle[1, 1] - y
+    bz = triangle[1, 2] - z
+    cx = triangle[2, 0] - x
+    cy = triangle[2, 1] - y
+    cz = triangle[2, 2] - z
+    la = np.sqrt(ax * ax + ay * ay + az * az)
+    lb = np.sqrt(bx * bx + by * by + bz * bz)
+    lc = np.sqrt(cx * cx + cy * cy + cz * cz)
     volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-    ab, bc, ca = (
-        ax * bx + ay * by + az * bz,
-        bx * cx + by * cy + bz * cz,
-        cx * ax + cy * ay + cz * az,
-    )
+    ab = ax * bx + ay * by + az * bz
+    bc = bx * cx + by * cy + bz * cz
+    ca = cx * ax + cy * ay + cz * az
     return np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb) / (2.0 * np.pi)
 
 
@@ -116,15 +118,21 @@ def _winding(
     accuracy: float,
 ) -> np.ndarray:
     leaves = len(starts) - 1
-    numbers, nodes = np.zeros(len(points)), np.empty(STACK, np.int64)
+    numbers = np.zeros(len(points))
+    nodes = np.empty(STACK, np.int64)
     for q in range(len(points)):
-        x, y, z = points[q, 0], points[q, 1], points[q, 2]
-        top, total = 1, 0.0
+        x = points[q, 0]
+        y = points[q, 1]
+        z = points[q, 2]
+        top = 1
+        total = 0.0
         nodes[0] = 0
         while top > 0:
             top -= 1
             node = nodes[top]
-            dx, dy, dz = centres[node, 0] - x, centres[node, 1] - y, centres[node, 2] - z
+            dx = centres[node, 0] - x
+            dy = centres[node, 1] - y
+            dz = centres[node, 2] - z
             squared = dx * dx + dy * dy + dz * dz
             if squared > (accuracy * radii[node]) ** 2:
                 flux = dipoles[node, 0] * dx + dipoles[node, 1] * dy + dipoles[node, 2] * dz
@@ -133,7 +141,8 @@ def _winding(
                 for i in range(starts[node - leaves + 1], starts[node - leaves + 2]):
                     total += _solid_angle(triangles[i], x, y, z)
             else:
-                nodes[top], nodes[top + 1] = 2 * node + 1, 2 * node + 2
+                nodes[top] = 2 * node + 1
+                nodes[top + 1] = 2 * node + 2
                 top += 2
         numbers[q] = total
     return numbers

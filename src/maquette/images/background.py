@@ -31,7 +31,8 @@ def foreground_of_plain_background(image: np.ndarray) -> np.ndarray:
     residual, noise = _residual(lab)
     distance = _distance(residual)
     contrast = max(LEAST_CONTRAST, 5.0 * noise)
-    strong, weak = distance > 2.0 * contrast, distance > contrast
+    strong = distance > 2.0 * contrast
+    weak = distance > contrast
     grown = _touching(weak, strong | _sharp(lab, residual, contrast))
     clean = _cleaned(grown)
     enlarged = cv2.resize(clean.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -48,7 +49,8 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
     rim = np.ones((height, width), bool)
     thick = max(2, round(RIM * max(height, width)))
     rim[thick:-thick, thick:-thick] = False
-    samples, colors = basis[rim], lab[rim]
+    samples = basis[rim]
+    colors = lab[rim]
     # The most common colour of the border starts the fit, so that objects cut off by the photo do
     # not pull it.
     start = _mode(colors)

@@ -152,7 +152,8 @@ def coco_document(
     category = {text: k + 1 for k, text in enumerate(names)}
     annotations = []
     for m in masks:
-        rows, columns = np.flatnonzero(m.mask.any(1)), np.flatnonzero(m.mask.any(0))
+        rows = np.flatnonzero(m.mask.any(1))
+        columns = np.flatnonzero(m.mask.any(0))
         box = [
             int(columns[0]),
             int(rows[0]),
@@ -316,5 +317,6 @@ def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
 
 
 def _signed_area(loop: np.ndarray) -> float:
-    x, y = loop[:, 0], loop[:, 1]
+    x = loop[:, 0]
+    y = loop[:, 1]
     return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))

@@ -19,10 +19,15 @@ def square_box(mask: np.ndarray, margin: float = 0.1) -> Box:
     """Return the square around a mask (H, W) bool with at least one pixel: same centre as its box,
     longer side times 1 + 2 margin.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    x0, x1, y0, y1 = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
+    x0 = columns[0]
+    x1 = columns[-1] + 1
+    y0 = rows[0]
+    y1 = rows[-1] + 1
     half = 0.5 * max(x1 - x0, y1 - y0) * (1 + 2 * margin)
-    x, y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
+    x = 0.5 * (x0 + x1)
+    y = 0.5 * (y0 + y1)
     return float(x - half), float(y - half), float(x + half), float(y + half)
 
 
@@ -63,11 +68,16 @@ def _padded(
     and the cut's first corner (x, y).
     """
     height, width = image.shape[:2]
-    left, top = int(np.floor(box[0])), int(np.floor(box[1]))
-    right, bottom = max(int(np.ceil(box[2])), left + 1), max(int(np.ceil(box[3])), top + 1)
+    left = int(np.floor(box[0]))
+    top = int(np.floor(box[1]))
+    right = max(int(np.ceil(box[2])), left + 1)
+    bottom = max(int(np.ceil(box[3])), top + 1)
     cut = np.empty((bottom - top, right - left, *image.shape[2:]), image.dtype)
     cut[...] = fill
-    x0, x1, y0, y1 = max(left, 0), min(right, width), max(top, 0), min(bottom, height)
+    x0 = max(left, 0)
+    x1 = min(right, width)
+    y0 = max(top, 0)
+    y1 = min(bottom, height)
     if x0 < x1 and y0 < y1:
         cut[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
     return cut, (left, top)

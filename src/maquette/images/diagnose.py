@@ -70,7 +70,8 @@ def _overlaps(masks: Sequence[InstanceMask]) -> np.ndarray:
 def _diagnosis(instance: InstanceMask, overlaps: dict[int, float]) -> Diagnosis:
     mask = instance.mask
     height, width = mask.shape
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     inside = np.pad(mask[box[1] : box[3], box[0] : box[2]], 1).astype(np.uint8)
     pixels = int(inside.sum())

@@ -245,7 +245,8 @@ def _placed(masks: Masks, found: np.ndarray, label: int | None, *, takes: bool) 
     others = [m for m in masks if m.label != label]
     name = "" if label is None else _chosen(masks, label).name
     chosen = free_label(others) if label is None else label
-    size, remaining = found.sum(), []
+    size = found.sum()
+    remaining = []
     for other in others:
         if not (other.mask & found).any():
             remaining.append(other)

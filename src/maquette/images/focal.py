@@ -17,10 +17,9 @@ from maquette.types import Focal
 FILM_DIAGONAL = math.hypot(
     36.0, 24.0
 )  # mm; equivalent focal lengths compare diagonals (CIPA DCG-001)
-SHORTEST, LONGEST = (
-    0.2,
-    25.0,
-)  # of the longer side; below is no pinhole any more, above no photo of a scene on the ground
+# of the longer side; below is no pinhole any more, above no photo of a scene on the ground
+SHORTEST = 0.2
+LONGEST = 25.0
 SENSOR = (2.0, 80.0)  # mm, longer sides of sensors that exist
 CROP = 0.02  # by which the aspect ratio may differ from the one that the camera wrote down
 _MILLIMETRES = {
@@ -87,7 +86,8 @@ def focal_of(image: Image.Image) -> tuple[Focal | None, str]:
             film / FILM_DIAGONAL * math.hypot(width, height) / max(width, height),
             f"EXIF, {film:g} mm on 35-mm film",
         )
-    length, pitch = _number(tags.get(_BASE.FocalLength)), _pixels_per_millimetre(tags)
+    length = _number(tags.get(_BASE.FocalLength))
+    pitch = _pixels_per_millimetre(tags)
     sensor = (taken[1] or max(width, height)) / pitch if pitch > 0 else 0.0
     if length > 0 and SENSOR[0] <= sensor <= SENSOR[1]:
         return _believed(length / sensor, f"EXIF, {length:g} mm on a sensor of {sensor:.1f} mm")

@@ -34,7 +34,8 @@ def framing_from_config(config: Mapping[str, Any]) -> Framing:
     """From the settings of transformers' image processors (CLIP, BiT): size, crop, mean, deviation.
     Raises CheckpointError.
     """
-    size, crop = config.get("size", {}), config.get("crop_size")
+    size = config.get("size", {})
+    crop = config.get("crop_size")
     size = {"shortest_edge": size} if isinstance(size, int) else size
     crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
     if not config.get("do_center_crop", True) or crop is None:
@@ -43,7 +44,8 @@ def framing_from_config(config: Mapping[str, Any]) -> Framing:
         raise CheckpointError(
             "the preprocessor does not crop; expected a crop_size or a fixed size in preprocessor_config.json"
         )
-    mean, std = tuple(config.get("image_mean", ())), tuple(config.get("image_std", ()))
+    mean = tuple(config.get("image_mean", ()))
+    std = tuple(config.get("image_std", ()))
     if len(mean) != 3 or len(std) != 3:
         raise CheckpointError(
             f"the preprocessor has image_mean {mean} and image_std {std}; expected three numbers each"
@@ -75,7 +77,8 @@ def frame(image: np.ndarray, framing: Framing) -> np.ndarray:
 def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle (h, w) of a picture (H, W, ...), with zeros where it is smaller."""
     out = np.zeros((*size, *image.shape[2:]), image.dtype)
-    target, source = [], []
+    target = []
+    source = []
     for have, want in zip(image.shape[:2], size):
         first = (have - want) // 2 if have >= want else -(-(have - want) // 2)
         source.append(slice(max(first, 0), min(first + want, have)))
@@ -102,7 +105,8 @@ def pad_square(
     what is added.
     """
     height, width = image.shape[:2]
-    rows, columns = np.flatnonzero(masks.any(0).any(1)), np.flatnonzero(masks.any(0).any(0))
+    rows = np.flatnonzero(masks.any(0).any(1))
+    columns = np.flatnonzero(masks.any(0).any(0))
     near = (
         rows[0] < border * height
         or rows[-1] >= (1 - border) * height

@@ -118,10 +118,9 @@ def same_aspect(a: Size, b: Size) -> bool:
     or one per cent.
     """
     small, large = sorted((a, b))
-    height, width = (
-        large[0] * small[1] / large[1],
-        large[1] * small[0] / large[0],
-    )  # what the small one should measure
+    # what the small one should measure
+    height = large[0] * small[1] / large[1]
+    width = large[1] * small[0] / large[0]
     return (
         abs(height / small[0] - 1) <= ASPECT_TOLERANCE
         or abs(height - small[0]) <= 1
@@ -275,7 +274,8 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
         raise InputError(f"{name}: has no object: all masks are empty; mark at least one")
     for m in masks:
         if m.mask.shape != masks[0].mask.shape:
-            (h, w), (h0, w0) = m.mask.shape, masks[0].mask.shape
+            (h, w) = m.mask.shape
+            (h0, w0) = masks[0].mask.shape
             raise InputError(
                 f"{name}: label {m.label} has {w} x {h} pixels label {masks[0].label} {w0} x {h0}; give masks of one size"
             )

@@ -55,7 +55,8 @@ def _mixed(pixels: np.ndarray, color: tuple[int, int, int], opacity: float) -> n
 
 def _draw_outline(drawn: np.ndarray, instance: InstanceMask, width: int) -> None:
     """Draw the object's rim, inside its mask, in its full colour."""
-    rows, columns = np.flatnonzero(instance.mask.any(1)), np.flatnonzero(instance.mask.any(0))
+    rows = np.flatnonzero(instance.mask.any(1))
+    columns = np.flatnonzero(instance.mask.any(0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = instance.mask[window].astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
@@ -104,7 +105,8 @@ def _badge(text: str, color: tuple[int, int, int], size: float) -> Image.Image:
 
 def _middle(mask: np.ndarray) -> tuple[float, float]:
     """Return the pixel (x, y) deepest inside a mask."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     inside = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)

@@ -100,7 +100,8 @@ def read_photo(source: ImageSource) -> Photo:
             f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
-    focal, doubt = None, ""
+    focal = None
+    doubt = ""
     with (
         contextlib.suppress(*_DECODING_ERRORS),
         _quiet(),

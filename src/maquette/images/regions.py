@@ -18,7 +18,9 @@ from skimage.graph import MCP_Geometric
 STEP = 0.3  # Lab units: what a pixel costs without any edge
 STRONG_EDGE = 12.0  # Lab units per pixel; stronger edges do not count more
 LEVELS = 32
-LEAST_AREA, MOST_AREA = 0.0015, 0.45  # of the picture
+# of the picture
+LEAST_AREA = 0.0015
+MOST_AREA = 0.45
 AREA_EXPONENT = 0.1  # a slight preference for the whole over its parts
 BORDER_PENALTY = 0.5  # objects rarely end at the border of the photo
 
@@ -49,7 +51,8 @@ def _span(edges: np.ndarray, own: Sequence[Pixel]) -> float:
     """Half the geodesic length of the way that joins all clicks; grown so far, their regions touch."""
     if len(own) < 2:
         return 0.0
-    joined, longest = [own[0]], 0.0
+    joined = [own[0]]
+    longest = 0.0
     remaining = list(own[1:])
     while remaining:
         distance = MCP_Geometric(STEP + edges).find_costs(joined)[0]
@@ -64,15 +67,14 @@ def _edge_strength(image: np.ndarray) -> np.ndarray:
     """Return the colour gradient (H, W) in Lab units per pixel, texture smoothed away."""
     smooth = cv2.bilateralFilter(image, 7, 25, 5).astype(np.float32) / 255
     lab = cv2.GaussianBlur(cv2.cvtColor(smooth, cv2.COLOR_RGB2Lab), (0, 0), 0.8)
-    across, down = (
-        cv2.Sobel(lab, cv2.CV_32F, 1, 0, scale=1 / 8),
-        cv2.Sobel(lab, cv2.CV_32F, 0, 1, scale=1 / 8),
-    )
+    across = cv2.Sobel(lab, cv2.CV_32F, 1, 0, scale=1 / 8)
+    down = cv2.Sobel(lab, cv2.CV_32F, 0, 1, scale=1 / 8)
     return np.sqrt((across**2 + down**2).sum(-1))
 
 
 def _outline_score(region: np.ndarray, edges: np.ndarray) -> float:
-    binary, kernel = region.astype(np.uint8), np.ones((3, 3), np.uint8)
+    binary = region.astype(np.uint8)
+    kernel = np.ones((3, 3), np.uint8)
     rim = cv2.dilate(binary, kernel) > cv2.erode(binary, kernel)
     if not rim.any():
         return 0.0

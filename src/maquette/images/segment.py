@@ -87,7 +87,8 @@ def grabcut_boxes(
     for x0, y0, x1, y1 in rectangles:
         window = _with_context((x0, y0, x1, y1), width, height)
         state = np.full((height, width), cv2.GC_BGD, np.uint8)[window]
-        top, left = window[0].start, window[1].start
+        top = window[0].start
+        left = window[1].start
         inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         state[inner] = cv2.GC_PR_FGD
         found = _grabcut(image[window], state)
@@ -159,10 +160,8 @@ def _clicked(image: np.ndarray, clicks: Sequence[Click], label: int) -> np.ndarr
             cv2.GC_FGD if click in own else cv2.GC_BGD,
             -1,
         )
-    rows, columns = (
-        np.flatnonzero((state != cv2.GC_BGD).any(1)),
-        np.flatnonzero((state != cv2.GC_BGD).any(0)),
-    )
+    rows = np.flatnonzero((state != cv2.GC_BGD).any(1))
+    columns = np.flatnonzero((state != cv2.GC_BGD).any(0))
     window = _with_context((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), width, height)
     mask = np.zeros((height, width), bool)
     keep = [(c.x - window[1].start, c.y - window[0].start) for c in own]
@@ -211,10 +210,8 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Cli
         for click in group:
             cv2.circle(dot, (int(click.x), int(click.y)), radius, 1, -1)
         state[dot == 1] = value
-    rows, columns = (
-        np.flatnonzero((near | dots.any(0)).any(1)),
-        np.flatnonzero((near | dots.any(0)).any(0)),
-    )
+    rows = np.flatnonzero((near | dots.any(0)).any(1))
+    columns = np.flatnonzero((near | dots.any(0)).any(0))
     window = _with_context((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), width, height)
     found = mask.copy()
     found[window] = _grabcut(
@@ -237,7 +234,8 @@ def _with_context(box: tuple[int, int, int, int], width: int, height: int) -> tu
     colours are learnt.
     """
     x0, y0, x1, y1 = (int(v) for v in box)
-    dx, dy = max(8, round(CONTEXT * (x1 - x0))), max(8, round(CONTEXT * (y1 - y0)))
+    dx = max(8, round(CONTEXT * (x1 - x0)))
+    dy = max(8, round(CONTEXT * (y1 - y0)))
     return np.s_[max(y0 - dy, 0) : min(y1 + dy, height), max(x0 - dx, 0) : min(x1 + dx, width)]
 
 
@@ -285,12 +283,10 @@ def _clipped(
 ) -> tuple[int, int, int, int]:
     x0, x1 = sorted((box[0], box[2]))
     y0, y1 = sorted((box[1], box[3]))
-    x0, y0, x1, y1 = (
-        max(round(x0), 0),
-        max(round(y0), 0),
-        min(round(x1), width),
-        min(round(y1), height),
-    )
+    x0 = max(round(x0), 0)
+    y0 = max(round(y0), 0)
+    x1 = min(round(x1), width)
+    y1 = min(round(y1), height)
     if x1 - x0 < 4 or y1 - y0 < 4:
         raise InputError(
             f"the box {','.join(f'{v:g}' for v in box)} has less than 4 pixels a side inside the photo of {width} x {height}"

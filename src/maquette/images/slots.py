@@ -30,7 +30,8 @@ def slot_pictures(
     colours = image.astype(np.float32) / 255.0
     union = np.any(masks, axis=0)
     box = crop_box(union)
-    scene, whole = cut(colours, box), cut(union, box)
+    scene = cut(colours, box)
+    whole = cut(union, box)
     shown = scene * whole[..., None]
     of_scene = _resized(shown, size)
     pictures = []
@@ -51,10 +52,12 @@ def crop_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     Centred on the middle of the extreme pixels; its side is 1.2 times their larger distance, made
     even, ends rounded half to even.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     side = int(MARGIN * max(columns[-1] - columns[0], rows[-1] - rows[0]))
     half = max(side // 2, 1)
-    x, y = (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2
+    x = (columns[0] + columns[-1]) / 2
+    y = (rows[0] + rows[-1]) / 2
     return round(x - half), round(y - half), round(x + half), round(y + half)
 
 
@@ -62,12 +65,10 @@ def cut(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """The part of a picture (H, W, ...) inside a box; zero beyond the picture."""
     x0, y0, x1, y1 = box
     out = np.zeros((y1 - y0, x1 - x0, *image.shape[2:]), image.dtype)
-    left, top, right, bottom = (
-        max(x0, 0),
-        max(y0, 0),
-        min(x1, image.shape[1]),
-        min(y1, image.shape[0]),
-    )
+    left = max(x0, 0)
+    top = max(y0, 0)
+    right = min(x1, image.shape[1])
+    bottom = min(y1, image.shape[0])
     if left < right and top < bottom:
         out[top - y0 : bottom - y0, left - x0 : right - x0] = image[top:bottom, left:right]
     return out

@@ -38,9 +38,13 @@ def crop_object(rgba: np.ndarray) -> np.ndarray:
         raise InputError(
             f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above 80 %; pass one with an object"
         )
-    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
+    left = columns.min()
+    top = rows.min()
+    right = columns.max()
+    bottom = rows.max()
     half = int(max(right - left, bottom - top) * MARGIN) // 2
-    x, y = (left + right) / 2, (top + bottom) / 2
+    x = (left + right) / 2
+    y = (top + bottom) / 2
     if half == 0:
         raise InputError("the object of the picture is a single pixel; pass a larger picture")
     crop = (

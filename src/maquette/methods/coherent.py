@@ -118,11 +118,9 @@ def look(
     models: CoherentModels, image: np.ndarray, perception: Perception, labels: Sequence[int]
 ) -> tuple[Tensor, Sight]:
     """Context (N, M, C) of the objects, and how they are seen."""
-    device, camera, picture = (
-        next(models.scene.parameters()).device,
-        perception.camera,
-        perception.picture,
-    )
+    device = next(models.scene.parameters()).device
+    camera = perception.camera
+    picture = perception.picture
     masks = [picture.labels == label for label in labels]
     surfaces = [perception.points[mask] for mask in masks]
     sight = camera_sight(
@@ -174,10 +172,8 @@ def shapes_of(
 ):
     """The Shape of each object, one after the other (a generator)."""
     pose = Pose.of(made.pose[:, 0], sight)
-    gaussians, intrinsic = (
-        models.shapes.gaussians_from(made.gaussians),
-        models.shapes.intrinsic_from(made.intrinsic),
-    )
+    gaussians = models.shapes.gaussians_from(made.gaussians)
+    intrinsic = models.shapes.intrinsic_from(made.intrinsic)
     latents = models.shapes.decode(gaussians, intrinsic)
     for row, (label, seed) in enumerate(zip(labels, seeds)):
         canonical = models.vae.decode(latents[row : row + 1])[0].float().cpu()

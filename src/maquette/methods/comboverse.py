@@ -219,7 +219,8 @@ def first_stage(
 ) -> _Thing | Failure:
     """One object alone, and where it starts."""
     completed = complete(networks.prior, image, perception, label, seed)
-    camera, box = perception.camera, completed.box
+    camera = perception.camera
+    box = completed.box
     yaw = ray_azimuth(camera, (box[:2] + box[2:]) / 2)
     alone = make_alone(
         networks.geometry,
@@ -318,14 +319,13 @@ def distillation(
 def comboverse(**options: Any) -> Method:
     """The method with options of its own: the fields of ``Settings``. InputError for wrong ones."""
     settings = Settings(**options)
-    sees, paints = ("image-encoder", "generator", "volume-vae"), ("text-to-image",)
+    sees = ("image-encoder", "generator", "volume-vae")
+    paints = ("text-to-image",)
     needed, optional = (
         ((*sees, *paints), ()) if settings.layout in ("sds", "ssds") else (sees, paints)
     )
-    make, again = (
-        partial(generate_comboverse, settings=settings),
-        partial(remake, settings=settings),
-    )
+    make = partial(generate_comboverse, settings=settings)
+    again = partial(remake, settings=settings)
     return Method(
         "comboverse", make, again, needed, ComboVerseModels, optional=optional, tuned=comboverse
     )

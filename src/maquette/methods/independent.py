@@ -56,7 +56,8 @@ def front_cube(visible: np.ndarray) -> np.ndarray:
     """(4, 4) scene_from_cube of an object with a visible box (2, 3): what is seen is its front, so
     the room left in depth is behind it.
     """
-    cube, side = box_cube([visible]), float((visible[1] - visible[0]).max())
+    cube = box_cube([visible])
+    side = float((visible[1] - visible[0]).max())
     cube[2, 3] = (
         visible[1, 2] + (ZOOM_MARGIN - 1) / 2 * side - cube[0, 0] / 2
     )  # the camera looks along -Z

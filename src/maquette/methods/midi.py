@@ -86,7 +86,8 @@ def joint_pass(
     progress: Progress = silent,
 ) -> dict[int, Tensor]:
     """Coarse volume (R, R, R) of each instance in the scene's cube, all of them denoised together."""
-    joint, tuned = models.joint, Models(models.joint.base, models.vae)
+    joint = models.joint
+    tuned = Models(models.joint.base, models.vae)
     noise = draw_noise(tuned, [instance_seed(seed, label) for label in labels])
     scene = torch.from_numpy(
         instance_crop(image, perception.label_map, None, joint.config.base.picture.size)

@@ -52,7 +52,8 @@ def make_midi3d(
 
 def _condition(networks: Networks, scene: SceneInput, progress: Progress) -> MidiCondition:
     """Both encoders one after the other, so that a staged plan never holds the two."""
-    settings, device = networks.released.settings, networks.device
+    settings = networks.released.settings
+    device = networks.device
     framings = [framing_from_config(settings[f"feature_extractor_{k}"]) for k in (1, 2)]
     for_clip, for_dino = midi_pictures(*uncut(scene, framings[1]), *framings)
     batch = networks.plan.batch or len(scene.masks)
@@ -75,10 +76,8 @@ def uncut(scene: SceneInput, framing: Framing) -> tuple[np.ndarray, np.ndarray]:
     masks = np.stack([mask.mask for mask in scene.masks])
     height, width = masks.shape[1:]
     shown = np.zeros((height, width), bool)
-    edge, scale = (
-        framing.shortest_edge or min(framing.crop),
-        (framing.shortest_edge or min(framing.crop)) / min(height, width),
-    )
+    edge = framing.shortest_edge or min(framing.crop)
+    scale = (framing.shortest_edge or min(framing.crop)) / min(height, width)
     rows, columns = (
         int((side - min(crop, edge) / scale) / 2)
         for side, crop in ((height, framing.crop[0]), (width, framing.crop[1]))

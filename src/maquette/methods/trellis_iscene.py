@@ -26,7 +26,9 @@ from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
 from maquette.models.trellis3d import active_cells
 from maquette.types import Failure, SceneInput
 
-STEPS, STRENGTH = 25, 3.0  # of both stages, where the release overrides TRELLIS's pipeline.json
+# of both stages, where the release overrides TRELLIS's pipeline.json
+STEPS = 25
+STRENGTH = 3.0
 PICTURES = 8  # encoded at once
 
 
@@ -48,10 +50,8 @@ def make_iscene(
     )
     with networks.stage("structure", "structure-decoder") as (decoder,):
         cells = cells_of(active_cells(decoder, latents.flatten(0, 1), chunk=1))
-    slots, channels = (
-        latents.shape[1],
-        len(networks.released.settings["slat_normalization"]["mean"]),
-    )
+    slots = latents.shape[1]
+    channels = len(networks.released.settings["slat_normalization"]["mean"])
     noise = torch.randn(sum(map(len, cells)), channels, generator=generator).split(
         [len(own) for own in cells]
     )
@@ -104,7 +104,8 @@ def _structure(
     """(N, S, channels, R, R, R) latents. Instances meet only in the scene's slot, so any part of
     them may be made at a time.
     """
-    batch, made = networks.plan.batch or len(context), []
+    batch = networks.plan.batch or len(context)
+    made = []
     with networks.stage("structure", "structure-flow") as (network,):
         noise = draw_noise(network, generator)
         for start in range(0, len(context), batch):

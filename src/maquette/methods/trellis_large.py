@@ -83,7 +83,8 @@ def _structure(
     progress: Progress,
 ) -> Tensor:
     """(N, channels, R, R, R) latents."""
-    batch, made = networks.plan.batch or len(tokens), []
+    batch = networks.plan.batch or len(tokens)
+    made = []
     with networks.stage("structure", "structure-flow") as (network,):
         c = network.config
         noise = torch.stack(

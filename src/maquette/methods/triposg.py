@@ -24,7 +24,9 @@ from maquette.scene.made import CELLS, field_mesh
 from maquette.scene.place import instance_seed
 from maquette.types import Failure, SceneInput
 
-STEPS, GUIDANCE = 50, 7.0  # the release's
+# the release's
+STEPS = 50
+GUIDANCE = 7.0
 VECTORS = 2048  # latent vectors of an object
 MARGIN = 0.1  # around an object, of its longer side
 
@@ -34,7 +36,8 @@ def make_triposg(
 ) -> Made:
     """All objects of a photo, each alone. An object whose field has no surface is a Failure."""
     seeds = {mask.label: instance_seed(settings.seed, mask.label) for mask in scene.masks}
-    batch, steps = networks.plan.batch or len(seeds), settings.steps or STEPS
+    batch = networks.plan.batch or len(seeds)
+    steps = settings.steps or STEPS
     guidance = GUIDANCE if settings.guidance is None else settings.guidance
     pictures = object_pictures(
         scene, framing_from_config(networks.released.settings["preprocessor"])
@@ -83,13 +86,15 @@ def on_white(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(S, S, 3) uint8 square around an object of a photo (H, W, 3) with mask (H, W) bool, white
     elsewhere.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = np.where(mask[box][..., None], image[box], np.uint8(255))
     longer = max(inside.shape[:2])
     side = longer + 2 * int(MARGIN * longer)
     square = np.full((side, side, 3), 255, np.uint8)
-    top, left = (side - inside.shape[0]) // 2, (side - inside.shape[1]) // 2
+    top = (side - inside.shape[0]) // 2
+    left = (side - inside.shape[1]) // 2
     square[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return square
 

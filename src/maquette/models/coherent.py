@@ -57,7 +57,8 @@ class TokenDenoiser(nn.Module):
     ):
         super().__init__()
         c = config
-        self.intra_scene, self.tokens = c.intra_scene, tokens
+        self.intra_scene = c.intra_scene
+        self.tokens = tokens
         self.read = nn.Linear(channels + given, c.width)
         self.slot = nn.Parameter(0.5 * torch.randn(1, tokens, c.width))
         self.t_embedder = TimestepEmbedder(c.width)
@@ -89,7 +90,8 @@ class TokenDenoiser(nn.Module):
         which tokens are theirs.
         """
         h = self.read(x if given is None else torch.cat([x, given], dim=-1)) + self.slot
-        modulation, joint = self.modulation(self.t_embedder(t)), Joint(tuple(groups))
+        modulation = self.modulation(self.t_embedder(t))
+        joint = Joint(tuple(groups))
         for index, (block, context) in enumerate(zip(self.blocks, contexts)):
             together = self.intra_scene and (self.tokens == 1 or index % 2 == 1)
             h = block(h, modulation, context, joint if together else None)
@@ -153,13 +155,15 @@ class Coherent(nn.Module):
         """Objects from noise by DDIM, or in one step by a network that was trained to regress.
         Guidance is against the prior.
         """
-        done, signal = 0, SCHEDULE.signal()
+        done = 0
+        signal = SCHEDULE.signal()
 
         def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
             """One of the two diffusions, from noise ``start``; ``given`` are the poses that the
             shapes are told.
             """
-            contexts, prior = denoiser.prepare(context), denoiser.prepare(torch.zeros_like(context))
+            contexts = denoiser.prepare(context)
+            prior = denoiser.prepare(torch.zeros_like(context))
 
             def say(x: Tensor, step: int) -> Tensor:
                 level = torch.full((len(x),), float(SCHEDULE.level(step)), device=x.device)

@@ -60,9 +60,11 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
             image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     centres = np.arange(size) + 0.5
-    x, y = (centres - offset[0]) / scale, (centres - offset[1]) / scale
+    x = (centres - offset[0]) / scale
+    y = (centres - offset[1]) / scale
     inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
-    rows, columns = np.clip(y.astype(int), 0, height - 1), np.clip(x.astype(int), 0, width - 1)
+    rows = np.clip(y.astype(int), 0, height - 1)
+    columns = np.clip(x.astype(int), 0, width - 1)
     sampled = np.where(inside, labels[np.ix_(rows, columns)], 0).astype(np.int32)
     pixels = (square.astype(np.float32) / 127.5 - 1.0) * inside[..., None]
     return Picture(pixels, sampled, inside, scale, offset)
@@ -110,13 +112,15 @@ def cut_window(
 
     ``margin`` is the window's side over the longer side of the label's box.
     """
-    rows, columns = (
-        np.flatnonzero((labels == label).any(1)),
-        np.flatnonzero((labels == label).any(0)),
-    )
-    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    rows = np.flatnonzero((labels == label).any(1))
+    columns = np.flatnonzero((labels == label).any(0))
+    y0 = rows[0]
+    y1 = rows[-1] + 1
+    x0 = columns[0]
+    x1 = columns[-1] + 1
     side = max(int(np.ceil(margin * max(y1 - y0, x1 - x0))), 8)
-    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    left = round((x0 + x1 - side) / 2)
+    top = round((y0 + y1 - side) / 2)
     height, width = labels.shape
     part = cv2.copyMakeBorder(
         image[max(top, 0) : top + side, max(left, 0) : left + side],
@@ -130,7 +134,8 @@ def cut_window(
         part, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     )
     steps = (np.arange(size) + 0.5) * side / size
-    y, x = np.floor(top + steps).astype(int)[:, None], np.floor(left + steps).astype(int)[None]
+    y = np.floor(top + steps).astype(int)[:, None]
+    x = np.floor(left + steps).astype(int)[None]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     pixels = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
     return Cut((left, top, side), colours, np.where(inside, labels[pixels], 0), inside, pixels)
@@ -156,18 +161,23 @@ def instance_crop(
     preprocessing.
     """
     own = labels > 0 if label is None else labels == label
-    rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
-    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    rows = np.flatnonzero(own.any(1))
+    columns = np.flatnonzero(own.any(0))
+    y0 = rows[0]
+    y1 = rows[-1] + 1
+    x0 = columns[0]
+    x1 = columns[-1] + 1
     side = max(margin * max(y1 - y0, x1 - x0), 4.0)
-    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
-    left, top = int(np.floor(cx - side / 2)), int(np.floor(cy - side / 2))
+    cx = (x0 + x1) / 2
+    cy = (y0 + y1) / 2
+    left = int(np.floor(cx - side / 2))
+    top = int(np.floor(cy - side / 2))
     span = int(np.ceil(side)) + 1
     window = np.zeros((span, span, 5), np.float32)
-    ys, xs = (
-        slice(max(top, 0), min(top + span, labels.shape[0])),
-        slice(max(left, 0), min(left + span, labels.shape[1])),
-    )
-    to_y, to_x = slice(ys.start - top, ys.stop - top), slice(xs.start - left, xs.stop - left)
+    ys = slice(max(top, 0), min(top + span, labels.shape[0]))
+    xs = slice(max(left, 0), min(left + span, labels.shape[1]))
+    to_y = slice(ys.start - top, ys.stop - top)
+    to_x = slice(xs.start - left, xs.stop - left)
     inside = own[ys, xs].astype(np.float32)
     window[to_y, to_x, :3] = (image[ys, xs].astype(np.float32) / 127.5 - 1.0) * inside[..., None]
     window[to_y, to_x, 3] = inside

@@ -56,7 +56,8 @@ def structure_flow_flops(
     values and modulations exist already.
     """
     c = config
-    tokens, folded = (c.resolution // c.patch) ** 3, c.channels * c.patch**3
+    tokens = (c.resolution // c.patch) ** 3
+    folded = c.channels * c.patch**3
     total = linear(tokens, folded, c.width) * 2 + c.blocks * _self_block(
         tokens, c.width, c.mlp_ratio
     )
@@ -77,7 +78,8 @@ def scene_context_flops(
 ) -> int:
     """Operations of one evaluation of all slots of ``instances`` instances."""
     c = config.flow
-    tokens, slots = (c.resolution // c.patch) ** 3, config.slots
+    tokens = (c.resolution // c.patch) ** 3
+    slots = config.slots
     rows = 1 + instances * (slots - 1) if shared_scene else instances * slots
     seen = instances * config.context_blocks * attention(tokens, tokens * (slots - 1), c.width)
     return rows * structure_flow_flops(c, context_tokens, cached) + seen
@@ -93,7 +95,8 @@ def vecset_flow_flops(
     """Operations of one evaluation per instance, ``instances`` of which share a scene; ``None``
     tokens: that context is a constant.
     """
-    c, length = config, tokens + 1
+    c = config
+    length = tokens + 1
     total = 2 * linear(tokens, c.channels, c.width) + 2 * linear(1, c.width, 4 * c.width)
     total += c.blocks * _self_block(length, c.width, 4.0) + (c.blocks - c.first_skip) * linear(
         length, 2 * c.width, c.width
@@ -106,7 +109,8 @@ def vecset_flow_flops(
 
 def vecset_decode_flops(config: VecSetVAEConfig, tokens: int, points: int) -> int:
     """Operations to decode one latent and ask at ``points`` points."""
-    c, width = config, config.decoder_width
+    c = config
+    width = config.decoder_width
     prepared = linear(tokens, c.latent_channels, width) + linear(tokens, width, 2 * width)
     prepared += c.decoder_blocks * _self_block(tokens, width, 4.0)
     asked = linear(points, c.point_width, width) + _cross(points, tokens, width, width, cached=True)

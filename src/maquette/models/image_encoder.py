@@ -218,7 +218,8 @@ class GeometryNet(nn.Module):
             else self.latitude(tokens).float().squeeze(-1).unflatten(1, (side, side))
         )
         dense = F.pixel_shuffle(self.dense(h), 2).float()
-        boxes, count = None, int(labels.max()) if labels is not None else 0
+        boxes = None
+        count = int(labels.max()) if labels is not None else 0
         if self.layout is not None and count:
             boxes = self.layout(h, tokens, lift_points(dense[:, 0], camera), camera, labels, count)
         geometry = Geometry(dense[:, 0], unit(dense[:, 1:]), camera, boxes, latitude)

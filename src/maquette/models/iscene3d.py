@@ -43,10 +43,8 @@ def encode_slots(
     encoded = _encode(
         encoder, torch.cat([pictures[:1, SCENE], pictures[:, own].flatten(0, 1)]), chunk
     )
-    scene, others = (
-        encoded[:1].expand(count, -1, -1)[:, None],
-        encoded[1:].unflatten(0, (count, len(own))),
-    )
+    scene = encoded[:1].expand(count, -1, -1)[:, None]
+    others = encoded[1:].unflatten(0, (count, len(own)))
     return torch.cat([others[:, :SCENE], scene, others[:, SCENE:]], dim=1)
 
 
@@ -68,7 +66,9 @@ class _Rows:
     """
 
     def __init__(self, instances: int, slots: int, shared: bool):
-        self.instances, self.slots, self.shared = instances, slots, shared
+        self.instances = instances
+        self.slots = slots
+        self.shared = shared
         self.own = (
             [slot for slot in range(slots) if slot != SCENE] if shared else list(range(slots))
         )

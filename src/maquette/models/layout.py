@@ -34,7 +34,8 @@ def lift_points(relative: Tensor, camera: Tensor) -> Tensor:
     x = torch.exp(log_span) * (torch.exp(relative) * steps[None, None, :] - centre_x)
     y = torch.exp(log_span) * (torch.exp(relative) * steps[None, :, None] - centre_y)
     z = z - torch.exp(log_focal + log_span)
-    sin, cos = torch.sin(pitch), torch.cos(pitch)
+    sin = torch.sin(pitch)
+    cos = torch.cos(pitch)
     # Columns of view_centric_rotation(pitch): x -> x, camera down and forward -> up and back.
     return torch.stack([x, -cos * y - sin * z, sin * y - cos * z], dim=1)
 
@@ -43,9 +44,11 @@ def ray_latitudes(camera: Tensor, size: int) -> Tensor:
     """(B, size, size) sine of the angle above the horizon of the rays through a grid of pixels;
     camera parameters (B, 5).
     """
-    pitch, focal = camera[:, 0, None, None], camera[:, 1, None, None].exp()
+    pitch = camera[:, 0, None, None]
+    focal = camera[:, 1, None, None].exp()
     steps = (torch.arange(size, device=camera.device, dtype=camera.dtype) + 0.5) / size - 0.5
-    x, y = steps[None, None, :], steps[None, :, None]
+    x = steps[None, None, :]
+    y = steps[None, :, None]
     return (-torch.cos(pitch) * y - torch.sin(pitch) * focal) / (
         x.square() + y.square() + focal.square()
     ).sqrt()
@@ -60,8 +63,11 @@ def visible_cues(points: Tensor, masks: Tensor, camera: Tensor) -> tuple[Tensor,
     its own mean 3.
     """
     b, n, side, _ = masks.shape
-    flat, inside = points.flatten(2), masks.flatten(2)
-    weight, there = inside.to(points.dtype), inside.any(-1, keepdim=True)  # (B, N, P^2), (B, N, 1)
+    flat = points.flatten(2)
+    inside = masks.flatten(2)
+    # (B, N, P^2), (B, N, 1)
+    weight = inside.to(points.dtype)
+    there = inside.any(-1, keepdim=True)
     count = weight.sum(-1, keepdim=True).clamp(min=1)
     with torch.autocast(points.device.type, enabled=False):
         moments = (
@@ -78,7 +84,9 @@ def visible_cues(points: Tensor, masks: Tensor, camera: Tensor) -> tuple[Tensor,
     box = torch.stack(
         [torch.maximum(low, mean - 2.5 * spread), torch.minimum(high, mean + 2.5 * spread)], dim=2
     )
-    across, along = masks.any(2), masks.any(3)  # which columns, which rows
+    # which columns, which rows
+    across = masks.any(2)
+    along = masks.any(3)
     steps = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) / side - 0.5
     picture = [
         torch.where(lines, steps, s * torch.inf).amin(-1)
@@ -116,7 +124,8 @@ class InstanceBlock(nn.Module):
     def __init__(self, width: int, context_width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
         self.to_qkv = nn.Linear(width, 3 * width)
         self.context_to_kv = nn.Linear(context_width, 2 * width)
         self.to_out = nn.Linear(width, width)
@@ -169,7 +178,8 @@ class LayoutHead(nn.Module):
         """
         wanted = torch.arange(1, count + 1, device=labels.device)[None, :, None, None]
         whole = F.max_pool2d((labels[:, None] == wanted).float(), 2)
-        masks, there = whole > 0, whole.flatten(2).amax(-1) > 0
+        masks = whole > 0
+        there = whole.flatten(2).amax(-1) > 0
         sampled = (
             labels[:, None, 1::2, 1::2] == wanted
         )  # one pixel in four; all of them would mix depths at outlines

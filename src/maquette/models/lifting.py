@@ -54,6 +54,7 @@ def lifted_grid(
         nearest = torch.stack([box_field(box, cube, resolution) for box in wanted]).amin(0)
         grid[BOX] = torch.tanh(BOX_SHARPNESS * nearest)
     if coarse is not None:
-        grid[COARSE], grid[HAS_COARSE] = coarse, 1.0
+        grid[COARSE] = coarse
+        grid[HAS_COARSE] = 1.0
     grid[IS_SCENE] = float(label is None)
     return grid

@@ -138,7 +138,8 @@ def _passes(
 def _contexts(
     flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool, ...], constants: bool
 ) -> list[list[Context]]:
-    summary, tokens = condition.summary, condition.tokens
+    summary = condition.summary
+    tokens = condition.tokens
     summaries = torch.cat([summary if yes else torch.zeros_like(summary) for yes in conditional])
     if not constants:
         return flow.prepare(

@@ -83,7 +83,8 @@ class MultiInstanceGenerator(nn.Module):
         """Velocity (B, channels, R, R, R) at noise levels t (B,); ``groups``: number of instances
         of each scene, in order.
         """
-        flow, plan = self.base.flow, Joint(tuple(groups))
+        flow = self.base.flow
+        plan = Joint(tuple(groups))
         blocks = range(len(flow.blocks))
         joint = middle(len(flow.blocks), self.config.joint_blocks)
         plans = [plan if index in joint else None for index in blocks]

@@ -50,7 +50,8 @@ class PartShapes(nn.Module):
     def __init__(self, config: PartShapesConfig):
         super().__init__()
         self.config = c = config
-        cells, folded = c.resolution // c.patch, c.patch**3
+        cells = c.resolution // c.patch
+        folded = c.patch**3
         self.read = nn.Linear(c.channels * folded, c.width)
         self.read_position = nn.Parameter(0.02 * torch.randn(1, cells**3, c.width))
         self.queries = nn.Parameter(0.5 * torch.randn(1, c.parts, c.width))

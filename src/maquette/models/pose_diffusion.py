@@ -129,7 +129,8 @@ class Pose:
 
     def numbers(self, sight: Sight) -> Tensor:
         """(B, 7) normalised numbers, from which ``of`` makes the same pose."""
-        rotation, origin = sight.scene_from_camera[:, :3, :3], sight.scene_from_camera[:, :3, 3]
+        rotation = sight.scene_from_camera[:, :3, :3]
+        origin = sight.scene_from_camera[:, :3, 3]
         local = torch.einsum("bij,bi->bj", rotation, self.centre - origin)
         offset = sight.focal[:, None] * local[:, :2] / local[:, 2:] - sight.centres
         yaw = torch.remainder(self.yaw + math.pi, 2 * math.pi) - math.pi
@@ -154,7 +155,8 @@ def picture_box(own: np.ndarray) -> np.ndarray:
     """(4,) 2-D box, as in ``Sight``, of an object's pixels (S, S) bool in a square picture that the
     photo's longer side spans.
     """
-    rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
+    rows = np.flatnonzero(own.any(1))
+    columns = np.flatnonzero(own.any(0))
     edges = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
     return (edges / own.shape[0] - 0.5).astype(np.float32)
 
@@ -183,7 +185,8 @@ def object_cues(
     """
     angles = np.pi * box[:, None] * 2.0 ** np.arange(FREQUENCIES)
     encoded = np.concatenate([box[:, None], np.sin(angles), np.cos(angles)], axis=1).reshape(-1)
-    low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
+    low = np.quantile(points, 0.02, axis=0)
+    high = np.quantile(points, 0.98, axis=0)
     return np.concatenate([encoded, low, high, [math.log(depth), pitch, math.log(focal)]]).astype(
         np.float32
     )

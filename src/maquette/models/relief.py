@@ -58,7 +58,9 @@ def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Window
     b, k, _, side, _ = windows.pictures.shape
     steps = (torch.arange(side, device=depth.device, dtype=torch.float32) + 0.5) / side
     left, top, span = (windows.places[..., i, None].float() for i in range(3))
-    x, y = 2 * (left + span * steps) - 1, 2 * (top + span * steps) - 1  # (B, K, P)
+    # (B, K, P)
+    x = 2 * (left + span * steps) - 1
+    y = 2 * (top + span * steps) - 1
     grid = torch.stack(
         [x[:, :, None, :].expand(b, k, side, side), y[:, :, :, None].expand(b, k, side, side)],
         dim=-1,

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.nn.attention import ExternalKeys, Plan, SceneContext
 
-INSTANCE, SCENE, CANONICAL = 0, 1, 2  # slots
+# slots
+INSTANCE = 0
+SCENE = 1
+CANONICAL = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class SceneContextFlow(nn.Module):
 
     def __init__(self, config: SceneContextFlowConfig):
         super().__init__()
-        self.config, c = config, config.flow
+        self.config = config
+        c = config.flow
         self.flow = StructureFlow(c)
         if config.key_gate or config.key_bias:
             for index in config.context_range:

@@ -159,10 +159,9 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
     sight = 0.5 * (centres[0] + centres[1]) - np.asarray(eye)[[0, 2]]
     sight /= max(float(np.linalg.norm(sight)), 1e-9)
     offset = centres[0] - centres[1]
-    along, aside = (
-        float(offset @ sight),
-        float(offset @ np.array([-sight[1], sight[0]])),
-    )  # farther, to the right
+    # farther, to the right
+    along = float(offset @ sight)
+    aside = float(offset @ np.array([-sight[1], sight[0]]))
     if abs(aside) >= CLEAR * abs(along) and aside:
         return "to the right of" if aside > 0 else "to the left of"
     if abs(along) >= CLEAR * abs(aside) and along:

@@ -92,13 +92,14 @@ def slat_flow_flops(
     ``context_tokens`` None: the context is a constant. ``cached``: keys, values and modulations
     exist already.
     """
-    c, first, n, m = config, config.io_widths[0], counts.fine.cells, counts.coarse.cells
-    joined, more, fine, coarse = (
-        2 if c.skips else 1,
-        c.io_blocks - 1,
-        counts.fine.total,
-        counts.coarse.total,
-    )
+    c = config
+    first = config.io_widths[0]
+    n = counts.fine.cells
+    m = counts.coarse.cells
+    joined = 2 if c.skips else 1
+    more = c.io_blocks - 1
+    fine = counts.fine.total
+    coarse = counts.coarse.total
     total = 2 * linear(n, c.channels, first)
     total += more * _residual(fine, n, first, first) + _residual(coarse, m, first, c.width)
     total += c.blocks * (
@@ -154,15 +155,18 @@ def mesh_decoder_flops(
     """Operations of the mesh decoder up to the cells' parameters; ``shortcut`` = copied features
     are convolved at their parents.
     """
-    c, width = config, config.width
+    c = config
+    width = config.width
     total = slat_transformer_flops(c, terms.cells, in_window) - linear(
         terms.cells, c.width, c.channels_out
     )
     for half in HALVES:
-        out, fine = c.width // half, terms.split()
+        out = c.width // half
+        fine = terms.split()
         first = linear(terms.products if shortcut else fine.total, width, out)
         total += first + linear(fine.total, out, out) + linear(terms.cells, width, out)
-        terms, width = fine, out
+        terms = fine
+        width = out
     return total + linear(terms.cells, width, c.channels_out)
 
 
@@ -170,7 +174,8 @@ def structure_vae_flops(config: VolumeVAEConfig, resolution: int) -> int:
     """Operations of an encoder or decoder alone (the half that ``config`` has); resolution of the
     volume.
     """
-    c, total = config, 0
+    c = config
+    total = 0
     encoder = bool(c.encoder_channels)
     widths = c.encoder_channels or c.decoder_channels
     side = resolution // c.patch if encoder else resolution // c.patch // 2 ** (len(widths) - 1)

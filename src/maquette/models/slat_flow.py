@@ -71,7 +71,8 @@ class SLatFlow(nn.Module):
             else None
         )
         self.input_layer = nn.Linear(c.channels, c.io_widths[0])
-        self.input_blocks, self.out_blocks = nn.ModuleList(), nn.ModuleList()
+        self.input_blocks = nn.ModuleList()
+        self.out_blocks = nn.ModuleList()
         for width, following in zip(c.io_widths, [*c.io_widths[1:], c.width]):
             self.input_blocks.extend(
                 SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)
@@ -145,14 +146,18 @@ class SLatFlow(nn.Module):
 
         ``trace(name, features)`` gets what every stage makes.
         """
-        c, levels = self.config, []
-        h, skips, grid = self.input_layer(x).to(self.trunk_dtype), [], voxels
+        c = self.config
+        levels = []
+        h = self.input_layer(x).to(self.trunk_dtype)
+        skips = []
+        grid = voxels
         for index, (block, modulation) in enumerate(zip(self.input_blocks, modulations.inputs)):
             if (index + 1) % c.io_blocks:
                 h = block(h, modulation, grid)
             else:
                 levels.append(grid)
-                h, grid = block.down(h, modulation, grid), grid.parents[0]
+                h = block.down(h, modulation, grid)
+                grid = grid.parents[0]
             skips.append(h)
             trace(f"input_blocks.{index}", h)
         h = h + position_embedding(grid.coords[:, 1:], c.width).to(h.dtype)
@@ -196,7 +201,9 @@ class SLatFlow(nn.Module):
         shortcut: bool,
         trace: Trace,
     ) -> Tensor:
-        remaining, finer, grid = list(saved[0]), list(saved[1]), None
+        remaining = list(saved[0])
+        finer = list(saved[1])
+        grid = None
         for index, (block, modulation) in enumerate(zip(self.out_blocks, modulations)):
             if self.config.skips:
                 h = torch.cat([h, remaining.pop()], dim=1)

@@ -117,7 +117,8 @@ class GaussianDecoder(SLatTransformer):
         """Positions in [0, 1]^3 and the other attributes before their activations, (N count, k),
         from the network's output.
         """
-        h, n = self.head, self.head.count
+        h = self.head
+        n = self.head.count
         parts = features.split([3 * n, 3 * n, 3 * n, 4 * n, n], dim=1)
         position, colour, scale, rotation, opacity = (
             part.unflatten(1, (n, -1)) * rate for part, rate in zip(parts, h.rates)
@@ -135,7 +136,8 @@ class GaussianDecoder(SLatTransformer):
 
     def gaussians(self, features: Tensor, voxels: Voxels) -> list[Gaussians]:
         """One set for each sample, from the network's output (N, 14 count)."""
-        h, raw = self.head, self.raw(features, voxels)
+        h = self.head
+        raw = self.raw(features, voxels)
         if h.softplus:
             scale = F.softplus(raw["scale"] + h.scale_bias + math.log(-math.expm1(-h.scale_bias)))
         else:
@@ -166,10 +168,12 @@ def hammersley(count: int) -> Tensor:
 
 
 def _radical_inverse(number: int, base: int) -> float:
-    value, share = 0.0, 1.0 / base
+    value = 0.0
+    share = 1.0 / base
     while number:
         number, digit = divmod(number, base)
-        value, share = value + digit * share, share / base
+        value = value + digit * share
+        share = share / base
     return value
 
 
@@ -225,7 +229,8 @@ class MeshDecoder(SLatTransformer):
     def subdivide(self, h: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
         """(N, C) of the trunk -> (64 N, C / 8)."""
         for block in self.upsample:
-            h, voxels = block(h, voxels, shortcut), voxels.children
+            h = block(h, voxels, shortcut)
+            voxels = voxels.children
         return h
 
     def meshes(self, x: Tensor, voxels: Voxels) -> list[CellMesh]:
@@ -235,7 +240,8 @@ class MeshDecoder(SLatTransformer):
         A sample without a surface has a mesh without faces. Attributes: 3 colour, then 3 normal
         channels in [0, 1].
         """
-        h, made = self.trunk(x, voxels), []
+        h = self.trunk(x, voxels)
+        made = []
         for sample, part in enumerate(h.split(list(voxels.counts))):
             own = voxels.sample(sample)
             features = self.out_layer(self.subdivide(part, own).float())

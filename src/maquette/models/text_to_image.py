@@ -117,7 +117,8 @@ class _TimedResBlock(nn.Module):
 
     def __init__(self, channels: int, time_width: int):
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
+        self.norm1 = nn.GroupNorm(8, channels)
+        self.norm2 = nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = zero_init(nn.Conv2d(channels, channels, 3, padding=1))
         self.modulation = zero_init(nn.Linear(time_width, 2 * channels))
@@ -147,11 +148,9 @@ class _MiddleBlock(nn.Module):
 
     def __init__(self, width: int, word_width: int, heads: int, time_width: int):
         super().__init__()
-        self.norm1, self.norm2, self.norm3 = (
-            LayerNorm(width, elementwise_affine=False),
-            LayerNorm(width),
-            LayerNorm(width),
-        )
+        self.norm1 = LayerNorm(width, elementwise_affine=False)
+        self.norm2 = LayerNorm(width)
+        self.norm3 = LayerNorm(width)
         self.modulation = zero_init(nn.Linear(time_width, 2 * width))
         self.among = SelfAttention(width, heads)
         self.words = WordAttention(width, word_width, heads)
@@ -175,32 +174,27 @@ class TextToImage(nn.Module):
         self.schedule = LinearSchedule()
         self.vocabulary = Vocabulary(config.vocabulary)
         fine, middle, coarse = config.widths
-        time, word, heads = config.time_width, config.word_width, config.heads
+        time = config.time_width
+        word = config.word_width
+        heads = config.heads
         self.encoder = WordEncoder(config, len(self.vocabulary))
         self.time = TimestepEmbedder(time, 128)
         self.enter = nn.Conv2d(7 * 4, fine, 3, padding=1)
-        self.down0, self.down1 = _TimedResBlock(fine, time), _TimedResBlock(middle, time)
-        self.to_middle, self.to_coarse = (
-            nn.Conv2d(fine, middle, 2, stride=2),
-            nn.Conv2d(middle, coarse, 2, stride=2),
-        )
-        self.down_words, self.up_words = (
-            _WordLayer(middle, word, heads),
-            _WordLayer(middle, word, heads),
-        )
+        self.down0 = _TimedResBlock(fine, time)
+        self.down1 = _TimedResBlock(middle, time)
+        self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
+        self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
+        self.down_words = _WordLayer(middle, word, heads)
+        self.up_words = _WordLayer(middle, word, heads)
         self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
         self.middle = nn.ModuleList(
             _MiddleBlock(coarse, word, heads, time) for _ in range(config.blocks)
         )
-        self.from_coarse, self.from_middle = (
-            nn.Conv2d(coarse, middle, 1),
-            nn.Conv2d(middle, fine, 1),
-        )
-        self.up1, self.up0, self.last = (
-            _TimedResBlock(middle, time),
-            _TimedResBlock(fine, time),
-            _TimedResBlock(fine, time),
-        )
+        self.from_coarse = nn.Conv2d(coarse, middle, 1)
+        self.from_middle = nn.Conv2d(middle, fine, 1)
+        self.up1 = _TimedResBlock(middle, time)
+        self.up0 = _TimedResBlock(fine, time)
+        self.last = _TimedResBlock(fine, time)
         self.leave = nn.Sequential(
             nn.GroupNorm(8, fine), nn.SiLU(), zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
         )
@@ -344,7 +338,8 @@ class TextToImage(nn.Module):
         steps: int,
         guidance: float,
     ) -> Tensor:
-        count, size = len(prompts), self.config.size
+        count = len(prompts)
+        size = self.config.size
         context = self.context([*prompts, *[""] * count])
         twice = masked.repeat(2, 1, 1, 1)
 

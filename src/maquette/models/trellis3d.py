@@ -208,11 +208,9 @@ class _Kept:
         make_modulations: Callable[[float], list[Tensor] | SLatModulations],
         cache: bool,
     ):
-        self.make_contexts, self.make_modulations, self.cache = (
-            make_contexts,
-            make_modulations,
-            cache,
-        )
+        self.make_contexts = make_contexts
+        self.make_modulations = make_modulations
+        self.cache = cache
         self.made_contexts: list | None = None
         self.made_modulations: dict[float, list[Tensor] | SLatModulations] = {}
 

@@ -55,7 +55,8 @@ class VecSetEncoder(nn.Module):
 
     def __init__(self, config: VecSetVAEConfig):
         super().__init__()
-        width, heads = config.encoder_width, config.heads
+        width = config.encoder_width
+        heads = config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
         cross = VectorSetBlock(
             width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
@@ -86,7 +87,8 @@ class VecSetDecoder(nn.Module):
 
     def __init__(self, config: VecSetVAEConfig):
         super().__init__()
-        width, heads = config.decoder_width, config.heads
+        width = config.decoder_width
+        heads = config.heads
         cross = VectorSetBlock(
             width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
         )

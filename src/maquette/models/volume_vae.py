@@ -103,7 +103,8 @@ def through_trunk(layers: nn.Sequential, x: Tensor) -> Tensor:
     """The first layer in its own precision, the others in theirs: published files have them in half
     precision, the first and last not.
     """
-    first, h = layers[0].weight.dtype, layers[0](x)
+    first = layers[0].weight.dtype
+    h = layers[0](x)
     trunk = next((m.weight.dtype for m in layers[1:].modules() if isinstance(m, nn.Conv3d)), first)
     return layers[1:](h) if trunk == first else layers[1:](h.to(trunk)).to(first)
 

@@ -11,10 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-MARKER, UNKNOWN = (
-    "<start>",
-    "<unknown>",
-)  # the first token of every prompt, and what a word outside the vocabulary becomes
+# the first token of every prompt, and what a word outside the vocabulary becomes
+MARKER = "<start>"
+UNKNOWN = "<unknown>"
 PADDING = 0  # number of no word; the marker is 1, the unknown word 2
 ARTICLES = ("a", "an", "the")
 _PLURALS = (

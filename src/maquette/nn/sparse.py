@@ -87,7 +87,8 @@ class Voxels:
         """
         if self.batch == 1:
             return self
-        start, count = sum(self.counts[:index]), self.counts[index]
+        start = sum(self.counts[:index])
+        count = self.counts[index]
         rows = self.coords[start : start + count]
         one = Voxels(
             torch.cat([torch.zeros_like(rows[:, :1]), rows[:, 1:]], dim=1), self.resolution, 1

@@ -86,7 +86,10 @@ def _partition(voxels: Voxels, size: int, shift: int) -> Windows:
     starts = counts.cumsum(0) - counts
     step = max(8, -(-int(counts.max()) // LENGTHS) if len(counts) else 8)
     padded = -(-counts // step) * step
-    rows, masks, places, first = [], [], torch.empty_like(order), 0
+    rows = []
+    masks = []
+    places = torch.empty_like(order)
+    first = 0
     for length in torch.unique(padded).tolist():
         own = torch.nonzero(padded == length)[:, 0]
         inside = torch.arange(length, device=order.device)

@@ -47,7 +47,8 @@ def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: V
     """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is
     formed once per parent, not per child.
     """
-    inverse, kernel = voxels.parents[1], weight.flatten(1, 3)
+    inverse = voxels.parents[1]
+    kernel = weight.flatten(1, 3)
     total = torch.zeros(len(voxels), weight.shape[0], device=x_MC.device)
     if bias is not None:
         total += bias.float()
@@ -68,7 +69,8 @@ def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels:
     The 27 taps of a child meet 8 parents; taps of the same parent are added before they are
     multiplied (3.4 times fewer products).
     """
-    taps, out = _parent_taps(weight), weight.shape[0]
+    taps = _parent_taps(weight)
+    out = weight.shape[0]
     pairs = voxels.pairs(CHUNK if x_NC.device.type == "cpu" else max(len(voxels), 1))
     chunks = []
     for size, counts, rows, sources in zip(pairs.sizes, pairs.counts, pairs.rows, pairs.sources):

@@ -25,12 +25,10 @@ class SceneMesh:
 
 def assemble(instances: Sequence[Instance]) -> SceneMesh:
     """Put the meshes of the instances where they stand."""
-    vertices, faces, colors, owner = (
-        [np.zeros((0, 3))],
-        [np.zeros((0, 3), np.int64)],
-        [np.zeros((0, 3), np.uint8)],
-        [],
-    )
+    vertices = [np.zeros((0, 3))]
+    faces = [np.zeros((0, 3), np.int64)]
+    colors = [np.zeros((0, 3), np.uint8)]
+    owner = []
     offset = 0
     for position, instance in enumerate(instances):
         mesh = instance.mesh

@@ -48,7 +48,9 @@ def find_outlines(
     Faces with a vertex nearer than ``NEAR`` to the camera's plane are left out: their outline has
     no place in the picture.
     """
-    matrix, height, width = pixel_from_world(camera), camera.height, camera.width
+    matrix = pixel_from_world(camera)
+    height = camera.height
+    width = camera.width
     in_front = (vertices @ matrix[2, :3] + matrix[2, 3] >= NEAR)[faces].all(1)
     face = np.full((count, height, width), -1, np.int32)
     inverse_depth = np.zeros((count, height, width))
@@ -63,23 +65,22 @@ def find_outlines(
         ]  # -1, nothing, reads the appended last element
     with np.errstate(divide="ignore", invalid="ignore"):
         screen = homogeneous[:, :2] / homogeneous[:, 2:]
-    entry, leave = (
-        np.full((count, 2, height, width), np.inf),
-        np.full((count, 2, height, width), -np.inf),
-    )
+    entry = np.full((count, 2, height, width), np.inf)
+    leave = np.full((count, 2, height, width), -np.inf)
     entry_edge, leave_edge = np.full((2, count, 2, height, width), -1, np.int32)
     kept = np.flatnonzero(in_front).astype(np.int32)
     _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge)
     most = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1]) + np.count_nonzero(
         face[:, 1:] != face[:, :-1]
     )
-    pixels, axis, code = (
-        np.empty((most, 2), np.int64),
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-    )
+    pixels = np.empty((most, 2), np.int64)
+    axis = np.empty(most, np.int64)
+    code = np.empty(most, np.int64)
     found = _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, axis, code)
-    pixels, axis, owner, corner = pixels[:found], axis[:found], code[:found] // 3, code[:found] % 3
+    pixels = pixels[:found]
+    axis = axis[:found]
+    owner = code[:found] // 3
+    corner = code[:found] % 3
     return Outlines(
         face,
         pixels,
@@ -93,10 +94,15 @@ def _ends(f, line, axis, faces, screen):
     """Interval of face f on the row (axis 0) or column (axis 1) through the centres ``line``:
     start, its edge, end, its edge.
     """
-    low, high, low_edge, high_edge = np.inf, -np.inf, -1, -1
+    low = np.inf
+    high = -np.inf
+    low_edge = -1
+    high_edge = -1
     for corner in range(3):
-        i, j = faces[f, corner], faces[f, (corner + 1) % 3]
-        across_i, across_j = screen[i, 1 - axis], screen[j, 1 - axis]
+        i = faces[f, corner]
+        j = faces[f, (corner + 1) % 3]
+        across_i = screen[i, 1 - axis]
+        across_j = screen[j, 1 - axis]
         if (
             across_i == across_j
             or (across_i < line and across_j < line)
@@ -107,9 +113,11 @@ def _ends(f, line, axis, faces, screen):
             across_j - across_i
         )
         if place < low:
-            low, low_edge = place, corner
+            low = place
+            low_edge = corner
         if place > high:
-            high, high_edge = place, corner
+            high = place
+            high_edge = corner
     return low, low_edge, high, high_edge
 
 
@@ -129,16 +137,15 @@ def _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge)
     """First start and last end of the faces' intervals between each two centres; an edge is 3 x
     face + corner.
     """
-    height, width = entry.shape[2], entry.shape[3]
+    height = entry.shape[2]
+    width = entry.shape[3]
     for f in kept:
         number = layer[f]
         for axis in range(2):
             lines, places = (height, width) if axis == 0 else (width, height)
-            a, b, c = (
-                screen[faces[f, 0], 1 - axis],
-                screen[faces[f, 1], 1 - axis],
-                screen[faces[f, 2], 1 - axis],
-            )
+            a = screen[faces[f, 0], 1 - axis]
+            b = screen[faces[f, 1], 1 - axis]
+            c = screen[faces[f, 2], 1 - axis]
             first = int(min(max(min(a, min(b, c)) - 0.5, 0.0) + 0.999999, lines + 0.0))
             last = int(min(max(max(a, max(b, c)) + 0.5, 0.0), lines + 0.0))
             for line in range(first, last):
@@ -170,7 +177,8 @@ def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
                 return -1  # one surface
     _, _, end, end_edge = _ends(f, line, axis, faces, screen)
     start, start_edge, _, _ = _ends(g, line, axis, faces, screen)
-    f_ends, g_starts = place <= end <= place + 1.0, place <= start <= place + 1.0
+    f_ends = place <= end <= place + 1.0
+    g_starts = place <= start <= place + 1.0
     if f_ends and (f_is_nearer or not g_starts):
         return 3 * f + end_edge
     return 3 * g + start_edge if g_starts else -1  # neither: two faces cut each other
@@ -184,8 +192,10 @@ def _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, a
         for axis in range(2):
             for row in range(height - axis):
                 for column in range(width - 1 + axis):
-                    row_b, column_b = row + axis, column + 1 - axis
-                    f, g = face[number, row, column], face[number, row_b, column_b]
+                    row_b = row + axis
+                    column_b = column + 1 - axis
+                    f = face[number, row, column]
+                    g = face[number, row_b, column_b]
                     if f == g:
                         continue
                     if g < 0:
@@ -205,6 +215,7 @@ def _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, a
                         continue
                     pixels[found, 0] = (number * height + row) * width + column
                     pixels[found, 1] = (number * height + row_b) * width + column_b
-                    axes[found], code[found] = axis, edge
+                    axes[found] = axis
+                    code[found] = edge
                     found += 1
     return found

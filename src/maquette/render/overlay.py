@@ -28,7 +28,8 @@ def mask_overlay(
     # Twice the resolution, halved after cutting out, makes soft edges.
     outlines = [_Outline.of(resample_mask(m.mask, 2 * width, 2 * height)) for m in masks]
     for m, outline in zip(masks, outlines, strict=True):
-        area, color = outline.area, np.array(instance_color(m.label))
+        area = outline.area
+        color = np.array(instance_color(m.label))
         canvas[area] += outline.cover[..., None] * (0.4 * grey[area] + 0.6 * color - canvas[area])
         canvas[area] += outline.line[..., None] * (0.3 * color + 0.7 * 255.0 - canvas[area])
     picture = Image.fromarray(np.clip(canvas, 0.0, 255.0).astype(np.uint8))
@@ -57,7 +58,8 @@ class _Outline:
     @classmethod
     def of(cls, mask: np.ndarray) -> _Outline:
         """Halve a mask (2H, 2W) bool."""
-        rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+        rows = np.nonzero(mask.any(1))[0]
+        columns = np.nonzero(mask.any(0))[0]
         top, bottom = (rows[0] // 2, rows[-1] // 2 + 1) if len(rows) else (0, 1)
         left, right = (columns[0] // 2, columns[-1] // 2 + 1) if len(rows) else (0, 1)
         part = mask[2 * top : 2 * bottom, 2 * left : 2 * right]
@@ -101,7 +103,8 @@ def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size:
     face = Image.new("RGB", (width, height), (255, 255, 255))
     at = ((width - left - right) / 2, (height - top - bottom) / 2)
     ImageDraw.Draw(face).text(at, text, font=font, fill=(38, 38, 40))
-    face, pill = face.reduce(4), pill.reduce(4)
+    face = face.reduce(4)
+    pill = pill.reduce(4)
     x = int(np.clip(centre[0] - face.width // 2, 2, max(picture.width - face.width - 2, 2)))
     y = int(np.clip(centre[1] - face.height // 2, 2, max(picture.height - face.height - 2, 2)))
     picture.paste(face, (x, y), pill)

@@ -105,10 +105,8 @@ def orbit_cameras(
         local = points @ axes if len(points) else np.zeros((1, 3))
         # Lines of sight along the frame's borders touch the outermost points; the camera stands
         # where those of the tighter axis meet.
-        upper, lower = (
-            (local[:, :2] - tangent * local[:, 2:]).max(0),
-            (local[:, :2] + tangent * local[:, 2:]).min(0),
-        )
+        upper = (local[:, :2] - tangent * local[:, 2:]).max(0)
+        lower = (local[:, :2] + tangent * local[:, 2:]).min(0)
         fits.append((axes, 0.5 * (upper + lower), float(((upper - lower) / (2.0 * tangent)).max())))
     distance = max(fit[2] for fit in fits)
     poses = [
@@ -127,7 +125,8 @@ def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
     scene = scene.visible()
     stage = _stage(scene)
     aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
-    width, height = round(aspect * tile_height), tile_height
+    width = round(aspect * tile_height)
+    height = tile_height
     front = -azimuth_of(scene.camera)
     cameras = orbit_cameras(
         stage.mesh.vertices, [front + np.deg2rad(turn) for _, turn in TURNS], width, height
@@ -159,7 +158,8 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
             "expected at least one, made from a photo"
         )
     aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
-    width, height = round(aspect * tile_height), tile_height
+    width = round(aspect * tile_height)
+    height = tile_height
     above, below = ([tile] for tile in _input_tiles(first, width, height))
     for name, scene in scenes.items():
         stage = _stage(scene.visible())
@@ -214,10 +214,8 @@ def _render(
 
 def _backdrop(width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: paper that gets a little darker towards the bottom and the corners."""
-    y, x = (
-        np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None],
-        np.linspace(-1.0, 1.0, width, dtype=np.float32),
-    )
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     grey = BACKDROP - 20.0 * np.clip(0.5 + 0.3 * y + 0.2 * (x * x + y * y - 0.5), 0.0, 1.0)
     grey += np.random.default_rng(0).random(
         (height, width), np.float32
@@ -248,7 +246,8 @@ def _filling(camera: Camera, width: int, height: int) -> Camera:
 
 def _input_tiles(scene: Scene, width: int, height: int) -> list[tuple[str, Image.Image]]:
     """The photo, and the photo with its masks, on neutral tiles where their shape leaves room."""
-    image, masks = scene.input.image, scene.input.masks
+    image = scene.input.image
+    masks = scene.input.masks
     inner = _fitted(image.shape[1], image.shape[0], width, height)
     tiles = []
     count = f"{len(masks)} mask" + "s" * (len(masks) != 1)
@@ -308,7 +307,8 @@ def _rounded(width: int, height: int, radius: int) -> Image.Image:
 
 def _footer(scene: Scene) -> tuple[str, str]:
     """Text for the left and the right of the footer, from what the provenance holds."""
-    method, seconds = scene.provenance.get("method"), scene.provenance.get("seconds")
+    method = scene.provenance.get("method")
+    seconds = scene.provenance.get("seconds")
     count = len(scene.instances)
     right = [f"{count} object" + "s" * (count != 1)]
     if scene.failures:

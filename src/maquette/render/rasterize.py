@@ -84,7 +84,8 @@ def draw(
     Returns 1 / z (H, W) float64, 0 where nothing; face (H, W) int32, -1 where nothing; homogeneous
     pixels (V, 3) float64.
     """
-    homogeneous, screen = np.empty((len(vertices), 3)), np.empty((len(vertices), 2))
+    homogeneous = np.empty((len(vertices), 3))
+    screen = np.empty((len(vertices), 2))
     inverse_depth = np.zeros((height, width))
     face = np.full((height, width), -1, np.int32)
     _draw(vertices, faces, pixel_from_world, NEAR, homogeneous, screen, inverse_depth, face)
@@ -136,7 +137,9 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
 def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of):
     height, width = face_of.shape
     for v in range(len(vertices)):
-        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        x = vertices[v, 0]
+        y = vertices[v, 1]
+        z = vertices[v, 2]
         w = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
         homogeneous[v, 0] = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
         homogeneous[v, 1] = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
@@ -144,19 +147,30 @@ def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of)
         screen[v, 0] = homogeneous[v, 0] / w
         screen[v, 1] = homogeneous[v, 1] / w
     for f in range(len(faces)):
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        zi, zj, zk = homogeneous[i, 2], homogeneous[j, 2], homogeneous[k, 2]
-        left, right, top, bottom = 0, width, 0, height
+        i = faces[f, 0]
+        j = faces[f, 1]
+        k = faces[f, 2]
+        zi = homogeneous[i, 2]
+        zj = homogeneous[j, 2]
+        zk = homogeneous[k, 2]
+        left = 0
+        right = width
+        top = 0
+        bottom = height
         if zi >= near and zj >= near and zk >= near:
             # Clamped as floats: a point almost in the camera's plane lies outside of the range of
             # integers. The first pixel is the lowest + 0.5 rounded up (to 1e-6, as a centre on the
             # outline belongs to it), the last is the one before ``right``.
-            xi, xj, xk = screen[i, 0], screen[j, 0], screen[k, 0]
+            xi = screen[i, 0]
+            xj = screen[j, 0]
+            xk = screen[k, 0]
             left = int(min(max(min(xi, min(xj, xk)) - 0.5, 0.0) + 0.999999, width + 0.0))
             right = int(min(max(max(xi, max(xj, xk)) + 0.5, 0.0), width + 0.0))
             if left >= right:
                 continue
-            yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
+            yi = screen[i, 1]
+            yj = screen[j, 1]
+            yk = screen[k, 1]
             top = int(min(max(min(yi, min(yj, yk)) - 0.5, 0.0) + 0.999999, height + 0.0))
             bottom = int(min(max(max(yi, max(yj, yk)) + 0.5, 0.0), height + 0.0))
             if top >= bottom:
@@ -165,26 +179,35 @@ def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of)
             # any other triangle crosses the near plane, where its outline is unbounded: try every
             # pixel
             continue
-        hxi, hyi, hxj, hyj = (
-            homogeneous[i, 0],
-            homogeneous[i, 1],
-            homogeneous[j, 0],
-            homogeneous[j, 1],
-        )
-        hxk, hyk = homogeneous[k, 0], homogeneous[k, 1]
-        ai, bi, ci = hyj * zk - zj * hyk, zj * hxk - hxj * zk, hxj * hyk - hyj * hxk
-        aj, bj, cj = hyk * zi - zk * hyi, zk * hxi - hxk * zi, hxk * hyi - hyk * hxi
-        ak, bk, ck = hyi * zj - zi * hyj, zi * hxj - hxi * zj, hxi * hyj - hyi * hxj
+        hxi = homogeneous[i, 0]
+        hyi = homogeneous[i, 1]
+        hxj = homogeneous[j, 0]
+        hyj = homogeneous[j, 1]
+        hxk = homogeneous[k, 0]
+        hyk = homogeneous[k, 1]
+        ai = hyj * zk - zj * hyk
+        bi = zj * hxk - hxj * zk
+        ci = hxj * hyk - hyj * hxk
+        aj = hyk * zi - zk * hyi
+        bj = zk * hxi - hxk * zi
+        cj = hxk * hyi - hyk * hxi
+        ak = hyi * zj - zi * hyj
+        bk = zi * hxj - hxi * zj
+        ck = hxi * hyj - hyi * hxj
         determinant = hxi * ai + hyi * bi + zi * ci
         if determinant == 0.0:
             continue
         scale = 1.0 / determinant
         for row in range(top, bottom):
             y = row + 0.5
-            ri, rj, rk = bi * y + ci, bj * y + cj, bk * y + ck
+            ri = bi * y + ci
+            rj = bj * y + cj
+            rk = bk * y + ck
             for column in range(left, right):
                 x = column + 0.5
-                wi, wj, wk = (ai * x + ri) * scale, (aj * x + rj) * scale, (ak * x + rk) * scale
+                wi = (ai * x + ri) * scale
+                wj = (aj * x + rj) * scale
+                wk = (ak * x + rk) * scale
                 if wi >= 0.0 and wj >= 0.0 and wk >= 0.0:
                     w = wi + wj + wk
                     if inverse_depth[row, column] < w and w * near <= 1.0:
@@ -200,15 +223,27 @@ def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
             f = face_of[row, column]
             if f < 0:
                 continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            x, y = column + 0.5, row + 0.5
-            ax, ay, az, bx, by, bz = h[i, 0], h[i, 1], h[i, 2], h[j, 0], h[j, 1], h[j, 2]
-            cx, cy, cz = h[k, 0], h[k, 1], h[k, 2]
+            i = faces[f, 0]
+            j = faces[f, 1]
+            k = faces[f, 2]
+            x = column + 0.5
+            y = row + 0.5
+            ax = h[i, 0]
+            ay = h[i, 1]
+            az = h[i, 2]
+            bx = h[j, 0]
+            by = h[j, 1]
+            bz = h[j, 2]
+            cx = h[k, 0]
+            cy = h[k, 1]
+            cz = h[k, 2]
             wi = x * (by * cz - bz * cy) + y * (bz * cx - bx * cz) + bx * cy - by * cx
             wj = x * (cy * az - cz * ay) + y * (cz * ax - cx * az) + cx * ay - cy * ax
             wk = x * (ay * bz - az * by) + y * (az * bx - ax * bz) + ax * by - ay * bx
             total = wi + wj + wk
-            wi, wj, wk = wi / total, wj / total, wk / total
+            wi = wi / total
+            wj = wj / total
+            wk = wk / total
             for c in range(3):
                 if len(colors):
                     mixed = (wi * colors[i, c] + wj * colors[j, c] + wk * colors[k, c]) / 255.0
@@ -216,17 +251,31 @@ def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
                 else:
                     albedo[row, column, c] = 1.0
             # The face's own normal, in float64, on the side of the eye.
-            px, py, pz = vertices[i, 0] + 0.0, vertices[i, 1] + 0.0, vertices[i, 2] + 0.0
-            ux, uy, uz = vertices[j, 0] - px, vertices[j, 1] - py, vertices[j, 2] - pz
-            vx, vy, vz = vertices[k, 0] - px, vertices[k, 1] - py, vertices[k, 2] - pz
-            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            px = vertices[i, 0] + 0.0
+            py = vertices[i, 1] + 0.0
+            pz = vertices[i, 2] + 0.0
+            ux = vertices[j, 0] - px
+            uy = vertices[j, 1] - py
+            uz = vertices[j, 2] - pz
+            vx = vertices[k, 0] - px
+            vy = vertices[k, 1] - py
+            vz = vertices[k, 2] - pz
+            nx = uy * vz - uz * vy
+            ny = uz * vx - ux * vz
+            nz = ux * vy - uy * vx
             length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-300
             if nx * (eye[0] - px) + ny * (eye[1] - py) + nz * (eye[2] - pz) < 0.0:
                 length = -length
-            nx, ny, nz = nx / length, ny / length, nz / length
-            sx, sy, sz = nx, ny, nz
+            nx = nx / length
+            ny = ny / length
+            nz = nz / length
+            sx = nx
+            sy = ny
+            sz = nz
             if len(normals):
-                sx, sy, sz = 0.0, 0.0, 0.0
+                sx = 0.0
+                sy = 0.0
+                sz = 0.0
                 for corner in range(3):
                     v = faces[f, corner]
                     weight = wi if corner == 0 else (wj if corner == 1 else wk)
@@ -235,13 +284,17 @@ def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
                         abs(cosine) > CREASE_COSINE
                     ):  # the sign of a vertex normal is the winding's, which may be wrong
                         weight = weight if cosine > 0.0 else -weight
-                        sx, sy, sz = (
-                            sx + weight * normals[v, 0],
-                            sy + weight * normals[v, 1],
-                            sz + weight * normals[v, 2],
-                        )
+                        sx = sx + weight * normals[v, 0]
+                        sy = sy + weight * normals[v, 1]
+                        sz = sz + weight * normals[v, 2]
                     else:
-                        sx, sy, sz = sx + weight * nx, sy + weight * ny, sz + weight * nz
+                        sx = sx + weight * nx
+                        sy = sy + weight * ny
+                        sz = sz + weight * nz
                 length = math.sqrt(sx * sx + sy * sy + sz * sz)
-                sx, sy, sz = sx / length, sy / length, sz / length
-            normal[row, column, 0], normal[row, column, 1], normal[row, column, 2] = sx, sy, sz
+                sx = sx / length
+                sy = sy / length
+                sz = sz / length
+            normal[row, column, 0] = sx
+            normal[row, column, 1] = sy
+            normal[row, column, 2] = sz

@@ -61,7 +61,8 @@ def studio_lighting(azimuth: float = 0.0) -> Lighting:
     """Calm light from the upper left of a camera that looks along -Z, turned by ``azimuth`` radians
     about +Y.
     """
-    x, z = -0.55, 0.6
+    x = -0.55
+    z = 0.6
     direction = np.array(
         [x * np.cos(azimuth) + z * np.sin(azimuth), 1.05, z * np.cos(azimuth) - x * np.sin(azimuth)]
     )
@@ -81,7 +82,8 @@ def random_lighting(rng: np.random.Generator) -> Lighting:
     """Light for a training view: sun or lamp anywhere above, warm to cool, hard to soft, bright to
     dim.
     """
-    azimuth, elevation = rng.uniform(0.0, 2.0 * np.pi), np.deg2rad(rng.uniform(25.0, 80.0))
+    azimuth = rng.uniform(0.0, 2.0 * np.pi)
+    elevation = np.deg2rad(rng.uniform(25.0, 80.0))
     direction = np.array(
         [
             np.cos(elevation) * np.cos(azimuth),
@@ -152,8 +154,10 @@ def shade(
     which will be averaged anyway. ``background`` (3,) or (H, W, 3) uint8 fills what sees nothing.
     """
     height, width = buffers.depth.shape
-    points, normals = surface_points(buffers, camera), buffers.normal.reshape(-1, 3)
-    sunlit, open_sky = np.ones(len(points), np.float32), np.ones(len(points), np.float32)
+    points = surface_points(buffers, camera)
+    normals = buffers.normal.reshape(-1, 3)
+    sunlit = np.ones(len(points), np.float32)
+    open_sky = np.ones(len(points), np.float32)
     if sun is not None and lighting.shadow > 0.0:
         sunlit = visibility([sun], points, normals, lighting.softness)
     if sky and lighting.occlusion > 0.0:
@@ -162,7 +166,8 @@ def shade(
         )
     image = np.empty((height, width, 3), np.uint8)
     image[:] = background
-    light, steps = _packed(lighting, camera.position), (TONE_STEPS - 1) / TONE_RANGE**0.5
+    light = _packed(lighting, camera.position)
+    steps = (TONE_STEPS - 1) / TONE_RANGE**0.5
     surface = (buffers.depth.reshape(-1), points, normals, buffers.albedo.reshape(-1, 3))
     _illuminate(*surface, sunlit, open_sky, light, _tone_curve(), steps, image.reshape(-1, 3))
     return image
@@ -195,7 +200,8 @@ def visibility(
     Each direction counts by its cosine with the normal; zero normals are lit from everywhere.
     Returns (N,) float32 in 0..1.
     """
-    lit, total = np.full(len(points), 0.02, np.float32), np.full(len(points), 0.02, np.float32)
+    lit = np.full(len(points), 0.02, np.float32)
+    total = np.full(len(points), 0.02, np.float32)
     for m in maps:
         _gather(
             points,
@@ -241,7 +247,8 @@ def _sky_visibility(
     """
     height, width = normals.shape[:2]
     step = 2 if coarse else 1
-    points, normals = points[::step, ::step], normals[::step, ::step]
+    points = points[::step, ::step]
+    normals = normals[::step, ::step]
     seen = np.empty(normals.shape[:2], np.float32)
     for row in range(step):
         for column in range(step):
@@ -324,7 +331,8 @@ def _shadow_map(
     resolution: int,
 ) -> ShadowMap:
     """Draw vertices inside the box (3, 2) with a camera far along ``direction`` (3,)."""
-    centre, radius = bounds.mean(1), 0.5 * math.dist(bounds[:, 0], bounds[:, 1]) + 1e-6
+    centre = bounds.mean(1)
+    radius = 0.5 * math.dist(bounds[:, 0], bounds[:, 1]) + 1e-6
     x, y, z = direction / math.hypot(*direction)
     side = math.hypot(x, z)
     right = (
@@ -358,9 +366,12 @@ def _gather(points, normals, m, focal, inverse_depth, texel, softness, lit, tota
     size = len(inverse_depth)
     taps = 2 * softness + 2
     for p in range(len(points)):
-        nx, ny, nz = normals[p, 0], normals[p, 1], normals[p, 2]
+        nx = normals[p, 0]
+        ny = normals[p, 1]
+        nz = normals[p, 2]
         facing = -(m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz)
-        slope_x, slope_y = 0.0, 0.0
+        slope_x = 0.0
+        slope_y = 0.0
         if nx == 0.0 and ny == 0.0 and nz == 0.0:
             facing = 1.0
         elif facing <= 0.0:
@@ -369,15 +380,19 @@ def _gather(points, normals, m, focal, inverse_depth, texel, softness, lit, tota
             slope_x = (m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz) / max(facing, 0.2) * texel
             slope_y = (m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz) / max(facing, 0.2) * texel
         total[p] += facing
-        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        x = points[p, 0]
+        y = points[p, 1]
+        z = points[p, 2]
         depth = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
         u = focal * (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / depth + 0.5 * size - 0.5
         v = focal * (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth + 0.5 * size - 0.5
         if not (softness <= u < size - softness - 1 and softness <= v < size - softness - 1):
             lit[p] += facing
             continue
-        left, top = int(u) - softness, int(v) - softness
-        du, dv = u - int(u), v - int(v)
+        left = int(u) - softness
+        top = int(v) - softness
+        du = u - int(u)
+        dv = v - int(v)
         hidden = 0.0
         for row in range(taps):
             weight_y = 1.0 - dv if row == 0 else (dv if row == taps - 1 else 1.0)
@@ -395,23 +410,28 @@ def _illuminate(depth, points, normals, albedo, sun, sky, light, curve, steps, i
     """Blinn-Phong under a hemisphere, for N pixels; ``light`` as ``_packed`` makes it. Writes sRGB
     where depth is finite.
     """
-    shadow, occlusion, specular, gloss = light[15], light[16], light[17], light[18]
+    shadow = light[15]
+    occlusion = light[16]
+    specular = light[17]
+    gloss = light[18]
     for p in range(len(points)):
         if not depth[p] < np.inf:
             continue
-        nx, ny, nz = normals[p, 0], normals[p, 1], normals[p, 2]
+        nx = normals[p, 0]
+        ny = normals[p, 1]
+        nz = normals[p, 2]
         facing = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
         direct = facing * (1.0 - shadow * (1.0 - sun[p]))
         ambient = sky[p] if occlusion == 1.0 else sky[p] ** occlusion
         shine = 0.0
         if specular > 0.0 and facing > 0.0:
-            vx, vy, vz = (
-                light[12] - points[p, 0],
-                light[13] - points[p, 1],
-                light[14] - points[p, 2],
-            )
+            vx = light[12] - points[p, 0]
+            vy = light[13] - points[p, 1]
+            vz = light[14] - points[p, 2]
             length = math.sqrt(vx * vx + vy * vy + vz * vz)
-            hx, hy, hz = vx / length + light[0], vy / length + light[1], vz / length + light[2]
+            hx = vx / length + light[0]
+            hy = vy / length + light[1]
+            hz = vz / length + light[2]
             cosine = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
             shine = specular * (1.0 - shadow * (1.0 - sun[p])) * max(cosine, 0.0) ** gloss
         up = 0.5 + 0.5 * ny

@@ -174,11 +174,13 @@ def _layers(
         return flat.reshape(*shape, 5)
     place, weight = _crossings(screen, outlines)
     pixels = torch.from_numpy(outlines.pixels)
-    first, second = pixels[:, 0], pixels[:, 1]
+    first = pixels[:, 0]
+    second = pixels[:, 1]
     beyond = (
         place > 0.5
     )  # the edge is past the middle: the first pixel's surface covers part of the second pixel
-    taker, giver = torch.where(beyond, second, first), torch.where(beyond, first, second)
+    taker = torch.where(beyond, second, first)
+    giver = torch.where(beyond, first, second)
     share = weight * (place - 0.5).abs()
     total = torch.zeros(len(flat), dtype=share.dtype).index_add(0, taker, share)
     share = share / total[taker].clamp(min=1.0)  # a hole or a dot between four edges
@@ -221,7 +223,8 @@ def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
     along = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0]
     across = ends.gather(2, (1 - axis)[:, None].expand(-1, 2, 1))[..., 0]
     centre = _centres(torch.from_numpy(outlines.pixels[:, 0]), outlines.face.shape).to(screen)
-    run, rise = (along[:, 1] - along[:, 0]), (across[:, 1] - across[:, 0])
+    run = along[:, 1] - along[:, 0]
+    rise = across[:, 1] - across[:, 0]
     ratio = (centre.gather(1, 1 - axis)[:, 0] - across[:, 0]) / torch.where(rise == 0, 1.0, rise)
     place = along[:, 0] + ratio * run - centre.gather(1, axis)[:, 0]
     length = run.square() + rise.square()
@@ -237,7 +240,9 @@ def _visible_share(layers: Tensor, steepness: float) -> Tensor:
     crowded = (alpha.detach() > FAINTEST).sum(0) > 1
     if not crowded.any():
         return visible
-    alpha, depth = alpha[:, crowded], layers[..., 3][:, crowded]  # (N, P)
+    # (N, P)
+    alpha = alpha[:, crowded]
+    depth = layers[..., 3][:, crowded]
     there = alpha > FAINTEST
     logarithm = torch.where(there, depth / torch.where(there, alpha, 1.0), 1.0).log()
     behind = logarithm[:, None] - logarithm[None]  # [i, j]: how far i is behind j

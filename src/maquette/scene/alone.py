@@ -103,7 +103,8 @@ def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) 
     nearer = float(
         ((middle - alone.surface) @ forward).mean()
     )  # the visible surface lies this much before the middle
-    pixel, longer = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+    pixel = (box[:2] + box[2:]) / 2
+    longer = float((box[2:] - box[:2]).max())
     scale = depth * longer / camera.intrinsics[0, 0] / float(np.ptp(points, axis=0).max())
     for _ in range(ROUNDS):
         ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * max(

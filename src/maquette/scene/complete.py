@@ -27,7 +27,10 @@ from maquette.models.image_prior import ImagePrior
 from maquette.scene.perceive import Perception, depth_of_photo
 from maquette.scene.viewpoint import mask_box
 
-PROMPT, STEPS, GUIDANCE = "a complete 3D model", 30, 7.5  # of the paper
+# of the paper
+PROMPT = "a complete 3D model"
+STEPS = 30
+GUIDANCE = 7.5
 MARGIN = 1.3  # side of the picture over the longer side of the object's box
 GROWTH = 1.0  # of a mask's sides: how far hidden parts may reach beyond its box
 LARGEST = 512  # pixels of the picture's side
@@ -60,11 +63,10 @@ class _Window:
     def cut(self, array: np.ndarray, outside: float | bool) -> np.ndarray:
         """The window (side, side, ...) of an array (H, W, ...), filled where there is no photo."""
         window = np.full((self.side, self.side, *array.shape[2:]), outside, array.dtype)
-        y0, x0 = max(self.top, 0), max(self.left, 0)
-        y1, x1 = (
-            min(self.top + self.side, array.shape[0]),
-            min(self.left + self.side, array.shape[1]),
-        )
+        y0 = max(self.top, 0)
+        x0 = max(self.left, 0)
+        y1 = min(self.top + self.side, array.shape[0])
+        x1 = min(self.left + self.side, array.shape[1])
         window[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left] = array[y0:y1, x0:x1]
         return window
 
@@ -77,11 +79,14 @@ def complete(
 
     Without a prior nothing is painted, and ``warning`` says so where something may be hidden.
     """
-    mask, box = perception.label_map == label, amodal_box(perception, label)
+    mask = perception.label_map == label
+    box = amodal_box(perception, label)
     window = _window(box)
-    pixels, visible = window.cut(image, BLANK), window.cut(mask, False)
+    pixels = window.cut(image, BLANK)
+    visible = window.cut(mask, False)
     hidden = window.cut(_may_hide(perception, label), True) & _box_mask(box, window) & ~visible
-    warning, whole = "", visible
+    warning = ""
+    whole = visible
     if hidden.sum() >= LEAST_HIDDEN * visible.sum():
         if prior is None:
             warning = NOT_PAINTED
@@ -173,7 +178,8 @@ def _window(box: np.ndarray) -> _Window:
 
 def _box_mask(box: np.ndarray, window: _Window) -> np.ndarray:
     """(S, S) bool: pixel centres of the window inside a box of the photo."""
-    x, y = np.arange(window.side) + 0.5 + window.left, np.arange(window.side) + 0.5 + window.top
+    x = np.arange(window.side) + 0.5 + window.left
+    y = np.arange(window.side) + 0.5 + window.top
     return ((y > box[1]) & (y < box[3]))[:, None] & ((x > box[0]) & (x < box[2]))[None]
 
 
@@ -181,7 +187,8 @@ def _paint(
     prior: ImagePrior, pixels: np.ndarray, visible: np.ndarray, region: np.ndarray, seed: int
 ) -> np.ndarray:
     """(S, S, 3) uint8 what the prior makes of the noise-filled picture, at the window's size."""
-    size, generator = (prior.size, prior.size), torch.Generator().manual_seed(seed)
+    size = (prior.size, prior.size)
+    generator = torch.Generator().manual_seed(seed)
     small = (
         torch.from_numpy(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
         / 255.0

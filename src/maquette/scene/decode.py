@@ -81,7 +81,8 @@ def project_colours(
     vertex colours.
     """
     camera = perception.camera
-    vertices, normals = np.asarray(mesh.vertices), np.asarray(mesh.vertex_normals)
+    vertices = np.asarray(mesh.vertices)
+    normals = np.asarray(mesh.vertex_normals)
     pixel, depth = project(camera, vertices)
     x, y = (
         np.clip(pixel[:, i], 0, side - 1).astype(int)
@@ -122,7 +123,8 @@ def _hidden_colours(
     shown = np.flatnonzero(weight > 0.5)
     if len(shown) < 20:
         return volume
-    colours, mean = photo[shown], photo[shown].mean(0)
+    colours = photo[shown]
+    mean = photo[shown].mean(0)
     distance, nearest = cKDTree(vertices[shown]).query(vertices, k=8)
     share = 1.0 / (distance + 1e-6 + 0.02 * np.ptp(vertices, axis=0).max())
     local = (colours[nearest] * share[..., None]).sum(1) / share.sum(1)[:, None]
@@ -137,7 +139,8 @@ def _first_hit(
     enough for blending.
     """
     step = max(1.0, max(width, height) / 160)
-    columns, rows = int(width / step) + 2, int(height / step) + 2
+    columns = int(width / step) + 2
+    rows = int(height / step) + 2
     cell = np.clip((pixel[:, 1] / step).astype(int), 0, rows - 1) * columns + np.clip(
         (pixel[:, 0] / step).astype(int), 0, columns - 1
     )

@@ -24,10 +24,9 @@ from maquette.types import Camera
 
 GAIN = 25.0  # of the paper, on the attention to spatial words
 STEPS = (800, 900)  # of the paper: late steps decide layout, not texture
-AZIMUTH, ELEVATION = (
-    np.deg2rad(45.0),
-    np.deg2rad((5.0, 40.0)),
-)  # of random views: to each side of the photo's; above the floor
+# of random views: to each side of the photo's; above the floor
+AZIMUTH = np.deg2rad(45.0)
+ELEVATION = np.deg2rad((5.0, 40.0))
 GROUND = 0.5  # grey behind the objects, as the embedded model has seen it
 SHARPNESS = 2.0  # per pixel
 
@@ -46,7 +45,8 @@ class Distillation:
 
     def __call__(self, vertices: Tensor, iteration: int) -> Tensor:
         """The loss of vertices (V, 3) of the parts in the scene."""
-        parts, ground = self.parts, torch.full((3,), GROUND)
+        parts = self.parts
+        ground = torch.full((3,), GROUND)
         pictures = [
             soft_render(
                 vertices,
@@ -73,7 +73,8 @@ class Distillation:
     def cameras(self, points: np.ndarray) -> list[Camera]:
         """Random views that hold all points (V, 3) of a view-centric frame."""
         draws = torch.rand(self.views, 2, generator=self.generator, dtype=torch.float64).numpy()
-        (low, high), size = ELEVATION, self.prior.size
+        (low, high) = ELEVATION
+        size = self.prior.size
         return [
             orbit_cameras(points, [AZIMUTH * (2 * a - 1)], size, size, low + (high - low) * e)[0]
             for a, e in draws

@@ -200,11 +200,9 @@ def _files(scene: Scene) -> dict[str, bytes]:
     """Return the content of every file of the document's folder, by name."""
     files: dict[str, bytes] = {}
     for instance in scene.instances:
-        stem, mesh, appearance = (
-            f"instance_{int(instance.label)}",
-            instance.mesh,
-            appearance_of(instance.mesh),
-        )
+        stem = f"instance_{int(instance.label)}"
+        mesh = instance.mesh
+        appearance = appearance_of(instance.mesh)
         plain = PlyMesh(
             np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
         )
@@ -309,7 +307,8 @@ def _camera(record: Fields) -> Camera:
 
 def instance_of(record: Fields) -> Instance:
     """Read one entry of ``instances`` with its files. Raises InputError."""
-    label, node = record.whole("label"), record.text("node")
+    label = record.whole("label")
+    node = record.text("node")
     return Instance(
         label=label,
         mesh=_read_mesh(record),

@@ -71,7 +71,8 @@ def duplicate(
     """Copy one instance, shifted by ``translation`` (3,); returns the new label, too. Raises
     InputError.
     """
-    original, given = _entry(document, label), document.data.get("input") or {}
+    original = _entry(document, label)
+    given = document.data.get("input") or {}
     taken = {i["label"] for i in document.data["instances"]} | {
         m["label"] for m in given.get("masks", [])
     }

@@ -59,5 +59,6 @@ def field_mesh(
     if not (rim < 0).any():
         return None
     vertices, faces, _, _ = marching_cubes(rim, level=0.0, gradient_direction="descent")
-    low, high = np.array(grid.low), np.array(grid.high)
+    low = np.array(grid.low)
+    high = np.array(grid.high)
     return coloured_mesh(*drop_specks(low + vertices / cells * (high - low), faces))

@@ -171,7 +171,8 @@ class _Estimate:
 
 def _looks(image: np.ndarray, labels: np.ndarray, picture: Picture, size: int) -> dict[int, _Look]:
     """The window of every label that the letterboxed picture shows, cut out of the photo itself."""
-    looks, side = {}, picture.labels.shape[0]
+    looks = {}
+    side = picture.labels.shape[0]
     for label in np.unique(picture.labels[picture.labels > 0]).tolist():
         cut = cut_window(image, labels, label, size)
         seen = close_look(cut, label)
@@ -209,10 +210,8 @@ def _estimate(
         direct, mirrored = seen.boxes.cpu().numpy().astype(np.float64)
         mirrored[..., 0] = -mirrored[:, ::-1, 0]
         boxes = {int(name): 0.5 * (direct[k] + mirrored[k]) for k, name in enumerate(names)}
-    depth, camera = (
-        0.5 * (depth + mirrored_depth[:, ::-1]),
-        0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1])),
-    )
+    depth = 0.5 * (depth + mirrored_depth[:, ::-1])
+    camera = 0.5 * (camera + mirrored_camera * np.array([1, 1, -1, 1, 1]))
     if focal is not None:
         camera, depth = with_focal(camera, depth, focal.ratio)
     return _Estimate(depth, camera, boxes, reliefs)
@@ -225,7 +224,8 @@ def _reliefs(
     picture and its mirror image.
     """
     reliefs: dict[int, np.ndarray] = {}
-    chosen, rows_of = list(looks), {int(name): k + 1 for k, name in enumerate(names)}
+    chosen = list(looks)
+    rows_of = {int(name): k + 1 for k, name in enumerate(names)}
     for start in range(0, len(chosen), TOGETHER):
         part = chosen[start : start + TOGETHER]
         pictures = torch.from_numpy(np.stack([looks[label].picture for label in part])).to(
@@ -269,15 +269,18 @@ def _with_reliefs(
     """A log depth map (S, S) in which every object keeps its mean and gets the relief of its close
     look.
     """
-    size, refined = labels.shape[0], relative.copy()
+    size = labels.shape[0]
+    refined = relative.copy()
     centres = np.arange(size) + 0.5
     for label, relief in estimate.reliefs.items():
         left, top, side = looks[label].place
-        own, scale = looks[label].own.astype(np.float32), len(relief) / (side * size)
+        own = looks[label].own.astype(np.float32)
+        scale = len(relief) / (side * size)
         x, y = (
             ((centres - corner * size) * scale - 0.5).astype(np.float32) for corner in (left, top)
         )
-        x, y = np.broadcast_to(x, (size, size)), np.broadcast_to(y[:, None], (size, size))
+        x = np.broadcast_to(x, (size, size))
+        y = np.broadcast_to(y[:, None], (size, size))
         weight, summed = (cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in (own, relief * own))
         found = (labels == label) & (weight > 1e-3)  # only pixels of the object itself are mixed
         if found.any():
@@ -313,7 +316,8 @@ def _stand_on_ground(camera: Camera, picture: Picture, depth: np.ndarray) -> np.
     the error of the objects' heights and distances.
     """
     points = lift(letterboxed_camera(camera, picture), depth)
-    eye, bottoms = camera.position, {}
+    eye = camera.position
+    bottoms = {}
     for label in np.unique(picture.labels[picture.labels > 0]):
         heights = np.sort(points[picture.labels == label][:, 1])
         bottom = float(heights[: max(3, len(heights) // 50)].mean())
@@ -349,7 +353,8 @@ def _stand_in_boxes(
     surroundings: on 24 held-out scenes this took a quarter off the error of the objects' distances.
     Sides that may be hidden count less (below) or nothing (behind).
     """
-    points, eye = lift(letterboxed_camera(camera, picture), depth), camera.position
+    points = lift(letterboxed_camera(camera, picture), depth)
+    eye = camera.position
     factors = np.exp(np.linspace(-0.35, 0.35, 71))[:, None]
     moved_depth = depth.copy()
     for label, box in boxes.items():
@@ -392,7 +397,8 @@ def _fix_frame(
         )
     )
     whole = np.clip(whole, -1.0, 1.0)  # a box that is far off moves nothing further
-    scale, middle = float(np.ptp(whole, axis=0).max()) ** -0.5, whole.mean(0) / 2
+    scale = float(np.ptp(whole, axis=0).max()) ** -0.5
+    middle = whole.mean(0) / 2
     scale *= min(1.0, 1.0 / max(scale * float(np.ptp(seen, axis=0).max()), 1e-6))
     seen = (seen - middle) * scale
     shift = middle * scale + np.clip(
@@ -416,7 +422,8 @@ def depth_of_photo(perception: Perception) -> np.ndarray:
     """(H, W) float32 the depth map on the photo's own pixels, nearest neighbour; far where there is
     no object.
     """
-    camera, picture = perception.camera, perception.picture
+    camera = perception.camera
+    picture = perception.picture
     x = np.clip(
         ((np.arange(camera.width) + 0.5) * picture.scale + picture.offset[0]).astype(int),
         0,

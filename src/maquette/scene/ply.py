@@ -42,7 +42,8 @@ def encode_ply(mesh: PlyMesh, texture: str = "") -> bytes:
     for name, column in columns.items():
         rows[name] = column
     triangles = np.empty(len(mesh.faces), dtype=_FACE)
-    triangles["count"], triangles["index"] = 3, mesh.faces
+    triangles["count"] = 3
+    triangles["index"] = mesh.faces
     header = [
         "ply",
         "format binary_little_endian 1.0",

@@ -32,7 +32,9 @@ from maquette.types import Camera, Instance, InstanceMask
 
 AZIMUTHS = tuple(np.deg2rad((0.0, 90.0, 180.0, 270.0)))
 CHECK_SIZE = 192  # pixels of the pictures in which azimuths are compared
-PITCH_SPREAD, FOCAL_SPREAD = 0.15, 0.15  # radians and log: how far the perceived camera is trusted
+# radians and log: how far the perceived camera is trusted
+PITCH_SPREAD = 0.15
+FOCAL_SPREAD = 0.15
 PRIOR = 0.02  # weight of the perceived camera against box edges, which are in shares of the picture
 BEHIND = 0.35  # an object's centre lies this share of its size behind its visible surface
 
@@ -76,10 +78,8 @@ def normalising(points: Sequence[np.ndarray], rotation: np.ndarray) -> np.ndarra
     longest side of 1.
     """
     turned = [p @ rotation.T for p in points]
-    low, high = (
-        np.min([p.min(0) for p in turned], axis=0),
-        np.max([p.max(0) for p in turned], axis=0),
-    )
+    low = np.min([p.min(0) for p in turned], axis=0)
+    high = np.max([p.max(0) for p in turned], axis=0)
     scale = 1.0 / max(float((high - low).max()), 1e-9)
     return similarity(scale, rotation, -scale * (low + high) / 2)
 
@@ -91,7 +91,8 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     outlines = {label: extremes(points) for label, points in vertices.items()}
     boxes = {mask.label: mask_box(mask.mask) for mask in masks if mask.label in outlines}
     size = float(max(start.width, start.height))
-    pitch, focal = pitch_of(start), float(start.intrinsics[1, 1])
+    pitch = pitch_of(start)
+    focal = float(start.intrinsics[1, 1])
 
     def camera(x: np.ndarray) -> Camera:
         rotation = view_centric_rotation(x[0])
@@ -130,16 +131,16 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
     """(4, 4) scene_from_made of one upright mesh in a cube of its own: over its mask, at its
     perceived depth, at the best azimuth.
     """
-    camera, depth = perception.camera, visible_depth(perception, mask.label)
-    box, points = mask_box(mask.mask), extremes(np.asarray(mesh.vertices, np.float64))
+    camera = perception.camera
+    depth = visible_depth(perception, mask.label)
+    box = mask_box(mask.mask)
+    points = extremes(np.asarray(mesh.vertices, np.float64))
     tries = []
     for azimuth in AZIMUTHS:
         unit = normalising([points], rotation_y(azimuth))
         turned = transform_points(unit, points)
-        middle, scale = (
-            (box[:2] + box[2:]) / 2,
-            depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0],
-        )
+        middle = (box[:2] + box[2:]) / 2
+        scale = depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0]
         for _ in range(
             8
         ):  # projection is nearly linear in scale and shift, so this settles at once
@@ -171,7 +172,8 @@ def agreement(
     scene_from_made.
     """
     scale = CHECK_SIZE / max(camera.width, camera.height)
-    width, height = max(8, round(camera.width * scale)), max(8, round(camera.height * scale))
+    width = max(8, round(camera.width * scale))
+    height = max(8, round(camera.height * scale))
     small = [
         InstanceMask(
             m.label,
@@ -219,5 +221,6 @@ def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
 
 def mask_box(mask: np.ndarray) -> np.ndarray:
     """(4,) left, top, right, bottom in pixels of a mask (H, W) bool, outer edges of its pixels."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)

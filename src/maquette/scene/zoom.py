@@ -40,7 +40,8 @@ def zoom_pass(
     the scene; of a generator in the canonical frame also ``azimuth`` (), when a first pass has
     found it.
     """
-    cube, canonical = state["scene_from_cube"], models.generator.config.frame == "canonical"
+    cube = state["scene_from_cube"]
+    canonical = models.generator.config.frame == "canonical"
     coarse = torch.from_numpy(state["coarse"]).float() if "coarse" in state else None
     if canonical and coarse is not None:
         coarse = turn_volume(coarse[None], -float(state.get("azimuth", 0.0)))[0]
@@ -98,7 +99,8 @@ def zoom_state(
 
 def box_cube(boxes: list[np.ndarray]) -> np.ndarray:
     """(4, 4) scene_from_cube around boxes (2, 3), with a margin."""
-    low, high = np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
+    low = np.min([b[0] for b in boxes], axis=0)
+    high = np.max([b[1] for b in boxes], axis=0)
     return similarity(max(ZOOM_MARGIN * float((high - low).max()), 0.02), None, (low + high) / 2)
 
 

@@ -70,13 +70,11 @@ class ObjectSamples(Dataset):
         seed: int = 0,
         augment: bool = True,
     ):
-        self.source, self.library, self.crop_size, self.seed, self.augment = (
-            source,
-            library,
-            crop_size,
-            seed,
-            augment,
-        )
+        self.source = source
+        self.library = library
+        self.crop_size = crop_size
+        self.seed = seed
+        self.augment = augment
         self.extents = Catalogue.of(library).extents
 
     def __len__(self) -> int:
@@ -115,22 +113,25 @@ class ObjectSamples(Dataset):
             if self.augment
             else depth
         )
-        truth, estimate, camera = lift(view.camera, depth), lift(view.camera, noisy), view.camera
-        focal, centre_depth = (
-            camera.intrinsics[0, 0] / camera.width,
-            float(project(camera, np.zeros(3))[1]),
-        )
+        truth = lift(view.camera, depth)
+        estimate = lift(view.camera, noisy)
+        camera = view.camera
+        focal = camera.intrinsics[0, 0] / camera.width
+        centre_depth = float(project(camera, np.zeros(3))[1])
         names = ("crops", "cues", "boxes", "surface", "centre", "size", "turn", "seen")
         columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for k in chosen.tolist():
-            placement, own = view.placements[k], labels == k + 1
+            placement = view.placements[k]
+            own = labels == k + 1
             pose = view.scene_from_world @ placement.world_from_asset
-            scale, box = scale_of(pose), picture_box(shown == k + 1)
+            scale = scale_of(pose)
+            box = picture_box(shown == k + 1)
             cues = object_cues(box, estimate[own], centre_depth, pitch_of(camera), focal)
             seen = truth[own][rng.integers(own.sum(), size=SEEN)]
             crop = instance_crop(image, shown, k + 1, self.crop_size)
             surface = visible_extent(estimate[own], camera)
-            size, turn = scale * self.extents[placement.asset], np.arctan2(pose[0, 2], pose[0, 0])
+            size = scale * self.extents[placement.asset]
+            turn = np.arctan2(pose[0, 2], pose[0, 0])
             values = (crop, cues, box, surface, pose[:3, 3], size, turn, seen)
             for name, value in zip(columns, values):
                 columns[name].append(np.asarray(value, np.float32))
@@ -153,11 +154,9 @@ class ShapeCodes:
     """
 
     def __init__(self, shapes: PartShapes, vae: VolumeVAE, library: AssetLibrary):
-        self.shapes, self.vae, self.library = (
-            shapes.eval().requires_grad_(False),
-            vae.eval().requires_grad_(False),
-            library,
-        )
+        self.shapes = shapes.eval().requires_grad_(False)
+        self.vae = vae.eval().requires_grad_(False)
+        self.library = library
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, assets: Tensor) -> tuple[PartGaussians, Tensor]:
@@ -233,7 +232,9 @@ class CoherentTask:
         joint: bool = True,
     ):
         """``codes`` and ``samples``: of the training, and of the examination on held-out objects."""
-        self.model, self.picture, self.joint = model, picture.eval().requires_grad_(False), joint
+        self.model = model
+        self.picture = picture.eval().requires_grad_(False)
+        self.joint = joint
         self.codes, self.held_out_codes = codes
         self.dataset, self.held_out = samples
         self._examination: dict[str, Tensor] | None = None
@@ -254,7 +255,8 @@ class CoherentTask:
         yaw = batch["turn"]
         if not model.config.yaw:
             still = torch.ones_like(yaw), torch.zeros_like(batch["centre"])
-            gaussians, yaw = gaussians.moved(yaw_rotations(yaw), *still), torch.zeros_like(yaw)
+            gaussians = gaussians.moved(yaw_rotations(yaw), *still)
+            yaw = torch.zeros_like(yaw)
         pose = Pose(batch["centre"], batch["size"], yaw)
         normalised = codes.shapes.normalised(gaussians, intrinsic)
         return (
@@ -270,7 +272,8 @@ class CoherentTask:
         self, model: Coherent, batch: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """L_pose + L_shape + 0.01 L_align."""
-        groups, device = batch["groups"].tolist(), batch["crops"].device
+        groups = batch["groups"].tolist()
+        device = batch["crops"].device
         scene = torch.repeat_interleave(torch.arange(len(groups)), batch["groups"].cpu())
         keep = (torch.rand(len(groups), generator=generator) >= self.drop_context)[scene].to(device)
         sight = sight_of(batch).unseen(~keep)
@@ -285,7 +288,9 @@ class CoherentTask:
             "gaussians": (model.gaussians, x0.gaussians, None),
             "intrinsic": (model.intrinsic, x0.intrinsic, x0.gaussians),
         }
-        errors, guesses, signal = {}, {}, SCHEDULE.signal().float().to(device)
+        errors = {}
+        guesses = {}
+        signal = SCHEDULE.signal().float().to(device)
         for (name, (denoiser, clean, given)), step in zip(networks.items(), steps):
             contexts = [context] * len(denoiser.blocks)
             if model.config.diffusion:
@@ -304,7 +309,8 @@ class CoherentTask:
                     groups,
                     given,
                 ).float()
-                errors[name], guesses[name] = (said - clean).square().mean(), said
+                errors[name] = (said - clean).square().mean()
+                guesses[name] = said
         total = errors["pose"] + errors["gaussians"] + errors["intrinsic"]
         if self.joint:
             trust = (
@@ -342,7 +348,8 @@ class CoherentTask:
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(10)])
         batch = {name: values.to(device) for name, values in self._examination.items()}
-        sight, groups = sight_of(batch), batch["groups"].tolist()
+        sight = sight_of(batch)
+        groups = batch["groups"].tolist()
         pose, _, _ = self.truth(model, batch, self.held_out_codes, sight)
         context = model.context(self.picture.to(device)(batch["crops"]), batch["cues"])
         noise = model.split(

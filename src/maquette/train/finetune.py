@@ -147,14 +147,12 @@ class SlotSamples(Dataset):
         pixels: int,
         seed: int = 0,
     ):
-        self.source, self.library, self.slots, self.cells, self.pixels, self.seed = (
-            source,
-            library,
-            slots,
-            cells,
-            pixels,
-            seed,
-        )
+        self.source = source
+        self.library = library
+        self.slots = slots
+        self.cells = cells
+        self.pixels = pixels
+        self.seed = seed
 
     def __len__(self) -> int:
         return 2**31
@@ -205,13 +203,12 @@ class FinetuneTask:
     levels = (0.3, 0.6, 0.9)
 
     def __init__(self, base: Base, samples: SlotSamples, held_out: SlotSamples):
-        self.base, self.model, self.encoder, self.structure = (
-            base,
-            base.network,
-            base.encoder,
-            base.structure,
-        )
-        self.dataset, self.held_out = samples, held_out
+        self.base = base
+        self.model = base.network
+        self.encoder = base.encoder
+        self.structure = base.structure
+        self.dataset = samples
+        self.held_out = held_out
         self._examination: dict[str, Tensor] | None = None
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -261,7 +258,8 @@ class FinetuneTask:
         device = model.flow.pos_emb.device
         if self._examination is None:
             self._examination = self.collate([self.held_out[i] for i in range(self.examined)])
-        generator, errors = torch.Generator().manual_seed(0), dict.fromkeys(self.levels, 0.0)
+        generator = torch.Generator().manual_seed(0)
+        errors = dict.fromkeys(self.levels, 0.0)
         for k in range(self.examined):
             latents, tokens = self.prepare(
                 {key: value[k : k + 1].to(device) for key, value in self._examination.items()}
@@ -286,7 +284,8 @@ def finetune_task(
     seed: int = 0,
 ) -> FinetuneTask:
     """The task on views of a library, examined on those of another."""
-    slots, pixels = base.network.config.slots, base.encoder.config.image_size
+    slots = base.network.config.slots
+    pixels = base.encoder.config.image_size
     samples, held_out = (
         SlotSamples(views, library, slots, base.cells, pixels, seed + k)
         for k, (views, library) in enumerate(zip((source, unseen), libraries))
@@ -305,11 +304,12 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
         Path(folder)
         / next(s.folder for s in release("trellis-iscene").sources if s.repository == ISCENE)
     )
-    c, kinds = (
-        network.config,
-        ("enable_gate",) * network.config.key_gate + ("enable_k_bias",) * network.config.key_bias,
-    )
-    flow, eyes = c.flow, base.encoder.config
+    c = network.config
+    kinds = ("enable_gate",) * network.config.key_gate + (
+        "enable_k_bias",
+    ) * network.config.key_bias
+    flow = c.flow
+    eyes = base.encoder.config
     arguments = {
         "resolution": flow.resolution,
         "in_channels": flow.channels,

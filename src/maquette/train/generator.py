@@ -70,10 +70,12 @@ class GeneratorTask:
         held_out: SequenceSamples,
         lift_only: bool = False,
     ):
-        self.model, self.vae = model, vae.eval().requires_grad_(False)
+        self.model = model
+        self.vae = vae.eval().requires_grad_(False)
         # train the lift's guess alone: no transformer, no VAE, more than twice as fast
         self.lift_only = lift_only
-        self.dataset, self.held_out = samples, held_out
+        self.dataset = samples
+        self.held_out = held_out
         self._examination: dict[str, Tensor] | None = None
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:

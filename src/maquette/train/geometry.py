@@ -69,14 +69,16 @@ def geometry_sample(
 
     ``close``: pixels of the windows that look at single objects (0 = none).
     """
-    image, labels = view.image, view.instance.astype(np.int32)
+    image = view.image
+    labels = view.instance.astype(np.int32)
     height, width = labels.shape
     # Cutting rows or columns off symmetrically keeps the principal point centred, as photos have
     # it.
     cut_x = cut_y = 0
     if augment and rng.random() < 0.6:
         keep = rng.uniform(0.55, 1.0)
-        occupied_x, occupied_y = np.flatnonzero(labels.any(0)), np.flatnonzero(labels.any(1))
+        occupied_x = np.flatnonzero(labels.any(0))
+        occupied_y = np.flatnonzero(labels.any(1))
         if rng.random() < 0.7:
             limit = min(occupied_y[0], height - 1 - occupied_y[-1]) if len(occupied_y) else 0
             cut_y = int(min((1 - keep) * height / 2, limit + 0.05 * height))
@@ -159,7 +161,8 @@ def close_samples(
     frame: the part of the view that is the photo; square: left, top and side, in the view's pixels,
     of the letterboxed picture; shown: the labels that the picture shows.
     """
-    image, labels = view.image[frame], view.instance[frame].astype(np.int32)
+    image = view.image[frame]
+    labels = view.instance[frame].astype(np.int32)
     origin = np.array([frame[1].start, frame[0].start])
     there = [label for label in shown[shown > 0] if (labels == label).sum() >= LEAST]
     chosen = (
@@ -279,14 +282,12 @@ class GeometrySamples(Dataset):
         augment: bool = True,
         close: int = 0,
     ):
-        self.source, self.library, self.size, self.seed, self.augment, self.close = (
-            source,
-            library,
-            size,
-            seed,
-            augment,
-            close,
-        )
+        self.source = source
+        self.library = library
+        self.size = size
+        self.seed = seed
+        self.augment = augment
+        self.close = close
 
     def __len__(self) -> int:
         return 2**31

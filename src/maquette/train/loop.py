@@ -109,7 +109,10 @@ class _Batches:
     """
 
     def __init__(self, first: int, size: int, rank: int, world: int):
-        self.first, self.size, self.rank, self.world = first, size, rank, world
+        self.first = first
+        self.size = size
+        self.rank = rank
+        self.world = world
 
     def __iter__(self) -> Iterator[list[int]]:
         batch = self.first
@@ -142,14 +145,18 @@ class Run:
         metadata: dict[str, Any] | None = None,
         base: Checkpoint | None = None,
     ):
-        self.task, self.config, self.folder = task, config, writable_folder(folder)
-        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.task = task
+        self.config = config
+        self.folder = writable_folder(folder)
+        self.rank = int(os.environ.get("RANK", 0))
+        self.world = int(os.environ.get("WORLD_SIZE", 1))
         self.device = torch.device(
             f"{device}:{os.environ.get('LOCAL_RANK', 0)}"
             if device == "cuda" and self.world > 1
             else device
         )
-        self.metadata, self.base = metadata or {}, base
+        self.metadata = metadata or {}
+        self.base = base
         self.model = task.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.progress = _Progress()
@@ -307,7 +314,8 @@ class Run:
             self.optimizer.step()
         beta = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
         with torch.no_grad():
-            averaged, current = list(self.average.parameters()), list(self.model.parameters())
+            averaged = list(self.average.parameters())
+            current = list(self.model.parameters())
             torch._foreach_lerp_(averaged, current, 1 - beta)
             for target, source in zip(self.average.buffers(), self.model.buffers()):
                 target.copy_(source)

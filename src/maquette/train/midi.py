@@ -75,12 +75,10 @@ class MultiInstanceSamples(Dataset):
         single_objects: float,
         seed: int = 0,
     ):
-        self.scenes, self.singles, self.single_objects, self.seed = (
-            scenes,
-            singles,
-            single_objects,
-            seed,
-        )
+        self.scenes = scenes
+        self.singles = singles
+        self.single_objects = single_objects
+        self.seed = seed
 
     def __len__(self) -> int:
         return 2**31
@@ -133,10 +131,8 @@ def midi_task(
     base: Checkpoint, vae: VolumeVAE, sources: Sources, options: MidiOptions, seed: int = 0
 ) -> MidiTask:
     """The task of ``maquette train midi``, from an instance generator (kind "generator")."""
-    together, alone = (
-        RowConfig(scene_instances=5, zoom_instances=0),
-        RowConfig(scene_instances=0, zoom_instances=4),
-    )
+    together = RowConfig(scene_instances=5, zoom_instances=0)
+    alone = RowConfig(scene_instances=0, zoom_instances=4)
     judged = replace(together, augment=False, drop_lift=0.0)
     sizes = base.model.config, vae.config.resolution
     scenes = SequenceSamples(sources.views, sources.library, together, *sizes, seed)
@@ -164,8 +160,10 @@ class MidiTask:
         samples: MultiInstanceSamples,
         held_out: SequenceSamples,
     ):
-        self.model, self.vae = model, vae.eval().requires_grad_(False)
-        self.dataset, self.held_out = samples, held_out
+        self.model = model
+        self.vae = vae.eval().requires_grad_(False)
+        self.dataset = samples
+        self.held_out = held_out
         self._examination: dict[str, Tensor] | None = None
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -209,7 +207,8 @@ class MidiTask:
         if self._examination is None:
             self._examination = self.collate([as_scene(self.held_out[i]) for i in range(8)])
         batch = {name: values.to(device) for name, values in self._examination.items()}
-        condition, groups = self.condition(model, batch), batch["groups"].tolist()
+        condition = self.condition(model, batch)
+        groups = batch["groups"].tolist()
         flow = model.config.base.flow
         noise = seeded_noise(
             (flow.channels, *(flow.resolution,) * 3), range(len(batch["crops"]))

@@ -19,11 +19,13 @@ def write_loss_plot(path: str | Path, rows: list[dict[str, float]]) -> None:
     """
     points = np.array([(r["step"], r["loss"]) for r in rows if r.get("loss", 0) > 0])
     image = Image.new("RGB", _SIZE, (250, 250, 248))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=14)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=14)
     draw.text((_BOX[0], 12), "training loss (log scale)", fill=(40, 40, 40), font=font)
     if len(points) >= 2:
         logs = np.log10(points[:, 1])
-        low, high = np.floor(10 * logs.min()) / 10, np.ceil(10 * logs.max()) / 10 + 1e-6
+        low = np.floor(10 * logs.min()) / 10
+        high = np.ceil(10 * logs.max()) / 10 + 1e-6
         x = _BOX[0] + (points[:, 0] - points[0, 0]) / max(np.ptp(points[:, 0]), 1) * (
             _BOX[2] - _BOX[0]
         )

@@ -228,10 +228,8 @@ def build_task(options: RunOptions) -> Task:
     if options.network == "shapes":
         return ShapeTask(_shapes_start(options, vae), vae, library, held_out, options.seed)
     if options.network == "coherent":
-        picture, shapes = (
-            _load(options.generator, "generator").model.picture,
-            _load(options.shapes, "shapes").model,
-        )
+        picture = _load(options.generator, "generator").model.picture
+        shapes = _load(options.shapes, "shapes").model
         return coherent_task(
             _coherent_start(options, picture, shapes),
             picture,

@@ -77,7 +77,8 @@ def disturb_depth(
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     for label in np.unique(labels[labels > 0]):
         own = labels == label
-        u, v = (x[own] - x[own].mean()) / width, (y[own] - y[own].mean()) / height
+        u = (x[own] - x[own].mean()) / width
+        v = (y[own] - y[own].mean()) / height
         log_error[own] += rng.normal(0, 0.06) * u + rng.normal(0, 0.06) * v
         if shift_instances:
             log_error[own] += rng.normal(0, 0.02)
@@ -170,9 +171,13 @@ def view_rows(
     estimated = {k + 1: disturb_box(box, rng, strength) for k, box in enumerate(boxes)}
     crop_size = model.picture.size
     visible = [k for k in range(len(view.placements)) if (shown == k + 1).any()]
-    crops, lifted, targets, scene_of = [], [], [], []
+    crops = []
+    lifted = []
+    targets = []
+    scene_of = []
     if rows.scene_instances and visible:
-        whole, cube = seen(shift_instances=True), np.eye(4)
+        whole = seen(shift_instances=True)
+        cube = np.eye(4)
         for k in [None, *rng.permutation(visible)[: rows.scene_instances].tolist()]:
             label = None if k is None else k + 1
             crops.append(instance_crop(image, shown, label, crop_size))
@@ -223,14 +228,12 @@ class SequenceSamples(Dataset):
         resolution: int,
         seed: int = 0,
     ):
-        self.source, self.library, self.rows, self.model, self.resolution, self.seed = (
-            source,
-            library,
-            rows,
-            model,
-            resolution,
-            seed,
-        )
+        self.source = source
+        self.library = library
+        self.rows = rows
+        self.model = model
+        self.resolution = resolution
+        self.seed = seed
 
     def __len__(self) -> int:
         return 2**31

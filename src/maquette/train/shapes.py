@@ -37,7 +37,8 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     """(count, 3) random points of the cells (R, R, R) that are inside, or of the lowest ones of an
     object thinner than a cell.
     """
-    flat, resolution = tsdf.reshape(-1), tsdf.shape[0]
+    flat = tsdf.reshape(-1)
+    resolution = tsdf.shape[0]
     cells = np.flatnonzero(flat < 0)
     if len(cells) < 8:
         cells = np.argpartition(flat, 64)[:64]
@@ -51,7 +52,9 @@ class ShapeSamples(Dataset):
     """
 
     def __init__(self, library: AssetLibrary, resolution: int = 64, seed: int = 0):
-        self.library, self.resolution, self.seed = library, resolution, seed
+        self.library = library
+        self.resolution = resolution
+        self.seed = seed
 
     def __len__(self) -> int:
         return 2**31
@@ -101,7 +104,8 @@ class ShapeTask:
         held_out: AssetLibrary,
         seed: int = 0,
     ):
-        self.model, self.vae = model, vae.eval().requires_grad_(False)
+        self.model = model
+        self.vae = vae.eval().requires_grad_(False)
         self.dataset = ShapeSamples(library, vae.config.resolution, seed)
         self.held_out = ShapeSamples(held_out, vae.config.resolution, seed + 1)
         self._examination: dict[str, Tensor] | None = None
@@ -136,10 +140,8 @@ class ShapeTask:
         made, moved = self._decoded(
             model, batch, gaussians, intrinsic + self.intrinsic_noise * noise
         )
-        here, there = (
-            (made.float() - first).square().mean(),
-            (moved.float() - second).square().mean(),
-        )
+        here = (made.float() - first).square().mean()
+        there = (moved.float() - second).square().mean()
         inside = -gaussians.log_density(batch["inside"]).mean()
         size = intrinsic.float().square().mean()
         total = (
@@ -174,7 +176,8 @@ class ShapeTask:
         """Measure mean and standard deviation of every part's numbers, over assets in their
         canonical pose and at random yaws.
         """
-        device, library = next(model.parameters()).device, self.dataset.library
+        device = next(model.parameters()).device
+        library = self.dataset.library
         rng = np.random.default_rng((self.dataset.seed, 8))
         assets = rng.choice(len(library), min(len(library), STATISTICS), replace=False)
         volumes = torch.stack(

@@ -30,7 +30,9 @@ from maquette.train.sequences import ViewSource
 from maquette.train.sources import Sources
 from maquette.train.stored import StoredViews
 
-CROPS, SINGLES = 4, 2  # pictures of a group: of its view, and of assets alone
+# pictures of a group: of its view, and of assets alone
+CROPS = 4
+SINGLES = 2
 PROMPTS = (
     "a red chair",
     "a green tree",
@@ -56,7 +58,10 @@ class CaptionedPictures(Dataset):
     def __init__(
         self, source: ViewSource, catalogue: Catalogue, config: TextToImageConfig, seed: int = 0
     ):
-        self.source, self.catalogue, self.config, self.seed = source, catalogue, config, seed
+        self.source = source
+        self.catalogue = catalogue
+        self.config = config
+        self.seed = seed
         self.vocabulary = Vocabulary(config.vocabulary)
 
     def __len__(self) -> int:
@@ -113,7 +118,8 @@ class TextToImageTask:
         self, model: TextToImage, batch: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the angular velocity at one random step for each picture."""
-        device, count = batch["pictures"].device, len(batch["pictures"])
+        device = batch["pictures"].device
+        count = len(batch["pictures"])
         steps = torch.randint(model.schedule.steps, (count,), generator=generator).to(device)
         kept = (torch.rand(count, generator=generator) >= self.text_dropped).to(device)
         words = torch.where(
@@ -180,7 +186,8 @@ class TextToImageTask:
         device = batch["pictures"].device
         made = model.generate(PROMPTS, range(len(PROMPTS)), guidance=5.0)
         partly = torch.nonzero(batch["holes"].flatten(1).float().mean(1) < 1)[:6, 0]
-        pictures, holes = batch["pictures"][partly].float() / 255, batch["holes"][partly].float()
+        pictures = batch["pictures"][partly].float() / 255
+        holes = batch["holes"][partly].float()
         filled = model.inpaint(
             pictures, holes, [COMPLETION] * len(partly), range(len(partly)), guidance=2.0
         )
@@ -229,7 +236,8 @@ def contact_sheet(
     sheet = Image.new("RGB", (columns * (side + 8) + 8, rows * (side + 38) + 8), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (picture, text) in enumerate(pictures):
-        x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + 38)
+        x = 8 + number % columns * (side + 8)
+        y = 8 + number // columns * (side + 38)
         sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), (x, y))
         draw.multiline_text(
             (x, y + side + 2), "\n".join([text[:27], text[27:54]]), fill="black", font_size=11

@@ -24,7 +24,10 @@ class VolumeSamples(Dataset):
     """Random truncated volumes (4, crop, crop, crop); sample i depends on (seed, i) only."""
 
     def __init__(self, library: AssetLibrary, resolution: int = 64, crop: int = 32, seed: int = 0):
-        self.library, self.resolution, self.crop, self.seed = library, resolution, crop, seed
+        self.library = library
+        self.resolution = resolution
+        self.crop = crop
+        self.seed = seed
 
     def objects(self, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
         """A random arrangement in a cube: (asset, cube_from_asset) of one object filling it, or of
@@ -138,7 +141,8 @@ class VolumeTask:
         ).to(device)
         decoded = torch.cat([model.decode_raw(model.moments(v[None])[0]) for v in volumes])
         shape, colour = reconstruction_loss(decoded, volumes)
-        inside, truth = decoded[:, 0] < 0, volumes[:, 0] < 0
+        inside = decoded[:, 0] < 0
+        truth = volumes[:, 0] < 0
         iou = (inside & truth).sum((1, 2, 3)) / (inside | truth).sum((1, 2, 3)).clamp(min=1)
         return {"iou": float(iou.mean()), "shape": float(shape), "colour": float(colour)}, _slices(
             volumes, decoded

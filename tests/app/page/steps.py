@@ -15,7 +15,9 @@ IN_A_BROWSER = [
 ]
 ASSETS = Path(__file__).parents[3] / "src" / "maquette" / "assets"
 TABLE = ASSETS / "examples" / "table" / "photo.jpg"
-BOTTLE, BOWL = (62, 105, 242, 475), (425, 305, 585, 425)  # boxes around two objects of the table
+# boxes around two objects of the table
+BOTTLE = (62, 105, 242, 475)
+BOWL = (425, 305, 585, 425)
 
 
 def shot(page, name):

@@ -32,7 +32,8 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app, scene):
     b.arrived(page, "scene")
     b.scene_ready(page, 5)
     seen = page.evaluate("window.seen")
-    counts, overall = [one[0] for one in seen], [one[2] for one in seen]
+    counts = [one[0] for one in seen]
+    overall = [one[2] for one in seen]
     assert {1, 2, 3, 4, 5} <= set(counts) and counts == sorted(counts)
     assert overall == sorted(overall) and len({one[1] for one in seen}) >= 3
     assert (

@@ -26,10 +26,8 @@ def test_the_photos_view_lays_the_scene_over_the_photo_to_the_pixel(page, app, s
     b.scene_ready(page, 3)
     document = app.call(f"/api/scenes/{scene}")
     camera = document["camera"]
-    k, camera_from_world = (
-        np.array(camera["intrinsics"]),
-        np.linalg.inv(camera["world_from_camera"]),
-    )
+    k = np.array(camera["intrinsics"])
+    camera_from_world = np.linalg.inv(camera["world_from_camera"])
     place = page.locator("#view-a .viewer-photo").bounding_box()
     scale = place["width"] / camera["width"]
     for instance in document["instances"]:

@@ -84,7 +84,8 @@ def test_archives_cannot_write_anywhere(server, tmp_path):
         link = zipfile.ZipInfo("link.png")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
-    photo, before = server.photo(masked=False), server.files()
+    photo = server.photo(masked=False)
+    before = server.files()
     answer = server.send(
         f"/api/photos/{photo}/masks/import", [("file", "m.zip", stream.getvalue())]
     )

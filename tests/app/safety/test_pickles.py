@@ -47,7 +47,8 @@ def test_pickled_masks_are_refused(server, bomb):
 def test_pickled_states_of_scenes_are_refused(server, bomb):
     path, array = bomb
     saved = server.get(f"/api/scenes/{server.scene()['id']}/export?format=json").body
-    state, stream = io.BytesIO(), io.BytesIO()
+    state = io.BytesIO()
+    stream = io.BytesIO()
     np.savez(state, cube=array)
     with zipfile.ZipFile(io.BytesIO(saved)) as old, zipfile.ZipFile(stream, "w") as new:
         for name in old.namelist():

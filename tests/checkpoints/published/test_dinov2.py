@@ -27,14 +27,16 @@ def schemes(source):
 
 @pytest.mark.parametrize("scheme", ["hub", "transformers 4", "transformers 5"])
 def test_each_naming_scheme_gives_the_same_network(scheme):
-    source, target = network(CONFIG), VisionTransformer(CONFIG)
+    source = network(CONFIG)
+    target = VisionTransformer(CONFIG)
     dinov2.load(target, schemes(source)[scheme])
     image = torch.rand(1, 3, 42, 42)
     assert torch.equal(target(image), source(image))
 
 
 def test_the_mask_token_is_part_of_the_file_and_not_of_the_network():
-    source, target = network(CONFIG), VisionTransformer(CONFIG)
+    source = network(CONFIG)
+    target = VisionTransformer(CONFIG)
     dinov2.load(target, schemes(source)["hub"] | {"mask_token": torch.zeros(1, 24)})
     assert (
         dinov2.hub_shapes(target)["mask_token"]

@@ -76,7 +76,8 @@ def test_the_round_trip_is_exact():
         {"args": {**ARGUMENTS, "type_embedding_type": "enable_gate enable_k_bias"}}
     )
     torch.manual_seed(0)
-    source, target = SceneContextFlow(config), SceneContextFlow(config)
+    source = SceneContextFlow(config)
+    target = SceneContextFlow(config)
     published = iscene.published_tensors(source)
     assert (
         "blocks.1.self_attn.ext_gate" in published
@@ -92,7 +93,8 @@ def test_the_round_trip_is_exact():
 
 def test_gates_stay_in_full_precision():
     config = iscene.flow_config({"args": {**ARGUMENTS, "type_embedding_type": "enable_gate"}})
-    source, half = SceneContextFlow(config), SceneContextFlow(config)
+    source = SceneContextFlow(config)
+    half = SceneContextFlow(config)
     iscene.load(half, iscene.published_tensors(source), torch.bfloat16)
     assert half.flow.blocks[1].self_attn.external.ext_gate.dtype == torch.float32
     assert half.flow.blocks[1].self_attn.to_qkv.weight.dtype == torch.bfloat16

@@ -49,7 +49,8 @@ def test_interleaved_rows_are_heads_then_parts():
 
 def test_the_round_trip_is_exact_and_the_meta_device_knows_the_shapes():
     torch.manual_seed(0)
-    source, target = Network(), Network()
+    source = Network()
+    target = Network()
     published = to_published(source.state_dict(), RULES)
     assert set(published) == {
         "blocks.0.q",

@@ -72,7 +72,8 @@ def test_half_precision_is_for_the_blocks_only_and_changes_little():
     source = build_flow(FLOW)
     for parameter in source.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
-    full, half = build_flow(FLOW), build_flow(FLOW)
+    full = build_flow(FLOW)
+    half = build_flow(FLOW)
     load_flow(full, source.state_dict())
     load_flow(half, source.state_dict(), torch.bfloat16)
     kinds = {key: tensor.dtype for key, tensor in half.state_dict().items()}
@@ -88,8 +89,11 @@ def test_half_precision_is_for_the_blocks_only_and_changes_little():
             "t_embedder.mlp.0.weight",
         )
     } == {torch.float32}
-    x, t, context = torch.randn(2, 2, 4, 4, 4), torch.tensor([0.2, 0.9]), torch.randn(2, 3, 10)
-    expected, found = full(x, t, context), half(x, t, context)
+    x = torch.randn(2, 2, 4, 4, 4)
+    t = torch.tensor([0.2, 0.9])
+    context = torch.randn(2, 3, 10)
+    expected = full(x, t, context)
+    found = half(x, t, context)
     assert (
         found.dtype == torch.float32
         and 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
@@ -121,7 +125,8 @@ def test_vae_halves_load_from_the_meta_device_in_half_precision():
     exact = build_vae(DECODER)
     load_vae(exact, tensors)
     z = torch.randn(1, 2, 2, 2, 2)
-    found, expected = network.decode_raw(z), exact.decode_raw(z)
+    found = network.decode_raw(z)
+    expected = exact.decode_raw(z)
     assert found.shape == (1, 1, 4, 4, 4) and found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
     assert (

@@ -55,7 +55,8 @@ def test_published_names_are_interleaved_by_head():
 
 
 def test_half_precision_keeps_norms_and_first_and_last_layers():
-    source, half = network(), network()
+    source = network()
+    half = network()
     triposg.load(
         half, to_published(source.state_dict(), triposg.attention_rules(2)), torch.bfloat16
     )
@@ -65,7 +66,8 @@ def test_half_precision_keeps_norms_and_first_and_last_layers():
         and kinds["blocks.0.norm1.weight"] == torch.float32
     )
     x, t, contexts = given()
-    expected, found = source(x, t, contexts, (2, 2)), half(x, t, contexts, (2, 2))
+    expected = source(x, t, contexts, (2, 2))
+    found = half(x, t, contexts, (2, 2))
     assert 0 < (found.float() - expected).abs().max() < 0.1 * expected.abs().max()
 
 

@@ -87,7 +87,8 @@ def test_small_objects_are_dropped_and_seven_drawn(tmp_path):
     ids[0, :4] = 2  # 4 of 16,384 pixels: less than a thousandth
     Image.fromarray(ids).save(semantic)
     (source,) = sources_of(tmp_path, "midi-3dfront")
-    first, second = source.load(), source.load()
+    first = source.load()
+    second = source.load()
     labels = [m.label for m in first.scene_input.masks]
     assert (
         len(labels) == MOST_OBJECTS

@@ -71,7 +71,8 @@ def test_simplifying_keeps_the_shape_and_joins_split_vertices():
 
 
 def test_sharp_edges_stay_sharp_and_round_ones_round():
-    box, sphere = trimesh.creation.box(), trimesh.creation.icosphere(3)
+    box = trimesh.creation.box()
+    sphere = trimesh.creation.icosphere(3)
     for mesh, count in ((box, 24), (sphere, len(sphere.vertices))):
         colors = np.zeros((len(mesh.vertices), 3), np.uint8)
         vertices, faces, _, normals = with_edges(

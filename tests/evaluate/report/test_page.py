@@ -104,7 +104,8 @@ def test_a_scene_opens_in_3d_from_the_file_system(page, theme, tmp_path):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         tab = browser.new_page(viewport={"width": 1100, "height": 760}, color_scheme=theme)
         tab.set_default_timeout(120_000)
-        problems, requests = [], []
+        problems = []
+        requests = []
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda request: requests.append(request.url))
         tab.goto(page.as_uri())

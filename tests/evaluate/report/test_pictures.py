@@ -24,7 +24,8 @@ def read(picture):
 
 def test_truth_and_prediction_are_drawn_where_the_photo_shows_them(run_folder):
     scene = run_folder / "scenes" / "random" / "0000"
-    photo, truth = read(draw_photo(scene)), read(draw_truth(scene))
+    photo = read(draw_photo(scene))
+    truth = read(draw_truth(scene))
     prediction, strip = map(
         read,
         draw_prediction(scene, run_folder / "predictions" / "theirs" / "random" / "0000.glb", None),

@@ -93,7 +93,8 @@ def submit(
 
 
 def _submit_files(studio: StudioHere, crew: CrewHere, form: dict[str, list[Any]]) -> dict[str, Any]:
-    photo_files, mask_files = files_in(form, "photo"), files_in(form, "masks")
+    photo_files = files_in(form, "photo")
+    mask_files = files_in(form, "masks")
     if len(photo_files) != 1 or not mask_files:
         raise InputError(
             "send JSON, or multipart with one file 'photo' and one or more files 'masks'"

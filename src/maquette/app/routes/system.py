@@ -18,7 +18,8 @@ router = APIRouter(tags=["server"])
 @router.get("/api/config", responses=answers(samples.CONFIG))
 def config(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
     """Methods, models, options and limits of this server."""
-    settings, known = studio.settings, crew.capabilities()
+    settings = studio.settings
+    known = crew.capabilities()
     limits = settings.limits
     default = next(
         (method for method in known["methods"] if method["default"]), {"steps": 6, "guidance": 1.0}

@@ -67,7 +67,8 @@ def check_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError, naming up to three of each, when keys are missing or extra or shapes
     differ.
     """
-    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    missing = sorted(set(expected) - set(tensors))
+    extra = sorted(set(tensors) - set(expected))
     wrong = [
         f"{key} is {list(tensors[key].shape)}, expected {list(shape)}"
         for key, shape in expected.items()

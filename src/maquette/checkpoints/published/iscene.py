@@ -128,7 +128,8 @@ def _variant(
     wanted = flow_config({**config, "ctor": case["ctor"]})
     with torch.device("meta"):
         variant = SceneContextFlow(wanted)
-    expected, given = shapes(variant), published_tensors(network)
+    expected = shapes(variant)
+    given = published_tensors(network)
     cut = {key: given[key][tuple(slice(n) for n in shape)] for key, shape in expected.items()}
     load(variant, cut, dtype)
     return variant
@@ -138,18 +139,23 @@ def _variant(
 def _run_flow(
     network: SceneContextFlow, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    x, cond, levels = given["x"], given["cond"], given["t"] / 1000.0
+    x = given["x"]
+    cond = given["cond"]
+    levels = given["t"] / 1000.0
     found: dict[str, Tensor] = {}
     for name, case in config["cases"].items():
         dtype = torch.float16 if case["fp16"] else torch.float32
-        variant, n, slots = _variant(network, config, case, dtype), case["n"], len(case["slots"])
+        variant = _variant(network, config, case, dtype)
+        n = case["n"]
+        slots = len(case["slots"])
         hooks = []
         if name == "gatebias_n2":
             hooks = _watch(variant, found)
         found[f"{name}_out"] = variant(x[:n, :slots], levels[:n], cond[:n, :slots])
         for hook in hooks:
             hook.remove()
-    flow, rows = network.flow, levels.repeat_interleave(x.shape[1])
+    flow = network.flow
+    rows = levels.repeat_interleave(x.shape[1])
     plain = flow.velocity(
         x.flatten(0, 1),
         flow.modulations(rows),
@@ -183,7 +189,8 @@ def _watch(network: SceneContextFlow, found: dict[str, Tensor]) -> list[Any]:
 def _run_preprocess(
     network: None, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    labels, ids = given["labels"].tolist(), given["ids"].numpy()
+    labels = given["labels"].tolist()
+    ids = given["ids"].numpy()
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
     found = {}
     for label, slots in zip(labels, pictures):
@@ -244,7 +251,8 @@ def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
 def _run_pipeline(
     networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    sampling, found = trellis_structure.sampling_from_config(config["sampler"]), {}
+    sampling = trellis_structure.sampling_from_config(config["sampler"])
+    found = {}
     for name, options in config["variants"].items():
         kinds = f"{'enable_gate' if options['gate'] else ''} {'enable_k_bias' if options['k_bias'] else ''}"
         network = _variant(

@@ -84,7 +84,8 @@ def shapes(networks: nn.ModuleDict) -> Shapes:
 def _run_transformer(
     network: VecSetFlow, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    levels, seen = given["timestep"] / 1000.0, {}
+    levels = given["timestep"] / 1000.0
+    seen = {}
     contexts = [given["encoder_hidden_states"], given["encoder_hidden_states_2"]]
     watched = {f"default_block{i}_out": block for i, block in enumerate(network.blocks)}
     watched |= {
@@ -98,7 +99,8 @@ def _run_transformer(
     default = -network(given["x"], levels, contexts)
     for hook in hooks:
         hook.remove()
-    joint, count = len(given["x"]) // config["num_instances"], config["num_instances"]
+    joint = len(given["x"]) // config["num_instances"]
+    count = config["num_instances"]
     ragged = (2, *(1,) * (count - 2)) * joint
     return seen | {
         "out_default": default,
@@ -124,7 +126,8 @@ def _run_pipeline(
         Framing(size["shortest_edge"], (size["crop"],) * 2, CLIP_MEAN, CLIP_STD),
         framing_from_config(config["feature_extractor_2"]),
     )
-    image, labels = given["rgb"].numpy(), given["seg"].numpy()
+    image = given["rgb"].numpy()
+    labels = given["seg"].numpy()
     masks = np.stack([labels == label for label in np.unique(labels[labels > 0])])
     for_clip, for_dino = midi_pictures(image, masks, models.clip_framing, models.dino_framing)
     condition = midi_condition(models, image, masks)
@@ -152,9 +155,14 @@ def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, T
     """The release's decoding on a tiny grid: once in the scene's cube, again in the box of the
     values that are not positive.
     """
-    whole, pad = Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, cells), 0.05
+    whole = Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, cells)
+    pad = 0.05
     index = torch.cartesian_prod(*(torch.arange(cells + 1),) * 3)
-    points, first, lows, highs, second = whole.points(index), [], [], [], []
+    points = whole.points(index)
+    first = []
+    lows = []
+    highs = []
+    second = []
     for latent in latents:
         prepared = models.vae.prepare(latent[None])
         first.append(field_in_chunks(models.vae, prepared, points))

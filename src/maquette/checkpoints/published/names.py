@@ -89,7 +89,8 @@ def from_published(
     ``base.precision``.
     """
     check_shapes(published_shapes(network, rules), tensors)
-    kinds, state = precision(network, dtype, trunk), {}
+    kinds = precision(network, dtype, trunk)
+    state = {}
     for key, expected in network.state_dict().items():
         rule, names = parts_of(key, rules)
         state[key] = (

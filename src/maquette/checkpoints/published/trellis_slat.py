@@ -180,11 +180,10 @@ def _cells(given: Mapping[str, Tensor], config: Config, name: str = "coords") ->
 
 @torch.no_grad()
 def _run_flow(network: SLatFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    voxels, seen = _cells(given, config), {}
-    modulations, contexts = (
-        network.modulations(given["t"].double() / 1000.0),
-        network.prepare(given["cond"]),
-    )
+    voxels = _cells(given, config)
+    seen = {}
+    modulations = network.modulations(given["t"].double() / 1000.0)
+    contexts = network.prepare(given["cond"])
     outputs = {
         "out": network.velocity(
             given["feats"], voxels, modulations, contexts, trace=seen.__setitem__
@@ -224,7 +223,8 @@ def _run_encoder(
 def _run_gaussians(
     network: GaussianDecoder, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    voxels, outputs = _cells(given, config), {}
+    voxels = _cells(given, config)
+    outputs = {}
     hooks = [
         block.register_forward_hook(
             lambda _, __, out, key=f"block{i}": outputs.update({key: out[0]})
@@ -234,7 +234,8 @@ def _run_gaussians(
     features = outputs["out_feats"] = network(given["feats"], voxels)
     for hook in hooks:
         hook.remove()
-    raw, sizes = network.raw(features, voxels), [network.head.count * n for n in voxels.counts]
+    raw = network.raw(features, voxels)
+    sizes = [network.head.count * n for n in voxels.counts]
     upper = torch.triu_indices(3, 3)
     for b, gaussians in enumerate(network.gaussians(features, voxels)):
         part = {name: value.split(sizes)[b] for name, value in raw.items()}
@@ -304,10 +305,8 @@ def _run_flexicubes(
 ) -> dict[str, Tensor]:
     side = config["res"]
     cells = surface_cells((given["sdf"] < 0).view(side + 1, side + 1, side + 1))
-    corner, number = (
-        corner_index(cells, side),
-        (cells * torch.tensor([side * side, side, 1])).sum(1),
-    )
+    corner = corner_index(cells, side)
+    number = (cells * torch.tensor([side * side, side, 1])).sum(1)
     every = torch.cartesian_prod(*[torch.arange(side + 1)] * 3)
     position = every / side - 0.5 + (1 - 1e-8) / (2 * side) * given["deform_raw"].tanh()
     weights = torch.cat(

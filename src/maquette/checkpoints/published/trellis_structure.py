@@ -78,7 +78,8 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     VAE.
     """
     a = arguments(config)
-    channels, middle = tuple(a["channels"]), a.get("num_res_blocks_middle", 2)
+    channels = tuple(a["channels"])
+    middle = a.get("num_res_blocks_middle", 2)
     half = (
         {"encoder_channels": channels, "decoder_channels": (), "encoder_middle_blocks": middle}
         if "in_channels" in a
@@ -110,10 +111,8 @@ def vae_names(network: VolumeVAE) -> dict[str, str]:
     middle = c.encoder_middle_blocks if c.encoder_channels else c.middle_blocks
     levels_count = len(getattr(network, half)) - 1 - middle
     order = ["input_layer"]
-    middles, blocks = (
-        [f"middle_block.{i}" for i in range(middle)],
-        [f"blocks.{i}" for i in range(levels_count)],
-    )
+    middles = [f"middle_block.{i}" for i in range(middle)]
+    blocks = [f"blocks.{i}" for i in range(levels_count)]
     order += blocks + middles if c.encoder_channels else middles + blocks
     names = {}
     for key in network.state_dict():
@@ -153,8 +152,11 @@ def load_vae(
 def _run_flow(
     network: StructureFlow, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    x, t, context = given["x"], given["t"].double() / 1000.0, given["cond"]
-    block, outputs = network.blocks[0], {}
+    x = given["x"]
+    t = given["t"].double() / 1000.0
+    context = given["cond"]
+    block = network.blocks[0]
+    outputs = {}
     watched = {
         "tokens_in": network.input_layer,
         "t_emb": network.t_embedder,
@@ -181,7 +183,8 @@ def _run_flow(
 def _run_sampler(
     network: StructureFlow, given: Mapping[str, Tensor], config: Config
 ) -> dict[str, Tensor]:
-    noise, outputs = given["noise"], {}
+    noise = given["noise"]
+    outputs = {}
     conditions = [given[name].expand(len(noise), -1, -1) for name in ("cond", "neg_cond")]
     passes = [lambda x, t, c=c: network(x, levels(t, len(x)), c) for c in conditions]
     for name, settings in config["samplers"].items():

@@ -62,10 +62,8 @@ def flow_config(config: Config) -> VecSetFlowConfig:
     middle blocks).
     """
     a = arguments(config)
-    blocks, first = (
-        a.get("num_layers", 21),
-        a.get("cross_attention_dim", 768 if is_midi(config) else 1024),
-    )
+    blocks = a.get("num_layers", 21)
+    first = a.get("cross_attention_dim", 768 if is_midi(config) else 1024)
     widths = (first, a.get("cross_attention_2_dim", 1024)) if is_midi(config) else (first,)
     joint = (
         _block_numbers(config["mi_blocks"]) if "mi_blocks" in config else midi_joint_blocks(blocks)
@@ -173,7 +171,8 @@ def _run_scheduler(network: None, given: Mapping[str, Tensor], config: Config) -
             f"sigmas_{steps}_shift{shift}": levels,
             f"timesteps_{steps}_shift{shift}": 1000.0 * levels[:-1],
         }
-    velocities, trace = iter(given["trace_v"]), []
+    velocities = iter(given["trace_v"])
+    trace = []
     levels = schedule(config["trace"]["steps"], config["trace"]["shift"])
     euler(
         lambda x, t: -next(velocities), given["trace_x0"], levels, lambda step, x: trace.append(x)

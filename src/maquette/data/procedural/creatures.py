@@ -40,7 +40,8 @@ _EYE = (24, 22, 24)
 
 def _coat(rng: np.random.Generator, scale: float) -> tuple[Paint | np.ndarray, np.ndarray]:
     """A coat and its base colour: plain, spotted, striped along the body, or with a pale belly."""
-    color, style = pick(rng, FUR), rng.integers(4)
+    color = pick(rng, FUR)
+    style = rng.integers(4)
     if style == 0:
         return spotted(rng, color, pick(rng, FUR), scale), color
     if style == 1:
@@ -52,15 +53,17 @@ def _coat(rng: np.random.Generator, scale: float) -> tuple[Paint | np.ndarray, n
 
 def quadruped(rng: np.random.Generator) -> Solid:
     """A dog, horse, cow, bear or giraffe, by proportions."""
-    length, girth, leg = rng.uniform(0.5, 0.8), rng.uniform(0.12, 0.2), rng.uniform(0.2, 0.5)
-    thick, neck, head = (
-        girth * rng.uniform(0.28, 0.42),
-        rng.uniform(0.08, 0.4),
-        rng.uniform(0.085, 0.13),
-    )
+    length = rng.uniform(0.5, 0.8)
+    girth = rng.uniform(0.12, 0.2)
+    leg = rng.uniform(0.2, 0.5)
+    thick = girth * rng.uniform(0.28, 0.42)
+    neck = rng.uniform(0.08, 0.4)
+    head = rng.uniform(0.085, 0.13)
     coat, color = _coat(rng, leg + girth)
-    y, front = leg + 0.7 * girth, length / 2 - 0.6 * girth
-    chest, hip = (0, y, front), (0, y * 0.99, -front)
+    y = leg + 0.7 * girth
+    front = length / 2 - 0.6 * girth
+    chest = (0, y, front)
+    hip = (0, y * 0.99, -front)
     crown = (0, y + 0.6 * neck + 0.5 * girth, front + 0.6 * girth + 0.45 * neck)
     muzzle = (0, crown[1] - 0.25 * head, crown[2] + head * rng.uniform(0.9, 1.4))
     trunk = smooth_union(
@@ -119,14 +122,15 @@ def quadruped(rng: np.random.Generator) -> Solid:
 
 def bird(rng: np.random.Generator) -> Solid:
     """A standing bird: body, head, beak, folded or spread wings, tail, two legs."""
-    size, color, leg = rng.uniform(0.13, 0.19), pick(rng, PLASTIC + FUR), rng.uniform(0.08, 0.3)
-    y, head = leg + 0.95 * size, 0.62 * size
+    size = rng.uniform(0.13, 0.19)
+    color = pick(rng, PLASTIC + FUR)
+    leg = rng.uniform(0.08, 0.3)
+    y = leg + 0.95 * size
+    head = 0.62 * size
     neck = rng.uniform(0.7, 1.8) * size
     crown = (0, y + neck * 0.9, 0.75 * size)
-    wing_paint, beak_color = (
-        shaded(color, rng.uniform(0.5, 0.8)),
-        pick(rng, ((236, 166, 52), (70, 62, 56), (214, 112, 58))),
-    )
+    wing_paint = shaded(color, rng.uniform(0.5, 0.8))
+    beak_color = pick(rng, ((236, 166, 52), (70, 62, 56), (214, 112, 58)))
     body = smooth_union(
         0.5 * size,
         moved(ellipsoid((0.8 * size, 0.85 * size, 1.35 * size)), (0, y, 0), rotation_x(-0.35)),
@@ -174,14 +178,18 @@ def bird(rng: np.random.Generator) -> Solid:
 
 def _bank(angle: float) -> np.ndarray:
     """(3, 3) rotation about +Z."""
-    c, s = np.cos(angle), np.sin(angle)
+    c = np.cos(angle)
+    s = np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def fish(rng: np.random.Generator) -> Solid:
     """A fish: flattened body, tail fin, back, belly and side fins."""
-    length, height, width = rng.uniform(0.45, 0.7), rng.uniform(0.1, 0.22), rng.uniform(0.07, 0.13)
-    color, fin = pick(rng, PLASTIC + CERAMIC), pick(rng, PLASTIC + CERAMIC)
+    length = rng.uniform(0.45, 0.7)
+    height = rng.uniform(0.1, 0.22)
+    width = rng.uniform(0.07, 0.13)
+    color = pick(rng, PLASTIC + CERAMIC)
+    fin = pick(rng, PLASTIC + CERAMIC)
     half = length / 2
     skin: Paint | np.ndarray = color
     if rng.random() < 0.6:
@@ -193,7 +201,8 @@ def fish(rng: np.random.Generator) -> Solid:
         ellipsoid((width, height, half)),
         capsule((0, 0, -0.6 * half), (0, 0, -1.15 * half), 0.5 * width, 0.3 * width),
     )
-    spread, t = rng.uniform(0.8, 1.3) * height, 0.026
+    spread = rng.uniform(0.8, 1.3) * height
+    t = 0.026
     tail = mirrored(capsule((0, 0, -1.05 * half), (0, spread, -1.5 * half), t, t * 0.8), 1)
     tail = smooth_union(
         0.12, tail, ellipsoid((t, 0.6 * spread, 0.13 * length), (0, 0, -1.22 * half))
@@ -213,7 +222,9 @@ def fish(rng: np.random.Generator) -> Solid:
             _bank(-0.5) @ rotation_y(0.5),
         )
     )
-    x, y, z = 0.5 * width, 0.25 * height, 0.72 * half
+    x = 0.5 * width
+    y = 0.25 * height
+    z = 0.72 * half
     eyes = mirrored(ellipsoid((0.032,) * 3, (x, y, z)))
     pupils = mirrored(ellipsoid((0.018,) * 3, (x + 0.02, y, z + 0.01)))
     return union(
@@ -226,10 +237,13 @@ def fish(rng: np.random.Generator) -> Solid:
 
 def tree(rng: np.random.Generator) -> Solid:
     """A tree: trunk with boughs and a crown of lobes, or a conifer of stacked cones."""
-    bark, leaf = pick(rng, WOOD), pick(rng, LEAF)
+    bark = pick(rng, WOOD)
+    leaf = pick(rng, LEAF)
     height = rng.uniform(0.9, 1.3)
     if rng.random() < 0.35:
-        count, base, radius = int(rng.integers(3, 6)), 0.2 * height, rng.uniform(0.22, 0.34)
+        count = int(rng.integers(3, 6))
+        base = 0.2 * height
+        radius = rng.uniform(0.22, 0.34)
         step = (height - base) / count
         tiers = []
         for i in range(count):
@@ -239,8 +253,10 @@ def tree(rng: np.random.Generator) -> Solid:
             )
             tiers.append(painted(cone, shaded(leaf, 0.85 + 0.3 * i / count)))
         return union(painted(cylinder(0.05, 0.5, (0, 0.25, 0), top=0.035), bark), *tiers)
-    split, spread = height * rng.uniform(0.4, 0.55), rng.uniform(0.18, 0.3)
-    wood, lobes = [capsule((0, 0.03, 0), (0, split, 0), rng.uniform(0.045, 0.07), 0.04)], []
+    split = height * rng.uniform(0.4, 0.55)
+    spread = rng.uniform(0.18, 0.3)
+    wood = [capsule((0, 0.03, 0), (0, split, 0), rng.uniform(0.045, 0.07), 0.04)]
+    lobes = []
     count = int(rng.integers(4, 8))
     for i in range(count):
         angle = 2 * np.pi * i / count + rng.normal(0, 0.3)
@@ -259,7 +275,8 @@ def tree(rng: np.random.Generator) -> Solid:
 
 
 def _pot(rng: np.random.Generator, radius: float, height: float) -> Solid:
-    clay, soil = pick(rng, CERAMIC), (74, 54, 42)
+    clay = pick(rng, CERAMIC)
+    soil = (74, 54, 42)
     wall = 0.1 * radius
     outer = [
         (0, 0),
@@ -275,19 +292,17 @@ def _pot(rng: np.random.Generator, radius: float, height: float) -> Solid:
 
 def plant(rng: np.random.Generator) -> Solid:
     """A potted plant with arching leaves."""
-    radius, height, count = (
-        rng.uniform(0.11, 0.17),
-        rng.uniform(0.16, 0.28),
-        int(rng.integers(6, 12)),
-    )
-    leaf, leaves = pick(rng, LEAF), []
-    reach, rise = rng.uniform(0.15, 0.35), rng.uniform(0.2, 0.5)
+    radius = rng.uniform(0.11, 0.17)
+    height = rng.uniform(0.16, 0.28)
+    count = int(rng.integers(6, 12))
+    leaf = pick(rng, LEAF)
+    leaves = []
+    reach = rng.uniform(0.15, 0.35)
+    rise = rng.uniform(0.2, 0.5)
     for i in range(count):
-        angle, far, high = (
-            2 * np.pi * i / count + rng.normal(0, 0.25),
-            reach * rng.uniform(0.5, 1.1),
-            rise * rng.uniform(0.6, 1.2),
-        )
+        angle = 2 * np.pi * i / count + rng.normal(0, 0.25)
+        far = reach * rng.uniform(0.5, 1.1)
+        high = rise * rng.uniform(0.6, 1.2)
         tilt = np.arctan2(high, far)
         blade = ellipsoid((0.55 * np.hypot(far, high), 0.014, rng.uniform(0.035, 0.06)))
         turn = rotation_y(-angle) @ _bank(tilt)
@@ -310,8 +325,11 @@ def plant(rng: np.random.Generator) -> Solid:
 
 def cactus(rng: np.random.Generator) -> Solid:
     """A potted cactus with ribs, arms and sometimes a flower."""
-    radius, height, ribs = rng.uniform(0.07, 0.1), rng.uniform(0.35, 0.6), int(rng.integers(8, 13))
-    green, base = pick(rng, LEAF), 0.15
+    radius = rng.uniform(0.07, 0.1)
+    height = rng.uniform(0.35, 0.6)
+    ribs = int(rng.integers(8, 13))
+    green = pick(rng, LEAF)
+    base = 0.15
 
     def paint(p: np.ndarray) -> np.ndarray:
         return green * (0.95 + 0.16 * np.cos(ribs * np.arctan2(p[:, 2], p[:, 0])))[:, None]
@@ -319,11 +337,9 @@ def cactus(rng: np.random.Generator) -> Solid:
     parts = [capsule((0, base, 0), (0, height, 0), radius, 0.8 * radius)]
     for side in (1, -1):
         if rng.random() < 0.7:
-            y, x, top = (
-                base + rng.uniform(0.25, 0.6) * (height - base),
-                side * rng.uniform(1.9, 2.6) * radius,
-                rng.uniform(0.1, 0.25),
-            )
+            y = base + rng.uniform(0.25, 0.6) * (height - base)
+            x = side * rng.uniform(1.9, 2.6) * radius
+            top = rng.uniform(0.1, 0.25)
             parts += [
                 capsule((0, y, 0), (x, y + 0.03, 0), 0.5 * radius),
                 capsule((x, y + 0.03, 0), (x, y + top, 0), 0.5 * radius, 0.42 * radius),
@@ -338,14 +354,17 @@ def cactus(rng: np.random.Generator) -> Solid:
 
 def mushroom(rng: np.random.Generator) -> Solid:
     """A toadstool with a spotted cap."""
-    height, radius = rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.34)
+    height = rng.uniform(0.35, 0.6)
+    radius = rng.uniform(0.2, 0.34)
     cap = cut(
         ellipsoid((radius, 0.7 * radius, radius), (0, height, 0)),
         box((2, 1, 2), (0, height - 0.56, 0)),
     )
-    color, dots = pick(rng, PLASTIC + FUR), []
+    color = pick(rng, PLASTIC + FUR)
+    dots = []
     for _ in range(int(rng.integers(4, 9))):
-        angle, up = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.4)
+        angle = rng.uniform(0, 2 * np.pi)
+        up = rng.uniform(0.35, 1.4)
         at = (
             radius * np.cos(up) * np.cos(angle),
             height + 0.7 * radius * np.sin(up),

@@ -46,7 +46,9 @@ def _legs(
     rng: np.random.Generator, width: float, depth: float, height: float, thickness: float
 ) -> Solid:
     """Four legs under a rectangle, square or round, straight or splayed."""
-    x, z, t = width / 2 - thickness, depth / 2 - thickness, thickness
+    x = width / 2 - thickness
+    z = depth / 2 - thickness
+    t = thickness
     if rng.random() < 0.5:
         leg = box((t, height, t), (x, height / 2, z), 0.15 * t)
     else:
@@ -57,13 +59,12 @@ def _legs(
 
 def chair(rng: np.random.Generator) -> Solid:
     """A dining chair: seat, four legs, and a slatted, solid or barred back."""
-    width, depth, seat, height = (
-        rng.uniform(0.4, 0.52),
-        rng.uniform(0.38, 0.5),
-        rng.uniform(0.42, 0.5),
-        rng.uniform(0.78, 1.05),
-    )
-    t, paint = rng.uniform(0.028, 0.05), _frame_paint(rng)
+    width = rng.uniform(0.4, 0.52)
+    depth = rng.uniform(0.38, 0.5)
+    seat = rng.uniform(0.42, 0.5)
+    height = rng.uniform(0.78, 1.05)
+    t = rng.uniform(0.028, 0.05)
+    paint = _frame_paint(rng)
     cushion = pick(rng, FABRIC) if rng.random() < 0.5 else paint
     lean = rotation_x(-rng.uniform(0.02, 0.2))
     rise = height - seat
@@ -102,7 +103,9 @@ def chair(rng: np.random.Generator) -> Solid:
 
 def stool(rng: np.random.Generator) -> Solid:
     """A round stool on splayed legs with a ring, or on one column."""
-    height, radius, paint = rng.uniform(0.4, 0.78), rng.uniform(0.15, 0.22), _frame_paint(rng)
+    height = rng.uniform(0.4, 0.78)
+    radius = rng.uniform(0.15, 0.22)
+    paint = _frame_paint(rng)
     seat = painted(
         cylinder(radius, rng.uniform(0.04, 0.09), (0, height, 0), rounding=0.018),
         pick(rng, FABRIC) if rng.random() < 0.5 else paint,
@@ -113,7 +116,8 @@ def stool(rng: np.random.Generator) -> Solid:
             cylinder(radius, 0.03, (0, 0.015, 0), top=0.8 * radius, rounding=0.008),
         )
         return union(seat, painted(column, paint))
-    count, foot = int(rng.integers(3, 5)), radius * rng.uniform(0.95, 1.3)
+    count = int(rng.integers(3, 5))
+    foot = radius * rng.uniform(0.95, 1.3)
     angles = np.arange(count) * 2 * np.pi / count
     legs = [
         capsule(
@@ -127,7 +131,8 @@ def stool(rng: np.random.Generator) -> Solid:
 
 def table(rng: np.random.Generator) -> Solid:
     """A table: rectangular on four legs, or round on a column; sometimes with an apron or a shelf."""
-    height, paint = rng.choice([rng.uniform(0.68, 0.78), rng.uniform(0.35, 0.5)]), _frame_paint(rng)
+    height = rng.choice([rng.uniform(0.68, 0.78), rng.uniform(0.35, 0.5)])
+    paint = _frame_paint(rng)
     top_paint = paint if rng.random() < 0.6 else grained(rng, pick(rng, WOOD), 0, 1.0)
     thickness = rng.uniform(0.03, 0.06)
     if rng.random() < 0.3:
@@ -138,7 +143,9 @@ def table(rng: np.random.Generator) -> Solid:
             cylinder(0.6 * radius, 0.05, (0, 0.025, 0), top=0.35 * radius, rounding=0.01),
         )
         return union(painted(top, top_paint), painted(foot, paint))
-    width, depth, t = rng.uniform(0.7, 1.6), rng.uniform(0.5, 0.85), rng.uniform(0.045, 0.08)
+    width = rng.uniform(0.7, 1.6)
+    depth = rng.uniform(0.5, 0.85)
+    t = rng.uniform(0.045, 0.08)
     parts = [
         painted(
             box((width, thickness, depth), (0, height, 0), rng.uniform(0.004, 0.015)), top_paint
@@ -156,13 +163,12 @@ def table(rng: np.random.Generator) -> Solid:
 
 def shelf(rng: np.random.Generator) -> Solid:
     """An open shelf with boards and uprights, often with rows of books."""
-    width, depth, height, t = (
-        rng.uniform(0.5, 1.1),
-        rng.uniform(0.24, 0.4),
-        rng.uniform(0.8, 1.9),
-        rng.uniform(0.03, 0.045),
-    )
-    paint, rows = grained(rng, pick(rng, WOOD), 1, 1.5), int(rng.integers(3, 6))
+    width = rng.uniform(0.5, 1.1)
+    depth = rng.uniform(0.24, 0.4)
+    height = rng.uniform(0.8, 1.9)
+    t = rng.uniform(0.03, 0.045)
+    paint = grained(rng, pick(rng, WOOD), 1, 1.5)
+    rows = int(rng.integers(3, 6))
     levels = np.linspace(t / 2, height - t / 2, rows)
     frame = [mirrored(box((t, height, depth), (width / 2, height / 2, 0)))]
     frame += [box((width, t, depth), (0, y, 0)) for y in levels]
@@ -170,7 +176,8 @@ def shelf(rng: np.random.Generator) -> Solid:
         frame.append(box((width, height, 0.6 * t), (0, height / 2, -depth / 2 + 0.3 * t)))
     parts = [painted(union(*frame), paint)]
     for low, high in zip(levels[:-1], levels[1:]):
-        x, stop = -width / 2 + 0.06, -width / 2 + rng.uniform(0.0, 0.95) * width
+        x = -width / 2 + 0.06
+        stop = -width / 2 + rng.uniform(0.0, 0.95) * width
         while x < stop:
             size = (
                 rng.uniform(0.05, 0.09),
@@ -189,17 +196,24 @@ def shelf(rng: np.random.Generator) -> Solid:
 
 def cabinet(rng: np.random.Generator) -> Solid:
     """A cabinet or chest of drawers on short legs, fronts with handles."""
-    width, depth, height = rng.uniform(0.4, 1.3), rng.uniform(0.35, 0.55), rng.uniform(0.45, 1.5)
-    columns, rows = max(1, round(width / 0.5)), max(1, round(height / rng.uniform(0.25, 0.6)))
+    width = rng.uniform(0.4, 1.3)
+    depth = rng.uniform(0.35, 0.55)
+    height = rng.uniform(0.45, 1.5)
+    columns = max(1, round(width / 0.5))
+    rows = max(1, round(height / rng.uniform(0.25, 0.6)))
     paint = grained(rng, pick(rng, WOOD), 0, 1.2)
     front = paint if rng.random() < 0.4 else pick(rng, PLASTIC + FABRIC)
-    metal, lift, front_z = pick(rng, METAL), rng.uniform(0.03, 0.15), depth / 2
+    metal = pick(rng, METAL)
+    lift = rng.uniform(0.03, 0.15)
+    front_z = depth / 2
     parts = [painted(box((width, height, depth), (0, lift + height / 2, 0), 0.01), paint)]
     parts.append(painted(_legs(rng, width, depth, lift + 0.03, 0.05), metal))
-    w, h = width / columns, height / rows
+    w = width / columns
+    h = height / rows
     for i in range(columns):
         for j in range(rows):
-            x, y = -width / 2 + (i + 0.5) * w, lift + (j + 0.5) * h
+            x = -width / 2 + (i + 0.5) * w
+            y = lift + (j + 0.5) * h
             parts.append(painted(box((w - 0.035, h - 0.035, 0.04), (x, y, front_z), 0.008), front))
             parts.append(
                 painted(
@@ -216,14 +230,14 @@ def cabinet(rng: np.random.Generator) -> Solid:
 
 def sofa(rng: np.random.Generator) -> Solid:
     """An armchair or sofa: base, back, arms, seat cushions, feet."""
-    seats, color = int(rng.integers(1, 4)), pick(rng, FABRIC)
-    width, depth, seat, back = (
-        0.35 + 0.6 * seats,
-        rng.uniform(0.75, 0.95),
-        rng.uniform(0.36, 0.44),
-        rng.uniform(0.7, 0.95),
-    )
-    soft, arm = rng.uniform(0.03, 0.08), rng.uniform(0.12, 0.2)
+    seats = int(rng.integers(1, 4))
+    color = pick(rng, FABRIC)
+    width = 0.35 + 0.6 * seats
+    depth = rng.uniform(0.75, 0.95)
+    seat = rng.uniform(0.36, 0.44)
+    back = rng.uniform(0.7, 0.95)
+    soft = rng.uniform(0.03, 0.08)
+    arm = rng.uniform(0.12, 0.2)
     body = union(
         box((width, seat - 0.18, depth), (0, (seat - 0.18) / 2 + 0.08, 0), 0.03),
         box((width, back - 0.1, 0.2), (0, 0.08 + (back - 0.1) / 2, -depth / 2 + 0.1), soft),
@@ -232,7 +246,8 @@ def sofa(rng: np.random.Generator) -> Solid:
         ),
     )
     parts = [painted(body, color), painted(_legs(rng, width, depth, 0.12, 0.06), pick(rng, WOOD))]
-    cushion, room = shaded(color, rng.uniform(0.85, 1.2)), (width - 2 * arm) / seats
+    cushion = shaded(color, rng.uniform(0.85, 1.2))
+    room = (width - 2 * arm) / seats
     for i in range(seats):
         x = -width / 2 + arm + (i + 0.5) * room
         parts.append(
@@ -260,12 +275,11 @@ def sofa(rng: np.random.Generator) -> Solid:
 
 def bed(rng: np.random.Generator) -> Solid:
     """A bed: frame, mattress, blanket, pillows, headboard."""
-    width, length, lift = (
-        rng.choice([rng.uniform(0.9, 1.1), rng.uniform(1.4, 1.8)]),
-        rng.uniform(1.9, 2.1),
-        rng.uniform(0.2, 0.35),
-    )
-    wood, cover = grained(rng, pick(rng, WOOD), 0, 2.0), pick(rng, FABRIC + PLASTIC)
+    width = rng.choice([rng.uniform(0.9, 1.1), rng.uniform(1.4, 1.8)])
+    length = rng.uniform(1.9, 2.1)
+    lift = rng.uniform(0.2, 0.35)
+    wood = grained(rng, pick(rng, WOOD), 0, 2.0)
+    cover = pick(rng, FABRIC + PLASTIC)
     blanket = (
         striped(cover, shaded(cover, 0.75), 2, rng.uniform(0.2, 0.5))
         if rng.random() < 0.4
@@ -296,13 +310,12 @@ def bed(rng: np.random.Generator) -> Solid:
 
 def bench(rng: np.random.Generator) -> Solid:
     """A slatted park bench."""
-    width, depth, seat, count = (
-        rng.uniform(1.1, 1.7),
-        rng.uniform(0.4, 0.5),
-        rng.uniform(0.42, 0.48),
-        int(rng.integers(3, 5)),
-    )
-    wood, metal = grained(rng, pick(rng, WOOD), 0, 1.5), pick(rng, METAL)
+    width = rng.uniform(1.1, 1.7)
+    depth = rng.uniform(0.4, 0.5)
+    seat = rng.uniform(0.42, 0.48)
+    count = int(rng.integers(3, 5))
+    wood = grained(rng, pick(rng, WOOD), 0, 1.5)
+    metal = pick(rng, METAL)
     board = 0.8 * depth / count
     slats = [
         box((width, 0.045, board), (0, seat, (i + 0.5) * depth / count - depth / 2), 0.008)

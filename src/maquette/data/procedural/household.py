@@ -40,7 +40,8 @@ from maquette.geometry.transforms import rotation_x, rotation_y
 
 
 def _glaze(rng: np.random.Generator, height: float, bands: bool = True) -> Paint | np.ndarray:
-    color, style = pick(rng, CERAMIC), rng.integers(4)
+    color = pick(rng, CERAMIC)
+    style = rng.integers(4)
     if style == 0 and bands:
         return striped(
             color,
@@ -79,7 +80,9 @@ def _vessel(points: list[tuple[float, float]], wall: float, floor: float) -> Sol
 
 def mug(rng: np.random.Generator) -> Solid:
     """A mug with a handle."""
-    radius, height, wall = rng.uniform(0.035, 0.05), rng.uniform(0.075, 0.12), 0.0055
+    radius = rng.uniform(0.035, 0.05)
+    height = rng.uniform(0.075, 0.12)
+    wall = 0.0055
     flare = rng.uniform(0.85, 1.15)
     body = _vessel(
         [(radius * 0.92, 0), (radius, 0.2 * height), (radius * flare, height)], wall, wall
@@ -99,7 +102,8 @@ def mug(rng: np.random.Generator) -> Solid:
 
 def bowl(rng: np.random.Generator) -> Solid:
     """An open bowl on a foot ring."""
-    radius, height = rng.uniform(0.07, 0.13), rng.uniform(0.05, 0.09)
+    radius = rng.uniform(0.07, 0.13)
+    height = rng.uniform(0.05, 0.09)
     foot = radius * rng.uniform(0.4, 0.55)
     points = [
         (foot, 0),
@@ -115,7 +119,9 @@ def bowl(rng: np.random.Generator) -> Solid:
 
 def plate(rng: np.random.Generator) -> Solid:
     """A plate with a raised rim, sometimes with a ring of colour."""
-    radius, height, t = rng.uniform(0.1, 0.15), rng.uniform(0.018, 0.03), 0.006
+    radius = rng.uniform(0.1, 0.15)
+    height = rng.uniform(0.018, 0.03)
+    t = 0.006
     well = radius * rng.uniform(0.6, 0.75)
     profile = [
         (0, 0),
@@ -126,7 +132,8 @@ def plate(rng: np.random.Generator) -> Solid:
         (well * 0.9, t),
         (0, t),
     ]
-    base, ring = pick(rng, CERAMIC), pick(rng, CERAMIC)
+    base = pick(rng, CERAMIC)
+    ring = pick(rng, CERAMIC)
 
     def paint(p: np.ndarray) -> np.ndarray:
         return np.where((np.hypot(p[:, 0], p[:, 2]) > 0.88 * radius)[:, None], ring, base)
@@ -136,8 +143,10 @@ def plate(rng: np.random.Generator) -> Solid:
 
 def bottle(rng: np.random.Generator) -> Solid:
     """A bottle with shoulder, neck, cap and often a label."""
-    radius, height = rng.uniform(0.03, 0.045), rng.uniform(0.18, 0.32)
-    shoulder, neck = height * rng.uniform(0.45, 0.65), radius * rng.uniform(0.28, 0.45)
+    radius = rng.uniform(0.03, 0.045)
+    height = rng.uniform(0.18, 0.32)
+    shoulder = height * rng.uniform(0.45, 0.65)
+    neck = radius * rng.uniform(0.28, 0.45)
     points = [
         (radius * 0.9, 0),
         (radius, 0.04 * height),
@@ -165,8 +174,10 @@ def bottle(rng: np.random.Generator) -> Solid:
 
 def vase(rng: np.random.Generator) -> Solid:
     """A vase of random profile."""
-    height, radius = rng.uniform(0.18, 0.4), rng.uniform(0.05, 0.1)
-    belly, neck = rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.7)
+    height = rng.uniform(0.18, 0.4)
+    radius = rng.uniform(0.05, 0.1)
+    belly = rng.uniform(0.25, 0.6)
+    neck = rng.uniform(0.3, 0.7)
     lip = radius * neck * rng.uniform(1.0, 1.5)
     points = [
         (radius * rng.uniform(0.4, 0.75), 0),
@@ -179,7 +190,8 @@ def vase(rng: np.random.Generator) -> Solid:
 
 def teapot(rng: np.random.Generator) -> Solid:
     """A teapot: round body, lid with a knob, spout, handle."""
-    radius, height = rng.uniform(0.07, 0.09), rng.uniform(0.1, 0.13)
+    radius = rng.uniform(0.07, 0.09)
+    height = rng.uniform(0.1, 0.13)
     glaze = pick(rng, CERAMIC)
     body = lathe(
         [
@@ -210,12 +222,14 @@ def teapot(rng: np.random.Generator) -> Solid:
 
 def lamp(rng: np.random.Generator) -> Solid:
     """A table or floor lamp: foot, stem, conical shade; or a bent desk lamp."""
-    metal, shade = pick(rng, METAL + WOOD), pick(rng, FABRIC + PLASTIC)
+    metal = pick(rng, METAL + WOOD)
+    shade = pick(rng, FABRIC + PLASTIC)
     height = rng.choice([rng.uniform(0.4, 0.6), rng.uniform(0.9, 1.4)])
     radius = rng.uniform(0.11, 0.2) * (1 if height < 0.8 else 1.3)
     foot = cylinder(0.75 * radius, 0.03, (0, 0.015, 0), top=0.6 * radius, rounding=0.008)
     if height < 0.8 and rng.random() < 0.4:
-        knee, head = (-0.12, 0.5 * height, 0.0), (0.1, 0.92 * height, 0.0)
+        knee = (-0.12, 0.5 * height, 0.0)
+        head = (0.1, 0.92 * height, 0.0)
         arms = union(
             capsule((0, 0, 0), knee, 0.014),
             capsule(knee, head, 0.014),
@@ -246,13 +260,15 @@ def lamp(rng: np.random.Generator) -> Solid:
 
 def _tilt(angle: float) -> np.ndarray:
     """(3, 3) rotation about +Z."""
-    c, s = np.cos(angle), np.sin(angle)
+    c = np.cos(angle)
+    s = np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def books(rng: np.random.Generator) -> Solid:
     """One to five books in a pile: covers around a block of paper."""
-    parts, y = [], 0.0
+    parts = []
+    y = 0.0
     for _ in range(int(rng.integers(1, 6))):
         size = np.array([rng.uniform(0.13, 0.2), rng.uniform(0.022, 0.05), rng.uniform(0.19, 0.27)])
         cover = painted(
@@ -280,11 +296,9 @@ def crate(rng: np.random.Generator) -> Solid:
     w, h, d = size
     style = rng.integers(3)
     if style == 0:
-        wood, dark, t = (
-            grained(rng, pick(rng, WOOD), 0, 0.8),
-            grained(rng, pick(rng, WOOD), 1, 0.8),
-            0.035,
-        )
+        wood = grained(rng, pick(rng, WOOD), 0, 0.8)
+        dark = grained(rng, pick(rng, WOOD), 1, 0.8)
+        t = 0.035
         rails = [
             mirrored(mirrored(box((w + t, 0.07, t), (0, h / 2 - 0.035, d / 2)), 1), 2),
             mirrored(mirrored(box((0.07, h, t), (w / 2 - 0.035, 0, d / 2)), 0), 2),
@@ -309,7 +323,8 @@ def crate(rng: np.random.Generator) -> Solid:
 
 def clock(rng: np.random.Generator) -> Solid:
     """A round alarm clock on two feet with bells."""
-    r, color = rng.uniform(0.05, 0.08), pick(rng, PLASTIC + METAL)
+    r = rng.uniform(0.05, 0.08)
+    color = pick(rng, PLASTIC + METAL)
     turn = rotation_x(np.pi / 2)
     case = moved(cylinder(r, 0.8 * r, rounding=0.08 * r), (0, 0, 0), turn)
     face = moved(cylinder(0.85 * r, 0.1 * r, rounding=0.02 * r), (0, 0, 0.4 * r), turn)

@@ -27,7 +27,8 @@ def asset_from_solid(
 
     Without fast_simplification the mesh keeps all its faces.
     """
-    center, side = shape.box.mean(0), float(np.ptp(shape.box, axis=0).max()) * _MARGIN
+    center = shape.box.mean(0)
+    side = float(np.ptp(shape.box, axis=0).max()) * _MARGIN
     vertices, faces = extract_isosurface(_sample(shape, center, side, resolution))
     if not len(faces):
         raise ValueError(f"the solid {name!r} has no surface at a resolution of {resolution}")
@@ -40,7 +41,8 @@ def asset_from_solid(
     for index, painter in enumerate(shape.parts):
         chosen = label == index
         colors[chosen] = painter.paint(points[source[chosen]])
-    low, high = points.min(0), points.max(0)
+    low = points.min(0)
+    high = points.max(0)
     unit = (points - (low + high) / 2) / (high - low).max()
     tints = np.rint(colors.clip(0, 255)).astype(np.uint8)
     return Asset(

@@ -57,7 +57,8 @@ def box(
     """Make a box with full side lengths ``size``; ``rounding`` is the radius of its edges, bounded
     by half the smallest side.
     """
-    half, middle = np.asarray(size, np.float32) / 2, np.asarray(center, np.float32)
+    half = np.asarray(size, np.float32) / 2
+    middle = np.asarray(center, np.float32)
     radius = np.float32(min(rounding, 0.98 * half.min()))
 
     def distance(p: np.ndarray) -> np.ndarray:
@@ -71,7 +72,8 @@ def ellipsoid(
     radii: tuple[float, float, float], center: tuple[float, float, float] = (0, 0, 0)
 ) -> Solid:
     """Make an ellipsoid with half axes ``radii`` (the distance is of first order)."""
-    r, middle = np.asarray(radii, np.float32), np.asarray(center, np.float32)
+    r = np.asarray(radii, np.float32)
+    middle = np.asarray(center, np.float32)
 
     def distance(p: np.ndarray) -> np.ndarray:
         q = (p - middle) / r
@@ -92,8 +94,10 @@ def capsule(
     end_radius: float | None = None,
 ) -> Solid:
     """Make a round stick between two points whose radius changes linearly."""
-    a, b = np.asarray(start, np.float32), np.asarray(end, np.float32)
-    axis, tip = b - a, np.float32(radius if end_radius is None else end_radius)
+    a = np.asarray(start, np.float32)
+    b = np.asarray(end, np.float32)
+    axis = b - a
+    tip = np.float32(radius if end_radius is None else end_radius)
     length2 = max(float(axis @ axis), 1e-9)
 
     def distance(p: np.ndarray) -> np.ndarray:
@@ -127,16 +131,23 @@ def polygon_distance(p: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """
     out = np.empty(len(p), np.float32)
     for n in range(len(p)):
-        x, y, squared, inside = p[n, 0], p[n, 1], np.inf, False
+        x = p[n, 0]
+        y = p[n, 1]
+        squared = np.inf
+        inside = False
         ax, ay = corners[-1]
         for k in range(len(corners)):
             bx, by = corners[k]
-            ex, ey, wx, wy = bx - ax, by - ay, x - ax, y - ay
+            ex = bx - ax
+            ey = by - ay
+            wx = x - ax
+            wy = y - ay
             t = min(max((wx * ex + wy * ey) / max(ex * ex + ey * ey, 1e-12), 0.0), 1.0)
             squared = min(squared, (wx - t * ex) ** 2 + (wy - t * ey) ** 2)
             if (ay > y) != (by > y) and wx < ex * wy / ey:  # a ray along +x crosses this side
                 inside = not inside
-            ax, ay = bx, by
+            ax = bx
+            ay = by
         out[n] = -np.sqrt(squared) if inside else np.sqrt(squared)
     return out
 
@@ -158,11 +169,9 @@ def lathe(profile: list[tuple[float, float]], rounding: float = 0.0) -> Solid:
             np.stack([np.hypot(p[:, 0], p[:, 2]), p[:, 1]], axis=1), outline
         ) - np.float32(rounding)
 
-    r, low, high = (
-        corners[:, 0].max() + rounding,
-        corners[:, 1].min() - rounding,
-        corners[:, 1].max() + rounding,
-    )
+    r = corners[:, 0].max() + rounding
+    low = corners[:, 1].min() - rounding
+    high = corners[:, 1].max() + rounding
     return solid(distance, np.array([-r, low, -r]), np.array([r, high, r]))
 
 
@@ -173,17 +182,16 @@ def prism(outline: list[tuple[float, float]], depth: float, rounding: float = 0.
     corners = np.asarray(outline, np.float64)
 
     def distance(p: np.ndarray) -> np.ndarray:
-        across, along = (
-            polygon_distance(np.ascontiguousarray(p[:, :2]), corners),
-            np.abs(p[:, 2]) - np.float32(depth / 2 - rounding),
-        )
+        across = polygon_distance(np.ascontiguousarray(p[:, :2]), corners)
+        along = np.abs(p[:, 2]) - np.float32(depth / 2 - rounding)
         return (
             np.hypot(np.maximum(across, 0), np.maximum(along, 0))
             + np.minimum(np.maximum(across, along), 0)
             - np.float32(rounding)
         )
 
-    lower, upper = corners.min(0) - rounding, corners.max(0) + rounding
+    lower = corners.min(0) - rounding
+    upper = corners.max(0) + rounding
     return solid(distance, np.array([*lower, -depth / 2]), np.array([*upper, depth / 2]))
 
 
@@ -195,11 +203,9 @@ def cylinder(
     rounding: float = 0.0,
 ) -> Solid:
     """Make an upright cylinder, or with another ``top`` radius a frustum."""
-    r, upper, h = (
-        radius - rounding,
-        (radius if top is None else top) - rounding,
-        height / 2 - rounding,
-    )
+    r = radius - rounding
+    upper = (radius if top is None else top) - rounding
+    h = height / 2 - rounding
     return moved(
         lathe([(0, -h), (max(r, 1e-3), -h), (max(upper, 1e-3), h), (0, h)], rounding), center
     )
@@ -214,11 +220,9 @@ def moved(
     """Scale, then rotate by (3, 3), then shift a solid, paint included."""
     turn = np.eye(3) if rotation is None else rotation
     shift = np.asarray(offset, np.float64)
-    back, origin, factor = (
-        (turn / scale).astype(np.float32),
-        shift.astype(np.float32),
-        np.float32(scale),
-    )
+    back = (turn / scale).astype(np.float32)
+    origin = shift.astype(np.float32)
+    factor = np.float32(scale)
 
     def local(p: np.ndarray) -> np.ndarray:
         return (p - origin) @ back
@@ -287,10 +291,8 @@ def _near(shape: Solid, p: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray | 
     """Which points may be closer to the shape than ``limit`` (N,), judged by its box, and their
     distances.
     """
-    middle, half = (
-        shape.box.mean(0).astype(np.float32),
-        (np.ptp(shape.box, axis=0) / 2).astype(np.float32),
-    )
+    middle = shape.box.mean(0).astype(np.float32)
+    half = (np.ptp(shape.box, axis=0) / 2).astype(np.float32)
     away = np.abs(p[:, 0] - middle[0]) - half[0]
     for axis in (1, 2):
         np.maximum(away, np.abs(p[:, axis] - middle[axis]) - half[axis], out=away)

@@ -41,7 +41,10 @@ def _wheels(
     rng: np.random.Generator, stations: tuple[float, ...], radius: float, track: float, width: float
 ) -> tuple[Solid, Solid]:
     """Painted pairs of wheels at x = ``stations``, and the solid to cut out of the body for them."""
-    turn, rim, tyre, room = rotation_x(np.pi / 2), pick(rng, METAL), pick(rng, DARK), []
+    turn = rotation_x(np.pi / 2)
+    rim = pick(rng, METAL)
+    tyre = pick(rng, DARK)
+    room = []
     parts = []
     for x in stations:
         z = track / 2 - width / 2
@@ -79,10 +82,16 @@ def car(rng: np.random.Generator) -> Solid:
     """A car: hatchback, saloon or van by its outline; glazed cabin, wheels in arches, lights,
     bumpers.
     """
-    length, width, low = rng.uniform(3.3, 4.8), rng.uniform(1.6, 1.9), rng.uniform(0.2, 0.32)
-    waist, roof, radius = rng.uniform(0.8, 0.95), rng.uniform(1.35, 1.75), rng.uniform(0.3, 0.38)
-    h, color = length / 2, pick(rng, PLASTIC + METAL)
-    bonnet, tail = h - rng.uniform(0.7, 1.2), -h + rng.choice([0.08, rng.uniform(0.5, 0.9)])
+    length = rng.uniform(3.3, 4.8)
+    width = rng.uniform(1.6, 1.9)
+    low = rng.uniform(0.2, 0.32)
+    waist = rng.uniform(0.8, 0.95)
+    roof = rng.uniform(1.35, 1.75)
+    radius = rng.uniform(0.3, 0.38)
+    h = length / 2
+    color = pick(rng, PLASTIC + METAL)
+    bonnet = h - rng.uniform(0.7, 1.2)
+    tail = -h + rng.choice([0.08, rng.uniform(0.5, 0.9)])
     body = prism([(-h, low), (h, low), (h, waist - 0.18), (bonnet, waist), (-h, waist)], width, 0.1)
     slope = roof - waist
     outline = [
@@ -92,7 +101,8 @@ def car(rng: np.random.Generator) -> Solid:
         (tail + 0.45 * slope, roof - 0.08),
     ]
     glass = prism(outline, width - 0.16, 0.09)
-    x0, x1 = tail + 0.4 * slope, bonnet - 0.8 * slope
+    x0 = tail + 0.4 * slope
+    x1 = bonnet - 0.8 * slope
     top = box((x1 - x0 + 0.1, 0.1, width - 0.14), ((x0 + x1) / 2, roof, 0), 0.05)
     pillars = [
         box((0.09, slope, width - 0.1), (x, (waist + roof) / 2, 0), 0.03)
@@ -119,9 +129,16 @@ def car(rng: np.random.Generator) -> Solid:
 
 def truck(rng: np.random.Generator) -> Solid:
     """A truck: cab, bed with a box, a tank, a tipper or nothing on it."""
-    length, width, radius = rng.uniform(4.8, 6.5), rng.uniform(1.9, 2.2), rng.uniform(0.42, 0.5)
-    h, deck, cab, roof = length / 2, 2.1 * radius, rng.uniform(1.4, 1.8), rng.uniform(2.1, 2.5)
-    color, load, cargo = pick(rng, PLASTIC), pick(rng, PLASTIC + METAL), length - cab - 0.15
+    length = rng.uniform(4.8, 6.5)
+    width = rng.uniform(1.9, 2.2)
+    radius = rng.uniform(0.42, 0.5)
+    h = length / 2
+    deck = 2.1 * radius
+    cab = rng.uniform(1.4, 1.8)
+    roof = rng.uniform(2.1, 2.5)
+    color = pick(rng, PLASTIC)
+    load = pick(rng, PLASTIC + METAL)
+    cargo = length - cab - 0.15
     middle = -h + cargo / 2
     cabin = prism(
         [(h - cab, 0.5), (h, 0.5), (h, 1.25), (h - 0.3, roof - 0.1), (h - cab, roof - 0.1)],
@@ -171,13 +188,19 @@ def truck(rng: np.random.Generator) -> Solid:
 
 def bus(rng: np.random.Generator) -> Solid:
     """A bus with a row of windows, two-coloured sides, sometimes two decks."""
-    length, width, radius, decks = rng.uniform(5.5, 8.0), 2.2, 0.45, 2 if rng.random() < 0.3 else 1
-    h, roof, color = length / 2, 1.3 + 1.25 * decks, pick(rng, PLASTIC)
+    length = rng.uniform(5.5, 8.0)
+    width = 2.2
+    radius = 0.45
+    decks = 2 if rng.random() < 0.3 else 1
+    h = length / 2
+    roof = 1.3 + 1.25 * decks
+    color = pick(rng, PLASTIC)
     body = box((length, roof - 0.4, width), (0, 0.4 + (roof - 0.4) / 2, 0), rng.uniform(0.12, 0.3))
     second = shaded(color, 0.65) if rng.random() < 0.5 else pick(rng, PLASTIC + CERAMIC)
     split = rng.uniform(0.9, 1.2)
     wheels, room = _wheels(rng, (h - 1.1, -h + 1.3), radius, width + 0.04, 0.3)
-    count, glass = int(length / 1.1), []
+    count = int(length / 1.1)
+    glass = []
     for deck in range(decks):
         y = 1.85 + 1.2 * deck
         glass += [
@@ -199,8 +222,11 @@ def bus(rng: np.random.Generator) -> Solid:
 
 def boat(rng: np.random.Generator) -> Solid:
     """A boat: hollow hull, deck house or mast with a sail."""
-    length, width, height = rng.uniform(2.6, 4.0), rng.uniform(1.0, 1.4), rng.uniform(0.6, 0.85)
-    h, color = length / 2, pick(rng, PLASTIC + WOOD)
+    length = rng.uniform(2.6, 4.0)
+    width = rng.uniform(1.0, 1.4)
+    height = rng.uniform(0.6, 0.85)
+    h = length / 2
+    color = pick(rng, PLASTIC + WOOD)
     hull = cut(
         ellipsoid((h, height, width / 2), (0, height, 0)),
         box((2 * length, height, 2 * width), (0, 1.5 * height, 0)),
@@ -221,7 +247,8 @@ def boat(rng: np.random.Generator) -> Solid:
     )
     parts = [painted(cut(hull, hold), color), painted(cut(trim, hold), pick(rng, WOOD + CERAMIC))]
     if rng.random() < 0.5:
-        mast, side = 2.2 * height + 1.0, rng.uniform(0.9, 1.2)
+        mast = 2.2 * height + 1.0
+        side = rng.uniform(0.9, 1.2)
         sail = prism([(0.06, height + 0.35), (side, height + 0.45), (0.06, mast)], 0.07, 0.03)
         parts += [
             painted(capsule((0, 0.3 * height, 0), (0, mast + 0.1, 0), 0.055), pick(rng, WOOD)),
@@ -240,7 +267,8 @@ def boat(rng: np.random.Generator) -> Solid:
 
 
 def _primitive(rng: np.random.Generator) -> Solid:
-    r, kind = rng.uniform(0.14, 0.32, 3), rng.integers(6)
+    r = rng.uniform(0.14, 0.32, 3)
+    kind = rng.integers(6)
     if kind == 0:
         return box(tuple(2 * r), rounding=float(rng.uniform(0, 0.08)))
     if kind == 1:
@@ -268,7 +296,8 @@ def _scattered(rng: np.random.Generator) -> list[Solid]:
             if rng.random() < 0.5
             else rotation_y(rng.uniform(0, 2 * np.pi))
         )
-        color, shape = pick(rng, PLASTIC + CERAMIC + FABRIC), _primitive(rng)
+        color = pick(rng, PLASTIC + CERAMIC + FABRIC)
+        shape = _primitive(rng)
         style = rng.integers(4)
         if style == 0:
             shape = painted(

@@ -34,8 +34,11 @@ from maquette.export.read import load_named_meshes
 from maquette.images.read import open_image, read_image
 from maquette.types import InstanceMask, SceneInput
 
-ROOMS, OBJECTS = "midi_room_ids.json", "midi_furniture_ids.json"
-RENDERS, MESHES, SURFACES = "3D-FRONT-RENDER", "3D-FRONT-SCENE", "3D-FRONT-SURFACE"
+ROOMS = "midi_room_ids.json"
+OBJECTS = "midi_furniture_ids.json"
+RENDERS = "3D-FRONT-RENDER"
+MESHES = "3D-FRONT-SCENE"
+SURFACES = "3D-FRONT-SURFACE"
 TEST_ROOMS = 1000  # the last ones
 SIZE = 512  # pixels
 LEAST_SHARE = 0.001  # of the picture; an object with no more is dropped
@@ -132,7 +135,8 @@ def read_room(root: Path, room: str, objects: tuple[str, ...]) -> Case:
 
 
 def _object(root: Path, room: str, name: str) -> trimesh.Trimesh:
-    mesh, surface = root / MESHES / room / f"{name}.glb", root / SURFACES / room / f"{name}.npy"
+    mesh = root / MESHES / room / f"{name}.glb"
+    surface = root / SURFACES / room / f"{name}.npy"
     if mesh.exists():
         parts = list(load_named_meshes(mesh).values())
         return parts[0] if len(parts) == 1 else trimesh.util.concatenate(parts)

@@ -83,9 +83,11 @@ def read_scene_file(path: Path, name: str) -> Case:
         )
     meshes = [mesh.apply_transform(matrix) for _, mesh, matrix in nodes]
     lowest = min(float(mesh.bounds[0, 1]) for mesh in meshes)
-    assets, placements = [], []
+    assets = []
+    placements = []
     for k, ((node, _, _), mesh) in enumerate(zip(nodes, meshes)):
-        side, centre = max(float(mesh.extents.max()), 1e-9), mesh.bounds.mean(0)
+        side = max(float(mesh.extents.max()), 1e-9)
+        centre = mesh.bounds.mean(0)
         vertices = ((np.asarray(mesh.vertices) - centre) / side).astype(np.float32)
         assets.append(
             Asset(
@@ -96,10 +98,8 @@ def read_scene_file(path: Path, name: str) -> Case:
             )
         )
         placements.append(Placement(k, similarity(side, None, centre - (0.0, lowest, 0.0))))
-    catalogue, rng = (
-        Catalogue.of(AssetList(tuple(assets))),
-        np.random.default_rng((2026, zlib.crc32(path.stem.encode()))),
-    )
+    catalogue = Catalogue.of(AssetList(tuple(assets)))
+    rng = np.random.default_rng((2026, zlib.crc32(path.stem.encode())))
     scene = ComposedScene(tuple(placements), "file")
     wanted = min(2, len(placements))
     for _ in range(MOST_TRIES):

@@ -29,7 +29,8 @@ def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarra
     """Vertices (V, 3) float64, faces (F, 3) and colours (V, 3) uint8 of about ``faces`` triangles;
     an object with fewer stays as it is.
     """
-    vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces)
+    vertices = np.asarray(mesh.vertices, np.float64)
+    triangles = np.asarray(mesh.faces)
     colors = vertex_colors_of(mesh)[:, :3]
     if len(triangles) <= faces:
         return vertices, triangles, colors
@@ -117,7 +118,8 @@ def compact_glb(
 
     for name in sorted(meshes, key=natural):
         vertices, triangles, colors, normals = with_edges(*simplified(meshes[name], faces))
-        low, side = vertices.min(0), max(float(np.ptp(vertices, axis=0).max()), 1e-9)
+        low = vertices.min(0)
+        side = max(float(np.ptp(vertices, axis=0).max()), 1e-9)
         steps = np.rint((vertices - low) / side * STEPS).astype("<u2")
         linear = np.rint(255 * linear_from_bytes(colors)).astype(np.uint8)
         attributes = {

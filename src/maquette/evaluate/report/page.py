@@ -82,7 +82,8 @@ def _part(folder: Path, scene: str, name: str) -> Path:
 def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) -> None:
     """Pictures and small meshes of a scene, unless they are there and newer than what they show."""
     run = read_run(folder)
-    place, part = run.scene_folder(scene), functools.partial(_part, folder, scene)
+    place = run.scene_folder(scene)
+    part = functools.partial(_part, folder, scene)
     if _is_old([part("photo.jpg"), part("truth.jpg")], place / TRUTH):
         keep([part("photo.jpg"), part("truth.jpg")], [draw_photo(place), draw_truth(place)])
     if _is_old([part(f"truth-{faces}.glb")], place / TRUTH):
@@ -176,7 +177,8 @@ def _table_html(table: Table) -> str:
     head = "".join(
         f'<th scope="col"{_first(k)}>{escape(text)}</th>' for k, text in enumerate(table.head)
     )
-    lines, at = [], 0
+    lines = []
+    at = 0
     for name, count in table.groups or (("", len(table.body)),):
         if name and len(table.groups) > 1:
             lines.append(
@@ -264,7 +266,8 @@ def _index(run: Run) -> dict[str, Any]:
 
 
 def _result(run: Run, method: str, row: Any) -> dict[str, Any]:
-    score, made = run.score(method, row.scene), run.made(method, row.scene)
+    score = run.score(method, row.scene)
+    made = run.made(method, row.scene)
     objects = {
         o["name"]: {key: _short(o[key]) for key in ("cd_o", "f_o", "iou_b")} | {"miss": o["miss"]}
         for o in score["objects"]

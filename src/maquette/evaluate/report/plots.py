@@ -13,8 +13,12 @@ import numpy as np
 
 from maquette.evaluate.summary import bootstrap_interval
 
-WIDTH, HEIGHT = 380, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 20, 14, 40
+WIDTH = 380
+HEIGHT = 260
+LEFT = 46
+RIGHT = 20
+TOP = 14
+BOTTOM = 40
 MOST_DOTS = 600  # per method; more only make the page heavy
 
 
@@ -102,7 +106,8 @@ def edges_of(axis: Axis, bins: int = 6) -> np.ndarray:
     ends = np.log([axis.low, axis.high]) if axis.log else np.array([axis.low, axis.high])
     edges = np.linspace(*ends, bins + 1)
     edges = np.exp(edges) if axis.log else edges
-    edges[0], edges[-1] = -np.inf, np.inf
+    edges[0] = -np.inf
+    edges[-1] = np.inf
     return edges
 
 
@@ -165,7 +170,8 @@ def _trend(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
         return []
     middle, mean, low, high = (np.array(values) for values in zip(*rows))
     px, top = _at(x, y, middle, high)
-    bottom, line = _at(x, y, middle, low)[1], _at(x, y, middle, mean)[1]
+    bottom = _at(x, y, middle, low)[1]
+    line = _at(x, y, middle, mean)[1]
     band = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*zip(px, top), *zip(px[::-1], bottom[::-1])])
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, line))
     marks = "".join(
