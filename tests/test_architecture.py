@@ -17,6 +17,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 # own package and from what stands before.
 ORDER = (
     "errors",
+    "declare",
     "types",
     "output",
     "processes",
