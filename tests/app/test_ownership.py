@@ -111,7 +111,7 @@ def copy_of_open(root, write):
 def test_a_folder_of_somebody_else_is_refused_and_stays(tmp_path):
     write_foreign_files(tmp_path)
     before = tree(tmp_path)
-    with pytest.raises(InputError, match="holds files but no maquette.sqlite3"):
+    with pytest.raises(InputError, match="holds files but no"):
         Studio.open(Settings(tmp_path))
     assert tree(tmp_path) == before
 

@@ -2,7 +2,6 @@
 finish.
 """
 
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from maquette.app.settings import Settings
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 from tests.app.live import start
+from tests.test_processes import is_alive
 
 
 def facts(live):
@@ -99,8 +99,8 @@ def test_the_command_survives_every_end(tmp_path, tiny_weights, how):
         process.send_signal(how)
         _, errors = process.communicate(timeout=120)
         assert "Traceback" not in errors
-        deadline = time.monotonic() + 120
-        while any(_alive(child) for child in children):
+        deadline = time.monotonic() + 5
+        while any(is_alive(child) for child in children):
             assert time.monotonic() < deadline, "a worker outlived its server"
             time.sleep(0.05)
 
@@ -120,11 +120,3 @@ def _readable(path: Path) -> bool:
         return bool(path.read_text())
     except OSError:
         return False
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
