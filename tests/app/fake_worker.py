@@ -64,7 +64,7 @@ def work(request):
     labels = [request["label"]] if request["do"] == "regenerate" else [1, 2]
     say("progress", stage="perceive", share=0.0, instance=None, attempt=1)
     if steps == 100:
-        (folder / "instances" / ".maquette-half.glb").write_bytes(b"half")
+        (folder / "instances" / ".maquette-0123456789ab.glb").write_bytes(b"half")
         time.sleep(600)
     if steps == 99:
         sys.exit(3)

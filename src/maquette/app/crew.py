@@ -252,11 +252,12 @@ class Member(threading.Thread):
 
 
 def worker_command(settings: Settings) -> list[str]:
-    """How a worker process is started."""
+    """How a worker process is started: so that it ends with its server."""
     weights = [
         argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))
     ]
-    return [sys.executable, "-m", "maquette.app.worker", *weights]
+    guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+    return [*guarded, "maquette.app.worker", *weights]
 
 
 def _read(process: subprocess.Popen[str]) -> JsonObject | None:

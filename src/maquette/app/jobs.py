@@ -16,7 +16,7 @@ from typing import Any
 
 from maquette.app import masks as photo_masks
 from maquette.app import pictures, scenes, uploads
-from maquette.app.folders import clear_temporary, new_id
+from maquette.app.folders import remove_half_written
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -281,25 +281,27 @@ def complete(studio: Studio, found: Row, message: JsonObject) -> None:
     identifier = found["id"]
     result = studio.folders.of("jobs", identifier) / "result" / "scene.json"
     adopted = None
+    noted = {key: message[key] for key in ("seconds", "failures", "warnings")}
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] != "running":
             return
         if found["kind"] == "regenerate":
             scenes.replace(studio, found["scene"], result)
-        with studio.store.transaction():
-            if found["kind"] == "generate":
-                adopted = scenes.adopt(studio, result, found["name"], identifier, found["photo"])
-                studio.store.update("jobs", identifier, scene=adopted)
-            studio.store.update(
-                "jobs",
-                identifier,
-                **{key: message[key] for key in ("seconds", "failures", "warnings")},
-            )
-            finish(studio, identifier, "done")
+            _succeed(studio, identifier, noted)
+        else:
+            made = scenes.adopted(studio, result, found["name"], identifier, found["photo"])
+            with made as adopted:
+                _succeed(studio, identifier, {**noted, "scene": adopted})
         shutil.rmtree(result.parent, ignore_errors=True)
     tell(studio, identifier)
     if adopted:
         studio.news.publish("scene", {"id": adopted, "version": 1})
+
+
+def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
+    with studio.store.transaction():
+        studio.store.update("jobs", identifier, **columns)
+        finish(studio, identifier, "done")
 
 
 def finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
@@ -355,7 +357,7 @@ def tidy(studio: Studio, identifier: str) -> None:
         if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
-            clear_temporary(folder)
+            remove_half_written(folder)
             shutil.rmtree(folder / "result", ignore_errors=True)
 
 
@@ -402,15 +404,9 @@ def _queue(studio: Studio, identifier: str, **columns: Any) -> None:
 @contextlib.contextmanager
 def _new_folder(studio: Studio) -> Iterator[Path]:
     """The folder of a new job, named by its id; gone again when the body fails."""
-    folder = studio.folders.make("jobs", new_id())
-    done = False
-    try:
+    with studio.folders.new("jobs") as folder:
         (folder / "instances").mkdir()
         yield folder
-        done = True
-    finally:
-        if not done:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_inputs(source: Path, target: Path, parts: Sequence[str]) -> None:

@@ -34,14 +34,12 @@ class Studio:
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
-        """Open or create the data folder, and clean up what a crash has left. Raises OutputError,
-        InputError.
+        """Open or create the data folder, and tidy up what a crash has left. A folder or database
+        that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """
         folders = Folders.at(settings.data)
         store = Store(folders.database)
-        for kind in folders_of_data.KINDS:
-            folders.sweep(kind, [row["id"] for row in store.all(f"SELECT id FROM {kind}")])
-        folders_of_data.clear_temporary(settings.data)
+        folders.recover({kind: store.ids(kind) for kind in folders_of_data.KINDS})
         return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
 
     def row(self, kind: str, identifier: str) -> Row:
