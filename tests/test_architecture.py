@@ -44,11 +44,9 @@ FACADE = {
     "__init__.py",
     "__main__.py",
 }  # of the package itself: they show the whole house, so they may name any room
-# Functions that import when called, by design: the verbs of the nouns, and two that break a circle
-# or save a second.
+# Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
     "types.py": {"regenerate", "export"},
-    "data/scenes.py": {"compositions"},  # rooms build on the helpers of scenes
     "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
 }
 

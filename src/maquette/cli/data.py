@@ -49,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     importer.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)"
     )
-    importer.add_argument("--verbose", action="store_true", help="say of each dropped file why")
+    importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
     importer.set_defaults(run=run_import)
 
     maker = actions.add_parser(
@@ -143,6 +143,8 @@ def run_import(args: argparse.Namespace) -> int:
     print(report.table())
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
         print(f"dropped {name}: {reason}")
+    for name, lack in sorted(report.incomplete.items()) if args.verbose else ():
+        print(f"incomplete {name}: {lack}")
     print(f"{args.out}: {len(report.library)} assets")
     return 0
 
