@@ -38,7 +38,7 @@ class MemoryBudget:
 
     def take(self, count: int, name: str | Path) -> None:
         """Take ``count`` bytes for the file ``name``; InputError when so many are not left."""
-        if count > self.left:
+        if not 0 <= count <= self.left:
             raise InputError(
                 f"{name}: would take {_megabytes(count)}, but of the {_megabytes(self.limit)} that "
                 f"a document may take {_megabytes(self.left)} are left; make it smaller, "
@@ -47,9 +47,9 @@ class MemoryBudget:
         self.left -= count
 
 
-def read_bytes(path: Path, remedy: str, budget: MemoryBudget) -> bytes:
-    """The content of a regular file; it must fit into what is left of the budget, but does not take
-    from it, for what it unpacks to will. Raises InputError, which tells the remedy.
+def check_file(path: Path, remedy: str, budget: MemoryBudget) -> None:
+    """Refuse what is no regular file, and one that is larger than what is left of the budget.
+    InputError, which tells the remedy.
     """
     with contained(f"{path}: cannot be read", remedy):
         if not path.exists():
@@ -59,6 +59,14 @@ def read_bytes(path: Path, remedy: str, budget: MemoryBudget) -> bytes:
         size = path.stat().st_size
         if size > budget.left:
             budget.take(size, path)
+
+
+def read_bytes(path: Path, remedy: str, budget: MemoryBudget) -> bytes:
+    """The content of a file after ``check_file``; it does not take from the budget, for what it
+    unpacks to will.
+    """
+    check_file(path, remedy, budget)
+    with contained(f"{path}: cannot be read", remedy):
         return path.read_bytes()
 
 
