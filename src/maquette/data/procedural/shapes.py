@@ -315,10 +315,11 @@ def _nearby(box: np.ndarray, p: np.ndarray, limit: np.ndarray) -> np.ndarray | s
     """Select the points that may be closer to what is in the box than ``limit`` (N,)."""
     centre = box.mean(0).astype(np.float32)
     half = (np.ptp(box, axis=0) / 2).astype(np.float32)
-    away = np.abs(p - centre) - half
-    across = np.maximum(away[:, X], away[:, Z])
-    farthest = np.maximum(across, away[:, Y])
-    close = np.flatnonzero(farthest < limit)
+    away = np.abs(p[:, X] - centre[X]) - half[X]
+    for axis in (Y, Z):
+        outside = np.abs(p[:, axis] - centre[axis]) - half[axis]
+        np.maximum(away, outside, out=away)
+    close = np.flatnonzero(away < limit)
     return slice(None) if len(close) == len(p) else close
 
 
