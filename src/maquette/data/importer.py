@@ -28,9 +28,9 @@ from maquette.data.assets import (
 from maquette.data.baking import Soup, baked
 from maquette.data.fields import flipped
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
-from maquette.errors import InputError, MissingExtraError
+from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
-from maquette.export.mesh_files import contained, read_mesh_file
+from maquette.export.mesh_files import read_mesh_file
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000

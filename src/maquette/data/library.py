@@ -27,8 +27,7 @@ import numpy as np
 
 from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
-from maquette.errors import InputError
-from maquette.export.mesh_files import contained
+from maquette.errors import InputError, contained
 from maquette.processes import spawned
 
 Progress = Callable[[int, int], None]  # finished, total

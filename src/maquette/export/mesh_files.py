@@ -1,8 +1,8 @@
 """Mesh files that anyone made -> trimesh scenes: GLB, glTF, OBJ, PLY, STL and OFF.
 
 The one place where meshes of strangers are parsed, for import, evaluation and editing alike.
-trimesh does it; what it would misread is mended in the bytes before (``_mended``, where extensions
-of glTF belong, too), and the files that a mesh names are looked for as the programs of others write
+trimesh does it; what it would misread is mended in the bytes before, extensions of glTF by
+``gltf_plain``, and the files that a mesh names are looked for as the programs of others write
 names.
 """
 
@@ -15,7 +15,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from urllib.parse import unquote
 
 import numpy as np
@@ -23,8 +22,12 @@ import trimesh
 from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, contained
+from maquette.export.gltf import read_header
+from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
+from maquette.export.gltf_source import GltfSource
 from maquette.geometry.polygons import ear_clipped, fan_covers
+from maquette.types import check_faces
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 OTHER_SUFFIXES = (
@@ -89,10 +92,10 @@ def read_mesh_file(
         raise InputError(f"{path}: no such file; check the path")
     resolver = _NamedFiles(path, Path(folder or path.parent))
     with contained(f"{path}: it cannot be read as a mesh", "export it again"):
-        mended = _mended(path)
+        mended, kind = _mended(path, resolver)
         scene = trimesh.load_scene(
             path if mended is None else io.BytesIO(mended),
-            file_type=path.suffix[1:].lower(),
+            file_type=kind,
             resolver=resolver,
             process=False,
             skip_materials=not textures,
@@ -101,45 +104,29 @@ def read_mesh_file(
     return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
 
 
-class contained(contextlib.AbstractContextManager):
-    """Whatever the body raises becomes the InputError "what (reason); remedy"; errors that are
-    maquette's own pass. For libraries that decode what strangers wrote and raise what nobody lists.
-    """
-
-    def __init__(self, what: str, remedy: str) -> None:
-        self.what = what
-        self.remedy = remedy
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Turn the body's exception into an InputError."""
-        if isinstance(error, Exception) and not isinstance(error, MaquetteError):
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InputError(f"{self.what} ({reason}); {self.remedy}") from error
-
-
 def _check_faces(scene: trimesh.Scene, path: Path) -> None:
-    for mesh in scene.geometry.values():
-        faces = getattr(mesh, "faces", ())
-        if len(faces) and not 0 <= faces.min() <= faces.max() < len(mesh.vertices):
-            numbers = f"{faces.min()} to {faces.max()} of {len(mesh.vertices)}"
-            raise InputError(
-                f"{path}: a face refers to a vertex that is not there ({numbers}); export it again"
-            )
+    for name, mesh in scene.geometry.items():
+        if isinstance(mesh, trimesh.Trimesh):
+            check_faces(np.asarray(mesh.faces), len(mesh.vertices), f"{path}: {name}")
 
 
-def _mended(path: Path) -> bytes | None:
-    """The file's bytes without what trimesh would misread; None = it reads the file as it is."""
-    kind = path.suffix.lower()
-    if kind == ".stl":
-        return _stl_without_tail(path.read_bytes())
-    if kind == ".obj":
-        return _obj_without_polygons(path.read_bytes())
-    return None
+def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
+    """The file's bytes without what trimesh would misread, and their format; None = it reads the
+    file as it is.
+    """
+    kind = path.suffix[1:].lower()
+    if kind == "stl":
+        return _stl_without_tail(path.read_bytes()), kind
+    if kind == "obj":
+        return _obj_without_polygons(path.read_bytes()), kind
+    if kind in ("glb", "gltf"):
+        with open(path, "rb") as file:
+            header = read_header(file)
+        refuse_unknown(header, str(path))
+        if not is_plain(header):
+            source = GltfSource(path.read_bytes(), header, resolver.get, str(path), resolver.notes)
+            return plain_gltf(source), "glb"
+    return None, kind
 
 
 def _stl_without_tail(content: bytes) -> bytes | None:

@@ -20,6 +20,7 @@ from trimesh.visual.color import ColorVisuals
 from maquette.containers import MemoryBudget, check_file, pixel_bytes
 from maquette.errors import contained
 from maquette.export.gltf import accessor_bytes, read_header
+from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.transforms import similarity
 from maquette.scene.appearance import (
     Appearance,
@@ -29,7 +30,6 @@ from maquette.scene.appearance import (
     texture_of,
     vertex_colors_of,
 )
-from maquette.types import check_faces
 
 REMEDY = "expected glTF binary; export it again"
 
@@ -96,10 +96,7 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
     are children without transform of the node they came from.
     """
     _check_declared(path, budget)
-    scene = trimesh.load_scene(path, process=False, skip_materials=skip_materials)
-    for key, part in scene.geometry.items():
-        if isinstance(part, trimesh.Trimesh):
-            check_faces(np.asarray(part.faces), len(part.vertices), f"{path}: {key}")
+    scene = read_mesh_file(path, textures=not skip_materials).scene
     nodes: dict[str, _Node] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
