@@ -20,6 +20,7 @@ ORDER = (
     "types",
     "output",
     "processes",
+    "hardware",
     "geometry",
     "images",
     "nn",

@@ -25,6 +25,7 @@ from maquette.checkpoints.diffusers_prior import open_prior
 from maquette.checkpoints.embedded import PAINTER, ModelSet, load_models
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
 from maquette.errors import InputError
+from maquette.hardware import choose_device
 from maquette.images import read_scene_input
 from maquette.images.focal import focal_from_fov
 from maquette.methods.base import Method, Placed, Progress, Sampling, Shape, ignore, silent
@@ -185,24 +186,6 @@ class _Clock:
         whole = time.perf_counter() - start
         self.seconds[name] = round(self.seconds.get(name, 0.0) + whole - self.inner, 3)
         self.inner = before + whole
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` = cuda, then mps, then cpu; InputError when a device is asked for that is not there."""
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if name == "auto":
-        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
-    if name not in there:
-        raise InputError(f"unknown device {name!r}; choose from auto, {', '.join(there)}")
-    if not there[name]:
-        raise InputError(
-            f"this machine has no {name} device that torch can use; choose --device auto or cpu"
-        )
-    return torch.device(name)
 
 
 def generate(

@@ -13,6 +13,7 @@ from maquette.checkpoints.memory import (
     free_memory,
     parse_memory,
     peak_memory,
+    precisions,
     reset_peak,
     resident_memory,
 )
@@ -85,6 +86,14 @@ def test_published_weights_fit_the_memory_of_their_files(networks):
     """
     for model, gigabytes in (("trellis-large", 3.26), ("midi-3d", 5.07)):
         assert 2 * sum(networks[model][1].values()) / 1e9 == pytest.approx(gigabytes, rel=0.02)
+
+
+def test_precision_is_what_the_hardware_multiplies(monkeypatch):
+    monkeypatch.setattr("maquette.checkpoints.memory.native_bf16", lambda device: False)
+    assert precisions(CUDA) == precisions(torch.device("mps")) == (torch.float16,)
+    assert precisions(CPU) == (torch.float32, torch.bfloat16)
+    monkeypatch.setattr("maquette.checkpoints.memory.native_bf16", lambda device: True)
+    assert precisions(CUDA) == precisions(CPU) == (torch.bfloat16,)
 
 
 def test_every_plan_can_be_said_in_a_line():

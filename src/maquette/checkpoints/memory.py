@@ -19,6 +19,7 @@ import torch
 from maquette.checkpoints.estimates import Load, stages_of
 from maquette.checkpoints.published.base import Config
 from maquette.errors import InputError
+from maquette.hardware import native_bf16
 from maquette.models.savings import ALL, Savings
 
 UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -124,14 +125,11 @@ def _by_speed(device: torch.device, instances: int) -> Iterator[Plan]:
 
 def precisions(device: torch.device) -> tuple[torch.dtype, ...]:
     """Precisions of the large matrices on a device, the preferred one first."""
-    if device.type == "cuda":
+    if native_bf16(device):
         return (torch.bfloat16,)
-    if device.type == "mps":
-        return (torch.float16,)
-    fast = bool(
-        torch.cpu._is_avx512_bf16_supported()
-    )  # otherwise bfloat16 saves memory but costs time
-    return (torch.bfloat16,) if fast else (torch.float32, torch.bfloat16)
+    if device.type == "cpu":  # emulated bfloat16 saves memory but costs time
+        return (torch.float32, torch.bfloat16)
+    return (torch.float16,)  # older cards and mps: what the releases were run in
 
 
 def estimated(
