@@ -201,7 +201,7 @@ def run_plan(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.checkpoints.catalogue import release
-    from maquette.checkpoints.full_size import release_networks
+    from maquette.checkpoints.full_size import release_size
     from maquette.checkpoints.memory import choose_plan, parse_memory
     from maquette.checkpoints.released import open_release
     from maquette.pipeline import choose_device
@@ -216,9 +216,7 @@ def run_plan(args: argparse.Namespace) -> int:
     if args.objects < 1:
         raise InputError(f"a plan needs at least one object, got --objects {args.objects}")
     if args.weights is None:
-        plan = choose_plan(
-            wanted.name, *release_networks(wanted.name), device, args.objects, budget
-        )
+        plan = choose_plan(release_size(wanted.name), device, args.objects, budget)
     else:
         plan = open_release(wanted, args.weights).plan(device, args.objects, budget)
     if args.json:
