@@ -25,8 +25,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_networks
-from maquette.checkpoints.memory import Plan, estimated, peak_memory, reset_peak
+from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_size
+from maquette.checkpoints.memory import MemoryPlan, estimated, peak_memory, reset_peak
 from maquette.checkpoints.verify import model_of
 from maquette.flow.trellis import TrellisSampling
 from maquette.models.flops import iscene_structure_flops
@@ -248,11 +248,9 @@ def summary(
         "times_the_floor": seconds / (least / args.peak),
     }
     if not args.tiny:
-        plan = Plan(args.dtype, staged=True)
-        networks = release_networks("trellis-iscene")
-        result["estimated_mb"] = estimated(
-            plan, "trellis-iscene", *networks, args.device, args.instances
-        ).estimates
+        plan = MemoryPlan(args.dtype, staged=True)
+        size = release_size("trellis-iscene")
+        result["estimated_mb"] = estimated(plan, size, args.device, args.instances).estimates
     print(
         f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, "
         f"floor {least:.1f} TFLOP = "

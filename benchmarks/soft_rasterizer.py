@@ -69,23 +69,23 @@ def main() -> None:
 
     import torch
 
-    from maquette.render.rasterize import rasterize
-    from maquette.render.soft import soft_render
-    from maquette.scene.arrange import (
+    from maquette.methods.comboverse.arrange import (
         ArrangeOptions,
         Placements,
         Reference,
         arrange,
         parts_from_meshes,
-        placed,
+        placed_vertices,
         placements_from,
     )
+    from maquette.render.rasterize import rasterize
+    from maquette.render.soft import soft_render
 
     torch.set_num_threads(1)
     meshes, places, camera_of = ring(given.objects, given.faces)
     parts = parts_from_meshes(meshes)
     truth = placements_from(parts, places)
-    vertices = placed(parts, truth)
+    vertices = placed_vertices(parts, truth)
     shades = (parts.colours.numpy() * 255).astype(np.uint8)
     print(
         f"{given.objects} objects, {len(parts.faces)} faces, {len(parts.vertices)} vertices; one "

@@ -22,6 +22,7 @@ ORDER = (
     "containers",
     "output",
     "processes",
+    "hardware",
     "geometry",
     "images",
     "nn",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.memory import Plan
+from maquette.checkpoints.memory import MemoryPlan
 from maquette.checkpoints.released import Networks, load_part, open_release
 from maquette.errors import CheckpointError
 from tests.checkpoints.tiny_releases import write_midi, write_triposg
@@ -29,7 +29,7 @@ def roots(tmp_path_factory):
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_network_loads_from_its_file(roots, name):
     released = open_release(release(name), roots[name])
-    sizes = released.sizes()
+    sizes = released.size().sizes
     for part in released.parts.values():
         network = load_part(part, torch.float32)
         assert not network.training and all(
@@ -62,7 +62,7 @@ def test_only_large_matrices_are_halved(roots, name):
 def test_staged_networks_leave_and_others_stay(roots):
     released = open_release(release("triposg"), roots["triposg"])
     for staged in (True, False):
-        networks = Networks(released, Plan(staged=staged), CPU)
+        networks = Networks(released, MemoryPlan(staged=staged), CPU)
         with networks.stage("image", "dino") as (first,):
             pass
         with networks.stage("image", "dino") as (second,):

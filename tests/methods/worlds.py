@@ -1,15 +1,18 @@
-"""A perceived photo of two things, made once, for the tests of all methods."""
+"""A perceived photo of two things, made once, and what a method makes of it: for the tests of all
+methods.
+"""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 import torch
 
-from maquette.methods.base import Models, Sampling
+from maquette.methods.base import Models, Sampling, Watch
 from maquette.models.generator import Generator
 from maquette.models.image_encoder import GeometryNet
 from maquette.scene.perceive import Perception, perceive
+from maquette.types import Failure, InstanceMask
 from tests.scene.test_perceive import scene_input
 from tests.tiny import GENERATOR, GEOMETRY, ball_vae
 
@@ -21,8 +24,21 @@ class World:
     """Networks, and a photo with labels 1 and 2 that was looked at."""
 
     models: Models
-    image: np.ndarray
     perception: Perception
+
+    @property
+    def image(self):
+        """(H, W, 3) uint8 the photo."""
+        return self.perception.photo
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a method has made: the last of each object, and what it said."""
+
+    shapes: tuple
+    failures: tuple[Failure, ...]
+    decided: dict
 
 
 def lively(model):
@@ -41,6 +57,29 @@ def world() -> World:
         photo = scene_input()
         with torch.inference_mode():
             perception = perceive(GeometryNet(GEOMETRY).eval(), photo)
-        return World(
-            Models(lively(Generator(GENERATOR)), ball_vae().eval()), photo.image, perception
-        )
+        return World(Models(lively(Generator(GENERATOR)), ball_vae().eval()), perception)
+
+
+def asked_for(labels, perception=None):
+    """The world's perception when objects were asked for in this order; unknown ones have no
+    pixel.
+    """
+    seen = perception or world().perception
+    masks = tuple(InstanceMask(label, seen.label_map == label) for label in labels)
+    return dataclasses.replace(seen, given=dataclasses.replace(seen.given, masks=masks))
+
+
+@torch.inference_mode()
+def result(make, networks, labels, sampling=FAST, *, sees=lambda made: None, **more):
+    """What a method's function makes of some objects of the world."""
+    decided = {}
+    watch = Watch(more.pop("progress", lambda *_: None), sees, decided.update)
+    perception = asked_for(labels, more.pop("perception", None))
+    shapes, failures = {}, []
+    for made in make(networks, perception, sampling, watch, **more):
+        if isinstance(made, Failure):
+            failures.append(made)
+        else:
+            sees(made)
+            shapes[made.label] = made
+    return Result(tuple(shapes.values()), tuple(failures), decided)

@@ -178,7 +178,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
         {
             "name": name,
             "title": TITLES.get(name, name),
-            "about": _about(method.generate),
+            "about": _about(method.make),
             "default": name == "iscene",
             "steps": method.sampling.steps,
             "guidance": method.sampling.guidance,
@@ -190,7 +190,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
         {
             "name": name,
             "title": name,
-            "about": _about(PUBLISHED[name]),
+            "about": _about(PUBLISHED[name].make),
             "default": False,
             "steps": None,
             "guidance": None,

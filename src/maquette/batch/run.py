@@ -33,7 +33,7 @@ from maquette.checkpoints.released import PublishedSet
 from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
 from maquette.output import writable_folder
-from maquette.pipeline import OWN, Options, generate, load_for
+from maquette.pipeline import TUNING, Options, generate, load_for
 from maquette.scene.document import load
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
@@ -88,7 +88,7 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
-        return self.models.provenance(self.settings.options.used(self.models))
+        return self.models.provenance(self.settings.options.kinds_of(self.models))
 
 
 def run_job(job: Job, session: Session, progress: Progress = silent, live: bool = False) -> Outcome:
@@ -153,12 +153,14 @@ def failed(job: Job, error: BaseException) -> Outcome:
 
 
 def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. Device and memory do not belong to it: moving to another
-    machine makes no result outdated.
+    """What decides the result of a job. Device, memory and precision do not belong to it: moving
+    to another machine makes no result outdated.
     """
     options = dataclasses.asdict(session.settings.options)
-    del options["device"], options["memory"]
-    options = {key: value for key, value in options.items() if key not in OWN or value is not None}
+    del options["device"], options["memory"], options["precision"]
+    options = {
+        key: value for key, value in options.items() if key not in TUNING or value is not None
+    }
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {
         "photo": fingerprint(job.photo),

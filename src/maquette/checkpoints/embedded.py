@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -20,6 +21,7 @@ from maquette.errors import CheckpointError
 KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
+PERCEPTION = "image-encoder"  # the kind that every method starts from
 PAINTER = "text-to-image"  # the kind whose place a published pipeline may take
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
@@ -75,7 +77,7 @@ class ModelSet:
         """Whether the weights of a kind are here."""
         return kind in self._loaded or self.file(kind).exists()
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
         """The networks of several kinds, on a device."""
         found = [self[kind].model for kind in kinds]
         return [

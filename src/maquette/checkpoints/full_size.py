@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from maquette.checkpoints.memory import ReleaseSize
 from maquette.checkpoints.verify import model_of
 
 Config = dict[str, Any]
@@ -181,7 +182,8 @@ def parameters(config: Mapping[str, Any]) -> int:
     return sum(math.prod(shape) for shape in model.shapes(network).values())
 
 
-def release_networks(name: str) -> tuple[dict[str, Config], dict[str, int]]:
+def release_size(name: str) -> ReleaseSize:
     """Configuration and size of every network that a release runs."""
     configs = {part: CONFIGS[config] for part, config in RELEASE_NETWORKS[name].items()}
-    return configs, {part: parameters(config) for part, config in configs.items()}
+    sizes = {part: parameters(config) for part, config in configs.items()}
+    return ReleaseSize(name, configs, sizes)

@@ -24,7 +24,13 @@ from maquette.checkpoints.catalogue import Release
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.fetch import locate, recorded_sums
 from maquette.checkpoints.layouts import find_weights, read_json, read_shapes, read_tensors
-from maquette.checkpoints.memory import Plan, choose_plan, peak_memory, reset_peak
+from maquette.checkpoints.memory import (
+    MemoryPlan,
+    ReleaseSize,
+    choose_plan,
+    peak_memory,
+    reset_peak,
+)
 from maquette.checkpoints.published import dinov2, iscene, midi, triposg
 from maquette.checkpoints.published.base import Config
 from maquette.checkpoints.verify import model_of
@@ -86,15 +92,27 @@ class Released:
             "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()},
         }
 
-    def plan(self, device: torch.device, instances: int, budget: float | None = None) -> Plan:
+    def plan(
+        self,
+        device: torch.device,
+        instances: int,
+        budget: float | None = None,
+        precision: str = "auto",
+        loaded: float = 0.0,
+    ) -> MemoryPlan:
         """The memory plan for a photo with so many instances; see ``choose_plan``."""
-        configs = {name: part.config for name, part in self.parts.items()}
-        return choose_plan(self.release.name, configs, self.sizes(), device, instances, budget)
+        return choose_plan(
+            self.size(), device, instances, budget, precision=precision, loaded=loaded
+        )
 
-    def sizes(self) -> dict[str, int]:
-        """Parameters of each network, from the headers of its files."""
-        shapes = {name: read_shapes(*part.files).values() for name, part in self.parts.items()}
-        return {name: sum(math.prod(shape) for shape in found) for name, found in shapes.items()}
+    def size(self) -> ReleaseSize:
+        """Configuration and parameters of each network, from the headers of its files."""
+        configs = {name: part.config for name, part in self.parts.items()}
+        sizes = {
+            name: sum(map(math.prod, read_shapes(*part.files).values()))
+            for name, part in self.parts.items()
+        }
+        return ReleaseSize(self.release.name, configs, sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +121,32 @@ class PublishedSet:
 
     released: Released
     embedded: ModelSet
+    # networks that an earlier photo has left loaded, by name and precision
+    _held: dict[tuple[str, torch.dtype], nn.Module] = field(default_factory=dict, repr=False)
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
+    def networks(
+        self,
+        device: torch.device,
+        instances: int,
+        budget: float | None = None,
+        precision: str = "auto",
+    ) -> Networks:
+        """The networks under the memory plan for a photo with so many instances. Those that an
+        earlier photo has left loaded are used again.
+        """
+        loaded = sum(_bytes_on(network, device) for network in self._held.values())
+        plan = self.released.plan(device, instances, budget, precision, loaded)
+        networks = Networks(self.released, plan, device, held=self._held)
+        networks.keep_to_plan()
+        return networks
+
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
         """The embedded networks of several kinds, on a device."""
         return self.embedded.models(kinds, device)
+
+    def has(self, kind: str) -> bool:
+        """Whether the embedded weights of a kind are here."""
+        return self.embedded.has(kind)
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
         """Name of the release and sha256 of its files and of the embedded ones, for scene.json."""
@@ -299,22 +339,21 @@ OPENERS: dict[str, Callable[[Mapping[str, Path]], tuple[list[Part], dict[str, An
 }
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Networks:
     """The networks of a release on a device, under a memory plan: each is loaded when a stage asks
     for it, and freed after, if need be.
     """
 
     released: Released
-    plan: Plan
+    plan: MemoryPlan
     device: torch.device
-    peaks: dict[str, float] = field(
-        default_factory=dict
-    )  # stage -> measured peak in MB, the largest of several uses
-    _held: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    # stage -> measured peak in MB, the largest of several uses
+    peaks: dict[str, float] = field(default_factory=dict)
+    held: dict[tuple[str, torch.dtype], nn.Module] = field(default_factory=dict, repr=False)
 
     @contextlib.contextmanager
-    def stage(self, name: str, *parts: str) -> Iterator[list[nn.Module]]:
+    def stage(self, name: str, *parts: str) -> Iterator[list[Any]]:
         """The networks that a stage runs, on the device; when the plan is staged they leave it
         afterwards. The stage's peak is measured.
         """
@@ -324,7 +363,14 @@ class Networks:
         finally:
             self.peaks[name] = max(self.peaks.get(name, 0.0), peak_memory(self.device))
             if self.plan.staged:
-                self._release(parts)
+                self._leave([(part, self.plan.dtype) for part in parts])
+
+    def keep_to_plan(self) -> None:
+        """Free what another plan has left loaded and this one does not keep."""
+        for key in [key for key in self.held if key[1] != self.plan.dtype]:
+            del self.held[key]
+        if self.plan.staged:
+            self._leave(list(self.held))
 
     def report(self) -> dict[str, Any]:
         """The plan, estimated and measured peaks in MB by stage, as JSON types."""
@@ -333,18 +379,26 @@ class Networks:
         return {"plan": self.plan.describe(), "estimated_mb": estimated, "measured_mb": measured}
 
     def _get(self, name: str) -> nn.Module:
-        if name not in self._held:
-            self._held[name] = load_part(self.released.parts[name], self.plan.dtype)
-        return self._held[name].to(self.device)
+        key = (name, self.plan.dtype)
+        if key not in self.held:
+            self.held[key] = load_part(self.released.parts[name], self.plan.dtype)
+        return self.held[key].to(self.device)
 
-    def _release(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if self.plan.keep == "memory" and self.device.type != "cpu":
-                self._held[name].to("cpu")
-            else:
-                self._held.pop(name, None)
+    def _leave(self, keys: Iterable[tuple[str, torch.dtype]]) -> None:
+        """Bring networks away from the device."""
+        waits = self.plan.keep == "memory" and self.device.type != "cpu"
+        for key in keys:
+            network = self.held.pop(key, None)
+            if waits and network is not None:
+                self.held[key] = network.to("cpu")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _bytes_on(network: nn.Module, device: torch.device) -> int:
+    """Bytes of a network's tensors that are on a kind of device."""
+    tensors = (*network.parameters(), *network.buffers())
+    return sum(t.nbytes for t in tensors if t.device.type == device.type)
 
 
 def load_part(part: Part, dtype: torch.dtype) -> nn.Module:

@@ -60,7 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--method",
         default="iscene",
         metavar="NAME",
-        help="iscene (default), midi, coherent, comboverse or independent",
+        help="iscene (default), midi, coherent, comboverse or independent; one of an installed "
+        "package; or FILE.py:NAME",
     )
     parser.add_argument(
         "--model",
@@ -97,6 +98,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="DEGREES",
         help="vertical field of view of the photo, or `estimate` (default: as its "
         "EXIF data tell, else estimated)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="NAME",
+        help="of the networks: fp32, tf32, bf16, or auto (default): tf32 on cuda, else fp32",
     )
     arranging = parser.add_argument_group("--method comboverse")
     arranging.add_argument(
@@ -139,7 +146,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what ``generate`` and ``demo`` share."""
     parser.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, mps, or auto (default): cuda, else cpu",
     )
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
@@ -182,6 +192,7 @@ def run(args: argparse.Namespace) -> int:
             iterations=args.iterations,
             layout=args.layout,
             prior=args.prior,
+            precision=args.precision,
         ),
         only=None if args.only is None else _listed(args.only),
         products=Products(

@@ -210,7 +210,7 @@ def run_plan(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.checkpoints.catalogue import release
-    from maquette.checkpoints.full_size import release_networks
+    from maquette.checkpoints.full_size import release_size
     from maquette.checkpoints.memory import choose_plan, parse_memory
     from maquette.checkpoints.released import open_release
     from maquette.pipeline import choose_device
@@ -225,8 +225,7 @@ def run_plan(args: argparse.Namespace) -> int:
     if args.objects < 1:
         raise InputError(f"a plan needs at least one object, got --objects {args.objects}")
     if args.weights is None:
-        networks = release_networks(wanted.name)
-        plan = choose_plan(wanted.name, *networks, device, args.objects, budget)
+        plan = choose_plan(release_size(wanted.name), device, args.objects, budget)
     else:
         plan = open_release(wanted, args.weights).plan(device, args.objects, budget)
     if args.json:

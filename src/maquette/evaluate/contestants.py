@@ -21,7 +21,8 @@ from maquette.checkpoints.embedded import FILES, load_models
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, Meshes, natural, scene_of
 from maquette.export.read import read_glb
-from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for
+from maquette.methods.lookup import find_method
+from maquette.pipeline import PUBLISHED, Options, generate, load_for
 from maquette.types import Instance, Scene
 
 Method = Callable[[Case], Scene]
@@ -33,7 +34,7 @@ class Contestant:
 
     name: str  # shown, and a folder's name
     kind: str  # "generator", "oracle" or "files"
-    method: str = ""  # a key of METHODS, PUBLISHED or ORACLES
+    method: str = ""  # of generators as ``Options`` takes it, or a key of PUBLISHED or ORACLES
     weights: str | None = None  # folder of a generator's weights; None = embedded
     options: tuple[tuple[str, Any], ...] = ()  # of ``generate``
     folder: str | None = None  # of files: <folder>/<scene name>.glb
@@ -43,7 +44,7 @@ class Contestant:
         known = [field.name for field in dataclasses.fields(Options)]
         if unknown := [name for name, _ in self.options if name not in known]:
             raise InputError(f"unknown option {unknown[0]!r}; choose from {', '.join(known)}")
-        chosen = {"method": self.method} if self.method in METHODS else {"model": self.method}
+        chosen = {"model" if self.method in PUBLISHED else "method": self.method}
         return Options(**chosen, **dict(self.options))
 
     def request(self) -> dict[str, Any]:
@@ -52,7 +53,7 @@ class Contestant:
         """
         weights: dict[str, str] = {}
         if self.kind == "generator":
-            models = load_models(self.weights if self.method in METHODS else None)
+            models = load_models(None if self.method in PUBLISHED else self.weights)
             files = {FILES[kind]: models.file(kind) for kind in self.asked().kinds()}
             weights = {
                 name: hashlib.sha256(file.read_bytes()).hexdigest()
@@ -117,17 +118,14 @@ def contestants(
     name. InputError for unknown names.
     """
     made = []
-    known = (*METHODS, *PUBLISHED)
-    generators = [name for name in methods if name in known]
+    generators = [name for name in methods if name not in ORACLES]
     for name in methods:
         if name in ORACLES:
             made.append(Contestant(name, "oracle", name))
-        elif name not in known:
-            raise InputError(
-                f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}"
-            )
-        for label, folder in (weights or {"": None}).items() if name in known else ():
-            shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
+            continue
+        called = _called(name)
+        for label, folder in (weights or {"": None}).items():
+            shown = (label if len(generators) == 1 else f"{called}@{label}") if label else called
             for variant, more in (variants or {"": {}}).items():
                 given = tuple(sorted(((options or {}) | more).items()))
                 made.append(
@@ -149,6 +147,18 @@ def contestants(
             f"names of methods {names} must differ and hold no spaces, commas or slashes; rename {twice or names}"
         )
     return made
+
+
+def _called(generator: str) -> str:
+    """The name of a method or published model, which may be one of a file or another package.
+    InputError when there is none.
+    """
+    if generator in PUBLISHED:
+        return generator
+    try:
+        return find_method(generator).name
+    except InputError as error:
+        raise InputError(f"{error}, {', '.join([*PUBLISHED, *ORACLES])}") from error
 
 
 def scene_from_glb(path: Path) -> Scene:

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maquette.checkpoints.store import Checkpoint, save_model
 from maquette.errors import CheckpointError, InputError
+from maquette.hardware import native_bf16
 from maquette.output import atomic_write, writable_folder
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
@@ -87,20 +88,6 @@ class LoopConfig:
             )
         if self.optimizer not in ("muon", "adamw"):
             raise InputError(f"optimizer {self.optimizer!r} is unknown; choose muon or adamw")
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 matrix products are done in hardware; emulated ones are a hundred times
-    slower.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return bool(
-            getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-            or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-        )
-    return False
 
 
 class _Batches:

@@ -1,11 +1,11 @@
 """Finished meshes -> where they stand so that they look like the photo: the second stage of
 ComboVerse without its models.
 
-In the flow: ``scene.alone`` makes the meshes and says where to start; here scale, rotation and
+In the flow: ``alone`` makes the meshes and says where to start; here scale, rotation and
 translation of every object descend on the reference loss of ComboVerse (arXiv 2403.12409, section
 3.3): 1000 |RGB difference| + 1000 |alpha difference| in the view of the photo, as means over
 pixels. What else should pull, such as score distillation on random views, comes as a callback
-(``methods.comboverse``).
+(``distil``).
 
 Adam with the rates of the paper: 0.01 for the depth of an object and 0.001 for everything else.
 Lengths are in units of the longest side of the starting layout's box, so the rates mean the same in
@@ -20,7 +20,8 @@ One view cannot tell a small near object from a large far one. What it can tell 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ NEAREST = 0.05  # share of its first distance below which no object comes to the
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class MeshParts:
     """N meshes side by side, each centred on its own box. Tensors of the renderer's precision,
     float32.
     """
@@ -64,6 +65,11 @@ class Placements:
     rotation: Tensor  # (N, 3) axis times angle in radians
     translation: Tensor  # (N, 3) scene units
 
+    def detached(self) -> Placements:
+        """The same without gradients."""
+        numbers = (self.log_scale, self.rotation, self.translation)
+        return Placements(*(tensor.detach() for tensor in numbers))
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -79,30 +85,21 @@ class ArrangeOptions:
     """How ``arrange`` descends. The rates and weights are ComboVerse's."""
 
     iterations: int = 300
-    moves: tuple[str, ...] = (
-        "depth",
-        "place",
-        "scale",
-        "rotation",
-    )  # what may change; "yaw" instead of "rotation" keeps objects upright
+    # what may change; "yaw" instead of "rotation" keeps objects upright
+    moves: tuple[str, ...] = ("depth", "place", "scale", "rotation")
     depth_rate: float = 0.01
     rate: float = 0.001
-    reach: float | None = (
-        # share of its first distance by which an object may come nearer or go away; None = any
-        None
-    )
+    # share of its first distance by which an object may come nearer or go away; None = any
+    reach: float | None = None
     weights: tuple[float, float] = (1000.0, 1000.0)  # of colour and alpha in the reference loss
-    blur: tuple[float, float] = (
-        1 / 16,
-        1 / 128,
-    )  # of the picture's longer side, at first and after ``sharpen`` of the iterations
+    # of the picture's longer side, at first and after ``sharpen`` of the iterations
+    blur: tuple[float, float] = (1 / 16, 1 / 128)
     sharpen: float = 0.6
     # sharpness of the order in depth over that of the picture; softer closes wider gaps, see
     # docs/log.md
     order: float = 0.3
-    every: int = (
-        10  # iterations between two calls of ``progress``, and between two candidates for the best
-    )
+    # iterations between two calls of ``progress``, and between two candidates for the best
+    every: int = 10
 
     def blur_at(self, iteration: int, size: int) -> float:
         """Width of the blur in pixels of a picture whose longer side is ``size``: falls by equal
@@ -123,91 +120,70 @@ class Arrangement:
 
 
 Extra = Callable[[Tensor, int], Tensor]  # placed vertices (V, 3), iteration -> a loss to be added
-OnProgress = Callable[
-    [int, Placements], None
-]  # iterations done, current placements without gradients
+# iterations done, current placements without gradients
+OnProgress = Callable[[int, Placements], None]
 
 
-def parts_from_meshes(meshes: Sequence[trimesh.Trimesh]) -> Parts:
+def parts_from_meshes(meshes: Sequence[trimesh.Trimesh]) -> MeshParts:
     """Put coloured meshes side by side. InputError when there are none, or one has no faces."""
-    if not meshes or (
-        empty := [number for number, mesh in enumerate(meshes) if not len(mesh.faces)]
-    ):
+    bare = [number for number, mesh in enumerate(meshes) if not len(mesh.faces)]
+    if bare or not meshes:
         raise InputError(
-            f"{len(meshes)} meshes; without faces: {empty if meshes else 'none'}; expected surfaces to arrange"
+            f"{len(meshes)} meshes; without faces: {bare or 'none'}; expected surfaces to arrange"
         )
     pivots = np.stack([mesh.bounds.mean(0) for mesh in meshes])
-    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    return Parts(
-        torch.from_numpy(
-            np.concatenate([mesh.vertices - pivot for mesh, pivot in zip(meshes, pivots)]).astype(
-                np.float32
-            )
-        ),
-        torch.from_numpy(
-            np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]).astype(
-                np.int64
-            )
-        ),
-        torch.from_numpy(
-            np.concatenate([vertex_colors_of(mesh)[:, :3] for mesh in meshes]).astype(np.float32)
-            / 255
-        ),
-        torch.repeat_interleave(
-            torch.arange(len(meshes)), torch.tensor([len(mesh.vertices) for mesh in meshes])
-        ),
-        torch.repeat_interleave(
-            torch.arange(len(meshes)), torch.tensor([len(mesh.faces) for mesh in meshes])
-        ),
+    vertex_counts = [len(mesh.vertices) for mesh in meshes]
+    starts = np.cumsum([0, *vertex_counts])
+    vertices = [mesh.vertices - pivot for mesh, pivot in zip(meshes, pivots)]
+    faces = [mesh.faces + start for mesh, start in zip(meshes, starts)]
+    colours = [vertex_colors_of(mesh)[:, :3] for mesh in meshes]
+    numbers = np.arange(len(meshes))
+    face_counts = [len(mesh.faces) for mesh in meshes]
+    return MeshParts(
+        torch.from_numpy(np.concatenate(vertices).astype(np.float32)),
+        torch.from_numpy(np.concatenate(faces).astype(np.int64)),
+        torch.from_numpy(np.concatenate(colours).astype(np.float32) / 255),
+        torch.from_numpy(np.repeat(numbers, vertex_counts)),
+        torch.from_numpy(np.repeat(numbers, face_counts)),
         pivots,
     )
 
 
-def placements_from(parts: Parts, scene_from_mesh: np.ndarray) -> Placements:
+def placements_from(parts: MeshParts, scene_from_mesh: np.ndarray) -> Placements:
     """From similarities (N, 4, 4), one for each mesh that ``parts`` was made of."""
     scales = np.array([scale_of(matrix) for matrix in scene_from_mesh])
     if len(scene_from_mesh) != len(parts.pivots) or not (scales > 0).all():
         raise InputError(
-            f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()} for {len(parts.pivots)} meshes; "
-            "expected one similarity for each"
+            f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()} for "
+            f"{len(parts.pivots)} meshes; expected one similarity for each"
         )
-    turns = Rotation.from_matrix(scene_from_mesh[:, :3, :3] / scales[:, None, None]).as_rotvec()
-    centres = (
-        np.einsum("nij,nj->ni", scene_from_mesh[:, :3, :3], parts.pivots)
-        + scene_from_mesh[:, :3, 3]
-    )
-    return Placements(
-        *(torch.from_numpy(a.astype(np.float32)) for a in (np.log(scales), turns, centres))
-    )
+    linear = scene_from_mesh[:, :3, :3]
+    turns = Rotation.from_matrix(linear / scales[:, None, None]).as_rotvec()
+    centres = np.einsum("nij,nj->ni", linear, parts.pivots) + scene_from_mesh[:, :3, 3]
+    numbers = (np.log(scales), turns, centres)
+    return Placements(*(torch.from_numpy(a.astype(np.float32)) for a in numbers))
 
 
-def transforms(parts: Parts, placements: Placements) -> np.ndarray:
+def transforms(parts: MeshParts, placements: Placements) -> np.ndarray:
     """(N, 4, 4) float64 scene_from_mesh of the meshes that ``parts`` was made of: the inverse of
     ``placements_from``.
     """
     scales = placements.log_scale.detach().double().exp().numpy()
     turns = Rotation.from_rotvec(placements.rotation.detach().double().numpy()).as_matrix()
     centres = placements.translation.detach().double().numpy()
-    return np.stack(
-        [
-            similarity(s, r, t - s * r @ pivot)
-            for s, r, t, pivot in zip(scales, turns, centres, parts.pivots)
-        ]
-    )
+    rows = zip(scales, turns, centres, parts.pivots)
+    return np.stack([similarity(s, r, t - s * r @ pivot) for s, r, t, pivot in rows])
 
 
-def placed(parts: Parts, placements: Placements) -> Tensor:
+def placed_vertices(parts: MeshParts, placements: Placements) -> Tensor:
     """(V, 3) vertices in the scene, differentiable in the placements."""
     x, y, z = placements.rotation.unbind(1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
-    linear = placements.log_scale.exp()[:, None, None] * torch.matrix_exp(
-        skew
-    )  # smooth at zero, unlike Rodrigues' formula
-    return (
-        torch.einsum("vij,vj->vi", linear[parts.owner], parts.vertices)
-        + placements.translation[parts.owner]
-    )
+    turn = torch.matrix_exp(skew)  # smooth at zero, unlike Rodrigues' formula
+    linear = placements.log_scale.exp()[:, None, None] * turn
+    turned = torch.einsum("vij,vj->vi", linear[parts.owner], parts.vertices)
+    return turned + placements.translation[parts.owner]
 
 
 def reference_view(
@@ -217,20 +193,21 @@ def reference_view(
     the longer side, by area.
     """
     masks = {mask.label: mask.mask for mask in given.masks}
-    if missing := [label for label in labels if label not in masks]:
+    missing = [label for label in labels if label not in masks]
+    if missing:
         raise InputError(f"labels {missing} have no mask; the photo has {sorted(masks)}")
-    scale = size / max(given.image.shape[:2])
-    width, height = (max(1, round(scale * side)) for side in given.image.shape[1::-1])
+    height, width = given.image.shape[:2]
+    scale = size / max(height, width)
+    small = resized(camera, max(1, round(scale * width)), max(1, round(scale * height)))
 
     def shrunk(array: np.ndarray) -> np.ndarray:
-        return cv2.resize(array.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        target = (small.width, small.height)
+        return cv2.resize(array.astype(np.float32), target, interpolation=cv2.INTER_AREA)
 
     union = np.any([masks[label] for label in labels], axis=0)
     colour = shrunk(given.image * union[..., None]) / 255
     alpha = np.stack([shrunk(masks[label]) for label in labels])
-    return Reference(
-        resized(camera, width, height), torch.from_numpy(colour), torch.from_numpy(alpha)
-    )
+    return Reference(small, torch.from_numpy(colour), torch.from_numpy(alpha))
 
 
 def reference_loss(
@@ -248,20 +225,19 @@ def reference_loss(
     """
     colour = gaussian_blur(reference.colour.movedim(-1, 0), blur).movedim(0, -1)
     alpha = gaussian_blur(reference.alpha, blur)
-    return (
-        weights[0] * (image.colour - colour).abs().mean()
-        + weights[1] * (image.instance_alpha - alpha).abs().sum(0).mean()
-    )
+    of_colour = (image.colour - colour).abs().mean()
+    of_alpha = (image.instance_alpha - alpha).abs().sum(0).mean()
+    return weights[0] * of_colour + weights[1] * of_alpha
 
 
 def arrange(
-    parts: Parts,
+    parts: MeshParts,
     start: Placements,
     reference: Reference,
     options: ArrangeOptions | None = None,
     *,
     extra: Extra | None = None,
-    progress: OnProgress | None = None,
+    progress: OnProgress = lambda done, placements: None,
 ) -> Arrangement:
     """Move the parts until they look like the reference.
 
@@ -276,42 +252,53 @@ def arrange(
     free = _Free.around(parts, start, reference.camera, options.reach)
     adam = free.optimiser(options)
 
-    def loss_of(vertices: Tensor, blur: float, order: float) -> Tensor:
-        image = soft_render(
-            vertices,
-            parts.faces,
-            parts.colours,
-            reference.camera,
-            sharpness=1 / blur,
-            order_sharpness=order / blur,
-            face_instance=parts.face_instance,
-        )
-        return reference_loss(image, reference, blur, options.weights)
+    view_loss = partial(_view_loss, parts, reference, options.weights)
 
-    def candidate(placements: Placements) -> tuple[float, Placements]:
-        with torch.no_grad():
-            return float(
-                loss_of(placed(parts, placements), size * options.blur[1], 1.0)
-            ), placements
+    @torch.no_grad()
+    def sharp_loss(placements: Placements) -> float:
+        return float(view_loss(placed_vertices(parts, placements), size * options.blur[1], 1.0))
 
-    best = first = candidate(start)
+    first = sharp_loss(start)
+    best = (first, start)
     losses = np.zeros(options.iterations)
     for iteration in range(options.iterations):
-        vertices = placed(parts, free.placements())
-        loss = loss_of(vertices, options.blur_at(iteration, size), options.order)
+        vertices = placed_vertices(parts, free.placements())
+        loss = view_loss(vertices, options.blur_at(iteration, size), options.order)
         losses[iteration] = float(loss.detach())
         if extra is not None:
             loss = loss + extra(vertices, iteration)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        if (iteration + 1) % options.every == 0 or iteration + 1 == options.iterations:
-            current = free.placements(detached=True)
-            if progress is not None:
-                progress(iteration + 1, current)
-            found = candidate(current)
-            best = found if extra is not None or found[0] < best[0] else best
-    return Arrangement(best[1], losses, first[0], best[0])
+        done = iteration + 1
+        if done % options.every == 0 or done == options.iterations:
+            current = free.placements().detached()
+            progress(done, current)
+            last = sharp_loss(current)
+            if extra is not None or last < best[0]:
+                best = (last, current)
+    return Arrangement(best[1], losses, first, best[0])
+
+
+def _view_loss(
+    parts: MeshParts,
+    reference: Reference,
+    weights: tuple[float, float],
+    vertices: Tensor,
+    blur: float,
+    order: float,
+) -> Tensor:
+    """The reference loss of placed vertices at a blur in pixels; ``order`` as in ArrangeOptions."""
+    image = soft_render(
+        vertices,
+        parts.faces,
+        parts.colours,
+        reference.camera,
+        sharpness=1 / blur,
+        order_sharpness=order / blur,
+        face_instance=parts.face_instance,
+    )
+    return reference_loss(image, reference, blur, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,13 +318,13 @@ class _Free:
     rotation: Tensor  # (N, 3)
 
     @classmethod
-    def around(cls, parts: Parts, start: Placements, camera: Camera, reach: float | None) -> _Free:
-        start = Placements(
-            start.log_scale.detach(), start.rotation.detach(), start.translation.detach()
-        )
+    def around(
+        cls, parts: MeshParts, start: Placements, camera: Camera, reach: float | None
+    ) -> _Free:
+        start = start.detached()
         turn = torch.from_numpy(camera.world_from_camera[:3, :3]).to(start.translation)
         origins = (start.translation - torch.from_numpy(camera.position).to(turn)) @ turn
-        vertices = placed(parts, start)
+        vertices = placed_vertices(parts, start)
         unit = float((vertices.amax(0) - vertices.amin(0)).max())
         zeros = (
             torch.zeros(len(origins), *shape, dtype=turn.dtype, requires_grad=True)
@@ -346,41 +333,25 @@ class _Free:
         return cls(start, turn, origins, unit, reach, *zeros)
 
     def optimiser(self, options: ArrangeOptions) -> torch.optim.Adam:
-        leaves = {
-            "depth": self.depth,
-            "place": self.place,
-            "scale": self.scale,
-            "rotation": self.rotation,
-            "yaw": self.rotation,
-        }
-        groups = {
-            id(leaves[move]): {
-                "params": [leaves[move]],
-                "lr": options.depth_rate if move == "depth" else options.rate,
-            }
-            for move in options.moves
-        }
+        moved = {"rotation" if move == "yaw" else move: None for move in options.moves}
+        rates = {"depth": options.depth_rate}
+        groups = [
+            {"params": [getattr(self, move)], "lr": rates.get(move, options.rate)} for move in moved
+        ]
         if "yaw" in options.moves:
-            self.rotation.register_hook(
-                lambda slope: slope * torch.tensor([0.0, 1.0, 0.0]).to(slope)
-            )
-        return torch.optim.Adam(list(groups.values()))
+            upright = torch.tensor([0.0, 1.0, 0.0])
+            self.rotation.register_hook(lambda slope: slope * upright.to(slope))
+        return torch.optim.Adam(groups)
 
-    def placements(self, detached: bool = False) -> Placements:
+    def placements(self) -> Placements:
         step = self.unit * self.depth / self.origins[:, 2]
         if self.reach is not None:
             step = self.reach * torch.tanh(step / self.reach)
         nearer = (1 + step).clamp(min=NEAREST)[:, None]  # along the line of sight
         sideways = torch.cat([self.unit * self.place, torch.zeros_like(self.place[:, :1])], dim=1)
         shift = (self.origins + sideways) * nearer - self.origins
-        moved = replace(
-            self.start,
-            log_scale=self.start.log_scale + self.scale,
-            rotation=self.start.rotation + self.rotation,
-            translation=self.start.translation + shift @ self.scene_from_camera.T,
-        )
-        return (
-            Placements(*(a.detach() for a in (moved.log_scale, moved.rotation, moved.translation)))
-            if detached
-            else moved
+        return Placements(
+            self.start.log_scale + self.scale,
+            self.start.rotation + self.rotation,
+            self.start.translation + shift @ self.scene_from_camera.T,
         )

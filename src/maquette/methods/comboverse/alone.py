@@ -1,7 +1,7 @@
 """One object from its own picture, as if there were no scene: for methods that reconstruct first
 and arrange afterwards.
 
-In the flow: a picture of one object (``scene.complete``) -> perceived, made in its own cube, held
+In the flow: a picture of one object (``complete``) -> perceived, made in its own cube, held
 to its own picture, coloured -> a mesh with the axes of the scene and a size of its own, and the
 place where ComboVerse starts to arrange (arXiv 2403.12409, section 3.3).
 """
@@ -17,14 +17,14 @@ from scipy.spatial import cKDTree
 
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.methods.comboverse.complete import Completed
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.complete import Completed
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
 from maquette.scene.latents import Models, Sampling
 from maquette.scene.perceive import perceive
-from maquette.scene.viewpoint import extremes, picture_box
-from maquette.scene.zoom import box_cube, zoom_pass
+from maquette.scene.viewpoint import extremes, on_ray, picture_box
+from maquette.scene.zoom import box_cube, zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
 ROUNDS = 12  # of placing: the picture of a box is nearly linear in its scale and shift
@@ -43,7 +43,6 @@ def make_alone(
     models: Models,
     completed: Completed,
     label: int,
-    seed: int,
     sampling: Sampling,
     *,
     yaw: float = 0.0,
@@ -56,26 +55,23 @@ def make_alone(
     object, that of the photo past it. fit: hold the volume to the silhouette and the visible
     surface of the picture.
     """
-    picture = SceneInput(completed.image, (InstanceMask(label, completed.mask),))
-    own = perceive(net, picture)
-    state = {"scene_from_cube": box_cube([own.visible_box(label), own.boxes[label]])}
-    shape = zoom_pass(models, picture.image, own, label, seed, state, sampling)
-    volume = (
-        fuse_evidence(shape.volume, picture.image, own, label, shape.scene_from_cube)
-        if fit
-        else shape.volume
-    )
-    mesh = mesh_from_volume(volume, shape.scene_from_cube)
+    own = perceive(net, SceneInput(completed.image, (InstanceMask(label, completed.mask),)))
+    cube = box_cube([own.visible_box(label), own.boxes[label]])
+    volume = zoom_again(models, own, label, {"scene_from_cube": cube}, sampling).volume
+    if fit:
+        volume = fuse_evidence(volume, own, label, cube)
+    mesh = mesh_from_volume(volume, cube)
     if mesh is None:
         return None
-    mesh = project_colours(mesh, label, picture.image, own)
+    mesh = project_colours(mesh, label, own)
     turned = similarity(1.0, rotation_y(-yaw))
     mesh.vertices = transform_points(turned, np.asarray(mesh.vertices))
     size = len(own.picture.labels)
     at = ((np.arange(size) + 0.5) * len(completed.visible) / size).astype(int)
-    shown = (own.picture.labels == label) & completed.visible[np.ix_(at, at)]
-    if not shown.any():
-        shown = own.picture.labels == label
+    shown = own.picture.labels == label
+    not_painted = shown & completed.visible[np.ix_(at, at)]
+    if not_painted.any():
+        shown = not_painted
     return Alone(mesh, transform_points(turned, own.points[shown].astype(np.float64)))
 
 
@@ -100,19 +96,15 @@ def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) 
     points = extremes(np.asarray(alone.mesh.vertices, np.float64))
     middle = (points.min(0) + points.max(0)) / 2
     forward = camera.world_from_camera[:3, 2]
-    nearer = float(
-        ((middle - alone.surface) @ forward).mean()
-    )  # the visible surface lies this much before the middle
+    # the visible surface lies this much before the middle
+    nearer = float(((middle - alone.surface) @ forward).mean())
     pixel = (box[:2] + box[2:]) / 2
     longer = float((box[2:] - box[:2]).max())
-    scale = depth * longer / camera.intrinsics[0, 0] / float(np.ptp(points, axis=0).max())
+    size = float(np.ptp(points, axis=0).max())
+    scale = depth * longer / camera.intrinsics[0, 0] / size
     for _ in range(ROUNDS):
-        ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * max(
-            depth + scale * nearer, 1e-3
-        )
-        place = similarity(
-            scale, None, transform_points(camera.world_from_camera, ray) - scale * middle
-        )
+        centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
+        place = similarity(scale, None, centre - scale * middle)
         seen = picture_box(camera, transform_points(place, points))
         pixel = pixel + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
         scale *= longer / max(float((seen[2:] - seen[:2]).max()), 1e-6)
@@ -130,13 +122,10 @@ def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     """
     if len(mesh.faces) <= faces:
         return mesh
+    vertices = np.asarray(mesh.vertices, np.float32)
     points, triangles = fast_simplification.simplify(
-        np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), target_count=faces
+        vertices, np.asarray(mesh.faces, np.int32), target_count=faces
     )
-    nearest = cKDTree(mesh.vertices).query(points)[1]
-    return trimesh.Trimesh(
-        points,
-        triangles,
-        vertex_colors=np.asarray(mesh.visual.vertex_colors)[nearest],
-        process=False,
-    )
+    _, nearest = cKDTree(mesh.vertices).query(points)
+    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
+    return trimesh.Trimesh(points, triangles, vertex_colors=colours, process=False)

@@ -12,9 +12,16 @@ import trimesh
 from maquette.geometry.cameras import intrinsics_from_focal, project, view_centric_rotation
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.base import Sampling
+from maquette.methods.comboverse.alone import (
+    Alone,
+    lighter,
+    make_alone,
+    mean_depth,
+    ray_azimuth,
+    starting_place,
+)
+from maquette.methods.comboverse.complete import complete
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.alone import Alone, lighter, make_alone, mean_depth, ray_azimuth, starting_place
-from maquette.scene.complete import complete
 from maquette.scene.viewpoint import picture_box
 from maquette.types import Camera
 from tests.methods.worlds import world
@@ -85,10 +92,9 @@ def made(yaw=0.0, fit=True):
         torch.manual_seed(0)
         network = GeometryNet(GEOMETRY).eval()
     with torch.inference_mode():
-        completed = complete(None, w.image, w.perception, 2, 0)
-        return make_alone(
-            network, w.models, completed, 2, 5, Sampling(steps=2, zoom_steps=2), yaw=yaw, fit=fit
-        )
+        completed = complete(None, w.perception, 2, 0)
+        sampling = Sampling(steps=2, zoom_steps=2, seed=5)
+        return make_alone(network, w.models, completed, 2, sampling, yaw=yaw, fit=fit)
 
 
 def test_the_yaw_turns_mesh_and_surface_alike_and_fit_changes_the_shape():
@@ -112,7 +118,7 @@ def test_the_yaw_turns_mesh_and_surface_alike_and_fit_changes_the_shape():
 def test_the_surface_is_what_is_visible_not_what_was_painted():
     w = world()
     with torch.inference_mode():
-        completed = complete(None, w.image, w.perception, 2, 0)
+        completed = complete(None, w.perception, 2, 0)
         torch.manual_seed(0)
         left = dataclasses.replace(
             completed,
@@ -120,7 +126,7 @@ def test_the_surface_is_what_is_visible_not_what_was_painted():
         )
         networks = GeometryNet(GEOMETRY).eval(), w.models
         sampling = Sampling(steps=1, zoom_steps=1)
-        whole, half = (make_alone(*networks, c, 2, 5, sampling) for c in (completed, left))
+        whole, half = (make_alone(*networks, c, 2, sampling) for c in (completed, left))
     assert 0.3 < len(half.surface) / len(whole.surface) < 0.7
     assert len(project(w.perception.camera, whole.surface)[1]) == len(whole.surface)
 

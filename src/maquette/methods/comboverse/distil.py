@@ -1,7 +1,7 @@
 """Score distillation of a layout: what a text-to-image model thinks of random views of placed
 meshes, given a prompt (ComboVerse, 3.3).
 
-In the flow: ``scene.arrange`` moves the meshes and calls this for a second loss, beside that of the
+In the flow: ``arrange`` moves the meshes and calls this for a second loss, beside that of the
 photo's own view; views are drawn by ``render.soft`` and judged by ``flow.distillation``. Views stay
 within AZIMUTH of the photo's, because left and right are the photo's.
 """
@@ -9,17 +9,19 @@ within AZIMUTH of the photo's, because left and right are the photo's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maquette.flow.distillation import sds_loss
+from maquette.methods.comboverse.arrange import MeshParts
+from maquette.methods.comboverse.complete import device_of
 from maquette.models.image_prior import ImagePrior
 from maquette.models.words import spatial_words
 from maquette.render.preview import orbit_cameras
 from maquette.render.soft import soft_render
-from maquette.scene.arrange import Parts
 from maquette.types import Camera
 
 GAIN = 25.0  # of the paper, on the attention to spatial words
@@ -36,44 +38,46 @@ class Distillation:
     """A loss of placed vertices for ``arrange``; each call draws new views and new noise."""
 
     prior: ImagePrior
-    parts: Parts
+    parts: MeshParts
     prompt: str
     gain: Tensor | None  # (L,) of the attention to each word; None = plain SDS
     views: int  # per call
     guidance: float
     generator: torch.Generator
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the prior is; views are drawn on the processor."""
+        return device_of(self.prior)
+
     def __call__(self, vertices: Tensor, iteration: int) -> Tensor:
         """The loss of vertices (V, 3) of the parts in the scene."""
-        parts = self.parts
-        ground = torch.full((3,), GROUND)
-        pictures = [
-            soft_render(
-                vertices,
-                parts.faces,
-                parts.colours,
-                camera,
-                sharpness=SHARPNESS,
-                background=ground,
-                face_instance=parts.face_instance,
-            )
-            for camera in self.cameras(vertices.detach().double().numpy())
-        ]
-        colours = torch.stack([picture.colour for picture in pictures]).movedim(-1, 1)
-        return sds_loss(
+        drawn = partial(
+            soft_render,
+            vertices,
+            self.parts.faces,
+            self.parts.colours,
+            sharpness=SHARPNESS,
+            background=torch.full((3,), GROUND),
+            face_instance=self.parts.face_instance,
+        )
+        cameras = self.cameras(vertices.detach().double().numpy())
+        colours = torch.stack([drawn(camera).colour for camera in cameras]).movedim(-1, 1)
+        loss = sds_loss(
             self.prior,
-            colours,
+            colours.to(self.device),
             self.prompt,
             generator=self.generator,
             gain=self.gain,
             steps=STEPS,
             guidance=self.guidance,
         )
+        return loss.to(vertices.device)
 
     def cameras(self, points: np.ndarray) -> list[Camera]:
         """Random views that hold all points (V, 3) of a view-centric frame."""
         draws = torch.rand(self.views, 2, generator=self.generator, dtype=torch.float64).numpy()
-        (low, high) = ELEVATION
+        low, high = ELEVATION
         size = self.prior.size
         return [
             orbit_cameras(points, [AZIMUTH * (2 * a - 1)], size, size, low + (high - low) * e)[0]

@@ -7,8 +7,8 @@ import torch
 import trimesh
 
 from maquette.geometry.cameras import azimuth_of, project
-from maquette.scene.arrange import parts_from_meshes, placed, placements_from
-from maquette.scene.distil import AZIMUTH, ELEVATION, GAIN, Distillation, spatial_gain
+from maquette.methods.comboverse.arrange import parts_from_meshes, placed_vertices, placements_from
+from maquette.methods.comboverse.distil import AZIMUTH, ELEVATION, GAIN, Distillation, spatial_gain
 from tests.priors import FormulaPrior
 
 PROMPT = "a lamp on a box"
@@ -63,7 +63,7 @@ def test_the_same_generator_gives_the_same_loss_and_gradients_reach_every_object
     for seed in (0, 0, 1):
         at = start()
         at.translation.requires_grad_()
-        loss = distillation(seed)(placed(parts(), at), 0)
+        loss = distillation(seed)(placed_vertices(parts(), at), 0)
         losses.append(float(loss.detach()))
         slopes.append(torch.autograd.grad(loss, at.translation)[0])
     assert losses[0] == losses[1] != losses[2] and torch.equal(slopes[0], slopes[1])
@@ -71,7 +71,7 @@ def test_the_same_generator_gives_the_same_loss_and_gradients_reach_every_object
 
 
 def test_ssds_with_gain_one_is_sds():
-    vertices = placed(parts(), start())
+    vertices = placed_vertices(parts(), start())
     plain, one, many = (
         float(distillation(gain=g)(vertices, 0))
         for g in (None, torch.ones(12), spatial_gain(FormulaPrior(), PROMPT))

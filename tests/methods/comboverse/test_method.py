@@ -11,24 +11,22 @@ import torch
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
-from maquette.methods.base import Placed, Sampling
-from maquette.methods.comboverse import (
+from maquette.methods.base import PlacedMesh, Sampling, Watch
+from maquette.methods.comboverse.arrange import parts_from_meshes
+from maquette.methods.comboverse.complete import NOT_PAINTED
+from maquette.methods.comboverse.method import (
     COMBOVERSE,
     LAYOUTS,
     ComboVerseModels,
-    Settings,
+    ComboVerseOptions,
     comboverse,
     distillation,
+    first_stage,
     second_stage,
 )
-
-from maquette.methods.comboverse import first_stage as stage  # isort: skip
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.arrange import parts_from_meshes
-from maquette.scene.complete import NOT_PAINTED
-from maquette.scene.place import instance_seed
 from maquette.scene.viewpoint import mask_box, picture_box
-from tests.methods.worlds import world
+from tests.methods.worlds import result, world
 from tests.priors import FormulaPrior
 from tests.tiny import GEOMETRY
 
@@ -46,22 +44,21 @@ def networks(painting=True):
     )
 
 
-def run(labels=(1, 2), seed=0, painting=True, sees=lambda shape: None, **settings):
-    w = world()
-    with torch.inference_mode():
-        return comboverse(**QUICK | settings).generate(
-            networks(painting), w.image, w.perception, list(labels), seed, FAST, on_shape=sees
-        )
+def run(labels=(1, 2), seed=0, painting=True, sees=lambda shape: None, **options):
+    sampling = dataclasses.replace(FAST, seed=seed)
+    method = comboverse(**QUICK | options)
+    return result(method.make, networks(painting), labels, sampling, sees=sees)
 
 
 @cache
+@torch.inference_mode()
 def things():
-    w = world()
-    with torch.inference_mode():
-        return [
-            stage(networks(), w.image, w.perception, label, instance_seed(0, label), FAST, True)
-            for label in (1, 2)
-        ]
+    return [first_stage(networks(), world().perception, label, FAST, True) for label in (1, 2)]
+
+
+def arranged(layout, prompt="a lamp on a box"):
+    options = ComboVerseOptions(layout, prompt=prompt, **QUICK)
+    return second_stage(networks().prior, world().perception, things(), 0, options, Watch())
 
 
 def test_without_iterations_the_layout_is_the_start_to_the_bit():
@@ -87,17 +84,20 @@ def test_every_object_starts_over_the_box_of_its_mask_without_rotation():
 
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
 def test_the_reference_loss_never_ends_above_its_start(layout):
-    from maquette.scene.arrange import ArrangeOptions, arrange, placements_from, reference_view
+    from maquette.methods.comboverse.arrange import (
+        ArrangeOptions,
+        arrange,
+        placements_from,
+        reference_view,
+    )
     from maquette.types import InstanceMask, SceneInput
 
     w = world()
-    places = second_stage(
-        networks().prior, w.image, w.perception, things(), "a red box", 0, Settings(layout, **QUICK)
-    )
+    places = arranged(layout, "a red box")
     start = np.stack([thing.start for thing in things()])
     parts = parts_from_meshes([thing.alone.mesh for thing in things()])
     masks = tuple(InstanceMask(label, w.perception.label_map == label) for label in (1, 2))
-    reference = reference_view(SceneInput(w.image, masks), [1, 2], w.perception.camera)
+    reference = reference_view(SceneInput(w.perception.photo, masks), [1, 2], w.perception.camera)
     before, after = (
         arrange(parts, placements_from(parts, at), reference, ArrangeOptions(0)).first
         for at in (start, places)
@@ -113,32 +113,20 @@ def test_the_same_seed_gives_the_same_scene_and_another_one_another():
         assert np.array_equal(x.mesh.vertices, y.mesh.vertices) and np.array_equal(
             x.state["place"], y.state["place"]
         )
-    assert a.record == b.record and not np.array_equal(
+    assert a.decided == b.decided and not np.array_equal(
         a.shapes[0].mesh.vertices, c.shapes[0].mesh.vertices
     )
 
 
 def test_plain_sds_is_ssds_with_gain_one(monkeypatch):
-    def places():
-        return second_stage(
-            networks().prior,
-            world().image,
-            world().perception,
-            things(),
-            "a lamp on a box",
-            0,
-            settings,
-        )
+    def gain():
+        options = ComboVerseOptions("ssds", prompt="a lamp on a box", **QUICK)
+        return distillation(networks().prior, None, 0, options).gain
 
-    settings = Settings("sds", **QUICK)
-    plain = places()
-    settings = Settings("ssds", **QUICK)
-    aware = places()
-    monkeypatch.setattr("maquette.scene.distil.GAIN", 1.0)
-    assert np.array_equal(places(), plain)
-    assert distillation(networks().prior, None, "a lamp on a box", 0, settings).gain.eq(1).all()
-    monkeypatch.undo()
-    assert distillation(networks().prior, None, "a lamp on a box", 0, settings).gain.max() == 25
+    plain, aware = arranged("sds"), arranged("ssds")
+    assert gain().max() == 25
+    monkeypatch.setattr("maquette.methods.comboverse.distil.GAIN", 1.0)
+    assert np.array_equal(arranged("ssds"), plain) and gain().eq(1).all()
     assert plain.shape == aware.shape == (2, 4, 4)
 
 
@@ -148,7 +136,7 @@ def test_one_object_alone_works_and_is_the_same_before_the_layout():
     assert [s.label for s in alone] == [2] and np.array_equal(
         alone[0].mesh.vertices, both[1].mesh.vertices
     )
-    assert len(run([2]).shapes) == 1 and run([2]).record["prompt"].startswith("a")
+    assert len(run([2]).shapes) == 1 and run([2]).decided["prompt"].startswith("a")
 
 
 def test_an_object_without_pixels_fails_alone():
@@ -159,13 +147,14 @@ def test_an_object_without_pixels_fails_alone():
 
 def test_remaking_keeps_the_place_and_the_same_seed_makes_the_same():
     shape = run(layout="depth").shapes[1]
-    w = world()
     with torch.inference_mode():
         same, other = (
-            COMBOVERSE.remake(networks(), w.image, w.perception, 2, seed, shape.state, FAST)
-            for seed in (shape.seed, 5)
+            COMBOVERSE.remake(
+                networks(), world().perception, 2, shape.state, dataclasses.replace(FAST, seed=seed)
+            )
+            for seed in (0, 5)
         )
-    assert isinstance(same, Placed) and np.array_equal(same.mesh.vertices, shape.mesh.vertices)
+    assert isinstance(same, PlacedMesh) and np.array_equal(same.mesh.vertices, shape.mesh.vertices)
     assert not np.array_equal(other.mesh.vertices, shape.mesh.vertices)
     np.testing.assert_allclose(other.mesh.bounds.mean(0), shape.mesh.bounds.mean(0), atol=0.2)
 
@@ -182,7 +171,7 @@ def test_without_a_prior_what_may_be_hidden_is_said_and_distillation_refused():
 
 
 def test_who_looks_sees_each_object_first_where_it_starts_and_last_where_it_stands(monkeypatch):
-    monkeypatch.setattr("maquette.methods.comboverse.SHOW_SECONDS", -1.0)
+    monkeypatch.setattr("maquette.methods.comboverse.method.SHOW_SECONDS", -1.0)
     seen = []
     outcome = run(sees=seen.append, iterations=11)
     assert [s.label for s in seen] == [1, 2] * 3  # at the start, after ten iterations, at the end
@@ -212,6 +201,6 @@ def test_the_kinds_of_weights_follow_from_the_layout():
     assert comboverse(layout="depth").kinds == COMBOVERSE.kinds[:3] and comboverse(
         layout="none"
     ).optional == ("text-to-image",)
-    record = run(prompt="a lamp on a box", layout="none").record
+    record = run(prompt="a lamp on a box", layout="none").decided
     assert record == {"prompt": "a lamp on a box", "layout": "none", "iterations": 3, "views": 1}
-    assert dataclasses.asdict(Settings())["layout"] == "ssds"
+    assert dataclasses.asdict(ComboVerseOptions())["layout"] == "ssds"

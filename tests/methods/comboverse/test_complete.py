@@ -9,8 +9,7 @@ import torch
 
 from maquette.geometry.cameras import intrinsics_from_focal, lift, resized
 from maquette.geometry.transforms import similarity
-from maquette.models.conditioning import letterbox, letterboxed_camera
-from maquette.scene.complete import (
+from maquette.methods.comboverse.complete import (
     BLANK,
     GROWTH,
     PROMPT,
@@ -19,9 +18,11 @@ from maquette.scene.complete import (
     noise_filled,
     second_cut,
 )
-from maquette.scene.perceive import BACKGROUND_DEPTH, LIFT_SIZE, Perception
+from maquette.models.conditioning import letterbox, letterboxed_camera
+from maquette.scene.frame import BACKGROUND_DEPTH
+from maquette.scene.perceive import LIFT_SIZE, Perception
 from maquette.scene.viewpoint import mask_box
-from maquette.types import Camera
+from maquette.types import Camera, SceneInput
 from tests.priors import FormulaPrior
 
 RED = (200, 30, 30)
@@ -45,14 +46,18 @@ def hidden_world(front=2.0):
     depth = np.choose(picture.labels, [BACKGROUND_DEPTH, 3.0, front]).astype(np.float32)
     points = lift(letterboxed_camera(camera, picture), depth).astype(np.float32)
     box = np.array([[(30 - 64) / 50, (64 - 88) / 50, -0.02], [(78 - 64) / 50, (64 - 40) / 50, 0.0]])
-    return image, whole, Perception(camera, picture, depth, points, labels, {1: box, 2: box + 0.5})
+    given = SceneInput(image, ())
+    boxes = {1: box, 2: box + 0.5}
+    return whole, Perception(given, camera, picture, depth, points, labels, boxes)
 
 
 def test_what_is_hidden_is_painted_and_what_is_visible_stays_to_the_bit():
-    image, whole, perception = hidden_world()
+    whole, perception = hidden_world()
     prior = FormulaPrior(np.array(RED) / 255)
-    done = complete(prior, image, perception, 1, seed=0)
-    np.testing.assert_array_equal(done.image[done.visible], image[perception.label_map == 1])
+    done = complete(prior, perception, 1, seed=0)
+    np.testing.assert_array_equal(
+        done.image[done.visible], perception.photo[perception.label_map == 1]
+    )
     assert (done.image[~done.mask] == BLANK).all() and done.warning == ""
     found = done.mask.sum() / whole.sum()
     assert 0.85 < found < 1.15 and done.visible.sum() < 0.6 * whole.sum()
@@ -62,37 +67,37 @@ def test_what_is_hidden_is_painted_and_what_is_visible_stays_to_the_bit():
 
 
 def test_paint_of_the_colour_of_the_background_is_no_part_of_the_object():
-    image, _, perception = hidden_world()
-    done = complete(FormulaPrior(np.array(GREY) / 255), image, perception, 1, seed=0)
+    _, perception = hidden_world()
+    done = complete(FormulaPrior(np.array(GREY) / 255), perception, 1, seed=0)
     assert done.mask.sum() < 1.3 * done.visible.sum()
 
 
 def test_what_is_farther_away_hides_nothing_and_is_not_painted():
-    image, _, perception = hidden_world(front=4.0)
+    _, perception = hidden_world(front=4.0)
     prior = FormulaPrior()
-    done = complete(prior, image, perception, 1, seed=0)
+    done = complete(prior, perception, 1, seed=0)
     assert prior.asked == [] and (done.mask == done.visible).all()
     np.testing.assert_array_equal(done.box, mask_box(perception.label_map == 1))
 
 
 def test_without_a_prior_the_visible_part_is_all_and_it_says_so():
-    image, _, perception = hidden_world()
-    done = complete(None, image, perception, 1, seed=0)
+    _, perception = hidden_world()
+    done = complete(None, perception, 1, seed=0)
     assert "not painted" in done.warning and (done.mask == done.visible).all()
-    assert complete(None, image, perception, 2, seed=0).warning == ""  # nothing stands before it
+    assert complete(None, perception, 2, seed=0).warning == ""  # nothing stands before it
 
 
 def test_the_same_seed_paints_the_same():
-    image, _, perception = hidden_world()
+    _, perception = hidden_world()
     prior = FormulaPrior()
-    a, b, c = (complete(prior, image, perception, 1, seed=s) for s in (0, 0, 1))
+    a, b, c = (complete(prior, perception, 1, seed=s) for s in (0, 0, 1))
     assert (a.image == b.image).all() and (a.mask == b.mask).all() and len(c.mask)
     pictures = [asked[0] for asked in prior.asked]
     assert torch.equal(pictures[0], pictures[1]) and not torch.equal(pictures[0], pictures[2])
 
 
 def test_the_amodal_box_holds_the_mask_and_grows_within_limits():
-    _, whole, perception = hidden_world()
+    whole, perception = hidden_world()
     own = mask_box(perception.label_map == 1)
     np.testing.assert_allclose(amodal_box(perception, 1), mask_box(whole), atol=1)
     huge = dataclasses.replace(perception, boxes={1: np.array([[-9.0, -9, -1], [9, 9, 0]])})
@@ -123,15 +128,16 @@ def test_a_second_cut_only_adds_hidden_pixels_that_hang_together_with_the_object
 
 
 def test_large_pictures_are_reduced():
-    image, _, perception = hidden_world()
+    _, perception = hidden_world()
     labels = np.kron(perception.label_map, np.ones((10, 10), np.int32))
-    big = np.kron(image, np.ones((10, 10, 1), np.uint8))
+    big = np.kron(perception.photo, np.ones((10, 10, 1), np.uint8))
     larger = dataclasses.replace(
         perception,
+        given=SceneInput(big, ()),
         label_map=labels,
         camera=resized(perception.camera, 10 * SIZE, 10 * SIZE),
         picture=letterbox(big, labels, LIFT_SIZE),
     )
-    done = complete(None, big, larger, 1, seed=0)
+    done = complete(None, larger, 1, seed=0)
     assert done.image.shape == (512, 512, 3) and (done.mask | ~done.visible).all()
-    np.testing.assert_array_equal(done.box, 10 * complete(None, image, perception, 1, seed=0).box)
+    np.testing.assert_array_equal(done.box, 10 * complete(None, perception, 1, seed=0).box)

@@ -12,20 +12,20 @@ from maquette.data.procedural import procedural_asset
 from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import similarity, transform_points
-from maquette.render.rasterize import rasterize
-from maquette.render.soft import soft_render
-from maquette.scene.arrange import (
+from maquette.methods.comboverse.arrange import (
     ArrangeOptions,
     Placements,
     Reference,
     arrange,
     parts_from_meshes,
-    placed,
+    placed_vertices,
     placements_from,
     reference_loss,
     reference_view,
     transforms,
 )
+from maquette.render.rasterize import rasterize
+from maquette.render.soft import soft_render
 from maquette.types import Camera, InstanceMask, SceneInput
 
 EYE = np.array([0.2, 0.6, 1.7])
@@ -77,14 +77,14 @@ def test_places_come_back_and_place_the_vertices():
     expected = np.concatenate(
         [transform_points(p, m.vertices) for m, p in zip((BOX, BALL), places)]
     )
-    np.testing.assert_allclose(placed(parts, placements).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(placed_vertices(parts, placements).numpy(), expected, atol=1e-5)
     torch.testing.assert_close(parts.colours[0], torch.tensor([220.0, 60, 40]) / 255)
 
 
 def test_gradients_of_placements_are_finite_and_right_without_any_rotation():
     parts = parts_from_meshes([BOX])
     rotation = torch.zeros(1, 3, requires_grad=True)
-    point = placed(parts, Placements(torch.zeros(1), rotation, torch.zeros(1, 3)))[0]
+    point = placed_vertices(parts, Placements(torch.zeros(1), rotation, torch.zeros(1, 3)))[0]
     slopes = torch.stack(
         [torch.autograd.grad(point[axis], rotation, retain_graph=True)[0][0] for axis in range(3)]
     )
@@ -114,7 +114,7 @@ def test_the_reference_keeps_areas_and_colours():
 def test_the_loss_is_zero_at_the_truth_at_every_blur_and_a_weighted_mean_elsewhere(blur):
     parts = parts_from_meshes([BOX])
     camera = resized(CAMERA, 40, 30)
-    vertices = placed(parts, placements_from(parts, stands(BOX, 0.5, (0, 0, 0))[None]))
+    vertices = placed_vertices(parts, placements_from(parts, stands(BOX, 0.5, (0, 0, 0))[None]))
 
     def drawn(sharpness):
         return soft_render(
@@ -160,7 +160,7 @@ def test_displaced_objects_come_back():
     reference = reference_view(photo(meshes, goal), [1, 2], CAMERA, 48)
     found = arrange(parts, placements_from(parts, np.stack(start)), reference, options)
     truth = placements_from(parts, np.stack(goal))
-    error = (placed(parts, found.placements) - placed(parts, truth)).norm(dim=1)
+    error = (placed_vertices(parts, found.placements) - placed_vertices(parts, truth)).norm(dim=1)
     assert found.last < 0.25 * found.first
     for number in range(2):
         assert (

@@ -13,7 +13,8 @@ rest the painting is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
-from maquette.scene.perceive import Perception, depth_of_photo
+from maquette.scene.perceive import Perception
 from maquette.scene.viewpoint import mask_box
 
 # of the paper
@@ -38,7 +39,10 @@ SMOOTH = 5  # pixels: smaller spots of the second cut are noise
 LEAST_HIDDEN = 0.01  # of the visible pixels: less is not worth painting
 GREY = 128
 BLANK = 255  # the object's surroundings in the picture it is made from
-NOT_PAINTED = "parts of it may be hidden by other objects and were not painted: there are no text-to-image weights"
+NOT_PAINTED = (
+    "parts of it may be hidden by other objects and were not painted: "
+    "there are no text-to-image weights"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,49 +64,57 @@ class _Window:
     top: int
     side: int
 
+    @classmethod
+    def around(cls, box: np.ndarray) -> _Window:
+        """With a MARGIN around a box (4,)."""
+        side = max(4, int(np.ceil(MARGIN * (box[2:] - box[:2]).max())))
+        left, top = np.floor((box[:2] + box[2:] - side) / 2).astype(int)
+        return cls(int(left), int(top), side)
+
     def cut(self, array: np.ndarray, outside: float | bool) -> np.ndarray:
         """The window (side, side, ...) of an array (H, W, ...), filled where there is no photo."""
         window = np.full((self.side, self.side, *array.shape[2:]), outside, array.dtype)
-        y0 = max(self.top, 0)
-        x0 = max(self.left, 0)
-        y1 = min(self.top + self.side, array.shape[0])
-        x1 = min(self.left + self.side, array.shape[1])
-        window[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left] = array[y0:y1, x0:x1]
+        height, width = array.shape[:2]
+        rows = slice(max(self.top, 0), min(self.top + self.side, height))
+        columns = slice(max(self.left, 0), min(self.left + self.side, width))
+        to_rows = slice(rows.start - self.top, rows.stop - self.top)
+        to_columns = slice(columns.start - self.left, columns.stop - self.left)
+        window[to_rows, to_columns] = array[rows, columns]
         return window
 
+    def inside(self, box: np.ndarray) -> np.ndarray:
+        """(side, side) bool: pixel centres of the window inside a box (4,) of the photo."""
+        centres = np.arange(self.side) + 0.5
+        x = centres + self.left
+        y = centres + self.top
+        columns = (x > box[0]) & (x < box[2])
+        rows = (y > box[1]) & (y < box[3])
+        return rows[:, None] & columns
 
-def complete(
-    prior: ImagePrior | None, image: np.ndarray, perception: Perception, label: int, seed: int
-) -> Completed:
-    """The picture of one object of a photo (H, W, 3) uint8, the visible pixels exactly as they are
-    there.
+
+def complete(prior: ImagePrior | None, perception: Perception, label: int, seed: int) -> Completed:
+    """The picture of one object of a photo, the visible pixels exactly as they are there.
 
     Without a prior nothing is painted, and ``warning`` says so where something may be hidden.
     """
-    mask = perception.label_map == label
     box = amodal_box(perception, label)
-    window = _window(box)
-    pixels = window.cut(image, BLANK)
-    visible = window.cut(mask, False)
-    hidden = window.cut(_may_hide(perception, label), True) & _box_mask(box, window) & ~visible
+    window = _Window.around(box)
+    pixels = window.cut(perception.photo, BLANK)
+    visible = window.cut(perception.label_map == label, False)
+    region = window.inside(box) & ~visible
+    hidden = window.cut(_may_hide(perception, label), True) & region
     warning = ""
     whole = visible
     if hidden.sum() >= LEAST_HIDDEN * visible.sum():
         if prior is None:
             warning = NOT_PAINTED
         else:
-            region = _box_mask(box, window) & ~visible
-            painted = np.where(
-                visible[..., None], pixels, _paint(prior, pixels, visible, region, seed)
-            )
-            whole = visible | second_cut(painted, visible, hidden, region & ~hidden)
-            pixels = painted
+            painted = _paint(prior, pixels, visible, region, seed)
+            pixels = np.where(visible[..., None], pixels, painted)
+            whole = visible | second_cut(pixels, visible, hidden, region & ~hidden)
     edges = mask_box(whole) + np.array([window.left, window.top] * 2)
-    return _reduced(
-        Completed(
-            np.where(whole[..., None], pixels, np.uint8(BLANK)), whole, visible, edges, warning
-        )
-    )
+    shown = np.where(whole[..., None], pixels, np.uint8(BLANK))
+    return _reduced(Completed(shown, whole, visible, edges, warning))
 
 
 def amodal_box(perception: Perception, label: int) -> np.ndarray:
@@ -110,8 +122,7 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
     mask, joined with where its box in space appears in the photo, at most GROWTH farther out.
     """
     own = mask_box(perception.label_map == label)
-    low, high = perception.boxes[label]
-    corners = np.array([[(low, high)[k >> axis & 1][axis] for axis in range(3)] for k in range(8)])
+    corners = np.array([*itertools.product(*np.asarray(perception.boxes[label]).T)])
     pixel, depth = project(perception.camera, corners)
     if (depth <= 1e-3).any():
         return own
@@ -140,72 +151,69 @@ def second_cut(
     also the flat GREY that the embedded model paints behind objects in front of noise. Specks go
     with their surroundings, and only what hangs together with the visible part counts.
     """
-    colours = cv2.cvtColor(painted, cv2.COLOR_RGB2LAB).astype(np.float32)
-    grey = cv2.cvtColor(np.full((1, 1, 3), GREY, np.uint8), cv2.COLOR_RGB2LAB).astype(np.float32)[0]
-    to_object = _colour_distance(colours[hidden], colours[visible])
-    to_ground = np.minimum(
-        _colour_distance(colours[hidden], colours[ground]), _colour_distance(colours[hidden], grey)
-    )
+    colours = _lab(painted)
+    grey = _lab(np.full((1, 1, 3), GREY, np.uint8))[0]
+    asked = colours[hidden]
+    to_object = _colour_distance(asked, colours[visible])
+    to_ground = _colour_distance(asked, colours[ground])
     likely = visible.copy()
-    likely[hidden] = to_object <= to_ground
+    likely[hidden] = to_object <= np.minimum(to_ground, _colour_distance(asked, grey))
     likely = (cv2.medianBlur(likely.astype(np.uint8), SMOOTH) > 0) & hidden
     parts, _ = ndimage.label(likely | visible)
     return np.isin(parts, np.unique(parts[visible])) & likely
+
+
+def _lab(colours: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 CIELAB of sRGB bytes, in which distances are what one sees."""
+    return cv2.cvtColor(colours, cv2.COLOR_RGB2LAB).astype(np.float32)
 
 
 def _colour_distance(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(N,) mean distance of colours (N, 3) to the nearest few of the known ones (M, 3)."""
     if not len(known):
         return np.full(len(colours), np.inf)
-    return cKDTree(known).query(colours, k=np.arange(1, min(8, len(known)) + 1))[0].mean(1)
+    few = np.arange(1, min(8, len(known)) + 1)
+    distances, _ = cKDTree(known).query(colours, k=few)
+    return distances.mean(1)
 
 
 def _may_hide(perception: Perception, label: int) -> np.ndarray:
     """(H, W) bool: pixels of other objects that are nearer than the farthest of what is seen of
     this one.
     """
-    depth = depth_of_photo(perception)
     own = perception.picture.labels == label
     farthest = np.quantile(perception.depth[own], 0.9) if own.any() else np.inf
-    return (perception.label_map > 0) & (perception.label_map != label) & (depth < farthest)
-
-
-def _window(box: np.ndarray) -> _Window:
-    side = max(4, int(np.ceil(MARGIN * (box[2:] - box[:2]).max())))
-    left, top = np.floor((box[:2] + box[2:] - side) / 2).astype(int)
-    return _Window(int(left), int(top), side)
-
-
-def _box_mask(box: np.ndarray, window: _Window) -> np.ndarray:
-    """(S, S) bool: pixel centres of the window inside a box of the photo."""
-    x = np.arange(window.side) + 0.5 + window.left
-    y = np.arange(window.side) + 0.5 + window.top
-    return ((y > box[1]) & (y < box[3]))[:, None] & ((x > box[0]) & (x < box[2]))[None]
+    others = (perception.label_map > 0) & (perception.label_map != label)
+    return others & (perception.photo_depth < farthest)
 
 
 def _paint(
     prior: ImagePrior, pixels: np.ndarray, visible: np.ndarray, region: np.ndarray, seed: int
 ) -> np.ndarray:
     """(S, S, 3) uint8 what the prior makes of the noise-filled picture, at the window's size."""
-    size = (prior.size, prior.size)
+    shown = _shrunk(visible.astype(np.float32), prior.size)
+    # a mixed pixel shows what hides the object, so it is painted, too
+    hole = (_shrunk(region.astype(np.float32), prior.size) > 0.25) & (shown < 0.9)
     generator = torch.Generator().manual_seed(seed)
-    small = (
-        torch.from_numpy(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
-        / 255.0
-    )
-    shown, hole = (
-        torch.from_numpy(cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-        for m in (visible, region)
-    )
-    hole = (hole > 0.25) & (
-        shown < 0.9
-    )  # a mixed pixel shows what hides the object, so it is painted, too
+    small = _shrunk(pixels, prior.size).permute(2, 0, 1) / 255.0
     filled = noise_filled(small, (shown > 0.5) & ~hole, generator)
-    made = prior.inpaint(filled[None], hole[None, None].float(), [PROMPT], [seed], STEPS, GUIDANCE)[
-        0
-    ]
-    made = (made.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return cv2.resize(made, visible.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    device = device_of(prior)
+    pictures = filled[None].to(device)
+    holes = hole[None, None].float().to(device)
+    (made,) = prior.inpaint(pictures, holes, [PROMPT], [seed], STEPS, GUIDANCE)
+    made = made.detach().float().cpu().clamp(0, 1)
+    painted = (made * 255).round().byte().permute(1, 2, 0).numpy()
+    return cv2.resize(painted, visible.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def device_of(prior: ImagePrior) -> torch.device:
+    """Where a prior's networks are."""
+    return prior.context([""]).device
+
+
+def _shrunk(array: np.ndarray, size: int) -> Tensor:
+    """An array (S, S, ...) at ``size`` pixels, by area."""
+    return torch.from_numpy(cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA))
 
 
 def _reduced(found: Completed) -> Completed:
@@ -218,4 +226,4 @@ def _reduced(found: Completed) -> Completed:
         for m in (found.visible, found.mask)
     )
     image = cv2.resize(found.image, size, interpolation=cv2.INTER_AREA)
-    return Completed(image, mask | visible, visible, found.box, found.warning)
+    return replace(found, image=image, mask=mask | visible, visible=visible)
