@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maquette.nn.attention import Context, Joint, Plan
+from maquette.nn.attention import AttentionPlan, Context, Joint
 from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
 from maquette.nn.embeddings import time_rates
 
@@ -120,7 +120,7 @@ class VecSetFlow(nn.Module):
         groups: Sequence[int] | None = None,
     ) -> Tensor:
         """The same from a time token (B or 1, 1, C) and each block's contexts, tokens or prepared."""
-        joint: Plan | None = None if groups is None else Joint(tuple(groups))
+        joint: AttentionPlan | None = None if groups is None else Joint(tuple(groups))
         h = torch.cat(
             [time_token.expand(len(x), -1, -1), self.proj_in(x.to(self.proj_in.weight.dtype))],
             dim=1,
