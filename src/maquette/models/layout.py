@@ -189,8 +189,9 @@ class LayoutHead(nn.Module):
         self.inputs = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, width))
         layers = [InstanceBlock(width, context_width, heads) for _ in range(blocks)]
         self.blocks = nn.ModuleList(layers)
-        last = zero_init(nn.Linear(width, 6))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), last)
+        hidden = nn.Linear(width, width)
+        corrections = zero_init(nn.Linear(width, 6))
+        self.out = nn.Sequential(nn.LayerNorm(width), hidden, nn.SiLU(), corrections)
 
     def forward(
         self,
