@@ -29,7 +29,6 @@ from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_si
 from maquette.checkpoints.memory import MemoryPlan, estimated, peak_memory, reset_peak
 from maquette.checkpoints.verify import model_of
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.flops import iscene_structure_flops
 from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
 from maquette.models.trellis3d import LatentStage, decode_meshes, sample_latents
 from maquette.nn.sparse import Voxels
@@ -151,18 +150,12 @@ def image_stage(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], 
     )
 
 
-def structure_stage(
-    args: argparse.Namespace, context: torch.Tensor
-) -> tuple[dict[str, dict[str, float]], float]:
+def structure_stage(args: argparse.Namespace, context: torch.Tensor) -> dict[str, dict[str, float]]:
     flow = compiled(random_network("structure-flow", args), args.compile)
-    sampling = sampling_of(args)
     noise = draw_noise(flow, torch.Generator().manual_seed(0))
-    floor = iscene_structure_flops(
-        flow.config, args.instances, args.steps, sampling.guided_steps, context.shape[2]
-    )
     return show(
-        "structure", timed(lambda: sample_structure(flow, context, noise, sampling), args)
-    ), floor / 1e12
+        "structure", timed(lambda: sample_structure(flow, context, noise, sampling_of(args)), args)
+    )
 
 
 def cells_stage(args: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -208,27 +201,24 @@ def sampling_of(args: argparse.Namespace) -> TrellisSampling:
 
 def benchmark(args: argparse.Namespace) -> dict[str, Any]:
     found, context = image_stage(args)
-    structure, floor = structure_stage(args, context)
     voxels = ball(args.cells, args.device)
     found |= (
-        structure
+        structure_stage(args, context)
         | cells_stage(args)
         | latents_stage(args, context, voxels)
         | mesh_stage(args, voxels)
     )
-    return summary(args, found, floor, len(voxels))
+    return summary(args, found, len(voxels))
 
 
 def summary(
-    args: argparse.Namespace, found: dict[str, dict[str, float]], structure_floor: float, cells: int
+    args: argparse.Namespace, found: dict[str, dict[str, float]], cells: int
 ) -> dict[str, Any]:
     """The measurement as a table for people and as JSON: seconds of all stages against the floor of
     their operations.
     """
     seconds = sum(stage["seconds"] for stage in found.values())
-    least = structure_floor + sum(
-        stage["tflop"] for name, stage in found.items() if name != "structure"
-    )
+    least = sum(stage["tflop"] for stage in found.values())
     device = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else "processor"
     result = {
         "device": device,
