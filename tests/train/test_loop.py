@@ -12,6 +12,7 @@ from maquette.checkpoints import store
 from maquette.errors import CheckpointError, InputError
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.loop import LoopConfig, Run
+from maquette.train.task import Task, stacked
 
 TINY = VolumeVAEConfig(
     resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8)
@@ -31,29 +32,27 @@ class Balls(Dataset):
         distance = np.linalg.norm(
             grid - rng.uniform(-0.2, 0.2, (3, 1, 1, 1)), axis=0
         ) - rng.uniform(0.1, 0.4)
-        return torch.from_numpy(
-            np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))]).astype(np.float32)
-        )
+        volume = np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))])
+        return {"volume": torch.from_numpy(volume.astype(np.float32))}
 
 
-class BallTask:
+class BallTask(Task):
+    collate = staticmethod(stacked)
+
     def __init__(self):
         torch.manual_seed(0)
         self.model = VolumeVAE(TINY)
         self.dataset = Balls()
         self.finished = 0
 
-    def collate(self, samples):
-        return {"volume": torch.stack(samples)}
-
     def loss(self, model, batch, generator):
         mean, _ = model.moments(batch["volume"])
         noise = 0.01 * torch.randn(mean.shape, generator=generator)
         loss = (model.decode_raw(mean + noise) - batch["volume"]).square().mean()
-        return loss, {"square": float(loss.detach())}
+        return loss, {"square": loss.detach()}
 
     def examine(self, model):
-        volume = torch.stack([self.dataset[10_000 + i] for i in range(8)])
+        volume = self.collate([self.dataset[10_000 + i] for i in range(8)])["volume"]
         with torch.no_grad():
             return {
                 "error": float(
