@@ -75,8 +75,6 @@ UNMIRRORED = {  # modules without a test file of their own, and why
 OWED = {
     "data/baking.py",
     "data/illumination.py",
-    "train/generator.py",
-    "train/volumes.py",
 }
 
 
