@@ -134,7 +134,8 @@ def synchronise(device: torch.device) -> None:
 
 def show(stage: str, result: dict[str, float]) -> dict[str, dict[str, float]]:
     print(
-        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak {result['peak_mb']:8.0f} MB",
+        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak "
+        f"{result['peak_mb']:8.0f} MB",
         flush=True,
     )
     return {stage: result}
@@ -253,8 +254,10 @@ def summary(
             plan, "trellis-iscene", *networks, args.device, args.instances
         ).estimates
     print(
-        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, floor {least:.1f} TFLOP = "
-        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, {result['times_the_floor']:.1f} times the floor"
+        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, "
+        f"floor {least:.1f} TFLOP = "
+        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, "
+        f"{result['times_the_floor']:.1f} times the floor"
     )
     return result
 

@@ -97,7 +97,8 @@ def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
     for parts, found in scores.items():
         scene_f, object_f, box_iou = np.mean(found, axis=0)
         print(
-            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | {box_iou:.3f} |"
+            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | "
+            f"{box_iou:.3f} |"
         )
 
 

@@ -67,6 +67,7 @@ scene.export("boxes.glb")
 for instance in scene.instances:
     sides = " x ".join(f"{side:.2f}" for side in np.ptp(instance.box, axis=0))
     print(
-        f"{instance.node_name}: a box of {sides}, agrees with its mask to {100 * instance.confidence:.0f} %"
+        f"{instance.node_name}: a box of {sides}, agrees with its mask to "
+        f"{100 * instance.confidence:.0f} %"
     )
 print(f"boxes.glb, by the method {scene.provenance['method']!r}")

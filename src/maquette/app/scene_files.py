@@ -24,7 +24,7 @@ from maquette.app.uploads import Upload
 from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields, read_json
+from maquette.scene.fields import Fields
 from maquette.scene.ply import decode_ply
 from maquette.types import Scene
 
@@ -111,7 +111,7 @@ def opened(files: Sequence[Upload], limits: Limits) -> Scene:
         raise too_large(
             f"{documents[0].path}: has more than {limits.json_bytes} bytes; it does not look like a scene document"
         )
-    root = read_json(documents[0].path)
+    root = Fields.read(documents[0].path)
     _check_document(root, limits)
     by_name = {file.name: file for file in files}
     if len(by_name) < len(files):

@@ -1,0 +1,252 @@
+"""Mesh files that anyone made -> trimesh scenes: GLB, glTF, OBJ, PLY, STL and OFF.
+
+The one place where meshes of strangers are parsed, for import, evaluation and editing alike.
+trimesh does it; what it would misread is mended in the bytes before (``_mended``, where extensions
+of glTF belong, too), and the files that a mesh names are looked for as the programs of others write
+names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from urllib.parse import unquote
+
+import numpy as np
+import trimesh
+from PIL import Image
+from trimesh.resolvers import FilePathResolver
+
+from maquette.errors import InputError, MaquetteError
+from maquette.geometry.polygons import ear_clipped, fan_covers
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+OTHER_SUFFIXES = (
+    ".3dm",
+    ".3ds",
+    ".3mf",
+    ".abc",
+    ".blend",
+    ".c4d",
+    ".dae",
+    ".dxf",
+    ".fbx",
+    ".iges",
+    ".igs",
+    ".lwo",
+    ".ma",
+    ".max",
+    ".mb",
+    ".skp",
+    ".step",
+    ".stp",
+    ".usd",
+    ".usda",
+    ".usdc",
+    ".usdz",
+    ".vox",
+    ".vrm",
+    ".wrl",
+    ".x3d",
+)
+REMEDY = "convert them to GLB, for example with Blender"
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
+_STL_HEADER = 84  # bytes: 80 of text, and the number of faces
+_STL_FACE = 50
+_CONTINUED = re.compile(rb"\\\r?\n")  # a backslash at its end joins a line of OBJ to the next
+_POLYGON = re.compile(rb"^f(?:[ \t]+\S+){4,}", re.MULTILINE)
+# what may stand before a texture's name in an MTL file: -s 1 1 1 -clamp on
+_MAP_OPTIONS = re.compile(r"(?:-[a-z]+(?:\s+(?:on|off|[-+.\d]+))*\s+)+")
+
+
+@dataclass(frozen=True, eq=False)
+class MeshContent:
+    """What a mesh file holds, and what it lacks."""
+
+    scene: trimesh.Scene
+    notes: tuple[str, ...]  # files that it names and that are missing or damaged, as sentences
+
+
+def read_mesh_file(
+    path: str | Path, *, folder: str | Path | None = None, textures: bool = True
+) -> MeshContent:
+    """Read a mesh file of any of SUFFIXES; names, transforms and colours are as trimesh gives them.
+
+    Other files that it names must lie below ``folder``, by default its own. Without ``textures``
+    no picture is read. InputError when the file is missing, damaged or of another format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: is not one of {', '.join(SUFFIXES)}; {REMEDY}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    resolver = _NamedFiles(path, Path(folder or path.parent))
+    with contained(f"{path}: it cannot be read as a mesh", "export it again"):
+        mended = _mended(path)
+        scene = trimesh.load_scene(
+            path if mended is None else io.BytesIO(mended),
+            file_type=path.suffix[1:].lower(),
+            resolver=resolver,
+            process=False,
+            skip_materials=not textures,
+        )
+        _check_faces(scene, path)
+    return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
+
+
+class contained(contextlib.AbstractContextManager):
+    """Whatever the body raises becomes the InputError "what (reason); remedy"; errors that are
+    maquette's own pass. For libraries that decode what strangers wrote and raise what nobody lists.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        self.remedy = remedy
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Turn the body's exception into an InputError."""
+        if isinstance(error, Exception) and not isinstance(error, MaquetteError):
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise InputError(f"{self.what} ({reason}); {self.remedy}") from error
+
+
+def _check_faces(scene: trimesh.Scene, path: Path) -> None:
+    for mesh in scene.geometry.values():
+        faces = getattr(mesh, "faces", ())
+        if len(faces) and not 0 <= faces.min() <= faces.max() < len(mesh.vertices):
+            numbers = f"{faces.min()} to {faces.max()} of {len(mesh.vertices)}"
+            raise InputError(
+                f"{path}: a face refers to a vertex that is not there ({numbers}); export it again"
+            )
+
+
+def _mended(path: Path) -> bytes | None:
+    """The file's bytes without what trimesh would misread; None = it reads the file as it is."""
+    kind = path.suffix.lower()
+    if kind == ".stl":
+        return _stl_without_tail(path.read_bytes())
+    if kind == ".obj":
+        return _obj_without_polygons(path.read_bytes())
+    return None
+
+
+def _stl_without_tail(content: bytes) -> bytes | None:
+    """A binary STL without the bytes that some programs write behind the last face.
+
+    Four letters of a text STL would announce far more faces than any file holds.
+    """
+    if len(content) < _STL_HEADER:
+        return None
+    (faces,) = struct.unpack_from("<I", content, _STL_HEADER - 4)
+    size = _STL_HEADER + faces * _STL_FACE
+    return content[:size] if faces and size < len(content) else None
+
+
+def _obj_without_polygons(content: bytes) -> bytes | None:
+    """An OBJ whose polygons are triangles where a fan from their first corner, as trimesh cuts
+    them, would reach outside of them.
+    """
+    content = _CONTINUED.sub(b"", content)
+    if not _POLYGON.search(content):
+        return None
+    lines = content.splitlines()
+    vertices, polygons = _obj_polygons(lines)
+    changed = False
+    for corners in {len(rows) for rows in polygons.values()}:
+        alike = [line for line, rows in polygons.items() if len(rows) == corners]
+        fans = fan_covers(vertices[[polygons[line] for line in alike]])
+        for line in (line for line, covers in zip(alike, fans) if not covers):
+            references = lines[line].split()[1:]
+            triangles = ear_clipped(vertices[polygons[line]])
+            written = (b"f " + b" ".join(references[k] for k in each) for each in triangles)
+            lines[line] = b"\n".join(written)
+            changed = True
+    return b"\n".join(lines) if changed else None
+
+
+def _obj_polygons(lines: list[bytes]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """Vertices (V, 3) of an OBJ, and of each line with a face of more than three corners their
+    rows in it. Negative references count back from the last vertex before the line.
+    """
+    vertices = []
+    polygons = {}
+    for number, line in enumerate(lines):
+        if line.startswith(b"v "):
+            vertices.append(line.split()[1:4])
+        elif _POLYGON.match(line):
+            references = [int(corner.partition(b"/")[0]) for corner in line.split()[1:]]
+            polygons[number] = [k - 1 if k > 0 else len(vertices) + k for k in references]
+    return np.array(vertices, np.float64), polygons
+
+
+class _NamedFiles(FilePathResolver):
+    """How trimesh gets the files that a mesh file names. Takes notes of what it cannot give."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        super().__init__(str(path))
+        self.folder = folder
+        self.notes: list[str] = []
+
+    def get(self, name: str) -> bytes:
+        """The content of the file that is meant by ``name``; FileNotFoundError without one."""
+        found = find_named(name, Path(self.parent), self.folder)
+        if found is None:
+            self.notes.append(f"{name} is named but not there")
+            raise FileNotFoundError(name)
+        content = found.read_bytes()
+        if found.suffix.lower() in _PICTURES and not _is_picture(content):
+            self.notes.append(f"{name} cannot be read as a picture")
+        return content
+
+
+def _is_picture(content: bytes) -> bool:
+    with contextlib.suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(content)):
+        return True
+    return False
+
+
+def find_named(name: str, place: Path, folder: Path) -> Path | None:
+    """The file below ``folder`` that a file in ``place`` means by ``name``; None = there is none.
+
+    Names may be percent-encoded (glTF 2.0, section 2.8), have backslashes, another case, options of
+    MTL before them, or folders of the machine where they were written.
+    """
+    for spelling in _spellings(name):
+        parts = PurePosixPath(spelling).parts
+        for first in range(len(parts)):
+            found = _in_any_case(place, parts[first:])
+            if found is not None and found.resolve().is_relative_to(folder.resolve()):
+                return found
+    return None
+
+
+def _spellings(name: str) -> Iterator[str]:
+    plain = name.strip().strip('"').replace("\\", "/")
+    yield plain
+    yield unquote(plain)
+    yield _MAP_OPTIONS.sub("", plain, count=1)
+
+
+def _in_any_case(place: Path, parts: tuple[str, ...]) -> Path | None:
+    """The file at a relative path, whose parts may be written with other capitals."""
+    for part in parts:
+        if not (place / part).exists():
+            entries = sorted(place.iterdir()) if place.is_dir() else []
+            alike = [e.name for e in entries if e.name.casefold() == part.casefold()]
+            if not alike:
+                return None
+            part = alike[0]
+        place = place / part
+    return place if place.is_file() else None
