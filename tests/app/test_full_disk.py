@@ -118,7 +118,7 @@ def fill(monkeypatch, tmp_path):
             spare.unlink()
             monkeypatch.setattr(Spare, "make", lambda self: 0)
         monkeypatch.setattr(NoRoom, "is_full", staticmethod(spare.exists))
-        monkeypatch.setattr("maquette.output._flush_to_disk", no_room)
+        monkeypatch.setattr("maquette.output.flush_to_disk", no_room)
         monkeypatch.setattr("maquette.app.uploads.shutil.copyfileobj", no_room)
         yield
         monkeypatch.undo()

@@ -22,14 +22,12 @@ from maquette.app.ownership import DATABASE, check_folder
 from maquette.app.problems import not_found
 from maquette.app.spare import LEAST_BYTES, Spare
 from maquette.errors import OutputError
-from maquette.output import TEMPORARY_PREFIX
 
 KINDS = ("photos", "jobs", "scenes")
 WORK = "work"  # what is being received or made; nothing in it has a row
 TRASH = "trash"
 MARKER = ".maquette"
 _ID = re.compile(r"[0-9a-f]{16}")
-_HALF_WRITTEN = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{12}}(\.\w+)?")
 
 
 @dataclass(frozen=True)
@@ -119,13 +117,6 @@ class Folders:
         except OSError:  # a full disk, or a trash that is no folder: it waits for the next start
             return False
         return True
-
-
-def remove_half_written(folder: Path) -> None:
-    """Delete what an interrupted write of ours has left in a folder of ours."""
-    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        if _HALF_WRITTEN.fullmatch(leftover.name) and leftover.is_file():
-            leftover.unlink(missing_ok=True)
 
 
 def is_named_by_content(file: Path) -> bool:

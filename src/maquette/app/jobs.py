@@ -16,7 +16,6 @@ from typing import Any
 
 from maquette.app import masks as photo_masks
 from maquette.app import pictures, scenes, uploads
-from maquette.app.folders import remove_half_written
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -24,6 +23,7 @@ from maquette.errors import InputError
 from maquette.images import read_masks
 from maquette.images.masks import select_masks
 from maquette.images.write import write_masks
+from maquette.output import clear_leftovers
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
@@ -366,7 +366,8 @@ def tidy(studio: Studio, identifier: str) -> None:
         if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
-            remove_half_written(folder)
+            for written in (folder, folder / "instances"):
+                clear_leftovers(written)
             shutil.rmtree(folder / "result", ignore_errors=True)
 
 
