@@ -2,12 +2,7 @@
 
 import pytest
 
-from maquette.app.folders import (
-    MARKER,
-    Folders,
-    is_named_by_content,
-    remove_half_written,
-)
+from maquette.app.folders import MARKER, Folders, is_named_by_content
 from maquette.app.problems import Problem
 
 ID = "0123456789abcdef"
@@ -87,15 +82,6 @@ def test_folders_from_before_the_markers_are_adopted_by_their_rows(folders):
     assert (folders.root / "photos" / ID / MARKER).exists()
     assert folders.recover({}) == 1  # the row is gone: now it is known whose folder it is
     assert [path.name for path in (folders.root / "photos").iterdir()] == [ID[::-1]]
-
-
-def test_only_half_written_files_of_ours_are_removed(tmp_path):
-    names = {".maquette-0123456789ab.png", ".maquette-0123456789ab", ".maquette", ".maquette-mine"}
-    (tmp_path / "deep").mkdir()
-    for name in names:
-        (tmp_path / "deep" / name).touch()
-    remove_half_written(tmp_path)
-    assert {path.name for path in (tmp_path / "deep").iterdir()} == {".maquette", ".maquette-mine"}
 
 
 def test_names_by_content_are_told_from_others(tmp_path):

@@ -20,15 +20,14 @@ from pathlib import Path
 
 from maquette.app.ownership import DATABASE, check_folder
 from maquette.app.problems import not_found
+from maquette.app.spare import LEAST_BYTES, Spare
 from maquette.errors import OutputError
-from maquette.output import TEMPORARY_PREFIX
 
 KINDS = ("photos", "jobs", "scenes")
 WORK = "work"  # what is being received or made; nothing in it has a row
 TRASH = "trash"
 MARKER = ".maquette"
 _ID = re.compile(r"[0-9a-f]{16}")
-_HALF_WRITTEN = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{12}}(\.\w+)?")
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Folders:
     """The data folder of a server."""
 
     root: Path
+    spare: Spare
 
     @classmethod
     def at(cls, root: Path) -> Folders:
@@ -44,7 +44,7 @@ class Folders:
         """
         check_folder(root)
         _create(root)
-        return cls(root)
+        return cls(root, Spare(root / f"{DATABASE}-spare"))
 
     @property
     def database(self) -> Path:
@@ -59,7 +59,10 @@ class Folders:
 
     @contextlib.contextmanager
     def new(self, kind: str) -> Iterator[Path]:
-        """The marked folder of something new, named by its id; gone again when the body fails."""
+        """The marked folder of something new, named by its id; gone again when the body fails.
+        Problem 507 on a full disk.
+        """
+        self.spare.require()
         folder = self.of(kind, secrets.token_hex(8))
         folder.mkdir()
         done = False
@@ -87,9 +90,13 @@ class Folders:
         shutil.rmtree(self.of(kind, identifier), ignore_errors=True)
 
     def recover(self, known: Mapping[str, Iterable[str]]) -> int:
-        """Create what is missing, mark the folders of known ids, and move to the trash what a crash
-        has left; returns how much. ``known`` are the ids that have rows, by kind. OutputError.
+        """Keep room, create what is missing, mark the folders of known ids, and move to the trash
+        what a crash has left; returns how much. ``known``: the ids that have rows. OutputError.
         """
+        if self.spare.make() < LEAST_BYTES:
+            raise OutputError(
+                f"{self.root}: the disk is full; make room (a few MB) and start the app again"
+            )
         moved = 0
         for kind in (*KINDS, WORK):
             _create(self.root / kind)
@@ -110,13 +117,6 @@ class Folders:
         except OSError:  # a full disk, or a trash that is no folder: it waits for the next start
             return False
         return True
-
-
-def remove_half_written(folder: Path) -> None:
-    """Delete what an interrupted write of ours has left in a folder of ours."""
-    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        if _HALF_WRITTEN.fullmatch(leftover.name) and leftover.is_file():
-            leftover.unlink(missing_ok=True)
 
 
 def is_named_by_content(file: Path) -> bool:

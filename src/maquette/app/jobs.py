@@ -16,7 +16,6 @@ from typing import Any
 
 from maquette.app import masks as photo_masks
 from maquette.app import pictures, scenes, uploads
-from maquette.app.folders import remove_half_written
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -24,6 +23,7 @@ from maquette.errors import InputError
 from maquette.images import read_masks
 from maquette.images.masks import select_masks
 from maquette.images.write import write_masks
+from maquette.output import clear_leftovers
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
@@ -317,6 +317,11 @@ def finish(studio: Studio, identifier: str, state: str, error: str | None = None
     return changed > 0
 
 
+def give_up(studio: Studio, identifier: str, state: str, error: str) -> None:
+    """End a job without a result, also on a full disk."""
+    studio.give_room(lambda: finish(studio, identifier, state, error))
+
+
 def tell(studio: Studio, identifier: str) -> None:
     """Publish a job's state, and its end."""
     found = studio.store.one("SELECT * FROM jobs WHERE id = ?", identifier)
@@ -332,7 +337,7 @@ def stop(studio: Studio, identifier: str) -> bool:
     """Mark a job as cancelled; returns whether it was still open. The crew stops its worker."""
     with studio.alone("jobs", identifier):
         studio.row("jobs", identifier)
-        stopped = finish(studio, identifier, "cancelled")
+        stopped = studio.give_room(lambda: finish(studio, identifier, "cancelled"))
     if stopped:
         tell(studio, identifier)
     return stopped
@@ -343,9 +348,13 @@ def delete(studio: Studio, identifier: str) -> None:
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] in OPEN:
             raise conflict("the job is not finished; cancel it first")
-        studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
-        studio.folders.remove("jobs", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "job", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
+    studio.folders.remove("jobs", identifier)
 
 
 def tidy(studio: Studio, identifier: str) -> None:
@@ -357,7 +366,8 @@ def tidy(studio: Studio, identifier: str) -> None:
         if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
-            remove_half_written(folder)
+            for written in (folder, folder / "instances"):
+                clear_leftovers(written)
             shutil.rmtree(folder / "result", ignore_errors=True)
 
 
@@ -366,12 +376,7 @@ def recover(studio: Studio) -> None:
     go on waiting.
     """
     for found in studio.store.all("SELECT id FROM jobs WHERE state = 'running'"):
-        finish(
-            studio,
-            found["id"],
-            "interrupted",
-            "the server was stopped while the job was running; repeat it",
-        )
+        give_up(studio, found["id"], "interrupted", "the server was stopped; repeat the job")
         tidy(studio, found["id"])
 
 

@@ -206,6 +206,7 @@ def _append(
         raise too_large(
             f"{len(masks)} objects; at most {limits.objects} are taken here, delete or merge some"
         )
+    studio.folders.spare.require()
     folder = studio.folders.of("photos", photo) / "masks"
     objects = []
     for m, d in zip(masks, diagnose(masks) if masks else ()):

@@ -95,11 +95,15 @@ def delete(studio: Studio, identifier: str) -> None:
     """Delete a photo with its masks; jobs and scenes have copies."""
     with studio.alone("photos", identifier):
         studio.row("photos", identifier)
-        with studio.store.transaction():
-            studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
-            history.forget(studio.store, identifier)
-        studio.folders.remove("photos", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "photo", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    with studio.store.transaction():
+        studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
+        history.forget(studio.store, identifier)
+    studio.folders.remove("photos", identifier)
 
 
 def image_of(studio: Studio, identifier: str) -> np.ndarray:

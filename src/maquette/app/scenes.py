@@ -217,14 +217,18 @@ def delete(studio: Studio, identifier: str) -> None:
     """Delete a scene; its job stays."""
     with studio.alone("scenes", identifier):
         studio.row("scenes", identifier)
-        with studio.store.transaction():
-            studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
-            studio.store.run(
-                "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
-            )
-            history.forget(studio.store, identifier)
-        studio.folders.remove("scenes", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "scene", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    with studio.store.transaction():
+        studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
+        studio.store.run(
+            "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
+        )
+        history.forget(studio.store, identifier)
+    studio.folders.remove("scenes", identifier)
 
 
 def copy(studio: Studio, identifier: str) -> JsonObject:
@@ -401,6 +405,7 @@ def _append(
         raise InputError(
             f"the scene would have {len(edited['instances'])} objects; delete some first"
         )
+    studio.folders.spare.require()
     if history.append(
         studio.store, identifier, base, kind, edited, changed, studio.settings.limits.versions
     ):
@@ -422,6 +427,7 @@ def _news(studio: Studio, identifier: str) -> None:
 
 
 def _cached(studio: Studio, identifier: str, target: Path, content: bytes) -> None:
+    studio.folders.spare.require()
     with studio.alone("scenes", identifier):
         studio.row("scenes", identifier)  # not deleted meanwhile
         target.parent.mkdir(exist_ok=True)

@@ -50,7 +50,6 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._depth = 0
         is_new = not check_database(path)
         try:
             self._connection = sqlite3.connect(
@@ -97,18 +96,12 @@ class Store:
     def transaction(self) -> Iterator[Store]:
         """All of the body's changes or none of them; nests, and then belongs to the outermost."""
         with self._lock:
-            outermost = self._depth == 0
-            done = False
-            if outermost:
-                self._connection.execute("BEGIN IMMEDIATE")
-            self._depth += 1
-            try:
+            if self._connection.in_transaction:
                 yield self
-                done = True
-            finally:
-                self._depth -= 1
-                if outermost:
-                    self._connection.execute("COMMIT" if done else "ROLLBACK")
+                return
+            with self._connection:  # commits or rolls back
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self
 
     def all(self, statement: str, *values: Any) -> list[Row]:
         """Return all rows of a query, with JSON columns decoded."""

@@ -66,13 +66,7 @@ def incoming(
         except InputError as error:
             raise InputError(renamed(str(error), uploads)) from error
         except Problem as error:
-            raise Problem(
-                error.status,
-                error.code,
-                renamed(str(error), uploads),
-                error.headers,
-                **error.details,
-            ) from error
+            raise error.saying(renamed(str(error), uploads)) from error
 
 
 def renamed(message: str, uploads: Sequence[Upload]) -> str:
