@@ -20,14 +20,15 @@ from maquette.data.assets import (
     Asset,
     AssetFile,
     attributed,
+    crossed,
     load_asset,
     manifest_beside,
     split_by_label,
     weld,
 )
 from maquette.data.baking import Soup, baked
-from maquette.data.fields import flipped
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
+from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
@@ -69,9 +70,7 @@ class ImportReport:
 
     def table(self) -> str:
         """Lines for people: how many were imported, and what was left out and why, counted."""
-        counts = Counter(
-            reason.split(": ", 1)[-1].split(" (")[0] for reason in self.dropped.values()
-        )
+        counts = Counter(_in_short(reason) for reason in self.dropped.values())
         rows = [(len(self.library), "imported")]
         if self.incomplete:
             name, lack = next(iter(self.incomplete.items()))
@@ -80,6 +79,11 @@ class ImportReport:
             rows.append((len(self.others), f"left out: {_of_other_formats(self.others)}"))
         rows += [(count, reason) for reason, count in counts.most_common()]
         return "\n".join(f"{count:6d}  {what}" for count, what in rows)
+
+
+def _in_short(reason: str) -> str:
+    """A reason without the file's name and without what is in brackets and behind."""
+    return reason.partition(": ")[2].partition(" (")[0] or reason
 
 
 def import_folder(
@@ -138,19 +142,10 @@ def find_meshes(
     times = Counter(stems)
     files = []
     for path, stem in zip(paths, stems):
+        name = stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}"
         entry = attributed(path, manifest.get(stem) or manifest.get(path.stem) or {})
-        files.append(
-            MeshFile(
-                path,
-                stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}",
-                entry.source,
-                entry.licence,
-                metric or entry.metric,
-                up,
-                face_budget,
-                root,
-            )
-        )
+        options = {"metric": metric or entry.metric, "up": up, "face_budget": face_budget}
+        files.append(MeshFile(path, name, entry.source, entry.licence, folder=root, **options))
     return tuple(files)
 
 
@@ -185,19 +180,12 @@ def _imported(file: MeshFile) -> Asset:
         raise InputError(f"{file.path}: no face has an area")
     if file.up == "z":
         vertices = vertices[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
-    extent = vertices.max(0) - vertices.min(0)
+    extent = tuple((vertices.max(0) - vertices.min(0)).tolist()) if file.metric else None
     soup = _oriented((_normalised(vertices), faces, colors))
     vertices, faces, colors = _simplified(soup, file.face_budget)
-    return Asset(
-        file.name,
-        _normalised(vertices).astype(np.float32),
-        faces.astype(np.int32),
-        colors,
-        file.source,
-        file.licence,
-        tuple(extent.tolist()) if file.metric else None,
-        lacks,
-    )
+    vertices = _normalised(vertices).astype(np.float32)
+    faces = faces.astype(np.int32)
+    return Asset(file.name, vertices, faces, colors, file.source, file.licence, extent, lacks)
 
 
 def _require_extras() -> None:
@@ -253,14 +241,11 @@ def _cleaned(soup: Soup) -> Soup:
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
     size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
-    faces = faces[_double_areas(vertices, faces) > 1e-14 * max(size, 1e-30) ** 2]
+    doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
+    faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
-    return vertices[used], faces.reshape(-1, 3), keys[used, 3:].astype(np.uint8)
-
-
-def _double_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    a, b, c = vertices[faces].swapaxes(0, 1)
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    colors = keys[used, 3:].astype(np.uint8)
+    return vertices[used], faces.reshape(-1, 3), colors
 
 
 def _normalised(vertices: np.ndarray) -> np.ndarray:
@@ -315,8 +300,7 @@ def _relief(
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.
     """
-    a, b, c = welded[topology].swapaxes(0, 1)
-    across = np.cross(b - a, c - a)
+    across = crossed(welded, topology)
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))

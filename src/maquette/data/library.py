@@ -53,6 +53,7 @@ _MESHES = {  # type, and which of the running totals counts their rows
     "faces.bin": (np.dtype("<i4"), "faces"),
     "colors.bin": (np.dtype(np.uint8), "vertices"),
 }
+_TOLD = ("name", "source", "licence", "extent_metres")  # of an asset, in its line of the index
 _NO_ROWS = {"vertices": 0, "faces": 0}
 _INDEX = "index.jsonl"
 _FAILED = "failed.jsonl"
@@ -249,16 +250,12 @@ def _write_row(
         with (root / name).open("ab") as stream:
             stream.write(np.ascontiguousarray(values, dtype).tobytes())
     before = done[-1] if done else _NO_ROWS
-    line = {
-        "name": asset.name,
-        "source": asset.source,
-        "licence": asset.licence,
-        "extent_metres": asset.extent_metres,
+    totals = {
         "vertices": before["vertices"] + len(asset.vertices),
         "faces": before["faces"] + len(asset.faces),
     }
-    if asset.lacks:
-        line["lacks"] = asset.lacks
+    lacks = {"lacks": asset.lacks} if asset.lacks else {}
+    line = {key: getattr(asset, key) for key in _TOLD} | totals | lacks
     _append_line(root / _INDEX, line)
     return line
 
