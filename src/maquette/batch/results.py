@@ -26,8 +26,9 @@ from PIL import Image
 
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError, OutputError
-from maquette.export import WRITERS, export_scene
+from maquette.export import SPACELESS, WRITERS, export_scene
 from maquette.images.read import checked_file
+from maquette.options import FileSpace
 from maquette.output import (
     RESULT_SUFFIX,
     abandoned,
@@ -64,6 +65,7 @@ class Products:
     formats: tuple[str, ...] = ("glb",)
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
+    space: FileSpace = FileSpace()  # of OBJ, PLY and STL
 
     def __post_init__(self) -> None:
         unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]
@@ -72,6 +74,11 @@ class Products:
             raise InputError(
                 f"format {', '.join(unknown) or '(none given)'} cannot be written; "
                 f"choose some of {known}"
+            )
+        if self.space.is_asked_for and not {f".{name}" for name in self.formats} & {*SPACELESS}:
+            raise InputError(
+                f"unit, size and up are of {', '.join(SPACELESS)} only; "
+                "write one of them (format), too, or leave them out"
             )
 
     def names(self) -> list[str]:
@@ -140,8 +147,11 @@ def missing(folder: Path, products: Products) -> Products | None:
     had = {name.partition("/")[0] for name in _listed_files(folder)}
     before = [suffix[1:] for suffix in WRITERS if f"scene{suffix}" in had]
     formats = dict.fromkeys([*products.formats, *before])
-    return Products(
-        tuple(formats), products.separate or SEPARATE in had, products.preview or PREVIEW in had
+    return dataclasses.replace(
+        products,
+        formats=tuple(formats),
+        separate=products.separate or SEPARATE in had,
+        preview=products.preview or PREVIEW in had,
     )
 
 
@@ -181,9 +191,10 @@ def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
         Image.fromarray(preview(scene)).save(stream, "PNG")
         write_files({folder / PREVIEW: stream.getvalue()})
     drawn = time.perf_counter()
-    export_scene(scene, folder / "scene.glb", formats=products.formats)
+    wanted = {"formats": products.formats, **dataclasses.asdict(products.space)}
+    export_scene(scene, folder / "scene.glb", **wanted)
     if products.separate:
-        export_scene(scene, folder / "scene.glb", formats=products.formats, separate=True)
+        export_scene(scene, folder / "scene.glb", separate=True, **wanted)
     spent = {"preview": round(drawn - start, 3), "export": round(time.perf_counter() - drawn, 3)}
     before = scene.provenance.get("seconds")
     about = {

@@ -167,7 +167,9 @@ def request_of(job: Job, session: Session) -> Request:
         "masks": fingerprint(job.masks),
         "weights": session.checkpoint()["sha256"],
     }
-    return files | {"only": only} | options
+    space = session.settings.products.space
+    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    return files | {"only": only} | options | asked
 
 
 def _outcome(job: Job, status: str) -> Outcome:

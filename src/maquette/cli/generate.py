@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
+from maquette.declare import add_options, chosen
+from maquette.options import FileSpace
 
 if TYPE_CHECKING:
     from maquette.batch.pairs import Job
@@ -135,6 +137,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
+    add_options(parser, FileSpace)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
@@ -196,7 +199,10 @@ def run(args: argparse.Namespace) -> int:
         ),
         only=None if args.only is None else _listed(args.only),
         products=Products(
-            tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview
+            formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
+            separate=args.separate,
+            preview=not args.no_preview,
+            space=chosen(FileSpace, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
