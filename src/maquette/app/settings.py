@@ -23,7 +23,7 @@ class Limits:
     json_bytes: int = 2 << 20  # of a JSON body
     pixels: int = 50_000_000  # of a picture
     objects: int = 64  # of a photo
-    unpacked_bytes: int = 512 << 20  # of an archive
+    unpacked_bytes: int = 1536 << 20  # that all files of one upload unpack and decode to
     entries: int = 600  # of an archive, and files of one upload
     versions: int = 200  # that undo can go back
     name_length: int = 80  # characters
