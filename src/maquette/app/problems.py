@@ -6,6 +6,8 @@ import errno
 import sqlite3
 from typing import Any
 
+from starlette.responses import JSONResponse
+
 from maquette.errors import InputError, MaquetteError, OutputError
 
 
@@ -29,6 +31,11 @@ class Problem(MaquetteError):
     def saying(self, message: str) -> Problem:
         """The same in other words."""
         return Problem(self.status, self.code, message, self.headers, **self.details)
+
+    def response(self, close: bool = False) -> JSONResponse:
+        """The answer; after it the connection may be closed."""
+        headers = {**self.headers, "connection": "close"} if close else self.headers
+        return JSONResponse(self.body(), self.status, headers)
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
