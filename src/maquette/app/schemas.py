@@ -14,8 +14,13 @@ from maquette.images import edit as editing
 from maquette.scene import edits
 from maquette.scene.fields import Fields
 
+LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
+
 Label = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]
+InstanceLabel = Annotated[int, Field(ge=0, le=65535)]
+InstanceLabels = Annotated[list[InstanceLabel], Field(min_length=1, max_length=255)]
+Version = Annotated[int, Field(ge=0, le=LAST_VERSION)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Point = tuple[Number, Number]
 Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
@@ -187,14 +192,14 @@ MaskEdit = Annotated[
 class MaskEditRequest(Strict):
     """An edit of the masks of a version."""
 
-    version: int
+    version: Version
     edit: MaskEdit
 
 
 class StepRequest(Strict):
     """The version to go back or forth from."""
 
-    version: int
+    version: Version
 
 
 class NameRequest(Strict):
@@ -203,7 +208,7 @@ class NameRequest(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class Options(Strict):
+class JobOptions(Strict):
     """How a scene is made; what is left out is the default."""
 
     method: Annotated[str, Field(max_length=80)] | None = None
@@ -225,13 +230,13 @@ class JobRequest(Strict):
         Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None
     ) = None
     name: Annotated[str, Field(max_length=80)] = ""
-    options: Options = Options()
+    options: JobOptions = JobOptions()
 
 
 class RepeatRequest(Strict):
-    """Options to change; only those that are given."""
+    """JobOptions to change; only those that are given."""
 
-    options: Options = Options()
+    options: JobOptions = JobOptions()
 
 
 class RegenerateRequest(Strict):
@@ -247,7 +252,7 @@ class TransformEdit(Strict):
     """Where an object stands."""
 
     kind: Literal["transform"]
-    label: int
+    label: InstanceLabel
     world_from_instance: tuple[Row, Row, Row, Row]
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -259,7 +264,7 @@ class NodeEdit(Strict):
     """The name of an object's node."""
 
     kind: Literal["rename"]
-    label: int
+    label: InstanceLabel
     node: Annotated[str, Field(min_length=1, max_length=80)]
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -273,7 +278,7 @@ class HideEdit(Strict):
     """Hide or show objects."""
 
     kind: Literal["hide"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
     hidden: bool = True
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -285,7 +290,7 @@ class RemoveEdit(Strict):
     """Without these objects."""
 
     kind: Literal["delete"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""
@@ -296,7 +301,7 @@ class DuplicateEdit(Strict):
     """A copy of an object."""
 
     kind: Literal["duplicate"]
-    label: int
+    label: InstanceLabel
     offset: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -313,5 +318,5 @@ SceneEdit = Annotated[
 class SceneEditRequest(Strict):
     """An edit of a version of a scene."""
 
-    version: int
+    version: Version
     edit: SceneEdit
