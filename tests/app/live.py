@@ -19,6 +19,7 @@ from PIL import Image
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import Settings
 from maquette.app.studio import Studio
+from maquette.output import temporary_path
 from maquette.scene.document import save
 from maquette.types import InstanceMask, SceneInput
 from tests.scene.scenes import coloured, make_scene
@@ -193,6 +194,7 @@ def start(root: Path, worker=None, **changes) -> Live:
             "-I",
             str(Path(__file__).with_name("fake_worker.py")),
             str(template),
+            temporary_path(root).name.split("-")[1],
         ]
     return Live(Settings(**{"data": data, "port": 0, **changes}), worker)
 

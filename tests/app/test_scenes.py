@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -207,7 +208,8 @@ def broken(content, **changes):
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w") as new:
         for name in old.namelist():
-            data = changes.get(name.rpartition("/")[2].partition(".")[0], old.read(name))
+            stem = re.split(r"[-.]", name.rpartition("/")[2])[0]  # without its sum and suffix
+            data = changes.get(stem, old.read(name))
             if isinstance(data, dict):
                 data = json.dumps({**json.loads(old.read(name)), **data}).encode()
             if data is not None:

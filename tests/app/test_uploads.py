@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from maquette.app import uploads
+from maquette.app.folders import Folders
 from maquette.app.problems import Problem
 from maquette.app.settings import Limits
 from maquette.errors import InputError
@@ -22,23 +23,25 @@ def zipped(**files):
 
 
 def test_files_are_there_for_a_while_and_errors_speak_of_their_names(tmp_path):
-    with uploads.incoming(tmp_path, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as (upload,):
+    folders = Folders.at(tmp_path)
+    folders.recover({})
+    with uploads.incoming(folders, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as (upload,):
         assert (
             upload.path.read_bytes() == b"x"
             and upload.path.is_relative_to(tmp_path)
             and (upload.name, upload.stem) == ("room.png", "room")
         )
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "work").iterdir())
     for error in (InputError, lambda text: Problem(413, "too_large", text, {"a": "b"}, more=1)):
         with (
             pytest.raises((InputError, Problem)) as caught,
-            uploads.incoming(tmp_path, [("room.png", io.BytesIO(b"x"))], Limits()) as (upload,),
+            uploads.incoming(folders, [("room.png", io.BytesIO(b"x"))], Limits()) as (upload,),
         ):
             raise error(f"{upload.path.with_suffix('.png')}: bad; {upload.path}: worse")
         assert str(caught.value) == "room.png: bad; room.png: worse" and not list(
-            tmp_path.iterdir()
+            (tmp_path / "work").iterdir()
         )
-    with pytest.raises(InputError, match="no file"), uploads.incoming(tmp_path, [], Limits()):
+    with pytest.raises(InputError, match="no file"), uploads.incoming(folders, [], Limits()):
         pass
 
 

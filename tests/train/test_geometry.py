@@ -11,10 +11,13 @@ from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig, boxes_in_scene
 from maquette.models.relief import coarse_relief
 from maquette.train.geometry import (
+    PhotoCut,
+    PhotoWindow,
+    SampleConfig,
     close_samples,
     geometry_sample,
     mirrored,
-    relief_losses,
+    relief_errors,
     windows_of,
 )
 from maquette.train.sources import RandomViews
@@ -43,23 +46,22 @@ def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, 
     errors = []
     spreads = []
     for k, (view, boxes) in enumerate(views):
-        batch = batched(
-            geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64)
-        )
+        config = SampleConfig(SIZE, augment, close=64)
+        batch = batched(geometry_sample(view, boxes, np.random.default_rng(k), config))
         truth = dict(batch, close_pictures=batch["close_pictures"].clone())
         truth["close_pictures"][:, :, 6] = batch["close_own"].float()
         relief = coarse_relief(batch["depth"], batch["camera"], batch["labels"], windows_of(truth))
-        errors.append(float(relief_losses(relief, batch["close_normal"], batch)[0]))
-        spreads.append(
-            float(relief_losses(torch.zeros_like(relief), batch["close_normal"], batch)[0])
-        )
-        assert relief_losses(relief, batch["close_normal"], batch)[2] < 1e-5
+        found = relief_errors(relief, batch["close_normal"], batch)
+        flat = relief_errors(torch.zeros_like(relief), batch["close_normal"], batch)
+        errors.append(float(found.value))
+        spreads.append(float(flat.value))
+        assert found.normal < 1e-5
     assert np.mean(errors) < 0.02 and np.mean(spreads) > 4 * np.mean(errors)
 
 
 def test_mirroring_twice_changes_nothing(views):
     view, boxes = views[0]
-    sample = geometry_sample(view, boxes, np.random.default_rng(0), 96, False, close=32)
+    sample = geometry_sample(view, boxes, np.random.default_rng(0), SampleConfig(96, False, 32))
     once = mirrored(sample)
     twice = mirrored(mirrored(sample))
     assert set(once) == set(sample) and not torch.equal(
@@ -72,7 +74,7 @@ def test_mirroring_twice_changes_nothing(views):
 def test_windows_are_reproducible_and_of_objects_that_are_there(views):
     for view, boxes in views:
         one, two = (
-            geometry_sample(view, boxes, np.random.default_rng(5), 96, True, close=32)
+            geometry_sample(view, boxes, np.random.default_rng(5), SampleConfig(96, close=32))
             for _ in range(2)
         )
         for name in one:
@@ -83,12 +85,9 @@ def test_windows_are_reproducible_and_of_objects_that_are_there(views):
 
 def test_a_view_without_an_object_gets_windows_without_a_truth(views):
     view, _ = views[0]
-    whole = (slice(0, SIZE), slice(0, SIZE))
-    sample = close_samples(
-        view, whole, (0.0, 0.0, float(SIZE)), np.array([0]), np.random.default_rng(0), 32, False
-    )
-    assert (
-        not sample["close_own"].any()
-        and (sample["close_labels"] == 0).all()
-        and sample["close_depth"].isfinite().all()
-    )
+    whole = PhotoWindow(PhotoCut(), (0.0, 0.0), float(SIZE))
+    config = SampleConfig(SIZE, augment=False, close=32)
+    sample = close_samples(view, whole, np.array([0]), np.random.default_rng(0), config)
+    assert not sample["close_own"].any()
+    assert not sample["close_labels"].any()
+    assert np.isfinite(sample["close_depth"]).all()

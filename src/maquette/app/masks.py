@@ -14,6 +14,7 @@ import numpy as np
 
 from maquette.app import downloads, history, photos, pictures, uploads
 from maquette.app.downloads import Download
+from maquette.app.folders import is_named_by_content
 from maquette.app.problems import Problem, conflict, not_found, too_large
 from maquette.app.store import now
 from maquette.app.studio import Studio
@@ -143,7 +144,7 @@ def load(
     found = studio.row("photos", photo)
     size = (found["height"], found["width"])
     with (
-        uploads.incoming(studio.settings.data, files, studio.settings.limits) as received,
+        uploads.incoming(studio.folders, files, studio.settings.limits) as received,
         _telling(studio, photo),
         studio.alone("photos", photo),
         studio.turn(),
@@ -178,7 +179,7 @@ def export(studio: Studio, photo: str, form: str) -> Download:
         raise conflict("there are no masks to export; mark an object first")
     stem = downloads.file_stem(found["name"], "masks")
     suffix = FORMS[form][0]
-    with downloads.workbench(studio.settings.data) as folder, studio.turn():
+    with studio.folders.workbench() as folder, studio.turn():
         written = write_masks(
             masks,
             folder / ("masks" if form == "folder" else f"masks{suffix}"),
@@ -205,6 +206,7 @@ def _append(
         raise too_large(
             f"{len(masks)} objects; at most {limits.objects} are taken here, delete or merge some"
         )
+    studio.folders.spare.require()
     folder = studio.folders.of("photos", photo) / "masks"
     objects = []
     for m, d in zip(masks, diagnose(masks) if masks else ()):
@@ -232,7 +234,7 @@ def _drop_unused(studio: Studio, photo: str) -> None:
         for entry in document["objects"]
     }
     for file in (studio.folders.of("photos", photo) / "masks").iterdir():
-        if file.stem not in used:
+        if is_named_by_content(file) and file.stem not in used:
             file.unlink(missing_ok=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from typing import Any
 
 from maquette.errors import InputError, MaquetteError, OutputError
@@ -23,6 +25,10 @@ class Problem(MaquetteError):
         self.code = code
         self.headers = headers or {}
         self.details = details
+
+    def saying(self, message: str) -> Problem:
+        """The same in other words."""
+        return Problem(self.status, self.code, message, self.headers, **self.details)
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
@@ -54,10 +60,29 @@ def busy(message: str, seconds: int, status: int = 429) -> Problem:
     return Problem(status, "busy", message, {"Retry-After": str(seconds)}, retry_after=seconds)
 
 
-def problem_of(error: MaquetteError) -> Problem:
-    """What a client is told of an error of the library."""
+def disk_full() -> Problem:
+    """There is no room for anything new."""
+    message = "the disk of the server is full; delete what is not needed, or make room, and repeat"
+    return Problem(507, "full", message)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a file or the database could not be written for want of room."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "full" in str(error)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
+    """What a client is told of an error of the library, the disk or the database."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InputError):
         return Problem(422, "input", str(error))
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    if is_full(cause):
+        return disk_full()
+    if isinstance(cause, (OSError, sqlite3.Error)):
+        reason = getattr(cause, "strerror", None) or str(cause)
+        return Problem(507, "failed", f"the server cannot write its files ({reason})")
     return Problem(507 if isinstance(error, OutputError) else 500, "failed", str(error))

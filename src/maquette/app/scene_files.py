@@ -17,13 +17,14 @@ from typing import Any
 
 from maquette.app import downloads, uploads
 from maquette.app.downloads import Download
+from maquette.app.folders import Folders, is_named_by_content
 from maquette.app.problems import too_large
 from maquette.app.settings import Limits
 from maquette.app.uploads import Upload
 from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields, read_json
+from maquette.scene.fields import Fields
 from maquette.scene.ply import decode_ply
 from maquette.types import Scene
 
@@ -88,10 +89,10 @@ def drop_unused(folder: Path, documents: Sequence[Document]) -> None:
     used = {entry[key] for document in documents for entry, key in references(document)}
     stems = {Path(name).stem for name in used}
     for file in (folder / "files").iterdir():
-        if f"files/{file.name}" not in used:
+        if is_named_by_content(file) and f"files/{file.name}" not in used:
             file.unlink(missing_ok=True)
-    for file in (folder / "cache").glob("*.glb") if (folder / "cache").is_dir() else ():
-        if file.stem not in stems:
+    for file in (folder / "cache").glob("*.glb"):
+        if is_named_by_content(file) and file.stem not in stems:
             file.unlink(missing_ok=True)
 
 
@@ -110,7 +111,7 @@ def opened(files: Sequence[Upload], limits: Limits) -> Scene:
         raise too_large(
             f"{documents[0].path}: has more than {limits.json_bytes} bytes; it does not look like a scene document"
         )
-    root = read_json(documents[0].path)
+    root = Fields.read(documents[0].path)
     _check_document(root, limits)
     by_name = {file.name: file for file in files}
     if len(by_name) < len(files):
@@ -169,13 +170,13 @@ def saved(scene: Scene, folder: Path) -> Path:
     return save(scene, folder / "scene.json")
 
 
-def exported(scene: Scene, name: str, form: str, root: Path) -> Download:
+def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
     stem = downloads.file_stem(name, "scene")
     suffix = FORMATS[form][0]
-    with downloads.workbench(root) as folder:
+    with folders.workbench() as folder:
         if form == "json":
             saved(scene, folder)
         elif form == "objects":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from maquette import __version__
+from maquette.app import jobs as jobs_of_studio
 from maquette.app.crew import Crew
 from maquette.app.examples import assets
 from maquette.app.guard import Guard
@@ -25,7 +27,7 @@ from maquette.app.problems import Problem, problem_of
 from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Settings, is_loopback
 from maquette.app.studio import Studio
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, OutputError
 
 ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, scenes are edited and exported."
 FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
@@ -33,8 +35,15 @@ FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they a
 
 def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
     """The application; its workers run while it does, and it closes the studio. ``worker``: another
-    command of their language.
+    command of their language. OutputError when the disk is too full to begin.
     """
+    try:
+        jobs_of_studio.recover(studio)
+    except (OSError, sqlite3.Error) as error:
+        studio.close()
+        raise OutputError(
+            f"{studio.settings.data}: cannot be written ({error}); make room, and start again"
+        ) from error
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +67,8 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_exception_handler(MaquetteError, _on_problem)
+    app.add_exception_handler(OSError, _on_system_error)
+    app.add_exception_handler(sqlite3.OperationalError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_wrong_value)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(FileNotFoundError, _on_missing_file)
@@ -151,8 +162,16 @@ def _answer(problem: Problem) -> JSONResponse:
     return JSONResponse(problem.body(), problem.status, problem.headers)
 
 
-async def _on_problem(request: Request, error: MaquetteError) -> JSONResponse:
-    return _answer(problem_of(error))
+async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error)
+    studio: Studio = request.app.state.studio
+    return _answer(problem.saying(studio.without_paths(str(problem))))
+
+
+async def _on_system_error(request: Request, error: OSError) -> JSONResponse:
+    if error.errno is None:  # of a library that reads files, not of the system: a bug
+        raise error
+    return await _on_problem(request, error)
 
 
 async def _on_wrong_value(request: Request, error: RequestValidationError) -> JSONResponse:

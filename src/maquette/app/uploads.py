@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,12 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from maquette.app.folders import Folders
 from maquette.app.problems import Problem, file_type, too_large
 from maquette.app.settings import Limits
 from maquette.errors import InputError
 from maquette.images.masks import labels_of_files
 from maquette.images.read import FORMATS, check_size, describe_content
-from maquette.output import TEMPORARY_PREFIX
 
 PICTURES = "PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF"
 
@@ -44,7 +43,7 @@ class Upload:
 
 @contextlib.contextmanager
 def incoming(
-    root: Path, files: Sequence[tuple[str, BinaryIO]], limits: Limits
+    folders: Folders, files: Sequence[tuple[str, BinaryIO]], limits: Limits
 ) -> Iterator[list[Upload]]:
     """Write (name, stream) pairs to a folder that is deleted afterwards; errors speak of the
     client's names. Raises Problem.
@@ -55,12 +54,10 @@ def incoming(
         )
     if len(files) > limits.entries:
         raise too_large(f"{len(files)} files in one request; at most {limits.entries} are taken")
-    with tempfile.TemporaryDirectory(
-        prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True
-    ) as folder:
+    with folders.workbench() as folder:
         uploads = []
         for k, (name, stream) in enumerate(files):
-            path = Path(folder) / f"file{k}"
+            path = folder / f"file{k}"
             with open(path, "wb") as target:
                 shutil.copyfileobj(stream, target, 1 << 20)
             uploads.append(Upload(path, shown(name) or "the file"))
@@ -69,13 +66,7 @@ def incoming(
         except InputError as error:
             raise InputError(renamed(str(error), uploads)) from error
         except Problem as error:
-            raise Problem(
-                error.status,
-                error.code,
-                renamed(str(error), uploads),
-                error.headers,
-                **error.details,
-            ) from error
+            raise error.saying(renamed(str(error), uploads)) from error
 
 
 def renamed(message: str, uploads: Sequence[Upload]) -> str:

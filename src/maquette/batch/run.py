@@ -25,18 +25,18 @@ from maquette.batch.results import (
     is_finished,
     missing,
     read_document,
-    refuse_foreign,
+    recover,
     write_result,
 )
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.released import PublishedSet
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
 from maquette.output import writable_folder
 from maquette.pipeline import TUNING, Options, generate, load_for
 from maquette.scene.document import load
 
-# What one bad photo may raise; anything else is a bug and ends the batch.
+# What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
@@ -101,12 +101,13 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         raise InputError(job.problem)
     settings = session.settings
     request = request_of(job, session)
+    recover(job.folder)
     if not settings.overwrite and is_finished(job.folder, request, settings.products):
         lacking = missing(job.folder, settings.products)
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
         return _outcome(job, "kept")
-    refuse_foreign(writable_folder(job.folder))
+    writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
         scene = generate(
@@ -138,23 +139,17 @@ def run_jobs(
     """
     for job in jobs:
         try:
-            outcome = run_job(job, session, progress)
-        except PICTURE_ERRORS as error:
+            with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
+                outcome = run_job(job, session, progress)
+        except MaquetteError as error:
             outcome = failed(job, error)
         yield outcome
 
 
 def failed(job: Job, error: BaseException) -> Outcome:
     """The outcome of a photo that raised."""
-    where = (
-        f"{error.filename}: {error.strerror}"
-        if isinstance(error, OSError) and error.filename
-        else ""
-    )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return Outcome(
-        str(job.photo), str(job.masks or ""), str(job.folder), "failed", where or lines[0]
-    )
+    masks = str(job.masks or "")
+    return Outcome(str(job.photo), masks, str(job.folder), "failed", reason_of(error))
 
 
 def request_of(job: Job, session: Session) -> Request:
@@ -176,27 +171,25 @@ def request_of(job: Job, session: Session) -> Request:
 
 
 def _outcome(job: Job, status: str) -> Outcome:
-    """The outcome of a finished photo, as its document tells it."""
-    document = read_document(job.folder) or {}
-    provenance = document.get("provenance", {})
-    names = [
-        *(name for name in provenance.get("files", ()) if (job.folder / name).exists()),
-        DOCUMENT,
-    ]
-    instances = [
-        {key: i[key] for key in ("label", "name", "node", "confidence", "warnings")}
-        for i in document.get("instances", ())
-    ]
-    return Outcome(
-        str(job.photo),
-        str(job.masks),
-        str(job.folder),
-        status,
-        files=tuple(str(job.folder / name) for name in names),
-        seconds=provenance.get("seconds", {}),
-        instances=tuple(instances),
-        failures=tuple(document.get("failures", ())),
-        warnings=tuple((document.get("input") or {}).get("warnings", ())),
-        tries=tuple(provenance.get("tries", ())),
-        memory=provenance.get("memory", {}),
-    )
+    """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
+    place = job.folder / DOCUMENT
+    with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
+        document = read_document(job.folder)
+        provenance = document["provenance"]
+        listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
+        names = [name for name in listed if (job.folder / name).exists()]
+        told = ("label", "name", "node", "confidence", "warnings")
+        instances = [{key: entry[key] for key in told} for entry in document["instances"]]
+        return Outcome(
+            str(job.photo),
+            str(job.masks),
+            str(job.folder),
+            status,
+            files=tuple(str(job.folder / name) for name in [*names, DOCUMENT]),
+            seconds=provenance.get("seconds", {}),
+            instances=tuple(instances),
+            failures=tuple(document["failures"]),
+            warnings=tuple((document["input"] or {}).get("warnings", ())),
+            tries=tuple(provenance.get("tries", ())),
+            memory=provenance.get("memory", {}),
+        )

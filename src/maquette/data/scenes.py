@@ -2,8 +2,8 @@
 
 Second step of a training scene (layout -> scene -> views). `compose_random` is the random
 non-semantic scene of I-Scene (arXiv 2512.13683); the other compositions stress what it leaves rare:
-small objects on large ones, identical objects, crowds, set tables and furnished rooms. `compose`
-draws one of them.
+small objects on large ones, identical objects, crowds and set tables. Rooms (rooms.py) are another;
+compose.py draws one of all.
 
 World frame: +Y up, floor y = 0. The `library` of every function is a Catalogue; a plain library is
 measured first, which is slow.
@@ -12,7 +12,6 @@ measured first, which is slow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,32 +72,6 @@ class SceneGeometry:
     normals: np.ndarray  # (V, 3) float32, unit, smooth; 0 on the shell, which is flat
     face_instance: np.ndarray  # (F,) int32, index of the placement; -1 = shell
     starts: np.ndarray  # (P + 1,) int64, the vertices of placement p are starts[p]:starts[p + 1]
-
-
-def compose(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
-) -> ComposedScene:
-    """One scene of a kind drawn from ``config.mix``."""
-    config = config or SceneConfig()
-    kinds, weights = zip(*config.mix)
-    kind = str(rng.choice(kinds, p=np.array(weights) / sum(weights)))
-    return compositions()[kind](Catalogue.of(library), rng, config)
-
-
-def compositions() -> dict[
-    str, Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]
-]:
-    """Return the composition of each kind by name."""
-    from maquette.data.rooms import compose_room  # rooms build on the helpers of this module
-
-    return {
-        "random": compose_random,
-        "small-on-large": compose_small_on_large,
-        "duplicates": compose_duplicates,
-        "dense": compose_dense,
-        "tabletop": compose_tabletop,
-        "room": compose_room,
-    }
 
 
 def compose_random(

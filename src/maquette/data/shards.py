@@ -34,11 +34,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from maquette.data.compose import compose
 from maquette.data.layout import Catalogue, LibraryLike, Placement
-from maquette.data.scenes import ComposedScene, SceneConfig, compose
+from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError
-from maquette.output import TEMPORARY_PREFIX, atomic_write, writable_folder
+from maquette.output import atomic_write, writable_folder
 from maquette.processes import spawned
 from maquette.types import Camera
 
@@ -119,7 +120,7 @@ def build_shards(
     done = config.scenes - sum(len(_indices(config, shard)) for shard in missing)
     before = done
     write = partial(_write_shard, catalogue, root, config)
-    for written in map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs, root):
+    for written in map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs):
         done += written
         if progress is not None:
             progress(done, config.scenes)
@@ -135,21 +136,14 @@ def _indices(config: ShardConfig, shard: int) -> range:
     return range(shard * config.per_shard, min((shard + 1) * config.per_shard, config.scenes))
 
 
-def _in_processes(
-    write: Callable[[int], int], missing: list[int], jobs: int, root: Path
-) -> Iterator[int]:
-    """Yield results as shards get finished; leaving early ends the processes and removes what they
-    had not finished.
+def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int) -> Iterator[int]:
+    """Yield results as shards get finished. Leaving early ends the processes, which remove what they
+    had not finished; other files of the folder may be those of another machine that builds, too.
     """
-    try:
-        with spawned(
-            min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)
-        ) as pool:  # the processes are the parallelism
-            for shard in as_completed([pool.submit(write, number) for number in missing]):
-                yield shard.result()
-    finally:
-        for leftover in root.glob(f"{TEMPORARY_PREFIX}*.tar"):
-            leftover.unlink(missing_ok=True)
+    # the processes are the parallelism
+    with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:
+        for shard in as_completed([pool.submit(write, number) for number in missing]):
+            yield shard.result()
 
 
 def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:

@@ -8,24 +8,41 @@ mesh per node, colours sRGB.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import trimesh
 from trimesh.visual.color import ColorVisuals
 
-from maquette.errors import InputError
+from maquette.containers import MemoryBudget, check_file, pixel_bytes
+from maquette.errors import contained
+from maquette.export.gltf import accessor_bytes, read_header
+from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.transforms import similarity
 from maquette.scene.appearance import (
     Appearance,
     appearance_of,
     bytes_from_linear,
     mesh_with,
+    texture_of,
     vertex_colors_of,
 )
 
+REMEDY = "expected glTF binary; export it again"
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """A node with triangles: one mesh per primitive, in the node's frame."""
+
+    name: str
+    parts: list[trimesh.Trimesh]
+    world_from_node: np.ndarray  # (4, 4) float64
 
 
 def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
@@ -34,13 +51,15 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
 
     Meshes have vertex colours (sRGB) or, when they consist of a single textured primitive, a
     texture. Cameras, lights, empty nodes, points and lines are skipped. A name that occurs twice
-    gets a number. InputError when the file is missing, broken or not glTF.
+    gets a number. InputError when the file is missing, broken, not glTF or too large.
     """
-    scene = _load(Path(path), skip_materials=False)
-    return [
-        (name, _merged([_decoded(part) for part in parts]), matrix)
-        for name, parts, matrix in _nodes(scene)
-    ]
+    with _reading(path):
+        budget = MemoryBudget()
+        found = []
+        for node in _nodes(Path(path), budget, skip_materials=False):
+            parts = [_decoded(part, path, budget) for part in node.parts]
+            found.append((node.name, _merged(parts), node.world_from_node))
+        return found
 
 
 def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
@@ -48,7 +67,7 @@ def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
     any texture.
 
     A .json scene document gives its instances by node name; any other suffix that trimesh reads as
-    a scene works like a GLB.
+    a scene works like a GLB. Raises InputError as ``read_glb`` does.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -60,35 +79,25 @@ def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
             i.node_name: i.mesh.copy().apply_transform(file_from_world @ i.world_from_instance)
             for i in scene.instances
         }
-    parts_of = _nodes(_load(path, skip_materials=True))
-    return {name: _merged(parts).apply_transform(matrix) for name, parts, matrix in parts_of}
+    with _reading(path):
+        nodes = _nodes(path, MemoryBudget(), skip_materials=True)
+        return {
+            node.name: _merged(node.parts).apply_transform(node.world_from_node) for node in nodes
+        }
 
 
-def _load(path: Path, skip_materials: bool) -> trimesh.Scene:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a .glb file")
-    try:
-        return trimesh.load_scene(path, process=False, skip_materials=skip_materials)
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AssertionError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-    ) as error:
-        raise InputError(
-            f"{path}: not a 3D file that can be read ({error}); expected glTF binary; export it again"
-        ) from error
+def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
+    """Whatever a decoder of foreign files raises is an InputError that names the file."""
+    return contained(f"{path}: not a 3D file that can be read", REMEDY)
 
 
-def _nodes(scene: trimesh.Scene) -> list[tuple[str, list[trimesh.Trimesh], np.ndarray]]:
-    """Group the primitives of each node: those that trimesh has split off are children without
-    transform of the node they came from.
+def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node]:
+    """Read the nodes of a file by name, each with its primitives: those that trimesh has split off
+    are children without transform of the node they came from.
     """
-    groups: dict[str, tuple[list[trimesh.Trimesh], np.ndarray]] = {}
+    _check_declared(path, budget)
+    scene = read_mesh_file(path, textures=not skip_materials).scene
+    nodes: dict[str, _Node] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
         matrix, key = scene.graph[node]
@@ -96,21 +105,36 @@ def _nodes(scene: trimesh.Scene) -> list[tuple[str, list[trimesh.Trimesh], np.nd
         if not isinstance(part, trimesh.Trimesh) or not len(part.faces):
             logger.info("%s holds no triangles; skipped", node)
             continue
-        name = (
-            parents[node]
-            if part.metadata.get("from_gltf_primitive") and node.startswith(f"{parents.get(node)}_")
-            else node
-        )
-        groups.setdefault(name, ([], np.array(matrix, dtype=np.float64)))[0].append(part)
-    return [(name, parts, matrix) for name, (parts, matrix) in sorted(groups.items())]
+        budget.take(part.vertices.nbytes + part.faces.nbytes, path)  # a mesh may be used often
+        parent = parents.get(node)
+        split_off = part.metadata.get("from_gltf_primitive") and node.startswith(f"{parent}_")
+        name = parent if split_off else node
+        named = nodes.setdefault(name, _Node(name, [], np.array(matrix, dtype=np.float64)))
+        named.parts.append(part)
+    return [nodes[name] for name in sorted(nodes)]
 
 
-def _decoded(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+def _check_declared(path: Path, budget: MemoryBudget) -> None:
+    """Compare what a glTF file declares to hold with the budget, before anything is allocated: an
+    accessor without data stands for zeros, and many accessors may share the same data.
+    """
+    check_file(path, "give a .glb file", budget)
+    if path.suffix.lower() in (".glb", ".gltf"):
+        with open(path, "rb") as file:
+            header = read_header(file)
+        for accessor in header.get("accessors", []):
+            budget.take(accessor_bytes(accessor), path)
+
+
+def _decoded(mesh: trimesh.Trimesh, path: str | Path, budget: MemoryBudget) -> trimesh.Trimesh:
     """Return the mesh in maquette's form: texture, or colours in sRGB."""
+    image = texture_of(mesh)
+    if image is not None:
+        budget.take(pixel_bytes(image), path)
+        image.load()
     appearance = appearance_of(mesh)
-    if (
-        isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined
-    ):  # COLOR_0 without a material: trimesh's bytes are still linear
+    if isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:
+        # COLOR_0 without a material: trimesh's bytes are still linear
         appearance = Appearance(colors=bytes_from_linear(appearance.colors / 255))
     return mesh_with(mesh.vertices, mesh.faces, appearance)
 
@@ -120,9 +144,10 @@ def _merged(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
     if len(parts) == 1:
         return parts[0].copy()
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = [part.faces + start for part, start in zip(parts, starts)]
     return trimesh.Trimesh(
         np.concatenate([part.vertices for part in parts]),
-        np.concatenate([part.faces + start for part, start in zip(parts, starts)]),
+        np.concatenate(faces),
         vertex_colors=np.concatenate([vertex_colors_of(part) for part in parts]),
         process=False,
     )

@@ -4,7 +4,8 @@ and how they turn and move.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ class Gaussians:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def split(self, counts: Sequence[int]) -> list[Gaussians]:
+        """Consecutive Gaussians as sets of so many each."""
+        parts = (getattr(self, each.name).split(list(counts)) for each in fields(self))
+        return [Gaussians(*part) for part in zip(*parts)]
 
     @property
     def colors(self) -> Tensor:

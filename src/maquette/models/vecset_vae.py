@@ -10,7 +10,6 @@ latent vectors, C width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +49,16 @@ def embed_points(points: Tensor, frequencies: int = 8, include_pi: bool = False)
     return torch.cat([points, angles.sin(), angles.cos()], dim=-1)
 
 
+def _cross_block(width: int, heads: int) -> VectorSetBlock:
+    return VectorSetBlock(
+        width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
+    )
+
+
+def _blocks(width: int, heads: int, count: int) -> list[VectorSetBlock]:
+    return [VectorSetBlock(width, heads, qk_norm=None) for _ in range(count)]
+
+
 class VecSetEncoder(nn.Module):
     """Surface points -> latent tokens (B, T, C)."""
 
@@ -58,15 +67,8 @@ class VecSetEncoder(nn.Module):
         width = config.encoder_width
         heads = config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
-        cross = VectorSetBlock(
-            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
-        )
-        self.blocks = nn.ModuleList(
-            [
-                cross,
-                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.encoder_blocks)),
-            ]
-        )
+        cross = _cross_block(width, heads)
+        self.blocks = nn.ModuleList([cross, *_blocks(width, heads, config.encoder_blocks)])
         self.norm_out = LayerNorm(width)
 
     def forward(self, queries: Tensor, points: Tensor) -> Tensor:
@@ -89,15 +91,8 @@ class VecSetDecoder(nn.Module):
         super().__init__()
         width = config.decoder_width
         heads = config.heads
-        cross = VectorSetBlock(
-            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
-        )
-        self.blocks = nn.ModuleList(
-            [
-                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.decoder_blocks)),
-                cross,
-            ]
-        )
+        cross = _cross_block(width, heads)
+        self.blocks = nn.ModuleList([*_blocks(width, heads, config.decoder_blocks), cross])
         self.proj_query = nn.Linear(config.point_width, width)
         self.norm_out = LayerNorm(width)
         self.proj_out = nn.Linear(width, 1)
@@ -111,10 +106,8 @@ class VecSetDecoder(nn.Module):
 
     def forward(self, embedded: Tensor, tokens: Tensor | Context) -> Tensor:
         """Embedded points (B, N, point width) and tokens, plain or prepared -> (B, N)."""
-        query = self.proj_query(embedded.to(self.proj_query.weight.dtype)).to(
-            matrix_dtype(self.blocks)
-        )
-        h = self.blocks[-1](query, [tokens])
+        query = self.proj_query(embedded.to(self.proj_query.weight.dtype))
+        h = self.blocks[-1](query.to(matrix_dtype(self.blocks)), [tokens])
         return self.proj_out(self.norm_out(h.to(self.proj_out.weight.dtype)))[..., 0]
 
 
@@ -136,7 +129,8 @@ class VecSetVAE(nn.Module):
         ``sampled`` (B, T, 6) is a subset of the surface spread evenly: see ``sample_queries``.
         """
         queries, points = (
-            torch.cat([self.embed(s[..., :3]), s[..., 3:]], dim=-1) for s in (sampled, surface)
+            torch.cat([self.embed(given[..., :3]), given[..., 3:]], dim=-1)
+            for given in (sampled, surface)
         )
         mean, log_variance = self.quant(self.encoder(queries, points)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-30.0, 20.0)
@@ -174,10 +168,11 @@ def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
     """(count,) indices of points (N, 3): each next one is the farthest from all chosen so far,
     starting with ``first``.
     """
-    chosen = torch.full((count,), first, dtype=torch.int64, device=points.device)
-    nearest = torch.full((len(points),), float("inf"), device=points.device, dtype=points.dtype)
+    chosen = torch.full((count,), first, device=points.device)
+    nearest = points.new_full((len(points),), torch.inf)
     for k in range(1, count):
-        nearest = torch.minimum(nearest, (points - points[chosen[k - 1]]).square().sum(-1))
+        last = points[chosen[k - 1 : k]]  # indexed by a row of one: a number would be waited for
+        nearest = torch.minimum(nearest, (points - last).square().sum(-1))
         chosen[k] = nearest.argmax()
     return chosen
 
@@ -188,5 +183,5 @@ def field_in_chunks(
     """(N,) values of one object's field at points (N, 3), in the points' dtype; ``chunk`` bounds
     the memory.
     """
-    parts: Sequence[Tensor] = [vae.field(part[None], prepared)[0] for part in points.split(chunk)]
-    return torch.cat(list(parts)).to(points.dtype)
+    parts = [vae.field(part[None], prepared)[0] for part in points.split(chunk)]
+    return torch.cat(parts).to(points.dtype)
