@@ -104,6 +104,12 @@ class DeviceTensor(torch.Tensor):
         """Whether that place is CUDA."""
         return self.mode.device.type == "cuda"
 
+    def __getitem__(self, index: Any) -> Tensor:
+        return super().__getitem__(_without_lists(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_without_lists(index), value)
+
     def item(self) -> Any:
         """The only value; the processor waits for it."""
         self.mode.waited("item")
@@ -246,6 +252,15 @@ def _each(change: Callable[[Any], Any], values: Any) -> Any:
     if isinstance(values, tuple | list):
         return type(values)([_each(change, value) for value in values])
     return change(values)
+
+
+def _without_lists(index: Any) -> Any:
+    """An index whose lists are tensors of the processor: C++ would make them on ``PLACE``, where
+    they have no values.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    made = tuple(_make_tensor(part) if isinstance(part, list) else part for part in parts)
+    return made if isinstance(index, tuple) else made[0]
 
 
 def _values(leaf: Any) -> Any:

@@ -197,18 +197,11 @@ def _paint(
     generator = torch.Generator().manual_seed(seed)
     small = _shrunk(pixels, prior.size).permute(2, 0, 1) / 255.0
     filled = noise_filled(small, (shown > 0.5) & ~hole, generator)
-    device = device_of(prior)
-    pictures = filled[None].to(device)
-    holes = hole[None, None].float().to(device)
-    (made,) = prior.inpaint(pictures, holes, [PROMPT], [seed], STEPS, GUIDANCE)
+    holes = hole[None, None].float()
+    (made,) = prior.inpaint(filled[None], holes, [PROMPT], [seed], STEPS, GUIDANCE)
     made = made.detach().float().cpu().clamp(0, 1)
     painted = (made * 255).round().byte().permute(1, 2, 0).numpy()
     return cv2.resize(painted, visible.shape[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def device_of(prior: ImagePrior) -> torch.device:
-    """Where a prior's networks are."""
-    return prior.context([""]).device
 
 
 def _shrunk(array: np.ndarray, size: int) -> Tensor:

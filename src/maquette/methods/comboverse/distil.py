@@ -9,7 +9,7 @@ within AZIMUTH of the photo's, because left and right are the photo's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from maquette.flow.distillation import sds_loss
 from maquette.methods.comboverse.arrange import MeshParts
-from maquette.methods.comboverse.complete import device_of
 from maquette.models.image_prior import ImagePrior
 from maquette.models.words import spatial_words
 from maquette.render.preview import orbit_cameras
@@ -45,11 +44,6 @@ class Distillation:
     guidance: float
     generator: torch.Generator
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the prior is; views are drawn on the processor."""
-        return device_of(self.prior)
-
     def __call__(self, vertices: Tensor, iteration: int) -> Tensor:
         """The loss of vertices (V, 3) of the parts in the scene."""
         drawn = partial(
@@ -63,16 +57,15 @@ class Distillation:
         )
         cameras = self.cameras(vertices.detach().double().numpy())
         colours = torch.stack([drawn(camera).colour for camera in cameras]).movedim(-1, 1)
-        loss = sds_loss(
+        return sds_loss(
             self.prior,
-            colours.to(self.device),
+            colours,
             self.prompt,
             generator=self.generator,
             gain=self.gain,
             steps=STEPS,
             guidance=self.guidance,
         )
-        return loss.to(vertices.device)
 
     def cameras(self, points: np.ndarray) -> list[Camera]:
         """Random views that hold all points (V, 3) of a view-centric frame."""
