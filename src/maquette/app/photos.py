@@ -14,7 +14,7 @@ from maquette.app import history, pictures, uploads
 from maquette.app.folders import new_id
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.inputs import working_size
+from maquette.images.pixels import working_size
 from maquette.images.read import read_photo
 
 JsonObject = dict[str, Any]
