@@ -10,8 +10,6 @@ from maquette.images.masks import (
     labels_of_files,
     load_masks,
     read_masks,
-    resize_mask,
-    same_aspect,
     select_masks,
 )
 from maquette.images.write import label_map
@@ -259,33 +257,6 @@ def test_masks_of_another_size_are_fitted_when_the_aspect_agrees():
         read_masks(LABELS, (64, 64))
     with pytest.raises(InputError, match="EXIF"):
         read_masks(LABELS, (640, 480))
-
-
-@pytest.mark.parametrize(
-    "a, b, agree",
-    [
-        ((427, 640), (213, 320), True),
-        ((427, 640), (214, 320), True),
-        ((1000, 1000), (1000, 1009), True),
-        ((480, 640), (480, 660), False),
-        ((3024, 4032), (192, 256), True),
-        ((1080, 1920), (1080, 1440), False),
-    ],
-)
-def test_same_aspect_is_symmetric(a, b, agree):
-    assert same_aspect(a, b) is same_aspect(b, a) is agree
-
-
-def test_a_single_pixel_survives_every_size():
-    mask = np.zeros((480, 640), bool)
-    mask[17, 333] = True
-    for size in ((48, 64), (7, 9), (960, 1280)):
-        resized = resize_mask(mask, size)
-        y, x = np.argwhere(resized)[0]
-        assert (
-            abs(y * 480 / size[0] - 17) <= 480 / size[0]
-            and abs(x * 640 / size[1] - 333) <= 640 / size[1]
-        )
 
 
 def test_names_and_selection():

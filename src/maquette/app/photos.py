@@ -13,7 +13,7 @@ import numpy as np
 from maquette.app import history, pictures, uploads
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.inputs import working_size
+from maquette.images.pixels import working_size
 from maquette.images.read import read_photo
 
 JsonObject = dict[str, Any]

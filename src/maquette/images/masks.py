@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -26,17 +25,14 @@ from maquette.images.arrays import (
 )
 from maquette.images.coco import masks_from_coco
 from maquette.images.labels import MAX_INSTANCES, read_label_picture
+from maquette.images.pixels import Size, resize_mask, same_aspect
 from maquette.images.read import checked_file, describe_source, open_image
 from maquette.types import InstanceMask
 
-ASPECT_TOLERANCE = (
-    0.01  # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
-)
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
 
 # path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
 MaskSource = Any
-Size = tuple[int, int]  # (H, W)
 
 
 class MaskReading(NamedTuple):
@@ -93,39 +89,6 @@ def load_masks(
     masks = tuple(by_label[label] for label in sorted(by_label))
     _check_result(masks, name)
     return MaskReading(_renamed(masks, names), tuple(warnings))
-
-
-def resize_mask(mask: np.ndarray, size: Size) -> np.ndarray:
-    """Resample a mask (h, w) bool to (H, W) by the nearest pixel; an object that would vanish keeps
-    the pixel at its centre.
-    """
-    if mask.shape == tuple(size):
-        return mask
-    resized = cv2.resize(
-        mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
-    ).astype(bool)
-    if mask.any() and not resized.any():
-        rows, columns = np.nonzero(mask)
-        middle = len(rows) // 2
-        resized[
-            rows[middle] * size[0] // mask.shape[0], columns[middle] * size[1] // mask.shape[1]
-        ] = True
-    return resized
-
-
-def same_aspect(a: Size, b: Size) -> bool:
-    """Tell whether two sizes (H, W) are scaled copies of each other, within the rounding of a pixel
-    or one per cent.
-    """
-    small, large = sorted((a, b))
-    # what the small one should measure
-    height = large[0] * small[1] / large[1]
-    width = large[1] * small[0] / large[0]
-    return (
-        abs(height / small[0] - 1) <= ASPECT_TOLERANCE
-        or abs(height - small[0]) <= 1
-        or abs(width - small[1]) <= 1
-    )
 
 
 def _instances(
