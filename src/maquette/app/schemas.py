@@ -6,15 +6,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maquette.app.masks import Canvas
+from maquette.declare import declarations
 from maquette.errors import InputError
 from maquette.images import edit as editing
+from maquette.options import SceneOptions
 from maquette.scene import edits
 from maquette.scene.fields import Fields
 
 LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
+
+# options of a scene that a job may have
+JOB_OPTIONS = (
+    "method",
+    "model",
+    "seed",
+    "samples",
+    "steps",
+    "guidance",
+    "fit",
+    "fov",
+    "device",
+)
+SERVERS_CHOICE = ("method", "model")  # left out, the server takes what it has
+# A server for many allows one request less than the command line does.
+TIGHTER = {"samples": (1, 8), "steps": (1, 100), "guidance": (0, 20)}
 
 Label = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]
@@ -208,18 +226,31 @@ class NameRequest(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class JobOptions(Strict):
-    """How a scene is made; what is left out is the default."""
+def _job_option(name: str) -> tuple[Any, Any]:
+    """Type and default of a field of JobOptions, from the option's declaration."""
+    declared = declarations(SceneOptions)[name]
+    least, most = TIGHTER.get(name, (declared.least, declared.most))
+    kind: Any = bool
+    if name == "device":
+        kind = Literal["auto", "cpu", "cuda", "mps"]
+    elif declared.kind in (int, float):
+        kind = Annotated[declared.kind, Field(ge=least, le=most)]
+    elif declared.kind is not bool:
+        kind = Annotated[str, Field(max_length=200)]
+    for word in declared.words:
+        kind = kind | Literal[word]
+    default = None if name in SERVERS_CHOICE else getattr(SceneOptions, name)
+    described = Field(default, description=declared.help)
+    return (kind if default is not None else kind | None, described)
 
-    method: Annotated[str, Field(max_length=80)] | None = None
-    model: Annotated[str, Field(max_length=200)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    samples: Annotated[int, Field(ge=1, le=8)] = 1
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
-    fit: bool = True
-    fov: Annotated[float, Field(gt=0, lt=180)] | Literal["estimate"] | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+_Declared: Any = create_model(
+    "_Declared", __base__=Strict, **{name: _job_option(name) for name in JOB_OPTIONS}
+)
+
+
+class JobOptions(_Declared):
+    """How a scene is made; what is left out is the default."""
 
 
 class JobRequest(Strict):
