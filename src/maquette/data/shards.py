@@ -111,7 +111,8 @@ def build_shards(
     """
     if config.scenes < 1 or config.views < 1 or jobs < 1:
         raise InputError(
-            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; each must be at least 1"
+            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; "
+            "each must be at least 1"
         )
     catalogue = Catalogue.of(library)
     root = writable_folder(folder)
@@ -169,7 +170,8 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
         )
         if different:
             raise InputError(
-                f"{root} holds a data set with another {', '.join(different)}; use the same options or another folder"
+                f"{root} holds a data set with another {', '.join(different)}; "
+                "use the same options or another folder"
             )
         if found["scenes"] > wanted["scenes"]:
             return

@@ -27,7 +27,8 @@ def masks_from_label_map(
     found = np.unique(labels)
     if found[0] < 0:
         raise InputError(
-            f"{name}: has the negative label {found[0]}; use 0 for the background and positive numbers for objects"
+            f"{name}: has the negative label {found[0]}; "
+            "use 0 for the background and positive numbers for objects"
         )
     if len(found) == 1:
         what = (
@@ -36,17 +37,16 @@ def masks_from_label_map(
             else f"has one value everywhere ({found[0]})"
         )
         raise InputError(
-            f"{name}: {what}; mark the pixels of each object with its own value and leave the background 0"
+            f"{name}: {what}; "
+            "mark the pixels of each object with its own value and leave the background 0"
         )
     found = found[found > 0]
     if len(found) > MAX_INSTANCES:
         raise InputError(
             f"{name}: has {len(found)} objects; at most {MAX_INSTANCES} are supported, select fewer"
         )
-    return (
-        InstanceMask(int(label), labels == label, (names or {}).get(int(label), ""))
-        for label in found
-    )
+    called = names or {}
+    return (InstanceMask(k, labels == k, called.get(k, "")) for k in found.tolist())
 
 
 def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceMask]:
@@ -72,7 +72,8 @@ def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceM
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: is not a sound NumPy file of plain numbers ({reason}); save it again with numpy.save"
+            f"{path}: is not a sound NumPy file of plain numbers ({reason}); "
+            "save it again with numpy.save"
         ) from error
     return _from_archive(arrays, path, warnings)
 
@@ -81,7 +82,8 @@ def _unpacked(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_ARCHIVE_BYTES:
             raise InputError(
-                f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; save fewer or smaller masks"
+                f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; "
+                "save fewer or smaller masks"
             )
     file.seek(0)
     with np.load(file, allow_pickle=False) as loaded:
@@ -91,30 +93,25 @@ def _unpacked(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
 def _from_archive(
     arrays: dict[str, np.ndarray], path: Path, warnings: list[str]
 ) -> Iterator[InstanceMask]:
-    masks = (
-        arrays["masks"]
-        if "masks" in arrays
-        else next(iter(arrays.values()))
-        if len(arrays) == 1
-        else None
-    )
-    if masks is None:
+    if len(arrays) == 1:
+        (masks,) = arrays.values()
+    elif "masks" in arrays:
+        masks = arrays["masks"]
+    else:
         raise InputError(
-            f"{path}: has the arrays {sorted(arrays)}; expected 'masks' (and optionally 'labels' and 'names')"
+            f"{path}: has the arrays {sorted(arrays)}; "
+            "expected 'masks' (and optionally 'labels' and 'names')"
         )
     if "labels" not in arrays and "names" not in arrays:
         return masks_from_array(masks, str(path), warnings)
     count = len(masks) if masks.ndim == 3 else -1
     labels = arrays.get("labels", np.arange(1, count + 1))
     names = arrays.get("names", np.full(max(count, 0), ""))
-    if (
-        labels.shape != (count,)
-        or names.shape != (count,)
-        or labels.dtype.kind not in "iu"
-        or (labels < 1).any()
-    ):
+    one_each = labels.shape == names.shape == (count,)
+    if not one_each or labels.dtype.kind not in "iu" or (labels < 1).any():
         raise InputError(
-            f"{path}: masks {masks.shape}, labels {labels.shape} and names {names.shape} do not belong together; "
+            f"{path}: masks {masks.shape}, "
+            f"labels {labels.shape} and names {names.shape} do not belong together; "
             "expected (K, H, W), positive whole numbers (K,), and (K,)"
         )
     planes = _planes(masks, str(path))
@@ -130,14 +127,16 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
     """
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(
-            f"{name}: has shape {array.shape}; expected labels (H, W), masks (K, H, W) or colours (H, W, 3)"
+            f"{name}: has shape {array.shape}; "
+            "expected labels (H, W), masks (K, H, W) or colours (H, W, 3)"
         )
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         check_size((array.shape[1], array.shape[0]), name)
-        transparent = (
-            array[..., 3] < 128 if array.shape[2] == 4 else np.zeros(array.shape[:2], bool)
-        )
-        colors = np.where(transparent[..., None], 0, array[..., :3]).astype(np.uint8)
+        transparent = np.zeros(array.shape[:2], bool)
+        if array.shape[2] == 4:
+            transparent = array[..., 3] < 128
+        colors = array[..., :3].copy()
+        colors[transparent] = 0
         picture = labels_from_colors(colors, transparent, False, name)
         warnings.extend(picture.warnings)
         return masks_from_label_map(picture.labels, name)
@@ -145,7 +144,8 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
     if array.ndim == 3:
         if len(array) > MAX_INSTANCES:
             raise InputError(
-                f"{name}: has {len(array)} objects; at most {MAX_INSTANCES} are supported, select fewer"
+                f"{name}: has {len(array)} objects; "
+                f"at most {MAX_INSTANCES} are supported, select fewer"
             )
         return (InstanceMask(k + 1, plane) for k, plane in enumerate(_planes(array, name)))
     whole = _whole_numbers(np.asarray(array), name)
@@ -168,9 +168,10 @@ def binary_plane(plane: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: a mask has shape {plane.shape}; expected (H, W)")
     whole = _whole_numbers(plane, name)
     values = np.unique(whole)
-    if len(values) > 2 or values[0] < 0 or (len(values) == 2 and values[0] != 0):
+    if len(values) > 2 or values[0] < 0 or (len(values) == 2 and values[0]):
         raise InputError(
-            f"{name}: a mask has the values {values[:4].tolist()}; expected 0 and 1 (threshold probabilities: masks > 0.5)"
+            f"{name}: a mask has the values {values[:4].tolist()}; "
+            "expected 0 and 1 (threshold probabilities: masks > 0.5)"
         )
     return whole > 0
 
@@ -185,10 +186,12 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     bad = int((~np.isfinite(array)).sum())
     if bad:
         raise InputError(
-            f"{name}: has {bad} NaN or infinite values; expected whole numbers or booleans, replace them by 0"
+            f"{name}: has {bad} NaN or infinite values; "
+            "expected whole numbers or booleans, replace them by 0"
         )
     if (array != np.rint(array)).any() or np.abs(array).max() > 2**31:
         raise InputError(
-            f"{name}: has fractions; expected labels or masks (threshold probabilities first: masks > 0.5)"
+            f"{name}: has fractions; "
+            "expected labels or masks (threshold probabilities first: masks > 0.5)"
         )
     return array.astype(np.int64)

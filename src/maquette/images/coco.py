@@ -12,16 +12,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError
+from maquette.images.pixels import mask_box, shown
 from maquette.images.read import check_size
 from maquette.types import InstanceMask
 
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
+
+
+class _Side(NamedTuple):
+    """A side of a pixel, walked with the pixel to the right; all are (x, y)."""
+
+    start: tuple[int, int]  # corner of the pixel
+    along: tuple[int, int]
+    outward: tuple[int, int]
+
+
+_SIDES = (  # walked right, down, left, up
+    _Side((0, 0), (1, 0), (0, -1)),
+    _Side((1, 0), (0, 1), (1, 0)),
+    _Side((1, 1), (-1, 0), (0, 1)),
+    _Side((0, 1), (0, -1), (-1, 0)),
+)
 
 
 def masks_from_coco(
@@ -36,17 +54,18 @@ def masks_from_coco(
     """
     image, annotations, categories = _select(document, name, image_name)
     annotations = [a for a in annotations if not a.get("iscrowd")]
-    ids = [a.get("id") for a in annotations]
-    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids) and len(
-        set(ids)
-    ) == len(ids)
     size = _image_size(image, name)
-    for k, annotation in enumerate(annotations):
+    for k, (label, annotation) in enumerate(zip(_labels_of(annotations), annotations)):
         where = f"{name}: annotation {annotation.get('id', k)}"
         mask = mask_from_segmentation(annotation.get("segmentation"), size, where)
-        yield InstanceMask(
-            ids[k] if small else k + 1, mask, categories.get(annotation.get("category_id"), "")
-        )
+        yield InstanceMask(label, mask, categories.get(annotation.get("category_id"), ""))
+
+
+def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
+    ids = [a.get("id") for a in annotations]
+    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids)
+    distinct = len(set(ids)) == len(ids) if small else False
+    return ids if distinct else range(1, len(ids) + 1)
 
 
 def mask_from_segmentation(
@@ -57,21 +76,24 @@ def mask_from_segmentation(
     """
     if isinstance(segmentation, Mapping):
         own = tuple(segmentation.get("size", ()))
-        if len(own) != 2 or not all(isinstance(s, int) and s > 0 for s in own):
+        if len(own) != 2 or not all(map(_is_side, own)):
             raise InputError(f"{where}: the run lengths have size {own}; expected [height, width]")
         if size is not None and own != size:
             raise InputError(
-                f"{where}: the run lengths are for {own[1]} x {own[0]} pixels, the image has {size[1]} x {size[0]}; export it again"
+                f"{where}: the run lengths are for {shown(own)} pixels, "
+                f"the image has {shown(size)}; export it again"
             )
         check_size((own[1], own[0]), where)
         return decode_rle(segmentation.get("counts", ""), own, where)
     if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
         raise InputError(
-            f"{where}: has no segmentation; expected polygons or run lengths (a box alone is not a mask)"
+            f"{where}: has no segmentation; "
+            "expected polygons or run lengths (a box alone is not a mask)"
         )
     if size is None:
         raise InputError(
-            f"{where}: is a polygon, but the size of the image is not given; add an entry with width and height to 'images'"
+            f"{where}: is a polygon, but the size of the image is not given; "
+            "add an entry with width and height to 'images'"
         )
     return rasterize_polygons(segmentation, size, where)
 
@@ -83,16 +105,21 @@ def decode_rle(
     fill ``size`` exactly.
     """
     runs = _uncompressed(counts, where) if isinstance(counts, (str, bytes)) else counts
-    if not isinstance(runs, Sequence) or not all(isinstance(run, int) and run >= 0 for run in runs):
+    listed = isinstance(runs, Sequence)
+    if not listed or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise InputError(
-            f"{where}: run lengths must be a list of whole numbers from 0 on, or a compressed string; export it again"
+            f"{where}: run lengths must be a list of whole numbers from 0 on, "
+            "or a compressed string; export it again"
         )
-    if sum(runs) != size[0] * size[1]:
+    height, width = size
+    if sum(runs) != height * width:
         raise InputError(
-            f"{where}: the run lengths add up to {sum(runs)} pixels but {size[1]} x {size[0]} has {size[0] * size[1]}; export it again"
+            f"{where}: the run lengths add up to {sum(runs)} pixels "
+            f"but {shown(size)} has {height * width}; export it again"
         )
     values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, np.asarray(runs, np.int64)).reshape(size[1], size[0]).T.copy()
+    columns = np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height)
+    return columns.T.copy()
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -122,10 +149,11 @@ def rasterize_polygons(
             ) from error
         if len(corners) < 3 or not np.isfinite(corners).all():
             raise InputError(
-                f"{where}: a polygon has {len(corners)} corners; expected at least 3 with finite coordinates"
+                f"{where}: a polygon has {len(corners)} corners; "
+                "expected at least 3 with finite coordinates"
             )
-        rows, columns = pixels_in_polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, size)
-        mask[rows, columns] = True
+        x, y = corners.T - 0.5
+        mask[pixels_in_polygon(y, x, size)] = True
     return mask
 
 
@@ -136,9 +164,9 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
     Rasterising them gives the mask back exactly.
     """
     loops = list(_outlines(mask))
-    if any(_signed_area(loop) < 0 for loop in loops):
+    if any(cv2.contourArea(loop, oriented=True) < 0 for loop in loops):
         return None
-    return [[float(v) for v in loop.ravel()] for loop in loops]
+    return [loop.ravel().tolist() for loop in loops]
 
 
 def coco_document(
@@ -152,14 +180,7 @@ def coco_document(
     category = {text: k + 1 for k, text in enumerate(names)}
     annotations = []
     for m in masks:
-        rows = np.flatnonzero(m.mask.any(1))
-        columns = np.flatnonzero(m.mask.any(0))
-        box = [
-            int(columns[0]),
-            int(rows[0]),
-            int(columns[-1] - columns[0] + 1),
-            int(rows[-1] - rows[0] + 1),
-        ]
+        x0, y0, x1, y1 = mask_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
         annotations.append(
             {
@@ -168,15 +189,13 @@ def coco_document(
                 "category_id": category[m.name],
                 "segmentation": shape,
                 "area": int(m.mask.sum()),
-                "bbox": box,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "iscrowd": 0,
             }
         )
-    return {
-        "images": [{"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}],
-        "annotations": annotations,
-        "categories": [{"id": k, "name": text} for text, k in category.items()],
-    }
+    image = {"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}
+    categories = [{"id": k, "name": text} for text, k in category.items()]
+    return {"images": [image], "annotations": annotations, "categories": categories}
 
 
 def _select(
@@ -194,16 +213,14 @@ def _select(
         raise InputError(
             f"{name}: its annotations or images are not objects; give COCO instance annotations"
         )
-    categories = {
-        c.get("id"): str(c.get("name", ""))
-        for c in document.get("categories") or []
-        if isinstance(c, dict)
-    }
+    listed = [c for c in document.get("categories") or [] if isinstance(c, dict)]
+    categories = {c.get("id"): str(c.get("name", "")) for c in listed}
     if not images:
         named = {a.get("image_id") for a in annotations}
         if len(named) > 1:
             raise InputError(
-                f"{name}: has annotations of {len(named)} images but no list of images; keep those of one image"
+                f"{name}: has annotations of {len(named)} images but no list of images; "
+                "keep those of one image"
             )
         return {}, annotations, categories
     image = images[0] if len(images) == 1 else _image_by_name(images, name, image_name)
@@ -214,15 +231,21 @@ def _select(
 
 
 def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
-    size = (image.get("height"), image.get("width"))
-    if size == (None, None):
+    height = image.get("height")
+    width = image.get("width")
+    if height is width is None:
         return None
-    if not all(isinstance(s, int) and s > 0 for s in size):
+    if not (_is_side(height) and _is_side(width)):
         raise InputError(
-            f"{name}: its image has height {size[0]!r} and width {size[1]!r}; expected positive whole numbers"
+            f"{name}: its image has height {height!r} and width {width!r}; "
+            "expected positive whole numbers"
         )
-    check_size((size[1], size[0]), name)
-    return size
+    check_size((width, height), name)
+    return height, width
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def _image_by_name(
@@ -230,14 +253,18 @@ def _image_by_name(
 ) -> dict[str, Any]:
     if image_name is None:
         raise InputError(
-            f"{name}: has {len(images)} images; give the photo too, it is looked up by its file name"
+            f"{name}: has {len(images)} images; "
+            "give the photo too, it is looked up by its file name"
         )
-    stem = Path(image_name).stem
-    exact = [i for i in images if Path(str(i.get("file_name", ""))).name == Path(image_name).name]
-    found = exact or [i for i in images if Path(str(i.get("file_name", ""))).stem == stem]
+    wanted = Path(image_name)
+    paths = [Path(str(image.get("file_name", ""))) for image in images]
+    exact = [image for image, path in zip(images, paths) if path.name == wanted.name]
+    alike = [image for image, path in zip(images, paths) if path.stem == wanted.stem]
+    found = exact or alike
     if len(found) != 1:
         raise InputError(
-            f"{name}: {len(found)} of its {len(images)} images have the photo's name {Path(image_name).name}; rename it"
+            f"{name}: {len(found)} of its {len(images)} images have the photo's name "
+            f"{wanted.name}; rename it"
         )
     return found[0]
 
@@ -249,7 +276,8 @@ def _uncompressed(text: str | bytes, where: str) -> list[int]:
         group = code - 48
         if not 0 <= group < 64 or shift > 40:
             raise InputError(
-                f"{where}: the compressed run lengths are damaged at count {len(runs)}; export it again"
+                f"{where}: the compressed run lengths are damaged at count {len(runs)}; "
+                "export it again"
             )
         value |= (group & 31) << shift
         shift += 5
@@ -279,7 +307,6 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     """Yield closed loops (N, 2) of corners (x, y) along the pixels' edges, the object to the right:
     holes run the other way round.
     """
-    steps = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up
     edges = _directed_edges(mask)
     while edges:
         first = point = next(iter(edges))
@@ -288,35 +315,30 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.
-            direction = next(
-                d for d in ((heading + 1) % 4, heading, (heading + 3) % 4) if d in choices
-            )
+            turns = ((heading + 1) % 4, heading, (heading + 3) % 4)
+            direction = next(turn for turn in turns if turn in choices)
             choices.remove(direction)
             if not choices:
                 del edges[point]
             if direction != heading:
                 loop.append(point)
             heading = direction
-            point = (point[0] + steps[direction][0], point[1] + steps[direction][1])
-        yield np.array(loop)
+            dx, dy = _SIDES[direction].along
+            point = (point[0] + dx, point[1] + dy)
+        yield np.array(loop, np.float32)
 
 
 def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
     """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
     with the object to its right leaves it.
     """
+    height, width = mask.shape
     padded = np.pad(mask, 1)
-    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
     edges: dict[tuple[int, int], list[int]] = {}
-    for direction, (neighbour, (dx, dy)) in enumerate(
-        zip(neighbours, ((0, 0), (1, 0), (1, 1), (0, 1)))
-    ):
+    for direction, side in enumerate(_SIDES):
+        dx, dy = side.outward
+        neighbour = padded[1 + dy :, 1 + dx :][:height, :width]
+        x0, y0 = side.start
         for y, x in np.argwhere(mask & ~neighbour).tolist():
-            edges.setdefault((x + dx, y + dy), []).append(direction)
+            edges.setdefault((x + x0, y + y0), []).append(direction)
     return edges
-
-
-def _signed_area(loop: np.ndarray) -> float:
-    x = loop[:, 0]
-    y = loop[:, 1]
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))

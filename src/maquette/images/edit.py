@@ -207,8 +207,10 @@ def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
     area = np.zeros(size, bool)
     corners = np.array(points, np.float64).reshape(-1, 2)
     for start, end in zip(corners, corners[1:] if len(corners) > 1 else corners):
-        low = np.clip(np.floor(np.minimum(start, end) - radius), 0, None).astype(int)
-        high = np.clip(np.ceil(np.maximum(start, end) + radius), 0, size[::-1]).astype(int)
+        lowest = np.floor(np.minimum(start, end) - radius)
+        highest = np.ceil(np.maximum(start, end) + radius)
+        low = lowest.clip(0).astype(int)
+        high = highest.clip(0, size[::-1]).astype(int)
         if (high <= low).any():
             continue
         columns, rows = (np.arange(first, last) + 0.5 for first, last in zip(low, high))

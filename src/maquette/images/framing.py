@@ -99,9 +99,9 @@ def pad_square(
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = mask_box(masks.any(0))
-    early = x0 < border * width or y0 < border * height
-    late = x1 - 1 >= (1 - border) * width or y1 - 1 >= (1 - border) * height
-    share = border if early or late else 0
+    across = x0 < border * width or x1 - 1 >= (1 - border) * width
+    down = y0 < border * height or y1 - 1 >= (1 - border) * height
+    share = border if across or down else 0
     top = int(share * height)
     left = int(share * width)
     side = max(height + 2 * top, width + 2 * left)

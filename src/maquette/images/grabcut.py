@@ -72,7 +72,7 @@ def _main_parts(mask: np.ndarray, keep: Sequence[tuple[float, float]]) -> np.nda
     number, areas = connected_parts(smooth if smooth.any() else mask)
     if len(areas) == 1:
         return mask
-    clicked = {int(number[int(y), int(x)]) for x, y in keep} - {0}
+    clicked = {number[int(y), int(x)] for x, y in keep} - {0}
     large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
     parts = np.isin(number, list(clicked) or large)
     number, areas = connected_parts(ndimage.binary_fill_holes(parts) & ~parts, connectivity=4)

@@ -25,7 +25,7 @@ from maquette.images.arrays import (
 )
 from maquette.images.coco import masks_from_coco
 from maquette.images.labels import MAX_INSTANCES, read_label_picture
-from maquette.images.pixels import Size, resize_mask, same_aspect
+from maquette.images.pixels import Size, resize_mask, same_aspect, shown
 from maquette.images.read import checked_file, describe_source, open_image
 from maquette.types import InstanceMask
 
@@ -83,7 +83,8 @@ def load_masks(
             continue
         if len(by_label) == MAX_INSTANCES:
             raise InputError(
-                f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is supported; select fewer"
+                f"{name}: has more than {MAX_INSTANCES} objects, "
+                "which is the most that is supported; select fewer"
             )
         by_label[instance.label] = _fitted(instance, image_size, target_size or image_size, name)
     masks = tuple(by_label[label] for label in sorted(by_label))
@@ -115,23 +116,19 @@ def _instances(
     if isinstance(source, np.ndarray):
         return masks_from_array(source, name, warnings)
     raise InputError(
-        f"{name}: is not a form of masks; give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
+        f"{name}: is not a form of masks; "
+        "give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
     )
 
 
 def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Iterator[InstanceMask]:
     if path.is_dir():
-        files = sorted(
-            (
-                f
-                for f in path.iterdir()
-                if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")
-            ),
-            key=_natural,
-        )
+        pictures = (f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted((f for f in pictures if not f.name.startswith(".")), key=_natural)
         if not files:
             raise InputError(
-                f"{path}: the folder has no mask pictures; put one black and white PNG per object into it"
+                f"{path}: the folder has no mask pictures; "
+                "put one black and white PNG per object into it"
             )
         return _from_files(files)
     path = checked_file(path, "a mask file or a folder of masks")
@@ -166,10 +163,9 @@ def labels_of_files(stems: Sequence[str]) -> list[tuple[int, str]]:
     parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", stem) for stem in stems]
     numbers = [int(p.group(1)) for p in parts if p]
     numbered = len(numbers) == len(stems) == len(set(numbers)) and min(numbers) > 0
-    return [
-        (int(p.group(1)), p.group(2) or "") if numbered and p else (k, stem)
-        for k, (stem, p) in enumerate(zip(stems, parts), start=1)
-    ]
+    if not numbered:
+        return list(enumerate(stems, start=1))
+    return [(int(p.group(1)), p.group(2) or "") for p in parts if p]
 
 
 def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
@@ -191,7 +187,8 @@ def _binary_picture(path: Path) -> np.ndarray:
     between = (values > 0.1 * high) & (values < 0.9 * high)
     if between.mean() > 0.02 and between.sum() > 0.3 * (values >= 0.9 * high).sum():
         raise InputError(
-            f"{path}: is not a black and white mask; give a label picture as a file of its own, not in a folder"
+            f"{path}: is not a black and white mask; "
+            "give a label picture as a file of its own, not in a folder"
         )
     return values > 0.5 * high
 
@@ -226,7 +223,7 @@ def _fitted(
             else ""
         )
         raise InputError(
-            f"{name}: the masks have {size[1]} x {size[0]} pixels and the photo {image_size[1]} x {image_size[0]}, "
+            f"{name}: the masks have {shown(size)} pixels and the photo {shown(image_size)}, "
             f"which is another aspect ratio; make masks for this very photo{turned}"
         )
     return InstanceMask(instance.label, resize_mask(instance.mask, target_size), instance.name)
@@ -235,16 +232,17 @@ def _fitted(
 def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     if not masks:
         raise InputError(f"{name}: has no object: all masks are empty; mark at least one")
+    first = masks[0]
     for m in masks:
-        if m.mask.shape != masks[0].mask.shape:
-            (h, w) = m.mask.shape
-            (h0, w0) = masks[0].mask.shape
+        if m.mask.shape != first.mask.shape:
             raise InputError(
-                f"{name}: label {m.label} has {w} x {h} pixels label {masks[0].label} {w0} x {h0}; give masks of one size"
+                f"{name}: label {m.label} has {shown(m.mask.shape)} pixels label {first.label} "
+                f"{shown(first.mask.shape)}; give masks of one size"
             )
     if len(masks) == 1 and masks[0].mask.all():
         raise InputError(
-            f"{name}: the only mask covers the whole picture; mark the pixels of each object and leave out the background"
+            f"{name}: the only mask covers the whole picture; "
+            "mark the pixels of each object and leave out the background"
         )
 
 
@@ -256,23 +254,22 @@ def _renamed(
     if not isinstance(names, Mapping):
         if len(names) != len(masks):
             raise InputError(
-                f"{len(names)} names for {len(masks)} masks; give one each, or a dictionary from label to name"
+                f"{len(names)} names for {len(masks)} masks; "
+                "give one each, or a dictionary from label to name"
             )
         names = {m.label: text for m, text in zip(masks, names)}
     unknown = sorted(set(names) - {m.label for m in masks})
     if unknown:
         raise InputError(
-            f"names for the labels {unknown}, which the masks do not have; they have {[m.label for m in masks]}"
+            f"names for the labels {unknown}, which the masks do not have; "
+            f"they have {[m.label for m in masks]}"
         )
     return tuple(InstanceMask(m.label, m.mask, names.get(m.label, m.name)) for m in masks)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [
-        (0, int(part)) if part.isdigit() else (1, part)
-        for part in re.split(r"(\d+)", path.stem.lower())
-        if part
-    ]
+    parts = filter(None, re.split(r"(\d+)", path.stem.lower()))
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 def _called(name: str) -> str:
@@ -286,11 +283,13 @@ def select_masks(
     something is unknown.
     """
     masks = tuple(masks)
-    wanted = {int(key) if str(key).strip().isdigit() else str(key).strip() for key in only}
+    texts = [str(key).strip() for key in only]
+    wanted = {int(text) if text.isdigit() else text for text in texts}
     unknown = wanted - {m.label for m in masks} - {m.name for m in masks if m.name}
     if unknown or not wanted:
         have = ", ".join(f"{m.label}{_called(m.name)}" for m in masks)
         raise InputError(
-            f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; the labels are {have}"
+            f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; "
+            f"the labels are {have}"
         )
     return tuple(m for m in masks if m.label in wanted or (m.name and m.name in wanted))

@@ -16,6 +16,11 @@ ASPECT_TOLERANCE = 0.01
 Size = tuple[int, int]  # (H, W)
 
 
+def shown(size: Size) -> str:
+    """A size for people: width x height."""
+    return f"{size[1]} x {size[0]}"
+
+
 def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """The box x0, y0, x1, y1 around the pixels of a mask (H, W) bool that has one at least."""
     columns = np.flatnonzero(mask.any(0)).tolist()

@@ -97,7 +97,8 @@ def read_photo(source: ImageSource) -> Photo:
     )
     if min(image.size) < MIN_SIDE:
         raise InputError(
-            f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
+            f"{name}: the photo has {image.width} x {image.height} pixels; "
+            f"each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
     focal = None
@@ -112,7 +113,8 @@ def read_photo(source: ImageSource) -> Photo:
             rgb, alpha = _rgb_and_alpha(image)
     except _DECODING_ERRORS as error:
         raise InputError(
-            f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG"
+            f"{name}: its colours ({image.mode}) cannot be converted to RGB; "
+            "save it as an 8-bit PNG or JPEG"
         ) from error
     return Photo(rgb if alpha is None else _on_white(rgb, alpha), alpha, focal, doubt)
 
@@ -131,7 +133,8 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
             return _turned_upright(image)
     except Image.DecompressionBombError as error:
         raise InputError(
-            f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most"
+            f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; "
+            f"each side may have {MAX_SIDE} at most"
         ) from error
     except Image.UnidentifiedImageError as error:
         raise InputError(_unidentified(path)) from error
@@ -141,7 +144,8 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
         ) from error
     except _DECODING_ERRORS as error:
         raise InputError(
-            f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again"
+            f"{path}: {describe_content(path)} that is truncated or damaged; "
+            "copy or export it again"
         ) from error
 
 
@@ -149,7 +153,8 @@ def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse a width and height that are too large, with an InputError."""
     if max(size) > MAX_SIDE:
         raise InputError(
-            f"{name}: has {size[0]} x {size[1]} pixels; each side may have {MAX_SIDE} at most, reduce it first"
+            f"{name}: has {size[0]} x {size[1]} pixels; "
+            f"each side may have {MAX_SIDE} at most, reduce it first"
         )
 
 
@@ -178,10 +183,8 @@ def describe_content(path: Path) -> str:
             b"isom": "a video",
             b"qt  ": "a video",
         }
-        return kinds.get(
-            head[8:12],
-            "a HEIC image" if head[8:11] in (b"hei", b"hev", b"mif", b"msf") else "a video",
-        )
+        heic = head[8:11] in (b"hei", b"hev", b"mif", b"msf")
+        return kinds.get(head[8:12], "a HEIC image" if heic else "a video")
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video"
     for signature, description in _SIGNATURES:
@@ -234,11 +237,8 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if (
-        array.ndim not in (2, 3)
-        or (array.ndim == 3 and array.shape[2] not in (3, 4))
-        or 0 in array.shape
-    ):
+    of_pictures = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not of_pictures or 0 in array.shape:
         raise InputError(f"{name}: is not an image; give (H, W), (H, W, 3) or (H, W, 4)")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255

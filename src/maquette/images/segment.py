@@ -22,6 +22,7 @@ from maquette.images.pixels import (
     mask_box,
     reduced,
     resize_mask,
+    shown,
     working_size,
 )
 from maquette.images.regions import clicked_region
@@ -183,7 +184,7 @@ def _check_clicks(clicks: Sequence[Click], size: Size) -> None:
         if not (0 <= click.x < width and 0 <= click.y < height):
             raise InputError(
                 f"the click {click.x:g},{click.y:g} is outside of the photo, "
-                f"which has {width} x {height} pixels"
+                f"which has {shown(size)} pixels"
             )
 
 
@@ -270,9 +271,9 @@ def _clipped(box: Rectangle, size: Size) -> tuple[int, int, int, int]:
     x1 = min(round(x1), width)
     y1 = min(round(y1), height)
     if x1 - x0 < 4 or y1 - y0 < 4:
+        given = ",".join(f"{v:g}" for v in box)
         raise InputError(
-            f"the box {','.join(f'{v:g}' for v in box)} has less than 4 pixels a side "
-            f"inside the photo of {width} x {height}"
+            f"the box {given} has less than 4 pixels a side inside the photo of {shown(size)}"
         )
     if (x1 - x0, y1 - y0) == (width, height):
         raise InputError(

@@ -59,4 +59,5 @@ def crop_object(rgba: np.ndarray) -> np.ndarray:
         raise InputError("the object of the picture is a single pixel; pass a larger picture")
     crop = Image.fromarray(rgba).crop(box).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     values = np.asarray(crop).astype(np.float32) / 255
-    return (values[:, :, :3] * values[:, :, 3:4] * 255).astype(np.uint8)
+    color, alpha = np.split(values, [3], axis=-1)
+    return (color * alpha * 255).astype(np.uint8)

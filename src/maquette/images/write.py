@@ -51,9 +51,11 @@ def write_masks(
     form = form or form_of(path)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
-    if path.suffix.lower() != _SUFFIX_OF_FORM[form]:
+    wanted = _SUFFIX_OF_FORM[form]
+    if path.suffix.lower() != wanted:
         raise InputError(
-            f"{path}: the form {form!r} needs the suffix {_SUFFIX_OF_FORM[form] or '(none, a folder)'}; rename the output"
+            f"{path}: "
+            f"the form {form!r} needs the suffix {wanted or '(none, a folder)'}; rename the output"
         )
     if not masks:
         raise InputError(f"{path}: there are no masks to write")
@@ -77,7 +79,8 @@ def form_of(path: Path) -> str:
     """Return the form that a path's suffix stands for; InputError names the suffixes."""
     if path.suffix.lower() not in _FORM_OF_SUFFIX:
         raise InputError(
-            f"{path}: no form of masks has the suffix {path.suffix}; use .png, .json, .npz, or a folder's name"
+            f"{path}: no form of masks has the suffix {path.suffix}; "
+            "use .png, .json, .npz, or a folder's name"
         )
     return _FORM_OF_SUFFIX[path.suffix.lower()]
 
@@ -92,7 +95,8 @@ def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
         raise InputError(
-            f"labels {covered} are covered completely by others, a label picture cannot hold them; use coco, npz or a folder"
+            f"labels {covered} are covered completely by others, a label picture cannot hold them; "
+            "use coco, npz or a folder"
         )
     return labels
 
@@ -118,10 +122,8 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
         for label, color in colors.items():
             palette[label] = color
         image.putpalette(palette.tobytes())
-    table = [
-        {"label": m.label, "name": m.name, "color": "#{:02x}{:02x}{:02x}".format(*colors[m.label])}
-        for m in masks
-    ]
+    written = {label: "#{:02x}{:02x}{:02x}".format(*color) for label, color in colors.items()}
+    table = [{"label": m.label, "name": m.name, "color": written[m.label]} for m in masks]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
     with atomic_write(path) as temporary:
@@ -139,13 +141,13 @@ def _distinct_colors(labels: Sequence[int]) -> dict[int, tuple[int, int, int]]:
 
 
 def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
+    arrays = {
+        "masks": np.stack([m.mask for m in masks]),
+        "labels": np.array([m.label for m in masks], np.int64),
+        "names": np.array([m.name for m in masks], np.str_),
+    }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            masks=np.stack([m.mask for m in masks]),
-            labels=np.array([m.label for m in masks], np.int64),
-            names=np.array([m.name for m in masks], np.str_),
-        )
+        np.savez_compressed(file, **arrays)
 
 
 def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
@@ -153,11 +155,12 @@ def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
         foreign = [f.name for f in path.iterdir() if f.suffix.lower() != ".png"]
         if foreign:
             raise OutputError(
-                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; choose another folder"
+                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; "
+                "choose another folder"
             )
     with atomic_folder(path) as folder:
         for m in masks:
             text = re.sub(r"[^\w. -]", "_", m.name)
-            name = f"{m.label:03d}_{text}.png" if text else f"{m.label:03d}.png"
+            name = "_".join(filter(None, [f"{m.label:03d}", text])) + ".png"
             Image.fromarray(m.mask.astype(np.uint8) * 255).save(folder / name)
     return path
