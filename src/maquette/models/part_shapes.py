@@ -115,7 +115,7 @@ class PartShapes(nn.Module):
         offset = points[:, :, None] - gaussians.mean[:, None]
         seen = [
             torch.tanh(local / 3),
-            torch.tanh(local.norm(dim=-1, keepdim=True) / 3),
+            torch.tanh(torch.linalg.vector_norm(local, dim=-1, keepdim=True) / 3),
             2 * offset,
             (offset.abs() + 1e-6).sqrt(),
         ]
