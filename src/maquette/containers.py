@@ -75,7 +75,7 @@ def read_json(path: Path, remedy: str, budget: MemoryBudget) -> Any:
     content = read_bytes(path, remedy, budget)
     budget.take(JSON_GROWTH * len(content), path)
     with contained(f"{path}: not JSON, or truncated", remedy):
-        return json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8-sig"))
 
 
 def read_npz(

@@ -194,7 +194,7 @@ def assert_refused(case, capsys, code, *says):
         (unknown_method, ("magic", "iscene")),
         (unknown_format, ("gltf", "glb,obj,ply,stl")),
         (no_samples, ("at least 1",)),
-        (negative_seed, ("between 0 and",)),
+        (negative_seed, ("seed", "from 0 to 4294967295")),
         (guidance_that_is_no_number, ("guidance", "nan")),
         (prompt_for_a_method_without_one, ("prompt", "comboverse", "iscene")),
         (unknown_layout, ("magic", "none, depth, sds, ssds")),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from maquette.containers import MemoryBudget, read_npy, read_npz
 from maquette.errors import InputError
 from maquette.images.labels import MAX_INSTANCES, labels_from_colors
 from maquette.images.read import check_size
 from maquette.types import InstanceMask
 
-MAX_ARCHIVE_BYTES = 4 << 30  # unpacked; beyond, an .npz is a mistake or a bomb
+NPY_MAGIC = b"\x93NUMPY"
 
 
 def masks_from_label_map(
@@ -53,41 +52,11 @@ def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceM
     """Yield the masks of an .npy or .npz file, never unpickling anything; ``warnings`` is extended.
     Raises InputError.
     """
-    try:
-        with open(path, "rb") as file:
-            if file.read(6) == b"\x93NUMPY":
-                return masks_from_array(
-                    np.load(path, mmap_mode="r", allow_pickle=False), str(path), warnings
-                )
-            file.seek(0)
-            arrays = _unpacked(file, path)
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        MemoryError,
-        NotImplementedError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: is not a sound NumPy file of plain numbers ({reason}); "
-            "save it again with numpy.save"
-        ) from error
-    return _from_archive(arrays, path, warnings)
-
-
-def _unpacked(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_ARCHIVE_BYTES:
-            raise InputError(
-                f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; "
-                "save fewer or smaller masks"
-            )
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as loaded:
-        return {key: loaded[key] for key in loaded.files}
+    with open(path, "rb") as file:
+        is_array = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    if is_array:
+        return masks_from_array(read_npy(path, MemoryBudget()), str(path), warnings)
+    return _from_archive(read_npz(path, path, MemoryBudget()), path, warnings)
 
 
 def _from_archive(
@@ -104,6 +73,8 @@ def _from_archive(
         )
     if "labels" not in arrays and "names" not in arrays:
         return masks_from_array(masks, str(path), warnings)
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
     count = len(masks) if masks.ndim == 3 else -1
     labels = arrays.get("labels", np.arange(1, count + 1))
     names = arrays.get("names", np.full(max(count, 0), ""))
@@ -122,13 +93,15 @@ def _from_archive(
 
 
 def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Iterator[InstanceMask]:
-    """Yield the masks of labels (H, W), masks (K, H, W) or colours (H, W, 3 or 4) uint8;
-    ``warnings`` is extended. Raises InputError.
+    """Yield the masks of labels (H, W), masks (K, H, W) or (K, 1, H, W), or colours (H, W, 3 or 4)
+    uint8; ``warnings`` is extended. Raises InputError.
     """
+    if array.ndim == 4 and array.shape[1] == 1:  # as SAM 2 returns the masks of several boxes
+        array = array[:, 0]
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(
-            f"{name}: has shape {array.shape}; "
-            "expected labels (H, W), masks (K, H, W) or colours (H, W, 3)"
+            f"{name}: has shape {array.shape}; expected labels (H, W), masks (K, H, W) or "
+            "(K, 1, H, W), or colours (H, W, 3)"
         )
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         check_size((array.shape[1], array.shape[0]), name)

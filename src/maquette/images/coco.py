@@ -19,6 +19,8 @@ import numpy as np
 from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError
+from maquette.images.annotations.drawn import BOX_ONLY
+from maquette.images.arrays import binary_plane
 from maquette.images.pixels import mask_box, shown
 from maquette.images.read import check_size
 from maquette.types import InstanceMask
@@ -43,22 +45,39 @@ _SIDES = (  # walked right, down, left, up
 
 
 def masks_from_coco(
-    document: Any, name: str, image_name: str | None = None
+    document: Any, name: str, image_name: str | None, warnings: list[str]
 ) -> Iterator[InstanceMask]:
-    """Yield the masks of one image, each in the size that the document gives; crowd regions are
-    left out.
+    """Yield the masks of one image, each in the size that the document gives. What is no mask is
+    left out and named in ``warnings``, as is a crowd, which is read as one object.
 
     ``document`` is a COCO dictionary, or a list of annotations with run lengths as segmenters write
     them. The image is the only one, or the one whose file name has the stem of ``image_name``.
     Labels are the annotations' ids when these are small, else 1, 2, ... Raises InputError.
     """
     image, annotations, categories = _select(document, name, image_name)
-    annotations = [a for a in annotations if not a.get("iscrowd")]
     size = _image_size(image, name)
+    left_out = 0
     for k, (label, annotation) in enumerate(zip(_labels_of(annotations), annotations)):
-        where = f"{name}: annotation {annotation.get('id', k)}"
-        mask = mask_from_segmentation(annotation.get("segmentation"), size, where)
-        yield InstanceMask(label, mask, categories.get(annotation.get("category_id"), ""))
+        called = f"annotation {annotation.get('id', k)}"
+        segmentation = annotation.get("segmentation")
+        if segmentation is None or (isinstance(segmentation, list) and not segmentation):
+            warnings.append(f"{called} {BOX_ONLY}, and is left out")
+            left_out += 1
+            continue
+        if annotation.get("iscrowd"):
+            warnings.append(f"{called} is marked as a crowd; it is read as one object")
+        mask = mask_from_segmentation(segmentation, size, f"{name}: {called}", warnings)
+        yield InstanceMask(label, mask, _category(annotation, categories))
+    if left_out == len(annotations):
+        raise InputError(
+            f"{name}: none of its {left_out} annotations has a segmentation; "
+            "give polygons or run lengths, or make masks of the boxes: maquette masks make --box"
+        )
+
+
+def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
+    key = annotation.get("category_id")
+    return categories.get(key, "") if isinstance(key, (int, str)) else ""
 
 
 def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
@@ -69,13 +88,16 @@ def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
 
 
 def mask_from_segmentation(
-    segmentation: Any, size: tuple[int, int] | None, where: str
+    segmentation: Any, size: tuple[int, int] | None, where: str, warnings: list[str]
 ) -> np.ndarray:
-    """Decode polygons or run lengths to (H, W) bool; ``size`` is (H, W) of the image if known.
-    Raises InputError.
+    """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
+    if known. Raises InputError.
     """
+    if isinstance(segmentation, np.ndarray):
+        return binary_plane(segmentation, where)
     if isinstance(segmentation, Mapping):
-        own = tuple(segmentation.get("size", ()))
+        given = segmentation.get("size")
+        own = tuple(given) if isinstance(given, (list, tuple)) else ()
         if len(own) != 2 or not all(map(_is_side, own)):
             raise InputError(f"{where}: the run lengths have size {own}; expected [height, width]")
         if size is not None and own != size:
@@ -95,7 +117,21 @@ def mask_from_segmentation(
             f"{where}: is a polygon, but the size of the image is not given; "
             "add an entry with width and height to 'images'"
         )
-    return rasterize_polygons(segmentation, size, where)
+    if all(isinstance(number, (int, float)) for number in segmentation):
+        segmentation = [segmentation]  # one polygon without the list around it
+    return _without_stray_pieces(segmentation, size, where, warnings)
+
+
+def _without_stray_pieces(
+    polygons: Sequence[Any], size: tuple[int, int], where: str, warnings: list[str]
+) -> np.ndarray:
+    """The mask of the polygons that have an inside; of fewer than three corners a warning."""
+    whole = [p for p in polygons if not isinstance(p, Sequence) or len(p) >= 6]
+    if whole and len(whole) < len(polygons):
+        warnings.append(
+            f"{where}: {len(polygons) - len(whole)} pieces of fewer than three corners are left out"
+        )
+    return rasterize_polygons(whole or polygons, size, where)
 
 
 def decode_rle(
@@ -143,7 +179,7 @@ def rasterize_polygons(
     for flat in polygons:
         try:
             corners = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
             ) from error
@@ -214,9 +250,10 @@ def _select(
             f"{name}: its annotations or images are not objects; give COCO instance annotations"
         )
     listed = [c for c in document.get("categories") or [] if isinstance(c, dict)]
-    categories = {c.get("id"): str(c.get("name", "")) for c in listed}
+    known = [c for c in listed if isinstance(c.get("id"), (int, str))]
+    categories = {c["id"]: str(c.get("name", "")) for c in known}
     if not images:
-        named = {a.get("image_id") for a in annotations}
+        named = {str(a.get("image_id")) for a in annotations}
         if len(named) > 1:
             raise InputError(
                 f"{name}: has annotations of {len(named)} images but no list of images; "
@@ -224,10 +261,32 @@ def _select(
             )
         return {}, annotations, categories
     image = images[0] if len(images) == 1 else _image_by_name(images, name, image_name)
-    key = image.get("id", image.get("image_id"))
     if "image" not in document:
-        annotations = [a for a in annotations if a.get("image_id", key) == key]
+        annotations = _of_image(annotations, image, images, name)
     return image, annotations, categories
+
+
+def _of_image(
+    annotations: list[dict[str, Any]],
+    image: dict[str, Any],
+    images: list[dict[str, Any]],
+    name: str,
+) -> list[dict[str, Any]]:
+    """The annotations of an image, whose id may be a number in one place and text in another."""
+    key = _key_of(image)
+    known = {str(_key_of(other)) for other in images}
+    own = [a for a in annotations if a.get("image_id", key) == key]
+    alike = [a for a in annotations if str(a.get("image_id", key)) == str(key)]
+    if annotations and not any(str(a.get("image_id", key)) in known for a in annotations):
+        raise InputError(
+            f"{name}: no annotation belongs to the image with the id {key!r}; "
+            f"the first has image_id {annotations[0].get('image_id')!r}"
+        )
+    return own or alike
+
+
+def _key_of(image: dict[str, Any]) -> Any:
+    return image.get("id", image.get("image_id"))
 
 
 def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:

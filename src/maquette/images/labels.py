@@ -67,6 +67,8 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
         labels, warnings = _labels_from_grey(np.asarray(image), image.format in LOSSY_FORMATS, name)
         return LabelPicture(labels, names, warnings)
     rgb, transparent = _colors(image)
+    if transparent.any() and not rgb[~transparent].any():  # the opacity is the mask
+        return LabelPicture((~transparent).astype(np.int32), {}, ())
     if (rgb == rgb[..., :1]).all():
         labels, warnings = _labels_from_grey(rgb[..., 0], image.format in LOSSY_FORMATS, name)
         labels[transparent] = 0
@@ -121,7 +123,8 @@ def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
         return [
             {**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table
         ]
-    except (ValueError, TypeError, KeyError):  # somebody else's text
+    # somebody else's text
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
         return []
 
 
@@ -226,6 +229,7 @@ def _flat_colors(
     stray = ~np.isin(distinct, solid)
     if not lossy and (few or not _scattered(index, stray[index])):
         return index, _unpacked(distinct, rgb.shape[-1]), ()
+    lossy = lossy or _looks_like_photo(rgb)  # not every compressed picture says that it is one
     if _looks_like_photo(rgb, lossy):
         raise InputError(
             f"{name}: has {len(distinct)} colours and looks like a photo, not a mask; "

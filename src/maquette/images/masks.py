@@ -7,7 +7,6 @@ memory together at full size.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,10 +22,11 @@ from maquette.images.arrays import (
     masks_from_label_map,
     masks_from_numpy_file,
 )
-from maquette.images.coco import masks_from_coco
+from maquette.images.documents import SUFFIXES as DOCUMENTS
+from maquette.images.documents import Reading, masks_from_document, masks_from_file
 from maquette.images.labels import MAX_INSTANCES, read_label_picture
 from maquette.images.pixels import Size, resize_mask, same_aspect, shown
-from maquette.images.read import checked_file, describe_source, open_image
+from maquette.images.read import checked_file, describe_source, open_image, read_pages
 from maquette.types import InstanceMask
 
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
@@ -63,9 +63,11 @@ def load_masks(
 ) -> MaskReading:
     """Read instance masks and report what had to be put right.
 
-    ``source`` is a label picture, a folder or a list of binary pictures, COCO JSON, .npy or .npz,
-    or the same in memory: an array (H, W) of labels, (K, H, W) of masks or (H, W, 3) of colours, a
-    list of masks, ``{label or name: mask}``, a COCO dictionary. Masks of another size than
+    ``source`` is a label picture, a folder or a list of binary pictures, a TIFF with a page per
+    object, .npy or .npz, a file of an annotation tool (COCO, LabelMe, CVAT, YOLO, Label Studio,
+    VIA), or the same in memory: an array or tensor (H, W) of labels, (K, H, W) or (K, 1, H, W) of
+    masks or (H, W, 3) of colours, a list of masks or of SAM's records, ``{label or name: mask}``, a
+    dictionary as the JSON holds it. Masks of another size than
     ``image_size`` (H, W) are resized, nearest pixel, when their aspect ratio agrees. The result has
     ``target_size`` (H, W), by default ``image_size``. ``image_name`` selects the image of a COCO
     file. Raises InputError.
@@ -73,7 +75,8 @@ def load_masks(
     name = describe_source(source)
     warnings: list[str] = []
     by_label: dict[int, InstanceMask] = {}
-    for instance in _instances(source, name, image_name, warnings):
+    reading = Reading(name, image_name, image_size, warnings)
+    for instance in _instances(source, reading):
         if instance.label in by_label:
             raise InputError(
                 f"{name}: label {instance.label} occurs twice; give every object its own label"
@@ -92,36 +95,35 @@ def load_masks(
     return MaskReading(_renamed(masks, names), tuple(warnings))
 
 
-def _instances(
-    source: MaskSource, name: str, image_name: str | None, warnings: list[str]
-) -> Iterator[InstanceMask]:
+def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
+    name = reading.name
     if isinstance(source, (str, Path)):
-        return _from_path(Path(source), image_name, warnings)
+        return _from_path(Path(source), reading)
     if isinstance(source, Image.Image):
-        return _from_picture(open_image(source), name, warnings)
+        return _from_picture(open_image(source), name, reading.warnings)
+    if hasattr(source, "detach"):  # a torch tensor, on whatever device
+        source = source.detach().cpu().numpy()
     if isinstance(source, Mapping):
-        return (
-            masks_from_coco(source, name, image_name)
-            if "annotations" in source
-            else _from_mapping(source, name)
-        )
+        is_document = bool({"annotations", "shapes", "_via_img_metadata"} & set(source))
+        document = masks_from_document if is_document else _from_mapping
+        return document(source, reading)
     if isinstance(source, Sequence) and len(source) > 0:
         if all(isinstance(item, InstanceMask) for item in source):
             return iter(source)
         if all(isinstance(item, (str, Path)) for item in source):
             return _from_files([Path(item) for item in source])
         if all(isinstance(item, Mapping) for item in source):
-            return masks_from_coco(list(source), name, image_name)
-        return _from_mapping(dict(enumerate(source, start=1)), name)
+            return masks_from_document(list(source), reading)
+        return _from_mapping(dict(enumerate(source, start=1)), reading)
     if isinstance(source, np.ndarray):
-        return masks_from_array(source, name, warnings)
+        return masks_from_array(source, name, reading.warnings)
     raise InputError(
         f"{name}: is not a form of masks; "
         "give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
     )
 
 
-def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Iterator[InstanceMask]:
+def _from_path(path: Path, reading: Reading) -> Iterator[InstanceMask]:
     if path.is_dir():
         pictures = (f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
         files = sorted((f for f in pictures if not f.name.startswith(".")), key=_natural)
@@ -133,21 +135,14 @@ def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Itera
         return _from_files(files)
     path = checked_file(path, "a mask file or a folder of masks")
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        return masks_from_coco(_json(path), str(path), image_name)
+    if suffix in DOCUMENTS:
+        return masks_from_file(path, reading)
     if suffix in (".npy", ".npz"):
-        return masks_from_numpy_file(path, warnings)
-    return _from_picture(open_image(path), str(path), warnings)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise InputError(f"{path}: is not valid JSON ({error}); export it again") from error
+        return masks_from_numpy_file(path, reading.warnings)
+    pages = read_pages(path)
+    if len(pages) > 1:
+        return (InstanceMask(k, _binary(page, path)) for k, page in enumerate(pages, start=1))
+    return _from_picture(pages[0], str(path), reading.warnings)
 
 
 def _from_picture(image: Image.Image, name: str, warnings: list[str]) -> Iterator[InstanceMask]:
@@ -174,7 +169,11 @@ def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
 
 
 def _binary_picture(path: Path) -> np.ndarray:
-    image = open_image(path)
+    return _binary(open_image(path), path)
+
+
+def _binary(image: Image.Image, path: Path) -> np.ndarray:
+    """A black and white picture, or the opacity of a cut-out, as (H, W) bool. Raises InputError."""
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 128:  # a cut-out
@@ -193,13 +192,13 @@ def _binary_picture(path: Path) -> np.ndarray:
     return values > 0.5 * high
 
 
-def _from_mapping(source: Mapping[Any, Any], name: str) -> Iterator[InstanceMask]:
+def _from_mapping(source: Mapping[Any, Any], reading: Reading) -> Iterator[InstanceMask]:
+    name = reading.name
     for k, (key, mask) in enumerate(source.items()):
-        plane = (
-            _binary_picture(checked_file(mask, "a mask picture"))
-            if isinstance(mask, (str, Path))
-            else binary_plane(mask, name)
-        )
+        if isinstance(mask, (str, Path)):
+            plane = _binary_picture(checked_file(mask, "a mask picture"))
+        else:
+            plane = binary_plane(mask, name)
         if isinstance(key, (int, np.integer)):
             if key <= 0:
                 raise InputError(

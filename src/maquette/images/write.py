@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from maquette.errors import InputError, OutputError
+from maquette.images.annotations.labelme import labelme_document
 from maquette.images.coco import coco_document
 from maquette.images.labels import TABLE_KEY
 from maquette.images.overlay import instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask
 
-FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
+FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "labelme", "npz")
 _FORM_OF_SUFFIX = {".png": "label", ".json": "coco", ".npz": "npz", "": "folder"}
 _SUFFIX_OF_FORM = {
     "label": ".png",
@@ -27,6 +28,7 @@ _SUFFIX_OF_FORM = {
     "folder": "",
     "coco": ".json",
     "coco-rle": ".json",
+    "labelme": ".json",
     "npz": ".npz",
 }
 
@@ -44,8 +46,8 @@ def write_masks(
 
     "label": PNG of labels with a palette, 16-bit grey for labels above 255. "rgb": PNG with a
     colour per object on black. Where masks overlap, the smaller object is on top in these two.
-    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths. ``image_name`` is the
-    photo's file name for COCO. Raises InputError, OutputError.
+    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths, "labelme": bitmaps.
+    ``image_name`` is the photo's file name for COCO and LabelMe. Raises InputError, OutputError.
     """
     path = Path(path)
     form = form or form_of(path)
@@ -67,9 +69,12 @@ def write_masks(
     elif form == "npz":
         _write_npz(masks, path)
     else:
-        document = coco_document(
-            masks, masks[0].mask.shape, image_name or f"{path.stem}.png", polygons=form == "coco"
-        )
+        photo = image_name or f"{path.stem}.png"
+        size = masks[0].mask.shape
+        if form == "labelme":
+            document = labelme_document(masks, size, photo)
+        else:
+            document = coco_document(masks, size, photo, polygons=form == "coco")
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
     return path
