@@ -149,6 +149,94 @@ def test_mirrored_nodes_keep_looking_outward(tmp_path):
     assert load_named_meshes(scene.export(tmp_path / "s.glb"))["instance_1"].volume > 0
 
 
+def endless(header):
+    header["accessors"][0] = {"componentType": 5126, "count": 4 * 10**9, "type": "VEC3"}
+
+
+def shared(header):
+    """Many accessors of the same bytes."""
+    header["accessors"] += [{"componentType": 5126, "count": 10**8, "type": "MAT4"}] * 10
+
+
+def without_views(header):
+    del header["bufferViews"]
+
+
+def circular(header):
+    header["nodes"][0]["children"] = [0]
+    header["nodes"] += [{"children": [0]}]
+    header["scenes"][0]["nodes"] = [len(header["nodes"]) - 1]
+
+
+def odd(header):
+    header["nodes"] = {"a": [3]}
+
+
+BROKEN = {
+    "declares 48 GB": (endless, "would take 45,776 MB"),
+    "declares the same bytes often": (shared, "would take 6,104 MB"),
+    "negative": (lambda h: h["accessors"][0].update(count=-5), "a size below zero"),
+    "no buffer views": (without_views, "not a 3D file"),
+    "nodes of another kind": (odd, "not a 3D file"),
+    "unknown type": (lambda h: h["accessors"][0].update(type="VEC9"), "KeyError: 'VEC9'"),
+    "nodes in a circle": (circular, "not a 3D file"),
+}
+
+
+@pytest.mark.parametrize(("edit", "says"), BROKEN.values(), ids=BROKEN.keys())
+def test_whatever_is_wrong_with_a_glb_the_file_is_named(tmp_path, edit, says):
+    path = foreign_glb(tmp_path / "bad.glb", edit)
+    for read in (read_glb, load_named_meshes):
+        with pytest.raises(InputError, match=says) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_nesting_without_end_is_named(tmp_path):
+    text = b'{"a": ' + b"[" * 100_000
+    (tmp_path / "deep.gltf").write_bytes(text)
+    with pytest.raises(InputError, match=r"deep\.gltf: not a 3D file.*RecursionError"):
+        read_glb(tmp_path / "deep.gltf")
+
+
+def test_a_face_of_a_vertex_that_is_not_there_is_named(tmp_path):
+    for suffix, text in (
+        ("obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 9\n"),
+        (
+            "ply",
+            "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
+            "property float z\nelement face 1\nproperty list uchar int vertex_indices\n"
+            "end_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -7\n",
+        ),
+    ):
+        path = tmp_path / f"s.{suffix}"
+        path.write_text(text)
+        for read in (read_glb, load_named_meshes):
+            with pytest.raises(InputError, match=rf"s\.{suffix}: "):
+                read(path)
+    scene = make_scene()
+    content = bytearray(glb_bytes(scene))
+    header = header_of(bytes(content))
+    view = header["bufferViews"][header["accessors"][3]["bufferView"]]
+    assert header["accessors"][3]["type"] == "SCALAR"
+    start = 28 + int.from_bytes(content[12:16], "little") + view["byteOffset"]
+    content[start : start + 2] = (9999).to_bytes(2, "little")
+    (tmp_path / "s.glb").write_bytes(bytes(content))
+    for read in (read_glb, load_named_meshes):
+        with pytest.raises(InputError, match=r"face 0 refers to vertex 9999 but there are 162"):
+            read(tmp_path / "s.glb")
+
+
+def test_a_broken_texture_is_named_with_its_file(tmp_path):
+    content = bytearray(glb_bytes(make_scene()))
+    start = content.index(b"\x89PNG") + 45
+    content[start : start + 20] = bytes(20)
+    (tmp_path / "s.glb").write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"s\.glb: not a 3D file that can be read"):
+        read_glb(tmp_path / "s.glb")
+    assert len(load_named_meshes(tmp_path / "s.glb")) == 3  # shapes only
+
+
 @pytest.mark.parametrize(
     "content",
     [

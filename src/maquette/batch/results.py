@@ -292,13 +292,13 @@ def _own(names: Any) -> list[str]:
 def _difference(made_from: Any, wanted: Request) -> str:
     if not isinstance(made_from, dict):
         return "unknown options"
-    changed = [
-        name for name in sorted({*made_from, *wanted}) if made_from.get(name) != wanted.get(name)
-    ]
     sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}
-    for name, words in sources.items():
-        if name in changed:
-            return words
-    return ", ".join(
-        f"{name} {made_from.get(name)} instead of {wanted.get(name)}" for name in changed
-    )
+    changes = []
+    for name in [*sources, *sorted({*made_from, *wanted})]:
+        before = made_from.get(name)
+        now = wanted.get(name)
+        if before != now and name in sources:
+            return sources[name]
+        if before != now:
+            changes.append(f"{name} {before} instead of {now}")
+    return ", ".join(changes)

@@ -75,7 +75,8 @@ def write_stl(scene: Scene, path: Path) -> None:
     meshes = [_world_mesh(scene, instance) for instance in scene.instances]
     corners = [vertices[faces] for vertices, faces in meshes]
     triangles = np.concatenate([np.zeros((0, 3, 3)), *corners])
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    edges = triangles[:, 1:] - triangles[:, :1]
+    normals = np.cross(edges[:, 0], edges[:, 1])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     facets = np.zeros(len(triangles), dtype=STL_FACET)
     facets["normal"] = normals / np.maximum(lengths, 1e-30)

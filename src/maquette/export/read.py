@@ -145,9 +145,6 @@ def _merged(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
         return parts[0].copy()
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = [part.faces + start for part, start in zip(parts, starts)]
-    return trimesh.Trimesh(
-        np.concatenate([part.vertices for part in parts]),
-        np.concatenate(faces),
-        vertex_colors=np.concatenate([vertex_colors_of(part) for part in parts]),
-        process=False,
-    )
+    vertices = np.concatenate([part.vertices for part in parts])
+    colors = np.concatenate([vertex_colors_of(part) for part in parts])
+    return mesh_with(vertices, np.concatenate(faces), Appearance(colors=colors))
