@@ -33,7 +33,6 @@ from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
 from maquette.errors import InputError, contained
-from maquette.images.read import MAX_SIDE
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
 from maquette.scene.fields import Fields
@@ -51,6 +50,7 @@ from maquette.types import (
     check_unicode,
 )
 
+MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
 DEFAULT_NAME = "scene.json"
