@@ -94,7 +94,7 @@ def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str
 
 def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
     """Whatever a decoder of foreign files raises is an InputError that names the file."""
-    return contained(f"{path}: not a 3D file that can be read", REMEDY)
+    return contained(f"{path}: it cannot be read as a 3D file", REMEDY)
 
 
 def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node]:
