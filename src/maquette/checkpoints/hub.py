@@ -32,13 +32,11 @@ class Hub(Protocol):
 
     def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
         """Return the commit of a revision (None = the newest) and its files by path."""
-        ...
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
         has left.
         """
-        ...
 
 
 class HuggingFace:

@@ -7,16 +7,17 @@ exact one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
-    Shapes,
+    Tensors,
     arguments,
+    builder,
     configured,
 )
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
@@ -68,28 +69,17 @@ def vision_config(config: Config) -> VisionConfig:
     return configured(clip_config, a, FIELDS, mlp_ratio=ratio)
 
 
-def build(config: Config) -> nn.Module:
-    """The network of a configuration."""
-    return VisionTransformer(vision_config(config))
+build = builder(VisionTransformer, vision_config)
+shapes = partial(published_shapes, rules=NAMES)
 
 
-def load(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load strictly."""
     needed = {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}
-    from_published(network, needed, NAMES, dtype)
+    from_published(network, needed, dtype, rules=NAMES)
 
 
-def shapes(network: nn.Module) -> Shapes:
-    """Keys and shapes of the published file."""
-    return published_shapes(network, NAMES)
-
-
-@torch.no_grad()
-def run(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def run(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     """Normalised pictures -> image embeddings."""
     return {"image_embeds": network.summary(given["pixel_values"])}
 

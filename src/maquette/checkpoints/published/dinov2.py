@@ -7,17 +7,17 @@ read; the released encoders of TripoSG and MIDI-3D use 4.x.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
 
 from maquette.checkpoints.layouts import dinov2_hub_names
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     configured,
 )
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
@@ -102,15 +102,13 @@ def transformers_config(config: Config) -> VisionConfig:
     return configured(VisionConfig, a, TRANSFORMERS_FIELDS, registers=0, antialias=False)
 
 
-def load(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load weights under any of the three naming schemes, strictly. The mask token of the
     pre-training is not needed.
     """
     named = dinov2_hub_names(tensors)
     named.pop("mask_token", None)
-    from_published(network, named, HUB_NAMES, dtype)
+    from_published(network, named, dtype, rules=HUB_NAMES)
 
 
 def hub_shapes(network: VisionTransformer) -> Shapes:
@@ -124,20 +122,11 @@ def transformers_shapes(network: VisionTransformer) -> Shapes:
     return own | {"embeddings.mask_token": (1, network.config.width)}
 
 
-def build_hub(config: Config) -> nn.Module:
-    """The network of a hub configuration."""
-    return VisionTransformer(hub_config(config))
+build_hub = builder(VisionTransformer, hub_config)
+build_transformers = builder(VisionTransformer, transformers_config)
 
 
-def build_transformers(config: Config) -> nn.Module:
-    """The network of a transformers configuration."""
-    return VisionTransformer(transformers_config(config))
-
-
-@torch.no_grad()
-def _run_hub(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_hub(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     tokens, stretched = (
         network(normalise_colours(given[name])) for name in ("image", "image_interp")
     )
@@ -148,10 +137,7 @@ def _run_hub(
     }
 
 
-@torch.no_grad()
-def _run_transformers(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_transformers(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     return {"last_hidden_state": network.normed(given["pixel_values"])}
 
 

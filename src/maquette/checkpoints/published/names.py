@@ -9,13 +9,19 @@ of a family module are ``from_published`` and ``published_shapes`` with its rule
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Shapes, check_shapes, fill, precision
+from maquette.checkpoints.published.base import (
+    Shapes,
+    Tensors,
+    check_shapes,
+    fill,
+    precision,
+)
 from maquette.errors import CheckpointError
 
 
@@ -57,7 +63,7 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     return stacked
 
 
-def to_published(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
+def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Our state dict under published names, for example to write a checkpoint in the original
     layout.
     """
@@ -79,9 +85,10 @@ def published_shapes(network: nn.Module, rules: Sequence[Rule]) -> Shapes:
 
 def from_published(
     network: nn.Module,
-    tensors: Mapping[str, Tensor],
-    rules: Sequence[Rule],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
+    *,
+    rules: Sequence[Rule],
     trunk: tuple[str, ...] = ("blocks",),
 ) -> None:
     """Load a published state dict strictly; the network may be on the meta device. Precision as in
@@ -97,7 +104,7 @@ def from_published(
     fill(network, state)
 
 
-def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     """Tensors of one component, whose names all start with ``prefix``, under their own names.
     Raises CheckpointError.
     """

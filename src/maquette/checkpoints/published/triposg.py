@@ -8,18 +8,20 @@ published matrices; they are disentangled once, when loading.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     configured,
 )
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
@@ -109,24 +111,19 @@ def vae_config(config: Config) -> VecSetVAEConfig:
     return configured(VecSetVAEConfig, arguments(config), VAE_FIELDS)
 
 
-def build_flow(config: Config) -> nn.Module:
-    """The transformer of a configuration."""
-    return VecSetFlow(flow_config(config))
-
-
-def build_vae(config: Config) -> nn.Module:
-    """The VAE of a configuration."""
-    return VecSetVAE(vae_config(config))
+build_flow = builder(VecSetFlow, flow_config)
+build_vae = builder(VecSetVAE, vae_config)
 
 
 def load(
     network: VecSetFlow | VecSetVAE,
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Load a transformer or a VAE strictly."""
     trunk = ("blocks", "encoder.blocks", "decoder.blocks")
-    from_published(network, tensors, attention_rules(network.config.heads), dtype, trunk)
+    rules = attention_rules(network.config.heads)
+    from_published(network, tensors, dtype, rules=rules, trunk=trunk)
 
 
 def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
@@ -134,16 +131,12 @@ def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
     return published_shapes(network, attention_rules(network.config.heads))
 
 
-@torch.no_grad()
-def _run_flow(
-    network: VecSetFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: VecSetFlow, given: Tensors, config: Config) -> Outputs:
     levels = given["timestep"] / 1000.0
     return {"out": -network(given["x"], levels, [given["encoder_hidden_states"]])}
 
 
-@torch.no_grad()
-def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
@@ -156,7 +149,7 @@ def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) ->
     }
 
 
-def _run_scheduler(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_scheduler(network: None, given: Tensors, config: Config) -> Outputs:
     found: dict[str, Any] = {}
     for steps, shift in ((50, 1), (25, 1), (10, 3)):
         levels = shifted_schedule(steps, shift)
