@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,11 +101,9 @@ def _instances(
     if isinstance(source, Image.Image):
         return _from_picture(open_image(source), name, warnings)
     if isinstance(source, Mapping):
-        return (
-            masks_from_coco(source, name, image_name)
-            if "annotations" in source
-            else _from_mapping(source, name)
-        )
+        if "annotations" in source:
+            return masks_from_coco(source, name, image_name)
+        return _from_mapping(source, name)
     if isinstance(source, Sequence) and len(source) > 0:
         if all(isinstance(item, InstanceMask) for item in source):
             return iter(source)
@@ -143,10 +142,7 @@ def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Itera
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (ValueError, RecursionError) as error:  # what is no text or no JSON is a ValueError
         raise InputError(f"{path}: is not valid JSON ({error}); export it again") from error
 
 
@@ -194,20 +190,19 @@ def _binary_picture(path: Path) -> np.ndarray:
 
 
 def _from_mapping(source: Mapping[Any, Any], name: str) -> Iterator[InstanceMask]:
-    for k, (key, mask) in enumerate(source.items()):
-        plane = (
-            _binary_picture(checked_file(mask, "a mask picture"))
-            if isinstance(mask, (str, Path))
-            else binary_plane(mask, name)
-        )
-        if isinstance(key, (int, np.integer)):
-            if key <= 0:
-                raise InputError(
-                    f"{name}: has the label {key}; labels are positive, 0 is the background"
-                )
+    for k, (key, mask) in enumerate(source.items(), start=1):
+        if isinstance(mask, (str, Path)):
+            plane = _binary_picture(checked_file(mask, "a mask picture"))
+        else:
+            plane = binary_plane(mask, name)
+        if not isinstance(key, (int, np.integer)):
+            yield InstanceMask(k, plane, str(key))
+        elif key > 0:
             yield InstanceMask(int(key), plane)
         else:
-            yield InstanceMask(k + 1, plane, str(key))
+            raise InputError(
+                f"{name}: has the label {key}; labels are positive, 0 is the background"
+            )
 
 
 def _fitted(
@@ -216,17 +211,15 @@ def _fitted(
     size = instance.mask.shape
     if image_size is None or target_size is None:
         return instance
-    if size != tuple(image_size) and not same_aspect(size, image_size):
-        turned = (
-            " (is the photo turned by its EXIF orientation? then on the upright photo)"
-            if same_aspect(size[::-1], image_size)
-            else ""
-        )
+    if not same_aspect(size, image_size):
+        turned = ""
+        if same_aspect(size[::-1], image_size):
+            turned = " (is the photo turned by its EXIF orientation? then on the upright photo)"
         raise InputError(
             f"{name}: the masks have {shown(size)} pixels and the photo {shown(image_size)}, "
             f"which is another aspect ratio; make masks for this very photo{turned}"
         )
-    return InstanceMask(instance.label, resize_mask(instance.mask, target_size), instance.name)
+    return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 
 def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
@@ -235,11 +228,12 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     first = masks[0]
     for m in masks:
         if m.mask.shape != first.mask.shape:
+            has = f"label {m.label} has {shown(m.mask.shape)}"
             raise InputError(
-                f"{name}: label {m.label} has {shown(m.mask.shape)} pixels label {first.label} "
-                f"{shown(first.mask.shape)}; give masks of one size"
+                f"{name}: {has} pixels label {first.label} {shown(first.mask.shape)}; "
+                "give masks of one size"
             )
-    if len(masks) == 1 and masks[0].mask.all():
+    if len(masks) == 1 and first.mask.all():
         raise InputError(
             f"{name}: the only mask covers the whole picture; "
             "mark the pixels of each object and leave out the background"
@@ -264,7 +258,7 @@ def _renamed(
             f"names for the labels {unknown}, which the masks do not have; "
             f"they have {[m.label for m in masks]}"
         )
-    return tuple(InstanceMask(m.label, m.mask, names.get(m.label, m.name)) for m in masks)
+    return tuple(replace(m, name=names.get(m.label, m.name)) for m in masks)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
