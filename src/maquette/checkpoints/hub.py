@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from maquette.errors import CheckpointError, MaquetteError, MissingExtraError, OutputError
+from maquette.errors import (
+    CheckpointError,
+    MaquetteError,
+    MissingExtraError,
+    OutputError,
+    reason_of,
+)
 
 INSTALL = "pip install 'maquette[hub]'"
 PARTS = ".parts"  # folder of what has come of files that are not whole yet
@@ -104,25 +110,24 @@ class HuggingFace:
 
     def _explained(self, error: Exception, repository: str, revision: str | None) -> MaquetteError:
         """One line for what a client's exception means."""
-        errors = self._hub.errors
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return OutputError(
-                f"{repository}: the disk is full; make room or choose another disk with --to FOLDER, then repeat"
+                f"{repository}: the disk is full; make room or choose another disk with "
+                "--to FOLDER, then repeat"
             )
-        if isinstance(error, errors.GatedRepoError):
-            return CheckpointError(
-                f"{repository} wants its terms accepted: do that on its page, `hf auth login`, and fetch again"
-            )
-        if isinstance(error, errors.RepositoryNotFoundError):
-            return CheckpointError(
-                f"{repository} is not on the hub, or not open to you; log in with `hf auth login` or report it"
-            )
-        if isinstance(error, errors.RevisionNotFoundError):
-            return CheckpointError(
-                f"{repository} has no revision {revision}; the pinned commit is gone, report it"
-            )
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        errors = self._hub.errors
+        page = "accept its terms on its page, `hf auth login`, and fetch again"
+        meanings = {
+            errors.GatedRepoError: f"wants its terms accepted: {page}",
+            errors.RepositoryNotFoundError: "is not on the hub, or not open to you; log in with "
+            "`hf auth login` or report it",
+            errors.RevisionNotFoundError: f"has no revision {revision}; the pinned commit is gone, "
+            "report it",
+        }
+        for kind, meaning in meanings.items():
+            if isinstance(error, kind):
+                return CheckpointError(f"{repository} {meaning}")
         return CheckpointError(
-            f"cannot reach {repository} ({reason}); check the network and repeat the command, which goes on "
-            f"where it was, or pass --weights FOLDER with the files"
+            f"cannot reach {repository} ({reason_of(error)}); check the network and repeat the "
+            "command, which goes on where it was, or pass --weights FOLDER with the files"
         )
