@@ -73,10 +73,10 @@ class HuggingFace:
             )
         except (self._hub.errors.HTTPError, OSError) as error:
             raise self._explained(error, repository, revision) from error
-        files = {
-            s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None)
-            for s in info.siblings or ()
-        }
+        files = {}
+        for said in info.siblings or ():
+            sha256 = said.lfs.sha256 if said.lfs else None
+            files[said.rfilename] = RemoteFile(said.rfilename, said.size or 0, sha256)
         return info.sha, files
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
@@ -87,14 +87,13 @@ class HuggingFace:
         """
         part = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}"
         target = folder / path
+        url = self._hub.hf_hub_url(repository, path, revision=commit, endpoint=self._endpoint)
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with open(part, "ab") as file:
                 if file.tell() < size or not size:
                     self._hub.file_download.http_get(
-                        self._hub.hf_hub_url(
-                            repository, path, revision=commit, endpoint=self._endpoint
-                        ),
+                        url,
                         file,
                         resume_size=file.tell(),
                         headers=self._hub.utils.build_hf_headers(),
@@ -116,9 +115,9 @@ class HuggingFace:
                 "--to FOLDER, then repeat"
             )
         errors = self._hub.errors
-        page = "accept its terms on its page, `hf auth login`, and fetch again"
         meanings = {
-            errors.GatedRepoError: f"wants its terms accepted: {page}",
+            errors.GatedRepoError: "wants its terms accepted: do that on its page, `hf auth login`, "
+            "and fetch again",
             errors.RepositoryNotFoundError: "is not on the hub, or not open to you; log in with "
             "`hf auth login` or report it",
             errors.RevisionNotFoundError: f"has no revision {revision}; the pinned commit is gone, "
