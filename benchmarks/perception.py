@@ -41,7 +41,7 @@ from maquette.models.image_encoder import GeometryNet
 from maquette.render.rasterize import rasterize
 from maquette.scene import perceive
 from maquette.train.geometry import EXAMINED, GeometryTask, held_out_errors, windows_of
-from maquette.train.sources import RandomViews
+from maquette.train.sources import RandomViews, Sources
 
 VARIANTS = ((), ("surfaces",), ("camera",), ("surfaces", "camera"))
 
@@ -108,7 +108,7 @@ def errors(library: str, models: ModelSet, views: int) -> None:
     opened = AssetLibrary.open(library)
     net = models["image-encoder"].model
     source = RandomViews(Catalogue.of(opened), SceneConfig(), ViewConfig(size=256))
-    task = GeometryTask(net, (source, source), (opened, opened), seed=977)
+    task = GeometryTask(net, Sources(opened, opened, source, source), seed=977)
     found = []
     for start in tqdm(range(0, views, EXAMINED), desc="views"):
         samples = [task.held_out[k] for k in range(start, min(start + EXAMINED, views))]

@@ -18,6 +18,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 ORDER = (
     "errors",
     "declare",
+    "options",
     "types",
     "containers",
     "output",

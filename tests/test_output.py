@@ -11,10 +11,10 @@ from maquette.errors import OutputError
 from maquette.output import (
     FOREIGN_AGE,
     RESULT_SUFFIX,
+    abandoned,
     atomic_folder,
     atomic_write,
     clear_leftovers,
-    is_abandoned,
     refuse_overwrite,
     temporary_path,
     writable_folder,
@@ -63,7 +63,7 @@ def test_a_parent_that_is_a_file_is_an_output_error(tmp_path):
 
 
 def test_special_files_and_folders_are_not_replaced(tmp_path):
-    for path, what in ((tmp_path, "a folder"), ("/dev/null", "not a regular file")):
+    for path, what in ((tmp_path, "is no file"), ("/dev/null", "is no file")):
         with pytest.raises(OutputError, match=what), atomic_write(path):
             pass
 
@@ -186,7 +186,7 @@ def test_only_abandoned_temporaries_are_removed(tmp_path):
     kept = {mine, theirs_new, before_010_new, *foreign}
     assert clear_leftovers(tmp_path) == 4
     assert set(tmp_path.iterdir()) == kept | {result}  # which batch settles
-    assert is_abandoned(result)
+    assert abandoned(tmp_path) == [result]
     assert clear_leftovers(tmp_path / "nowhere") == 0
 
 

@@ -38,11 +38,13 @@ class MemoryBudget:
 
     def take(self, count: int, name: str | Path) -> None:
         """Take ``count`` bytes for the file ``name``; InputError when so many are not left."""
-        if not 0 <= count <= self.left:
+        if count < 0:
+            raise InputError(f"{name}: declares a size below zero; save or export it again")
+        if count > self.left:
+            wanted, limit, left = (_megabytes(size) for size in (count, self.limit, self.left))
             raise InputError(
-                f"{name}: would take {_megabytes(count)}, but of the {_megabytes(self.limit)} that "
-                f"a document may take {_megabytes(self.left)} are left; make it smaller, "
-                "or allow more (the argument budget of maquette.load)"
+                f"{name}: would take {wanted}, but of the {limit} that a document may take {left} "
+                "are left; make it smaller, or allow more (the argument budget of maquette.load)"
             )
         self.left -= count
 
@@ -75,7 +77,7 @@ def read_json(path: Path, remedy: str, budget: MemoryBudget) -> Any:
     content = read_bytes(path, remedy, budget)
     budget.take(JSON_GROWTH * len(content), path)
     with contained(f"{path}: not JSON, or truncated", remedy):
-        return json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8-sig"))
 
 
 def read_npz(

@@ -138,10 +138,23 @@ def _argument(name: str, declaration: Declaration, defaults: dict[str, Any]) -> 
         return common | {"action": "store_false" if defaults[name] else "store_true"}
     choices = declaration.choices or None
     return common | {
-        "type": declaration.parse,
+        "type": _reader(declaration),
         "choices": choices,
         "metavar": declaration.metavar,
     }
+
+
+def _reader(declaration: Declaration) -> Callable[[str], Any]:
+    """What reads a word of the command line, and says what was expected of one that is wrong."""
+
+    def read(word: str) -> Any:
+        try:
+            return declaration.parse(word)
+        except ValueError as error:
+            expected = f"expected {declaration.expected()}, got {word!r}"
+            raise argparse.ArgumentTypeError(expected) from error
+
+    return read
 
 
 def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Chosen:
@@ -156,7 +169,7 @@ def table(options: type, names: Iterable[str] | None = None) -> str:
     rows = ["| option | |", "|---|---|"]
     for name in found if names is None else names:
         declaration = found[name]
-        value = declaration.metavar or name.upper().replace("_", " ")
+        value = declaration.metavar or "\\|".join(declaration.choices)
         flag = " or ".join(f"`{flag}`" for flag in _flags(name, declaration))
         if declaration.kind is not bool:
             flag = flag[:-1] + f" {value}`"

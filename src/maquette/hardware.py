@@ -13,8 +13,7 @@ import torch
 from torch.backends import cuda, cudnn
 
 from maquette.errors import InputError
-
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+from maquette.options import PRECISIONS
 
 
 def choose_device(name: str) -> torch.device:
@@ -92,7 +91,7 @@ def multiplying(precision: str, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tensor_float(allowed: bool) -> Iterator[None]:
-    """Allow or forbid products of float32 with 10 bits of mantissa on graphics cards for a while."""
+    """Allow or forbid products of float32 with 10 bits of mantissa on graphics cards meanwhile."""
     users = (cuda.matmul, cudnn)
     before = [user.allow_tf32 for user in users]
     for user in users:

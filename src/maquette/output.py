@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from maquette.errors import OutputError, reason_of
@@ -72,17 +72,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(os.path.realpath(path))  # a link keeps pointing to the file that is replaced
     temporary = temporary_path(path)
     try:
-        with as_output_error(path):
-            if path.exists() and not path.is_file():
-                found = "a folder" if path.is_dir() else "not a regular file"
-                raise OutputError(f"{path}: is {found}; give the name of a file")
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path, Path.is_file, "file"):
             # fails now, not after the body's work, when the folder is not writable
             temporary.touch(exist_ok=False)
             yield temporary
             flush_to_disk(temporary)
             os.replace(temporary, path)
-        flush_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -109,10 +104,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     temporary = temporary_path(path)
     moved = path.with_name(f"{temporary_path(path.parent / 'moved').name}~{path.name}")
     try:
-        with as_output_error(path):
-            if path.exists() and not path.is_dir():
-                raise OutputError(f"{path}: is a file; give the name of a folder")
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path, Path.is_dir, "folder"):
             clear_leftovers(path.parent)
             temporary.mkdir()
             yield temporary
@@ -122,12 +114,20 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             if path.exists():
                 os.replace(path, moved)
             os.replace(temporary, path)
-        flush_folder(path.parent)
     finally:
-        if moved.exists() and not path.exists():  # interrupted between the two renames
-            os.replace(moved, path)
         for leftover in (temporary, moved):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _give_up(leftover)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, is_right: Callable[[Path], bool], kind: str) -> Iterator[None]:
+    """What replacing a file and a folder have in common."""
+    with as_output_error(path):
+        if path.exists() and not is_right(path):
+            raise OutputError(f"{path}: is no {kind}; give the name of a {kind}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    flush_folder(path.parent)
 
 
 def temporary_path(path: Path) -> Path:
@@ -140,29 +140,25 @@ def clear_leftovers(folder: str | Path) -> int:
     """Delete the temporary files and folders that killed runs have left directly in ``folder``;
     returns how many. Never fails: what cannot be deleted stays.
 
-    Several processes and machines may write into one folder, so only what ``is_abandoned`` goes.
-    A folder that ``atomic_folder`` had moved out of the way comes back if nothing stands in its
+    Several processes and machines may write into one folder, so only what is ``abandoned`` goes. A
+    folder that ``atomic_folder`` had moved out of the way comes back if nothing stands in its
     place. Names that are not ``temporary_path``'s are never touched; neither are those that end
     with RESULT_SUFFIX.
     """
-    removed = 0
-    with contextlib.suppress(OSError):
-        for path in abandoned(Path(folder)):
-            if path.suffix != RESULT_SUFFIX:
-                _give_up(path)
-                removed += 1
-    return removed
+    leftovers = [path for path in abandoned(Path(folder)) if path.suffix != RESULT_SUFFIX]
+    for path in leftovers:
+        _give_up(path)
+    return len(leftovers)
 
 
 def abandoned(folder: Path) -> list[Path]:
-    """The temporary files and folders directly in ``folder`` that belong to nobody any more."""
-    return [path for path in sorted(folder.glob(f"{TEMPORARY_PREFIX}*")) if is_abandoned(path)]
-
-
-def is_abandoned(path: Path) -> bool:
-    """Tell whether a path is a temporary of ours whose process has ended. Of a process on another
-    machine (or in another container) nothing is known: FOREIGN_AGE decides there.
+    """The temporary files and folders directly in ``folder`` whose process has ended. Of a process
+    on another machine (or in another container) nothing is known: FOREIGN_AGE decides there.
     """
+    return [path for path in sorted(folder.glob(f"{TEMPORARY_PREFIX}*")) if _is_abandoned(path)]
+
+
+def _is_abandoned(path: Path) -> bool:
     name = _TEMPORARY.fullmatch(path.name)
     if name is None:
         return False
@@ -221,18 +217,18 @@ def _machine() -> str:
 def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
+    except OSError as error:
+        return error.errno != errno.ESRCH  # it may be somebody else's
     return True
 
 
 def _give_up(path: Path) -> None:
+    """Delete a temporary file or folder, or bring the folder back that it is."""
     moved = _TEMPORARY.fullmatch(path.name)["moved"]
-    if moved and not os.path.lexists(path.with_name(moved)):
-        os.replace(path, path.with_name(moved))
-    elif path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        if moved and path.exists() and not os.path.lexists(path.with_name(moved)):
+            os.replace(path, path.with_name(moved))
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
-from maquette.hardware import PRECISIONS, choose_device
+from maquette.hardware import choose_device
 from maquette.images import read_scene_input
 from maquette.images.focal import focal_from_fov
 from maquette.methods.base import (
@@ -45,6 +44,7 @@ from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_method
 from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
+from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
@@ -54,66 +54,24 @@ from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
-EMBEDDED = "embedded"  # the model that ships with the package
-ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
-TUNING = ("prompt", "iterations", "layout", "prior")  # options of methods that arrange
 # what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
 
 
 @dataclass(frozen=True)
-class Options:
-    """Everything that decides the result besides the photo, the masks and the weights."""
+class Options(SceneOptions):
+    """Everything that decides the result besides the photo, the masks and the weights.
 
-    # a name of METHODS or of an installed package, ``FILE.py:NAME``, or a method of your own
-    method: str | Method = "iscene"
-    seed: int = 0
-    samples: int = 1  # tries; the best by the self-check is kept
-    steps: int | None = None  # of each pass; None = the method's default
-    guidance: float | None = None
-    device: str = "auto"
-    # hold each volume to the silhouette and the visible surface (scene/fuse.py); False = the
-    # generator alone
-    fit: bool = True
-    model: str = EMBEDDED  # or a published one, which brings its own method
-    # bytes that a published model may take on the device; None = all it likes
-    memory: int | None = None
-    # vertical field of view in degrees; "estimate"; None = what the photo's file tells, else
-    # estimated
-    fov: float | str | None = None
-    # what the photo shows, for methods that arrange; None = they say it themselves
-    prompt: str | None = None
-    iterations: int | None = None  # of arranging; None = the method's default
-    # how to arrange: a switch for ablations; None = as the method's paper
-    layout: str | None = None
-    prior: str | None = None  # folder of a text-to-image pipeline instead of the embedded one
-    precision: str = "auto"  # of the networks: fp32, tf32, bf16; auto is fp32 on the processor
+    ``method``: a name of METHODS or of an installed package, ``FILE.py:NAME``, or a method of your
+    own. None of an option = as the method, or the photo's file, has it.
+    """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             known = ", ".join([EMBEDDED, *PUBLISHED])
             raise InputError(f"unknown model {self.model!r}; choose from {known}")
-        if self.samples < 1 or (self.steps is not None and self.steps < 1):
-            raise InputError(
-                "samples and steps must be at least 1, "
-                f"got samples={self.samples}, steps={self.steps}"
-            )
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"the seed must be between 0 and {2**32 - 1}, got {self.seed}")
-        angle = 1.0 if self.fov in (None, ESTIMATE) else self.fov
-        if isinstance(angle, str) or not 0 < angle < 180:
-            raise InputError(
-                f"the field of view must be between 0 and 180 degrees, or {ESTIMATE!r}, "
-                f"got {self.fov!r}"
-            )
-        if self.guidance is not None and not math.isfinite(self.guidance):
-            raise InputError(
-                f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}"
-            )
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise InputError(f"unknown precision {self.precision!r}; choose from {known}")
         if self.chosen.tuned is None and self.tuning:
             raise InputError(
                 f"{', '.join(self.tuning)}: options of --method comboverse only, "

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 
 if TYPE_CHECKING:
     import trimesh
@@ -116,11 +116,9 @@ class Instance:
     @property
     def box(self) -> np.ndarray:
         """(2, 3) float64, lower and upper corner of the axis-aligned box in the world frame."""
-        corners = (
-            np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T
-            + self.world_from_instance[:3, 3]
-        )
-        return np.stack([corners.min(0), corners.max(0)])
+        turned = np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T
+        placed = turned + self.world_from_instance[:3, 3]
+        return np.stack([placed.min(0), placed.max(0)])
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,8 @@ class Scene:
 
     def move(self, label: int, translation: tuple[float, float, float] | np.ndarray) -> Scene:
         """A scene in which one instance is shifted by ``translation`` (3,) in scene units."""
-        return self._with(label, world_from_instance=_shifted(self[label], translation))
+        placed = self[label].world_from_instance
+        return self._with(label, world_from_instance=shifted(placed, translation, label))
 
     def transform(self, label: int, world_from_instance: np.ndarray) -> Scene:
         """A scene in which one instance has a new (4, 4) transform."""
@@ -199,13 +198,11 @@ class Scene:
         labels = {i.label for i in self.instances}
         if self.input is not None:  # objects that failed or were deleted keep their labels
             labels |= {mask.label for mask in self.input.masks}
+        node = free_node(original.node_name, {i.node_name for i in self.instances})
+        placed = shifted(original.world_from_instance, translation, label)
+        unchecked = dataclasses.replace(original, confidence=float("nan"), state={})
         copy = dataclasses.replace(
-            original,
-            label=free_label(labels),
-            node=free_node(original.node_name, {i.node_name for i in self.instances}),
-            world_from_instance=_shifted(original, translation),
-            confidence=float("nan"),
-            state={},
+            unchecked, label=free_label(labels), node=node, world_from_instance=placed
         )
         instances = sorted((*self.instances, copy), key=lambda i: i.label)
         return dataclasses.replace(self, instances=tuple(instances))
@@ -288,8 +285,9 @@ def check_mesh(mesh: object, what: str) -> None:
     import trimesh  # heavy
 
     if not isinstance(mesh, trimesh.Trimesh):
-        hint = ", for example scene.to_mesh()" if isinstance(mesh, trimesh.Scene) else ""
-        raise InputError(f"{what} is a {type(mesh).__name__}; give a trimesh.Trimesh{hint}")
+        raise InputError(
+            f"{what} is a {type(mesh).__name__}; give a trimesh.Trimesh, as trimesh.load_mesh does"
+        )
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
     if not len(vertices) or not len(faces):
@@ -299,10 +297,8 @@ def check_mesh(mesh: object, what: str) -> None:
     check_faces(faces, len(vertices), what)
     bad = np.flatnonzero(~(np.abs(vertices) <= LARGEST_COORDINATE).all(axis=1))
     if len(bad):
-        raise InputError(
-            f"{what}: vertex {bad[0]} is {vertices[bad[0]].tolist()}; "
-            f"expected finite numbers up to {LARGEST_COORDINATE:g}"
-        )
+        wrong = f"{what}: vertex {bad[0]} is {vertices[bad[0]].tolist()}"
+        raise InputError(f"{wrong}; expected finite numbers up to {LARGEST_COORDINATE:g}")
 
 
 def check_faces(faces: np.ndarray, vertices: int, what: str) -> None:
@@ -317,24 +313,22 @@ def check_faces(faces: np.ndarray, vertices: int, what: str) -> None:
         )
 
 
-def _shifted(
-    instance: Instance, translation: tuple[float, float, float] | np.ndarray
+def shifted(
+    placed: np.ndarray, translation: Sequence[float] | np.ndarray, label: int
 ) -> np.ndarray:
-    moved = instance.world_from_instance.copy()
-    moved[:3, 3] += _finite(translation, (3,), f"the translation of instance {instance.label}")
+    """A transform (4, 4) of instance ``label``, shifted by ``translation`` (3,). InputError for a
+    translation that is not finite.
+    """
+    moved = placed.copy()
+    moved[:3, 3] += _finite(translation, (3,), f"the translation of instance {label}")
     return moved
 
 
 def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     """Values as float64 of a shape; InputError otherwise."""
-    try:
+    with contained(what, f"give numbers of shape {shape}"):
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} is {str(values)[:60]!r}; give {shape} numbers") from error
-    if array.shape != shape or not (np.abs(array) <= LARGEST_COORDINATE).all():
+    if array.shape != shape or not np.isfinite(array).all():
         found = str(array.tolist())[:200]
-        raise InputError(
-            f"{what} is {found}; expected finite numbers of shape {shape} up to "
-            f"{LARGEST_COORDINATE:g}"
-        )
+        raise InputError(f"{what} is {found}; give finite numbers of shape {shape}")
     return array

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from maquette.app import store
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.spare import Spare
 from maquette.app.studio import Studio
 from maquette.errors import OutputError
@@ -166,7 +166,7 @@ def test_a_job_that_ran_is_interrupted_at_a_start_on_a_full_disk(tmp_path, fill)
 def test_a_start_without_any_room_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Spare, "make", lambda self: 0)
     with pytest.raises(OutputError, match="the disk is full") as caught:
-        Studio.open(Settings(tmp_path))
+        Studio.open(ServerSettings(tmp_path))
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from maquette.app.ownership import DATABASE, check_database, check_folder
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Store
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
@@ -112,7 +112,7 @@ def test_a_folder_of_somebody_else_is_refused_and_stays(tmp_path):
     write_foreign_files(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(InputError, match="holds files but no"):
-        Studio.open(Settings(tmp_path))
+        Studio.open(ServerSettings(tmp_path))
     assert tree(tmp_path) == before
 
 
@@ -123,19 +123,19 @@ def test_an_empty_database_beside_work_is_refused_and_everything_stays(tmp_path)
     (data / DATABASE).write_bytes(b"")
     before = tree(data)
     with pytest.raises(InputError, match=r"is empty \(0 bytes\)"):
-        Studio.open(Settings(data))
+        Studio.open(ServerSettings(data))
     assert tree(data) == before
 
 
 @pytest.mark.parametrize("kept", [1, 15, 99, 100, 4095, 4096, 8192, -4096, -1])
 def test_a_truncated_database_is_refused_and_everything_stays(tmp_path, kept):
-    Studio.open(Settings(tmp_path)).close()
+    Studio.open(ServerSettings(tmp_path)).close()
     write_foreign_files(tmp_path)
     path = tmp_path / DATABASE
     path.write_bytes(path.read_bytes()[:kept])
     before = tree(tmp_path)
     with pytest.raises(MaquetteError, match=r"truncated|or a broken one") as caught:
-        Studio.open(Settings(tmp_path))
+        Studio.open(ServerSettings(tmp_path))
     assert len(str(caught.value).splitlines()) == 1 and tree(tmp_path) == before
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_database_is_refused_and_all_folders_stay(tmp_path):
     (data / DATABASE).write_bytes(content)
     before = tree(data)
     with pytest.raises(OutputError, match="cannot be used"):
-        Studio.open(Settings(data))
+        Studio.open(ServerSettings(data))
     after = tree(data)
     assert {k: v for k, v in after.items() if DATABASE not in k} == {
         k: v for k, v in before.items() if DATABASE not in k
@@ -166,7 +166,7 @@ def test_a_database_of_another_program_is_refused_and_stays(tmp_path, mode, is_o
     before = tree(data)
     for _ in range(2):
         with pytest.raises(InputError, match="not a database of maquette app"):
-            Studio.open(Settings(data))
+            Studio.open(ServerSettings(data))
         with pytest.raises(InputError, match="not a database of maquette app"):
             Store(data / DATABASE)
     assert tree(data) == before
@@ -184,7 +184,7 @@ def test_what_only_has_the_name_of_a_database_is_refused_and_stays(tmp_path):
         make(data / DATABASE)
         before = tree(data)
         with pytest.raises(InputError, match="not a database of maquette app"):
-            Studio.open(Settings(data))
+            Studio.open(ServerSettings(data))
         assert tree(data) == before
 
 
@@ -195,7 +195,7 @@ def test_a_newer_database_is_refused_and_stays(tmp_path):
     newer.close()
     before = tree(tmp_path)
     with pytest.raises(InputError, match="newer maquette"):
-        Studio.open(Settings(tmp_path))
+        Studio.open(ServerSettings(tmp_path))
     assert tree(tmp_path) == before
 
 
@@ -210,10 +210,10 @@ def test_a_database_of_the_first_release_opens(tmp_path, is_open):
     if not is_open:  # its log is written into it
         Store(data / DATABASE).close()
     assert check_database(data / DATABASE)
-    studio = Studio.open(Settings(data))
+    studio = Studio.open(ServerSettings(data))
     assert studio.row("photos", "00000000000000aa")["name"] == "old"
     studio.close()
-    Studio.open(Settings(data)).close()
+    Studio.open(ServerSettings(data)).close()
 
 
 def test_a_new_folder_and_one_in_which_a_first_start_was_cut_off_are_taken(tmp_path):
@@ -221,22 +221,22 @@ def test_a_new_folder_and_one_in_which_a_first_start_was_cut_off_are_taken(tmp_p
     check_folder(tmp_path)
     (tmp_path / DATABASE).touch()
     assert not check_database(tmp_path / DATABASE)
-    Studio.open(Settings(tmp_path)).close()
+    Studio.open(ServerSettings(tmp_path)).close()
     assert check_database(tmp_path / DATABASE)
 
 
 def test_what_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="no folder that can be used"):
-        Studio.open(Settings(tmp_path / "file"))
+        Studio.open(ServerSettings(tmp_path / "file"))
 
 
 SERVER = """
 import sys, time
 from pathlib import Path
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
-studio = Studio.open(Settings(Path(sys.argv[1])))
+studio = Studio.open(ServerSettings(Path(sys.argv[1])))
 bench = studio.folders.workbench()
 (bench.__enter__() / "half.png").write_bytes(b"half")
 print("open", flush=True)
@@ -246,7 +246,7 @@ time.sleep(600)
 
 def test_files_of_somebody_else_survive_starts_and_a_crash(tmp_path):
     """In a data folder of ours: a start, a crash in the middle of work, two more starts."""
-    Studio.open(Settings(tmp_path)).close()
+    Studio.open(ServerSettings(tmp_path)).close()
     write_foreign_files(tmp_path)
     before = {k: v for k, v in tree(tmp_path).items() if DATABASE not in k}
     process = subprocess.Popen(
@@ -256,7 +256,7 @@ def test_files_of_somebody_else_survive_starts_and_a_crash(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     for _ in range(2):
-        Studio.open(Settings(tmp_path)).close()
+        Studio.open(ServerSettings(tmp_path)).close()
     after = tree(tmp_path)
     assert {name: after.get(name) for name in before} == before
     added = {name for name in after if name not in before and DATABASE not in name}

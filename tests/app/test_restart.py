@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 from tests.app.live import start
@@ -50,7 +50,7 @@ def test_everything_is_there_again_and_what_ran_is_interrupted(tmp_path):
 
 def test_a_second_server_on_the_same_folder_is_refused(tmp_path):
     with start(tmp_path) as live, pytest.raises(InputError, match="another maquette app"):
-        Studio.open(Settings(live.settings.data))
+        Studio.open(ServerSettings(live.settings.data))
 
 
 def test_what_a_crash_leaves_is_put_aside(tmp_path):

@@ -9,7 +9,6 @@ from maquette.checkpoints.memory import (
     choose_plan,
     estimated,
     free_memory,
-    parse_memory,
     peak_memory,
     precisions,
     reset_peak,
@@ -25,26 +24,6 @@ MODELS = sorted(RELEASE_NETWORKS)
 @pytest.fixture(scope="module")
 def releases():
     return {name: release_size(name) for name in MODELS}
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("8GB", 2**33),
-        ("8g", 2**33),
-        ("7.5 GiB", 7.5 * 2**30),
-        ("600MB", 600 * 2**20),
-        ("64", 2**26),
-    ],
-)
-def test_sizes_are_read(text, size):
-    assert parse_memory(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "much", "-3GB", "0GB", "8GBs", "1e3"])
-def test_other_sizes_are_refused(text):
-    with pytest.raises(InputError, match="8GB"):
-        parse_memory(text)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -178,6 +178,14 @@ def test_double_precision_meshes_are_exact(tmp_path):
     assert not np.array_equal(back[3].mesh.vertices, back[3].mesh.vertices.astype(np.float32))
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    ball = dataclasses.replace(make_scene()[1], label=np.int64(1), seed=np.uint32(7))
+    scene = make_scene(instances=(ball,), ground_height=np.float32(-0.5), failures=())
+    back = load(save(scene, tmp_path))
+    assert (back[1].label, back[1].seed, back.ground_height) == (1, 7, -0.5)
+    assert {type(back[1].label), type(back[1].seed)} == {int}
+
+
 def test_scene_without_instances_and_input(tmp_path):
     back = load(save(make_scene(instances=(), input=None), tmp_path))
     assert back.instances == () and back.input is None and back.failures[0].label == 4
@@ -427,6 +435,7 @@ def edit(path, change):
         (lambda d: d["files"].update({d["instances"][0]["mesh"]: 1}), r"files\..*ply is 1"),
         (lambda d: d.update(ground_height=10**400), "a number of 1329 bits"),
         (lambda d: d["camera"].update(width=10**400), "a number of 1329 bits"),
+        (lambda d: d["camera"].update(width=10**6), "at most 65536"),
         (lambda d: d["camera"]["intrinsics"][0].insert(0, 10**400), "3x3"),
         (lambda d: d["instances"][0].update(mesh="x" * 5000), "File name too long"),
         (lambda d: d["instances"][0].update(mesh="a\0.ply"), r"zero character \(NUL\)"),

@@ -41,6 +41,7 @@ WRONG = [
     ("number", "1"),
     ("number", float("nan")),
     ("number", True),
+    ("texts", ["a", 1]),
     ("texts", "a"),
     ("object", []),
     ("objects", [1]),
@@ -54,7 +55,7 @@ WRONG = [
 def test_what_is_wrong_is_named_with_its_place(kind, value):
     fields = Fields(FILE, {"key": value}, "instances[2].")
     with pytest.raises(
-        InputError, match=r"scene\.json: instances\[2\]\.key is .*expected"
+        InputError, match=r"scene\.json: instances\[2\]\.key(\[\d\])? is .*expected"
     ) as caught:
         getattr(fields, kind)("key")
     assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from typing import Any
 
 from maquette.app import jobs, scenes
 from maquette.app.problems import Problem, problem_of
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError
@@ -250,7 +250,7 @@ class Member(threading.Thread):
                 _close(pipe)
 
 
-def worker_command(settings: Settings) -> list[str]:
+def worker_command(settings: ServerSettings) -> list[str]:
     """How a worker process is started: so that it ends with its server."""
     weights = [
         argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))

@@ -121,7 +121,8 @@ def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonO
         version = history.current(studio.store, photo)
         if version.number != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {version.number}; "
+                "repeat it on that"
             )
         edited = edit(_read(studio, photo, version.document), Canvas(studio, photo))
         _append(studio, photo, base, kind, edited.masks, edited.changed, [])
@@ -150,7 +151,7 @@ def load(
         studio.turn(),
     ):
         studio.row("photos", photo)
-        source, names = uploads.mask_source(received, studio.settings.limits)
+        source, names = uploads.mask_source(received)
         reading = load_masks(source, size, image_name=found["name"])
         masks = tuple(
             InstanceMask(
@@ -160,7 +161,7 @@ def load(
             )
             for m in reading.masks
         )
-        notes = [uploads.renamed(note, received) for note in reading.warnings]
+        notes = [received.renamed(note) for note in reading.warnings]
         if masks[-1].label > HIGHEST_LABEL:
             masks = editing.reorder(masks, [m.label for m in masks]).masks
             notes.append(f"labels above {HIGHEST_LABEL} are numbered 1, 2, 3, ... here")

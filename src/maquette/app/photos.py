@@ -13,7 +13,7 @@ import numpy as np
 from maquette.app import history, pictures, uploads
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.inputs import working_size
+from maquette.images.pixels import working_size
 from maquette.images.read import read_photo
 
 JsonObject = dict[str, Any]
@@ -21,8 +21,9 @@ JsonObject = dict[str, Any]
 
 def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
     """Take in a photo from a client. Raises Problem, InputError."""
-    with uploads.incoming(studio.folders, [(name, stream)], studio.settings.limits) as (upload,):
-        uploads.check_picture(upload.path, studio.settings.limits)
+    with uploads.incoming(studio.folders, [(name, stream)], studio.settings.limits) as received:
+        (upload,) = received.files
+        uploads.take_picture(upload, received)
         with studio.turn():
             return add_file(studio, upload.path, upload.stem)
 

@@ -233,7 +233,6 @@ CONFIG = {
     "limits": {
         "upload_bytes": 67108864,
         "pixels": 50000000,
-        "side": 8192,
         "objects": 64,
         "queue": 16,
         "workers": 1,

@@ -73,8 +73,8 @@ def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
         uploads.incoming(studio.folders, files, studio.settings.limits) as received,
         studio.turn(),
     ):
-        scene = scene_files.opened(received, studio.settings.limits)
-        name = received[0].stem if len(received) == 1 else "opened scene"
+        scene = scene_files.opened(received)
+        name = received.files[0].stem if len(received.files) == 1 else "opened scene"
         identifier = _added(studio, scene, name)
     _news(studio, identifier)
     return state(studio, identifier)
@@ -83,10 +83,9 @@ def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
 def document(studio: Studio, identifier: str, number: int | None = None) -> Fields:
     """The newest document, or a version. Problem 404."""
     studio.row("scenes", identifier)
-    return Fields(
-        studio.folders.of("scenes", identifier) / "scene.json",
-        history.current(studio.store, identifier, number).document,
-    )
+    found = history.current(studio.store, identifier, number).document
+    place = studio.folders.of("scenes", identifier) / "scene.json"
+    return Fields(place, scene_files.with_usable_provenance(found))
 
 
 def scene(studio: Studio, identifier: str, number: int | None = None) -> Scene:
@@ -100,18 +99,17 @@ def state(
     """A scene as JSON; ``brief`` leaves the instances out."""
     found = studio.row("scenes", identifier)
     version = history.current(studio.store, identifier, number)
-    root = version.document
+    root = scene_files.with_usable_provenance(version.document)
     address = f"/api/scenes/{identifier}"
-    options = root["provenance"].get("options")
-    seconds = root["provenance"].get("seconds") or {}
+    made = scene_files.Provenance.model_validate(root["provenance"])
     result = {
         "id": identifier,
         "name": found["name"],
         "version": version.number,
         "job": found["job"],
         "photo": found["photo"],
-        "method": root["provenance"].get("method"),
-        "seed": options.get("seed") if isinstance(options, dict) else None,
+        "method": made.method,
+        "seed": made.options.get("seed"),
         "objects": len(root["instances"]),
         "can_undo": version.undo is not None,
         "can_redo": version.redo is not None,
@@ -135,7 +133,7 @@ def state(
         "instances": [_instance(entry, address, labels) for entry in root["instances"]],
         "failures": root["failures"],
         "warnings": (root["input"] or {}).get("warnings", []),
-        "provenance": root["provenance"] | {"seconds": seconds},
+        "provenance": root["provenance"] | {"seconds": made.seconds},
     }
 
 
@@ -164,7 +162,8 @@ def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> 
         newest = history.current(studio.store, identifier).number
         if newest != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {newest}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {newest}; repeat it on "
+                "that"
             )
         edited, changed = edit(current)
         _append(studio, identifier, base, kind, edited, changed)
@@ -197,8 +196,8 @@ def made_with(studio: Studio, identifier: str) -> JsonObject:
     """The options with which a scene was made, as far as they are known."""
     found = studio.row("scenes", identifier)
     job = studio.store.one("SELECT options FROM jobs WHERE id = ?", found["job"])
-    noted = document(studio, identifier).data["provenance"].get("options")
-    return job["options"] if job else noted if isinstance(noted, dict) else {}
+    noted = document(studio, identifier).data["provenance"].get("options", {})
+    return job["options"] if job else noted
 
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:

@@ -15,7 +15,7 @@ from maquette.app import folders as folders_of_data
 from maquette.app.events import News
 from maquette.app.folders import Folders
 from maquette.app.problems import busy, not_found
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
 from maquette.errors import OutputError
 
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 class Studio:
     """One server's things."""
 
-    settings: Settings
+    settings: ServerSettings
     folders: Folders
     store: Store
     news: News = field(default_factory=News)
@@ -37,7 +37,7 @@ class Studio:
     turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 
     @classmethod
-    def open(cls, settings: Settings) -> Studio:
+    def open(cls, settings: ServerSettings) -> Studio:
         """Open or create the data folder, and tidy up what a crash has left. A folder or database
         that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """

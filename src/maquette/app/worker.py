@@ -36,7 +36,8 @@ from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
 from maquette.export.glb import mesh_glb_bytes
 from maquette.images import read_masks
 from maquette.images.diagnose import diagnose
-from maquette.pipeline import EMBEDDED, METHODS, PUBLISHED, Options, generate, load_for, regenerate
+from maquette.options import EMBEDDED
+from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for, regenerate
 from maquette.scene.document import save, scene_of
 from maquette.scene.fields import Fields
 from maquette.types import Focal, Instance, SceneInput

@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from PIL import Image
 
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError, OutputError
-from maquette.export import WRITERS, export_scene
+from maquette.export import SPACELESS, WRITERS, export_scene
 from maquette.images.read import checked_file
+from maquette.options import FileSpace
 from maquette.output import (
     RESULT_SUFFIX,
     abandoned,
@@ -64,6 +65,7 @@ class Products:
     formats: tuple[str, ...] = ("glb",)
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
+    space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
 
     def __post_init__(self) -> None:
         unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]
@@ -72,6 +74,11 @@ class Products:
             raise InputError(
                 f"format {', '.join(unknown) or '(none given)'} cannot be written; "
                 f"choose some of {known}"
+            )
+        if self.space.is_asked_for and not {f".{name}" for name in self.formats} & {*SPACELESS}:
+            raise InputError(
+                f"unit, size and up are of {', '.join(SPACELESS)} only; "
+                "write one of them (format), too, or leave them out"
             )
 
     def names(self) -> list[str]:
@@ -140,8 +147,11 @@ def missing(folder: Path, products: Products) -> Products | None:
     had = {name.partition("/")[0] for name in _listed_files(folder)}
     before = [suffix[1:] for suffix in WRITERS if f"scene{suffix}" in had]
     formats = dict.fromkeys([*products.formats, *before])
-    return Products(
-        tuple(formats), products.separate or SEPARATE in had, products.preview or PREVIEW in had
+    return dataclasses.replace(
+        products,
+        formats=tuple(formats),
+        separate=products.separate or SEPARATE in had,
+        preview=products.preview or PREVIEW in had,
     )
 
 
@@ -181,9 +191,10 @@ def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
         Image.fromarray(preview(scene)).save(stream, "PNG")
         write_files({folder / PREVIEW: stream.getvalue()})
     drawn = time.perf_counter()
-    export_scene(scene, folder / "scene.glb", formats=products.formats)
+    wanted = {"formats": products.formats, **dataclasses.asdict(products.space)}
+    export_scene(scene, folder / "scene.glb", **wanted)
     if products.separate:
-        export_scene(scene, folder / "scene.glb", formats=products.formats, separate=True)
+        export_scene(scene, folder / "scene.glb", separate=True, **wanted)
     spent = {"preview": round(drawn - start, 3), "export": round(time.perf_counter() - drawn, 3)}
     before = scene.provenance.get("seconds")
     about = {
@@ -281,13 +292,13 @@ def _own(names: Any) -> list[str]:
 def _difference(made_from: Any, wanted: Request) -> str:
     if not isinstance(made_from, dict):
         return "unknown options"
-    changed = [
-        name for name in sorted({*made_from, *wanted}) if made_from.get(name) != wanted.get(name)
-    ]
     sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}
-    for name, words in sources.items():
-        if name in changed:
-            return words
-    return ", ".join(
-        f"{name} {made_from.get(name)} instead of {wanted.get(name)}" for name in changed
-    )
+    changes = []
+    for name in [*sources, *sorted({*made_from, *wanted})]:
+        before = made_from.get(name)
+        now = wanted.get(name)
+        if before != now and name in sources:
+            return sources[name]
+        if before != now:
+            changes.append(f"{name} {before} instead of {now}")
+    return ", ".join(changes)

@@ -32,8 +32,9 @@ from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.released import PublishedSet
 from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
+from maquette.options import TUNING
 from maquette.output import writable_folder
-from maquette.pipeline import TUNING, Options, generate, load_for
+from maquette.pipeline import Options, generate, load_for
 from maquette.scene.document import load
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
@@ -106,7 +107,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         lacking = missing(job.folder, settings.products)
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
-        return _outcome(job, "kept")
+        return _finished(job, "kept")
     writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
@@ -128,7 +129,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
-    return _outcome(job, "made")
+    return _finished(job, "made")
 
 
 def run_jobs(
@@ -148,8 +149,7 @@ def run_jobs(
 
 def failed(job: Job, error: BaseException) -> Outcome:
     """The outcome of a photo that raised."""
-    masks = str(job.masks or "")
-    return Outcome(str(job.photo), masks, str(job.folder), "failed", reason_of(error))
+    return _outcome(job, "failed", reason_of(error))
 
 
 def request_of(job: Job, session: Session) -> Request:
@@ -167,29 +167,29 @@ def request_of(job: Job, session: Session) -> Request:
         "masks": fingerprint(job.masks),
         "weights": session.checkpoint()["sha256"],
     }
-    return files | {"only": only} | options
+    space = session.settings.products.space
+    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    return files | {"only": only} | options | asked
 
 
-def _outcome(job: Job, status: str) -> Outcome:
+def _outcome(job: Job, status: str, error: str = "") -> Outcome:
+    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
+
+
+def _finished(job: Job, status: str) -> Outcome:
     """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
     place = job.folder / DOCUMENT
+    told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
         document = read_document(job.folder)
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
-        names = [name for name in listed if (job.folder / name).exists()]
-        told = ("label", "name", "node", "confidence", "warnings")
+        names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
         instances = [{key: entry[key] for key in told} for entry in document["instances"]]
-        return Outcome(
-            str(job.photo),
-            str(job.masks),
-            str(job.folder),
-            status,
-            files=tuple(str(job.folder / name) for name in [*names, DOCUMENT]),
-            seconds=provenance.get("seconds", {}),
-            instances=tuple(instances),
-            failures=tuple(document["failures"]),
-            warnings=tuple((document["input"] or {}).get("warnings", ())),
-            tries=tuple(provenance.get("tries", ())),
-            memory=provenance.get("memory", {}),
-        )
+        found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
+        found["files"] = tuple(str(job.folder / name) for name in names)
+        found["instances"] = tuple(instances)
+        found["failures"] = tuple(document["failures"])
+        found["warnings"] = tuple((document["input"] or {}).get("warnings", ()))
+        found["tries"] = tuple(provenance.get("tries", ()))
+        return dataclasses.replace(_outcome(job, status), **found)

@@ -24,7 +24,6 @@ from maquette.errors import InputError
 from maquette.hardware import native_bf16
 from maquette.models.savings import ALL, Savings
 
-UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SHARE = 0.85  # of the free memory, when no budget is given
 LIBRARIES = 150 * 2**20  # bytes that libraries take on the processor at first use
 DTYPE_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -80,14 +79,6 @@ class MemoryPlan:
         if self.lacking:
             said.append(f"about {self.lacking / 2**30:.1f} GB more than are free")
         return ", ".join(said)
-
-
-def parse_memory(text: str) -> int:
-    """``8GB``, ``8G``, ``7.5 GiB``, ``600MB`` -> bytes (a giga is 2^30); InputError otherwise."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", text.upper())
-    if match is None or float(match[1]) <= 0:
-        raise InputError(f"memory is a size such as 8GB or 600MB, got {text!r}")
-    return int(float(match[1]) * UNITS[match[2]])
 
 
 def choose_plan(

@@ -78,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     import secrets
 
-    from maquette.app.settings import Settings, default_data, is_loopback, require_extra
+    from maquette.app.settings import ServerSettings, default_data, is_loopback, require_extra
 
     require_extra()
     token = args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
     data = (args.data or default_data()).expanduser().resolve()
-    settings = Settings(
+    settings = ServerSettings(
         data,
         args.host,
         args.port,

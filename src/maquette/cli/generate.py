@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
+from maquette.declare import add_options, chosen
+from maquette.options import EMBEDDED, FileSpace, SceneOptions
 
 if TYPE_CHECKING:
     from maquette.batch.pairs import Job
@@ -41,6 +43,24 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 """
 
 
+# options of a scene that this command has, in the order of its help
+GENERATED = (
+    "method",
+    "model",
+    "memory",
+    "seed",
+    "samples",
+    "steps",
+    "guidance",
+    "fov",
+    "precision",
+    "prompt",
+    "iterations",
+    "layout",
+    "prior",
+)
+
+
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
@@ -56,74 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument(
-        "--method",
-        default="iscene",
-        metavar="NAME",
-        help="iscene (default), midi, coherent, comboverse or independent; one of an installed "
-        "package; or FILE.py:NAME",
-    )
-    parser.add_argument(
-        "--model",
-        default="embedded",
-        metavar="NAME",
-        help="a published model (see `maquette models`)",
-    )
-    parser.add_argument(
-        "--memory",
-        metavar="SIZE",
-        help="memory that a published model may take on the device, such as 8GB",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="same seed, same machine, same result (default 0)",
-    )
-    parser.add_argument(
-        "--samples",
-        type=int,
-        default=1,
-        metavar="K",
-        help="tries per photo, the best by the self-check is kept",
-    )
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
-    parser.add_argument(
-        "--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off"
-    )
-    parser.add_argument(
-        "--fov",
-        type=_fov,
-        metavar="DEGREES",
-        help="vertical field of view of the photo, or `estimate` (default: as its "
-        "EXIF data tell, else estimated)",
-    )
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        metavar="NAME",
-        help="of the networks: fp32, tf32, bf16, or auto (default): tf32 on cuda, else fp32",
-    )
-    arranging = parser.add_argument_group("--method comboverse")
-    arranging.add_argument(
-        "--prompt",
-        metavar="TEXT",
-        help="what the photo shows, such as 'a lamp on a box' (default: says it itself)",
-    )
-    arranging.add_argument(
-        "--iterations", type=int, metavar="N", help="of arranging the objects (default 300)"
-    )
-    arranging.add_argument(
-        "--layout",
-        metavar="HOW",
-        help="none, depth, sds or ssds (default): what arranges the objects",
-    )
-    arranging.add_argument(
-        "--prior",
-        metavar="DIR",
-        help="folder of a Stable Diffusion pipeline instead of the embedded model",
-    )
+    add_options(parser, SceneOptions, GENERATED)
     parser.add_argument(
         "--only",
         metavar="LABELS",
@@ -135,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
+    add_options(parser, FileSpace)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
@@ -145,12 +99,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what ``generate`` and ``demo`` share."""
-    parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="NAME",
-        help="cpu, cuda, cuda:1, mps, or auto (default): cuda, else cpu",
-    )
+    add_options(parser, SceneOptions, ["device"])
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
     )
@@ -167,10 +116,9 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
-    from maquette.checkpoints.memory import parse_memory
     from maquette.errors import InputError
     from maquette.output import writable_folder
-    from maquette.pipeline import EMBEDDED, Options, choose_device
+    from maquette.pipeline import Options, choose_device
 
     if args.memory is not None and args.model == EMBEDDED:
         raise InputError(
@@ -178,25 +126,13 @@ def run(args: argparse.Namespace) -> int:
             "the embedded one takes 1 GB"
         )
     settings = Settings(
-        options=Options(
-            args.method,
-            args.seed,
-            args.samples,
-            args.steps,
-            args.guidance,
-            args.device,
-            model=args.model,
-            memory=None if args.memory is None else parse_memory(args.memory),
-            fov=args.fov,
-            prompt=args.prompt,
-            iterations=args.iterations,
-            layout=args.layout,
-            prior=args.prior,
-            precision=args.precision,
-        ),
+        options=chosen(Options, args),
         only=None if args.only is None else _listed(args.only),
         products=Products(
-            tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview
+            formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
+            separate=args.separate,
+            preview=not args.no_preview,
+            space=chosen(FileSpace, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
@@ -303,7 +239,7 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.images import read_scene_input
-    from maquette.pipeline import EMBEDDED, choose_device
+    from maquette.pipeline import choose_device
 
     options = session.settings.options
     if options.model == EMBEDDED or args.json or args.quiet or job.masks is None:
@@ -369,10 +305,6 @@ def _memory_lines(memory: dict) -> list[str]:
     ]
     what = "estimated (measured)" if measured else "estimated"
     return [f"memory plan: {memory['plan']}", f"peak MB, {what}: {', '.join(peaks)}"]
-
-
-def _fov(text: str) -> float | str:
-    return text if text == "estimate" else float(text)
 
 
 def _listed(text: str) -> tuple[str, ...]:

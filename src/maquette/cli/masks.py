@@ -36,12 +36,13 @@ _COLUMNS = (
 )
 _TEXT_COLUMNS = ("name", "box x0,y0,x1,y1", "border", "overlap")
 _CLICK = re.compile(r"(?P<x>[^,]+),(?P<y>[^,]+)(,\s*(?P<what>[+-]?|[+-]?0*[1-9]\d*)\s*)?")
-_FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
+_FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "labelme", "npz")
 
 _DESCRIPTION = """\
 Instance masks say which pixels of a photo belong to which object. They come as a label PNG (the
 value of a pixel is its label, 0 is the background), an RGB PNG (each colour an object, black is the
-background), a folder of black and white PNGs (one per object), COCO JSON, .npy or .npz."""
+background), a folder of black and white PNGs (one per object), a TIFF with a page per object, .npy
+or .npz, and as COCO, LabelMe, CVAT for images, YOLO, Label Studio and VIA write them."""
 
 _INSPECT_EXAMPLES = """\
 examples:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned
 from maquette.errors import InputError
+from maquette.options import parse_memory
 
 if TYPE_CHECKING:
     from maquette.checkpoints.catalogue import Release
@@ -211,7 +212,7 @@ def run_plan(args: argparse.Namespace) -> int:
 
     from maquette.checkpoints.catalogue import release
     from maquette.checkpoints.full_size import release_size
-    from maquette.checkpoints.memory import choose_plan, parse_memory
+    from maquette.checkpoints.memory import choose_plan
     from maquette.checkpoints.released import open_release
     from maquette.pipeline import choose_device
 

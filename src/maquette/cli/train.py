@@ -5,27 +5,37 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+    from maquette.train.loop import Run
+
 T = TypeVar("T")
 EPILOG = """examples:
   maquette data import MESHES/ --out library
   maquette train volume-vae    --data library --out runs/vae      --minutes 20
   maquette train image-encoder --data library --out runs/encoder  --minutes 60
-  maquette train instance      --data library --out runs/instance --minutes 30 --vae runs/vae/weights.safetensors
-  maquette train iscene        --data library --out runs/iscene   --minutes 60 --vae runs/vae/weights.safetensors \\
+  maquette train instance      --data library --out runs/instance --minutes 30 \\
+                               --vae runs/vae/weights.safetensors
+  maquette train iscene        --data library --out runs/iscene   --minutes 60 \\
+                               --vae runs/vae/weights.safetensors \\
                                --init runs/instance/weights.safetensors
-  maquette train midi          --data library --out runs/midi     --minutes 40 --vae runs/vae/weights.safetensors \\
+  maquette train midi          --data library --out runs/midi     --minutes 40 \\
+                               --vae runs/vae/weights.safetensors \\
                                --init runs/iscene/weights.safetensors
-  maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
-  maquette train coherent      --data library --out runs/coherent --minutes 60 --vae runs/vae/weights.safetensors \\
-                               --generator runs/iscene/weights.safetensors --shapes runs/shapes/weights.safetensors
+  maquette train shapes        --data library --out runs/shapes   --minutes 30 \\
+                               --vae runs/vae/weights.safetensors
+  maquette train coherent      --data library --out runs/coherent --minutes 60 \\
+                               --vae runs/vae/weights.safetensors \\
+                               --generator runs/iscene/weights.safetensors \\
+                               --shapes runs/shapes/weights.safetensors
   maquette train text-to-image --data library --out runs/words    --minutes 90
-  maquette train iscene        --data library --out runs/large    --steps 40000 --base ~/.cache/maquette --device cuda
+  maquette train iscene        --data library --out runs/large    --steps 40000 \\
+                               --base ~/.cache/maquette --device cuda
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
@@ -117,7 +127,10 @@ def _add_loop_options(parser: argparse.ArgumentParser) -> None:
         help="stop after M minutes of this call, to be resumed",
     )
     parser.add_argument(
-        "--batch", type=int, metavar="N", help="samples per step (views, for the generator)"
+        "--batch",
+        type=int,
+        metavar="N",
+        help="samples per step (views, for the generator)",
     )
     parser.add_argument("--learning-rate", type=float, metavar="R")
     parser.add_argument(
@@ -169,7 +182,9 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         help="coherent: generator whose encoder it looks through (default: embedded)",
     )
     parser.add_argument(
-        "--shapes", metavar="FILE", help="coherent: weights of its shapes (default: embedded)"
+        "--shapes",
+        metavar="FILE",
+        help="coherent: weights of its shapes (default: embedded)",
     )
     parser.add_argument(
         "--scenes",
@@ -254,16 +269,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         training.resume()
     main = training.ranks.rank == 0
-
-    def log(line: str) -> None:
-        if main:
-            print(line, flush=True)
-
-    parameters = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
-    precision = "bf16" if training.bf16 else "fp32"
-    size = f"{parameters / 1e6:.2f} M parameters"
-    where = f"{training.device}, {precision}, batch {config.batch}"
-    log(f"{options.network}: {size}, {where} -> {args.out}")
+    log = partial(print, flush=True) if main else _say_nothing
+    log(f"{options.network}: {_size(training)} -> {args.out}")
     try:
         training.train(log)
     except KeyboardInterrupt:
@@ -277,6 +284,18 @@ def run(args: argparse.Namespace) -> int:
         released = write_release(args.out, training.average, task.base)
         log(f"and in the layout of the release in {released}")
     return 0
+
+
+def _say_nothing(line: str) -> None:
+    """What the processes besides the first one have to say."""
+
+
+def _size(training: Run) -> str:
+    """How much is trained where, at which precision."""
+    trained = (p.numel() for p in training.model.parameters() if p.requires_grad)
+    precision = "bf16" if training.bf16 else "fp32"
+    size = f"{sum(trained) / 1e6:.2f} M parameters"
+    return f"{size}, {training.device}, {precision}, batch {training.config.batch}"
 
 
 def filled(kind: type[T], given: dict[str, Any], **more: Any) -> T:

@@ -15,6 +15,8 @@ from pathlib import Path
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
 from maquette.export.meshes import write_obj, write_ply, write_stl
+from maquette.export.space import in_file_space
+from maquette.options import FileSpace
 from maquette.output import clear_leftovers, refuse_overwrite
 from maquette.scene.document import save
 from maquette.types import Scene
@@ -26,6 +28,7 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".stl": write_stl,
 }
 DOCUMENT_SUFFIX = ".json"
+SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
 
 
 def export_scene(
@@ -35,6 +38,9 @@ def export_scene(
     formats: Iterable[str] | None = None,
     separate: bool = False,
     overwrite: bool = True,
+    unit: str | None = None,
+    size: float | None = None,
+    up: str = "y",
 ) -> Path:
     """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
     .json for the scene document.
@@ -44,6 +50,9 @@ def export_scene(
     standing in its place, in the folder ``<path without suffix>_instances``. Returns the path of
     the first file, or that folder. Equal scenes give equal bytes.
 
+    ``unit`` (mm, cm, m, in, ft), ``size`` (the longest side of the whole scene in that unit) and
+    ``up`` (y or z) are of OBJ, PLY and STL, which do not say theirs; GLB is in metres with +Y up.
+
     Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
     place that cannot be, or is taken.
     """
@@ -52,11 +61,15 @@ def export_scene(
     if not names:
         raise InputError(f"no format to write; expected some of {_known()}")
     targets = [_target(path, name) for name in names]
+    space = FileSpace(unit=unit, size=size, up=up)
+    if space.is_asked_for and not any(target.suffix.lower() in SPACELESS for target in targets):
+        raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
+    placed = in_file_space(scene, space) if space.is_asked_for else scene
     if separate:
-        return _export_separately(scene, targets, overwrite)
+        return _export_separately(scene, placed, targets, overwrite)
     clear_leftovers(path.parent)
     for target in targets:
-        _export_one(scene, target, overwrite)
+        _export_one(placed if target.suffix.lower() in SPACELESS else scene, target, overwrite)
     return targets[0]
 
 
@@ -68,7 +81,8 @@ def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
     WRITERS[path.suffix.lower()](scene.visible(), path)
 
 
-def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Path:
+def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwrite: bool) -> Path:
+    """``placed``: the scene as OBJ, PLY and STL have it."""
     folder = targets[0].with_name(f"{targets[0].stem}_instances")
     if any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):
         raise InputError(
@@ -77,14 +91,16 @@ def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Pa
         )
     clear_leftovers(folder)
     taken: set[str] = set()
-    for instance in scene.visible().instances:
+    for instance, moved in zip(scene.visible().instances, placed.visible().instances):
         stem = re.sub(r"[^\w.-]+", "_", instance.node_name).strip(".") or "instance"
         if stem.lower() in taken:  # some file systems ignore case
             stem = f"{stem}_{instance.label}"
         taken.add(stem.lower())
         alone = dataclasses.replace(scene, instances=(instance,))
+        in_space = dataclasses.replace(placed, instances=(moved,))
         for target in targets:
-            _export_one(alone, folder / f"{stem}{target.suffix}", overwrite)
+            given = in_space if target.suffix.lower() in SPACELESS else alone
+            _export_one(given, folder / f"{stem}{target.suffix}", overwrite)
     return folder
 
 

@@ -8,7 +8,6 @@ turn them first (``rotated``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from maquette.errors import InputError
 from maquette.geometry.gaussians import Gaussians
 from maquette.output import write_files
+from maquette.scene.ply import encode_vertices
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
@@ -33,25 +33,12 @@ RELEASED_TURN = (0.5**0.5, 0.5**0.5, 0.0, 0.0)
 
 def encode_gaussian_ply(gaussians: Gaussians) -> bytes:
     """The content of the file."""
-    count = len(gaussians)
     opacity = gaussians.opacities.double().clamp(1e-7, 1 - 1e-7)
-    columns = [
-        gaussians.positions,
-        torch.zeros(count, 3),  # normals
-        gaussians.harmonics,
-        (opacity / (1 - opacity)).log()[:, None],
-        gaussians.scales.log(),
-        gaussians.rotations,
-    ]
-    rows = np.concatenate([column.float().cpu().numpy() for column in columns], axis=1)
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {count}",
-        *(f"property float {name}" for name in NAMES),
-        "end_header\n",
-    ]
-    return "\n".join(header).encode("ascii") + rows.astype(FLOAT).tobytes()
+    logit = (opacity / (1 - opacity)).log()[:, None]
+    normals = torch.zeros_like(gaussians.positions)
+    parts = [gaussians.positions, normals, gaussians.harmonics, logit, gaussians.scales.log()]
+    columns = torch.cat([part.float() for part in [*parts, gaussians.rotations]], dim=1)
+    return encode_vertices(dict(zip(NAMES, columns.cpu().numpy().astype(FLOAT).T)))
 
 
 def decode_gaussian_ply(data: bytes, name: str = "the file") -> Gaussians:
@@ -69,16 +56,11 @@ def decode_gaussian_ply(data: bytes, name: str = "the file") -> Gaussians:
     values = np.frombuffer(body, FLOAT).reshape(-1, len(NAMES)).copy()
     rows = dict(zip(NAMES, torch.from_numpy(values).unbind(1)))
 
-    def columns(names: Sequence[str]) -> torch.Tensor:
-        return torch.stack([rows[name] for name in names], dim=1)
-
-    return Gaussians(
-        columns(POSITION),
-        columns(SCALE).exp(),
-        columns(ROTATION),
-        rows["opacity"].sigmoid(),
-        columns(COLOUR),
+    parts = (POSITION, SCALE, ROTATION, COLOUR)
+    positions, scales, rotations, colours = (
+        torch.stack([rows[name] for name in part], dim=1) for part in parts
     )
+    return Gaussians(positions, scales.exp(), rotations, rows["opacity"].sigmoid(), colours)
 
 
 def write_gaussian_ply(path: str | Path, gaussians: Gaussians) -> Path:

@@ -73,17 +73,12 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
     is in the scene document.
     """
     metres = scene.metres_per_unit
-    scene_units = "scene units (the longest side of the scene is 1)"
-    extras = {
-        "frame": scene.frame,
-        "up": "+Y",
-        "units": scene_units if metres is None else "metres",
-        "metres_per_unit": metres,
-        "ground_height": float(scene.ground_height) * (metres or 1.0),
-    }
+    units = "scene units (the longest side of the scene is 1)" if metres is None else "metres"
+    ground = float(scene.ground_height) * (metres or 1.0)
+    extras = {"frame": scene.frame, "up": "+Y", "units": units, "metres_per_unit": metres}
+    extras["ground_height"] = ground
     extras["failures"] = [
-        {"label": int(failure.label), "stage": failure.stage, "reason": failure.reason}
-        for failure in scene.failures
+        {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
     ]
     extras |= {key: scene.provenance.get(key) for key in ("method", "checkpoint")}
     return {key: value for key, value in extras.items() if value is not None and value != []}
@@ -192,13 +187,14 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """
     corners = vertices[faces].astype(np.float64)
     edges = np.roll(corners, -1, axis=1) - corners  # edge k leaves corner k
-    normals = _unit(np.cross(edges[:, 0], corners[:, 2] - corners[:, 0]))
+    diagonal = corners[:, 2] - corners[:, 0]
+    normals = _unit(np.cross(edges[:, 0], diagonal))
     edges = _unit(edges)
     cosine = -(edges * np.roll(edges, 1, axis=1)).sum(2)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    weighted = angle[:, :, None] * normals[:, None, :]
+    weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
     vertex = faces.reshape(-1)
-    sums = [np.bincount(vertex, weighted[..., k].reshape(-1), len(vertices)) for k in range(3)]
+    sums = [np.bincount(vertex, component, len(vertices)) for component in weighted.T]
     total = np.stack(sums, axis=1)
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
     return np.where(has_normal, _unit(total), [0.0, 1.0, 0.0]).astype(np.float32)
@@ -218,26 +214,18 @@ def _add_camera(gltf: GltfFile, camera: Camera, units: float, taken: set[str]) -
     """
     fx = camera.intrinsics[0, 0]
     fy = camera.intrinsics[1, 1]
-    perspective = {
-        "yfov": float(2 * np.arctan(0.5 * camera.height / fy)),
-        "aspectRatio": float(camera.width * fy / (camera.height * fx)),
-        "znear": 0.01 * units,
-        "zfar": float(np.linalg.norm(camera.position) + 10.0) * units,
-    }
+    vertical = float(2 * np.arctan(0.5 * camera.height / fy))
+    aspect = float(camera.width * fy / (camera.height * fx))
+    farthest = float(np.linalg.norm(camera.position) + 10.0) * units
+    perspective = {"yfov": vertical, "aspectRatio": aspect, "znear": 0.01 * units, "zfar": farthest}
     names = ["camera", *(f"camera_{k}" for k in range(len(taken) + 1))]
     name = next(name for name in names if name not in taken)
     index = gltf.add("cameras", name=name, type="perspective", perspective=perspective)
     rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV)
-    extras = {
-        "width": int(camera.width),
-        "height": int(camera.height),
-        "intrinsics": camera.intrinsics.reshape(-1).tolist(),
+    pose = {
+        "translation": (camera.position * units).tolist(),
+        "rotation": rotation.as_quat(canonical=True).tolist(),
     }
-    return gltf.add(
-        "nodes",
-        name=name,
-        camera=index,
-        translation=(camera.position * units).tolist(),
-        rotation=rotation.as_quat(canonical=True).tolist(),
-        extras=extras,
-    )
+    extras = {"width": int(camera.width), "height": int(camera.height)}
+    extras["intrinsics"] = camera.intrinsics.reshape(-1).tolist()
+    return gltf.add("nodes", name=name, camera=index, **pose, extras=extras)

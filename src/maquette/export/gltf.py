@@ -68,28 +68,23 @@ class GltfFile:
         padding = -columns * values.itemsize % ALIGNMENT
         rows = np.pad(values, ((0, 0), (0, padding // values.itemsize)))
         stride = rows.shape[1] * rows.itemsize if padding else None
-        return self.add(
-            "accessors",
-            bufferView=self.view(_little_endian(rows), ARRAY_BUFFER, stride),
-            componentType=COMPONENT_TYPES[values.dtype.name],
-            normalized=normalized,
-            count=len(values),
-            type=f"VEC{columns}",
-            min=values.min(0).tolist() if bounds else None,
-            max=values.max(0).tolist() if bounds else None,
-        )
+        view = self.view(_little_endian(rows), ARRAY_BUFFER, stride)
+        extremes = {}
+        if bounds:
+            extremes = {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
+        return self._accessor(view, values, f"VEC{columns}", normalized=normalized, **extremes)
 
     def triangles(self, faces: np.ndarray, vertices: int) -> int:
         """Append faces (F, 3) of so many vertices; returns the index of their accessor."""
         kind = np.uint16 if vertices < 65535 else np.uint32  # 65535 itself is reserved
         indices = faces.reshape(-1).astype(kind)
-        return self.add(
-            "accessors",
-            bufferView=self.view(_little_endian(indices), ELEMENT_ARRAY_BUFFER),
-            componentType=COMPONENT_TYPES[indices.dtype.name],
-            count=len(indices),
-            type="SCALAR",
-        )
+        view = self.view(_little_endian(indices), ELEMENT_ARRAY_BUFFER)
+        return self._accessor(view, indices, "SCALAR")
+
+    def _accessor(self, view: int, values: np.ndarray, kind: str, **more: Any) -> int:
+        component = COMPONENT_TYPES[values.dtype.name]
+        about = {"bufferView": view, "componentType": component, "count": len(values)}
+        return self.add("accessors", **about, type=kind, **more)
 
     def packed(self, generator: str, **properties: Any) -> bytes:
         """The content of the .glb file; ``properties`` are further top-level ones. InputError for

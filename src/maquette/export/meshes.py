@@ -1,8 +1,8 @@
-"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, for programs that do not read glTF.
+"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, where glTF is not read.
 
-+Y up, in metres when the scene knows its scale, otherwise in scene units. OBJ keeps the objects
-apart by name and has sRGB colours per vertex (after the coordinates, as MeshLab and Blender read
-them) or textures; PLY is one mesh with colours; STL has the shape only.
++Y up, in metres when the scene knows its scale, otherwise in scene units, or as ``space`` says. OBJ
+keeps the objects apart by name and has sRGB colours per vertex (after the coordinates, as MeshLab
+and Blender read them) or textures; PLY is one mesh with colours; STL has the shape only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from maquette.scene.document import png_bytes
 from maquette.scene.ply import PlyMesh, encode_ply
 from maquette.types import Instance, Scene, check_faces, check_unicode
 
-STL_HEADER = b"maquette scene, +Y up".ljust(
-    80
-)  # must not begin with "solid", as the text form does
+STL_HEADER = b"maquette scene".ljust(80)  # must not begin with "solid", as the text form does
 STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -37,7 +35,7 @@ def write_obj(scene: Scene, path: Path) -> None:
     """
     materials = []
     textures = {}
-    lines = [f"# maquette scene, +Y up\nmtllib {path.stem}.mtl\n"]
+    lines = [f"# maquette scene\nmtllib {path.stem}.mtl\n"]
     offset = 1  # OBJ counts from one, through all objects
     for instance in scene.instances:
         check_unicode(instance.node_name, f"the node name of instance {instance.label}")
@@ -77,7 +75,8 @@ def write_stl(scene: Scene, path: Path) -> None:
     meshes = [_world_mesh(scene, instance) for instance in scene.instances]
     corners = [vertices[faces] for vertices, faces in meshes]
     triangles = np.concatenate([np.zeros((0, 3, 3)), *corners])
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    edges = triangles[:, 1:] - triangles[:, :1]
+    normals = np.cross(edges[:, 0], edges[:, 1])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     facets = np.zeros(len(triangles), dtype=STL_FACET)
     facets["normal"] = normals / np.maximum(lengths, 1e-30)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from PIL import Image
 from trimesh.visual.color import ColorVisuals
 
 from maquette.containers import MemoryBudget, check_file, pixel_bytes
@@ -43,6 +45,7 @@ class _Node:
     name: str
     parts: list[trimesh.Trimesh]
     world_from_node: np.ndarray  # (4, 4) float64
+    ancestors: tuple[str, ...]  # names of the nodes above it, the nearest first
 
 
 def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
@@ -57,17 +60,19 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
         budget = MemoryBudget()
         found = []
         for node in _nodes(Path(path), budget, skip_materials=False):
-            parts = [_decoded(part, path, budget) for part in node.parts]
+            parts = [_decoded(part) for part in node.parts]
             found.append((node.name, _merged(parts), node.world_from_node))
         return found
 
 
-def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
+def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str, trimesh.Trimesh]:
     """Return the meshes of a file in world coordinates by node name; shapes only, without decoding
     any texture.
 
-    A .json scene document gives its instances by node name; any other suffix that trimesh reads as
-    a scene works like a GLB. Raises InputError as ``read_glb`` does.
+    whole: names of nodes that are one mesh with all that stands below them, as programs write an
+    object of several parts. A .json scene document gives its instances by node name; any other
+    suffix that trimesh reads as a scene works like a GLB, the objects or groups of an OBJ are its
+    nodes. Raises InputError as ``read_glb`` does.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -80,15 +85,17 @@ def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
             for i in scene.instances
         }
     with _reading(path):
-        nodes = _nodes(path, MemoryBudget(), skip_materials=True)
-        return {
-            node.name: _merged(node.parts).apply_transform(node.world_from_node) for node in nodes
-        }
+        found: dict[str, list[trimesh.Trimesh]] = {}
+        for node in _nodes(path, MemoryBudget(), skip_materials=True):
+            name = next((above for above in node.ancestors if above in whole), node.name)
+            placed = _merged(node.parts).apply_transform(node.world_from_node)
+            found.setdefault(name, []).append(placed)
+        return {name: _merged(parts) for name, parts in sorted(found.items())}
 
 
 def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
     """Whatever a decoder of foreign files raises is an InputError that names the file."""
-    return contained(f"{path}: not a 3D file that can be read", REMEDY)
+    return contained(f"{path}: it cannot be read as a 3D file", REMEDY)
 
 
 def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node]:
@@ -97,21 +104,33 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
     """
     _check_declared(path, budget)
     scene = read_mesh_file(path, textures=not skip_materials).scene
+    meshes = {k: part for k, part in scene.geometry.items() if isinstance(part, trimesh.Trimesh)}
+    _decode_textures([texture_of(mesh) for mesh in meshes.values()], path, budget)
     nodes: dict[str, _Node] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
         matrix, key = scene.graph[node]
-        part = scene.geometry[key]
-        if not isinstance(part, trimesh.Trimesh) or not len(part.faces):
+        part = meshes.get(key)
+        if part is None or not len(part.faces):
             logger.info("%s holds no triangles; skipped", node)
             continue
         budget.take(part.vertices.nbytes + part.faces.nbytes, path)  # a mesh may be used often
         parent = parents.get(node)
         split_off = part.metadata.get("from_gltf_primitive") and node.startswith(f"{parent}_")
         name = parent if split_off else node
-        named = nodes.setdefault(name, _Node(name, [], np.array(matrix, dtype=np.float64)))
-        named.parts.append(part)
+        if name not in nodes:
+            placed = np.array(matrix, dtype=np.float64)
+            nodes[name] = _Node(name, [], placed, tuple(_above(name, parents)))
+        nodes[name].parts.append(part)
     return [nodes[name] for name in sorted(nodes)]
+
+
+def _above(node: str, parents: Mapping[str, str]) -> Iterator[str]:
+    for _ in range(len(parents)):  # parents that go round in a circle end here
+        if node not in parents:
+            return
+        node = parents[node]
+        yield node
 
 
 def _check_declared(path: Path, budget: MemoryBudget) -> None:
@@ -126,12 +145,18 @@ def _check_declared(path: Path, budget: MemoryBudget) -> None:
             budget.take(accessor_bytes(accessor), path)
 
 
-def _decoded(mesh: trimesh.Trimesh, path: str | Path, budget: MemoryBudget) -> trimesh.Trimesh:
-    """Return the mesh in maquette's form: texture, or colours in sRGB."""
-    image = texture_of(mesh)
-    if image is not None:
+def _decode_textures(
+    images: Sequence[Image.Image | None], path: Path, budget: MemoryBudget
+) -> None:
+    """Decode each picture once, however many meshes share it, while the file can be named."""
+    different = {id(image): image for image in images if image is not None}
+    for image in different.values():
         budget.take(pixel_bytes(image), path)
         image.load()
+
+
+def _decoded(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Return the mesh in maquette's form: texture, or colours in sRGB."""
     appearance = appearance_of(mesh)
     if isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:
         # COLOR_0 without a material: trimesh's bytes are still linear
@@ -145,9 +170,6 @@ def _merged(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
         return parts[0].copy()
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = [part.faces + start for part, start in zip(parts, starts)]
-    return trimesh.Trimesh(
-        np.concatenate([part.vertices for part in parts]),
-        np.concatenate(faces),
-        vertex_colors=np.concatenate([vertex_colors_of(part) for part in parts]),
-        process=False,
-    )
+    vertices = np.concatenate([part.vertices for part in parts])
+    colors = np.concatenate([vertex_colors_of(part) for part in parts])
+    return mesh_with(vertices, np.concatenate(faces), Appearance(colors=colors))

@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from maquette.errors import InputError, OutputError
+from maquette.images.annotations.labelme import labelme_document
 from maquette.images.coco import coco_document
 from maquette.images.labels import TABLE_KEY
 from maquette.images.overlay import instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask
 
-FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
+FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "labelme", "npz")
 _FORM_OF_SUFFIX = {".png": "label", ".json": "coco", ".npz": "npz", "": "folder"}
 _SUFFIX_OF_FORM = {
     "label": ".png",
@@ -27,6 +28,7 @@ _SUFFIX_OF_FORM = {
     "folder": "",
     "coco": ".json",
     "coco-rle": ".json",
+    "labelme": ".json",
     "npz": ".npz",
 }
 
@@ -44,16 +46,18 @@ def write_masks(
 
     "label": PNG of labels with a palette, 16-bit grey for labels above 255. "rgb": PNG with a
     colour per object on black. Where masks overlap, the smaller object is on top in these two.
-    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths. ``image_name`` is the
-    photo's file name for COCO. Raises InputError, OutputError.
+    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths, "labelme": bitmaps.
+    ``image_name`` is the photo's file name for COCO and LabelMe. Raises InputError, OutputError.
     """
     path = Path(path)
     form = form or form_of(path)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
-    if path.suffix.lower() != _SUFFIX_OF_FORM[form]:
+    wanted = _SUFFIX_OF_FORM[form]
+    if path.suffix.lower() != wanted:
         raise InputError(
-            f"{path}: the form {form!r} needs the suffix {_SUFFIX_OF_FORM[form] or '(none, a folder)'}; rename the output"
+            f"{path}: "
+            f"the form {form!r} needs the suffix {wanted or '(none, a folder)'}; rename the output"
         )
     if not masks:
         raise InputError(f"{path}: there are no masks to write")
@@ -65,9 +69,12 @@ def write_masks(
     elif form == "npz":
         _write_npz(masks, path)
     else:
-        document = coco_document(
-            masks, masks[0].mask.shape, image_name or f"{path.stem}.png", polygons=form == "coco"
-        )
+        photo = image_name or f"{path.stem}.png"
+        size = masks[0].mask.shape
+        if form == "labelme":
+            document = labelme_document(masks, size, photo)
+        else:
+            document = coco_document(masks, size, photo, polygons=form == "coco")
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
     return path
@@ -77,7 +84,8 @@ def form_of(path: Path) -> str:
     """Return the form that a path's suffix stands for; InputError names the suffixes."""
     if path.suffix.lower() not in _FORM_OF_SUFFIX:
         raise InputError(
-            f"{path}: no form of masks has the suffix {path.suffix}; use .png, .json, .npz, or a folder's name"
+            f"{path}: no form of masks has the suffix {path.suffix}; "
+            "use .png, .json, .npz, or a folder's name"
         )
     return _FORM_OF_SUFFIX[path.suffix.lower()]
 
@@ -92,7 +100,8 @@ def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
         raise InputError(
-            f"labels {covered} are covered completely by others, a label picture cannot hold them; use coco, npz or a folder"
+            f"labels {covered} are covered completely by others, a label picture cannot hold them; "
+            "use coco, npz or a folder"
         )
     return labels
 
@@ -118,10 +127,8 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
         for label, color in colors.items():
             palette[label] = color
         image.putpalette(palette.tobytes())
-    table = [
-        {"label": m.label, "name": m.name, "color": "#{:02x}{:02x}{:02x}".format(*colors[m.label])}
-        for m in masks
-    ]
+    written = {label: "#{:02x}{:02x}{:02x}".format(*color) for label, color in colors.items()}
+    table = [{"label": m.label, "name": m.name, "color": written[m.label]} for m in masks]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
     with atomic_write(path) as temporary:
@@ -139,13 +146,13 @@ def _distinct_colors(labels: Sequence[int]) -> dict[int, tuple[int, int, int]]:
 
 
 def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
+    arrays = {
+        "masks": np.stack([m.mask for m in masks]),
+        "labels": np.array([m.label for m in masks], np.int64),
+        "names": np.array([m.name for m in masks], np.str_),
+    }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            masks=np.stack([m.mask for m in masks]),
-            labels=np.array([m.label for m in masks], np.int64),
-            names=np.array([m.name for m in masks], np.str_),
-        )
+        np.savez_compressed(file, **arrays)
 
 
 def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
@@ -153,11 +160,12 @@ def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
         foreign = [f.name for f in path.iterdir() if f.suffix.lower() != ".png"]
         if foreign:
             raise OutputError(
-                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; choose another folder"
+                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; "
+                "choose another folder"
             )
     with atomic_folder(path) as folder:
         for m in masks:
             text = re.sub(r"[^\w. -]", "_", m.name)
-            name = f"{m.label:03d}_{text}.png" if text else f"{m.label:03d}.png"
+            name = "_".join(filter(None, [f"{m.label:03d}", text])) + ".png"
             Image.fromarray(m.mask.astype(np.uint8) * 255).save(folder / name)
     return path

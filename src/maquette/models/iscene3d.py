@@ -58,16 +58,18 @@ class SlotRows:
         self.instances = instances
         self.slots = slots
         self.shared = shared
-        self.own = [slot for slot in range(slots) if not (shared and slot == SCENE)]
+        self.own = slots - shared  # rows of an instance of its own
 
     def take(self, x: Tensor) -> Tensor:
         """(N, S, ...) -> (rows, ...)."""
-        own = x[:, self.own].flatten(0, 1)
-        return torch.cat([x[:1, SCENE], own]) if self.shared else own
+        if not self.shared:
+            return x.flatten(0, 1)
+        own = torch.cat([x[:, :SCENE], x[:, SCENE + 1 :]], dim=1)
+        return torch.cat([x[:1, SCENE], own.flatten(0, 1)])
 
     def give(self, rows: Tensor) -> Tensor:
         """(rows, ...) -> (N, S, ...)."""
-        own = rows[int(self.shared) :].unflatten(0, (self.instances, len(self.own)))
+        own = rows[int(self.shared) :].unflatten(0, (self.instances, self.own))
         if not self.shared:
             return own
         scene = rows[:1].expand(self.instances, *rows.shape[1:])[:, None]

@@ -144,9 +144,8 @@ def _outline(masks: Tensor, like: Tensor) -> Tensor:
 
 def _touched(masks: Tensor) -> Tensor:
     """(B, N, 4) how much of the picture's edges masks (B, N, P, P) cover."""
-    rows = masks[:, :, [0, -1]].float().mean(-1)
-    columns = masks[..., [0, -1]].float().mean(-2)
-    return torch.cat([rows, columns], -1)
+    edges = (masks[:, :, 0], masks[:, :, -1], masks[..., 0], masks[..., -1])
+    return torch.stack([edge.float().mean(-1) for edge in edges], -1)
 
 
 class InstanceBlock(nn.Module):

@@ -86,8 +86,10 @@ class Voxels:
         if self.batch == 1:
             return self
         start = sum(self.counts[:index])
-        own = slice(start, start + self.counts[index])
+        count = self.counts[index]
+        own = slice(start, start + count)
         one = Voxels(self.coords[own] * _spread(self.coords, (0, 1, 1, 1)), self.resolution, 1)
+        one.__dict__["counts"] = (count,)
         if "neighbours" in self.__dict__:
             known = self.neighbours[:, own]
             one.__dict__["neighbours"] = torch.where(known >= 0, known - start, known)
@@ -166,6 +168,7 @@ class Voxels:
                 child = OCTANTS.index(tuple(m % 2 for m in moved))
                 found[index, :, octant] = torch.where(coarse >= 0, 8 * coarse + child, coarse)
         fine.__dict__["neighbours"] = found.flatten(1)
+        fine.__dict__["counts"] = tuple(len(OCTANTS) * count for count in self.counts)
         return fine
 
     def per_cell(self, values_BC: Tensor) -> Tensor:

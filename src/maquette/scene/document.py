@@ -16,14 +16,13 @@ loading checks it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import io
 import json
 import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,12 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from maquette.containers import MEMORY, MemoryBudget, read_bytes, read_npz, read_picture
+from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
 from maquette.errors import InputError, contained
-from maquette.output import (
-    TEMPORARY_PREFIX,
-    atomic_write,
-    clear_leftovers,
-    flush_folder,
-    refuse_overwrite,
-)
+from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
 from maquette.scene.fields import Fields
+from maquette.scene.files import RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.scene.ply import PlyMesh, decode_ply, encode_ply
 from maquette.types import (
     Camera,
@@ -56,17 +50,12 @@ from maquette.types import (
     check_unicode,
 )
 
+MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
 DEFAULT_NAME = "scene.json"
-RESTORE = "restore the file or save the scene again"
 PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
 DEEPEST = 100  # levels of provenance
-DIGITS = 12  # of a file's sha256 that its name carries
-# What this program calls its files; without the sum up to version 0.1.0.
-_OWN_FILE = re.compile(
-    rf"(?:instance_\d+|mask_\d+|photo)(?P<sum>-[0-9a-f]{{{DIGITS}}})?\.(?:ply|png|npz)"
-)
 
 
 def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
@@ -88,7 +77,7 @@ def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterato
     path = _document_path(Path(path))
     refuse_overwrite(path, overwrite)
     _check(scene)
-    files = _NewFiles(f"{path.stem}_files")
+    files = NewFiles(f"{path.stem}_files")
     text = _dump(_scene_record(scene, files))
     before = _text_of(path)
     added: list[Path] = []
@@ -97,14 +86,15 @@ def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterato
         with atomic_write(path) as temporary:
             clear_leftovers(path.parent)
             temporary.write_text(text, encoding="utf-8", newline="\n")
-            _add_files(path.parent, files, added)
+            files.add_to(path.parent, added)
             yield path
         done = True
     finally:
         if not done and _text_of(path) != text:  # it may have ended right after the last rename
             for leftover in reversed(added):
-                _delete_quietly(leftover)
-    _drop_unused(path, files, before)
+                delete_quietly(leftover)
+    with contextlib.suppress(OSError):  # the scene is saved, whatever is left over
+        files.drop_others(path, before)
 
 
 def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
@@ -131,71 +121,23 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
         )
     if root.data.get("frame") not in ("view-centric", "canonical"):
         raise root.wrong("frame", "'view-centric' or 'canonical'")
-    files = SavedFiles(
-        root.object("files") if root.has("files") else None, budget or MemoryBudget()
-    )
+    sums = root.object("files") if root.has("files") else None
+    files = SavedFiles(sums, budget or MemoryBudget())
     instances = tuple(instance_of(record, files) for record in root.objects("instances"))
     if len({i.label for i in instances}) < len(instances):
         raise root.wrong("instances", "different labels")
-    return Scene(
-        instances=instances,
-        camera=_camera(root.object("camera")),
-        failures=tuple(_failure(record) for record in root.objects("failures")),
-        ground_height=root.number("ground_height"),
-        frame=root.text("frame"),
-        metres_per_unit=_positive(root, "metres_per_unit") if root.has("metres_per_unit") else None,
-        provenance=dict(root.object("provenance").data),
-        input=_input(root.object("input"), files) if root.has("input") else None,
-    )
+    camera = _camera(root.object("camera"))
+    failures = tuple(_failure(record) for record in root.objects("failures"))
+    ground_height = root.number("ground_height")
+    frame = root.text("frame")
+    scale = _positive(root, "metres_per_unit") if root.has("metres_per_unit") else None
+    provenance = dict(root.object("provenance").data)
+    given = _input(root.object("input"), files) if root.has("input") else None
+    return Scene(instances, camera, failures, ground_height, frame, scale, provenance, given)
 
 
 def _document_path(path: Path) -> Path:
     return path if path.suffix.lower() == ".json" else path / DEFAULT_NAME
-
-
-# The files of a document on the disk
-
-
-@dataclass(frozen=True)
-class _NewFiles:
-    """The files of a scene that is being saved: contents by the name that the document uses."""
-
-    folder: str
-    contents: dict[str, bytes] = field(default_factory=dict)
-    sums: dict[str, str] = field(default_factory=dict)
-
-    def add(self, stem: str, suffix: str, content: bytes) -> str:
-        """Take a file in; returns its name."""
-        digest = hashlib.sha256(content).hexdigest()
-        name = f"{self.folder}/{stem}-{digest[:DIGITS]}{suffix}"
-        self.contents[name] = content
-        self.sums[name] = digest
-        return name
-
-    def records(self) -> dict[str, Any]:
-        """The entry ``files`` of the document."""
-        return {
-            name: {"bytes": len(content), "sha256": self.sums[name]}
-            for name, content in self.contents.items()
-        }
-
-
-def _add_files(root: Path, files: _NewFiles, added: list[Path]) -> None:
-    """Write the files that are not there yet; ``added`` gets the names that are new."""
-    folder = root / files.folder
-    clear_leftovers(folder)
-    if not folder.exists():
-        added.append(folder)
-        folder.mkdir()
-    for name, content in files.contents.items():
-        path = root / name
-        if not path.exists():
-            added.append(path)
-        elif path.stat().st_size == len(content) and path.read_bytes() == content:
-            continue
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(content)
-    flush_folder(folder)
 
 
 def _text_of(path: Path) -> str:
@@ -203,28 +145,6 @@ def _text_of(path: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return path.read_text(encoding="utf-8")
     return ""
-
-
-def _drop_unused(path: Path, files: _NewFiles, document_before: str) -> None:
-    """Delete files of older scenes: those with a name that only this program gives, and those that
-    the document before named as version 0.1.0 did. Somebody else's files stay.
-
-    While another process is saving here, nothing is deleted, for it may count on what is there.
-    """
-    if any(other.suffix == path.suffix for other in path.parent.glob(f"{TEMPORARY_PREFIX}*")):
-        return
-    for file in (path.parent / files.folder).iterdir():
-        name = _OWN_FILE.fullmatch(file.name)
-        reference = f"{files.folder}/{file.name}"
-        if name is None or reference in files.contents:
-            continue
-        if name["sum"] or f'"{reference}"' in document_before:
-            _delete_quietly(file)
-
-
-def _delete_quietly(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir() if path.is_dir() else path.unlink()
 
 
 # Scene -> records and files
@@ -246,89 +166,76 @@ def _check(scene: Scene) -> None:
         check_faces(np.asarray(mesh.faces), len(mesh.vertices), name)
 
 
-def _scene_record(scene: Scene, files: _NewFiles) -> dict[str, Any]:
+def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     from maquette import __version__
 
-    camera = scene.camera
-    record = {
-        "format": FORMAT,
-        "version": VERSION,
-        "generator": f"maquette {__version__}",
-        "frame": scene.frame,
-        "up": "+Y",
-        "metres_per_unit": scene.metres_per_unit,
-        "ground_height": float(scene.ground_height),
-    }
-    record["camera"] = {
-        "convention": "opencv",
-        "width": int(camera.width),
-        "height": int(camera.height),
-        "intrinsics": camera.intrinsics.tolist(),
-        "world_from_camera": camera.world_from_camera.tolist(),
-    }
+    record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
+    record |= {"frame": scene.frame, "up": "+Y", "metres_per_unit": scene.metres_per_unit}
+    record["ground_height"] = float(scene.ground_height)
+    record["camera"] = _camera_record(scene.camera)
     record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
-    record["failures"] = [
-        {"label": int(failure.label), "stage": failure.stage, "reason": failure.reason}
-        for failure in scene.failures
-    ]
+    record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
     record["input"] = None if scene.input is None else _input_record(scene.input, files)
     record["provenance"] = _plain(scene.provenance, "provenance")
-    record["files"] = files.records()
+    record["files"] = files.records
     return record
 
 
-def _instance_record(instance: Instance, files: _NewFiles) -> dict[str, Any]:
+def _camera_record(camera: Camera) -> dict[str, Any]:
+    return {
+        "convention": "opencv",
+        "width": camera.width,
+        "height": camera.height,
+        "intrinsics": camera.intrinsics,
+        "world_from_camera": camera.world_from_camera,
+    }
+
+
+def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
     stem = f"instance_{int(instance.label)}"
-    mesh = instance.mesh
+    record = {"label": instance.label, "node": instance.node_name, "name": instance.name}
+    record |= _mesh_record(instance.mesh, stem, files)
+    record |= {
+        "world_from_instance": instance.world_from_instance,
+        "box": instance.box,
+        "seed": instance.seed,
+        "confidence": _finite_or_none(instance.confidence),
+        "warnings": instance.warnings,
+    }
+    record["state"] = files.take(stem, ".npz", _npz_bytes(instance)) if instance.state else None
+    record["hidden"] = instance.hidden
+    return record
+
+
+def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str, Any]:
     appearance = appearance_of(mesh)
     texture = None
     if appearance.image is not None:
-        texture = files.add(stem, ".png", png_bytes(appearance.image))
-    ply = PlyMesh(
-        np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
-    )
+        texture = files.take(stem, ".png", png_bytes(appearance.image))
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    ply = PlyMesh(vertices, faces, appearance.colors, appearance.uv)
     content = encode_ply(ply, texture=Path(texture or "").name)
-    record = {
-        "label": int(instance.label),
-        "node": instance.node_name,
-        "name": instance.name,
-        "mesh": files.add(stem, ".ply", content),
-        "texture": texture,
-        "world_from_instance": instance.world_from_instance.tolist(),
-        "box": instance.box.tolist(),
-        "seed": int(instance.seed),
-        "confidence": _finite_or_none(instance.confidence),
-        "warnings": list(instance.warnings),
-    }
-    record["state"] = files.add(stem, ".npz", _npz_bytes(instance)) if instance.state else None
-    record["hidden"] = instance.hidden
-    return record
+    return {"mesh": files.take(stem, ".ply", content), "texture": texture}
 
 
 def _finite_or_none(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _input_record(given: SceneInput, files: _NewFiles) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "photo": files.add("photo", ".png", _photo_bytes(given.image)),
-        "source": given.source,
-        "warnings": list(given.warnings),
-    }
+def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
+    photo = files.take("photo", ".png", _photo_bytes(given.image))
+    record = {"photo": photo, "source": given.source, "warnings": given.warnings}
     if given.focal is not None:
-        record["focal"] = {"ratio": float(given.focal.ratio), "source": given.focal.source}
+        record["focal"] = dataclasses.asdict(given.focal)
     record["masks"] = [_mask_record(mask, files) for mask in given.masks]
     return record
 
 
-def _mask_record(mask: InstanceMask, files: _NewFiles) -> dict[str, Any]:
-    label = int(mask.label)
-    content = png_bytes(Image.fromarray(mask.mask))
-    return {
-        "label": label,
-        "name": mask.name,
-        "mask": files.add(f"mask_{label}", ".png", content),
-    }
+def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
+    stem = f"mask_{int(mask.label)}"
+    picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
+    return {"label": mask.label, "name": mask.name, "mask": picture}
 
 
 def _photo_bytes(image: np.ndarray) -> bytes:
@@ -372,11 +279,12 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
         raise InputError(f"{where[:60]}... is nested more than {DEEPEST} levels deep; flatten it")
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
+    deeper = depth + 1
     if isinstance(value, Mapping):
         items = value.items()
-        return {str(key): _plain(item, f"{where}.{key}", depth + 1) for key, item in items}
+        return {str(k): _plain(item, f"{where}.{k}", deeper) for k, item in items}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return [_plain(item, f"{where}[{k}]", deeper) for k, item in enumerate(value)]
     if isinstance(value, float):
         return _finite_or_none(value)
     if value is None or isinstance(value, (bool, int, str)):
@@ -389,10 +297,16 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
     )
 
 
+def _listed(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise InputError(f"the scene has a {type(value).__name__} where JSON wants text or numbers")
+
+
 def _dump(record: dict[str, Any]) -> str:
     """Return indented JSON in which a row of numbers is one line."""
     try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_listed)
     except ValueError as error:
         raise InputError(
             f"the scene has a number that is not finite, or too long ({error}), in its camera, "
@@ -406,43 +320,11 @@ def _dump(record: dict[str, Any]) -> str:
 # Records and files -> Scene
 
 
-@dataclass(frozen=True, eq=False)
-class SavedFiles:
-    """How to read the files of a document: checked against the sums that it has, within a budget.
-
-    A file without a sum is taken as it is: version 0.1.0 wrote none, and whoever replaces a file
-    on purpose names another one or deletes its entry.
-    """
-
-    sums: Fields | None = None
-    budget: MemoryBudget = field(default_factory=MemoryBudget)
-
-    def read(self, record: Fields, key: str) -> tuple[Path, bytes]:
-        """The file that ``record`` names, and its content. Raises InputError."""
-        path = record.path(key)
-        content = read_bytes(path, RESTORE, self.budget)
-        name = record.text(key)
-        if self.sums is None or name not in self.sums.data:
-            return path, content
-        expected = self.sums.object(name)
-        size = expected.whole("bytes")
-        if len(content) != size:
-            raise InputError(f"{path}: has {len(content)} bytes instead of {size}; {RESTORE}")
-        if hashlib.sha256(content).hexdigest() != expected.text("sha256"):
-            raise InputError(
-                f"{path}: was altered or damaged after it was saved (its sha256 is not the one in "
-                f"{record.file.name}); {RESTORE}, or delete its entry in 'files' there to keep it"
-            )
-        return path, content
-
-
 def _camera(record: Fields) -> Camera:
-    return Camera(
-        record.matrix("intrinsics", 3, 3),
-        record.matrix("world_from_camera", 4, 4),
-        record.whole("width", 1),
-        record.whole("height", 1),
-    )
+    intrinsics = record.matrix("intrinsics", 3, 3)
+    world_from_camera = record.matrix("world_from_camera", 4, 4)
+    width = record.whole("width", 1, MAX_SIDE)
+    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_SIDE))
 
 
 def _failure(record: Fields) -> Failure:
@@ -460,19 +342,18 @@ def instance_of(record: Fields, files: SavedFiles | None = None) -> Instance:
     """Read one entry of ``instances`` with its files. Raises InputError."""
     files = files or SavedFiles()
     label = record.whole("label")
+    mesh = _read_mesh(record, files)
+    placed = record.matrix("world_from_instance", 4, 4)
+    seed = record.whole("seed")
+    confidence = record.number("confidence") if record.has("confidence") else math.nan
+    name = record.text("name")
     node = record.text("node")
-    return Instance(
-        label=label,
-        mesh=_read_mesh(record, files),
-        world_from_instance=record.matrix("world_from_instance", 4, 4),
-        seed=record.whole("seed"),
-        confidence=record.number("confidence") if record.has("confidence") else math.nan,
-        name=record.text("name"),
-        node="" if node == f"instance_{label}" else node,
-        warnings=record.texts("warnings"),
-        state=_read_state(record, files) if record.has("state") else {},
-        hidden=record.data.get("hidden") is True,
-    )
+    if node == f"instance_{label}":  # what it is called unless renamed
+        node = ""
+    warnings = record.texts("warnings")
+    state = _read_state(record, files) if record.has("state") else {}
+    hidden = record.data.get("hidden") is True
+    return Instance(label, mesh, placed, seed, confidence, name, node, warnings, state, hidden)
 
 
 def _read_mesh(record: Fields, files: SavedFiles) -> trimesh.Trimesh:

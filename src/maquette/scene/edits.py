@@ -16,7 +16,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.scene.document import instance_of
 from maquette.scene.fields import Fields
-from maquette.types import check_node, free_label, free_node
+from maquette.types import check_node, free_label, free_node, shifted
 
 Record = dict[str, Any]
 SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
@@ -64,14 +64,10 @@ def duplicate(
     given = document.data.get("input") or {}
     masked = {mask["label"] for mask in given.get("masks", [])}
     free = free_label(masked | {i["label"] for i in document.data["instances"]})
-    matrix = original.matrix("world_from_instance", 4, 4)
-    matrix[:3, 3] += np.asarray(translation, dtype=np.float64)
-    copy = _placed(original, matrix) | {
-        "label": free,
-        "node": free_node(original.text("node"), _nodes(document)),
-        "confidence": None,
-        "state": None,
-    }
+    matrix = shifted(original.matrix("world_from_instance", 4, 4), translation, label)
+    node = free_node(original.text("node"), _nodes(document))
+    own = {"label": free, "node": node, "confidence": None, "state": None}
+    copy = _placed(original, matrix) | own
     return _with_instances(document, [*document.data["instances"], copy]), free
 
 

@@ -9,7 +9,6 @@ the document) would still be written here.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -57,19 +56,23 @@ class Fields:
         """Tell whether there is something under a key that may be missing or null."""
         return self.data.get(key) is not None
 
+    def _of_kind(self, key: str, kind: type, expected: str) -> Any:
+        value = self.data.get(key)
+        if not isinstance(value, kind):
+            raise self.wrong(key, expected)
+        return value
+
     def text(self, key: str) -> str:
         """Return a string that can be written as UTF-8, which half of a surrogate pair cannot."""
-        value = self.data.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(key, "a string")
+        value = self._of_kind(key, str, "a string")
         check_unicode(value, f"{self.file}: {self.where}{key}")
         return value
 
-    def whole(self, key: str, least: int = 0) -> int:
-        """Return an integer that is at least ``least`` and at most LARGEST."""
+    def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int:
+        """Return an integer that is at least ``least`` and at most ``most``."""
         value = self.data.get(key)
-        if type(value) is not int or not least <= value <= LARGEST:
-            raise self.wrong(key, f"an integer of at least {least} and at most 64 bits")
+        if type(value) is not int or not least <= value <= most:
+            raise self.wrong(key, f"an integer of at least {least} and at most {most}")
         return value
 
     def number(self, key: str) -> float:
@@ -95,28 +98,23 @@ class Fields:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of strings."""
-        value = self.data.get(key)
-        if not isinstance(value, list):
-            raise self.wrong(key, "a list of strings")
-        items = Fields(self.file, {f"{key}[{k}]": item for k, item in enumerate(value)}, self.where)
+        items = self._items(key, "a list of strings")
         return tuple(items.text(name) for name in items.data)
 
     def object(self, key: str) -> Fields:
         """Return a JSON object."""
-        value = self.data.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "an object")
-        return dataclasses.replace(self, data=value, where=f"{self.where}{key}.")
+        value = self._of_kind(key, dict, "an object")
+        return Fields(self.file, value, f"{self.where}{key}.")
 
     def objects(self, key: str) -> tuple[Fields, ...]:
         """Return a list of JSON objects."""
-        value = self.data.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(key, "a list of objects")
-        return tuple(
-            dataclasses.replace(self, data=item, where=f"{self.where}{key}[{i}].")
-            for i, item in enumerate(value)
-        )
+        items = self._items(key, "a list of objects")
+        return tuple(items.object(name) for name in items.data)
+
+    def _items(self, key: str, expected: str) -> Fields:
+        """The items of a list as fields named ``key[0]``, ``key[1]``, ..."""
+        items = enumerate(self._of_kind(key, list, expected))
+        return Fields(self.file, {f"{key}[{k}]": item for k, item in items}, self.where)
 
     def path(self, key: str) -> Path:
         """Return an existing file, named relative to the document; names that lead out of its

@@ -12,6 +12,7 @@ generator's, frozen; shapes are those of PartShapes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,13 +27,23 @@ from maquette.flow.ddpm import add_noise, angular_velocity, data_from_angular
 from maquette.flow.sample import seeded_noise
 from maquette.geometry.cameras import lift, pitch_of, project
 from maquette.geometry.oriented_boxes import oriented_box_iou, yaw_box
-from maquette.geometry.part_gaussians import PartGaussians, alignment_loss, yaw_rotations
+from maquette.geometry.part_gaussians import (
+    PartGaussians,
+    alignment_loss,
+    yaw_rotations,
+)
 from maquette.geometry.transforms import scale_of
 from maquette.models.coherent import BOUND, SCHEDULE, Coherent, Objects, TokenDenoiser
 from maquette.models.conditioning import instance_crop
 from maquette.models.image_encoder import PictureEncoder
 from maquette.models.part_shapes import PART_NUMBERS, PartShapes
-from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box, visible_extent
+from maquette.models.pose_diffusion import (
+    Pose,
+    Sight,
+    object_cues,
+    picture_box,
+    visible_extent,
+)
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets
 from maquette.train.sequences import BACKGROUND_DEPTH, disturb_depth
@@ -41,8 +52,9 @@ from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
     Batch,
     HeldOut,
+    LossAndParts,
     Sample,
-    Scores,
+    ScoresAndPicture,
     Task,
     concatenated,
     detached,
@@ -73,26 +85,32 @@ class CoherentOptions:
     yaw: bool = True  # False: shapes in the view's axes
 
 
+@dataclass(frozen=True, eq=False)
+class ScenePhoto:
+    """A view as the network gets to know it."""
+
+    view: View
+    image: np.ndarray  # (H, W, 3) uint8, as taken
+    labels: np.ndarray  # (H, W) int32, true
+    drawn: np.ndarray  # (H, W) int32, as drawn
+    truth: np.ndarray  # (H, W, 3) visible surface in the scene frame
+    estimate: np.ndarray  # (H, W, 3) the same, as estimated
+
+
+@dataclass(frozen=True, eq=False)
 class ObjectSamples(Dataset):
     """The objects of random views with their poses; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        library: AssetLibrary,
-        crop_size: int,
-        seed: int = 0,
-        augment: bool = True,
-    ):
-        self.source = source
-        self.library = library
-        self.crop_size = crop_size
-        self.seed = seed
-        self.augment = augment
-        self.extents = Catalogue.of(library).extents
+    source: ViewSource
+    library: AssetLibrary
+    crop_size: int
+    seed: int = 0
+    augment: bool = True
 
-    def __len__(self) -> int:
-        return 2**31
+    @cached_property
+    def extents(self) -> np.ndarray:
+        """(N, 3) sides of the assets."""
+        return Catalogue.of(self.library).extents
 
     def __getitem__(self, index: int) -> Sample:
         for attempt in range(100):
@@ -102,9 +120,9 @@ class ObjectSamples(Dataset):
             jittered = self.augment and rng.random() < 0.3
             drawn = jitter_labels(labels, rng) if jittered else labels
             visible = [
-                k
-                for k in range(len(view.placements))
-                if (drawn == k + 1).any() and (labels == k + 1).sum() > LEAST
+                label - 1
+                for label in range(1, len(view.placements) + 1)
+                if (drawn == label).any() and (labels == label).sum() > LEAST
             ]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
                 chosen = rng.permutation(visible)[:OBJECTS].tolist()
@@ -114,41 +132,44 @@ class ObjectSamples(Dataset):
     def _objects(
         self, view: View, drawn: np.ndarray, chosen: list[int], rng: np.random.Generator
     ) -> Sample:
-        """Some objects of a view whose masks are drawn so, one after the other."""
+        """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
+        errors of the depth, then per object the points that are seen of it.
+        """
         labels = view.instance.astype(np.int32)
         image = augment_image(view.image, rng) if self.augment else view.image
         depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
         noisy = depth
         if self.augment:
             noisy = disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True)
-        camera = view.camera
-        truth = lift(camera, depth)
-        estimate = lift(camera, noisy)
+        surfaces = lift(view.camera, depth), lift(view.camera, noisy)
+        photo = ScenePhoto(view, image, labels, drawn, *surfaces)
+        rows = [self._object(photo, k, rng) for k in chosen]
+        return {**stacked(rows), "groups": torch.tensor([len(chosen)])}
+
+    def _object(self, photo: ScenePhoto, k: int, rng: np.random.Generator) -> Sample:
+        camera = photo.view.camera
+        placement = photo.view.placements[k]
         focal = float(camera.intrinsics[0, 0] / camera.width)
         centre_depth = float(project(camera, np.zeros(3))[1])
-        rows = []
-        for k in chosen:
-            own = labels == k + 1
-            mask = drawn == k + 1
-            box = picture_box(mask)
-            pose = view.scene_from_world @ view.placements[k].world_from_asset
-            asset = view.placements[k].asset
-            row = {
-                "crops": instance_crop(image, drawn, k + 1, self.crop_size),
-                "cues": object_cues(box, estimate[own], centre_depth, pitch_of(camera), focal),
-                "boxes": box,
-                "surface": visible_extent(estimate[own], camera),
-                "centre": pose[:3, 3],
-                "size": scale_of(pose) * self.extents[asset],
-                "turn": np.arctan2(pose[0, 2], pose[0, 0]),
-                "seen": truth[own][rng.integers(own.sum(), size=SEEN)],
-                "focal": focal,
-                "depth": centre_depth,
-                "scene_from_camera": camera.world_from_camera,
-            }
-            tensors = {name: torch.tensor(np.asarray(v, np.float32)) for name, v in row.items()}
-            rows.append({**tensors, "asset": torch.tensor(asset)})
-        return {**stacked(rows), "groups": torch.tensor([len(chosen)])}
+        own = photo.labels == k + 1
+        box = picture_box(photo.drawn == k + 1)
+        estimate = photo.estimate[own]
+        pose = photo.view.scene_from_world @ placement.world_from_asset
+        row = {
+            "crops": instance_crop(photo.image, photo.drawn, k + 1, self.crop_size),
+            "cues": object_cues(box, estimate, centre_depth, pitch_of(camera), focal),
+            "boxes": box,
+            "surface": visible_extent(estimate, camera),
+            "centre": pose[:3, 3],
+            "size": scale_of(pose) * self.extents[placement.asset],
+            "turn": np.arctan2(pose[0, 2], pose[0, 0]),
+            "seen": photo.truth[own][rng.integers(own.sum(), size=SEEN)],
+            "focal": focal,
+            "depth": centre_depth,
+            "scene_from_camera": camera.world_from_camera,
+        }
+        floats = {name: torch.tensor(np.asarray(v, np.float32)) for name, v in row.items()}
+        return {**floats, "asset": torch.tensor(placement.asset)}
 
 
 class ShapeCodes:
@@ -196,7 +217,10 @@ def coherent_task(
         ObjectSamples(sources.views, sources.library, size, seed),
         ObjectSamples(sources.unseen, sources.held_out, size, seed + 1, augment=False),
     )
-    codes = ShapeCodes(shapes, vae, sources.library), ShapeCodes(shapes, vae, sources.held_out)
+    codes = (
+        ShapeCodes(shapes, vae, sources.library),
+        ShapeCodes(shapes, vae, sources.held_out),
+    )
     return CoherentTask(model, picture, codes, samples, joint)
 
 
@@ -247,7 +271,11 @@ class Denoising:
     given: Tensor | None = None
 
     def at(
-        self, level: NoiseLevel, noise: Tensor, contexts: list[Tensor], groups: list[int]
+        self,
+        level: NoiseLevel,
+        noise: Tensor,
+        contexts: list[Tensor],
+        groups: list[int],
     ) -> tuple[Tensor, Tensor]:
         """Mean squared error of the velocity that it says, and the data that follow from it."""
         noisy = add_noise(self.clean, noise, level.signal)
@@ -301,9 +329,7 @@ class CoherentTask(Task):
         parts = normalised.split([PART_NUMBERS, intrinsic.shape[-1]], dim=-1)
         return Truth(pose, gaussians, Objects(pose.numbers(sight)[:, None], *parts))
 
-    def loss(
-        self, model: Coherent, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: Coherent, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """L_pose + L_shape + 0.01 L_align."""
         groups = batch["groups"]
         count = len(groups)
@@ -315,12 +341,7 @@ class CoherentTask(Task):
         with torch.no_grad():
             tokens = self.picture(batch["crops"])
         context = model.context(tokens, batch["cues"], keep)
-        drawn = torch.randint(SCHEDULE.steps, (3, count), generator=generator)
-        signal = SCHEDULE.signal().float()
-        levels = []
-        for k in range(3):
-            step = drawn[0 if self.joint else k][scene]
-            levels.append(NoiseLevel(step.to(device), signal[step].to(device)))
+        levels = self._levels(scene, generator, device)
         denoisings = {
             "pose": Denoising(model.pose, x0.pose),
             "gaussians": Denoising(model.gaussians, x0.gaussians),
@@ -343,6 +364,21 @@ class CoherentTask(Task):
             total = total + self.align_weight * errors["align"]
         return total, detached(errors)
 
+    def _levels(
+        self, scene: Tensor, generator: torch.Generator, device: torch.device
+    ) -> list[NoiseLevel]:
+        """Those of the three denoisers: random ones for each scene, of which ``scene`` (B,) says
+        which one an object is in.
+        """
+        count = int(scene[-1]) + 1
+        drawn = torch.randint(SCHEDULE.steps, (3, count), generator=generator)
+        signal = SCHEDULE.signal().float()
+        levels = []
+        for k in range(3):
+            step = drawn[0 if self.joint else k][scene]
+            levels.append(NoiseLevel(step.to(device), signal[step].to(device)))
+        return levels
+
     def _alignment(
         self,
         guesses: dict[str, Tensor],
@@ -363,7 +399,7 @@ class CoherentTask(Task):
         return (trust[chosen] * alignment_loss(samples, seen[chosen]).clamp(max=1.0)).mean()
 
     @torch.no_grad()
-    def examine(self, model: Coherent) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: Coherent) -> ScoresAndPicture:
         """On held-out scenes, 25 steps at a low temperature: IoU3D of the boxes, AP3D@15, error of
         centres and L_align in scene units.
         """

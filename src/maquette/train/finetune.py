@@ -43,13 +43,27 @@ from maquette.errors import CheckpointError
 from maquette.flow.path import interpolate, logit_normal_times, velocity_target
 from maquette.geometry.volumes import TRUNCATION
 from maquette.images.slots import slot_pictures
-from maquette.models.scene_context_flow import CANONICAL, SceneContextFlow, SceneContextFlowConfig
+from maquette.models.scene_context_flow import (
+    CANONICAL,
+    SceneContextFlow,
+    SceneContextFlowConfig,
+)
 from maquette.models.structure_flow import StructureFlow
 from maquette.models.vision import VisionConfig, VisionTransformer, trellis_tokens
 from maquette.models.volume_vae import VolumeVAE
 from maquette.output import atomic_write, writable_folder
 from maquette.train.sources import Sources, ViewSource, no_object
-from maquette.train.task import Batch, Sample, Scores, Task, detached, device_of, on_device, stacked
+from maquette.train.task import (
+    Batch,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    detached,
+    device_of,
+    on_device,
+    stacked,
+)
 
 PUBLISHED_PIXELS = 512  # side of the rendered views; the encoders' pictures have 518
 SLOTS = ("instance", "scene", "canonical")
@@ -144,27 +158,16 @@ def trellis_axes(cells: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells.transpose(0, 2, 1)[:, ::-1])
 
 
+@dataclass(frozen=True, eq=False)
 class SlotSamples(Dataset):
     """Instances of random views with their slots; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        library: AssetLibrary,
-        slots: int,
-        cells: int,
-        pixels: int,
-        seed: int = 0,
-    ):
-        self.source = source
-        self.library = library
-        self.slots = slots
-        self.cells = cells
-        self.pixels = pixels
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return 2**31
+    source: ViewSource
+    library: AssetLibrary
+    slots: int
+    cells: int
+    pixels: int
+    seed: int = 0
 
     def __getitem__(self, index: int) -> Sample:
         # a view may show nothing that can be cropped, an instance may be smaller than a cell
@@ -229,7 +232,7 @@ class FinetuneTask(Task):
 
     def loss(
         self, model: SceneContextFlow, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> LossAndParts:
         """Mean squared error of the velocity, over all slots."""
         latents, tokens = self.prepare(batch)
         t = logit_normal_times(len(latents), generator).to(latents)
@@ -240,13 +243,18 @@ class FinetuneTask(Task):
         return errors.mean(), detached(dict(zip(SLOTS, of_slots)))
 
     def _errors(
-        self, model: SceneContextFlow, latents: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
+        self,
+        model: SceneContextFlow,
+        latents: Tensor,
+        tokens: Tensor,
+        t: Tensor,
+        noise: Tensor,
     ) -> Tensor:
         velocity = model(interpolate(latents, noise, t), t, tokens)
         return (velocity.float() - velocity_target(latents, noise)).square().mean((2, 3, 4, 5))
 
     @torch.no_grad()
-    def examine(self, model: SceneContextFlow) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: SceneContextFlow) -> ScoresAndPicture:
         """Velocity error of slot 0 at three noise levels, on instances of other scenes, always the
         same.
         """

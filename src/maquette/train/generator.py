@@ -4,18 +4,31 @@ too), by flow matching.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maquette.flow.path import data_from_velocity, interpolate, logit_normal_times, velocity_target
+from maquette.flow.path import (
+    data_from_velocity,
+    interpolate,
+    logit_normal_times,
+    velocity_target,
+)
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.generator import Condition, Generator
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.sequences import SequenceSamples, collate_rows
-from maquette.train.task import Batch, HeldOut, Scores, Task, detached, device_of
+from maquette.train.task import (
+    Batch,
+    HeldOut,
+    LossAndParts,
+    Scores,
+    ScoresAndPicture,
+    Task,
+    detached,
+    device_of,
+)
 
 EXAMINED = 10  # held-out views
 
@@ -89,9 +102,7 @@ class GeneratorTask(Task):
         self.dataset = samples
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
-    def loss(
-        self, model: Generator, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: Generator, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         target = batch["target"]
         if self.lift_only:
@@ -116,7 +127,7 @@ class GeneratorTask(Task):
         return flow + self.guess_weight * guess, detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: Generator) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: Generator) -> ScoresAndPicture:
         """Occupancy IoU on held-out objects of the guess, of one step and of eight steps, for zoom
         rows and scene rows.
         """

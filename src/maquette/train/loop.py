@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -40,7 +40,7 @@ from maquette.output import atomic_write, writable_folder
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
-from maquette.train.task import Batch, Task, on_device
+from maquette.train.task import Batch, LossAndParts, Parts, Task, on_device
 
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
@@ -123,7 +123,7 @@ class _Loss(nn.Module):
         self.model = model
         self.loss = task.loss
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, generator: torch.Generator) -> LossAndParts:
         return self.loss(self.model, batch, generator)
 
 
@@ -186,7 +186,7 @@ class Run:
         if config.compile:
             compile_blocks(self.model)
         self._loss: nn.Module = _Loss(task, self.model)
-        self._unread: list[dict[str, Tensor]] = []  # numbers of the steps since the last row
+        self._unread: list[Parts] = []  # numbers of the steps since the last row
         self._rates: list[float] = []  # of these steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -196,7 +196,10 @@ class Run:
             return Muon(self.model, c.learning_rate, c.weight_decay, dtype=dtype)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": c.weight_decay},
+            {
+                "params": [p for p in trained if p.ndim >= 2],
+                "weight_decay": c.weight_decay,
+            },
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
         fused = self.device.type == "cuda"
@@ -220,20 +223,21 @@ class Run:
             torch.save(state, temporary)
         finished = copy.deepcopy(self.average)
         self.task.finish(finished)
-        save_model(self.folder / "weights.safetensors", finished, self.history(), base=self.base)
+        save_model(
+            self.folder / "weights.safetensors",
+            finished,
+            self.history(),
+            base=self.base,
+        )
         if self.rows:
             _write_rows(self.folder / "log.csv", self.rows)
             write_loss_plot(self.folder / "loss.png", self.rows)
 
     def history(self) -> dict[str, Any]:
         """What the weights have behind them, for the file's header and the model card."""
-        return {
-            **self.metadata,
-            **dataclasses.asdict(self.progress),
-            "device": self.device.type,
-            "processes": self.ranks.world,
-            "loop": dataclasses.asdict(self.config),
-        }
+        history = self.metadata | dataclasses.asdict(self.progress)
+        history |= {"device": self.device.type, "processes": self.ranks.world}
+        return history | {"loop": dataclasses.asdict(self.config)}
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, which every process has to see; CheckpointError
@@ -250,9 +254,10 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error)[:80]
             raise CheckpointError(
                 f"{path} is of another model, --optimizer or settings; use another folder "
-                f"({str(error)[:80]})"
+                f"({reason})"
             ) from error
         self.progress = _Progress(**state["progress"])
         known = _read_rows(self.folder / "log.csv")
@@ -307,7 +312,7 @@ class Run:
             target.copy_(source)
 
     def read(self) -> Row:
-        """Means of the numbers of the steps since they were last read. Waits for the device once."""
+        """Means over the steps since numbers were last read. Waits for the device once."""
         columns = {
             name: [numbers[name] for numbers in self._unread if name in numbers]
             for name in self._unread[-1]
@@ -326,7 +331,10 @@ class Run:
         step = self.progress.step
         seen = self.config.batch * self.ranks.world * step
         speed = seen / max(self.progress.seconds, 1e-9)
-        times = {"seconds": round(self.progress.seconds, 1), "samples_per_second": speed}
+        times = {
+            "seconds": round(self.progress.seconds, 1),
+            "samples_per_second": speed,
+        }
         self.rows.append({"step": step, **times, **numbers})
         if self.ranks.rank == 0:
             done = f"{100 * self.fraction_done():.1f} %"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.checkpoints.store import Checkpoint
@@ -25,13 +24,14 @@ from maquette.models.generator import Condition
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets, occupancy_iou
-from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.sources import Sources
 from maquette.train.task import (
     Batch,
     HeldOut,
+    LossAndParts,
     Sample,
-    Scores,
+    ScoresAndPicture,
     Task,
     concatenated,
     detached,
@@ -71,6 +71,7 @@ def tuned_generator(base: Checkpoint, options: MidiOptions) -> MultiInstanceGene
     return model.freeze()
 
 
+@dataclass(frozen=True, eq=False)
 class MultiInstanceSamples(Dataset):
     """Scenes of several instances, or as many scenes of one instance; sample i depends on (seed, i)
     only.
@@ -80,31 +81,21 @@ class MultiInstanceSamples(Dataset):
     number of instances of each scene.
     """
 
-    def __init__(
-        self,
-        scenes: SequenceSamples,
-        singles: SequenceSamples,
-        single_objects: float,
-        seed: int = 0,
-    ):
-        self.scenes = scenes
-        self.singles = singles
-        self.single_objects = single_objects
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return 2**31
+    scenes: SequenceSamples
+    singles: SequenceSamples
+    single_objects: float
+    seed: int = 0
 
     def __getitem__(self, index: int) -> Sample:
         alone = np.random.default_rng((self.seed, index, 6)).random() < self.single_objects
         return as_single_objects(self.singles[index]) if alone else as_scene(self.scenes[index])
 
 
+@dataclass(frozen=True, eq=False)
 class SceneSamples(Dataset):
     """Scenes of several instances only; sample i is that of the rows."""
 
-    def __init__(self, rows: SequenceSamples):
-        self.rows = rows
+    rows: SequenceSamples
 
     def __getitem__(self, index: int) -> Sample:
         return as_scene(self.rows[index])
@@ -147,16 +138,23 @@ def collate_groups(samples: list[Sample]) -> Batch:
 
 
 def midi_task(
-    base: Checkpoint, vae: VolumeVAE, sources: Sources, options: MidiOptions, seed: int = 0
+    base: Checkpoint,
+    vae: VolumeVAE,
+    sources: Sources,
+    options: MidiOptions,
+    seed: int = 0,
 ) -> MidiTask:
     """The task of ``maquette train midi``, from an instance generator (kind "generator")."""
     together = RowConfig(scene_instances=5, zoom_instances=0)
     alone = RowConfig(scene_instances=0, zoom_instances=4)
     judged = replace(together, augment=False, drop_lift=0.0)
     sizes = base.model.config, vae.config.resolution
-    scenes = SequenceSamples(sources.views, sources.library, together, *sizes, seed)
-    singles = SequenceSamples(sources.views, sources.library, alone, *sizes, seed)
-    held_out = SequenceSamples(sources.unseen, sources.held_out, judged, *sizes, seed + 1)
+    scenes, singles = (
+        SequenceSamples(sources.views, RowMaker(sources.library, rows, *sizes), seed)
+        for rows in (together, alone)
+    )
+    examined = RowMaker(sources.held_out, judged, *sizes)
+    held_out = SequenceSamples(sources.unseen, examined, seed + 1)
     samples = MultiInstanceSamples(scenes, singles, options.single_objects, seed)
     return MidiTask(tuned_generator(base, options), vae, samples, SceneSamples(held_out))
 
@@ -190,7 +188,7 @@ class MidiTask(Task):
 
     def loss(
         self, model: MultiInstanceGenerator, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> LossAndParts:
         """Velocity error, mean squared; latents have unit variance."""
         groups = batch["groups"]
         count = len(groups)
@@ -212,7 +210,7 @@ class MidiTask(Task):
         return error.mean(), detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: MultiInstanceGenerator) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: MultiInstanceGenerator) -> ScoresAndPicture:
         """Occupancy IoU in held-out scenes after eight steps: together, and each instance on its
         own (what the joint blocks are worth).
         """

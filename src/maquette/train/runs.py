@@ -32,7 +32,7 @@ from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.midi import MidiOptions, midi_task
-from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
@@ -92,7 +92,12 @@ class RunOptions:
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
                 "them out"
             )
-        choices = {"network": NETWORKS, "preset": PRESETS, "scenes": SCENES, "frame": FRAMES}
+        choices = {
+            "network": NETWORKS,
+            "preset": PRESETS,
+            "scenes": SCENES,
+            "frame": FRAMES,
+        }
         for name, allowed in choices.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -108,7 +113,9 @@ class RunOptions:
         return self.preset == "tiny"
 
 
-def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+def network_configs(
+    preset: str,
+) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
     """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains
     in half an hour.
     """
@@ -127,7 +134,10 @@ def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, Ge
 
 def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
     vae = VolumeVAEConfig(
-        resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16)
+        resolution=32,
+        latent_channels=8,
+        encoder_channels=(8, 16),
+        decoder_channels=(16, 16),
     )
     geometry = GeometryNetConfig(
         size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32
@@ -236,9 +246,7 @@ def _geometry_task(options: RunOptions) -> GeometryTask:
     old = _start(options)
     if old is not None:
         start_from(net, old)
-    views = sources.views, sources.unseen
-    libraries = sources.library, sources.held_out
-    return GeometryTask(net, views, libraries, options.seed, options.picture_size)
+    return GeometryTask(net, sources, options.seed, options.picture_size)
 
 
 def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:
@@ -289,8 +297,10 @@ def _generator_task(options: RunOptions, vae: VolumeVAE) -> GeneratorTask:
     judged = replace(rows, augment=False, drop_lift=0.0)
     sources = _sources(options)
     sizes = config, vae.config.resolution
-    samples = SequenceSamples(sources.views, sources.library, rows, *sizes, options.seed)
-    unseen = SequenceSamples(sources.unseen, sources.held_out, judged, *sizes, options.seed + 1)
+    made = RowMaker(sources.library, rows, *sizes)
+    examined = RowMaker(sources.held_out, judged, *sizes)
+    samples = SequenceSamples(sources.views, made, options.seed)
+    unseen = SequenceSamples(sources.unseen, examined, options.seed + 1)
     return GeneratorTask(model, vae, samples, unseen, lift_only=options.network == "lift")
 
 

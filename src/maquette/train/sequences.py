@@ -224,7 +224,12 @@ class RowMaker:
         return rows
 
     def _row(
-        self, shown: ShownView, label: int | None, lifted: Tensor, target: Tensor, scene: int
+        self,
+        shown: ShownView,
+        label: int | None,
+        lifted: Tensor,
+        target: Tensor,
+        scene: int,
     ) -> Sample:
         crop = instance_crop(shown.image, shown.drawn, label, self.model.picture.size)
         return {
@@ -265,24 +270,13 @@ def _azimuth(view: View) -> float:
     return float(np.arctan2(axes[0, 2], axes[0, 0]))
 
 
+@dataclass(frozen=True, eq=False)
 class SequenceSamples(Dataset):
     """Rows of random views; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        library: AssetLibrary,
-        rows: RowConfig,
-        model: GeneratorConfig,
-        resolution: int,
-        seed: int = 0,
-    ):
-        self.source = source
-        self.maker = RowMaker(library, rows, model, resolution)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return 2**31
+    source: ViewSource
+    maker: RowMaker
+    seed: int = 0
 
     def __getitem__(self, index: int) -> Sample:
         for attempt in range(100):  # a view may show nothing at all after mask jitter

@@ -9,6 +9,8 @@ yaw, sizes and places as the cube allows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,8 +26,9 @@ from maquette.train.generator import encode_targets, occupancy_iou
 from maquette.train.task import (
     Batch,
     HeldOut,
+    LossAndParts,
     Sample,
-    Scores,
+    ScoresAndPicture,
     Task,
     detached,
     device_of,
@@ -59,18 +62,15 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     return (index + rng.random((count, 3))) / resolution - 0.5
 
 
+@dataclass(frozen=True, eq=False)
 class ShapeSamples(Dataset):
     """One asset in two poses (volumes (2, 4, R, R, R) float16), the way from the first to the
     second, and points inside the first.
     """
 
-    def __init__(self, library: AssetLibrary, resolution: int = 64, seed: int = 0):
-        self.library = library
-        self.resolution = resolution
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return 2**31
+    library: AssetLibrary
+    resolution: int = 64
+    seed: int = 0
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index, 7))
@@ -125,15 +125,17 @@ class ShapeTask(Task):
         self.examined = HeldOut(unseen, EXAMINED, self.collate)
 
     def _decoded(
-        self, model: PartShapes, batch: Batch, gaussians: PartGaussians, intrinsic: Tensor
+        self,
+        model: PartShapes,
+        batch: Batch,
+        gaussians: PartGaussians,
+        intrinsic: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Latents of the first pose, and of the second by moving the Gaussians."""
         moved = gaussians.moved(batch["rotation"], batch["scale"], batch["translation"])
         return model.decode(gaussians, intrinsic), model.decode(moved, intrinsic)
 
-    def loss(
-        self, model: PartShapes, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: PartShapes, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Reconstruction, moved reconstruction, likelihood of inside points, size of the
         intrinsics.
         """
@@ -152,7 +154,7 @@ class ShapeTask(Task):
         return total, detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: PartShapes) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: PartShapes) -> ScoresAndPicture:
         """Occupancy IoU on held-out assets: as read, moved, and of the VAE alone, which is the
         limit.
         """

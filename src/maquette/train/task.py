@@ -16,7 +16,10 @@ from torch.utils.data import Dataset
 
 Sample = dict[str, Tensor]
 Batch = dict[str, Any]  # tensors, and lists of numbers that the processor needs itself
+Parts = dict[str, Tensor]  # scalars
+LossAndParts = tuple[Tensor, Parts]
 Scores = dict[str, float]
+ScoresAndPicture = tuple[Scores, np.ndarray | None]  # the picture is (H, W, 3) uint8
 
 
 class Task(Protocol):
@@ -27,16 +30,14 @@ class Task(Protocol):
     dataset: Dataset  # map-style over any non-negative index; a sample depends only on the index
     collate: Callable[[list[Any]], Batch]  # a plain function: it is sent to other processes
 
-    def loss(
-        self, model: nn.Module, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """The scalar to minimise, and named scalars without gradients for the log.
 
         Nothing in it should wait for the device: the scalars are read every few steps only.
         """
 
-    def examine(self, model: nn.Module) -> tuple[Scores, np.ndarray | None]:
-        """Scores on held-out data, and a picture (H, W, 3) uint8."""
+    def examine(self, model: nn.Module) -> ScoresAndPicture:
+        """Scores on held-out data, and a picture of some of them."""
 
     def finish(self, model: nn.Module) -> None:
         """Last change to the averaged weights before they are saved (such as latent statistics)."""
@@ -65,7 +66,7 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def detached(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+def detached(parts: Parts) -> Parts:
     """Parts of a loss for the log."""
     return {name: part.detach() for name, part in parts.items()}
 

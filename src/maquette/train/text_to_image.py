@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,8 +33,9 @@ from maquette.train.stored import StoredViews
 from maquette.train.task import (
     Batch,
     HeldOut,
+    LossAndParts,
     Sample,
-    Scores,
+    ScoresAndPicture,
     Task,
     concatenated,
     detached,
@@ -64,22 +66,21 @@ GAP = 8
 TEXT_HEIGHT = 30
 
 
+@dataclass(frozen=True, eq=False)
 class CaptionedPictures(Dataset):
     """Groups of pictures (G, 3, S, S) and holes (G, 1, S, S), uint8, and numbers of words (G, L);
     sample i depends on (seed, i) only.
     """
 
-    def __init__(
-        self, source: ViewSource, catalogue: Catalogue, config: TextToImageConfig, seed: int = 0
-    ):
-        self.source = source
-        self.catalogue = catalogue
-        self.config = config
-        self.seed = seed
-        self.vocabulary = Vocabulary(config.vocabulary)
+    source: ViewSource
+    catalogue: Catalogue
+    config: TextToImageConfig
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Numbers of the words."""
+        return Vocabulary(self.config.vocabulary)
 
     def __getitem__(self, index: int) -> Sample:
         samples = self.samples(index)
@@ -123,9 +124,7 @@ class TextToImageTask(Task):
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
         self.no_text = torch.tensor(model.vocabulary.numbers("", model.config.length))
 
-    def loss(
-        self, model: TextToImage, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: TextToImage, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Mean squared error of the angular velocity at one random step for each picture."""
         device = batch["pictures"].device
         count = len(batch["pictures"])
@@ -137,7 +136,7 @@ class TextToImageTask(Task):
         return error, detached({"velocity": error})
 
     @torch.no_grad()
-    def examine(self, model: TextToImage) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: TextToImage) -> ScoresAndPicture:
         """Error of the noise on pictures of held-out objects: with their captions, with those of
         others; and a sheet of samples.
         """

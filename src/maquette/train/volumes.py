@@ -6,6 +6,8 @@ The same VAE must serve an object's own cube and the whole scene's, hence the wi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +19,16 @@ from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.geometry.volumes import TRUNCATION
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import inside_iou
-from maquette.train.task import Batch, Sample, Scores, Task, detached, device_of, stacked
+from maquette.train.task import (
+    Batch,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    detached,
+    device_of,
+    stacked,
+)
 
 Placed = list[tuple[int, np.ndarray]]  # assets and their cube_from_asset
 SMALLER = (0.12, 0.6)  # sizes of objects that are not alone in the cube
@@ -25,14 +36,14 @@ EXAMINED = 16  # held-out volumes
 STATISTICS = 24  # volumes that the normalisation is measured on
 
 
+@dataclass(frozen=True, eq=False)
 class VolumeSamples(Dataset):
     """Random truncated volumes (4, crop, crop, crop); sample i depends on (seed, i) only."""
 
-    def __init__(self, library: AssetLibrary, resolution: int = 64, crop: int = 32, seed: int = 0):
-        self.library = library
-        self.resolution = resolution
-        self.crop = crop
-        self.seed = seed
+    library: AssetLibrary
+    resolution: int = 64
+    crop: int = 32
+    seed: int = 0
 
     def objects(self, rng: np.random.Generator) -> Placed:
         """A random arrangement in a cube: (asset, cube_from_asset) of one object filling it, or of
@@ -56,9 +67,6 @@ class VolumeSamples(Dataset):
         placed = [(i, part_from_cube @ cube_from_asset) for i, cube_from_asset in objects]
         truncation = TRUNCATION * scale_of(part_from_cube)
         return torch.from_numpy(placed_volume(self.library, placed, resolution, truncation))
-
-    def __len__(self) -> int:
-        return 2**31
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index, 1))
@@ -113,9 +121,7 @@ class VolumeTask(Task):
         self.dataset = VolumeSamples(library, resolution, crop, seed)
         self.held_out = VolumeSamples(held_out, resolution, resolution, seed + 1)
 
-    def loss(
-        self, model: VolumeVAE, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: VolumeVAE, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Reconstruction + KL."""
         mean, logvar = model.moments(batch["volume"])
         noise = torch.randn(mean.shape, generator=generator).to(mean)
@@ -126,7 +132,7 @@ class VolumeTask(Task):
         return shape + 0.5 * colour + self.kl_weight * kl, detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: VolumeVAE) -> tuple[Scores, np.ndarray | None]:
+    def examine(self, model: VolumeVAE) -> ScoresAndPicture:
         """Occupancy IoU and errors on whole volumes of held-out assets."""
         generators = [np.random.default_rng((7, i)) for i in range(EXAMINED)]
         whole = torch.stack([self.held_out.volume(rng) for rng in generators])
@@ -134,7 +140,11 @@ class VolumeTask(Task):
         decoded = torch.cat([model.decode_raw(model.moments(v[None])[0]) for v in volumes])
         shape, colour = reconstruction_loss(decoded, volumes)
         iou = inside_iou(decoded[:, 0] < 0, volumes[:, 0] < 0)
-        scores = {"iou": float(iou.mean()), "shape": float(shape), "colour": float(colour)}
+        scores = {
+            "iou": float(iou.mean()),
+            "shape": float(shape),
+            "colour": float(colour),
+        }
         return scores, _slices(volumes, decoded)
 
     @torch.no_grad()

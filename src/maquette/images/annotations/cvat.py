@@ -59,7 +59,7 @@ def cvat_drawings(
 
 
 def _tree(path: Path) -> ElementTree.Element:
-    """The root of an XML file; one that defines entities, which may unfold endlessly, is refused."""
+    """The root of an XML file; one that defines entities, which may never end, is refused."""
     with contained(f"{path}: not valid XML", "export it again"):
         content = path.read_bytes()
         if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
