@@ -8,6 +8,7 @@ checkpoint of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from maquette.checkpoints.layouts import read_json, read_tensors
 from maquette.checkpoints.published.base import Config, PublishedModel, class_name
 from maquette.checkpoints.published.families import FAMILIES
-from maquette.errors import CheckpointError, InputError
+from maquette.errors import CheckpointError, InputError, contained
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -34,6 +35,11 @@ class Comparison:
     error: float  # largest absolute difference; nan when it was not computed
     tolerance: float
     skipped: str = ""  # why it is not compared
+
+    @property
+    def share(self) -> float:
+        """Of the tolerance that the error takes; infinite when it was not computed."""
+        return self.error / self.tolerance if self.error == self.error else math.inf
 
     @property
     def passed(self) -> bool:
@@ -59,11 +65,7 @@ class Verification:
     def worst(self) -> Comparison | None:
         """The comparison that is nearest to its tolerance, or farthest beyond."""
         compared = [c for c in self.comparisons if not c.skipped]
-        return max(
-            compared,
-            key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf,
-            default=None,
-        )
+        return max(compared, key=lambda c: c.share, default=None)
 
 
 def model_of(config: Config, where: str | Path) -> PublishedModel:
@@ -80,13 +82,11 @@ def model_of(config: Config, where: str | Path) -> PublishedModel:
 
 def read_record(path: Path) -> dict[str, Tensor]:
     """Inputs and outputs of an io.npz; half precision becomes float32, other types stay."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); it should hold the inputs and outputs as arrays"
-        ) from error
+    with (
+        contained(f"{path} cannot be read", "it should hold arrays", CheckpointError),
+        np.load(path, allow_pickle=False) as file,
+    ):
+        arrays = dict(file)
     return {
         name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
         for name, array in arrays.items()
@@ -134,12 +134,11 @@ def compare(
     """One recorded output against the computed one; a missing output or another shape has no error
     and does not pass.
     """
+    tolerance = model.tolerance(name)
     if name in model.skipped:
-        return Comparison(name, float("nan"), model.tolerance(name), model.skipped[name])
+        return Comparison(name, math.nan, tolerance, model.skipped[name])
     found = computed.get(name)
-    if found is None or tuple(found.shape) != tuple(expected.shape):
-        return Comparison(name, float("nan"), model.tolerance(name))
-    difference = (found.double() - expected.double()).abs()
-    return Comparison(
-        name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name)
-    )
+    if found is None or found.shape != expected.shape:
+        return Comparison(name, math.nan, tolerance)
+    difference = (found.double() - expected.double()).abs().flatten()
+    return Comparison(name, float(difference.max()) if len(difference) else 0.0, tolerance)
