@@ -33,7 +33,7 @@ from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
 from maquette.errors import InputError, contained
-from maquette.images.read import MAX_SIDE
+from maquette.images.read import MAX_PIXELS
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
 from maquette.scene.fields import Fields
@@ -323,8 +323,8 @@ def _dump(record: dict[str, Any]) -> str:
 def _camera(record: Fields) -> Camera:
     intrinsics = record.matrix("intrinsics", 3, 3)
     world_from_camera = record.matrix("world_from_camera", 4, 4)
-    width = record.whole("width", 1, MAX_SIDE)
-    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_SIDE))
+    width = record.whole("width", 1, MAX_PIXELS)
+    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_PIXELS))
 
 
 def _failure(record: Fields) -> Failure:
