@@ -158,13 +158,10 @@ def write_case(target: str, case: int, folder: Path) -> Path:
     random = Random(f"{target} {case}")
     seed = random.choice(seeds(target))
     entry_is_file = seed.entry in seed.files
-    of_entry = entry_is_file and random.random() < 0.4
-    name = seed.entry if of_entry else random.choice(sorted(seed.files))
+    at_entry = entry_is_file and random.random() < 0.4
+    name = seed.entry if at_entry else random.choice(sorted(seed.files))
     damaged = fuzz_mutations.mutated(seed.files[name], name, random)
-    files = seed.files | {name: damaged}
-    if target == "scene" and not of_entry:
-        files = fuzz_seeds.signed_again(files, seed.entry, name)
-    write_files(folder, files)
+    write_files(folder, seed.files | {name: damaged})
     return folder / seed.entry
 
 

@@ -1,4 +1,4 @@
-"""Bytes of a sound file -> bytes of a damaged one, chosen by a random generator and by nothing else.
+"""Bytes of a sound file -> bytes of a damaged one, chosen by a random generator and nothing else.
 
 Half of the damage is blind (bytes flipped, cut, inserted); the other half knows the container, so
 that it gets past checksums and lengths and reaches the code behind them: members of ZIP archives,

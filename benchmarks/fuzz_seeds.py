@@ -27,6 +27,8 @@ from maquette.export import export_scene
 from maquette.export.gltf import GltfFile
 from maquette.geometry.transforms import similarity
 from maquette.images.write import write_masks
+from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.scene.document import save
 from maquette.types import Camera, Instance, InstanceMask, Scene, SceneInput
@@ -60,7 +62,7 @@ def _seed(path: Path) -> Seed:
         return Seed(path.name, {path.name: path.read_bytes()})
     files = sorted(file for file in path.rglob("*") if file.is_file())
     contents = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-    entries = [name for name in contents if name.startswith("entry.")]
+    entries = [name for name in contents if name.startswith("entry.") and "mtl" not in name]
     return Seed(entries[0] if entries else "", contents)
 
 
@@ -221,8 +223,13 @@ def scene() -> Scene:
 
 
 def write_scenes(folder: Path) -> None:
-    """A scene document with its files."""
-    save(scene(), folder / "scene" / "entry.json")
+    """A scene document with its files, and one without their sums, whose files are read whatever
+    they hold.
+    """
+    save(scene(), folder / "signed" / "entry.json")
+    document = save(scene(), folder / "unsigned" / "entry.json")
+    content = json.loads(document.read_text(encoding="utf-8"))
+    document.write_text(json.dumps(content | {"files": {}}))
 
 
 def write_mesh_files(folder: Path) -> None:
@@ -382,13 +389,23 @@ def write_midi_rooms(folder: Path) -> None:
 
 
 def write_weights(folder: Path) -> None:
-    """A tiny network as maquette stores it, and a published file with its index."""
-    config = VolumeVAEConfig(
-        resolution=8, latent_channels=2, encoder_channels=(4, 4), decoder_channels=(4, 4)
+    """Tiny networks of several kinds as maquette stores them."""
+    vae = VolumeVAEConfig(
+        resolution=8, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8)
     )
+    encoder = GeometryNetConfig(size=32, widths=(8, 8, 8, 8), blocks=1, heads=2)
+    painter = TextToImageConfig(
+        ("a", "red"), 16, 4, 8, word_blocks=1, word_heads=2, widths=(8, 8, 8), blocks=1, heads=2
+    )
+    networks = {
+        "vae": lambda: VolumeVAE(vae),
+        "encoder": lambda: GeometryNet(encoder),
+        "painter": lambda: TextToImage(painter),
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        save_model(folder / "vae.safetensors", VolumeVAE(config), {"steps": 3})
+        for name, make in networks.items():
+            save_model(folder / f"{name}.safetensors", make(), {"steps": 3})
 
 
 def write_published(folder: Path) -> None:
