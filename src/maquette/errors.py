@@ -45,8 +45,8 @@ class MissingExtraError(MaquetteError):
 
 
 @contextlib.contextmanager
-def contained(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever the body raises into the InputError "what (reason); remedy".
+def contained(what: str, remedy: str, kind: type[MaquetteError] = InputError) -> Iterator[None]:
+    """Turn whatever the body raises into the InputError (or ``kind``) "what (reason); remedy".
 
     For the few places where one file of many must not end the work, or where a library decodes
     what strangers wrote and raises what nobody can list. MaquetteErrors pass as they are; Ctrl-C
@@ -58,7 +58,7 @@ def contained(what: str, remedy: str) -> Iterator[None]:
         raise
     except Exception as error:
         logger.debug("%s", what, exc_info=error)
-        raise InputError(f"{what} ({reason_of(error)}); {remedy}") from error
+        raise kind(f"{what} ({reason_of(error)}); {remedy}") from error
 
 
 def reason_of(error: BaseException) -> str:

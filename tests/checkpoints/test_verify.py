@@ -12,7 +12,7 @@ from maquette.checkpoints.verify import model_of, verify
 from maquette.errors import CheckpointError, InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/io.npz"))
+FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/config.json"))
 SMALL = GOLDEN / "dinov2_reg"
 
 

@@ -257,3 +257,37 @@ def test_broken_files_are_named(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_named_meshes(tmp_path / "none.glb")
+
+
+def boxes_of_obj(head):
+    """Two boxes in one OBJ, each behind a line such as "o left"."""
+    lines = []
+    for k, name in enumerate(("left", "right")):
+        box = trimesh.creation.box(
+            (1, 1, 1), trimesh.transformations.translation_matrix([2 * k, 0, 0])
+        )
+        lines.append(f"{head} {name}")
+        lines += ["v {} {} {}".format(*vertex) for vertex in box.vertices]
+        lines += ["f {} {} {}".format(*(face + 1 + 8 * k)) for face in box.faces]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("head", ["o", "g"])
+def test_objects_and_groups_of_an_obj_are_apart(tmp_path, head):
+    (tmp_path / "a.obj").write_text(boxes_of_obj(head))
+    meshes = load_named_meshes(tmp_path / "a.obj")
+    assert sorted(meshes) == ["left", "right"]
+    assert np.allclose(meshes["right"].bounds, [[1.5, -0.5, -0.5], [2.5, 0.5, 0.5]])
+
+
+def test_parts_below_a_named_node_are_one_mesh_when_asked_for(tmp_path):
+    scene = trimesh.Scene()
+    scene.graph.update(frame_to="chair", frame_from="world", matrix=np.eye(4))
+    for k, part in enumerate(("seat", "back")):
+        place = trimesh.transformations.translation_matrix([0, k, 0])
+        box = trimesh.creation.box((1, 1, 1))
+        scene.add_geometry(box, node_name=part, parent_node_name="chair", transform=place)
+    scene.export(tmp_path / "a.glb")
+    assert sorted(load_named_meshes(tmp_path / "a.glb")) == ["back", "seat"]
+    (chair,) = load_named_meshes(tmp_path / "a.glb", whole=["chair"]).values()
+    assert np.allclose(chair.bounds, [[-0.5, -0.5, -0.5], [0.5, 1.5, 0.5]])

@@ -17,7 +17,7 @@ def test_from_files_to_a_scene(tmp_path):
     """In the form of the release: two slots, no gates."""
     root = write_iscene(tmp_path / "weights", gates=False, setting="global")
     part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
-    assert part.build(part.config).config.slots == 2
+    assert part.build().config.slots == 2
     scene = made(root, tmp_path, "trellis-iscene")
     assert_is_a_scene(scene)
     assert set(scene.provenance["memory"]["measured_mb"]) == {
@@ -53,7 +53,7 @@ def test_gates_are_found_in_the_keys(tmp_path):
     for gates in (True, False):
         root = write_iscene(tmp_path / str(gates), gates=gates)
         part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
-        network = part.build(part.config)
+        network = part.build()
         assert (
             network.config.key_gate,
             network.config.key_bias,

@@ -99,9 +99,21 @@ def read_mesh_file(
             resolver=resolver,
             process=False,
             skip_materials=not textures,
+            **_parts_of_obj(path, textures),
         )
         _check_faces(scene, path)
     return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
+
+
+def _parts_of_obj(path: Path, textures: bool) -> dict[str, bool]:
+    """How trimesh takes an OBJ apart: by its objects, or else its groups, or else materials."""
+    if path.suffix.lower() != ".obj":
+        return {}
+    lines = path.read_bytes().splitlines()
+    objects = sum(line.startswith(b"o ") for line in lines)
+    groups = {line for line in lines if line.startswith(b"g ")}
+    split = {"split_objects": objects > 1, "split_groups": objects < 2 and len(groups) > 1}
+    return split | {"group_material": textures or not any(split.values())}
 
 
 def _check_faces(scene: trimesh.Scene, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, for programs that do not read glTF.
+"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, where glTF is not read.
 
-+Y up, in metres when the scene knows its scale, otherwise in scene units, or as ``space`` says. OBJ keeps the objects
-apart by name and has sRGB colours per vertex (after the coordinates, as MeshLab and Blender read
-them) or textures; PLY is one mesh with colours; STL has the shape only.
++Y up, in metres when the scene knows its scale, otherwise in scene units, or as ``space`` says. OBJ
+keeps the objects apart by name and has sRGB colours per vertex (after the coordinates, as MeshLab
+and Blender read them) or textures; PLY is one mesh with colours; STL has the shape only.
 """
 
 from __future__ import annotations

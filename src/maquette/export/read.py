@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class _Node:
     name: str
     parts: list[trimesh.Trimesh]
     world_from_node: np.ndarray  # (4, 4) float64
+    ancestors: tuple[str, ...]  # names of the nodes above it, the nearest first
 
 
 def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
@@ -62,12 +64,14 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
         return found
 
 
-def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
+def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str, trimesh.Trimesh]:
     """Return the meshes of a file in world coordinates by node name; shapes only, without decoding
     any texture.
 
-    A .json scene document gives its instances by node name; any other suffix that trimesh reads as
-    a scene works like a GLB. Raises InputError as ``read_glb`` does.
+    whole: names of nodes that are one mesh with all that stands below them, as programs write an
+    object of several parts. A .json scene document gives its instances by node name; any other
+    suffix that trimesh reads as a scene works like a GLB, the objects or groups of an OBJ are its
+    nodes. Raises InputError as ``read_glb`` does.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -80,10 +84,12 @@ def load_named_meshes(path: str | Path) -> dict[str, trimesh.Trimesh]:
             for i in scene.instances
         }
     with _reading(path):
-        nodes = _nodes(path, MemoryBudget(), skip_materials=True)
-        return {
-            node.name: _merged(node.parts).apply_transform(node.world_from_node) for node in nodes
-        }
+        found: dict[str, list[trimesh.Trimesh]] = {}
+        for node in _nodes(path, MemoryBudget(), skip_materials=True):
+            name = next((above for above in node.ancestors if above in whole), node.name)
+            placed = _merged(node.parts).apply_transform(node.world_from_node)
+            found.setdefault(name, []).append(placed)
+        return {name: _merged(parts) for name, parts in sorted(found.items())}
 
 
 def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
@@ -109,9 +115,19 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
         parent = parents.get(node)
         split_off = part.metadata.get("from_gltf_primitive") and node.startswith(f"{parent}_")
         name = parent if split_off else node
-        named = nodes.setdefault(name, _Node(name, [], np.array(matrix, dtype=np.float64)))
-        named.parts.append(part)
+        if name not in nodes:
+            placed = np.array(matrix, dtype=np.float64)
+            nodes[name] = _Node(name, [], placed, tuple(_above(name, parents)))
+        nodes[name].parts.append(part)
     return [nodes[name] for name in sorted(nodes)]
+
+
+def _above(node: str, parents: Mapping[str, str]) -> Iterator[str]:
+    for _ in range(len(parents)):  # parents that go round in a circle end here
+        if node not in parents:
+            return
+        node = parents[node]
+        yield node
 
 
 def _check_declared(path: Path, budget: MemoryBudget) -> None:

@@ -33,7 +33,6 @@ from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
 from maquette.errors import InputError, contained
-from maquette.images.read import MAX_PIXELS
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
 from maquette.scene.fields import Fields
@@ -51,6 +50,7 @@ from maquette.types import (
     check_unicode,
 )
 
+MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
 DEFAULT_NAME = "scene.json"
@@ -323,8 +323,8 @@ def _dump(record: dict[str, Any]) -> str:
 def _camera(record: Fields) -> Camera:
     intrinsics = record.matrix("intrinsics", 3, 3)
     world_from_camera = record.matrix("world_from_camera", 4, 4)
-    width = record.whole("width", 1, MAX_PIXELS)
-    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_PIXELS))
+    width = record.whole("width", 1, MAX_SIDE)
+    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_SIDE))
 
 
 def _failure(record: Fields) -> Failure:

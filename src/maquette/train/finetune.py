@@ -31,8 +31,8 @@ from maquette.checkpoints.published.names import to_published
 from maquette.checkpoints.released import (
     BASE,
     ISCENE,
-    Part,
     Released,
+    ReleasePart,
     load_part,
     open_release,
 )
@@ -125,18 +125,13 @@ def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
     return network
 
 
-def _structure_encoder(released: Released) -> Part:
+def _structure_encoder(released: Released) -> ReleasePart:
     base = released.folders[BASE]
     for path in sorted(base.glob("ckpts/ss_enc*.json")):
         file = path.with_suffix(".safetensors")
         if file.is_file():
-            return Part(
-                "structure-encoder",
-                read_json(path),
-                (file,),
-                trellis_structure.build_vae,
-                trellis_structure.load_vae,
-            )
+            encoder = trellis_structure.ENCODER
+            return ReleasePart("structure-encoder", read_json(path), (file,), encoder)
     raise CheckpointError(
         f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's "
         "structure encoder: put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release "
@@ -294,7 +289,7 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
     own = writable_folder(Path(folder) / _own_folder())
     _put(own / "denoiser.safetensors", iscene.published_tensors(network))
     seen = to_published(base.encoder.state_dict(), dinov2.HUB_NAMES)
-    conditioner = {f"{iscene.CONDITIONER}{key}": tensor for key, tensor in seen.items()}
+    conditioner = {f"{iscene.PREFIX}{key}": tensor for key, tensor in seen.items()}
     _put(own / "image_conditioner.safetensors", conditioner)
     index = {
         "base_model_id": "microsoft/TRELLIS-image-large",

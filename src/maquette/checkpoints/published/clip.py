@@ -12,7 +12,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
+from maquette.checkpoints.published.base import (
+    Config,
+    PublishedModel,
+    Shapes,
+    arguments,
+    configured,
+)
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
 from maquette.errors import CheckpointError
 from maquette.models.vision import VisionConfig, VisionTransformer, clip_config
@@ -36,7 +42,16 @@ NAMES = (
     Rule(r"projection\.weight", ("visual_projection.weight",)),
 )
 OPTIONAL = "vision_model.embeddings.position_ids"  # 0, 1, 2, ... in files of transformers 4.x
-ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu"}
+FIELDS = {  # ours -> config.json
+    "width": "hidden_size",
+    "blocks": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "image_size": "image_size",
+    "projection": "projection_dim",
+    "patch": "patch_size",
+    "activation": "hidden_act",
+}
+ACTIVATIONS = ("gelu", "quick_gelu")
 
 
 def vision_config(config: Config) -> VisionConfig:
@@ -45,20 +60,12 @@ def vision_config(config: Config) -> VisionConfig:
     activation = a.get("hidden_act", "quick_gelu")
     if activation not in ACTIVATIONS:
         raise CheckpointError(
-            f"CLIP with the activation {activation!r} is not supported; expected one of {sorted(ACTIVATIONS)}"
+            f"CLIP with the activation {activation!r} is not supported; expected one of "
+            f"{list(ACTIVATIONS)}"
         )
     width = a.get("hidden_size", 1024)
     ratio = a.get("intermediate_size", 4 * width) / width
-    return clip_config(
-        width,
-        a.get("num_hidden_layers", 24),
-        a.get("num_attention_heads", 16),
-        a.get("image_size", 224),
-        a.get("projection_dim", 768),
-        ratio,
-        ACTIVATIONS[activation],
-        a.get("patch_size", 14),
-    )
+    return configured(clip_config, a, FIELDS, mlp_ratio=ratio)
 
 
 def build(config: Config) -> nn.Module:
@@ -70,9 +77,8 @@ def load(
     network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
 ) -> None:
     """Load strictly."""
-    from_published(
-        network, {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}, NAMES, dtype
-    )
+    needed = {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}
+    from_published(network, needed, NAMES, dtype)
 
 
 def shapes(network: nn.Module) -> Shapes:
@@ -88,14 +94,13 @@ def run(
     return {"image_embeds": network.summary(given["pixel_values"])}
 
 
-MODELS = (
-    PublishedModel(
-        "clip-vision",
-        ("CLIPVisionModelWithProjection",),
-        run,
-        frozenset({"pixel_values"}),
-        build,
-        load,
-        shapes,
-    ),
+CLIP = PublishedModel(
+    "clip-vision",
+    ("CLIPVisionModelWithProjection",),
+    run,
+    frozenset({"pixel_values"}),
+    build,
+    load,
+    shapes,
 )
+MODELS = (CLIP,)

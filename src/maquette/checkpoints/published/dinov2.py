@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from maquette.checkpoints.layouts import dinov2_hub_names
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
+from maquette.checkpoints.published.base import (
+    Config,
+    PublishedModel,
+    Shapes,
+    arguments,
+    configured,
+)
 from maquette.checkpoints.published.names import Rule, from_published, published_shapes
 from maquette.errors import CheckpointError
 from maquette.models.vision import (
@@ -51,23 +57,38 @@ TRANSFORMERS_NAMES = (
 )
 
 
+HUB_FIELDS = {  # ours -> the hub's constructor
+    "image_size": "img_size",
+    "patch": "patch_size",
+    "channels": "in_chans",
+    "width": "embed_dim",
+    "blocks": "depth",
+    "heads": "num_heads",
+    "mlp_ratio": "mlp_ratio",
+    "registers": "num_register_tokens",
+}
+TRANSFORMERS_FIELDS = {  # ours -> config.json
+    "image_size": "image_size",
+    "patch": "patch_size",
+    "channels": "num_channels",
+    "width": "hidden_size",
+    "blocks": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "mlp_ratio": "mlp_ratio",
+    "registers": "num_register_tokens",
+    "eps": "layer_norm_eps",
+}
+
+
 def hub_config(config: Config) -> VisionConfig:
     """From the hub's constructor arguments; ViT-L/14 with registers when there are none."""
     a = arguments(config)
     if a.get("ffn_layer", "mlp") != "mlp":
         raise CheckpointError(
-            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published models use 'mlp'"
+            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published "
+            "models use 'mlp'"
         )
-    return VisionConfig(
-        a.get("img_size", 518),
-        a.get("patch_size", 14),
-        a.get("in_chans", 3),
-        a.get("embed_dim", 1024),
-        a.get("depth", 24),
-        a.get("num_heads", 16),
-        a.get("mlp_ratio", 4),
-        a.get("num_register_tokens", 4),
-    )
+    return configured(VisionConfig, a, HUB_FIELDS)
 
 
 def transformers_config(config: Config) -> VisionConfig:
@@ -75,20 +96,10 @@ def transformers_config(config: Config) -> VisionConfig:
     a = arguments(config)
     if a.get("hidden_act", "gelu") != "gelu" or a.get("use_swiglu_ffn", False):
         raise CheckpointError(
-            "DINOv2 with another activation than 'gelu' is not supported; the published models use 'gelu'"
+            "DINOv2 with another activation than 'gelu' is not supported; the published models use "
+            "'gelu'"
         )
-    return VisionConfig(
-        a.get("image_size", 518),
-        a.get("patch_size", 14),
-        a.get("num_channels", 3),
-        a.get("hidden_size", 1024),
-        a.get("num_hidden_layers", 24),
-        a.get("num_attention_heads", 16),
-        a.get("mlp_ratio", 4),
-        a.get("num_register_tokens", 0),
-        a.get("layer_norm_eps", 1e-6),
-        antialias=False,
-    )
+    return configured(VisionConfig, a, TRANSFORMERS_FIELDS, registers=0, antialias=False)
 
 
 def load(
@@ -97,9 +108,8 @@ def load(
     """Load weights under any of the three naming schemes, strictly. The mask token of the
     pre-training is not needed.
     """
-    named = {
-        key: tensor for key, tensor in dinov2_hub_names(tensors).items() if key != "mask_token"
-    }
+    named = dinov2_hub_names(tensors)
+    named.pop("mask_token", None)
     from_published(network, named, HUB_NAMES, dtype)
 
 
@@ -110,9 +120,8 @@ def hub_shapes(network: VisionTransformer) -> Shapes:
 
 def transformers_shapes(network: VisionTransformer) -> Shapes:
     """Keys and shapes of a file of transformers 4.x."""
-    return published_shapes(network, TRANSFORMERS_NAMES) | {
-        "embeddings.mask_token": (1, network.config.width)
-    }
+    own = published_shapes(network, TRANSFORMERS_NAMES)
+    return own | {"embeddings.mask_token": (1, network.config.width)}
 
 
 def build_hub(config: Config) -> nn.Module:
@@ -146,23 +155,22 @@ def _run_transformers(
     return {"last_hidden_state": network.normed(given["pixel_values"])}
 
 
-MODELS = (
-    PublishedModel(
-        "dinov2-registers",
-        ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"),
-        _run_hub,
-        frozenset({"image", "image_interp"}),
-        build_hub,
-        load,
-        hub_shapes,
-    ),
-    PublishedModel(
-        "dinov2",
-        ("Dinov2Model", "Dinov2WithRegistersModel"),
-        _run_transformers,
-        frozenset({"pixel_values"}),
-        build_transformers,
-        load,
-        transformers_shapes,
-    ),
+HUB = PublishedModel(
+    "dinov2-registers",
+    ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"),
+    _run_hub,
+    frozenset({"image", "image_interp"}),
+    build_hub,
+    load,
+    hub_shapes,
 )
+TRANSFORMERS = PublishedModel(
+    "dinov2",
+    ("Dinov2Model", "Dinov2WithRegistersModel"),
+    _run_transformers,
+    frozenset({"pixel_values"}),
+    build_transformers,
+    load,
+    transformers_shapes,
+)
+MODELS = (HUB, TRANSFORMERS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Shapes, check_shapes, precision
+from maquette.checkpoints.published.base import Shapes, check_shapes, fill, precision
 from maquette.errors import CheckpointError
 
 
@@ -24,9 +24,8 @@ class Rule:
     """Our tensor -> its published parts; the first rule that matches is taken."""
 
     ours: str  # regular expression of our whole key
-    theirs: tuple[
-        str, ...
-    ]  # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
+    # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
+    theirs: tuple[str, ...]
     # 0 = the parts are stacked; otherwise their rows are interleaved: [heads, parts, head width]
     heads: int = 0
     drop_leading: int = 0  # published with so many leading axes of size one fewer than ours
@@ -93,13 +92,9 @@ def from_published(
     state = {}
     for key, expected in network.state_dict().items():
         rule, names = parts_of(key, rules)
-        state[key] = (
-            fuse([tensors[name] for name in names], rule.heads)
-            .reshape(expected.shape)
-            .to(kinds[key])
-        )
-    network.load_state_dict(state, strict=True, assign=True)
-    network.requires_grad_(False).eval()
+        fused = fuse([tensors[name] for name in names], rule.heads)
+        state[key] = fused.reshape(expected.shape).to(kinds[key])
+    fill(network, state)
 
 
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -109,6 +104,7 @@ def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tens
     foreign = [key for key in tensors if not key.startswith(prefix)]
     if foreign:
         raise CheckpointError(
-            f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this component's weights"
+            f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this "
+            "component's weights"
         )
     return {key.removeprefix(prefix): value for key, value in tensors.items()}
