@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from maquette.checkpoints.published import clip, dinov2, triposg
 from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, recorded
 from maquette.checkpoints.published.names import without_prefix
+from maquette.errors import InputError
 from maquette.geometry.octree import Grid, evaluate_dense
 from maquette.images.framing import Framing, framing_from_config, whiten
 from maquette.models.midi3d import (
@@ -151,6 +152,10 @@ def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, T
         field = partial(field_in_chunks, models.vae, prepared)
         coarse = field(points)
         below = points[coarse <= 0]
+        if not len(below):
+            raise InputError(
+                "an object's field is above its level everywhere; record other latents"
+            )
         low, high = below.amin(0) - pad, below.amax(0) + pad
         box = Grid(tuple(low.tolist()), tuple(high.tolist()), cells)
         found["decoded_depth3"].append(coarse[:, None])
