@@ -207,7 +207,7 @@ COMPARISON = {
 }
 
 CONFIG = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "methods": [
         {
             "name": "iscene",
@@ -245,7 +245,7 @@ CONFIG = {
 
 HEALTH = {
     "status": "ok",
-    "version": "0.1.0",
+    "version": "0.2.0",
     "queued": 0,
     "running": 0,
     "workers": [{"state": "ready"}],
