@@ -15,7 +15,7 @@ import torch
 
 import maquette
 from maquette.geometry.volumes import TRUNCATION, cell_centres
-from maquette.methods.base import EmbeddedMethod, ObjectVolume, visible_labels
+from maquette.methods.base import EmbeddedMethod, ObjectVolume
 from maquette.scene.place import instance_seed
 from maquette.scene.zoom import box_cube
 
@@ -40,10 +40,8 @@ def box(perception, label, seed):
     return ObjectVolume(label, instance_seed(seed, label), volume, cube, {"scene_from_cube": cube})
 
 
-def make_boxes(networks, perception, sampling, watch):
-    """All objects of a photo, each as soon as it is made."""
-    labels, failures = visible_labels(perception)
-    yield from failures
+def make_boxes(networks, perception, labels, sampling, watch):
+    """The objects of a photo, each as soon as it is made."""
     for done, label in enumerate(labels):
         yield box(perception, label, sampling.seed)
         watch.progress("objects", (done + 1) / len(labels))

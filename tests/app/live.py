@@ -107,7 +107,10 @@ class Live:
             for name, value in fields.items()
         ]
         for field, name, content in files:
-            head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+            head = (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; '
+                f'filename="{name}"\r\n\r\n'
+            )
             parts.append(head.encode() + content + b"\r\n")
         return self.post(
             path,

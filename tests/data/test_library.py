@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.data.assets import Asset, find_assets, save_asset
+from maquette.data.assets import Asset, AssetFile, save_asset
 from maquette.data.fields import compute_field
 from maquette.data.library import AssetLibrary, build_library, failures, incomplete
 from maquette.errors import InputError
@@ -122,10 +122,11 @@ def test_files_that_cannot_be_used_are_recorded_and_not_tried_again(tmp_path):
     assets.mkdir()
     save_asset(ASSETS[0], assets / "good.npz")
     (assets / "bad.npz").write_bytes(b"junk")
-    library = build_library(find_assets(assets), tmp_path / "out")
+    files = [AssetFile(assets / "good.npz"), AssetFile(assets / "bad.npz")]
+    library = build_library(files, tmp_path / "out")
     assert library.names == ("good",)
     assert list(failures(tmp_path / "out")) == ["bad"]
-    build_library(find_assets(assets), tmp_path / "out")
+    build_library(files, tmp_path / "out")
     assert len((tmp_path / "out" / "failed.jsonl").read_text().splitlines()) == 1
 
 

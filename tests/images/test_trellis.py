@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.images.trellis import SIDE, crop_box, crop_object, limit_size
+from maquette.images.trellis import SIDE, crop_box, crop_object
 
 
 def picture(height=90, width=120, box=(20, 60, 30, 70), alpha=255):
@@ -60,9 +60,3 @@ def test_half_transparent_pixels_are_darker_but_do_not_widen_the_box():
 def test_nothing_to_show_is_named(rgba):
     with pytest.raises(InputError, match=r"no pixel|single pixel"):
         crop_object(rgba)
-
-
-def test_large_pictures_shrink_and_small_ones_stay():
-    assert limit_size(np.zeros((512, 2048, 3), np.uint8)).shape == (256, 1024, 3)
-    small = np.zeros((10, 20, 3), np.uint8)
-    assert limit_size(small) is small

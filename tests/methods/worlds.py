@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from maquette.methods.base import Models, Sampling, Watch
+from maquette.methods.base import Models, Sampling, Watch, visible_labels
 from maquette.models.generator import Generator
 from maquette.models.image_encoder import GeometryNet
 from maquette.scene.perceive import Perception, perceive
@@ -75,8 +75,9 @@ def result(make, networks, labels, sampling=FAST, *, sees=lambda made: None, **m
     decided = {}
     watch = Watch(more.pop("progress", lambda *_: None), sees, decided.update)
     perception = asked_for(labels, more.pop("perception", None))
-    shapes, failures = {}, []
-    for made in make(networks, perception, sampling, watch, **more):
+    labels, failures = visible_labels(perception)
+    shapes = {}
+    for made in make(networks, perception, labels, sampling, watch, **more) if labels else ():
         if isinstance(made, Failure):
             failures.append(made)
         else:

@@ -435,7 +435,7 @@ def edit(path, change):
         (lambda d: d["files"].update({d["instances"][0]["mesh"]: 1}), r"files\..*ply is 1"),
         (lambda d: d.update(ground_height=10**400), "a number of 1329 bits"),
         (lambda d: d["camera"].update(width=10**400), "a number of 1329 bits"),
-        (lambda d: d["camera"].update(width=10**6), "at most 8192"),
+        (lambda d: d["camera"].update(width=10**6), "at most 65536"),
         (lambda d: d["camera"]["intrinsics"][0].insert(0, 10**400), "3x3"),
         (lambda d: d["instances"][0].update(mesh="x" * 5000), "File name too long"),
         (lambda d: d["instances"][0].update(mesh="a\0.ply"), r"zero character \(NUL\)"),

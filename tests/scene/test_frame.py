@@ -8,8 +8,10 @@ from maquette.geometry.cameras import intrinsics_from_fov, lift, project, view_c
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import letterbox, letterboxed_camera
 from maquette.scene.frame import (
+    NEARER,
     UNIT_CUBE,
     DepthPicture,
+    best,
     filling_frame,
     in_frame,
     into_boxes,
@@ -116,3 +118,37 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     np.testing.assert_allclose(
         pixel, np.stack([x, y], -1) + 0.5, atol=1e-3
     )  # and the picture stays as it was
+
+
+def test_the_best_candidate_is_taken_and_equally_good_ones_are_mixed():
+    misfits = np.abs(np.log(NEARER) - np.log(NEARER[20]))
+    assert np.isclose(best(NEARER, misfits), NEARER[20], rtol=1e-4)
+    tie = np.minimum(np.abs(np.arange(71) - 10), np.abs(np.arange(71) - 60)).astype(float)
+    assert np.isclose(best(NEARER, tie), (NEARER[10] + NEARER[60]) / 2)
+
+
+def test_the_last_bit_of_a_depth_decides_nothing():
+    """Two objects fit two grounds equally well; a change of rounding moves them no further."""
+    camera = Camera(
+        intrinsics_from_fov(0.9, 128, 128),
+        similarity(1.0, view_centric_rotation(0.5), np.array([0, 1.0, 1.8])),
+        128,
+        128,
+    )
+    labels = np.zeros((128, 128), np.int32)
+    for label, column in ((1, 20), (2, 60), (3, 100)):
+        labels[60:80, column : column + 12] = label
+    picture = square(labels)
+    depth = np.full((128, 128), 2.0, np.float32)
+    depth[labels == 2] = 2.14
+    depth[labels == 3] = 2.3
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(20):
+        noisy = depth * (1 + 2e-7 * rng.standard_normal(depth.shape)).astype(np.float32)
+        seen = DepthPicture(camera, picture, noisy)
+        low, high = (np.quantile(seen.points[labels == 1], q, axis=0) for q in (0.02, 0.98))
+        box = np.stack([low - [0.3, 0.0, 0.0], high + [0.3, 0.0, 0.0]])  # too wide: fits anywhere
+        moved = into_boxes(onto_ground(seen), {1: box})
+        found.append(moved.depth[labels > 0])
+    assert np.ptp(found, axis=0).max() < 1e-3

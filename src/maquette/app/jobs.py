@@ -91,7 +91,8 @@ def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObj
         raise not_found(f"object ({label})")
     if not chosen[0]["can_regenerate"]:
         raise InputError(
-            f"object {label} cannot be regenerated: it is a copy, or the scene does not hold its photo and masks"
+            f"object {label} cannot be regenerated: it is a copy, or the scene does not hold its "
+            "photo and masks"
         )
     objects = [{"label": label, "name": chosen[0]["name"]}]
     title = uploads.shown(
@@ -145,7 +146,8 @@ def refuse_when_full(studio: Studio) -> None:
     if waiting >= studio.settings.queue:
         seconds = max(1, round(_usual_seconds(studio) / studio.settings.workers))
         raise busy(
-            f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} seconds",
+            f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} "
+            "seconds",
             seconds,
         )
 
@@ -307,7 +309,8 @@ def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
 def finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
     """Give a job that is not finished its final state; returns False when it was finished before."""
     changed = studio.store.run(
-        "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state IN ('queued', 'running')",
+        "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state IN ('queued', "
+        "'running')",
         state,
         error,
         now(),

@@ -121,7 +121,8 @@ def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonO
         version = history.current(studio.store, photo)
         if version.number != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {version.number}; "
+                "repeat it on that"
             )
         edited = edit(_read(studio, photo, version.document), Canvas(studio, photo))
         _append(studio, photo, base, kind, edited.masks, edited.changed, [])

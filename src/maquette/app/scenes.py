@@ -162,7 +162,8 @@ def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> 
         newest = history.current(studio.store, identifier).number
         if newest != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {newest}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {newest}; repeat it on "
+                "that"
             )
         edited, changed = edit(current)
         _append(studio, identifier, base, kind, edited, changed)

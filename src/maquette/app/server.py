@@ -32,7 +32,10 @@ from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
 
-ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, scenes are edited and exported."
+ABOUT = (
+    "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of "
+    "them, scenes are edited and exported."
+)
 FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
 
 
@@ -106,7 +109,8 @@ def _serve(
     announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
     if not is_loopback(settings.host):
         announce(
-            "other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust"
+            "other machines can reach it, with this token; the connection is not encrypted, so "
+            "use it in networks you trust"
         )
     if open_browser:
         threading.Timer(0.5, webbrowser.open, (entrance,)).start()
@@ -147,7 +151,8 @@ def _listen(settings: ServerSettings) -> socket.socket:
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"cannot listen on {settings.host} port {settings.port} ({reason}); try another --port or --host"
+                f"cannot listen on {settings.host} port {settings.port} ({reason}); try another "
+                "--port or --host"
             ) from error
         undo.pop_all()
     return listener

@@ -170,5 +170,5 @@ def _encoded(value: Any) -> Any:
 def _decoded(row: sqlite3.Row) -> Row:
     return {
         key: json.loads(row[key]) if key in _JSON and row[key] is not None else row[key]
-        for key in row.keys()
+        for key in row.keys()  # noqa: SIM118 - iterating over a row gives its values
     }

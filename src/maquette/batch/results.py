@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Products:
     formats: tuple[str, ...] = ("glb",)
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
-    space: FileSpace = FileSpace()  # of OBJ, PLY and STL
+    space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
 
     def __post_init__(self) -> None:
         unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]

@@ -8,6 +8,7 @@ checkpoint of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class Comparison:
     skipped: str = ""  # why it is not compared
 
     @property
+    def share(self) -> float:
+        """Of the tolerance that the error takes; infinite when it was not computed."""
+        return self.error / self.tolerance if self.error == self.error else math.inf
+
+    @property
     def passed(self) -> bool:
         """Whether the error is within the tolerance; a skipped output passes."""
         return bool(self.skipped) or self.error <= self.tolerance
@@ -65,11 +71,7 @@ class Verification:
     def worst(self) -> Comparison | None:
         """The comparison that is nearest to its tolerance, or farthest beyond."""
         compared = [c for c in self.comparisons if not c.skipped]
-        return max(
-            compared,
-            key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf,
-            default=None,
-        )
+        return max(compared, key=lambda c: c.share, default=None)
 
 
 def model_of(config: Config, where: str | Path) -> PublishedModel:
@@ -154,12 +156,11 @@ def compare(
     """One recorded output against the computed one; a missing output or another shape has no error
     and does not pass.
     """
+    tolerance = model.tolerance(name)
     if name in model.skipped:
-        return Comparison(name, float("nan"), model.tolerance(name), model.skipped[name])
+        return Comparison(name, math.nan, tolerance, model.skipped[name])
     found = computed.get(name)
-    if found is None or tuple(found.shape) != tuple(expected.shape):
-        return Comparison(name, float("nan"), model.tolerance(name))
-    difference = (found.double() - expected.double()).abs()
-    return Comparison(
-        name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name)
-    )
+    if found is None or found.shape != expected.shape:
+        return Comparison(name, math.nan, tolerance)
+    difference = (found.double() - expected.double()).abs().flatten()
+    return Comparison(name, float(difference.max()) if len(difference) else 0.0, tolerance)

@@ -96,20 +96,6 @@ def save_asset(asset: Asset, path: str | Path) -> Path:
     return target
 
 
-def find_assets(folder: str | Path) -> tuple[AssetFile, ...]:
-    """List the `.npz` assets of a folder by name; source and licence come from a manifest.csv in
-    the folder or next to it.
-    """
-    root = Path(folder)
-    paths = sorted(root.glob("*.npz"))
-    if not paths:
-        raise InputError(
-            f"{root} holds no .npz assets; give a folder of them, or import meshes first"
-        )
-    rows = manifest_beside(root)
-    return tuple(attributed(path, rows.get(path.stem, {})) for path in paths)
-
-
 def manifest_beside(folder: Path) -> dict[str, dict[str, str]]:
     """Rows of the manifest.csv in a folder or next to it, by their `id` (or, without one, their
     `name`); empty when there is none.

@@ -109,7 +109,8 @@ class StagedScene:
     @property
     def radius(self) -> float:
         """Half the longest side of the scene's box on the floor, world units."""
-        return 0.5 * float(np.ptp(self.corners.reshape(-1, 3), axis=0)[[0, 2]].max())
+        east, _, south = np.ptp(self.corners.reshape(-1, 3), axis=0)
+        return 0.5 * float(max(east, south))
 
     @property
     def focus(self) -> np.ndarray:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from PIL import Image
 from trimesh.visual.color import ColorVisuals
 
 from maquette.containers import MemoryBudget, check_file, pixel_bytes
@@ -59,7 +60,7 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
         budget = MemoryBudget()
         found = []
         for node in _nodes(Path(path), budget, skip_materials=False):
-            parts = [_decoded(part, path, budget) for part in node.parts]
+            parts = [_decoded(part) for part in node.parts]
             found.append((node.name, _merged(parts), node.world_from_node))
         return found
 
@@ -94,7 +95,7 @@ def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str
 
 def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
     """Whatever a decoder of foreign files raises is an InputError that names the file."""
-    return contained(f"{path}: not a 3D file that can be read", REMEDY)
+    return contained(f"{path}: it cannot be read as a 3D file", REMEDY)
 
 
 def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node]:
@@ -103,12 +104,14 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
     """
     _check_declared(path, budget)
     scene = read_mesh_file(path, textures=not skip_materials).scene
+    meshes = {k: part for k, part in scene.geometry.items() if isinstance(part, trimesh.Trimesh)}
+    _decode_textures([texture_of(mesh) for mesh in meshes.values()], path, budget)
     nodes: dict[str, _Node] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
         matrix, key = scene.graph[node]
-        part = scene.geometry[key]
-        if not isinstance(part, trimesh.Trimesh) or not len(part.faces):
+        part = meshes.get(key)
+        if part is None or not len(part.faces):
             logger.info("%s holds no triangles; skipped", node)
             continue
         budget.take(part.vertices.nbytes + part.faces.nbytes, path)  # a mesh may be used often
@@ -142,12 +145,18 @@ def _check_declared(path: Path, budget: MemoryBudget) -> None:
             budget.take(accessor_bytes(accessor), path)
 
 
-def _decoded(mesh: trimesh.Trimesh, path: str | Path, budget: MemoryBudget) -> trimesh.Trimesh:
-    """Return the mesh in maquette's form: texture, or colours in sRGB."""
-    image = texture_of(mesh)
-    if image is not None:
+def _decode_textures(
+    images: Sequence[Image.Image | None], path: Path, budget: MemoryBudget
+) -> None:
+    """Decode each picture once, however many meshes share it, while the file can be named."""
+    different = {id(image): image for image in images if image is not None}
+    for image in different.values():
         budget.take(pixel_bytes(image), path)
         image.load()
+
+
+def _decoded(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Return the mesh in maquette's form: texture, or colours in sRGB."""
     appearance = appearance_of(mesh)
     if isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:
         # COLOR_0 without a material: trimesh's bytes are still linear

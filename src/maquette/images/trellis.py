@@ -13,18 +13,6 @@ from maquette.images.pixels import mask_box
 SIDE = 518  # pixels: 37 patches of 14
 MARGIN = 1.2  # side of the crop over the longer side of the object's box
 OPAQUE = 0.8 * 255  # what is above counts as the object when the box is taken
-LARGEST = 1024  # longer side of pictures whose background is still to be removed
-
-
-def limit_size(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(H, W, C) uint8, shrunk so that no side is longer than ``largest``; the original does this
-    before it removes a background.
-    """
-    scale = min(1.0, largest / max(image.shape[:2]))
-    if scale == 1.0:
-        return image
-    size = int(image.shape[1] * scale), int(image.shape[0] * scale)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def crop_box(mask: np.ndarray, least: int = 0) -> tuple[int, int, int, int]:

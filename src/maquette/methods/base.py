@@ -10,7 +10,7 @@ method. ``EmbeddedMethod`` (networks that maquette trains) and ``methods.publish
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -126,15 +126,12 @@ class Weights(Protocol):
 
     def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
         """The embedded networks of several kinds, on a device."""
-        ...
 
     def has(self, kind: str) -> bool:
         """Whether the weights of an embedded kind are here."""
-        ...
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, Any]:
         """Name of the weights and sha256 of their files, for scene.json."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,32 +154,26 @@ class Method(Protocol):
     @property
     def name(self) -> str:
         """What it is called in provenance and on the command line."""
-        ...
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """Embedded weights that it needs besides those of perception."""
-        ...
 
     @property
     def optional(self) -> tuple[str, ...]:
         """Embedded weights that it uses when they are there."""
-        ...
 
     @property
     def tuned(self) -> Callable[..., Method] | None:
         """Options of its own (and ``fit``) by name -> the method with these; None = it has none."""
-        ...
 
     def load(self, weights: str | Path | None, device: torch.device) -> Weights:
         """Find and check its weights in a folder, by default where they were installed. Raises
         CheckpointError.
         """
-        ...
 
     def open(self, weights: Any, device: torch.device, work: Workload) -> OpenMethod:
         """Bring its networks to the device."""
-        ...
 
 
 N = TypeVar("N")
@@ -190,13 +181,20 @@ N_in = TypeVar("N_in", contravariant=True)
 
 
 class MakesObjects(Protocol[N_in]):
-    """All objects of a photo, each as soon as it exists; a Failure for what cannot be made."""
+    """The objects of a photo with these labels, each as soon as it exists; a Failure for one that
+    cannot be made.
+    """
 
     def __call__(
-        self, networks: N_in, perception: Perception, sampling: Sampling, watch: Watch, /
+        self,
+        networks: N_in,
+        perception: Perception,
+        labels: Sequence[int],
+        sampling: Sampling,
+        watch: Watch,
+        /,
     ) -> Iterator[Made]:
         """Make them."""
-        ...
 
 
 class MakesOneAnew(Protocol[N_in]):
@@ -212,7 +210,6 @@ class MakesOneAnew(Protocol[N_in]):
         /,
     ) -> ObjectVolume | PlacedMesh:
         """Make it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -247,8 +244,11 @@ class EmbeddedMethod(Generic[N]):
         precision = resolved_precision(work.precision, device)
 
         def make(perception: Perception, wishes: Wishes, watch: Watch) -> Iterator[Made]:
-            made = self.make(networks, perception, self.wanted(wishes), watch)
-            return each_within(made, partial(multiplying, precision, device))
+            labels, failures = visible_labels(perception)
+            yield from failures
+            if labels:
+                made = self.make(networks, perception, labels, self.wanted(wishes), watch)
+                yield from each_within(made, partial(multiplying, precision, device))
 
         def remake(
             perception: Perception, label: int, state: State, wishes: Wishes

@@ -29,7 +29,6 @@ from maquette.methods.base import (
     Sampling,
     State,
     Watch,
-    visible_labels,
 )
 from maquette.models.coherent import Coherent, Objects
 from maquette.models.conditioning import instance_crop
@@ -63,24 +62,24 @@ class CoherentModels:
 
 
 def make_coherent(
-    models: CoherentModels, perception: Perception, sampling: Sampling, watch: Watch
+    models: CoherentModels,
+    perception: Perception,
+    labels: Sequence[int],
+    sampling: Sampling,
+    watch: Watch,
 ) -> Iterator[Made]:
-    """All instances of a photo. An instance without a pixel at the working size is a Failure."""
-    visible, failures = visible_labels(perception)
-    yield from failures
-    if not visible:
-        return
-    context, sight = look(models, perception, visible)
+    """The instances of a photo."""
+    context, sight = look(models, perception, labels)
     made = models.scene.sample(
         context,
-        (len(visible),),
-        _noise(models, visible, sampling),
+        (len(labels),),
+        _noise(models, labels, sampling),
         sampling.steps,
         sampling.guidance,
         partial(watch.progress, "scene"),
     )
-    for done, volume in enumerate(volumes_of(models, made, sight, visible, sampling.seed)):
-        watch.progress("objects", done / len(visible))
+    for done, volume in enumerate(volumes_of(models, made, sight, labels, sampling.seed)):
+        watch.progress("objects", done / len(labels))
         yield volume
     watch.progress("objects", 1.0)
 

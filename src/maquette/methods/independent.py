@@ -8,23 +8,25 @@ crop and the lifted surface. Nothing is known of the other objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch, visible_labels
+from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch
 from maquette.scene.perceive import Perception
 from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_again, zoom_all
 
 
 def make_independent(
-    models: Models, perception: Perception, sampling: Sampling, watch: Watch
+    models: Models,
+    perception: Perception,
+    labels: Sequence[int],
+    sampling: Sampling,
+    watch: Watch,
 ) -> Iterator[Made]:
-    """All instances of a photo. An instance without a pixel at the working size is a Failure."""
-    visible, failures = visible_labels(perception)
-    yield from failures
+    """The instances of a photo."""
     states = {
-        label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in visible
+        label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in labels
     }
     yield from zoom_all(models, perception, states, sampling, watch.progress)
 

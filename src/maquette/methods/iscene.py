@@ -27,7 +27,6 @@ from maquette.methods.base import (
     State,
     Watch,
     silent,
-    visible_labels,
 )
 from maquette.scene.azimuth import view_azimuth
 from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
@@ -36,17 +35,18 @@ from maquette.scene.zoom import zoom_again, zoom_all, zoom_state
 
 
 def make_iscene(
-    models: Models, perception: Perception, sampling: Sampling, watch: Watch
+    models: Models,
+    perception: Perception,
+    labels: Sequence[int],
+    sampling: Sampling,
+    watch: Watch,
 ) -> Iterator[Made]:
-    """All instances of a photo. An instance without a pixel at the working size is a Failure."""
-    visible, failures = visible_labels(perception)
-    yield from failures
-    if not visible:
-        return
-    coarse = scene_pass(models, perception, visible, sampling, watch.progress)
+    """The instances of a photo."""
+    coarse = scene_pass(models, perception, labels, sampling, watch.progress)
     coarse, turn = facing_the_view(models, perception, coarse)
     states = {
-        label: zoom_state(models, perception, label, coarse[label]) | turn for label in visible
+        label: zoom_state(models, perception, label, volume) | turn
+        for label, volume in coarse.items()
     }
     yield from zoom_all(models, perception, states, sampling, watch.progress)
 

@@ -29,7 +29,6 @@ from maquette.methods.base import (
     State,
     Watch,
     silent,
-    visible_labels,
 )
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Generator
@@ -55,14 +54,14 @@ class JointModels:
 
 
 def make_midi(
-    models: JointModels, perception: Perception, sampling: Sampling, watch: Watch
+    models: JointModels,
+    perception: Perception,
+    labels: Sequence[int],
+    sampling: Sampling,
+    watch: Watch,
 ) -> Iterator[Made]:
-    """All instances of a photo. An instance without a pixel at the working size is a Failure."""
-    visible, failures = visible_labels(perception)
-    yield from failures
-    if not visible:
-        return
-    coarse = joint_pass(models, perception, visible, sampling, watch.progress)
+    """The instances of a photo."""
+    coarse = joint_pass(models, perception, labels, sampling, watch.progress)
     alone = models.alone
     states = {
         label: zoom_state(alone, perception, label, volume) for label, volume in coarse.items()

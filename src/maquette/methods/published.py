@@ -53,7 +53,6 @@ class MakesMeshes(Protocol):
         self, networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress, /
     ) -> Iterator[UprightMesh | Failure]:
         """Make them."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,11 @@ def _linear_attribute(visual: TextureVisuals, count: int) -> np.ndarray:
 def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
     """Return the image as RGB or RGBA, multiplied by a linear factor (4,) when that is not white."""
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info or factor[3] < 1
+    mode = "RGBA" if has_alpha else "RGB"
     with contained("the texture of a mesh cannot be decoded", "give the mesh another one"):
-        image = image.convert("RGBA" if has_alpha else "RGB")
+        image.load()
+        if image.mode != mode:  # meshes may share a picture
+            image = image.convert(mode)
     if np.all(factor == 1):
         return image
     pixels = np.asarray(image)

@@ -35,7 +35,10 @@ def raw(live, head, pieces=(), pause=0.0):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hasty):
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+        "image/png\r\nContent-Length: 1000\r\n\r\n"
+    )
     assert raw(hasty, head).startswith(b"HTTP/1.1 408")
     assert b"timeout" in raw(hasty, head.replace("image/png", "multipart/form-data; boundary=x"))
     assert raw(
@@ -44,7 +47,10 @@ def test_a_body_that_does_not_come_is_not_waited_for(hasty):
 
 
 def test_a_body_that_drips_is_not_waited_for_either(hasty):
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+        "image/png\r\nContent-Length: 1000\r\n\r\n"
+    )
     assert raw(hasty, head, [b"x"] * 20, 0.2).startswith(b"HTTP/1.1 408")
     assert hasty.get("/api/photos").json == {"photos": []} and not any(
         name.startswith("photos/") for name in hasty.files()
@@ -124,7 +130,8 @@ def test_a_client_that_leaves_leaves_nothing(hasty):
     before = hasty.files()
     with socket.create_connection(("127.0.0.1", hasty.port)) as connection:
         connection.sendall(
-            f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nx".encode()
+            f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+            "image/png\r\nContent-Length: 99\r\n\r\nx".encode()
         )
     time.sleep(0.1)
     assert not hasty.files() - before and hasty.get("/api/health").status == 200

@@ -20,8 +20,10 @@ from maquette.errors import CheckpointError
 Config = Mapping[str, Any]  # the content of config.json
 C = TypeVar("C")
 Shapes = dict[str, tuple[int, ...]]  # published key -> shape
+Tensors = Mapping[str, Tensor]
+Outputs = dict[str, Tensor]
 # network (None where there is none), inputs, configuration -> outputs
-Run = Callable[[Any, Mapping[str, Tensor], Config], dict[str, Tensor]]
+Run = Callable[[Any, Tensors, Config], Outputs]
 TOLERANCE = 1e-5  # largest absolute error in float32
 
 
@@ -50,6 +52,13 @@ def configured(
     return kind(**{**defaults, **told})
 
 
+def builder(
+    network: Callable[[C], nn.Module], config_of: Callable[[Config], C]
+) -> Callable[[Config], nn.Module]:
+    """The function from a published configuration to its network."""
+    return lambda config: network(config_of(config))
+
+
 def own_shapes(network: nn.Module) -> Shapes:
     """Keys and shapes of a network whose state dict already has the published names."""
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
@@ -57,7 +66,7 @@ def own_shapes(network: nn.Module) -> Shapes:
 
 def load_strictly(
     network: nn.Module,
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
     trunk: tuple[str, ...] = (),
 ) -> None:
@@ -75,13 +84,13 @@ def load_strictly(
     fill(network, {**tensors, **converted})
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+def fill(network: nn.Module, state: Tensors) -> None:
     """Give a network, which may be on the meta device, these very tensors; ready to be used."""
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
 
 
-def check_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> None:
+def check_shapes(expected: Shapes, tensors: Tensors) -> None:
     """Raise CheckpointError, naming up to three of each, when keys are missing or extra or shapes
     differ.
     """
@@ -150,7 +159,7 @@ def recorded(
         yield found
 
 
-def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def as_stored(tensors: Tensors) -> dict[str, Tensor]:
     """Half-precision tensors as float32; golden weights are stored as float16 where that is exact."""
     return {
         key: tensor.float() if tensor.is_floating_point() else tensor
@@ -169,7 +178,7 @@ class PublishedModel:
     run: Run
     inputs: frozenset[str]  # names in io.npz that are given, not compared
     build: Callable[[Config], nn.Module] | None = None
-    load: Callable[[nn.Module, Mapping[str, Tensor], torch.dtype], None] = load_strictly
+    load: Callable[[nn.Module, Tensors, torch.dtype], None] = load_strictly
     shapes: Callable[[nn.Module], Shapes] = own_shapes  # of its file; works on the meta device
     # key -> larger tolerance, documented where it is set
     tolerances: Mapping[str, float] = field(default_factory=dict)

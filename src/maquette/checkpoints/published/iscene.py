@@ -8,8 +8,9 @@ TRELLIS-image-large's own files. Which options a denoiser has is told by its key
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,9 +19,12 @@ from torch import Tensor, nn
 from maquette.checkpoints.published import dinov2, trellis_structure
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     configured,
     recorded,
 )
@@ -35,7 +39,12 @@ from maquette.flow.trellis import sampling_from_config
 from maquette.images.slots import slot_pictures
 from maquette.models.iscene3d import draw_noise, sample_structure
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
-from maquette.models.vision import VisionTransformer, trellis_tokens, widened_patches
+from maquette.models.vision import (
+    VisionConfig,
+    VisionTransformer,
+    trellis_tokens,
+    widened_patches,
+)
 
 NAMES = (
     Rule(r"flow\.(blocks\.\d+\.self_attn)\.external\.(.+)", (r"\1.\2",)),
@@ -105,16 +114,8 @@ def build(config: Config) -> nn.Module:
     return SceneContextFlow(flow_config({**config, "ctor": max(cases, key=richness)}))
 
 
-def load(
-    network: SceneContextFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
-    """Load a denoiser strictly."""
-    from_published(network, tensors, NAMES, dtype, ("flow.blocks",))
-
-
-def shapes(network: SceneContextFlow) -> Shapes:
-    """Keys and shapes of the published state dict."""
-    return published_shapes(network, NAMES)
+load = partial(from_published, rules=NAMES, trunk=("flow.blocks",))
+shapes = partial(published_shapes, rules=NAMES)
 
 
 def published_tensors(network: SceneContextFlow) -> dict[str, Tensor]:
@@ -138,10 +139,7 @@ def _variant(
     return variant
 
 
-@torch.no_grad()
-def _run_flow(
-    network: SceneContextFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outputs:
     x = given["x"]
     cond = given["cond"]
     levels = given["t"] / 1000.0
@@ -167,9 +165,7 @@ def _run_flow(
     return found | {"base_out": plain.reshape(x.shape)}
 
 
-def _run_preprocess(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
     labels = given["labels"].tolist()
     ids = given["ids"].numpy()
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
@@ -180,13 +176,15 @@ def _run_preprocess(
     return found
 
 
-def build_conditioner(config: Config) -> nn.Module:
-    """The image conditioner: DINOv2 with registers."""
-    return VisionTransformer(dinov2.hub_config({"args": config.get("dinov2", {})}))
+def _eyes(config: Config) -> VisionConfig:
+    return dinov2.hub_config({"args": config.get("dinov2", {})})
+
+
+build_conditioner = builder(VisionTransformer, _eyes)
 
 
 def load_conditioner(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32
 ) -> None:
     """Load the conditioner strictly; a patch convolution for more than three channels keeps its
     width.
@@ -212,7 +210,7 @@ def _build_pipeline(config: Config) -> nn.ModuleDict:
 
 
 def _load_pipeline(
-    networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    networks: nn.ModuleDict, tensors: Tensors, dtype: torch.dtype = torch.float32
 ) -> None:
     for name, load_part in (("denoiser", load), ("decoder", trellis_structure.load_vae)):
         own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
@@ -225,10 +223,7 @@ def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
     return found | {f"decoder.{key}": shape for key, shape in decoder.items()}
 
 
-@torch.no_grad()
-def _run_pipeline(
-    networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:
     sampling = sampling_from_config(config["sampler"])
     denoiser = config["denoiser"]
     found = {}
@@ -266,10 +261,7 @@ def _run_pipeline(
     return found
 
 
-@torch.no_grad()
-def _run_conditioner(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_conditioner(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     wide_image = given["image10"]
     with torch.device("meta"):
         wide = VisionTransformer(replace(network.config, channels=wide_image.shape[1]))

@@ -8,7 +8,6 @@ feature_extractor_1 and _2, scheduler.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from maquette.checkpoints.published import clip, dinov2, triposg
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, recorded
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Shapes,
+    Tensors,
+    recorded,
+)
 from maquette.checkpoints.published.names import without_prefix
 from maquette.errors import InputError
 from maquette.geometry.octree import Grid, evaluate_dense
@@ -55,9 +61,7 @@ def build(config: Config) -> nn.ModuleDict:
     return nn.ModuleDict(networks)
 
 
-def load(
-    networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(networks: nn.ModuleDict, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load all four networks from tensors prefixed with their folder's name, strictly."""
     left = dict(tensors)
     for part in PARTS:
@@ -76,10 +80,7 @@ def shapes(networks: nn.ModuleDict) -> Shapes:
     return found
 
 
-@torch.no_grad()
-def _run_transformer(
-    network: VecSetFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_transformer(network: VecSetFlow, given: Tensors, config: Config) -> Outputs:
     x = given["x"]
     levels = given["timestep"] / 1000.0
     contexts = [given["encoder_hidden_states"], given["encoder_hidden_states_2"]]
@@ -105,10 +106,7 @@ def models_of(networks: nn.ModuleDict, clip_framing: Framing, dino_framing: Fram
     return MidiModels(*(networks[part.folder] for part in PARTS), clip_framing, dino_framing)
 
 
-@torch.no_grad()
-def _run_pipeline(
-    networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:
     size = config["feature_extractor_1"]
     clip_framing = Framing(size["shortest_edge"], (size["crop"],) * 2, CLIP_MEAN, CLIP_STD)
     dino_framing = framing_from_config(config["feature_extractor_2"])

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Shapes, check_shapes, fill, precision
+from maquette.checkpoints.published.base import (
+    Shapes,
+    Tensors,
+    check_shapes,
+    fill,
+    precision,
+)
 from maquette.errors import CheckpointError
 
 
@@ -29,6 +35,19 @@ class Rule:
     # 0 = the parts are stacked; otherwise their rows are interleaved: [heads, parts, head width]
     heads: int = 0
     drop_leading: int = 0  # published with so many leading axes of size one fewer than ours
+
+
+def rules_of(
+    table: Mapping[str, str | tuple[str, ...]], ours: str = "", theirs: str = "", heads: int = 0
+) -> tuple[Rule, ...]:
+    """Rules for keys below a prefix of ours and one of theirs; several published keys are the parts
+    of a fused tensor.
+    """
+    rules = []
+    for key, published in table.items():
+        parts = (published,) if isinstance(published, str) else published
+        rules.append(Rule(ours + key, tuple(theirs + part for part in parts), heads))
+    return tuple(rules)
 
 
 def parts_of(key: str, rules: Sequence[Rule]) -> tuple[Rule, tuple[str, ...]]:
@@ -51,13 +70,16 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     """The inverse of ``split``: published tensors -> ours, with plain [parts, heads, head width]
     rows.
     """
-    stacked = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
-    if heads and len(tensors) > 1:
-        stacked = stacked.unflatten(0, (heads, len(tensors), -1)).transpose(0, 1).flatten(0, 2)
-    return stacked
+    if len(tensors) == 1:
+        return tensors[0]
+    stacked = torch.cat(list(tensors))
+    if not heads:
+        return stacked
+    by_head = stacked.unflatten(0, (heads, len(tensors), -1))
+    return by_head.transpose(0, 1).flatten(0, 2)
 
 
-def to_published(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
+def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Our state dict under published names, for example to write a checkpoint in the original
     layout.
     """
@@ -79,9 +101,10 @@ def published_shapes(network: nn.Module, rules: Sequence[Rule]) -> Shapes:
 
 def from_published(
     network: nn.Module,
-    tensors: Mapping[str, Tensor],
-    rules: Sequence[Rule],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
+    *,
+    rules: Sequence[Rule],
     trunk: tuple[str, ...] = ("blocks",),
 ) -> None:
     """Load a published state dict strictly; the network may be on the meta device. Precision as in
@@ -97,7 +120,7 @@ def from_published(
     fill(network, state)
 
 
-def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     """Tensors of one component, whose names all start with ``prefix``, under their own names.
     Raises CheckpointError.
     """

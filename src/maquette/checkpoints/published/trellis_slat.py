@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Run,
+    Tensors,
     arguments,
     configured,
     load_strictly,
@@ -159,9 +161,7 @@ def build_mesh_decoder(config: Config) -> MeshDecoder:
     return MeshDecoder(trunk_config(config, MESH_CHANNELS + 48 * bool(colours)))
 
 
-def load(
-    network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: nn.Module, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load any of these networks strictly; ``dtype`` is the precision of the matrices of its
     blocks.
     """
@@ -176,12 +176,11 @@ def latent_normalisation(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return torch.tensor(found["mean"]), torch.tensor(found["std"])
 
 
-def _cells(given: Mapping[str, Tensor], config: Config, name: str = "coords") -> Voxels:
+def _cells(given: Tensors, config: Config, name: str = "coords") -> Voxels:
     return Voxels.of(given[name], arguments(config)["resolution"])
 
 
-@torch.no_grad()
-def _run_flow(network: SLatFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     coarse = voxels.parents[0]
     seen: dict[str, Tensor] = {}
@@ -210,17 +209,11 @@ def _run_flow(network: SLatFlow, given: Mapping[str, Tensor], config: Config) ->
     return outputs | {"sample_out": sampled, "sample_slat": sampled * deviation + mean}
 
 
-@torch.no_grad()
-def _run_encoder(
-    network: SLatTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_encoder(network: SLatTransformer, given: Tensors, config: Config) -> Outputs:
     return dict(zip(("mean", "logvar"), network.moments(given["feats"], _cells(given, config))))
 
 
-@torch.no_grad()
-def _run_gaussians(
-    network: GaussianDecoder, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_gaussians(network: GaussianDecoder, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     watched = {f"block{i}": block for i, block in enumerate(network.blocks)}
     with recorded(watched) as seen:
@@ -248,10 +241,7 @@ def _run_gaussians(
     return outputs
 
 
-@torch.no_grad()
-def _run_fields(
-    network: SLatTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_fields(network: SLatTransformer, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     features = network(given["feats"], voxels)
     outputs = {"out_feats": features}
@@ -263,10 +253,7 @@ def _run_fields(
     return outputs
 
 
-@torch.no_grad()
-def _run_mesh(
-    network: MeshDecoder, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     fine = voxels.children.children
     trunk = network.trunk(given["feats"], voxels)
@@ -286,9 +273,7 @@ def _run_mesh(
     return outputs
 
 
-def _run_flexicubes(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flexicubes(network: None, given: Tensors, config: Config) -> Outputs:
     side = config["res"]
     cells = surface_cells((given["sdf"] < 0).view((side + 1,) * 3))
     corner = corner_index(cells, side)

@@ -8,6 +8,7 @@ The files store the matrices of the blocks in half precision and everything else
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,9 +16,12 @@ from torch import Tensor
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     check_shapes,
     configured,
     fill,
@@ -71,16 +75,8 @@ def flow_config(config: Config) -> StructureFlowConfig:
     return configured(StructureFlowConfig, a, FLOW_FIELDS, heads=heads_of(a), **fixed, **silent)
 
 
-def build_flow(config: Config) -> StructureFlow:
-    """The structure flow of a configuration."""
-    return StructureFlow(flow_config(config))
-
-
-def load_flow(
-    network: StructureFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
-    """Load a structure flow strictly; ``dtype`` is the precision of the blocks' matrices."""
-    load_strictly(network, tensors, dtype, ("blocks", "adaLN_modulation"))
+build_flow = builder(StructureFlow, flow_config)
+load_flow = partial(load_strictly, trunk=("blocks", "adaLN_modulation"))
 
 
 def vae_config(config: Config) -> VolumeVAEConfig:
@@ -107,9 +103,7 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     )
 
 
-def build_vae(config: Config) -> VolumeVAE:
-    """The encoder or decoder of a configuration."""
-    return VolumeVAE(vae_config(config))
+build_vae = builder(VolumeVAE, vae_config)
 
 
 def vae_names(network: VolumeVAE) -> dict[str, str]:
@@ -141,9 +135,7 @@ def vae_shapes(network: VolumeVAE) -> Shapes:
     return {theirs: own[ours] for ours, theirs in vae_names(network).items()}
 
 
-def load_vae(
-    network: VolumeVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load_vae(network: VolumeVAE, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load an encoder or decoder strictly; structure latents are not normalised."""
     check_shapes(vae_shapes(network), tensors)
     kinds = precision(network, dtype, ("encoder", "decoder"))
@@ -153,10 +145,7 @@ def load_vae(
     fill(network, state | {"latent_mean": torch.zeros(size), "latent_std": torch.ones(size)})
 
 
-@torch.no_grad()
-def _run_flow(
-    network: StructureFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
     inputs = (given["x"], given["t"].double() / 1000.0, given["cond"])
     block = network.blocks[0]
     watched = {f"block{i}_out": module for i, module in enumerate(network.blocks)} | {
@@ -171,10 +160,7 @@ def _run_flow(
     return outputs | {"out": out, "out_fp16_policy": half(*inputs)}
 
 
-@torch.no_grad()
-def _run_sampler(
-    network: StructureFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
     noise = given["noise"]
     outputs = {}
     conditions = [given[name].expand(len(noise), -1, -1) for name in ("cond", "neg_cond")]
@@ -195,24 +181,16 @@ def _run_sampler(
     return outputs
 
 
-@torch.no_grad()
-def _run_encoder(
-    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_encoder(network: VolumeVAE, given: Tensors, config: Config) -> Outputs:
     return dict(zip(("mean", "logvar"), network.moments(given["x"].float())))
 
 
-@torch.no_grad()
-def _run_decoder(
-    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_decoder(network: VolumeVAE, given: Tensors, config: Config) -> Outputs:
     logits = network.decode_raw(given["z"])
     return {"logits": logits, "coords_bxyz": occupied(logits)}
 
 
-def _run_preprocess(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
     return {"out": torch.from_numpy(crop_object(given["rgba"].numpy()))}
 
 

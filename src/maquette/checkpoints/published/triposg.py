@@ -8,60 +8,51 @@ published matrices; they are disentangled once, when loading.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     configured,
 )
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.names import Rule, from_published, published_shapes, rules_of
 from maquette.flow.path import interpolate
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.vecset_flow import VecSetFlow, VecSetFlowConfig, midi_joint_blocks
 from maquette.models.vecset_vae import VecSetVAE, VecSetVAEConfig
 
-_BLOCK = r"(.*blocks\.\d+)\."
-
 
 def attention_rules(heads: int) -> tuple[Rule, ...]:
     """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second
     cross-attention.
     """
-    rules = [
-        Rule(
-            _BLOCK + r"self_attn\.to_qkv\.(.+)",
-            tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"),
-            heads,
-        ),
-        Rule(_BLOCK + r"self_attn\.(q|k)_rms_norm\.(.+)", (r"\1.attn1.norm_\2.\3",)),
-        Rule(_BLOCK + r"self_attn\.to_out\.(.+)", (r"\1.attn1.to_out.0.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"\1.ff.net.0.proj.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (r"\1.ff.net.2.\2",)),
-    ]
+    table: dict[str, str | tuple[str, ...]] = {
+        r"self_attn\.to_qkv\.(.+)": tuple(rf"attn1.to_{part}.\2" for part in "qkv"),
+        r"self_attn\.(q|k)_rms_norm\.(.+)": r"attn1.norm_\2.\3",
+        r"self_attn\.to_out\.(.+)": r"attn1.to_out.0.\2",
+        r"mlp\.mlp\.0\.(.+)": r"ff.net.0.proj.\2",
+        r"mlp\.mlp\.2\.(.+)": r"ff.net.2.\2",
+    }
     for index, suffix in enumerate(("2", "2_2")):
-        cross = _BLOCK + rf"cross_attns\.{index}\."
-        rules += [
-            Rule(_BLOCK + rf"cross_norms\.{index}\.(.+)", (rf"\1.norm{suffix}.\2",)),
-            Rule(_BLOCK + rf"context_norms\.{index}\.(.+)", (rf"\1.attn{suffix}.norm_cross.\2",)),
-            Rule(cross + r"to_q\.(.+)", (rf"\1.attn{suffix}.to_q.\2",)),
-            Rule(
-                cross + r"to_kv\.(.+)",
-                tuple(rf"\1.attn{suffix}.to_{part}.\2" for part in "kv"),
-                heads,
-            ),
-            Rule(cross + r"(q|k)_rms_norm\.(.+)", (rf"\1.attn{suffix}.norm_\2.\3",)),
-            Rule(cross + r"to_out\.(.+)", (rf"\1.attn{suffix}.to_out.0.\2",)),
-        ]
-    return tuple(rules)
+        ours = rf"cross_attns\.{index}\."
+        theirs = f"attn{suffix}."
+        table[rf"cross_norms\.{index}\.(.+)"] = rf"norm{suffix}.\2"
+        table[rf"context_norms\.{index}\.(.+)"] = rf"{theirs}norm_cross.\2"
+        table[rf"{ours}to_q\.(.+)"] = rf"{theirs}to_q.\2"
+        table[rf"{ours}to_kv\.(.+)"] = (rf"{theirs}to_k.\2", rf"{theirs}to_v.\2")
+        table[rf"{ours}(q|k)_rms_norm\.(.+)"] = rf"{theirs}norm_\2.\3"
+        table[rf"{ours}to_out\.(.+)"] = rf"{theirs}to_out.0.\2"
+    return rules_of(table, r"(.*blocks\.\d+)\.", r"\1.", heads)
 
 
 FLOW_FIELDS = {  # ours -> config.json
@@ -109,24 +100,19 @@ def vae_config(config: Config) -> VecSetVAEConfig:
     return configured(VecSetVAEConfig, arguments(config), VAE_FIELDS)
 
 
-def build_flow(config: Config) -> nn.Module:
-    """The transformer of a configuration."""
-    return VecSetFlow(flow_config(config))
-
-
-def build_vae(config: Config) -> nn.Module:
-    """The VAE of a configuration."""
-    return VecSetVAE(vae_config(config))
+build_flow = builder(VecSetFlow, flow_config)
+build_vae = builder(VecSetVAE, vae_config)
 
 
 def load(
     network: VecSetFlow | VecSetVAE,
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Load a transformer or a VAE strictly."""
     trunk = ("blocks", "encoder.blocks", "decoder.blocks")
-    from_published(network, tensors, attention_rules(network.config.heads), dtype, trunk)
+    rules = attention_rules(network.config.heads)
+    from_published(network, tensors, dtype, rules=rules, trunk=trunk)
 
 
 def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
@@ -134,16 +120,12 @@ def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
     return published_shapes(network, attention_rules(network.config.heads))
 
 
-@torch.no_grad()
-def _run_flow(
-    network: VecSetFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: VecSetFlow, given: Tensors, config: Config) -> Outputs:
     levels = given["timestep"] / 1000.0
     return {"out": -network(given["x"], levels, [given["encoder_hidden_states"]])}
 
 
-@torch.no_grad()
-def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
@@ -156,7 +138,7 @@ def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) ->
     }
 
 
-def _run_scheduler(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_scheduler(network: None, given: Tensors, config: Config) -> Outputs:
     found: dict[str, Any] = {}
     for steps, shift in ((50, 1), (25, 1), (10, 3)):
         levels = shifted_schedule(steps, shift)

@@ -30,7 +30,6 @@ from maquette.methods.base import (
     Sampling,
     State,
     Watch,
-    visible_labels,
 )
 from maquette.methods.comboverse.alone import (
     Alone,
@@ -136,17 +135,16 @@ class _Thing:
 def make_comboverse(
     networks: ComboVerseModels,
     perception: Perception,
+    labels: Sequence[int],
     sampling: Sampling,
     watch: Watch,
     *,
     options: ComboVerseOptions = ComboVerseOptions(),
 ) -> Iterator[Made]:
-    """All instances of a photo: each where it starts, then each where it stands in the end."""
-    visible, failures = visible_labels(perception)
-    yield from failures
+    """The instances of a photo: each where it starts, then each where it stands in the end."""
     things: list[_Thing] = []
-    for done, label in enumerate(visible):
-        watch.progress("alone", done / len(visible))
+    for done, label in enumerate(labels):
+        watch.progress("alone", done / len(labels))
         thing = first_stage(networks, perception, label, sampling, options.fit)
         if isinstance(thing, Failure):
             yield thing
@@ -155,7 +153,7 @@ def make_comboverse(
             yield thing.at(thing.start)
     if not things:
         return
-    prompt = options.prompt or prompt_of(perception.photo, perception, visible)
+    prompt = options.prompt or prompt_of(perception.photo, perception, labels)
     decided = {name: getattr(options, name) for name in ("layout", "iterations", "views")}
     watch.decided({"prompt": prompt, **decided})
     options = replace(options, prompt=prompt)
