@@ -24,7 +24,7 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -266,23 +266,27 @@ def run_target(target: str, cases: range) -> list[Outcome]:
     return list(run_cases(target, cases))
 
 
-def print_table(found: dict[str, list[Outcome]]) -> int:
-    """Print what became of the cases and each kind of bad one; returns how many were bad."""
-    print(f"{'target':14}{'tried':>8}{'good':>8}{'clean':>8}{'bad':>8}")
+def print_table(results: Iterable[tuple[str, list[Outcome]]]) -> int:
+    """Print what became of the cases, a target as soon as it is done, and each kind of bad one;
+    returns how many were bad.
+    """
+    print(f"{'target':14}{'tried':>8}{'good':>8}{'clean':>8}{'bad':>8}", flush=True)
     total: Counter[str] = Counter()
-    for target, outcomes in found.items():
+    bad: dict[str, list[Outcome]] = {}
+    for target, outcomes in results:
         counts = Counter(outcome.kind for outcome in outcomes)
         _print_row(target, counts)
         total += counts
+        bad[target] = [outcome for outcome in outcomes if outcome.kind == "bad"]
     _print_row("all", total)
-    for target, outcomes in found.items():
-        _print_bad(target, [outcome for outcome in outcomes if outcome.kind == "bad"])
+    for target, outcomes in bad.items():
+        _print_bad(target, outcomes)
     return total["bad"]
 
 
 def _print_row(name: str, counts: Counter[str]) -> None:
     kinds = "".join(f"{counts[kind]:8}" for kind in ("good", "clean", "bad"))
-    print(f"{name:14}{counts.total():8}{kinds}")
+    print(f"{name:14}{counts.total():8}{kinds}", flush=True)
 
 
 def _print_bad(target: str, outcomes: list[Outcome]) -> None:
@@ -319,8 +323,8 @@ def main() -> int:
     each = range(-(-options.cases // len(targets)))
     with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = pool.map(functools.partial(run_target, cases=each), targets)
-        found = dict(zip(targets, outcomes))
-    return 1 if print_table(found) else 0
+        bad = print_table(zip(targets, outcomes))
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -34,4 +34,12 @@ def test_our_own_errors_and_interruptions_pass():
 def test_what_others_say_is_cut_and_what_we_say_is_not():
     long = "x" * 5000
     assert len(reason_of(RuntimeError(long))) < 300
-    assert reason_of(InputError(f"{long}\nmore")) == long
+    assert reason_of(InputError("x" * 900)) == "x" * 900
+
+
+def test_a_message_is_one_line_however_long_the_names_are_that_it_quotes():
+    message = str(InputError(f"a.json: region 1 ({'long ' * 5000}\n\r\u2028x) is empty; draw one"))
+    assert message.startswith("a.json: region 1")
+    assert message.endswith("draw one")
+    assert len(message.splitlines()) == 1
+    assert len(message) <= 1000

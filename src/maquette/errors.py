@@ -12,14 +12,24 @@ import logging
 from collections.abc import Iterator
 
 REASON_LENGTH = 200  # characters of another library's message that one of ours quotes
+LONGEST_MESSAGE = 1000  # characters
 
 logger = logging.getLogger(__name__)
 
 
 class MaquetteError(Exception):
-    """Base of all errors that maquette raises on purpose."""
+    """Base of all errors that maquette raises on purpose.
+
+    Whatever a message quotes from a stranger's file, it is one line of at most LONGEST_MESSAGE
+    characters; a longer one lacks its middle, for what was given and what to do are at its ends.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        line = " ".join(super().__str__().splitlines())
+        half = LONGEST_MESSAGE // 2 - 3
+        return line if len(line) <= LONGEST_MESSAGE else f"{line[:half]} ... {line[-half:]}"
 
 
 class InputError(MaquetteError):

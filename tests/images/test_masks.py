@@ -339,3 +339,19 @@ def test_the_format_of_a_tool_is_known_by_its_content(tmp_path):
     assert read_masks(labelme, (48, 64))[0].name == "cup"
     (tmp_path / "c.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")
     assert len(read_masks(tmp_path / "c.txt", (48, 64))) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"data": ["/data/photo.png"], "annotations": [{"result": [{"type": "brushlabels"}]}]}],
+        {"images": True, "annotations": []},
+        {"annotations": [{"id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]]}], "images": 7},
+        {"a": {"regions": [{"shape_attributes": 7}]}},
+        {"shapes": [{"points": {}, "shape_type": []}], "imageHeight": 9, "imageWidth": 9},
+    ],
+)
+def test_documents_of_other_types_than_their_tool_writes_are_refused(tmp_path, document):
+    (tmp_path / "masks.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"masks\.json"):
+        load_masks(tmp_path / "masks.json", (48, 64))

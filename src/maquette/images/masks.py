@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.images.arrays import (
     binary_plane,
     masks_from_array,
@@ -74,9 +74,20 @@ def load_masks(
     file. Raises InputError.
     """
     name = describe_source(source)
-    warnings: list[str] = []
+    with contained(f"{name}: cannot be read as masks", "export or save them again"):
+        return _loaded(source, Reading(name, image_name, image_size, []), target_size, names)
+
+
+def _loaded(
+    source: MaskSource,
+    reading: Reading,
+    target_size: Size | None,
+    names: Mapping[int, str] | Sequence[str] | None,
+) -> MaskReading:
+    name = reading.name
+    warnings = reading.warnings
+    image_size = reading.size
     by_label: dict[int, InstanceMask] = {}
-    reading = Reading(name, image_name, image_size, warnings)
     for instance in _instances(source, reading):
         if instance.label in by_label:
             raise InputError(

@@ -104,7 +104,8 @@ def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
     budget: bytes that the document with all its meshes, arrays and pictures may take, unpacked.
     """
     memory = MemoryBudget(budget)
-    return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
+    with contained(f"{path}: cannot be read as a scene document", RESTORE):
+        return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
 
 
 def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
