@@ -104,8 +104,8 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
     """
     _check_declared(path, budget)
     scene = read_mesh_file(path, textures=not skip_materials).scene
-    meshes = [part for part in scene.geometry.values() if isinstance(part, trimesh.Trimesh)]
-    _decode_textures([texture_of(mesh) for mesh in meshes], path, budget)
+    meshes = {k: part for k, part in scene.geometry.items() if isinstance(part, trimesh.Trimesh)}
+    _decode_textures([texture_of(mesh) for mesh in meshes.values()], path, budget)
     nodes: dict[str, _Node] = {}
     parents = scene.graph.transforms.parents
     for node in scene.graph.nodes_geometry:
