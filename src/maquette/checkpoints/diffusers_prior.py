@@ -158,12 +158,12 @@ class DiffusersPrior:
             inputs = torch.cat([x_t, hidden], dim=1)
         dtype = self.unet.dtype
         device = self.unet.device
+        words = context.to(device, dtype)
         with _louder(self.unet, gain):
-            said = self.unet(
-                inputs.to(device, dtype),
-                step.to(device),
-                encoder_hidden_states=context.to(device, dtype),
-            ).sample.to(x_t)
+            output = self.unet(
+                inputs.to(device, dtype), step.to(device), encoder_hidden_states=words
+            )
+        said = output.sample.to(x_t)
         if self.says == "epsilon":
             return said
         signal = self.schedule.signal()[step.cpu()]  # float64, which not every device has
@@ -199,8 +199,9 @@ class DiffusersPrior:
             twice = torch.cat([small, known], dim=1).repeat(2, 1, 1, 1)
 
         def predict(x: Tensor, step: int) -> Tensor:
-            at = torch.full((2 * len(x),), step, device=x.device)
-            told, untold = self._noise(x.repeat(2, 1, 1, 1), at, context, None, twice).chunk(2)
+            both = x.repeat(2, 1, 1, 1)
+            at = torch.full((len(both),), step, device=x.device)
+            told, untold = self._noise(both, at, context, None, twice).chunk(2)
             guided = untold + guidance * (told - untold)
             if self.inpaints:
                 return guided
@@ -266,10 +267,10 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
     kinds = (diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, transformers.CLIPTextModel)
     local = {"local_files_only": True}
     try:
-        parts = [
-            kind.from_pretrained(folder / name, **_variant(folder / name), **local)
-            for name, kind in zip(PARTS, kinds)
-        ]
+        parts = []
+        for name, kind in zip(PARTS, kinds):
+            part = folder / name
+            parts.append(kind.from_pretrained(part, **_variant(part), **local))
         tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", **local)
         scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", **local)
     except (OSError, ValueError, RuntimeError, KeyError) as error:

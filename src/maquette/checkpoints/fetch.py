@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from maquette.checkpoints.catalogue import (
+    HubRepository,
     Release,
     ReleasedFile,
-    Source,
     default_root,
     source_folder,
 )
@@ -38,7 +38,7 @@ RESERVE = 2**28  # bytes that stay free on the disk
 class Missing:
     """A file to bring."""
 
-    source: Source
+    source: HubRepository
     commit: str
     path: str
     size: int
@@ -194,7 +194,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def _wanted(
-    source: Source, commit: str, files: dict[str, RemoteFile]
+    source: HubRepository, commit: str, files: dict[str, RemoteFile]
 ) -> list[tuple[str, ReleasedFile]]:
     """Return the paths a source needs in this commit, with what the catalogue knows."""
     wanted = []
@@ -225,7 +225,7 @@ def _alternatives(path: str, files: Collection[str]) -> list[str]:
 
 
 def _demand(
-    source: Source,
+    source: HubRepository,
     commit: str,
     remote: RemoteFile,
     known: ReleasedFile,
@@ -255,7 +255,7 @@ def _stands(folder: Path, path: str, entry: dict[str, Any]) -> bool:
     return there.is_file() and there.stat().st_size == entry.get("converted_size", entry["size"])
 
 
-def _complete(source: Source, folder: Path, pin: Pin) -> bool:
+def _complete(source: HubRepository, folder: Path, pin: Pin) -> bool:
     """Whether a folder has all of its record, and its record all of the source."""
     known = all(_alternatives(file.path, pin.files) for file in source.files)
     if not known or not all(_stands(folder, *recorded) for recorded in pin.files.items()):

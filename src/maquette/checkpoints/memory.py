@@ -120,7 +120,7 @@ def _by_speed(
     """Plans from the fastest to the most careful."""
     waiting = ("memory", "disk") if device.type == "cuda" else ("disk",)
     staging = [(False, "disk"), *((True, keep) for keep in waiting)]
-    batches = [0, *sorted((2**k for k in range(5) if 2**k < instances), reverse=True)]
+    batches = [0, *(size for size in (16, 8, 4, 2, 1) if size < instances)]
     for dtype in dtypes:
         for (staged, keep), batch in itertools.product(staging, batches):
             yield MemoryPlan(dtype, staged, keep, batch)

@@ -33,6 +33,8 @@ from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
+TRAIN_AGAIN = "fetch or train it again"
+
 # The kind in a file's header -> how to build the model. A file of another kind is refused.
 KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "volume-vae": (VolumeVAE, VolumeVAEConfig),
@@ -150,12 +152,15 @@ def load_model(
         metadata = json.loads(header.get("metadata", "{}"))
     if "base" in header:
         tensors = _on_base(header["base"], base, path) | tensors
-    model = model_class(config)
+    with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
+        with torch.device("meta"):  # sizes are checked before they take any memory
+            shapes = own_shapes(model_class(config))
+        try:
+            check_shapes(shapes, tensors)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        model = model_class(config)
     expected = model.state_dict()
-    try:
-        check_shapes(own_shapes(model), tensors)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
     model.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
     return Checkpoint(model.eval(), found, digest, metadata)
 
@@ -174,7 +179,7 @@ def _header(path: str | Path) -> dict[str, str]:
 
 def _damaged_header(path: Path) -> contextlib.AbstractContextManager[None]:
     what = f"the header of {path} is damaged or of another program"
-    return contained(what, "fetch or train it again", CheckpointError)
+    return contained(what, TRAIN_AGAIN, CheckpointError)
 
 
 def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torch.Tensor]:

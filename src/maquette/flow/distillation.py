@@ -117,16 +117,17 @@ def sds_loss(
 def _check_request(
     prior: NoisePrior, pictures: Tensor, prompts: Sequence[str], steps: tuple[int, int]
 ) -> None:
-    count, *channels = pictures.shape[:2]
-    if pictures.ndim != 4 or channels != [3] or count == 0:
+    shape = tuple(pictures.shape)
+    if len(shape) != 4 or shape[1] != 3 or shape[0] == 0:
         raise InputError(
-            f"pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) with at least "
-            "one; stack what was rendered"
+            f"pictures have shape {shape}, expected (B, 3, H, W) with at least one; stack what was "
+            "rendered"
         )
-    if not 0 <= steps[0] <= steps[1] < prior.schedule.steps:
+    first, last = steps
+    known = prior.schedule.steps
+    if not 0 <= first <= last < known:
         raise InputError(
-            f"steps {steps[0]} to {steps[1]}, but the prior has 0 to {prior.schedule.steps - 1}; "
-            "choose a range inside"
+            f"steps {first} to {last}, but the prior has 0 to {known - 1}; choose a range inside"
         )
     if len(prompts) != len(pictures):
         raise InputError(

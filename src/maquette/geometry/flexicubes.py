@@ -190,8 +190,9 @@ def dual_mesh(cells: Cells) -> CellMesh:
     gamma[vertex_of_edge[used]] = of_cell.expand_as(used)[used]
     a, b, c, d = gamma[quads].unbind(1)
     along = (a * c > b * d)[:, None]
-    halves = (_columns(quads, 0, 1, 2, 0, 2, 3), _columns(quads, 0, 1, 3, 3, 1, 2))
-    faces = torch.where(along, *halves).reshape(-1, 3)
+    one_way = _columns(quads, 0, 1, 2, 0, 2, 3)
+    other_way = _columns(quads, 0, 1, 3, 3, 1, 2)
+    faces = torch.where(along, one_way, other_way).reshape(-1, 3)
     return CellMesh(vertices, faces, attributes)
 
 
@@ -230,7 +231,8 @@ def _number_loops(case: Tensor) -> tuple[int, Tensor]:
     order = torch.argsort(amount, stable=True)
     first = torch.empty_like(amount)
     first[order] = amount[order].cumsum(0) - amount[order]
-    return int(amount.sum()), torch.where(loop >= 0, first[:, None] + loop, loop)
+    vertex_of_edge = torch.where(loop >= 0, first[:, None] + loop, loop)
+    return int(amount.sum()), vertex_of_edge
 
 
 def _place(cells: Cells, vertex_of_edge: Tensor, count: int) -> tuple[Tensor, Tensor]:

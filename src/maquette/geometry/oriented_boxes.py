@@ -222,8 +222,8 @@ def _shrunk(rotation: np.ndarray, corners: np.ndarray) -> np.ndarray:
             angle = _rectangle_angle(corners @ plane)
             c = np.cos(angle)
             s = np.sin(angle)
-            turned = np.column_stack([rotation[:, axis], plane @ [c, s], plane @ [-s, c]])
-            rotation = np.roll(turned, axis, axis=1)  # back to the order x, y, z
+            columns = [rotation[:, axis], plane @ [c, s], plane @ [-s, c]]
+            rotation = np.roll(np.column_stack(columns), axis, axis=1)  # in the order x, y, z
         smaller = _extent(rotation, corners)
         if smaller > volume * (1.0 - 1e-9):
             return rotation
@@ -238,13 +238,15 @@ def _rectangle_angle(plan: np.ndarray) -> float:
         rim = plan[ConvexHull(plan).vertices]
     except (QhullError, ValueError):  # on a line or in one place: along the line
         spread = plan - plan.mean(0)
-        direction = np.linalg.svd(spread, full_matrices=False)[2][0]
-        return float(np.arctan2(direction[1], direction[0])) if np.abs(spread).max() > 0 else 0.0
+        x, y = np.linalg.svd(spread, full_matrices=False)[2][0]
+        return float(np.arctan2(y, x)) if np.abs(spread).max() > 0 else 0.0
     x, y = (np.roll(rim, -1, axis=0) - rim).T
     angles = np.append(0.0, np.arctan2(y, x) % (np.pi / 2))
     cos = np.cos(angles)
     sin = np.sin(angles)
-    along, across = (np.stack(axis, axis=1) @ rim.T for axis in ((cos, sin), (-sin, cos)))
+    along = np.stack([cos, sin], axis=1) @ rim.T
+    across = np.stack([-sin, cos], axis=1) @ rim.T
     areas = np.ptp(along, axis=1) * np.ptp(across, axis=1)
     best = int(areas.argmin())
-    return float(angles[best]) if areas[best] < areas[0] * (1.0 - 1e-12) else 0.0
+    smaller = areas[best] < areas[0] * (1.0 - 1e-12)
+    return float(angles[best]) if smaller else 0.0

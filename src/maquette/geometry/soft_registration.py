@@ -116,7 +116,8 @@ def _weighted_means(
             if cell > last:
                 continue
             rest = place - cell
-            weight = masses[k] * (table[cell] * (1.0 - rest) + table[cell + 1] * rest)
+            share = table[cell] * (1.0 - rest) + table[cell + 1] * rest
+            weight = masses[k] * share
             total += weight
             x += weight * centres[k, 0]
             y += weight * centres[k, 1]
@@ -155,11 +156,10 @@ def chamfer_fit(
     fits = [_descend(_Pair(*few, yaw), start, steps, options.rate) for yaw in yaws]
     fits.sort(key=lambda fit: fit.cost)
     many = [build_tree(thin(cloud, options.points)) for cloud in clouds]
-    steps = options.steps - steps
-    last = [
-        _descend(_Pair(*many, fit.yaw), fit.numbers, steps, options.rate)
-        for fit in fits[: max(1, len(yaws) // 4)]
-    ]
+    last = []
+    for fit in fits[: max(1, len(yaws) // 4)]:
+        pair = _Pair(*many, fit.yaw)
+        last.append(_descend(pair, fit.numbers, options.steps - steps, options.rate))
     best = min(last, key=lambda fit: fit.cost)
     return similarity(1.0, None, middle) @ _similarity_of(best.numbers) @ best.yaw @ placed
 

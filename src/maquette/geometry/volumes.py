@@ -35,7 +35,7 @@ def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
     """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped
     at the border.
     """
-    grid = (2.0 * points).flip(-1).reshape(1, 1, 1, -1, 3).to(volume.dtype)
+    grid = (2.0 * points).flip(-1).to(volume.dtype).reshape(1, 1, 1, -1, 3)
     samples = F.grid_sample(volume[None], grid, padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 
@@ -57,8 +57,8 @@ def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
 
 def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:
     """(R, R, R, 3) centres of the cube's cells in frame a; ``a_from_cube`` (4, 4)."""
-    centres = cell_centres(resolution, a_from_cube.device)
-    return centres @ a_from_cube[:3, :3].T.float() + a_from_cube[:3, 3].float()
+    linear = a_from_cube[:3, :3].float()
+    return cell_centres(resolution, linear.device) @ linear.T + a_from_cube[:3, 3].float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,8 @@ def lift_view(
     own = inside & ((seen_label > 0) if label is None else (seen_label == label))
     other = inside & (seen_label > 0) & ~own
     # > 0: the cell is in front of what is seen
-    gap = (view.depth.flatten()[flat] - depth) / scene_from_cube[:3, 0].norm().float()
+    side = scene_from_cube[:3, 0].norm().float()
+    gap = (view.depth.flatten()[flat] - depth) / side
     own_f = own.float()
     fine = (gap / 0.1).clamp(-1, 1) * own_f
     coarse = torch.tanh(2.0 * gap) * own_f

@@ -30,20 +30,15 @@ def masks_from_label_map(
             "use 0 for the background and positive numbers for objects"
         )
     if len(found) == 1:
-        what = (
-            "is empty: every pixel is background"
-            if found[0] == 0
-            else f"has one value everywhere ({found[0]})"
-        )
+        what = f"has one value everywhere ({found[0]})"
+        if found[0] == 0:
+            what = "is empty: every pixel is background"
         raise InputError(
             f"{name}: {what}; "
             "mark the pixels of each object with its own value and leave the background 0"
         )
     found = found[found > 0]
-    if len(found) > MAX_INSTANCES:
-        raise InputError(
-            f"{name}: has {len(found)} objects; at most {MAX_INSTANCES} are supported, select fewer"
-        )
+    _check_count(found, name)
     called = names or {}
     return (InstanceMask(k, labels == k, called.get(k, "")) for k in found.tolist())
 
@@ -85,10 +80,9 @@ def _from_archive(
             f"labels {labels.shape} and names {names.shape} do not belong together; "
             "expected (K, H, W), positive whole numbers (K,), and (K,)"
         )
-    planes = _planes(masks, str(path))
     return (
-        InstanceMask(int(label), plane, str(text))
-        for label, plane, text in zip(labels, planes, names)
+        InstanceMask(int(label), binary_plane(plane, str(path)), str(text))
+        for label, plane, text in zip(labels, masks, names)
     )
 
 
@@ -115,21 +109,20 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
         return masks_from_label_map(picture.labels, name)
     check_size((array.shape[-1], array.shape[-2]), name)
     if array.ndim == 3:
-        if len(array) > MAX_INSTANCES:
-            raise InputError(
-                f"{name}: has {len(array)} objects; "
-                f"at most {MAX_INSTANCES} are supported, select fewer"
-            )
-        return (InstanceMask(k + 1, plane) for k, plane in enumerate(_planes(array, name)))
+        _check_count(array, name)
+        return (InstanceMask(k, binary_plane(plane, name)) for k, plane in enumerate(array, 1))
     whole = _whole_numbers(np.asarray(array), name)
     if np.unique(whole).tolist() == [0, 255]:  # black and white: one object
         whole = (whole > 0).astype(np.uint8)
     return masks_from_label_map(whole, name)
 
 
-def _planes(stack: np.ndarray, name: str) -> Iterator[np.ndarray]:
-    for plane in stack:
-        yield binary_plane(plane, name)
+def _check_count(objects: np.ndarray, name: str) -> None:
+    if len(objects) > MAX_INSTANCES:
+        raise InputError(
+            f"{name}: has {len(objects)} objects; "
+            f"at most {MAX_INSTANCES} are supported, select fewer"
+        )
 
 
 def binary_plane(plane: Any, name: str) -> np.ndarray:

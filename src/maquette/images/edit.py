@@ -10,7 +10,7 @@ the right, y down, pixel centres at +0.5. Who gets a pixel that two objects clai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -156,7 +156,7 @@ def delete(masks: Masks, labels: Sequence[int]) -> Edited:
 
 def rename(masks: Masks, label: int, name: str) -> Edited:
     """Give an object a name; names need not differ. Raises InputError."""
-    renamed = InstanceMask(label, _chosen(masks, label).mask, name)
+    renamed = replace(_chosen(masks, label), name=name)
     return Edited(tuple(renamed if m.label == label else m for m in masks), (label,))
 
 
@@ -169,9 +169,9 @@ def reorder(masks: Masks, labels: Sequence[int]) -> Edited:
             f"the new order {list(labels)} does not have each of the labels "
             f"{[m.label for m in masks]} once"
         )
-    ordered = enumerate((_chosen(masks, label) for label in labels), start=1)
-    renumbered = tuple(InstanceMask(k, m.mask, m.name) for k, m in ordered)
-    return Edited(renumbered, tuple(k for k, label in enumerate(labels, start=1) if k != label))
+    numbered = tuple(enumerate(labels, start=1))
+    renumbered = tuple(replace(_chosen(masks, label), label=k) for k, label in numbered)
+    return Edited(renumbered, tuple(k for k, label in numbered if k != label))
 
 
 def find_all(image: np.ndarray, alpha: np.ndarray | None = None) -> Edited:
@@ -243,7 +243,7 @@ def _placed(masks: Masks, found: np.ndarray, label: int | None, *, takes: bool) 
         if not (other.mask & found).any():
             remaining.append(other)
         elif takes or other.mask.sum() > size:
-            remaining.append(InstanceMask(other.label, other.mask & ~found, other.name))
+            remaining.append(replace(other, mask=other.mask & ~found))
         else:
             found = found & ~other.mask
             remaining.append(other)

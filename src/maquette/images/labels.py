@@ -10,6 +10,7 @@ those that form flat areas are kept and the pixels in between go to the nearest 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cv2
@@ -99,14 +100,14 @@ def labels_from_colors(
     else:
         sides = (index[0], index[-1], index[:, 0], index[:, -1])
         background = int(np.bincount(np.concatenate(sides)).argmax())
-        most_frequent = _hex(colors[background])
+        most_frequent = hex_color(colors[background])
         warnings += (
             f"{name}: nothing is black; the most frequent colour along the border, "
             f"{most_frequent}, is the background",
         )
     order = [k for k in np.argsort(codes).tolist() if k != background]
     known = {entry["color"]: entry for entry in table or [] if "color" in entry}
-    told = [known.get(_hex(colors[k])) for k in order]
+    told = [known.get(hex_color(colors[k])) for k in order]
     ranks = range(1, len(order) + 1)
     numbers = [entry["label"] for entry in told] if all(told) else list(ranks)
     lookup = np.zeros(len(colors), np.int32)
@@ -189,8 +190,9 @@ def _codes(rgb: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _hex(color: np.ndarray) -> str:
-    return "#" + "".join(f"{int(c):02x}" for c in color)
+def hex_color(color: Iterable[int]) -> str:
+    """A colour as in style sheets, #rrggbb; one channel is #gg."""
+    return "#" + bytes(color).hex()
 
 
 def _interior(rgb: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,19 +195,19 @@ def _binary(image: Image.Image, path: Path) -> np.ndarray:
 
 def _from_mapping(source: Mapping[Any, Any], reading: Reading) -> Iterator[InstanceMask]:
     name = reading.name
-    for k, (key, mask) in enumerate(source.items()):
+    for k, (key, mask) in enumerate(source.items(), start=1):
         if isinstance(mask, (str, Path)):
             plane = _binary_picture(checked_file(mask, "a mask picture"))
         else:
             plane = binary_plane(mask, name)
-        if isinstance(key, (int, np.integer)):
-            if key <= 0:
-                raise InputError(
-                    f"{name}: has the label {key}; labels are positive, 0 is the background"
-                )
+        if not isinstance(key, (int, np.integer)):
+            yield InstanceMask(k, plane, str(key))
+        elif key > 0:
             yield InstanceMask(int(key), plane)
         else:
-            yield InstanceMask(k + 1, plane, str(key))
+            raise InputError(
+                f"{name}: has the label {key}; labels are positive, 0 is the background"
+            )
 
 
 def _fitted(
@@ -215,17 +216,15 @@ def _fitted(
     size = instance.mask.shape
     if image_size is None or target_size is None:
         return instance
-    if size != tuple(image_size) and not same_aspect(size, image_size):
-        turned = (
-            " (is the photo turned by its EXIF orientation? then on the upright photo)"
-            if same_aspect(size[::-1], image_size)
-            else ""
-        )
+    if not same_aspect(size, image_size):
+        turned = ""
+        if same_aspect(size[::-1], image_size):
+            turned = " (is the photo turned by its EXIF orientation? then on the upright photo)"
         raise InputError(
             f"{name}: the masks have {shown(size)} pixels and the photo {shown(image_size)}, "
             f"which is another aspect ratio; make masks for this very photo{turned}"
         )
-    return InstanceMask(instance.label, resize_mask(instance.mask, target_size), instance.name)
+    return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 
 def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
@@ -234,11 +233,12 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     first = masks[0]
     for m in masks:
         if m.mask.shape != first.mask.shape:
+            has = f"label {m.label} has {shown(m.mask.shape)}"
             raise InputError(
-                f"{name}: label {m.label} has {shown(m.mask.shape)} pixels label {first.label} "
-                f"{shown(first.mask.shape)}; give masks of one size"
+                f"{name}: {has} pixels label {first.label} {shown(first.mask.shape)}; "
+                "give masks of one size"
             )
-    if len(masks) == 1 and masks[0].mask.all():
+    if len(masks) == 1 and first.mask.all():
         raise InputError(
             f"{name}: the only mask covers the whole picture; "
             "mark the pixels of each object and leave out the background"
@@ -263,7 +263,7 @@ def _renamed(
             f"names for the labels {unknown}, which the masks do not have; "
             f"they have {[m.label for m in masks]}"
         )
-    return tuple(InstanceMask(m.label, m.mask, names.get(m.label, m.name)) for m in masks)
+    return tuple(replace(m, name=names.get(m.label, m.name)) for m in masks)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

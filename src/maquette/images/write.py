@@ -15,14 +15,12 @@ from PIL import Image, PngImagePlugin
 from maquette.errors import InputError, OutputError
 from maquette.images.annotations.labelme import labelme_document
 from maquette.images.coco import coco_document
-from maquette.images.labels import TABLE_KEY
+from maquette.images.labels import TABLE_KEY, hex_color
 from maquette.images.overlay import instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask
 
-FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "labelme", "npz")
-_FORM_OF_SUFFIX = {".png": "label", ".json": "coco", ".npz": "npz", "": "folder"}
-_SUFFIX_OF_FORM = {
+_SUFFIXES = {  # of the forms; of those that share one, the first is the default
     "label": ".png",
     "rgb": ".png",
     "folder": "",
@@ -31,6 +29,7 @@ _SUFFIX_OF_FORM = {
     "labelme": ".json",
     "npz": ".npz",
 }
+FORMS = tuple(_SUFFIXES)
 
 
 def write_masks(
@@ -53,7 +52,7 @@ def write_masks(
     form = form or form_of(path)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
-    wanted = _SUFFIX_OF_FORM[form]
+    wanted = _SUFFIXES[form]
     if path.suffix.lower() != wanted:
         raise InputError(
             f"{path}: "
@@ -63,8 +62,8 @@ def write_masks(
         raise InputError(f"{path}: there are no masks to write")
     refuse_overwrite(path, overwrite)
     if form == "folder":
-        return _write_folder(masks, path)
-    if form in ("label", "rgb"):
+        _write_folder(masks, path)
+    elif form in ("label", "rgb"):
         _write_picture(masks, path, colored=form == "rgb")
     elif form == "npz":
         _write_npz(masks, path)
@@ -82,12 +81,13 @@ def write_masks(
 
 def form_of(path: Path) -> str:
     """Return the form that a path's suffix stands for; InputError names the suffixes."""
-    if path.suffix.lower() not in _FORM_OF_SUFFIX:
-        raise InputError(
-            f"{path}: no form of masks has the suffix {path.suffix}; "
-            "use .png, .json, .npz, or a folder's name"
-        )
-    return _FORM_OF_SUFFIX[path.suffix.lower()]
+    for form, suffix in _SUFFIXES.items():
+        if path.suffix.lower() == suffix:
+            return form
+    raise InputError(
+        f"{path}: no form of masks has the suffix {path.suffix}; "
+        "use .png, .json, .npz, or a folder's name"
+    )
 
 
 def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
@@ -114,20 +114,16 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
             f"{path}: label {highest} does not fit into a 16-bit picture; use coco or npz"
         )
     colors = _distinct_colors([m.label for m in masks])
+    palette = np.zeros((max(highest, 255) + 1, 3), np.uint8)
+    palette[list(colors)] = list(colors.values())
     if colored:
-        picture = np.zeros((*labels.shape, 3), np.uint8)
-        for label, color in colors.items():
-            picture[labels == label] = color
-        image = Image.fromarray(picture)
+        image = Image.fromarray(palette[labels])
     elif highest > 255:
         image = Image.fromarray(labels.astype(np.uint16))
     else:
         image = Image.fromarray(labels.astype(np.uint8)).convert("P")
-        palette = np.zeros((256, 3), np.uint8)
-        for label, color in colors.items():
-            palette[label] = color
         image.putpalette(palette.tobytes())
-    written = {label: "#{:02x}{:02x}{:02x}".format(*color) for label, color in colors.items()}
+    written = {label: hex_color(color) for label, color in colors.items()}
     table = [{"label": m.label, "name": m.name, "color": written[m.label]} for m in masks]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
@@ -155,17 +151,15 @@ def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
-    if path.is_dir():
-        foreign = [f.name for f in path.iterdir() if f.suffix.lower() != ".png"]
-        if foreign:
-            raise OutputError(
-                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; "
-                "choose another folder"
-            )
+def _write_folder(masks: Sequence[InstanceMask], path: Path) -> None:
+    foreign = [f.name for f in path.glob("*") if f.suffix.lower() != ".png"]
+    if foreign:
+        raise OutputError(
+            f"{path}: has other files than masks ({foreign[0]}) and is not replaced; "
+            "choose another folder"
+        )
     with atomic_folder(path) as folder:
         for m in masks:
             text = re.sub(r"[^\w. -]", "_", m.name)
             name = "_".join(filter(None, [f"{m.label:03d}", text])) + ".png"
             Image.fromarray(m.mask.astype(np.uint8) * 255).save(folder / name)
-    return path

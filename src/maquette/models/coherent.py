@@ -25,6 +25,7 @@ from maquette.nn.attention import Context, Joint
 from maquette.nn.blocks import (
     ModulatedCrossBlock,
     modulation_layer,
+    repeated,
     without_weights,
     zero_init,
 )
@@ -67,12 +68,8 @@ class TokenDenoiser(nn.Module):
         self.slot = nn.Parameter(0.5 * torch.randn(1, tokens, c.width))
         self.t_embedder = TimestepEmbedder(c.width)
         self.modulation = modulation_layer(c.width)
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width, c.context_width, c.heads, c.mlp_ratio, share_modulation=True
-            )
-            for _ in range(blocks)
-        )
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        self.blocks = repeated(blocks, ModulatedCrossBlock, *sizes, share_modulation=True)
         self.write = zero_init(nn.Linear(c.width, channels))
 
     def prepare(self, context: Tensor) -> list[Context]:
@@ -93,7 +90,9 @@ class TokenDenoiser(nn.Module):
         Objects with several tokens attend to their own in every other block, so that they know
         which tokens are theirs.
         """
-        h = self.read(x if given is None else torch.cat([x, given], dim=-1)) + self.slot
+        if given is not None:
+            x = torch.cat([x, given], dim=-1)
+        h = self.read(x) + self.slot
         modulation = self.modulation(self.t_embedder(t))
         joint = Joint(tuple(groups))
         for index, (block, context) in enumerate(zip(self.blocks, contexts)):
@@ -124,8 +123,8 @@ class Coherent(nn.Module):
         self.intrinsic = TokenDenoiser(c, c.parts, c.intrinsic, c.shape_blocks, given=PART_NUMBERS)
 
     def context(self, tokens: Tensor, cues: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, OBJECT_CUES); zeros (the prior, no
-        picture) where ``keep`` (B,) is False.
+        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, OBJECT_CUES); zeros (the prior,
+        no picture) where ``keep`` (B,) is False.
         """
         known = torch.cat([tokens, self.cue(cues)[:, None].to(tokens.dtype)], dim=1)
         return known if keep is None else known * keep.to(known.dtype)[:, None, None]

@@ -182,12 +182,13 @@ def instance_crop(
     xs, columns = _overlap(left, span, labels.shape[1])
     mask = own[ys, xs].astype(np.float32)
     window = np.zeros((span, span, 5), np.float32)
-    window[rows, columns, :3] = _signed(image[ys, xs]) * mask[..., None]
-    window[rows, columns, 3] = mask
-    window[rows, columns, 4] = (labels[ys, xs] > 0) * (1.0 - mask)
-    parts = [_resampled(part, size) for part in (window[..., :3], window[..., 3:])]
-    crop = np.concatenate(parts, axis=2).transpose(2, 0, 1)
-    return np.ascontiguousarray(crop)
+    seen = window[rows, columns]
+    seen[..., :3] = _signed(image[ys, xs]) * mask[..., None]
+    seen[..., 3] = mask
+    seen[..., 4] = (labels[ys, xs] > 0) * (1.0 - mask)
+    colours = _resampled(window[..., :3], size)
+    crop = np.concatenate([colours, _resampled(window[..., 3:], size)], axis=2)
+    return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
 
 def camera_parameters(camera: Camera) -> np.ndarray:

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
-from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens, zero_init
+from maquette.nn.blocks import (
+    ResBlock2d,
+    TransformerBlock,
+    repeated,
+    to_grid,
+    to_tokens,
+    zero_init,
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,7 @@ class PictureEncoder(nn.Module):
             before = width
         self.stem = nn.Sequential(*layers)
         self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(config.width, config.heads) for _ in range(config.blocks)
-        )
+        self.blocks = repeated(config.blocks, TransformerBlock, config.width, config.heads)
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -121,7 +126,7 @@ def unit(vectors: Tensor, least: float = 1e-6) -> Tensor:
 
 
 def _residual_blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResBlock2d(width, width) for _ in range(count)))
+    return nn.Sequential(*repeated(count, ResBlock2d, width, width))
 
 
 def _camera_head(width: int) -> nn.Sequential:
@@ -148,8 +153,7 @@ class GeometryNet(nn.Module):
         self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
         self.deeper = nn.ModuleList(map(_residual_blocks, w, config.deeper))
         self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, coarse))
-        blocks = [TransformerBlock(coarse, config.heads) for _ in range(config.blocks)]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
         self.camera = _camera_head(2 * coarse)
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in pairs)
         self.dense = _dense_head(fine, nn.Conv2d(fine, 4 * 4, 3, padding=1))

@@ -64,8 +64,9 @@ class SlotRows:
         """(N, S, ...) -> (rows, ...)."""
         if not self.shared:
             return x.flatten(0, 1)
-        own = torch.cat([x[:, :SCENE], x[:, SCENE + 1 :]], dim=1)
-        return torch.cat([x[:1, SCENE], own.flatten(0, 1)])
+        before, scene, after = x.split([SCENE, 1, self.slots - SCENE - 1], dim=1)
+        own = torch.cat([before, after], dim=1)
+        return torch.cat([scene[:1, 0], own.flatten(0, 1)])
 
     def give(self, rows: Tensor) -> Tensor:
         """(rows, ...) -> (N, S, ...)."""

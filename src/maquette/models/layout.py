@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.nn.attention import attend, merge_heads, split_heads
-from maquette.nn.blocks import FeedForward, zero_init
+from maquette.nn.blocks import FeedForward, repeated, zero_init
 
 # Numbers per instance that are computed, not learnt: see ``VisibleCues``.
 CUE_WIDTH = 29
@@ -46,7 +46,9 @@ def lift_points(relative: Tensor, camera: Tensor) -> Tensor:
     sin = torch.sin(pitch)
     cos = torch.cos(pitch)
     # Columns of view_centric_rotation(pitch): x -> x, camera down and forward -> up and back.
-    return torch.stack([x, -cos * y - sin * z, sin * y - cos * z], dim=1)
+    up = -cos * y - sin * z
+    back = sin * y - cos * z
+    return torch.stack([x, up, back], dim=1)
 
 
 def ray_latitudes(camera: Tensor, size: int) -> Tensor:
@@ -144,7 +146,9 @@ def _outline(masks: Tensor, like: Tensor) -> Tensor:
 
 def _touched(masks: Tensor) -> Tensor:
     """(B, N, 4) how much of the picture's edges masks (B, N, P, P) cover."""
-    edges = (masks[:, :, 0], masks[:, :, -1], masks[..., 0], masks[..., -1])
+    upper, *_, lower = masks.unbind(2)
+    left, *_, right = masks.unbind(3)
+    edges = (upper, lower, left, right)
     return torch.stack([edge.float().mean(-1) for edge in edges], -1)
 
 
@@ -164,8 +168,8 @@ class InstanceBlock(nn.Module):
         self.mlp = FeedForward(width)
 
     def forward(self, x: Tensor, context: Tensor, there: Tensor) -> Tensor:
-        """X (B, N, width), context (B, T, context width), there (B, N) bool which instances exist ->
-        (B, N, width).
+        """Tokens of instances x (B, N, width) after a look at one another and at the picture's
+        context (B, T, context width); there: (B, N) bool which instances exist.
         """
         own = split_heads(self.to_qkv(self.norm1(x)), self.heads, 3)
         far = split_heads(self.context_to_kv(context), self.heads, 2)
@@ -186,8 +190,7 @@ class LayoutHead(nn.Module):
         super().__init__()
         known = CUE_WIDTH + fine_width + context_width
         self.inputs = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, width))
-        layers = [InstanceBlock(width, context_width, heads) for _ in range(blocks)]
-        self.blocks = nn.ModuleList(layers)
+        self.blocks = repeated(blocks, InstanceBlock, width, context_width, heads)
         hidden = nn.Linear(width, width)
         corrections = zero_init(nn.Linear(width, 6))
         self.out = nn.Sequential(nn.LayerNorm(width), hidden, nn.SiLU(), corrections)
@@ -212,8 +215,8 @@ class LayoutHead(nn.Module):
         exact = sampled.flatten(2).any(-1)[..., None, None]
         masks = torch.where(exact, sampled, whole > 0)
         cues = visible_cues(points[:, :, 1::2, 1::2].float(), masks, camera.float())
-        known = [cues.numbers, _pooled(whole, fine.float()), _pooled_tokens(whole, tokens.float())]
-        x = self.inputs(torch.cat(known, dim=-1))
+        pooled = [_pooled(whole, fine.float()), _pooled_tokens(whole, tokens.float())]
+        x = self.inputs(torch.cat([cues.numbers, *pooled], dim=-1))
         for block in self.blocks:
             x = block(x, tokens, there)
         low, high = cues.box.unbind(2)

@@ -23,6 +23,7 @@ from maquette.geometry.volumes import cell_centres
 from maquette.nn.blocks import (
     TransformerBlock,
     depth_to_space,
+    repeated,
     space_to_depth,
     to_grid,
     to_tokens,
@@ -113,14 +114,11 @@ class PartShapes(nn.Module):
         points = centres.expand(len(part), -1, -1)
         local = gaussians.local(points)
         offset = points[:, :, None] - gaussians.mean[:, None]
-        seen = [
-            torch.tanh(local / 3),
-            torch.tanh(torch.linalg.vector_norm(local, dim=-1, keepdim=True) / 3),
-            2 * offset,
-            (offset.abs() + 1e-6).sqrt(),
-        ]
-        pairs = self.pair_cell(torch.cat(seen, dim=-1)) + self.pair_part(part)[:, None]
-        pairs = F.silu(pairs)
+        distance = torch.linalg.vector_norm(local, dim=-1, keepdim=True)
+        near = [torch.tanh(local / 3), torch.tanh(distance / 3)]
+        seen = [*near, 2 * offset, (offset.abs() + 1e-6).sqrt()]
+        cells = self.pair_cell(torch.cat(seen, dim=-1))
+        pairs = F.silu(cells + self.pair_part(part)[:, None])
         density = gaussians.log_weighted_density(local)
         share = (density + self.pair_logit(pairs)[..., 0].float()).softmax(-1)
         return torch.einsum("bnp,bnpf->bnf", share.to(pairs.dtype), pairs)
@@ -144,7 +142,7 @@ class PartShapes(nn.Module):
 
 
 def _transformer(c: PartShapesConfig) -> nn.ModuleList:
-    return nn.ModuleList(TransformerBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.blocks))
+    return repeated(c.blocks, TransformerBlock, c.width, c.heads, c.mlp_ratio)
 
 
 def _scattered(parts: int) -> Tensor:

@@ -63,13 +63,8 @@ class Sight:
         """The same with some objects ((B,) bool) not seen: the prior knows no boxes and no
         surfaces.
         """
-        none = dropped[:, None]
-        return replace(
-            self,
-            boxes=self.boxes.masked_fill(none, 0),
-            surface=self.surface.masked_fill(none, 0),
-            seen=self.seen & ~dropped,
-        )
+        boxes, surface = (x.masked_fill(dropped[:, None], 0) for x in (self.boxes, self.surface))
+        return replace(self, boxes=boxes, surface=surface, seen=self.seen & ~dropped)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Sight:
         return Sight(*(change(getattr(self, each.name)) for each in fields(self)))
@@ -108,24 +103,25 @@ class Pose:
         """From normalised numbers (B, 7)."""
         mean, spread = sight.normalisation()
         values = numbers.float() * spread + mean
-        z = sight.depth * (sight.surface[:, 0] + values[:, 2]).exp()
-        seen = (sight.centres + values[:, :2]) / sight.focal[:, None]
-        local = z[:, None] * torch.cat([seen, torch.ones_like(z)[:, None]], dim=1)
+        offset, nearness, size, yaw = values.split([2, 1, 3, 1], dim=1)
+        z = sight.depth[:, None] * (sight.surface[:, :1] + nearness).exp()
+        seen = (sight.centres + offset) / sight.focal[:, None]
+        local = z * torch.cat([seen, torch.ones_like(z)], dim=1)
         rotation = sight.scene_from_camera[:, :3, :3]
         origin = sight.scene_from_camera[:, :3, 3]
         centre = torch.einsum("bij,bj->bi", rotation, local) + origin
-        size = (sight.surface[:, 1:] + values[:, 3:6]).exp()
-        return cls(centre, size, values[:, 6])
+        return cls(centre, (sight.surface[:, 1:] + size).exp(), yaw[:, 0])
 
     def numbers(self, sight: Sight) -> Tensor:
         """(B, 7) normalised numbers, from which ``of`` makes the same pose."""
         rotation = sight.scene_from_camera[:, :3, :3]
         origin = sight.scene_from_camera[:, :3, 3]
         local = torch.einsum("bij,bi->bj", rotation, self.centre - origin)
-        offset = sight.focal[:, None] * local[:, :2] / local[:, 2:] - sight.centres
+        seen, z = local.split([2, 1], dim=1)
+        offset = sight.focal[:, None] * seen / z - sight.centres
         yaw = torch.remainder(self.yaw + math.pi, 2 * math.pi) - math.pi
-        distance = (local[:, 2] / sight.depth).log()
-        beyond = torch.cat([distance[:, None], self.size.log()], dim=1) - sight.surface
+        distance = (z / sight.depth[:, None]).log()
+        beyond = torch.cat([distance, self.size.log()], dim=1) - sight.surface
         values = torch.cat([offset, beyond, yaw[:, None]], dim=1)
         mean, spread = sight.normalisation()
         return (values - mean) / spread

@@ -61,7 +61,8 @@ def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Window
     y = 2 * (top + span * steps) - 1
     places = torch.broadcast_tensors(x[:, :, None, :], y[:, :, :, None])
     grid = torch.stack(places, dim=-1).flatten(0, 1)
-    mine = (labels[:, None] == windows.labels[..., None, None]).flatten(0, 1).float()  # (BK, S, S)
+    mine = labels[:, None] == windows.labels[..., None, None]
+    mine = mine.flatten(0, 1).float()  # (B K, S, S)
     depths = depth.float().repeat_interleave(count, dim=0)
     both = torch.stack([depths * mine, mine], dim=1)
     sampled = F.grid_sample(both, grid, padding_mode="zeros", align_corners=False)

@@ -53,15 +53,10 @@ class SceneContextFlow(nn.Module):
         self.flow = StructureFlow(c)
         if not (config.key_gate or config.key_bias):
             return
+        sizes = (config.slots - 1, c.heads, c.width // c.heads)
+        switches = (config.key_gate, config.key_bias, config.key_bias_scale)
         for index in config.context_range:
-            self.flow.blocks[index].self_attn.external = ExternalKeys(
-                config.slots - 1,
-                c.heads,
-                c.width // c.heads,
-                config.key_gate,
-                config.key_bias,
-                config.key_bias_scale,
-            )
+            self.flow.blocks[index].self_attn.external = ExternalKeys(*sizes, *switches)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels,

@@ -20,6 +20,7 @@ from maquette.nn.blocks import (
     ModulatedCrossBlock,
     matrix_dtype,
     modulation_layer,
+    repeated,
     without_weights,
 )
 from maquette.nn.embeddings import TimestepEmbedder, position_embedding
@@ -77,12 +78,9 @@ class SLatFlow(nn.Module):
         for width, coarser in zip(widths, widths[1:]):
             same = [SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)]
             self.input_blocks.extend([*same, SparseResBlock(width, coarser, c.width)])
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation
-            )
-            for _ in range(c.blocks)
-        )
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        switches = (c.qk_norm, c.share_modulation)
+        self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         joined = 2 if c.skips else 1
         widths.reverse()
         for coarser, width in zip(widths, widths[1:]):
@@ -93,12 +91,13 @@ class SLatFlow(nn.Module):
     def modulations(self, t: Tensor) -> SLatModulations:
         """Of noise levels t (B,), or (1,) for all samples."""
         embedded = self.t_embedder(t).to(matrix_dtype(self.blocks))
-        shared = None if self.adaLN_modulation is None else self.adaLN_modulation(embedded)
-        return SLatModulations(
-            [block.modulation(embedded) for block in self.input_blocks],
-            [block.modulation(embedded) if shared is None else shared for block in self.blocks],
-            [block.modulation(embedded) for block in self.out_blocks],
-        )
+        inputs = [block.modulation(embedded) for block in self.input_blocks]
+        outputs = [block.modulation(embedded) for block in self.out_blocks]
+        if self.adaLN_modulation is None:
+            blocks = [block.modulation(embedded) for block in self.blocks]
+        else:
+            blocks = [self.adaLN_modulation(embedded)] * len(self.blocks)
+        return SLatModulations(inputs, blocks, outputs)
 
     def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[list[Context]]:
         """What the cross-attention of every block needs, for each sample; its copies are those of

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from maquette.geometry.flexicubes import CellMesh, mesh_of_cells
 from maquette.geometry.gaussians import Gaussians
-from maquette.nn.blocks import TransformerBlock, matrix_dtype, without_weights
+from maquette.nn.blocks import TransformerBlock, matrix_dtype, repeated, without_weights
 from maquette.nn.embeddings import position_embedding
 from maquette.nn.sparse import Voxels
 from maquette.nn.sparse_attention import windows
@@ -51,10 +51,8 @@ class SLatTransformer(nn.Module):
         self.config = c = config
         self.input_layer = nn.Linear(c.channels_in, c.width)
         norm = "head" if c.qk_norm else None
-        self.blocks = nn.ModuleList(
-            TransformerBlock(c.width, c.heads, c.mlp_ratio, norm, eps=1e-6, affine=False)
-            for _ in range(c.blocks)
-        )
+        sizes = (c.width, c.heads, c.mlp_ratio)
+        self.blocks = repeated(c.blocks, TransformerBlock, *sizes, norm, eps=1e-6, affine=False)
         self.out_layer = nn.Linear(c.width, c.channels_out)
 
     def trunk(self, x: Tensor, voxels: Voxels) -> Tensor:
@@ -114,10 +112,9 @@ class GaussianDecoder(SLatTransformer):
         """
         h = self.head
         parts = features.split([h.count * width for width in _ATTRIBUTES.values()], dim=1)
-        raw = {
-            name: part.unflatten(1, (h.count, -1)) * rate
-            for name, part, rate in zip(_ATTRIBUTES, parts, h.rates)
-        }
+        raw = {}
+        for name, part, rate in zip(_ATTRIBUTES, parts, h.rates):
+            raw[name] = part.unflatten(1, (h.count, -1)) * rate
         offset = raw["position"]
         if h.perturb:
             offset = offset + self.offset_perturbation
@@ -194,9 +191,7 @@ class MeshDecoder(SLatTransformer):
     def __init__(self, config: SLatTransformerConfig):
         super().__init__(config)
         widths = [config.width, *(config.width // half for half in HALVES)]
-        self.upsample = nn.ModuleList(
-            SubdivideBlock(before, after) for before, after in zip(widths, widths[1:])
-        )
+        self.upsample = nn.ModuleList(map(SubdivideBlock, widths, widths[1:]))
         self.out_layer = nn.Linear(widths[-1], config.channels_out)
 
     def forward(self, x: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:

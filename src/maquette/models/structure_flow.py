@@ -26,6 +26,7 @@ from maquette.nn.blocks import (
     matrix_dtype,
     middle_blocks,
     modulation_layer,
+    repeated,
     space_to_depth,
     to_grid,
     to_tokens,
@@ -123,7 +124,8 @@ def guess_velocity(x: Tensor, t: Tensor, guess: Tensor, variance: float) -> Tens
     preconditioning of Karras et al. 2022, around a guess instead of 0).
     """
     t = per_row(t, x)
-    gain = (t - (1 - t) * variance) / ((1 - t) ** 2 * variance + t**2)
+    spread = (1 - t) ** 2 * variance + t**2  # variance of y
+    gain = (t - (1 - t) * variance) / spread
     return gain * (x - (1 - t) * guess) - guess
 
 
@@ -140,18 +142,9 @@ class StructureFlow(nn.Module):
         positions = grid_position_embedding(c.resolution // c.patch, c.width)
         self.register_buffer("pos_emb", positions, persistent=c.store_positions)
         self.adaLN_modulation = modulation_layer(c.width) if c.share_modulation else None
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width,
-                c.context_width,
-                c.heads,
-                c.mlp_ratio,
-                c.qk_norm,
-                c.share_modulation,
-                c.qk_norm_cross,
-            )
-            for _ in range(c.blocks)
-        )
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        switches = (c.qk_norm, c.share_modulation, c.qk_norm_cross)
+        self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         self.out_layer = zero_init(nn.Linear(c.width, folded))
         self.lift = LiftEncoder(config) if c.lift_channels else None
         if c.lift_channels:

@@ -31,6 +31,7 @@ from maquette.nn.blocks import (
     FeedForward,
     LayerNorm,
     TransformerBlock,
+    repeated,
     to_grid,
     to_tokens,
     zero_init,
@@ -66,7 +67,9 @@ class Words:
     def of(cls, context: Tensor, gain: Tensor | None) -> Words:
         """From contextual words (B, L, C + 1), whose last channel is 1 at words, and (B, L)."""
         bias = context[:, None, None, :, -1].float().log()
-        return cls(context[..., :-1], bias, None if gain is None else gain[:, None, None, :])
+        if gain is not None:
+            gain = gain[:, None, None, :]
+        return cls(context[..., :-1], bias, gain)
 
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:
@@ -94,10 +97,7 @@ class WordEncoder(nn.Module):
         width = config.word_width
         self.embedding = nn.Embedding(count, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.length, width))
-        blocks = [
-            TransformerBlock(width, config.word_heads, 2.0) for _ in range(config.word_blocks)
-        ]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = repeated(config.word_blocks, TransformerBlock, width, config.word_heads, 2.0)
         self.norm = LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.3)
 
@@ -201,17 +201,14 @@ class TextToImage(nn.Module):
         self.down_words = _WordLayer(middle, word, heads)
         self.up_words = _WordLayer(middle, word, heads)
         self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
-        self.middle = nn.ModuleList(
-            _MiddleBlock(coarse, word, heads, time) for _ in range(config.blocks)
-        )
+        self.middle = repeated(config.blocks, _MiddleBlock, coarse, word, heads, time)
         self.from_coarse = nn.Conv2d(coarse, middle, 1)
         self.from_middle = nn.Conv2d(middle, fine, 1)
         self.up1 = _TimedResBlock(middle, time)
         self.up0 = _TimedResBlock(fine, time)
         self.last = _TimedResBlock(fine, time)
-        self.leave = nn.Sequential(
-            nn.GroupNorm(8, fine), nn.SiLU(), zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
-        )
+        leave = zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
+        self.leave = nn.Sequential(nn.GroupNorm(8, fine), nn.SiLU(), leave)
 
     @property
     def size(self) -> int:

@@ -60,13 +60,12 @@ def sample_structure(
     R).
     """
     plans = [None] * len(network.blocks)
-    return _sample(
-        lambda parts: structure_pass(network, context, parts, savings, plans),
-        noise.to(context.device, torch.float32),
-        sampling,
-        savings,
-        trace,
-    )
+
+    def passes(parts: Parts) -> Velocity:
+        return structure_pass(network, context, parts, savings, plans)
+
+    start = noise.to(context.device, torch.float32)
+    return _sample(passes, start, sampling, savings, trace)
 
 
 @torch.no_grad()
@@ -100,13 +99,12 @@ def sample_latents(
 
     Neighbours and coarse cells are found once, on ``voxels``, for all steps and both passes.
     """
-    found = _sample(
-        lambda parts: _latent_pass(stage.flow, voxels, context, parts, savings),
-        noise.to(context.device, torch.float32),
-        sampling,
-        savings,
-        trace,
-    )
+
+    def passes(parts: Parts) -> Velocity:
+        return _latent_pass(stage.flow, voxels, context, parts, savings)
+
+    start = noise.to(context.device, torch.float32)
+    found = _sample(passes, start, sampling, savings, trace)
     return found * stage.deviation.to(found) + stage.mean.to(found)
 
 

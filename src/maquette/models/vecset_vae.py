@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
+from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype, repeated
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,6 @@ def _cross_block(width: int, heads: int) -> VectorSetBlock:
     )
 
 
-def _blocks(width: int, heads: int, count: int) -> list[VectorSetBlock]:
-    return [VectorSetBlock(width, heads, qk_norm=None) for _ in range(count)]
-
-
 class VecSetEncoder(nn.Module):
     """Surface points -> latent tokens (B, T, C)."""
 
@@ -68,7 +64,9 @@ class VecSetEncoder(nn.Module):
         heads = config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
         cross = _cross_block(width, heads)
-        self.blocks = nn.ModuleList([cross, *_blocks(width, heads, config.encoder_blocks)])
+        self.blocks = nn.ModuleList(
+            [cross, *repeated(config.encoder_blocks, VectorSetBlock, width, heads, qk_norm=None)]
+        )
         self.norm_out = LayerNorm(width)
 
     def forward(self, queries: Tensor, points: Tensor) -> Tensor:
@@ -76,8 +74,10 @@ class VecSetEncoder(nn.Module):
         (B, T, C).
         """
         dtype = matrix_dtype(self.blocks)
-        h = self.blocks[0](self.proj_in(queries).to(dtype), [self.proj_in(points).to(dtype)])
-        for block in self.blocks[1:]:
+        h, context = (self.proj_in(given).to(dtype) for given in (queries, points))
+        cross, *blocks = self.blocks
+        h = cross(h, [context])
+        for block in blocks:
             h = block(h)
         return self.norm_out(h.to(self.norm_out.weight.dtype))
 
@@ -92,7 +92,9 @@ class VecSetDecoder(nn.Module):
         width = config.decoder_width
         heads = config.heads
         cross = _cross_block(width, heads)
-        self.blocks = nn.ModuleList([*_blocks(width, heads, config.decoder_blocks), cross])
+        self.blocks = nn.ModuleList(
+            [*repeated(config.decoder_blocks, VectorSetBlock, width, heads, qk_norm=None), cross]
+        )
         self.proj_query = nn.Linear(config.point_width, width)
         self.norm_out = LayerNorm(width)
         self.proj_out = nn.Linear(width, 1)
@@ -128,11 +130,10 @@ class VecSetVAE(nn.Module):
 
         ``sampled`` (B, T, 6) is a subset of the surface spread evenly: see ``sample_queries``.
         """
-        queries, points = (
-            torch.cat([self.embed(given[..., :3]), given[..., 3:]], dim=-1)
-            for given in (sampled, surface)
-        )
-        mean, log_variance = self.quant(self.encoder(queries, points)).chunk(2, dim=-1)
+        embedded = []
+        for points, normals in (given.split([3, 3], dim=-1) for given in (sampled, surface)):
+            embedded.append(torch.cat([self.embed(points), normals], dim=-1))
+        mean, log_variance = self.quant(self.encoder(*embedded)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-30.0, 20.0)
 
     def embed(self, points: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from maquette.nn.blocks import (
     LayerNorm,
     TransformerBlock,
     matrix_dtype,
+    repeated,
     to_grid,
     to_tokens,
     without_weights,
@@ -109,12 +110,9 @@ class VisionTransformer(nn.Module):
             c.channels, c.width, c.patch, stride=c.patch, bias=not c.norm_first
         )
         self.norm_before = LayerNorm(c.width, eps=c.eps) if c.norm_first else None
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                c.width, c.heads, c.mlp_ratio, None, c.eps, c.activation, c.layer_scale
-            )
-            for _ in range(c.blocks)
-        )
+        sizes = (c.width, c.heads, c.mlp_ratio)
+        switches = (None, c.eps, c.activation, c.layer_scale)
+        self.blocks = repeated(c.blocks, TransformerBlock, *sizes, *switches)
         self.norm = LayerNorm(c.width, eps=c.eps)
         self.projection = nn.Linear(c.width, c.projection, bias=False) if c.projection else None
 
@@ -178,13 +176,11 @@ def normalise_colours(
 
     images: (B, channels, H, W) in [0, 1].
     """
-    coloured = images.shape[1] // 3 * 3
-    shift, scale = (
-        sent(torch.tensor(values, dtype=images.dtype).repeat(coloured // 3), images.device)
-        for values in (mean, std)
-    )
-    colours = (images[:, :coloured] - shift[:, None, None]) / scale[:, None, None]
-    return torch.cat([colours, images[:, coloured:]], dim=1)
+    groups = images.shape[1] // 3
+    table = torch.tensor([mean, std], dtype=images.dtype).repeat(1, groups)[..., None, None]
+    shift, scale = sent(table, images.device)
+    colours = (images[:, : 3 * groups] - shift) / scale
+    return torch.cat([colours, images[:, 3 * groups :]], dim=1)
 
 
 def widened_patches(weight: Tensor, channels: int) -> Tensor:

@@ -6,7 +6,7 @@ Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -326,6 +326,11 @@ def to_grid(tokens: Tensor, size: Sequence[int]) -> Tensor:
 def without_weights(tokens: Tensor) -> Tensor:
     """Layer norm of tokens (..., C) without weights."""
     return F.layer_norm(tokens, tokens.shape[-1:])
+
+
+def repeated(count: int, make: Callable[..., nn.Module], *arguments, **options) -> nn.ModuleList:
+    """So many modules of one kind, each with weights of its own."""
+    return nn.ModuleList(make(*arguments, **options) for _ in range(count))
 
 
 def middle_blocks(blocks: int, count: int) -> range:

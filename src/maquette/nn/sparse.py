@@ -59,8 +59,8 @@ class Voxels:
         beyond = max(high[1:]) >= resolution or high[0] >= batch
         if min(low) < 0 or beyond:
             raise ValueError(
-                f"cells span {low} to {high}, expected a grid of {resolution}^3 for each of {batch} "
-                "samples; check the resolution"
+                f"cells span {low} to {high}, expected a grid of {resolution}^3 for each of "
+                f"{batch} samples; check the resolution"
             )
         if bool((coords[:, 0].diff() < 0).any()):
             raise ValueError("the cells of a sample are not contiguous; sort the rows by sample")
@@ -88,7 +88,8 @@ class Voxels:
         start = sum(self.counts[:index])
         count = self.counts[index]
         own = slice(start, start + count)
-        one = Voxels(self.coords[own] * _spread(self.coords, (0, 1, 1, 1)), self.resolution, 1)
+        alone = self.coords[own] * _spread(self.coords, (0, 1, 1, 1))
+        one = Voxels(alone, self.resolution, 1)
         one.__dict__["counts"] = (count,)
         if "neighbours" in self.__dict__:
             known = self.neighbours[:, own]

@@ -44,7 +44,8 @@ class WindowPlan:
         outputs = []
         for batch in self.batches:
             q, k, v = (batch.gathered(tensor) for tensor in tokens)
-            outputs.append(attend(q, [k], [v], batch.mask).transpose(1, 2).flatten(0, 1))
+            out = attend(q, [k], [v], batch.mask)
+            outputs.append(out.transpose(1, 2).flatten(0, 1))
         return torch.cat(outputs)[self.place].transpose(0, 1)[None]
 
 

@@ -212,14 +212,10 @@ class SubdivideBlock(nn.Module):
     def __init__(self, channels_in: int, channels: int, groups: int = 32):
         super().__init__()
         self.act_layers = nn.Sequential(SampleGroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
-        self.out_layers = nn.ModuleList(
-            [
-                SparseConv3d(channels_in, channels),
-                SampleGroupNorm(groups, channels, eps=1e-5),
-                nn.SiLU(),
-                SparseConv3d(channels, channels),
-            ]
-        )
+        first = SparseConv3d(channels_in, channels)
+        norm = SampleGroupNorm(groups, channels, eps=1e-5)
+        second = SparseConv3d(channels, channels)
+        self.out_layers = nn.ModuleList([first, norm, nn.SiLU(), second])
         self.skip_connection = SparsePointwise(channels_in, channels)
 
     def forward(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:

@@ -20,27 +20,32 @@ from maquette.checkpoints.published.base import (
     builder,
     configured,
 )
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.names import Rule, from_published, published_shapes, rules_of
 from maquette.errors import CheckpointError
 from maquette.models.vision import VisionConfig, VisionTransformer, clip_config
 
-_BLOCK = r"blocks\.(\d+)\."
-_LAYER = r"vision_model.encoder.layers.\1."
 NAMES = (
     Rule("cls_token", ("vision_model.embeddings.class_embedding",), drop_leading=2),
     Rule("pos_embed", ("vision_model.embeddings.position_embedding.weight",), drop_leading=1),
-    Rule(r"patch_embed\.weight", ("vision_model.embeddings.patch_embedding.weight",)),
-    Rule(r"norm_before\.(.+)", (r"vision_model.pre_layrnorm.\1",)),  # sic
-    Rule(
-        _BLOCK + r"attn\.to_qkv\.(.+)",
-        tuple(_LAYER + rf"self_attn.{part}_proj.\2" for part in "qkv"),
+    *rules_of(
+        {
+            r"attn\.to_qkv\.(.+)": tuple(rf"self_attn.{part}_proj.\2" for part in "qkv"),
+            r"attn\.to_out\.(.+)": r"self_attn.out_proj.\2",
+            r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+            r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+            r"norm(\d)\.(.+)": r"layer_norm\2.\3",
+        },
+        r"blocks\.(\d+)\.",
+        r"vision_model.encoder.layers.\1.",
     ),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"self_attn.out_proj.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
-    Rule(_BLOCK + r"norm(\d)\.(.+)", (_LAYER + r"layer_norm\2.\3",)),
-    Rule(r"norm\.(.+)", (r"vision_model.post_layernorm.\1",)),
-    Rule(r"projection\.weight", ("visual_projection.weight",)),
+    *rules_of(
+        {
+            r"patch_embed\.weight": "vision_model.embeddings.patch_embedding.weight",
+            r"norm_before\.(.+)": r"vision_model.pre_layrnorm.\1",  # sic
+            r"norm\.(.+)": r"vision_model.post_layernorm.\1",
+            r"projection\.weight": "visual_projection.weight",
+        }
+    ),
 )
 OPTIONAL = "vision_model.embeddings.position_ids"  # 0, 1, 2, ... in files of transformers 4.x
 FIELDS = {  # ours -> config.json

@@ -20,7 +20,7 @@ from maquette.checkpoints.published.base import (
     builder,
     configured,
 )
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.names import from_published, published_shapes, rules_of
 from maquette.errors import CheckpointError
 from maquette.models.vision import (
     VisionConfig,
@@ -30,30 +30,39 @@ from maquette.models.vision import (
 )
 
 _BLOCK = r"blocks\.(\d+)\."
-HUB_NAMES = (
-    Rule(r"patch_embed\.(.+)", (r"patch_embed.proj.\1",)),
-    Rule(_BLOCK + r"attn\.to_qkv\.(.+)", (r"blocks.\1.attn.qkv.\2",)),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (r"blocks.\1.attn.proj.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"blocks.\1.mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (r"blocks.\1.mlp.fc2.\2",)),
-    Rule(_BLOCK + r"scale(\d)", (r"blocks.\1.ls\2.gamma",)),
+HUB_NAMES = rules_of({r"patch_embed\.(.+)": r"patch_embed.proj.\1"}) + rules_of(
+    {
+        r"attn\.to_qkv\.(.+)": r"attn.qkv.\2",
+        r"attn\.to_out\.(.+)": r"attn.proj.\2",
+        r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+        r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+        r"scale(\d)": r"ls\2.gamma",
+    },
+    _BLOCK,
+    r"blocks.\1.",
 )
-_LAYER = r"encoder.layer.\1."
-TRANSFORMERS_NAMES = (
-    Rule("cls_token", ("embeddings.cls_token",)),
-    Rule("register_tokens", ("embeddings.register_tokens",)),
-    Rule("pos_embed", ("embeddings.position_embeddings",)),
-    Rule(r"patch_embed\.(.+)", (r"embeddings.patch_embeddings.projection.\1",)),
-    Rule(
-        _BLOCK + r"attn\.to_qkv\.(.+)",
-        tuple(_LAYER + rf"attention.attention.{part}.\2" for part in ("query", "key", "value")),
-    ),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"attention.output.dense.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
-    Rule(_BLOCK + r"scale(\d)", (_LAYER + r"layer_scale\2.lambda1",)),
-    Rule(_BLOCK + r"(norm\d\..+)", (_LAYER + r"\2",)),
-    Rule(r"norm\.(.+)", (r"layernorm.\1",)),
+_ATTENTION = "attention.attention."
+TRANSFORMERS_NAMES = rules_of(
+    {
+        r"attn\.to_qkv\.(.+)": tuple(
+            rf"{_ATTENTION}{part}.\2" for part in ("query", "key", "value")
+        ),
+        r"attn\.to_out\.(.+)": r"attention.output.dense.\2",
+        r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+        r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+        r"scale(\d)": r"layer_scale\2.lambda1",
+        r"(norm\d\..+)": r"\2",
+    },
+    _BLOCK,
+    r"encoder.layer.\1.",
+) + rules_of(
+    {
+        "cls_token": "embeddings.cls_token",
+        "register_tokens": "embeddings.register_tokens",
+        "pos_embed": "embeddings.position_embeddings",
+        r"patch_embed\.(.+)": r"embeddings.patch_embeddings.projection.\1",
+        r"norm\.(.+)": r"layernorm.\1",
+    }
 )
 
 

@@ -25,6 +25,7 @@ from maquette.checkpoints.published.base import (
     recorded,
 )
 from maquette.checkpoints.published.names import without_prefix
+from maquette.errors import InputError
 from maquette.geometry.octree import Grid, evaluate_dense
 from maquette.images.framing import Framing, framing_from_config, whiten
 from maquette.models.midi3d import (
@@ -149,6 +150,10 @@ def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, T
         field = partial(field_in_chunks, models.vae, prepared)
         coarse = field(points)
         below = points[coarse <= 0]
+        if not len(below):
+            raise InputError(
+                "an object's field is above its level everywhere; record other latents"
+            )
         low, high = below.amin(0) - pad, below.amax(0) + pad
         box = Grid(tuple(low.tolist()), tuple(high.tolist()), cells)
         found["decoded_depth3"].append(coarse[:, None])

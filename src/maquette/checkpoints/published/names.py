@@ -9,7 +9,7 @@ of a family module are ``from_published`` and ``published_shapes`` with its rule
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,19 @@ class Rule:
     drop_leading: int = 0  # published with so many leading axes of size one fewer than ours
 
 
+def rules_of(
+    table: Mapping[str, str | tuple[str, ...]], ours: str = "", theirs: str = "", heads: int = 0
+) -> tuple[Rule, ...]:
+    """Rules for keys below a prefix of ours and one of theirs; several published keys are the parts
+    of a fused tensor.
+    """
+    rules = []
+    for key, published in table.items():
+        parts = (published,) if isinstance(published, str) else published
+        rules.append(Rule(ours + key, tuple(theirs + part for part in parts), heads))
+    return tuple(rules)
+
+
 def parts_of(key: str, rules: Sequence[Rule]) -> tuple[Rule, tuple[str, ...]]:
     """The rule and the published keys of our key; a key without a rule keeps its name."""
     for rule in rules:
@@ -57,10 +70,13 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     """The inverse of ``split``: published tensors -> ours, with plain [parts, heads, head width]
     rows.
     """
-    stacked = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
-    if heads and len(tensors) > 1:
-        stacked = stacked.unflatten(0, (heads, len(tensors), -1)).transpose(0, 1).flatten(0, 2)
-    return stacked
+    if len(tensors) == 1:
+        return tensors[0]
+    stacked = torch.cat(list(tensors))
+    if not heads:
+        return stacked
+    by_head = stacked.unflatten(0, (heads, len(tensors), -1))
+    return by_head.transpose(0, 1).flatten(0, 2)
 
 
 def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:

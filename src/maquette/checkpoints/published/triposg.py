@@ -24,46 +24,35 @@ from maquette.checkpoints.published.base import (
     builder,
     configured,
 )
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.names import Rule, from_published, published_shapes, rules_of
 from maquette.flow.path import interpolate
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.vecset_flow import VecSetFlow, VecSetFlowConfig, midi_joint_blocks
 from maquette.models.vecset_vae import VecSetVAE, VecSetVAEConfig
 
-_BLOCK = r"(.*blocks\.\d+)\."
-
 
 def attention_rules(heads: int) -> tuple[Rule, ...]:
     """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second
     cross-attention.
     """
-    rules = [
-        Rule(
-            _BLOCK + r"self_attn\.to_qkv\.(.+)",
-            tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"),
-            heads,
-        ),
-        Rule(_BLOCK + r"self_attn\.(q|k)_rms_norm\.(.+)", (r"\1.attn1.norm_\2.\3",)),
-        Rule(_BLOCK + r"self_attn\.to_out\.(.+)", (r"\1.attn1.to_out.0.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"\1.ff.net.0.proj.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (r"\1.ff.net.2.\2",)),
-    ]
+    table: dict[str, str | tuple[str, ...]] = {
+        r"self_attn\.to_qkv\.(.+)": tuple(rf"attn1.to_{part}.\2" for part in "qkv"),
+        r"self_attn\.(q|k)_rms_norm\.(.+)": r"attn1.norm_\2.\3",
+        r"self_attn\.to_out\.(.+)": r"attn1.to_out.0.\2",
+        r"mlp\.mlp\.0\.(.+)": r"ff.net.0.proj.\2",
+        r"mlp\.mlp\.2\.(.+)": r"ff.net.2.\2",
+    }
     for index, suffix in enumerate(("2", "2_2")):
-        cross = _BLOCK + rf"cross_attns\.{index}\."
-        rules += [
-            Rule(_BLOCK + rf"cross_norms\.{index}\.(.+)", (rf"\1.norm{suffix}.\2",)),
-            Rule(_BLOCK + rf"context_norms\.{index}\.(.+)", (rf"\1.attn{suffix}.norm_cross.\2",)),
-            Rule(cross + r"to_q\.(.+)", (rf"\1.attn{suffix}.to_q.\2",)),
-            Rule(
-                cross + r"to_kv\.(.+)",
-                tuple(rf"\1.attn{suffix}.to_{part}.\2" for part in "kv"),
-                heads,
-            ),
-            Rule(cross + r"(q|k)_rms_norm\.(.+)", (rf"\1.attn{suffix}.norm_\2.\3",)),
-            Rule(cross + r"to_out\.(.+)", (rf"\1.attn{suffix}.to_out.0.\2",)),
-        ]
-    return tuple(rules)
+        ours = rf"cross_attns\.{index}\."
+        theirs = f"attn{suffix}."
+        table[rf"cross_norms\.{index}\.(.+)"] = rf"norm{suffix}.\2"
+        table[rf"context_norms\.{index}\.(.+)"] = rf"{theirs}norm_cross.\2"
+        table[rf"{ours}to_q\.(.+)"] = rf"{theirs}to_q.\2"
+        table[rf"{ours}to_kv\.(.+)"] = (rf"{theirs}to_k.\2", rf"{theirs}to_v.\2")
+        table[rf"{ours}(q|k)_rms_norm\.(.+)"] = rf"{theirs}norm_\2.\3"
+        table[rf"{ours}to_out\.(.+)"] = rf"{theirs}to_out.0.\2"
+    return rules_of(table, r"(.*blocks\.\d+)\.", r"\1.", heads)
 
 
 FLOW_FIELDS = {  # ours -> config.json
