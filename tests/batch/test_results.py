@@ -98,7 +98,7 @@ def test_on_a_disk_that_is_really_full_the_old_result_stays(small_disk):
 class Writing:
     """Writes one small result over another, in a folder that is as before each time."""
 
-    products = Products(("glb",), separate=True, preview=False)
+    products = Products(("glb",), preview=False)
 
     def __init__(self, folder):
         old = scene_of(0, instances=make_scene().instances[1:2], input=None)
@@ -145,7 +145,7 @@ def test_killed_at_any_step_the_result_is_entire_and_the_next_run_settles_the_re
         assert writing.meant().items() <= tree(writing.folder).items()
         writing.act()
         assert tree(writing.folder) == writing.trees[1]
-    assert steps > 30
+    assert steps > 20
 
 
 @needs_fork
