@@ -1,5 +1,4 @@
-"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays. First module of the
-images package.
+"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays.
 
 Whatever cannot be used is refused with one line that says what was found, by content and not by
 suffix, and what to do.
@@ -21,6 +20,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from maquette.errors import InputError, contained
 from maquette.images.focal import focal_of
+from maquette.images.pixels import shown
 from maquette.types import Focal
 
 MIN_SIDE = 32  # pixels; below, an object is a handful of pixels
@@ -96,12 +96,13 @@ def read_alpha(source: ImageSource) -> np.ndarray | None:
 def read_photo(source: ImageSource) -> Photo:
     """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)
-    image = (
-        _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
-    )
+    if isinstance(source, np.ndarray):
+        image = _image_from_array(source, name)
+    else:
+        image = open_image(source)
     if min(image.size) < MIN_SIDE:
         raise InputError(
-            f"{name}: the photo has {image.width} x {image.height} pixels; "
+            f"{name}: the photo has {shown(image.size[::-1])} pixels; "
             f"each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
@@ -236,9 +237,8 @@ def _available_formats() -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with (
-        warnings.catch_warnings()
-    ):  # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+    # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -281,9 +281,8 @@ def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         rgba = image.convert("RGBA")
         channel = np.asarray(rgba.getchannel("A"))
         alpha = channel if channel.min() < 255 else None
-        image = rgba.convert(
-            "L" if image.mode in ("L", "LA", "La") else "RGB"
-        )  # the mode that a colour profile speaks of
+        # the mode that a colour profile speaks of
+        image = rgba.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return np.array(_srgb(image)), alpha
@@ -311,16 +310,11 @@ def _srgb(image: Image.Image) -> Image.Image:
                 return ImageCms.profileToProfile(
                     image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
                 )
-        except (
-            ImageCms.PyCMSError,
-            OSError,
-            ValueError,
-        ):  # a damaged or mismatched profile: the plain conversion is close enough
-            pass
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a damaged or mismatched profile: the plain conversion is close enough
     if image.mode == "LAB":
-        return ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        lab, srgb = map(ImageCms.createProfile, ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
