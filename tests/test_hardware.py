@@ -1,4 +1,6 @@
-"""Which device is taken, and how exactly it multiplies, with cards that are only said to be there."""
+"""Which device is taken, and how exactly it multiplies, with cards that are only said to
+be there.
+"""
 
 import pytest
 import torch

@@ -28,7 +28,9 @@ def releases():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_plan_stays_within_its_budget_and_uses_it(releases, model):
-    """More memory never makes the plan more careful, and never are the estimates above the budget."""
+    """More memory never makes the plan more careful, and never are the estimates above
+    the budget.
+    """
     roomy = choose_plan(releases[model], CUDA, 5, 80 * 2**30)
     assert not roomy.staged and roomy.batch == 0 and roomy.savings.one_batch
     before = None

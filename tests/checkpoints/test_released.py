@@ -1,4 +1,6 @@
-"""Releases on the disk: what is read from their files, what is refused, and how long networks stay."""
+"""Releases on the disk: what is read from their files, what is refused, and how long
+networks stay.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""From a folder of small random weights to a scene: what the tests of all published methods share."""
+"""From a folder of small random weights to a scene: what the tests of all published
+methods share.
+"""
 
 import numpy as np
 import torch

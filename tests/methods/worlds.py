@@ -42,7 +42,9 @@ class Result:
 
 
 def lively(model):
-    """The weights without the zeros that networks start with: they would hide what the inputs do."""
+    """The weights without the zeros that networks start with: they would hide what the
+    inputs do.
+    """
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)

@@ -189,13 +189,17 @@ _TRIPOSG = HubRepository(
     ),
 )
 
-_FRONT = "its training scenes come from 3D-FRONT and 3D-FUTURE, whose terms are academic: settle that before commercial use"
+_FRONT = (
+    "its training scenes come from 3D-FRONT and 3D-FUTURE, whose terms are academic: settle "
+    "that before commercial use"
+)
 
 RELEASES: tuple[Release, ...] = (
     Release(
         "trellis-iscene",
         "I-Scene on TRELLIS",
-        "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object in one common space.",
+        "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object "
+        "in one common space.",
         True,
         "MIT (I-Scene, TRELLIS), Apache-2.0 (DINOv2)",
         _FRONT,
@@ -215,7 +219,8 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "midi-3d",
         "MIDI-3D",
-        "A scene from one photo: all objects are denoised at once and attend to each other. Meshes have no colour of their own.",
+        "A scene from one photo: all objects are denoised at once and attend to each other. "
+        "Meshes have no colour of their own.",
         True,
         "Apache-2.0 (MIDI), MIT (TripoSG, CLIP), Apache-2.0 (DINOv2)",
         _FRONT,
@@ -249,7 +254,8 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "triposg",
         "TripoSG",
-        "One object from one photo, shape only. Its transformer and vector-set VAE are what MIDI-3D builds on.",
+        "One object from one photo, shape only. Its transformer and vector-set VAE are what "
+        "MIDI-3D builds on.",
         False,
         "MIT (TripoSG), Apache-2.0 (DINOv2)",
         "none beyond naming the authors",

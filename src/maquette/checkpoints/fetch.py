@@ -123,7 +123,8 @@ def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda 
         entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
         if not item.trusted and item.size > 2**20:
             tell(
-                f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and checked "
+                f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and "
+                "checked "
                 "from now on"
             )
         if path.suffix in PICKLES:
@@ -140,7 +141,8 @@ def check_space(needed: int, root: Path) -> None:
     free = shutil.disk_usage(there).free
     if needed + RESERVE > free:
         raise OutputError(
-            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make room "
+            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make "
+            "room "
             "or choose another disk with --to FOLDER"
         )
 

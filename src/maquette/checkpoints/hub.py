@@ -56,7 +56,8 @@ class HuggingFace:
             import huggingface_hub.utils
         except ImportError as error:
             raise MissingExtraError(
-                f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files"
+                f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the "
+                "files"
             ) from error
         self._hub = huggingface_hub
         self._endpoint = endpoint

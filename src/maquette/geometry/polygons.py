@@ -18,7 +18,9 @@ def area_vector(corners: np.ndarray) -> np.ndarray:
 
 
 def fan_covers(corners: np.ndarray) -> np.ndarray:
-    """(M,) bool: which polygons (M, N, 3) a fan from the first corner covers without turning back."""
+    """(M,) bool: which polygons (M, N, 3) a fan from the first corner covers without
+    turning back.
+    """
     spokes = corners[:, 1:] - corners[:, :1]
     normals = np.cross(spokes[:, :-1], spokes[:, 1:])  # of the fan's triangles
     whole = area_vector(corners)

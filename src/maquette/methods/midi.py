@@ -76,7 +76,9 @@ def joint_pass(
     sampling: Sampling,
     progress: Progress = silent,
 ) -> dict[int, Tensor]:
-    """Coarse volume (R, R, R) of each instance in the scene's cube, all of them denoised together."""
+    """Coarse volume (R, R, R) of each instance in the scene's cube, all of them denoised
+    together.
+    """
     joint = models.joint
     tuned = Models(joint.base, models.vae)
     noise = label_noise(tuned, sampling.seed, labels)

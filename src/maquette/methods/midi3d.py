@@ -24,7 +24,9 @@ from maquette.types import Failure, SceneInput
 def make_midi3d(
     networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
 ) -> Iterator[UprightMesh | Failure]:
-    """All objects of a photo, denoised together. An object whose field has no surface is a Failure."""
+    """All objects of a photo, denoised together. An object whose field has no surface is
+    a Failure.
+    """
     seeds = {mask.label: instance_seed(wishes.seed, mask.label) for mask in given.masks}
     condition = _condition(networks, given, progress)
     sampling = _sampling(networks.released.settings["scheduler"], wishes)

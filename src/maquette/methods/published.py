@@ -113,7 +113,9 @@ def in_parts(
 def field_meshes(
     networks: Networks, latents: Mapping[int, Tensor], progress: Progress
 ) -> Iterator[tuple[int, trimesh.Trimesh | None]]:
-    """The surface of every latent's field by label, one after the other; None where there is none."""
+    """The surface of every latent's field by label, one after the other; None where there
+    is none.
+    """
     with networks.stage("mesh", "vae") as (vae,):
         for done, (label, latent) in enumerate(latents.items()):
             progress("mesh", done / len(latents))

@@ -76,7 +76,9 @@ def make_trellis_iscene(
 
 
 def stage_sampling(config: Mapping[str, object], wishes: Wishes) -> TrellisSampling:
-    """A sampler of pipeline.json with I-Scene's steps and strength, and what the user wants changed."""
+    """A sampler of pipeline.json with I-Scene's steps and strength, and what the user
+    wants changed.
+    """
     release = replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH)
     return adjusted(release, wishes)
 

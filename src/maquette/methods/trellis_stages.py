@@ -46,7 +46,9 @@ def adjusted(release: TrellisSampling, wishes: Wishes) -> TrellisSampling:
 def structure_parts(
     networks: Networks, count: int, steps: int, progress: Progress
 ) -> Iterator[tuple[Any, slice, OnStep]]:
-    """The structure flow, which of ``count`` objects it makes now, and whom it tells of its steps."""
+    """The structure flow, which of ``count`` objects it makes now, and whom it tells of
+    its steps.
+    """
     size = networks.plan.batch or count
     with networks.stage("structure", "structure-flow") as (network,):
         for start in range(0, count, size):

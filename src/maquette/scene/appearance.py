@@ -146,7 +146,9 @@ def _linear_attribute(visual: TextureVisuals, count: int) -> np.ndarray:
 
 
 def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
-    """Return the image as RGB or RGBA, multiplied by a linear factor (4,) when that is not white."""
+    """Return the image as RGB or RGBA, multiplied by a linear factor (4,) when that is
+    not white.
+    """
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info or factor[3] < 1
     mode = "RGBA" if has_alpha else "RGB"
     with contained("the texture of a mesh cannot be decoded", "give the mesh another one"):

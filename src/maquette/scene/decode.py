@@ -151,7 +151,9 @@ def _first_hit(
 
 
 def _smooth_over_surface(mesh: trimesh.Trimesh, values: np.ndarray, rounds: int = 2) -> np.ndarray:
-    """Average with the neighbouring vertices, so that seams between photo and volume colours fade."""
+    """Average with the neighbouring vertices, so that seams between photo and volume
+    colours fade.
+    """
     edges = mesh.edges_unique
     degree = np.bincount(edges.ravel(), minlength=len(values)) + 1.0
     for _ in range(rounds):

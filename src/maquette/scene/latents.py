@@ -104,7 +104,9 @@ def encode(models: Models, perception: Perception, rows: Sequence[CubeRow]) -> C
 
 
 def label_noise(models: Models, seed: int, labels: Sequence[int]) -> Tensor:
-    """Noise (N, channels, R, R, R) from one CPU generator per label, moved to the models' device."""
+    """Noise (N, channels, R, R, R) from one CPU generator per label, moved to the models'
+    device.
+    """
     flow = models.generator.config.flow
     seeds = [instance_seed(seed, label) for label in labels]
     return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(models.device)

@@ -33,8 +33,8 @@ from maquette.scene.place import instance_seed
 ZOOM_MARGIN = 1.2
 TOGETHER = 16  # instances in one batch on an accelerator; a processor gains nothing by a batch
 
-# ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with the scene;
-# of a generator in the canonical frame also ``azimuth`` (), when a first pass has found it
+# ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with the
+# scene; of a generator in the canonical frame also ``azimuth`` (), when a first pass has found it
 State = dict[str, np.ndarray]
 
 
@@ -120,7 +120,9 @@ def box_cube(boxes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def cube_around(coarse: Tensor, visible: np.ndarray | None) -> np.ndarray:
-    """(4, 4) scene_from_cube around the coarse volume's box joined with the visible surface's box."""
+    """(4, 4) scene_from_cube around the coarse volume's box joined with the visible
+    surface's box.
+    """
     inside = torch.nonzero(coarse < 0).numpy()
     boxes = [] if visible is None else [visible]
     if len(inside):

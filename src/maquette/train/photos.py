@@ -192,7 +192,7 @@ class PhotoWindow:
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class ShownPhoto:
     """The part of a view that is left of a cut, and what is true in it."""
 
     image: np.ndarray  # (H, W, 3) uint8
@@ -201,7 +201,7 @@ class Photo:
     normal: np.ndarray  # (H, W, 3) in the camera's axes
 
     @classmethod
-    def of(cls, view: View, cut: PhotoCut) -> Photo:
+    def of(cls, view: View, cut: PhotoCut) -> ShownPhoto:
         """Cut it out."""
         camera_from_scene = view.camera.world_from_camera[:3, :3]  # of rows
         normal = cut.of(view.normal) @ camera_from_scene
@@ -220,7 +220,7 @@ def close_samples(
 
     shown: the labels that the picture shows.
     """
-    photo = Photo.of(view, place.cut)
+    photo = ShownPhoto.of(view, place.cut)
     chosen = _objects_to_look_at(photo.labels, shown, rng)
     looks = [_close_look(photo, place, label, rng, config) for label in chosen.tolist()]
     together = {name: np.stack([look[name] for look in looks]) for name in looks[0]}
@@ -228,7 +228,7 @@ def close_samples(
 
 
 def _close_look(
-    photo: Photo,
+    photo: ShownPhoto,
     place: PhotoWindow,
     label: int,
     rng: np.random.Generator,

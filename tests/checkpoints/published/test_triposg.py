@@ -1,4 +1,6 @@
-"""TripoSG: configurations, names, precision, the scheduler. The golden folders check the numbers."""
+"""TripoSG: configurations, names, precision, the scheduler. The golden folders check the
+numbers.
+"""
 
 import torch
 

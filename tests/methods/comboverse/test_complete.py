@@ -32,7 +32,9 @@ SIZE = 128
 
 
 def hidden_world(front=2.0):
-    """A red square (1) at depth 3, whose right half is hidden by a blue one (2), in front of grey."""
+    """A red square (1) at depth 3, whose right half is hidden by a blue one (2), in front
+    of grey.
+    """
     labels = np.zeros((SIZE, SIZE), np.int32)
     labels[40:88, 30:78] = 1
     whole = labels == 1

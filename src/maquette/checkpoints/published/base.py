@@ -160,7 +160,9 @@ def recorded(
 
 
 def as_stored(tensors: Tensors) -> dict[str, Tensor]:
-    """Half-precision tensors as float32; golden weights are stored as float16 where that is exact."""
+    """Half-precision tensors as float32; golden weights are stored as float16 where that
+    is exact.
+    """
     return {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in tensors.items()

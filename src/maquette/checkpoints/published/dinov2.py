@@ -94,7 +94,8 @@ def hub_config(config: Config) -> VisionConfig:
     a = arguments(config)
     if a.get("ffn_layer", "mlp") != "mlp":
         raise CheckpointError(
-            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published "
+            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the "
+            "published "
             "models use 'mlp'"
         )
     return configured(VisionConfig, a, HUB_FIELDS)

@@ -93,7 +93,8 @@ def flow_config(config: Config) -> SLatFlowConfig:
     if position != "ape" or a.get("qk_rms_norm_cross") or patch != 2 ** len(widths):
         raise CheckpointError(
             f"pe_mode {position!r}, qk_rms_norm_cross {a.get('qk_rms_norm_cross')}, patch_size "
-            f"{patch} with io_block_channels {list(widths)}; expected 'ape', false, and one halving "
+            f"{patch} with io_block_channels {list(widths)}; expected 'ape', false, and one "
+            "halving "
             "for each width, as in the released model"
         )
     computed = {"heads": heads_of(a), "io_widths": widths}
