@@ -44,4 +44,4 @@ def test_weights_are_passed_on_as_whole_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w").mkdir()
     command = worker_command(ServerSettings(tmp_path, weights=(Path("w"),)))
-    assert command[-2:] == ["--weights", str((tmp_path / "w").resolve())]
+    assert command[-1] == f"--weights={(tmp_path / 'w').resolve()}"

@@ -12,7 +12,22 @@ from maquette.errors import InputError
 
 JsonObject = dict[str, Any]
 
+OFFERED = {  # what the page lets people choose
+    "seed": {"default": 0, "minimum": 0, "maximum": 2**32 - 1},
+    "samples": {"default": 1, "minimum": 1, "maximum": 8},
+    "steps": {"default": 6, "minimum": 1, "maximum": 100},
+    "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
+    "fov": {"default": None, "minimum": 3, "maximum": 140},
+    "fit": {"default": True},
+}
 REUSED = ("method", "model", "steps", "guidance", "fit")  # of a scene, to make an object of it anew
+
+
+def offered(capabilities: JsonObject) -> JsonObject:
+    """OFFERED, with the defaults of the default method."""
+    methods = [method for method in capabilities["methods"] if method["default"]]
+    default = {key: methods[0][key] for key in ("steps", "guidance")} if methods else {}
+    return OFFERED | {key: {**OFFERED[key], "default": value} for key, value in default.items()}
 
 
 def resolved(

@@ -4,7 +4,7 @@ is.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -42,6 +42,12 @@ Version = Annotated[int, Field(ge=0, le=LAST_VERSION)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Point = tuple[Number, Number]
 Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
+Text = Annotated[str, Field(max_length=80)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+Selection = Annotated[list[Label | Text], Field(max_length=255)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Steps = Annotated[int, Field(ge=1, le=100)]
+Guidance = Annotated[float, Field(ge=0, le=20)]
 Row = tuple[float, float, float, float]
 
 
@@ -49,6 +55,9 @@ class Strict(BaseModel):
     """No unknown fields, no NaN."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Strict)
 
 
 class ClickPoint(Strict):
@@ -153,7 +162,7 @@ class RenameEdit(Strict):
 
     kind: Literal["rename"]
     label: Label
-    name: Annotated[str, Field(max_length=80)]
+    name: Text
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
@@ -223,7 +232,7 @@ class StepRequest(Strict):
 class NameRequest(Strict):
     """A new name."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Name
 
 
 def _job_option(name: str) -> tuple[Any, Any]:
@@ -256,16 +265,14 @@ class JobOptions(_Declared):
 class JobRequest(Strict):
     """A job for a photo that is here."""
 
-    photo: Annotated[str, Field(max_length=80)]
-    only: (
-        Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None
-    ) = None
-    name: Annotated[str, Field(max_length=80)] = ""
+    photo: Text
+    only: Selection | None = None
+    name: Text = ""
     options: JobOptions = JobOptions()
 
 
 class RepeatRequest(Strict):
-    """JobOptions to change; only those that are given."""
+    """Options to change; only those that are given."""
 
     options: JobOptions = JobOptions()
 
@@ -274,9 +281,9 @@ class RegenerateRequest(Strict):
     """One object of a scene anew; without a seed one is drawn."""
 
     label: Label
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+    seed: Seed | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
 
 
 class TransformEdit(Strict):
@@ -296,7 +303,7 @@ class NodeEdit(Strict):
 
     kind: Literal["rename"]
     label: InstanceLabel
-    node: Annotated[str, Field(min_length=1, max_length=80)]
+    node: Name
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""

@@ -21,25 +21,22 @@ from maquette.app.ownership import APPLICATION_ID, VERSION, check_database
 from maquette.errors import InputError, MaquetteError, OutputError
 
 _SCHEMA = """
-CREATE TABLE photos (id TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, alpha INTEGER, notes TEXT, created TEXT, changed TEXT);
-CREATE TABLE jobs (ordinal INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, state TEXT, name TEXT, photo TEXT, scene TEXT,
-    label INTEGER, options TEXT, objects TEXT, instances TEXT, failures TEXT, warnings TEXT, error TEXT, seconds TEXT,
+CREATE TABLE photos (id TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, alpha INTEGER,
+    notes TEXT, created TEXT, changed TEXT);
+CREATE TABLE jobs (ordinal INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, state TEXT,
+    name TEXT, photo TEXT, scene TEXT, label INTEGER, options TEXT, objects TEXT, instances TEXT,
+    failures TEXT, warnings TEXT, error TEXT, seconds TEXT,
     created TEXT, started TEXT, finished TEXT);
 CREATE INDEX jobs_by_state ON jobs (state, ordinal);
-CREATE TABLE scenes (id TEXT PRIMARY KEY, name TEXT, job TEXT, photo TEXT, created TEXT, changed TEXT);
+CREATE TABLE scenes (id TEXT PRIMARY KEY, name TEXT, job TEXT, photo TEXT,
+    created TEXT, changed TEXT);
 CREATE TABLE histories (owner TEXT PRIMARY KEY, head INTEGER, last INTEGER);
-CREATE TABLE versions (owner TEXT, number INTEGER, edit TEXT, changed TEXT, document TEXT, created TEXT, PRIMARY KEY (owner, number));
+CREATE TABLE versions (owner TEXT, number INTEGER, edit TEXT, changed TEXT, document TEXT,
+    created TEXT, PRIMARY KEY (owner, number));
 """
 _JSON = {
-    "notes",
-    "options",
-    "objects",
-    "instances",
-    "failures",
-    "warnings",
-    "seconds",
-    "changed_labels",
-    "document",
+    *("notes", "options", "objects", "instances", "failures", "warnings", "seconds"),
+    *("changed_labels", "document"),
 }
 
 Row = dict[str, Any]
@@ -125,17 +122,25 @@ class Store:
     def insert(self, table: str, **columns: Any) -> None:
         """Add a row; lists and dictionaries become JSON."""
         names = ", ".join(columns)
-        self.run(
-            f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})",
-            *map(_encoded, columns.values()),
-        )
+        marks = ", ".join("?" * len(columns))
+        values = map(_encoded, columns.values())
+        self.run(f"INSERT INTO {table} ({names}) VALUES ({marks})", *values)
 
     def update(self, table: str, identifier: str, **columns: Any) -> int:
         """Change a row by its id; returns 0 when there is none."""
         names = ", ".join(f"{name} = ?" for name in columns)
-        return self.run(
-            f"UPDATE {table} SET {names} WHERE id = ?", *map(_encoded, columns.values()), identifier
-        )
+        values = map(_encoded, columns.values())
+        return self.run(f"UPDATE {table} SET {names} WHERE id = ?", *values, identifier)
+
+    def forget(self, table: str, identifier: str) -> None:
+        """Delete a photo, job or scene with its versions; jobs name a deleted scene no longer."""
+        with self.transaction():
+            self.run(f"DELETE FROM {table} WHERE id = ?", identifier)
+            self.run("DELETE FROM versions WHERE owner = ?", identifier)
+            self.run("DELETE FROM histories WHERE owner = ?", identifier)
+            self.run(
+                "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -160,15 +165,13 @@ def now() -> str:
 
 
 def _encoded(value: Any) -> Any:
-    return (
-        json.dumps(value, separators=(",", ":"))
-        if isinstance(value, (list, tuple, dict))
-        else value
-    )
+    is_json = isinstance(value, (list, tuple, dict))
+    return json.dumps(value, separators=(",", ":")) if is_json else value
 
 
 def _decoded(row: sqlite3.Row) -> Row:
-    return {
-        key: json.loads(row[key]) if key in _JSON and row[key] is not None else row[key]
-        for key in row.keys()  # noqa: SIM118 - iterating over a row gives its values
-    }
+    found = dict(row)
+    for key in _JSON.intersection(found):
+        if found[key] is not None:
+            found[key] = json.loads(found[key])
+    return found
