@@ -24,7 +24,9 @@ MASKS = label_png()
 
 
 class Client(threading.Thread):
-    """Does what comes into its mind until it is told to stop, and remembers what it was promised."""
+    """Does what comes into its mind until it is told to stop, and remembers what it was
+    promised.
+    """
 
     def __init__(self, live, number, stop):
         super().__init__()
@@ -176,7 +178,8 @@ class Client(threading.Thread):
         if scene := self.scene():
             self.note(
                 self.live.get(
-                    f"/api/scenes/{scene}/export?format={self.chance.choice(['glb', 'json', 'ply'])}"
+                    f"/api/scenes/{scene}/export"
+                    f"?format={self.chance.choice(['glb', 'json', 'ply'])}"
                 ),
                 200,
                 404,

@@ -204,7 +204,9 @@ def test_files_that_no_version_needs_are_dropped(server, scene):
 
 
 def broken(content, **changes):
-    """The ZIP with files replaced (bytes), removed (None), or the document's fields changed (dict)."""
+    """The ZIP with files replaced (bytes), removed (None), or the document's fields
+    changed (dict).
+    """
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w") as new:
         for name in old.namelist():

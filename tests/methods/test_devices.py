@@ -1,5 +1,5 @@
-"""Every method works with its networks on an accelerator: a graphics card, and a Mac's, which has no
-float64.
+"""Every method works with its networks on an accelerator: a graphics card, and a Mac's, which has
+no float64.
 """
 
 import numpy as np

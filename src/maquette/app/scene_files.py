@@ -199,7 +199,9 @@ def _checked(path: Path, suffix: str, limits: Limits) -> Path:
 
 
 def saved(scene: Scene, folder: Path) -> Path:
-    """Save a scene in a folder of its own, as the library does; returns the path of the document."""
+    """Save a scene in a folder of its own, as the library does; returns the path of the
+    document.
+    """
     return save(scene, folder / "scene.json")
 
 

@@ -1,5 +1,5 @@
-"""Room that is kept for the day on which the disk is full: a file that is given up so that something
-else can be deleted, and made again as soon as there is room.
+"""Room that is kept for the day on which the disk is full: a file that is given up so that
+something else can be deleted, and made again as soon as there is room.
 
 Deleting needs room itself, for the database notes it. Nothing new is taken while the file is not
 there, so that what is left of the disk is left for deleting.

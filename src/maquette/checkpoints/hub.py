@@ -117,7 +117,8 @@ class HuggingFace:
             )
         errors = self._hub.errors
         meanings = {
-            errors.GatedRepoError: "wants its terms accepted: do that on its page, `hf auth login`, "
+            errors.GatedRepoError: "wants its terms accepted: do that on its page, `hf auth login`,"
+            " "
             "and fetch again",
             errors.RepositoryNotFoundError: "is not on the hub, or not open to you; log in with "
             "`hf auth login` or report it",

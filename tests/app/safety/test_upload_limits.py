@@ -86,7 +86,9 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     ],
 )
 def test_who_sends_all_before_reading_still_reads_the_refusal(tight, path, status):
-    """Closing while bytes arrive would reset the connection, and the client would never learn why."""
+    """Closing while bytes arrive would reset the connection, and the client would never
+    learn why.
+    """
     body = b"x" * (
         8 << 20 if status == b"413" else 190_000
     )  # more than sockets hold, or just what is taken
@@ -120,7 +122,8 @@ def test_masks_that_claim_much_are_refused(tight):
         "many.zip": archive(**{f"{k}_dot_png": label_png() for k in range(6)}),
         "big.zip": archive(a_dot_png=b"\0" * 400_000),
         "inside.zip": archive(a_dot_png=claimed_png(30_000, 30_000)),
-        "rle.json": b'{"images":[{"id":1,"width":99999,"height":99999}],"annotations":[{"id":1,"image_id":1,'
+        "rle.json": b'{"images":[{"id":1,"width":99999,"height":99999}],'
+        b'"annotations":[{"id":1,"image_id":1,'
         b'"segmentation":{"size":[99999,99999],"counts":[9999800001]}}]}',
         "short.npy": lying[:100],
     }

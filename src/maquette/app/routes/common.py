@@ -123,7 +123,9 @@ def download(made: Download) -> Response:
 
 
 def answers(example: Any, status: int = 200, *others: int) -> dict[int | str, JsonObject]:
-    """What the reference says about an answer: an example, and the problems that may come instead."""
+    """What the reference says about an answer: an example, and the problems that may come
+    instead.
+    """
     said: dict[int | str, JsonObject] = {code: {"description": ERRORS[code]} for code in others}
     shown = {"application/json": {"example": example}}
     return {status: {"description": "Done", "content": shown}, **said}
