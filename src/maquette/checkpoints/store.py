@@ -153,8 +153,11 @@ def load_model(
     if "base" in header:
         tensors = _on_base(header["base"], base, path) | tensors
     with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
-        model = model_class(config)
         try:
+            if sha256 is None:  # a stranger's sizes are checked before they take memory; slow
+                with torch.device("meta"):
+                    check_shapes(own_shapes(model_class(config)), tensors)
+            model = model_class(config)
             check_shapes(own_shapes(model), tensors)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
