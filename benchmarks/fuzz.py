@@ -313,6 +313,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=10_000, help="over all targets together")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--first", type=int, default=0, help="number of each target's first case")
     parser.add_argument("--target", choices=TARGETS, action="append")
     parser.add_argument("--case", type=int, help="repeat this one")
     options = parser.parse_args()
@@ -320,7 +321,8 @@ def main() -> int:
     if options.case is not None:
         repeat(targets[0], options.case)
         return 0
-    each = range(-(-options.cases // len(targets)))
+    count = -(-options.cases // len(targets))
+    each = range(options.first, options.first + count)
     with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = pool.map(functools.partial(run_target, cases=each), targets)
         bad = print_table(zip(targets, outcomes))
