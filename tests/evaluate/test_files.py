@@ -49,9 +49,9 @@ SEEN = [
 
 @pytest.mark.parametrize("error", SEEN, ids=lambda error: type(error).__name__)
 def test_what_readers_were_seen_to_raise_names_the_file_in_one_line(error):
-    with pytest.raises(InputError, match=f"^room/a.glb: .*{type(error).__name__}") as caught:
-        with damage_named("room/a.glb"):
-            raise error
+    message = rf"^room/a\.glb: .*{type(error).__name__}"
+    with pytest.raises(InputError, match=message) as caught, damage_named("room/a.glb"):
+        raise error
     assert "\n" not in str(caught.value) and caught.value.__cause__ is error
 
 

@@ -137,7 +137,7 @@ def test_the_part_by_hand_is_kept_to_the_letter_and_the_page_repeats_itself(tmp_
     run = tmp_path / "run"
     page = tmp_path / "docs" / "results.md"
     run.mkdir()
-    with pytest.raises(InputError, match="run.json"):
+    with pytest.raises(InputError, match=r"run\.json"):
         write_results(run, page)
     (run / "run.json").write_text(json.dumps(RECORD))
     with pytest.raises(InputError, match="nothing was scored"):

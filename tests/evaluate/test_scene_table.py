@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from maquette.evaluate.protocols import GEN3DSR, RAW
-from maquette.evaluate.score import score_scene
 from maquette.evaluate.scene_table import scene_table
+from maquette.evaluate.score import score_scene
 from tests.evaluate.scenes import room
 
 

@@ -4,8 +4,8 @@ import trimesh
 
 from maquette.evaluate.visibility import (
     hidden_shares,
-    seen_surface,
     mean_silhouette_iou,
+    seen_surface,
     surface_alignment,
 )
 from maquette.geometry.cameras import intrinsics_from_fov

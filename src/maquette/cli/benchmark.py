@@ -7,7 +7,7 @@ import json
 import sys
 
 EPILOG = """examples:
-  maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT_NPZ/ --out runs/all --jobs 2
+  maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT/ --out runs/all --jobs 2
   maquette benchmark --set random,occlusion --weights old=runs/old --weights new=runs/new \\
                      --out runs/ablation
   maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene \\
@@ -32,8 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "benchmark",
         help="score methods on held-out scenes",
-        description="Compose and render fixed sets of held-out scenes (or read your own), generate, "
-        "score, and print tables.",
+        description="Compose and render fixed sets of held-out scenes (or read your own), "
+        "generate, score, and print tables.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -82,7 +82,7 @@ def test_meshes_of_numbers_that_are_none_are_refused(tmp_path, form):
     test_folder.write(folder, test_folder.boxes("a", "b"))
     broken_mesh(folder / "truth.glb", vertex=np.nan)
     place = tmp_path if form == "folder" else folder / "truth.glb"
-    with pytest.raises(InputError, match="'a'|'instance_1'|truth.glb"):
+    with pytest.raises(InputError, match=r"'a'|'instance_1'|truth\.glb"):
         sources_of(place, form)[0].load()
 
 
