@@ -25,11 +25,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_networks
-from maquette.checkpoints.memory import Plan, estimated, peak_memory, reset_peak
+from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_size
+from maquette.checkpoints.memory import MemoryPlan, estimated, peak_memory, reset_peak
 from maquette.checkpoints.verify import model_of
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.flops import iscene_structure_flops
 from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
 from maquette.models.trellis3d import LatentStage, decode_meshes, sample_latents
 from maquette.nn.sparse import Voxels
@@ -134,7 +133,8 @@ def synchronise(device: torch.device) -> None:
 
 def show(stage: str, result: dict[str, float]) -> dict[str, dict[str, float]]:
     print(
-        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak {result['peak_mb']:8.0f} MB",
+        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak "
+        f"{result['peak_mb']:8.0f} MB",
         flush=True,
     )
     return {stage: result}
@@ -150,18 +150,12 @@ def image_stage(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], 
     )
 
 
-def structure_stage(
-    args: argparse.Namespace, context: torch.Tensor
-) -> tuple[dict[str, dict[str, float]], float]:
+def structure_stage(args: argparse.Namespace, context: torch.Tensor) -> dict[str, dict[str, float]]:
     flow = compiled(random_network("structure-flow", args), args.compile)
-    sampling = sampling_of(args)
     noise = draw_noise(flow, torch.Generator().manual_seed(0))
-    floor = iscene_structure_flops(
-        flow.config, args.instances, args.steps, sampling.guided_steps, context.shape[2]
-    )
     return show(
-        "structure", timed(lambda: sample_structure(flow, context, noise, sampling), args)
-    ), floor / 1e12
+        "structure", timed(lambda: sample_structure(flow, context, noise, sampling_of(args)), args)
+    )
 
 
 def cells_stage(args: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -207,27 +201,24 @@ def sampling_of(args: argparse.Namespace) -> TrellisSampling:
 
 def benchmark(args: argparse.Namespace) -> dict[str, Any]:
     found, context = image_stage(args)
-    structure, floor = structure_stage(args, context)
     voxels = ball(args.cells, args.device)
     found |= (
-        structure
+        structure_stage(args, context)
         | cells_stage(args)
         | latents_stage(args, context, voxels)
         | mesh_stage(args, voxels)
     )
-    return summary(args, found, floor, len(voxels))
+    return summary(args, found, len(voxels))
 
 
 def summary(
-    args: argparse.Namespace, found: dict[str, dict[str, float]], structure_floor: float, cells: int
+    args: argparse.Namespace, found: dict[str, dict[str, float]], cells: int
 ) -> dict[str, Any]:
     """The measurement as a table for people and as JSON: seconds of all stages against the floor of
     their operations.
     """
     seconds = sum(stage["seconds"] for stage in found.values())
-    least = structure_floor + sum(
-        stage["tflop"] for name, stage in found.items() if name != "structure"
-    )
+    least = sum(stage["tflop"] for stage in found.values())
     device = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else "processor"
     result = {
         "device": device,
@@ -247,14 +238,14 @@ def summary(
         "times_the_floor": seconds / (least / args.peak),
     }
     if not args.tiny:
-        plan = Plan(args.dtype, staged=True)
-        networks = release_networks("trellis-iscene")
-        result["estimated_mb"] = estimated(
-            plan, "trellis-iscene", *networks, args.device, args.instances
-        ).estimates
+        plan = MemoryPlan(args.dtype, staged=True)
+        size = release_size("trellis-iscene")
+        result["estimated_mb"] = estimated(plan, size, args.device, args.instances).estimates
     print(
-        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, floor {least:.1f} TFLOP = "
-        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, {result['times_the_floor']:.1f} times the floor"
+        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, "
+        f"floor {least:.1f} TFLOP = "
+        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, "
+        f"{result['times_the_floor']:.1f} times the floor"
     )
     return result
 

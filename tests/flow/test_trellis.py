@@ -6,10 +6,10 @@ import torch
 
 from maquette.flow.trellis import (
     TrellisSampling,
+    integrate,
     levels,
     predict_data,
     sample,
-    sample_pairs,
     sampling_from_config,
 )
 
@@ -43,17 +43,6 @@ def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional
     torch.testing.assert_close(found, noise - (3 * 5.0 - 2 * 1.0))
 
 
-def test_pairs_and_separate_passes_agree_bit_for_bit():
-    noise = torch.randn(2, 3)
-    sampling = TrellisSampling(steps=4)
-    conditional = lambda x, t: x * t
-    unconditional = lambda x, t: x - t
-    pairs = sample_pairs(
-        lambda x, t: (conditional(x, t), unconditional(x, t)), conditional, noise, sampling
-    )
-    assert torch.equal(pairs, sample(conditional, unconditional, noise, sampling))
-
-
 def test_predicted_data_of_the_exact_velocity_is_the_data():
     x0 = torch.randn(4)
     eps = torch.randn(4)
@@ -65,8 +54,7 @@ def test_predicted_data_of_the_exact_velocity_is_the_data():
 
 def test_every_step_is_traced():
     seen = []
-    sample(
-        lambda x, t: x,
+    integrate(
         lambda x, t: x,
         torch.ones(1),
         TrellisSampling(steps=3),

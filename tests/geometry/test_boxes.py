@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maquette.geometry.boxes import bounding_box, box_iou, scene_from_world
+from maquette.geometry.boxes import bounding_box, box_iou, pixel_box, scene_from_world
 from maquette.geometry.transforms import rotation_y, transform_points
 
 
@@ -22,3 +22,9 @@ def test_scene_frame_is_centred_with_longest_side_one():
     box = bounding_box(scene)
     np.testing.assert_allclose(box.mean(0), 0, atol=1e-12)
     assert (box[1] - box[0]).max() == pytest.approx(1.0)
+
+
+def test_the_box_of_a_mask_holds_its_pixels_and_no_more():
+    mask = np.zeros((6, 9), bool)
+    mask[2, 3] = mask[4, 7] = True
+    assert pixel_box(mask) == (3, 2, 8, 5)

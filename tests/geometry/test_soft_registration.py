@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from maquette.geometry.nearest import build_tree
-from maquette.geometry.registration import umeyama
+from maquette.geometry.registration import occupied_cells, umeyama
 from maquette.geometry.soft_registration import (
     EXPONENTIALS,
     ChamferFit,
     FilterReg,
-    _cells,
     _chamfer_gradient,
+    _Pair,
     _similarity_of,
     _weighted_means,
     chamfer_fit,
@@ -30,7 +30,7 @@ def test_weighted_means_equal_the_formula():
 
 def test_cells_keep_mass_and_middle():
     points = np.random.default_rng(1).normal(size=(1000, 3))
-    centres, counts = _cells(points, 0.4)
+    centres, counts = occupied_cells(points, 0.4)
     assert counts.sum() == 1000 and len(counts) < 1000
     np.testing.assert_allclose(counts @ centres / 1000, points.mean(0), atol=1e-12)
 
@@ -82,16 +82,11 @@ def test_a_mirrored_cloud_is_turned_never_mirrored():
 
 
 def test_chamfer_gradient_is_that_of_finite_differences():
-    source = build_tree(chair(200, 0))
-    target = build_tree(chair(150, 1) + 0.05)
-    names = np.empty(200, np.int64)
-    names[source.order] = np.arange(200)
+    pair = _Pair(build_tree(chair(200, 0)), build_tree(chair(150, 1) + 0.05), np.eye(4))
     numbers = np.array([0.1, -0.2, 0.3, 0.05, 0.02, -0.03, 1.1])
 
     def at(numbers):
-        return _chamfer_gradient(
-            numbers, source.sorted_points, target.sorted_points, source, target, np.eye(4), names
-        )
+        return _chamfer_gradient(numbers, pair)
 
     for k in range(7):
         step = 1e-6 * np.eye(7)[k]

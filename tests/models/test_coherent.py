@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maquette.models.coherent import SCHEDULE, Coherent, Objects
-from maquette.models.pose_diffusion import CUES
+from maquette.models.pose_diffusion import OBJECT_CUES
 from tests.methods.worlds import lively
 from tests.tiny import COHERENT
 
@@ -27,7 +27,7 @@ def given():
     model = network()
     context = model.context(
         torch.randn(N, 5, COHERENT.context_width, generator=generator),
-        torch.randn(N, CUES, generator=generator),
+        torch.randn(N, OBJECT_CUES, generator=generator),
     )
     return context.detach(), model.split(torch.randn(N, model.count, generator=generator))
 
@@ -86,7 +86,9 @@ def test_without_intra_scene_attention_company_does_not_matter(given):
 def test_without_a_picture_only_the_noise_decides(given):
     (context, noise) = given
     model = network()
-    dropped = model.context(context[:, :-1], torch.randn(N, CUES), torch.zeros(N, dtype=torch.bool))
+    dropped = model.context(
+        context[:, :-1], torch.randn(N, OBJECT_CUES), torch.zeros(N, dtype=torch.bool)
+    )
     assert not dropped.any() and dropped.shape == context.shape
     prior = sampled(model, dropped, (N,), noise)
     torch.testing.assert_close(

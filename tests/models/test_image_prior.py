@@ -5,22 +5,22 @@ parameters.
 import inspect
 
 from maquette.flow.ddpm import LinearSchedule
-from maquette.models.image_prior import ImagePrior, NoiseSchedule
+from maquette.flow.distillation import NoiseSchedule
+from maquette.models.image_prior import ImagePrior
 
 
 def lacking(candidate: type, protocol: type) -> list[str]:
     """Methods of a protocol that a class lacks or takes other parameters for."""
-    methods = {
-        name: value
-        for name, value in vars(protocol).items()
-        if inspect.isfunction(value) and not name.startswith("_")
-    }
+    methods = [
+        (name, inspect.signature(method))
+        for name, method in inspect.getmembers(protocol, inspect.isfunction)
+        if not name.startswith("_")
+    ]
     return [
         name
-        for name, wanted in methods.items()
+        for name, wanted in methods
         if not callable(getattr(candidate, name, None))
-        or list(inspect.signature(getattr(candidate, name)).parameters)
-        != list(inspect.signature(wanted).parameters)
+        or list(inspect.signature(getattr(candidate, name)).parameters) != list(wanted.parameters)
     ]
 
 

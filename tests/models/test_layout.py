@@ -7,7 +7,7 @@ import torch
 from maquette.geometry.cameras import lift
 from maquette.models.conditioning import camera_from_parameters, centre_depth
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
-from maquette.models.layout import CUES, lift_points, ray_latitudes, visible_cues
+from maquette.models.layout import CUE_WIDTH, lift_points, ray_latitudes, visible_cues
 
 CONFIG = GeometryNetConfig(size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=2)
 
@@ -46,13 +46,23 @@ def test_cues_hold_the_visible_box():
     masks = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     masks[:, 0, 2:9, 3:12] = True
     masks[:, 1, 12:15, 1:4] = True
-    box, cues = visible_cues(points, masks, torch.zeros(2, 5))
+    cues = visible_cues(points, masks, torch.zeros(2, 5))
     inside = points[1][:, masks[1, 1]]
-    assert cues.shape == (2, 3, CUES) and bool(torch.isfinite(cues).all())  # row 2 has no pixel
-    torch.testing.assert_close(
-        box[1, 1], torch.stack([inside.amin(1), inside.amax(1)]), atol=0.2, rtol=0
-    )
-    assert bool((box[:, :, 0] <= box[:, :, 1]).all())
+    assert cues.numbers.shape == (2, 3, CUE_WIDTH)
+    assert bool(torch.isfinite(cues.numbers).all())  # row 2 has no pixel
+    expected = torch.stack([inside.amin(1), inside.amax(1)])
+    torch.testing.assert_close(cues.box[1, 1], expected, atol=0.2, rtol=0)
+    assert bool((cues.box[:, :, 0] <= cues.box[:, :, 1]).all())
+
+
+def test_cues_say_where_in_the_picture_an_instance_is():
+    masks = torch.zeros(1, 2, 8, 8, dtype=torch.bool)
+    masks[0, 0, 0:4, 2:8] = True
+    cues = visible_cues(torch.rand(1, 3, 8, 8), masks, torch.zeros(1, 5))
+    middles = torch.tensor([2.5, 7.5, 0.5, 3.5]) / 8 - 0.5
+    torch.testing.assert_close(cues.outline[0], torch.stack([middles, torch.zeros(4)]))
+    torch.testing.assert_close(cues.touched[0, 0], torch.tensor([6, 0, 0, 4]) / 8)
+    assert cues.share[0, 0] == 24 / 64
 
 
 def test_permuting_labels_permutes_boxes(net):
@@ -104,7 +114,7 @@ def test_gradients_of_the_cues_reach_the_outermost_points_and_the_moments():
         )
         return torch.cat([box.flatten(), mean, spread])
 
-    _, cues = visible_cues(points, masks, torch.zeros(1, 5, dtype=torch.float64))
+    cues = visible_cues(points, masks, torch.zeros(1, 5, dtype=torch.float64)).numbers
     torch.testing.assert_close(cues[0, 0, :12], direct(points))
     weights = torch.rand(12, dtype=torch.float64)
     found, expected = (

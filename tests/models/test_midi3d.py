@@ -10,12 +10,9 @@ from maquette.images.framing import Framing
 from maquette.models.midi3d import (
     HALF_SIDE,
     decode_field,
-    default_framings,
-    draw_noise,
     midi_pictures,
 )
 from maquette.models.savings import PLAIN
-from tests.models.test_vecset_flow import network
 from tests.models.test_vecset_vae import network as vae
 
 PLAIN_COLOURS = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -52,11 +49,6 @@ def test_the_mask_is_stretched_while_colours_are_cropped():
     torch.testing.assert_close(for_dino[0, 3, 0], torch.tensor([200 / 255] * 20 + [0.0] * 20))
 
 
-def test_there_are_as_many_latent_vectors_as_the_transformer_is_wide():
-    noise = draw_noise(network(), 3, torch.Generator().manual_seed(0))
-    assert noise.shape == (3, 32, 4)
-
-
 def test_the_rim_of_the_cube_is_outside_whatever_the_sign():
     made = vae()
     latent = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
@@ -72,14 +64,3 @@ def test_the_rim_of_the_cube_is_outside_whatever_the_sign():
     )
     rim = field.values[[0, -1]]
     assert rim.median() > 0
-
-
-def test_default_framings_are_those_of_the_encoders():
-    clip, dino = default_framings()
-    assert (
-        clip.crop == (224, 224)
-        and clip.shortest_edge == 224
-        and dino.shortest_edge == 256
-        and dino.crop == (224, 224)
-    )
-    assert clip.mean != dino.mean

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from maquette.models.generator import Condition, Generator
-from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator, middle
+from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
+from maquette.nn.blocks import middle_blocks
 from tests.tiny import GENERATOR
 
 
@@ -111,7 +112,7 @@ def test_the_scene_picture_adds_tokens_only_when_it_is_wanted(given):
 def test_only_attention_of_the_middle_blocks_is_tuned():
     model = network().freeze()
     tuned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    block = f"base.flow.blocks.{middle(2, 1)[0]}."
+    block = f"base.flow.blocks.{middle_blocks(2, 1)[0]}."
     assert "scene_token" in tuned and len(tuned) > 1
     assert all(
         name == "scene_token" or name.startswith((f"{block}self_attn", f"{block}cross_attn.to_kv"))
@@ -124,4 +125,4 @@ def test_only_attention_of_the_middle_blocks_is_tuned():
     [(21, 5, range(8, 13)), (6, 3, range(2, 5)), (6, 6, range(6)), (6, 0, range(0))],
 )
 def test_the_middle_is_that_of_the_paper(blocks, count, expected):
-    assert list(middle(blocks, count)) == list(expected)
+    assert list(middle_blocks(blocks, count)) == list(expected)

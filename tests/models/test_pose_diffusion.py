@@ -14,7 +14,7 @@ from maquette.geometry.transforms import rotation_y, similarity
 from maquette.models.conditioning import camera_from_parameters
 from maquette.models.part_shapes import CANONICAL_SIZE
 from maquette.models.pose_diffusion import (
-    CUES,
+    OBJECT_CUES,
     SMALLEST,
     Pose,
     Sight,
@@ -143,6 +143,6 @@ def test_boxes_and_cues():
     np.testing.assert_allclose(picture_box(own), [0.0, -0.25, 0.5, 0.25])
     points = np.random.default_rng(0).uniform(-0.2, 0.3, (500, 3))
     cues = object_cues(picture_box(own), points, 2.0, 0.3, 1.5)
-    assert cues.shape == (CUES,) == (93,) and np.isfinite(cues).all()
+    assert cues.shape == (OBJECT_CUES,) == (93,) and np.isfinite(cues).all()
     np.testing.assert_allclose(cues[-3:], [math.log(2), 0.3, math.log(1.5)], rtol=1e-6)
     np.testing.assert_allclose(cues[84:90], [-0.2] * 3 + [0.3] * 3, atol=0.03)

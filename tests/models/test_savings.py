@@ -6,6 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from maquette.flow.trellis import TrellisSampling
 from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
@@ -105,3 +107,20 @@ def test_pictures_of_slots():
     plain, shared = (encode_slots(encoder, pictures, savings, chunk=4) for savings in (PLAIN, ALL))
     torch.testing.assert_close(shared, plain, **EXACT)
     assert sum(seen[:3]) == 9 and sum(seen[3:]) == 7
+
+
+def operations(run):
+    """Counted where attention is written out: torch does not count the CPU's fused kernel."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        run()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("switch", ["constants", "cache", "shared_scene"])
+def test_a_saving_of_the_structure_stage_saves_operations(structure, switch):
+    *arguments, _ = structure
+    plain, saved = (
+        operations(lambda savings=savings: sample_structure(*arguments, savings))
+        for savings in (PLAIN, CHOICES[switch])
+    )
+    assert saved < plain

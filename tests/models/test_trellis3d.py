@@ -18,10 +18,7 @@ from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.models.trellis3d import (
     LatentStage,
     active_cells,
-    decode_gaussians,
     decode_meshes,
-    draw_latent_noise,
-    draw_structure_noise,
     occupied,
     sample_latents,
     sample_structure,
@@ -110,19 +107,6 @@ def test_the_mean_and_deviation_are_applied_last():
     torch.testing.assert_close(found, raw * stage.deviation + stage.mean)
 
 
-def test_noise_is_drawn_structure_first_in_the_order_of_the_cells():
-    network = structure()
-    stage = latents()
-    voxels = cells(resolution=8)
-    draw = torch.Generator().manual_seed(5)
-    first = draw_structure_noise(network, 1, draw)
-    second = draw_latent_noise(stage.flow, voxels, draw)
-    torch.manual_seed(5)
-    assert torch.equal(first, torch.randn(1, 2, 4, 4, 4)) and torch.equal(
-        second, torch.randn(len(voxels), 3)
-    )
-
-
 def test_occupied_cells_come_in_lexicographic_order():
     logits = torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     found = occupied(logits)
@@ -161,5 +145,6 @@ def test_latents_decode_to_a_mesh_and_gaussians_for_each_sample():
         len(mesh.faces) and mesh.attributes.shape[1] == 6 for mesh in meshes
     )
     config = SLatTransformerConfig(3, 14 * 4, 8, 24, 1, 2, 1.0, 4)
-    sets = decode_gaussians(randomised(GaussianDecoder, config, GaussianHead(4)), values, voxels)
+    decoder = randomised(GaussianDecoder, config, GaussianHead(4))
+    sets = decoder.gaussians(decoder(values, voxels), voxels)
     assert [len(one) for one in sets] == [4 * n for n in voxels.counts]

@@ -12,7 +12,6 @@ from maquette.nn.attention import (
     SharedRMSNorm,
     attend,
     join_sequences,
-    scene_context_attention,
 )
 
 
@@ -43,27 +42,25 @@ def test_scene_equal_to_instance_is_plain_self_attention():
     """I-Scene, appendix 7: with identical inputs scene-context attention equals self-attention."""
     q, k, v = _qkv(1)
     q, k, v = (torch.cat([x, x]) for x in (q, k, v))
-    out = scene_context_attention(q, k, v, torch.tensor([-1, 0]))
+    out = SceneContext.of(torch.tensor([-1, 0]))(q, k, v)
     torch.testing.assert_close(out[1], attend(q[:1], [k[:1]], [v[:1]])[0], atol=1e-5, rtol=1e-5)
 
 
 def test_no_scene_is_plain_self_attention_bit_for_bit():
     q, k, v = _qkv(3)
-    assert torch.equal(
-        scene_context_attention(q, k, v, torch.tensor([-1, -1, -1])), attend(q, [k], [v])
-    )
+    assert torch.equal(SceneContext.of(torch.tensor([-1, -1, -1]))(q, k, v), attend(q, [k], [v]))
 
 
 def test_each_instance_sees_its_own_scene_only():
     q, k, v = _qkv(4)
     scene_of = torch.tensor([-1, -1, 0, 1])
-    before = scene_context_attention(q, k, v, scene_of)
+    before = SceneContext.of(scene_of)(q, k, v)
     k2 = k.clone()
     v2 = v.clone()
     # disturb the second scene
     k2[1] = 0.0
     v2[1] = 3.0
-    after = scene_context_attention(q, k2, v2, scene_of)
+    after = SceneContext.of(scene_of)(q, k2, v2)
     assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert not torch.allclose(before[3], after[3])
 
@@ -71,8 +68,8 @@ def test_each_instance_sees_its_own_scene_only():
 def test_instances_never_see_each_other():
     q, k, v = _qkv(3)
     scene_of = torch.tensor([-1, 0, 0])
-    both = scene_context_attention(q, k, v, scene_of)
-    alone = scene_context_attention(q[:2], k[:2], v[:2], scene_of[:2])
+    both = SceneContext.of(scene_of)(q, k, v)
+    alone = SceneContext.of(scene_of[:2])(q[:2], k[:2], v[:2])
     torch.testing.assert_close(both[:2], alone, atol=1e-6, rtol=1e-6)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from maquette.nn.attention import Joint, SceneContext
 from maquette.nn.blocks import (
     LayerNorm,
     ModulatedCrossBlock,
@@ -140,3 +141,27 @@ def test_a_pointwise_convolution_is_a_convolution():
     layer = PointwiseConv2d(5, 3)
     x = torch.randn(2, 5, 4, 6)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))
+
+
+def blocks():
+    """Every transformer block, with what it is given."""
+    x = torch.randn(4, 5, 16)
+    context = torch.randn(4, 3, 12)
+    modulation = torch.randn(1, 96)
+    plan = SceneContext.of(torch.tensor([-1, 0, 0, -1]))
+    modulated = ModulatedCrossBlock(16, 12, 2, share_modulation=True)
+    return {
+        "plain": (TransformerBlock(16, 2), x),
+        "modulated": (modulated, x, modulation, modulated.cross_attn.prepare(context)),
+        "scene": (modulated, x, modulation, modulated.cross_attn.prepare(context), plan),
+        "vectors": (VectorSetBlock(16, 2, (12,)), x, [context], Joint((2, 2))),
+    }
+
+
+@pytest.mark.parametrize("kind", blocks())
+@torch.no_grad()
+def test_a_block_compiles_as_one_graph(kind):
+    block, *given = blocks()[kind]
+    torch._dynamo.reset()
+    found = torch._dynamo.explain(block)(*given)
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons

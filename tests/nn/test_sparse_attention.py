@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from maquette.nn.sparse import Voxels
-from maquette.nn.sparse_attention import Separate, windows
+from maquette.nn.sparse_attention import windows
 from tests.nn.test_sparse import cells
 
 
@@ -47,13 +47,4 @@ def test_partitions_are_kept():
     voxels = cells()
     assert windows(voxels, 4, 2) is windows(voxels, 4, 2) and windows(voxels, 4, 2) is not windows(
         voxels, 4, 0
-    )
-
-
-def test_separate_sequences_do_not_see_each_other():
-    counts = (5, 1, 9)
-    q, k, v = tokens(sum(counts))
-    group = torch.arange(3).repeat_interleave(torch.tensor(counts))
-    torch.testing.assert_close(
-        Separate(counts)(q, k, v), masked(q, k, v, group), atol=1e-5, rtol=1e-5
     )

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from maquette.app import jobs, scenes
-from maquette.app.problems import Problem
-from maquette.app.settings import Settings
+from maquette.app.problems import Problem, problem_of
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError
@@ -41,8 +41,7 @@ class Crew:
         self._capabilities: JsonObject = {}
 
     def start(self) -> None:
-        """Recover what a crash has left, and begin."""
-        jobs.recover(self.studio)
+        """Begin."""
         for member in self.members:
             member.start()
 
@@ -188,7 +187,7 @@ class Member(threading.Thread):
             OSError,
             sqlite3.Error,
         ) as error:  # the scene was deleted, the disk is full
-            problem = ("failed", str(error))
+            problem = ("failed", str(problem_of(error)))
             self.kill()
         finally:
             watch.cancel()
@@ -200,7 +199,7 @@ class Member(threading.Thread):
                 if not expired.is_set()
                 else ("failed", f"the job took longer than {limit:.0f} seconds")
             )
-            jobs.finish(studio, identifier, state, message)
+            jobs.give_up(studio, identifier, state, studio.without_paths(message))
             jobs.tell(studio, identifier)
         jobs.tidy(studio, identifier)
 
@@ -251,12 +250,13 @@ class Member(threading.Thread):
                 _close(pipe)
 
 
-def worker_command(settings: Settings) -> list[str]:
-    """How a worker process is started."""
+def worker_command(settings: ServerSettings) -> list[str]:
+    """How a worker process is started: so that it ends with its server."""
     weights = [
         argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))
     ]
-    return [sys.executable, "-m", "maquette.app.worker", *weights]
+    guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+    return [*guarded, "maquette.app.worker", *weights]
 
 
 def _read(process: subprocess.Popen[str]) -> JsonObject | None:

@@ -47,7 +47,8 @@ def current(store: Store, owner: str, number: int | None = None) -> Version:
             raise not_found("thing")
         wanted = history["head"] if number is None else number
         row = store.one(
-            "SELECT edit, changed AS changed_labels, document FROM versions WHERE owner = ? AND number = ?",
+            "SELECT edit, changed AS changed_labels, document FROM versions WHERE owner = ? AND "
+            "number = ?",
             owner,
             wanted,
         )
@@ -103,7 +104,8 @@ def step(store: Store, owner: str, base: int, back: bool) -> None:
         _expect(store, owner, base)
         condition, order = ("<", "DESC") if back else (">", "ASC")
         row = store.one(
-            f"SELECT number FROM versions WHERE owner = ? AND number {condition} ? ORDER BY number {order}",
+            f"SELECT number FROM versions WHERE owner = ? AND number {condition} ? ORDER BY "
+            f"number {order}",
             owner,
             base,
         )
@@ -132,7 +134,8 @@ def _expect(store: Store, owner: str, base: int) -> None:
         raise not_found("thing")
     if history["head"] != base:
         raise conflict(
-            f"this was made for version {base}, but the newest is {history['head']}; look at it and repeat the edit"
+            f"this was made for version {base}, but the newest is {history['head']}; look at it "
+            "and repeat the edit"
         )
 
 

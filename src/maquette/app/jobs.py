@@ -16,7 +16,6 @@ from typing import Any
 
 from maquette.app import masks as photo_masks
 from maquette.app import pictures, scenes, uploads
-from maquette.app.folders import clear_temporary, new_id
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -24,6 +23,7 @@ from maquette.errors import InputError
 from maquette.images import read_masks
 from maquette.images.masks import select_masks
 from maquette.images.write import write_masks
+from maquette.output import clear_leftovers
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
@@ -91,7 +91,8 @@ def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObj
         raise not_found(f"object ({label})")
     if not chosen[0]["can_regenerate"]:
         raise InputError(
-            f"object {label} cannot be regenerated: it is a copy, or the scene does not hold its photo and masks"
+            f"object {label} cannot be regenerated: it is a copy, or the scene does not hold its "
+            "photo and masks"
         )
     objects = [{"label": label, "name": chosen[0]["name"]}]
     title = uploads.shown(
@@ -145,7 +146,8 @@ def refuse_when_full(studio: Studio) -> None:
     if waiting >= studio.settings.queue:
         seconds = max(1, round(_usual_seconds(studio) / studio.settings.workers))
         raise busy(
-            f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} seconds",
+            f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} "
+            "seconds",
             seconds,
         )
 
@@ -281,31 +283,34 @@ def complete(studio: Studio, found: Row, message: JsonObject) -> None:
     identifier = found["id"]
     result = studio.folders.of("jobs", identifier) / "result" / "scene.json"
     adopted = None
+    noted = {key: message[key] for key in ("seconds", "failures", "warnings")}
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] != "running":
             return
         if found["kind"] == "regenerate":
             scenes.replace(studio, found["scene"], result)
-        with studio.store.transaction():
-            if found["kind"] == "generate":
-                adopted = scenes.adopt(studio, result, found["name"], identifier, found["photo"])
-                studio.store.update("jobs", identifier, scene=adopted)
-            studio.store.update(
-                "jobs",
-                identifier,
-                **{key: message[key] for key in ("seconds", "failures", "warnings")},
-            )
-            finish(studio, identifier, "done")
+            _succeed(studio, identifier, noted)
+        else:
+            made = scenes.adopted(studio, result, found["name"], identifier, found["photo"])
+            with made as adopted:
+                _succeed(studio, identifier, {**noted, "scene": adopted})
         shutil.rmtree(result.parent, ignore_errors=True)
     tell(studio, identifier)
     if adopted:
         studio.news.publish("scene", {"id": adopted, "version": 1})
 
 
+def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
+    with studio.store.transaction():
+        studio.store.update("jobs", identifier, **columns)
+        finish(studio, identifier, "done")
+
+
 def finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
     """Give a job that is not finished its final state; returns False when it was finished before."""
     changed = studio.store.run(
-        "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state IN ('queued', 'running')",
+        "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state IN ('queued', "
+        "'running')",
         state,
         error,
         now(),
@@ -313,6 +318,11 @@ def finish(studio: Studio, identifier: str, state: str, error: str | None = None
     )
     studio.progress.pop(identifier, None)
     return changed > 0
+
+
+def give_up(studio: Studio, identifier: str, state: str, error: str) -> None:
+    """End a job without a result, also on a full disk."""
+    studio.give_room(lambda: finish(studio, identifier, state, error))
 
 
 def tell(studio: Studio, identifier: str) -> None:
@@ -330,7 +340,7 @@ def stop(studio: Studio, identifier: str) -> bool:
     """Mark a job as cancelled; returns whether it was still open. The crew stops its worker."""
     with studio.alone("jobs", identifier):
         studio.row("jobs", identifier)
-        stopped = finish(studio, identifier, "cancelled")
+        stopped = studio.give_room(lambda: finish(studio, identifier, "cancelled"))
     if stopped:
         tell(studio, identifier)
     return stopped
@@ -341,9 +351,13 @@ def delete(studio: Studio, identifier: str) -> None:
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] in OPEN:
             raise conflict("the job is not finished; cancel it first")
-        studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
-        studio.folders.remove("jobs", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "job", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
+    studio.folders.remove("jobs", identifier)
 
 
 def tidy(studio: Studio, identifier: str) -> None:
@@ -355,7 +369,8 @@ def tidy(studio: Studio, identifier: str) -> None:
         if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
-            clear_temporary(folder)
+            for written in (folder, folder / "instances"):
+                clear_leftovers(written)
             shutil.rmtree(folder / "result", ignore_errors=True)
 
 
@@ -364,12 +379,7 @@ def recover(studio: Studio) -> None:
     go on waiting.
     """
     for found in studio.store.all("SELECT id FROM jobs WHERE state = 'running'"):
-        finish(
-            studio,
-            found["id"],
-            "interrupted",
-            "the server was stopped while the job was running; repeat it",
-        )
+        give_up(studio, found["id"], "interrupted", "the server was stopped; repeat the job")
         tidy(studio, found["id"])
 
 
@@ -402,15 +412,9 @@ def _queue(studio: Studio, identifier: str, **columns: Any) -> None:
 @contextlib.contextmanager
 def _new_folder(studio: Studio) -> Iterator[Path]:
     """The folder of a new job, named by its id; gone again when the body fails."""
-    folder = studio.folders.make("jobs", new_id())
-    done = False
-    try:
+    with studio.folders.new("jobs") as folder:
         (folder / "instances").mkdir()
         yield folder
-        done = True
-    finally:
-        if not done:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_inputs(source: Path, target: Path, parts: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from maquette.app import downloads, history, photos, pictures, uploads
 from maquette.app.downloads import Download
+from maquette.app.folders import is_named_by_content
 from maquette.app.problems import Problem, conflict, not_found, too_large
 from maquette.app.store import now
 from maquette.app.studio import Studio
@@ -120,7 +121,8 @@ def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonO
         version = history.current(studio.store, photo)
         if version.number != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {version.number}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {version.number}; "
+                "repeat it on that"
             )
         edited = edit(_read(studio, photo, version.document), Canvas(studio, photo))
         _append(studio, photo, base, kind, edited.masks, edited.changed, [])
@@ -143,13 +145,13 @@ def load(
     found = studio.row("photos", photo)
     size = (found["height"], found["width"])
     with (
-        uploads.incoming(studio.settings.data, files, studio.settings.limits) as received,
+        uploads.incoming(studio.folders, files, studio.settings.limits) as received,
         _telling(studio, photo),
         studio.alone("photos", photo),
         studio.turn(),
     ):
         studio.row("photos", photo)
-        source, names = uploads.mask_source(received, studio.settings.limits)
+        source, names = uploads.mask_source(received)
         reading = load_masks(source, size, image_name=found["name"])
         masks = tuple(
             InstanceMask(
@@ -159,7 +161,7 @@ def load(
             )
             for m in reading.masks
         )
-        notes = [uploads.renamed(note, received) for note in reading.warnings]
+        notes = [received.renamed(note) for note in reading.warnings]
         if masks[-1].label > HIGHEST_LABEL:
             masks = editing.reorder(masks, [m.label for m in masks]).masks
             notes.append(f"labels above {HIGHEST_LABEL} are numbered 1, 2, 3, ... here")
@@ -178,7 +180,7 @@ def export(studio: Studio, photo: str, form: str) -> Download:
         raise conflict("there are no masks to export; mark an object first")
     stem = downloads.file_stem(found["name"], "masks")
     suffix = FORMS[form][0]
-    with downloads.workbench(studio.settings.data) as folder, studio.turn():
+    with studio.folders.workbench() as folder, studio.turn():
         written = write_masks(
             masks,
             folder / ("masks" if form == "folder" else f"masks{suffix}"),
@@ -205,6 +207,7 @@ def _append(
         raise too_large(
             f"{len(masks)} objects; at most {limits.objects} are taken here, delete or merge some"
         )
+    studio.folders.spare.require()
     folder = studio.folders.of("photos", photo) / "masks"
     objects = []
     for m, d in zip(masks, diagnose(masks) if masks else ()):
@@ -232,7 +235,7 @@ def _drop_unused(studio: Studio, photo: str) -> None:
         for entry in document["objects"]
     }
     for file in (studio.folders.of("photos", photo) / "masks").iterdir():
-        if file.stem not in used:
+        if is_named_by_content(file) and file.stem not in used:
             file.unlink(missing_ok=True)
 
 

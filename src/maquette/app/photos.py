@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 
 from maquette.app import history, pictures, uploads
-from maquette.app.folders import new_id
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.inputs import working_size
+from maquette.images.pixels import working_size
 from maquette.images.read import read_photo
 
 JsonObject = dict[str, Any]
@@ -22,10 +21,9 @@ JsonObject = dict[str, Any]
 
 def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
     """Take in a photo from a client. Raises Problem, InputError."""
-    with uploads.incoming(studio.settings.data, [(name, stream)], studio.settings.limits) as (
-        upload,
-    ):
-        uploads.check_picture(upload.path, studio.settings.limits)
+    with uploads.incoming(studio.folders, [(name, stream)], studio.settings.limits) as received:
+        (upload,) = received.files
+        uploads.take_picture(upload, received)
         with studio.turn():
             return add_file(studio, upload.path, upload.stem)
 
@@ -46,29 +44,30 @@ def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
         else [f"focal length known: {read.focal.source}"]
     )
     image = _resized(image, size)
-    identifier = new_id()
-    folder = studio.folders.make("photos", identifier)
-    (folder / "masks").mkdir()
-    pictures.write(folder / "image.png", pictures.png(image))
-    pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
-    if read.focal is not None:
-        pictures.write(folder / pictures.FOCAL, json.dumps(dataclasses.asdict(read.focal)).encode())
-    if alpha is not None:
-        pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
     stamp = now()
-    with studio.store.transaction():
-        studio.store.insert(
-            "photos",
-            id=identifier,
-            name=_named(studio, name),
-            width=size[1],
-            height=size[0],
-            alpha=int(alpha is not None),
-            notes=notes,
-            created=stamp,
-            changed=stamp,
-        )
-        history.start(studio.store, identifier, {"objects": [], "notes": []})
+    with studio.folders.new("photos") as folder:
+        identifier = folder.name
+        (folder / "masks").mkdir()
+        pictures.write(folder / "image.png", pictures.png(image))
+        pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
+        if read.focal is not None:
+            focal = json.dumps(dataclasses.asdict(read.focal))
+            pictures.write(folder / pictures.FOCAL, focal.encode())
+        if alpha is not None:
+            pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
+        with studio.store.transaction():
+            studio.store.insert(
+                "photos",
+                id=identifier,
+                name=_named(studio, name),
+                width=size[1],
+                height=size[0],
+                alpha=int(alpha is not None),
+                notes=notes,
+                created=stamp,
+                changed=stamp,
+            )
+            history.start(studio.store, identifier, {"objects": [], "notes": []})
     studio.news.publish("photo", {"id": identifier, "version": 1})
     return get(studio, identifier)
 
@@ -97,11 +96,15 @@ def delete(studio: Studio, identifier: str) -> None:
     """Delete a photo with its masks; jobs and scenes have copies."""
     with studio.alone("photos", identifier):
         studio.row("photos", identifier)
-        with studio.store.transaction():
-            studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
-            history.forget(studio.store, identifier)
-        studio.folders.remove("photos", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "photo", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    with studio.store.transaction():
+        studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
+        history.forget(studio.store, identifier)
+    studio.folders.remove("photos", identifier)
 
 
 def image_of(studio: Studio, identifier: str) -> np.ndarray:

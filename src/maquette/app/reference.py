@@ -37,10 +37,14 @@ def page(document: JsonObject) -> str:
     )
     info = document["info"]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{escape(info["title"])}</title><link rel="stylesheet" href="/api/docs.css"></head><body>'
-        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])} "
-        f'The same as data: <a href="/openapi.json">/openapi.json</a>.</p><nav>{links}</nav>{sections}</body></html>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width">'
+        f'<title>{escape(info["title"])}</title><link rel="stylesheet" '
+        'href="/api/docs.css"></head><body>'
+        f"<h1>{escape(info['title'])} "
+        f"{escape(info['version'])}</h1><p>{escape(info['description'])} "
+        "The same as data: <a "
+        f'href="/openapi.json">/openapi.json</a>.</p><nav>{links}</nav>{sections}</body></html>'
     )
 
 
@@ -73,7 +77,10 @@ def _operation(
         examples = [
             body["example"] for body in answer.get("content", {}).values() if "example" in body
         ]
-        yield f"<p><b>{escape(status)}</b> {escape(answer.get('description', ''))}</p>{''.join(map(_shown, examples))}"
+        yield (
+            f"<p><b>{escape(status)}</b> "
+            f"{escape(answer.get('description', ''))}</p>{''.join(map(_shown, examples))}"
+        )
     yield "</details>"
 
 

@@ -207,7 +207,7 @@ COMPARISON = {
 }
 
 CONFIG = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "methods": [
         {
             "name": "iscene",
@@ -233,7 +233,6 @@ CONFIG = {
     "limits": {
         "upload_bytes": 67108864,
         "pixels": 50000000,
-        "side": 8192,
         "objects": 64,
         "queue": 16,
         "workers": 1,
@@ -246,7 +245,7 @@ CONFIG = {
 
 HEALTH = {
     "status": "ok",
-    "version": "0.1.0",
+    "version": "0.2.0",
     "queued": 0,
     "running": 0,
     "workers": [{"state": "ready"}],

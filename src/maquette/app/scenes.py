@@ -14,7 +14,6 @@ import numpy as np
 
 from maquette.app import downloads, history, pictures, scene_files, uploads
 from maquette.app.downloads import Download
-from maquette.app.folders import new_id
 from maquette.app.problems import Problem, conflict, not_found
 from maquette.app.store import now
 from maquette.app.studio import Studio
@@ -33,34 +32,50 @@ Edit = Callable[
 ]  # document -> edited document, changed labels
 
 
-def adopt(
+@contextlib.contextmanager
+def adopted(
     studio: Studio, saved: Path, name: str, job: str | None = None, photo: str | None = None
-) -> str:
-    """Make a scene of a document that the library has saved in a folder of ours; returns its id.
-    The caller's transaction owns the rows.
+) -> Iterator[str]:
+    """Make a scene of a document that the library has saved in a folder of ours; yields its id.
+    The rows and the folder stay when the body succeeds.
     """
-    identifier = new_id()
-    folder = studio.folders.make("scenes", identifier)
-    document = scene_files.take_over(saved, folder)
-    stamp = now()
-    with studio.store.transaction():
-        studio.store.insert(
-            "scenes", id=identifier, name=name, job=job, photo=photo, created=stamp, changed=stamp
-        )
-        history.start(studio.store, identifier, document, "made")
-    return identifier
+    with studio.folders.new("scenes") as folder:
+        document = scene_files.take_over(saved, folder)
+        identifier = folder.name
+        stamp = now()
+        with studio.store.transaction():
+            studio.store.insert(
+                "scenes",
+                id=identifier,
+                name=name,
+                job=job,
+                photo=photo,
+                created=stamp,
+                changed=stamp,
+            )
+            history.start(studio.store, identifier, document, "made")
+            yield identifier
+
+
+def _added(
+    studio: Studio, made: Scene, name: str, job: str | None = None, photo: str | None = None
+) -> str:
+    """A new scene of the app; returns its id."""
+    with studio.folders.workbench() as folder:
+        saved = scene_files.saved(made, folder)
+        with adopted(studio, saved, name, job, photo) as identifier:
+            return identifier
 
 
 def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
     """Open a saved scene from a client's files. Raises Problem, InputError."""
     with (
-        uploads.incoming(studio.settings.data, files, studio.settings.limits) as received,
+        uploads.incoming(studio.folders, files, studio.settings.limits) as received,
         studio.turn(),
     ):
-        scene = scene_files.opened(received, studio.settings.limits)
-        name = received[0].stem if len(received) == 1 else "opened scene"
-        with downloads.workbench(studio.settings.data) as folder:
-            identifier = adopt(studio, scene_files.saved(scene, folder), name)
+        scene = scene_files.opened(received)
+        name = received.files[0].stem if len(received.files) == 1 else "opened scene"
+        identifier = _added(studio, scene, name)
     _news(studio, identifier)
     return state(studio, identifier)
 
@@ -68,10 +83,9 @@ def load(studio: Studio, files: Sequence[tuple[str, BinaryIO]]) -> JsonObject:
 def document(studio: Studio, identifier: str, number: int | None = None) -> Fields:
     """The newest document, or a version. Problem 404."""
     studio.row("scenes", identifier)
-    return Fields(
-        studio.folders.of("scenes", identifier) / "scene.json",
-        history.current(studio.store, identifier, number).document,
-    )
+    found = history.current(studio.store, identifier, number).document
+    place = studio.folders.of("scenes", identifier) / "scene.json"
+    return Fields(place, scene_files.with_usable_provenance(found))
 
 
 def scene(studio: Studio, identifier: str, number: int | None = None) -> Scene:
@@ -85,18 +99,17 @@ def state(
     """A scene as JSON; ``brief`` leaves the instances out."""
     found = studio.row("scenes", identifier)
     version = history.current(studio.store, identifier, number)
-    root = version.document
+    root = scene_files.with_usable_provenance(version.document)
     address = f"/api/scenes/{identifier}"
-    options = root["provenance"].get("options")
-    seconds = root["provenance"].get("seconds") or {}
+    made = scene_files.Provenance.model_validate(root["provenance"])
     result = {
         "id": identifier,
         "name": found["name"],
         "version": version.number,
         "job": found["job"],
         "photo": found["photo"],
-        "method": root["provenance"].get("method"),
-        "seed": options.get("seed") if isinstance(options, dict) else None,
+        "method": made.method,
+        "seed": made.options.get("seed"),
         "objects": len(root["instances"]),
         "can_undo": version.undo is not None,
         "can_redo": version.redo is not None,
@@ -120,7 +133,7 @@ def state(
         "instances": [_instance(entry, address, labels) for entry in root["instances"]],
         "failures": root["failures"],
         "warnings": (root["input"] or {}).get("warnings", []),
-        "provenance": root["provenance"] | {"seconds": seconds},
+        "provenance": root["provenance"] | {"seconds": made.seconds},
     }
 
 
@@ -149,7 +162,8 @@ def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> 
         newest = history.current(studio.store, identifier).number
         if newest != base:
             raise conflict(
-                f"the edit was made on version {base}, but the newest is {newest}; repeat it on that"
+                f"the edit was made on version {base}, but the newest is {newest}; repeat it on "
+                "that"
             )
         edited, changed = edit(current)
         _append(studio, identifier, base, kind, edited, changed)
@@ -182,8 +196,8 @@ def made_with(studio: Studio, identifier: str) -> JsonObject:
     """The options with which a scene was made, as far as they are known."""
     found = studio.row("scenes", identifier)
     job = studio.store.one("SELECT options FROM jobs WHERE id = ?", found["job"])
-    noted = document(studio, identifier).data["provenance"].get("options")
-    return job["options"] if job else noted if isinstance(noted, dict) else {}
+    noted = document(studio, identifier).data["provenance"].get("options", {})
+    return job["options"] if job else noted
 
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
@@ -202,28 +216,26 @@ def delete(studio: Studio, identifier: str) -> None:
     """Delete a scene; its job stays."""
     with studio.alone("scenes", identifier):
         studio.row("scenes", identifier)
-        with studio.store.transaction():
-            studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
-            studio.store.run(
-                "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
-            )
-            history.forget(studio.store, identifier)
-        studio.folders.remove("scenes", identifier)
+        studio.give_room(lambda: _forget(studio, identifier))
     studio.news.publish("deleted", {"kind": "scene", "id": identifier})
+
+
+def _forget(studio: Studio, identifier: str) -> None:
+    with studio.store.transaction():
+        studio.store.run("DELETE FROM scenes WHERE id = ?", identifier)
+        studio.store.run(
+            "UPDATE jobs SET scene = NULL WHERE scene = ? AND kind = 'generate'", identifier
+        )
+        history.forget(studio.store, identifier)
+    studio.folders.remove("scenes", identifier)
 
 
 def copy(studio: Studio, identifier: str) -> JsonObject:
     """A scene of its own with the newest version."""
     found = studio.row("scenes", identifier)
     name = f"{found['name']} (copy)"[-studio.settings.limits.name_length :]
-    with studio.turn(), downloads.workbench(studio.settings.data) as folder:
-        made = adopt(
-            studio,
-            scene_files.saved(scene(studio, identifier), folder),
-            name,
-            found["job"],
-            found["photo"],
-        )
+    with studio.turn():
+        made = _added(studio, scene(studio, identifier), name, found["job"], found["photo"])
     _news(studio, made)
     return state(studio, made)
 
@@ -327,7 +339,7 @@ def export(studio: Studio, identifier: str, form: str, number: int | None) -> Do
     found = studio.row("scenes", identifier)
     with studio.turn():
         return scene_files.exported(
-            scene(studio, identifier, number), found["name"], form, studio.settings.data
+            scene(studio, identifier, number), found["name"], form, studio.folders
         )
 
 
@@ -392,6 +404,7 @@ def _append(
         raise InputError(
             f"the scene would have {len(edited['instances'])} objects; delete some first"
         )
+    studio.folders.spare.require()
     if history.append(
         studio.store, identifier, base, kind, edited, changed, studio.settings.limits.versions
     ):
@@ -413,6 +426,7 @@ def _news(studio: Studio, identifier: str) -> None:
 
 
 def _cached(studio: Studio, identifier: str, target: Path, content: bytes) -> None:
+    studio.folders.spare.require()
     with studio.alone("scenes", identifier):
         studio.row("scenes", identifier)  # not deleted meanwhile
         target.parent.mkdir(exist_ok=True)

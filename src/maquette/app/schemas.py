@@ -6,16 +6,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maquette.app.masks import Canvas
+from maquette.declare import declarations
 from maquette.errors import InputError
 from maquette.images import edit as editing
+from maquette.options import SceneOptions
 from maquette.scene import edits
 from maquette.scene.fields import Fields
 
+LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
+
+# options of a scene that a job may have
+JOB_OPTIONS = (
+    "method",
+    "model",
+    "seed",
+    "samples",
+    "steps",
+    "guidance",
+    "fit",
+    "fov",
+    "device",
+)
+SERVERS_CHOICE = ("method", "model")  # left out, the server takes what it has
+# A server for many allows one request less than the command line does.
+TIGHTER = {"samples": (1, 8), "steps": (1, 100), "guidance": (0, 20)}
+
 Label = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]
+InstanceLabel = Annotated[int, Field(ge=0, le=65535)]
+InstanceLabels = Annotated[list[InstanceLabel], Field(min_length=1, max_length=255)]
+Version = Annotated[int, Field(ge=0, le=LAST_VERSION)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Point = tuple[Number, Number]
 Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
@@ -187,14 +210,14 @@ MaskEdit = Annotated[
 class MaskEditRequest(Strict):
     """An edit of the masks of a version."""
 
-    version: int
+    version: Version
     edit: MaskEdit
 
 
 class StepRequest(Strict):
     """The version to go back or forth from."""
 
-    version: int
+    version: Version
 
 
 class NameRequest(Strict):
@@ -203,18 +226,31 @@ class NameRequest(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class Options(Strict):
-    """How a scene is made; what is left out is the default."""
+def _job_option(name: str) -> tuple[Any, Any]:
+    """Type and default of a field of JobOptions, from the option's declaration."""
+    declared = declarations(SceneOptions)[name]
+    least, most = TIGHTER.get(name, (declared.least, declared.most))
+    kind: Any = bool
+    if name == "device":
+        kind = Literal["auto", "cpu", "cuda", "mps"]
+    elif declared.kind in (int, float):
+        kind = Annotated[declared.kind, Field(ge=least, le=most)]
+    elif declared.kind is not bool:
+        kind = Annotated[str, Field(max_length=200)]
+    for word in declared.words:
+        kind = kind | Literal[word]
+    default = None if name in SERVERS_CHOICE else getattr(SceneOptions, name)
+    described = Field(default, description=declared.help)
+    return (kind if default is not None else kind | None, described)
 
-    method: Annotated[str, Field(max_length=80)] | None = None
-    model: Annotated[str, Field(max_length=200)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    samples: Annotated[int, Field(ge=1, le=8)] = 1
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
-    fit: bool = True
-    fov: Annotated[float, Field(gt=0, lt=180)] | Literal["estimate"] | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+_Declared: Any = create_model(
+    "_Declared", __base__=Strict, **{name: _job_option(name) for name in JOB_OPTIONS}
+)
+
+
+class JobOptions(_Declared):
+    """How a scene is made; what is left out is the default."""
 
 
 class JobRequest(Strict):
@@ -225,13 +261,13 @@ class JobRequest(Strict):
         Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None
     ) = None
     name: Annotated[str, Field(max_length=80)] = ""
-    options: Options = Options()
+    options: JobOptions = JobOptions()
 
 
 class RepeatRequest(Strict):
-    """Options to change; only those that are given."""
+    """JobOptions to change; only those that are given."""
 
-    options: Options = Options()
+    options: JobOptions = JobOptions()
 
 
 class RegenerateRequest(Strict):
@@ -247,7 +283,7 @@ class TransformEdit(Strict):
     """Where an object stands."""
 
     kind: Literal["transform"]
-    label: int
+    label: InstanceLabel
     world_from_instance: tuple[Row, Row, Row, Row]
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -259,7 +295,7 @@ class NodeEdit(Strict):
     """The name of an object's node."""
 
     kind: Literal["rename"]
-    label: int
+    label: InstanceLabel
     node: Annotated[str, Field(min_length=1, max_length=80)]
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -273,7 +309,7 @@ class HideEdit(Strict):
     """Hide or show objects."""
 
     kind: Literal["hide"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
     hidden: bool = True
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -285,7 +321,7 @@ class RemoveEdit(Strict):
     """Without these objects."""
 
     kind: Literal["delete"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""
@@ -296,7 +332,7 @@ class DuplicateEdit(Strict):
     """A copy of an object."""
 
     kind: Literal["duplicate"]
-    label: int
+    label: InstanceLabel
     offset: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -313,5 +349,5 @@ SceneEdit = Annotated[
 class SceneEditRequest(Strict):
     """An edit of a version of a scene."""
 
-    version: int
+    version: Version
     edit: SceneEdit

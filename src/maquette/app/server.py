@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
+import sqlite3
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Sequence
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -18,23 +21,35 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from maquette import __version__
+from maquette.app import jobs as jobs_of_studio
+from maquette.app.connections import BoundedConnection
 from maquette.app.crew import Crew
 from maquette.app.examples import assets
 from maquette.app.guard import Guard
 from maquette.app.problems import Problem, problem_of
 from maquette.app.routes import jobs, photos, scenes, system
-from maquette.app.settings import Settings, is_loopback
+from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, OutputError
 
-ABOUT = "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, scenes are edited and exported."
+ABOUT = (
+    "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of "
+    "them, scenes are edited and exported."
+)
 FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they are
 
 
 def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
     """The application; its workers run while it does, and it closes the studio. ``worker``: another
-    command of their language.
+    command of their language. OutputError when the disk is too full to begin.
     """
+    try:
+        jobs_of_studio.recover(studio)
+    except (OSError, sqlite3.Error) as error:
+        studio.close()
+        raise OutputError(
+            f"{studio.settings.data}: cannot be written ({error}); make room, and start again"
+        ) from error
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +73,8 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_exception_handler(MaquetteError, _on_problem)
+    app.add_exception_handler(OSError, _on_system_error)
+    app.add_exception_handler(sqlite3.OperationalError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_wrong_value)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(FileNotFoundError, _on_missing_file)
@@ -71,7 +88,7 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, announce: Callable[[str], None], open_browser: bool) -> None:
+def serve(settings: ServerSettings, announce: Callable[[str], None], open_browser: bool) -> None:
     """Run a server until it is interrupted. InputError when the address or the data folder cannot
     be used, OutputError for the latter.
     """
@@ -85,19 +102,22 @@ def _serve(
     settings = studio.settings
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{listener.getsockname()[1]}/"
-    entrance = address if settings.token is None else f"{address}?token={settings.token}"
-    server = uvicorn.Server(configuration(create_app(studio)))
+    entrance = (
+        address if settings.token is None else f"{address}?token={quote(settings.token, safe='')}"
+    )
+    server = uvicorn.Server(configuration(create_app(studio), settings.limits))
     announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
     if not is_loopback(settings.host):
         announce(
-            "other machines can reach it, with this token; the connection is not encrypted, so use it in networks you trust"
+            "other machines can reach it, with this token; the connection is not encrypted, so "
+            "use it in networks you trust"
         )
     if open_browser:
         threading.Timer(0.5, webbrowser.open, (entrance,)).start()
     server.run(sockets=[listener])
 
 
-def configuration(app: FastAPI) -> uvicorn.Config:
+def configuration(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """How connections are handled: no web sockets, no proxies, no waiting for those that say
     nothing.
     """
@@ -106,18 +126,18 @@ def configuration(app: FastAPI) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        http="h11",
+        http=functools.partial(BoundedConnection, limits=limits),
         ws="none",
         proxy_headers=False,
         lifespan="on",
         timeout_keep_alive=15,
         timeout_graceful_shutdown=2,
-        limit_concurrency=1000,
+        limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=32 << 10,
     )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     with contextlib.ExitStack() as undo:
         try:
             family, kind, protocol, _, target = socket.getaddrinfo(
@@ -131,7 +151,8 @@ def _listen(settings: Settings) -> socket.socket:
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"cannot listen on {settings.host} port {settings.port} ({reason}); try another --port or --host"
+                f"cannot listen on {settings.host} port {settings.port} ({reason}); try another "
+                "--port or --host"
             ) from error
         undo.pop_all()
     return listener
@@ -147,12 +168,16 @@ class _Unchanging(StaticFiles):
         return response
 
 
-def _answer(problem: Problem) -> JSONResponse:
-    return JSONResponse(problem.body(), problem.status, problem.headers)
+async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error)
+    studio: Studio = request.app.state.studio
+    return problem.saying(studio.without_paths(str(problem))).response()
 
 
-async def _on_problem(request: Request, error: MaquetteError) -> JSONResponse:
-    return _answer(problem_of(error))
+async def _on_system_error(request: Request, error: OSError) -> JSONResponse:
+    if error.errno is None:  # of a library that reads files, not of the system: a bug
+        raise error
+    return await _on_problem(request, error)
 
 
 async def _on_wrong_value(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -162,7 +187,7 @@ async def _on_wrong_value(request: Request, error: RequestValidationError) -> JS
             str(part) for part in entry["loc"] if part not in ("body", "query", "path")
         )
         said.append(f"{where}: {entry['msg'][:200]}" if where else entry["msg"][:200])
-    return _answer(Problem(422, "input", "; ".join(said)))
+    return Problem(422, "input", "; ".join(said)).response()
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -171,20 +196,19 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
         422 if error.status_code == 400 else error.status_code
     )  # a body that cannot be parsed is a wrong value like others
     message = "there is nothing at this address" if status == 404 else str(error.detail)
-    return _answer(Problem(status, codes.get(status, "failed"), message, dict(error.headers or {})))
+    return Problem(
+        status, codes.get(status, "failed"), message, dict(error.headers or {})
+    ).response()
 
 
 async def _on_missing_file(request: Request, error: FileNotFoundError) -> JSONResponse:
-    return _answer(Problem(404, "not_found", "it has just been deleted"))
+    return Problem(404, "not_found", "it has just been deleted").response()
 
 
 async def _on_departure(request: Request, error: ClientDisconnect) -> JSONResponse:
-    return _answer(
-        Problem(408, "timeout", "the request ended before its body did")
-    )  # nobody hears it
+    return Problem(408, "timeout", "the request ended before its body did").response()
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-    return _answer(
-        Problem(500, "failed", "something went wrong in the server; its output has the details")
-    )
+    message = "something went wrong in the server; its output has the details"
+    return Problem(500, "failed", message).response()

@@ -17,9 +17,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from maquette.errors import InputError, OutputError
+from maquette.app.ownership import APPLICATION_ID, VERSION, check_database
+from maquette.errors import InputError, MaquetteError, OutputError
 
-VERSION = 1
 _SCHEMA = """
 CREATE TABLE photos (id TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, alpha INTEGER, notes TEXT, created TEXT, changed TEXT);
 CREATE TABLE jobs (ordinal INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, state TEXT, name TEXT, photo TEXT, scene TEXT,
@@ -50,57 +50,58 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._depth = 0
+        is_new = not check_database(path)
         try:
             self._connection = sqlite3.connect(
                 path, timeout=1.0, check_same_thread=False, isolation_level=None
             )
-            self._connection.row_factory = sqlite3.Row
-            self._prepare(path)
         except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise InputError(
-                    f"{path.parent}: another maquette app works in this folder; stop it or choose another --data"
-                ) from error
-            raise OutputError(
-                f"{path}: is not a database that can be used ({error}); restore it or choose another --data"
-            ) from error
+            raise _unusable(path, error) from error
+        try:
+            self._prepare(is_new)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _unusable(path, error) from error
 
-    def _prepare(self, path: Path) -> None:
-        for pragma in (
-            "locking_mode=EXCLUSIVE",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "trusted_schema=OFF",
-        ):
-            self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        with self.transaction():
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise InputError(
-                    f"{path}: was written by a newer maquette (version {version} of the file); use that one or another --data"
-                )
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={VERSION}")
+    def _prepare(self, is_new: bool) -> None:
+        """Lock the file and make sure that it is sound. A new one gets its tables first, so that
+        its header says whose it is before anything else is written.
+        """
+        self._connection.row_factory = sqlite3.Row
+        self._ask("PRAGMA locking_mode=EXCLUSIVE")
+        self._ask("PRAGMA trusted_schema=OFF")
+        if is_new:
+            with self.transaction():
+                self._create()
+        self._ask("PRAGMA journal_mode=WAL")
+        self._ask("PRAGMA synchronous=FULL")
+        damage = self._ask("PRAGMA quick_check(1)")
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+
+    def _create(self) -> None:
+        if self._ask("PRAGMA user_version") == VERSION:
+            return  # another server was quicker, and has ended again
+        self._ask(f"PRAGMA application_id={APPLICATION_ID}")
+        self._ask(f"PRAGMA user_version={VERSION}")
+        for statement in _SCHEMA.split(";\n"):
+            self._connection.execute(statement)
+
+    def _ask(self, statement: str) -> Any:
+        """The first value that a statement returns."""
+        found = self._connection.execute(statement).fetchone()
+        return found[0] if found else None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Store]:
         """All of the body's changes or none of them; nests, and then belongs to the outermost."""
         with self._lock:
-            outermost = self._depth == 0
-            done = False
-            if outermost:
-                self._connection.execute("BEGIN IMMEDIATE")
-            self._depth += 1
-            try:
+            if self._connection.in_transaction:
                 yield self
-                done = True
-            finally:
-                self._depth -= 1
-                if outermost:
-                    self._connection.execute("COMMIT" if done else "ROLLBACK")
+                return
+            with self._connection:  # commits or rolls back
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self
 
     def all(self, statement: str, *values: Any) -> list[Row]:
         """Return all rows of a query, with JSON columns decoded."""
@@ -111,6 +112,10 @@ class Store:
         """Return the first row of a query, or None."""
         rows = self.all(statement, *values)
         return rows[0] if rows else None
+
+    def ids(self, table: str) -> list[str]:
+        """Return the ids of all photos, jobs or scenes."""
+        return [row["id"] for row in self.all(f"SELECT id FROM {table}")]
 
     def run(self, statement: str, *values: Any) -> int:
         """Execute a statement in a transaction; returns how many rows it changed."""
@@ -138,6 +143,17 @@ class Store:
             self._connection.close()
 
 
+def _unusable(path: Path, error: sqlite3.Error) -> MaquetteError:
+    if "locked" in str(error):
+        return InputError(
+            f"{path.parent}: another maquette app works in this folder; "
+            "stop it or choose another --data"
+        )
+    return OutputError(
+        f"{path}: cannot be used ({error}); put a copy of it back, or choose another --data"
+    )
+
+
 def now() -> str:
     """The time for people and for sorting: ISO 8601, UTC, milliseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -154,5 +170,5 @@ def _encoded(value: Any) -> Any:
 def _decoded(row: sqlite3.Row) -> Row:
     return {
         key: json.loads(row[key]) if key in _JSON and row[key] is not None else row[key]
-        for key in row.keys()
+        for key in row.keys()  # noqa: SIM118 - iterating over a row gives its values
     }

@@ -5,24 +5,28 @@ heavy work.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from maquette.app import folders as folders_of_data
 from maquette.app.events import News
 from maquette.app.folders import Folders
 from maquette.app.problems import busy, not_found
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
+from maquette.errors import OutputError
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
 class Studio:
     """One server's things."""
 
-    settings: Settings
+    settings: ServerSettings
     folders: Folders
     store: Store
     news: News = field(default_factory=News)
@@ -33,15 +37,17 @@ class Studio:
     turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 
     @classmethod
-    def open(cls, settings: Settings) -> Studio:
-        """Open or create the data folder, and clean up what a crash has left. Raises OutputError,
-        InputError.
+    def open(cls, settings: ServerSettings) -> Studio:
+        """Open or create the data folder, and tidy up what a crash has left. A folder or database
+        that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """
         folders = Folders.at(settings.data)
         store = Store(folders.database)
-        for kind in folders_of_data.KINDS:
-            folders.sweep(kind, [row["id"] for row in store.all(f"SELECT id FROM {kind}")])
-        folders_of_data.clear_temporary(settings.data)
+        try:
+            folders.recover({kind: store.ids(kind) for kind in folders_of_data.KINDS})
+        except OutputError:
+            store.close()
+            raise
         return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
 
     def row(self, kind: str, identifier: str) -> Row:
@@ -73,6 +79,17 @@ class Studio:
             yield
         finally:
             self.turns.release()
+
+    def give_room(self, change: Callable[[], Result]) -> Result:
+        """Make a change that frees room or must not be lost, also on a full disk; see Spare."""
+        try:
+            return self.folders.spare.lend(change)
+        finally:
+            self.folders.spare.make()
+
+    def without_paths(self, message: str) -> str:
+        """A message for clients, who need not know where this server keeps things."""
+        return message.replace(f"{self.settings.data}{os.sep}", "")
 
     def close(self) -> None:
         """End all event streams and let go of the database."""

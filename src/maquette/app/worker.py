@@ -2,8 +2,8 @@
 how a job is cancelled.
 
 Requests come as JSON lines on stdin and answers go as JSON lines to what was stdout; whatever else
-prints goes to stderr. Weights stay loaded between jobs. It ends when its server does, for then
-stdin ends or an answer cannot be sent.
+prints goes to stderr. Weights stay loaded between jobs. It ends when stdin does, and with its
+server, which runs it by way of maquette.processes.
 
     -> {"do": "generate", "folder": job folder with image.png and masks.npz, "options": {...},
       "source": name}
@@ -36,7 +36,8 @@ from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
 from maquette.export.glb import mesh_glb_bytes
 from maquette.images import read_masks
 from maquette.images.diagnose import diagnose
-from maquette.pipeline import EMBEDDED, METHODS, PUBLISHED, Options, generate, load_for, regenerate
+from maquette.options import EMBEDDED
+from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for, regenerate
 from maquette.scene.document import save, scene_of
 from maquette.scene.fields import Fields
 from maquette.types import Focal, Instance, SceneInput
@@ -178,7 +179,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
         {
             "name": name,
             "title": TITLES.get(name, name),
-            "about": _about(method.generate),
+            "about": _about(method.make),
             "default": name == "iscene",
             "steps": method.sampling.steps,
             "guidance": method.sampling.guidance,
@@ -190,7 +191,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
         {
             "name": name,
             "title": name,
-            "about": _about(PUBLISHED[name]),
+            "about": _about(PUBLISHED[name].make),
             "default": False,
             "steps": None,
             "guidance": None,

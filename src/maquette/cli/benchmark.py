@@ -110,7 +110,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     methods.add_argument("--seed", type=int, default=0)
     methods.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps or auto (default)"
     )
     parser.add_argument(
         "--protocol",

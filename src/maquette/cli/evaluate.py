@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
     protocol = protocol_named(args.protocol)
     camera = load(args.camera).camera if args.camera else None
     predicted = load_named_meshes(args.pred)
-    truth = load_named_meshes(args.gt)
+    # an object of several parts below a named node is one mesh where the other file has one
+    truth = load_named_meshes(args.gt, whole=predicted)
+    predicted = load_named_meshes(args.pred, whole=truth) if truth.keys() - predicted else predicted
     score = score_scene(
         predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
     )

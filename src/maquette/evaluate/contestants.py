@@ -23,7 +23,8 @@ from maquette.evaluate.cases import Case, natural, scene_of
 from maquette.evaluate.files import Record, damage_named
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import read_glb
-from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for
+from maquette.methods.lookup import find_method
+from maquette.pipeline import PUBLISHED, Options, generate, load_for
 from maquette.types import Scene
 
 Predictor = Callable[[Case], Scene]
@@ -35,7 +36,7 @@ class Contestant:
 
     name: str  # shown, and a folder's name
     kind: str  # "generator", "oracle" or "files"
-    method: str = ""  # a key of METHODS, PUBLISHED or ORACLES
+    method: str = ""  # of generators as ``Options`` takes it, or a key of PUBLISHED or ORACLES
     weights: str | None = None  # folder of a generator's weights; None = embedded
     options: tuple[tuple[str, Any], ...] = ()  # of ``generate``
     folder: str | None = None  # of files: <folder>/<scene name>.glb
@@ -46,7 +47,7 @@ class Contestant:
         for name, _ in self.options:
             if name not in known:
                 raise InputError(f"unknown option {name!r}; choose from {', '.join(known)}")
-        chosen = {"method": self.method} if self.method in METHODS else {"model": self.method}
+        chosen = {"model" if self.method in PUBLISHED else "method": self.method}
         return Options(**chosen, **dict(self.options))
 
     def request(self) -> Record:
@@ -55,7 +56,7 @@ class Contestant:
         """
         weights: dict[str, str] = {}
         if self.kind == "generator":
-            models = load_models(self.weights if self.method in METHODS else None)
+            models = load_models(None if self.method in PUBLISHED else self.weights)
             for kind in self.asked().kinds():
                 file = models.file(kind)
                 if file.exists():
@@ -117,18 +118,15 @@ def contestants(
     method, by the weights' name when one method has several, or by both; a variant by these and its
     name. InputError for unknown names.
     """
-    known = (*METHODS, *PUBLISHED)
-    single = sum(name in known for name in methods) == 1
+    single = sum(name not in ORACLES for name in methods) == 1
     made = []
     for name in methods:
         if name in ORACLES:
             made.append(Contestant(name, "oracle", name))
             continue
-        if name not in known:
-            choice = ", ".join((*known, *ORACLES))
-            raise InputError(f"unknown method {name!r}; choose from {choice}")
+        called = _called(name)
         for label, folder in (weights or {"": None}).items():
-            shown = _shown(name, label, single)
+            shown = _shown(called, label, single)
             for variant, more in (variants or {"": {}}).items():
                 given = tuple(sorted({**(options or {}), **more}.items()))
                 full = f"{shown}@{variant}" if variant else shown
@@ -160,6 +158,18 @@ def _require_good_names(names: Sequence[str]) -> None:
             f"names of methods {names} must differ and hold no spaces, commas or slashes; "
             f"rename {twice or names}"
         )
+
+
+def _called(generator: str) -> str:
+    """The name of a method or published model, which may be one of a file or another package.
+    InputError when there is none.
+    """
+    if generator in PUBLISHED:
+        return generator
+    try:
+        return find_method(generator).name
+    except InputError as error:
+        raise InputError(f"{error}, {', '.join([*PUBLISHED, *ORACLES])}") from error
 
 
 def scene_from_glb(path: Path) -> Scene:

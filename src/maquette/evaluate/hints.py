@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
+
 from maquette.evaluate.matching import Boxes, match_by_box
 from maquette.evaluate.protocols import Protocol
 from maquette.evaluate.surfaces import Meshes
@@ -23,6 +25,16 @@ SMALLEST_SCENE = 0.2
 LARGEST_SCENE = 100.0
 # box IoU of an object with its namesake, and with the one that stands in its place
 APART = 0.05
+# how many times better a turned prediction has to fit
+TURN_GAIN = 2.0
+QUARTER_TURNS = {  # axis -> rotation (3, 3) that undoes a prediction turned about it
+    "x": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
+    "x (the other way)": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
+    "y": np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]),
+    "y (the other way)": np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+    "z": np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    "z (the other way)": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+}
 TOGETHER = 0.25
 
 
@@ -65,6 +77,43 @@ def name_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list
         f"{len(swapped)} of {len(truth)} objects stand where another name is expected ({listed}): "
         "permuted names? match by place ('hungarian')"
     ]
+
+
+def turn_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list[str]:
+    """Judge whether a quarter turn about an axis would bring the objects, given as name -> box (2,
+    3), much nearer to their partners: the usual sign of another upward axis.
+    """
+    if not pairs:
+        return []
+    moved = np.array([predicted[other] for other in pairs.values()])
+    fixed = _normalised(np.array([truth[name] for name in pairs]))
+    overlaps = {
+        turn: _mean_overlap(_normalised(_turned(moved, matrix)), fixed)
+        for turn, matrix in QUARTER_TURNS.items()
+    }
+    as_given = _mean_overlap(_normalised(moved), fixed)
+    turn = max(overlaps, key=lambda name: overlaps[name])
+    if overlaps[turn] < TOGETHER or overlaps[turn] < TURN_GAIN * as_given:
+        return []
+    return [
+        f"the prediction looks turned by 90 degrees about {turn}: is its upward axis another one?"
+    ]
+
+
+def _turned(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Boxes (N, 2, 3) turned by whole quarters."""
+    return np.sort(boxes @ matrix.T, axis=1)
+
+
+def _normalised(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (N, 2, 3) moved and scaled so that all together are centred and one unit long."""
+    low = boxes[:, 0].min(0)
+    high = boxes[:, 1].max(0)
+    return (boxes - (low + high) / 2) / max(float((high - low).max()), 1e-12)
+
+
+def _mean_overlap(boxes: np.ndarray, others: np.ndarray) -> float:
+    return float(np.mean([box_iou(a, b) for a, b in zip(boxes, others)]))
 
 
 def winding_hints(meshes: Meshes, wanted: Collection[str]) -> list[str]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.evaluate.contestants import Contestant
-from maquette.pipeline import METHODS
+from maquette.pipeline import PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def networks_of(contestant: Contestant) -> list[Network]:
 
     Files that are not there are left out: without them the method fails, and its rows say so.
     """
-    if contestant.kind != "generator" or contestant.method not in METHODS:
+    if contestant.kind != "generator" or contestant.method in PUBLISHED:
         return []
     models = load_models(contestant.weights)
     # once each: a method may use what perception uses, too
-    kinds = dict.fromkeys(contestant.asked().used(models))
+    kinds = dict.fromkeys(contestant.asked().kinds_of(models))
     return [read_network(models, kind) for kind in kinds if models.has(kind)]
 
 

@@ -26,7 +26,7 @@ from maquette.evaluate.further import (
     physics_extras,
     scene_average_precision,
 )
-from maquette.evaluate.hints import name_hints, unit_hints, winding_hints
+from maquette.evaluate.hints import name_hints, turn_hints, unit_hints, winding_hints
 from maquette.evaluate.matching import match_objects, require_common_name
 from maquette.evaluate.measure import (
     SurfaceComparison,
@@ -382,6 +382,7 @@ def _hints(sides: _Sides, terms: _Terms) -> list[str]:
     hints += winding_hints({**sides.true_meshes, **meshes}, terms.wanted)
     if terms.match == "names":
         hints += name_hints(_boxes(sides.predicted), _boxes(sides.truth), sides.pairs)
+        hints += turn_hints(_boxes(sides.predicted), _boxes(sides.truth), sides.pairs)
     if protocol.of_one_view and terms.camera is None:
         hints.append(
             f"{protocol.id} counts only what the camera sees, but no camera was given: "

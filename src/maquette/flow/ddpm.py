@@ -14,6 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from maquette.flow.path import per_row
+from maquette.flow.sample import StepCallback
+from maquette.nn.devices import sent
+
 PredictNoise = Callable[[Tensor, int], Tensor]  # (x_t (B, ...), step) -> eps (B, ...)
 
 
@@ -26,12 +30,11 @@ class LinearSchedule:
     last: float = 0.02
 
     def signal(self) -> Tensor:
-        """(T,) float64 the cumulative a_t: share of the data's variance that is left after each
-        step, from nearly 1 to nearly 0.
+        """(T,) float64 on the CPU, the cumulative a_t: share of the data's variance that is left
+        after each step, from nearly 1 to nearly 0.
         """
-        return torch.cumprod(
-            1 - torch.linspace(self.first, self.last, self.steps, dtype=torch.float64), dim=0
-        )
+        betas = torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
+        return torch.cumprod(1 - betas, dim=0)
 
     def level(self, step: int | Tensor) -> float | Tensor:
         """Noise level in [0, 1] that stands for a step."""
@@ -39,28 +42,38 @@ class LinearSchedule:
 
     def ddim_steps(self, count: int) -> list[int]:
         """``count`` descending steps from the last to the first, evenly spaced."""
-        return (
-            torch.linspace(self.steps - 1, 0, min(count, self.steps), dtype=torch.float64)
-            .round()
-            .long()
-            .tolist()
-        )
+        count = min(count, self.steps)
+        steps = torch.linspace(self.steps - 1, 0, count, dtype=torch.float64)
+        return steps.round().long().tolist()
 
 
-def _like(signal_B: Tensor, x: Tensor) -> Tensor:
-    return signal_B.reshape(-1, *([1] * (x.ndim - 1))).to(x)
+def table_for(x: Tensor, table: Tensor) -> Tensor:
+    """A float64 table of the CPU, such as a schedule's signal, in the type and on the device of
+    ``x``. Not every device has float64.
+    """
+    return sent(table.to(x.dtype), x.device)
 
 
 def add_noise(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
     """x_t of data (B, ...) and noise (B, ...); ``signal_B`` (B,) are the cumulative a_t."""
-    signal = _like(signal_B, x0)
+    signal = per_row(signal_B, x0)
     return signal.sqrt() * x0 + (1 - signal).sqrt() * noise
 
 
 def data_from_noise(x_t: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
     """x0 = (x_t - sqrt(1 - a_t) eps) / sqrt(a_t)."""
-    signal = _like(signal_B, x_t)
+    signal = per_row(signal_B, x_t)
     return (x_t - (1 - signal).sqrt() * noise) / signal.sqrt()
+
+
+def noise_from_data(x_t: Tensor, x0: Tensor, signal_B: Tensor) -> Tensor:
+    """The noise: eps = (x_t - sqrt(a_t) x0) / sqrt(1 - a_t)."""
+    signal = per_row(signal_B, x_t)
+    return (x_t - signal.sqrt() * x0) / (1 - signal).sqrt()
+
+
+# Data and noise are turned into x_t and velocity as a vector's two coordinates are: the way back is
+# the same turn with the roles exchanged.
 
 
 def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
@@ -70,20 +83,18 @@ def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
     eps alone says nothing of the data where there is nearly no signal, and its error is multiplied
     by 1 / sqrt(a_t) in the data.
     """
-    signal = _like(signal_B, x0)
+    signal = per_row(signal_B, x0)
     return signal.sqrt() * noise - (1 - signal).sqrt() * x0
 
 
 def noise_from_velocity(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
     """The noise: eps = sqrt(1 - a_t) x_t + sqrt(a_t) v."""
-    signal = _like(signal_B, x_t)
-    return (1 - signal).sqrt() * x_t + signal.sqrt() * velocity
+    return add_noise(velocity, x_t, signal_B)
 
 
 def data_from_angular(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
     """x0 = sqrt(a_t) x_t - sqrt(1 - a_t) v: bounded at every step."""
-    signal = _like(signal_B, x_t)
-    return signal.sqrt() * x_t - (1 - signal).sqrt() * velocity
+    return angular_velocity(velocity, x_t, signal_B)
 
 
 def ddim(
@@ -92,26 +103,21 @@ def ddim(
     schedule: LinearSchedule,
     count: int,
     bound: float | None = None,
-    callback: Callable[[int, Tensor], None] | None = None,
+    callback: StepCallback | None = None,
 ) -> Tensor:
     """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted
     data, as DDPM samplers do, to [-b, b].
     """
-    signal = schedule.signal()
+    signal = table_for(noise, schedule.signal())
     steps = schedule.ddim_steps(count)
     x = noise
-    for done, step in enumerate(steps):
-        here = signal[step].expand(len(x))
+    for done, (step, following) in enumerate(zip(steps, [*steps[1:], None])):
         eps = predict(x, step)
-        x0 = data_from_noise(x, eps, here)
+        x0 = data_from_noise(x, eps, signal[step])
         if bound is not None:
             x0 = x0.clamp(-bound, bound)
-            eps = (x - _like(here, x).sqrt() * x0) / (1 - _like(here, x)).sqrt()
-        x = (
-            x0
-            if done + 1 == len(steps)
-            else add_noise(x0, eps, signal[steps[done + 1]].expand(len(x)))
-        )
+            eps = noise_from_data(x, x0, signal[step])
+        x = x0 if following is None else add_noise(x0, eps, signal[following])
         if callback is not None:
             callback(done, x)
     return x

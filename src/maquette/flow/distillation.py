@@ -26,31 +26,50 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from maquette.errors import InputError
-from maquette.flow.ddpm import add_noise
+from maquette.flow.ddpm import add_noise, table_for
+from maquette.flow.path import per_row
 
 
-class _Schedule(Protocol):
-    steps: int
+class NoiseSchedule(Protocol):
+    """Steps 0 .. T - 1 of a diffusion; ``flow.ddpm.LinearSchedule`` is one."""
 
-    def signal(self) -> Tensor: ...
+    @property
+    def steps(self) -> int:
+        """T."""
+
+    def signal(self) -> Tensor:
+        """(T,) float64 on the CPU, the cumulative a_t: share of the data's variance that is left
+        after each step.
+        """
 
 
 class NoisePrior(Protocol):
-    """The part of a text-to-image model that distillation needs."""
+    """The part of a text-to-image model that distillation needs. Pictures, latents and steps may be
+    on any device, contexts are on the network's; results come back to where the pictures or
+    latents are.
+    """
 
-    size: int  # S, side of its pictures in pixels
-    schedule: _Schedule
+    size: int  # S, side in pixels of the pictures it was trained on
+    schedule: NoiseSchedule
 
     def context(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, C) what the network attends to; "" is the unconditional prompt."""
+        """(B, L, C) what the network attends to; "" is the unconditional prompt. L is the same for
+        all prompts.
+        """
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s), differentiable."""
+        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s); differentiable."""
 
     def noise(
         self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
     ) -> Tensor:
-        """Predicted noise (B, c, s, s); ``gain`` (B, L) multiplies the attention map of each word."""
+        """The noise (B, c, s, s) that the network sees in ``x_t`` (B, c, s, s) at ``step`` (B,)
+        int64.
+
+        ``gain`` (B, L) multiplies the cross-attention map of each word after the softmax and before
+        the values are summed, without normalising again (SSDS of ComboVerse: 25 at spatial words, 1
+        elsewhere); None is 1 everywhere.
+        """
 
 
 def sds_loss(
@@ -75,38 +94,45 @@ def sds_loss(
     reaches the prior's weights. Raises InputError for steps that the prior does not have and for
     shapes that do not fit.
     """
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
-        raise InputError(
-            f"pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) with at least one; stack what was rendered"
-        )
-    if not 0 <= steps[0] <= steps[1] < prior.schedule.steps:
-        raise InputError(
-            f"steps {steps[0]} to {steps[1]}, but the prior has 0 to {prior.schedule.steps - 1}; choose a range inside"
-        )
     prompts = [prompt] * len(pictures) if isinstance(prompt, str) else list(prompt)
-    if len(prompts) != len(pictures):
-        raise InputError(
-            f"{len(prompts)} prompts for {len(pictures)} pictures; give one, or one for each"
-        )
+    _check_request(prior, pictures, prompts, steps)
     leaf = pictures.detach().requires_grad_()
     with torch.enable_grad():
         latents = prior.encode(_resized(leaf, prior.size))
     with torch.no_grad():
-        step = torch.randint(
-            steps[0], steps[1] + 1, (len(pictures),), generator=generator, device=generator.device
-        ).to(latents.device)
-        noise = torch.randn(
-            latents.shape, generator=generator, device=generator.device, dtype=latents.dtype
-        ).to(latents.device)
-        signal = prior.schedule.signal().to(latents.device)[step]
-        x_t = add_noise(latents.detach(), noise, signal)
+        draw = {"generator": generator, "device": generator.device}
+        step = torch.randint(steps[0], steps[1] + 1, (len(pictures),), **draw)
+        step = step.to(latents.device)
+        noise = torch.randn(latents.shape, dtype=latents.dtype, **draw).to(latents.device)
+        signal = prior.schedule.signal()
+        x_t = add_noise(latents.detach(), noise, table_for(noise, signal)[step])
         error = _guided_noise(prior, x_t, step, prompts, negative, gain, guidance) - noise
-        weight = (1 - signal).to(error).reshape(-1, 1, 1, 1)
+        weight = per_row(table_for(noise, 1 - signal)[step], error)
         value = 0.5 * (weight * error.square()).sum() / len(pictures)
-    (pull,) = torch.autograd.grad(
-        latents, leaf, weight * error / len(pictures)
-    )  # not .backward(): the weights must not collect anything
+    # Not .backward(): the weights must not collect anything.
+    (pull,) = torch.autograd.grad(latents, leaf, weight * error / len(pictures))
     return _with_gradient(value, pictures, pull)
+
+
+def _check_request(
+    prior: NoisePrior, pictures: Tensor, prompts: Sequence[str], steps: tuple[int, int]
+) -> None:
+    shape = tuple(pictures.shape)
+    if len(shape) != 4 or shape[1] != 3 or shape[0] == 0:
+        raise InputError(
+            f"pictures have shape {shape}, expected (B, 3, H, W) with at least one; stack what was "
+            "rendered"
+        )
+    first, last = steps
+    known = prior.schedule.steps
+    if not 0 <= first <= last < known:
+        raise InputError(
+            f"steps {first} to {last}, but the prior has 0 to {known - 1}; choose a range inside"
+        )
+    if len(prompts) != len(pictures):
+        raise InputError(
+            f"{len(prompts)} prompts for {len(pictures)} pictures; give one, or one for each"
+        )
 
 
 def _with_gradient(value: Tensor, pictures: Tensor, pull: Tensor) -> Tensor:
@@ -129,16 +155,16 @@ def _guided_noise(
     if gain is not None:
         if gain.shape not in (context.shape[1:2], context.shape[:2]):
             raise InputError(
-                f"gain has shape {tuple(gain.shape)}, expected a number for each of {context.shape[1]} words; see prior.words"
+                f"gain has shape {tuple(gain.shape)}, expected a number for each of "
+                f"{context.shape[1]} words; see prior.words"
             )
         gain = gain.to(x_t).expand(context.shape[:2])
     if guidance == 1.0:
         return prior.noise(x_t, step, context, gain)
-    both = None if gain is None else torch.cat([gain, torch.ones_like(gain)])
+    gains = None if gain is None else torch.cat([gain, torch.ones_like(gain)])
     contexts = torch.cat([context, prior.context([negative] * len(x_t))])
-    conditional, unconditional = prior.noise(
-        x_t.repeat(2, 1, 1, 1), step.repeat(2), contexts, both
-    ).chunk(2)
+    said = prior.noise(x_t.repeat(2, 1, 1, 1), step.repeat(2), contexts, gains)
+    conditional, unconditional = said.chunk(2)
     return unconditional + guidance * (conditional - unconditional)
 
 

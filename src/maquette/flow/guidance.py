@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Velocity = Callable[[Tensor, float], Tensor]  # (x_t (B, ...), t) -> v (B, ...)
+
+
+def at_one_level(network: Callable[[Tensor, Tensor], Tensor]) -> Velocity:
+    """What samplers integrate, from a network of x_t (B, ...) and noise levels (B,)."""
+    return lambda x, t: network(x, torch.full((len(x),), t, device=x.device, dtype=x.dtype))
 
 
 def guide(
@@ -18,15 +24,9 @@ def guide(
     """A velocity guided with ``weight`` for t inside ``interval``; outside it, or with weight 1,
     only the conditional one runs.
     """
-
-    def velocity(x_t: Tensor, t: float) -> Tensor:
-        v_c = conditional(x_t, t)
-        if weight == 1.0 or not interval[0] <= t <= interval[1]:
-            return v_c
-        v_u = unconditional(x_t, t)
-        return v_u + weight * (v_c - v_u)
-
-    return velocity
+    return guide_pair(
+        lambda x_t, t: (conditional(x_t, t), unconditional(x_t, t)), conditional, weight, interval
+    )
 
 
 def guide_pair(

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 
-def _like(t_B: Tensor, x: Tensor) -> Tensor:
-    return t_B.reshape(-1, *([1] * (x.ndim - 1))).to(x.dtype)
+def per_row(values_B: Tensor, x: Tensor) -> Tensor:
+    """Values (B,) or (1,), such as noise levels, in a shape that multiplies rows of x (B, ...)."""
+    return values_B.reshape(-1, *[1] * (x.ndim - 1)).to(x)
 
 
 def interpolate(x0: Tensor, noise: Tensor, t_B: Tensor) -> Tensor:
     """x_t of data (B, ...), noise (B, ...) and noise levels (B,)."""
-    t = _like(t_B, x0)
+    t = per_row(t_B, x0)
     return (1 - t) * x0 + t * noise
 
 
@@ -25,7 +26,7 @@ def velocity_target(x0: Tensor, noise: Tensor) -> Tensor:
 
 def data_from_velocity(x_t: Tensor, velocity: Tensor, t_B: Tensor) -> Tensor:
     """x0 = x_t - t v."""
-    return x_t - _like(t_B, x_t) * velocity
+    return x_t - per_row(t_B, x_t) * velocity
 
 
 def logit_normal_times(

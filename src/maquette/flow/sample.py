@@ -9,17 +9,19 @@ from torch import Tensor
 
 from maquette.flow.guidance import Velocity
 
+StepCallback = Callable[[int, Tensor], None]  # step that is done, x
+
 
 def euler(
     velocity: Velocity,
     noise: Tensor,
     schedule: Tensor,
-    callback: Callable[[int, Tensor], None] | None = None,
+    callback: StepCallback | None = None,
 ) -> Tensor:
-    """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback(step, x)`` after each step."""
+    """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback`` after each step."""
     x = noise
-    levels = [float(t) for t in schedule]
-    for step, (t, t_next) in enumerate(zip(levels[:-1], levels[1:])):
+    levels = schedule.tolist()
+    for step, (t, t_next) in enumerate(zip(levels, levels[1:])):
         x = x + (t_next - t) * velocity(x, t)
         if callback is not None:
             callback(step, x)
@@ -30,9 +32,5 @@ def seeded_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
     """(len(seeds), *shape) standard normal noise, one CPU generator per instance, so that instances
     never share randomness.
     """
-    return torch.stack(
-        [
-            torch.randn(tuple(shape), generator=torch.Generator().manual_seed(int(seed)))
-            for seed in seeds
-        ]
-    )
+    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])

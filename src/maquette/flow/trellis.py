@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maquette.flow.guidance import Velocity, guide, guide_pair
+from maquette.flow.guidance import Velocity, guide
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
+
+SamplerTrace = Callable[[int, Tensor, Tensor], None]  # step, x_t, predicted x_0
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class TrellisSampling:
     @property
     def guided_steps(self) -> int:
         """Steps that need a second, unconditional evaluation."""
+        if not self.strength:
+            return 0
         low, high = self.interval
-        return sum(low <= t <= high for t in self.schedule[:-1].tolist()) if self.strength else 0
+        return sum(low <= t <= high for t in self.schedule[:-1].tolist())
 
 
 def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
@@ -53,15 +57,13 @@ def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
     """
     flat = {**config, **config.get("args", {}), **config.get("params", {})}
     kind = str(flat.get("name") or flat.get("cls") or "")
-    strength = 0.0 if kind == "FlowEulerSampler" else float(flat.get("cfg_strength", 3.0))
-    interval = flat.get("cfg_interval", (0.0, 1.0))
-    return TrellisSampling(
-        int(flat.get("steps", 50)),
-        strength,
-        (float(interval[0]), float(interval[1])),
-        float(flat.get("rescale_t", 1.0)),
-        float(flat.get("sigma_min", 1e-5)),
-    )
+    low, high = flat.get("cfg_interval", (0.0, 1.0))
+    guided = kind != "FlowEulerSampler"
+    strength = float(flat.get("cfg_strength", 3.0)) if guided else 0.0
+    shift = float(flat.get("rescale_t", 1.0))
+    sigma_min = float(flat.get("sigma_min", 1e-5))
+    steps = int(flat.get("steps", 50))
+    return TrellisSampling(steps, strength, (float(low), float(high)), shift, sigma_min)
 
 
 def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Tensor:
@@ -77,39 +79,20 @@ def sample(
     unconditional: Velocity,
     noise: Tensor,
     sampling: TrellisSampling,
-    trace: Callable[[int, Tensor, Tensor], None] | None = None,
+    trace: SamplerTrace | None = None,
 ) -> Tensor:
-    """Samples from noise with two separate passes; ``trace(step, x_t, x_0)`` gets each step's
-    result and predicted data.
-    """
-    return integrate(
-        guide(conditional, unconditional, sampling.weight, sampling.interval),
-        noise,
-        sampling,
-        trace,
-    )
-
-
-def sample_pairs(
-    pair: Callable[[Tensor, float], tuple[Tensor, Tensor]],
-    conditional: Velocity,
-    noise: Tensor,
-    sampling: TrellisSampling,
-    trace: Callable[[int, Tensor, Tensor], None] | None = None,
-) -> Tensor:
-    """``sample`` for networks that evaluate both passes in one batch, conditional first."""
-    return integrate(
-        guide_pair(pair, conditional, sampling.weight, sampling.interval), noise, sampling, trace
-    )
+    """Samples from noise with two separate passes; ``trace`` gets what each step makes."""
+    guided = guide(conditional, unconditional, sampling.weight, sampling.interval)
+    return integrate(guided, noise, sampling, trace)
 
 
 def integrate(
     velocity: Velocity,
     noise: Tensor,
     sampling: TrellisSampling,
-    trace: Callable[[int, Tensor, Tensor], None] | None = None,
+    trace: SamplerTrace | None = None,
 ) -> Tensor:
-    """Euler steps of an already guided velocity."""
+    """Samples from noise by Euler steps of an already guided velocity."""
     if trace is None:
         return euler(velocity, noise, sampling.schedule)
     predicted: list[Tensor] = []

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from maquette.geometry.transforms import similarity
+
 
 def bounding_box(points: np.ndarray) -> np.ndarray:
     """(2, 3) box of points (N, 3); N >= 1."""
     return np.stack([points.min(0), points.max(0)])
 
 
+def pixel_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a mask (H, W) bool with at least one pixel; right and bottom
+    exclusive.
+    """
+    columns = np.flatnonzero(mask.any(0)).tolist()
+    rows = np.flatnonzero(mask.any(1)).tolist()
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
 def box_iou(a: np.ndarray, b: np.ndarray) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
-    overlap = np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0.0, None).prod()
-    union = (a[1] - a[0]).prod() + (b[1] - b[0]).prod() - overlap
+    common = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])
+    overlap = np.clip(common, 0.0, None).prod()
+    volume, other = (np.diff(box, axis=0).prod() for box in (a, b))
+    union = volume + other - overlap
     return float(overlap / union) if union > 0 else 0.0
 
 
@@ -24,7 +37,4 @@ def scene_from_world(box: np.ndarray, yaw: np.ndarray | None = None) -> np.ndarr
     makes its longest side 1.
     """
     scale = 1.0 / max(float((box[1] - box[0]).max()), 1e-9)
-    matrix = np.eye(4)
-    matrix[:3, :3] = scale * (np.eye(3) if yaw is None else yaw)
-    matrix[:3, 3] = -scale * box.mean(0)
-    return matrix
+    return similarity(scale, yaw, -scale * box.mean(0))

@@ -6,9 +6,11 @@ Pixel centres lie at +0.5, so the principal point of a centred camera is (width 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from maquette.geometry.transforms import rotation_x, similarity, transform_points
+from maquette.geometry.transforms import rotation_x, scale_of, similarity, transform_points
 from maquette.types import Camera
 
 # Columns: where the camera's x (right), y (down) and z (forward) axes point in a +Y-up world when
@@ -18,11 +20,13 @@ WORLD_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 def intrinsics_from_focal(focal: float, width: int, height: int) -> np.ndarray:
     """(3, 3) intrinsics of a centred camera with square pixels; ``focal`` in pixels."""
-    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    matrix = np.diag([focal, focal, 1.0])
+    matrix[:2, 2] = width / 2, height / 2
+    return matrix
 
 
 def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> np.ndarray:
-    """(3, 3) intrinsics of a centred camera; ``vertical_fov`` in radians spans ``height`` pixels."""
+    """(3, 3) intrinsics of a centred camera; ``vertical_fov`` (radians) spans ``height`` pixels."""
     return intrinsics_from_focal(0.5 * height / np.tan(0.5 * vertical_fov), width, height)
 
 
@@ -41,7 +45,8 @@ def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)
-    return similarity(1.0, np.stack([right, np.cross(forward, right), forward], axis=1), position)
+    axes = np.stack([right, np.cross(forward, right), forward], axis=1)
+    return similarity(1.0, axes, position)
 
 
 def pitch_of(camera: Camera) -> float:
@@ -70,8 +75,10 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def pixel_rays(camera: Camera) -> np.ndarray:
     """(H, W, 3) camera-frame directions with z = 1 through each pixel's centre."""
-    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    return np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.intrinsics).T
+    sides = (np.arange(pixels) + 0.5 for pixels in (camera.width, camera.height))
+    x, y = np.meshgrid(*sides)
+    pixels = np.stack([x, y, np.ones_like(x)], axis=-1)
+    return pixels @ np.linalg.inv(camera.intrinsics).T
 
 
 def lift(camera: Camera, depth: np.ndarray) -> np.ndarray:
@@ -82,7 +89,7 @@ def lift(camera: Camera, depth: np.ndarray) -> np.ndarray:
 def resized(camera: Camera, width: int, height: int) -> Camera:
     """The same view sampled on another pixel grid."""
     scale = np.diag([width / camera.width, height / camera.height, 1.0])
-    return Camera(scale @ camera.intrinsics, camera.world_from_camera, width, height)
+    return replace(camera, intrinsics=scale @ camera.intrinsics, width=width, height=height)
 
 
 def moved(camera: Camera, new_from_world: np.ndarray) -> Camera:
@@ -90,5 +97,5 @@ def moved(camera: Camera, new_from_world: np.ndarray) -> Camera:
     stays rigid.
     """
     pose = new_from_world @ camera.world_from_camera
-    pose[:3, :3] /= np.cbrt(np.linalg.det(pose[:3, :3]))
-    return Camera(camera.intrinsics, pose, camera.width, camera.height)
+    pose[:3, :3] /= scale_of(pose)
+    return replace(camera, world_from_camera=pose)

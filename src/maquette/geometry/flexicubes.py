@@ -16,29 +16,19 @@ from functools import cache
 import torch
 from torch import Tensor
 
+# Corners of a cell's edges.
 EDGES = (
-    (0, 1),
-    (1, 5),
-    (4, 5),
-    (0, 4),
-    (2, 3),
-    (3, 7),
-    (6, 7),
-    (2, 6),
-    (2, 0),
-    (3, 1),
-    (7, 5),
-    (6, 4),
-)  # corners of a cell's edges
+    *((0, 1), (1, 5), (4, 5), (0, 4)),
+    *((2, 3), (3, 7), (6, 7), (2, 6)),
+    *((2, 0), (3, 1), (7, 5), (6, 4)),
+)
 CORNERS = tuple((i & 1, i >> 1 & 1, i >> 2 & 1) for i in range(8))
 WEIGHTS = 21  # of a cell: 12 beta, 8 alpha, gamma
-_RANK = (
-    2,
-    0,
-    1,
-    # of edges along x, y, z that start at the same corner: ascending index of their ends (edges along y
-    # run downwards)
-)
+# Where a cell's neighbour across each face is; the order of ``faces_of_a_cell``.
+STEPS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
+# Of edges along x, y, z that start at the same corner: ascending index of their ends (edges along
+# y run downwards).
+_RANK = (2, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,25 +49,39 @@ class Cells:
     distance: Tensor  # (S, 8)
     position: Tensor  # (S, 8, 3)
     attributes: Tensor  # (S, 8, K), already in [0, 1]
-    weights: Tensor  # (S, 21), before their activations
+    weights: Tensor  # (S, WEIGHTS), before their activations
+
+
+def _columns(rows: Tensor, *order: int) -> Tensor:
+    """Columns of rows (N, K) in another order."""
+    columns = rows.unbind(1)
+    return torch.stack([columns[number] for number in order], dim=1)
+
+
+def _numbered(places: Tensor, side: int) -> Tensor:
+    """(...) one number for each place (..., 3) on a grid of ``side`` places a side, ascending."""
+    x, y, z = places.unbind(-1)
+    return (x * side + y) * side + z
 
 
 def faces_of_a_cell() -> list[tuple[int, ...]]:
     """Corners of the six faces, in order around each face: -x, +x, -y, +y, -z, +z."""
     faces = []
     for axis in range(3):
-        low = [i for i in range(8) if not CORNERS[i][axis]]
-        around = [low[0], low[1], low[3], low[2]]
-        faces += [tuple(around), tuple(i | 1 << axis for i in around)]
+        a, b, c, d = (i for i in range(8) if not CORNERS[i][axis])
+        around = (a, b, d, c)
+        faces += [around, tuple(i | 1 << axis for i in around)]
     return faces
 
 
 def _edges_of_faces() -> list[tuple[tuple[int, ...], list[int]]]:
+    """Corners of every face and, from each of them to the next, the edge."""
     number = {frozenset(edge): i for i, edge in enumerate(EDGES)}
-    return [
-        (face, [number[frozenset((face[i], face[(i + 1) % 4]))] for i in range(4)])
-        for face in faces_of_a_cell()
-    ]
+    faces = []
+    for face in faces_of_a_cell():
+        following = (*face[1:], face[0])
+        faces.append((face, [number[frozenset(ends)] for ends in zip(face, following)]))
+    return faces
 
 
 @cache
@@ -88,30 +92,40 @@ def loops_of_cases() -> tuple[tuple[tuple[int, ...], ...], ...]:
     Loops are ordered by the lowest corner that they cut off, which is the order of the original's
     table.
     """
-    table = []
-    for case in range(256):
-        inside = [bool(case >> i & 1) for i in range(8)]
-        group = {i: {i} for i, (a, b) in enumerate(EDGES) if inside[a] != inside[b]}
-        for face, edges in _edges_of_faces():
-            crossing = [e for e in edges if e in group]
-            joined = (
-                [tuple(crossing)]
-                if len(crossing) == 2
-                else [
-                    (edges[i - 1], edges[i])
-                    for i in range(4)
-                    if len(crossing) == 4 and inside[face[i]]
-                ]
-            )
-            for first, second in joined:
-                merged = group[first] | group[second]
-                group |= {member: merged for member in merged}
-        loops = {tuple(sorted(loop)) for loop in group.values()}
-        side = inside if _components(inside) == len(loops) else [not i for i in inside]
-        table.append(
-            tuple(sorted(loops, key=lambda loop: min(c for e in loop for c in EDGES[e] if side[c])))
-        )
-    return tuple(table)
+    return tuple(_loops(_corners_inside(case)) for case in range(256))
+
+
+def _corners_inside(case: int) -> list[bool]:
+    return [bool(case >> corner & 1) for corner in range(8)]
+
+
+def _loops(inside: list[bool]) -> tuple[tuple[int, ...], ...]:
+    """Loops of the case with these corners inside."""
+    crossed = [edge for edge, (a, b) in enumerate(EDGES) if inside[a] != inside[b]]
+    group = {edge: {edge} for edge in crossed}
+    for face, edges in _edges_of_faces():
+        for first, second in _joined(face, edges, inside):
+            merged = group[first] | group[second]
+            group |= {member: merged for member in merged}
+    loops = {tuple(sorted(loop)) for loop in group.values()}
+    side = inside if _components(inside) == len(loops) else [not i for i in inside]
+
+    def lowest_corner(loop: tuple[int, ...]) -> int:
+        return min(corner for edge in loop for corner in EDGES[edge] if side[corner])
+
+    return tuple(sorted(loops, key=lowest_corner))
+
+
+def _joined(face: tuple[int, ...], edges: list[int], inside: list[bool]) -> list[tuple[int, int]]:
+    """Pairs of edges of a face that the surface connects: the two that it crosses, or, where it
+    crosses all four, those round each corner that is inside.
+    """
+    ends = [EDGES[edge] for edge in edges]
+    crossed = [edge for edge, (a, b) in zip(edges, ends) if inside[a] != inside[b]]
+    if len(crossed) < 4:
+        return [tuple(crossed)] if crossed else []
+    before = [edges[-1], *edges[:-1]]
+    return [pair for *pair, corner in zip(before, edges, face) if inside[corner]]
 
 
 def _components(chosen: list[bool]) -> int:
@@ -131,13 +145,14 @@ def ambiguous_cases() -> dict[int, int]:
     """
     found = {}
     for case in range(256):
-        faces = [
-            f
-            for f, (face, _) in enumerate(_edges_of_faces())
-            if [case >> i & 1 for i in face] in ([0, 1, 0, 1], [1, 0, 1, 0])
-        ]
-        if len(faces) == 1 and case.bit_count() > 4:
-            found[case] = faces[0]
+        inside = _corners_inside(case)
+        ambiguous = []
+        for number, face in enumerate(faces_of_a_cell()):
+            first, second, *others = (inside[corner] for corner in face)
+            if first != second and others == [first, second]:
+                ambiguous.append(number)
+        if len(ambiguous) == 1 and sum(inside) > 4:
+            found[case] = ambiguous[0]
     return found
 
 
@@ -145,21 +160,18 @@ def surface_cells(inside: Tensor) -> Tensor:
     """(S, 3) int64 cells with inside and outside corners, in ascending order; inside (R + 1, R + 1,
     R + 1) bool.
     """
-    count = torch.zeros(
-        [side - 1 for side in inside.shape], dtype=torch.uint8, device=inside.device
-    )
-    high = [slice(1, None), slice(None, -1)]
+    sides = [side - 1 for side in inside.shape]
+    count = torch.zeros(sides, dtype=torch.uint8, device=inside.device)
     for corner in CORNERS:
-        count += inside[tuple(high[1 - bit] for bit in corner)]
+        shifted = (slice(bit, bit + side) for bit, side in zip(corner, sides))
+        count += inside[tuple(shifted)]
     return torch.nonzero((count > 0) & (count < 8))
 
 
 def corner_index(cells: Tensor, resolution: int) -> Tensor:
     """(S, 8) index (x (R + 1) + y) (R + 1) + z of the corners of cells (S, 3)."""
     corners = cells[:, None] + torch.tensor(CORNERS, device=cells.device)
-    return (corners[..., 0] * (resolution + 1) + corners[..., 1]) * (resolution + 1) + corners[
-        ..., 2
-    ]
+    return _numbered(corners, resolution + 1)
 
 
 def dual_mesh(cells: Cells) -> CellMesh:
@@ -167,21 +179,20 @@ def dual_mesh(cells: Cells) -> CellMesh:
     that four cells share.
     """
     inside = cells.distance < 0
-    case = _resolve((inside * (2 ** torch.arange(8, device=inside.device))).sum(1), cells)
+    bits = 2 ** torch.arange(8, device=inside.device)
+    case = _resolve((inside * bits).sum(1), cells)
     count, vertex_of_edge = _number_loops(case)
     vertices, attributes = _place(cells, vertex_of_edge, count)
-    quads, flipped = _quads(cells, inside, vertex_of_edge)
-    quads = torch.cat([quads[flipped][:, [0, 1, 3, 2]], quads[~flipped][:, [2, 3, 1, 0]]])
+    quads = _quads(cells, inside, vertex_of_edge)
     gamma = torch.empty(count, device=vertices.device)
     used = vertex_of_edge >= 0
-    gamma[vertex_of_edge[used]] = (cells.weights[:, 20].sigmoid() * 0.99 + 0.005)[:, None].expand(
-        -1, 12
-    )[used]
-    g = gamma[quads]
-    along = (g[:, 0] * g[:, 2] > g[:, 1] * g[:, 3])[:, None]
-    faces = torch.where(along, quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 3, 1, 2]]).reshape(
-        -1, 3
-    )
+    of_cell = cells.weights[:, -1:].sigmoid() * 0.99 + 0.005
+    gamma[vertex_of_edge[used]] = of_cell.expand_as(used)[used]
+    a, b, c, d = gamma[quads].unbind(1)
+    along = (a * c > b * d)[:, None]
+    one_way = _columns(quads, 0, 1, 2, 0, 2, 3)
+    other_way = _columns(quads, 0, 1, 3, 3, 1, 2)
+    faces = torch.where(along, one_way, other_way).reshape(-1, 3)
     return CellMesh(vertices, faces, attributes)
 
 
@@ -189,26 +200,20 @@ def _resolve(case: Tensor, cells: Cells) -> Tensor:
     """Cases after looking at neighbours: two cells that are ambiguous at the face they share both
     take the opposite case.
     """
-    face_of = torch.full((256,), -1, device=case.device)
-    for number, face in ambiguous_cases().items():
-        face_of[number] = face
-    face = face_of[case]
+    faces = [ambiguous_cases().get(number, -1) for number in range(256)]
+    face = torch.tensor(faces, device=case.device)[case]
     own = torch.nonzero(face >= 0)[:, 0]
     if not len(own):
         return case
-    step = torch.tensor(
-        [[(2 * (f % 2) - 1) * (f // 2 == axis) for axis in range(3)] for f in range(6)],
-        device=case.device,
-    )
     side = cells.resolution
-    neighbour = cells.index[own] + step[face[own]]
+    neighbour = cells.index[own] + torch.tensor(STEPS, device=case.device)[face[own]]
     within = ((neighbour >= 0) & (neighbour < side)).all(1)
-    keys = (cells.index[own] * torch.tensor([side * side, side, 1], device=case.device)).sum(1)
-    wanted = (neighbour * torch.tensor([side * side, side, 1], device=case.device)).sum(1)
+    keys = _numbered(cells.index[own], side)
+    wanted = _numbered(neighbour, side)
     at = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-    opposite = within & (keys[at] == wanted)
+    opposite = own[within & (keys[at] == wanted)]
     resolved = case.clone()
-    resolved[own[opposite]] = 255 - case[own[opposite]]
+    resolved[opposite] = 255 - case[opposite]
     return resolved
 
 
@@ -220,13 +225,14 @@ def _number_loops(case: Tensor) -> tuple[int, Tensor]:
     for number, loops in enumerate(loops_of_cases()):
         for index, loop in enumerate(loops):
             loop_of[number, list(loop)] = index
-    loops_in = torch.tensor([len(loops) for loops in loops_of_cases()])
     loop = loop_of.to(case.device)[case]
-    amount = loops_in.to(case.device)[case]
+    loops_in = [len(loops) for loops in loops_of_cases()]
+    amount = torch.tensor(loops_in, device=case.device)[case]
     order = torch.argsort(amount, stable=True)
     first = torch.empty_like(amount)
     first[order] = amount[order].cumsum(0) - amount[order]
-    return int(amount.sum()), torch.where(loop >= 0, first[:, None] + loop, loop)
+    vertex_of_edge = torch.where(loop >= 0, first[:, None] + loop, loop)
+    return int(amount.sum()), vertex_of_edge
 
 
 def _place(cells: Cells, vertex_of_edge: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -235,38 +241,45 @@ def _place(cells: Cells, vertex_of_edge: Tensor, count: int) -> tuple[Tensor, Te
     """
     cell, edge = torch.nonzero(vertex_of_edge >= 0, as_tuple=True)
     ends = torch.tensor(EDGES, device=cell.device)[edge]
-    alpha = cells.weights[:, 12:20].tanh() * 0.99 + 1
-    beta = (cells.weights[cell, edge].tanh() * 0.99 + 1)[:, None]
-    slope = [
-        (cells.distance[cell, ends[:, i]] * alpha[cell, ends[:, i]])[:, None] for i in range(2)
-    ]
+    beta = _about_one(cells.weights[cell, edge])[:, None]
+    slopes = cells.distance * _about_one(cells.weights[:, 12:20])
     values = torch.cat([cells.position, cells.attributes], dim=2)
-    crossing = (values[cell, ends[:, 0]] * slope[1] - values[cell, ends[:, 1]] * slope[0]) / (
-        slope[1] - slope[0]
-    )
-    vertex = vertex_of_edge[cell, edge]
-    sums = torch.zeros(count, values.shape[2] + 1, device=cell.device, dtype=values.dtype)
-    sums.index_add_(0, vertex, torch.cat([beta * crossing, beta], dim=1))
+    first, second = ends.unbind(1)
+    slope = slopes[cell, first][:, None]
+    other_slope = slopes[cell, second][:, None]
+    crossing = values[cell, first] * other_slope - values[cell, second] * slope
+    crossing = crossing / (other_slope - slope)
+    weighted = torch.cat([beta * crossing, beta], dim=1)
+    sums = values.new_zeros(count, weighted.shape[1])
+    sums.index_add_(0, vertex_of_edge[cell, edge], weighted)
     placed = sums[:, :-1] / sums[:, -1:]
     return placed[:, :3], placed[:, 3:]
 
 
-def _quads(cells: Cells, inside: Tensor, vertex_of_edge: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertices (Q, 4) of the four cells, ascending, around each inner sign-changing edge, and
-    whether the edge's first end is outside.
+def _about_one(raw: Tensor) -> Tensor:
+    return raw.tanh() * 0.99 + 1
+
+
+def _quads(cells: Cells, inside: Tensor, vertex_of_edge: Tensor) -> Tensor:
+    """Vertices (Q, 4), in order around each inner sign-changing edge, of its four cells; first of
+    the edges whose first end is outside.
     """
     ends = torch.tensor(EDGES, device=inside.device)
-    crossing = inside[:, ends[:, 0]] != inside[:, ends[:, 1]]
-    axes = [[a != b for a, b in zip(CORNERS[p], CORNERS[q])].index(True) for p, q in EDGES]
-    rank = torch.tensor([_RANK[axis] for axis in axes], device=inside.device)
-    cell, edge = torch.nonzero(crossing, as_tuple=True)
-    key = corner_index(cells.index, cells.resolution)[cell, ends[edge, 0]] * 3 + rank[edge]
+    first, second = ends.unbind(1)
+    rank = [_RANK[(p ^ q).bit_length() - 1] for p, q in EDGES]
+    cell, edge = torch.nonzero(inside[:, first] != inside[:, second], as_tuple=True)
+    start = corner_index(cells.index, cells.resolution)[cell, first[edge]]
+    key = start * 3 + torch.tensor(rank, device=inside.device)[edge]
     key, order = torch.sort(key, stable=True)
-    counts = torch.unique_consecutive(key, return_counts=True)[1]
+    _, counts = torch.unique_consecutive(key, return_counts=True)
     starts = (counts.cumsum(0) - counts)[counts == 4]
     members = order[starts[:, None] + torch.arange(4, device=key.device)]
-    outside = cells.distance[cell[members[:, 0]], ends[edge[members[:, 0]], 0]] > 0
-    return vertex_of_edge[cell[members], edge[members]], outside
+    cell = cell[members]
+    edge = edge[members]
+    quads = vertex_of_edge[cell, edge]
+    outside = cells.distance[cell[:, 0], first[edge[:, 0]]] > 0
+    turned = _columns(quads[outside], 0, 1, 3, 2)
+    return torch.cat([turned, _columns(quads[~outside], 2, 3, 1, 0)])
 
 
 def mesh_of_cells(cells: Tensor, features: Tensor, resolution: int) -> CellMesh:
@@ -278,43 +291,56 @@ def mesh_of_cells(cells: Tensor, features: Tensor, resolution: int) -> CellMesh:
     it; corners without one are outside. Vertices lie in [-0.5, 0.5]^3.
     """
     side = resolution + 1
-    device = cells.device
     corners = corner_index(cells, resolution)
-    distance = _mean_at(
-        corners.flatten(), features[:, :8].flatten()[:, None] - 1.0 / resolution, side**3
-    )[:, 0]
-    touched = torch.zeros(side**3, dtype=torch.bool, device=device)
-    touched[corners.flatten()] = True
-    distance = torch.where(touched, distance, torch.ones_like(distance))
+    known = [8, 8 * 3, WEIGHTS]
+    parts = features.split([*known, features.shape[1] - sum(known)], dim=1)
+    distances, deformations, weights, attributes = parts
+    distance = _corner_distances(corners, distances - 1.0 / resolution, side**3)
     surface = surface_cells((distance < 0).view(side, side, side))
     at = corner_index(surface, resolution)
-    needed = torch.zeros(side**3, dtype=torch.bool, device=device)
+    corner, number_of = _numbered_corners(at, side**3)
+    rows, places = torch.nonzero(number_of[corners] >= 0, as_tuple=True)
+    values = [part.unflatten(1, (8, -1))[rows, places] for part in (deformations, attributes)]
+    count = int(number_of.max()) + 1
+    means = _mean_at(number_of[corners[rows, places]], torch.cat(values, dim=1), count)
+    shift = (1 - 1e-8) / (2 * resolution) * means[:, :3].tanh()
+    position = surface[:, None] + torch.tensor(CORNERS, device=cells.device)
+    position = position / resolution - 0.5 + shift[corner]
+    attributes = means[:, 3:].sigmoid()[corner]
+    weights = _weights_at(surface, cells, weights, resolution)
+    return dual_mesh(Cells(surface, resolution, distance[at], position, attributes, weights))
+
+
+def _corner_distances(corners: Tensor, distances: Tensor, size: int) -> Tensor:
+    """(size,) distance at every corner of the grid: the mean over the active cells (N, 8) around
+    it, 1 where there is none.
+    """
+    mean = _mean_at(corners.flatten(), distances.reshape(-1, 1), size)[:, 0]
+    touched = torch.zeros(size, dtype=torch.bool, device=corners.device)
+    touched[corners.flatten()] = True
+    return torch.where(touched, mean, 1.0)
+
+
+def _numbered_corners(at: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Numbers (S, 8) of the corners ``at`` that cells have, ascending and without gaps, and the
+    number (size,) of every corner of the grid, -1 = no cell has it.
+    """
+    needed = torch.zeros(size, dtype=torch.bool, device=at.device)
     needed[at.flatten()] = True
-    number = needed.cumsum(0) - 1  # of the needed corners
-    rows, places = torch.nonzero(needed[corners], as_tuple=True)
-    attributes = features[:, 53:].unflatten(1, (8, -1))
-    raw = torch.cat(
-        [features[:, 8:32].unflatten(1, (8, 3))[rows, places], attributes[rows, places]], dim=1
-    )
-    means = _mean_at(number[corners[rows, places]], raw, int(needed.sum()))
-    corner = number[at]
-    active = torch.full((resolution**3,), -1, dtype=torch.int64, device=device)
-    flat = torch.tensor([resolution**2, resolution, 1], device=device)
-    active[(cells * flat).sum(1)] = torch.arange(len(cells), device=device)
-    row = active[(surface * flat).sum(1)]
-    weights = torch.where(
-        (row >= 0)[:, None], features[:, 32:53][row], torch.zeros((), device=device)
-    )
-    grid = (surface[:, None] + torch.tensor(CORNERS, device=device)) / resolution - 0.5
-    position = grid + (1 - 1e-8) / (2 * resolution) * means[:, :3].tanh()[corner]
-    return dual_mesh(
-        Cells(surface, resolution, distance[at], position, means[:, 3:].sigmoid()[corner], weights)
-    )
+    number_of = torch.where(needed, needed.cumsum(0) - 1, -1)
+    return number_of[at], number_of
+
+
+def _weights_at(surface: Tensor, cells: Tensor, weights: Tensor, resolution: int) -> Tensor:
+    """Weights (S, 21) of surface cells (S, 3), zero where one is not among the active ``cells``."""
+    row_of = torch.full((resolution**3,), -1, device=cells.device)
+    row_of[_numbered(cells, resolution)] = torch.arange(len(cells), device=cells.device)
+    row = row_of[_numbered(surface, resolution)]
+    return torch.where((row >= 0)[:, None], weights[row], 0.0)
 
 
 def _mean_at(index: Tensor, values: Tensor, size: int) -> Tensor:
     """Means (size, K) of the values (P, K) that share an index (P,); zero where there is none."""
-    sums = torch.zeros(size, values.shape[1], dtype=values.dtype, device=values.device).index_add_(
-        0, index, values
-    )
-    return sums / torch.bincount(index, minlength=size).clamp(min=1)[:, None]
+    sums = values.new_zeros(size, values.shape[1]).index_add_(0, index, values)
+    count = torch.bincount(index, minlength=size)
+    return sums / count.clamp(min=1)[:, None]

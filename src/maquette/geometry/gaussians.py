@@ -4,7 +4,8 @@ and how they turn and move.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +26,11 @@ class Gaussians:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def split(self, counts: Sequence[int]) -> list[Gaussians]:
+        """Consecutive Gaussians as sets of so many each."""
+        parts = (getattr(self, each.name).split(list(counts)) for each in fields(self))
+        return [Gaussians(*part) for part in zip(*parts)]
+
     @property
     def colors(self) -> Tensor:
         """(N, 3) sRGB in [0, 1]."""
@@ -34,18 +40,15 @@ class Gaussians:
 def rotation_matrices(quaternions: Tensor) -> Tensor:
     """(N, 3, 3) of unit quaternions (N, 4), (w, x, y, z)."""
     w, x, y, z = quaternions.unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z),
-        2 * (x * y - w * z),
-        2 * (x * z + w * y),
-        2 * (x * y + w * z),
-        1 - 2 * (x * x + z * z),
-        2 * (y * z - w * x),
-        2 * (x * z - w * y),
-        2 * (y * z + w * x),
-        1 - 2 * (x * x + y * y),
-    ]
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    xy = x * y
+    xz = x * z
+    yz = y * z
+    others = ((y, z), (x, z), (x, y))
+    diagonal = [1 - 2 * (a * a + b * b) for a, b in others]
+    first = [diagonal[0], 2 * (xy - w * z), 2 * (xz + w * y)]
+    second = [2 * (xy + w * z), diagonal[1], 2 * (yz - w * x)]
+    third = [2 * (xz - w * y), 2 * (yz + w * x), diagonal[2]]
+    return torch.stack([*first, *second, *third], dim=-1).unflatten(-1, (3, 3))
 
 
 def covariances(gaussians: Gaussians) -> Tensor:
@@ -69,12 +72,8 @@ def multiply_quaternions(left: Tensor, right: Tensor) -> Tensor:
     """The quaternion (..., 4) of turning by ``right`` first and by ``left`` then."""
     a, b, c, d = left.unbind(-1)
     w, x, y, z = right.unbind(-1)
-    return torch.stack(
-        [
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y - b * z + c * w + d * x,
-            a * z + b * y - c * x + d * w,
-        ],
-        dim=-1,
-    )
+    real = a * w - b * x - c * y - d * z
+    i = a * x + b * w + c * z - d * y
+    j = a * y - b * z + c * w + d * x
+    k = a * z + b * y - c * x + d * w
+    return torch.stack([real, i, j, k], dim=-1)

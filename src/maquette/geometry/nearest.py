@@ -57,13 +57,11 @@ def nearest(
     their own tree.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float64)
-    squared, index = _search(
-        queries, tree.sorted_points, tree.starts, tree.boxes, float(reach) ** 2
-    )
+    limit = float(reach) ** 2
+    squared, index = _search(queries, tree.sorted_points, tree.starts, tree.boxes, limit)
     found = index >= 0
-    return np.where(found, np.sqrt(squared), np.inf), np.where(
-        found, tree.order[index], len(tree.points)
-    )
+    distance = np.where(found, np.sqrt(squared), np.inf)
+    return distance, np.where(found, tree.order[index], len(tree.points))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -82,21 +80,27 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
             middle = (start + end) // 2
             finer[2 * part] = start
             finer[2 * part + 1] = middle
-            axis = 0
-            widest = -1.0
-            for k in range(3):
-                low = np.inf
-                high = -np.inf
-                for i in range(start, end):
-                    low = min(low, points[order[i], k])
-                    high = max(high, points[order[i], k])
-                if high - low > widest:
-                    axis = k
-                    widest = high - low
+            axis = _widest_axis(points, order, start, end)
             _select(points, order, axis, start, end - 1, middle)
         finer[-1] = count
         edges = finer
     return order, edges
+
+
+@numba.njit(cache=True, nogil=True)
+def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) -> int:
+    axis = 0
+    widest = -1.0
+    for k in range(3):
+        low = np.inf
+        high = -np.inf
+        for i in range(start, end):
+            low = min(low, points[order[i], k])
+            high = max(high, points[order[i], k])
+        if high - low > widest:
+            axis = k
+            widest = high - low
+    return axis
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,14 +138,14 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     for leaf in range(leaves):
         for k in range(3):
             column = ordered[starts[leaf] : starts[leaf + 1], k]
-            boxes[leaves - 1 + leaf, k], boxes[leaves - 1 + leaf, 3 + k] = (
-                column.min(),
-                column.max(),
-            )
+            boxes[leaves - 1 + leaf, k] = column.min()
+            boxes[leaves - 1 + leaf, 3 + k] = column.max()
     for node in range(leaves - 2, -1, -1):
+        first = boxes[2 * node + 1]
+        second = boxes[2 * node + 2]
         for k in range(3):
-            boxes[node, k] = min(boxes[2 * node + 1, k], boxes[2 * node + 2, k])
-            boxes[node, 3 + k] = max(boxes[2 * node + 1, 3 + k], boxes[2 * node + 2, 3 + k])
+            boxes[node, k] = min(first[k], second[k])
+            boxes[node, 3 + k] = max(first[3 + k], second[3 + k])
     return boxes
 
 
@@ -151,6 +155,50 @@ def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) ->
     dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
     dz = max(boxes[node, 2] - z, 0.0, z - boxes[node, 5])
     return dx * dx + dy * dy + dz * dz
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) -> float:
+    dx = points[i, 0] - x
+    dy = points[i, 1] - y
+    dz = points[i, 2] - z
+    return dx * dx + dy * dy + dz * dz
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _nearest_leaf(
+    boxes: np.ndarray,
+    leaves: int,
+    nodes: np.ndarray,
+    bounds: np.ndarray,
+    top: int,
+    best: float,
+    x: float,
+    y: float,
+    z: float,
+) -> tuple[int, int]:
+    """The nearest leaf below the node that was taken off the stack, -1 if none is nearer than
+    ``best``, and the top of the stack, on which the farther children are now.
+    """
+    node = nodes[top]
+    bound = bounds[top]
+    while node < leaves - 1 and bound < best:
+        near = 2 * node + 1
+        far = 2 * node + 2
+        near_bound = _box_distance(boxes, near, x, y, z)
+        far_bound = _box_distance(boxes, far, x, y, z)
+        if far_bound < near_bound:
+            near, far = far, near
+            near_bound, far_bound = far_bound, near_bound
+        if far_bound < best:
+            nodes[top] = far
+            bounds[top] = far_bound
+            top += 1
+        node = near
+        bound = near_bound
+    if bound >= best:
+        return -1, top
+    return node - leaves + 1, top
 
 
 @numba.njit(cache=True, nogil=True)
@@ -173,39 +221,22 @@ def _search(
         best = reach
         found = -1
         if answer >= 0:
-            d = (
-                (ordered[answer, 0] - x) ** 2
-                + (ordered[answer, 1] - y) ** 2
-                + (ordered[answer, 2] - z) ** 2
-            )
+            d = _squared_distance(ordered, answer, x, y, z)
             if d < best:
                 best = d
                 found = answer
         top = 1
-        nodes[0], bounds[0] = 0, _box_distance(boxes, 0, x, y, z)
+        nodes[0] = 0
+        bounds[0] = _box_distance(boxes, 0, x, y, z)
         while top > 0:
             top -= 1
-            node = nodes[top]
             if bounds[top] >= best:
                 continue
-            while node < leaves - 1:
-                near = 2 * node + 1
-                far = 2 * node + 2
-                near_bound = _box_distance(boxes, near, x, y, z)
-                far_bound = _box_distance(boxes, far, x, y, z)
-                if far_bound < near_bound:
-                    near, far, near_bound, far_bound = far, near, far_bound, near_bound
-                if far_bound < best:
-                    nodes[top] = far
-                    bounds[top] = far_bound
-                    top += 1
-                node = near
-                if near_bound >= best:
-                    break
-            if node < leaves - 1 or _box_distance(boxes, node, x, y, z) >= best:
+            leaf, top = _nearest_leaf(boxes, leaves, nodes, bounds, top, best, x, y, z)
+            if leaf < 0:
                 continue
-            for i in range(starts[node - leaves + 1], starts[node - leaves + 2]):
-                d = (ordered[i, 0] - x) ** 2 + (ordered[i, 1] - y) ** 2 + (ordered[i, 2] - z) ** 2
+            for i in range(starts[leaf], starts[leaf + 1]):
+                d = _squared_distance(ordered, i, x, y, z)
                 if d < best:
                     best = d
                     found = i

@@ -10,7 +10,7 @@ provided that each connected part of the surface shows as a sign change on the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,14 +34,13 @@ class Grid:
         """(N, 3) positions of grid points (N, 3) int64; the same numbers for the same point of
         finer and coarser grids.
         """
-        share = (
-            torch.arange(self.cells + 1, dtype=torch.float64) / self.cells
-        )  # in float64 on the CPU: not every device has it
-        axes = [
-            (low + (high - low) * share).to(index.device, dtype)
-            for low, high in zip(self.low, self.high)
-        ]
-        return torch.stack([axis[index[:, k]] for k, axis in enumerate(axes)], dim=1)
+        # In float64 on the CPU: not every device has it.
+        share = torch.arange(self.cells + 1, dtype=torch.float64) / self.cells
+        positions = []
+        for low, high, column in zip(self.low, self.high, index.unbind(1)):
+            axis = (low + (high - low) * share).to(dtype)
+            positions.append(axis.to(index.device)[column])
+        return torch.stack(positions, dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,8 @@ def evaluate_octree(
     levels = (grid.cells // coarsest).bit_length() - 1
     if coarsest << levels != grid.cells:
         raise InputError(
-            f"an octree of {grid.cells} cells cannot start at {coarsest}; choose {coarsest} times a power of two"
+            f"an octree of {grid.cells} cells cannot start at {coarsest}; choose {coarsest} times "
+            "a power of two"
         )
     start = evaluate_dense(field, Grid(grid.low, grid.high, coarsest), device)
     values = start.values
@@ -87,13 +87,12 @@ def evaluate_octree(
     known = torch.ones_like(values, dtype=torch.bool)
     for level in range(1, levels + 1):
         here = Grid(grid.low, grid.high, coarsest << level)
-        near = _crossed(values)
+        todo = _crossed(values)
+        for axis in range(3):
+            todo = todo.repeat_interleave(2, axis)
         width = margin if level == levels else 1
         values, known = _refine(values, known)
-        todo = (
-            _corners(near.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2))
-            & ~known
-        )
+        todo = _corners(todo) & ~known
         while bool(todo.any()):
             index = torch.nonzero(todo)
             values[todo] = field(here.points(index)).to(values.dtype)
@@ -108,10 +107,8 @@ def _crossed(values: Tensor) -> Tensor:
     """(R, R, R) bool, cells of which some corners are positive and some are not."""
     some = every = values > 0
     for axis, side in enumerate(values.shape):
-        low = (slice(None),) * axis + (slice(0, side - 1),)
-        high = (slice(None),) * axis + (slice(1, side),)
-        some = some[low] | some[high]
-        every = every[low] & every[high]
+        some = some.narrow(axis, 0, side - 1) | some.narrow(axis, 1, side - 1)
+        every = every.narrow(axis, 0, side - 1) & every.narrow(axis, 1, side - 1)
     return some & ~every
 
 
@@ -138,11 +135,9 @@ def _refine(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """Values and known points on a grid of half the spacing: trilinear in between, which never
     invents a sign change.
     """
-    size: Sequence[int] = [2 * side - 1 for side in values.shape]
-    finer = F.interpolate(
-        values[None, None], size=tuple(size), mode="trilinear", align_corners=True
-    )[0, 0]
+    size = tuple(2 * side - 1 for side in values.shape)
+    finer = F.interpolate(values[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
     finer[::2, ::2, ::2] = values
-    kept = torch.zeros(tuple(size), dtype=torch.bool, device=values.device)
+    kept = torch.zeros(size, dtype=torch.bool, device=values.device)
     kept[::2, ::2, ::2] = known
     return finer, kept

@@ -16,14 +16,8 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import rotation_y
 
-FACES = (
-    (0, 1, 3, 2),
-    (4, 6, 7, 5),
-    (0, 4, 5, 1),
-    (2, 3, 7, 6),
-    (0, 2, 6, 4),
-    (1, 5, 7, 3),
-)  # corners of each side, in order round it
+# Corners of each side, in order round it.
+FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
 DESCENTS = 24  # candidates of the smallest box that are turned further
 FLAT = 1e-9  # relative to a box's size: thinner than this is flat, nearer than this is on a plane
 
@@ -40,6 +34,12 @@ class OrientedBox:
     def volume(self) -> float:
         """Product of the sides."""
         return float(np.prod(self.sides))
+
+    @classmethod
+    def around(cls, points: np.ndarray, rotation: np.ndarray) -> OrientedBox:
+        """The smallest box of this rotation around points (N, 3)."""
+        box = bounding_box(points @ rotation)
+        return cls(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
 
     @property
     def corners(self) -> np.ndarray:
@@ -58,9 +58,8 @@ def yaw_box(centre: np.ndarray, sides: np.ndarray, yaw: float) -> OrientedBox:
     """Box of seven numbers: centre (3,), sides (3,) along its own x, y, z, and a turn about +Y in
     radians.
     """
-    return OrientedBox(
-        np.asarray(centre, dtype=np.float64), np.asarray(sides, dtype=np.float64), rotation_y(yaw)
-    )
+    centre, sides = (np.asarray(numbers, dtype=np.float64) for numbers in (centre, sides))
+    return OrientedBox(centre, sides, rotation_y(yaw))
 
 
 def axis_aligned(box: np.ndarray) -> OrientedBox:
@@ -82,7 +81,8 @@ def intersection_volume(a: OrientedBox, b: OrientedBox) -> float:
     for box in (a, b):
         if not np.isfinite(box.corners).all() or (box.sides < 0).any():
             raise InputError(
-                f"box with centre {box.centre} and sides {box.sides} is unusable; give finite numbers and sides >= 0"
+                f"box with centre {box.centre} and sides {box.sides} is unusable; give finite "
+                "numbers and sides >= 0"
             )
     if min(a.volume, b.volume) == 0.0:
         return 0.0
@@ -113,9 +113,9 @@ def polyhedron_volume(polygons: list[np.ndarray]) -> float:
 def _cut(
     polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float
 ) -> list[np.ndarray]:
-    """Keep the part of a convex polyhedron with normal . x <= offset and close it with a new face."""
+    """The part of a convex polyhedron with normal . x <= offset, closed with a new face."""
     kept = []
-    rim = []
+    rim: list[np.ndarray] = []
     touched = False
     for polygon in polygons:
         height = polygon @ normal - offset
@@ -124,20 +124,8 @@ def _cut(
             rim += list(polygon[np.abs(height) <= tolerance])
             continue
         touched = True
-        inside: list[np.ndarray] = []
-        for k in range(len(polygon)):
-            p = polygon[k]
-            q = polygon[(k + 1) % len(polygon)]
-            hp = height[k]
-            hq = height[(k + 1) % len(polygon)]
-            if hp <= tolerance:
-                inside.append(p)
-                if hp >= -tolerance:
-                    rim.append(p)
-            if (hp > tolerance and hq < -tolerance) or (hp < -tolerance and hq > tolerance):
-                crossing = p + (q - p) * (hp / (hp - hq))
-                inside.append(crossing)
-                rim.append(crossing)
+        inside, on_plane = _cut_polygon(polygon, height, tolerance)
+        rim += on_plane
         if len(inside) >= 3:
             kept.append(np.array(inside))
     if not any((polygon @ normal - offset < -tolerance).any() for polygon in kept):
@@ -145,6 +133,28 @@ def _cut(
     if touched and len(rim) >= 3:
         kept.append(_ordered(np.array(rim), normal))
     return kept
+
+
+def _cut_polygon(
+    polygon: np.ndarray, height: np.ndarray, tolerance: float
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Corners of the part of a polygon (K, 3) that is not above the plane, and those of them that
+    are on it; ``height`` (K,) is over the plane.
+    """
+    inside = []
+    on_plane = []
+    following = np.roll(polygon, -1, axis=0)
+    for p, q, hp, hq in zip(polygon, following, height, np.roll(height, -1)):
+        if hp <= tolerance:
+            inside.append(p)
+            if hp >= -tolerance:
+                on_plane.append(p)
+        low, high = sorted((hp, hq))
+        if low < -tolerance and high > tolerance:
+            crossing = p + (q - p) * (hp / (hp - hq))
+            inside.append(crossing)
+            on_plane.append(crossing)
+    return inside, on_plane
 
 
 def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
@@ -159,9 +169,7 @@ def smallest_yaw_box(points: np.ndarray) -> OrientedBox:
     """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge
     of the hull seen from above.
     """
-    turn = rotation_y(-_rectangle_angle(points[:, [0, 2]]))
-    box = bounding_box(points @ turn)
-    return OrientedBox(turn @ box.mean(0), np.ptp(box, axis=0), turn)
+    return OrientedBox.around(points, rotation_y(-_rectangle_angle(points[:, [0, 2]])))
 
 
 def smallest_box(points: np.ndarray) -> OrientedBox:
@@ -177,38 +185,46 @@ def smallest_box(points: np.ndarray) -> OrientedBox:
     except (QhullError, ValueError):
         return axis_aligned(bounding_box(points))
     corners = points[hull.vertices]
-    triangles = points[hull.simplices]  # (F, 3, 3)
-    edges = (np.roll(triangles, -1, axis=1) - triangles).reshape(-1, 3)
-    normals = np.repeat(hull.equations[:, :3], 3, axis=0)
-    usable = np.linalg.norm(edges, axis=1) > FLAT * np.ptp(corners)
-    edges = edges[usable] / np.linalg.norm(edges[usable], axis=1, keepdims=True)
-    normals = normals[usable]
-    axes = np.stack(
-        [edges, np.cross(normals, edges), normals], axis=1
-    )  # (K, 3, 3) box_from_world, right-handed
+    axes = _axes_on_faces(hull)
     chunks = np.array_split(axes, max(1, len(axes) * len(corners) // 2_000_000))
     volumes = np.concatenate([np.ptp(chunk @ corners.T, axis=2).prod(1) for chunk in chunks])
     best = np.argsort(volumes, kind="stable")[:DESCENTS]
-    rotation = min(
-        (_shrunk(axes[k].T, corners) for k in best),
-        key=lambda r: float(np.ptp(corners @ r, axis=0).prod()),
-    )
-    box = bounding_box(corners @ rotation)
-    return OrientedBox(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
+    shrunk = [_shrunk(axes[number].T, corners) for number in best]
+    rotation = min(shrunk, key=lambda turned: _extent(turned, corners))
+    return OrientedBox.around(corners, rotation)
+
+
+def _axes_on_faces(hull: ConvexHull) -> np.ndarray:
+    """(K, 3, 3) box_from_world, right-handed, of boxes with a side on a face of a hull and another
+    along an edge of the face.
+    """
+    triangles = hull.points[hull.simplices]  # (F, 3, 3)
+    edges = (np.roll(triangles, -1, axis=1) - triangles).reshape(-1, 3)
+    normals = np.repeat(hull.equations[:, :3], 3, axis=0)
+    lengths = np.linalg.norm(edges, axis=1)
+    usable = lengths > FLAT * np.ptp(hull.points[hull.vertices])
+    edges = edges[usable] / lengths[usable, None]
+    normals = normals[usable]
+    return np.stack([edges, np.cross(normals, edges), normals], axis=1)
+
+
+def _extent(rotation: np.ndarray, corners: np.ndarray) -> float:
+    """Volume of the box of this rotation around corners (N, 3)."""
+    return float(np.ptp(corners @ rotation, axis=0).prod())
 
 
 def _shrunk(rotation: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(3, 3) world_from_box after turns about the box's own axes that make it smaller."""
-    volume = float(np.ptp(corners @ rotation, axis=0).prod())
+    volume = _extent(rotation, corners)
     while True:
         for axis in range(3):
             plane = rotation[:, [(axis + 1) % 3, (axis + 2) % 3]]
             angle = _rectangle_angle(corners @ plane)
             c = np.cos(angle)
             s = np.sin(angle)
-            turned = np.column_stack([rotation[:, axis], plane @ [c, s], plane @ [-s, c]])
-            rotation = np.roll(turned, axis, axis=1)  # back to the order x, y, z
-        smaller = float(np.ptp(corners @ rotation, axis=0).prod())
+            columns = [rotation[:, axis], plane @ [c, s], plane @ [-s, c]]
+            rotation = np.roll(np.column_stack(columns), axis, axis=1)  # in the order x, y, z
+        smaller = _extent(rotation, corners)
         if smaller > volume * (1.0 - 1e-9):
             return rotation
         volume = smaller
@@ -222,12 +238,15 @@ def _rectangle_angle(plan: np.ndarray) -> float:
         rim = plan[ConvexHull(plan).vertices]
     except (QhullError, ValueError):  # on a line or in one place: along the line
         spread = plan - plan.mean(0)
-        direction = np.linalg.svd(spread, full_matrices=False)[2][0]
-        return float(np.arctan2(direction[1], direction[0])) if np.abs(spread).max() > 0 else 0.0
-    edges = np.roll(rim, -1, axis=0) - rim
-    angles = np.append(0.0, np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2))
-    along = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    across = np.stack([-np.sin(angles), np.cos(angles)], axis=1)
-    areas = np.ptp(along @ rim.T, axis=1) * np.ptp(across @ rim.T, axis=1)
+        x, y = np.linalg.svd(spread, full_matrices=False)[2][0]
+        return float(np.arctan2(y, x)) if np.abs(spread).max() > 0 else 0.0
+    x, y = (np.roll(rim, -1, axis=0) - rim).T
+    angles = np.append(0.0, np.arctan2(y, x) % (np.pi / 2))
+    cos = np.cos(angles)
+    sin = np.sin(angles)
+    along = np.stack([cos, sin], axis=1) @ rim.T
+    across = np.stack([-sin, cos], axis=1) @ rim.T
+    areas = np.ptp(along, axis=1) * np.ptp(across, axis=1)
     best = int(areas.argmin())
-    return float(angles[best]) if areas[best] < areas[0] * (1.0 - 1e-12) else 0.0
+    smaller = areas[best] < areas[0] * (1.0 - 1e-12)
+    return float(angles[best]) if smaller else 0.0

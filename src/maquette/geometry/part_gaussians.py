@@ -26,7 +26,8 @@ def orthonormal(columns: Tensor) -> Tensor:
     a = columns[..., 0]
     b = columns[..., 1]
     x = F.normalize(a, dim=-1, eps=1e-6)
-    y = F.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1, eps=1e-6)
+    across = b - (x * b).sum(-1, keepdim=True) * x
+    y = F.normalize(across, dim=-1, eps=1e-6)
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
@@ -45,18 +46,15 @@ class PartGaussians:
         weights sum to 1.
         """
         mean, axes, scales, weight = numbers.float().split([3, 9, 3, 1], dim=-1)
-        bounds = [math.log(limit) for limit in _SCALES]
-        log_weight = weight[..., 0].log_softmax(-1)
-        return cls(
-            mean, orthonormal(axes.unflatten(-1, (3, 3))), scales.clamp(*bounds).exp(), log_weight
-        )
+        axes = orthonormal(axes.unflatten(-1, (3, 3)))
+        scales = scales.clamp(*(math.log(limit) for limit in _SCALES)).exp()
+        return cls(mean, axes, scales, weight[..., 0].log_softmax(-1))
 
     def numbers(self) -> Tensor:
         """(B, P, 16), from which ``of`` makes the same mixture."""
-        return torch.cat(
-            [self.mean, self.axes.flatten(-2), self.scales.log(), self.log_weight[..., None]],
-            dim=-1,
-        )
+        axes = self.axes.flatten(-2)
+        parts = [self.mean, axes, self.scales.log(), self.log_weight[..., None]]
+        return torch.cat(parts, dim=-1)
 
     def local(self, points: Tensor) -> Tensor:
         """(B, N, P, 3) points (B, N, 3) as every part sees them: along its axes, in its standard
@@ -65,41 +63,36 @@ class PartGaussians:
         offset = points[:, :, None] - self.mean[:, None]
         return torch.einsum("bnpi,bpij->bnpj", offset, self.axes) / self.scales[:, None]
 
-    def part_log_density(self, points: Tensor) -> Tensor:
-        """(B, N, P) log of weight times density of every part at points (B, N, 3)."""
-        return self.log_weighted_density(self.local(points))
-
     def log_weighted_density(self, local: Tensor) -> Tensor:
-        """(B, N, P) the same from local coordinates (B, N, P, 3)."""
-        norm = self.scales.log().sum(-1) + 1.5 * math.log(2 * math.pi) - self.log_weight
+        """(B, N, P) log of weight times density of every part, from local coordinates (B, N, P,
+        3).
+        """
+        norm = self.scales.log().sum(-1) + 1.5 * math.log(2 * math.pi)
+        norm = norm - self.log_weight
         return -0.5 * local.square().sum(-1) - norm[:, None]
 
     def log_density(self, points: Tensor) -> Tensor:
         """(B, N) log density of the mixture at points (B, N, 3); its integral over space is 1."""
-        return self.part_log_density(points).logsumexp(-1)
+        return self.log_weighted_density(self.local(points)).logsumexp(-1)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales
         (reparametrised).
         """
-        draws = torch.randn((*self.mean.shape[:2], count, 3), generator=generator).to(self.mean)
-        points = (
-            torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes)
-            + self.mean[:, :, None]
-        )
-        return points.flatten(1, 2)
+        shape = (*self.mean.shape[:2], count, 3)
+        draws = torch.randn(shape, generator=generator).to(self.mean)
+        offsets = torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes)
+        return (offsets + self.mean[:, :, None]).flatten(1, 2)
 
     def moved(self, rotation: Tensor, scale: Tensor, translation: Tensor) -> PartGaussians:
         """The mixtures of x -> scale rotation x + translation; rotation (B, 3, 3), scale (B,),
         translation (B, 3).
         """
-        mean = (
-            scale[:, None, None] * torch.einsum("bij,bpj->bpi", rotation, self.mean)
-            + translation[:, None]
-        )
-        return PartGaussians(
-            mean, rotation[:, None] @ self.axes, scale[:, None, None] * self.scales, self.log_weight
-        )
+        growth = scale[:, None, None]
+        turned = torch.einsum("bij,bpj->bpi", rotation, self.mean)
+        mean = growth * turned + translation[:, None]
+        axes = rotation[:, None] @ self.axes
+        return PartGaussians(mean, axes, growth * self.scales, self.log_weight)
 
 
 def yaw_rotations(yaw: Tensor) -> Tensor:
@@ -110,14 +103,8 @@ def yaw_rotations(yaw: Tensor) -> Tensor:
     s = yaw.sin()
     zero = torch.zeros_like(yaw)
     one = torch.ones_like(yaw)
-    return torch.stack(
-        [
-            torch.stack([c, zero, s], -1),
-            torch.stack([zero, one, zero], -1),
-            torch.stack([-s, zero, c], -1),
-        ],
-        dim=-2,
-    )
+    rows = ((c, zero, s), (zero, one, zero), (-s, zero, c))
+    return torch.stack([torch.stack(row, -1) for row in rows], dim=-2)
 
 
 def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
@@ -128,13 +115,11 @@ def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
     is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
     """
     with torch.no_grad():
-        best = torch.full(seen.shape[:2], math.inf, device=seen.device)
-        index = torch.zeros(seen.shape[:2], dtype=torch.int64, device=seen.device)
-        for start in range(0, samples.shape[1], chunk):
-            near, where = torch.cdist(seen.float(), samples[:, start : start + chunk].float()).min(
-                -1
-            )
-            index = torch.where(near < best, where + start, index)
-            best = torch.minimum(best, near)
-    nearest = samples.gather(1, index[..., None].expand(-1, -1, 3))
+        found = []
+        for part in samples.float().split(chunk, dim=1):
+            found.append(torch.cdist(seen.float(), part).min(-1))
+        best = torch.stack([near for near, _ in found]).argmin(0)
+        place = torch.stack([where for _, where in found]).gather(0, best[None])[0]
+        place = place + chunk * best
+    nearest = samples.gather(1, place[..., None].expand(-1, -1, 3))
     return (seen - nearest).square().sum(-1).mean(-1)

@@ -23,15 +23,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import rotation_y, scale_of, similarity, transform_points
 
-Step = Callable[
-    [np.ndarray, np.ndarray], np.ndarray
-]  # (K, 3) moved points, (K,) target indices -> (4, 4) correction
+# (K, 3) moved points, (K,) target indices -> (4, 4) correction
+Correction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,8 @@ class RobustIcp:
     coarse_iterations: int = 40
     fine_iterations: int = 40
     unfit_cost: float = 0.03  # lambda in rmse + lambda (1 - fitness)
-    spaces: tuple[str, ...] = (
-        "shared",
-        "own",
-    )  # "shared": rigid; "own": with the boxes' ratio as isotropic scale
+    # "shared": rigid; "own": with the boxes' ratio as isotropic scale
+    spaces: tuple[str, ...] = ("shared", "own")
     thinned_points: int = 1000  # of the source, in seed and coarse ICP
     fine_points: int = 4096  # of the source, in the fine ICP
     with_scale: bool = False  # refine an isotropic scale at the end (not in the paper)
@@ -89,6 +87,10 @@ class _Fit:
     rmse: float  # target coordinates
     fitness: float
 
+    def cost(self, unit: float, unfit: float) -> float:
+        """Rmse + lambda (1 - fitness), lengths in units of the space."""
+        return self.rmse / unit + unfit * (1.0 - self.fitness)
+
 
 def umeyama(
     source: np.ndarray,
@@ -103,16 +105,28 @@ def umeyama(
     The determinant is positive whatever the input, also when a reflection would fit better (Umeyama
     1991, eqs. 40-42).
     """
-    share = np.full(len(source), 1.0 / len(source)) if weights is None else weights / weights.sum()
+    if weights is None:
+        share = np.full(len(source), 1.0 / len(source))
+    else:
+        share = weights / weights.sum()
     source_mean = share @ source
     target_mean = share @ target
     centred = source - source_mean
-    left, singular, right = np.linalg.svd((target - target_mean).T @ (centred * share[:, None]))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = (left * signs) @ right
+    covariance = (target - target_mean).T @ (centred * share[:, None])
+    rotation, stretch = _nearest_rotation(covariance)
     variance = float(share @ (centred**2).sum(1))
-    scale = float(singular @ signs) / variance if with_scale and variance > 0 else 1.0
+    scale = stretch / variance if with_scale and variance > 0 else 1.0
     return similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+
+
+def _nearest_rotation(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """The rotation (3, 3) R that is nearest to a matrix (3, 3), never a reflection, and the trace
+    of R^T times the matrix.
+    """
+    left, singular, right = np.linalg.svd(matrix)
+    handedness = np.sign(np.linalg.det(left) * np.linalg.det(right))
+    signs = np.array([1.0, 1.0, handedness])
+    return (left * signs) @ right, float(singular @ signs)
 
 
 def robust_icp(
@@ -134,15 +148,14 @@ def robust_icp(
         points = cloud.points if isinstance(cloud, PointTree) else cloud
         if len(points) < 3 or not np.isfinite(points).all():
             raise InputError(
-                f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are needed; check the mesh"
+                f"cannot align: the {name} has {len(points)} points, at least 3 finite ones are "
+                "needed; check the mesh"
             )
     tree = as_tree(target)
     ordered = as_tree(source).sorted_points
     normals = estimate_normals(tree.points) if target_normals is None else target_normals
-    fits = [
-        _align_in_space(_space(name, ordered, tree.points), ordered, tree, normals, options)
-        for name in options.spaces
-    ]
+    spaces = [_space(name, ordered, tree.points) for name in options.spaces]
+    fits = [_align_in_space(space, ordered, tree, normals, options) for space in spaces]
     return min(fits, key=lambda fit: fit.score)
 
 
@@ -161,14 +174,11 @@ def point_to_point(
     """
     tree = as_tree(target)
     ordered = as_tree(source).sorted_points
-    fit = _icp(
-        ordered,
-        tree,
-        np.eye(4),
-        reach,
-        iterations,
-        lambda moved, index: umeyama(moved, tree.points[index]),
-    )
+
+    def to_points(moved: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return umeyama(moved, tree.points[index])
+
+    fit = _icp(ordered, tree, np.eye(4), reach, iterations, to_points)
     return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
 
 
@@ -184,48 +194,49 @@ def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
 
 def voxel_downsample(points: np.ndarray, voxel: float) -> np.ndarray:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
-    cells = np.floor((points - points.min(0)) / voxel).astype(np.int64)
-    size = cells.max(0) + 1
-    _, inverse, count = np.unique(
-        (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2],
-        return_inverse=True,
-        return_counts=True,
-    )
-    sums = [
-        np.bincount(inverse, weights=points[:, axis], minlength=len(count)) for axis in range(3)
-    ]
-    return np.stack(sums, axis=1) / count[:, None]
+    means, _ = occupied_cells(points, voxel)
+    return means
+
+
+def occupied_cells(points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (K, 3) and number (K,) of the points (N, 3) in each occupied cube, counted from the
+    lower corner.
+    """
+    cells = np.floor((points - points.min(0)) / side).astype(np.int64)
+    _, size_y, size_z = cells.max(0) + 1
+    x, y, z = cells.T
+    keys = (x * size_y + y) * size_z + z
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = [np.bincount(inverse, weights=column, minlength=len(counts)) for column in points.T]
+    return np.stack(sums, axis=1) / counts[:, None], counts
 
 
 def thin(points: np.ndarray, most: int) -> np.ndarray:
     """At most ``most`` of the points (N, 3), evenly strided: the same ones every time, a fair share
     of every object.
     """
-    return (
-        points
-        if len(points) <= most
-        else points[np.linspace(0, len(points) - 1, most).astype(np.int64)]
-    )
+    if len(points) <= most:
+        return points
+    return points[np.linspace(0, len(points) - 1, most).astype(np.int64)]
 
 
 def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
     source_box = bounding_box(source)
     target_box = bounding_box(target)
+    middle = target_box.mean(0)
     if name == "shared":
         box = bounding_box(np.concatenate([source_box, target_box]))
-        return _Space(name, np.eye(4), box.mean(0), max(float(np.ptp(box, axis=0).max()), 1e-12))
+        return _Space(name, np.eye(4), box.mean(0), _longest_side(box))
     if name != "own":
         raise InputError(f"normalisation space {name!r} is unknown; use 'shared' or 'own'")
-    source_unit, target_unit = (
-        max(float(np.ptp(box, axis=0).max()) / 2, 1e-12) for box in (source_box, target_box)
-    )
-    scale = target_unit / source_unit
-    return _Space(
-        name,
-        similarity(scale, None, target_box.mean(0) - scale * source_box.mean(0)),
-        target_box.mean(0),
-        target_unit,
-    )
+    unit = _longest_side(target_box) / 2
+    scale = unit / (_longest_side(source_box) / 2)
+    placed = similarity(scale, None, middle - scale * source_box.mean(0))
+    return _Space(name, placed, middle, unit)
+
+
+def _longest_side(box: np.ndarray) -> float:
+    return max(float(np.ptp(box, axis=0).max()), 1e-12)
 
 
 def _align_in_space(
@@ -249,58 +260,39 @@ def _align_in_space(
         )
 
     def score(fit: _Fit) -> float:
-        return fit.rmse / space.unit + options.unfit_cost * (1.0 - fit.fitness)
+        return fit.cost(space.unit, options.unfit_cost)
+
+    def refine(cloud: np.ndarray, start: np.ndarray, iterations: int) -> _Fit:
+        return _icp(cloud, coarse_tree, start, reach, iterations, to_points)
 
     yaws = _best_yaws(placed, target.sorted_points, space, options)
-    seeds = [
-        _icp(thinned, coarse_tree, yaw, reach, options.seed_iterations, to_points) for yaw in yaws
-    ]
-    coarse = _icp(
-        thinned,
-        coarse_tree,
-        min(seeds, key=score).transform,
-        reach,
-        options.coarse_iterations,
-        to_points,
-    )
-    fine = _icp(
-        thin(placed, options.fine_points),
-        target,
-        coarse.transform,
-        options.fine_reach * voxel,
-        options.fine_iterations,
-        to_planes,
-    )
+    seeds = [refine(thinned, yaw, options.seed_iterations) for yaw in yaws]
+    best = min(seeds, key=score)
+    coarse = refine(thinned, best.transform, options.coarse_iterations)
+    dense = thin(placed, options.fine_points)
+    near = options.fine_reach * voxel
+    fine = _icp(dense, target, coarse.transform, near, options.fine_iterations, to_planes)
     if options.with_scale:
-        scaled = _with_scale(
-            thin(placed, options.fine_points),
-            target,
-            fine,
-            options.fine_reach * voxel,
-            options.scale_iterations,
-        )
+        scaled = _with_scale(dense, target, fine, near, options.scale_iterations)
         fine = min(fine, scaled, key=score)
     for fit in (fine, coarse):
         if fit.fitness > 0 and _is_sane(fit.transform, space):
             transform = _without_drift(fit.transform) @ space.target_from_source
-            return Registration(
-                transform, fit.rmse / space.unit, fit.fitness, score(fit), space.name
-            )
-    return Registration(space.target_from_source, float("inf"), 0.0, float("inf"), "identity")
+            rmse = fit.rmse / space.unit
+            return Registration(transform, rmse, fit.fitness, score(fit), space.name)
+    return Registration(space.target_from_source, np.inf, 0.0, np.inf, "identity")
 
 
 def _best_yaws(
     placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp
 ) -> list[np.ndarray]:
-    """(4, 4) turns about the pivot, best first, ranked by the trimmed symmetric Chamfer distance."""
+    """(4, 4) turns about the pivot, best first by the trimmed symmetric Chamfer distance."""
     source = thin(placed, options.sweep_points)
     target = thin(target, options.sweep_points)
     source_tree = build_tree(source)
     target_tree = build_tree(target)
     angles = 2 * np.pi * np.arange(options.yaw_candidates) / options.yaw_candidates
-    turns = [
-        similarity(1.0, rotation_y(a), space.pivot - rotation_y(a) @ space.pivot) for a in angles
-    ]
+    turns = [_about(space.pivot, rotation_y(angle)) for angle in angles]
 
     def trimmed_mean(distances: np.ndarray) -> float:
         kept = max(1, int(len(distances) * (1.0 - options.trim)))
@@ -308,13 +300,18 @@ def _best_yaws(
 
     def cost(turn: np.ndarray) -> float:
         forth, _ = nearest(target_tree, transform_points(turn, source))
-        back, _ = nearest(
-            source_tree, transform_points(np.linalg.inv(turn), target)
-        )  # a rigid turn keeps distances
+        # A rigid turn keeps distances, so the target may be turned back instead.
+        back, _ = nearest(source_tree, transform_points(np.linalg.inv(turn), target))
         return trimmed_mean(forth) + trimmed_mean(back)
 
     costs = [cost(turn) for turn in turns]
-    return [turns[i] for i in np.argsort(costs, kind="stable")[: options.yaw_keep]]
+    best = np.argsort(costs, kind="stable")[: options.yaw_keep]
+    return [turns[number] for number in best]
+
+
+def _about(pivot: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """(4, 4) turn about a point."""
+    return similarity(1.0, rotation, pivot - rotation @ pivot)
 
 
 def _icp(
@@ -323,7 +320,7 @@ def _icp(
     start: np.ndarray,
     reach: float,
     iterations: int,
-    step: Step,
+    step: Correction,
 ) -> _Fit:
     """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse
     change; the fit of the last transform.
@@ -336,16 +333,19 @@ def _icp(
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
-        settled = (
-            fit is not None
-            and abs(fit.fitness - fitness) < 1e-6
-            and abs(fit.rmse - rmse) < 1e-6 * reach
-        )
+        before = fit
         fit = _Fit(transform, rmse, fitness)
-        if settled or found.sum() < 3:
+        if found.sum() < 3 or _settled(before, fit, 1e-6 * reach):
             break
         transform = step(moved[found], index[found]) @ transform
     return fit
+
+
+def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
+    """Whether a step changed neither the fitness nor, by ``least``, the rmse."""
+    if before is None or abs(before.fitness - fit.fitness) >= 1e-6:
+        return False
+    return abs(before.rmse - fit.rmse) < least
 
 
 def _with_scale(
@@ -360,20 +360,16 @@ def _with_scale(
     for _ in range(iterations):
         moved = transform_points(transform, source)
         forth, index = nearest(target, moved, reach)
-        back, own = nearest(
-            tree,
-            transform_points(np.linalg.inv(transform), others),
-            reach / max(scale_of(transform), 1e-6),
-        )
+        back_reach = reach / max(scale_of(transform), 1e-6)
+        returned = transform_points(np.linalg.inv(transform), others)
+        back, own = nearest(tree, returned, back_reach)
         near = np.isfinite(forth)
         far = np.isfinite(back)
         if near.sum() + far.sum() < 4:
             return fit
-        pairs = (
-            np.concatenate([moved[near], moved[own[far]]]),
-            np.concatenate([target.points[index[near]], others[far]]),
-        )
-        step = umeyama(*pairs, with_scale=True)
+        here = np.concatenate([moved[near], moved[own[far]]])
+        there = np.concatenate([target.points[index[near]], others[far]])
+        step = umeyama(here, there, with_scale=True)
         transform = step @ transform
         if np.abs(step - np.eye(4)).max() < 1e-7 * max(reach, 1e-9):
             break
@@ -393,23 +389,15 @@ def _plane_step(
     # The minimum-norm solution does not move along directions that the surface leaves free (a
     # plane, a sphere).
     update, *_ = np.linalg.lstsq(weighted.T @ jacobian, -weighted.T @ residual, rcond=1e-9)
-    rotation = _rotation_from_vector(update[:3])
+    rotation = Rotation.from_rotvec(update[:3]).as_matrix()
     return similarity(1.0, rotation, update[3:] + pivot - rotation @ pivot)
-
-
-def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation by |vector| radians about vector (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-15:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
 
 
 def _is_sane(transform: np.ndarray, space: _Space) -> bool:
     """Whether a fit is finite, about rigid, and not far away."""
-    if not np.isfinite(transform).all() or abs(float(np.linalg.det(transform[:3, :3])) - 1.0) > 0.5:
+    if not np.isfinite(transform).all():
+        return False
+    if abs(np.linalg.det(transform[:3, :3]) - 1.0) > 0.5:
         return False
     shift = transform_points(transform, space.pivot) - space.pivot
     return float(np.linalg.norm(shift)) <= 10.0 * space.unit
@@ -419,9 +407,8 @@ def _without_drift(transform: np.ndarray) -> np.ndarray:
     """Project the linear part onto scaled rotations, from which many steps may have drifted by
     rounding.
     """
-    left, _, right = np.linalg.svd(transform[:3, :3])
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    scale = scale_of(transform)  # of a rigid fit it is 1 up to rounding
-    return similarity(
-        1.0 if abs(scale - 1.0) < 1e-9 else scale, (left * signs) @ right, transform[:3, 3]
-    )
+    rotation, _ = _nearest_rotation(transform[:3, :3])
+    scale = scale_of(transform)
+    if abs(scale - 1.0) < 1e-9:  # of a rigid fit it is 1 up to rounding
+        scale = 1.0
+    return similarity(scale, rotation, transform[:3, 3])

@@ -14,7 +14,7 @@ import numpy as np
 
 from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
-from maquette.geometry.registration import thin, umeyama
+from maquette.geometry.registration import occupied_cells, thin, umeyama
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
@@ -61,15 +61,12 @@ def filter_registration(
     Gaussian sums are exact over small cells, not approximated by a permutohedral lattice.
     """
     options = options or FilterReg()
-    moments = (
-        (source**2).sum(1).mean()
-        + (target**2).sum(1).mean()
-        - 2.0 * source.mean(0) @ target.mean(0)
-    )
+    squares = (source**2).sum(1).mean() + (target**2).sum(1).mean()
+    moments = squares - 2.0 * source.mean(0) @ target.mean(0)
     variance = max(float(moments) / 3.0, LEAST_VARIANCE)
     cell = np.sqrt(variance) / options.cells
-    points, counts = _cells(source, cell)
-    centres, masses = _cells(target, cell)
+    points, counts = (values.astype(np.float64) for values in occupied_cells(source, cell))
+    centres, masses = (values.astype(np.float64) for values in occupied_cells(target, cell))
     transform = np.eye(4)
     before = None
     for _ in range(options.iterations):
@@ -83,20 +80,12 @@ def filter_registration(
     return transform
 
 
-def _cells(points: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (K, 3) and number (K,) of the points in each occupied cube of side ``cell``, counted
-    from the lower corner.
-    """
-    keys = np.floor((points - points.min(0)) / cell).astype(np.int64)
-    _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    sums = np.stack(
-        [
-            np.bincount(inverse.reshape(-1), weights=points[:, k], minlength=len(counts))
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    return sums / counts[:, None], counts.astype(np.float64)
+@numba.njit(cache=True, nogil=True, inline="always")
+def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) -> float:
+    dx = points[i, 0] - others[k, 0]
+    dy = points[i, 1] - others[k, 1]
+    dz = points[i, 2] - others[k, 2]
+    return dx * dx + dy * dy + dz * dz
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -113,15 +102,9 @@ def _weighted_means(
     squared = np.empty(len(centres))
     last = len(table) - 2
     for i in range(len(points)):
-        px = points[i, 0]
-        py = points[i, 1]
-        pz = points[i, 2]
         least = np.inf
         for k in range(len(centres)):
-            dx = px - centres[k, 0]
-            dy = py - centres[k, 1]
-            dz = pz - centres[k, 2]
-            squared[k] = dx * dx + dy * dy + dz * dz
+            squared[k] = _squared_distance(points, i, centres, k)
             least = min(least, squared[k])
         total = 0.0
         x = 0.0
@@ -133,7 +116,8 @@ def _weighted_means(
             if cell > last:
                 continue
             rest = place - cell
-            weight = masses[k] * (table[cell] * (1.0 - rest) + table[cell + 1] * rest)
+            share = table[cell] * (1.0 - rest) + table[cell + 1] * rest
+            weight = masses[k] * share
             total += weight
             x += weight * centres[k, 0]
             y += weight * centres[k, 1]
@@ -158,118 +142,106 @@ def chamfer_fit(
     best quarter of the restarts goes on.
     """
     options = options or ChamferFit()
-    steps = options.steps
-    rate = options.rate
-    most = options.points
-    volumes = [smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target)]
-    scale = np.cbrt(volumes[1] / volumes[0]) if min(volumes) > 0 else 1.0
+    volume, wanted = (smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target))
+    scale = np.cbrt(wanted / volume) if min(volume, wanted) > 0 else 1.0
     middle = target.mean(0)
     placed = similarity(scale, None, -scale * source.mean(0))  # about the origin, where angles act
-    clouds = [_in_space_order(transform_points(placed, source)), _in_space_order(target - middle)]
+    centred = (transform_points(placed, source), target - middle)
+    clouds = [build_tree(points).sorted_points for points in centred]
     angles = 2.0 * np.pi * np.arange(options.restarts) / options.restarts
+    few = [build_tree(thin(cloud, max(50, options.points // 4))) for cloud in clouds]
+    start = np.array([0, 0, 0, 0, 0, 0, 1.0])
+    steps = options.steps // 4
     yaws = [similarity(1.0, rotation_y(angle)) for angle in angles]
-    few = [build_tree(thin(cloud, max(50, most // 4))) for cloud in clouds]
-    first = [
-        _descend(few[0], few[1], yaw, np.array([0, 0, 0, 0, 0, 0, 1.0]), steps // 4, rate)
-        for yaw in yaws
-    ]
-    best = sorted(range(len(yaws)), key=lambda k: first[k][1])[: max(1, len(yaws) // 4)]
-    many = [build_tree(thin(cloud, most)) for cloud in clouds]
-    last = [
-        (yaws[k], *_descend(many[0], many[1], yaws[k], first[k][0], steps - steps // 4, rate))
-        for k in best
-    ]
-    yaw, numbers, _ = min(last, key=lambda entry: entry[2])
-    return similarity(1.0, None, middle) @ _similarity_of(numbers) @ yaw @ placed
+    fits = [_descend(_Pair(*few, yaw), start, steps, options.rate) for yaw in yaws]
+    fits.sort(key=lambda fit: fit.cost)
+    many = [build_tree(thin(cloud, options.points)) for cloud in clouds]
+    last = []
+    for fit in fits[: max(1, len(yaws) // 4)]:
+        pair = _Pair(*many, fit.yaw)
+        last.append(_descend(pair, fit.numbers, options.steps - steps, options.rate))
+    best = min(last, key=lambda fit: fit.cost)
+    return similarity(1.0, None, middle) @ _similarity_of(best.numbers) @ best.yaw @ placed
 
 
-def _in_space_order(points: np.ndarray) -> np.ndarray:
-    return build_tree(points).sorted_points
+class _Pair:
+    """Two clouds, the source after a turn."""
+
+    def __init__(self, source: PointTree, target: PointTree, yaw: np.ndarray):
+        self.source = source
+        self.target = target
+        self.yaw = yaw  # (4, 4)
+        self.points = transform_points(yaw, source.sorted_points)
+        self.goals = target.sorted_points
+        # index of the source's tree -> place in its sorted points
+        self.places = np.argsort(source.order)
 
 
-def _descend(
-    source: PointTree,
-    target: PointTree,
-    yaw: np.ndarray,
-    numbers: np.ndarray,
-    steps: int,
-    rate: float,
-) -> tuple[np.ndarray, float]:
-    """The seven numbers after ``steps`` steps of Adam, and their squared Chamfer distance."""
-    points = transform_points(yaw, source.sorted_points)
-    goals = target.sorted_points
-    names = np.empty(
-        len(source.points), np.int64
-    )  # index of the source's tree -> place in its sorted points
-    names[source.order] = np.arange(len(source.points))
+@dataclass(frozen=True, eq=False)
+class _ChamferDescent:
+    """Where a descent has arrived."""
+
+    numbers: np.ndarray  # (7,) Euler angles, translation, scale
+    cost: float  # squared Chamfer distance
+    yaw: np.ndarray  # (4, 4) before it
+
+
+def _descend(pair: _Pair, numbers: np.ndarray, steps: int, rate: float) -> _ChamferDescent:
+    """The seven numbers after ``steps`` steps of Adam."""
     mean = np.zeros(7)
     square = np.zeros(7)
     for step in range(1, steps + 1):
-        gradient, _ = _chamfer_gradient(numbers, points, goals, source, target, yaw, names)
+        gradient, _ = _chamfer_gradient(numbers, pair)
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient**2
-        numbers = numbers - rate * (mean / (1 - 0.9**step)) / (
-            np.sqrt(square / (1 - 0.999**step)) + 1e-8
-        )
+        spread = np.sqrt(square / (1 - 0.999**step)) + 1e-8
+        numbers = numbers - rate * (mean / (1 - 0.9**step)) / spread
         numbers[6] = np.clip(numbers[6], LEAST_SCALE, MOST_SCALE)
-    return numbers, _chamfer_gradient(numbers, points, goals, source, target, yaw, names)[1]
+    _, cost = _chamfer_gradient(numbers, pair)
+    return _ChamferDescent(numbers, cost, pair.yaw)
 
 
-def _chamfer_gradient(
-    numbers: np.ndarray,
-    points: np.ndarray,
-    goals: np.ndarray,
-    source: PointTree,
-    target: PointTree,
-    yaw: np.ndarray,
-    names: np.ndarray,
-) -> tuple[np.ndarray, float]:
+def _chamfer_gradient(numbers: np.ndarray, pair: _Pair) -> tuple[np.ndarray, float]:
     """Gradient (7,) and value of mean d^2 both ways; correspondences are held fixed, which is exact
     where they are unique.
     """
     matrix = _similarity_of(numbers)
-    moved = transform_points(matrix, points)
-    forth, index = nearest(target, moved)
-    _, own = nearest(source, transform_points(np.linalg.inv(matrix @ yaw), goals))
-    place = names[own]
-    ahead = moved - target.points[index]
-    behind = moved[place] - goals
-    pull = 2.0 * ahead / len(moved)
-    np.add.at(pull, place, 2.0 * behind / len(goals))
-    turned = moved / numbers[6]  # R x + t
-    turns = [
-        numbers[6] * float((pull * (points @ part.T)).sum())
-        for part in _euler_derivatives(numbers[:3])
-    ]
-    gradient = np.array([*turns, *(numbers[6] * pull.sum(0)), float((pull * turned).sum())])
+    moved = transform_points(matrix, pair.points)
+    forth, index = nearest(pair.target, moved)
+    returned = transform_points(np.linalg.inv(matrix @ pair.yaw), pair.goals)
+    _, own = nearest(pair.source, returned)
+    place = pair.places[own]
+    behind = moved[place] - pair.goals
+    pull = 2.0 * (moved - pair.target.points[index]) / len(moved)
+    np.add.at(pull, place, 2.0 * behind / len(pair.goals))
+    scale = numbers[6]
+    derivatives = [_rotation(numbers, derived) for derived in range(3)]
+    turns = [scale * float((pull * (pair.points @ d.T)).sum()) for d in derivatives]
+    growth = float((pull * (moved / scale)).sum())  # moved / scale = R x + t
+    gradient = np.array([*turns, *(scale * pull.sum(0)), growth])
     return gradient, float((forth**2).mean() + (behind**2).sum(1).mean())
 
 
 def _similarity_of(numbers: np.ndarray) -> np.ndarray:
     """(4, 4) of x -> s (R x + t), the numbers being three Euler angles, t and s."""
-    x, y, z = _axis_turns(numbers[:3])
-    return similarity(numbers[6], x @ y @ z, numbers[6] * numbers[3:6])
+    return similarity(numbers[6], _rotation(numbers), numbers[6] * numbers[3:6])
 
 
-def _axis_turns(angles: np.ndarray, quarter: np.ndarray | None = None) -> list[np.ndarray]:
-    """Rotations about x, y and z; with ``quarter`` ones, that axis' derivative by its angle
-    instead.
-    """
-    turns = []
-    for axis, angle in enumerate(angles):
-        i = (axis + 1) % 3
-        j = (axis + 2) % 3
-        derivative = quarter is not None and quarter[axis]
-        c, s = (-np.sin(angle), np.cos(angle)) if derivative else (np.cos(angle), np.sin(angle))
-        turn = np.zeros((3, 3)) if derivative else np.eye(3)
-        turn[i, i] = c
-        turn[i, j] = -s
-        turn[j, i] = s
-        turn[j, j] = c
-        turns.append(turn)
-    return turns
+def _rotation(numbers: np.ndarray, derived: int | None = None) -> np.ndarray:
+    """(3, 3) R of the first three numbers, or its derivative by one of them."""
+    x, y, z = (_axis_turn(axis, numbers[axis], axis == derived) for axis in range(3))
+    return x @ y @ z
 
 
-def _euler_derivatives(angles: np.ndarray) -> list[np.ndarray]:
-    """Derivatives of R by each of the three angles, (3, 3)."""
-    return [x @ y @ z for x, y, z in (_axis_turns(angles, row) for row in np.eye(3))]
+def _axis_turn(axis: int, angle: float, derivative: bool) -> np.ndarray:
+    """(3, 3) rotation about an axis, or its derivative by the angle."""
+    i = (axis + 1) % 3
+    j = (axis + 2) % 3
+    turn = np.zeros((3, 3)) if derivative else np.eye(3)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
+    c, s = (-sin, cos) if derivative else (cos, sin)
+    turn[i, i] = turn[j, j] = c
+    turn[i, j] = -s
+    turn[j, i] = s
+    return turn

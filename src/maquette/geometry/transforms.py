@@ -14,9 +14,8 @@ def similarity(
     (3,).
     """
     matrix = np.eye(4)
-    matrix[:3, :3] = scale * (
-        np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64)
-    )
+    linear = np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64)
+    matrix[:3, :3] = scale * linear
     if translation is not None:
         matrix[:3, 3] = translation
     return matrix

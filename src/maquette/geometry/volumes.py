@@ -16,25 +16,27 @@ from torch import Tensor
 
 from maquette.geometry.transforms import rotation_y
 
-TRUNCATION = (
-    1.0 / 16.0
-)  # of the cube's side: a volume's signed distances are clipped here and divided by it
+# Of the cube's side: a volume's signed distances are clipped here and divided by it.
+TRUNCATION = 1.0 / 16.0
+# Of the lift, in cube sides. A cell this far before what is seen there is empty: before the
+# instance itself, whose depth may be wrong, and before something else.
+EMPTY_BEFORE_OWN = 0.08
+EMPTY_BEFORE_OTHER = 0.02
 
 
 def cell_centres(resolution: int, device: torch.device | str = "cpu") -> Tensor:
     """(R, R, R, 3) positions of the cells' centres in the cube frame."""
-    axis = (torch.arange(resolution, device=device, dtype=torch.float32) + 0.5) / resolution - 0.5
-    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+    steps = torch.arange(resolution, device=device, dtype=torch.float32) + 0.5
+    axis = steps / resolution - 0.5
+    return torch.cartesian_prod(axis, axis, axis).unflatten(0, (resolution,) * 3)
 
 
 def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
     """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped
     at the border.
     """
-    grid = (2.0 * points).flip(-1).reshape(1, 1, 1, -1, 3).to(volume.dtype)
-    samples = F.grid_sample(
-        volume[None], grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    grid = (2.0 * points).flip(-1).to(volume.dtype).reshape(1, 1, 1, -1, 3)
+    samples = F.grid_sample(volume[None], grid, padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 
 
@@ -49,14 +51,14 @@ def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
     cells = growth * cell_centres(volume.shape[-1], volume.device) @ turn  # rows: R(-yaw) x
     outside = (cells.abs() > 0.5).any(-1)
     resampled = sample_volume(volume, cells)
-    resampled[0] = torch.where(outside, torch.ones_like(resampled[0]), resampled[0] / growth)
+    resampled[0] = torch.where(outside, 1.0, resampled[0] / growth)
     return resampled
 
 
 def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:
     """(R, R, R, 3) centres of the cube's cells in frame a; ``a_from_cube`` (4, 4)."""
-    centres = cell_centres(resolution, a_from_cube.device)
-    return centres @ a_from_cube[:3, :3].T.float() + a_from_cube[:3, 3].float()
+    linear = a_from_cube[:3, :3].float()
+    return cell_centres(resolution, linear.device) @ linear.T + a_from_cube[:3, 3].float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,31 +87,37 @@ def lift_view(
     (9, R, R, R): 0 fine and 1 coarse signed distance along the ray to the visible surface (positive
     in front of it), where it is the instance's; 2 the pixel is the instance's; 3 the cell is seen
     to be empty; 4 something else may hide the cell; 5 the cell is outside the picture; 6..8 the
-    pixel's colour where it is the instance's, in [-1, 1]. This is the "lift" of design.md 4.2.
+    pixel's colour where it is the instance's, in [-1, 1].
     """
-    height, width = view.depth.shape
-    cells = transform_cells(view.camera_from_scene.float() @ scene_from_cube.float(), resolution)
-    depth = cells[..., 2].clamp(min=1e-3)
-    pixels = cells @ view.intrinsics.T.float()
-    u = pixels[..., 0] / depth
-    v = pixels[..., 1] / depth
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (cells[..., 2] > 1e-3)
-    flat = v.long().clamp(0, height - 1) * width + u.long().clamp(0, width - 1)
-    seen_depth = view.depth.reshape(-1)[flat]
-    seen_label = view.labels.reshape(-1)[flat]
-    side = scene_from_cube[:3, 0].norm().float()
+    camera_from_cube = view.camera_from_scene.float() @ scene_from_cube.float()
+    depth, flat, inside = _project_cells(view, transform_cells(camera_from_cube, resolution))
+    seen_label = view.labels.flatten()[flat]
     own = inside & ((seen_label > 0) if label is None else (seen_label == label))
     other = inside & (seen_label > 0) & ~own
-    gap = (seen_depth - depth) / side  # > 0: the cell is in front of what is seen
+    # > 0: the cell is in front of what is seen
+    side = scene_from_cube[:3, 0].norm().float()
+    gap = (view.depth.flatten()[flat] - depth) / side
     own_f = own.float()
-    empty = (inside & (seen_label == 0)) | (other & (gap > 0.02)) | (own & (gap > 0.08))
-    channels = [
-        (gap / 0.1).clamp(-1, 1) * own_f,
-        torch.tanh(2.0 * gap) * own_f,
-        own_f,
-        empty.float(),
-        (other & (gap <= 0.02)).float(),
-        (~inside).float(),
-    ]
-    colour = view.image.reshape(3, -1)[:, flat.reshape(-1)].reshape(3, *flat.shape) * own_f
-    return torch.cat([torch.stack(channels), colour])
+    fine = (gap / 0.1).clamp(-1, 1) * own_f
+    coarse = torch.tanh(2.0 * gap) * own_f
+    background = inside & (seen_label == 0)
+    clear = gap > EMPTY_BEFORE_OTHER
+    empty = background | (other & clear) | (own & (gap > EMPTY_BEFORE_OWN))
+    hidden = other & ~clear
+    flags = [flag.float() for flag in (empty, hidden, ~inside)]
+    colour = view.image.flatten(1)[:, flat] * own_f
+    return torch.cat([torch.stack([fine, coarse, own_f, *flags]), colour])
+
+
+def _project_cells(view: DepthView, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of cells (R, R, R, 3) in the camera's frame: z-depth, index of the pixel that they appear in,
+    clamped to the picture, and whether they are in the picture; (R, R, R) each.
+    """
+    height, width = view.depth.shape
+    depth = cells[..., 2].clamp(min=1e-3)
+    pixels = cells @ view.intrinsics.T.float()
+    u, v, _ = (pixels / depth[..., None]).unbind(-1)
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    column = u.long().clamp(0, width - 1)
+    row = v.long().clamp(0, height - 1)
+    return depth, row * width + column, inside & (cells[..., 2] > 1e-3)

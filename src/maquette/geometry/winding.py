@@ -33,12 +33,9 @@ class TriangleTree:
 
 
 def build_triangle_tree(vertices: np.ndarray, faces: np.ndarray) -> TriangleTree:
-    """Index a mesh, vertices (V, 3) and faces (F, 3) with F >= 1; faces without area are left out."""
+    """Index a mesh, vertices (V, 3) and faces (F, 3), F >= 1; faces without area are left out."""
     triangles = np.asarray(vertices, dtype=np.float64)[np.asarray(faces)]
-    areas = 0.5 * np.linalg.norm(
-        np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
-    )
-    triangles = triangles[areas > 0]
+    triangles = triangles[np.linalg.norm(_area_vectors(triangles), axis=1) > 0]
     if not len(triangles):
         raise InputError("a mesh without area has no inside; give one with faces")
     tree = build_tree(triangles.mean(1))
@@ -61,13 +58,19 @@ def inside(tree: TriangleTree, points: np.ndarray) -> np.ndarray:
     return np.abs(winding_number(tree, points)) > 0.5
 
 
+def _area_vectors(triangles: np.ndarray) -> np.ndarray:
+    """(F, 3) normals of triangles (F, 3, 3), as long as their areas."""
+    first, second, third = triangles.swapaxes(0, 1)
+    return 0.5 * np.cross(second - first, third - first)
+
+
 def _dipoles(
     triangles: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centre, summed area vector and radius of every node; a node of any level holds a contiguous
     run of triangles.
     """
-    vectors = 0.5 * np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    vectors = _area_vectors(triangles)
     areas = np.linalg.norm(vectors, axis=1)
     moments = areas[:, None] * triangles.mean(1)
     levels = []
@@ -75,12 +78,18 @@ def _dipoles(
     while run >= 1:  # from the root, one node, down to the leaves
         first = starts[:-1:run]
         centres = np.add.reduceat(moments, first) / np.add.reduceat(areas, first)[:, None]
-        home = np.repeat(centres, np.diff(np.append(first, len(triangles))), axis=0)
+        home = np.repeat(centres, np.diff(first, append=len(triangles)), axis=0)
         reach = np.linalg.norm(triangles - home[:, None], axis=2).max(1)
-        levels.append((centres, np.add.reduceat(vectors, first), np.maximum.reduceat(reach, first)))
+        radii = np.maximum.reduceat(reach, first)
+        levels.append((centres, np.add.reduceat(vectors, first), radii))
         run //= 2
-    centres, dipoles, radii = (np.concatenate([level[k] for level in levels]) for k in range(3))
+    centres, dipoles, radii = (np.concatenate(level) for level in zip(*levels))
     return centres, dipoles, radii
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _dot(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
+    return ax * bx + ay * by + az * bz
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -97,14 +106,18 @@ def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
     cx = triangle[2, 0] - x
     cy = triangle[2, 1] - y
     cz = triangle[2, 2] - z
-    la = np.sqrt(ax * ax + ay * ay + az * az)
-    lb = np.sqrt(bx * bx + by * by + bz * bz)
-    lc = np.sqrt(cx * cx + cy * cy + cz * cz)
-    volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-    ab = ax * bx + ay * by + az * bz
-    bc = bx * cx + by * cy + bz * cz
-    ca = cx * ax + cy * ay + cz * az
-    return np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb) / (2.0 * np.pi)
+    la = np.sqrt(_dot(ax, ay, az, ax, ay, az))
+    lb = np.sqrt(_dot(bx, by, bz, bx, by, bz))
+    lc = np.sqrt(_dot(cx, cy, cz, cx, cy, cz))
+    nx = by * cz - bz * cy
+    ny = bz * cx - bx * cz
+    nz = bx * cy - by * cx
+    volume = _dot(ax, ay, az, nx, ny, nz)
+    ab = _dot(ax, ay, az, bx, by, bz)
+    bc = _dot(bx, by, bz, cx, cy, cz)
+    ca = _dot(cx, cy, cz, ax, ay, az)
+    across = la * lb * lc + ab * lc + bc * la + ca * lb
+    return np.arctan2(volume, across) / (2.0 * np.pi)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -135,7 +148,8 @@ def _winding(
             dz = centres[node, 2] - z
             squared = dx * dx + dy * dy + dz * dz
             if squared > (accuracy * radii[node]) ** 2:
-                flux = dipoles[node, 0] * dx + dipoles[node, 1] * dy + dipoles[node, 2] * dz
+                dipole = dipoles[node]
+                flux = dipole[0] * dx + dipole[1] * dy + dipole[2] * dz
                 total += flux / (4.0 * np.pi * squared * np.sqrt(squared))
             elif node >= leaves - 1:
                 for i in range(starts[node - leaves + 1], starts[node - leaves + 2]):

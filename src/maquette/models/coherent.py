@@ -16,14 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
+from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity, table_for
 from maquette.geometry.part_gaussians import PART_NUMBERS
-from maquette.models.pose_diffusion import CUES, POSE_NUMBERS
+from maquette.models.pose_diffusion import OBJECT_CUES, POSE_NUMBERS
 from maquette.nn.attention import Context, Joint
-from maquette.nn.blocks import ModulatedCrossBlock, zero_init
+from maquette.nn.blocks import (
+    ModulatedCrossBlock,
+    modulation_layer,
+    repeated,
+    without_weights,
+    zero_init,
+)
 from maquette.nn.embeddings import TimestepEmbedder
 
 SCHEDULE = LinearSchedule()
@@ -62,13 +67,9 @@ class TokenDenoiser(nn.Module):
         self.read = nn.Linear(channels + given, c.width)
         self.slot = nn.Parameter(0.5 * torch.randn(1, tokens, c.width))
         self.t_embedder = TimestepEmbedder(c.width)
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width, c.context_width, c.heads, c.mlp_ratio, share_modulation=True
-            )
-            for _ in range(blocks)
-        )
+        self.modulation = modulation_layer(c.width)
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        self.blocks = repeated(blocks, ModulatedCrossBlock, *sizes, share_modulation=True)
         self.write = zero_init(nn.Linear(c.width, channels))
 
     def prepare(self, context: Tensor) -> list[Context]:
@@ -89,13 +90,16 @@ class TokenDenoiser(nn.Module):
         Objects with several tokens attend to their own in every other block, so that they know
         which tokens are theirs.
         """
-        h = self.read(x if given is None else torch.cat([x, given], dim=-1)) + self.slot
+        if given is not None:
+            x = torch.cat([x, given], dim=-1)
+        h = self.read(x) + self.slot
         modulation = self.modulation(self.t_embedder(t))
         joint = Joint(tuple(groups))
         for index, (block, context) in enumerate(zip(self.blocks, contexts)):
-            together = self.intra_scene and (self.tokens == 1 or index % 2 == 1)
+            own_turn = self.tokens > 1 and index % 2 == 0
+            together = self.intra_scene and not own_turn
             h = block(h, modulation, context, joint if together else None)
-        return self.write(F.layer_norm(h, h.shape[-1:]))
+        return self.write(without_weights(h))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,29 +117,25 @@ class Coherent(nn.Module):
     def __init__(self, config: CoherentConfig):
         super().__init__()
         self.config = c = config
-        self.cue = nn.Linear(CUES, c.context_width)
+        self.cue = nn.Linear(OBJECT_CUES, c.context_width)
         self.pose = TokenDenoiser(c, 1, POSE_NUMBERS, c.pose_blocks)
         self.gaussians = TokenDenoiser(c, c.parts, PART_NUMBERS, c.shape_blocks)
         self.intrinsic = TokenDenoiser(c, c.parts, c.intrinsic, c.shape_blocks, given=PART_NUMBERS)
 
     def context(self, tokens: Tensor, cues: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, CUES); zeros (the prior, no
-        picture) where ``keep`` (B,) is False.
+        """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, OBJECT_CUES); zeros (the prior,
+        no picture) where ``keep`` (B,) is False.
         """
         known = torch.cat([tokens, self.cue(cues)[:, None].to(tokens.dtype)], dim=1)
         return known if keep is None else known * keep.to(known.dtype)[:, None, None]
 
     def split(self, numbers: Tensor) -> Objects:
         """Objects of flat numbers (B, ``count``), such as one instance's noise."""
-        c = self.config
-        pose, gaussians, intrinsic = numbers.split(
-            [POSE_NUMBERS, c.parts * PART_NUMBERS, c.parts * c.intrinsic], dim=1
-        )
-        return Objects(
-            pose[:, None],
-            gaussians.unflatten(1, (c.parts, -1)),
-            intrinsic.unflatten(1, (c.parts, -1)),
-        )
+        parts = self.config.parts
+        widths = [POSE_NUMBERS, parts * PART_NUMBERS, parts * self.config.intrinsic]
+        pose, gaussians, intrinsic = numbers.split(widths, dim=1)
+        gaussians = gaussians.unflatten(1, (parts, -1))
+        return Objects(pose[:, None], gaussians, intrinsic.unflatten(1, (parts, -1)))
 
     @property
     def count(self) -> int:
@@ -156,7 +156,7 @@ class Coherent(nn.Module):
         Guidance is against the prior.
         """
         done = 0
-        signal = SCHEDULE.signal()
+        signal = table_for(noise.pose, SCHEDULE.signal())
 
         def run(denoiser: TokenDenoiser, start: Tensor, given: Tensor | None = None) -> Tensor:
             """One of the two diffusions, from noise ``start``; ``given`` are the poses that the
@@ -166,7 +166,7 @@ class Coherent(nn.Module):
             prior = denoiser.prepare(torch.zeros_like(context))
 
             def say(x: Tensor, step: int) -> Tensor:
-                level = torch.full((len(x),), float(SCHEDULE.level(step)), device=x.device)
+                level = torch.full((len(x),), SCHEDULE.level(step), device=x.device)
                 seen = denoiser(x, level, contexts, groups, given)
                 if guidance == 1.0:
                     return seen
@@ -174,7 +174,7 @@ class Coherent(nn.Module):
                 return unseen + guidance * (seen - unseen)
 
             def predict(x: Tensor, step: int) -> Tensor:
-                return noise_from_velocity(x, say(x, step), signal[step].expand(len(x)))
+                return noise_from_velocity(x, say(x, step), signal[step])
 
             def tell(step: int, x: Tensor) -> None:
                 progress((done + (step + 1) / steps) / 3)

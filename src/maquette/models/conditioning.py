@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
     pitch_of,
@@ -40,34 +41,39 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
     height, width = labels.shape
     scale = size / max(height, width)
     offset = (size - width * scale) / 2, (size - height * scale) / 2
-    affine = np.array(
-        [[scale, 0, offset[0] + 0.5 * scale - 0.5], [0, scale, offset[1] + 0.5 * scale - 0.5]]
-    )
-    if scale < 1:  # area-average first: warpAffine alone would alias
-        small = cv2.resize(
-            image,
-            (max(1, round(width * scale)), max(1, round(height * scale))),
-            interpolation=cv2.INTER_AREA,
-        )
-        ratio = np.array([small.shape[1] / width, small.shape[0] / height])
-        fit = np.array([[scale / ratio[0], 0, 0], [0, scale / ratio[1], 0]])
-        fit[:, 2] = [offset[0] + 0.5 * fit[0, 0] - 0.5, offset[1] + 0.5 * fit[1, 1] - 0.5]
-        square = cv2.warpAffine(
-            small, fit, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    else:
-        square = cv2.warpAffine(
-            image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
     centres = np.arange(size) + 0.5
     x = (centres - offset[0]) / scale
     y = (centres - offset[1]) / scale
-    inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
+    inside = _within(y, height)[:, None] & _within(x, width)[None, :]
     rows = np.clip(y.astype(int), 0, height - 1)
     columns = np.clip(x.astype(int), 0, width - 1)
     sampled = np.where(inside, labels[np.ix_(rows, columns)], 0).astype(np.int32)
-    pixels = (square.astype(np.float32) / 127.5 - 1.0) * inside[..., None]
-    return Picture(pixels, sampled, inside, scale, offset)
+    square = _fitted(image, scale, offset, size)
+    return Picture(_signed(square) * inside[..., None], sampled, inside, scale, offset)
+
+
+def _fitted(image: np.ndarray, scale: float, offset: tuple[float, float], size: int) -> np.ndarray:
+    """A photo (H, W, 3) uint8 in a square (S, S, 3), its edge going on outside of it."""
+    height, width = image.shape[:2]
+    if scale < 1:  # area-average first: warpAffine alone would alias
+        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    fit = np.zeros((2, 3))
+    for axis, (full, now) in enumerate(((width, image.shape[1]), (height, image.shape[0]))):
+        step = scale / (now / full)
+        fit[axis, axis] = step
+        fit[axis, 2] = offset[axis] + 0.5 * step - 0.5
+    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    return cv2.warpAffine(image, fit, (size, size), **how)
+
+
+def _within(places: np.ndarray, limit: int) -> np.ndarray:
+    return (places >= 0) & (places < limit)
+
+
+def _signed(colours: np.ndarray) -> np.ndarray:
+    """Bytes as float32 in [-1, 1]."""
+    return colours.astype(np.float32) / 127.5 - 1.0
 
 
 def geometry_input(picture: Picture) -> np.ndarray:
@@ -75,8 +81,12 @@ def geometry_input(picture: Picture) -> np.ndarray:
     the photo.
     """
     labels = picture.labels
-    planes = [(labels > 0).astype(np.float32), outlines(labels), picture.inside.astype(np.float32)]
-    return np.concatenate([picture.image.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
+    return _with_planes(picture.image, [labels > 0, outlines(labels), picture.inside])
+
+
+def _with_planes(pixels: np.ndarray, planes: list[np.ndarray]) -> np.ndarray:
+    """(3 + K, S, S) float32 from colours (S, S, 3) and K planes (S, S)."""
+    return np.concatenate([pixels.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
 
 
 def outlines(labels: np.ndarray) -> np.ndarray:
@@ -84,8 +94,8 @@ def outlines(labels: np.ndarray) -> np.ndarray:
     above.
     """
     outline = np.zeros(labels.shape, np.float32)
-    outline[:, 1:] += labels[:, 1:] != labels[:, :-1]
-    outline[1:] += labels[1:] != labels[:-1]
+    outline[:, 1:] += np.diff(labels, axis=1) != 0
+    outline[1:] += np.diff(labels, axis=0) != 0
     return np.minimum(outline, 1.0)
 
 
@@ -93,15 +103,13 @@ def outlines(labels: np.ndarray) -> np.ndarray:
 class Cut:
     """A photo and its labels in a square window of P pixels a side."""
 
-    window: tuple[
-        int, int, int
-    ]  # left, top and side in the photo's pixels; it may reach over the photo's edges
+    # left, top and side in the photo's pixels; it may reach over the photo's edges
+    window: tuple[int, int, int]
     colours: np.ndarray  # (P, P, 3) uint8; outside of the photo its edge goes on
     labels: np.ndarray  # (P, P) int; 0 outside of the photo
     inside: np.ndarray  # (P, P) bool the photo
-    pixels: tuple[
-        np.ndarray, np.ndarray
-    ]  # rows (P, 1) and columns (1, P) of the photo at the window's pixels, clipped to the photo
+    # rows (P, 1) and columns (1, P) of the photo at the window's pixels, clipped to the photo
+    pixels: tuple[np.ndarray, np.ndarray]
 
 
 def cut_window(
@@ -112,42 +120,46 @@ def cut_window(
 
     ``margin`` is the window's side over the longer side of the label's box.
     """
-    rows = np.flatnonzero((labels == label).any(1))
-    columns = np.flatnonzero((labels == label).any(0))
-    y0 = rows[0]
-    y1 = rows[-1] + 1
-    x0 = columns[0]
-    x1 = columns[-1] + 1
+    x0, y0, x1, y1 = pixel_box(labels == label)
     side = max(int(np.ceil(margin * max(y1 - y0, x1 - x0))), 8)
     left = round((x0 + x1 - side) / 2)
     top = round((y0 + y1 - side) / 2)
     height, width = labels.shape
-    part = cv2.copyMakeBorder(
-        image[max(top, 0) : top + side, max(left, 0) : left + side],
-        max(-top, 0),
-        max(top + side - height, 0),
-        max(-left, 0),
-        max(left + side - width, 0),
-        cv2.BORDER_REPLICATE,
-    )
-    colours = cv2.resize(
-        part, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    )
+    ys, rows = _overlap(top, side, height)
+    xs, columns = _overlap(left, side, width)
+    missing = (rows.start, side - rows.stop, columns.start, side - columns.stop)
+    part = cv2.copyMakeBorder(image[ys, xs], *missing, cv2.BORDER_REPLICATE)
     steps = (np.arange(size) + 0.5) * side / size
     y = np.floor(top + steps).astype(int)[:, None]
     x = np.floor(left + steps).astype(int)[None]
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    inside = _within(y, height) & _within(x, width)
     pixels = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    return Cut((left, top, side), colours, np.where(inside, labels[pixels], 0), inside, pixels)
+    shown = np.where(inside, labels[pixels], 0)
+    return Cut((left, top, side), _resampled(part, size), shown, inside, pixels)
+
+
+def _overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:
+    """Where a window from ``start`` and a photo of ``limit`` pixels overlap: in the photo, and in
+    the window.
+    """
+    first = max(start, 0)
+    last = min(start + span, limit)
+    return slice(first, last), slice(first - start, last - start)
+
+
+def _resampled(square: np.ndarray, size: int) -> np.ndarray:
+    """A square picture (P, P, ...) of another size: area-averaged when it becomes smaller."""
+    smaller = square.shape[0] > size
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(square, (size, size), interpolation=how)
 
 
 def close_look(cut: Cut, label: int) -> np.ndarray:
     """(7, P, P) float32 what GeometryNet sees of one object in its window: colour, any object,
     outlines, inside the photo, own mask.
     """
-    pixels = (cut.colours.astype(np.float32) / 127.5 - 1.0) * cut.inside[..., None]
     planes = [cut.labels > 0, outlines(cut.labels), cut.inside, cut.labels == label]
-    return np.concatenate([pixels.transpose(2, 0, 1), np.stack(planes)]).astype(np.float32)
+    return _with_planes(_signed(cut.colours) * cut.inside[..., None], planes)
 
 
 def instance_crop(
@@ -161,33 +173,22 @@ def instance_crop(
     preprocessing.
     """
     own = labels > 0 if label is None else labels == label
-    rows = np.flatnonzero(own.any(1))
-    columns = np.flatnonzero(own.any(0))
-    y0 = rows[0]
-    y1 = rows[-1] + 1
-    x0 = columns[0]
-    x1 = columns[-1] + 1
+    x0, y0, x1, y1 = pixel_box(own)
     side = max(margin * max(y1 - y0, x1 - x0), 4.0)
-    cx = (x0 + x1) / 2
-    cy = (y0 + y1) / 2
-    left = int(np.floor(cx - side / 2))
-    top = int(np.floor(cy - side / 2))
+    left = int(np.floor((x0 + x1) / 2 - side / 2))
+    top = int(np.floor((y0 + y1) / 2 - side / 2))
     span = int(np.ceil(side)) + 1
+    ys, rows = _overlap(top, span, labels.shape[0])
+    xs, columns = _overlap(left, span, labels.shape[1])
+    mask = own[ys, xs].astype(np.float32)
     window = np.zeros((span, span, 5), np.float32)
-    ys = slice(max(top, 0), min(top + span, labels.shape[0]))
-    xs = slice(max(left, 0), min(left + span, labels.shape[1]))
-    to_y = slice(ys.start - top, ys.stop - top)
-    to_x = slice(xs.start - left, xs.stop - left)
-    inside = own[ys, xs].astype(np.float32)
-    window[to_y, to_x, :3] = (image[ys, xs].astype(np.float32) / 127.5 - 1.0) * inside[..., None]
-    window[to_y, to_x, 3] = inside
-    window[to_y, to_x, 4] = (labels[ys, xs] > 0) * (1.0 - inside)
-    interpolation = cv2.INTER_AREA if span > size else cv2.INTER_LINEAR
-    planes = [
-        cv2.resize(window[..., part], (size, size), interpolation=interpolation)
-        for part in (slice(0, 3), slice(3, 5))
-    ]
-    return np.ascontiguousarray(np.concatenate(planes, axis=2).transpose(2, 0, 1))
+    seen = window[rows, columns]
+    seen[..., :3] = _signed(image[ys, xs]) * mask[..., None]
+    seen[..., 3] = mask
+    seen[..., 4] = (labels[ys, xs] > 0) * (1.0 - mask)
+    colours = _resampled(window[..., :3], size)
+    crop = np.concatenate([colours, _resampled(window[..., 3:], size)], axis=2)
+    return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
 
 def camera_parameters(camera: Camera) -> np.ndarray:
@@ -201,7 +202,8 @@ def camera_parameters(camera: Camera) -> np.ndarray:
     pixel, depth = project(camera, np.zeros(3))
     centre = (pixel - np.array([camera.width, camera.height]) / 2) / longer
     focal = camera.intrinsics[0, 0] / longer
-    return np.array([pitch_of(camera), np.log(focal), *centre, np.log(depth / focal)], np.float32)
+    numbers = [pitch_of(camera), np.log(focal), *centre, np.log(depth / focal)]
+    return np.array(numbers, np.float32)
 
 
 def centre_depth(parameters: np.ndarray) -> float:
@@ -218,9 +220,8 @@ def camera_from_parameters(parameters: np.ndarray, width: int, height: int) -> C
     rotation = view_centric_rotation(pitch)
     centre = np.exp(log_span) * np.array([x, y, focal])
     pose = similarity(1.0, rotation, -rotation @ centre)
-    return Camera(
-        intrinsics_from_focal(focal * max(width, height), width, height), pose, width, height
-    )
+    intrinsics = intrinsics_from_focal(focal * max(width, height), width, height)
+    return Camera(intrinsics, pose, width, height)
 
 
 def with_focal(
@@ -236,13 +237,13 @@ def with_focal(
     known = np.array(parameters, np.float64)
     known[1] = np.log(focal)
     nearer = np.exp(float(parameters[1]) - known[1])
-    return known, np.log(np.maximum(1.0 + np.expm1(relative) * nearer, 0.05)).astype(relative.dtype)
+    depth = np.maximum(1.0 + np.expm1(relative) * nearer, 0.05)
+    return known, np.log(depth).astype(relative.dtype)
 
 
 def letterboxed_camera(camera: Camera, picture: Picture) -> Camera:
     """The camera of the square picture of a photo seen by ``camera``."""
-    fit = np.array(
-        [[picture.scale, 0, picture.offset[0]], [0, picture.scale, picture.offset[1]], [0, 0, 1.0]]
-    )
+    fit = np.diag([picture.scale, picture.scale, 1.0])
+    fit[:2, 2] = picture.offset
     size = picture.labels.shape[0]
     return Camera(fit @ camera.intrinsics, camera.world_from_camera, size, size)

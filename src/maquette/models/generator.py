@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.flow.guidance import Velocity, at_one_level
 from maquette.models.image_encoder import PictureEncoder, PictureEncoderConfig
 from maquette.models.structure_flow import Lift, StructureFlow, StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE
+from maquette.nn.attention import SceneContext
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,7 @@ class Condition:
     """What B sequences know of their picture, encoded once for all steps."""
 
     context: Tensor  # (B, M, context width)
-    lift: (
-        Lift | None
-    )  # tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
+    lift: Lift | None
 
 
 class Generator(nn.Module):
@@ -55,23 +54,24 @@ class Generator(nn.Module):
 
         def encode_volume(volume: Tensor) -> Tensor:
             size = (vae.config.resolution,) * 3
-            return vae.encode(
-                F.interpolate(volume, size=size, mode="trilinear", align_corners=False)
-            )
+            return vae.encode(F.interpolate(volume, size=size, mode="trilinear"))
 
-        return Condition(
-            self.picture(crops),
-            None if self.flow.lift is None else self.flow.encode_lift(lifted, encode_volume),
-        )
+        tokens = self.picture(crops)
+        if self.flow.lift is None:
+            return Condition(tokens, None)
+        return Condition(tokens, self.flow.encode_lift(lifted, encode_volume))
 
     def forward(
-        self, x: Tensor, t: Tensor, condition: Condition, scene_of: Tensor | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        condition: Condition,
+        scene_of: Tensor | SceneContext | None = None,
     ) -> Tensor:
         """Velocity (B, channels, R, R, R); see StructureFlow."""
         return self.flow(x, t, condition.context, condition.lift, scene_of)
 
-    def velocity(self, condition: Condition, scene_of: Tensor | None = None):
+    def velocity(self, condition: Condition, scene_of: Tensor | None = None) -> Velocity:
         """The function of (x_t, t) that samplers integrate."""
-        return lambda x, t: self.forward(
-            x, torch.full((x.shape[0],), t, device=x.device, dtype=x.dtype), condition, scene_of
-        )
+        plan = None if scene_of is None else SceneContext.of(scene_of)
+        return at_one_level(lambda x, t: self(x, t, condition, plan))

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
-from maquette.nn.blocks import ResBlock2d, TransformerBlock, zero_init
+from maquette.nn.blocks import (
+    ResBlock2d,
+    TransformerBlock,
+    repeated,
+    to_grid,
+    to_tokens,
+    zero_init,
+)
 
 
 @dataclass(frozen=True)
@@ -43,20 +50,20 @@ class PictureEncoder(nn.Module):
     def __init__(self, config: PictureEncoderConfig):
         super().__init__()
         self.config = config
-        widths = (config.channels, *config.widths, config.width)
         layers: list[nn.Module] = []
-        for a, b in zip(widths[:-1], widths[1:]):
-            layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU()]
+        before = config.channels
+        for width in (*config.widths, config.width):
+            layers.append(nn.Conv2d(before, width, 3, stride=2, padding=1))
+            layers += [nn.GroupNorm(8, width), nn.SiLU()]
+            before = width
         self.stem = nn.Sequential(*layers)
         self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(config.width, config.heads) for _ in range(config.blocks)
-        )
+        self.blocks = repeated(config.blocks, TransformerBlock, config.width, config.heads)
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Tokens of a picture with colours in [-1, 1] and masks in {0, 1}."""
-        h = self.stem(picture).flatten(2).transpose(1, 2) + self.pos_emb
+        h = to_tokens(self.stem(picture)) + self.pos_emb
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
@@ -69,22 +76,21 @@ class GeometryNetConfig:
     size: int = 128  # pixels of the square, letterboxed photo
     channels: int = 6  # RGB, any object, outline between objects, inside the photo (letterbox)
     widths: tuple[int, ...] = (24, 48, 96, 160)  # at strides 2, 4, 8, 16
-    deeper: tuple[int, ...] = (
-        0,
-        0,
-        0,
-        0,
-    )  # residual blocks per stride after the first one; at coarse strides they cost little
+    # residual blocks per stride after the first one; at coarse strides they cost little
+    deeper: tuple[int, ...] = (0, 0, 0, 0)
     blocks: int = 4  # transformer blocks at stride 16
     heads: int = 4
-    layout_blocks: int = (
-        0  # transformer blocks over the instances that estimate their boxes; 0 = no boxes
-    )
+    # transformer blocks over the instances that estimate their boxes; 0 = no boxes
+    layout_blocks: int = 0
     # each coarse token also says how far above the horizon it looks; only training asks for it
     latitude: bool = False
-    close: int = (
-        0  # pixels of the square window in which it looks at one object once more; 0 = it does not
-    )
+    # pixels of the square window in which it looks at one object once more; 0 = it does not
+    close: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Number of coarse tokens of a picture of this size."""
+        return (self.size // 2 ** len(self.widths)) ** 2
 
 
 # pitch, log focal, projected scene centre x and y, log span: see conditioning.camera_parameters
@@ -100,19 +106,14 @@ class Geometry:
     # the camera's pitch
     normal: Tensor
     camera: Tensor  # (B, 5) see conditioning.camera_parameters
-    boxes: (
-        Tensor | None
-        # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels
-        # mean nothing
-    )
-    latitude: Tensor | None = (
-        None  # (B, S / 16, S / 16) sine of the angle of each coarse pixel's ray above the horizon
-    )
-    relief: Tensor | None = (
-        # (B, K, P, P) log depth of each window less the object's mean, over the window's width at
-        # distance 1
-        None
-    )
+    # (B, N, 2, 3) scene frame, hidden parts included, row k = label k + 1; rows of absent labels
+    # mean nothing
+    boxes: Tensor | None
+    # (B, S / 16, S / 16) sine of the angle of each coarse pixel's ray above the horizon
+    latitude: Tensor | None = None
+    # (B, K, P, P) log depth of each window less the object's mean, over the window's width at
+    # distance 1
+    relief: Tensor | None = None
     close_normal: Tensor | None = None  # (B, K, 3, P, P) as ``normal``
 
 
@@ -120,10 +121,21 @@ def unit(vectors: Tensor, least: float = 1e-6) -> Tensor:
     """Vectors (B, C, ...) of length 1. What ``F.normalize`` does, which takes far longer over a
     dimension that is not the last one.
     """
-    return (
-        vectors
-        * sum(part.square() for part in vectors.unbind(1)).clamp(min=least**2).rsqrt()[:, None]
-    )
+    squared = sum(part.square() for part in vectors.unbind(1))
+    return vectors * squared.clamp(min=least**2).rsqrt()[:, None]
+
+
+def _residual_blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*repeated(count, ResBlock2d, width, width))
+
+
+def _camera_head(width: int) -> nn.Sequential:
+    head = zero_init(nn.Linear(128, CAMERA_PARAMETERS))
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.SiLU(), head)
+
+
+def _dense_head(width: int, out: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), out)
 
 
 class GeometryNet(nn.Module):
@@ -133,45 +145,31 @@ class GeometryNet(nn.Module):
         super().__init__()
         self.config = config
         w = config.widths
-        self.stem = nn.Conv2d(config.channels, w[0], 4, stride=2, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w[:-1], w[1:]))
+        fine = w[0]
+        coarse = w[-1]
+        pairs = list(zip(w[:-1], w[1:]))
+        self.stem = nn.Conv2d(config.channels, fine, 4, stride=2, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
-        self.deeper = nn.ModuleList(
-            nn.Sequential(*(ResBlock2d(a, a) for _ in range(n))) for a, n in zip(w, config.deeper)
-        )
-        tokens = (config.size // 2 ** len(w)) ** 2
-        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, tokens, w[-1]))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(w[-1], config.heads) for _ in range(config.blocks)
-        )
-        head = zero_init(nn.Linear(128, CAMERA_PARAMETERS))
-        self.camera = nn.Sequential(
-            nn.LayerNorm(2 * w[-1]), nn.Linear(2 * w[-1], 128), nn.SiLU(), head
-        )
-        self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in zip(w[:-1], w[1:]))
-        self.dense = nn.Sequential(
-            nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv2d(w[0], 4 * 4, 3, padding=1)
-        )
-        self.layout = (
-            LayoutHead(w[0], w[-1], blocks=config.layout_blocks) if config.layout_blocks else None
-        )
-        self.latitude = (
-            nn.Sequential(nn.LayerNorm(w[-1]), zero_init(nn.Linear(w[-1], 1)))
-            if config.latitude
-            else None
-        )
+        self.deeper = nn.ModuleList(map(_residual_blocks, w, config.deeper))
+        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, coarse))
+        self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
+        self.camera = _camera_head(2 * coarse)
+        self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in pairs)
+        self.dense = _dense_head(fine, nn.Conv2d(fine, 4 * 4, 3, padding=1))
+        self.layout = None
+        if config.layout_blocks:
+            self.layout = LayoutHead(fine, coarse, blocks=config.layout_blocks)
+        self.latitude = None
+        if config.latitude:
+            self.latitude = nn.Sequential(nn.LayerNorm(coarse), zero_init(nn.Linear(coarse, 1)))
         # Own mask and coarse relief join the stem's six channels; both layers start at zero, where
         # a close look changes nothing.
-        self.closer = (
-            zero_init(nn.Conv2d(2, w[0], 4, stride=2, padding=1)) if config.close else None
-        )
-        self.relief = (
-            nn.Sequential(
-                nn.GroupNorm(8, w[0]), nn.SiLU(), zero_init(nn.Conv2d(w[0], 4, 3, padding=1))
-            )
-            if config.close
-            else None
-        )
+        self.closer = None
+        self.relief = None
+        if config.close:
+            self.closer = zero_init(nn.Conv2d(2, fine, 4, stride=2, padding=1))
+            self.relief = _dense_head(fine, zero_init(nn.Conv2d(fine, 4, 3, padding=1)))
 
     def _positions(self, size: torch.Size) -> Tensor:
         """Position embedding of a grid of tokens; another picture size than the configured one
@@ -180,54 +178,60 @@ class GeometryNet(nn.Module):
         side = round(self.pos_emb.shape[1] ** 0.5)
         if size[0] == side:
             return self.pos_emb
-        grid = self.pos_emb.transpose(1, 2).unflatten(2, (side, side))
-        return (
-            F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False)
-            .flatten(2)
-            .transpose(1, 2)
+        stretched = F.interpolate(
+            to_grid(self.pos_emb, (side, side)), size=tuple(size), mode="bilinear"
         )
+        return to_tokens(stretched)
 
     def _features(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Output of the stem -> fine features (B, F, S / 2, S / 2) and coarse tokens (B, T, C)."""
         skips = []
-        for level, block in enumerate(self.encode):
-            h = self.deeper[level](block(h if level == 0 else self.down[level - 1](h)))
+        for level, (block, deeper) in enumerate(zip(self.encode, self.deeper)):
+            if level > 0:
+                h = self.down[level - 1](h)
+            h = deeper(block(h))
             skips.append(h)
         size = h.shape[-2:]
-        tokens = h.flatten(2).transpose(1, 2) + self._positions(size)
+        tokens = to_tokens(h) + self._positions(size)
         for block in self.blocks:
             tokens = block(tokens)
-        h = tokens.transpose(1, 2).unflatten(2, size)
-        for level in reversed(range(len(self.decode))):
-            h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
-            h = self.decode[level](torch.cat([skips[level], h], dim=1))
+        h = to_grid(tokens, size)
+        for block, skip in zip(reversed(self.decode), reversed(skips[:-1])):
+            h = F.interpolate(h, scale_factor=2.0, mode="bilinear")
+            h = block(torch.cat([skip, h], dim=1))
         return h, tokens
 
     def forward(
-        self, picture: Tensor, labels: Tensor | None = None, windows: Windows | None = None
+        self,
+        picture: Tensor,
+        labels: Tensor | None = None,
+        windows: Windows | None = None,
+        count: int | None = None,
     ) -> Geometry:
         """picture: (B, channels, S, S), S a multiple of 16; labels: (B, S, S) int64, needed for
-        boxes and windows, 0 = no object.
+        boxes and windows, 0 = no object; count: number of boxes, at least the greatest label
+        (``None``: that one, for which a device has to be waited for).
         """
         h, tokens = self._features(self.stem(picture))
-        camera = self.camera(torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)).float()
-        side = picture.shape[-1] // 2 ** len(self.config.widths)
-        latitude = (
-            None
-            if self.latitude is None
-            else self.latitude(tokens).float().squeeze(-1).unflatten(1, (side, side))
-        )
+        summary = torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)
+        camera = self.camera(summary).float()
         dense = F.pixel_shuffle(self.dense(h), 2).float()
+        depth = dense[:, 0]
         boxes = None
-        count = int(labels.max()) if labels is not None else 0
-        if self.layout is not None and count:
-            boxes = self.layout(h, tokens, lift_points(dense[:, 0], camera), camera, labels, count)
-        geometry = Geometry(dense[:, 0], unit(dense[:, 1:]), camera, boxes, latitude)
+        if self.layout is not None and labels is not None:
+            count = int(labels.max()) if count is None else count
+            if count:
+                points = lift_points(depth, camera)
+                boxes = self.layout(h, tokens, points, camera, labels, count)
+        latitude = None
+        if self.latitude is not None:
+            side = picture.shape[-1] // 2 ** len(self.config.widths)
+            latitude = self.latitude(tokens).float()[..., 0].unflatten(1, (side, side))
+        geometry = Geometry(depth, unit(dense[:, 1:]), camera, boxes, latitude)
         if windows is None or self.relief is None or labels is None:
             return geometry
-        return replace(
-            geometry, **self.look_closely(geometry.depth.detach(), camera.detach(), labels, windows)
-        )
+        closer = self.look_closely(depth.detach(), camera.detach(), labels, windows)
+        return replace(geometry, **closer)
 
     def look_closely(
         self, depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows
@@ -236,17 +240,14 @@ class GeometryNet(nn.Module):
         Only with ``config.close``.
         """
         coarse = coarse_relief(depth, camera, labels, windows)
-        seen = torch.cat(
-            [windows.pictures[:, :, 6:7], coarse[:, :, None].to(windows.pictures.dtype)], dim=2
-        ).flatten(0, 1)
-        h, _ = self._features(
-            self.stem(windows.pictures[:, :, :6].flatten(0, 1)) + self.closer(seen)
-        )
+        pictures, mask = windows.pictures.split([6, 1], dim=2)
+        seen = torch.cat([mask, coarse[:, :, None].to(mask.dtype)], dim=2)
+        stem = self.stem(pictures.flatten(0, 1)) + self.closer(seen.flatten(0, 1))
+        h, _ = self._features(stem)
         normal = unit(F.pixel_shuffle(self.dense(h), 2)[:, 1:].float())
-        relief = coarse + F.pixel_shuffle(self.relief(h), 2).float()[:, 0].unflatten(
-            0, coarse.shape[:2]
-        )
+        finer = F.pixel_shuffle(self.relief(h), 2).float()[:, 0]
+        batch = coarse.shape[:2]
         return {
-            "relief": centred(relief, windows.own),
-            "close_normal": normal.unflatten(0, coarse.shape[:2]),
+            "relief": centred(coarse + finer.unflatten(0, batch), windows.own),
+            "close_normal": normal.unflatten(0, batch),
         }

@@ -14,52 +14,21 @@ from typing import Protocol
 
 from torch import Tensor
 
-
-class NoiseSchedule(Protocol):
-    """Steps 0 .. T - 1 of a diffusion; ``flow.ddpm.LinearSchedule`` is one."""
-
-    @property
-    def steps(self) -> int:
-        """T."""
-
-    def signal(self) -> Tensor:
-        """(T,) the cumulative a_t: share of the data's variance that is left after each step."""
+from maquette.flow.distillation import NoisePrior
 
 
-class ImagePrior(Protocol):
+class ImagePrior(NoisePrior, Protocol):
     """A text-to-image diffusion model that says noise, fills holes, and lets the caller multiply
     the attention to single words.
     """
-
-    size: int  # S, side in pixels of the pictures it was trained on
-    schedule: NoiseSchedule
 
     def words(self, prompt: str) -> tuple[str, ...]:
         """The prompt's tokens in the order of the attention maps, at most L; markers of start and
         end are tokens too.
         """
 
-    def context(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, C) what the network attends to; "" is the unconditional prompt. L is the same for
-        all prompts.
-        """
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s); differentiable."""
-
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, c, s, s) -> pictures (B, 3, S, S) in 0..1."""
-
-    def noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
-    ) -> Tensor:
-        """The noise (B, c, s, s) that the network sees in ``x_t`` (B, c, s, s) at ``step`` (B,)
-        int64.
-
-        ``gain`` (B, L) multiplies the cross-attention map of each word after the softmax and before
-        the values are summed, without normalising again (SSDS of ComboVerse: 25 at spatial words, 1
-        elsewhere); None is 1 everywhere.
-        """
 
     def inpaint(
         self,

@@ -9,24 +9,18 @@ subset of instances gives the same result. Frames are those of TRELLIS: z up, cu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity
-from maquette.flow.trellis import TrellisSampling, levels, sample, sample_pairs
+from maquette.flow.trellis import SamplerTrace, TrellisSampling, integrate
+from maquette.models.guided import Parts, guided_velocity, structure_pass
 from maquette.models.savings import ALL, Savings
 from maquette.models.scene_context_flow import SCENE, SceneContextFlow, shared_sources, slot_sources
 from maquette.models.vision import VisionTransformer, trellis_tokens
-from maquette.nn.attention import Context
 
-Trace = Callable[[int, Tensor, Tensor], None]
-
-
-RELEASED = TrellisSampling(
-    strength=3.0
-)  # 25 steps, guided with weight 4 above noise level 0.5, schedule shifted by 3
+# 25 steps, guided with weight 4 above noise level 0.5, schedule shifted by 3.
+RELEASED = TrellisSampling(strength=3.0)
 
 
 @torch.no_grad()
@@ -39,13 +33,8 @@ def encode_slots(
     count, slots = pictures.shape[:2]
     if not savings.shared_scene or slots <= SCENE or count == 1:
         return _encode(encoder, pictures.flatten(0, 1), chunk).unflatten(0, (count, slots))
-    own = [slot for slot in range(slots) if slot != SCENE]
-    encoded = _encode(
-        encoder, torch.cat([pictures[:1, SCENE], pictures[:, own].flatten(0, 1)]), chunk
-    )
-    scene = encoded[:1].expand(count, -1, -1)[:, None]
-    others = encoded[1:].unflatten(0, (count, len(own)))
-    return torch.cat([others[:, :SCENE], scene, others[:, SCENE:]], dim=1)
+    rows = SlotRows(count, slots, shared=True)
+    return rows.give(_encode(encoder, rows.take(pictures), chunk))
 
 
 def _encode(encoder: VisionTransformer, pictures: Tensor, chunk: int) -> Tensor:
@@ -56,42 +45,42 @@ def draw_noise(network: SceneContextFlow, generator: torch.Generator) -> Tensor:
     """(1, S, channels, R, R, R) on the CPU: different for each slot, the same for all instances, as
     in the release.
     """
-    c = network.config
-    return torch.randn(1, c.slots, c.flow.channels, *(c.flow.resolution,) * 3, generator=generator)
+    slots = network.config.slots
+    return torch.randn(1, slots, *network.config.flow.latent_shape, generator=generator)
 
 
-class _Rows:
-    """The rows of one evaluation: which (instance, slot) they are and whom they see, once for each
-    part of the batch.
+class SlotRows:
+    """The rows of one evaluation: which (instance, slot) they are and whom they see. With
+    ``shared``, the scene's slot is one row, the first one, for all instances.
     """
 
     def __init__(self, instances: int, slots: int, shared: bool):
         self.instances = instances
         self.slots = slots
         self.shared = shared
-        self.own = (
-            [slot for slot in range(slots) if slot != SCENE] if shared else list(range(slots))
-        )
+        self.own = slots - shared  # rows of an instance of its own
 
     def take(self, x: Tensor) -> Tensor:
         """(N, S, ...) -> (rows, ...)."""
-        own = x[:, self.own].flatten(0, 1)
-        return torch.cat([x[:1, SCENE], own]) if self.shared else own
+        if not self.shared:
+            return x.flatten(0, 1)
+        before, scene, after = x.split([SCENE, 1, self.slots - SCENE - 1], dim=1)
+        own = torch.cat([before, after], dim=1)
+        return torch.cat([scene[:1, 0], own.flatten(0, 1)])
 
     def give(self, rows: Tensor) -> Tensor:
         """(rows, ...) -> (N, S, ...)."""
+        own = rows[int(self.shared) :].unflatten(0, (self.instances, self.own))
         if not self.shared:
-            return rows.unflatten(0, (self.instances, self.slots))
-        own = rows[1:].unflatten(0, (self.instances, len(self.own)))
+            return own
         scene = rows[:1].expand(self.instances, *rows.shape[1:])[:, None]
         return torch.cat([own[:, :SCENE], scene, own[:, SCENE:]], dim=1)
 
     def sources(self, parts: int) -> Tensor:
         """(parts * rows, S - 1) whom each row sees: always of its own part."""
         one = (shared_sources if self.shared else slot_sources)(self.instances, self.slots)
-        return torch.cat(
-            [torch.where(one < 0, one, one + part * len(one)) for part in range(parts)]
-        )
+        firsts = [part * len(one) for part in range(parts)]
+        return torch.cat([torch.where(one < 0, one, one + first) for first in firsts])
 
 
 @torch.no_grad()
@@ -101,7 +90,7 @@ def sample_structure(
     noise: Tensor,
     sampling: TrellisSampling = RELEASED,
     savings: Savings = ALL,
-    trace: Trace | None = None,
+    trace: SamplerTrace | None = None,
 ) -> Tensor:
     """Structure latents (N, S, channels, R, R, R) of all instances and slots.
 
@@ -109,67 +98,18 @@ def sample_structure(
     after each step. To bound the memory, call it for some instances at a time: the others do not
     change the result.
     """
-    rows = _Rows(len(context), context.shape[1], savings.shared_scene and context.shape[1] > SCENE)
+    count, slots = context.shape[:2]
+    rows = SlotRows(count, slots, savings.shared_scene and slots > SCENE)
     tokens = rows.take(context)
-    start = rows.take(
-        noise.expand(len(context), *noise.shape[1:]).to(context.device, torch.float32)
-    )
-    watched = (
-        None
-        if trace is None
-        else lambda step, x_t, x_0: trace(step, rows.give(x_t), rows.give(x_0))
-    )
-    conditional = _passes(network, rows, tokens, (True,), savings)
-    if not savings.one_batch:
-        return rows.give(
-            sample(
-                conditional,
-                _passes(network, rows, tokens, (False,), savings),
-                start,
-                sampling,
-                watched,
-            )
-        )
-    both = _passes(network, rows, tokens, (True, False), savings)
-    return rows.give(
-        sample_pairs(
-            lambda x, t: both(torch.cat([x, x]), t).chunk(2), conditional, start, sampling, watched
-        )
-    )
+    every = noise.expand(count, *noise.shape[1:])
+    start = rows.take(every.to(context.device, torch.float32))
 
+    def passes(parts: Parts) -> Velocity:
+        plans = network.plans(rows.sources(len(parts)), context.device)
+        return structure_pass(network.flow, tokens, parts, savings, plans)
 
-def _passes(
-    network: SceneContextFlow,
-    rows: _Rows,
-    context: Tensor,
-    conditional: tuple[bool, ...],
-    savings: Savings,
-) -> Velocity:
-    """The velocity of one batch with a part for each entry, conditional ones first."""
-    modulations: dict[float, list[Tensor]] = {}
-    plans = network.plans(rows.sources(len(conditional)), context.device)
-    made: list[list[Context]] = []
+    def tell(step: int, x_t: Tensor, x_0: Tensor) -> None:
+        trace(step, rows.give(x_t), rows.give(x_0))
 
-    def velocity(x: Tensor, t: float) -> Tensor:
-        if not made or not savings.cache:
-            made[:] = [_contexts(network, context, conditional, savings.constants)]
-        if not savings.cache:
-            return network.flow.velocity(
-                x, network.flow.modulations(levels(t, len(x), x.device)), made[0], plans
-            )
-        if t not in modulations:
-            modulations[t] = network.flow.modulations(levels(t, 1, x.device))
-        return network.flow.velocity(x, modulations[t], made[0], plans)
-
-    return velocity
-
-
-def _contexts(
-    network: SceneContextFlow, context: Tensor, conditional: tuple[bool, ...], constants: bool
-) -> list[Context]:
-    if not constants:
-        return network.flow.prepare(
-            torch.cat([context if yes else torch.zeros_like(context) for yes in conditional])
-        )
-    single = None if all(conditional) else torch.zeros_like(context[:, :1])
-    return network.flow.prepare(context if any(conditional) else None, single)
+    velocity = guided_velocity(passes, sampling.weight, sampling.interval, savings)
+    return rows.give(integrate(velocity, start, sampling, None if trace is None else tell))

@@ -11,7 +11,7 @@ there), and no second, identical decoding follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,27 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maquette.flow.guidance import Velocity, guide, guide_pair
-from maquette.flow.sample import euler
+from maquette.flow.guidance import Velocity
+from maquette.flow.sample import StepCallback, euler
 from maquette.flow.schedule import shifted_schedule
-from maquette.flow.trellis import levels
 from maquette.geometry.octree import Grid, GridField, evaluate_dense, evaluate_octree
 from maquette.images.framing import Framing, frame, whiten
+from maquette.models.guided import Kept, Parts, for_parts, guided_velocity, with_constants
 from maquette.models.savings import ALL, Savings
 from maquette.models.vecset_flow import VecSetFlow
 from maquette.models.vecset_vae import VecSetVAE, field_in_chunks
-from maquette.models.vision import (
-    CLIP_MEAN,
-    CLIP_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    VisionTransformer,
-    normalise_colours,
-)
+from maquette.models.vision import VisionTransformer, normalise_colours
 from maquette.nn.attention import Context
 
 HALF_SIDE = 1.005  # of the cube in which the decoder is asked
-Step = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +73,13 @@ def midi_pictures(
     in training.
     """
     instances = [whiten(image, mask) for mask in masks]
-    for_clip = normalise_colours(
-        _stack([frame(picture, clip) for picture in instances]), clip.mean, clip.std
-    )
+    framed = _stack([frame(picture, clip) for picture in instances])
+    for_clip = normalise_colours(framed, clip.mean, clip.std)
     scene = _stack([frame(image, dino)]).expand(len(masks), -1, -1, -1)
     colours = torch.cat([_stack([frame(picture, dino) for picture in instances]), scene], dim=1)
     mask = F.interpolate(torch.from_numpy(masks).float()[:, None], size=dino.crop, mode="nearest")
-    return for_clip, torch.cat([normalise_colours(colours, dino.mean, dino.std), mask], dim=1)
+    normalised = normalise_colours(colours, dino.mean, dino.std)
+    return for_clip, torch.cat([normalised, mask], dim=1)
 
 
 def _stack(pictures: Sequence[np.ndarray]) -> Tensor:
@@ -99,9 +91,8 @@ def midi_condition(models: MidiModels, image: np.ndarray, masks: np.ndarray) -> 
     """Both conditions of all instances of a photo (H, W, 3) uint8 with masks (N, H, W) bool."""
     device = models.flow.proj_in.weight.device
     for_clip, for_dino = midi_pictures(image, masks, models.clip_framing, models.dino_framing)
-    return MidiCondition(
-        models.clip.summary(for_clip.to(device))[:, None], models.dino.normed(for_dino.to(device))
-    )
+    summary = models.clip.summary(for_clip.to(device))
+    return MidiCondition(summary[:, None], models.dino.normed(for_dino.to(device)))
 
 
 def midi_velocity(
@@ -110,47 +101,31 @@ def midi_velocity(
     """Guided velocity of all instances of one scene, (N, L, channels); the unconditional pass has
     zeros for both conditions.
     """
-    conditional = _passes(flow, condition, (True,), savings)
-    if not savings.one_batch:
-        return guide(conditional, _passes(flow, condition, (False,), savings), guidance)
-    both = _passes(flow, condition, (True, False), savings)
-    return guide_pair(lambda x, t: both(torch.cat([x, x]), t).chunk(2), conditional, guidance)
+    return guided_velocity(
+        lambda parts: _pass(flow, condition, parts, savings), guidance, (0.0, 1.0), savings
+    )
 
 
-def _passes(
-    flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool, ...], savings: Savings
-) -> Velocity:
-    """The velocity of one batch with a part for each entry: conditional ones first, each a scene of
-    its own.
-    """
-    groups = (len(condition.tokens),) * len(conditional)
-    made: list[list[list[Context]]] = []
+def _pass(flow: VecSetFlow, condition: MidiCondition, parts: Parts, savings: Savings) -> Velocity:
+    """Velocities (parts, N, L, channels); each part is a scene of its own."""
+    groups = (len(condition.tokens),) * len(parts)
+
+    def contexts() -> list[list[Context]]:
+        summaries = torch.cat(for_parts(condition.summary, parts))
+        if not savings.constants:
+            tokens = torch.cat(for_parts(condition.tokens, parts))
+            return flow.prepare([summaries, tokens], [None, None])
+        tokens, token = with_constants(condition.tokens, parts)
+        return flow.prepare([None, tokens], [summaries, token])
+
+    kept = Kept(contexts, flow.time_proj, condition.tokens.device, savings.cache)
 
     def velocity(x: Tensor, t: float) -> Tensor:
-        if not made or not savings.cache:
-            made[:] = [_contexts(flow, condition, conditional, savings.constants)]
-        level = levels(t, 1, x.device)
-        return flow.velocity(x, flow.time_proj(level), made[0], groups).to(x.dtype)
+        rows = torch.cat([x] * len(parts))
+        out = flow.velocity(rows, kept.modulations(t), kept.contexts(), groups)
+        return out.to(x.dtype).unflatten(0, (len(parts), -1))
 
     return velocity
-
-
-def _contexts(
-    flow: VecSetFlow, condition: MidiCondition, conditional: tuple[bool, ...], constants: bool
-) -> list[list[Context]]:
-    summary = condition.summary
-    tokens = condition.tokens
-    summaries = torch.cat([summary if yes else torch.zeros_like(summary) for yes in conditional])
-    if not constants:
-        return flow.prepare(
-            [
-                summaries,
-                torch.cat([tokens if yes else torch.zeros_like(tokens) for yes in conditional]),
-            ],
-            [None, None],
-        )
-    single = None if all(conditional) else torch.zeros_like(tokens[:, :1])
-    return flow.prepare([None, tokens if any(conditional) else None], [summaries, single])
 
 
 @torch.no_grad()
@@ -160,18 +135,11 @@ def sample_midi(
     noise: Tensor,
     sampling: MidiSampling,
     savings: Savings = ALL,
-    on_step: Step | None = None,
+    on_step: StepCallback | None = None,
 ) -> Tensor:
     """Latents (N, L, channels) of all instances from noise of that shape."""
     velocity = midi_velocity(flow, condition, sampling.guidance, savings)
     return euler(velocity, noise, shifted_schedule(sampling.steps, sampling.shift), on_step)
-
-
-def draw_noise(flow: VecSetFlow, instances: int, generator: torch.Generator) -> Tensor:
-    """(N, L, channels) on the CPU; the release takes as many latent vectors as the transformer is
-    wide.
-    """
-    return torch.randn(instances, flow.config.width, flow.config.channels, generator=generator)
 
 
 @torch.no_grad()
@@ -196,23 +164,11 @@ def decode_field(
     def field(points: Tensor) -> Tensor:
         return field_in_chunks(vae, prepared, points, chunk)
 
-    device = latent.device
-    found = (
-        evaluate_octree(field, grid, min(32, cells), margin, device)
-        if savings.octree
-        else evaluate_dense(field, grid, device)
-    )
+    if savings.octree:
+        found = evaluate_octree(field, grid, min(32, cells), margin, latent.device)
+    else:
+        found = evaluate_dense(field, grid, latent.device)
     rim = torch.ones_like(found.values, dtype=torch.bool)
     rim[1:-1, 1:-1, 1:-1] = False
     sign = -1.0 if float(found.values[rim].median()) < 0 else 1.0
     return GridField(sign * found.values, found.asked), grid
-
-
-def default_framings(
-    clip_size: int = 224, dino_edge: int = 256, dino_crop: int = 224
-) -> tuple[Framing, Framing]:
-    """CLIP's and DINOv2's framing where a release has no preprocessor_config.json."""
-    return (
-        Framing(clip_size, (clip_size, clip_size), CLIP_MEAN, CLIP_STD),
-        Framing(dino_edge, (dino_crop, dino_crop), IMAGENET_MEAN, IMAGENET_STD),
-    )

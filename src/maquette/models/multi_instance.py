@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from maquette.flow.guidance import Velocity
+from maquette.flow.guidance import Velocity, at_one_level
 from maquette.models.generator import Condition, Generator, GeneratorConfig
-from maquette.models.structure_flow import guess_velocity
 from maquette.nn.attention import Joint
+from maquette.nn.blocks import middle_blocks
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,9 @@ class MultiInstanceConfig:
     # number of middle blocks in which instances see each other; 0 = independent (5 of 21 in the
     # paper)
     joint_blocks: int = 3
-    tuned_blocks: int = (
-        3  # number of middle blocks whose attention is trained; the rest stays the base's
-    )
+    # number of middle blocks whose attention is trained; the rest stays the base's
+    tuned_blocks: int = 3
     scene_image: bool = True  # the whole picture's tokens as further context
-
-
-def middle(blocks: int, count: int) -> range:
-    """Indices of the ``count`` middle ones of ``blocks`` blocks."""
-    first = blocks // 2 - count // 2
-    return range(first, first + count)
 
 
 class MultiInstanceGenerator(nn.Module):
@@ -53,18 +46,16 @@ class MultiInstanceGenerator(nn.Module):
         super().__init__()
         self.config = config
         self.base = Generator(config.base)
-        self.scene_token = (
-            nn.Parameter(torch.zeros(1, 1, config.base.flow.context_width))
-            if config.scene_image
-            else None
-        )
+        self.scene_token = None
+        if config.scene_image:
+            self.scene_token = nn.Parameter(torch.zeros(1, 1, config.base.flow.context_width))
 
     def freeze(self) -> MultiInstanceGenerator:
         """Leave only what is tuned to the optimiser: self-attention and the view of the context in
         the middle blocks, the scene's mark.
         """
         self.base.requires_grad_(False)
-        for index in middle(self.config.base.flow.blocks, self.config.tuned_blocks):
+        for index in middle_blocks(self.config.base.flow.blocks, self.config.tuned_blocks):
             block = self.base.flow.blocks[index]
             block.self_attn.requires_grad_(True)
             block.cross_attn.to_kv.requires_grad_(True)
@@ -84,22 +75,10 @@ class MultiInstanceGenerator(nn.Module):
         of each scene, in order.
         """
         flow = self.base.flow
-        plan = Joint(tuple(groups))
-        blocks = range(len(flow.blocks))
-        joint = middle(len(flow.blocks), self.config.joint_blocks)
-        plans = [plan if index in joint else None for index in blocks]
-        tokens = None if condition.lift is None else condition.lift[0]
-        velocity = flow.velocity(
-            x, flow.modulations(t), [condition.context for _ in blocks], plans, tokens
-        )
-        return (
-            velocity
-            if condition.lift is None
-            else velocity + guess_velocity(x, t, condition.lift[1], flow.config.guess_variance)
-        )
+        joint = middle_blocks(len(flow.blocks), self.config.joint_blocks)
+        plans = flow.plans(Joint(tuple(groups)), joint)
+        return flow.from_guess(x, t, condition.context, condition.lift, plans)
 
     def velocity(self, condition: Condition, groups: Sequence[int]) -> Velocity:
         """The function of (x_t, t) that samplers integrate."""
-        return lambda x, t: self.forward(
-            x, torch.full((x.shape[0],), t, device=x.device, dtype=x.dtype), condition, groups
-        )
+        return at_one_level(lambda x, t: self(x, t, condition, groups))

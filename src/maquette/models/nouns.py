@@ -27,7 +27,8 @@ counter: kitchencounter countertop sink kitchensink reception nursesstation
 fridge: refrigerator freezer
 oven: stove microwave dishwasher washer dryer woodfire washing fireplace
 toilet: bathtub shower urinal
-lamp: light lantern streetlight candle candles candelabrum chandelier torch spotlight flashlight torchlight
+lamp: light lantern streetlight candle candles candelabrum chandelier torch spotlight flashlight
+ torchlight
 television: tv monitor screen
 computer: laptop keyboard console tablet radio speaker
 book: books spellbook tome magazine menu
@@ -52,8 +53,9 @@ stairs: staircase ladder steps ramp
 column: pillar pole post pedestal obelisk truss beam
 sign: billboard signage banner target plaque
 flag:
-house: building cabin barn farm inn tavern shop market church castle barracks mill lumbermill windmill watermill
- blacksmith temple garage school hospital hangar apartment houses buildings sawmill crypt archery basemodule stable monastery
+house: building cabin barn farm inn tavern shop market church castle barracks mill lumbermill
+ windmill watermill blacksmith temple garage school hospital hangar apartment houses buildings
+ sawmill crypt archery basemodule stable monastery
 tower: watchtower silo lighthouse chimney skyscraper
 tent: igloo awning canopy
 bridge: dock pier platform platforms
@@ -91,15 +93,18 @@ cloud: smoke
 pumpkin: jackolantern
 apple: fruit cherry peach pear cherries tomato lemon grapes
 banana:
-carrot: vegetable vegetables radish beet potato onion pepper eggplant leek cucumber cabbage lettuce broccoli salad
+carrot: vegetable vegetables radish beet potato onion pepper eggplant leek cucumber cabbage
+ lettuce broccoli salad
 bread: loaf baguette croissant bun toast
 cake: pie cupcake donut muffin pudding pancakes
 burger: sandwich hotdog taco
 pizza:
 cheese: butter
 meat: steak ham sausage chicken bacon turkey
-food: stew soup rice sushi fries popsicle icecream ice chocolate cookie candy waffle egg maki ingredient
-fish: shark whale dolphin tuna salmon piranha koi blobfish clownfish catfish anglerfish swordfish puffer manta
+food: stew soup rice sushi fries popsicle icecream ice chocolate cookie candy waffle egg maki
+ ingredient
+fish: shark whale dolphin tuna salmon piranha koi blobfish clownfish catfish anglerfish swordfish
+ puffer manta
 bird: parrot pigeon duck penguin flamingo eagle seagull chick
 dog: wolf fox husky pug
 cat: lion tiger panther
@@ -112,8 +117,9 @@ spider: crab scorpion
 bee: wasp insect bug
 monster: monsters demon alien ghost orc goblin enemy zombie yeti slime blob imp evolved enemies
 robot: android cyborg servicebot
-person: man woman men women male female character characters soldier knight ninja pirate king worker astronaut
- wizard witch mage human adventurer cowboy viking figure boy girl barbarian rogue animals
+person: man woman men women male female character characters soldier knight ninja pirate king
+ worker astronaut wizard witch mage human adventurer cowboy viking figure boy girl barbarian rogue
+ animals
 skeleton: skull bone bones skeletons
 snowman:
 pipe: tube pipes hose vent cable

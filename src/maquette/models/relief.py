@@ -42,10 +42,8 @@ def window_widths(places: Tensor, camera: Tensor) -> Tensor:
 def centred(values: Tensor, own: Tensor) -> Tensor:
     """Values (..., P, P) less their mean over the object's own pixels (..., P, P) bool."""
     weight = own.to(values.dtype)
-    mean = (values * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(
-        min=1
-    )
-    return values - mean
+    sums = (values * weight).sum((-2, -1), keepdim=True)
+    return values - sums / weight.sum((-2, -1), keepdim=True).clamp(min=1)
 
 
 def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows) -> Tensor:
@@ -55,26 +53,22 @@ def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Window
     depth: (B, S, S) log depth; camera: (B, 5); labels: (B, S, S) int64. Only pixels of the object
     itself are mixed.
     """
-    b, k, _, side, _ = windows.pictures.shape
+    side = windows.pictures.shape[-1]
+    count = windows.labels.shape[1]
     steps = (torch.arange(side, device=depth.device, dtype=torch.float32) + 0.5) / side
     left, top, span = (windows.places[..., i, None].float() for i in range(3))
-    # (B, K, P)
     x = 2 * (left + span * steps) - 1
     y = 2 * (top + span * steps) - 1
-    grid = torch.stack(
-        [x[:, :, None, :].expand(b, k, side, side), y[:, :, :, None].expand(b, k, side, side)],
-        dim=-1,
-    )
-    mine = (labels[:, None] == windows.labels[..., None, None]).flatten(0, 1).float()  # (BK, S, S)
-    both = torch.stack(
-        [depth.float()[:, None].expand(b, k, *depth.shape[1:]).flatten(0, 1) * mine, mine], dim=1
-    )
-    summed, weight = F.grid_sample(
-        both, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=False
-    ).unbind(1)
+    places = torch.broadcast_tensors(x[:, :, None, :], y[:, :, :, None])
+    grid = torch.stack(places, dim=-1).flatten(0, 1)
+    mine = labels[:, None] == windows.labels[..., None, None]
+    mine = mine.flatten(0, 1).float()  # (B K, S, S)
+    depths = depth.float().repeat_interleave(count, dim=0)
+    both = torch.stack([depths * mine, mine], dim=1)
+    sampled = F.grid_sample(both, grid, padding_mode="zeros", align_corners=False)
+    summed, weight = sampled.unbind(1)
     known = (weight > 0.05) & windows.own.flatten(0, 1)
-    relief = centred(torch.where(known, summed / weight.clamp(min=0.05), 0.0), known).unflatten(
-        0, (b, k)
-    )
+    mean = torch.where(known, summed / weight.clamp(min=0.05), 0.0)
+    relief = centred(mean, known).unflatten(0, windows.labels.shape)
     relief = relief / window_widths(windows.places, camera)[..., None, None].float()
-    return (relief * known.unflatten(0, (b, k))).clamp(-MOST, MOST)
+    return (relief * known.view_as(relief)).clamp(-MOST, MOST)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
-from maquette.nn.attention import ExternalKeys, Plan, SceneContext
+from maquette.nn.attention import AttentionPlan, ExternalKeys, SceneContext
+from maquette.nn.blocks import matrix_dtype, middle_blocks
 
 # slots
 INSTANCE = 0
@@ -39,8 +40,7 @@ class SceneContextFlowConfig:
     @property
     def context_range(self) -> range:
         """Indices of the blocks with scene-context attention."""
-        first = self.flow.blocks // 2 - self.context_blocks // 2
-        return range(first, first + self.context_blocks)
+        return middle_blocks(self.flow.blocks, self.context_blocks)
 
 
 class SceneContextFlow(nn.Module):
@@ -51,16 +51,12 @@ class SceneContextFlow(nn.Module):
         self.config = config
         c = config.flow
         self.flow = StructureFlow(c)
-        if config.key_gate or config.key_bias:
-            for index in config.context_range:
-                self.flow.blocks[index].self_attn.external = ExternalKeys(
-                    config.slots - 1,
-                    c.heads,
-                    c.width // c.heads,
-                    config.key_gate,
-                    config.key_bias,
-                    config.key_bias_scale,
-                )
+        if not (config.key_gate or config.key_bias):
+            return
+        sizes = (config.slots - 1, c.heads, c.width // c.heads)
+        switches = (config.key_gate, config.key_bias, config.key_bias_scale)
+        for index in config.context_range:
+            self.flow.blocks[index].self_attn.external = ExternalKeys(*sizes, *switches)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels,
@@ -69,28 +65,25 @@ class SceneContextFlow(nn.Module):
         slots = x.shape[1]
         plans = self.plans(slot_sources(len(x), slots), x.device)
         modulations = self.flow.modulations(t.repeat_interleave(slots))
-        contexts = [context.flatten(0, 1).to(self.flow.trunk_dtype)] * len(self.flow.blocks)
-        return self.flow.velocity(x.flatten(0, 1), modulations, contexts, plans).unflatten(
-            0, (len(x), slots)
-        )
+        tokens = context.flatten(0, 1).to(matrix_dtype(self.flow.blocks))
+        contexts = [tokens] * len(self.flow.blocks)
+        out = self.flow.velocity(x.flatten(0, 1), modulations, contexts, plans)
+        return out.unflatten(0, (len(x), slots))
 
-    def plans(self, sources: Tensor, device: torch.device | str) -> list[Plan | None]:
+    def plans(self, sources: Tensor, device: torch.device | str) -> list[AttentionPlan | None]:
         """Each block's attention plan; sources (rows, S - 1) int64 on the CPU: the rows that a row
         also sees, -1 for rows that see none.
         """
-        plan = SceneContext.of(sources).to(device)
-        return [
-            plan if index in self.config.context_range else None
-            for index in range(len(self.flow.blocks))
-        ]
+        return self.flow.plans(SceneContext.of(sources).to(device), self.config.context_range)
 
 
 def slot_sources(instances: int, slots: int) -> Tensor:
     """(instances * slots, slots - 1) for rows in the order instance, slot: slot 0 sees the other
     slots of its instance.
     """
-    sources = torch.full((instances, slots, slots - 1), -1, dtype=torch.int64)
-    sources[:, INSTANCE] = torch.arange(instances)[:, None] * slots + torch.arange(1, slots)
+    sources = torch.full((instances, slots, slots - 1), -1)
+    first_rows = slots * torch.arange(instances)
+    sources[:, INSTANCE] = first_rows[:, None] + torch.arange(1, slots)
     return sources.flatten(0, 1)
 
 
@@ -99,8 +92,8 @@ def shared_sources(instances: int, slots: int) -> Tensor:
     the order instance, own slots.
     """
     own = slots - 1  # slots of an instance besides the scene's
-    sources = torch.full((instances, own, slots - 1), -1, dtype=torch.int64)
+    sources = torch.full((instances, own, slots - 1), -1)
     sources[:, 0, 0] = 0
     if slots > CANONICAL:
         sources[:, 0, 1] = 1 + own * torch.arange(instances) + 1
-    return torch.cat([torch.full((1, slots - 1), -1, dtype=torch.int64), sources.flatten(0, 1)])
+    return torch.cat([torch.full((1, slots - 1), -1), sources.flatten(0, 1)])

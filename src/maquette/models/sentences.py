@@ -84,9 +84,8 @@ VOCABULARY: tuple[str, ...] = (
     *(" ".join(synonyms(noun)) for noun in NOUNS),
 )
 
-LAB_WEIGHTS = np.array(
-    [0.5, 1.0, 1.0], np.float32
-)  # shade says less of a colour's name than its hue: gold in the dark is no brown
+# Shade says less of a colour's name than its hue: gold in the dark is no brown.
+LAB_WEIGHTS = np.array([0.5, 1.0, 1.0], np.float32)
 RESTS = 0.06  # gap between a thing and what it rests on, in sides of the smaller box
 CLEAR = 1.3  # by how much one direction must outweigh the other for a relation to be said
 CLOSE = 0.35  # gap between neighbours that are "next to" each other, in sides of the smaller box
@@ -100,16 +99,24 @@ class Thing:
     colour: str  # "" = not known
     box: np.ndarray  # (2, 3) float64, scene frame (+Y up)
 
+    @property
+    def plan(self) -> np.ndarray:
+        """(2, 2) the box from above, x and z."""
+        return self.box[:, [0, 2]]
+
+    @property
+    def side(self) -> float:
+        """Its longest side."""
+        return float(np.ptp(self.box, axis=0).max())
+
 
 # ---- what is there
-#   -------------------------------------------------------------------------------------------------
 
 
 def _lab(colours: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB 0..255 -> (N, 3) float32 CIELAB."""
-    return cv2.cvtColor(np.asarray(colours, np.float32)[None] / np.float32(255), cv2.COLOR_RGB2LAB)[
-        0
-    ]
+    shares = np.asarray(colours, np.float32)[None] / np.float32(255)
+    return cv2.cvtColor(shares, cv2.COLOR_RGB2LAB)[0]
 
 
 def colour_word(pixels: np.ndarray) -> str:
@@ -117,35 +124,34 @@ def colour_word(pixels: np.ndarray) -> str:
     cap with a white stem is red.
     """
     middle = np.median(_lab(pixels.reshape(-1, 3)), axis=0)
-    owners = [word for word, values in _COLOURS.items() for _ in values]
-    known = np.array(
-        [list(bytes.fromhex(value)) for values in _COLOURS.values() for value in values]
-    )
-    return owners[int(np.linalg.norm((_lab(known) - middle) * LAB_WEIGHTS, axis=1).argmin())]
+    named = [(word, value) for word, values in _COLOURS.items() for value in values]
+    known = _lab(np.array([list(bytes.fromhex(value)) for _, value in named]))
+    distances = np.linalg.norm((known - middle) * LAB_WEIGHTS, axis=1)
+    word, _ = named[int(distances.argmin())]
+    return word
 
 
 def mirrored(thing: Thing) -> Thing:
     """The thing in a picture that is flipped left to right (the camera's x is negated too)."""
-    flipped = thing.box[::-1] * np.array([-1.0, 0.0, 0.0]) + thing.box * np.array([0.0, 1.0, 1.0])
+    flipped = thing.box.copy()
+    flipped[:, 0] = -thing.box[::-1, 0]
     return dataclasses.replace(thing, box=flipped)
 
 
 # ---- where it is
-#   ---------------------------------------------------------------------------------------------------
 
 
 def rests_on(a: Thing, b: Thing) -> bool:
     """Whether ``a`` stands on ``b``: its base at the top of ``b``, its centre above the box of
     ``b``.
     """
-    tolerance = RESTS * min(float((t.box[1] - t.box[0]).max()) for t in (a, b))
-    centre = a.box.mean(0)[[0, 2]]
-    above = bool(((centre > b.box[0, [0, 2]]) & (centre < b.box[1, [0, 2]])).all())
-    return (
-        above
-        and abs(float(a.box[0, 1] - b.box[1, 1])) <= tolerance
-        and float(a.box[0, 1]) > float(b.box[0, 1]) + tolerance
-    )
+    tolerance = RESTS * min(a.side, b.side)
+    low, high = b.plan
+    centre = a.plan.mean(0)
+    above = bool(((centre > low) & (centre < high)).all())
+    base = float(a.box[0, 1])
+    floor, top = b.box[:, 1].tolist()
+    return above and abs(base - top) <= tolerance and base > floor + tolerance
 
 
 def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
@@ -155,10 +161,10 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
     for word, upper, lower in (("on", a, b), ("under", b, a)):
         if rests_on(upper, lower):
             return word
-    centres = [t.box.mean(0)[[0, 2]] for t in (a, b)]
-    sight = 0.5 * (centres[0] + centres[1]) - np.asarray(eye)[[0, 2]]
+    here, there = (thing.plan.mean(0) for thing in (a, b))
+    sight = 0.5 * (here + there) - np.asarray(eye)[[0, 2]]
     sight /= max(float(np.linalg.norm(sight)), 1e-9)
-    offset = centres[0] - centres[1]
+    offset = here - there
     # farther, to the right
     along = float(offset @ sight)
     aside = float(offset @ np.array([-sight[1], sight[0]]))
@@ -171,14 +177,12 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
 
 def are_close(a: Thing, b: Thing) -> bool:
     """Whether hardly anything fits between two things: the gap of their boxes is small."""
-    gap = np.maximum(np.maximum(a.box[0] - b.box[1], b.box[0] - a.box[1]), 0.0)
-    return float(np.linalg.norm(gap)) <= CLOSE * min(
-        float((t.box[1] - t.box[0]).max()) for t in (a, b)
-    )
+    apart = np.maximum(a.box[0] - b.box[1], b.box[0] - a.box[1])
+    gap = float(np.linalg.norm(np.maximum(apart, 0.0)))
+    return gap <= CLOSE * min(a.side, b.side)
 
 
 # ---- sentences
-#   -----------------------------------------------------------------------------------------------------
 
 
 def name_of(thing: Thing, rng: np.random.Generator, count: int = 1) -> str:
@@ -208,26 +212,21 @@ def caption(things: Sequence[Thing], eye: np.ndarray, rng: np.random.Generator) 
     """
     if len(things) == 1:
         return name_of(things[0], rng)
-    if (
-        2 <= len(things) <= 1 + len(COUNTS)
-        and len({t.noun for t in things}) == 1
-        and rng.random() < 0.5
-    ):
-        same = len({t.colour for t in things}) == 1
-        return name_of(
-            things[0] if same else dataclasses.replace(things[0], colour=""), rng, len(things)
-        )
+    alike = 2 <= len(things) <= 1 + len(COUNTS) and len({t.noun for t in things}) == 1
+    if alike and rng.random() < 0.5:
+        one = things[0]
+        if len({t.colour for t in things}) > 1:
+            one = dataclasses.replace(one, colour="")
+        return name_of(one, rng, len(things))
     order = [things[int(k)] for k in rng.permutation(len(things))]
     said = name_of(order[0], rng)
     for before, thing in zip(order, order[1:]):
         # Each further thing is put in relation to the one before it: "a cup on a table behind a
         # chair".
         found = relation(before, thing, eye)
-        if (
-            found in ("to the left of", "to the right of")
-            and are_close(before, thing)
-            and rng.random() < 0.25
-        ):
+        beside = found in ("to the left of", "to the right of")
+        if beside and are_close(before, thing) and rng.random() < 0.25:
             found = "next to"
-        said += f" {found if found and rng.random() < 0.9 else 'and'} {name_of(thing, rng)}"
+        link = found if found and rng.random() < 0.9 else "and"
+        said += f" {link} {name_of(thing, rng)}"
     return said

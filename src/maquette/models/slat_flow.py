@@ -13,16 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import ModulatedCrossBlock
+from maquette.nn.blocks import (
+    ModulatedCrossBlock,
+    matrix_dtype,
+    modulation_layer,
+    repeated,
+    without_weights,
+)
 from maquette.nn.embeddings import TimestepEmbedder, position_embedding
 from maquette.nn.sparse import Voxels
 from maquette.nn.sparse_conv import SparseResBlock
 
-Trace = Callable[[str, Tensor], None]
+FeatureTrace = Callable[[str, Tensor], None]  # name of a stage, what it made
 
 
 def untraced(name: str, features: Tensor) -> None:
@@ -65,47 +70,34 @@ class SLatFlow(nn.Module):
         super().__init__()
         self.config = c = config
         self.t_embedder = TimestepEmbedder(c.width)
-        self.adaLN_modulation = (
-            nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
-            if c.share_modulation
-            else None
-        )
+        self.adaLN_modulation = modulation_layer(c.width) if c.share_modulation else None
         self.input_layer = nn.Linear(c.channels, c.io_widths[0])
         self.input_blocks = nn.ModuleList()
         self.out_blocks = nn.ModuleList()
-        for width, following in zip(c.io_widths, [*c.io_widths[1:], c.width]):
-            self.input_blocks.extend(
-                SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)
-            )
-            self.input_blocks.append(SparseResBlock(width, following, c.width))
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width, c.context_width, c.heads, c.mlp_ratio, c.qk_norm, c.share_modulation
-            )
-            for _ in range(c.blocks)
-        )
+        widths = [*c.io_widths, c.width]
+        for width, coarser in zip(widths, widths[1:]):
+            same = [SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)]
+            self.input_blocks.extend([*same, SparseResBlock(width, coarser, c.width)])
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        switches = (c.qk_norm, c.share_modulation)
+        self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         joined = 2 if c.skips else 1
-        for width, before in zip(c.io_widths[::-1], [c.width, *c.io_widths[:0:-1]]):
-            self.out_blocks.append(SparseResBlock(before * joined, width, c.width))
-            self.out_blocks.extend(
-                SparseResBlock(width * joined, width, c.width) for _ in range(c.io_blocks - 1)
-            )
+        widths.reverse()
+        for coarser, width in zip(widths, widths[1:]):
+            for before in [coarser, *[width] * (c.io_blocks - 1)]:
+                self.out_blocks.append(SparseResBlock(before * joined, width, c.width))
         self.out_layer = nn.Linear(c.io_widths[0], c.channels)
-
-    @property
-    def trunk_dtype(self) -> torch.dtype:
-        """Precision of the blocks; the first and last layers and the embeddings stay in float32."""
-        return self.blocks[0].mlp.mlp[0].weight.dtype
 
     def modulations(self, t: Tensor) -> SLatModulations:
         """Of noise levels t (B,), or (1,) for all samples."""
-        embedded = self.t_embedder(t).to(self.trunk_dtype)
-        shared = None if self.adaLN_modulation is None else self.adaLN_modulation(embedded)
-        return SLatModulations(
-            [block.modulation(embedded) for block in self.input_blocks],
-            [block.modulation(embedded) if shared is None else shared for block in self.blocks],
-            [block.modulation(embedded) for block in self.out_blocks],
-        )
+        embedded = self.t_embedder(t).to(matrix_dtype(self.blocks))
+        inputs = [block.modulation(embedded) for block in self.input_blocks]
+        outputs = [block.modulation(embedded) for block in self.out_blocks]
+        if self.adaLN_modulation is None:
+            blocks = [block.modulation(embedded) for block in self.blocks]
+        else:
+            blocks = [self.adaLN_modulation(embedded)] * len(self.blocks)
+        return SLatModulations(inputs, blocks, outputs)
 
     def prepare(self, context: Tensor | None, single: Tensor | None = None) -> list[list[Context]]:
         """What the cross-attention of every block needs, for each sample; its copies are those of
@@ -114,16 +106,18 @@ class SLatFlow(nn.Module):
         context: (B, L, context width), or (B, copies, L, context width); single: (B, 1, context
         width), one token, such as the zero of the unconditional pass.
         """
-        tokens = (
-            [None] * len(single)
-            if context is None
-            else (context[:, None] if context.ndim == 3 else context).to(self.trunk_dtype)
-        )
-        token = [None] * len(tokens) if single is None else single[:, None].to(self.trunk_dtype)
-        return [
-            [block.cross_attn.prepare(*pair) for block in self.blocks]
-            for pair in zip(tokens, token)
-        ]
+        if context is not None and context.ndim == 3:
+            context = context[:, None]
+        if single is not None:
+            single = single[:, None]
+        dtype = matrix_dtype(self.blocks)
+        prepared = []
+        for sample in range(len(single if context is None else context)):
+            given = [
+                None if tokens is None else tokens[sample].to(dtype) for tokens in (context, single)
+            ]
+            prepared.append([block.cross_attn.prepare(*given) for block in self.blocks])
+        return prepared
 
     def forward(self, x: Tensor, voxels: Voxels, t: Tensor, context: Tensor) -> Tensor:
         """Velocity (N, channels). x: (N, channels); t: (B,) or (1,) noise levels; context: (B, L,
@@ -139,36 +133,35 @@ class SLatFlow(nn.Module):
         contexts: Sequence[Sequence[Context]],
         copies: int = 1,
         shortcut: bool = True,
-        trace: Trace = untraced,
+        trace: FeatureTrace = untraced,
     ) -> Tensor:
         """(copies, N, channels). The copies (conditional, unconditional) share x and the input
         blocks, and differ in their contexts.
 
         ``trace(name, features)`` gets what every stage makes.
         """
-        c = self.config
-        levels = []
-        h = self.input_layer(x).to(self.trunk_dtype)
-        skips = []
+        h = self.input_layer(x).to(matrix_dtype(self.blocks))
+        finer: list[Voxels] = []  # the grids that were halved
+        skips: list[Tensor] = []
         grid = voxels
         for index, (block, modulation) in enumerate(zip(self.input_blocks, modulations.inputs)):
-            if (index + 1) % c.io_blocks:
+            if (index + 1) % self.config.io_blocks:
                 h = block(h, modulation, grid)
             else:
-                levels.append(grid)
+                finer.append(grid)
                 h = block.down(h, modulation, grid)
                 grid = grid.parents[0]
             skips.append(h)
             trace(f"input_blocks.{index}", h)
-        h = h + position_embedding(grid.coords[:, 1:], c.width).to(h.dtype)
+        positions = position_embedding(grid.coords[:, 1:], self.config.width)
+        h = h + positions.to(h.dtype)
         h = self._transform(h.expand(copies, -1, -1), grid, modulations.blocks, contexts)
         trace("blocks", h)
-        return torch.stack(
-            [
-                self._lead_out(one, (skips, levels), modulations.outputs, shortcut, trace)
-                for one in h
-            ]
-        )
+        outputs = []
+        for copy in h:
+            saved = (list(skips), list(finer))
+            outputs.append(self._lead_out(copy, *saved, modulations.outputs, shortcut, trace))
+        return torch.stack(outputs)
 
     def _transform(
         self,
@@ -185,32 +178,29 @@ class SLatFlow(nn.Module):
             if not part.shape[1]:
                 continue
             for block, modulation, context in zip(self.blocks, modulations, contexts[sample]):
-                part = block(
-                    part,
-                    modulation if len(modulation) == 1 else modulation[sample : sample + 1],
-                    context,
-                )
+                own = modulation if len(modulation) == 1 else modulation[sample : sample + 1]
+                part = block(part, own, context)
             parts.append(part)
         return torch.cat(parts, dim=1) if parts else h
 
     def _lead_out(
         self,
         h: Tensor,
-        saved: tuple[list[Tensor], list[Voxels]],
+        skips: list[Tensor],
+        finer: list[Voxels],
         modulations: Sequence[Tensor],
         shortcut: bool,
-        trace: Trace,
+        trace: FeatureTrace,
     ) -> Tensor:
-        remaining = list(saved[0])
-        finer = list(saved[1])
+        """Velocities (N, channels) of one copy; takes from the ends of ``skips`` and ``finer``."""
         grid = None
         for index, (block, modulation) in enumerate(zip(self.out_blocks, modulations)):
             if self.config.skips:
-                h = torch.cat([h, remaining.pop()], dim=1)
+                h = torch.cat([h, skips.pop()], dim=1)
             if index % self.config.io_blocks:
                 h = block(h, modulation, grid)
             else:
                 grid = finer.pop()
                 h = block.up(h, modulation, grid, shortcut)
             trace(f"out_blocks.{index}", h)
-        return self.out_layer(F.layer_norm(h, h.shape[-1:]).float())
+        return self.out_layer(without_weights(h).float())

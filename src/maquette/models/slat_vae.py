@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from maquette.geometry.flexicubes import CellMesh, mesh_of_cells
 from maquette.geometry.gaussians import Gaussians
-from maquette.nn.blocks import TransformerBlock
+from maquette.nn.blocks import TransformerBlock, matrix_dtype, repeated, without_weights
 from maquette.nn.embeddings import position_embedding
 from maquette.nn.sparse import Voxels
 from maquette.nn.sparse_attention import windows
@@ -42,38 +42,32 @@ class SLatTransformerConfig:
 
 
 class SLatTransformer(nn.Module):
-    """Encoder, and decoder of Gaussians and radiance fields: (N, channels_in) -> (N, channels_out)."""
+    """Encoder, and decoder of Gaussians and radiance fields: (N, channels_in) -> (N,
+    channels_out).
+    """
 
     def __init__(self, config: SLatTransformerConfig):
         super().__init__()
         self.config = c = config
         self.input_layer = nn.Linear(c.channels_in, c.width)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                c.width, c.heads, c.mlp_ratio, "head" if c.qk_norm else None, eps=1e-6, affine=False
-            )
-            for _ in range(c.blocks)
-        )
+        norm = "head" if c.qk_norm else None
+        sizes = (c.width, c.heads, c.mlp_ratio)
+        self.blocks = repeated(c.blocks, TransformerBlock, *sizes, norm, eps=1e-6, affine=False)
         self.out_layer = nn.Linear(c.width, c.channels_out)
-
-    @property
-    def trunk_dtype(self) -> torch.dtype:
-        """Precision of the blocks; the first and last layers stay in float32."""
-        return self.blocks[0].mlp.mlp[0].weight.dtype
 
     def trunk(self, x: Tensor, voxels: Voxels) -> Tensor:
         """(N, channels_in) -> (N, C)."""
         c = self.config
         h = self.input_layer(x) + position_embedding(voxels.coords[:, 1:], c.width)
-        h = h.to(self.trunk_dtype)[None]
+        h = h.to(matrix_dtype(self.blocks))[None]
         for index, block in enumerate(self.blocks):
-            h = block(h, windows(voxels, c.window, c.window // 2 * (index % 2)))
+            shift = c.window // 2 * (index % 2)
+            h = block(h, windows(voxels, c.window, shift))
         return h[0]
 
     def forward(self, x: Tensor, voxels: Voxels) -> Tensor:
         """(N, channels_in) -> (N, channels_out)."""
-        h = self.trunk(x, voxels).float()
-        return self.out_layer(F.layer_norm(h, h.shape[-1:]))
+        return self.out_layer(without_weights(self.trunk(x, voxels).float()))
 
     def moments(self, x: Tensor, voxels: Voxels) -> tuple[Tensor, Tensor]:
         """Of an encoder: mean and log-variance (N, channels_out / 2) of the latents."""
@@ -90,17 +84,16 @@ class GaussianHead:
     count: int = 32  # Gaussians of a cell
     reach: float = 1.5  # cells; a centre stays within half of this from the middle of its cell
     perturb: bool = True  # centres start from a fixed low-discrepancy pattern
-    rates: tuple[float, float, float, float, float] = (
-        1.0,
-        1.0,
-        1.0,
-        0.1,
-        1.0,
-    )  # of position, colour, scale, rotation, opacity
+    # of position, colour, scale, rotation, opacity
+    rates: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 0.1, 1.0)
     smallest: float = 9e-4  # standard deviation that is always added (a 3D filter)
     scale_bias: float = 4e-3  # standard deviation of a raw value of zero
     opacity_bias: float = 0.1
     softplus: bool = True  # how scales become positive; False = exp
+
+
+# Of a Gaussian: attribute and how many numbers it has.
+_ATTRIBUTES = {"position": 3, "colour": 3, "scale": 3, "rotation": 4, "opacity": 1}
 
 
 class GaussianDecoder(SLatTransformer):
@@ -115,56 +108,45 @@ class GaussianDecoder(SLatTransformer):
 
     def raw(self, features: Tensor, voxels: Voxels) -> dict[str, Tensor]:
         """Positions in [0, 1]^3 and the other attributes before their activations, (N count, k),
-        from the network's output.
+        from the network's output (N, 14 count).
         """
         h = self.head
-        n = self.head.count
-        parts = features.split([3 * n, 3 * n, 3 * n, 4 * n, n], dim=1)
-        position, colour, scale, rotation, opacity = (
-            part.unflatten(1, (n, -1)) * rate for part, rate in zip(parts, h.rates)
-        )
+        parts = features.split([h.count * width for width in _ATTRIBUTES.values()], dim=1)
+        raw = {}
+        for name, part, rate in zip(_ATTRIBUTES, parts, h.rates):
+            raw[name] = part.unflatten(1, (h.count, -1)) * rate
+        offset = raw["position"]
         if h.perturb:
-            position = position + self.offset_perturbation
+            offset = offset + self.offset_perturbation
         side = self.config.resolution
         centre = ((voxels.coords[:, 1:] + 0.5) / side)[:, None]
-        position = centre + position.tanh() / side * 0.5 * h.reach
-        names = ("position", "colour", "scale", "rotation", "opacity")
-        return {
-            name: part.flatten(0, 1)
-            for name, part in zip(names, (position, colour, scale, rotation, opacity))
-        }
+        raw["position"] = centre + offset.tanh() / side * 0.5 * h.reach
+        return {name: values.flatten(0, 1) for name, values in raw.items()}
 
     def gaussians(self, features: Tensor, voxels: Voxels) -> list[Gaussians]:
         """One set for each sample, from the network's output (N, 14 count)."""
         h = self.head
         raw = self.raw(features, voxels)
         if h.softplus:
-            scale = F.softplus(raw["scale"] + h.scale_bias + math.log(-math.expm1(-h.scale_bias)))
+            log_bias = math.log(-math.expm1(-h.scale_bias))
+            scale = F.softplus(raw["scale"] + h.scale_bias + log_bias)
         else:
             scale = (raw["scale"] + math.log(h.scale_bias)).exp()
-        rotation = raw["rotation"] + raw["rotation"].new_tensor([1.0, 0.0, 0.0, 0.0])
-        opacity = (raw["opacity"][:, 0] + math.log(h.opacity_bias / (1 - h.opacity_bias))).sigmoid()
-        parts = (
-            raw["position"] - 0.5,
-            (scale.square() + h.smallest**2).sqrt(),
-            F.normalize(rotation, dim=1),
-            opacity,
-            raw["colour"],
-        )
-        return [
-            Gaussians(*sample)
-            for sample in zip(*(part.split([h.count * n for n in voxels.counts]) for part in parts))
-        ]
+        scale = (scale.square() + h.smallest**2).sqrt()
+        no_turn, *_ = torch.eye(4, device=scale.device, dtype=scale.dtype)
+        rotation = F.normalize(raw["rotation"] + no_turn, dim=1)
+        logit = math.log(h.opacity_bias / (1 - h.opacity_bias))
+        opacity = (raw["opacity"][:, 0] + logit).sigmoid()
+        whole = Gaussians(raw["position"] - 0.5, scale, rotation, opacity, raw["colour"])
+        return whole.split([h.count * cells for cells in voxels.counts])
 
 
 def hammersley(count: int) -> Tensor:
     """(count, 3) float64 points of the Hammersley set in [0, 1)^3: i / count, and the radical
     inverses of i in base 2 and 3.
     """
-    return torch.tensor(
-        [[i / count, _radical_inverse(i, 2), _radical_inverse(i, 3)] for i in range(count)],
-        dtype=torch.float64,
-    )
+    rows = [(i / count, _radical_inverse(i, 2), _radical_inverse(i, 3)) for i in range(count)]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _radical_inverse(number: int, base: int) -> float:
@@ -194,17 +176,11 @@ def radiance_fields(
 ) -> list[RadianceField]:
     """One field for each sample, from the network's output (N, rank (3 dim + 4))."""
     vectors, density, colour = features.split([3 * rank * dim, rank, 3 * rank], dim=1)
-    position = (voxels.coords[:, 1:] + 0.5) / voxels.resolution
-    parts = (
-        position.float(),
-        vectors.unflatten(1, (rank, 3, dim)) + 1,
-        density,
-        colour.unflatten(1, (rank, 1, 3)),
-    )
-    return [
-        RadianceField(*sample)
-        for sample in zip(*(part.split(list(voxels.counts)) for part in parts))
-    ]
+    centres = (voxels.coords[:, 1:] + 0.5) / voxels.resolution
+    vectors = vectors.unflatten(1, (rank, 3, dim)) + 1
+    numbers = (centres.float(), vectors, density, colour.unflatten(1, (rank, 1, 3)))
+    of_samples = zip(*(number.split(list(voxels.counts)) for number in numbers))
+    return [RadianceField(*sample) for sample in of_samples]
 
 
 class MeshDecoder(SLatTransformer):
@@ -215,9 +191,7 @@ class MeshDecoder(SLatTransformer):
     def __init__(self, config: SLatTransformerConfig):
         super().__init__(config)
         widths = [config.width, *(config.width // half for half in HALVES)]
-        self.upsample = nn.ModuleList(
-            SubdivideBlock(before, after) for before, after in zip(widths, widths[1:])
-        )
+        self.upsample = nn.ModuleList(map(SubdivideBlock, widths, widths[1:]))
         self.out_layer = nn.Linear(widths[-1], config.channels_out)
 
     def forward(self, x: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:

@@ -14,22 +14,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.attention import Context, Plan, SceneContext
+from maquette.flow.path import per_row
+from maquette.nn.attention import AttentionPlan, Context, SceneContext
 from maquette.nn.blocks import (
     ChannelNorm,
     ModulatedCrossBlock,
     ResBlock3d,
     depth_to_space,
+    matrix_dtype,
+    middle_blocks,
+    modulation_layer,
+    repeated,
     space_to_depth,
+    to_grid,
+    to_tokens,
+    without_weights,
     zero_init,
 )
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
 
 EncodeVolume = Callable[[Tensor], Tensor]  # (B, volume_channels, G, G, G) -> (B, channels, R, R, R)
-Lift = tuple[Tensor, Tensor, Tensor]  # tokens, guessed latent, guessed volume
+# tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
+Lift = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,8 @@ class StructureFlowConfig:
     context_width: int = 128
     qk_norm: bool = True
     share_modulation: bool = True
-    scene_context_blocks: int = (
-        3  # number of middle blocks with scene-context attention; 0 = instances are independent
-    )
+    # number of middle blocks with scene-context attention; 0 = instances are independent
+    scene_context_blocks: int = 3
     # of the lifted grid (models/lifting.py); 0 = the published form, the picture enters by
     # cross-attention only
     lift_channels: int = 13
@@ -58,17 +65,20 @@ class StructureFlowConfig:
     # of the latent around the lift's guess; sets the skip connection around the transformer
     guess_variance: float = 0.25
     qk_norm_cross: bool = False  # also in the cross-attention
-    store_positions: bool = (
-        False  # the position embedding is in the state dict, as in the published files
-    )
+    # the position embedding is in the state dict, as in the published files
+    store_positions: bool = False
 
     @property
     def scene_context_range(self) -> range:
         """Indices of the blocks with scene-context attention: the middle ones, as in the released
         I-Scene.
         """
-        first = self.blocks // 2 - self.scene_context_blocks // 2
-        return range(first, first + self.scene_context_blocks)
+        return middle_blocks(self.blocks, self.scene_context_blocks)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(channels, R, R, R)."""
+        return (self.channels, *(self.resolution,) * 3)
 
 
 class LiftEncoder(nn.Module):
@@ -113,8 +123,9 @@ def guess_velocity(x: Tensor, t: Tensor, guess: Tensor, variance: float) -> Tens
     t)^2 s2 + t^2) y - guess. The transformer only learns what departs from this (the
     preconditioning of Karras et al. 2022, around a guess instead of 0).
     """
-    t = t.reshape(-1, 1, 1, 1, 1).to(x.dtype)
-    gain = (t - (1 - t) * variance) / ((1 - t) ** 2 * variance + t**2)
+    t = per_row(t, x)
+    spread = (1 - t) ** 2 * variance + t**2  # variance of y
+    gain = (t - (1 - t) * variance) / spread
     return gain * (x - (1 - t) * guess) - guess
 
 
@@ -128,28 +139,12 @@ class StructureFlow(nn.Module):
         folded = c.channels * c.patch**3
         self.t_embedder = TimestepEmbedder(c.width)
         self.input_layer = nn.Linear(folded, c.width)
-        self.register_buffer(
-            "pos_emb",
-            grid_position_embedding(c.resolution // c.patch, c.width),
-            persistent=c.store_positions,
-        )
-        self.adaLN_modulation = (
-            nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
-            if c.share_modulation
-            else None
-        )
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                c.width,
-                c.context_width,
-                c.heads,
-                c.mlp_ratio,
-                c.qk_norm,
-                c.share_modulation,
-                c.qk_norm_cross,
-            )
-            for _ in range(c.blocks)
-        )
+        positions = grid_position_embedding(c.resolution // c.patch, c.width)
+        self.register_buffer("pos_emb", positions, persistent=c.store_positions)
+        self.adaLN_modulation = modulation_layer(c.width) if c.share_modulation else None
+        sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
+        switches = (c.qk_norm, c.share_modulation, c.qk_norm_cross)
+        self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         self.out_layer = zero_init(nn.Linear(c.width, folded))
         self.lift = LiftEncoder(config) if c.lift_channels else None
         if c.lift_channels:
@@ -163,27 +158,18 @@ class StructureFlow(nn.Module):
         depends on t: samplers call it once.
         """
         if self.lift is None:
-            raise ValueError(
-                f"this model has no lift (lift_channels = {self.config.lift_channels})"
-            )
+            raise ValueError("this model has no lift (lift_channels = 0); give it none")
         features, volume = self.lift(lifted)
         with torch.no_grad():
             guess = encode_volume(volume.detach().clamp(-1, 1))
         cells = space_to_depth(torch.cat([features, guess], dim=1), self.config.patch)
-        return self.lift_tokens(cells.flatten(2).transpose(1, 2)), guess, volume
-
-    @property
-    def trunk_dtype(self) -> torch.dtype:
-        """Precision of the blocks; the first and last layers, the embeddings and the last norm stay
-        in float32.
-        """
-        return self.blocks[0].mlp.mlp[0].weight.dtype
+        return self.lift_tokens(to_tokens(cells)), guess, volume
 
     def modulations(self, t: Tensor) -> list[Tensor]:
         """(B, 6 C) of every block at noise levels t (B,); samplers compute those of a whole
         schedule once.
         """
-        embedded = self.t_embedder(t).to(self.trunk_dtype)
+        embedded = self.t_embedder(t).to(matrix_dtype(self.blocks))
         if self.adaLN_modulation is not None:
             return [self.adaLN_modulation(embedded)] * len(self.blocks)
         return [block.modulation(embedded) for block in self.blocks]
@@ -192,10 +178,13 @@ class StructureFlow(nn.Module):
         """What every block's cross-attention needs of the context, for all steps; see
         CrossAttention.prepare.
         """
-        context, single = (
-            None if tokens is None else tokens.to(self.trunk_dtype) for tokens in (context, single)
-        )
-        return [block.cross_attn.prepare(context, single) for block in self.blocks]
+        dtype = matrix_dtype(self.blocks)
+        tokens = [None if given is None else given.to(dtype) for given in (context, single)]
+        return [block.cross_attn.prepare(*tokens) for block in self.blocks]
+
+    def plans(self, plan: AttentionPlan | None, where: range) -> list[AttentionPlan | None]:
+        """The plan for the blocks ``where``, none for the others."""
+        return [plan if index in where else None for index in range(len(self.blocks))]
 
     def forward(
         self,
@@ -203,49 +192,54 @@ class StructureFlow(nn.Module):
         t: Tensor,
         context: Tensor,
         lift: Lift | None = None,
-        scene_of: Tensor | None = None,
+        scene_of: Tensor | SceneContext | None = None,
     ) -> Tensor:
         """Velocity of all sequences, instances and scene branches alike.
 
         x: (B, channels, R, R, R); t: (B,) noise levels; context: (B, M, context_width) picture
         tokens of each sequence; lift: from ``encode_lift``; scene_of: (B,) row of each instance's
-        scene branch, -1 = none (``None`` = all independent).
+        scene branch, -1 = none, or the plan made of it (``None`` = all independent).
         """
-        plan = None if scene_of is None else SceneContext.of(scene_of)
-        plans = [
-            plan if index in self.config.scene_context_range else None
-            for index in range(len(self.blocks))
-        ]
-        contexts = [context.to(self.trunk_dtype)] * len(self.blocks)
-        velocity = self.velocity(
-            x, self.modulations(t), contexts, plans, None if lift is None else lift[0]
-        )
-        return (
-            velocity
-            if lift is None
-            else velocity + guess_velocity(x, t, lift[1], self.config.guess_variance)
-        )
+        plan = SceneContext.of(scene_of) if isinstance(scene_of, Tensor) else scene_of
+        plans = self.plans(plan, self.config.scene_context_range)
+        return self.from_guess(x, t, context, lift, plans)
+
+    def from_guess(
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor,
+        lift: Lift | None,
+        plans: Sequence[AttentionPlan | None],
+    ) -> Tensor:
+        """Velocity (B, channels, R, R, R): what the lift's guess says, and what the transformer,
+        with every block's plan, adds to it.
+        """
+        contexts = [context.to(matrix_dtype(self.blocks))] * len(self.blocks)
+        modulations = self.modulations(t)
+        if lift is None:
+            return self.velocity(x, modulations, contexts, plans)
+        tokens, guess, _ = lift
+        velocity = self.velocity(x, modulations, contexts, plans, tokens)
+        return velocity + guess_velocity(x, t, guess, self.config.guess_variance)
 
     def velocity(
         self,
         x: Tensor,
         modulations: Sequence[Tensor],
         contexts: Sequence[Tensor | Context],
-        plans: Sequence[Plan | None],
+        plans: Sequence[AttentionPlan | None],
         lift_tokens: Tensor | None = None,
     ) -> Tensor:
         """What the transformer says, from the modulation, context and attention plan of every
         block.
         """
         c = self.config
-        tokens = space_to_depth(x, c.patch).flatten(2).transpose(1, 2)
-        h = self.input_layer(tokens) + self.pos_emb
+        h = self.input_layer(to_tokens(space_to_depth(x, c.patch))) + self.pos_emb
         if lift_tokens is not None:
             h = h + lift_tokens
-        h = h.to(self.trunk_dtype)
-        for block, modulation, context, plan in zip(self.blocks, modulations, contexts, plans):
-            h = block(h, modulation, context, plan)
-        h = self.out_layer(F.layer_norm(h.float(), h.shape[-1:]))
-        return depth_to_space(
-            h.transpose(1, 2).unflatten(2, (c.resolution // c.patch,) * 3), c.patch
-        )
+        h = h.to(matrix_dtype(self.blocks))
+        for block, *given in zip(self.blocks, modulations, contexts, plans):
+            h = block(h, *given)
+        h = self.out_layer(without_weights(h.float()))
+        return depth_to_space(to_grid(h, (c.resolution // c.patch,) * 3), c.patch)

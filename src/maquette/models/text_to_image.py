@@ -23,10 +23,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
+from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity, table_for
+from maquette.flow.sample import seeded_noise
 from maquette.models.words import MARKER, PADDING, Vocabulary, tokenise
-from maquette.nn.attention import CrossAttention, SelfAttention
-from maquette.nn.blocks import FeedForward, LayerNorm, TransformerBlock, zero_init
+from maquette.nn.attention import CrossAttention, SelfAttention, merge_heads
+from maquette.nn.blocks import (
+    FeedForward,
+    LayerNorm,
+    TransformerBlock,
+    repeated,
+    to_grid,
+    to_tokens,
+    zero_init,
+)
 from maquette.nn.embeddings import TimestepEmbedder
 
 
@@ -54,10 +63,19 @@ class Words:
     bias: Tensor  # (B, 1, 1, L) 0 at words, -inf at padding
     gain: Tensor | None = None  # (B, 1, 1, L)
 
+    @classmethod
+    def of(cls, context: Tensor, gain: Tensor | None) -> Words:
+        """From contextual words (B, L, C + 1), whose last channel is 1 at words, and (B, L)."""
+        bias = context[:, None, None, :, -1].float().log()
+        if gain is not None:
+            gain = gain[:, None, None, :]
+        return cls(context[..., :-1], bias, gain)
+
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:
     """(B, H, Q, L) softmax maps in float32."""
-    return (((query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)).float() + bias).softmax(-1)
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return (logits.float() + bias).softmax(-1)
 
 
 def _attend(
@@ -79,9 +97,7 @@ class WordEncoder(nn.Module):
         width = config.word_width
         self.embedding = nn.Embedding(count, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.length, width))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(width, config.word_heads, 2.0) for _ in range(config.word_blocks)
-        )
+        self.blocks = repeated(config.word_blocks, TransformerBlock, width, config.word_heads, 2.0)
         self.norm = LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.3)
 
@@ -103,13 +119,12 @@ class WordAttention(CrossAttention):
         ``maps``.
         """
         key, value = self.keys_values(words.tokens)
-        query = self.q_rms_norm(self.to_q(x_BQC).unflatten(-1, (self.heads, -1))).transpose(1, 2)
-        weights = _weights(query, key, words.bias)
+        weights = _weights(self.query(x_BQC), key, words.bias)
         if maps is not None:
             maps.append(weights)
         if words.gain is not None:
             weights = weights * words.gain
-        return self.to_out((weights.to(value.dtype) @ value).transpose(1, 2).flatten(2))
+        return self.to_out(merge_heads(weights.to(value.dtype) @ value))
 
 
 class _TimedResBlock(nn.Module):
@@ -138,9 +153,8 @@ class _WordLayer(nn.Module):
         self.attention = WordAttention(channels, word_width, heads)
 
     def forward(self, x: Tensor, words: Words, maps: list[Tensor] | None) -> Tensor:
-        tokens = x.flatten(2).transpose(1, 2)
-        told = self.attention(self.norm(tokens), words, maps)
-        return x + told.transpose(1, 2).unflatten(2, x.shape[2:])
+        told = self.attention(self.norm(to_tokens(x)), words, maps)
+        return x + to_grid(told, x.shape[2:])
 
 
 class _MiddleBlock(nn.Module):
@@ -187,25 +201,26 @@ class TextToImage(nn.Module):
         self.down_words = _WordLayer(middle, word, heads)
         self.up_words = _WordLayer(middle, word, heads)
         self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
-        self.middle = nn.ModuleList(
-            _MiddleBlock(coarse, word, heads, time) for _ in range(config.blocks)
-        )
+        self.middle = repeated(config.blocks, _MiddleBlock, coarse, word, heads, time)
         self.from_coarse = nn.Conv2d(coarse, middle, 1)
         self.from_middle = nn.Conv2d(middle, fine, 1)
         self.up1 = _TimedResBlock(middle, time)
         self.up0 = _TimedResBlock(fine, time)
         self.last = _TimedResBlock(fine, time)
-        self.leave = nn.Sequential(
-            nn.GroupNorm(8, fine), nn.SiLU(), zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
-        )
+        leave = zero_init(nn.Conv2d(fine, 3 * 4, 3, padding=1))
+        self.leave = nn.Sequential(nn.GroupNorm(8, fine), nn.SiLU(), leave)
 
     @property
     def size(self) -> int:
         """S."""
         return self.config.size
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is. What it is given may be elsewhere; results go back there."""
+        return self.position.device
+
     # ---- words
-    #   ---------------------------------------------------------------------------------------------------------------
 
     def words(self, prompt: str) -> tuple[str, ...]:
         """The marker and the prompt's words, at most L."""
@@ -216,10 +231,9 @@ class TextToImage(nn.Module):
         "" is the marker alone.
         """
         numbers = [self.vocabulary.numbers(prompt, self.config.length) for prompt in prompts]
-        return self.encoder(torch.tensor(numbers, device=self.position.device))
+        return self.encoder(torch.tensor(numbers, device=self.device))
 
     # ---- pictures
-    #   ------------------------------------------------------------------------------------------------------------
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) in 0..1 -> -1..1."""
@@ -230,7 +244,6 @@ class TextToImage(nn.Module):
         return (0.5 * latents + 0.5).clamp(0, 1)
 
     # ---- the network
-    #   ---------------------------------------------------------------------------------------------------------
 
     def velocity(
         self,
@@ -247,31 +260,25 @@ class TextToImage(nn.Module):
         picture in -1..1 that is 0 under its mask, and the mask (``hidden``), None for a mask of
         ones. Every cross-attention appends its maps (B, H, Q, L) to ``maps``.
         """
+        home = x_t.device
         if masked is None:
             masked = torch.cat([torch.zeros_like(x_t), torch.ones_like(x_t[:, :1])], dim=1)
-        words = Words(
-            context[..., :-1],
-            context[:, None, None, :, -1].float().log(),
-            None if gain is None else gain[:, None, None, :],
-        )
-        time = self.time(self.schedule.level(step))
-        x = F.pixel_unshuffle(torch.cat([x_t, masked.to(x_t.dtype)], dim=1), 2).contiguous(
-            memory_format=torch.channels_last
-        )
+        seen = torch.cat([x_t, masked.to(x_t)], dim=1).to(self.device)
+        gain = None if gain is None else gain.to(self.device)
+        words = Words.of(context.to(self.device), gain)
+        time = self.time(self.schedule.level(step.to(self.device)))
+        x = F.pixel_unshuffle(seen, 2).contiguous(memory_format=torch.channels_last)
         fine = self.down0(self.enter(x), time)
         middle = self.down_words(self.down1(self.to_middle(fine), time), words, maps)
         coarse = self.to_coarse(middle)
-        tokens = coarse.flatten(2).transpose(1, 2) + self.position
+        tokens = to_tokens(coarse) + self.position
         for block in self.middle:
             tokens = block(tokens, time, words, maps)
-        coarse = tokens.transpose(1, 2).unflatten(2, coarse.shape[2:])
-        middle = self.up_words(
-            self.up1(middle + F.interpolate(self.from_coarse(coarse), scale_factor=2.0), time),
-            words,
-            maps,
-        )
-        fine = self.up0(fine + F.interpolate(self.from_middle(middle), scale_factor=2.0), time)
-        return F.pixel_shuffle(self.leave(self.last(fine, time)), 2)
+        coarse = self.from_coarse(to_grid(tokens, coarse.shape[2:]))
+        middle = self.up1(middle + F.interpolate(coarse, scale_factor=2.0), time)
+        middle = self.from_middle(self.up_words(middle, words, maps))
+        fine = self.up0(fine + F.interpolate(middle, scale_factor=2.0), time)
+        return F.pixel_shuffle(self.leave(self.last(fine, time)), 2).to(home)
 
     def noise(
         self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
@@ -285,9 +292,8 @@ class TextToImage(nn.Module):
         self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None
     ) -> Tensor:
         velocity = self.velocity(x_t, step, context, gain, masked)
-        return noise_from_velocity(
-            x_t, velocity.to(x_t.dtype), self.schedule.signal().to(x_t.device)[step]
-        )
+        signal = table_for(x_t, self.schedule.signal())[step.to(x_t.device)]
+        return noise_from_velocity(x_t, velocity.to(x_t.dtype), signal)
 
     @torch.no_grad()
     def attention_maps(self, x_t: Tensor, step: Tensor, context: Tensor) -> list[Tensor]:
@@ -299,7 +305,6 @@ class TextToImage(nn.Module):
         return maps
 
     # ---- pictures from words
-    #   -------------------------------------------------------------------------------------------------
 
     def generate(
         self, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30, guidance: float = 7.5
@@ -308,7 +313,7 @@ class TextToImage(nn.Module):
         guidance.
         """
         size = self.config.size
-        blank = torch.zeros(len(prompts), 4, size, size, device=self.position.device)
+        blank = torch.zeros(len(prompts), 4, size, size, device=self.device)
         blank[:, 3] = 1
         return self.decode(self._sample(blank, prompts, seeds, steps, guidance))
 
@@ -324,10 +329,9 @@ class TextToImage(nn.Module):
         """Pictures (B, 3, S, S) in 0..1 with the pixels under ``masks`` (B, 1, S, S), 1 = to be
         filled, made by the model.
         """
-        made = self.decode(
-            self._sample(hidden(self.encode(pictures), masks), prompts, seeds, steps, guidance)
-        )
-        return torch.where(masks > 0.5, made, pictures)
+        given = hidden(self.encode(pictures), masks).to(self.device)
+        made = self.decode(self._sample(given, prompts, seeds, steps, guidance))
+        return torch.where(masks > 0.5, made.to(pictures.device), pictures)
 
     @torch.no_grad()
     def _sample(
@@ -338,27 +342,17 @@ class TextToImage(nn.Module):
         steps: int,
         guidance: float,
     ) -> Tensor:
-        count = len(prompts)
-        size = self.config.size
-        context = self.context([*prompts, *[""] * count])
+        context = self.context([*prompts, *[""] * len(prompts)])
         twice = masked.repeat(2, 1, 1, 1)
 
         def predict(x: Tensor, step: int) -> Tensor:
-            eps = self._noise(
-                x.repeat(2, 1, 1, 1),
-                torch.full((2 * count,), step, device=x.device),
-                context,
-                None,
-                twice,
-            )
+            steps_B = torch.full((len(twice),), step, device=x.device)
+            eps = self._noise(x.repeat(2, 1, 1, 1), steps_B, context, None, twice)
             told, untold = eps.chunk(2)
             return untold + guidance * (told - untold)
 
-        start = [
-            torch.randn((3, size, size), generator=torch.Generator().manual_seed(seed))
-            for seed in seeds
-        ]
-        return ddim(predict, torch.stack(start).to(masked.device), self.schedule, steps, bound=1.0)
+        start = seeded_noise((3, self.size, self.size), seeds).to(masked.device)
+        return ddim(predict, start, self.schedule, steps, bound=1.0)
 
 
 def hidden(pictures: Tensor, masks: Tensor) -> Tensor:

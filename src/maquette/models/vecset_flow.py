@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maquette.nn.attention import Context, Joint, Plan
-from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
-from maquette.nn.embeddings import time_rates
+from maquette.nn.attention import AttentionPlan, Context, Joint
+from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype, middle_blocks
+from maquette.nn.embeddings import level_angles
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class VecSetFlowConfig:
 
 def midi_joint_blocks(blocks: int) -> tuple[int, ...]:
     """The five middle blocks (8 to 12 of 21), those of the release."""
-    first = blocks // 2 - min(blocks, 5) // 2
-    return tuple(range(first, first + min(blocks, 5)))
+    return tuple(middle_blocks(blocks, min(blocks, 5)))
 
 
 class TimeToken(nn.Module):
@@ -61,7 +60,7 @@ class TimeToken(nn.Module):
 
     def sinusoids(self, t_B: Tensor) -> Tensor:
         """(B, C) float32."""
-        angles = (1000.0 * t_B).float()[:, None] * time_rates(self.width // 2).to(t_B.device)
+        angles = level_angles(t_B, self.width // 2)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def forward(self, t_B: Tensor) -> Tensor:
@@ -107,10 +106,11 @@ class VecSetFlow(nn.Module):
         constant vector: the zeros of the unconditional pass, and the one token of CLIP.
         """
         dtype = matrix_dtype(self.blocks)
-        contexts, singles = (
-            [None if c is None else c.to(dtype) for c in given] for given in (contexts, singles)
-        )
-        return [block.prepare(contexts, singles) for block in self.blocks]
+        given = [
+            [None if tokens is None else tokens.to(dtype) for tokens in kind]
+            for kind in (contexts, singles)
+        ]
+        return [block.prepare(*given) for block in self.blocks]
 
     def velocity(
         self,
@@ -119,17 +119,18 @@ class VecSetFlow(nn.Module):
         contexts: Sequence[Sequence[Tensor | Context]],
         groups: Sequence[int] | None = None,
     ) -> Tensor:
-        """The same from a time token (B or 1, 1, C) and each block's contexts, tokens or prepared."""
-        joint: Plan | None = None if groups is None else Joint(tuple(groups))
-        h = torch.cat(
-            [time_token.expand(len(x), -1, -1), self.proj_in(x.to(self.proj_in.weight.dtype))],
-            dim=1,
-        )
+        """The same from a time token (B or 1, 1, C) and every block's contexts, tokens or prepared
+        ones.
+        """
+        joint: AttentionPlan | None = None if groups is None else Joint(tuple(groups))
+        tokens = self.proj_in(x.to(self.proj_in.weight.dtype))
+        h = torch.cat([time_token.expand(len(x), -1, -1), tokens], dim=1)
         h = h.to(matrix_dtype(self.blocks))
+        first_skip = self.config.first_skip
         earlier: list[Tensor] = []
         for index, (block, own) in enumerate(zip(self.blocks, contexts)):
-            skipped = earlier.pop() if index >= self.config.first_skip else None
-            h = block(h, own, joint if index in self.config.joint_blocks else None, skipped)
-            if index < self.config.first_skip - 1:
+            plan = joint if index in self.config.joint_blocks else None
+            h = block(h, own, plan, earlier.pop() if index >= first_skip else None)
+            if index < first_skip - 1:
                 earlier.append(h)
         return -self.proj_out(self.norm_out(h[:, 1:].to(self.proj_out.weight.dtype)))

@@ -10,7 +10,6 @@ latent vectors, C width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype
+from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype, repeated
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ def embed_points(points: Tensor, frequencies: int = 8, include_pi: bool = False)
     return torch.cat([points, angles.sin(), angles.cos()], dim=-1)
 
 
+def _cross_block(width: int, heads: int) -> VectorSetBlock:
+    return VectorSetBlock(
+        width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
+    )
+
+
 class VecSetEncoder(nn.Module):
     """Surface points -> latent tokens (B, T, C)."""
 
@@ -58,14 +63,9 @@ class VecSetEncoder(nn.Module):
         width = config.encoder_width
         heads = config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
-        cross = VectorSetBlock(
-            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
-        )
+        cross = _cross_block(width, heads)
         self.blocks = nn.ModuleList(
-            [
-                cross,
-                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.encoder_blocks)),
-            ]
+            [cross, *repeated(config.encoder_blocks, VectorSetBlock, width, heads, qk_norm=None)]
         )
         self.norm_out = LayerNorm(width)
 
@@ -74,8 +74,10 @@ class VecSetEncoder(nn.Module):
         (B, T, C).
         """
         dtype = matrix_dtype(self.blocks)
-        h = self.blocks[0](self.proj_in(queries).to(dtype), [self.proj_in(points).to(dtype)])
-        for block in self.blocks[1:]:
+        h, context = (self.proj_in(given).to(dtype) for given in (queries, points))
+        cross, *blocks = self.blocks
+        h = cross(h, [context])
+        for block in blocks:
             h = block(h)
         return self.norm_out(h.to(self.norm_out.weight.dtype))
 
@@ -89,14 +91,9 @@ class VecSetDecoder(nn.Module):
         super().__init__()
         width = config.decoder_width
         heads = config.heads
-        cross = VectorSetBlock(
-            width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
-        )
+        cross = _cross_block(width, heads)
         self.blocks = nn.ModuleList(
-            [
-                *(VectorSetBlock(width, heads, qk_norm=None) for _ in range(config.decoder_blocks)),
-                cross,
-            ]
+            [*repeated(config.decoder_blocks, VectorSetBlock, width, heads, qk_norm=None), cross]
         )
         self.proj_query = nn.Linear(config.point_width, width)
         self.norm_out = LayerNorm(width)
@@ -111,10 +108,8 @@ class VecSetDecoder(nn.Module):
 
     def forward(self, embedded: Tensor, tokens: Tensor | Context) -> Tensor:
         """Embedded points (B, N, point width) and tokens, plain or prepared -> (B, N)."""
-        query = self.proj_query(embedded.to(self.proj_query.weight.dtype)).to(
-            matrix_dtype(self.blocks)
-        )
-        h = self.blocks[-1](query, [tokens])
+        query = self.proj_query(embedded.to(self.proj_query.weight.dtype))
+        h = self.blocks[-1](query.to(matrix_dtype(self.blocks)), [tokens])
         return self.proj_out(self.norm_out(h.to(self.proj_out.weight.dtype)))[..., 0]
 
 
@@ -135,10 +130,10 @@ class VecSetVAE(nn.Module):
 
         ``sampled`` (B, T, 6) is a subset of the surface spread evenly: see ``sample_queries``.
         """
-        queries, points = (
-            torch.cat([self.embed(s[..., :3]), s[..., 3:]], dim=-1) for s in (sampled, surface)
-        )
-        mean, log_variance = self.quant(self.encoder(queries, points)).chunk(2, dim=-1)
+        embedded = []
+        for points, normals in (given.split([3, 3], dim=-1) for given in (sampled, surface)):
+            embedded.append(torch.cat([self.embed(points), normals], dim=-1))
+        mean, log_variance = self.quant(self.encoder(*embedded)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-30.0, 20.0)
 
     def embed(self, points: Tensor) -> Tensor:
@@ -174,10 +169,11 @@ def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
     """(count,) indices of points (N, 3): each next one is the farthest from all chosen so far,
     starting with ``first``.
     """
-    chosen = torch.full((count,), first, dtype=torch.int64, device=points.device)
-    nearest = torch.full((len(points),), float("inf"), device=points.device, dtype=points.dtype)
+    chosen = torch.full((count,), first, device=points.device)
+    nearest = points.new_full((len(points),), torch.inf)
     for k in range(1, count):
-        nearest = torch.minimum(nearest, (points - points[chosen[k - 1]]).square().sum(-1))
+        last = points[chosen[k - 1 : k]]  # indexed by a row of one: a number would be waited for
+        nearest = torch.minimum(nearest, (points - last).square().sum(-1))
         chosen[k] = nearest.argmax()
     return chosen
 
@@ -188,5 +184,5 @@ def field_in_chunks(
     """(N,) values of one object's field at points (N, 3), in the points' dtype; ``chunk`` bounds
     the memory.
     """
-    parts: Sequence[Tensor] = [vae.field(part[None], prepared)[0] for part in points.split(chunk)]
-    return torch.cat(list(parts)).to(points.dtype)
+    parts = [vae.field(part[None], prepared)[0] for part in points.split(chunk)]
+    return torch.cat(parts).to(points.dtype)

@@ -17,7 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.blocks import Activation, LayerNorm, TransformerBlock, matrix_dtype
+from maquette.nn.blocks import (
+    Activation,
+    LayerNorm,
+    TransformerBlock,
+    matrix_dtype,
+    repeated,
+    to_grid,
+    to_tokens,
+    without_weights,
+)
+from maquette.nn.devices import sent
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,9 +50,8 @@ class VisionConfig:
     eps: float = 1e-6  # of all norms
     activation: Activation = "gelu"
     layer_scale: bool = True
-    norm_first: bool = (
-        False  # CLIP: a norm before the first block, and no bias in the patch convolution
-    )
+    # CLIP: a norm before the first block, and no bias in the patch convolution
+    norm_first: bool = False
     projection: int | None = None  # CLIP: width of the projected class token
     # when the position embedding is stretched to another picture size; transformers' DINOv2 has
     # False
@@ -71,19 +80,18 @@ def clip_config(
 ) -> VisionConfig:
     """CLIP's image tower with projection; the defaults are OpenAI's ViT-L/14."""
     return VisionConfig(
-        image_size,
-        patch,
-        3,
-        width,
-        blocks,
-        heads,
-        mlp_ratio,
-        0,
-        1e-5,
-        activation,
-        False,
-        True,
-        projection,
+        image_size=image_size,
+        patch=patch,
+        width=width,
+        blocks=blocks,
+        heads=heads,
+        mlp_ratio=mlp_ratio,
+        registers=0,
+        eps=1e-5,
+        activation=activation,
+        layer_scale=False,
+        norm_first=True,
+        projection=projection,
     )
 
 
@@ -94,20 +102,17 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.cls_token = nn.Parameter(torch.zeros(1, 1, c.width))
-        self.register_tokens = (
-            nn.Parameter(torch.zeros(1, c.registers, c.width)) if c.registers else None
-        )
+        self.register_tokens = None
+        if c.registers:
+            self.register_tokens = nn.Parameter(torch.zeros(1, c.registers, c.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + c.patches, c.width))
         self.patch_embed = nn.Conv2d(
             c.channels, c.width, c.patch, stride=c.patch, bias=not c.norm_first
         )
         self.norm_before = LayerNorm(c.width, eps=c.eps) if c.norm_first else None
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                c.width, c.heads, c.mlp_ratio, None, c.eps, c.activation, c.layer_scale
-            )
-            for _ in range(c.blocks)
-        )
+        sizes = (c.width, c.heads, c.mlp_ratio)
+        switches = (None, c.eps, c.activation, c.layer_scale)
+        self.blocks = repeated(c.blocks, TransformerBlock, *sizes, *switches)
         self.norm = LayerNorm(c.width, eps=c.eps)
         self.projection = nn.Linear(c.width, c.projection, bias=False) if c.projection else None
 
@@ -117,15 +122,13 @@ class VisionTransformer(nn.Module):
         """
         images = images.to(self.patch_embed.weight.dtype)
         patches = self.patch_embed(images)
-        tokens = torch.cat(
-            [self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
-        )
-        tokens = tokens + self.positions(patches.shape[-2:], images.shape[-2] == images.shape[-1])
+        class_token = self.cls_token.expand(len(images), -1, -1)
+        tokens = torch.cat([class_token, to_tokens(patches)], dim=1)
+        square = images.shape[-2] == images.shape[-1]
+        tokens = tokens + self.positions(patches.shape[-2:], square)
         if self.register_tokens is not None:
-            tokens = torch.cat(
-                [tokens[:, :1], self.register_tokens.expand(len(images), -1, -1), tokens[:, 1:]],
-                dim=1,
-            )
+            registers = self.register_tokens.expand(len(images), -1, -1)
+            tokens = torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1)
         if self.norm_before is not None:
             tokens = self.norm_before(tokens)
         tokens = tokens.to(matrix_dtype(self.blocks))
@@ -140,14 +143,14 @@ class VisionTransformer(nn.Module):
         side = int(self.config.patches**0.5)
         if square and tuple(grid) == (side, side):
             return self.pos_embed
-        of_patches = self.pos_embed[:, 1:].float().transpose(1, 2).unflatten(2, (side, side))
+        first, of_patches = self.pos_embed.split([1, self.config.patches], dim=1)
         stretched = F.interpolate(
-            of_patches, size=tuple(grid), mode="bicubic", antialias=self.config.antialias
+            to_grid(of_patches.float(), (side, side)),
+            size=tuple(grid),
+            mode="bicubic",
+            antialias=self.config.antialias,
         )
-        return torch.cat(
-            [self.pos_embed[:, :1], stretched.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)],
-            dim=1,
-        )
+        return torch.cat([first, to_tokens(stretched).to(first.dtype)], dim=1)
 
     def normed(self, images: Tensor) -> Tensor:
         """(B, tokens, C) after the last norm (transformers' ``last_hidden_state``)."""
@@ -162,8 +165,7 @@ def trellis_tokens(encoder: VisionTransformer, images: Tensor) -> Tensor:
     """(B, tokens, C) condition of TRELLIS and I-Scene from colours in [0, 1]: tokens before the
     last norm, then a norm without weights.
     """
-    tokens = encoder(normalise_colours(images))
-    return F.layer_norm(tokens, tokens.shape[-1:])
+    return without_weights(encoder(normalise_colours(images)))
 
 
 def normalise_colours(
@@ -175,18 +177,10 @@ def normalise_colours(
     images: (B, channels, H, W) in [0, 1].
     """
     groups = images.shape[1] // 3
-    shift = torch.tensor(mean, device=images.device, dtype=images.dtype).repeat(groups)[
-        :, None, None
-    ]
-    scale = torch.tensor(std, device=images.device, dtype=images.dtype).repeat(groups)[
-        :, None, None
-    ]
+    table = torch.tensor([mean, std], dtype=images.dtype).repeat(1, groups)[..., None, None]
+    shift, scale = sent(table, images.device)
     colours = (images[:, : 3 * groups] - shift) / scale
-    return (
-        colours
-        if images.shape[1] == 3 * groups
-        else torch.cat([colours, images[:, 3 * groups :]], dim=1)
-    )
+    return torch.cat([colours, images[:, 3 * groups :]], dim=1)
 
 
 def widened_patches(weight: Tensor, channels: int) -> Tensor:

@@ -10,6 +10,7 @@ channels, R, R, R), latents (B, latent_channels, R / f, ...), f = patch * 2^(lev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +39,8 @@ class VolumeVAEConfig:
     @property
     def latent_resolution(self) -> int:
         """Cells per side of the latent grid."""
-        return (
-            self.resolution
-            // self.patch
-            // 2 ** (len(self.encoder_channels or self.decoder_channels) - 1)
-        )
+        levels = len(self.encoder_channels or self.decoder_channels)
+        return self.resolution // self.patch // 2 ** (levels - 1)
 
 
 class Downsample(nn.Module):
@@ -71,42 +69,45 @@ class Upsample(nn.Module):
 
 def encoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
     """Folded volume -> features at the latent resolution -> mean and log-variance."""
-    layers: list[nn.Module] = [
-        _convolution(c.channels * c.patch**3, c.encoder_channels[0], c.stem_kernel)
-    ]
-    for level, width in enumerate(c.encoder_channels):
-        if level > 0:
-            layers.append(Downsample(c.encoder_channels[level - 1], width))
-        layers += [ResBlock3d(width) for _ in range(c.encoder_blocks)]
+    folded = c.channels * c.patch**3
+    layers: list[nn.Module] = [_convolution(folded, c.encoder_channels[0], c.stem_kernel)]
+    layers += _levels(c.encoder_channels, c.encoder_blocks, Downsample)
     last = c.encoder_channels[-1]
     layers += [ResBlock3d(last) for _ in range(c.encoder_middle_blocks)]
-    return nn.Sequential(*layers), nn.Sequential(
-        ChannelNorm(last), nn.SiLU(), _convolution(last, 2 * c.latent_channels, c.moments_kernel)
-    )
+    moments = _convolution(last, 2 * c.latent_channels, c.moments_kernel)
+    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), moments)
 
 
 def decoder_layers(c: VolumeVAEConfig) -> tuple[nn.Sequential, nn.Sequential]:
     """Latents -> features at the folded resolution -> folded volume."""
     layers: list[nn.Module] = [nn.Conv3d(c.latent_channels, c.decoder_channels[0], 3, padding=1)]
     layers += [ResBlock3d(c.decoder_channels[0]) for _ in range(c.middle_blocks)]
-    for level, width in enumerate(c.decoder_channels):
-        if level > 0:
-            layers.append(Upsample(c.decoder_channels[level - 1], width))
-        layers += [ResBlock3d(width) for _ in range(c.decoder_blocks)]
+    layers += _levels(c.decoder_channels, c.decoder_blocks, Upsample)
     last = c.decoder_channels[-1]
-    return nn.Sequential(*layers), nn.Sequential(
-        ChannelNorm(last), nn.SiLU(), _convolution(last, c.channels * c.patch**3, c.stem_kernel)
-    )
+    volume = _convolution(last, c.channels * c.patch**3, c.stem_kernel)
+    return nn.Sequential(*layers), nn.Sequential(ChannelNorm(last), nn.SiLU(), volume)
+
+
+def _levels(
+    widths: tuple[int, ...], blocks: int, between: Callable[[int, int], nn.Module]
+) -> list[nn.Module]:
+    """Residual blocks of every level, and what leads from one level to the next."""
+    layers: list[nn.Module] = []
+    for level, width in enumerate(widths):
+        if level > 0:
+            layers.append(between(widths[level - 1], width))
+        layers += [ResBlock3d(width) for _ in range(blocks)]
+    return layers
 
 
 def through_trunk(layers: nn.Sequential, x: Tensor) -> Tensor:
     """The first layer in its own precision, the others in theirs: published files have them in half
     precision, the first and last not.
     """
-    first = layers[0].weight.dtype
-    h = layers[0](x)
-    trunk = next((m.weight.dtype for m in layers[1:].modules() if isinstance(m, nn.Conv3d)), first)
-    return layers[1:](h) if trunk == first else layers[1:](h.to(trunk)).to(first)
+    first, rest = layers[0], layers[1:]
+    outer = first.weight.dtype
+    matrices = (m.weight.dtype for m in rest.modules() if isinstance(m, nn.Conv3d))
+    return rest(first(x).to(next(matrices, outer))).to(outer)
 
 
 def _convolution(channels_in: int, channels: int, kernel: int) -> nn.Conv3d:
@@ -129,31 +130,31 @@ class VolumeVAE(nn.Module):
         self.register_buffer("latent_std", torch.ones(config.latent_channels))
 
     def moments(self, volume: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latents, both (B, latent_channels, r, r, r), not normalised."""
+        """Mean and log-variance (B, latent_channels, r, r, r) of the latents, not normalised."""
         features = through_trunk(self.encoder, space_to_depth(volume, self.config.patch))
         mean, logvar = self.to_moments(features).chunk(2, dim=1)
         return mean, logvar.clamp(-20, 10)
 
     def decode_raw(self, latent: Tensor) -> Tensor:
         """Latents as ``moments`` gives them -> volumes."""
-        return depth_to_space(
-            self.to_volume(through_trunk(self.decoder, latent)), self.config.patch
-        )
+        folded = self.to_volume(through_trunk(self.decoder, latent))
+        return depth_to_space(folded, self.config.patch)
 
     def encode(self, volume: Tensor) -> Tensor:
         """Volumes -> normalised latents (the mean), zero mean and unit variance per channel over
         the training data.
         """
-        shape = (1, -1, 1, 1, 1)
-        return (
-            self.moments(volume)[0] - self.latent_mean.reshape(shape)
-        ) / self.latent_std.reshape(shape)
+        latent, _ = self.moments(volume)
+        mean, std = self._normalisation()
+        return (latent - mean) / std
 
     def decode(self, latent: Tensor) -> Tensor:
         """Normalised latents -> volumes (B, channels, R, R, R); TSDF and colour are clipped to [-1,
         1].
         """
+        mean, std = self._normalisation()
+        return self.decode_raw(latent * std + mean).clamp(-1, 1)
+
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
         shape = (1, -1, 1, 1, 1)
-        return self.decode_raw(
-            latent * self.latent_std.reshape(shape) + self.latent_mean.reshape(shape)
-        ).clamp(-1, 1)
+        return self.latent_mean.reshape(shape), self.latent_std.reshape(shape)

@@ -16,13 +16,8 @@ MARKER = "<start>"
 UNKNOWN = "<unknown>"
 PADDING = 0  # number of no word; the marker is 1, the unknown word 2
 ARTICLES = ("a", "an", "the")
-_PLURALS = (
-    ("s", ""),
-    ("es", ""),
-    ("ves", "f"),
-    ("ves", "fe"),
-    ("ies", "y"),
-)  # endings and what they stand for
+# Endings and what they stand for.
+_PLURALS = (("s", ""), ("es", ""), ("ves", "f"), ("ves", "fe"), ("ies", "y"))
 
 # Longer phrases first: "to the left of" is one phrase, not "left of" after something else.
 SPATIAL_PHRASES: tuple[tuple[str, ...], ...] = tuple(
@@ -92,15 +87,15 @@ def spatial_words(words: str | Sequence[str]) -> tuple[bool, ...]:
 
 
 def _whole_words(tokens: Sequence[str]) -> tuple[str, ...]:
-    """Tokens as lower-case words; "" for the pieces of a word that a byte-pair encoding has split."""
+    """Tokens as lower-case words; "" for the pieces of a word that a byte-pair encoding split."""
     if not any(token.endswith("</w>") for token in tokens):
         return tuple(token.lower() for token in tokens)
     ends = [token.endswith("</w>") or token.startswith("<") for token in tokens]
     starts = [True, *ends[:-1]]
-    return tuple(
-        token.lower().removesuffix("</w>") if start and end else ""
-        for token, start, end in zip(tokens, starts, ends)
-    )
+    words = []
+    for token, start, end in zip(tokens, starts, ends):
+        words.append(token.lower().removesuffix("</w>") if start and end else "")
+    return tuple(words)
 
 
 @dataclass(frozen=True)
@@ -125,13 +120,10 @@ class Vocabulary:
         """The number of a word or of its singular ("chairs" is "chair": how many there are is said
         by "two"), or of the unknown one.
         """
-        singulars = [
-            word.removesuffix(ending) + stem for ending, stem in _PLURALS if word.endswith(ending)
-        ]
-        return next(
-            (self._numbers[form] for form in (word, *singulars) if form in self._numbers),
-            self._numbers[UNKNOWN],
-        )
+        forms = [word]
+        forms += [word.removesuffix(end) + stem for end, stem in _PLURALS if word.endswith(end)]
+        known = (self._numbers[form] for form in forms if form in self._numbers)
+        return next(known, self._numbers[UNKNOWN])
 
     def numbers(self, prompt: str, length: int) -> list[int]:
         """``length`` numbers of a prompt: the marker, its words, padding; words beyond the length

@@ -18,13 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-QKNorm = Literal[
-    "head", "shared"
-]  # one gain per head and channel, or one per channel shared by all heads; None = no norm
-Plan = Callable[
-    [Tensor, Tensor, Tensor, "ExternalKeys | None"], Tensor
-]  # query, key, value (B, H, L, D) -> (B, H, L, D)
+from maquette.nn.devices import sent
 
+# One gain per head and channel, or one per channel shared by all heads; None = no norm.
+QKNorm = Literal["head", "shared"]
+# Query, key, value (B, H, L, D) -> (B, H, L, D).
+AttentionPlan = Callable[[Tensor, Tensor, Tensor, "ExternalKeys | None"], Tensor]
 
 SHORT = 128  # keys; see ``attend``
 
@@ -40,21 +39,31 @@ def attend(
 
     seen: bool, broadcast to (B, H, L, M), which keys each query sees; None = all.
     """
-    keys = keys_BHLD[0] if len(keys_BHLD) == 1 else torch.cat(tuple(keys_BHLD), dim=2)
-    values = values_BHLD[0] if len(values_BHLD) == 1 else torch.cat(tuple(values_BHLD), dim=2)
-    if (
-        query_BHLD.requires_grad
-        and query_BHLD.device.type == "cpu"
-        and query_BHLD.dtype == torch.bfloat16
-        and keys.shape[2] <= SHORT
-    ):
-        # With so few keys the gradient of the fused kernel takes five times as long as that of this
-        # (docs/log.md).
+    keys = _in_one(keys_BHLD)
+    values = _in_one(values_BHLD)
+    trained_on_cpu = query_BHLD.requires_grad and query_BHLD.device.type == "cpu"
+    if trained_on_cpu and query_BHLD.dtype == torch.bfloat16 and keys.shape[2] <= SHORT:
+        # With so few keys the gradient of the fused kernel takes five times as long as that of
+        # matrix products (docs/log.md).
         logits = query_BHLD @ keys.transpose(-1, -2) * query_BHLD.shape[-1] ** -0.5
-        return (logits if seen is None else logits.masked_fill(~seen, -torch.inf)).softmax(
-            -1
-        ) @ values
+        if seen is not None:
+            logits = logits.masked_fill(~seen, -torch.inf)
+        return logits.softmax(-1) @ values
     return F.scaled_dot_product_attention(query_BHLD, keys, values, attn_mask=seen)
+
+
+def _in_one(groups: Sequence[Tensor]) -> Tensor:
+    return groups[0] if len(groups) == 1 else torch.cat(tuple(groups), dim=2)
+
+
+def split_heads(projected: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+    """(B, L, parts * C) -> ``parts`` tensors (B, L, H, D), such as query, key and value."""
+    return projected.unflatten(-1, (parts, heads, -1)).unbind(2)
+
+
+def merge_heads(x_BHLD: Tensor) -> Tensor:
+    """(B, H, L, D) -> (B, L, C)."""
+    return x_BHLD.transpose(1, 2).flatten(2)
 
 
 class ExternalKeys(nn.Module):
@@ -83,21 +92,18 @@ class ExternalKeys(nn.Module):
     def forward(self, source: int, key_BHLD: Tensor) -> Tensor:
         """The keys as the queries of another sequence see them; same shape and dtype."""
         if self.k_type_bias is not None:
-            key_BHLD = (
-                key_BHLD
-                + (self.scale * self.k_type_bias[source].float().tanh()).to(key_BHLD.dtype)[:, None]
-            )
+            shift = self.scale * self.k_type_bias[source].float().tanh()
+            key_BHLD = key_BHLD + shift.to(key_BHLD.dtype)[:, None]
         if self.ext_gate is not None:
-            key_BHLD = (
-                key_BHLD * self.ext_gate[source].float().sigmoid().to(key_BHLD.dtype)[:, None, None]
-            )
+            gate = self.ext_gate[source].float().sigmoid()
+            key_BHLD = key_BHLD * gate.to(key_BHLD.dtype)[:, None, None]
         return key_BHLD
 
 
 @dataclass(frozen=True, eq=False)
 class SceneContext:
     """Plan: sequence ``rows[i]`` also sees the sequences ``sources[i]``; all others see themselves
-    only.
+    only (I-Scene, eq. 3).
     """
 
     rows: Tensor  # (N,) int64, ascending
@@ -106,18 +112,22 @@ class SceneContext:
 
     @classmethod
     def of(cls, scene_of: Tensor) -> SceneContext:
-        """From ``scene_of`` (B,) or (B, S): the sequences that each sequence also sees; -1 = it
-        sees none.
+        """From ``scene_of`` (B,) or (B, S) int64: the sequences that each sequence also sees; -1 =
+        it sees none, as the scene branches and independent instances.
+
+        How many rows there are has to be known to the processor: give ``scene_of`` on the CPU and
+        move the plan with ``to``, then nothing waits for the device. Make it once for all steps.
         """
-        sources = scene_of.reshape(len(scene_of), -1)
+        sources = scene_of.reshape(len(scene_of), -1).cpu()
         sees = sources[:, 0] >= 0
-        return cls(torch.nonzero(sees)[:, 0], torch.nonzero(~sees)[:, 0], sources[sees])
+        (rows,) = torch.nonzero(sees, as_tuple=True)
+        (others,) = torch.nonzero(~sees, as_tuple=True)
+        return cls(rows, others, sources[rows]).to(scene_of.device)
 
     def to(self, device: torch.device | str) -> SceneContext:
-        """The same plan on a device; make it on the CPU first where the numbers of rows are known,
-        nothing then waits for the device.
-        """
-        return SceneContext(self.rows.to(device), self.others.to(device), self.sources.to(device))
+        """The same plan on a device."""
+        rows, others, sources = (sent(t, device) for t in (self.rows, self.others, self.sources))
+        return SceneContext(rows, others, sources)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
@@ -125,31 +135,19 @@ class SceneContext:
         """Attention of all sequences, (B, H, L, D)."""
         if not len(self.rows):
             return attend(query, [key], [value])
-        seen = [key[self.sources[:, j]] for j in range(self.sources.shape[1])]
+        keys = [key[rows] for rows in self.sources.unbind(1)]
+        values = [value[rows] for rows in self.sources.unbind(1)]
         if external is not None:
-            seen = [external(j, k) for j, k in enumerate(seen)]
-        values = [value[self.sources[:, j]] for j in range(self.sources.shape[1])]
-        with_context = attend(
-            query[self.rows], [key[self.rows], *seen], [value[self.rows], *values]
-        )
+            keys = [external(source, seen) for source, seen in enumerate(keys)]
+        own = self.rows
+        with_context = attend(query[own], [key[own], *keys], [value[own], *values])
         if not len(self.others):
             return with_context
+        alone = self.others
         out = torch.empty_like(query)
-        out[self.rows] = with_context
-        out[self.others] = attend(query[self.others], [key[self.others]], [value[self.others]])
+        out[own] = with_context
+        out[alone] = attend(query[alone], [key[alone]], [value[alone]])
         return out
-
-
-def scene_context_attention(query: Tensor, key: Tensor, value: Tensor, scene_of: Tensor) -> Tensor:
-    """Scene-context attention (I-Scene, eq. 3): sequence b also sees the tokens of sequence
-    ``scene_of[b]``.
-
-    query, key, value: (B, H, L, D) of all sequences, instances and scenes alike, projected by the
-    same weights. scene_of: (B,) int64, the row of each sequence's scene branch; -1 for sequences
-    that only see themselves (the scene branches, and independent instances), which therefore get
-    plain self-attention.
-    """
-    return SceneContext.of(scene_of)(query, key, value)
 
 
 @dataclass(frozen=True)
@@ -168,9 +166,9 @@ class Joint:
     ) -> Tensor:
         """Attention of all sequences, (B, H, L, D)."""
         if len(set(self.groups)) == 1:
-            return _joined(query, key, value, self.groups[0])
+            return _attend_jointly(query, key, value, self.groups[0])
         parts = zip(*(tensor.split(list(self.groups)) for tensor in (query, key, value)))
-        return torch.cat([_joined(*part, size) for part, size in zip(parts, self.groups)])
+        return torch.cat([_attend_jointly(*part, size) for part, size in zip(parts, self.groups)])
 
 
 def join_sequences(x_BHLD: Tensor, size: int) -> Tensor:
@@ -180,10 +178,9 @@ def join_sequences(x_BHLD: Tensor, size: int) -> Tensor:
     return x_BHLD.unflatten(0, (-1, size)).transpose(1, 2).flatten(2, 3)
 
 
-def _joined(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    out = attend(
-        join_sequences(query, size), [join_sequences(key, size)], [join_sequences(value, size)]
-    )
+def _attend_jointly(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
+    query, key, value = (join_sequences(tensor, size) for tensor in (query, key, value))
+    out = attend(query, [key], [value])
     return out.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)
 
 
@@ -198,8 +195,8 @@ class MultiHeadRMSNorm(nn.Module):
 
     def forward(self, x_BLHD: Tensor) -> Tensor:
         """(B, L, H, D) -> the same shape and dtype."""
-        normed = F.normalize(x_BLHD.float(), dim=-1) * self.gamma * x_BLHD.shape[-1] ** 0.5
-        return normed.to(x_BLHD.dtype)
+        directions = F.normalize(x_BLHD.float(), dim=-1)
+        return (directions * self.gamma * x_BLHD.shape[-1] ** 0.5).to(x_BLHD.dtype)
 
 
 class SharedRMSNorm(nn.RMSNorm):
@@ -233,22 +230,18 @@ class SelfAttention(nn.Module):
         self.q_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.to_out = nn.Linear(width, width)
-        self.external: ExternalKeys | None = (
-            None  # set by networks that gate the keys of other sequences
-        )
+        # Set by networks that gate the keys of other sequences.
+        self.external: ExternalKeys | None = None
 
-    def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
+    def forward(self, x_BLC: Tensor, plan: AttentionPlan | None = None) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
-        query, key, value = self.to_qkv(x_BLC).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        query, key, value = (
-            y.transpose(1, 2) for y in (self.q_rms_norm(query), self.k_rms_norm(key), value)
-        )
-        out = (
-            attend(query, [key], [value])
-            if plan is None
-            else plan(query, key, value, self.external)
-        )
-        return self.to_out(out.transpose(1, 2).flatten(2))
+        query, key, value = split_heads(self.to_qkv(x_BLC), self.heads, 3)
+        query = self.q_rms_norm(query).transpose(1, 2)
+        key = self.k_rms_norm(key).transpose(1, 2)
+        value = value.transpose(1, 2)
+        if plan is None:
+            return self.to_out(merge_heads(attend(query, [key], [value])))
+        return self.to_out(merge_heads(plan(query, key, value, self.external)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,9 +278,14 @@ class CrossAttention(nn.Module):
         self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.to_out = nn.Linear(width, width)
 
+    def query(self, x_BLC: Tensor) -> Tensor:
+        """Queries (B, H, L, D) of tokens (B, L, C)."""
+        (query,) = split_heads(self.to_q(x_BLC), self.heads, 1)
+        return self.q_rms_norm(query).transpose(1, 2)
+
     def keys_values(self, context_BMC: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, M, D) of context tokens (B, M, context width)."""
-        key, value = self.to_kv(context_BMC).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        key, value = split_heads(self.to_kv(context_BMC), self.heads, 2)
         return self.k_rms_norm(key).transpose(1, 2), value.transpose(1, 2)
 
     def prepare(self, context_BMC: Tensor | None, single_B1C: Tensor | None = None) -> Context:
@@ -296,25 +294,23 @@ class CrossAttention(nn.Module):
         ``context_BMC`` (A, M, context width) belongs to the first A sequences, ``single_B1C`` (B -
         A, 1, context width) to those after them, whose context is this one token or copies of it.
         """
-        key, value = (None, None) if context_BMC is None else self.keys_values(context_BMC)
-        constant = (
-            None if single_B1C is None else self.to_out(self.to_kv(single_B1C).chunk(2, dim=-1)[1])
-        )
-        return Context(key, value, constant)
+        constant = None
+        if single_B1C is not None:
+            _, value = self.to_kv(single_B1C).chunk(2, dim=-1)
+            constant = self.to_out(value)
+        keys_values = (None, None) if context_BMC is None else self.keys_values(context_BMC)
+        return Context(*keys_values, constant)
 
     def forward(self, x_BLC: Tensor, context: Tensor | Context) -> Tensor:
         """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or
         (B, 1, C) if it is constant.
         """
         if isinstance(context, Tensor):
-            context = Context(*self.keys_values(context), None)
+            context = self.prepare(context)
         if context.key is None:
             return context.constant
-        attending = x_BLC[: len(context.key)]
-        query = self.q_rms_norm(self.to_q(attending).unflatten(-1, (self.heads, -1))).transpose(
-            1, 2
-        )
-        out = self.to_out(attend(query, [context.key], [context.value]).transpose(1, 2).flatten(2))
+        query = self.query(x_BLC[: len(context.key)])
+        out = self.to_out(merge_heads(attend(query, [context.key], [context.value])))
         if context.constant is None:
             return out
         return torch.cat([out, context.constant.expand(-1, x_BLC.shape[1], -1)])

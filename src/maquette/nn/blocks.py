@@ -6,14 +6,14 @@ Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.attention import Context, CrossAttention, Plan, QKNorm, SelfAttention
+from maquette.nn.attention import AttentionPlan, Context, CrossAttention, QKNorm, SelfAttention
 
 
 class QuickGELU(nn.Module):
@@ -24,18 +24,15 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-Activation = Literal[
-    "gelu_tanh", "gelu", "quick_gelu"
-]  # three published families, three kinds of GELU
+# Three published families, three kinds of GELU.
+Activation = Literal["gelu_tanh", "gelu", "quick_gelu"]
 
 
 def activation_module(name: Activation) -> nn.Module:
     """The activation of a feed-forward layer; "gelu" is the exact one."""
-    return (
-        QuickGELU()
-        if name == "quick_gelu"
-        else nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
-    )
+    if name == "quick_gelu":
+        return QuickGELU()
+    return nn.GELU("tanh" if name == "gelu_tanh" else "none")
 
 
 class FeedForward(nn.Module):
@@ -72,9 +69,9 @@ class LayerNorm(nn.LayerNorm):
         """(..., C) -> the same shape and dtype."""
         if self.weight is None or self.weight.dtype == x.dtype:
             return super().forward(x)
-        return F.layer_norm(
-            x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps
-        )
+        weight = self.weight.to(x.dtype)
+        bias = self.bias.to(x.dtype)
+        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
 class TransformerBlock(nn.Module):
@@ -101,14 +98,19 @@ class TransformerBlock(nn.Module):
         self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
         self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
 
-    def forward(self, x_BLC: Tensor, plan: Plan | None = None) -> Tensor:
+    def forward(self, x_BLC: Tensor, plan: AttentionPlan | None = None) -> Tensor:
         """(B, L, C) -> (B, L, C); ``plan`` as in SelfAttention."""
-        attended = self.attn(self.norm1(x_BLC), plan)
-        x_BLC = x_BLC + (
-            attended if self.scale1 is None else self.scale1.to(attended.dtype) * attended
-        )
-        fed = self.mlp(self.norm2(x_BLC))
-        return x_BLC + (fed if self.scale2 is None else self.scale2.to(fed.dtype) * fed)
+        x_BLC = x_BLC + _scaled(self.scale1, self.attn(self.norm1(x_BLC), plan))
+        return x_BLC + _scaled(self.scale2, self.mlp(self.norm2(x_BLC)))
+
+
+def _scaled(scale: Tensor | None, branch: Tensor) -> Tensor:
+    return branch if scale is None else scale.to(branch.dtype) * branch
+
+
+def modulation_layer(width: int) -> nn.Sequential:
+    """Embedded noise levels (B, C) -> (B, 6 C) shifts, scales and gates of a modulated block."""
+    return nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
 
 class ModulatedCrossBlock(nn.Module):
@@ -137,9 +139,7 @@ class ModulatedCrossBlock(nn.Module):
             width, context_width, heads, "head" if qk_norm_cross else None
         )
         self.mlp = FeedForward(width, mlp_ratio)
-        self.adaLN_modulation = (
-            None if share_modulation else nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        )
+        self.adaLN_modulation = None if share_modulation else modulation_layer(width)
 
     def modulation(self, embedded_BC: Tensor) -> Tensor:
         """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all
@@ -148,7 +148,11 @@ class ModulatedCrossBlock(nn.Module):
         return self.adaLN_modulation(embedded_BC)
 
     def forward(
-        self, x_BLC: Tensor, modulation: Tensor, context: Tensor | Context, plan: Plan | None = None
+        self,
+        x_BLC: Tensor,
+        modulation: Tensor,
+        context: Tensor | Context,
+        plan: AttentionPlan | None = None,
     ) -> Tensor:
         """(B, L, C) -> (B, L, C). ``modulation`` is (B or 1, 6 C); ``context`` as in
         CrossAttention; ``plan`` as in SelfAttention.
@@ -197,17 +201,18 @@ class VectorSetBlock(nn.Module):
         self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]
     ) -> list[Context]:
         """One prepared context for each cross-attention; see CrossAttention.prepare."""
-        normed = [
-            [None if c is None else norm(c) for c in pair]
-            for norm, *pair in zip(self.context_norms, contexts, singles)
-        ]
-        return [attention.prepare(*pair) for attention, pair in zip(self.cross_attns, normed)]
+        prepared = []
+        layers = zip(self.context_norms, self.cross_attns)
+        for (norm, attention), *pair in zip(layers, contexts, singles):
+            tokens, token = (None if given is None else norm(given) for given in pair)
+            prepared.append(attention.prepare(tokens, token))
+        return prepared
 
     def forward(
         self,
         x_BLC: Tensor,
         contexts: Sequence[Tensor | Context] = (),
-        plan: Plan | None = None,
+        plan: AttentionPlan | None = None,
         skipped: Tensor | None = None,
     ) -> Tensor:
         """(B, L, C) -> (B, L, C); ``contexts`` one for each cross-attention, tokens or prepared;
@@ -218,12 +223,11 @@ class VectorSetBlock(nn.Module):
         if self.self_attn is not None:
             x_BLC = x_BLC + self.self_attn(self.norm1(x_BLC), plan)
         tokens = x_BLC
-        for norm, norm_context, attention, context in zip(
-            self.cross_norms, self.context_norms, self.cross_attns, contexts
-        ):
-            x_BLC = x_BLC + attention(
-                norm(tokens), norm_context(context) if isinstance(context, Tensor) else context
-            )
+        layers = zip(self.cross_norms, self.context_norms, self.cross_attns)
+        for (norm, norm_context, attention), context in zip(layers, contexts):
+            if isinstance(context, Tensor):
+                context = norm_context(context)
+            x_BLC = x_BLC + attention(norm(tokens), context)
         return x_BLC + self.mlp(self.norm3(x_BLC))
 
 
@@ -232,24 +236,26 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> the same shape and dtype."""
-        return super().forward(x.movedim(1, -1).float()).movedim(-1, 1).to(x.dtype)
+        normed = super().forward(x.movedim(1, -1).float())
+        return normed.movedim(-1, 1).to(x.dtype)
 
 
 class ResBlock3d(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm x))))), the residual block of the published structure VAE."""
+    """x + conv(silu(norm(conv(silu(norm x))))): the residual block of the published structure
+    VAE.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
         self.norm1 = ChannelNorm(channels)
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
         self.norm2 = ChannelNorm(channels)
-        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2 = zero_init(nn.Conv3d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> the same shape."""
-        return x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        return x + self.conv2(F.silu(self.norm2(hidden)))
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -267,9 +273,8 @@ class PointwiseConv2d(nn.Conv2d):
         """(B, C_in, H, W) -> (B, C, H, W)."""
         if not torch.is_grad_enabled():
             return super().forward(x)
-        return (self.weight.flatten(1) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias[
-            :, None, None
-        ]
+        product = self.weight.flatten(1) @ x.flatten(2)
+        return product.unflatten(2, x.shape[2:]) + self.bias[:, None, None]
 
 
 class ResBlock2d(nn.Module):
@@ -282,36 +287,60 @@ class ResBlock2d(nn.Module):
         self.norm1 = nn.GroupNorm(groups, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.norm2 = nn.GroupNorm(groups, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.skip = (
-            nn.Identity() if channels_in == channels else PointwiseConv2d(channels_in, channels)
-        )
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2 = zero_init(nn.Conv2d(channels, channels, 3, padding=1))
+        same = channels_in == channels
+        self.skip = nn.Identity() if same else PointwiseConv2d(channels_in, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, H, W)."""
-        return self.skip(x) + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(hidden)))
 
 
 def space_to_depth(x: Tensor, patch: int) -> Tensor:
     """(B, C, pX, pY, pZ) -> (B, C p^3, X, Y, Z), channels ordered (c, px, py, pz)."""
-    b, c, *size = x.shape
-    x = x.reshape(b, c, size[0] // patch, patch, size[1] // patch, patch, size[2] // patch, patch)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * patch**3, *(s // patch for s in size))
+    for axis in (2, 4, 6):
+        x = x.unflatten(axis, (-1, patch))
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(1, 4)
 
 
 def depth_to_space(x: Tensor, patch: int) -> Tensor:
     """(B, C p^3, X, Y, Z) -> (B, C, pX, pY, pZ): the inverse of ``space_to_depth`` (3D pixel
     shuffle).
     """
-    b, c, *size = x.shape
-    x = x.reshape(b, c // patch**3, patch, patch, patch, *size)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // patch**3, *(s * patch for s in size))
+    folded = x.unflatten(1, (-1, patch, patch, patch))
+    x = folded.permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
-def zero_init(module: nn.Linear | nn.Conv2d | nn.Conv3d) -> nn.Module:
-    """Set weight and bias to zero, so that a block or head starts as nothing."""
-    torch.nn.init.zeros_(module.weight)
-    torch.nn.init.zeros_(module.bias)
+def to_tokens(grid: Tensor) -> Tensor:
+    """(B, C, ...) -> (B, L, C): one token for each cell, in row order."""
+    return grid.flatten(2).transpose(1, 2)
+
+
+def to_grid(tokens: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, L, C) -> (B, C, *size): the inverse of ``to_tokens``."""
+    return tokens.transpose(1, 2).unflatten(2, tuple(size))
+
+
+def without_weights(tokens: Tensor) -> Tensor:
+    """Layer norm of tokens (..., C) without weights."""
+    return F.layer_norm(tokens, tokens.shape[-1:])
+
+
+def repeated(count: int, make: Callable[..., nn.Module], *arguments, **options) -> nn.ModuleList:
+    """So many modules of one kind, each with weights of its own."""
+    return nn.ModuleList(make(*arguments, **options) for _ in range(count))
+
+
+def middle_blocks(blocks: int, count: int) -> range:
+    """Indices of the ``count`` middle ones of ``blocks`` blocks."""
+    first = blocks // 2 - count // 2
+    return range(first, first + count)
+
+
+def zero_init(module: nn.Module) -> nn.Module:
+    """Set weight and bias of a layer to zero, so that a block or head starts as nothing."""
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)
     return module

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from maquette.nn.devices import sent
+
 
 def time_rates(count: int) -> Tensor:
     """(count,) float32 rates exp(-ln(10000) i / count) of the sinusoids of a noise level.
@@ -16,12 +18,13 @@ def time_rates(count: int) -> Tensor:
     The exponential is taken in float64: in float32 it differs in the last bit from processor to
     processor, and times of up to 1000 turn that bit into 3e-5 of a sinusoid.
     """
-    return (
-        (-math.log(10000.0) * torch.arange(count, dtype=torch.float32) / count)
-        .double()
-        .exp()
-        .float()
-    )
+    exponents = -math.log(10000.0) * torch.arange(count, dtype=torch.float32) / count
+    return exponents.double().exp().float()
+
+
+def level_angles(t_B: Tensor, count: int) -> Tensor:
+    """(B, count) float32 angles of the sinusoids of noise levels t (B,) in [0, 1]."""
+    return (1000.0 * t_B).float()[:, None] * sent(time_rates(count), t_B.device)
 
 
 class TimestepEmbedder(nn.Module):
@@ -36,11 +39,9 @@ class TimestepEmbedder(nn.Module):
 
     def forward(self, t_B: Tensor) -> Tensor:
         """(B,) -> (B, C)."""
-        half = self.frequencies // 2
-        angles = (1000.0 * t_B).float()[:, None] * time_rates(half).to(t_B.device)
-        return self.mlp(
-            torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype)
-        )
+        angles = level_angles(t_B, self.frequencies // 2)
+        sinusoids = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(sinusoids.to(self.mlp[0].weight.dtype))
 
 
 def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
@@ -48,10 +49,8 @@ def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
     rates, zero-padded to C.
     """
     rates = width // 6
-    frequencies = 1.0 / 10000.0 ** (
-        torch.arange(rates, dtype=torch.float32, device=coordinates_N3.device) / rates
-    )
-    angles = coordinates_N3.float()[:, :, None] * frequencies
+    steps = torch.arange(rates, dtype=torch.float32, device=coordinates_N3.device)
+    angles = coordinates_N3.float()[:, :, None] * (1.0 / 10000.0 ** (steps / rates))
     embedding = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
     return torch.nn.functional.pad(embedding, (0, width - embedding.shape[1]))
 
@@ -59,6 +58,4 @@ def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
 def grid_position_embedding(resolution: int, width: int) -> Tensor:
     """(R^3, C) embedding of all cells of a grid in [x, y, z] order."""
     axis = torch.arange(resolution, dtype=torch.float32)
-    return position_embedding(
-        torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3), width
-    )
+    return position_embedding(torch.cartesian_prod(axis, axis, axis), width)

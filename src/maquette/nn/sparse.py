@@ -9,31 +9,28 @@ on the Voxels: all layers, steps and guidance passes share it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-OFFSETS = tuple(
-    (i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)
-)  # of a 3^3 kernel; index 13 is the cell itself
+from maquette.nn.devices import sent
+
+# Of a 3^3 kernel; number CENTRE is the cell itself.
+OFFSETS = tuple((i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1))
 CENTRE = 13
 OCTANTS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))  # children of a cell
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """The terms of a 3^3 convolution, for chunks of output cells: rows and sources of each chunk
-    are sorted by offset.
-    """
+class Chunk:
+    """The terms of a 3^3 convolution for some consecutive output cells."""
 
-    starts: tuple[int, ...]  # first output cell of each chunk
-    sizes: tuple[int, ...]  # output cells of each chunk
-    counts: tuple[tuple[int, ...], ...]  # terms of each chunk and offset
-    rows: tuple[
-        Tensor, ...
-    ]  # of each chunk: output cell of each term, relative to the chunk's start
-    sources: tuple[Tensor, ...]  # of each chunk: input cell of each term
+    cells: slice  # which output cells
+    size: int  # how many
+    # (offset, rows, sources) of each offset that has terms, ascending: output cells (relative to
+    # the chunk's start) and input cells (T,) of the terms
+    terms: tuple[tuple[int, Tensor, Tensor], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +50,19 @@ class Voxels:
         cells outside of the grid.
         """
         coords = coords.long()
+        if not len(coords):
+            return cls(coords, resolution, 1 if batch is None else batch)
+        low = coords.amin(0).tolist()
+        high = coords.amax(0).tolist()
         if batch is None:
-            batch = int(coords[:, 0].max()) + 1 if len(coords) else 1
-        if len(coords) and (
-            int(coords.min()) < 0
-            or int(coords[:, 1:].max()) >= resolution
-            or int(coords[:, 0].max()) >= batch
-        ):
+            batch = high[0] + 1
+        beyond = max(high[1:]) >= resolution or high[0] >= batch
+        if min(low) < 0 or beyond:
             raise ValueError(
-                f"cells span {coords.amin(0).tolist()} to {coords.amax(0).tolist()}, expected a grid of {resolution}^3"
+                f"cells span {low} to {high}, expected a grid of {resolution}^3 for each of "
+                f"{batch} samples; check the resolution"
             )
-        if bool((coords[1:, 0] < coords[:-1, 0]).any()):
+        if bool((coords[:, 0].diff() < 0).any()):
             raise ValueError("the cells of a sample are not contiguous; sort the rows by sample")
         return cls(coords, resolution, batch)
 
@@ -78,8 +77,7 @@ class Voxels:
     @cached_property
     def keys(self) -> Tensor:
         """(N,) one number per cell, ascending in lexicographic order of (sample, x, y, z)."""
-        sample, x, y, z = self.coords.unbind(1)
-        return ((sample * self.resolution + x) * self.resolution + y) * self.resolution + z
+        return _numbered(self.coords, self.resolution)
 
     def sample(self, index: int) -> Voxels:
         """The cells of one sample, as a batch of one; the neighbours are taken over when they are
@@ -89,12 +87,12 @@ class Voxels:
             return self
         start = sum(self.counts[:index])
         count = self.counts[index]
-        rows = self.coords[start : start + count]
-        one = Voxels(
-            torch.cat([torch.zeros_like(rows[:, :1]), rows[:, 1:]], dim=1), self.resolution, 1
-        )
+        own = slice(start, start + count)
+        alone = self.coords[own] * _spread(self.coords, (0, 1, 1, 1))
+        one = Voxels(alone, self.resolution, 1)
+        one.__dict__["counts"] = (count,)
         if "neighbours" in self.__dict__:
-            known = self.neighbours[:, start : start + count]
+            known = self.neighbours[:, own]
             one.__dict__["neighbours"] = torch.where(known >= 0, known - start, known)
         return one
 
@@ -104,43 +102,38 @@ class Voxels:
         table per sample, 4 (R + 2)^3 bytes.
         """
         side = self.resolution + 2
-        table = torch.full((side**3,), -1, dtype=torch.int32, device=self.coords.device)
-        steps = torch.tensor(
-            [(i * side + j) * side + k for i, j, k in OFFSETS], device=self.coords.device
-        )
-        found = torch.empty(len(OFFSETS), len(self), dtype=torch.int32, device=self.coords.device)
+        new = partial(torch.empty, dtype=torch.int32, device=self.coords.device)
+        table = new(side**3).fill_(-1)
+        found = new(len(OFFSETS), len(self))
+        rows = torch.arange(len(self), dtype=torch.int32, device=self.coords.device)
+        steps = [(i * side + j) * side + k for i, j, k in OFFSETS]
         start = 0
         for count in self.counts:
-            rows = self.coords[start : start + count, 1:] + 1
-            places = (rows[:, 0] * side + rows[:, 1]) * side + rows[:, 2]
-            table[places] = torch.arange(
-                start, start + count, dtype=torch.int32, device=table.device
-            )
+            own = slice(start, start + count)
+            x, y, z = (self.coords[own, 1:] + 1).unbind(1)
+            places = (x * side + y) * side + z
+            table[places] = rows[own]
             for offset, step in enumerate(steps):
-                found[offset, start : start + count] = table[places + step]
+                found[offset, own] = table[places + step]
             table[places] = -1
             start += count
         return found
 
-    def pairs(self, chunk: int) -> Pairs:
-        """The terms of a 3^3 convolution for chunks of so many output cells."""
-        if ("pairs", chunk) not in self.made:
-            parts = [
-                self._chunk_pairs(start, chunk) for start in range(0, max(len(self), 1), chunk)
-            ]
-            starts = tuple(range(0, max(len(self), 1), chunk))
-            self.made["pairs", chunk] = Pairs(starts, *(tuple(part) for part in zip(*parts)))
-        return self.made["pairs", chunk]
+    def chunks(self, size: int | None = None) -> list[Chunk]:
+        """The terms of a 3^3 convolution in chunks of so many output cells; None = all in one."""
+        size = size or max(len(self), 1)
+        if ("chunks", size) not in self.made:
+            starts = range(0, max(len(self), 1), size)
+            self.made["chunks", size] = [self._chunk(slice(at, at + size)) for at in starts]
+        return self.made["chunks", size]
 
-    def _chunk_pairs(self, start: int, chunk: int) -> tuple[int, tuple[int, ...], Tensor, Tensor]:
-        sources = self.neighbours[:, start : start + chunk]
-        valid = sources >= 0
-        return (
-            sources.shape[1],
-            tuple(valid.sum(1).tolist()),
-            torch.nonzero(valid)[:, 1].int(),
-            sources[valid],
-        )
+    def _chunk(self, cells: slice) -> Chunk:
+        neighbours = self.neighbours[:, cells]
+        offsets, rows = torch.nonzero(neighbours >= 0, as_tuple=True)
+        counts = torch.bincount(offsets, minlength=len(OFFSETS)).tolist()
+        parts = zip(rows.int().split(counts), neighbours[offsets, rows].split(counts))
+        terms = tuple((offset, *part) for offset, part in enumerate(parts) if counts[offset])
+        return Chunk(cells, neighbours.shape[1], terms)
 
     @cached_property
     def parents(self) -> tuple[Voxels, Tensor]:
@@ -148,14 +141,13 @@ class Voxels:
         each cell's parent.
         """
         half = (self.resolution + 1) // 2
-        sample, x, y, z = self.coords.unbind(1)
-        keys = ((sample * half + x // 2) * half + y // 2) * half + z // 2
-        unique, inverse = torch.unique(keys, sorted=True, return_inverse=True)
-        cells = torch.stack(
-            [unique // half**3, unique // half**2 % half, unique // half % half, unique % half],
-            dim=1,
-        )
-        return Voxels(cells, half, self.batch), inverse
+        keys = _numbered(self.coords // _spread(self.coords, (1, 2, 2, 2)), half)
+        rest, row_of_parent = torch.unique(keys, sorted=True, return_inverse=True)
+        columns = []
+        for _ in range(3):
+            columns.insert(0, rest % half)
+            rest = rest // half
+        return Voxels(torch.stack([rest, *columns], dim=1), half, self.batch), row_of_parent
 
     @cached_property
     def children(self) -> Voxels:
@@ -166,15 +158,10 @@ class Voxels:
         child (o + d) mod 2 of the neighbour of p at (o + d) div 2.
         """
         octants = torch.tensor([(0, *octant) for octant in OCTANTS], device=self.coords.device)
-        scale = torch.tensor([1, 2, 2, 2], device=self.coords.device)
-        fine = Voxels(
-            ((self.coords * scale)[:, None] + octants).flatten(0, 1),
-            2 * self.resolution,
-            self.batch,
-        )
-        found = torch.empty(
-            len(OFFSETS), len(self), 8, dtype=torch.int32, device=self.coords.device
-        )
+        doubled = self.coords * _spread(self.coords, (1, 2, 2, 2))
+        cells = (doubled[:, None] + octants).flatten(0, 1)
+        fine = Voxels(cells, 2 * self.resolution, self.batch)
+        found = self.neighbours.new_empty(len(OFFSETS), len(self), len(OCTANTS))
         for index, step in enumerate(OFFSETS):
             for octant, corner in enumerate(OCTANTS):
                 moved = [c + s for c, s in zip(corner, step)]
@@ -182,6 +169,7 @@ class Voxels:
                 child = OCTANTS.index(tuple(m % 2 for m in moved))
                 found[index, :, octant] = torch.where(coarse >= 0, 8 * coarse + child, coarse)
         fine.__dict__["neighbours"] = found.flatten(1)
+        fine.__dict__["counts"] = tuple(len(OCTANTS) * count for count in self.counts)
         return fine
 
     def per_cell(self, values_BC: Tensor) -> Tensor:
@@ -191,16 +179,25 @@ class Voxels:
         return values_BC if len(values_BC) == 1 else values_BC.index_select(0, self.coords[:, 0])
 
 
+def _spread(coords: Tensor, factors: tuple[int, int, int, int]) -> Tensor:
+    """Factors of (sample, x, y, z) on the device of the cells."""
+    return sent(torch.tensor(factors), coords.device)
+
+
+def _numbered(coords: Tensor, side: int) -> Tensor:
+    """(N,) one number for each cell (N, 4) of grids of ``side`` cells a side."""
+    sample, x, y, z = coords.unbind(1)
+    return ((sample * side + x) * side + y) * side + z
+
+
 def downsample(features_NC: Tensor, voxels: Voxels) -> Tensor:
     """Features (M, C) of the parents: sum / (n + 1) over the n active children.
 
     Not a mean: the released weights were trained with a zero row counted among the children.
     """
     coarse, inverse = voxels.parents
-    sums = torch.zeros(
-        len(coarse), features_NC.shape[1], dtype=torch.float32, device=features_NC.device
-    )
-    sums.index_add_(0, inverse, features_NC.float())
+    features = features_NC.float()
+    sums = features.new_zeros(len(coarse), features.shape[1]).index_add_(0, inverse, features)
     counts = torch.bincount(inverse, minlength=len(coarse)).float()
     return (sums / (counts + 1)[:, None]).to(features_NC.dtype)
 

@@ -16,49 +16,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.nn.blocks import LayerNorm
-from maquette.nn.sparse import CENTRE, OFFSETS, Voxels, downsample
+from maquette.nn.sparse import CENTRE, OFFSETS, Chunk, Voxels, downsample, upsample
 
-CHUNK = (
-    4096  # output cells whose sums stay in the cache of a CPU core; accelerators take all at once
-)
+# Output cells whose sums stay in the cache of a CPU core; accelerators take all at once.
+CHUNK = 4096
 
 
 def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
     """(N, C_in) -> (N, C_out); weight (C_out, 3, 3, 3, C_in)."""
     kernel = weight.flatten(1, 3)
-    pairs = voxels.pairs(CHUNK if x_NC.device.type == "cpu" else max(len(voxels), 1))
-    chunks = []
-    for start, size, counts, rows, sources in zip(
-        pairs.starts, pairs.sizes, pairs.counts, pairs.rows, pairs.sources
-    ):
-        total = F.linear(x_NC[start : start + size], kernel[:, CENTRE], bias).float()
-        first = 0
-        for offset, count in enumerate(counts):
-            last = first + count
-            if count and offset != CENTRE:
-                terms = F.linear(x_NC.index_select(0, sources[first:last]), kernel[:, offset])
-                total.index_add_(0, rows[first:last], terms.float())
-            first = last
-        chunks.append(total.to(x_NC.dtype))
-    return torch.cat(chunks)
+    sums = []
+    for chunk in _chunks(x_NC, voxels):
+        total = F.linear(x_NC[chunk.cells], kernel[:, CENTRE], bias).float()
+        for offset, rows, sources in chunk.terms:
+            if offset != CENTRE:
+                terms = F.linear(x_NC.index_select(0, sources), kernel[:, offset])
+                total.index_add_(0, rows, terms.float())
+        sums.append(total.to(x_NC.dtype))
+    return torch.cat(sums)
 
 
 def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
     """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is
     formed once per parent, not per child.
     """
-    inverse = voxels.parents[1]
+    parent = voxels.parents[1]
     kernel = weight.flatten(1, 3)
-    total = torch.zeros(len(voxels), weight.shape[0], device=x_MC.device)
-    if bias is not None:
-        total += bias.float()
-    for offset in range(len(OFFSETS)):
-        sources = voxels.neighbours[offset]
-        rows = torch.nonzero(sources >= 0)[:, 0]
-        terms = F.linear(x_MC, kernel[:, offset])
-        total.index_add_(
-            0, rows, terms.index_select(0, inverse.index_select(0, sources[rows])).float()
-        )
+    total = _started(bias, x_MC, len(voxels), len(weight))
+    (everything,) = voxels.chunks()
+    for offset, rows, sources in everything.terms:
+        products = F.linear(x_MC, kernel[:, offset])
+        terms = products.index_select(0, parent.index_select(0, sources))
+        total.index_add_(0, rows, terms.float())
     return total.to(x_MC.dtype)
 
 
@@ -70,33 +59,31 @@ def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels:
     multiplied (3.4 times fewer products).
     """
     taps = _parent_taps(weight)
-    out = weight.shape[0]
-    pairs = voxels.pairs(CHUNK if x_NC.device.type == "cpu" else max(len(voxels), 1))
-    chunks = []
-    for size, counts, rows, sources in zip(pairs.sizes, pairs.counts, pairs.rows, pairs.sources):
-        total = torch.zeros(size, 2, 2, 2, out, device=x_NC.device)
-        if bias is not None:
-            total += bias.float()
-        first = 0
-        for offset, count in zip(OFFSETS, counts):
-            last = first + count
-            if count:
-                octants = tuple(_OCTANTS_OF[step] for step in offset)
-                kernel = taps[OFFSETS.index(offset)].to(x_NC.dtype)
-                terms = F.linear(x_NC.index_select(0, sources[first:last]), kernel.flatten(0, 3))
-                total[(slice(None), *octants)].index_add_(
-                    0, rows[first:last], terms.float().unflatten(1, kernel.shape[:4])
-                )
-            first = last
-        chunks.append(total.to(x_NC.dtype).reshape(8 * size, out))
-    return torch.cat(chunks)
+    sums = []
+    for chunk in _chunks(x_NC, voxels):
+        total = _started(bias, x_NC, chunk.size, 2, 2, 2, len(weight))
+        for offset, rows, sources in chunk.terms:
+            octants = tuple(_OCTANTS_OF[step] for step in OFFSETS[offset])
+            kernel = taps[offset].to(x_NC.dtype)
+            terms = F.linear(x_NC.index_select(0, sources), kernel.flatten(0, 3))
+            seen = total[(slice(None), *octants)]
+            seen.index_add_(0, rows, terms.float().unflatten(1, kernel.shape[:4]))
+        sums.append(total.to(x_NC.dtype).flatten(0, 3))
+    return torch.cat(sums)
 
 
-_OCTANTS_OF = {
-    -1: slice(0, 1),
-    0: slice(0, 2),
-    1: slice(1, 2),
-}  # children, along one axis, that see the parent's neighbour there
+def _chunks(features: Tensor, voxels: Voxels) -> list[Chunk]:
+    return voxels.chunks(CHUNK if features.device.type == "cpu" else None)
+
+
+def _started(bias: Tensor | None, features: Tensor, *shape: int) -> Tensor:
+    """Sums in float32 that start with the bias."""
+    total = torch.zeros(shape, device=features.device)
+    return total if bias is None else total + bias.float()
+
+
+# Children, along one axis, that see the parent's neighbour there.
+_OCTANTS_OF = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}
 
 
 def _parent_taps(weight: Tensor) -> list[Tensor]:
@@ -107,9 +94,8 @@ def _parent_taps(weight: Tensor) -> list[Tensor]:
     for offset in OFFSETS:
         kernel = weight.float()
         for axis, step in enumerate(offset, start=1):
-            low, middle, high = kernel.unbind(
-                axis
-            )  # child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1
+            # Child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1.
+            low, middle, high = kernel.unbind(axis)
             seen = {-1: [low], 0: [middle + high, low + middle], 1: [high]}[step]
             kernel = torch.stack(seen, dim=axis)
         taps.append(kernel.permute(1, 2, 3, 0, 4))
@@ -145,10 +131,10 @@ class SparseConv3d(nn.Module):
         """Parents' features (M, C_in) -> (N, C_out) of their active children ``voxels``."""
         if shortcut:
             return convolve_copies(x_MC, self.conv.weight, self.conv.bias, voxels)
-        return self(x_MC.index_select(0, voxels.parents[1]), voxels)
+        return self(upsample(x_MC, voxels), voxels)
 
     def of_children(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
-        """Features (N, C_in) shared by all eight children -> (8 N, C_out) on ``voxels.children``."""
+        """Features (N, C_in) that eight children share -> (8 N, C_out) on ``voxels.children``."""
         if shortcut:
             return convolve_children(x_NC, self.conv.weight, self.conv.bias, voxels)
         return self(x_NC.repeat_interleave(8, dim=0), voxels.children)
@@ -180,9 +166,8 @@ class SparseResBlock(nn.Module):
         self.conv1 = SparseConv3d(channels_in, channels)
         self.conv2 = SparseConv3d(channels, channels)
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * channels))
-        self.skip_connection = (
-            nn.Identity() if channels_in == channels else nn.Linear(channels_in, channels)
-        )
+        same = channels_in == channels
+        self.skip_connection = nn.Identity() if same else nn.Linear(channels_in, channels)
 
     def modulation(self, embedded_BC: Tensor) -> Tensor:
         """(B, 2 C_out) scale and shift of an embedded noise level."""
@@ -202,9 +187,7 @@ class SparseResBlock(nn.Module):
         so they are made at the parents.
         """
         h = self.conv1.of_copies(F.silu(self.norm1(x_MC)), voxels, shortcut)
-        return self._finish(h, modulation, voxels) + self.skip_connection(x_MC).index_select(
-            0, voxels.parents[1]
-        )
+        return self._finish(h, modulation, voxels) + upsample(self.skip_connection(x_MC), voxels)
 
     def _finish(self, h: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
         scale, shift = voxels.per_cell(modulation).chunk(2, dim=-1)
@@ -216,12 +199,9 @@ class SampleGroupNorm(nn.GroupNorm):
 
     def forward(self, x_NC: Tensor, counts: tuple[int, ...]) -> Tensor:
         """(N, C), cells of each sample -> (N, C), the same dtype."""
-        parts = [
-            super(SampleGroupNorm, self).forward(part.float().T[None])[0].T
-            for part in x_NC.split(list(counts))
-            if len(part)
-        ]
-        return torch.cat(parts).to(x_NC.dtype) if parts else x_NC
+        samples = [part.float().T[None] for part in x_NC.split(list(counts)) if len(part)]
+        normed = [super(SampleGroupNorm, self).forward(sample)[0].T for sample in samples]
+        return torch.cat(normed).to(x_NC.dtype) if normed else x_NC
 
 
 class SubdivideBlock(nn.Module):
@@ -232,14 +212,10 @@ class SubdivideBlock(nn.Module):
     def __init__(self, channels_in: int, channels: int, groups: int = 32):
         super().__init__()
         self.act_layers = nn.Sequential(SampleGroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
-        self.out_layers = nn.ModuleList(
-            [
-                SparseConv3d(channels_in, channels),
-                SampleGroupNorm(groups, channels, eps=1e-5),
-                nn.SiLU(),
-                SparseConv3d(channels, channels),
-            ]
-        )
+        first = SparseConv3d(channels_in, channels)
+        norm = SampleGroupNorm(groups, channels, eps=1e-5)
+        second = SparseConv3d(channels, channels)
+        self.out_layers = nn.ModuleList([first, norm, nn.SiLU(), second])
         self.skip_connection = SparsePointwise(channels_in, channels)
 
     def forward(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:

@@ -60,7 +60,10 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     refused(tight, tight.post("/api/photos", b"x" * 200_001, Content_Type="image/png"))
     refused(tight, tight.send("/api/photos", [("file", "a.png", b"x" * 250_000)]))
     pieces = b"".join(b"2710\r\n" + b"x" * 10_000 + b"\r\n" for _ in range(30)) + b"0\r\n\r\n"
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: "
+        "image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", tight.port)) as raw:
         raw.sendall(head.encode() + pieces)
         assert raw.recv(100).startswith(b"HTTP/1.1 413")
@@ -68,7 +71,8 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     for length in ("-5", "9" * 30, "1e3"):
         with socket.create_connection(("127.0.0.1", tight.port)) as raw:
             raw.sendall(
-                f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: {length}\r\n\r\n".encode()
+                f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: "
+                f"{length}\r\n\r\n".encode()
             )
             assert raw.recv(100)[9:12] in (b"413", b"400")
 
@@ -87,7 +91,10 @@ def test_who_sends_all_before_reading_still_reads_the_refusal(tight, path, statu
         8 << 20 if status == b"413" else 190_000
     )  # more than sockets hold, or just what is taken
     with socket.create_connection(("127.0.0.1", tight.port), timeout=10) as raw:
-        head = f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: "
+            f"image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         raw.sendall(head.encode())
         for start in range(0, len(body), 1 << 16):
             raw.sendall(body[start : start + (1 << 16)])

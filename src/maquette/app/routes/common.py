@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from maquette.app.crew import Crew
 from maquette.app.downloads import MEDIA_TYPES, Download
 from maquette.app.problems import file_type, not_found
+from maquette.app.schemas import LAST_VERSION
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 
@@ -48,7 +49,9 @@ def crew_of(request: Request) -> Crew:
 
 StudioHere = Annotated[Studio, Depends(studio_of)]
 CrewHere = Annotated[Crew, Depends(crew_of)]
-VersionHere = Annotated[int | None, Query(ge=1, description="A version; the newest when left out.")]
+VersionHere = Annotated[
+    int | None, Query(ge=1, le=LAST_VERSION, description="A version; the newest when left out.")
+]
 
 
 async def form_of(request: Request) -> AsyncIterator[dict[str, list[Any]]]:

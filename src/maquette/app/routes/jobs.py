@@ -23,7 +23,7 @@ from maquette.app.routes.common import (
     files_in,
     form_of,
 )
-from maquette.app.schemas import JobRequest, Options, RepeatRequest
+from maquette.app.schemas import JobOptions, JobRequest, RepeatRequest
 from maquette.errors import InputError, MaquetteError
 
 router = APIRouter(tags=["jobs"])
@@ -104,7 +104,7 @@ def _submit_files(studio: StudioHere, crew: CrewHere, form: dict[str, list[Any]]
         raise InputError("the fields 'options', 'only' and 'name' are text, not files")
     try:
         chosen = options.resolved(
-            Options.model_validate_json(texts["options"] or "{}"), crew.capabilities()
+            JobOptions.model_validate_json(texts["options"] or "{}"), crew.capabilities()
         )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
@@ -162,7 +162,7 @@ def repeat_job(
 ) -> dict[str, Any]:
     """A new job of the same photo and masks, with some options changed."""
     before = studio.row("jobs", job)["options"]
-    asked = request.options if request is not None else Options()
+    asked = request.options if request is not None else JobOptions()
     again = jobs.repeat(studio, job, options.resolved(asked, crew.capabilities(), before))
     crew.call()
     response.headers["location"] = f"/api/jobs/{again['id']}"

@@ -37,7 +37,8 @@ def add_photo(studio: StudioHere, form: Form) -> dict[str, Any]:
     files = files_in(form)
     if len(files) != 1:
         raise InputError(
-            f"{len(files)} files; send one photo in the multipart field 'file', or as the body with its content type"
+            f"{len(files)} files; send one photo in the multipart field 'file', or as the body "
+            "with its content type"
         )
     return photos.add(studio, *files[0])
 

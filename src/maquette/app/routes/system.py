@@ -10,7 +10,6 @@ from fastapi.responses import HTMLResponse
 from maquette import __version__
 from maquette.app import examples, masks, reference, samples, scene_files
 from maquette.app.routes.common import FOREVER, CrewHere, StudioHere, answers, content, file
-from maquette.images.read import MAX_SIDE
 
 router = APIRouter(tags=["server"])
 
@@ -35,7 +34,6 @@ def config(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
         "limits": {
             "upload_bytes": limits.upload_bytes,
             "pixels": limits.pixels,
-            "side": MAX_SIDE,
             "objects": limits.objects,
             "queue": settings.queue,
             "workers": settings.workers,
