@@ -132,3 +132,11 @@ def test_the_documents_show_every_command():
 )
 def test_tables_of_options_are_those_of_the_declarations(options, names):
     assert table(options, names) in TEXTS["docs/cli.md"]
+
+
+def test_the_oldest_versions_that_are_tried_are_those_that_are_promised():
+    promised = re.findall(r'^  "([\w-]+)>=([\d.]+)', (ROOT / "pyproject.toml").read_text(), re.M)
+    pins = (ROOT / ".ci" / "oldest.txt").read_text()
+    tried = dict(re.findall(r"^([\w-]+)==([\d.]+?)(?:\.\*)?$", pins, re.M))
+    for package, version in promised:
+        assert tried[package].startswith(version), package

@@ -120,9 +120,9 @@ def test_scenes_of_a_folder_are_scored_and_reported(tmp_path, capsys):
         result["raw/1"]["truth"]["own"]["f_s"] == pytest.approx(100)
         and result["raw/1"]["boxes"]["own"]["objects"] == 2
     )
-    assert main(command) == 0 and capsys.readouterr().out.startswith(
-        "### Results\n\nprotocol raw/1"
-    )
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("### Results\n\nprotocol raw/1") and "Not used" not in printed
     assert {path.name for path in run.iterdir()} >= {
         "table.md",
         "rows.csv",
@@ -151,3 +151,23 @@ def test_scenes_of_a_folder_are_scored_and_reported(tmp_path, capsys):
     assert page.read_text(encoding="utf-8") == words.replace("What it means.", "It means more.")
     assert main(["report", str(run), "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["page"]).stat().st_size > 100_000
+
+
+def test_a_damaged_scene_is_named_in_every_table_and_ends_nothing(tmp_path, capsys):
+    from tests.evaluate.readers.test_folder import boxes, write
+
+    for name in ("bad", "good"):
+        write(tmp_path / "own" / name, boxes("a", "b"))
+    (tmp_path / "own" / "bad" / "camera.json").write_text("[" * 100_000)
+    run = tmp_path / "run"
+    command = ["benchmark", "--from", str(tmp_path / "own"), "--method", "boxes", "--jobs", "0"]
+    assert main([*command, "--protocol", "raw", "--extra", "none", "--out", str(run)]) == 0
+    printed = capsys.readouterr().out
+    failed = printed.split("### Not used")[1]
+    assert "| own/bad |" in failed and "camera.json" in failed and "own/good" not in failed
+    assert (run / "table.md").read_text(encoding="utf-8") == printed
+    page = tmp_path / "results.md"
+    assert main(["report", str(run), "--results", str(page)]) == 0
+    assert failed.strip() in page.read_text(encoding="utf-8")
+    assert main(["report", str(run)]) == 0
+    assert "<h3>Not used</h3>" in (run / "report.html").read_text(encoding="utf-8")

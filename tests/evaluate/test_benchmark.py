@@ -189,6 +189,20 @@ def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
         run_benchmark(BenchmarkPlan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
 
 
+def test_a_damaged_prediction_costs_its_scene_only(tmp_path):
+    theirs = tmp_path / "theirs" / "random"
+    theirs.mkdir(parents=True)
+    write_glb(scene_of(Toy(0).load().truth), theirs / "0000.glb")
+    content = bytearray((theirs / "0000.glb").read_bytes())
+    text_end = 20 + int.from_bytes(content[12:16], "little")
+    content[20:text_end] = content[20:text_end].replace(b'"bufferView":', b'"bufferWiew":')
+    (theirs / "0001.glb").write_bytes(content)
+    made = tuple(contestants([], {}, {"theirs": str(tmp_path / "theirs")}))
+    rows = run_benchmark(plan(tmp_path / "run", contestants=made))
+    assert rows[0].missing == 0 and rows[1].missing == rows[1].objects
+    assert rows[1].error and "\n" not in rows[1].error
+
+
 def test_a_folder_keeps_to_its_scenes(finished):
     @dataclass(frozen=True)
     class Other(Toy):

@@ -49,8 +49,8 @@ SEEN = [
 
 @pytest.mark.parametrize("error", SEEN, ids=lambda error: type(error).__name__)
 def test_what_readers_were_seen_to_raise_names_the_file_in_one_line(error):
-    said = f"^room/a.glb: .*{type(error).__name__}"
-    with pytest.raises(InputError, match=said) as caught, damage_named("room/a.glb"):
+    message = rf"^room/a\.glb: .*{type(error).__name__}"
+    with pytest.raises(InputError, match=message) as caught, damage_named("room/a.glb"):
         raise error
     assert "\n" not in str(caught.value) and caught.value.__cause__ is error
 

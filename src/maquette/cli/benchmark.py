@@ -33,8 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "benchmark",
         help="score methods on held-out scenes",
         description="Compose and render fixed sets of held-out scenes (or read your own), "
-        "generate, "
-        "score, and print tables.",
+        "generate, score, and print tables.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -218,7 +218,10 @@ def _predict_one(prediction: _Prediction) -> None:
     path = folder.prediction(contestant.name, prediction.scene)
     path.unlink(missing_ok=True)
     if made is not None and made.instances:
-        write_glb(made, path)
+        try:
+            write_glb(made, path)
+        except InputError as failure:  # vertices that are no numbers
+            error = str(failure)
     record = {"request": prediction.request, "error": error, **asdict(cost)}
     record |= {"camera": None, "failures": []}
     if made is not None:

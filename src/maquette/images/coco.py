@@ -68,7 +68,7 @@ def masks_from_coco(
             warnings.append(f"{called} is marked as a crowd; it is read as one object")
         mask = mask_from_segmentation(segmentation, size, f"{name}: {called}", warnings)
         yield InstanceMask(label, mask, _category(annotation, categories))
-    if left_out == len(annotations):
+    if annotations and left_out == len(annotations):
         raise InputError(
             f"{name}: none of its {left_out} annotations has a segmentation; "
             "give polygons or run lengths, or make masks of the boxes: maquette masks make --box"
