@@ -14,7 +14,7 @@ from maquette.app import pictures, uploads
 from maquette.app.history import History
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.inputs import working_size
+from maquette.images.pixels import working_size
 from maquette.images.read import Photo, read_photo
 
 JsonObject = dict[str, Any]

@@ -184,7 +184,7 @@ def _method(name: str) -> JsonObject:
     return {
         "name": name,
         "title": TITLES.get(name, name),
-        "about": _about(method.generate),
+        "about": _about(method.make),
         "default": name == "iscene",
         "steps": method.sampling.steps,
         "guidance": method.sampling.guidance,
@@ -192,7 +192,7 @@ def _method(name: str) -> JsonObject:
 
 
 def _published_method(name: str) -> JsonObject:
-    shown = {"name": name, "title": name, "about": _about(PUBLISHED[name])}
+    shown = {"name": name, "title": name, "about": _about(PUBLISHED[name].make)}
     return {**shown, "default": False, "steps": None, "guidance": None}
 
 
