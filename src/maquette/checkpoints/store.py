@@ -49,6 +49,9 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
 }
 
 
+SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A loaded model and what its file says about it."""
@@ -154,9 +157,7 @@ def load_model(
         tensors = _on_base(header["base"], base, path) | tensors
     with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
         try:
-            if sha256 is None:  # a stranger's sizes are checked before they take memory; slow
-                with torch.device("meta"):
-                    check_shapes(own_shapes(model_class(config)), tensors)
+            _check_sizes(dataclasses.asdict(config), tensors)
             model = model_class(config)
             check_shapes(own_shapes(model), tensors)
         except CheckpointError as error:
@@ -164,6 +165,21 @@ def load_model(
     expected = model.state_dict()
     model.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
     return Checkpoint(model.eval(), found, digest, metadata)
+
+
+def _check_sizes(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse sizes far beyond those of the tensors before they take memory. Raises CheckpointError."""
+    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
+    limit = SIZES_PER_SIDE * largest
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _check_sizes(value, tensors)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int) and number > limit for number in numbers):
+            raise CheckpointError(
+                f"the configuration has {name} = {value}, but no side of a tensor is longer than "
+                f"{largest}; the file is damaged"
+            )
 
 
 def kind_of(path: str | Path) -> str:
