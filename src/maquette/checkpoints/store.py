@@ -168,7 +168,7 @@ def load_model(
 
 
 def _check_sizes(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    """Refuse sizes far beyond those of the tensors before they take memory. Raises CheckpointError."""
+    """CheckpointError for sizes far beyond those of the tensors, before they take memory."""
     largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
     limit = SIZES_PER_SIDE * largest
     for name, value in config.items():
