@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint types matrix clean
 
 # The first of these that runs and is new enough; choose another with `make PYTHON=...`.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
@@ -17,7 +17,9 @@ help:
 	@echo "make demo      install, then turn the bundled picture into out/demo/scene.glb, scene.json and preview.png"
 	@echo "make test      install, then run the tests"
 	@echo "make install   only install, into $(VENV)"
-	@echo "make lint      check the style"
+	@echo "make lint      check style and format"
+	@echo "make types     check the types"
+	@echo "make matrix    run the tests under the oldest and the newest Python and torch that are promised"
 	@echo "make clean     remove $(VENV) and everything that was made"
 
 install: $(INSTALLED)
@@ -50,6 +52,13 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted: run .venv/bin/ruff format ." >&2; exit 1; }
+
+types: $(INSTALLED)
+	@$(BIN)/mypy
+
+matrix:
+	@.ci/matrix
 
 clean:
 	@rm -rf $(VENV) out build dist .pytest_cache .ruff_cache

@@ -82,7 +82,8 @@ def main() -> int:
             results[name] = side()
             seconds[name].append(time.perf_counter() - start)
     print(
-        f"seven objects, 20,480 points each, {args.threads} threads, Open3D {open3d.__version__}, Python {sys.version.split()[0]}\n"
+        f"seven objects, 20,480 points each, {args.threads} threads, Open3D "
+        f"{open3d.__version__}, Python {sys.version.split()[0]}\n"
     )
     print(f"{'':10}{'maquette':>12}{'open3d':>12}")
     for key in results["open3d"]:
@@ -91,7 +92,8 @@ def main() -> int:
     ratios = [b / a for a, b in zip(seconds["maquette"], seconds["open3d"])]
     print(f"{'seconds':10}{best['maquette']:12.2f}{best['open3d']:12.2f}   best of {args.runs}")
     print(
-        f"\nOpen3D takes {best['open3d'] / best['maquette']:.1f} times as long (run by run: {', '.join(f'{r:.1f}' for r in ratios)})"
+        f"\nOpen3D takes {best['open3d'] / best['maquette']:.1f} times as long (run by run: "
+        f"{', '.join(f'{r:.1f}' for r in ratios)})"
     )
     return 0
 

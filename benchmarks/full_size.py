@@ -172,7 +172,8 @@ def measured(case: Case, dtype: torch.dtype, held: float) -> tuple[str, ...]:
     count = counter.get_total_flops() / 1e12
     peak = peak_memory(CPU) - held
     print(
-        f"{case.name}: {count:.3f} TFLOP, {seconds:.1f} s of processor time, {wall:.1f} s, peak +{peak:.0f} MB, made in {made:.0f} s, "
+        f"{case.name}: {count:.3f} TFLOP, {seconds:.1f} s of processor time, {wall:.1f} s, peak "
+        f"+{peak:.0f} MB, made in {made:.0f} s, "
         f"shape {tuple(out.shape)}, {'finite' if finite else 'NOT FINITE'}",
         flush=True,
     )

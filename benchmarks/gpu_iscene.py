@@ -25,8 +25,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_networks
-from maquette.checkpoints.memory import Plan, estimated, peak_memory, reset_peak
+from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_size
+from maquette.checkpoints.memory import MemoryPlan, estimated, peak_memory, reset_peak
 from maquette.checkpoints.verify import model_of
 from maquette.flow.trellis import TrellisSampling
 from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
@@ -133,7 +133,8 @@ def synchronise(device: torch.device) -> None:
 
 def show(stage: str, result: dict[str, float]) -> dict[str, dict[str, float]]:
     print(
-        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak {result['peak_mb']:8.0f} MB",
+        f"{stage:<10} {result['seconds']:8.3f} s  {result['tflop']:8.2f} TFLOP  peak "
+        f"{result['peak_mb']:8.0f} MB",
         flush=True,
     )
     return {stage: result}
@@ -237,14 +238,14 @@ def summary(
         "times_the_floor": seconds / (least / args.peak),
     }
     if not args.tiny:
-        plan = Plan(args.dtype, staged=True)
-        networks = release_networks("trellis-iscene")
-        result["estimated_mb"] = estimated(
-            plan, "trellis-iscene", *networks, args.device, args.instances
-        ).estimates
+        plan = MemoryPlan(args.dtype, staged=True)
+        size = release_size("trellis-iscene")
+        result["estimated_mb"] = estimated(plan, size, args.device, args.instances).estimates
     print(
-        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, floor {least:.1f} TFLOP = "
-        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, {result['times_the_floor']:.1f} times the floor"
+        f"{device}: {seconds:.2f} s in all, {result['seconds_per_instance']:.2f} s per instance, "
+        f"floor {least:.1f} TFLOP = "
+        f"{result['floor_seconds']:.3f} s at {args.peak:.0f} TFLOP/s, "
+        f"{result['times_the_floor']:.1f} times the floor"
     )
     return result
 

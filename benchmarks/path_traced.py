@@ -76,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     folders = sorted(path.parent for path in args.scenes.rglob("objects.json"))
     if not folders:
         parser.error(
-            f"{args.scenes}: no prepared scenes below; make them with maquette benchmark --prepare-only"
+            f"{args.scenes}: no prepared scenes below; make them with maquette benchmark "
+            "--prepare-only"
         )
     for folder in folders:
         name = folder.relative_to(args.scenes).as_posix()
@@ -122,7 +123,7 @@ def compose(scene: Any, folder: Path, rng: np.random.Generator, *, walls: bool) 
 
 
 def add_objects(truth: Path, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Import the true objects, give them materials; returns the corners (3,) of their common box."""
+    """Import the true objects, give them materials; returns the corners (3,) of their box."""
     bpy.ops.import_scene.gltf(filepath=str(truth))
     objects = [o for o in bpy.data.objects if o.type == "MESH"]
     for o in [o for o in bpy.data.objects if o.type in ("CAMERA", "LIGHT")]:
@@ -421,7 +422,6 @@ def develop(scene: Any, photo: Path, rng: np.random.Generator, samples: int) -> 
 
 
 # ---- shader nodes
-#   ----------------------------------------------------------------------------------------------------
 
 
 def new_material() -> tuple[Any, Any, Any]:

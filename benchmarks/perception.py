@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import torch
 import trimesh
 from tqdm import tqdm
 
@@ -39,8 +40,8 @@ from maquette.models.conditioning import (
 from maquette.models.image_encoder import GeometryNet
 from maquette.render.rasterize import rasterize
 from maquette.scene import perceive
-from maquette.train.geometry import EXAMINED, GeometryTask
-from maquette.train.sources import RandomViews
+from maquette.train.geometry import EXAMINED, GeometryTask, held_out_errors, windows_of
+from maquette.train.sources import RandomViews, Sources
 
 VARIANTS = ((), ("surfaces",), ("camera",), ("surfaces", "camera"))
 
@@ -97,7 +98,8 @@ def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
     for parts, found in scores.items():
         scene_f, object_f, box_iou = np.mean(found, axis=0)
         print(
-            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | {box_iou:.3f} |"
+            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | "
+            f"{box_iou:.3f} |"
         )
 
 
@@ -106,12 +108,14 @@ def errors(library: str, models: ModelSet, views: int) -> None:
     opened = AssetLibrary.open(library)
     net = models["image-encoder"].model
     source = RandomViews(Catalogue.of(opened), SceneConfig(), ViewConfig(size=256))
-    task = GeometryTask(net, (source, source), (opened, opened), seed=977)
+    task = GeometryTask(net, Sources(opened, opened, source, source), seed=977)
     found = []
     for start in tqdm(range(0, views, EXAMINED), desc="views"):
         samples = [task.held_out[k] for k in range(start, min(start + EXAMINED, views))]
-        task._examination = task.collate(samples)
-        found.append((len(samples), task.examine(net)[0]))
+        batch = task.collate(samples)
+        with torch.no_grad():
+            seen = net(batch["picture"], batch["shown"], windows_of(batch))
+        found.append((len(samples), held_out_errors(seen, batch)))
     print(f"| error, {views} views | |\n|---|---|")
     for name in found[0][1]:
         print(f"| {name} | {sum(n * scores[name] for n, scores in found) / views:.3g} |")

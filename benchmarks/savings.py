@@ -156,7 +156,8 @@ def main() -> None:
                 else float("nan")
             )
             print(
-                f"| {variant:12s} | {took:7.2f} s | {seconds['plain'] / took:5.2f} x | {error:.1e} |"
+                f"| {variant:12s} | {took:7.2f} s | {seconds['plain'] / took:5.2f} x | "
+                f"{error:.1e} |"
             )
 
 

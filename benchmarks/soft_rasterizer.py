@@ -69,26 +69,27 @@ def main() -> None:
 
     import torch
 
-    from maquette.render.rasterize import rasterize
-    from maquette.render.soft import soft_render
-    from maquette.scene.arrange import (
+    from maquette.methods.comboverse.arrange import (
         ArrangeOptions,
         Placements,
         Reference,
         arrange,
         parts_from_meshes,
-        placed,
+        placed_vertices,
         placements_from,
     )
+    from maquette.render.rasterize import rasterize
+    from maquette.render.soft import soft_render
 
     torch.set_num_threads(1)
     meshes, places, camera_of = ring(given.objects, given.faces)
     parts = parts_from_meshes(meshes)
     truth = placements_from(parts, places)
-    vertices = placed(parts, truth)
+    vertices = placed_vertices(parts, truth)
     shades = (parts.colours.numpy() * 255).astype(np.uint8)
     print(
-        f"{given.objects} objects, {len(parts.faces)} faces, {len(parts.vertices)} vertices; one thread, median of {given.runs}"
+        f"{given.objects} objects, {len(parts.faces)} faces, {len(parts.vertices)} vertices; one "
+        f"thread, median of {given.runs}"
     )
     print(f"{'pixels':>8} {'hard ms':>8} {'soft ms':>8} {'and back ms':>12} {'arrange it/s':>13}")
     for size in (64, 128, 192):
@@ -137,7 +138,8 @@ def main() -> None:
         arrange(parts, start, reference, ArrangeOptions(iterations=2 * given.runs))
         rate = 2 * given.runs / (time.process_time() - begun)
         print(
-            f"{size:>8} {spent['hard']:>8.1f} {spent['soft']:>8.1f} {spent['both']:>12.1f} {rate:>13.0f}",
+            f"{size:>8} {spent['hard']:>8.1f} {spent['soft']:>8.1f} {spent['both']:>12.1f} "
+            f"{rate:>13.0f}",
             flush=True,
         )
 

@@ -14,7 +14,8 @@ for instance in scene.instances:
     )  # in the scene frame: +Y up, the camera looks along -Z, the longest side of everything is 1
     width, height, depth = high - low
     print(
-        f"{instance.node_name}: {width:.2f} x {height:.2f} x {depth:.2f}, {len(instance.mesh.faces)} faces, "
+        f"{instance.node_name}: {width:.2f} x {height:.2f} x {depth:.2f}, "
+        f"{len(instance.mesh.faces)} faces, "
         f"agrees with its mask to {100 * instance.confidence:.0f} %"
     )
 for failure in scene.failures:  # what could not be made is said, never replaced by a dummy

@@ -9,10 +9,12 @@ from maquette.export.read import load_named_meshes
 
 score = score_scene(load_named_meshes("scene.glb"), load_named_meshes("truth.glb"), "iscene")
 print(
-    f"{score.protocol}: scene F {score.f_s:.1f} %, object F {score.f_o:.1f} %, box IoU {score.iou_b:.2f}"
+    f"{score.protocol}: scene F {score.f_s:.1f} %, object F {score.f_o:.1f} %, box IoU "
+    f"{score.iou_b:.2f}"
 )
 print(
-    f"without any alignment: scene F {score.f_s_raw:.1f} %, object F {score.f_o_raw:.1f} %, box IoU {score.iou_b_raw:.2f}"
+    f"without any alignment: scene F {score.f_s_raw:.1f} %, object F {score.f_o_raw:.1f} %, box "
+    f"IoU {score.iou_b_raw:.2f}"
 )
 for row in score.objects:
     print(f"  {row.name}: {row.miss or f'F {row.f_o:.1f} %, box IoU {row.iou_b:.2f}'}")

@@ -3,7 +3,9 @@ colour.
 
 Uses the picture of example 01. Reading, depth, camera, colours, placing, the self-check and export
 are shared; a method only says which volume stands in which cube. docs/adding_a_method.md has the
-rules.
+rules. From the command line this file is a method, too:
+
+    maquette generate photo.png --masks masks.png -o OUT/ --method 07_your_own_method.py:BOXES
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import torch
 
 import maquette
 from maquette.geometry.volumes import TRUNCATION, cell_centres
-from maquette.methods.base import Method, Outcome, Shape, ignore, silent, visible_labels
+from maquette.methods.base import EmbeddedMethod, ObjectVolume
 from maquette.scene.place import instance_seed
 from maquette.scene.zoom import box_cube
 
@@ -33,40 +35,30 @@ def box(perception, label, seed):
     outside = cell_centres(RESOLUTION).abs() - half
     distance = outside.clamp(min=0).norm(dim=-1) + outside.amax(-1).clamp(max=0)
     colour = torch.from_numpy(perception.picture.image[perception.picture.labels == label].mean(0))
-    volume = torch.cat(
-        [
-            (distance / TRUNCATION).clamp(-1, 1)[None],
-            colour.reshape(3, 1, 1, 1).expand(3, *distance.shape),
-        ]
-    )
-    return Shape(label, seed, volume, cube, {"scene_from_cube": cube})
+    colours = colour.reshape(3, 1, 1, 1).expand(3, *distance.shape)
+    volume = torch.cat([(distance / TRUNCATION).clamp(-1, 1)[None], colours])
+    return ObjectVolume(label, instance_seed(seed, label), volume, cube, {"scene_from_cube": cube})
 
 
-def generate_boxes(
-    networks, image, perception, labels, seed, sampling, progress=silent, on_shape=ignore
-):
-    """All objects of a photo (H, W, 3)."""
-    visible, failures = visible_labels(perception, labels)
-    shapes = []
-    for done, label in enumerate(visible):
-        shapes.append(box(perception, label, instance_seed(seed, label)))
-        on_shape(shapes[-1])
-        progress("objects", (done + 1) / len(visible))
-    return Outcome(tuple(shapes), failures)
+def make_boxes(networks, perception, labels, sampling, watch):
+    """The objects of a photo, each as soon as it is made."""
+    for done, label in enumerate(labels):
+        yield box(perception, label, sampling.seed)
+        watch.progress("objects", (done + 1) / len(labels))
 
 
-def remake(networks, image, perception, label, seed, state, sampling):
+def remake_box(networks, perception, label, state, sampling):
     """One object anew; there is nothing random in a box."""
-    return box(perception, label, seed)
+    return box(perception, label, sampling.seed)
 
 
-BOXES = Method("boxes", generate_boxes, remake, kinds=(), networks=NoNetworks)
+BOXES = EmbeddedMethod("boxes", make_boxes, remake_box, kinds=(), networks=NoNetworks)
 
-scene = maquette.generate("photo.png", masks="masks.png", method=BOXES, fit=False)
-scene.export("boxes.glb")
-for instance in scene.instances:
-    sides = " x ".join(f"{side:.2f}" for side in np.ptp(instance.box, axis=0))
-    print(
-        f"{instance.node_name}: a box of {sides}, agrees with its mask to {100 * instance.confidence:.0f} %"
-    )
-print(f"boxes.glb, by the method {scene.provenance['method']!r}")
+if __name__ == "__main__":
+    scene = maquette.generate("photo.png", masks="masks.png", method=BOXES, fit=False)
+    scene.export("boxes.glb")
+    for instance in scene.instances:
+        sides = " x ".join(f"{side:.2f}" for side in np.ptp(instance.box, axis=0))
+        agrees = f"agrees with its mask to {100 * instance.confidence:.0f} %"
+        print(f"{instance.node_name}: a box of {sides}, {agrees}")
+    print(f"boxes.glb, by the method {scene.provenance['method']!r}")

@@ -32,7 +32,10 @@ def form(files, **fields):
         for name, text in fields.items()
     ]
     for name, path in files.items():
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{Path(path).name}"\r\n\r\n'
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; '
+            f'filename="{Path(path).name}"\r\n\r\n'
+        )
         parts.append(head.encode() + Path(path).read_bytes() + b"\r\n")
     return b"".join(
         [*parts, f"--{boundary}--\r\n".encode()]

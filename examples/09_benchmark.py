@@ -7,18 +7,19 @@ the same from the command line.
 
 from pathlib import Path
 
-from maquette.evaluate.benchmark import Plan, prepare, run_benchmark
+from maquette.evaluate.benchmark import BenchmarkPlan, prepare, run_benchmark
 from maquette.evaluate.cases import load_case, scene_of
-from maquette.evaluate.comparison import comparison_tables, markdown
+from maquette.evaluate.comparison import comparison_tables
 from maquette.evaluate.contestants import contestants, oracle_boxes
 from maquette.evaluate.sets import SetSource
+from maquette.evaluate.tables import markdown
 
 if __name__ == "__main__":
     run = Path("benchmark")
     theirs = Path("their_glbs")
     scenes = (SetSource("random", 0),)
     prepare(
-        Plan(run, scenes, (), jobs=0), None
+        BenchmarkPlan(run, scenes, (), jobs=0), None
     )  # photos and masks, for a system that knows nothing of maquette
 
     for scene in scenes:
@@ -28,5 +29,5 @@ if __name__ == "__main__":
         scene_of(oracle_boxes(case)).export(theirs / f"{scene.name}.glb")
 
     compared = contestants(["spheres"], weights={}, files={"theirs": str(theirs)})
-    rows = run_benchmark(Plan(run, scenes, tuple(compared), protocols=("raw",), jobs=0))
+    rows = run_benchmark(BenchmarkPlan(run, scenes, tuple(compared), protocols=("raw",), jobs=0))
     print(markdown(comparison_tables(rows)[0]))

@@ -20,6 +20,7 @@ for name, scene in scenes.items():
         len(scene.instances), 1
     )
     print(
-        f"{name}: {len(scene.instances)} objects in {sum(scene.provenance['seconds'].values()):.1f} s, "
+        f"{name}: {len(scene.instances)} objects in "
+        f"{sum(scene.provenance['seconds'].values()):.1f} s, "
         f"their silhouettes agree with the masks to {100 * agreement:.0f} %"
     )

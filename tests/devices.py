@@ -16,16 +16,16 @@ differentiate on; in Python ``tensor.device`` gives the name that was asked for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
 PLACE = "meta"  # where C++ thinks the tensors are
@@ -89,8 +89,10 @@ class DeviceTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         """Operations outside of ``with mode`` are those of the mode of the first tensor."""
-        tensors = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, cls))
-        return next(tensors).mode.__torch_dispatch__(func, types, args, kwargs)
+        leaves = _leaves((*args, *(kwargs or {}).values()))
+        return next(leaf for leaf in leaves if isinstance(leaf, cls)).mode.__torch_dispatch__(
+            func, types, args, kwargs
+        )
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +103,12 @@ class DeviceTensor(torch.Tensor):
     def is_cuda(self) -> bool:
         """Whether that place is CUDA."""
         return self.mode.device.type == "cuda"
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return super().__getitem__(_without_lists(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_without_lists(index), value)
 
     def item(self) -> Any:
         """The only value; the processor waits for it."""
@@ -169,7 +177,7 @@ class Mode(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Do an operation with the values, or refuse it."""
         kwargs = dict(kwargs or {})
-        leaves = tree_leaves((args, kwargs))
+        leaves = list(_leaves((*args, *kwargs.values())))
         inputs = [leaf for leaf in leaves if isinstance(leaf, DeviceTensor)]
         target = kwargs.get("device")
         leaving = target is not None and not self.is_here(target)
@@ -185,12 +193,13 @@ class Mode(TorchDispatchMode):
             kwargs["device"] = torch.device("cpu")
         if "pin_memory" in kwargs:
             kwargs["pin_memory"] = False
-        found = func(*tree_map(_values, args), **tree_map(_values, kwargs))
+        options = {key: _each(_values, value) for key, value in kwargs.items()}
+        found = func(*_each(_values, args), **options)
         if leaving:
             return found
         if _writes_first(func) and isinstance(found, Tensor):
             return args[0]
-        return tree_map(lambda leaf: self._placed(func, leaf), found)
+        return _each(lambda leaf: self._placed(func, leaf), found)
 
     def _placed(self, func: Any, leaf: Any) -> Any:
         """A result as a tensor of this device."""
@@ -229,6 +238,31 @@ class Mode(TorchDispatchMode):
             )
 
 
+def _leaves(values: Any) -> Iterator[Any]:
+    """What is in nested sequences."""
+    if isinstance(values, tuple | list):
+        for value in values:
+            yield from _leaves(value)
+    else:
+        yield values
+
+
+def _each(change: Callable[[Any], Any], values: Any) -> Any:
+    """Nested sequences with their leaves changed."""
+    if isinstance(values, tuple | list):
+        return type(values)([_each(change, value) for value in values])
+    return change(values)
+
+
+def _without_lists(index: Any) -> Any:
+    """An index whose lists are tensors of the processor: C++ would make them on ``PLACE``, where
+    they have no values.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    made = tuple(_make_tensor(part) if isinstance(part, list) else part for part in parts)
+    return made if isinstance(index, tuple) else made[0]
+
+
 def _values(leaf: Any) -> Any:
     return leaf.values if isinstance(leaf, DeviceTensor) else leaf
 
@@ -237,6 +271,7 @@ def _is_plain(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and not isinstance(leaf, DeviceTensor)
 
 
+@functools.cache
 def _writes_first(func: Any) -> bool:
     """Whether an operation changes its first argument and returns it."""
     arguments = func._schema.arguments

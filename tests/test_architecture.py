@@ -17,9 +17,13 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 # own package and from what stands before.
 ORDER = (
     "errors",
+    "declare",
+    "options",
     "types",
+    "containers",
     "output",
     "processes",
+    "hardware",
     "geometry",
     "images",
     "nn",
@@ -42,11 +46,9 @@ FACADE = {
     "__init__.py",
     "__main__.py",
 }  # of the package itself: they show the whole house, so they may name any room
-# Functions that import when called, by design: the verbs of the nouns, and two that break a circle
-# or save a second.
+# Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
     "types.py": {"regenerate", "export"},
-    "data/scenes.py": {"compositions"},  # rooms build on the helpers of scenes
     "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
 }
 
@@ -68,15 +70,12 @@ MORE_PARAMETERS = {"data/illumination.py:_plane_colour": 11, "data/illumination.
 
 UNMIRRORED = {  # modules without a test file of their own, and why
     "__main__.py": "one call of cli.main; test_import.py runs it",
-    "errors.py": "four empty classes; every test of an error uses them",
     "nn/embeddings.py": "in nn/test_blocks.py and through the networks",
 }
 # Debts: tests that are still owed. Nothing may be added.
 OWED = {
     "data/baking.py",
     "data/illumination.py",
-    "train/generator.py",
-    "train/volumes.py",
 }
 
 
@@ -207,12 +206,15 @@ def test_nothing_catches_everything():
         if isinstance(node, ast.ExceptHandler)
     ]
     broad = {"Exception", "BaseException"}
-    assert [
-        f"{where}:{node.lineno}"
+    everything = [
+        (where, node)
         for where, node in handlers
         if node.type is None
         or broad & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
-    ] == []
+    ]
+    (contained,) = (f for f in functions(PACKAGE / "errors.py") if f.name == "contained")
+    allowed = [node for node in ast.walk(contained) if isinstance(node, ast.ExceptHandler)]
+    assert [f"{where}:{n.lineno}" for where, n in everything if n not in allowed] == []
 
 
 def test_no_star_imports_prints_or_hard_wired_devices():

@@ -146,3 +146,12 @@ def test_nothing_is_left_behind():
         raise KeyError
     assert (torch.tensor, torch.autocast, torch.inference_mode, torch.cuda.is_available) == before
     assert not torch.__future__.get_overwrite_module_params_on_conversion()
+
+
+def test_a_list_is_an_index_as_on_every_device():
+    values = torch.arange(6).reshape(2, 3)
+    with install("cuda"):
+        there = values.to("cuda")
+        assert there[:, [2, 0]].tolist() == [[2, 0], [5, 3]]
+        there[[1]] = 7
+        assert there.tolist() == [[0, 1, 2], [7, 7, 7]]

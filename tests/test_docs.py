@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import build_parser
+from maquette.cli.generate import GENERATED
+from maquette.declare import table
+from maquette.options import FileSpace, SceneOptions
 from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
@@ -122,3 +125,10 @@ def test_the_documents_show_every_command():
         "data",
         "train",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "names"), [(SceneOptions, (*GENERATED, "device")), (FileSpace, None)]
+)
+def test_tables_of_options_are_those_of_the_declarations(options, names):
+    assert table(options, names) in TEXTS["docs/cli.md"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,69 @@ def test_an_error_does_not_wait_for_what_is_under_way():
         pool.submit(time.sleep, 60)
         raise ZeroDivisionError
     assert time.monotonic() - start < 30
+
+
+ENDLESS = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1], f"begun-{os.getpid()}").touch()
+while True:
+    sum(range(1000))
+"""
+STARTER = """
+import os, subprocess, sys
+guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+subprocess.run([*guarded, "endless", sys.argv[1]])
+"""
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+@pytest.mark.parametrize(("program", "children"), [(PROGRAM, 2), (STARTER, 1)])
+def test_they_end_when_their_parent_was_killed(tmp_path, program, children):
+    """Pools in the middle of a task, and modules that never listen."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py"), str(out)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("begun-*"))) < children:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pids = [int(path.name.partition("-")[2]) for path in out.glob("begun-*")]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process outlived its parent"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+def test_a_parent_that_has_ended_before_is_noticed(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    late = subprocess.run(
+        [sys.executable, "-m", "maquette.processes", str(gone.pid), "endless", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": paths},
+        timeout=60,
+    )
+    assert late.returncode == -signal.SIGTERM
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are others there")

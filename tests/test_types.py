@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import trimesh
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import similarity
@@ -77,3 +78,51 @@ def test_a_duplicate_has_a_label_that_neither_instances_nor_masks_have():
     copy = scene.duplicate(1, (0.5, 0.0, 0.0))[2]
     assert copy.node_name == "instance_1_copy" and copy.state == {} and np.isnan(copy.confidence)
     np.testing.assert_allclose(copy.box - scene[1].box, [[0.5, 0, 0]] * 2, atol=1e-12)
+
+
+def mesh(vertices, faces):
+    return trimesh.Trimesh(vertices, faces, process=False)
+
+
+CORNERS = np.eye(3)
+NOT_A_MESH = {
+    "empty": (trimesh.Trimesh(), "0 vertices and 0 faces"),
+    "no faces": (mesh(CORNERS, []), "3 vertices and 0 faces"),
+    "index too large": (mesh(CORNERS, [[0, 1, 2], [0, 1, 9]]), "face 1 refers to vertex 9 but"),
+    "negative index": (mesh(CORNERS, [[0, 1, -1]]), "face 0 refers to vertex -1"),
+    "nan": (mesh([[0, 0, 0], [1, np.nan, 0], [0, 1, 0]], [[0, 1, 2]]), r"vertex 1 is \[1.0, nan"),
+    "infinite": (mesh([[np.inf, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]), "vertex 0 is"),
+    "too large": (mesh(1e300 * CORNERS, [[0, 1, 2]]), "vertex 0 is"),
+    "scene": (trimesh.Scene(trimesh.creation.box()), "is a Scene"),
+    "points": (trimesh.PointCloud(CORNERS), "is a PointCloud"),
+    "path": ("chair.glb", "is a str"),
+    "nothing": (None, "is a NoneType"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "says"), NOT_A_MESH.values(), ids=NOT_A_MESH.keys())
+def test_replacing_by_what_is_no_mesh_is_refused_at_once(wrong, says):
+    with pytest.raises(InputError, match=f"the new mesh of instance 1.*{says}"):
+        make_scene().replace(1, wrong)
+
+
+WRONG_EDITS = {
+    "move nan": (lambda s: s.move(1, (0, np.nan, 0)), r"\[0.0, nan, 0.0\]"),
+    "move infinite": (lambda s: s.move(1, (np.inf, 0, 0)), "inf"),
+    "move text": (lambda s: s.move(1, "abc"), "the translation of instance 1"),
+    "move in a plane": (lambda s: s.move(1, (0, 1)), r"shape \(3,\)"),
+    "duplicate nan": (lambda s: s.duplicate(1, (0, np.nan, 0)), "nan"),
+    "transform 3x3": (lambda s: s.transform(1, np.eye(3)), r"shape \(4, 4\)"),
+    "transform nan": (lambda s: s.transform(1, np.full((4, 4), np.nan)), "nan"),
+    "rename nul": (lambda s: s.rename(1, "a\0b"), r"zero character \(NUL\)"),
+    "rename surrogate": (lambda s: s.rename(1, "a\ud800"), r"\\ud800, half of a surrogate"),
+    "rename unknown": (lambda s: s.rename(99, "a"), r"label 99 is not in the scene; it has \["),
+    "move unknown": (lambda s: s.move(99, (0, 0, 0)), "label 99"),
+    "replace unknown": (lambda s: s.replace(99, trimesh.creation.box()), "label 99"),
+}
+
+
+@pytest.mark.parametrize(("edit", "says"), WRONG_EDITS.values(), ids=WRONG_EDITS.keys())
+def test_wrong_edits_are_refused_at_once_with_what_was_given(edit, says):
+    with pytest.raises(InputError, match=says):
+        edit(make_scene())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from maquette.pipeline import generate, imagine
     from maquette.scene.document import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Camera",

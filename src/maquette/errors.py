@@ -5,11 +5,31 @@ First module of the flow; everything may import it. The command line prints the 
 MaquetteError on one line and exits with its ``exit_code``; any other exception is a bug.
 """
 
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+REASON_LENGTH = 200  # characters of another library's message that one of ours quotes
+LONGEST_MESSAGE = 1000  # characters
+
+logger = logging.getLogger(__name__)
+
 
 class MaquetteError(Exception):
-    """Base of all errors that maquette raises on purpose."""
+    """Base of all errors that maquette raises on purpose.
+
+    Whatever a message quotes from a stranger's file, it is one line of at most LONGEST_MESSAGE
+    characters; a longer one lacks its middle, for what was given and what to do are at its ends.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        line = " ".join(super().__str__().splitlines())
+        half = LONGEST_MESSAGE // 2 - 3
+        return line if len(line) <= LONGEST_MESSAGE else f"{line[:half]} ... {line[-half:]}"
 
 
 class InputError(MaquetteError):
@@ -32,3 +52,35 @@ class CheckpointError(MaquetteError):
 
 class MissingExtraError(MaquetteError):
     """An optional dependency is needed; the message names the exact ``pip install`` line."""
+
+
+@contextlib.contextmanager
+def contained(what: str, remedy: str, kind: type[MaquetteError] = InputError) -> Iterator[None]:
+    """Turn whatever the body raises into the InputError (or ``kind``) "what (reason); remedy".
+
+    For the few places where one file of many must not end the work, or where a library decodes
+    what strangers wrote and raises what nobody can list. MaquetteErrors pass as they are; Ctrl-C
+    and exits are no ``Exception``. The traceback is in the log, for it may be a bug after all.
+    """
+    try:
+        yield
+    except MaquetteError:
+        raise
+    except Exception as error:
+        logger.debug("%s", what, exc_info=error)
+        raise kind(f"{what} ({reason_of(error)}); {remedy}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, as part of a line; with its kind, where the words would puzzle."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    said = str(error).strip().partition("\n")[0]
+    if isinstance(error, MaquetteError):
+        return said
+    kind = type(error).__name__
+    if not said:
+        return kind
+    telling = isinstance(error, (ValueError, OSError))
+    return said[:REASON_LENGTH] if telling else f"{kind}: {said[:REASON_LENGTH]}"

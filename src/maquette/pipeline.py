@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,152 +20,102 @@ import numpy as np
 import torch
 
 from maquette import __version__
-from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.diffusers_prior import open_prior
-from maquette.checkpoints.embedded import PAINTER, ModelSet, load_models
-from maquette.checkpoints.released import Networks, PublishedSet, open_release
+from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
+from maquette.hardware import choose_device
 from maquette.images import read_scene_input
 from maquette.images.focal import focal_from_fov
-from maquette.methods.base import Method, Placed, Progress, Sampling, Shape, ignore, silent
+from maquette.methods.base import (
+    Made,
+    Method,
+    ObjectVolume,
+    OpenMethod,
+    PlacedMesh,
+    Progress,
+    UprightMesh,
+    Watch,
+    Weights,
+    Wishes,
+    Workload,
+    ignore,
+    silent,
+)
 from maquette.methods.coherent import COHERENT, imagine_coherent
-from maquette.methods.comboverse import COMBOVERSE
-from maquette.methods.independent import INDEPENDENT
-from maquette.methods.iscene import ISCENE
-from maquette.methods.midi import MIDI
-from maquette.methods.midi3d import make_midi3d
-from maquette.methods.published import Maker, Settings, in_scene
-from maquette.methods.trellis_iscene import make_iscene
-from maquette.methods.trellis_large import make_trellis
-from maquette.methods.triposg import make_triposg
+from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_method
+from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
+from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.render.silhouette import silhouette_scores
 from maquette.scene.decode import mesh_from_volume, project_colours
 from maquette.scene.fuse import fuse_evidence
 from maquette.scene.perceive import Perception, perceive
-from maquette.scene.place import ground_height, instance_seed, place
-from maquette.types import Camera, Failure, Focal, Instance, Scene, SceneInput
+from maquette.scene.place import ground_height, place
+from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
-METHODS: dict[str, Method] = {
-    method.name: method for method in (ISCENE, MIDI, COHERENT, COMBOVERSE, INDEPENDENT)
-}
-EMBEDDED = "embedded"  # the model that ships with the package
-ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
-PUBLISHED: dict[str, Maker] = {
-    "trellis-iscene": make_iscene,
-    "midi-3d": make_midi3d,
-    "trellis-large": make_trellis,
-    "triposg": make_triposg,
-}
-# Of one try: instances, failures, the camera in the frame of the instances, and what the method
-# decided itself.
-Tried = tuple[tuple[Instance, ...], tuple[Failure, ...], Camera, dict[str, Any]]
-Watchers = tuple[Callable[[Instance], None], Callable[[Scene], None]]  # on_instance, on_draft
-OWN = ("prompt", "iterations", "layout", "prior")  # options of methods that arrange
-PERCEPTION = "image-encoder"  # the kind of the network that every method starts from
+__all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
+
+# what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
+IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
+IMAGINED_SIZE = 512  # pixels
 
 
 @dataclass(frozen=True)
-class Options:
-    """Everything that decides the result besides the photo, the masks and the weights."""
+class Options(SceneOptions):
+    """Everything that decides the result besides the photo, the masks and the weights.
 
-    method: str | Method = "iscene"  # a name of METHODS, or a method of your own
-    seed: int = 0
-    samples: int = 1  # tries; the best by the self-check is kept
-    steps: int | None = None  # of each pass; None = the method's default
-    guidance: float | None = None
-    device: str = "auto"
-    # hold each volume to the silhouette and the visible surface (scene/fuse.py); False = the
-    # generator alone
-    fit: bool = True
-    model: str = EMBEDDED  # or a published one, which brings its own method
-    memory: int | None = (
-        None  # bytes that a published model may take on the device; None = all it likes
-    )
-    fov: float | str | None = (
-        # vertical field of view in degrees; "estimate"; None = what the photo's file tells, else
-        # estimated
-        None
-    )
-
-    prompt: str | None = (
-        None  # what the photo shows, for methods that arrange; None = they say it themselves
-    )
-    iterations: int | None = None  # of arranging; None = the method's default
-    layout: str | None = (
-        None  # how to arrange: a switch for ablations; None = as the method's paper
-    )
-    prior: str | None = None  # folder of a text-to-image pipeline instead of the embedded one
+    ``method``: a name of METHODS or of an installed package, ``FILE.py:NAME``, or a method of your
+    own. None of an option = as the method, or the photo's file, has it.
+    """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model != EMBEDDED and self.model not in PUBLISHED:
+            known = ", ".join([EMBEDDED, *PUBLISHED])
+            raise InputError(f"unknown model {self.model!r}; choose from {known}")
+        if self.chosen.tuned is None and self.tuning:
             raise InputError(
-                f"unknown model {self.model!r}; choose from {', '.join([EMBEDDED, *PUBLISHED])}"
-            )
-        if not isinstance(self.method, Method) and self.method not in METHODS:
-            raise InputError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
-        if self.samples < 1 or (self.steps is not None and self.steps < 1):
-            raise InputError(
-                f"samples and steps must be at least 1, got samples={self.samples}, steps={self.steps}"
-            )
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"the seed must be between 0 and {2**32 - 1}, got {self.seed}")
-        if self.fov not in (None, ESTIMATE) and (
-            isinstance(self.fov, str) or not 0 < self.fov < 180
-        ):
-            raise InputError(
-                f"the field of view must be between 0 and 180 degrees, or {ESTIMATE!r}, got {self.fov!r}"
-            )
-        if self.guidance is not None and not math.isfinite(self.guidance):
-            raise InputError(
-                f"the guidance must be a finite number such as 1 (off) or 3, got {self.guidance}"
+                f"{', '.join(self.tuning)}: options of --method comboverse only, "
+                f"not of {self.chosen.name}"
             )
 
-        if self.own() and (self.model != EMBEDDED or self._method().tuned is None):
-            raise InputError(
-                f"{', '.join(self.own())}: options of --method comboverse only, not of {self._method().name}"
-            )
-        self.way()
-
-    def _method(self) -> Method:
-        return self.method if isinstance(self.method, Method) else METHODS[self.method]
-
-    def own(self) -> dict[str, Any]:
+    @property
+    def tuning(self) -> dict[str, Any]:
         """The options that only some methods have, as far as they are given."""
-        return {name: getattr(self, name) for name in OWN if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in TUNING}
+        return {name: value for name, value in given.items() if value is not None}
 
-    def way(self) -> Method:
-        """The method itself, with its own options. InputError when these are wrong."""
-        method = self._method()
-        return method if method.tuned is None else method.tuned(fit=self.fit, **self.own())
+    @cached_property
+    def chosen(self) -> Method:
+        """The method itself, with its own options. InputError when there is none, or these are
+        wrong.
+        """
+        if self.model != EMBEDDED:
+            return PUBLISHED[self.model]
+        method = find_method(self.method) if isinstance(self.method, str) else self.method
+        return method.tuned(fit=self.fit, **self.tuning) if method.tuned else method
 
-    def sampling(self) -> Sampling:
-        """Steps and guidance, with the method's defaults filled in."""
-        default = self.way().sampling
-        return dataclasses.replace(
-            default,
-            steps=self.steps or default.steps,
-            zoom_steps=self.steps or default.zoom_steps,
-            guidance=default.guidance if self.guidance is None else self.guidance,
-        )
+    @property
+    def wishes(self) -> Wishes:
+        """What a method is told of the sampling."""
+        return Wishes(self.seed, self.steps, self.guidance)
 
     def record(self) -> dict[str, Any]:
         """The options for provenance, the method by its name."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return fields | {"method": self.way().name}
+        if self.precision == "auto":
+            del fields["precision"]
+        method = self.method if isinstance(self.method, str) else self.method.name
+        return fields | {"method": method}
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
-        return (PERCEPTION, *self.way().kinds) if self.model == EMBEDDED else (PERCEPTION,)
+        return (PERCEPTION, *self.chosen.kinds)
 
-    def used(self, there: ModelSet | PublishedSet) -> tuple[str, ...]:
-        """The kinds that are used of these weights, in the order of the networks: those needed,
-        then the optional ones that are there.
+    def kinds_of(self, weights: Weights) -> tuple[str, ...]:
+        """The kinds that are used of these weights: those needed, then the optional ones that are
+        there.
         """
-        optional = (
-            self.way().optional if isinstance(there, ModelSet) and self.model == EMBEDDED else ()
-        )
-        return (*self.kinds(), *(kind for kind in optional if there.has(kind)))
+        return (*self.kinds(), *filter(weights.has, self.chosen.optional))
 
 
 @dataclass
@@ -187,22 +137,11 @@ class _Clock:
         self.inner = before + whole
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` = cuda, then mps, then cpu; InputError when a device is asked for that is not there."""
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if name == "auto":
-        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
-    if name not in there:
-        raise InputError(f"unknown device {name!r}; choose from auto, {', '.join(there)}")
-    if not there[name]:
-        raise InputError(
-            f"this machine has no {name} device that torch can use; choose --device auto or cpu"
-        )
-    return torch.device(name)
+def load_for(options: Options, weights: str | Path | None = None) -> Weights:
+    """The weights that the options need, from the package, from where they were fetched, or from a
+    folder. Raises CheckpointError.
+    """
+    return options.chosen.load(weights, choose_device(options.device))
 
 
 def generate(
@@ -211,7 +150,7 @@ def generate(
     *,
     only: Sequence[int | str] | None = None,
     weights: Any = None,
-    models: ModelSet | None = None,
+    models: Weights | None = None,
     progress: Progress = silent,
     on_instance: Callable[[Instance], None] = ignore,
     on_draft: Callable[[Scene], None] = ignore,
@@ -225,231 +164,198 @@ def generate(
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory,
-    fov, prompt, iterations, layout, prior). Raises InputError, CheckpointError.
+    fov, prompt, iterations, layout, prior, precision). Raises InputError, CheckpointError.
     """
     chosen = Options(**options)
     clock = _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
-        scene_input = (
-            photo if isinstance(photo, SceneInput) else read_scene_input(photo, masks, only=only)
-        )
-        scene_input = dataclasses.replace(scene_input, focal=_focal(scene_input, chosen.fov))
+        given = photo
+        if not isinstance(photo, SceneInput):
+            given = read_scene_input(photo, masks, only=only)
+        given = replace(given, focal=_focal(given, chosen.fov))
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
-        geometry, *rest = loaded.models(chosen.used(loaded), device)
-        networks = (
-            _networks(loaded, chosen, device, len(scene_input.masks))
-            if isinstance(loaded, PublishedSet)
-            else chosen.way().networks(*rest)
-        )
-    attempt = _attempt if chosen.model == EMBEDDED else _attempt_published
+        (geometry,) = loaded.models((PERCEPTION,), device)
+        work = Workload(len(given.masks), chosen.memory, chosen.precision)
+        method = chosen.chosen.open(loaded, device, work)
+    callbacks = _Callbacks(progress, on_instance, on_draft)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
-            perception = perceive(geometry, scene_input)
-        tries = [
-            attempt(
-                networks,
-                scene_input,
-                perception,
-                chosen,
-                chosen.seed + k,
-                clock,
-                progress,
-                (on_instance, on_draft),
-            )
-            for k in range(chosen.samples)
+            perception = perceive(geometry, given)
+        attempts = [
+            _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)
+            for seed in range(chosen.seed, chosen.seed + chosen.samples)
         ]
-    scores = [_score(tried[0], len(scene_input.masks)) for tried in tries]
-    best = int(np.argmax(scores))
-    instances, failures, camera, decided = tries[best]
-    if not instances:
-        reasons = "; ".join(f"{f.label}: {f.reason}" for f in failures[:3])
-        raise InputError(
-            f"{scene_input.source or 'the photo'}: no object could be made ({reasons})"
-        )
-    provenance = {
-        "method": chosen.way().name if chosen.model == EMBEDDED else chosen.model,
-        "checkpoint": loaded.provenance(chosen.used(loaded)),
-        "maquette": __version__,
-        "torch": torch.__version__,
-        "device": device.type,
-        "options": chosen.record() | decided,
-        "focal": "estimated" if scene_input.focal is None else scene_input.focal.source,
-        "tries": [
-            {"seed": chosen.seed + k, "score": round(s, 4), "kept": k == best}
-            for k, s in enumerate(scores)
-        ],
+    kept = _best(attempts)
+    provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device) | {
+        "options": chosen.record() | kept.decided,
+        "focal": given.focal.source if given.focal else "estimated",
+        "tries": [attempt.record() | {"kept": attempt is kept} for attempt in attempts],
         "seconds": clock.seconds,
         "peak_memory_mb": peak_memory_mb(),
     }
-    if isinstance(networks, Networks):
-        provenance |= {"memory": networks.report()}
     return Scene(
-        instances=instances,
-        camera=camera,
-        failures=failures,
-        ground_height=ground_height(instances),
-        provenance=provenance,
-        input=scene_input,
+        instances=kept.instances,
+        camera=kept.perception.camera,
+        failures=kept.failures,
+        ground_height=ground_height(kept.instances),
+        provenance=provenance | method.report(),
+        input=given,
     )
 
 
-def _focal(scene_input: SceneInput, fov: float | str | None) -> Focal | None:
+def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
     """The focal length to use, from the user before the photo's file; None = estimate it.
     InputError when the photo cannot have it.
     """
     if fov is None:
-        return scene_input.focal
-    height, width = scene_input.image.shape[:2]
+        return given.focal
+    height, width = given.image.shape[:2]
     return None if fov == ESTIMATE else focal_from_fov(float(fov), width, height)
 
 
-def load_for(options: Options, weights: Any = None) -> ModelSet | PublishedSet:
-    """The weights that the options need, from the package, from where they were fetched, or from a
-    folder. Raises CheckpointError.
-    """
-    if options.model == EMBEDDED:
-        if options.prior is None:
-            return load_models(weights, options.kinds())
-        models = load_models(weights, [kind for kind in options.kinds() if kind != PAINTER])
-        return models.with_painter(
-            open_prior(options.prior, choose_device(options.device)), Path(options.prior)
-        )
-    return PublishedSet(
-        open_release(release(options.model), weights), load_models(None, (PERCEPTION,))
-    )
+def _made_with(
+    options: Options, weights: Weights, kinds: Sequence[str], device: torch.device
+) -> dict[str, Any]:
+    """The part of the provenance that every scene has."""
+    return {
+        "method": options.chosen.name,
+        "checkpoint": weights.provenance(kinds),
+        "maquette": __version__,
+        "torch": torch.__version__,
+        "device": str(device),
+    }
 
 
-def _networks(
-    loaded: PublishedSet, options: Options, device: torch.device, instances: int
-) -> Networks:
-    """The networks of a published model under the memory plan for this photo."""
-    return Networks(
-        loaded.released, loaded.released.plan(device, instances, options.memory), device
-    )
+@dataclass(frozen=True)
+class _Callbacks:
+    """Who looks on."""
 
-
-def _attempt_published(
-    networks: Networks,
-    scene_input: SceneInput,
-    perception: Perception,
-    options: Options,
-    seed: int,
-    clock: _Clock,
-    progress: Progress,
-    watchers: Watchers,
-) -> Tried:
-    """One try of a published model: its meshes brought into the scene frame, and checked."""
-    with clock.stage("sample"):
-        made = PUBLISHED[options.model](
-            networks, scene_input, Settings(seed, options.steps, options.guidance), progress
-        )
-    if not made.meshes:
-        return (), made.failures, perception.camera, {}
-    with clock.stage("place"):
-        instances, camera = in_scene(made, scene_input, perception)
-    for instance in instances:
-        watchers[0](instance)
-    with clock.stage("check"):
-        return (
-            check(instances, scene_input, dataclasses.replace(perception, camera=camera)),
-            made.failures,
-            camera,
-            {},
-        )
+    progress: Progress
+    on_instance: Callable[[Instance], None]
+    on_draft: Callable[[Scene], None]
 
 
 def _attempt(
-    networks: Any,
-    scene_input: SceneInput,
+    method: OpenMethod,
     perception: Perception,
     options: Options,
-    seed: int,
     clock: _Clock,
-    progress: Progress,
-    watchers: Watchers,
-) -> Tried:
-    """One try with one seed: placed, coloured and checked instances, and what failed."""
-    generate_all = options.way().generate
-    names = {mask.label: mask.name for mask in scene_input.masks}
-    made: dict[int, Instance | Failure] = {}
-    on_instance, on_draft = watchers
-
-    def add(shape: Shape | Placed) -> None:
-        with clock.stage("mesh"):
-            done = made[shape.label] = _instance(
-                shape, scene_input, perception, names[shape.label], options.fit
-            )
-        if isinstance(done, Instance):
-            on_instance(done)
-            on_draft(
-                Scene(
-                    tuple(i for i in made.values() if isinstance(i, Instance)),
-                    perception.camera,
-                    input=scene_input,
-                )
-            )
-
+    callbacks: _Callbacks,
+) -> _Attempt:
+    """All objects of a photo from one seed."""
+    attempt = _Attempt(perception, options, clock, callbacks)
+    watch = Watch(callbacks.progress, attempt.add, attempt.decided.update)
     with clock.stage("sample"):
-        outcome = generate_all(
-            networks,
-            scene_input.image,
-            perception,
-            list(names),
-            seed,
-            options.sampling(),
-            progress,
-            add,
-        )
-    instances = tuple(instance for instance in made.values() if isinstance(instance, Instance))
-    failures = (
-        *outcome.failures,
-        *(failure for failure in made.values() if isinstance(failure, Failure)),
-    )
-    with clock.stage("check"):
-        checked = check(instances, scene_input, perception)
-    return checked, failures, perception.camera, outcome.record
+        for made in method.make(perception, options.wishes, watch):
+            attempt.add(made)
+    attempt.finish()
+    return attempt
 
 
-def _instance(
-    shape: Shape | Placed, scene_input: SceneInput, perception: Perception, name: str, fit: bool
+@dataclass(eq=False)
+class _Attempt:
+    """One try with one seed: what a method makes becomes instances as it comes."""
+
+    perception: Perception
+    options: Options
+    clock: _Clock
+    callbacks: _Callbacks
+    by_label: dict[int, Instance] = field(default_factory=dict)
+    upright: list[UprightMesh] = field(default_factory=list)
+    not_made: list[Failure] = field(default_factory=list)  # said by the method
+    not_meshed: list[Failure] = field(default_factory=list)
+    decided: dict[str, Any] = field(default_factory=dict)  # by the method
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """What there is."""
+        return tuple(self.by_label.values())
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What there is not."""
+        return (*self.not_made, *self.not_meshed)
+
+    @property
+    def score(self) -> float:
+        """Mean confidence over all wanted instances; one that is missing counts as zero."""
+        wanted = len(self.perception.given.masks)
+        return sum(i.confidence for i in self.instances) / max(wanted, 1)
+
+    def record(self) -> dict[str, Any]:
+        """For provenance."""
+        return {"seed": self.options.seed, "score": round(self.score, 4)}
+
+    def add(self, made: Made) -> None:
+        """Take what the method has made, or moved."""
+        if isinstance(made, Failure):
+            self.not_made.append(made)
+        elif isinstance(made, UprightMesh):
+            self.upright.append(made)
+        else:
+            with self.clock.stage("mesh"):
+                done = instance_of(made, self.perception, self.options.fit)
+            if isinstance(done, Failure):
+                self.not_meshed.append(done)
+            else:
+                self._show(done)
+
+    def _show(self, instance: Instance) -> None:
+        self.by_label[instance.label] = instance
+        self.callbacks.on_instance(instance)
+        perception = self.perception
+        self.callbacks.on_draft(Scene(self.instances, perception.camera, input=perception.given))
+
+    def finish(self) -> None:
+        """Place what stands in a frame of its own, and give every instance its confidence."""
+        if self.upright:
+            with self.clock.stage("place"):
+                instances, camera = in_scene(self.upright, self.perception)
+                self.perception = replace(self.perception, camera=camera)
+            for instance in instances:
+                self._show(instance)
+        with self.clock.stage("check"):
+            for instance in check(self.instances, self.perception):
+                self.by_label[instance.label] = instance
+
+
+def _best(attempts: Sequence[_Attempt]) -> _Attempt:
+    """The attempt of the highest score, the first of equals. InputError when it made nothing."""
+    best = attempts[int(np.argmax([attempt.score for attempt in attempts]))]
+    if not best.instances:
+        where = best.perception.given.source or "the photo"
+        reasons = "; ".join(f"{f.label}: {f.reason}" for f in best.failures[:3])
+        raise InputError(f"{where}: no object could be made ({reasons})")
+    return best
+
+
+def instance_of(
+    made: ObjectVolume | PlacedMesh, perception: Perception, fit: bool
 ) -> Instance | Failure:
-    if isinstance(shape, Placed):
-        return place(
-            shape.label,
-            shape.mesh,
-            shape.seed,
-            name=name,
-            state=shape.state,
-            warnings=shape.warnings,
-        )
-    volume = shape.volume
+    """What a method has made of one object as an instance; ``fit`` holds a volume to the photo."""
+    name = perception.names.get(made.label, "")
+    if isinstance(made, PlacedMesh):
+        told = {"name": name, "state": made.state, "warnings": made.warnings}
+        return place(made.label, made.mesh, made.seed, **told)
+    volume = made.volume
     if fit:
-        volume = fuse_evidence(
-            volume, scene_input.image, perception, shape.label, shape.scene_from_cube
-        )
-    mesh = mesh_from_volume(volume, shape.scene_from_cube)
+        volume = fuse_evidence(volume, perception, made.label, made.scene_from_cube)
+    mesh = mesh_from_volume(volume, made.scene_from_cube)
     if mesh is None:
-        return Failure(shape.label, "decode", "its volume holds no surface; try another seed")
-    mesh = project_colours(mesh, shape.label, scene_input.image, perception)
-    return place(shape.label, mesh, shape.seed, name=name, state=shape.state)
+        return Failure(made.label, "decode", "its volume holds no surface; try another seed")
+    mesh = project_colours(mesh, made.label, perception)
+    return place(made.label, mesh, made.seed, name=name, state=made.state)
 
 
-def check(
-    instances: tuple[Instance, ...], scene_input: SceneInput, perception: Perception
-) -> tuple[Instance, ...]:
+def check(instances: Sequence[Instance], perception: Perception) -> tuple[Instance, ...]:
     """The self-check: the same instances with the IoU of their projected silhouette and input mask
     as confidence.
     """
-    scores = silhouette_scores(instances, scene_input.masks, perception.camera)
-    return tuple(dataclasses.replace(i, confidence=scores[i.label].visible) for i in instances)
-
-
-def _score(instances: tuple[Instance, ...], wanted: int) -> float:
-    """Mean confidence over all wanted instances; one that is missing counts as zero."""
-    return sum(i.confidence for i in instances) / max(wanted, 1)
+    scores = silhouette_scores(instances, perception.given.masks, perception.camera)
+    return tuple(replace(i, confidence=scores[i.label].visible) for i in instances)
 
 
 def regenerate(
@@ -473,40 +379,30 @@ def regenerate(
     old = scene[label]
     if scene.input is None or not old.state:
         raise InputError(
-            f"instance {label} cannot be regenerated: the scene does not hold its photo, masks and state; generate it again"
+            f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "
+            "and state; generate it again"
         )
-    chosen = scene.provenance.get("method", "iscene") if method is None else method
+    tuning: dict[str, Any] = {}
+    if method is None:
+        method = installed_method(scene.provenance.get("method", "iscene"))
+        made_with = scene.provenance.get("options", {}) if method.tuned else {}
+        tuning = {name: made_with[name] for name in TUNING if name in made_with}
     options = Options(
-        method=chosen, seed=seed, device=device, steps=steps, guidance=guidance, fit=fit
+        method, seed, steps=steps, guidance=guidance, device=device, fit=fit, **tuning
     )
-    if method is None and options.way().tuned is not None:
-        made_with = scene.provenance.get("options", {})
-        options = dataclasses.replace(
-            options, **{name: made_with[name] for name in OWN if made_with.get(name) is not None}
-        )
-    way = options.way()
     target = choose_device(device)
     loaded = models or load_for(options, weights)
-    geometry, *rest = loaded.models(options.used(loaded), target)
+    (geometry,) = loaded.models((PERCEPTION,), target)
+    way = options.chosen.open(loaded, target, Workload(1))
     with torch.inference_mode():
         perception = perceive(geometry, scene.input)
-        drawn = instance_seed(seed, label)
-        shape = way.remake(
-            way.networks(*rest),
-            scene.input.image,
-            perception,
-            label,
-            drawn,
-            old.state,
-            options.sampling(),
-        )
-    made = _instance(shape, scene.input, perception, old.name, options.fit)
+        anew = way.remake(perception, label, old.state, options.wishes)
+    made = instance_of(anew, perception, fit)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
-    made = check((made,), scene.input, perception)[0]
-    return scene._with(
-        label, mesh=made.mesh, seed=made.seed, confidence=made.confidence, warnings=made.warnings
-    )
+    (made,) = check((made,), perception)
+    names = ("mesh", "seed", "confidence", "warnings")
+    return scene._with(label, **{name: getattr(made, name) for name in names})
 
 
 def imagine(
@@ -525,43 +421,29 @@ def imagine(
     """
     if count < 1:
         raise InputError(f"a scene needs at least one object, got {count}")
-    options = Options(method=COHERENT, seed=seed, device=device, steps=steps)
-    loaded = models or load_models(weights)
+    options = Options(COHERENT, seed, device=device, steps=steps)
+    loaded = models or load_for(options, weights)
     target = choose_device(device)
     networks = COHERENT.networks(*loaded.models(COHERENT.kinds, target))
-    camera = camera_from_parameters(
-        np.array([0.45, 0.2, 0.0, 0.0, 0.2]), 512, 512
-    )  # looks down by 26 degrees, sees the whole frame
+    camera = camera_from_parameters(IMAGINED_CAMERA, IMAGINED_SIZE, IMAGINED_SIZE)
     with torch.inference_mode():
-        shapes = imagine_coherent(networks, camera, count, seed, options.sampling())
-    meshes = {
-        shape.label: (shape, mesh_from_volume(shape.volume, shape.scene_from_cube))
-        for shape in shapes
-    }
-    instances = tuple(
-        place(label, mesh, shape.seed)
-        for label, (shape, mesh) in meshes.items()
-        if mesh is not None
-    )
-    failures = tuple(
-        Failure(label, "decode", "its volume holds no surface")
-        for label, (_, mesh) in meshes.items()
-        if mesh is None
-    )
-    provenance = {
-        "method": COHERENT.name,
-        "checkpoint": loaded.provenance(COHERENT.kinds),
-        "maquette": __version__,
-        "torch": torch.__version__,
-        "device": target.type,
-        "options": options.record(),
-    }
+        sampling = COHERENT.wanted(options.wishes)
+        volumes = [*imagine_coherent(networks, camera, count, sampling)]
+    instances = []
+    failures = []
+    for made in volumes:
+        mesh = mesh_from_volume(made.volume, made.scene_from_cube)
+        if mesh is None:
+            failures.append(Failure(made.label, "decode", "its volume holds no surface"))
+        else:
+            instances.append(place(made.label, mesh, made.seed))
+    provenance = _made_with(options, loaded, COHERENT.kinds, target)
     return Scene(
-        instances=instances,
+        instances=tuple(instances),
         camera=camera,
-        failures=failures,
+        failures=tuple(failures),
         ground_height=ground_height(instances),
-        provenance=provenance,
+        provenance=provenance | {"options": options.record()},
     )
 
 

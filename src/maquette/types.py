@@ -18,16 +18,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 
 if TYPE_CHECKING:
     import trimesh
+
+LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +116,9 @@ class Instance:
     @property
     def box(self) -> np.ndarray:
         """(2, 3) float64, lower and upper corner of the axis-aligned box in the world frame."""
-        corners = (
-            np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T
-            + self.world_from_instance[:3, 3]
-        )
-        return np.stack([corners.min(0), corners.max(0)])
+        turned = np.asarray(self.mesh.vertices) @ self.world_from_instance[:3, :3].T
+        placed = turned + self.world_from_instance[:3, 3]
+        return np.stack([placed.min(0), placed.max(0)])
 
 
 @dataclass(frozen=True)
@@ -156,30 +157,25 @@ class Scene:
         )
 
     def _with(self, label: int, **changes: Any) -> Scene:
-        self[label]
-        instances = tuple(
-            dataclasses.replace(i, **changes) if i.label == label else i for i in self.instances
-        )
+        changed = dataclasses.replace(self[label], **changes)
+        instances = tuple(changed if i.label == label else i for i in self.instances)
         return dataclasses.replace(self, instances=instances)
 
     def move(self, label: int, translation: tuple[float, float, float] | np.ndarray) -> Scene:
         """A scene in which one instance is shifted by ``translation`` (3,) in scene units."""
-        moved = self[label].world_from_instance.copy()
-        moved[:3, 3] += np.asarray(translation, dtype=np.float64)
-        return self._with(label, world_from_instance=moved)
+        placed = self[label].world_from_instance
+        return self._with(label, world_from_instance=shifted(placed, translation, label))
 
     def transform(self, label: int, world_from_instance: np.ndarray) -> Scene:
         """A scene in which one instance has a new (4, 4) transform."""
-        return self._with(
-            label, world_from_instance=np.asarray(world_from_instance, dtype=np.float64)
-        )
+        what = f"the transform of instance {label}"
+        return self._with(label, world_from_instance=_finite(world_from_instance, (4, 4), what))
 
     def delete(self, label: int) -> Scene:
         """A scene without one instance."""
-        self[label]
-        return dataclasses.replace(
-            self, instances=tuple(i for i in self.instances if i.label != label)
-        )
+        deleted = self[label]
+        kept = tuple(i for i in self.instances if i is not deleted)
+        return dataclasses.replace(self, instances=kept)
 
     def hide(self, label: int, hidden: bool = True) -> Scene:
         """A scene in which one instance is hidden, or shown again."""
@@ -198,42 +194,30 @@ class Scene:
         The copy has no mask of its own, so neither confidence nor the state with which it could be
         regenerated.
         """
-        masked = (
-            () if self.input is None else self.input.masks
-        )  # also the objects that failed or were deleted keep their labels
-        taken = {i.label for i in (*self.instances, *masked)}
-        nodes = {i.node_name for i in self.instances}
-        free = next(k for k in itertools.count(1) if k not in taken)
-        names = (
-            f"{self[label].node_name}_copy{number}"
-            for number in itertools.chain([""], itertools.count(2))
-        )
-        shifted = self[label].world_from_instance.copy()
-        shifted[:3, 3] += np.asarray(translation, dtype=np.float64)
+        original = self[label]
+        labels = {i.label for i in self.instances}
+        if self.input is not None:  # objects that failed or were deleted keep their labels
+            labels |= {mask.label for mask in self.input.masks}
+        node = free_node(original.node_name, {i.node_name for i in self.instances})
+        placed = shifted(original.world_from_instance, translation, label)
+        unchecked = dataclasses.replace(original, confidence=float("nan"), state={})
         copy = dataclasses.replace(
-            self[label],
-            label=free,
-            node=next(n for n in names if n not in nodes),
-            world_from_instance=shifted,
-            confidence=float("nan"),
-            state={},
+            unchecked, label=free_label(labels), node=node, world_from_instance=placed
         )
-        return dataclasses.replace(
-            self, instances=tuple(sorted((*self.instances, copy), key=lambda i: i.label))
-        )
+        instances = sorted((*self.instances, copy), key=lambda i: i.label)
+        return dataclasses.replace(self, instances=tuple(instances))
 
     def rename(self, label: int, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
-        if not node or any(i.node_name == node and i.label != label for i in self.instances):
-            raise InputError(
-                f"cannot rename instance {label} to {node!r}: the name is empty or taken; choose another"
-            )
+        check_node(label, node, {i.node_name for i in self.instances if i is not self[label]})
         return self._with(label, node=node)
 
     def replace(self, label: int, mesh: trimesh.Trimesh) -> Scene:
         """A scene in which one instance has another mesh, in the same place; the mesh is centred on
-        its own box.
+        its own box. InputError when it is no mesh with faces and finite vertices.
         """
+        self[label]
+        check_mesh(mesh, f"the new mesh of instance {label}")
         centred = mesh.copy()
         centred.apply_translation(-centred.bounds.mean(0))
         return self._with(label, mesh=centred)
@@ -253,3 +237,98 @@ class Scene:
         from maquette.export import export_scene
 
         return export_scene(self, path, **options)
+
+
+# What edits of a Scene, and of its document, check alike
+
+
+def check_node(label: int, node: str, others: Collection[str]) -> None:
+    """Refuse a node name that is empty, taken by one of ``others``, or not writable as text."""
+    if not node or node in others:
+        raise InputError(
+            f"cannot rename instance {label} to {node!r}: the name is empty or taken; "
+            "choose another"
+        )
+    check_unicode(node, f"the new name {node!r} of instance {label}")
+
+
+def check_unicode(text: str, what: str) -> None:
+    """Refuse text with a zero character, which no file name or C program can hold, or with half of
+    a surrogate pair, which UTF-8 cannot. ``what`` begins the message.
+    """
+    if "\0" in text:
+        raise InputError(f"{what} has a zero character (NUL); leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise InputError(
+            f"{what} has {half}, half of a surrogate pair, which UTF-8 cannot hold; leave it out"
+        ) from error
+
+
+def free_label(taken: Collection[int]) -> int:
+    """The smallest positive label that is not taken."""
+    return next(label for label in itertools.count(1) if label not in taken)
+
+
+def free_node(node: str, taken: Collection[str]) -> str:
+    """A name for a copy of a node: <node>_copy, or with the first free number after it."""
+    numbers = itertools.chain([""], itertools.count(2))
+    return next(name for number in numbers if (name := f"{node}_copy{number}") not in taken)
+
+
+def check_mesh(mesh: object, what: str) -> None:
+    """Refuse what is no triangle mesh with faces, vertices that a file can hold, and indices of
+    vertices that are there.
+    """
+    import trimesh  # heavy
+
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise InputError(
+            f"{what} is a {type(mesh).__name__}; give a trimesh.Trimesh, as trimesh.load_mesh does"
+        )
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    if not len(vertices) or not len(faces):
+        raise InputError(
+            f"{what} has {len(vertices)} vertices and {len(faces)} faces; give a surface"
+        )
+    check_faces(faces, len(vertices), what)
+    bad = np.flatnonzero(~(np.abs(vertices) <= LARGEST_COORDINATE).all(axis=1))
+    if len(bad):
+        wrong = f"{what}: vertex {bad[0]} is {vertices[bad[0]].tolist()}"
+        raise InputError(f"{wrong}; expected finite numbers up to {LARGEST_COORDINATE:g}")
+
+
+def check_faces(faces: np.ndarray, vertices: int, what: str) -> None:
+    """Refuse faces (F, 3) that name a vertex that is not there; it is said which."""
+    bad = np.flatnonzero(((faces < 0) | (faces >= vertices)).any(axis=-1))
+    if len(bad):
+        first = faces[bad[0]]
+        index = first[(first < 0) | (first >= vertices)][0]
+        raise InputError(
+            f"{what}: face {bad[0]} refers to vertex {index} but there are {vertices}; "
+            "repair the mesh or export it again"
+        )
+
+
+def shifted(
+    placed: np.ndarray, translation: Sequence[float] | np.ndarray, label: int
+) -> np.ndarray:
+    """A transform (4, 4) of instance ``label``, shifted by ``translation`` (3,). InputError for a
+    translation that is not finite.
+    """
+    moved = placed.copy()
+    moved[:3, 3] += _finite(translation, (3,), f"the translation of instance {label}")
+    return moved
+
+
+def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Values as float64 of a shape; InputError otherwise."""
+    with contained(what, f"give numbers of shape {shape}"):
+        array = np.asarray(values, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        found = str(array.tolist())[:200]
+        raise InputError(f"{what} is {found}; give finite numbers of shape {shape}")
+    return array

@@ -22,7 +22,9 @@ PATIENCE = 90_000  # milliseconds; WebGL is drawn by the processor here
 
 
 class App:
-    """``maquette app`` as a process of its own; can be killed and started again on the same data."""
+    """``maquette app`` as a process of its own; can be killed and started again on the
+    same data.
+    """
 
     def __init__(self, data: Path, weights: Path):
         self.command = [
@@ -193,9 +195,11 @@ def on_screen(page, point, view="view-a"):
     """Where a point of the scene frame is drawn in the window."""
     return page.evaluate(
         """async ([view, point]) => {
-      const { viewer } = document.getElementById(view), { Vector3 } = await import('/three/three.module.min.js');
+      const { viewer } = document.getElementById(view);
+      const { Vector3 } = await import('/three/three.module.min.js');
       viewer.eye.project();
-      const p = new Vector3(...point).project(viewer.camera), place = viewer.canvas.getBoundingClientRect();
+      const p = new Vector3(...point).project(viewer.camera);
+      const place = viewer.canvas.getBoundingClientRect();
       return [place.left + (p.x + 1) / 2 * place.width, place.top + (1 - p.y) / 2 * place.height];
     }""",
         [view, point],

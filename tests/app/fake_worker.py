@@ -1,5 +1,5 @@
 """Speaks the language of ``maquette.app.worker`` without loading anything: ``fake_worker.py
-FOLDER``, with a saved scene to hand out.
+FOLDER MACHINE``, with a saved scene to hand out.
 
 What happens is chosen by ``steps``: 100 takes for ever, 99 ends with an error, 98 cannot do it, 97
 dies half-way, anything else works."""
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 TEMPLATE = Path(sys.argv[1])
+MACHINE = sys.argv[2]  # as in the names of temporary files
 CAPABILITIES = {
     "methods": [
         {
@@ -64,7 +65,9 @@ def work(request):
     labels = [request["label"]] if request["do"] == "regenerate" else [1, 2]
     say("progress", stage="perceive", share=0.0, instance=None, attempt=1)
     if steps == 100:
-        (folder / "instances" / ".maquette-half.glb").write_bytes(b"half")
+        (folder / "instances" / f".maquette-{MACHINE}-{os.getpid()}-0123456789ab.glb").write_bytes(
+            b"half"
+        )
         time.sleep(600)
     if steps == 99:
         sys.exit(3)

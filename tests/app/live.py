@@ -17,8 +17,9 @@ import uvicorn
 from PIL import Image
 
 from maquette.app.server import configuration, create_app
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
+from maquette.output import temporary_path
 from maquette.scene.document import save
 from maquette.types import InstanceMask, SceneInput
 from tests.scene.scenes import coloured, make_scene
@@ -50,12 +51,12 @@ class Answer:
 class Live:
     """A running server."""
 
-    def __init__(self, settings: Settings, worker=None):
+    def __init__(self, settings: ServerSettings, worker=None):
         self.settings = settings
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
         self.app = create_app(Studio.open(settings), worker)
-        config = configuration(self.app)
+        config = configuration(self.app, settings.limits)
         config.log_level = "critical"
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
@@ -102,11 +103,16 @@ class Live:
         """A multipart form; files are (field, name, bytes)."""
         boundary = uuid.uuid4().hex
         parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            ).encode()
             for name, value in fields.items()
         ]
         for field, name, content in files:
-            head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+            head = (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; '
+                f'filename="{name}"\r\n\r\n'
+            )
             parts.append(head.encode() + content + b"\r\n")
         return self.post(
             path,
@@ -193,8 +199,9 @@ def start(root: Path, worker=None, **changes) -> Live:
             "-I",
             str(Path(__file__).with_name("fake_worker.py")),
             str(template),
+            temporary_path(root).name.split("-")[1],
         ]
-    return Live(Settings(**{"data": data, "port": 0, **changes}), worker)
+    return Live(ServerSettings(**{"data": data, "port": 0, **changes}), worker)
 
 
 def write_template(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from maquette.app.crew import worker_command
 from maquette.app.problems import Problem
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from tests.app.live import start
 
 
@@ -43,5 +43,5 @@ def test_without_a_worker_jobs_wait_and_the_rest_works(tmp_path):
 def test_weights_are_passed_on_as_whole_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w").mkdir()
-    command = worker_command(Settings(tmp_path, weights=(Path("w"),)))
-    assert command[-2:] == ["--weights", str((tmp_path / "w").resolve())]
+    command = worker_command(ServerSettings(tmp_path, weights=(Path("w"),)))
+    assert command[-1] == f"--weights={(tmp_path / 'w').resolve()}"

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from maquette.app.downloads import MEDIA_TYPES, Download, file_stem, workbench, zipped
+from maquette.app.downloads import MEDIA_TYPES, Download, file_stem, zipped
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,6 @@ def test_a_folder_comes_back_from_its_zip(tmp_path):
     with zipfile.ZipFile(io.BytesIO(zipped(tmp_path))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == contents
         assert archive.getinfo("b/c.png").compress_type == zipfile.ZIP_STORED
-
-
-def test_a_workbench_is_gone_afterwards_whatever_happens(tmp_path):
-    with pytest.raises(ZeroDivisionError), workbench(tmp_path) as folder:
-        (folder / "x").mkdir()
-        (folder / "x" / "y").touch()
-        raise ZeroDivisionError
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_suffix_says_what_it_is():

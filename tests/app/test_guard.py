@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from maquette.app.guard import HEADERS, Guard
-from maquette.app.settings import Limits, Settings
+from maquette.app.settings import Limits, ServerSettings
 
 
 def ask(inner, settings, pieces=(), method="POST", headers=()):
@@ -55,7 +55,7 @@ async def counting(scope, receive, send):
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(tmp_path, limits=Limits(upload_bytes=100, json_bytes=10))
+    return ServerSettings(tmp_path, limits=Limits(upload_bytes=100, json_bytes=10))
 
 
 def test_bodies_pass_through_whole_and_answers_get_their_headers(settings):

@@ -150,7 +150,8 @@ def test_a_full_queue_says_when_to_come_back(small):
     assert int(refused.headers["retry-after"]) == refused.json["error"]["retry_after"] >= 1
     files = [("photo", "p.png", picture()), ("masks", "m.png", label_png())]
     assert small.send("/api/jobs", files).status == 429
-    assert not small.files() - before and len(small.get("/api/photos").json["photos"]) == 1
+    new = {name for name in small.files() - before if ".maquette-" not in name}  # of the worker
+    assert not new and len(small.get("/api/photos").json["photos"]) == 1
     assert [small.get(f"/api/jobs/{job['id']}").json["position"] for job in jobs] == [None, 0, 1]
     small.post(f"/api/jobs/{jobs[0]['id']}/cancel")
     assert [small.follow(job["id"])["state"] for job in jobs] == ["cancelled", "done", "done"]

@@ -24,7 +24,9 @@ MASKS = label_png()
 
 
 class Client(threading.Thread):
-    """Does what comes into its mind until it is told to stop, and remembers what it was promised."""
+    """Does what comes into its mind until it is told to stop, and remembers what it was
+    promised.
+    """
 
     def __init__(self, live, number, stop):
         super().__init__()
@@ -176,7 +178,8 @@ class Client(threading.Thread):
         if scene := self.scene():
             self.note(
                 self.live.get(
-                    f"/api/scenes/{scene}/export?format={self.chance.choice(['glb', 'json', 'ply'])}"
+                    f"/api/scenes/{scene}/export"
+                    f"?format={self.chance.choice(['glb', 'json', 'ply'])}"
                 ),
                 200,
                 404,
@@ -204,7 +207,10 @@ class Client(threading.Thread):
         self.note(self.live.post("/api/jobs", {"photo": "x"}, Origin="http://evil.example"), 403)
 
     def too_large(self):
-        head = f"POST /api/photos HTTP/1.1\r\nHost: {self.live.host}\r\nContent-Type: image/png\r\nContent-Length: {10**9}\r\n\r\n"
+        head = (
+            f"POST /api/photos HTTP/1.1\r\nHost: {self.live.host}\r\nContent-Type: "
+            f"image/png\r\nContent-Length: {10**9}\r\n\r\n"
+        )
         with socket.create_connection(("127.0.0.1", self.live.port), timeout=20) as raw:
             raw.sendall(head.encode())
             self.said[int(raw.recv(100)[9:12])] += 1
@@ -221,7 +227,8 @@ class Client(threading.Thread):
     def vanish(self):
         with socket.create_connection(("127.0.0.1", self.live.port), timeout=20) as raw:
             raw.sendall(
-                f"POST /api/photos HTTP/1.1\r\nHost: {self.live.host}\r\nContent-Length: 5000\r\n\r\n".encode()
+                f"POST /api/photos HTTP/1.1\r\nHost: {self.live.host}\r\nContent-Length: "
+                "5000\r\n\r\n".encode()
                 + PHOTO[:1000]
             )
 
@@ -269,9 +276,13 @@ def test_nothing_is_lost_and_nothing_stays(tmp_path):
             there = {job["id"] for job in live.get("/api/jobs?limit=1000").json["jobs"]}
             said = sum((client.said for client in clients), collections.Counter())
             times = sorted(t for client in clients for t in client.times)
-            report = f"{sum(said.values())} answers {dict(sorted(said.items(), key=str))}, jobs {dict(states)}, deleted {len(deleted)}, "
+            report = (
+                f"{sum(said.values())} answers {dict(sorted(said.items(), key=str))}, jobs "
+                f"{dict(states)}, deleted {len(deleted)}, "
+            )
             sys.stdout.write(
-                f"\n{report}median {times[len(times) // 2]:.3f} s, 99 % {times[len(times) * 99 // 100]:.3f} s\n"
+                f"\n{report}median {times[len(times) // 2]:.3f} s, 99 % "
+                f"{times[len(times) * 99 // 100]:.3f} s\n"
             )
             assert problems == []
             assert promised <= there or len(there) == 1000

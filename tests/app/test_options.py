@@ -1,9 +1,9 @@
-"""Options against what a worker can do."""
+"""JobOptions against what a worker can do."""
 
 import pytest
 
 from maquette.app.options import regeneration, resolved
-from maquette.app.schemas import Options, RegenerateRequest
+from maquette.app.schemas import JobOptions, RegenerateRequest
 from maquette.errors import InputError
 
 CAN = {
@@ -17,23 +17,23 @@ CAN = {
 
 
 def test_what_is_left_out_is_the_default():
-    assert resolved(Options(), CAN) == Options(model="mine", method="midi").model_dump()
-    assert resolved(Options(model="embedded"), CAN)["method"] == "iscene"
+    assert resolved(JobOptions(), CAN) == JobOptions(model="mine", method="midi").model_dump()
+    assert resolved(JobOptions(model="embedded"), CAN)["method"] == "iscene"
 
 
 def test_a_repetition_changes_only_what_is_said():
-    before = resolved(Options(model="embedded", method="midi", seed=4, steps=3), CAN)
-    assert resolved(Options(seed=5), CAN, before) == {**before, "seed": 5}
-    assert resolved(Options(steps=None), CAN, before)["steps"] is None
-    assert resolved(Options(), CAN, before) == before
+    before = resolved(JobOptions(model="embedded", method="midi", seed=4, steps=3), CAN)
+    assert resolved(JobOptions(seed=5), CAN, before) == {**before, "seed": 5}
+    assert resolved(JobOptions(steps=None), CAN, before)["steps"] is None
+    assert resolved(JobOptions(), CAN, before) == before
 
 
 @pytest.mark.parametrize("wrong", [{"model": "other"}, {"method": "iscene"}, {"device": "mps"}])
 def test_what_cannot_be_done_is_refused(wrong):
     with pytest.raises(InputError, match="choose"):
-        resolved(Options(**wrong), CAN)
+        resolved(JobOptions(**wrong), CAN)
     with pytest.raises(InputError, match="no weights"):
-        resolved(Options(), {"models": [], "devices": []})
+        resolved(JobOptions(), {"models": [], "devices": []})
 
 
 def test_one_object_anew_is_made_as_its_scene_was():
@@ -49,7 +49,7 @@ def test_one_object_anew_is_made_as_its_scene_was():
     options = regeneration(RegenerateRequest(label=1, seed=7, steps=5), CAN, made_with)
     assert (
         options
-        == Options(
+        == JobOptions(
             method="midi", model="embedded", steps=5, guidance=2.0, fit=False, seed=7
         ).model_dump()
     )
@@ -69,5 +69,5 @@ def test_a_scene_from_elsewhere_is_made_with_defaults(strange):
     )
     assert (
         regeneration(RegenerateRequest(label=1, seed=7), CAN, strange)
-        == Options(model="mine", method="midi", seed=7).model_dump()
+        == JobOptions(model="mine", method="midi", seed=7).model_dump()
     )

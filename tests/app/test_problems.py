@@ -1,5 +1,8 @@
 """Errors of the library become answers."""
 
+import errno
+import sqlite3
+
 import pytest
 
 from maquette.app.problems import Problem, busy, conflict, problem_of
@@ -18,6 +21,28 @@ from maquette.errors import CheckpointError, InputError, OutputError
 def test_every_error_has_a_status_and_keeps_its_message(error, status, code):
     problem = problem_of(error)
     assert (problem.status, problem.code, problem.body()["error"]["message"]) == (status, code, "a")
+
+
+def raised_by(cause):
+    error = OutputError("/srv/data/photos/x.png: cannot be written")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/srv/data/x"), "full"),
+        (raised_by(OSError(errno.EDQUOT, "Disk quota exceeded", "/srv/data/x")), "full"),
+        (sqlite3.OperationalError("database or disk is full"), "full"),
+        (sqlite3.OperationalError("disk I/O error"), "failed"),
+        (OSError(errno.EROFS, "Read-only file system", "/srv/data/x"), "failed"),
+        (raised_by(OSError(errno.EIO, "Input/output error", "/srv/data/x")), "failed"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_said_without_its_paths(error, code):
+    problem = problem_of(error)
+    assert (problem.status, problem.code) == (507, code) and "/srv" not in str(problem)
 
 
 def test_details_stand_beside_the_message():

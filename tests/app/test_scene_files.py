@@ -1,10 +1,17 @@
 """The files of a scene: named by content, shared by versions, nothing lost on the way."""
 
+import io
 import json
+import tracemalloc
+import zipfile
 
 import numpy as np
+import pytest
 
 from maquette.app import scene_files
+from maquette.app.problems import Problem
+from maquette.app.settings import Limits
+from maquette.app.uploads import Received, Upload, UploadBudget
 from maquette.scene.document import save, scene_of
 from maquette.scene.fields import Fields
 from tests.scene.scenes import make_scene
@@ -49,3 +56,69 @@ def test_equal_files_are_stored_once_and_unused_ones_dropped(tmp_path):
     assert (
         len(files) - len(list((tmp_path / "mine" / "files").iterdir())) == 2
     )  # its mesh and its state
+
+
+def zeros(megabytes):
+    """A small .npz that unpacks to much."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, cube=np.zeros(megabytes << 20, np.uint8))
+    return stream.getvalue()
+
+
+def archive_of(folder, states=(), **changes):
+    """The ZIP of a saved scene, in which the first instances have other states."""
+    stream = io.BytesIO()
+    document = json.loads((folder / "scene.json").read_text()) | {"files": {}} | changes
+    pattern = document["instances"][0]
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in (folder / "scene_files").iterdir():
+            archive.write(file, file.name)
+        for number, content in enumerate(states, 1):
+            archive.writestr(f"state_{number}.npz", content)
+        if states:
+            document["instances"] = [
+                pattern | {"label": k, "node": f"n{k}", "state": f"state_{k}.npz"}
+                for k in range(1, len(states) + 1)
+            ]
+        archive.writestr("scene.json", json.dumps(document))
+    return stream.getvalue()
+
+
+def received(folder, content, budget):
+    folder.mkdir()
+    (folder / "file0").write_bytes(content)
+    upload = Upload(folder / "file0", "scene.zip")
+    return Received((upload,), Limits(), UploadBudget(budget))
+
+
+def test_one_budget_covers_the_archive_and_all_that_is_in_it(tmp_path):
+    save(make_scene(), tmp_path / "saved")
+    content = archive_of(tmp_path / "saved")
+    plenty = received(tmp_path / "a", content, 1 << 30)
+    scene = scene_files.opened(plenty)
+    taken = plenty.budget.limit - plenty.budget.left
+    held = sum(array.nbytes for i in scene.instances for array in i.state.values())
+    held += scene.input.image.nbytes + sum(mask.mask.nbytes for mask in scene.input.masks)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        held += sum(entry.file_size for entry in archive.infolist())
+    assert taken >= held
+    scene_files.opened(received(tmp_path / "b", content, taken))
+    with pytest.raises(Problem, match="all files of one upload") as caught:
+        scene_files.opened(received(tmp_path / "c", content, taken - 1))
+    assert caught.value.status == 413
+
+
+def test_archives_within_an_archive_are_counted_together(tmp_path):
+    """Each of them alone would fit."""
+    save(make_scene(), tmp_path / "saved")
+    state = zeros(30)
+    assert len(state) < 1 << 20
+    one = archive_of(tmp_path / "saved", [state], input=None)
+    scene_files.opened(received(tmp_path / "one", one, 64 << 20))
+    many = archive_of(tmp_path / "saved", [state] * 5, input=None)
+    tracemalloc.start()
+    with pytest.raises(Problem, match="all files of one upload"):
+        scene_files.opened(received(tmp_path / "many", many, 64 << 20))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 64 << 20

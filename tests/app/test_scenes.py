@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import maquette
 from maquette.export.read import load_named_meshes
-from tests.app.live import pixels
+from tests.app.live import picture, pixels
 
 PLACE = [[0.0, 0.0, 2.0, 0.1], [0.0, 2.0, 0.0, 0.2], [-2.0, 0.0, 0.0, 0.3], [0.0, 0.0, 0.0, 1.0]]
 
@@ -203,13 +204,18 @@ def test_files_that_no_version_needs_are_dropped(server, scene):
 
 
 def broken(content, **changes):
-    """The ZIP with files replaced (bytes), removed (None), or the document's fields changed (dict)."""
+    """The ZIP with files replaced (bytes), removed (None), or the document's fields
+    changed (dict).
+    """
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w") as new:
         for name in old.namelist():
-            data = changes.get(name.rpartition("/")[2].partition(".")[0], old.read(name))
+            stem = re.split(r"[-.]", name.rpartition("/")[2])[0]  # without its sum and suffix
+            data = changes.get(stem, old.read(name))
             if isinstance(data, dict):
                 data = json.dumps({**json.loads(old.read(name)), **data}).encode()
+            if stem == "scene" and "scene" not in changes:  # without the sums of its files
+                data = json.dumps({**json.loads(data), "files": {}}).encode()
             if data is not None:
                 new.writestr(name, data)
     return stream.getvalue()
@@ -240,6 +246,39 @@ def test_a_broken_scene_is_refused_and_leaves_nothing(server, scene, changes, st
         and str(server.settings.data) not in answer.message
     )
     assert not server.files() - before
+
+
+def test_a_file_that_was_altered_after_saving_is_refused(server, scene):
+    content = server.get(f"/api/scenes/{scene['id']}/export?format=json").body
+    altered = broken(content, photo=picture(seed=1), scene={})
+    answer = server.send("/api/scenes", [("file", "s.zip", altered)])
+    assert answer.status == 422 and re.match(r"photo-\w+\.png: has \d+ bytes inst", answer.message)
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"method": {}, "seconds": [1], "options": "fast"},
+        {"method": 5, "seconds": {"a": "b"}, "options": {"model": {}, "seed": {}}},
+        {"seconds": {"a": float("nan")}, "options": {"model": ["x"], "steps": "many"}},
+        {"seconds": {"a": 1e308, "b": 1e308}, "options": {"method": [], "guidance": {}}},
+        {},
+    ],
+)
+def test_provenance_of_other_programs_breaks_nothing(server, scene, provenance):
+    content = server.get(f"/api/scenes/{scene['id']}/export?format=json").body
+    altered = broken(content, scene={"provenance": provenance})
+    opened = server.send("/api/scenes", [("file", "s.zip", altered)])
+    assert opened.status == 201, opened.body
+    address = f"/api/scenes/{opened.json['id']}"
+    for path in (
+        *(address, "/api/scenes", f"{address}/preview.png", f"{address}/thumbnail.jpg"),
+        *(f"{address}/document.json", f"{address}/export?format=json"),
+        f"/api/compare?a={opened.json['id']}&b={scene['id']}",
+    ):
+        assert server.get(path).status == 200, path
+    job = server.post(f"{address}/regenerate", {"label": 1})
+    assert job.status == 202 and server.follow(job.json["id"])["state"] == "done"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from maquette.app.schemas import JobRequest, MaskEdit, Options, SceneEdit
+from maquette.app.schemas import JobOptions, JobRequest, MaskEdit, SceneEdit
 
 MASK = TypeAdapter(MaskEdit)
 SCENE = TypeAdapter(SceneEdit)
@@ -52,7 +52,7 @@ def test_every_kind_knows_what_it_does():
 
 
 def test_a_job_needs_a_photo_only():
-    assert JobRequest(photo="x").options == Options() and Options().model_dump()["seed"] == 0
+    assert JobRequest(photo="x").options == JobOptions() and JobOptions().model_dump()["seed"] == 0
     for wrong in ({"seed": True}, {"seed": "many"}, {"steps": 101}, {"guidance": -1}):
         with pytest.raises(ValidationError):
-            Options.model_validate(wrong, strict=wrong.get("seed") is True)
+            JobOptions.model_validate(wrong, strict=wrong.get("seed") is True)

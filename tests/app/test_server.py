@@ -3,7 +3,7 @@
 import pytest
 
 from maquette.app import photos, server
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.errors import InputError
 
 
@@ -34,11 +34,11 @@ def test_pages_and_scripts_are_served_as_what_they_are(server):
 
 def test_an_address_that_cannot_be_used_is_named(server, tmp_path):
     with pytest.raises(InputError, match="try another --port"):
-        serve(Settings(tmp_path, port=server.port))
+        serve(ServerSettings(tmp_path, port=server.port))
     with pytest.raises(InputError, match="another maquette app"):
-        serve(Settings(server.settings.data, port=0))
+        serve(ServerSettings(server.settings.data, port=0))
     with pytest.raises(InputError, match="cannot listen"):
-        serve(Settings(tmp_path, host="no.such.host.invalid", token="a-token-of-some-length"))
+        serve(ServerSettings(tmp_path, host="no.such.host.invalid", token="a-token-of-some-length"))
 
 
 def serve(settings):

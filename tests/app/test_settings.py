@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maquette.app import settings
-from maquette.app.settings import Settings, default_data, require_extra
+from maquette.app.settings import ServerSettings, default_data, require_extra
 from maquette.errors import InputError, MissingExtraError
 
 
@@ -15,7 +15,7 @@ from maquette.errors import InputError, MissingExtraError
 )
 def test_wrong_settings_are_named(tmp_path, wrong):
     with pytest.raises(InputError):
-        Settings(tmp_path, **wrong)
+        ServerSettings(tmp_path, **wrong)
 
 
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(monkeypatch):

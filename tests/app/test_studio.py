@@ -5,13 +5,13 @@ import threading
 import pytest
 
 from maquette.app.problems import Problem
-from maquette.app.settings import Limits, Settings
+from maquette.app.settings import Limits, ServerSettings
 from maquette.app.studio import Studio
 
 
 @pytest.fixture
 def studio(tmp_path):
-    opened = Studio.open(Settings(tmp_path, heavy=2, limits=Limits(gate_seconds=0.05)))
+    opened = Studio.open(ServerSettings(tmp_path, heavy=2, limits=Limits(gate_seconds=0.05)))
     yield opened
     opened.close()
 

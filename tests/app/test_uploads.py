@@ -3,12 +3,13 @@
 import io
 import zipfile
 
-import numpy as np
 import pytest
 
 from maquette.app import uploads
+from maquette.app.folders import Folders
 from maquette.app.problems import Problem
 from maquette.app.settings import Limits
+from maquette.app.uploads import Upload
 from maquette.errors import InputError
 from tests.app.live import label_png, picture
 
@@ -22,23 +23,27 @@ def zipped(**files):
 
 
 def test_files_are_there_for_a_while_and_errors_speak_of_their_names(tmp_path):
-    with uploads.incoming(tmp_path, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as (upload,):
+    folders = Folders.at(tmp_path)
+    folders.recover({})
+    with uploads.incoming(folders, [("a/b/room.png", io.BytesIO(b"x"))], Limits()) as came:
+        (upload,) = came.files
         assert (
             upload.path.read_bytes() == b"x"
             and upload.path.is_relative_to(tmp_path)
             and (upload.name, upload.stem) == ("room.png", "room")
         )
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "work").iterdir())
     for error in (InputError, lambda text: Problem(413, "too_large", text, {"a": "b"}, more=1)):
         with (
             pytest.raises((InputError, Problem)) as caught,
-            uploads.incoming(tmp_path, [("room.png", io.BytesIO(b"x"))], Limits()) as (upload,),
+            uploads.incoming(folders, [("room.png", io.BytesIO(b"x"))], Limits()) as came,
         ):
+            (upload,) = came.files
             raise error(f"{upload.path.with_suffix('.png')}: bad; {upload.path}: worse")
         assert str(caught.value) == "room.png: bad; room.png: worse" and not list(
-            tmp_path.iterdir()
+            (tmp_path / "work").iterdir()
         )
-    with pytest.raises(InputError, match="no file"), uploads.incoming(tmp_path, [], Limits()):
+    with pytest.raises(InputError, match="no file"), uploads.incoming(folders, [], Limits()):
         pass
 
 
@@ -78,21 +83,25 @@ def test_only_the_last_part_of_a_name_is_shown(name, shown):
     assert uploads.shown(name) == shown and len(uploads.shown("x" * 999)) == 80
 
 
+def received(*files, **changes):
+    limits = Limits(**changes)
+    return uploads.Received(files, limits, uploads.UploadBudget(limits.unpacked_bytes))
+
+
 def test_archives_unpack_beside_themselves_under_our_names(tmp_path):
     path = tmp_path / "up"
-    path.write_bytes(
-        zipped(**{"a/../b_dot_png": b"1", "__MACOSX/b_dot_png": b"2", "dir/c_dot_png": b"3"})
-    )
-    files = uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())
-    assert [f.name for f in files] == ["b.png", "c.png"] and all(
-        f.path.parent == tmp_path for f in files
-    )
+    upload = Upload(path, "x.zip")
+    content = {"a/../b_dot_png": b"1", "__MACOSX/b_dot_png": b"2", "dir/c_dot_png": b"3"}
+    path.write_bytes(zipped(**content))
+    files = uploads.unpacked(upload, received())
+    assert [f.name for f in files] == ["b.png", "c.png"]
+    assert {f.path.parent for f in files} == {tmp_path}
     path.write_bytes(zipped())
     with pytest.raises(InputError, match="no files"):
-        uploads.unpacked(uploads.Upload(path, "x.zip"), Limits())
+        uploads.unpacked(upload, received())
     path.write_bytes(zipped(a=b"1")[:-30])
     with pytest.raises(InputError, match="damaged"):
-        uploads.check_archive(path, Limits())
+        uploads.unpacked(upload, received())
 
 
 def test_mask_sources_keep_labels_and_names(tmp_path):
@@ -100,7 +109,29 @@ def test_mask_sources_keep_labels_and_names(tmp_path):
     for name in ("10_lamp.png", "2_chair.png"):
         path = tmp_path / f"file{len(files)}"
         path.write_bytes(label_png())
-        files.append(uploads.Upload(path, name))
-    source, names = uploads.mask_source(files, Limits())
+        files.append(Upload(path, name))
+    source, names = uploads.mask_source(received(*files))
     assert source == {2: files[1].path, 10: files[0].path} and names == {2: "chair", 10: "lamp"}
-    assert np.asarray(uploads.mask_source(files[:1], Limits())[0] == files[0].path)
+    assert uploads.mask_source(received(files[0])) == (files[0].path, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cost"),
+    [
+        ("label.png", label_png(50, 40), 4 * 50 * 40),
+        ("masks.npz", zipped(masks_dot_npy=bytes(3000)), 3000),
+        ("masks.json", b"[" + b"[]," * 100 + b"0]", 25 * 303),
+        ("masks.npy", b"\x93NUMPY" + bytes(994), 1000),
+        ("masks.zip", zipped(a_dot_png=label_png(50, 40)), len(label_png(50, 40)) + 4 * 50 * 40),
+    ],
+)
+def test_all_that_masks_take_is_counted_beforehand(tmp_path, name, content, cost):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    exact = received(Upload(path, name), unpacked_bytes=cost)
+    uploads.mask_source(exact)
+    assert exact.budget.left == 0
+    path.write_bytes(content)
+    with pytest.raises(Problem, match="all files of one upload") as caught:
+        uploads.mask_source(received(Upload(path, name), unpacked_bytes=cost - 1))
+    assert caught.value.status == 413

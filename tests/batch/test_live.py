@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maquette import output
 from maquette.batch.live import LIVE, WIDTH, LivePreview, draft_picture, live_preview
 from maquette.batch.pairs import Job
 from maquette.batch.results import Products
@@ -32,6 +33,16 @@ def test_it_is_gone_when_the_user_stops_it(tmp_path):
     with pytest.raises(KeyboardInterrupt), live_preview(tmp_path, seconds=-1) as look:
         look(make_scene())
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_that_cannot_be_written_does_not_end_the_work(tmp_path, monkeypatch):
+    def full(*names):
+        raise OSError(28, "No space left on device")
+
+    with live_preview(tmp_path, seconds=-1) as look:
+        monkeypatch.setattr(output.os, "replace", full)
+        look(make_scene())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,11 @@
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import resource
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from maquette.batch.results import (
     write_result,
 )
 from maquette.errors import InputError, OutputError
+from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
 from tests.scene.scenes import make_scene
 
 REQUEST = {"photo": "p", "masks": "m", "weights": {"vae": "w"}, "only": None, "seed": 0}
@@ -34,14 +39,6 @@ def scene_of(seed=0, **changes):
     )
 
 
-def tree(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_everything_asked_for_is_there_and_can_be_read(tmp_path):
     products = Products(("glb", "obj", "stl"), separate=True)
     write_result(scene_of(), tmp_path, products)
@@ -56,37 +53,121 @@ def test_everything_asked_for_is_there_and_can_be_read(tmp_path):
     assert seconds["read"] == 0.5 and {"preview", "export"} <= set(seconds)
 
 
-def test_interrupted_at_any_move_leaves_the_old_result(tmp_path, monkeypatch):
-    """The law: whichever rename is the last, the folder is as before; only when none fails it is
-    the new one.
-    """
-    write_result(scene_of(0), tmp_path, Products(("glb", "ply")))
-    before = tree(tmp_path)
-    real = os.replace
-    fewer = scene_of(1, instances=scene_of().instances[:1])
-    remaining = 0
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with 400 kB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a file system")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
 
-    def interrupted(source, target):
-        nonlocal remaining
-        if remaining == 0:
-            remaining = -1
-            raise KeyboardInterrupt
-        remaining -= 1
-        real(source, target)
 
-    monkeypatch.setattr(os, "replace", interrupted)
-    for moves in range(100):
-        remaining = moves
+def fill(path, left):
+    """Write a file until the disk is full, and give ``left`` bytes back."""
+    path.write_bytes(b"")
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while file.write(bytes(1024)):
+            pass
+    os.truncate(path, max(0, path.stat().st_size - left))
+
+
+@pytest.mark.tools
+def test_on_a_disk_that_is_really_full_the_old_result_stays(small_disk):
+    out = small_disk / "out"
+    write_result(scene_of(), out, Products())
+    outcomes = []
+    for left in (0, 20_000, 40_000, 80_000, 160_000):
+        before = tree(out)
+        fill(small_disk / "filling", left)
         try:
-            write_result(fewer, tmp_path, Products(("glb",)))
-            break
-        except KeyboardInterrupt:
-            assert tree(tmp_path) == before, f"interrupted at move {moves}"
-    assert (
-        moves > 8
-        and "scene.ply" not in tree(tmp_path)
-        and len(maquette.load(tmp_path).instances) == 1
-    )
+            write_result(scene_of(1).move(1, (left, 0.0, 0.0)), out, Products())
+            outcomes.append("made")
+        except OutputError as error:
+            outcomes.append("refused")
+            assert re.search(r"No space left on device\); make room", str(error))
+            assert tree(out) == before
+        maquette.load(out)
+        (small_disk / "filling").unlink()
+    assert outcomes[0] == "refused" and outcomes[-1] == "made"
+
+
+# Whenever writing a result over an older one ends, it is the old result or the new one
+
+
+class Writing:
+    """Writes one small result over another, in a folder that is as before each time."""
+
+    products = Products(("glb",), preview=False)
+
+    def __init__(self, folder):
+        old = scene_of(0, instances=make_scene().instances[1:2], input=None)
+        self.scene = scene_of(1, instances=make_scene().instances[2:], input=None)
+        self.folder = folder / "result"
+        self.old, self.new = (folder / "old", folder / "new")
+        write_result(old, self.old, Products(("glb", "ply"), preview=False))
+        write_result(self.scene, self.new, self.products)
+        self.trees = [tree(self.old), tree(self.new)]
+
+    def empty(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def prepare(self):
+        self.empty()
+        shutil.copytree(self.old, self.folder)
+
+    def act(self):
+        write_result(self.scene, self.folder, self.products)
+
+    def meant(self):
+        """The files of the result whose document is there now."""
+        document = (self.folder / "scene.json").read_bytes()
+        return next(files for files in self.trees if files["scene.json"] == document)
+
+
+@pytest.fixture
+def writing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # no power will fail here
+    monkeypatch.setattr(results.time, "perf_counter", lambda: 0.0)  # equal results, equal bytes
+    return Writing(tmp_path)
+
+
+@needs_fork
+def test_killed_at_any_step_the_result_is_entire_and_the_next_run_settles_the_rest(writing):
+    steps = 0
+    for _ in endings(writing.prepare, writing.act, kill):
+        steps += 1
+        maquette.load(writing.folder)
+        known = {content for files in writing.trees for content in files.values()}
+        visible = [name for name in tree(writing.folder) if ".maquette-" not in name]
+        assert all((writing.folder / name).read_bytes() in known for name in visible)
+        results.recover(writing.folder)
+        assert writing.meant().items() <= tree(writing.folder).items()
+        writing.act()
+        assert tree(writing.folder) == writing.trees[1]
+    assert steps > 20
+
+
+@needs_fork
+def test_killed_at_any_step_of_a_first_run_the_next_run_can_begin(writing):
+    for _ in endings(writing.empty, writing.act, kill):
+        results.recover(writing.folder)
+        if not (writing.folder / "scene.json").exists():
+            assert not set(writing.products.names()) & set(tree(writing.folder))
+        writing.act()
+        assert tree(writing.folder) == writing.trees[1]
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("end", "error"), [(interrupt, KeyboardInterrupt), (fill_disk, OutputError)]
+)
+def test_interrupted_or_without_space_at_any_step_the_old_result_stays(writing, end, error):
+    for outcome in endings(writing.prepare, writing.act, end, error):
+        assert outcome == RAISED or writing.meant() == writing.trees[1]
+        assert writing.meant().items() <= tree(writing.folder).items()
+        hidden = [path for path in writing.folder.rglob(".maquette-*") if path.is_file()]
+        assert end is interrupt or (hidden == [] and tree(writing.folder) == writing.meant())
 
 
 def test_overwriting_removes_what_the_old_result_had_and_nothing_else(tmp_path):
@@ -159,13 +240,37 @@ def test_files_of_somebody_else_are_not_overwritten(tmp_path, name):
         is_finished(tmp_path, REQUEST, Products())
 
 
-def test_folder_with_foreign_files_is_not_replaced(tmp_path):
-    write_result(scene_of(), tmp_path, Products())
-    (tmp_path / "scene_files" / "thesis.docx").write_text("mine")
-    before = tree(tmp_path)
-    with pytest.raises(OutputError, match=r"thesis\.docx"):
-        write_result(scene_of(1), tmp_path, Products())
-    assert tree(tmp_path) == before
+def test_files_of_somebody_else_in_the_folders_stay(tmp_path):
+    write_result(scene_of(), tmp_path, Products(separate=True))
+    foreign = [tmp_path / "scene_files" / "thesis.docx", tmp_path / "scene_instances" / "mine.glb"]
+    for path in foreign:
+        path.write_text("mine")
+    write_result(scene_of(1), tmp_path, Products())
+    assert [path.read_text() for path in foreign] == ["mine", "mine"]
+    assert os.listdir(tmp_path / "scene_instances") == ["mine.glb"]
+
+
+def test_a_list_that_somebody_edited_deletes_nothing_else(tmp_path):
+    write_result(scene_of(), tmp_path / "out", Products())
+    (tmp_path / "scene.glb").write_text("mine")
+    (tmp_path / "out" / "notes.glb").write_text("mine")
+    path = tmp_path / "out" / "scene.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["provenance"]["files"] = ["../scene.glb", "notes.glb", "scene_files", 3]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    write_result(scene_of(1), tmp_path / "out", Products(("obj",)))
+    assert (tmp_path / "scene.glb").exists() and (tmp_path / "out" / "notes.glb").exists()
+    maquette.load(tmp_path / "out")
+
+
+def test_without_hard_links_it_works_as_well(tmp_path, monkeypatch):
+    def refuse(*names, **options):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for seed in (0, 1):
+        write_result(scene_of(seed), tmp_path, Products())
+    assert read_document(tmp_path)["provenance"]["request"]["seed"] == 1
 
 
 def test_fingerprint_follows_contents_and_names(tmp_path):

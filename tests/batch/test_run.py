@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -148,13 +149,51 @@ def test_bad_pictures_are_reported_and_survived(tmp_path, session):
     ]
 
 
-def test_bugs_are_not_taken_for_bad_pictures(job, session, monkeypatch):
-    def broken(*args, **options):
-        raise AssertionError("a bug")
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("Failed to decode image"), "RuntimeError: Failed to decode image"),
+        (RuntimeError("CUDA error: device-side assert\ntriggered"), "CUDA error"),
+        (MemoryError(), "MemoryError"),
+        (AssertionError("a bug"), "AssertionError: a bug"),
+    ],
+)
+def test_whatever_one_photo_raises_the_others_are_made(tmp_path, session, monkeypatch, error, says):
+    jobs = [
+        Job(*write_photo(tmp_path / "in", f"{name}.png", objects=1), tmp_path / "out" / name)
+        for name in "ab"
+    ]
+    make = run.generate
+
+    def broken(photo, *args, **options):
+        if photo.name == "a.png":
+            raise error
+        return make(photo, *args, **options)
 
     monkeypatch.setattr(run, "generate", broken)
-    with pytest.raises(AssertionError):
+    bad, good = run_jobs(jobs, session)
+    assert (bad.status, good.status) == ("failed", "made")
+    assert says in bad.error and "a.png" in bad.error and "\n" not in bad.error
+
+
+def test_ctrl_c_ends_the_batch(job, session, monkeypatch):
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "generate", stopped)
+    with pytest.raises(KeyboardInterrupt):
         list(run_jobs([job], session))
+
+
+def test_a_damaged_document_is_named_and_can_be_replaced(job, session):
+    run_job(job, session)
+    path = job.folder / "scene.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["instances"][0]["name"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match=r"scene\.json: not a scene document.*--overwrite"):
+        run_job(job, session)
+    assert run_job(job, with_settings(session, overwrite=True)).status == "made"
 
 
 def test_system_errors_name_their_file(job):

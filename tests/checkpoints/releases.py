@@ -5,7 +5,7 @@ networks.
 import hashlib
 from pathlib import Path
 
-from maquette.checkpoints.catalogue import Release, ReleasedFile, Source
+from maquette.checkpoints.catalogue import HubRepository, Release, ReleasedFile
 from maquette.checkpoints.hub import RemoteFile
 
 COMMIT = "a" * 40
@@ -38,7 +38,7 @@ class FakeHub:
 
 
 def release(*files: ReleasedFile, revision: str | None = COMMIT) -> Release:
-    source = Source("someone/model", revision, files)
+    source = HubRepository("someone/model", revision, files)
     return Release(
         "model", "Model", "A model.", True, "MIT", "none", "-", (source,), 1.0, "masks", (1.0, 0.5)
     )

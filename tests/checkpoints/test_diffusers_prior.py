@@ -14,11 +14,11 @@ from maquette.checkpoints.embedded import load_models
 from maquette.errors import CheckpointError, MissingExtraError
 from maquette.flow.ddpm import LinearSchedule, ddim
 from maquette.flow.distillation import sds_loss
+from maquette.methods.comboverse.complete import complete
 from maquette.models.image_prior import ImagePrior
 from maquette.models.words import spatial_words
-from maquette.scene.complete import complete
+from tests.methods.comboverse.test_complete import hidden_world
 from tests.models.test_image_prior import lacking
-from tests.scene.test_complete import hidden_world
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra maquette[hub]")
 transformers = pytest.importorskip("transformers", reason="needs the extra maquette[hub]")
@@ -313,11 +313,11 @@ def test_it_stands_among_the_embedded_networks(tmp_path):
     (painter,) = models.models(["text-to-image"], torch.device("cpu"))
     assert isinstance(painter, DiffusersPrior) and models.has("text-to-image")
     assert len(models.provenance(["text-to-image"])["sha256"]["text-to-image"]) == 64
-    image, _, perception = hidden_world()
-    done = complete(
-        painter, image, perception, 1, seed=0
-    )  # its random weights paint anything, on the object's own window
-    np.testing.assert_array_equal(done.image[done.visible], image[perception.label_map == 1])
+    _, perception = hidden_world()
+    # its random weights paint anything, on the object's own window
+    done = complete(painter, perception, 1, seed=0)
+    shown = perception.photo[perception.label_map == 1]
+    np.testing.assert_array_equal(done.image[done.visible], shown)
     assert done.warning == ""
 
 

@@ -55,7 +55,8 @@ def test_kinds_that_are_named_are_read_at_once(folder, tmp_path):
 def test_a_kind_without_weights_names_the_way_out(tmp_path, kind, network):
     with pytest.raises(
         CheckpointError,
-        match=rf"{kind}\.safetensors: no such file; train it with 'maquette train {network} .* --weights",
+        match=rf"{kind}\.safetensors: no such file; train it with 'maquette train {network} .* "
+        r"--weights",
     ):
         load_models(tmp_path)[kind]
 

@@ -43,9 +43,7 @@ def test_what_is_needed_arrives_and_only_that(tmp_path):
         "config.json",
         "model.safetensors",
     ]
-    assert (
-        read_pin(tmp_path / "model")["revision"] == COMMIT and check_release(KNOWN, tmp_path) == []
-    )
+    assert read_pin(tmp_path / "model").revision == COMMIT and check_release(KNOWN, tmp_path) == []
     assert locate(KNOWN, tmp_path) == {"someone/model": tmp_path / "model"}
 
 
@@ -122,7 +120,7 @@ def test_a_repository_that_lost_a_file_is_named(tmp_path):
 def test_half_precision_and_shards_stand_in_for_the_one_file(tmp_path, variant):
     hub = FakeHub({"config.json": b"{}"} | variant)
     bring(UNKNOWN, tmp_path, hub)
-    assert set(read_pin(tmp_path / "model")["files"]) == set(hub.files)
+    assert set(read_pin(tmp_path / "model").files) == set(hub.files)
     assert survey(UNKNOWN, tmp_path, None) == []
 
 

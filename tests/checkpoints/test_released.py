@@ -1,4 +1,6 @@
-"""Releases on the disk: what is read from their files, what is refused, and how long networks stay."""
+"""Releases on the disk: what is read from their files, what is refused, and how long
+networks stay.
+"""
 
 import json
 
@@ -6,8 +8,8 @@ import pytest
 import torch
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.memory import Plan
-from maquette.checkpoints.released import Networks, load_part, open_release
+from maquette.checkpoints.memory import MemoryPlan
+from maquette.checkpoints.released import Networks, PublishedSet, load_part, open_release
 from maquette.errors import CheckpointError
 from tests.checkpoints.tiny_releases import write_midi, write_triposg
 from tests.checkpoints.tiny_trellis import write_iscene, write_trellis
@@ -29,7 +31,7 @@ def roots(tmp_path_factory):
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_network_loads_from_its_file(roots, name):
     released = open_release(release(name), roots[name])
-    sizes = released.sizes()
+    sizes = released.size().sizes
     for part in released.parts.values():
         network = load_part(part, torch.float32)
         assert not network.training and all(
@@ -62,7 +64,7 @@ def test_only_large_matrices_are_halved(roots, name):
 def test_staged_networks_leave_and_others_stay(roots):
     released = open_release(release("triposg"), roots["triposg"])
     for staged in (True, False):
-        networks = Networks(released, Plan(staged=staged), CPU)
+        networks = Networks(released, MemoryPlan(staged=staged), CPU)
         with networks.stage("image", "dino") as (first,):
             pass
         with networks.stage("image", "dino") as (second,):
@@ -133,3 +135,49 @@ def test_yaml_is_read_when_the_extra_is_there(tmp_path):
 def test_provenance_names_every_file_or_its_size(roots):
     found = open_release(release("midi-3d"), roots["midi-3d"]).provenance()
     assert found["name"] == "midi-3d" and set(found["sha256"]) == {"clip", "dino", "flow", "vae"}
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The names of the networks that are read, in their order."""
+    found = []
+
+    def noted(part, dtype):
+        found.append(part.name)
+        return load_part(part, dtype)
+
+    monkeypatch.setattr("maquette.checkpoints.released.load_part", noted)
+    return found
+
+
+def test_a_second_photo_reads_no_network_again(roots, read):
+    models = PublishedSet(open_release(release("triposg"), roots["triposg"]), None)
+    for objects in (2, 3):
+        networks = models.networks(CPU, objects, 2**40, "fp32")
+        assert not networks.plan.staged
+        for part in ("dino", "flow", "vae"):
+            with networks.stage(part, part):
+                pass
+        assert set(networks.report()["measured_mb"]) == {"dino", "flow", "vae"}
+    assert read == ["dino", "flow", "vae"]
+    with models.networks(CPU, 2, 2**40, "bf16").stage("image", "dino") as (half,):
+        assert half.state_dict()["blocks.0.attn.to_qkv.weight"].dtype is torch.bfloat16
+    assert read[3:] == ["dino"]  # in another precision it is another network
+
+
+def test_a_plan_of_stages_keeps_nothing_that_an_earlier_one_has_left(roots, read, monkeypatch):
+    models = PublishedSet(open_release(release("triposg"), roots["triposg"]), None)
+    with models.networks(CPU, 2, 2**40, "fp32").stage("image", "dino") as (network,):
+        loaded = sum(p.nbytes for p in network.parameters())
+    asked = []
+
+    def staged(*given, loaded, **options):
+        asked.append(loaded)
+        return MemoryPlan(staged=True)
+
+    monkeypatch.setattr("maquette.checkpoints.released.choose_plan", staged)
+    networks = models.networks(CPU, 2)
+    assert networks.held == {} and asked[0] >= loaded  # the plan knew that it was there
+    with networks.stage("image", "dino"):
+        assert len(networks.held) == 1
+    assert networks.held == {} and read == ["dino", "dino"]

@@ -174,3 +174,33 @@ def test_a_run_beside_embedded_weights_of_other_needs_is_refused(tmp_path, monke
     assert kind_of(tmp_path / WEIGHTS) == "generator"
     with pytest.raises(CheckpointError, match="was trained with the volume-vae"):
         load_models(tmp_path, ["generator"])
+
+
+def with_configuration(path, text):
+    """A copy of a tiny VAE whose header has another configuration."""
+    save_model(path, VolumeVAE(VAE))
+    header = {"kind": "volume-vae", "config": text, "metadata": "{}"}
+    save_file(load_file(path), path, metadata=header)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[]",
+        "null",
+        '{"resolution": 1e999}',
+        '{"latent_channels": 1000000000000}',
+        '{"latent_channels": -1}',
+        '{"encoder_channels": ["wide"]}',
+        '{"decoder_channels": 7}',
+        '{"decoder_blocks": null}',
+    ],
+)
+def test_nonsense_in_a_configuration_is_refused(tmp_path, text):
+    path = with_configuration(tmp_path / "v.safetensors", text)
+    with pytest.raises(CheckpointError, match=r"v\.safetensors") as refusal:
+        load_model(path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 1000

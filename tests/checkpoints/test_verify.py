@@ -12,7 +12,7 @@ from maquette.checkpoints.verify import model_of, verify
 from maquette.errors import CheckpointError, InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/io.npz"))
+FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/config.json"))
 SMALL = GOLDEN / "dinov2_reg"
 
 
@@ -86,7 +86,7 @@ def test_missing_inputs_are_named(copy):
 
 def test_a_damaged_record_is_named(copy):
     (copy / "io.npz").write_bytes(b"PK nothing")
-    with pytest.raises(CheckpointError, match=r"io\.npz cannot be read"):
+    with pytest.raises(CheckpointError, match=r"io\.npz: not a sound"):
         verify(copy)
 
 
@@ -95,3 +95,34 @@ def test_both_spellings_of_a_class_are_one_model():
         model_of({key: "TripoSGVAEModel"}, "-").name for key in ("class_", "name", "_class_name")
     }
     assert names == {"triposg-vae"}
+
+
+def test_an_encrypted_record_is_refused(copy):
+    content = bytearray((copy / "io.npz").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(signature) + flags] |= 1
+    (copy / "io.npz").write_bytes(content)
+    with pytest.raises(CheckpointError, match="encrypted"):
+        verify(copy)
+
+
+def change_arguments(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config["args"] |= changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("size", [10**9, -1, "wide", None, [], {}])
+def test_a_configuration_that_makes_no_network_is_refused_before_it_takes_memory(copy, size):
+    change_arguments(copy, embed_dim=size)
+    with pytest.raises(CheckpointError, match="golden") as refusal:
+        verify(copy)
+    assert "\n" not in str(refusal.value)
+
+
+def test_inputs_that_do_not_suit_the_network_are_refused(copy):
+    record = dict(np.load(copy / "io.npz"))
+    record["image"] = record["image"][0, 0]
+    np.savez(copy / "io.npz", **record)
+    with pytest.raises(InputError, match="cannot be run"):
+        verify(copy)

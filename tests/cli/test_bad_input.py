@@ -140,6 +140,10 @@ def no_samples(case):
     case.options = ["--samples", "0"]
 
 
+def unknown_device(case):
+    case.options = ["--device", "tpu"]
+
+
 def negative_seed(case):
     case.options = ["--seed", "-1"]
 
@@ -188,13 +192,14 @@ def assert_refused(case, capsys, code, *says):
         (masks_of_another_shape, ("64 x 64", "96 x 72")),
         (nan_in_npy, ("masks.npy", "1 NaN")),
         (rle_of_the_wrong_size, ("masks.json", "run lengths add up to 30")),
-        (broken_json, ("masks.json", "not valid JSON")),
+        (broken_json, ("masks.json", "not JSON")),
         (unknown_label, ("77", "the labels are 1, 2")),
         (nothing_chosen, ("none given", "the labels are 1, 2")),
         (unknown_method, ("magic", "iscene")),
         (unknown_format, ("gltf", "glb,obj,ply,stl")),
         (no_samples, ("at least 1",)),
-        (negative_seed, ("between 0 and",)),
+        (unknown_device, ("unknown device", "tpu", "auto")),
+        (negative_seed, ("seed", "from 0 to 4294967295")),
         (guidance_that_is_no_number, ("guidance", "nan")),
         (prompt_for_a_method_without_one, ("prompt", "comboverse", "iscene")),
         (unknown_layout, ("magic", "none, depth, sds, ssds")),
@@ -266,7 +271,7 @@ def test_output_folder_below_a_file(case, capsys):
     assert_refused(case, capsys, 1, "cannot be written")
 
 
-@pytest.mark.parametrize("option", [["--device", "tpu"], ["--seed", "x"], ["--frobnicate"]])
+@pytest.mark.parametrize("option", [["--up", "x"], ["--seed", "x"], ["--frobnicate"]])
 def test_options_that_the_parser_refuses(case, capsys, option):
     case.options = option
     with pytest.raises(SystemExit) as caught:

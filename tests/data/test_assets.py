@@ -4,8 +4,9 @@ import pytest
 from maquette.data.assets import (
     Asset,
     AssetFile,
-    find_assets,
+    attributed,
     load_asset,
+    manifest_beside,
     save_asset,
     split_by_label,
     weld,
@@ -67,24 +68,18 @@ def test_arrays_that_do_not_fit_are_input_errors(tmp_path, change):
         load_asset(tmp_path / "odd.npz")
 
 
-def test_find_assets_reads_the_manifest_next_to_the_folder(tmp_path, tetrahedron):
+def test_the_manifest_in_a_folder_or_next_to_it_tells_where_files_come_from(tmp_path):
     folder = tmp_path / "train"
     folder.mkdir()
-    save_asset(tetrahedron, folder / "b.npz")
-    save_asset(tetrahedron, folder / "a.npz")
-    (tmp_path / "manifest.csv").write_text(
-        "id,source_repo,licence,extent_unit\na,someone/things,CC0-1.0,m\n"
-    )
-    first, second = find_assets(folder)
-    assert (first.name, first.source, first.licence, first.metric) == (
-        "a",
-        "someone/things",
-        "CC0-1.0",
-        True,
-    )
-    assert (second.name, second.source, second.metric) == ("b", "", False)
-    with pytest.raises(InputError, match="holds no"):
-        find_assets(tmp_path / "train" / "nowhere")
+    assert manifest_beside(folder) == {}
+    text = "id,source_repo,licence,extent_unit\na,someone/things,CC0-1.0,m\n"
+    (tmp_path / "manifest.csv").write_text(text)
+    rows = manifest_beside(folder)
+    path = folder / "a.npz"
+    assert attributed(path, rows["a"]) == AssetFile(path, "someone/things", "CC0-1.0", True)
+    assert attributed(path, {}) == AssetFile(path)
+    (folder / "manifest.csv").write_text("name,source,license\nb,me,MIT\n")
+    assert attributed(path, manifest_beside(folder)["b"]) == AssetFile(path, "me", "MIT")
 
 
 def test_weld_merges_equal_positions_and_keeps_every_triangle():

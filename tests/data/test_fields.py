@@ -10,7 +10,6 @@ from maquette.data.fields import (
     AssetField,
     compute_field,
     grid_points,
-    orient,
 )
 
 pytest.importorskip("igl")
@@ -150,13 +149,3 @@ def test_colours_come_from_the_closest_surface_point():
         field.rgb.reshape(-1, 3)[outside].astype(float) - (closest[outside] + 0.5) * 200
     )
     assert difference.max() <= 1.0
-
-
-def test_orient_cancels_opposite_twins_and_turns_closed_patches_outward():
-    mesh = trimesh.creation.icosphere(1)
-    faces = np.concatenate([mesh.faces[:, ::-1], [[0, 1, 2], [2, 1, 0]]])
-    turned = orient(np.asarray(mesh.vertices), faces)
-    assert len(turned) == len(mesh.faces)
-    assert trimesh.Trimesh(mesh.vertices, turned, process=False).volume == pytest.approx(
-        mesh.volume
-    )

@@ -7,7 +7,13 @@ from trimesh.visual.texture import TextureVisuals
 
 from maquette.data.assets import Asset, save_asset, weld
 from maquette.data.baking import baked, split_edges
-from maquette.data.importer import MeshFile, find_meshes, import_folder, import_mesh
+from maquette.data.importer import (
+    MeshFile,
+    find_meshes,
+    import_folder,
+    import_mesh,
+    other_meshes,
+)
 from maquette.errors import InputError
 
 pytest.importorskip("igl")
@@ -157,6 +163,45 @@ def test_a_folder_becomes_a_library_and_bad_files_become_reasons(tmp_path, folde
         "CC0-1.0",
     ) and ball.extent_metres == pytest.approx((2, 2, 2), abs=0.05)
     assert "3  imported" in report.table() and "2  no face has an area" in report.table()
+
+
+def test_a_file_that_breaks_the_reader_or_the_cleaning_is_dropped(tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RecursionError("too deep")
+
+    trimesh.creation.icosphere(1).export(tmp_path / "ball.stl")
+    monkeypatch.setattr("maquette.data.importer.baked", broken)
+    with pytest.raises(InputError, match=r"cannot be used as a mesh \(RecursionError: too deep\)"):
+        import_mesh(MeshFile(tmp_path / "ball.stl", "ball"))
+
+
+def test_what_a_mesh_names_is_looked_for_in_the_whole_folder_and_reported_when_missing(tmp_path):
+    root = tmp_path / "in"
+    (root / "model").mkdir(parents=True)
+    Image.new("RGB", (4, 4), (30, 160, 60)).save(root / "wood.png")
+    box = trimesh.creation.box((1, 1, 1))
+    box.visual = TextureVisuals(uv=np.zeros((8, 2)), image=Image.new("RGB", (2, 2)))
+    for name, texture in (("found", "..\\wood.png"), ("lost", "..\\oak.png")):
+        box.export(root / "model" / f"{name}.obj", mtl_name=f"{name}.mtl")
+        (root / "model" / f"{name}.mtl").write_text(f"newmtl material_0\nmap_Kd {texture}\n")
+    report = import_folder(root, tmp_path / "out")
+    assert report.incomplete == {"model-lost": "..\\oak.png is named but not there"}
+    assert "1  of them incomplete; the first, model-lost: ..\\oak.png is named" in report.table()
+    found = report.library.asset(report.library.names.index("model-found"))
+    assert (found.colors == (30, 160, 60)).all()
+
+
+def test_meshes_of_other_formats_are_counted(tmp_path, folder):
+    for name in ("a.FBX", "b.dae", "sub/c.dae", "notes.txt"):
+        (folder / name).write_text("")
+    assert [path.name for path in other_meshes(folder)] == ["a.FBX", "b.dae", "c.dae"]
+    table = import_folder(folder, tmp_path / "out").table()
+    assert "3  left out: of other formats (.dae, .fbx); convert them to GLB" in table
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "a.fbx").write_text("")
+    with pytest.raises(InputError, match=r"no meshes; .*; 1 of other formats \(\.fbx\)"):
+        find_meshes(alone)
 
 
 def test_wrong_requests_are_input_errors(tmp_path, folder):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.data.assets import Asset, find_assets, save_asset
+from maquette.data.assets import Asset, AssetFile, save_asset
 from maquette.data.fields import compute_field
-from maquette.data.library import AssetLibrary, build_library, failures
+from maquette.data.library import AssetLibrary, build_library, failures, incomplete
 from maquette.errors import InputError
 
 pytest.importorskip("igl")
@@ -122,11 +122,26 @@ def test_files_that_cannot_be_used_are_recorded_and_not_tried_again(tmp_path):
     assets.mkdir()
     save_asset(ASSETS[0], assets / "good.npz")
     (assets / "bad.npz").write_bytes(b"junk")
-    library = build_library(find_assets(assets), tmp_path / "out")
+    files = [AssetFile(assets / "good.npz"), AssetFile(assets / "bad.npz")]
+    library = build_library(files, tmp_path / "out")
     assert library.names == ("good",)
     assert list(failures(tmp_path / "out")) == ["bad"]
-    build_library(find_assets(assets), tmp_path / "out")
+    build_library(files, tmp_path / "out")
     assert len((tmp_path / "out" / "failed.jsonl").read_text().splitlines()) == 1
+
+
+def test_whatever_an_asset_raises_is_a_reason_and_the_others_are_built(tmp_path):
+    class Broken:
+        name = "broken"
+
+        def load(self) -> Asset:
+            raise MemoryError
+
+    lacking = replace(ASSETS[1], lacks=("wood.png is named but not there",))
+    library = build_library([ASSETS[0], Broken(), lacking], tmp_path)
+    assert sorted(library.names) == ["a", "bb"]
+    assert failures(tmp_path).keys() == {"broken"} and "MemoryError" in failures(tmp_path)["broken"]
+    assert incomplete(library) == {"bb": "wood.png is named but not there"}
 
 
 def test_several_processes_give_the_same_rows(tmp_path):

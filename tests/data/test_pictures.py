@@ -94,7 +94,9 @@ def test_what_is_named_is_seen_and_what_is_not_named_may_be_removed():
 
 
 def test_objects_that_touch_keep_their_background():
-    """Cutting one of two touching objects out would leave a bite in it; a picture of both is fine."""
+    """Cutting one of two touching objects out would leave a bite in it; a picture of both
+    is fine.
+    """
     view, things = painted_view({"red": (-0.1, 0.0), "blue": (0.1, 0.0)})
     for crop in crops(view, things):
         if len(re.findall("box|object", crop.caption)) == 1 and not re.match("two", crop.caption):

@@ -6,11 +6,11 @@ from maquette.data.assets import weld
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.procedural.meshing import asset_from_solid
 from maquette.data.procedural.shapes import (
+    ball,
     box,
     capsule,
     cut,
     cylinder,
-    ellipsoid,
     lathe,
     mirrored,
     moved,
@@ -27,14 +27,14 @@ from maquette.geometry.transforms import rotation_y
 POINTS = np.random.default_rng(0).uniform(-1.2, 1.2, (4000, 3)).astype(np.float32)
 SQUARE = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
 EXACT = {
-    "box": box((0.9, 0.6, 0.4), (0.1, 0, 0)),
-    "rounded box": box((0.9, 0.6, 0.4), rounding=0.1),
+    "box": box(0.9, 0.6, 0.4, x=0.1),
+    "rounded box": box(0.9, 0.6, 0.4, rounding=0.1),
     "capsule": capsule((-0.4, 0, 0), (0.3, 0.5, 0.2), 0.2),
     "torus": torus(0.5, 0.15),
     "cylinder": cylinder(0.4, 0.9),
     "prism": prism(SQUARE, 0.5),
     "lathe": lathe([(0, 0), (0.5, 0), (0.3, 0.6), (0, 0.6)]),
-    "moved": moved(box((0.9, 0.6, 0.4)), (0.2, 0.1, 0), rotation_y(0.7), 1.3),
+    "moved": moved(box(0.9, 0.6, 0.4), x=0.2, y=0.1, rotation=rotation_y(0.7), scale=1.3),
     "mirrored": mirrored(capsule((0.3, 0, 0), (0.5, 0.5, 0.2), 0.15)),
 }
 
@@ -72,7 +72,7 @@ def test_boxes_contain_their_shapes(name):
 
 def test_a_square_prism_is_a_box():
     assert np.allclose(
-        prism(SQUARE, 0.5).distance(POINTS), box((1.0, 1.0, 0.5)).distance(POINTS), atol=1e-5
+        prism(SQUARE, 0.5).distance(POINTS), box(1.0, 1.0, 0.5).distance(POINTS), atol=1e-5
     )
 
 
@@ -93,8 +93,8 @@ def test_polygon_distance_of_a_concave_polygon_has_the_sign_of_membership():
 
 def test_unions_skip_far_parts_without_changing_the_result():
     parts = [
-        moved(ellipsoid((0.2, 0.2, 0.2)), tuple(c))
-        for c in np.random.default_rng(2).uniform(-0.8, 0.8, (6, 3))
+        moved(ball(0.2), at=centre)
+        for centre in np.random.default_rng(2).uniform(-0.8, 0.8, (6, 3))
     ]
     every = np.array([part.distance(POINTS) for part in parts])
     assert np.allclose(union(*parts).distance(POINTS), every.min(0))
@@ -105,8 +105,8 @@ def test_unions_skip_far_parts_without_changing_the_result():
 
 def test_a_meshed_solid_has_the_right_size_volume_and_paint():
     shape = union(
-        painted(box((2.0, 1.0, 1.0)), (200, 0, 0)),
-        painted(box((0.5, 2.0, 0.5), (0, 1.0, 0)), (0, 0, 200)),
+        painted(box(2.0, 1.0, 1.0), paint=(200, 0, 0)),
+        painted(box(0.5, 2.0, 0.5, y=1.0), paint=(0, 0, 200)),
     )
     asset = asset_from_solid(shape, "tee", resolution=64)
     vertices, faces = weld(asset.vertices, asset.faces)

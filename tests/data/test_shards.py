@@ -18,6 +18,7 @@ from maquette.data.shards import (
 )
 from maquette.data.views import ViewConfig
 from maquette.errors import InputError
+from maquette.output import TEMPORARY_PREFIX
 from tests.data.toys import Toys
 
 CONFIG = ShardConfig(scenes=5, views=2, seed=3, per_shard=2, view=ViewConfig(size=48))
@@ -145,3 +146,10 @@ def test_the_record_names_every_option(shards: Path) -> None:
     assert record["seed"] == 3 and record["assets"] == 7 and record["view"]["size"] == 48
     assert set(record) >= {f.name for f in dataclasses.fields(ShardConfig)}
     assert [kind for kind, _ in record["scene"]["mix"]] == [kind for kind, _ in SceneConfig().mix]
+
+
+def test_files_in_the_making_of_another_machine_stay(catalogue: Catalogue, tmp_path: Path) -> None:
+    foreign = tmp_path / f"{TEMPORARY_PREFIX}of-another-machine.tar"
+    foreign.write_bytes(b"half a shard")
+    build_shards(catalogue, tmp_path, CONFIG, jobs=2)
+    assert foreign.read_bytes() == b"half a shard"

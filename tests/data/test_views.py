@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from maquette.data.backgrounds import random_ground, tiling_noise
+from maquette.data.compose import compose
 from maquette.data.illumination import around, develop, shadow_maps
 from maquette.data.layout import Catalogue, place
-from maquette.data.scenes import ComposedScene, SceneConfig, compose, compositions, placed_vertices
+from maquette.data.rooms import compose_room
+from maquette.data.scenes import ComposedScene, placed_vertices
 from maquette.data.views import (
     UNIT_CORNERS,
     View,
@@ -117,7 +119,7 @@ def test_a_view_that_shows_nothing_is_refused(catalogue: Catalogue) -> None:
 
 
 def test_views_depend_on_the_generator_only(catalogue: Catalogue) -> None:
-    scene = compositions()["room"](catalogue, np.random.default_rng(22), SceneConfig())
+    scene = compose_room(catalogue, np.random.default_rng(22))
     first, second, other = (
         sample_view(scene, catalogue, np.random.default_rng(s), SMALL) for s in (5, 5, 6)
     )
@@ -167,7 +169,7 @@ def test_cameras_look_from_everywhere_within_their_ranges() -> None:
 def test_a_wall_seen_from_behind_is_left_out(catalogue: Catalogue) -> None:
     rng = np.random.default_rng(25)
     for _ in range(6):
-        scene = compositions()["room"](catalogue, rng, SceneConfig())
+        scene = compose_room(catalogue, rng)
         for view in sample_views(scene, catalogue, rng, 2, SMALL):
             assert (view.instance > 0).mean() > 0.01  # never hidden behind a wall altogether
 

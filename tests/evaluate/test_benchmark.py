@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.evaluate.benchmark import Plan, run_benchmark
+from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
 from maquette.evaluate.cases import Case, scene_of
 from maquette.evaluate.contestants import Contestant, contestants
 from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
@@ -27,8 +27,8 @@ class Broken(Toy):
 ORACLES = tuple(contestants(["boxes", "truth"], {}, {}))
 
 
-def plan(out, count=2, **changes) -> Plan:
-    return Plan(
+def plan(out, count=2, **changes) -> BenchmarkPlan:
+    return BenchmarkPlan(
         out,
         tuple(Toy(k) for k in range(count)),
         **{"contestants": ORACLES, "protocols": ("raw",), "jobs": 0} | changes,
@@ -180,13 +180,13 @@ def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
 
 
 def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
-    rows = run_benchmark(Plan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), jobs=0))
+    rows = run_benchmark(BenchmarkPlan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), jobs=0))
     assert {row.scene for row in rows} == {"random/0000"}
     assert json.loads((tmp_path / "run.json").read_text())["unusable"] == {
         "random/0001": "this scene is broken"
     }
     with pytest.raises(InputError, match=r"none of 1 scenes.*this scene is broken"):
-        run_benchmark(Plan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
+        run_benchmark(BenchmarkPlan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
 
 
 def test_a_folder_keeps_to_its_scenes(finished):
@@ -195,7 +195,7 @@ def test_a_folder_keeps_to_its_scenes(finished):
         pass
 
     with pytest.raises(InputError, match="choose another --out"):
-        run_benchmark(Plan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
+        run_benchmark(BenchmarkPlan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
 
 
 @pytest.mark.parametrize(

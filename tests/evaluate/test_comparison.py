@@ -13,11 +13,11 @@ from maquette.evaluate.comparison import (
     comparison_tables,
     component_table,
     data_table,
-    markdown,
     results_table,
 )
-from maquette.evaluate.rows import Row
+from maquette.evaluate.rows import ResultRow
 from maquette.evaluate.summary import METRICS
+from maquette.evaluate.tables import markdown
 
 
 def rows(method, f, shift=0.0, name="random"):
@@ -26,7 +26,7 @@ def rows(method, f, shift=0.0, name="random"):
         {m: (value if m.startswith("f_") else value / 100) + shift for m in METRICS} for value in f
     ]
     return [
-        Row(
+        ResultRow(
             name,
             f"{name}/{k:04d}",
             method,

@@ -38,6 +38,16 @@ def test_names_say_what_is_compared(tmp_path):
     ]
 
 
+def test_a_method_of_a_file_competes_under_its_own_name(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from maquette.methods.iscene import ISCENE\n"
+        "MINE = replace(ISCENE, name='mine')\n"
+    )
+    (made,) = contestants([f"{tmp_path}/mine.py:MINE"], {}, {})
+    assert made.name == "mine" and made.asked().chosen.name == "mine"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

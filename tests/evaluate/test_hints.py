@@ -9,7 +9,13 @@ import pytest
 import trimesh
 
 from maquette.errors import InputError
-from maquette.evaluate.hints import name_hints, unit_hints, winding_hints
+from maquette.evaluate.hints import (
+    QUARTER_TURNS,
+    name_hints,
+    turn_hints,
+    unit_hints,
+    winding_hints,
+)
 from maquette.evaluate.protocols import DEPR, ISCENE, RAW
 from maquette.evaluate.score import score_scene
 from maquette.geometry.transforms import similarity
@@ -116,3 +122,23 @@ def test_bad_meshes_are_refused_or_counted():
                 score_scene(pred, gt, QUICK)
     with pytest.raises(InputError, match="rename, or match by place"):
         score_scene({"x": truth["ball"]}, truth, QUICK)
+
+
+SCENE = {
+    "table": np.array([[-0.5, 0.0, -0.3], [0.5, 0.4, 0.3]]),
+    "lamp": np.array([[-0.3, 0.4, -0.1], [-0.1, 1.0, 0.1]]),
+    "chair": np.array([[0.6, 0.0, -0.2], [1.0, 0.7, 0.2]]),
+}
+
+
+@pytest.mark.parametrize("axis", QUARTER_TURNS)
+def test_a_quarter_turn_is_noticed(axis):
+    turned = {name: np.sort(3 * box @ QUARTER_TURNS[axis], axis=0) for name, box in SCENE.items()}
+    (hint,) = turn_hints(turned, SCENE, {name: name for name in SCENE})
+    assert f"90 degrees about {axis}" in hint
+
+
+def test_a_scene_that_stands_as_it_should_is_not_called_turned():
+    shifted = {name: box + 0.05 for name, box in SCENE.items()}
+    pairs = {name: name for name in SCENE}
+    assert turn_hints(shifted, SCENE, pairs) == turn_hints({}, SCENE, {}) == []

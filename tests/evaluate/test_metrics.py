@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from maquette.errors import InputError
 from maquette.evaluate.metrics import (
     SurfaceDistances,
-    alignment_loss,
     chamfer_distance,
     earth_movers_distance,
     f_score,
-    mask_iou,
     mean_distance,
     normal_consistency,
     surface_distances,
@@ -94,21 +91,3 @@ def test_earth_movers_distance_is_the_best_of_all_assignments():
         for order in itertools.permutations(range(6))
     ]
     assert earth_movers_distance(predicted, truth) == pytest.approx(min(every))
-
-
-def test_mask_iou():
-    a = np.zeros((4, 4), bool)
-    a[:2] = True
-    b = np.zeros((4, 4), bool)
-    b[1:3] = True
-    assert mask_iou(a, b) == pytest.approx(1 / 3)
-    assert mask_iou(a & ~a, a & ~a) == 0.0
-    with pytest.raises(InputError, match="cannot be compared"):
-        mask_iou(a, b[:2])
-
-
-def test_alignment_loss_is_one_sided():
-    surface = np.array([[0.0, 0, 0], [0.0, 0, 5.0]])
-    assert alignment_loss(np.array([[0.0, 0.2, 0.0], [0.4, 0.0, 0.0]]), surface) == pytest.approx(
-        0.3
-    )

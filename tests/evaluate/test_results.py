@@ -8,10 +8,9 @@ import math
 import pytest
 
 from maquette.errors import InputError
-from maquette.evaluate.benchmark import ROWS, RUN
 from maquette.evaluate.resources import Network
 from maquette.evaluate.results import ablation_table, results_page, write_results
-from maquette.evaluate.rows import Row, write_table
+from maquette.evaluate.rows import ResultRow, write_table
 from maquette.evaluate.summary import METRICS, SEEN
 
 NETWORK = {
@@ -35,7 +34,7 @@ OWN = NETWORK | {
 def rows(method, values, name="random", misses=0):
     """One row per F-score; every other metric follows from it."""
     return [
-        Row(
+        ResultRow(
             name,
             f"{name}/{k:04d}",
             method,
@@ -138,12 +137,12 @@ def test_the_part_by_hand_is_kept_to_the_letter_and_the_page_repeats_itself(tmp_
     run = tmp_path / "run"
     page = tmp_path / "docs" / "results.md"
     run.mkdir()
-    with pytest.raises(InputError, match=RUN):
+    with pytest.raises(InputError, match=r"run\.json"):
         write_results(run, page)
-    (run / RUN).write_text(json.dumps(RECORD))
+    (run / "run.json").write_text(json.dumps(RECORD))
     with pytest.raises(InputError, match="nothing was scored"):
         write_results(run, page)
-    write_table(run / ROWS, [row.to_record() for row in ROWS_OF])
+    write_table(run / "rows.csv", [row.to_record() for row in ROWS_OF])
     assert "written by hand in" not in write_results(run, page).read_text(encoding="utf-8")
     words = "## What it means\n\n* a | b, `c`\n  <not a tag>"
     (page.parent / "results-text.md").write_text(words, encoding="utf-8")
@@ -156,7 +155,7 @@ def test_the_part_by_hand_is_kept_to_the_letter_and_the_page_repeats_itself(tmp_
 
 def test_a_metric_that_was_not_measured_has_no_column():
     bare = [
-        Row(
+        ResultRow(
             r.set,
             r.scene,
             r.method,

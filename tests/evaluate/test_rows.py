@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.evaluate.rows import Row, column, read_rows, write_table
+from maquette.evaluate.rows import (
+    ResultRow,
+    column,
+    distinct,
+    measured,
+    number,
+    picked,
+    read_rows,
+    write_table,
+)
 
-ROW = Row(
+ROW = ResultRow(
     "random",
     "random/0000",
     "iscene",
@@ -57,3 +66,15 @@ def test_other_tables_are_refused(tmp_path):
 
 def test_unknown_metrics_are_nan():
     assert np.isnan(column([ROW], "nothing")).all() and column([ROW], "f_s")[0] == 71.25
+
+
+def test_empty_cells_are_nan():
+    assert number("1.5") == 1.5 and np.isnan(number(""))
+
+
+def test_rows_are_picked_by_their_fields_in_their_order():
+    rows = [replace(ROW, scene=f"random/{k}", method="ab"[k % 2]) for k in range(4)]
+    assert [row.scene for row in picked(rows, method="b")] == ["random/1", "random/3"]
+    assert picked(rows, method="b", scene="random/0") == []
+    assert distinct(rows, "method") == ["a", "b"]
+    assert measured([ROW], ("silhouette", "f_s", "gpu_peak_mb", "seconds")) == ["f_s", "seconds"]

@@ -1,50 +1,61 @@
-from dataclasses import replace
+"""One table in three forms; nothing in it can break the form."""
 
-from maquette.evaluate.protocols import GEN3DSR, RAW
-from maquette.evaluate.score import score_scene
-from maquette.evaluate.tables import scene_table
-from tests.evaluate.scenes import room
+import xml.etree.ElementTree as ET
 
+from maquette.evaluate.tables import (
+    Cell,
+    Table,
+    html,
+    markdown,
+    text_columns,
+    unusable_table,
+)
 
-def test_table_names_the_protocol_every_object_and_every_miss():
-    truth = room()
-    predicted = {"chair": truth["chair"], "box": truth["box"], "ghost": truth["ball"]}
-    text = scene_table(score_scene(predicted, truth, replace(RAW, points=300), seed=5))
-    assert text.startswith("protocol raw/1, seed 5: 3 objects, 1 missed, 1 extra")
-    assert "MISS: no predicted object stands for it" in next(
-        line for line in text.splitlines() if line.startswith("ball")
-    )
-    assert "extra: ghost" in text.splitlines()
-    assert text.splitlines()[-1].startswith(
-        "note: 1 of 3 objects stand where another name is expected (ball <- ghost)"
-    )
-
-
-def test_table_shows_what_else_was_measured_and_alignment_free_numbers_stand_beside():
-    truth = room()
-    text = scene_table(
-        score_scene(
-            truth, truth, replace(GEN3DSR, points=300, scene_points=900), extra=("physics", "boxes")
-        )
-    )
-    assert (
-        "scene F-score % at 0.001 (f_s_3)" in text
-        and "as given" in text
-        and "note: gen3dsr/1 counts only" in text
-    )
-    for field in ("iou_obb", "ap15", "penetration", "gap", "floating", "stable"):
-        assert f"({field})" in text
-    lines = text.splitlines()
-    assert max(len(line) for line in lines if not line.startswith("note")) < 100
-    assert lines[
-        lines.index(next(line for line in lines if line.startswith("object  ") and "cd_o" in line))
-        + 1
-    ].startswith("chair")
+TABLE = Table(
+    "Results <1>",
+    "a & b",
+    ("method", "F"),
+    (
+        (Cell("one"), Cell("70", "2", best=True)),
+        (Cell("boxes (oracle)"), Cell("-2", "1", worth="worse")),
+        (Cell("one"), Cell("60")),
+    ),
+    (("random", 2), ("rooms", 1)),
+)
 
 
-def test_table_says_whom_a_box_match_chose():
-    truth = room()
-    predicted = {f"object_{k}": mesh for k, mesh in enumerate(truth.values())}
-    assert "matched with object_0" in scene_table(
-        score_scene(predicted, truth, replace(RAW, points=300), match="hungarian")
-    )
+def test_markdown_has_the_group_in_the_first_column():
+    assert markdown(TABLE).splitlines() == [
+        "### Results <1>",
+        "",
+        "a & b",
+        "",
+        "| set | method | F |",
+        "|---|---|---|",
+        "| random | one | **70** ± 2 |",
+        "| random | boxes (oracle) | -2 ± 1 (worse) |",
+        "| rooms | one | 60 |",
+    ]
+
+
+def test_html_has_a_line_for_each_group_and_marks_what_stands_out():
+    root = ET.fromstring(html(TABLE))
+    lines = root.findall(".//tbody/tr")
+    assert [line.get("class") for line in lines] == ["group", None, "oracle", "group", None]
+    assert [cell.get("class") for cell in root.findall(".//td")] == ["best", "worse", ""]
+    assert root.find(".//h3").text == "Results <1>" and root.find(".//p").text == "a & b"
+    assert root.find(".//td/span").text == "±2"
+    single = Table("t", "n", TABLE.head, TABLE.body[:1], (("random", 1),))
+    assert "group" not in html(single)
+
+
+def test_what_was_given_cannot_break_a_table():
+    table = unusable_table({"a|b": "x.glb: 1 | 2 <script>"})
+    line = markdown(table).splitlines()[-1]
+    assert line == r"| a\|b | x.glb: 1 \| 2 <script> |"
+    assert "<script>" not in html(table)
+
+
+def test_columns_of_text_stand_below_each_other():
+    lines = text_columns([("object", "f", ""), ("a", "1.5", "  note")], (8, 5, 0))
+    assert lines == ["object      f", "a         1.5  note"]

@@ -4,8 +4,8 @@ import trimesh
 
 from maquette.evaluate.visibility import (
     hidden_shares,
+    mean_silhouette_iou,
     seen_surface,
-    silhouette_iou,
     surface_alignment,
 )
 from maquette.geometry.cameras import intrinsics_from_fov
@@ -41,10 +41,10 @@ def test_silhouettes_agree_with_their_own_masks_and_half_with_shifted_ones():
     mask = np.zeros((200, 200), bool)
     mask[50:150, 50:150] = True
     masks = [InstanceMask(1, mask)]
-    assert silhouette_iou({"instance_1": plate(0.0, 0.0)}, masks, camera()) == pytest.approx(
+    assert mean_silhouette_iou({"instance_1": plate(0.0, 0.0)}, masks, camera()) == pytest.approx(
         1.0, abs=0.03
     )
-    assert silhouette_iou({"instance_1": plate(0.5, 0.0)}, masks, camera()) == pytest.approx(
+    assert mean_silhouette_iou({"instance_1": plate(0.5, 0.0)}, masks, camera()) == pytest.approx(
         1 / 3, abs=0.03
     )
 
@@ -52,8 +52,8 @@ def test_silhouettes_agree_with_their_own_masks_and_half_with_shifted_ones():
 def test_absent_objects_count_as_zero():
     mask = np.ones((200, 200), bool)
     masks = [InstanceMask(1, mask), InstanceMask(2, mask)]
-    one = silhouette_iou({"instance_1": plate(0.0, 0.0, 3.0)}, masks, camera())
-    assert one == pytest.approx(0.5, abs=0.01) and silhouette_iou({}, masks, camera()) == 0.0
+    one = mean_silhouette_iou({"instance_1": plate(0.0, 0.0, 3.0)}, masks, camera())
+    assert one == pytest.approx(0.5, abs=0.01) and mean_silhouette_iou({}, masks, camera()) == 0.0
 
 
 def test_alignment_is_the_squared_distance_of_what_is_seen_in_thousandths_of_the_longest_side():

@@ -149,6 +149,94 @@ def test_mirrored_nodes_keep_looking_outward(tmp_path):
     assert load_named_meshes(scene.export(tmp_path / "s.glb"))["instance_1"].volume > 0
 
 
+def endless(header):
+    header["accessors"][0] = {"componentType": 5126, "count": 4 * 10**9, "type": "VEC3"}
+
+
+def shared(header):
+    """Many accessors of the same bytes."""
+    header["accessors"] += [{"componentType": 5126, "count": 10**8, "type": "MAT4"}] * 10
+
+
+def without_views(header):
+    del header["bufferViews"]
+
+
+def circular(header):
+    header["nodes"][0]["children"] = [0]
+    header["nodes"] += [{"children": [0]}]
+    header["scenes"][0]["nodes"] = [len(header["nodes"]) - 1]
+
+
+def odd(header):
+    header["nodes"] = {"a": [3]}
+
+
+BROKEN = {
+    "declares 48 GB": (endless, "would take 45,776 MB"),
+    "declares the same bytes often": (shared, "would take 6,104 MB"),
+    "negative": (lambda h: h["accessors"][0].update(count=-5), "a size below zero"),
+    "no buffer views": (without_views, "cannot be read"),
+    "nodes of another kind": (odd, "cannot be read"),
+    "unknown type": (lambda h: h["accessors"][0].update(type="VEC9"), "KeyError: 'VEC9'"),
+    "nodes in a circle": (circular, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("edit", "says"), BROKEN.values(), ids=BROKEN.keys())
+def test_whatever_is_wrong_with_a_glb_the_file_is_named(tmp_path, edit, says):
+    path = foreign_glb(tmp_path / "bad.glb", edit)
+    for read in (read_glb, load_named_meshes):
+        with pytest.raises(InputError, match=says) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_nesting_without_end_is_named(tmp_path):
+    text = b'{"a": ' + b"[" * 100_000
+    (tmp_path / "deep.gltf").write_bytes(text)
+    with pytest.raises(InputError, match=r"deep\.gltf: it cannot be read.*RecursionError"):
+        read_glb(tmp_path / "deep.gltf")
+
+
+def test_a_face_of_a_vertex_that_is_not_there_is_named(tmp_path):
+    for suffix, text in (
+        ("obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 9\n"),
+        (
+            "ply",
+            "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
+            "property float z\nelement face 1\nproperty list uchar int vertex_indices\n"
+            "end_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -7\n",
+        ),
+    ):
+        path = tmp_path / f"s.{suffix}"
+        path.write_text(text)
+        for read in (read_glb, load_named_meshes):
+            with pytest.raises(InputError, match=rf"s\.{suffix}: "):
+                read(path)
+    scene = make_scene()
+    content = bytearray(glb_bytes(scene))
+    header = header_of(bytes(content))
+    view = header["bufferViews"][header["accessors"][3]["bufferView"]]
+    assert header["accessors"][3]["type"] == "SCALAR"
+    start = 28 + int.from_bytes(content[12:16], "little") + view["byteOffset"]
+    content[start : start + 2] = (9999).to_bytes(2, "little")
+    (tmp_path / "s.glb").write_bytes(bytes(content))
+    for read in (read_glb, load_named_meshes):
+        with pytest.raises(InputError, match=r"face 0 refers to vertex 9999 but there are 162"):
+            read(tmp_path / "s.glb")
+
+
+def test_a_broken_texture_is_named_with_its_file(tmp_path):
+    content = bytearray(glb_bytes(make_scene()))
+    start = content.index(b"\x89PNG") + 45
+    content[start : start + 20] = bytes(20)
+    (tmp_path / "s.glb").write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"s\.glb: "):
+        read_glb(tmp_path / "s.glb")
+    assert len(load_named_meshes(tmp_path / "s.glb")) == 3  # shapes only
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -169,3 +257,37 @@ def test_broken_files_are_named(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_named_meshes(tmp_path / "none.glb")
+
+
+def boxes_of_obj(head):
+    """Two boxes in one OBJ, each behind a line such as "o left"."""
+    lines = []
+    for k, name in enumerate(("left", "right")):
+        box = trimesh.creation.box(
+            (1, 1, 1), trimesh.transformations.translation_matrix([2 * k, 0, 0])
+        )
+        lines.append(f"{head} {name}")
+        lines += ["v {} {} {}".format(*vertex) for vertex in box.vertices]
+        lines += ["f {} {} {}".format(*(face + 1 + 8 * k)) for face in box.faces]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("head", ["o", "g"])
+def test_objects_and_groups_of_an_obj_are_apart(tmp_path, head):
+    (tmp_path / "a.obj").write_text(boxes_of_obj(head))
+    meshes = load_named_meshes(tmp_path / "a.obj")
+    assert sorted(meshes) == ["left", "right"]
+    assert np.allclose(meshes["right"].bounds, [[1.5, -0.5, -0.5], [2.5, 0.5, 0.5]])
+
+
+def test_parts_below_a_named_node_are_one_mesh_when_asked_for(tmp_path):
+    scene = trimesh.Scene()
+    scene.graph.update(frame_to="chair", frame_from="world", matrix=np.eye(4))
+    for k, part in enumerate(("seat", "back")):
+        place = trimesh.transformations.translation_matrix([0, k, 0])
+        box = trimesh.creation.box((1, 1, 1))
+        scene.add_geometry(box, node_name=part, parent_node_name="chair", transform=place)
+    scene.export(tmp_path / "a.glb")
+    assert sorted(load_named_meshes(tmp_path / "a.glb")) == ["back", "seat"]
+    (chair,) = load_named_meshes(tmp_path / "a.glb", whole=["chair"]).values()
+    assert np.allclose(chair.bounds, [[-0.5, -0.5, -0.5], [0.5, 1.5, 0.5]])

@@ -77,13 +77,14 @@ def test_a_document_round_trip(tmp_path, polygons):
         assert isinstance(annotation["segmentation"], list) is (polygons and m.label != 4)
 
 
-def test_database_keys_become_running_labels_and_crowds_are_left_out():
+def test_database_keys_become_running_labels_and_crowds_are_objects_with_a_warning():
     document = coco_document(three_masks(), (48, 64), "photo.jpg", polygons=False)
     for annotation in document["annotations"]:
         annotation["id"] += 900000
     document["annotations"][0]["iscrowd"] = 1
-    masks = read_masks(document)
-    assert [(m.label, m.name) for m in masks] == [(1, "cup"), (2, "")]
+    masks, warnings = load_masks(document)
+    assert [m.label for m in masks] == [1, 2, 3]
+    assert len(warnings) == 1 and "is marked as a crowd" in warnings[0]
 
 
 def test_the_image_is_chosen_by_the_photos_name():
@@ -119,9 +120,10 @@ def test_lists_of_annotations_as_segmenters_write_them():
         ({"size": "x"}, "size"),
         ([[1, 2, 3]], "list of numbers"),
         ([[1, 2, 3, 4]], "2 corners"),
+        ([[10**400] * 6], "list of numbers"),
         ([["a", 2, 3, 4, 5, 6]], "list of numbers"),
         ([[float("nan")] * 6], "finite"),
-        (None, "no segmentation"),
+        ("polygon", "no segmentation"),
     ],
 )
 def test_damaged_segmentations_are_refused(segmentation, match):
@@ -136,7 +138,7 @@ def test_damaged_segmentations_are_refused(segmentation, match):
     "image, match",
     [
         ({"id": 1, "width": "64", "height": 48}, "positive whole"),
-        ({"id": 1, "width": 10**9, "height": 10**9}, "8192"),
+        ({"id": 1, "width": 10**9, "height": 10**9}, "million may be read"),
         ({"id": 1}, "size of the image is not given"),
     ],
 )
@@ -147,3 +149,61 @@ def test_wrong_image_sizes_are_refused(image, match):
     }
     with pytest.raises(InputError, match=match):
         read_masks(document)
+
+
+def with_polygons():
+    return coco_document(three_masks()[:2], (48, 64), "photo.jpg", polygons=True)
+
+
+def test_one_polygon_without_the_list_around_it():
+    document = with_polygons()
+    whole = [[0, 0, 9, 0, 9, 9, 0, 9], [20, 20, 40, 20, 40, 30]]
+    for annotation, polygon in zip(document["annotations"], whole):
+        annotation["segmentation"] = polygon
+    flat = read_masks(document)
+    for annotation in document["annotations"]:
+        annotation["segmentation"] = [annotation["segmentation"]]
+    assert same(flat, read_masks(document)) and flat[0].mask.sum() == 81
+
+
+def test_stray_pieces_are_left_out_with_a_warning():
+    document = with_polygons()
+    document["annotations"][0]["segmentation"].append([3, 4, 5, 6])
+    masks, warnings = load_masks(document)
+    assert same(masks, three_masks()[:2])
+    assert len(warnings) == 1 and "1 pieces of fewer than three corners" in warnings[0]
+
+
+@pytest.mark.parametrize("segmentation", [None, []])
+def test_boxes_are_left_out_with_a_warning_unless_nothing_is_left(segmentation):
+    document = with_polygons()
+    document["annotations"].append({"id": 9, "image_id": 1, "segmentation": segmentation})
+    masks, warnings = load_masks(document)
+    assert same(masks, three_masks()[:2])
+    assert "annotation 9 is only a box" in warnings[0]
+    document["annotations"] = document["annotations"][-1:]
+    with pytest.raises(InputError, match="none of its 1 annotations has a segmentation"):
+        read_masks(document)
+
+
+def test_ids_may_be_text_in_one_place_and_numbers_in_another():
+    document = with_polygons()
+    for annotation in document["annotations"]:
+        annotation["image_id"] = "1"
+        annotation["id"] = f"object {annotation['id']}"
+    assert [m.label for m in read_masks(document)] == [1, 2]
+    document["images"][0]["id"] = 7
+    with pytest.raises(InputError, match="no annotation belongs to the image with the id 7"):
+        read_masks(document)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_document(tmp_path):
+    (tmp_path / "m.json").write_text(json.dumps(with_polygons()), encoding="utf-8-sig")
+    assert same(read_masks(tmp_path / "m.json"), three_masks()[:2])
+
+
+def test_records_of_a_segmenter_with_arrays():
+    records = [{"segmentation": m.mask, "area": 1, "predicted_iou": 0.9} for m in three_masks()]
+    assert [m.mask.tolist() for m in read_masks(records)] == [
+        m.mask.tolist() for m in three_masks()
+    ]

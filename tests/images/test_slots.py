@@ -5,7 +5,8 @@ run.
 import numpy as np
 import pytest
 
-from maquette.images.slots import crop_box, cut, slot_pictures
+from maquette.images.slots import slot_pictures
+from maquette.images.trellis import crop_box
 
 
 def scene(height=50, width=70):
@@ -17,33 +18,12 @@ def scene(height=50, width=70):
     return image, masks
 
 
-def test_boxes_are_square_even_and_centred():
-    _, masks = scene()
-    x0, y0, x1, y1 = crop_box(masks[0])  # extremes 15..24 and 10..29: side int(1.2 * 19) = 22
-    assert (x1 - x0, y1 - y0) == (22, 22)
-    assert (x0, y0, x1, y1) == (8, 8, 30, 30)  # 19.5 - 11 = 8.5 rounds to even 8, 30.5 to 30
-
-
 @pytest.mark.parametrize("extent", [(1, 1), (1, 2), (2, 1)])
 def test_the_thinnest_objects_get_a_crop(extent):
     image, _ = scene()
     mask = np.zeros(image.shape[:2], bool)
     mask[5 : 5 + extent[0], 7 : 7 + extent[1]] = True
-    x0, y0, x1, y1 = crop_box(mask)
-    assert x1 - x0 == y1 - y0 == 2
-    assert np.isfinite(slot_pictures(image, [mask], size=32)).all()
-
-
-def test_beyond_the_picture_is_black():
-    image, _ = scene()
-    part = cut(image, (-3, 45, 5, 53))
-    assert (
-        part.shape == (8, 8, 3)
-        and (part[:, :3] == 0).all()
-        and (part[5:] == 0).all()
-        and (part[:5, 3:] == image[45:, :5]).all()
-    )
-    assert (cut(image, (200, 200, 204, 204)) == 0).all()
+    assert slot_pictures(image, [mask], size=32).any((1, 2, 3, 4)).all()
 
 
 def test_each_slot_shows_what_it_should():

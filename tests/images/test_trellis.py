@@ -1,10 +1,10 @@
-"""TRELLIS's framing: the object fills 1 / 1.2 of the picture, black outside, alpha premultiplied."""
+"""TRELLIS's framing: the object fills 1 / 1.2 of the picture, black outside, premultiplied."""
 
 import numpy as np
 import pytest
 
 from maquette.errors import InputError
-from maquette.images.trellis import SIDE, crop_object, limit_size
+from maquette.images.trellis import SIDE, crop_box, crop_object
 
 
 def picture(height=90, width=120, box=(20, 60, 30, 70), alpha=255):
@@ -12,6 +12,22 @@ def picture(height=90, width=120, box=(20, 60, 30, 70), alpha=255):
     rgba[..., :3] = 200
     rgba[box[0] : box[1], box[2] : box[3], 3] = alpha
     return rgba
+
+
+def test_boxes_are_square_even_and_centred():
+    mask = np.zeros((50, 70), bool)
+    mask[10:30, 15:25] = True  # extremes 15..24 and 10..29: side int(1.2 * 19) = 22
+    assert crop_box(mask) == (8, 8, 30, 30)  # 19.5 - 11 = 8.5 rounds to even 8, 30.5 to 30
+
+
+@pytest.mark.parametrize("extent", [(1, 1), (1, 2), (2, 1)])
+def test_the_thinnest_objects_get_a_box_when_one_is_asked_for(extent):
+    mask = np.zeros((50, 70), bool)
+    mask[5 : 5 + extent[0], 7 : 7 + extent[1]] = True
+    x0, y0, x1, y1 = crop_box(mask)
+    assert x1 - x0 == y1 - y0 == 0
+    x0, y0, x1, y1 = crop_box(mask, least=1)
+    assert x1 - x0 == y1 - y0 == 2
 
 
 def test_the_object_fills_five_sixths_and_the_rest_is_black():
@@ -44,9 +60,3 @@ def test_half_transparent_pixels_are_darker_but_do_not_widen_the_box():
 def test_nothing_to_show_is_named(rgba):
     with pytest.raises(InputError, match=r"no pixel|single pixel"):
         crop_object(rgba)
-
-
-def test_large_pictures_shrink_and_small_ones_stay():
-    assert limit_size(np.zeros((512, 2048, 3), np.uint8)).shape == (256, 1024, 3)
-    small = np.zeros((10, 20, 3), np.uint8)
-    assert limit_size(small) is small

@@ -1,13 +1,16 @@
-"""From a folder of small random weights to a scene: what the tests of all published methods share."""
+"""From a folder of small random weights to a scene: what the tests of all published
+methods share.
+"""
 
 import numpy as np
 import torch
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.memory import Plan
+from maquette.checkpoints.memory import MemoryPlan
 from maquette.checkpoints.released import Networks, open_release
 from maquette.images import read_scene_input
-from maquette.methods.published import Settings
+from maquette.methods.base import UprightMesh, Wishes, silent
+from maquette.methods.lookup import PUBLISHED
 from maquette.pipeline import generate
 from tests.tiny import write_photo
 
@@ -24,13 +27,13 @@ def made(root, folder, model, **options):
     )
 
 
-def meshes(make, root, folder, model, seed=0, **plan):
-    """The meshes that a maker gives under a plan, before they are placed."""
-    networks = Networks(open_release(release(model), root), Plan(**plan), torch.device("cpu"))
-    with torch.inference_mode():
-        return make(
-            networks, scene_input(folder), Settings(seed, steps=2), lambda stage, share: None
-        ).meshes
+@torch.inference_mode()
+def meshes(root, folder, model, seed=0, **plan):
+    """The meshes that a model gives under a plan, before they are placed, by label."""
+    networks = Networks(open_release(release(model), root), MemoryPlan(**plan), torch.device("cpu"))
+    wishes = Wishes(seed, steps=2)
+    found = PUBLISHED[model].make(networks, scene_input(folder), wishes, silent)
+    return {made.label: made.mesh for made in found if isinstance(made, UprightMesh)}
 
 
 def assert_same_meshes(left, right):

@@ -14,16 +14,16 @@ from maquette.methods.base import Sampling
 from maquette.methods.coherent import (
     COHERENT,
     CoherentModels,
-    generate_coherent,
     imagine_coherent,
     look,
+    make_coherent,
     turned,
 )
 from maquette.models.coherent import Coherent
 from maquette.models.part_shapes import PartShapes
 from maquette.models.pose_diffusion import Pose
 from tests import tiny
-from tests.methods.worlds import lively, world
+from tests.methods.worlds import lively, result, world
 
 FAST = Sampling(steps=3, zoom_steps=3)
 
@@ -38,9 +38,13 @@ def networks(**changes):
 
 
 def run(labels, seed=0, sampling=FAST, **changes):
-    w = world()
-    with torch.inference_mode():
-        return generate_coherent(networks(**changes), w.image, w.perception, labels, seed, sampling)
+    drawn = dataclasses.replace(sampling, seed=seed)
+    return result(make_coherent, networks(**changes), labels, drawn)
+
+
+@torch.inference_mode()
+def imagined(count, sampling):
+    return [*imagine_coherent(networks(), world().perception.camera, count, sampling)]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene():
@@ -60,11 +64,7 @@ def test_without_temperature_all_seeds_agree_and_the_prior_keeps_its_own():
         assert torch.equal(x.volume, y.volume) and np.array_equal(
             x.scene_from_cube, y.scene_from_cube
         )
-    with torch.inference_mode():
-        warm, other = (
-            imagine_coherent(networks(), world().perception.camera, 2, seed, cold)
-            for seed in (0, 1)
-        )
+    warm, other = (imagined(2, dataclasses.replace(cold, seed=seed)) for seed in (0, 1))
     assert not np.array_equal(warm[0].scene_from_cube, other[0].scene_from_cube)
 
 
@@ -83,7 +83,7 @@ def test_objects_stand_where_their_pose_is():
     w = world()
     models = networks()
     with torch.inference_mode():
-        sight = look(models, w.image, w.perception, [1, 2])[1]
+        sight = look(models, w.perception, [1, 2])[1]
     for row, shape in enumerate(run([1, 2]).shapes):
         numbers = torch.from_numpy(np.stack([shape.state["pose"]] * 2))
         pose = Pose.of(numbers, sight)
@@ -96,9 +96,8 @@ def test_remaking_keeps_the_pose_and_changes_the_shape():
     w = world()
     shape = run([1, 2]).shapes[0]
     with torch.inference_mode():
-        again = COHERENT.remake(
-            networks(), w.image, w.perception, 1, shape.seed + 1, shape.state, FAST
-        )
+        other = dataclasses.replace(FAST, seed=1)
+        again = COHERENT.remake(networks(), w.perception, 1, shape.state, other)
     np.testing.assert_allclose(again.scene_from_cube, shape.scene_from_cube, atol=1e-5)
     assert not torch.equal(again.volume, shape.volume)
 
@@ -122,9 +121,8 @@ def test_turning_a_volume_keeps_every_point_where_it_is(yaw):
 
 
 def test_the_prior_makes_scenes_without_a_photo():
-    with torch.inference_mode():
-        shapes = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
-        again = imagine_coherent(networks(), world().perception.camera, 3, 0, FAST)
+    shapes = imagined(3, FAST)
+    again = imagined(3, FAST)
     assert [s.label for s in shapes] == [1, 2, 3] and all(
         np.isfinite(s.scene_from_cube).all() for s in shapes
     )

@@ -1,19 +1,20 @@
 """The baseline: every object from its own pixels alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from maquette.methods.independent import INDEPENDENT, generate_independent
+from maquette.methods.base import Sampling
+from maquette.methods.independent import INDEPENDENT, make_independent
 from maquette.scene.place import instance_seed
 from maquette.scene.zoom import ZOOM_MARGIN
-from tests.methods.worlds import FAST, world
+from tests.methods.worlds import FAST, result, world
 
 
 def run(labels, seed=0):
-    w = world()
-    with torch.inference_mode():
-        return generate_independent(w.models, w.image, w.perception, labels, seed, FAST)
+    return result(make_independent, world().models, labels, dataclasses.replace(FAST, seed=seed))
 
 
 def test_company_does_not_matter_at_all():
@@ -46,11 +47,9 @@ def test_remaking_with_the_same_seed_makes_the_same():
     w = world()
     shape = run([1]).shapes[0]
     with torch.inference_mode():
-        again = INDEPENDENT.remake(
-            w.models, w.image, w.perception, 1, shape.seed, shape.state, FAST
-        )
-        other = INDEPENDENT.remake(
-            w.models, w.image, w.perception, 1, shape.seed + 1, shape.state, FAST
+        again, other = (
+            INDEPENDENT.remake(w.models, w.perception, 1, shape.state, Sampling(2, 2, seed=seed))
+            for seed in (0, 1)
         )
     assert torch.equal(again.volume, shape.volume) and not torch.equal(other.volume, shape.volume)
 

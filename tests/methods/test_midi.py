@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from maquette.flow.guidance import guide
-from maquette.methods.midi import MIDI, MidiModels, generate_midi, joint_pass
+from maquette.methods.midi import MIDI, JointModels, joint_pass, make_midi
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
-from maquette.scene.latents import decode, draw_noise, encode, sample
-from maquette.scene.place import instance_seed
-from tests.methods.worlds import FAST, lively, world
+from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
+from tests.methods.worlds import FAST, lively, result, world
 from tests.tiny import GENERATOR
 
 
@@ -27,26 +26,25 @@ def networks(**changes):
             )
         )
     model.base.load_state_dict(w.models.generator.state_dict())
-    return MidiModels(model, w.models.generator, w.models.vae)
+    return JointModels(model, w.models.generator, w.models.vae)
 
 
 def coarse(labels, seed=0, **changes):
-    w = world()
     with torch.inference_mode():
-        return joint_pass(networks(**changes), w.image, w.perception, labels, seed, FAST)
+        return joint_pass(
+            networks(**changes), world().perception, labels, dataclasses.replace(FAST, seed=seed)
+        )
 
 
 def run(labels, sampling=FAST, **changes):
-    w = world()
-    with torch.inference_mode():
-        return generate_midi(networks(**changes), w.image, w.perception, labels, 0, sampling)
+    return result(make_midi, networks(**changes), labels, sampling)
 
 
 def test_one_instance_equals_the_base_model():
     w = world()
     with torch.inference_mode():
-        condition = encode(w.models, w.image, w.perception, [(1, np.eye(4), None)])
-        noise = draw_noise(w.models, [instance_seed(0, 1)])
+        condition = encode(w.models, w.perception, [CubeRow(1, np.eye(4))])
+        noise = label_noise(w.models, 0, [1])
         base = decode(
             w.models, sample(w.models.generator.velocity, condition, noise, FAST.steps, FAST)
         )[0, 0]
@@ -82,9 +80,7 @@ def test_the_same_seed_gives_the_same_bytes_and_states_remake():
     assert all(torch.equal(x.volume, y.volume) for x, y in zip(a.shapes, b.shapes))
     w = world()
     with torch.inference_mode():
-        again = MIDI.remake(
-            networks(), w.image, w.perception, 2, a.shapes[1].seed, a.shapes[1].state, FAST
-        )
+        again = MIDI.remake(networks(), w.perception, 2, a.shapes[1].state, FAST)
     assert torch.equal(again.volume, a.shapes[1].volume)
 
 

@@ -16,7 +16,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
-    monkeypatch.setattr("maquette.methods.midi3d.CELLS", 32)
+    monkeypatch.setattr("maquette.methods.published.CELLS", 32)
 
 
 def test_from_files_to_a_scene(root, tmp_path):

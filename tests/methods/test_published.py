@@ -2,8 +2,8 @@ import numpy as np
 import trimesh
 
 from maquette.geometry.transforms import transform_points
-from maquette.methods.published import Made, in_scene
-from maquette.types import SceneInput
+from maquette.methods.base import UprightMesh
+from maquette.methods.published import in_scene
 from tests.scene.test_viewpoint import camera, perception, scene
 
 
@@ -17,12 +17,9 @@ def put_together(together, coloured):
     image = np.zeros((120, 160, 3), np.uint8)
     for mask, colour in zip(masks, ((200, 30, 30), (30, 200, 30), (30, 30, 200))):
         image[mask.mask] = colour
-    seen = perception(camera(), masks, 2.0)
-    return in_scene(
-        Made(meshes, dict.fromkeys(meshes, 7), together=together, coloured=coloured),
-        SceneInput(image, tuple(masks)),
-        seen,
-    )
+    seen = perception(camera(), masks, 2.0, image)
+    made = [UprightMesh(label, 7, mesh, together, coloured) for label, mesh in meshes.items()]
+    return in_scene(made, seen)
 
 
 def test_objects_made_together_keep_their_places():

@@ -4,7 +4,6 @@ import pytest
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.released import open_release
 from maquette.errors import CheckpointError
-from maquette.methods.trellis_iscene import make_iscene
 from tests.checkpoints.tiny_trellis import write_iscene
 from tests.methods.released import assert_is_a_scene, assert_same_meshes, made, meshes
 
@@ -18,7 +17,7 @@ def test_from_files_to_a_scene(tmp_path):
     """In the form of the release: two slots, no gates."""
     root = write_iscene(tmp_path / "weights", gates=False, setting="global")
     part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
-    assert part.build(part.config).config.slots == 2
+    assert part.build().config.slots == 2
     scene = made(root, tmp_path, "trellis-iscene")
     assert_is_a_scene(scene)
     assert set(scene.provenance["memory"]["measured_mb"]) == {
@@ -34,7 +33,7 @@ def test_the_plan_changes_nothing(root, tmp_path):
     only meet in the scene's slot.
     """
     plain, careful = (
-        meshes(make_iscene, root, tmp_path, "trellis-iscene", **plan)
+        meshes(root, tmp_path, "trellis-iscene", **plan)
         for plan in ({"staged": False}, {"batch": 1})
     )
     assert_same_meshes(plain, careful)
@@ -42,8 +41,7 @@ def test_the_plan_changes_nothing(root, tmp_path):
 
 def test_seeds_make_the_difference(root, tmp_path):
     first, again, other = (
-        meshes(make_iscene, root, tmp_path, "trellis-iscene", seed)[1].vertices
-        for seed in (1, 1, 2)
+        meshes(root, tmp_path, "trellis-iscene", seed)[1].vertices for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again) and (
         first.shape != other.shape or np.abs(first - other).max() > 1e-3
@@ -55,7 +53,7 @@ def test_gates_are_found_in_the_keys(tmp_path):
     for gates in (True, False):
         root = write_iscene(tmp_path / str(gates), gates=gates)
         part = open_release(release("trellis-iscene"), root).parts["structure-flow"]
-        network = part.build(part.config)
+        network = part.build()
         assert (
             network.config.key_gate,
             network.config.key_bias,

@@ -1,6 +1,5 @@
 import pytest
 
-from maquette.methods.trellis_large import make_trellis
 from tests.checkpoints.tiny_trellis import write_trellis
 from tests.methods.released import assert_is_a_scene, assert_same_meshes, made, meshes
 
@@ -35,7 +34,7 @@ def test_each_object_covers_its_own_mask(scene):
 
 def test_the_plan_changes_nothing(folder):
     plain, careful = (
-        meshes(make_trellis, folder, folder, "trellis-large", **plan)
+        meshes(folder, folder, "trellis-large", **plan)
         for plan in ({"staged": False}, {"batch": 1})
     )
     assert_same_meshes(plain, careful)

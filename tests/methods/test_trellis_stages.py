@@ -1,7 +1,7 @@
 import torch
 
 from maquette.flow.trellis import TrellisSampling
-from maquette.methods.published import Settings
+from maquette.methods.base import Wishes
 from maquette.methods.trellis_stages import adjusted, cells_of, voxels_of
 from maquette.nn.sparse import Voxels
 
@@ -9,8 +9,8 @@ from maquette.nn.sparse import Voxels
 def test_guidance_is_given_in_the_units_of_maquette():
     """TRELLIS calls w - 1 the strength: 1 is off in ours, 0 in its."""
     release = TrellisSampling(steps=25, strength=3.0)
-    assert adjusted(release, Settings()) == release
-    changed = adjusted(release, Settings(steps=12, guidance=1.0))
+    assert adjusted(release, Wishes()) == release
+    changed = adjusted(release, Wishes(steps=12, guidance=1.0))
     assert (changed.steps, changed.strength, changed.weight) == (12, 0.0, 1.0)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maquette.methods.triposg import make_triposg, on_white
+from maquette.methods.triposg import on_white
 from tests.checkpoints.tiny_releases import write_triposg
 from tests.methods.released import assert_is_a_scene, assert_same_meshes, made, meshes
 
@@ -13,7 +13,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr("maquette.methods.triposg.CELLS", 32)
+    monkeypatch.setattr("maquette.methods.published.CELLS", 32)
     monkeypatch.setattr("maquette.methods.triposg.VECTORS", 64)
 
 
@@ -23,7 +23,7 @@ def test_from_files_to_a_scene(root, tmp_path):
 
 def test_objects_are_made_alone(root, tmp_path):
     """Neither the batch nor the neighbours matter."""
-    two, one = (meshes(make_triposg, root, tmp_path, "triposg", batch=batch) for batch in (0, 1))
+    two, one = (meshes(root, tmp_path, "triposg", batch=batch) for batch in (0, 1))
     assert_same_meshes(two, one)
 
 

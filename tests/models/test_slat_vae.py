@@ -30,7 +30,9 @@ TINY = SLatTransformerConfig(
 
 
 def test_samples_and_distant_windows_do_not_touch_each_other():
-    """Two blocks with windows of 4, the second shifted by 2: nothing reaches farther than 7 cells."""
+    """Two blocks with windows of 4, the second shifted by 2: nothing reaches farther than
+    7 cells.
+    """
     network = randomised(SLatTransformer, TINY)
     voxels = cells(resolution=8)
     x = torch.randn(len(voxels), 3)

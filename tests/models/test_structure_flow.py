@@ -1,4 +1,6 @@
-"""The generator's promises: the statements of I-Scene as executable laws, on tiny random weights."""
+"""The generator's promises: the statements of I-Scene as executable laws, on tiny random
+weights.
+"""
 
 import torch
 

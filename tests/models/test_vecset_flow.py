@@ -1,4 +1,6 @@
-"""The vector-set transformer: laws for any weights. What the originals compute is in tests/golden."""
+"""The vector-set transformer: laws for any weights. What the originals compute is in
+tests/golden.
+"""
 
 import pytest
 import torch

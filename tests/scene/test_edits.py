@@ -9,7 +9,7 @@ from maquette.errors import InputError
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.scene import edits
 from maquette.scene.document import load, save, scene_of
-from maquette.scene.fields import Fields, read_json
+from maquette.scene.fields import Fields
 from tests.scene.scenes import make_scene
 
 PLACE = similarity(1.5, rotation_y(0.3), np.array([0.1, 0.2, -0.3]))
@@ -17,7 +17,7 @@ PLACE = similarity(1.5, rotation_y(0.3), np.array([0.1, 0.2, -0.3]))
 
 @pytest.fixture
 def document(tmp_path):
-    return read_json(save(make_scene(), tmp_path / "scene.json"))
+    return Fields.read(save(make_scene(), tmp_path / "scene.json"))
 
 
 def described(scene):

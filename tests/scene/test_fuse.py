@@ -2,6 +2,8 @@
 left alone.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from maquette.geometry.cameras import intrinsics_from_fov, lift, view_centric_ro
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.models.conditioning import letterbox, letterboxed_camera
+from maquette.scene.frame import BACKGROUND_DEPTH
 from maquette.scene.fuse import fuse_evidence
-from maquette.scene.perceive import BACKGROUND_DEPTH, Perception
-from maquette.types import Camera
+from maquette.scene.perceive import Perception
+from maquette.types import Camera, SceneInput
 
 SIZE = 256
 RADIUS = 0.3
@@ -36,7 +39,8 @@ def seen():
     labels = hit.astype(np.int32)
     image = np.full((SIZE, SIZE, 3), (200, 40, 40), np.uint8)
     picture = letterbox(image, labels, SIZE)
-    return image, Perception(
+    return Perception(
+        SceneInput(image, ()),
         camera,
         picture,
         depth,
@@ -59,13 +63,13 @@ def iou(a, b):
 
 
 def test_the_truth_is_nearly_left_alone(seen):
-    fused = fuse_evidence(ball(), *seen, 1, np.eye(4))
+    fused = fuse_evidence(ball(), seen, 1, np.eye(4))
     assert iou(inside(fused), inside(ball())) > 0.93
 
 
 @pytest.mark.parametrize("wrong", [ball(0.42), ball(0.3, (0.15, 0.1, 0.0))])
 def test_what_sticks_out_of_the_silhouette_goes_and_the_visible_side_returns(seen, wrong):
-    fused = fuse_evidence(wrong, *seen, 1, np.eye(4))
+    fused = fuse_evidence(wrong, seen, 1, np.eye(4))
     assert iou(inside(fused), inside(ball())) > iou(inside(wrong), inside(ball())) + 0.1
     side = cell_centres(64)[..., :2].norm(dim=-1) > RADIUS * 1.15
     assert not bool((inside(fused) & side).any())
@@ -73,7 +77,7 @@ def test_what_sticks_out_of_the_silhouette_goes_and_the_visible_side_returns(see
 
 def test_an_empty_volume_becomes_the_visible_shell(seen):
     fused = fuse_evidence(
-        ball(0.0) + torch.tensor([2.0, 0, 0, 0]).reshape(4, 1, 1, 1), *seen, 1, np.eye(4)
+        ball(0.0) + torch.tensor([2.0, 0, 0, 0]).reshape(4, 1, 1, 1), seen, 1, np.eye(4)
     )
     solid = inside(fused)
     z = cell_centres(64)[..., 2]
@@ -85,7 +89,7 @@ def test_islands_that_nothing_visible_is_connected_with_go(seen):
     pebble = ball(0.05, (0.0, 0.0, -0.45))
     both = ball()
     both[0] = torch.minimum(both[0], pebble[0])
-    fused = fuse_evidence(both, *seen, 1, np.eye(4))
+    fused = fuse_evidence(both, seen, 1, np.eye(4))
     assert bool((inside(both) & inside(pebble)).any()) and not bool(
         (inside(fused) & inside(pebble)).any()
     )
@@ -93,15 +97,14 @@ def test_islands_that_nothing_visible_is_connected_with_go(seen):
 
 
 def test_hidden_cells_are_left_alone(seen):
-    image, perception = seen
-    labels = perception.label_map.copy()
-    depth = perception.depth.copy()
+    labels = seen.label_map.copy()
+    depth = seen.depth.copy()
     labels[:, :128] = 2
     depth[:, :128] = 1.0  # a wall in front of the left half
-    picture = letterbox(image, labels, SIZE)
-    hidden = Perception(perception.camera, picture, depth, perception.points, labels)
+    picture = letterbox(seen.photo, labels, SIZE)
+    hidden = dataclasses.replace(seen, picture=picture, depth=depth, label_map=labels)
     wrong = ball(0.42)
-    fused = fuse_evidence(wrong, image, hidden, 1, np.eye(4))
+    fused = fuse_evidence(wrong, hidden, 1, np.eye(4))
     left = cell_centres(64)[..., 0] < -0.06
     assert torch.equal(inside(fused) & left, inside(wrong) & left)
     assert inside(fused)[~left].sum() < inside(wrong)[~left].sum()

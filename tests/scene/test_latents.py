@@ -4,25 +4,24 @@ import torch
 
 from maquette.geometry.transforms import similarity
 from maquette.models.generator import Condition
-from maquette.scene.latents import CHUNK, Sampling, draw_noise, encode, sample
+from maquette.scene.latents import CHUNK, CubeRow, Sampling, encode, label_noise, sample
 from tests.methods.worlds import world
 
 
 def test_rows_are_encoded_each_on_its_own_in_any_number():
     w = world()
-    rows = [(1 + k % 2, similarity(1.0 - 0.1 * k), None) for k in range(CHUNK + 2)]
+    rows = [CubeRow(1 + k % 2, similarity(1.0 - 0.1 * k)) for k in range(CHUNK + 2)]
     with torch.inference_mode():
-        together = encode(w.models, w.image, w.perception, rows)
-        last = encode(w.models, w.image, w.perception, rows[-1:])
+        together = encode(w.models, w.perception, rows)
+        last = encode(w.models, w.perception, rows[-1:])
     torch.testing.assert_close(together.context[-1:], last.context, atol=1e-4, rtol=1e-4)
     for many, one in zip(together.lift, last.lift):
         torch.testing.assert_close(many[-1:], one, atol=1e-4, rtol=1e-4)
 
 
-def test_noise_is_the_seeds():
-    a = draw_noise(world().models, [3, 4])
-    b = draw_noise(world().models, [4])
-    assert torch.equal(a[1:], b) and not torch.equal(a[:1], b)
+def test_noise_is_the_seeds_and_the_labels():
+    a, b, c = (label_noise(world().models, *given) for given in ((7, [3, 4]), (7, [4]), (8, [4])))
+    assert torch.equal(a[1:], b) and not torch.equal(a[:1], b) and not torch.equal(b, c)
 
 
 def test_sampling_starts_at_the_guess_with_the_noise_that_start_says():

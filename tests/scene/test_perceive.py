@@ -9,7 +9,8 @@ import torch
 from maquette.geometry.cameras import project
 from maquette.models.conditioning import letterboxed_camera
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.perceive import BACKGROUND_DEPTH, depth_of_photo, label_map, perceive
+from maquette.scene.frame import BACKGROUND_DEPTH
+from maquette.scene.perceive import label_map, perceive
 from maquette.types import Focal, InstanceMask, SceneInput
 from tests.tiny import GEOMETRY
 
@@ -50,10 +51,18 @@ def test_points_project_to_their_own_pixels(perception):
 
 def test_background_is_far_and_the_photo_sees_the_same_depth(perception):
     assert (perception.depth[perception.picture.labels == 0] == BACKGROUND_DEPTH).all()
-    depth = depth_of_photo(perception)
+    depth = perception.photo_depth
     assert depth.shape == perception.label_map.shape
     agree = (depth < BACKGROUND_DEPTH) == (perception.label_map > 0)
     assert agree.mean() > 0.97
+
+
+def test_what_follows_from_it_is_made_once_and_belongs_to_it(perception):
+    assert perception.view is perception.view and perception.photo_depth is perception.photo_depth
+    nearer = dataclasses.replace(perception, depth=0.5 * perception.depth)
+    np.testing.assert_array_equal(nearer.view.depth, 0.5 * perception.view.depth)
+    np.testing.assert_array_equal(nearer.photo_depth, 0.5 * perception.photo_depth)
+    assert perception.photo is perception.given.image
 
 
 def test_the_camera_is_upright_and_rigid(perception):
@@ -79,122 +88,6 @@ def test_a_focal_length_that_is_known_is_the_cameras(perception):
 
 def test_visible_box_is_none_for_an_absent_label(perception):
     assert perception.visible_box(9) is None and perception.visible_box(1).shape == (2, 3)
-
-
-def test_an_object_that_nearly_stands_on_the_common_ground_is_moved_onto_it():
-    """Three balls on one ground, one of them estimated four per cent too far; a fourth floats high
-    above and stays.
-    """
-    from maquette.geometry.cameras import intrinsics_from_fov, lift, view_centric_rotation
-    from maquette.geometry.transforms import similarity
-    from maquette.models.conditioning import letterbox
-    from maquette.scene.perceive import _stand_on_ground
-    from maquette.types import Camera
-
-    camera = Camera(
-        intrinsics_from_fov(0.9, 128, 128),
-        similarity(1.0, view_centric_rotation(0.5), np.array([0, 1.0, 1.8])),
-        128,
-        128,
-    )
-    labels = np.zeros((128, 128), np.int32)
-    depth = np.full((128, 128), 2.0, np.float32)
-    rays = lift(camera, np.ones((128, 128))) - camera.position
-    for label, (u, v), height in (
-        (1, (30, 70), -0.3),
-        (2, (64, 80), -0.3),
-        (3, (95, 75), -0.3),
-        (4, (64, 30), 0.25),
-    ):
-        rows = slice(v - 6, v + 6)
-        columns = slice(u - 6, u + 6)
-        labels[rows, columns] = label
-        depth[rows, columns] = (height - camera.position[1]) / rays[
-            v + 5, u, 1
-        ]  # an upright card whose lower edge is at the height
-    wrong = depth.copy()
-    wrong[labels == 2] *= 1.04
-    fixed = _stand_on_ground(
-        camera, letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128), wrong
-    )
-    error = {label: abs(np.log(fixed / depth)[labels == label].mean()) for label in (1, 2, 3, 4)}
-    assert error[2] < 0.012 and error[4] == 0 and max(error[1], error[3]) < 0.012
-
-
-def test_objects_move_along_their_rays_into_their_boxes():
-    from maquette.geometry.cameras import intrinsics_from_fov, lift, view_centric_rotation
-    from maquette.geometry.transforms import similarity
-    from maquette.models.conditioning import letterbox
-    from maquette.scene.perceive import _stand_in_boxes
-    from maquette.types import Camera
-
-    camera = Camera(
-        intrinsics_from_fov(0.8, 128, 128),
-        similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.9, 1.9])),
-        128,
-        128,
-    )
-    labels = np.zeros((128, 128), np.int32)
-    labels[40:60, 20:50] = 3
-    labels[70:90, 70:110] = 5
-    picture = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128)
-    depth = np.full((128, 128), 2.0, np.float32)
-    points = lift(letterboxed_camera(camera, picture), depth)
-    boxes = {
-        k: np.stack([np.quantile(points[labels == k], q, axis=0) for q in (0.02, 0.98)])
-        for k in (3, 5)
-    }
-    wrong = depth * np.where(
-        labels == 3, np.exp(0.1), np.where(labels == 5, np.exp(-0.2), 1.0)
-    ).astype(np.float32)
-    np.testing.assert_allclose(_stand_in_boxes(camera, picture, wrong, boxes), depth, rtol=1e-3)
-    assert (
-        _stand_in_boxes(camera, picture, wrong, {}) is not wrong
-        and (_stand_in_boxes(camera, picture, wrong, {}) == wrong).all()
-    )
-
-
-def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
-    from maquette.geometry.cameras import intrinsics_from_fov, view_centric_rotation
-    from maquette.geometry.transforms import similarity
-    from maquette.models.conditioning import letterbox
-    from maquette.scene.perceive import UNIT_CUBE, _fix_frame
-    from maquette.types import Camera
-
-    camera = Camera(
-        intrinsics_from_fov(0.8, 128, 128),
-        similarity(1.0, view_centric_rotation(0.4), np.array([0, 0.8, 1.9])),
-        128,
-        128,
-    )
-    labels = np.zeros((128, 128), np.int32)
-    labels[40:90, 45:85] = 1
-    picture = letterbox(np.zeros((128, 128, 3), np.uint8), labels, 128)
-    depth = np.full((128, 128), 2.0, np.float32)
-
-    def framed(boxes):
-        return _fix_frame(camera, picture, depth, labels, boxes)
-
-    plain = framed({})
-    np.testing.assert_allclose(framed({1: UNIT_CUBE}).points, plain.points, atol=1e-6)  # they agree
-    aside = framed({1: UNIT_CUBE + [0.0, 0.1, -0.2]})
-    np.testing.assert_allclose(
-        (plain.points - aside.points)[labels > 0],
-        np.broadcast_to([0.0, 0.05, -0.1], (2000, 3)),
-        atol=1e-6,
-    )
-    np.testing.assert_allclose(
-        aside.camera.position, plain.camera.position - [0.0, 0.05, -0.1], atol=1e-9
-    )
-    smaller = framed({1: 0.64 * UNIT_CUBE})
-    np.testing.assert_allclose(smaller.points, plain.points / 0.8, atol=1e-5)
-    np.testing.assert_allclose(smaller.boxes[1], 0.8 * UNIT_CUBE, atol=1e-9)
-    square = letterboxed_camera(smaller.camera, picture)
-    y, x = np.nonzero(labels)
-    pixel, _ = project(square, smaller.points[y, x].astype(np.float64))
-    np.testing.assert_allclose(
-        pixel, np.stack([x, y], -1) + 0.5, atol=1e-3
-    )  # and the picture stays as it was
 
 
 CLOSE = ("closer", "relief")  # what only a network with close looks has

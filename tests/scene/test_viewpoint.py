@@ -17,7 +17,7 @@ from maquette.scene.viewpoint import (
     placed,
     scene_frame,
 )
-from maquette.types import Camera, Instance, InstanceMask
+from maquette.types import Camera, Instance, InstanceMask, SceneInput
 
 BOXES = {
     1: ((0.5, 0.3, 0.2), (-0.2, -0.1, 0.1)),
@@ -78,11 +78,12 @@ def test_the_camera_is_upright_looks_along_minus_z_and_stays_near_the_start():
     assert 0.3 < pitch_of(found) < 0.6
 
 
-def perception(view, masks, depth):
-    image = np.zeros((view.height, view.width, 3), np.uint8)
+def perception(view, masks, depth, image=None):
+    image = np.zeros((view.height, view.width, 3), np.uint8) if image is None else image
     labels = sum(m.label * m.mask for m in masks).astype(np.int32)
     picture = letterbox(image, labels, 64)
     return Perception(
+        SceneInput(image, tuple(masks)),
         view,
         picture,
         np.full((64, 64), depth, np.float32),

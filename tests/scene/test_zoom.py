@@ -3,8 +3,17 @@
 import numpy as np
 import torch
 
+from maquette.scene.latents import Sampling
 from maquette.scene.place import instance_seed
-from maquette.scene.zoom import ZOOM_MARGIN, box_cube, coarse_in_cube, zoom_all, zoom_cube
+from maquette.scene.zoom import (
+    ZOOM_MARGIN,
+    box_cube,
+    coarse_in_cube,
+    cube_around,
+    zoom_all,
+    zoom_pass,
+)
+from tests.methods.worlds import world
 
 
 def test_a_box_cube_is_centred_on_all_boxes_with_a_margin():
@@ -22,7 +31,7 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
     coarse = torch.ones(32, 32, 32)
     coarse[20:24, 10:14, 8:12] = -1
     visible = np.array([[-0.3, -0.2, 0.0], [-0.1, 0.0, 0.1]])
-    cube = zoom_cube(coarse, visible)
+    cube = cube_around(coarse, visible)
     low = cube[:3, 3] - cube[0, 0] / 2
     high = cube[:3, 3] + cube[0, 0] / 2
     assert (low <= visible[0]).all() and (high >= [0.25, -0.0625, -0.125]).all()
@@ -31,16 +40,20 @@ def test_zoom_cube_covers_both_boxes_and_the_coarse_volume_keeps_its_place():
     np.testing.assert_allclose(centre, [0.1875, -0.125, -0.1875], atol=0.04)
 
 
-def test_every_instance_is_made_once_with_its_own_seed_and_told_of_at_once():
-    told = []
+@torch.inference_mode()
+def test_every_instance_is_made_once_with_its_own_seed_whoever_else_is_in_its_batch():
+    """On the processor one after the other; as one batch, the same up to rounding."""
+    w = world()
+    states = {
+        label: {"scene_from_cube": box_cube([w.perception.visible_box(label)])} for label in (2, 1)
+    }
+    sampling = Sampling(steps=2, zoom_steps=2, seed=7)
     shares = []
-    states = {3: {"a": np.zeros(1)}, 1: {"a": np.ones(1)}}
-    shapes = zoom_all(
-        states, 7, lambda *given: given, lambda *progress: shares.append(progress), told.append
-    )
-    assert shapes == (
-        (3, instance_seed(7, 3), states[3]),
-        (1, instance_seed(7, 1), states[1]),
-    ) and told == list(shapes)
+    made = zoom_all(w.models, w.perception, states, sampling, lambda *said: shares.append(said))
+    made = list(made)
+    assert [(m.label, m.seed) for m in made] == [(k, instance_seed(7, k)) for k in (2, 1)]
     assert shares == [("objects", 0.0), ("objects", 0.5), ("objects", 1.0)]
-    assert zoom_all({}, 7, None, lambda *_: None, told.append) == ()
+    for one, batched in zip(made, zoom_pass(w.models, w.perception, states, sampling)):
+        assert one.label == batched.label and one.state is states[one.label]
+        torch.testing.assert_close(batched.volume, one.volume, atol=1e-4, rtol=1e-4)
+    assert [*zoom_all(w.models, w.perception, {}, sampling, lambda *_: None)] == []

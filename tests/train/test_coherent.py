@@ -62,24 +62,22 @@ def test_the_seen_surface_lies_in_the_box_of_the_pose(batch):
 
 def test_poses_of_samples_round_trip(task, batch):
     sight = sight_of(batch)
-    pose, gaussians, numbers = task.truth(task.model, batch, task.codes, sight)
-    again = Pose.of(numbers.pose[:, 0], sight)
-    torch.testing.assert_close(again.centre, pose.centre, atol=1e-4, rtol=1e-4)
-    placed = pose.placed(gaussians)
+    truth = task.truth(task.model, batch, task.codes, sight)
+    again = Pose.of(truth.numbers.pose[:, 0], sight)
+    torch.testing.assert_close(again.centre, truth.pose.centre, atol=1e-4, rtol=1e-4)
+    placed = truth.pose.placed(truth.gaussians)
     scale = batch["size"].amax(-1) / CANONICAL_SIZE
-    torch.testing.assert_close(placed.scales, gaussians.scales * scale[:, None, None])
+    torch.testing.assert_close(placed.scales, truth.gaussians.scales * scale[:, None, None])
 
 
 def test_without_yaw_the_shapes_are_turned_instead(task, batch, options):
     straight = build_task(RunOptions("coherent", **options, coherent=CoherentOptions(yaw=False)))
     sight = sight_of(batch)
-    (with_yaw, turned), (without, there) = (
-        t.truth(t.model, batch, t.codes, sight)[:2] for t in (task, straight)
-    )
-    assert not without.yaw.any() and with_yaw.yaw.any()
-    torch.testing.assert_close(
-        without.placed(there).mean, with_yaw.placed(turned).mean, atol=1e-4, rtol=1e-4
-    )
+    turned, still = (t.truth(t.model, batch, t.codes, sight) for t in (task, straight))
+    assert turned.pose.yaw.any()
+    assert not still.pose.yaw.any()
+    one, other = (t.pose.placed(t.gaussians).mean for t in (turned, still))
+    torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
 
 
 def test_a_run_learns_saves_and_examines(options, tmp_path):
@@ -138,8 +136,8 @@ def test_the_alignment_loss_teaches_poses_and_gaussians(task, batch):
 
 def test_codes_are_those_of_the_asset_and_are_kept(task):
     codes = task.codes
-    first = codes(torch.tensor([2, 0, 2]))
-    again = codes(torch.tensor([0, 2]))
+    first = codes([2, 0, 2], torch.device("cpu"))
+    again = codes([0, 2], torch.device("cpu"))
     torch.testing.assert_close(first[0].mean[0], first[0].mean[2])
     torch.testing.assert_close(first[1][1], again[1][0])
     assert set(codes._known) >= {0, 2}

@@ -1,94 +1,52 @@
-"""Samples of the image encoder: windows, letterbox, cuts and mirror images all speak of the same
-picture.
-"""
+"""Losses of the image encoder: those of their definitions, on what can be worked out by hand."""
 
-import numpy as np
 import pytest
 import torch
 
-from maquette.data.layout import AssetList, Catalogue
-from maquette.data.scenes import SceneConfig
-from maquette.data.views import ViewConfig, boxes_in_scene
-from maquette.models.relief import coarse_relief
-from maquette.train.geometry import (
-    close_samples,
-    geometry_sample,
-    mirrored,
-    relief_losses,
-    windows_of,
-)
-from maquette.train.sources import RandomViews
-from tests.train.worlds import solids
-
-SIZE = 192
+from maquette.train.geometry import box_loss, depth_losses, slope_error, weighted_mean
 
 
-@pytest.fixture(scope="module")
-def views():
-    catalogue = Catalogue.of(AssetList(solids()))
-    source = RandomViews(catalogue, SceneConfig(), ViewConfig(size=SIZE))
-    made = [source(np.random.default_rng(k)) for k in range(6)]
-    return [(view, boxes_in_scene(view, catalogue)) for view in made]
+def test_a_mean_of_nothing_is_zero():
+    values = torch.tensor([1.0, 5.0, 9.0])
+    assert weighted_mean(values, torch.tensor([0.0, 3.0, 1.0])) == 6
+    assert weighted_mean(values, torch.zeros(3)) == 0
 
 
-def batched(sample):
-    return {name: value[None] for name, value in sample.items()}
+def test_slopes_are_compared_within_objects_only():
+    """An error that rises by 1 a pixel along x: 1 and 4 for pixels 1 and 4 apart, 0 along y."""
+    error = torch.arange(12.0).expand(1, 12, 12)
+    whole = torch.ones(1, 12, 12, dtype=torch.long)
+    assert slope_error(error, whole) == 5
+    halves = whole.clone()
+    halves[..., 6:] = 2
+    jump = error + 100 * (halves == 2)
+    assert slope_error(jump, halves) == 5
+    assert slope_error(jump, torch.zeros_like(whole)) == 0
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_the_true_depth_of_the_picture_is_the_true_relief_of_its_windows(views, augment):
-    """Letterbox, cuts and mirroring included: had a window been cut elsewhere, its relief would not
-    be that of the picture.
-    """
-    errors = []
-    spreads = []
-    for k, (view, boxes) in enumerate(views):
-        batch = batched(
-            geometry_sample(view, boxes, np.random.default_rng(k), SIZE, augment, close=64)
-        )
-        truth = dict(batch, close_pictures=batch["close_pictures"].clone())
-        truth["close_pictures"][:, :, 6] = batch["close_own"].float()
-        relief = coarse_relief(batch["depth"], batch["camera"], batch["labels"], windows_of(truth))
-        errors.append(float(relief_losses(relief, batch["close_normal"], batch)[0]))
-        spreads.append(
-            float(relief_losses(torch.zeros_like(relief), batch["close_normal"], batch)[0])
-        )
-        assert relief_losses(relief, batch["close_normal"], batch)[2] < 1e-5
-    assert np.mean(errors) < 0.02 and np.mean(spreads) > 4 * np.mean(errors)
+def test_ground_counts_a_quarter():
+    known = torch.ones(1, 4, 4, dtype=torch.bool)
+    objects = torch.zeros(1, 4, 4, dtype=torch.bool)
+    objects[:, :2] = True
+    depth = torch.where(objects, 3.0, 1.0)
+    batch = {"known": known, "object": objects, "labels": objects.long()}
+    batch["depth"] = torch.zeros(1, 4, 4)
+    value, slope = depth_losses(depth, batch)
+    assert float(value) == pytest.approx((8 * 3 + 0.25 * 8 * 1) / (8 + 0.25 * 8))
+    assert slope == 0
 
 
-def test_mirroring_twice_changes_nothing(views):
-    view, boxes = views[0]
-    sample = geometry_sample(view, boxes, np.random.default_rng(0), 96, False, close=32)
-    once = mirrored(sample)
-    twice = mirrored(mirrored(sample))
-    assert set(once) == set(sample) and not torch.equal(
-        once["close_places"], sample["close_places"]
-    )
-    for name, value in sample.items():
-        torch.testing.assert_close(twice[name], value)
-
-
-def test_windows_are_reproducible_and_of_objects_that_are_there(views):
-    for view, boxes in views:
-        one, two = (
-            geometry_sample(view, boxes, np.random.default_rng(5), 96, True, close=32)
-            for _ in range(2)
-        )
-        for name in one:
-            assert torch.equal(one[name], two[name])
-        for label, own in zip(one["close_labels"].tolist(), one["close_own"]):
-            assert label == 0 or (label in one["labels"] and own.any())
-
-
-def test_a_view_without_an_object_gets_windows_without_a_truth(views):
-    view, _ = views[0]
-    whole = (slice(0, SIZE), slice(0, SIZE))
-    sample = close_samples(
-        view, whole, (0.0, 0.0, float(SIZE)), np.array([0]), np.random.default_rng(0), 32, False
-    )
-    assert (
-        not sample["close_own"].any()
-        and (sample["close_labels"] == 0).all()
-        and sample["close_depth"].isfinite().all()
-    )
+def test_boxes_are_compared_where_they_are_shown():
+    truth = torch.zeros(1, 24, 2, 3)
+    truth[0, :3, 1] = 1.0  # unit cubes at the origin
+    shown = torch.tensor([[[1, 3], [0, 1]]])  # the second is hidden
+    boxes = truth[:, :3].clone()
+    loss, iou = box_loss(boxes, {"boxes": truth, "shown": shown})
+    assert (loss, iou) == (0, 1)
+    boxes[0, 1] += 7.0
+    assert box_loss(boxes, {"boxes": truth, "shown": shown})[1] == 1
+    boxes[0, 2, :, 0] += 0.5  # a third of both is common
+    loss, iou = box_loss(boxes, {"boxes": truth, "shown": shown})
+    assert float(iou) == pytest.approx((1 + 1 / 3) / 2)
+    corner = 0.5 / 3 / 1.05
+    assert float(loss) == pytest.approx((corner + 0.5 * 2 / 3) / 2)

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from maquette.checkpoints import store
 from maquette.errors import CheckpointError, InputError
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
-from maquette.train.loop import LoopConfig, Run
+from maquette.train.loop import BLOCKS, LoopConfig, Run, compile_blocks
+from maquette.train.task import Task, stacked
 
 TINY = VolumeVAEConfig(
     resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8)
@@ -31,29 +32,27 @@ class Balls(Dataset):
         distance = np.linalg.norm(
             grid - rng.uniform(-0.2, 0.2, (3, 1, 1, 1)), axis=0
         ) - rng.uniform(0.1, 0.4)
-        return torch.from_numpy(
-            np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))]).astype(np.float32)
-        )
+        volume = np.concatenate([distance[None] * 4, np.zeros((3, 8, 8, 8))])
+        return {"volume": torch.from_numpy(volume.astype(np.float32))}
 
 
-class BallTask:
+class BallTask(Task):
+    collate = staticmethod(stacked)
+
     def __init__(self):
         torch.manual_seed(0)
         self.model = VolumeVAE(TINY)
         self.dataset = Balls()
         self.finished = 0
 
-    def collate(self, samples):
-        return {"volume": torch.stack(samples)}
-
     def loss(self, model, batch, generator):
         mean, _ = model.moments(batch["volume"])
         noise = 0.01 * torch.randn(mean.shape, generator=generator)
         loss = (model.decode_raw(mean + noise) - batch["volume"]).square().mean()
-        return loss, {"square": float(loss.detach())}
+        return loss, {"square": loss.detach()}
 
     def examine(self, model):
-        volume = torch.stack([self.dataset[10_000 + i] for i in range(8)])
+        volume = self.collate([self.dataset[10_000 + i] for i in range(8)])["volume"]
         with torch.no_grad():
             return {
                 "error": float(
@@ -155,3 +154,51 @@ def test_length_must_be_given_once():
         LoopConfig(steps=1, minutes=1.0)
     with pytest.raises(InputError, match="muon or adamw"):
         LoopConfig(steps=1, optimizer="sgd")
+
+
+@pytest.mark.parametrize("wrong", ["steps", "batch", "learning_rate"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_must_be_positive_is(wrong, value):
+    with pytest.raises(InputError, match=f"{wrong} is {value}; expected more than 0"):
+        LoopConfig(**{"steps": 1, wrong: value})
+
+
+def test_rows_hold_the_means_of_the_steps_since_the_last_one(tmp_path):
+    one = Run(BallTask(), tmp_path / "one", config(steps=6))
+    one.train()
+    three = Run(BallTask(), tmp_path / "three", config(steps=6, log_every=3))
+    three.train()
+    names = ("loss", "square", "gradient_norm", "learning_rate")
+    each, means = ([row for row in run.rows if "loss" in row] for run in (one, three))
+    for part, row in zip((each[:3], each[3:]), means, strict=True):
+        for name in names:
+            assert row[name] == np.mean([numbers[name] for numbers in part])
+
+
+def test_an_overflow_does_not_poison_the_weights(tmp_path):
+    run = Run(BallTask(), tmp_path, config())
+    batch = run.task.collate([run.task.dataset[i] for i in range(4)])
+    run.step(batch)
+    run.step({"volume": batch["volume"] * float("inf")})
+    assert all(parameter.isfinite().all() for parameter in run.model.parameters())
+    assert all(parameter.isfinite().all() for parameter in run.average.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of the compiler's own looking round
+def test_compiled_blocks_learn_what_the_others_learn():
+    """With a compiler that changes nothing: every block is traced, without a break, and once."""
+    task = BallTask()
+    batch = task.collate([task.dataset[i] for i in range(2)])
+    loss, _ = task.loss(task.model, batch, torch.Generator().manual_seed(0))
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    blocks = [module for module in task.model.modules() if isinstance(module, BLOCKS)]
+    compile_blocks(task.model, backend=keep, fullgraph=True)
+    compiled, _ = task.loss(task.model, batch, torch.Generator().manual_seed(0))
+    compiled.backward()
+    assert torch.equal(compiled, loss)
+    assert 0 < len(graphs) <= len(blocks)

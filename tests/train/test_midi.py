@@ -34,7 +34,7 @@ def test_groups_keep_their_pictures_when_collated():
     batch = collate_groups(
         [as_scene(rows(3)), as_single_objects(rows(2, 10)), as_scene(rows(2, 20))]
     )
-    assert batch["groups"].tolist() == [2, 1, 1, 1] and batch["crops"][:, 0].tolist() == [
+    assert batch["groups"] == [2, 1, 1, 1] and batch["crops"][:, 0].tolist() == [
         1,
         2,
         10,

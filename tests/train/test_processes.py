@@ -19,38 +19,53 @@ PROGRAM = textwrap.dedent("""
     from torch import nn
     from maquette.train.loop import LoopConfig, Run
 
+    from maquette.train.task import Task, stacked
+
+    RANK = int(os.environ.get("RANK", 0))
+
     class Lines(torch.utils.data.Dataset):
         def __getitem__(self, index):
-            return torch.randn(20, generator=torch.Generator().manual_seed(index))
+            return {"x": torch.randn(20, generator=torch.Generator().manual_seed(index))}
 
-    class Task:
+    class Net(nn.Module):
         def __init__(self):
-            torch.manual_seed(0)
-            self.model, self.dataset = nn.Sequential(nn.Linear(20, 24), nn.Tanh(), nn.Linear(24, 1)), Lines()
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(20, 24), nn.Tanh(), nn.Linear(24, 1))
+            self.sometimes = nn.Linear(20, 1)
+            self.never = nn.Linear(20, 1)
 
-        def collate(self, samples):
-            return {"x": torch.stack(samples)}
+        def forward(self, x):
+            guess = self.body(x)
+            used = os.environ["HEAD"] == "all" or os.environ["HEAD"] == str(RANK)
+            return guess + self.sometimes(x) if used else guess
+
+    class LineTask(Task):
+        collate = staticmethod(stacked)
+
+        def __init__(self):
+            torch.manual_seed(RANK)  # others begin with other weights
+            self.model, self.dataset = Net(), Lines()
 
         def loss(self, model, batch, generator):
-            time.sleep(0.02 * int(os.environ.get("RANK", 0)) * int(os.environ["SLOW"]))
+            time.sleep(0.02 * RANK * int(os.environ["SLOW"]))
             value = (model(batch["x"]) - batch["x"].sum(1, keepdim=True)).pow(2).mean()
             return value, {}
 
         def examine(self, model):
+            time.sleep(0.2)
             return {}, None
-
-        def finish(self, model):
-            pass
 
     import maquette.train.loop as loop
     loop.save_model = lambda *args, **keywords: None  # a Linear has no configuration to save
-    run = Run(Task(), sys.argv[1], LoopConfig(**eval(sys.argv[2]), learning_rate=1e-2, warmup=2, workers=0, log_every=1, precision="fp32"))
+    settings = dict(learning_rate=1e-2, warmup=2, workers=0, log_every=1, precision="fp32")
+    run = Run(LineTask(), sys.argv[1], LoopConfig(**(settings | eval(sys.argv[2]))))
     run.train()
-    torch.save({"step": run.progress.step, **run.model.state_dict()}, sys.argv[3] + os.environ.get("RANK", "0"))
+    assert not torch.distributed.is_initialized()
+    torch.save({"step": run.progress.step, **run.model.state_dict()}, sys.argv[3] + str(RANK))
 """)
 
 
-def train(folder, processes, slow=False, **config):
+def train(folder, processes, slow=False, head="all", **config):
     """The end of each process: its step and weights."""
     folder.mkdir()
     with socket.socket() as free:
@@ -71,7 +86,14 @@ def train(folder, processes, slow=False, **config):
         ]
         started.append(
             subprocess.Popen(
-                command, env={**os.environ, "SLOW": str(int(slow)), "OMP_NUM_THREADS": "1", **among}
+                command,
+                env={
+                    **os.environ,
+                    "SLOW": str(int(slow)),
+                    "HEAD": str(head),
+                    "OMP_NUM_THREADS": "1",
+                    **among,
+                },
             )
         )
     assert [process.wait(timeout=120) for process in started] == [0] * processes
@@ -87,6 +109,21 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, opti
         assert all(
             torch.allclose(end[name], one[name], atol=1e-5) for name in one if name != "step"
         )
+
+
+def test_a_gradient_that_one_process_lacks_counts_as_zero(tmp_path):
+    """Only the second process uses a part of the network; both learn its half of the mean, so both
+    end with equal weights, and what neither uses stays as it was.
+    """
+    first, second = train(tmp_path / "run", 2, head=1, batch=3, steps=4)
+    assert all(torch.equal(first[name], second[name]) for name in first if name != "step")
+    start = train(tmp_path / "start", 1, head=1, batch=3, steps=1, warmup=10**9)[0]
+    moved = {
+        name.split(".")[0]
+        for name in start
+        if name != "step" and not torch.allclose(first[name], start[name], atol=1e-4)
+    }
+    assert moved == {"body", "sometimes"}
 
 
 @pytest.mark.parametrize("length", [{"minutes": 0.05}, {"steps": 10**6, "slice_minutes": 0.03}])

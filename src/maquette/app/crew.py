@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from maquette.app import jobs, scenes
-from maquette.app.problems import Problem
-from maquette.app.settings import Settings
+from maquette.app.problems import Problem, problem_of
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError
 
 PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
-LONGEST_PAUSE = 30.0  # seconds before a worker that does not start is tried again
+FIRST_PAUSE = 1.0  # seconds before a worker that does not start is tried again, ...
+LONGEST_PAUSE = 30.0  # ... and after many times
 REGENERATION = ("model", "seed", "steps", "guidance", "fit", "device")  # the options of one object
 
 JsonObject = dict[str, Any]
@@ -41,8 +42,7 @@ class Crew:
         self._capabilities: JsonObject = {}
 
     def start(self) -> None:
-        """Recover what a crash has left, and begin."""
-        jobs.recover(self.studio)
+        """Begin."""
         for member in self.members:
             member.start()
 
@@ -61,7 +61,7 @@ class Crew:
             self.work.notify_all()
 
     def cancel(self, identifier: str) -> bool:
-        """Stop a job that waits or runs, at once; returns whether it was still open. Problem 404."""
+        """Stop a job that waits or runs, at once; returns whether it was open. Problem 404."""
         stopped = jobs.stop(self.studio, identifier)
         for member in self.members:
             member.kill(identifier)
@@ -96,16 +96,17 @@ class Member(threading.Thread):
         self._process: subprocess.Popen[str] | None = None
         self._current: str | None = None
         self._lock = threading.Lock()  # of the two above
+        self._has_expired = False
 
     def run(self) -> None:
         """Take jobs until the crew stops."""
-        pause = 1.0
+        pause = FIRST_PAUSE
         while not self.crew.stopping.is_set():
             try:
-                pause = 1.0 if self._turn() else min(2 * pause, LONGEST_PAUSE)
+                pause = FIRST_PAUSE if self._turn() else min(2 * pause, LONGEST_PAUSE)
             except sqlite3.Error:  # a full disk; what runs is found interrupted at the next start
                 pause = LONGEST_PAUSE
-            if pause > 1.0:
+            if pause > FIRST_PAUSE:
                 self.crew.stopping.wait(pause)
         self.kill()
         self._end_pipes()
@@ -114,7 +115,7 @@ class Member(threading.Thread):
         """Start a process if there is none, and do a job if there is one; False when no process
         could be started.
         """
-        if (self._process is None or self._process.poll() is not None) and not self._begin():
+        if not self._is_running() and not self._begin():
             return False
         with self._lock:
             found = None if self.crew.stopping.is_set() else jobs.claim(self.crew.studio)
@@ -137,19 +138,19 @@ class Member(threading.Thread):
                 self._process.kill()
                 self._process.wait()
 
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _begin(self) -> bool:
         """Start a process and wait until it has loaded the library; False when it ended instead."""
         self.state = "starting"
-        environment = {
-            **os.environ,
-            "PYTHONSAFEPATH": "1",
-        }  # a file beside where the server was started must not be imported
         process = subprocess.Popen(
             self.crew.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            env=environment,
+            # a file beside where the server was started must not be imported
+            env={**os.environ, "PYTHONSAFEPATH": "1"},
             start_new_session=True,
         )
         with self._lock:
@@ -171,38 +172,27 @@ class Member(threading.Thread):
         """
         studio = self.crew.studio
         identifier = found["id"]
-        limit = studio.settings.limits.job_seconds
-        expired = threading.Event()
-
-        def end() -> None:
-            expired.set()
-            self.kill(identifier)
-
-        watch = threading.Timer(limit, end)
+        self._has_expired = False
+        watch = threading.Timer(studio.settings.limits.job_seconds, self._expire, (identifier,))
         watch.daemon = True
         watch.start()
         try:
-            problem = self._talk(found)
-        except (
-            MaquetteError,
-            OSError,
-            sqlite3.Error,
-        ) as error:  # the scene was deleted, the disk is full
-            problem = ("failed", str(error))
+            ending = self._talk(found)
+        except (MaquetteError, OSError, sqlite3.Error) as error:
+            ending = ("failed", str(problem_of(error)))  # the scene was deleted, the disk is full
             self.kill()
         finally:
             watch.cancel()
             with self._lock:
                 self._current = None
-        if problem is not None:
-            state, message = (
-                problem
-                if not expired.is_set()
-                else ("failed", f"the job took longer than {limit:.0f} seconds")
-            )
-            jobs.finish(studio, identifier, state, message)
-            jobs.tell(studio, identifier)
+        if ending is not None:
+            state, message = ending
+            jobs.give_up(studio, identifier, state, studio.without_paths(message))
         jobs.tidy(studio, identifier)
+
+    def _expire(self, identifier: str) -> None:
+        self._has_expired = True
+        self.kill(identifier)
 
     def _talk(self, found: Row) -> tuple[str, str] | None:
         """Send the job and follow it; returns the state and the message when it does not end in a
@@ -223,48 +213,51 @@ class Member(threading.Thread):
                 return None
             else:
                 return "failed", message["message"]
+        return self._end_of(process)
+
+    def _end_of(self, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """Why a process has ended in the middle of a job."""
         code = process.wait()
+        if self._has_expired:
+            seconds = self.crew.studio.settings.limits.job_seconds
+            return "failed", f"the job took longer than {seconds:.0f} seconds"
         if code > 0:
             return "failed", "the worker ended with an error; the server's output has the details"
         return "interrupted", "the worker was stopped while the job was running; repeat it"
 
     def _request(self, found: Row) -> JsonObject:
-        folders = self.crew.studio.folders
+        studio = self.crew.studio
         options = found["options"]
-        folder = str(folders.of("jobs", found["id"]).resolve())
-        if found["kind"] == "generate":
-            return {"do": "generate", "folder": folder, "options": options, "source": found["name"]}
-        from_scene = folders.of("scenes", found["scene"])
-        document = scenes.document(self.crew.studio, found["scene"]).data
-        return {
-            "do": "regenerate",
-            "folder": folder,
-            "scene": str(from_scene.resolve()),
-            "document": document,
-            "label": found["label"],
-            "options": {key: options[key] for key in REGENERATION if key in options},
+        request = {
+            "do": found["kind"],
+            "folder": str(studio.folders.of("jobs", found["id"]).resolve()),
+            "source": found["name"],
+            "options": options,
         }
+        if found["kind"] == "regenerate":
+            root = scenes.document(studio, found["scene"])
+            request["scene"] = str(root.file.parent.resolve())
+            request["document"] = root.data
+            request["label"] = found["label"]
+            request["options"] = {key: options[key] for key in REGENERATION if key in options}
+        return request
 
     def _end_pipes(self) -> None:
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                _close(pipe)
+        if self._process is None:
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # what was not sent any more
+                pipe.close()
 
 
-def worker_command(settings: Settings) -> list[str]:
-    """How a worker process is started."""
-    weights = [
-        argument for folder in settings.weights for argument in ("--weights", str(folder.resolve()))
-    ]
-    return [sys.executable, "-m", "maquette.app.worker", *weights]
+def worker_command(settings: ServerSettings) -> list[str]:
+    """How a worker process is started: so that it ends with its server."""
+    guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+    weights = [f"--weights={folder.resolve()}" for folder in settings.weights]
+    return [*guarded, "maquette.app.worker", *weights]
 
 
 def _read(process: subprocess.Popen[str]) -> JsonObject | None:
     """The next message of a process; None when it has ended."""
     line = process.stdout.readline()
     return json.loads(line) if line.endswith("\n") else None
-
-
-def _close(pipe: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # what was not sent any more
-        pipe.close()

@@ -1,17 +1,12 @@
-"""Files for clients: made in a folder that is gone afterwards, several of them as a ZIP."""
+"""Files for clients: what they are called, and several of them as a ZIP."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from maquette.output import TEMPORARY_PREFIX
 
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -38,15 +33,6 @@ class Download:
     def media_type(self) -> str:
         """What the file is, by its suffix."""
         return MEDIA_TYPES[Path(self.name).suffix]
-
-
-@contextlib.contextmanager
-def workbench(root: Path) -> Iterator[Path]:
-    """A folder to write into, deleted afterwards."""
-    with tempfile.TemporaryDirectory(
-        prefix=TEMPORARY_PREFIX, dir=root, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
 
 
 def zipped(folder: Path) -> bytes:

@@ -12,11 +12,11 @@ from maquette.app.studio import Studio
 from maquette.images import read_image
 from maquette.images.masks import load_masks
 
-EXAMPLES = {
+EXAMPLES = {  # folder, title
     "demo": ("demo", "Room"),
     "table": ("examples/table", "Table"),
     "garden": ("examples/garden", "Garden"),
-}  # folder, title
+}
 
 
 def assets() -> Path:
@@ -26,15 +26,12 @@ def assets() -> Path:
 
 def every() -> list[dict[str, Any]]:
     """What there is, as JSON."""
-    return [
-        {
-            "name": name,
-            "title": title,
-            "objects": len(load_masks(_folder(name) / "masks.png").masks),
-            "thumbnail": f"/api/examples/{name}/thumbnail.jpg",
-        }
-        for name, (_, title) in EXAMPLES.items()
-    ]
+    shown = []
+    for name, (_, title) in EXAMPLES.items():
+        count = len(load_masks(_folder(name) / "masks.png").masks)
+        address = f"/api/examples/{name}/thumbnail.jpg"
+        shown.append({"name": name, "title": title, "objects": count, "thumbnail": address})
+    return shown
 
 
 def thumbnail(name: str) -> bytes:

@@ -7,13 +7,16 @@ drops what could have been redone.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maquette.app.problems import conflict, not_found
-from maquette.app.store import Store, now
+from maquette.app.problems import Problem, conflict, not_found
+from maquette.app.store import now
+from maquette.app.studio import Studio
+
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,136 +24,139 @@ class Version:
     """The state of something, and the way back and forth."""
 
     number: int
-    document: dict[str, Any]
+    document: JsonObject
     changed: tuple[int, ...]  # labels
     undo: str | None  # the kind of edit that would be undone; None = nothing
     redo: str | None
 
-
-def start(
-    store: Store,
-    owner: str,
-    document: dict[str, Any],
-    edit: str = "start",
-    changed: Sequence[int] = (),
-) -> None:
-    """Begin a history with its first version."""
-    store.insert("histories", owner=owner, head=1, last=1)
-    _insert(store, owner, 1, edit, changed, document)
+    def summary(self) -> JsonObject:
+        """What clients are told of the way back and forth."""
+        can = {"can_undo": self.undo is not None, "can_redo": self.redo is not None}
+        return {"version": self.number, **can, "undo": self.undo, "redo": self.redo}
 
 
-def current(store: Store, owner: str, number: int | None = None) -> Version:
-    """Return the newest state, or a version by its number. Problem 404 when there is none."""
-    with store.transaction():
-        history = store.one("SELECT head FROM histories WHERE owner = ?", owner)
-        if history is None:
-            raise not_found("thing")
-        wanted = history["head"] if number is None else number
-        row = store.one(
-            "SELECT edit, changed AS changed_labels, document FROM versions WHERE owner = ? AND number = ?",
-            owner,
-            wanted,
-        )
-        if row is None:
-            raise not_found(f"version ({wanted})")
-        before = store.one("SELECT 1 FROM versions WHERE owner = ? AND number < ?", owner, wanted)
-        after = store.one(
-            "SELECT edit FROM versions WHERE owner = ? AND number > ? ORDER BY number",
-            owner,
-            wanted,
-        )
-    return Version(
-        wanted,
-        row["document"],
-        tuple(row["changed_labels"]),
-        row["edit"] if before else None,
-        after["edit"] if after else None,
-    )
+@dataclass(frozen=True)
+class History:
+    """The versions of one photo's masks, or of one scene."""
 
+    studio: Studio
+    kind: str  # of ``folders.KINDS``
+    owner: str
 
-def append(
-    store: Store,
-    owner: str,
-    base: int,
-    edit: str,
-    document: dict[str, Any],
-    changed: Sequence[int],
-    keep: int,
-) -> bool:
-    """Add a version after ``base``, the newest; ``keep`` versions stay. Returns whether any were
-    dropped. Problem 409 for an old base.
-    """
-    with store.transaction():
-        _expect(store, owner, base)
-        dropped = store.run("DELETE FROM versions WHERE owner = ? AND number > ?", owner, base)
-        store.run("UPDATE histories SET last = last + 1, head = last + 1 WHERE owner = ?", owner)
-        number = store.one("SELECT head FROM histories WHERE owner = ?", owner)["head"]
-        _insert(store, owner, number, edit, changed, document)
-        oldest = (
-            "SELECT number FROM versions WHERE owner = ? ORDER BY number DESC LIMIT -1 OFFSET ?"
-        )
-        dropped += store.run(
-            f"DELETE FROM versions WHERE owner = ? AND number IN ({oldest})", owner, owner, keep
-        )
-    return dropped > 0
+    def start(self, document: JsonObject, edit: str = "start") -> None:
+        """Begin with the first version."""
+        self.studio.store.insert("histories", owner=self.owner, head=1, last=1)
+        self._insert(1, edit, (), document)
 
-
-def step(store: Store, owner: str, base: int, back: bool) -> None:
-    """Go one version back or forth. Problem 409 for an old base, or when there is nothing to undo
-    or redo.
-    """
-    with store.transaction():
-        _expect(store, owner, base)
-        condition, order = ("<", "DESC") if back else (">", "ASC")
-        row = store.one(
-            f"SELECT number FROM versions WHERE owner = ? AND number {condition} ? ORDER BY number {order}",
-            owner,
-            base,
-        )
-        if row is None:
-            raise conflict(f"there is nothing to {'undo' if back else 'redo'}")
-        store.run("UPDATE histories SET head = ? WHERE owner = ?", row["number"], owner)
-
-
-def documents(store: Store, owner: str) -> list[dict[str, Any]]:
-    """Return the documents of all versions, to find out which files are still needed."""
-    return [
-        row["document"] for row in store.all("SELECT document FROM versions WHERE owner = ?", owner)
-    ]
-
-
-def forget(store: Store, owner: str) -> None:
-    """Delete a history."""
-    with store.transaction():
-        store.run("DELETE FROM versions WHERE owner = ?", owner)
-        store.run("DELETE FROM histories WHERE owner = ?", owner)
-
-
-def _expect(store: Store, owner: str, base: int) -> None:
-    history = store.one("SELECT head FROM histories WHERE owner = ?", owner)
-    if history is None:
-        raise not_found("thing")
-    if history["head"] != base:
-        raise conflict(
-            f"this was made for version {base}, but the newest is {history['head']}; look at it and repeat the edit"
+    def current(self, number: int | None = None) -> Version:
+        """The newest state, or a version by its number. Problem 404 when there is none."""
+        one = self.studio.store.one
+        here = "FROM versions WHERE owner = ? AND number"
+        with self.studio.store.transaction():
+            wanted = self._head() if number is None else number
+            key = (self.owner, wanted)
+            row = one(f"SELECT edit, changed AS changed_labels, document {here} = ?", *key)
+            if row is None:
+                raise not_found(f"version ({wanted})")
+            before = one(f"SELECT 1 {here} < ?", *key)
+            after = one(f"SELECT edit {here} > ? ORDER BY number", *key)
+        return Version(
+            number=wanted,
+            document=row["document"],
+            changed=tuple(row["changed_labels"]),
+            undo=row["edit"] if before else None,
+            redo=after["edit"] if after else None,
         )
 
+    def newest(self, base: int) -> Version:
+        """The newest version, which has to be ``base``. Problem 409 otherwise."""
+        self._expect(base)
+        return self.current()
 
-def _insert(
-    store: Store,
-    owner: str,
-    number: int,
-    edit: str,
-    changed: Sequence[int],
-    document: dict[str, Any],
-) -> None:
-    labels = json.dumps([int(label) for label in changed])
-    store.insert(
-        "versions",
-        owner=owner,
-        number=number,
-        edit=edit,
-        changed=labels,
-        document=document,
-        created=now(),
-    )
+    def append(self, base: int, edit: str, document: JsonObject, changed: Sequence[int]) -> bool:
+        """Add a version after ``base``, the newest; as many stay as the limits say. Returns whether
+        any were dropped. Problem 409 for an old base.
+        """
+        store = self.studio.store
+        owner = self.owner
+        kept = "SELECT number FROM versions WHERE owner = ? ORDER BY number DESC LIMIT ?"
+        most = self.studio.settings.limits.versions
+        with store.transaction():
+            self._expect(base)
+            dropped = store.run("DELETE FROM versions WHERE owner = ? AND number > ?", owner, base)
+            store.run(
+                "UPDATE histories SET last = last + 1, head = last + 1 WHERE owner = ?", owner
+            )
+            self._insert(self._head(), edit, changed, document)
+            older = f"DELETE FROM versions WHERE owner = ? AND number NOT IN ({kept})"
+            dropped += store.run(older, owner, owner, most)
+        return dropped > 0
+
+    def step(self, base: int, back: bool) -> None:
+        """Go one version back or forth. Problem 409 for an old base, or when there is nothing to
+        undo or redo.
+        """
+        store = self.studio.store
+        nearest = "max(number)" if back else "min(number)"
+        side = "<" if back else ">"
+        with store.transaction():
+            self._expect(base)
+            found = store.one(
+                f"SELECT {nearest} AS number FROM versions WHERE owner = ? AND number {side} ?",
+                *(self.owner, base),
+            )
+            if found["number"] is None:
+                raise conflict(f"there is nothing to {'undo' if back else 'redo'}")
+            store.run("UPDATE histories SET head = ? WHERE owner = ?", found["number"], self.owner)
+
+    def documents(self) -> list[JsonObject]:
+        """The documents of all versions, to find out which files are still needed."""
+        rows = self.studio.store.all("SELECT document FROM versions WHERE owner = ?", self.owner)
+        return [row["document"] for row in rows]
+
+    @contextlib.contextmanager
+    def editing(self, state: Callable[[], JsonObject]) -> Iterator[None]:
+        """Edit alone; a conflict is answered with the newest state."""
+        try:
+            with self.studio.alone(self.kind, self.owner):
+                self.studio.row(self.kind, self.owner)
+                yield
+        except Problem as problem:
+            if problem.code == "conflict":
+                problem.details.setdefault("current", state())
+            raise
+
+    def changed(self) -> None:
+        """Note that the thing was changed just now, and tell of it."""
+        self.studio.store.update(self.kind, self.owner, changed=now())
+        self.tell()
+
+    def tell(self) -> None:
+        """Publish the newest version."""
+        news = {"id": self.owner, "version": self._head()}
+        self.studio.news.publish(self.kind.removesuffix("s"), news)
+
+    def _head(self) -> int:
+        found = self.studio.store.one("SELECT head FROM histories WHERE owner = ?", self.owner)
+        if found is None:
+            raise not_found(self.kind.removesuffix("s"))
+        return found["head"]
+
+    def _expect(self, base: int) -> None:
+        head = self._head()
+        if head != base:
+            raise conflict(
+                f"this was made for version {base}, but the newest is {head}; "
+                "look at it and repeat the edit"
+            )
+
+    def _insert(self, number: int, edit: str, changed: Sequence[int], document: JsonObject) -> None:
+        self.studio.store.insert(
+            "versions",
+            owner=self.owner,
+            number=number,
+            edit=edit,
+            changed=[int(label) for label in changed],
+            document=document,
+            created=now(),
+        )

@@ -7,16 +7,14 @@ what it was made from.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from maquette.app import masks as photo_masks
 from maquette.app import pictures, scenes, uploads
-from maquette.app.folders import clear_temporary, new_id
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -24,10 +22,12 @@ from maquette.errors import InputError
 from maquette.images import read_masks
 from maquette.images.masks import select_masks
 from maquette.images.write import write_masks
+from maquette.output import clear_leftovers
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
-INPUTS = ("image.png", "thumbnail.jpg", "masks.npz")
+MASKS = "masks.npz"
+PICTURES = ("image.png", "thumbnail.jpg")
 USUAL_SECONDS = 20.0  # of a job, before one has been made
 _PARTS = {  # of a try: where a stage begins and ends
     "load": (0.0, 0.02),
@@ -39,6 +39,11 @@ _PARTS = {  # of a try: where a stage begins and ends
     "check": (0.93, 0.96),
     "write": (0.96, 1.0),
 }
+_SHOWN = (
+    *("id", "kind", "state", "name", "photo", "scene", "label", "options", "objects"),
+    *("failures", "warnings", "error", "seconds", "created", "started", "finished"),
+)
+_NOTHING = {"stage": "", "share": 0.0, "overall": 0.0, "instance": None, "attempt": 1}
 
 JsonObject = dict[str, Any]
 
@@ -56,28 +61,27 @@ def submit(
     refuse_when_full(studio)
     with studio.alone("photos", photo):
         found = studio.row("photos", photo)
-        version = photo_masks.masks_of(studio, photo)
-        if not version:
+        masks = photo_masks.masks_of(studio, photo)
+        if not masks:
             raise InputError(
                 "the photo has no masks; mark at least one object or import a mask file"
             )
-        chosen = version if only is None else select_masks(version, only)
-        objects = [{"label": m.label, "name": m.name} for m in chosen]
-        title = uploads.shown(name, studio.settings.limits.name_length) or found["name"]
-        with _new_folder(studio) as folder, studio.turn():
-            _link_inputs(studio.folders.of("photos", photo), folder, INPUTS[:2])
-            write_masks(chosen, folder / INPUTS[2])
-            _queue(
-                studio,
-                folder.name,
-                kind="generate",
-                name=title,
-                options=options,
-                photo=photo,
-                objects=objects,
-            )
-    tell(studio, folder.name)
-    return get(studio, folder.name)
+        chosen = masks if only is None else select_masks(masks, only)
+
+        def fill(folder: Path) -> None:
+            _link(studio.folders.of("photos", photo), folder, PICTURES)
+            with studio.turn():
+                write_masks(chosen, folder / MASKS)
+
+        return _queued(
+            studio,
+            fill,
+            kind="generate",
+            name=uploads.shown(name, studio.settings.limits.name_length) or found["name"],
+            options=options,
+            photo=photo,
+            objects=[{"label": m.label, "name": m.name} for m in chosen],
+        )
 
 
 def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObject) -> JsonObject:
@@ -86,35 +90,32 @@ def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObj
     """
     refuse_when_full(studio)
     state = scenes.state(studio, scene)
-    chosen = [entry for entry in state["instances"] if entry["label"] == label]
-    if not chosen:
+    chosen = next((entry for entry in state["instances"] if entry["label"] == label), None)
+    if chosen is None:
         raise not_found(f"object ({label})")
-    if not chosen[0]["can_regenerate"]:
+    if not chosen["can_regenerate"]:
         raise InputError(
-            f"object {label} cannot be regenerated: it is a copy, or the scene does not hold its photo and masks"
+            f"object {label} cannot be regenerated: "
+            "it is a copy, or the scene does not hold its photo and masks"
         )
-    objects = [{"label": label, "name": chosen[0]["name"]}]
-    title = uploads.shown(
-        f"{state['name']}: {chosen[0]['node']}", studio.settings.limits.name_length
+    title = f"{state['name']}: {chosen['node']}"
+
+    def fill(folder: Path) -> None:
+        with studio.turn():
+            photo = pictures.read_picture(scenes.photo_file(studio, scene))
+            pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(photo))
+
+    return _queued(
+        studio,
+        fill,
+        kind="regenerate",
+        name=uploads.shown(title, studio.settings.limits.name_length),
+        options=options,
+        photo=state["photo"],
+        scene=scene,
+        label=label,
+        objects=[{"label": label, "name": chosen["name"]}],
     )
-    with _new_folder(studio) as folder, studio.turn():
-        pictures.write(
-            folder / "thumbnail.jpg",
-            pictures.thumbnail(pictures.read_picture(scenes.photo_file(studio, scene))),
-        )
-        _queue(
-            studio,
-            folder.name,
-            kind="regenerate",
-            name=title,
-            options=options,
-            photo=state["photo"],
-            scene=scene,
-            label=label,
-            objects=objects,
-        )
-    tell(studio, folder.name)
-    return get(studio, folder.name)
 
 
 def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
@@ -124,30 +125,68 @@ def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
     if found["kind"] == "regenerate":
         return submit_regeneration(studio, found["scene"], found["label"], options)
     refuse_when_full(studio)
-    with _new_folder(studio) as folder:
-        _link_inputs(studio.folders.of("jobs", identifier), folder, INPUTS)
-        _queue(
-            studio,
-            folder.name,
-            kind="generate",
-            name=found["name"],
-            options=options,
-            photo=found["photo"],
-            objects=found["objects"],
-        )
+    source = studio.folders.of("jobs", identifier)
+    same = {key: found[key] for key in ("kind", "name", "photo", "objects")}
+    return _queued(
+        studio,
+        lambda folder: _link(source, folder, (*PICTURES, MASKS)),
+        options=options,
+        **same,
+    )
+
+
+def _queued(studio: Studio, fill: Callable[[Path], None], **columns: Any) -> JsonObject:
+    """A new job whose folder is filled with what it is made from."""
+    nothing_yet = {"instances": [], "failures": [], "warnings": [], "seconds": {}}
+    with studio.folders.new("jobs") as folder:
+        (folder / "instances").mkdir()
+        fill(folder)
+        row = {"id": folder.name, "state": "queued", "created": now(), **nothing_yet, **columns}
+        with studio.store.transaction():
+            refuse_when_full(studio)
+            studio.store.insert("jobs", **row)
     tell(studio, folder.name)
     return get(studio, folder.name)
 
 
+def _link(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Give files that never change, and the focal length where there is one, a second name; copy
+    them where the disk has no such thing.
+    """
+    has_focal = (source / pictures.FOCAL).exists()
+    for name in (*names, pictures.FOCAL) if has_focal else names:
+        try:
+            os.link(source / name, target / name)
+        except FileNotFoundError as error:
+            raise not_found("photo") from error
+        except OSError:
+            shutil.copyfile(source / name, target / name)
+
+
 def refuse_when_full(studio: Studio) -> None:
-    """Problem 429, with the time after which a place should be free, when as many jobs wait as may."""
-    waiting = studio.store.one("SELECT count(*) AS n FROM jobs WHERE state = 'queued'")["n"]
+    """Problem 429 when as many jobs wait as may, with the time after which there should be room."""
+    waiting = _waiting(studio)
     if waiting >= studio.settings.queue:
         seconds = max(1, round(_usual_seconds(studio) / studio.settings.workers))
         raise busy(
-            f"{waiting} jobs are waiting, which is the most that may; try again in {seconds} seconds",
+            f"{waiting} jobs are waiting, which is the most that may; "
+            f"try again in {seconds} seconds",
             seconds,
         )
+
+
+def _waiting(studio: Studio, before: int = 2**62) -> int:
+    """How many jobs wait that came before an ordinal number."""
+    counted = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < ?"
+    return studio.store.one(counted, before)["n"]
+
+
+def _usual_seconds(studio: Studio) -> float:
+    recent = studio.store.all(
+        "SELECT seconds FROM jobs WHERE state = 'done' ORDER BY ordinal DESC LIMIT 5"
+    )
+    totals = [sum(job["seconds"].values()) for job in recent if job["seconds"]]
+    return sum(totals) / len(totals) if totals else USUAL_SECONDS
 
 
 def get(studio: Studio, identifier: str) -> JsonObject:
@@ -159,88 +198,44 @@ def every(
     studio: Studio, state: str | None = None, photo: str | None = None, limit: int = 100
 ) -> list[JsonObject]:
     """Jobs as JSON, newest first."""
-    chosen = "state = coalesce(?, state) AND (? IS NULL OR photo = ?)"
     found = studio.store.all(
-        f"SELECT * FROM jobs WHERE {chosen} ORDER BY ordinal DESC LIMIT ?",
-        state,
-        photo,
-        photo,
-        limit,
+        "SELECT * FROM jobs WHERE state = coalesce(?, state) AND (? IS NULL OR photo = ?) "
+        "ORDER BY ordinal DESC LIMIT ?",
+        *(state, photo, photo, limit),
     )
     return [view(studio, job) for job in found]
 
 
 def view(studio: Studio, found: Row) -> JsonObject:
     """A row as JSON for clients."""
-    address = f"/api/jobs/{found['id']}"
-    keys = (
-        "id",
-        "kind",
-        "state",
-        "name",
-        "photo",
-        "scene",
-        "label",
-        "options",
-        "objects",
-        "failures",
-        "warnings",
-        "error",
-        "seconds",
-        "created",
-        "started",
-        "finished",
-    )
-    position = None
-    if found["state"] == "queued":
-        position = studio.store.one(
-            "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < ?",
-            found["ordinal"],
-        )["n"]
-    nothing = {
-        "stage": "",
-        "share": 0.0,
-        "overall": 1.0 if found["state"] == "done" else 0.0,
-        "instance": None,
-        "attempt": 1,
-    }
-    return {key: found[key] for key in keys} | {
-        "thumbnail": f"{address}/thumbnail.jpg",
-        "position": position,
-        "progress": studio.progress.get(found["id"], nothing),
-        "instances": [_instance(found["id"], entry) for entry in found["instances"]],
-    }
+    identifier = found["id"]
+    state = found["state"]
+    shown = {key: found[key] for key in _SHOWN}
+    shown["thumbnail"] = f"/api/jobs/{identifier}/thumbnail.jpg"
+    shown["position"] = _waiting(studio, found["ordinal"]) if state == "queued" else None
+    still = {**_NOTHING, "overall": 1.0 if state == "done" else 0.0}
+    shown["progress"] = studio.progress.get(identifier, still)
+    shown["instances"] = [_instance(identifier, entry) for entry in found["instances"]]
+    return shown
 
 
 def _instance(identifier: str, entry: JsonObject) -> JsonObject:
-    return {
-        **entry,
-        "glb": f"/api/jobs/{identifier}/instances/{entry['label']}.glb?attempt={entry['attempt']}",
-    }
+    file = f"{entry['label']}.glb?attempt={entry['attempt']}"
+    return {**entry, "glb": f"/api/jobs/{identifier}/instances/{file}"}
 
 
 def claim(studio: Studio) -> Row | None:
     """Take the job that has waited longest; it is running then."""
+    waiting = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY ordinal"
     with studio.store.transaction():
-        found = studio.store.one(
-            "SELECT id FROM jobs WHERE state = 'queued' ORDER BY ordinal LIMIT 1"
-        )
-        if found is None:
+        queue = [job["id"] for job in studio.store.all(waiting)]
+        if not queue:
             return None
-        studio.store.update("jobs", found["id"], state="running", started=now())
-        studio.progress[found["id"]] = {
-            "stage": "load",
-            "share": 0.0,
-            "overall": 0.0,
-            "instance": None,
-            "attempt": 1,
-        }
-        taken = studio.row("jobs", found["id"])
-    tell(studio, taken["id"])
-    for waiting in studio.store.all(
-        "SELECT id FROM jobs WHERE state = 'queued'"
-    ):  # each has moved up
-        tell(studio, waiting["id"])
+        studio.store.update("jobs", queue[0], state="running", started=now())
+        studio.progress[queue[0]] = {**_NOTHING, "stage": "load"}
+        taken = studio.row("jobs", queue[0])
+    for identifier in queue:  # each has moved up
+        tell(studio, identifier)
     return taken
 
 
@@ -250,29 +245,23 @@ def report(studio: Studio, found: Row, message: JsonObject) -> None:
     before = studio.progress.get(identifier)
     if before is None:
         return
-    low, high = _PARTS.get(message["stage"], (before["overall"], before["overall"]))
-    overall = (message["attempt"] - 1 + low + (high - low) * message["share"]) / (
-        found["options"].get("samples") or 1
-    )
     known = {key: message[key] for key in ("stage", "share", "instance", "attempt")}
-    studio.progress[identifier] = known | {
-        "overall": round(max(before["overall"], min(overall, 1.0)), 4)
-    }
-    studio.news.publish("progress", {"id": identifier, **studio.progress[identifier]})
+    begin, end = _PARTS.get(known["stage"], (before["overall"], before["overall"]))
+    done = known["attempt"] - 1 + begin + (end - begin) * known["share"]
+    overall = min(done / (found["options"].get("samples") or 1), 1.0)
+    known["overall"] = round(max(before["overall"], overall), 4)
+    studio.progress[identifier] = known
+    studio.news.publish("progress", {"id": identifier, **known})
 
 
 def add_instance(studio: Studio, identifier: str, message: JsonObject) -> None:
     """Note an object that is there."""
     entry = {key: message[key] for key in ("label", "name", "attempt", "world_from_instance")}
     with studio.store.transaction():
-        known = [
-            other
-            for other in studio.row("jobs", identifier)["instances"]
-            if other["label"] != entry["label"]
-        ]
-        studio.store.update(
-            "jobs", identifier, instances=sorted([*known, entry], key=lambda e: e["label"])
-        )
+        known = {other["label"]: other for other in studio.row("jobs", identifier)["instances"]}
+        known[entry["label"]] = entry
+        instances = [known[label] for label in sorted(known)]
+        studio.store.update("jobs", identifier, instances=instances)
     studio.news.publish("instance", {"id": identifier, **_instance(identifier, entry)})
 
 
@@ -281,59 +270,69 @@ def complete(studio: Studio, found: Row, message: JsonObject) -> None:
     identifier = found["id"]
     result = studio.folders.of("jobs", identifier) / "result" / "scene.json"
     adopted = None
+    noted = {key: message[key] for key in ("seconds", "failures", "warnings")}
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] != "running":
             return
         if found["kind"] == "regenerate":
             scenes.replace(studio, found["scene"], result)
-        with studio.store.transaction():
-            if found["kind"] == "generate":
-                adopted = scenes.adopt(studio, result, found["name"], identifier, found["photo"])
-                studio.store.update("jobs", identifier, scene=adopted)
-            studio.store.update(
-                "jobs",
-                identifier,
-                **{key: message[key] for key in ("seconds", "failures", "warnings")},
-            )
-            finish(studio, identifier, "done")
+            _succeed(studio, identifier, noted)
+        else:
+            made = scenes.adopted(studio, result, found["name"], identifier, found["photo"])
+            with made as adopted:
+                _succeed(studio, identifier, {**noted, "scene": adopted})
         shutil.rmtree(result.parent, ignore_errors=True)
     tell(studio, identifier)
     if adopted:
         studio.news.publish("scene", {"id": adopted, "version": 1})
 
 
-def finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
-    """Give a job that is not finished its final state; returns False when it was finished before."""
+def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
+    with studio.store.transaction():
+        studio.store.update("jobs", identifier, **columns)
+        _finish(studio, identifier, "done")
+
+
+def _finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
+    """Give a job its final state; returns False when it had one before."""
     changed = studio.store.run(
-        "UPDATE jobs SET state = ?, error = ?, finished = ? WHERE id = ? AND state IN ('queued', 'running')",
-        state,
-        error,
-        now(),
-        identifier,
+        "UPDATE jobs SET state = ?, error = ?, finished = ? "
+        "WHERE id = ? AND state IN ('queued', 'running')",
+        *(state, error, now(), identifier),
     )
     studio.progress.pop(identifier, None)
     return changed > 0
+
+
+def give_up(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
+    """End a job without a result, also on a full disk; returns whether it was still open."""
+    ended = studio.give_room(lambda: _finish(studio, identifier, state, error))
+    if ended:
+        tell(studio, identifier)
+    return ended
 
 
 def tell(studio: Studio, identifier: str) -> None:
     """Publish a job's state, and its end."""
     found = studio.store.one("SELECT * FROM jobs WHERE id = ?", identifier)
     if found is not None:
-        studio.news.publish("job", view(studio, found))
-        if found["state"] in FINAL:
-            studio.news.publish(
-                "end", {"id": identifier, "state": found["state"], "scene": found["scene"]}
-            )
+        for name, data in events_of(view(studio, found)):
+            studio.news.publish(name, data)
+
+
+def events_of(shown: JsonObject) -> list[tuple[str, JsonObject]]:
+    """What a stream says of the state of a job."""
+    said = [("job", shown)]
+    if shown["state"] in FINAL:
+        said.append(("end", {key: shown[key] for key in ("id", "state", "scene")}))
+    return said
 
 
 def stop(studio: Studio, identifier: str) -> bool:
     """Mark a job as cancelled; returns whether it was still open. The crew stops its worker."""
     with studio.alone("jobs", identifier):
         studio.row("jobs", identifier)
-        stopped = finish(studio, identifier, "cancelled")
-    if stopped:
-        tell(studio, identifier)
-    return stopped
+        return give_up(studio, identifier, "cancelled")
 
 
 def delete(studio: Studio, identifier: str) -> None:
@@ -341,9 +340,7 @@ def delete(studio: Studio, identifier: str) -> None:
     with studio.alone("jobs", identifier):
         if studio.row("jobs", identifier)["state"] in OPEN:
             raise conflict("the job is not finished; cancel it first")
-        studio.store.run("DELETE FROM jobs WHERE id = ?", identifier)
-        studio.folders.remove("jobs", identifier)
-    studio.news.publish("deleted", {"kind": "job", "id": identifier})
+        studio.delete("jobs", identifier)
 
 
 def tidy(studio: Studio, identifier: str) -> None:
@@ -355,7 +352,8 @@ def tidy(studio: Studio, identifier: str) -> None:
         if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
-            clear_temporary(folder)
+            for written in (folder, folder / "instances"):
+                clear_leftovers(written)
             shutil.rmtree(folder / "result", ignore_errors=True)
 
 
@@ -364,74 +362,15 @@ def recover(studio: Studio) -> None:
     go on waiting.
     """
     for found in studio.store.all("SELECT id FROM jobs WHERE state = 'running'"):
-        finish(
-            studio,
-            found["id"],
-            "interrupted",
-            "the server was stopped while the job was running; repeat it",
-        )
+        give_up(studio, found["id"], "interrupted", "the server was stopped; repeat the job")
         tidy(studio, found["id"])
 
 
 def masks_picture(studio: Studio, identifier: str) -> bytes:
     """The label picture of what a job is made from. Problem 404."""
     studio.row("jobs", identifier)
-    path = studio.folders.of("jobs", identifier) / "masks.npz"
+    path = studio.folders.of("jobs", identifier) / MASKS
     if not path.is_file():
         raise not_found("mask picture of this job")
     masks = read_masks(path)
     return pictures.label_picture(masks, masks[0].mask.shape)
-
-
-def _queue(studio: Studio, identifier: str, **columns: Any) -> None:
-    with studio.store.transaction():
-        refuse_when_full(studio)
-        studio.store.insert(
-            "jobs",
-            id=identifier,
-            state="queued",
-            instances=[],
-            failures=[],
-            warnings=[],
-            seconds={},
-            created=now(),
-            **columns,
-        )
-
-
-@contextlib.contextmanager
-def _new_folder(studio: Studio) -> Iterator[Path]:
-    """The folder of a new job, named by its id; gone again when the body fails."""
-    folder = studio.folders.make("jobs", new_id())
-    done = False
-    try:
-        (folder / "instances").mkdir()
-        yield folder
-        done = True
-    finally:
-        if not done:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _link_inputs(source: Path, target: Path, parts: Sequence[str]) -> None:
-    """The parts, and the focal length where there is one."""
-    for part in (*parts, pictures.FOCAL) if (source / pictures.FOCAL).exists() else parts:
-        _link(source / part, target / part)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file that never changes; a copy where the disk has no such thing."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError as error:
-        raise not_found("photo") from error
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _usual_seconds(studio: Studio) -> float:
-    recent = studio.store.all(
-        "SELECT seconds FROM jobs WHERE state = 'done' ORDER BY ordinal DESC LIMIT 5"
-    )
-    totals = [sum(job["seconds"].values()) for job in recent if job["seconds"]]
-    return sum(totals) / len(totals) if totals else USUAL_SECONDS

@@ -7,63 +7,87 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from maquette.app.schemas import Options, RegenerateRequest
+from maquette.app.schemas import JobOptions, RegenerateRequest
 from maquette.errors import InputError
 
 JsonObject = dict[str, Any]
 
+OFFERED = {  # what the page lets people choose
+    "seed": {"default": 0, "minimum": 0, "maximum": 2**32 - 1},
+    "samples": {"default": 1, "minimum": 1, "maximum": 8},
+    "steps": {"default": 6, "minimum": 1, "maximum": 100},
+    "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
+    "fov": {"default": None, "minimum": 3, "maximum": 140},
+    "fit": {"default": True},
+}
+REUSED = ("method", "model", "steps", "guidance", "fit")  # of a scene, to make an object of it anew
+
+
+def offered(capabilities: JsonObject) -> JsonObject:
+    """OFFERED, with the defaults of the default method."""
+    methods = [method for method in capabilities["methods"] if method["default"]]
+    default = {key: methods[0][key] for key in ("steps", "guidance")} if methods else {}
+    return OFFERED | {key: {**OFFERED[key], "default": value} for key, value in default.items()}
+
 
 def resolved(
-    options: Options, capabilities: JsonObject, before: JsonObject | None = None
+    options: JobOptions, capabilities: JsonObject, before: JsonObject | None = None
 ) -> JsonObject:
     """Complete options; those that were left out come from ``before`` or are defaults. InputError
     for what cannot be done here.
     """
-    chosen = (
-        options.model_dump()
-        if before is None
-        else {**before, **options.model_dump(exclude_unset=True)}
-    )
+    if before is None:
+        chosen = options.model_dump()
+    else:
+        chosen = {**before, **options.model_dump(exclude_unset=True)}
+    model = _model(chosen["model"], capabilities)
+    devices = ("auto", *capabilities["devices"])
+    if chosen["device"] not in devices:
+        raise InputError(
+            f"there is no device {chosen['device']!r} here; choose {', '.join(devices)}"
+        )
+    return {**chosen, "model": model["name"], "method": _method(chosen["method"], model)}
+
+
+def _model(name: str | None, capabilities: JsonObject) -> JsonObject:
+    """The model of a name, or the default one."""
     models = {model["name"]: model for model in capabilities["models"]}
     if not models:
         raise InputError(
             "no weights were found; reinstall maquette, or start the app with --weights FOLDER"
         )
-    name = chosen["model"] or next(
-        name for name, model in models.items() if model["default"] or len(models) == 1
-    )
+    if name is None:
+        defaults = [model for model in models.values() if model["default"]]
+        return next(iter(defaults or models.values()))
     if name not in models:
         raise InputError(f"the model {name!r} is not here; choose one of {', '.join(models)}")
-    able = models[name]["methods"]
-    method = chosen["method"] or ("iscene" if "iscene" in able else able[0])
-    if method not in able:
+    return models[name]
+
+
+def _method(name: str | None, model: JsonObject) -> str:
+    """The method of a name, or the model's default one."""
+    able = model["methods"]
+    if name is None:
+        return "iscene" if "iscene" in able else able[0]
+    if name not in able:
         raise InputError(
-            f"the method {method!r} cannot be used with the model {name!r}; choose one of {', '.join(able)}"
+            f"the method {name!r} cannot be used with the model {model['name']!r}; "
+            f"choose one of {', '.join(able)}"
         )
-    if chosen["device"] not in ("auto", *capabilities["devices"]):
-        raise InputError(
-            f"there is no device {chosen['device']!r} here; choose auto, {', '.join(capabilities['devices'])}"
-        )
-    return {**chosen, "model": name, "method": method}
+    return name
 
 
 def regeneration(
     request: RegenerateRequest, capabilities: JsonObject, made_with: JsonObject
 ) -> JsonObject:
     """Complete options for one object anew: as the scene was made, with another seed."""
-    names = {model["name"] for model in capabilities["models"]}
-    known = {
-        key: made_with[key] for key in ("method", "steps", "guidance", "fit") if key in made_with
-    }
-    if made_with.get("model") in names:
-        known["model"] = made_with["model"]
-    asked = {
-        key: value
-        for key, value in request.model_dump(exclude={"label"}).items()
-        if value is not None
-    }
+    models = [model["name"] for model in capabilities["models"]]
+    asked = request.model_dump(exclude={"label"}, exclude_none=True)
     new = {"seed": secrets.randbelow(2**32), **asked}
+    known = {key: made_with[key] for key in REUSED if key in made_with}
+    if known.get("model") not in models:
+        known.pop("model", None)
     try:
-        return resolved(Options(**{**known, **new}), capabilities)
+        return resolved(JobOptions(**{**known, **new}), capabilities)
     except (ValidationError, InputError):  # a scene from elsewhere was made with what is not here
-        return resolved(Options(**new), capabilities)
+        return resolved(JobOptions(**new), capabilities)

@@ -10,22 +10,22 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from maquette.app import history, pictures, uploads
-from maquette.app.folders import new_id
+from maquette.app import pictures, uploads
+from maquette.app.history import History
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.images.inputs import working_size
-from maquette.images.read import read_photo
+from maquette.images.read import Photo, read_photo
 
 JsonObject = dict[str, Any]
+_SHOWN = ("id", "name", "width", "height", "notes", "created", "changed")
 
 
 def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
     """Take in a photo from a client. Raises Problem, InputError."""
-    with uploads.incoming(studio.settings.data, [(name, stream)], studio.settings.limits) as (
-        upload,
-    ):
-        uploads.check_picture(upload.path, studio.settings.limits)
+    with uploads.incoming(studio.folders, [(name, stream)], studio.settings.limits) as received:
+        (upload,) = received.files
+        uploads.take_picture(upload, received)
         with studio.turn():
             return add_file(studio, upload.path, upload.stem)
 
@@ -33,44 +33,57 @@ def add(studio: Studio, name: str, stream: BinaryIO) -> JsonObject:
 def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     """Take in a photo from a file. Raises InputError."""
     read = read_photo(path)
-    image = read.image
-    alpha = read.alpha
-    height, width = image.shape[:2]
-    size = working_size((height, width))
-    notes = [] if size == (height, width) else [f"reduced from {width} x {height} pixels"]
-    notes += (
-        [read.doubt]
-        if read.doubt
-        else []
-        if read.focal is None
-        else [f"focal length known: {read.focal.source}"]
-    )
-    image = _resized(image, size)
-    identifier = new_id()
-    folder = studio.folders.make("photos", identifier)
+    height, width = working_size(read.image.shape[:2])
+    stamp = now()
+    with studio.folders.new("photos") as folder:
+        _write(read, folder, (width, height))
+        with studio.store.transaction():
+            studio.store.insert(
+                "photos",
+                id=folder.name,
+                name=_named(studio, name),
+                width=width,
+                height=height,
+                alpha=int(read.alpha is not None),
+                notes=_notes(read, (height, width)),
+                created=stamp,
+                changed=stamp,
+            )
+            History(studio, "photos", folder.name).start({"objects": [], "notes": []})
+    studio.news.publish("photo", {"id": folder.name, "version": 1})
+    return get(studio, folder.name)
+
+
+def _write(read: Photo, folder: Path, size: tuple[int, int]) -> None:
+    """The files of a photo; ``size`` is (W, H)."""
+    image = _resized(read.image, size)
     (folder / "masks").mkdir()
     pictures.write(folder / "image.png", pictures.png(image))
     pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
     if read.focal is not None:
-        pictures.write(folder / pictures.FOCAL, json.dumps(dataclasses.asdict(read.focal)).encode())
-    if alpha is not None:
-        pictures.write(folder / "alpha.png", pictures.png(_resized(alpha, size)))
-    stamp = now()
-    with studio.store.transaction():
-        studio.store.insert(
-            "photos",
-            id=identifier,
-            name=_named(studio, name),
-            width=size[1],
-            height=size[0],
-            alpha=int(alpha is not None),
-            notes=notes,
-            created=stamp,
-            changed=stamp,
-        )
-        history.start(studio.store, identifier, {"objects": [], "notes": []})
-    studio.news.publish("photo", {"id": identifier, "version": 1})
-    return get(studio, identifier)
+        focal = json.dumps(dataclasses.asdict(read.focal))
+        pictures.write(folder / pictures.FOCAL, focal.encode())
+    if read.alpha is not None:
+        pictures.write(folder / "alpha.png", pictures.png(_resized(read.alpha, size)))
+
+
+def _notes(read: Photo, size: tuple[int, int]) -> list[str]:
+    """What people should know of what became of a photo that now has ``size`` (H, W)."""
+    notes = []
+    height, width = read.image.shape[:2]
+    if size != (height, width):
+        notes.append(f"reduced from {width} x {height} pixels")
+    if read.doubt:
+        notes.append(read.doubt)
+    elif read.focal is not None:
+        notes.append(f"focal length known: {read.focal.source}")
+    return notes
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[1::-1] == size:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def get(studio: Studio, identifier: str) -> JsonObject:
@@ -80,10 +93,8 @@ def get(studio: Studio, identifier: str) -> JsonObject:
 
 def every(studio: Studio) -> list[JsonObject]:
     """All photos as JSON, newest first."""
-    return [
-        _view(studio, found)
-        for found in studio.store.all("SELECT * FROM photos ORDER BY created DESC, id")
-    ]
+    found = studio.store.all("SELECT * FROM photos ORDER BY created DESC, id")
+    return [_view(studio, row) for row in found]
 
 
 def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
@@ -91,17 +102,6 @@ def rename(studio: Studio, identifier: str, name: str) -> JsonObject:
     studio.row("photos", identifier)
     studio.store.update("photos", identifier, name=_named(studio, name), changed=now())
     return get(studio, identifier)
-
-
-def delete(studio: Studio, identifier: str) -> None:
-    """Delete a photo with its masks; jobs and scenes have copies."""
-    with studio.alone("photos", identifier):
-        studio.row("photos", identifier)
-        with studio.store.transaction():
-            studio.store.run("DELETE FROM photos WHERE id = ?", identifier)
-            history.forget(studio.store, identifier)
-        studio.folders.remove("photos", identifier)
-    studio.news.publish("deleted", {"kind": "photo", "id": identifier})
 
 
 def image_of(studio: Studio, identifier: str) -> np.ndarray:
@@ -112,30 +112,27 @@ def image_of(studio: Studio, identifier: str) -> np.ndarray:
 
 def alpha_of(studio: Studio, identifier: str) -> np.ndarray | None:
     """The opacity (H, W) uint8 of a photo that is a cut-out, or None."""
-    path = studio.folders.of("photos", identifier) / "alpha.png"
-    return pictures.read_picture(path, "L") if studio.row("photos", identifier)["alpha"] else None
+    if not studio.row("photos", identifier)["alpha"]:
+        return None
+    return pictures.read_picture(studio.folders.of("photos", identifier) / "alpha.png", "L")
+
+
+def size_of(studio: Studio, identifier: str) -> tuple[int, int]:
+    """(H, W) of a photo."""
+    found = studio.row("photos", identifier)
+    return found["height"], found["width"]
 
 
 def _view(studio: Studio, found: Row) -> JsonObject:
     address = f"/api/photos/{found['id']}"
-    version = history.current(studio.store, found["id"])
-    keys = ("id", "name", "width", "height", "notes", "created", "changed")
-    return {key: found[key] for key in keys} | {
-        "image": f"{address}/image.png",
-        "thumbnail": f"{address}/thumbnail.jpg",
-        "masks": f"{address}/masks",
-        "objects": len(version.document["objects"]),
-        "version": version.number,
-    }
+    version = History(studio, "photos", found["id"]).current()
+    shown = {key: found[key] for key in _SHOWN}
+    for key, file in (("image", "image.png"), ("thumbnail", "thumbnail.jpg"), ("masks", "masks")):
+        shown[key] = f"{address}/{file}"
+    shown["objects"] = len(version.document["objects"])
+    shown["version"] = version.number
+    return shown
 
 
 def _named(studio: Studio, name: str) -> str:
     return uploads.shown(name, studio.settings.limits.name_length) or "photo"
-
-
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return (
-        image
-        if image.shape[:2] == size
-        else cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    )

@@ -13,17 +13,20 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from maquette.images.overlay import instance_color
 from maquette.output import atomic_write
 from maquette.types import InstanceMask
 
 THUMBNAIL = 320  # pixels
 FOCAL = "focal.json"  # beside image.png, when the photo's file told its focal length
+OVERLAP = 255
 
 
 def png(image: np.ndarray) -> bytes:
     """Encode (H, W, 3) or (H, W) uint8 without loss, quickly."""
     picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    _, content = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return content.tobytes()
 
 
 def write(path: Path, content: bytes) -> None:
@@ -51,9 +54,8 @@ def write_mask(folder: Path, mask: np.ndarray) -> str:
     """Write a mask (H, W) bool under a name that follows from its content; returns the name without
     suffix.
     """
-    digest = hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[
-        :16
-    ]
+    bits = np.packbits(mask).tobytes()
+    digest = hashlib.sha256(repr(mask.shape).encode() + bits).hexdigest()[:16]
     path = folder / f"{digest}.png"
     if not path.exists():
         stream = io.BytesIO()
@@ -76,11 +78,16 @@ def label_picture(masks: Sequence[InstanceMask], size: tuple[int, int]) -> bytes
     for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
         labels[m.mask] = m.label
         count += m.mask
-    return png(
-        np.stack([labels & 255, labels >> 8, np.where(count > 1, 255, 0)], axis=-1).astype(np.uint8)
-    )
+    overlap = np.where(count > 1, OVERLAP, 0)
+    return png(np.stack([labels & 255, labels >> 8, overlap], axis=-1).astype(np.uint8))
 
 
 def mask_picture(mask: np.ndarray) -> bytes:
     """PNG of one mask (H, W): 255 inside, 0 outside."""
     return png(mask.astype(np.uint8) * 255)
+
+
+def color(label: int) -> str:
+    """The colour in which an object is shown everywhere, as #rrggbb."""
+    red, green, blue = instance_color(label)
+    return f"#{red:02x}{green:02x}{blue:02x}"

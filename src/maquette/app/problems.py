@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from typing import Any
+
+from starlette.responses import JSONResponse
 
 from maquette.errors import InputError, MaquetteError, OutputError
 
@@ -23,6 +27,15 @@ class Problem(MaquetteError):
         self.code = code
         self.headers = headers or {}
         self.details = details
+
+    def saying(self, message: str) -> Problem:
+        """The same in other words."""
+        return Problem(self.status, self.code, message, self.headers, **self.details)
+
+    def response(self, close: bool = False) -> JSONResponse:
+        """The answer; after it the connection may be closed."""
+        headers = {**self.headers, "connection": "close"} if close else self.headers
+        return JSONResponse(self.body(), self.status, headers)
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
@@ -54,10 +67,35 @@ def busy(message: str, seconds: int, status: int = 429) -> Problem:
     return Problem(status, "busy", message, {"Retry-After": str(seconds)}, retry_after=seconds)
 
 
-def problem_of(error: MaquetteError) -> Problem:
-    """What a client is told of an error of the library."""
+def disk_full() -> Problem:
+    """There is no room for anything new."""
+    message = "the disk of the server is full; delete what is not needed, or make room, and repeat"
+    return Problem(507, "full", message)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a file or the database could not be written for want of room, be it that this was
+    the cause of the error.
+    """
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
+    """What a client is told of an error of the library, the disk or the database."""
     if isinstance(error, Problem):
         return error
+    if is_full(error):
+        return disk_full()
     if isinstance(error, InputError):
         return Problem(422, "input", str(error))
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    if isinstance(cause, (OSError, sqlite3.Error)):
+        reason = getattr(cause, "strerror", None) or str(cause)
+        return Problem(507, "failed", f"the server cannot write its files ({reason})")
     return Problem(507 if isinstance(error, OutputError) else 500, "failed", str(error))

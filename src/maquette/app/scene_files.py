@@ -13,17 +13,20 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maquette.app import downloads, uploads
 from maquette.app.downloads import Download
+from maquette.app.folders import Folders, is_named_by_content
 from maquette.app.problems import too_large
 from maquette.app.settings import Limits
-from maquette.app.uploads import Upload
-from maquette.errors import InputError
+from maquette.app.uploads import Received, Upload
+from maquette.errors import InputError, contained
 from maquette.export import export_scene
 from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields, read_json
+from maquette.scene.fields import Fields
 from maquette.scene.ply import decode_ply
 from maquette.types import Scene
 
@@ -41,6 +44,29 @@ _SUFFIXES = {"mesh": ".ply", "texture": ".png", "state": ".npz", "photo": ".png"
 Document = dict[str, Any]
 
 
+class Provenance(BaseModel):
+    """What is used of how a scene was made; the rest is only kept."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    method: str | None = None
+    seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = {}
+    options: dict[str, Any] = {}
+
+
+def with_usable_provenance(document: Document) -> Document:
+    """A document without what its provenance has of another type than this program writes there:
+    it may come from elsewhere.
+    """
+    provenance = dict(document["provenance"])
+    try:
+        Provenance.model_validate(provenance)
+    except ValidationError as error:
+        for wrong in error.errors():
+            provenance.pop(wrong["loc"][0], None)
+    return {**document, "provenance": provenance}
+
+
 def references(document: Document) -> Iterator[tuple[Document, str]]:
     """Every place of a document that names a file: the object, and its key."""
     given = document.get("input") or {}
@@ -54,26 +80,28 @@ def take_over(saved: Path, folder: Path) -> Document:
     document with the new names.
     """
     document = json.loads(saved.read_text(encoding="utf-8"))
+    document.pop("files", None)  # sums of the files under their old names
     (folder / "files").mkdir(exist_ok=True)
-    for entry in document[
-        "instances"
-    ]:  # a texture shares its mesh's name, so that one address stands for both
-        parts = [saved.parent / entry[key] for key in ("mesh", "texture") if entry[key]]
-        digest = _digest(*parts)
-        for part, key in zip(parts, ("mesh", "texture")):
-            entry[key] = _moved(part, folder, f"{digest}{part.suffix}")
+    for entry in document["instances"]:
+        # a texture shares its mesh's name, so that one address stands for both
+        keys = [key for key in ("mesh", "texture") if entry[key]]
+        digest = _digest(*(saved.parent / entry[key] for key in keys))
+        for key in keys:
+            _move(saved, entry, key, folder, digest)
     for entry, key in references(document):
         if not entry[key].startswith("files/"):
-            part = saved.parent / entry[key]
-            entry[key] = _moved(part, folder, f"{_digest(part)}{part.suffix}")
+            _move(saved, entry, key, folder, _digest(saved.parent / entry[key]))
     return document
 
 
-def _moved(part: Path, folder: Path, name: str) -> str:
-    target = folder / "files" / name
-    if part.exists():
-        os.replace(part, target) if not target.exists() else part.unlink()
-    return f"files/{name}"
+def _move(saved: Path, entry: Document, key: str, folder: Path, digest: str) -> None:
+    source = saved.parent / entry[key]
+    target = folder / "files" / f"{digest}{source.suffix}"
+    if target.exists():
+        source.unlink(missing_ok=True)
+    elif source.exists():
+        os.replace(source, target)
+    entry[key] = f"files/{target.name}"
 
 
 def _digest(*parts: Path) -> str:
@@ -88,57 +116,69 @@ def drop_unused(folder: Path, documents: Sequence[Document]) -> None:
     used = {entry[key] for document in documents for entry, key in references(document)}
     stems = {Path(name).stem for name in used}
     for file in (folder / "files").iterdir():
-        if f"files/{file.name}" not in used:
+        if is_named_by_content(file) and f"files/{file.name}" not in used:
             file.unlink(missing_ok=True)
-    for file in (folder / "cache").glob("*.glb") if (folder / "cache").is_dir() else ():
-        if file.stem not in stems:
+    for file in (folder / "cache").glob("*.glb"):
+        if is_named_by_content(file) and file.stem not in stems:
             file.unlink(missing_ok=True)
 
 
-def opened(files: Sequence[Upload], limits: Limits) -> Scene:
+def opened(received: Received) -> Scene:
     """Read an uploaded scene: a ZIP, or scene.json and its files, known by the last part of their
     names. Raises Problem, InputError.
     """
+    files: Sequence[Upload] = received.files
     if len(files) == 1 and uploads.content_kind(files[0].path) == "zip":
-        files = uploads.unpacked(files[0], limits)
-    documents = [file for file in files if file.name.lower().endswith(".json")]
-    if len(documents) != 1:
-        raise InputError(
-            f"{len(documents)} of the files are .json; send one scene.json with the files of its folder, or a ZIP of them"
-        )
-    if documents[0].path.stat().st_size > limits.json_bytes:
-        raise too_large(
-            f"{documents[0].path}: has more than {limits.json_bytes} bytes; it does not look like a scene document"
-        )
-    root = read_json(documents[0].path)
-    _check_document(root, limits)
+        files = uploads.unpacked(files[0], received)
+    root = _document_among(files, received)
     by_name = {file.name: file for file in files}
     if len(by_name) < len(files):
         raise InputError("two of the files have the same name; send the files of one scene only")
+    sums = root.object("files").data if root.has("files") else {}
+    new_sums = {}
     for entry, key in references(root.data):
         name = uploads.shown(PurePosixPath(str(entry[key])).name)
         if name not in by_name:
             raise InputError(
-                f"{documents[0].path}: refers to {name}, which was not sent; send scene.json with all files of its folder"
+                f"{root.file}: refers to {name}, which was not sent; "
+                "send scene.json with all files of its folder"
             )
-        entry[key] = _checked(by_name[name].path, _SUFFIXES[key], limits).name
-    return scene_of(root)
+        place = _checked(by_name[name].path, _SUFFIXES[key], received.limits).name
+        if str(entry[key]) in sums:
+            new_sums[place] = sums[str(entry[key])]
+        entry[key] = place
+    root.data["files"] = new_sums
+    return scene_of(root, received.budget)
+
+
+def _document_among(files: Sequence[Upload], received: Received) -> Fields:
+    documents = [file.path for file in files if file.name.lower().endswith(".json")]
+    if len(documents) != 1:
+        raise InputError(
+            f"{len(documents)} of the files are .json; "
+            "send one scene.json with the files of its folder, or a ZIP of them"
+        )
+    most = received.limits.json_bytes
+    if documents[0].stat().st_size > most:
+        raise too_large(
+            f"{documents[0]}: has more than {most} bytes; it does not look like a scene document"
+        )
+    root = Fields.read(documents[0], received.budget)
+    _check_document(root, received.limits)
+    return root
 
 
 def _check_document(root: Fields, limits: Limits) -> None:
-    entries = list(root.objects("instances"))
-    if root.data.get("input") is not None:
-        entries += root.object("input").objects("masks")
-    if len(entries) > 4 * limits.objects:
+    instances = root.objects("instances")
+    masks = root.object("input").objects("masks") if root.has("input") else ()
+    count = len(instances) + len(masks)
+    if count > 4 * limits.objects:
         raise too_large(
-            f"{root.file}: has {len(entries)} objects and masks; at most {4 * limits.objects} are taken"
+            f"{root.file}: has {count} objects and masks; at most {4 * limits.objects} are taken"
         )
-    for entry in entries:
+    for entry in (*instances, *masks):
         if entry.whole("label") > HIGHEST_LABEL:
             raise entry.wrong("label", f"a number up to {HIGHEST_LABEL}")
-    for entry in root.objects("instances"):
-        if entry.whole("seed") >= 2**64:
-            raise entry.wrong("seed", "a 64-bit number")
 
 
 def _checked(path: Path, suffix: str, limits: Limits) -> Path:
@@ -148,15 +188,9 @@ def _checked(path: Path, suffix: str, limits: Limits) -> Path:
         return target
     if suffix == ".png":
         uploads.check_picture(path, limits)
-    elif suffix == ".npz":
-        uploads.check_archive(path, limits)
-    else:
-        try:
+    elif suffix == ".ply":
+        with contained(f"{path}: the mesh is truncated", "save the scene again"):
             found = decode_ply(path.read_bytes())
-        except ValueError as error:
-            raise InputError(
-                f"{path}: the mesh is truncated ({error}); save the scene again"
-            ) from error
         if found is None:
             raise InputError(
                 f"{path}: is not a mesh as maquette writes it; save the scene with maquette"
@@ -165,23 +199,24 @@ def _checked(path: Path, suffix: str, limits: Limits) -> Path:
 
 
 def saved(scene: Scene, folder: Path) -> Path:
-    """Save a scene in a folder of its own, as the library does; returns the path of the document."""
+    """Save a scene in a folder of its own, as the library does; returns the path of the
+    document.
+    """
     return save(scene, folder / "scene.json")
 
 
-def exported(scene: Scene, name: str, form: str, root: Path) -> Download:
+def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
     stem = downloads.file_stem(name, "scene")
     suffix = FORMATS[form][0]
-    with downloads.workbench(root) as folder:
+    with folders.workbench() as folder:
         if form == "json":
             saved(scene, folder)
         elif form == "objects":
-            shutil.move(
-                export_scene(scene, folder / f"{stem}.glb", separate=True), folder / "objects"
-            )
+            written = export_scene(scene, folder / f"{stem}.glb", separate=True)
+            shutil.move(written, folder / "objects")
         else:
             written = export_scene(scene, folder / f"{stem}.{form}")
         content = downloads.zipped(folder) if suffix == ".zip" else written.read_bytes()

@@ -4,21 +4,50 @@ is.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maquette.app.masks import Canvas
+from maquette.declare import declarations
 from maquette.errors import InputError
 from maquette.images import edit as editing
+from maquette.options import SceneOptions
 from maquette.scene import edits
 from maquette.scene.fields import Fields
 
+LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
+
+# options of a scene that a job may have
+JOB_OPTIONS = (
+    "method",
+    "model",
+    "seed",
+    "samples",
+    "steps",
+    "guidance",
+    "fit",
+    "fov",
+    "device",
+)
+SERVERS_CHOICE = ("method", "model")  # left out, the server takes what it has
+# A server for many allows one request less than the command line does.
+TIGHTER = {"samples": (1, 8), "steps": (1, 100), "guidance": (0, 20)}
+
 Label = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]
+InstanceLabel = Annotated[int, Field(ge=0, le=65535)]
+InstanceLabels = Annotated[list[InstanceLabel], Field(min_length=1, max_length=255)]
+Version = Annotated[int, Field(ge=0, le=LAST_VERSION)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Point = tuple[Number, Number]
 Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
+Text = Annotated[str, Field(max_length=80)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+Selection = Annotated[list[Label | Text], Field(max_length=255)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Steps = Annotated[int, Field(ge=1, le=100)]
+Guidance = Annotated[float, Field(ge=0, le=20)]
 Row = tuple[float, float, float, float]
 
 
@@ -26,6 +55,9 @@ class Strict(BaseModel):
     """No unknown fields, no NaN."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Strict)
 
 
 class ClickPoint(Strict):
@@ -130,7 +162,7 @@ class RenameEdit(Strict):
 
     kind: Literal["rename"]
     label: Label
-    name: Annotated[str, Field(max_length=80)]
+    name: Text
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
@@ -187,67 +219,78 @@ MaskEdit = Annotated[
 class MaskEditRequest(Strict):
     """An edit of the masks of a version."""
 
-    version: int
+    version: Version
     edit: MaskEdit
 
 
 class StepRequest(Strict):
     """The version to go back or forth from."""
 
-    version: int
+    version: Version
 
 
 class NameRequest(Strict):
     """A new name."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Name
 
 
-class Options(Strict):
+def _job_option(name: str) -> tuple[Any, Any]:
+    """Type and default of a field of JobOptions, from the option's declaration."""
+    declared = declarations(SceneOptions)[name]
+    least, most = TIGHTER.get(name, (declared.least, declared.most))
+    kind: Any = bool
+    if name == "device":
+        kind = Literal["auto", "cpu", "cuda", "mps"]
+    elif declared.kind in (int, float):
+        kind = Annotated[declared.kind, Field(ge=least, le=most)]
+    elif declared.kind is not bool:
+        kind = Annotated[str, Field(max_length=200)]
+    for word in declared.words:
+        kind = kind | Literal[word]
+    default = None if name in SERVERS_CHOICE else getattr(SceneOptions, name)
+    described = Field(default, description=declared.help)
+    return (kind if default is not None else kind | None, described)
+
+
+_Declared: Any = create_model(
+    "_Declared", __base__=Strict, **{name: _job_option(name) for name in JOB_OPTIONS}
+)
+
+
+class JobOptions(_Declared):
     """How a scene is made; what is left out is the default."""
-
-    method: Annotated[str, Field(max_length=80)] | None = None
-    model: Annotated[str, Field(max_length=200)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    samples: Annotated[int, Field(ge=1, le=8)] = 1
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
-    fit: bool = True
-    fov: Annotated[float, Field(gt=0, lt=180)] | Literal["estimate"] | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
 class JobRequest(Strict):
     """A job for a photo that is here."""
 
-    photo: Annotated[str, Field(max_length=80)]
-    only: (
-        Annotated[list[Label | Annotated[str, Field(max_length=80)]], Field(max_length=255)] | None
-    ) = None
-    name: Annotated[str, Field(max_length=80)] = ""
-    options: Options = Options()
+    photo: Text
+    only: Selection | None = None
+    name: Text = ""
+    options: JobOptions = JobOptions()
 
 
 class RepeatRequest(Strict):
     """Options to change; only those that are given."""
 
-    options: Options = Options()
+    options: JobOptions = JobOptions()
 
 
 class RegenerateRequest(Strict):
     """One object of a scene anew; without a seed one is drawn."""
 
     label: Label
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+    seed: Seed | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
 
 
 class TransformEdit(Strict):
     """Where an object stands."""
 
     kind: Literal["transform"]
-    label: int
+    label: InstanceLabel
     world_from_instance: tuple[Row, Row, Row, Row]
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -259,8 +302,8 @@ class NodeEdit(Strict):
     """The name of an object's node."""
 
     kind: Literal["rename"]
-    label: int
-    node: Annotated[str, Field(min_length=1, max_length=80)]
+    label: InstanceLabel
+    node: Name
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""
@@ -273,7 +316,7 @@ class HideEdit(Strict):
     """Hide or show objects."""
 
     kind: Literal["hide"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
     hidden: bool = True
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -285,7 +328,7 @@ class RemoveEdit(Strict):
     """Without these objects."""
 
     kind: Literal["delete"]
-    labels: Annotated[list[int], Field(min_length=1, max_length=255)]
+    labels: InstanceLabels
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""
@@ -296,7 +339,7 @@ class DuplicateEdit(Strict):
     """A copy of an object."""
 
     kind: Literal["duplicate"]
-    label: int
+    label: InstanceLabel
     offset: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
@@ -313,5 +356,5 @@ SceneEdit = Annotated[
 class SceneEditRequest(Strict):
     """An edit of a version of a scene."""
 
-    version: int
+    version: Version
     edit: SceneEdit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from maquette.errors import InputError, MissingExtraError
 
 DEFAULT_PORT = 8765
 LEAST_TOKEN = 16  # characters of a token that somebody chooses
+_TOKEN = re.compile(r"[!#-+\--:<-\[\]-~]*")  # what a cookie may hold (RFC 6265, 4.1.1)
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,13 @@ class Limits:
     json_bytes: int = 2 << 20  # of a JSON body
     pixels: int = 50_000_000  # of a picture
     objects: int = 64  # of a photo
-    unpacked_bytes: int = 512 << 20  # of an archive
+    unpacked_bytes: int = 1536 << 20  # that all files of one upload unpack and decode to
     entries: int = 600  # of an archive, and files of one upload
     versions: int = 200  # that undo can go back
     name_length: int = 80  # characters
+    connections: int = 1000
+    connections_per_address: int = 400
+    head_seconds: float = 20.0  # for the head of a request, from a connection's beginning on
     pause_seconds: float = 20.0  # between two pieces of a body
     body_seconds: float = 300.0  # for a whole body
     gate_seconds: float = 30.0  # waiting for a turn at reading or cutting out pictures
@@ -34,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Where a server listens and keeps its things."""
 
     data: Path
@@ -59,14 +64,8 @@ class Settings:
             raise InputError(
                 f"workers and queue must be at least 1, got {self.workers} and {self.queue}"
             )
-        if self.token is not None and (
-            len(self.token) < LEAST_TOKEN
-            or not self.token.isascii()
-            or not self.token.isprintable()
-        ):
-            raise InputError(
-                f"the token has {len(self.token)} characters; give at least {LEAST_TOKEN} printable ASCII ones, or none"
-            )
+        if self.token is not None:
+            _check_token(self.token)
         if self.token is None and not is_loopback(self.host):
             raise InputError(
                 f"{self.host} can be reached from other machines, so a token is needed; give one"
@@ -74,6 +73,20 @@ class Settings:
         for folder in self.weights:
             if not folder.is_dir():
                 raise InputError(f"{folder}: no such folder of weights; check --weights")
+
+
+def _check_token(token: str) -> None:
+    if len(token) < LEAST_TOKEN:
+        raise InputError(
+            f"the token has {len(token)} characters; give at least {LEAST_TOKEN}, or none"
+        )
+    fitting = _TOKEN.match(token).end()
+    if fitting < len(token):
+        raise InputError(
+            f"character {fitting + 1} of the token is {token[fitting]!r}, which a browser does not "
+            f"keep; give at least {LEAST_TOKEN} letters, digits and signs of ASCII, without spaces "
+            'and without any of " , ; \\'
+        )
 
 
 def default_data() -> Path:

@@ -5,44 +5,53 @@ heavy work.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from maquette.app import folders as folders_of_data
 from maquette.app.events import News
-from maquette.app.folders import Folders
+from maquette.app.folders import KINDS, Folders
 from maquette.app.problems import busy, not_found
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
+from maquette.errors import OutputError
+
+LOCKS = 32  # of each kind of thing; several things share one
+
+Result = TypeVar("Result")
+
+
+def _locks() -> dict[str, tuple[threading.RLock, ...]]:
+    return {kind: tuple(threading.RLock() for _ in range(LOCKS)) for kind in KINDS}
 
 
 @dataclass(frozen=True, eq=False)
 class Studio:
     """One server's things."""
 
-    settings: Settings
+    settings: ServerSettings
     folders: Folders
     store: Store
+    turns: threading.BoundedSemaphore
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
-    locks: dict[str, tuple[threading.RLock, ...]] = field(
-        default_factory=lambda: {kind: _locks() for kind in folders_of_data.KINDS}
-    )
-    turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+    locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=_locks)
 
     @classmethod
-    def open(cls, settings: Settings) -> Studio:
-        """Open or create the data folder, and clean up what a crash has left. Raises OutputError,
-        InputError.
+    def open(cls, settings: ServerSettings) -> Studio:
+        """Open or create the data folder, and tidy up what a crash has left. A folder or database
+        that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """
         folders = Folders.at(settings.data)
         store = Store(folders.database)
-        for kind in folders_of_data.KINDS:
-            folders.sweep(kind, [row["id"] for row in store.all(f"SELECT id FROM {kind}")])
-        folders_of_data.clear_temporary(settings.data)
-        return cls(settings, folders, store, turns=threading.BoundedSemaphore(settings.heavy))
+        try:
+            folders.recover({kind: store.ids(kind) for kind in KINDS})
+        except OutputError:
+            store.close()
+            raise
+        return cls(settings, folders, store, threading.BoundedSemaphore(settings.heavy))
 
     def row(self, kind: str, identifier: str) -> Row:
         """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there
@@ -55,12 +64,11 @@ class Studio:
         return found
 
     def alone(self, kind: str, identifier: str) -> threading.RLock:
-        """A lock for one thing, so that it is not deleted while it is edited; several things share
-        one.
+        """A lock for one thing, so that it is not deleted while it is edited.
 
         The order that excludes deadlocks: a job's before a scene's, both before a turn.
         """
-        return self.locks[kind][hash(identifier) % len(self.locks[kind])]
+        return self.locks[kind][hash(identifier) % LOCKS]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -74,11 +82,30 @@ class Studio:
         finally:
             self.turns.release()
 
+    def delete(self, kind: str, identifier: str) -> None:
+        """Delete a photo, job or scene with its folder. Problem 404."""
+
+        def forget() -> None:
+            self.store.forget(kind, identifier)
+            self.folders.remove(kind, identifier)
+
+        with self.alone(kind, identifier):
+            self.row(kind, identifier)
+            self.give_room(forget)
+        self.news.publish("deleted", {"kind": kind.removesuffix("s"), "id": identifier})
+
+    def give_room(self, change: Callable[[], Result]) -> Result:
+        """Make a change that frees room or must not be lost, also on a full disk; see Spare."""
+        try:
+            return self.folders.spare.lend(change)
+        finally:
+            self.folders.spare.make()
+
+    def without_paths(self, message: str) -> str:
+        """A message for clients, who need not know where this server keeps things."""
+        return message.replace(f"{self.settings.data}{os.sep}", "")
+
     def close(self) -> None:
         """End all event streams and let go of the database."""
         self.news.close()
         self.store.close()
-
-
-def _locks() -> tuple[threading.RLock, ...]:
-    return tuple(threading.RLock() for _ in range(32))

@@ -2,8 +2,8 @@
 how a job is cancelled.
 
 Requests come as JSON lines on stdin and answers go as JSON lines to what was stdout; whatever else
-prints goes to stderr. Weights stay loaded between jobs. It ends when its server does, for then
-stdin ends or an answer cannot be sent.
+prints goes to stderr. Weights stay loaded between jobs. It ends when stdin does, and with its
+server, which runs it by way of maquette.processes.
 
     -> {"do": "generate", "folder": job folder with image.png and masks.npz, "options": {...},
       "source": name}
@@ -36,12 +36,14 @@ from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
 from maquette.export.glb import mesh_glb_bytes
 from maquette.images import read_masks
 from maquette.images.diagnose import diagnose
-from maquette.pipeline import EMBEDDED, METHODS, PUBLISHED, Options, generate, load_for, regenerate
+from maquette.options import EMBEDDED
+from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for, regenerate
 from maquette.scene.document import save, scene_of
 from maquette.scene.fields import Fields
 from maquette.types import Focal, Instance, SceneInput
 
 INTERVAL = 0.1  # seconds between two messages of progress in one stage
+STAGES_OF_OBJECTS = ("objects", "alone")
 TITLES = {
     "iscene": "I-Scene",
     "midi": "MIDI",
@@ -68,37 +70,33 @@ class Reporter:
 
     def progress(self, stage: str, share: float) -> None:
         """A stage and the share of it that is done."""
-        if stage == self.stage and time.monotonic() - self.last < INTERVAL and share < 1.0:
+        moment = time.monotonic()
+        if stage == self.stage and moment - self.last < INTERVAL and share < 1.0:
             return
-        self.stage, self.last, k = stage, time.monotonic(), len(self.made) % len(self.labels)
-        busy = stage in ("objects", "alone") and share < 1.0
-        instance = (
-            {"label": self.labels[k], "index": k + 1, "of": len(self.labels)} if busy else None
-        )
-        self.say(
-            "progress",
-            stage=stage,
-            share=round(float(share), 4),
-            instance=instance,
-            attempt=self.attempt,
-        )
+        self.stage = stage
+        self.last = moment
+        instance = None
+        if stage in STAGES_OF_OBJECTS and share < 1.0:
+            k = len(self.made) % len(self.labels)
+            instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)}
+        share = round(float(share), 4)
+        self.say("progress", stage=stage, share=share, instance=instance, attempt=self.attempt)
 
     def instance(self, instance: Instance) -> None:
         """An object, before its self-check. While a layout is found it only moves; turned and
         scaled it is seen in the finished scene.
         """
+        label = instance.label
         if self.stage != "layout":
-            if instance.label in self.made:
-                self.attempt = self.attempt + 1
+            if label in self.made:
+                self.attempt += 1
                 self.made = set()
-            self.made.add(instance.label)
-            pictures.write(
-                self.folder / "instances" / f"{instance.label}_{self.attempt}.glb",
-                mesh_glb_bytes(instance),
-            )
+            self.made.add(label)
+            file = self.folder / "instances" / f"{label}_{self.attempt}.glb"
+            pictures.write(file, mesh_glb_bytes(instance))
         self.say(
             "instance",
-            label=instance.label,
+            label=label,
             name=instance.name,
             attempt=self.attempt,
             world_from_instance=instance.world_from_instance.tolist(),
@@ -109,14 +107,8 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     """A scene of a photo and its masks, saved in ``result`` of the job's folder."""
     folder = Path(request["folder"])
     options = Options(**request["options"])
-    masks = read_masks(folder / "masks.npz")
-    warnings = tuple(sentence for diagnosis in diagnose(masks) for sentence in diagnosis.warnings)
-    told = folder / pictures.FOCAL
-    focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
-    given = SceneInput(
-        pictures.read_picture(folder / "image.png"), masks, request["source"], warnings, focal
-    )
-    reporter = Reporter(say, folder, [m.label for m in masks])
+    given = input_of(folder, request["source"])
+    reporter = Reporter(say, folder, [m.label for m in given.masks])
     reporter.progress("load", 0.0)
     scene = generate(
         given,
@@ -127,21 +119,28 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     )
     reporter.progress("write", 0.0)
     save(scene, folder / "result" / "scene.json")
-    say(
-        "done",
-        seconds=scene.provenance["seconds"],
-        failures=[dataclasses.asdict(f) for f in scene.failures],
-        warnings=list(warnings),
-    )
+    failures = [dataclasses.asdict(failure) for failure in scene.failures]
+    seconds = scene.provenance["seconds"]
+    say("done", seconds=seconds, failures=failures, warnings=list(given.warnings))
+
+
+def input_of(folder: Path, source: str) -> SceneInput:
+    """What a job is made from: its photo and masks were read and checked when they came in."""
+    masks = read_masks(folder / "masks.npz")
+    warnings = [sentence for diagnosis in diagnose(masks) for sentence in diagnosis.warnings]
+    told = folder / pictures.FOCAL
+    focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
+    image = pictures.read_picture(folder / "image.png")
+    return SceneInput(image, masks, source, tuple(warnings), focal)
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:
     """One object of a scene anew, saved alone in ``result`` of the job's folder."""
     folder = Path(request["folder"])
     label = request["label"]
-    options = {
-        key: value for key, value in request["options"].items() if key not in ("model", "method")
-    }
+    options = dict(request["options"])
+    for key in ("model", "method"):  # the weights are loaded, and the scene knows its method
+        options.pop(key, None)
     reporter = Reporter(say, folder, [label])
     reporter.progress("load", 0.0)
     scene = scene_of(Fields(Path(request["scene"]) / "scene.json", request["document"]))
@@ -150,74 +149,65 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     made = regenerate(scene, label, models=models, **options)[label]
     reporter.instance(made)
     reporter.progress("write", 0.0)
-    save(
-        dataclasses.replace(scene, instances=(made,), failures=(), input=None),
-        folder / "result" / "scene.json",
-    )
-    say(
-        "done", seconds={"objects": round(time.perf_counter() - start, 3)}, failures=[], warnings=[]
-    )
+    alone = dataclasses.replace(scene, instances=(made,), failures=(), input=None)
+    save(alone, folder / "result" / "scene.json")
+    seconds = {"objects": round(time.perf_counter() - start, 3)}
+    say("done", seconds=seconds, failures=[], warnings=[])
 
 
 def capabilities(folders: dict[str, Path]) -> JsonObject:
     """What this machine and these weights can do; the first model is the default. A published model
     that was fetched is its own method.
     """
-    models = [
-        {
-            "name": name,
-            "title": "Embedded weights" if name == EMBEDDED else name,
-            "methods": _able(folder),
-        }
-        for name, folder in folders.items()
-    ]
-    models = [model for model in models if model["methods"]]
     fetched = [name for name in PUBLISHED if is_here(release(name), default_root())]
+    models = [_model(name, _title(name), _able(folder)) for name, folder in folders.items()]
+    models = [model for model in models if model["methods"]]
     usable = {name for model in models for name in model["methods"]}
-    methods = [
-        {
-            "name": name,
-            "title": TITLES.get(name, name),
-            "about": _about(method.generate),
-            "default": name == "iscene",
-            "steps": method.sampling.steps,
-            "guidance": method.sampling.guidance,
-        }
-        for name, method in METHODS.items()
-        if name in usable
-    ]
-    methods += [
-        {
-            "name": name,
-            "title": name,
-            "about": _about(PUBLISHED[name]),
-            "default": False,
-            "steps": None,
-            "guidance": None,
-        }
-        for name in fetched
-    ]
-    models += [
-        {"name": name, "title": f"{name} (published)", "methods": [name]} for name in fetched
-    ]
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    methods = [_method(name) for name in METHODS if name in usable]
+    methods += [_published_method(name) for name in fetched]
+    models += [_model(name, f"{name} (published)", [name]) for name in fetched]
+    for k, model in enumerate(models):
+        model["default"] = k == 0
+    return {"methods": methods, "models": models, "devices": _devices()}
+
+
+def _model(name: str, title: str, methods: list[str]) -> JsonObject:
+    return {"name": name, "title": title, "methods": methods}
+
+
+def _title(name: str) -> str:
+    return "Embedded weights" if name == EMBEDDED else name
+
+
+def _method(name: str) -> JsonObject:
+    method = METHODS[name]
     return {
-        "methods": methods,
-        "models": [{**model, "default": k == 0} for k, model in enumerate(models)],
-        "devices": [name for name, found in there.items() if found],
+        "name": name,
+        "title": TITLES.get(name, name),
+        "about": _about(method.generate),
+        "default": name == "iscene",
+        "steps": method.sampling.steps,
+        "guidance": method.sampling.guidance,
     }
+
+
+def _published_method(name: str) -> JsonObject:
+    shown = {"name": name, "title": name, "about": _about(PUBLISHED[name])}
+    return {**shown, "default": False, "steps": None, "guidance": None}
+
+
+def _devices() -> list[str]:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [*(name for name, found in there.items() if found), "cpu"]
 
 
 def _able(folder: Path) -> list[str]:
-    return [
-        name
-        for name in METHODS
-        if all((folder / FILES[kind]).exists() for kind in Options(method=name).kinds())
-    ]
+    """The methods for which a folder has all weights."""
+
+    def has(name: str) -> bool:
+        return all((folder / FILES[kind]).exists() for kind in Options(method=name).kinds())
+
+    return [name for name in METHODS if has(name)]
 
 
 def weights_for(options: JsonObject, folders: dict[str, Path], loaded: dict[str, Any]) -> Any:
@@ -225,22 +215,22 @@ def weights_for(options: JsonObject, folders: dict[str, Path], loaded: dict[str,
     Raises CheckpointError.
     """
     name = options.pop("model")
-    if name in PUBLISHED:
+    is_published = name in PUBLISHED
+    if is_published:
         options |= {"model": name, "method": Options().method}
     if name not in loaded:
-        embedded = folders.get(name) == embedded_folder()
-        loaded[name] = (
-            load_for(Options(model=name))
-            if name in PUBLISHED
-            else load_models(None if embedded else folders[name])
-        )
+        loaded[name] = load_for(Options(model=name)) if is_published else _weights(folders[name])
     return loaded[name]
 
 
+def _weights(folder: Path) -> Any:
+    return load_models(None if folder == embedded_folder() else folder)
+
+
 def _about(function: Callable[..., Any]) -> str:
-    text = (
-        (sys.modules[function.__module__].__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
-    )
+    """What the module of a method says of itself, in one sentence."""
+    said = (sys.modules[function.__module__].__doc__ or "").strip()
+    text = said.partition("\n\n")[0].replace("\n", " ")
     return text.partition(": ")[2] or text
 
 

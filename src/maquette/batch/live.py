@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from maquette.errors import OutputError
 from maquette.output import atomic_write
 from maquette.render.overlay import fit_photo
 from maquette.render.preview import render_scene
@@ -38,8 +39,10 @@ class LivePreview:
         """Draw, when it is time."""
         if time.monotonic() - self.last < self.seconds:
             return
-        with atomic_write(self.path) as temporary:
-            Image.fromarray(draft_picture(scene)).save(temporary, "PNG")
+        picture = Image.fromarray(draft_picture(scene))
+        # a full disk is found out when the result is written
+        with contextlib.suppress(OutputError), atomic_write(self.path) as temporary:
+            picture.save(temporary, "PNG")
         self.last = time.monotonic()  # after the drawing, so that it never takes most of the time
 
 
@@ -50,7 +53,8 @@ def live_preview(folder: Path, seconds: float = 4.0) -> Iterator[LivePreview]:
     try:
         yield preview
     finally:
-        preview.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            preview.path.unlink()
 
 
 def draft_picture(scene: Scene) -> np.ndarray:

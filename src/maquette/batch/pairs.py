@@ -9,8 +9,7 @@ photo's, also with plain ``X.png``. A pattern says it explicitly: ``masks/{name}
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,28 +54,24 @@ def plan(
     {name} (the same without _rgb and the like). Raises InputError.
     """
     found = [path for photo in photos for path in _expanded(Path(photo))]
+    masks = Path(masks)
+    index = _index(masks) if masks.is_dir() else {}
     if len(found) == 1 and not Path(photos[0]).is_dir():
-        return [_job(found[0], *_masks_of_one(found[0], str(masks)), Path(out))], False
-    if Path(masks).is_file() and Path(masks).suffix.lower() != ".json":
+        # a folder may hold the masks of many photos, or one picture per object of this photo
+        fitting = _candidates(found[0], masks, index) or [masks]
+        return [_job(found[0], fitting, masks, Path(out))], False
+    if masks.is_file() and masks.suffix.lower() != ".json":
         raise InputError(
-            f"{masks}: is one mask file for {len(found)} photos; give a folder, a pattern with {{stem}}, or one COCO .json"
+            f"{masks}: is one mask file for {len(found)} photos; "
+            "give a folder, a pattern with {stem}, or one COCO .json"
         )
-    index = _index(Path(masks)) if Path(masks).is_dir() else {}
-    matched = {photo: _masks_of_many(photo, str(masks), index) for photo in dict.fromkeys(found)}
-    taken = {path.resolve() for path, _ in matched.values() if path is not None}
+    candidates = {photo: _candidates(photo, masks, index) for photo in found}
     jobs = [
-        _job(photo, *pair, Path(out) / photo.stem)
-        for photo, pair in matched.items()
-        if photo.resolve() not in taken
+        _job(photo, fitting, masks, Path(out) / photo.stem) for photo, fitting in candidates.items()
     ]
-    repeated = [
-        stem for stem, count in Counter(job.photo.stem.lower() for job in jobs).items() if count > 1
-    ]
-    if repeated:
-        twins = ", ".join(str(job.photo) for job in jobs if job.photo.stem.lower() == repeated[0])
-        raise InputError(
-            f"{twins}: would all be written to {Path(out) / repeated[0]}; rename one, or run them apart with another -o"
-        )
+    taken = {job.masks.resolve() for job in jobs if job.masks is not None}
+    jobs = [job for job in jobs if job.photo.resolve() not in taken]
+    _refuse_twins(jobs)
     return jobs, True
 
 
@@ -87,18 +82,44 @@ def plain_name(photo: Path) -> str:
     return re.sub(rf"[_.-](?:{PHOTO_WORDS})$", "", photo.stem, flags=re.IGNORECASE)
 
 
-def _job(photo: Path, masks: Path | None, problem: str, folder: Path) -> Job:
-    return Job(photo, masks, folder, problem)
+def _refuse_twins(jobs: Sequence[Job]) -> None:
+    """Some file systems ignore case, so photos must not differ in that alone."""
+    by_folder: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_folder.setdefault(job.photo.stem.lower(), []).append(job)
+    for twins in by_folder.values():
+        if len(twins) > 1:
+            names = ", ".join(str(job.photo) for job in twins)
+            raise InputError(
+                f"{names}: would all be written to {twins[0].folder}; "
+                "rename one, or run them apart with another -o"
+            )
+
+
+def _job(photo: Path, fitting: Sequence[Path], masks: Path, folder: Path) -> Job:
+    """A job with the only masks that go with a photo, or with what is wrong when not one does."""
+    if len(fitting) == 1:
+        return Job(photo, fitting[0], folder)
+    name = plain_name(photo)
+    problem = (
+        f"{photo}: no masks in {masks} go with it; "
+        f"expected a name such as {name}_seg.png, {name}_masks.json or a folder {name}"
+    )
+    if fitting:
+        several = ", ".join(path.name for path in fitting)
+        problem = (
+            f"{photo}: several masks go with it ({several}); "
+            "choose by a pattern, for example --masks 'masks/{name}_seg.png'"
+        )
+    return Job(photo, None, folder, problem)
 
 
 def _expanded(path: Path) -> list[Path]:
+    """A photo itself, or the photos of a folder."""
     if not path.is_dir():
         return [path]
-    pictures = sorted(
-        p
-        for p in path.iterdir()
-        if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file() and not p.name.startswith(".")
-    )
+    files = (p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith("."))
+    pictures = [p for p in files if p.suffix.lower() in PHOTO_SUFFIXES]
     if not pictures:
         raise InputError(
             f"{path}: the folder has no photos ({', '.join(PHOTO_SUFFIXES)}); check the path"
@@ -106,74 +127,41 @@ def _expanded(path: Path) -> list[Path]:
     return pictures
 
 
-def _masks_of_one(photo: Path, masks: str) -> tuple[Path | None, str]:
-    """A folder may hold the masks of many photos, or one picture per object of this photo."""
-    if not Path(masks).is_dir():
-        return _masks_of_many(photo, masks, {})
-    fitting = _fitting(photo, Path(masks), _index(Path(masks)))
-    return (Path(masks), "") if not fitting else _only(photo, fitting)
+def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> list[Path]:
+    """What may be the masks of a photo: the file of a pattern, or of the folder of an index those
+    with the photo's full name, otherwise those with its plain name.
+    """
+    if not masks.is_dir():
+        return [_of_pattern(photo, str(masks))]
+    beside = masks.resolve() == photo.parent.resolve()
+    for name in (photo.stem, plain_name(photo)):
+        fitting = [p for p in index.get(name, []) if p != photo]
+        if beside:  # plain pictures are photos themselves
+            fitting = [
+                p for p in fitting if p.stem != name or p.suffix.lower() not in MASK_PICTURES
+            ]
+        if fitting:
+            return fitting
+    return []
 
 
-def _masks_of_many(
-    photo: Path, masks: str, index: dict[str, list[Path]]
-) -> tuple[Path | None, str]:
-    if Path(masks).is_dir():
-        return _only(photo, _fitting(photo, Path(masks), index), f"in {masks}")
-    unknown = set(re.findall(r"\{([^{}]*)\}", masks)) - {"stem", "name"}
-    if unknown and not Path(masks).exists():
+def _of_pattern(photo: Path, pattern: str) -> Path:
+    unknown = set(re.findall(r"\{([^{}]*)\}", pattern)) - {"stem", "name"}
+    if unknown and not Path(pattern).exists():
         raise InputError(
-            f"{masks}: the pattern has {{{min(unknown)}}}; it may have {{stem}} and {{name}}, as in masks/{{name}}_seg.png"
+            f"{pattern}: the pattern has {{{min(unknown)}}}; "
+            "it may have {stem} and {name}, as in masks/{name}_seg.png"
         )
-    return Path(masks.replace("{stem}", photo.stem).replace("{name}", plain_name(photo))), ""
-
-
-def _only(photo: Path, fitting: list[Path], where: str = "") -> tuple[Path | None, str]:
-    name = plain_name(photo)
-    if not fitting:
-        return (
-            None,
-            f"{photo}: no masks {where} go with it; expected a name such as {name}_seg.png, {name}_masks.json or a folder {name}",
-        )
-    if len(fitting) > 1:
-        several = ", ".join(path.name for path in fitting)
-        return (
-            None,
-            f"{photo}: several masks go with it ({several}); choose by a pattern, for example --masks 'masks/{{name}}_seg.png'",
-        )
-    return fitting[0], ""
+    return Path(pattern.replace("{stem}", photo.stem).replace("{name}", plain_name(photo)))
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:
     """What may be masks in a folder, by the name without _seg and the like."""
     index: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and (
-            path.is_dir() or path.suffix.lower() in MASK_PICTURES + MASK_DATA
-        ):
-            index.setdefault(_mask_name(path), []).append(path)
+        is_mask = path.is_dir() or path.suffix.lower() in MASK_PICTURES + MASK_DATA
+        if is_mask and not path.name.startswith("."):
+            full = path.name if path.is_dir() else path.stem
+            name = re.sub(rf"[_.-](?:{MASK_WORDS})$", "", full, flags=re.IGNORECASE)
+            index.setdefault(name, []).append(path)
     return index
-
-
-def _mask_name(path: Path) -> str:
-    return re.sub(
-        rf"[_.-](?:{MASK_WORDS})$",
-        "",
-        path.name if path.is_dir() else path.stem,
-        flags=re.IGNORECASE,
-    )
-
-
-def _fitting(photo: Path, folder: Path, index: dict[str, list[Path]]) -> list[Path]:
-    """Masks with the photo's full name, otherwise those with its plain name; beside photos, plain
-    pictures are photos themselves.
-    """
-    beside = folder.resolve() == photo.parent.resolve()
-    for name in dict.fromkeys((photo.stem, plain_name(photo))):
-        fitting = [
-            p
-            for p in index.get(name, [])
-            if p != photo and not (beside and p.suffix.lower() in MASK_PICTURES and p.stem == name)
-        ]
-        if fitting:
-            return fitting
-    return []

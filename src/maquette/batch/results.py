@@ -8,35 +8,52 @@ provenance says what it was made from, so that a second run can tell.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
-import secrets
 import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError, OutputError
-from maquette.export import WRITERS, export_scene
+from maquette.export import SPACELESS, WRITERS, export_scene
 from maquette.images.read import checked_file
-from maquette.output import TEMPORARY_PREFIX, atomic_write, writable_folder
+from maquette.options import FileSpace
+from maquette.output import (
+    RESULT_SUFFIX,
+    abandoned,
+    as_output_error,
+    flush_folder,
+    temporary_path,
+    writable_folder,
+    write_files,
+)
 from maquette.render.preview import preview
-from maquette.scene.document import save
+from maquette.scene.document import saving
 from maquette.types import Scene
 
 DOCUMENT = "scene.json"
 DOCUMENT_FILES = "scene_files"
 PREVIEW = "preview.png"
 SEPARATE = "scene_instances"
-_OURS = (".ply", ".png", ".npz", ".glb", ".obj", ".mtl", ".stl")  # in the two folders
-_PRODUCT = re.compile(rf"scene(_[\w.-]+)?\.(glb|obj|mtl|ply|stl|png)|{PREVIEW}|{SEPARATE}")
+# Files that may be replaced and deleted because a result's document lists them.
+_PRODUCT = re.compile(
+    rf"(?:scene(?:_[\w.-]+)?|{SEPARATE}/[\w.-]+)\.(?:glb|obj|mtl|ply|stl|png)|{PREVIEW}"
+)
+# In the folder in which a result is prepared.
+_NEW = "new"
+_OLD = "old"
+_JOURNAL = "journal.json"
 
 Request = dict[str, Any]  # what decides a result, as JSON
 
@@ -48,23 +65,28 @@ class Products:
     formats: tuple[str, ...] = ("glb",)
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
+    space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.formats if f".{name}" not in WRITERS]
+        unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]
         if unknown or not self.formats:
             known = ",".join(suffix[1:] for suffix in WRITERS)
             raise InputError(
-                f"format {', '.join(map(repr, unknown)) or '(none given)'} cannot be written; choose some of {known}"
+                f"format {', '.join(unknown) or '(none given)'} cannot be written; "
+                f"choose some of {known}"
+            )
+        if self.space.is_asked_for and not {f".{name}" for name in self.formats} & {*SPACELESS}:
+            raise InputError(
+                f"unit, size and up are of {', '.join(SPACELESS)} only; "
+                "write one of them (format), too, or leave them out"
             )
 
     def names(self) -> list[str]:
         """File and folder names below the result's folder, the document's own two not counted."""
-        extra = [SEPARATE] * self.separate + [PREVIEW] * self.preview
-        return (
-            [f"scene.{name}" for name in self.formats]
-            + ["scene.mtl"] * ("obj" in self.formats)
-            + extra
-        )
+        names = [f"scene.{name}" for name in self.formats]
+        if "obj" in self.formats:
+            names.append("scene.mtl")
+        return names + [SEPARATE] * self.separate + [PREVIEW] * self.preview
 
 
 def fingerprint(source: Path) -> str:
@@ -73,13 +95,11 @@ def fingerprint(source: Path) -> str:
     """
     if not source.is_dir():
         return hashlib.sha256(checked_file(source, "a file").read_bytes()).hexdigest()
-    files = sorted(
-        path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")
-    )
-    parts = [
-        path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest() for path in files
-    ]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    total = hashlib.sha256()
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def read_document(folder: Path) -> dict[str, Any] | None:
@@ -87,14 +107,11 @@ def read_document(folder: Path) -> dict[str, Any] | None:
     maquette scene.
     """
     try:
-        document = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        document = read_json(folder / DOCUMENT, "make it again", MemoryBudget())
+    except InputError:
         return None
-    return (
-        document
-        if isinstance(document, dict) and isinstance(document.get("provenance"), dict)
-        else None
-    )
+    is_ours = isinstance(document, dict) and isinstance(document.get("provenance"), dict)
+    return document if is_ours else None
 
 
 def is_finished(folder: Path, request: Request, products: Products) -> bool:
@@ -104,20 +121,19 @@ def is_finished(folder: Path, request: Request, products: Products) -> bool:
     """
     document = read_document(folder)
     if document is None:
-        taken = [
-            name
-            for name in (DOCUMENT, DOCUMENT_FILES, *products.names())
-            if os.path.lexists(folder / name)
-        ]
-        if taken:
-            raise OutputError(
-                f"{folder / taken[0]}: already exists and would be overwritten; choose another folder or pass --overwrite"
-            )
+        for name in (DOCUMENT, DOCUMENT_FILES, *products.names()):
+            if os.path.lexists(folder / name):
+                raise OutputError(
+                    f"{folder / name}: already exists and would be overwritten; "
+                    "choose another folder or pass --overwrite"
+                )
         return False
     made_from = document["provenance"].get("request")
-    if made_from != json.loads(json.dumps(request)):
+    wanted = json.loads(json.dumps(request))
+    if made_from != wanted:
         raise OutputError(
-            f"{folder / DOCUMENT}: was made with {_difference(made_from, request)}; choose another folder or pass --overwrite to replace it"
+            f"{folder / DOCUMENT}: was made with {_difference(made_from, wanted)}; "
+            "choose another folder or pass --overwrite to replace it"
         )
     return True
 
@@ -128,133 +144,161 @@ def missing(folder: Path, products: Products) -> Products | None:
     """
     if all((folder / name).exists() for name in products.names()):
         return None
-    had = _listed_files(folder)
-    formats = (*products.formats, *(suffix[1:] for suffix in WRITERS if f"scene{suffix}" in had))
-    return Products(
-        tuple(dict.fromkeys(formats)),
-        products.separate or SEPARATE in had,
-        products.preview or PREVIEW in had,
+    had = {name.partition("/")[0] for name in _listed_files(folder)}
+    before = [suffix[1:] for suffix in WRITERS if f"scene{suffix}" in had]
+    formats = dict.fromkeys([*products.formats, *before])
+    return dataclasses.replace(
+        products,
+        formats=tuple(formats),
+        separate=products.separate or SEPARATE in had,
+        preview=products.preview or PREVIEW in had,
     )
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Make sure that the folders that will be replaced hold only what maquette writes; OutputError
-    otherwise.
-    """
-    for inner in (folder / DOCUMENT_FILES, folder / SEPARATE):
-        entries = inner.iterdir() if inner.is_dir() else ()
-        foreign = [
-            path.name
-            for path in entries
-            if path.is_dir() or (path.suffix not in _OURS and not path.name.startswith("."))
-        ]
-        if foreign:
-            raise OutputError(
-                f"{inner}: holds {foreign[0]!r}, which maquette did not write and would delete; move it away"
-            )
 
 
 def write_result(scene: Scene, folder: Path, products: Products) -> None:
-    """Write everything to a hidden folder first, then move it into place. OutputError leaves what
-    stood there before.
+    """Write everything under hidden names first, then let each file take its place with one rename,
+    the document last. OutputError leaves what stood there before.
     """
-    refuse_foreign(folder)
-    staging = (
-        Path(os.path.realpath(writable_folder(folder)))
-        / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}"
-    )
+    folder = Path(os.path.realpath(writable_folder(folder)))
+    recover(folder)
+    stage = temporary_path(folder / f"result{RESULT_SUFFIX}")
     try:
-        staging.mkdir()
-        _write(scene, staging, products)
-        _publish(staging, folder)
+        with as_output_error(folder):
+            (stage / _NEW).mkdir(parents=True)
+            made = _write_products(scene, stage / _NEW, products)
+            with saving(made, folder / DOCUMENT):
+                _move_in(stage, folder)
     except OutputError as error:
-        raise OutputError(str(error).replace(str(staging), str(folder))) from error
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror or error}); check its permissions and the free space"
-        ) from error
+        raise OutputError(str(error).replace(str(stage / _NEW), str(folder))) from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _settle(stage)
 
 
-def _write(scene: Scene, folder: Path, products: Products) -> None:
+def recover(folder: Path) -> None:
+    """Settle what a run left that was killed while its result took its place: the old result comes
+    back, unless the new document was already there.
+    """
+    for stage in abandoned(folder):
+        if stage.suffix == RESULT_SUFFIX:
+            _settle(stage)
+
+
+def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
+    """Write all but the document; returns the scene with what its document should say of them."""
     start = time.perf_counter()
     if products.preview:
-        with atomic_write(folder / PREVIEW) as temporary:
-            Image.fromarray(preview(scene)).save(temporary, "PNG")
+        stream = io.BytesIO()
+        Image.fromarray(preview(scene)).save(stream, "PNG")
+        write_files({folder / PREVIEW: stream.getvalue()})
     drawn = time.perf_counter()
-    export_scene(scene, folder / "scene.glb", formats=products.formats)
+    wanted = {"formats": products.formats, **dataclasses.asdict(products.space)}
+    export_scene(scene, folder / "scene.glb", **wanted)
     if products.separate:
-        export_scene(scene, folder / "scene.glb", formats=products.formats, separate=True)
+        export_scene(scene, folder / "scene.glb", separate=True, **wanted)
     spent = {"preview": round(drawn - start, 3), "export": round(time.perf_counter() - drawn, 3)}
-    seconds = scene.provenance.get("seconds", {}) | spent
-    provenance = scene.provenance | {
-        "seconds": seconds,
-        "files": sorted(path.name for path in folder.iterdir()),
+    before = scene.provenance.get("seconds")
+    about = {
+        "seconds": (before if isinstance(before, dict) else {}) | spent,
+        "files": _files_below(folder),
     }
-    save(dataclasses.replace(scene, provenance=provenance), folder / DOCUMENT)
+    return dataclasses.replace(scene, provenance=scene.provenance | about)
 
 
-def _publish(staging: Path, folder: Path) -> None:
-    """Move the new files in and the old ones out; when that is interrupted, what stood there before
-    comes back.
-
-    The document leaves first and enters last: wherever the power fails, a document never stands
-    beside files of another scene.
+def _move_in(stage: Path, folder: Path) -> None:
+    """Let the new products take their places. What stood there gets a second name in the stage, and
+    the journal says what to do when this is interrupted (``_settle``).
     """
-    retired = staging / f"{TEMPORARY_PREFIX}retired"
-    entering = sorted(staging.iterdir(), key=lambda path: path.name == DOCUMENT)
-    retired.mkdir()
-    leaving = [
-        name
-        for name in _leaving(folder, [path.name for path in entering])
-        if os.path.lexists(folder / name)
-    ]
+    entering = _files_below(stage / _NEW)
+    for name in entering:
+        if os.path.lexists(folder / name):
+            (stage / _OLD / name).parent.mkdir(parents=True, exist_ok=True)
+            _link(folder / name, stage / _OLD / name)
+    leaving = _listed_files(folder) - set(entering)
+    journal = {
+        "document": _identity(folder / DOCUMENT),
+        "entering": entering,
+        "leaving": sorted(leaving),
+    }
+    write_files({stage / _JOURNAL: json.dumps(journal).encode()})
+    flush_folder(folder)
+    for name in entering:
+        (folder / name).parent.mkdir(exist_ok=True)
+        os.replace(stage / _NEW / name, folder / name)
+    flush_folder(folder)
+
+
+def _settle(stage: Path) -> None:
+    """End the exchange of two results, wherever it was, and delete the stage.
+
+    The document decides: as long as it is the old one, the old products come back; as soon as it is
+    the new one, products that only the old result had are deleted.
+    """
+    folder = stage.parent
+    with contextlib.suppress(OSError, ValueError, KeyError):  # no journal: nothing was moved
+        journal = json.loads((stage / _JOURNAL).read_bytes())
+        if _identity(folder / DOCUMENT) == journal["document"]:
+            _bring_back(stage, _own(journal["entering"]))
+        else:
+            for name in _own(journal["leaving"]):
+                (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / SEPARATE).rmdir()  # if it is empty
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+def _bring_back(stage: Path, entering: Sequence[str]) -> None:
+    for name in entering:
+        place = stage.parent / name
+        if os.path.lexists(stage / _OLD / name):
+            os.replace(stage / _OLD / name, place)
+        elif not (stage / _NEW / name).exists():  # it was moved to where nothing stood before
+            place.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or where that is impossible a copy."""
     try:
-        for name in leaving:
-            os.replace(folder / name, retired / name)
-        for path in entering:
-            os.replace(path, folder / path.name)
-    finally:
-        if not (folder / DOCUMENT).exists():
-            for path in entering:
-                if not path.exists() and os.path.lexists(folder / path.name):
-                    os.replace(folder / path.name, path)
-            for name in reversed(leaving):
-                if os.path.lexists(retired / name):
-                    os.replace(retired / name, folder / name)
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _leaving(folder: Path, entering: Iterable[str]) -> list[str]:
-    """Names that a new result replaces: the same ones, and those that the old result's document
-    says it has; the document first.
-    """
-    return [DOCUMENT, *sorted({*entering, *_listed_files(folder)} - {DOCUMENT})]
+def _identity(path: Path) -> list[int] | None:
+    """What tells a file from one that has replaced it; None for no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def _files_below(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def _listed_files(folder: Path) -> set[str]:
-    """The products that a result's document lists, whatever else somebody may have written there."""
+    """The products that a result's document lists, whatever else somebody may have put there."""
     document = read_document(folder)
-    listed = document["provenance"].get("files") if document else None
-    return (
-        {str(name) for name in listed if _PRODUCT.fullmatch(str(name))}
-        if isinstance(listed, list)
-        else set()
-    )
+    return set(_own(document["provenance"].get("files"))) if document else set()
 
 
-def _difference(made_from: Any, request: Request) -> str:
+def _own(names: Any) -> list[str]:
+    """Those of the names that products have: a list that somebody edited deletes nothing else."""
+    listed = names if isinstance(names, list) else []
+    return [name for name in listed if isinstance(name, str) and _PRODUCT.fullmatch(name)]
+
+
+def _difference(made_from: Any, wanted: Request) -> str:
     if not isinstance(made_from, dict):
         return "unknown options"
-    for name in ("photo", "masks", "weights"):
-        if made_from.get(name) != request.get(name):
-            return {"photo": "another photo", "masks": "other masks", "weights": "other weights"}[
-                name
-            ]
-    wanted = json.loads(json.dumps(request))
-    changed = sorted(
-        name for name in {*made_from, *wanted} if made_from.get(name) != wanted.get(name)
-    )
-    return ", ".join(
-        f"{name} {made_from.get(name)} instead of {wanted.get(name)}" for name in changed
-    )
+    sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}
+    changes = []
+    for name in [*sources, *sorted({*made_from, *wanted})]:
+        before = made_from.get(name)
+        now = wanted.get(name)
+        if before != now and name in sources:
+            return sources[name]
+        if before != now:
+            changes.append(f"{name} {before} instead of {now}")
+    return ", ".join(changes)

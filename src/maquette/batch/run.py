@@ -25,18 +25,19 @@ from maquette.batch.results import (
     is_finished,
     missing,
     read_document,
-    refuse_foreign,
+    recover,
     write_result,
 )
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.released import PublishedSet
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
+from maquette.options import TUNING
 from maquette.output import writable_folder
-from maquette.pipeline import OWN, Options, generate, load_for
+from maquette.pipeline import Options, generate, load_for
 from maquette.scene.document import load
 
-# What one bad photo may raise; anything else is a bug and ends the batch.
+# What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
@@ -88,7 +89,7 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
-        return self.models.provenance(self.settings.options.used(self.models))
+        return self.models.provenance(self.settings.options.kinds_of(self.models))
 
 
 def run_job(job: Job, session: Session, progress: Progress = silent, live: bool = False) -> Outcome:
@@ -101,12 +102,13 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         raise InputError(job.problem)
     settings = session.settings
     request = request_of(job, session)
+    recover(job.folder)
     if not settings.overwrite and is_finished(job.folder, request, settings.products):
         lacking = missing(job.folder, settings.products)
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
-        return _outcome(job, "kept")
-    refuse_foreign(writable_folder(job.folder))
+        return _finished(job, "kept")
+    writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
         scene = generate(
@@ -127,7 +129,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
-    return _outcome(job, "made")
+    return _finished(job, "made")
 
 
 def run_jobs(
@@ -138,63 +140,56 @@ def run_jobs(
     """
     for job in jobs:
         try:
-            outcome = run_job(job, session, progress)
-        except PICTURE_ERRORS as error:
+            with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
+                outcome = run_job(job, session, progress)
+        except MaquetteError as error:
             outcome = failed(job, error)
         yield outcome
 
 
 def failed(job: Job, error: BaseException) -> Outcome:
     """The outcome of a photo that raised."""
-    where = (
-        f"{error.filename}: {error.strerror}"
-        if isinstance(error, OSError) and error.filename
-        else ""
-    )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return Outcome(
-        str(job.photo), str(job.masks or ""), str(job.folder), "failed", where or lines[0]
-    )
+    return _outcome(job, "failed", reason_of(error))
 
 
 def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. Device and memory do not belong to it: moving to another
-    machine makes no result outdated.
+    """What decides the result of a job. Device, memory and precision do not belong to it: moving
+    to another machine makes no result outdated.
     """
     options = dataclasses.asdict(session.settings.options)
-    del options["device"], options["memory"]
-    options = {key: value for key, value in options.items() if key not in OWN or value is not None}
+    del options["device"], options["memory"], options["precision"]
+    options = {
+        key: value for key, value in options.items() if key not in TUNING or value is not None
+    }
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {
         "photo": fingerprint(job.photo),
         "masks": fingerprint(job.masks),
         "weights": session.checkpoint()["sha256"],
     }
-    return files | {"only": only} | options
+    space = session.settings.products.space
+    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    return files | {"only": only} | options | asked
 
 
-def _outcome(job: Job, status: str) -> Outcome:
-    """The outcome of a finished photo, as its document tells it."""
-    document = read_document(job.folder) or {}
-    provenance = document.get("provenance", {})
-    names = [
-        *(name for name in provenance.get("files", ()) if (job.folder / name).exists()),
-        DOCUMENT,
-    ]
-    instances = [
-        {key: i[key] for key in ("label", "name", "node", "confidence", "warnings")}
-        for i in document.get("instances", ())
-    ]
-    return Outcome(
-        str(job.photo),
-        str(job.masks),
-        str(job.folder),
-        status,
-        files=tuple(str(job.folder / name) for name in names),
-        seconds=provenance.get("seconds", {}),
-        instances=tuple(instances),
-        failures=tuple(document.get("failures", ())),
-        warnings=tuple((document.get("input") or {}).get("warnings", ())),
-        tries=tuple(provenance.get("tries", ())),
-        memory=provenance.get("memory", {}),
-    )
+def _outcome(job: Job, status: str, error: str = "") -> Outcome:
+    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
+
+
+def _finished(job: Job, status: str) -> Outcome:
+    """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
+    place = job.folder / DOCUMENT
+    told = ("label", "name", "node", "confidence", "warnings")
+    with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
+        document = read_document(job.folder)
+        provenance = document["provenance"]
+        listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
+        names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
+        instances = [{key: entry[key] for key in told} for entry in document["instances"]]
+        found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
+        found["files"] = tuple(str(job.folder / name) for name in names)
+        found["instances"] = tuple(instances)
+        found["failures"] = tuple(document["failures"])
+        found["warnings"] = tuple((document["input"] or {}).get("warnings", ()))
+        found["tries"] = tuple(provenance.get("tries", ()))
+        return dataclasses.replace(_outcome(job, status), **found)

@@ -30,7 +30,7 @@ class ReleasedFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class HubRepository:
     """A repository of the Hugging Face hub, or the part of it that is used."""
 
     repository: str
@@ -59,13 +59,11 @@ class Release:
     licence: str
     limits: str  # what the licence, or what the model was trained on, does not allow or leaves open
     paper: str
-    sources: tuple[Source, ...]
+    sources: tuple[HubRepository, ...]
     parameters: float  # millions, of what generate runs
     needs: str  # what must be given besides a photo and masks
-    memory: tuple[
-        float, float
-        # GB on a graphics card for five objects: with everything loaded, and with the most careful plan
-    ]
+    # GB on a graphics card for five objects: with everything loaded, and with the most careful plan
+    memory: tuple[float, float]
 
     @property
     def bytes(self) -> int:
@@ -80,12 +78,11 @@ class Release:
 
 
 def _pair(name: str, size: int, sha256: str | None = None) -> tuple[ReleasedFile, ReleasedFile]:
-    return ReleasedFile(f"ckpts/{name}.json", about=700), ReleasedFile(
-        f"ckpts/{name}.safetensors", size, sha256
-    )
+    weights = ReleasedFile(f"ckpts/{name}.safetensors", size, sha256)
+    return ReleasedFile(f"ckpts/{name}.json", about=700), weights
 
 
-def _trellis(*names: str) -> Source:
+def _trellis(*names: str) -> HubRepository:
     known = {
         "ss_flow_img_dit_L_16l8_fp16": (
             1_130_770_840,
@@ -107,7 +104,7 @@ def _trellis(*names: str) -> Source:
     files = [ReleasedFile("pipeline.json", about=2_000)]
     for name in names:
         files += _pair(name, *known[name])
-    return Source(
+    return HubRepository(
         "microsoft/TRELLIS-image-large", "25e0d31ffbebe4b5a97464dd851910efc3002d96", tuple(files)
     )
 
@@ -121,7 +118,7 @@ def _component(
     )
 
 
-_DINOV2 = Source(  # the weights of the hub's dinov2_vitl14_reg, as safetensors
+_DINOV2 = HubRepository(  # the weights of the hub's dinov2_vitl14_reg, as safetensors
     "facebook/dinov2-with-registers-large",
     "e4c89a4e05589de9b3e188688a303d0f3c04d0f3",
     (
@@ -130,7 +127,7 @@ _DINOV2 = Source(  # the weights of the hub's dinov2_vitl14_reg, as safetensors
     ),
 )
 
-_ISCENE = Source(  # the commit "Upload folder", which has all files of IScene-v1
+_ISCENE = HubRepository(  # the commit "Upload folder", which has all files of IScene-v1
     "LuLing/IScene",
     "04794eb0f811b27072e32df50a4327c72708f7a0",
     (
@@ -143,7 +140,7 @@ _ISCENE = Source(  # the commit "Upload folder", which has all files of IScene-v
 
 # its files came with the commit that begins with 194c4af; nobody has written down the whole name of
 # one
-_MIDI = Source(
+_MIDI = HubRepository(
     "VAST-AI/MIDI-3D",
     None,
     (
@@ -164,7 +161,7 @@ _MIDI = Source(
     ),
 )
 
-_TRIPOSG = Source(
+_TRIPOSG = HubRepository(
     "VAST-AI/TripoSG",
     "2c1c516d22d58db486a058d98d31bb6177344e06",
     (
@@ -192,13 +189,17 @@ _TRIPOSG = Source(
     ),
 )
 
-_FRONT = "its training scenes come from 3D-FRONT and 3D-FUTURE, whose terms are academic: settle that before commercial use"
+_FRONT = (
+    "its training scenes come from 3D-FRONT and 3D-FUTURE, whose terms are academic: settle "
+    "that before commercial use"
+)
 
 RELEASES: tuple[Release, ...] = (
     Release(
         "trellis-iscene",
         "I-Scene on TRELLIS",
-        "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object in one common space.",
+        "A scene from one photo: TRELLIS reprogrammed by scene-context attention, every object "
+        "in one common space.",
         True,
         "MIT (I-Scene, TRELLIS), Apache-2.0 (DINOv2)",
         _FRONT,
@@ -218,7 +219,8 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "midi-3d",
         "MIDI-3D",
-        "A scene from one photo: all objects are denoised at once and attend to each other. Meshes have no colour of their own.",
+        "A scene from one photo: all objects are denoised at once and attend to each other. "
+        "Meshes have no colour of their own.",
         True,
         "Apache-2.0 (MIDI), MIT (TripoSG, CLIP), Apache-2.0 (DINOv2)",
         _FRONT,
@@ -252,7 +254,8 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "triposg",
         "TripoSG",
-        "One object from one photo, shape only. Its transformer and vector-set VAE are what MIDI-3D builds on.",
+        "One object from one photo, shape only. Its transformer and vector-set VAE are what "
+        "MIDI-3D builds on.",
         False,
         "MIT (TripoSG), Apache-2.0 (DINOv2)",
         "none beyond naming the authors",
@@ -278,7 +281,7 @@ def default_root() -> Path:
     return Path.home() / ".cache" / "maquette"
 
 
-def source_folder(source: Source, root: Path) -> Path:
+def source_folder(source: HubRepository, root: Path) -> Path:
     """The folder of a source below a folder of weights; ``root`` itself when it is that
     repository's folder.
     """

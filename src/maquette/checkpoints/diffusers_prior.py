@@ -26,15 +26,11 @@ from torch import Tensor, nn
 
 from maquette.errors import CheckpointError, MissingExtraError
 from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
+from maquette.flow.sample import seeded_noise
 from maquette.models.image_prior import ImagePrior
 
 INSTALL = "pip install 'maquette[hub]'"
-PARTS = {
-    "unet": "UNet2DConditionModel",
-    "vae": "AutoencoderKL",
-    "text_encoder": "CLIPTextModel",
-    "tokenizer": "CLIPTokenizer",
-}
+PARTS = ("unet", "vae", "text_encoder", "tokenizer")
 FAINTEST = 1e-6  # least share of signal: schedules that end in pure noise would divide by zero
 
 
@@ -74,13 +70,15 @@ class DiffusersPrior:
         self.says = scheduler.config.prediction_type
         if self.says not in ("epsilon", "v_prediction"):
             raise CheckpointError(
-                f"the pipeline predicts {self.says!r}, expected epsilon or v_prediction; choose another pipeline"
+                f"the pipeline predicts {self.says!r}, expected epsilon or v_prediction; choose "
+                "another pipeline"
             )
         self.channels = vae.config.latent_channels
         if unet.config.in_channels not in (self.channels, 2 * self.channels + 1):
             raise CheckpointError(
-                f"the UNet takes {unet.config.in_channels} channels, expected {self.channels} (text to image) or "
-                f"{2 * self.channels + 1} (inpainting); choose a Stable Diffusion 1 or 2 pipeline"
+                f"the UNet takes {unet.config.in_channels} channels, expected {self.channels} "
+                f"(text to image) or {2 * self.channels + 1} (inpainting); choose a Stable "
+                "Diffusion 1 or 2 pipeline"
             )
         self.inpaints = unet.config.in_channels > self.channels
         self.reduction = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent
@@ -91,13 +89,8 @@ class DiffusersPrior:
         """The prior of a diffusers pipeline that is already loaded; its parts are frozen, nothing
         else about it changes.
         """
-        return cls(
-            pipeline.unet,
-            pipeline.vae,
-            pipeline.text_encoder,
-            pipeline.tokenizer,
-            pipeline.scheduler,
-        )
+        names = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+        return cls(*(getattr(pipeline, name) for name in names))
 
     def to(self, device: torch.device | str) -> DiffusersPrior:
         """Move the networks to a device, as modules do; returns itself."""
@@ -106,58 +99,44 @@ class DiffusersPrior:
         return self
 
     # ---- words
-    #   ---------------------------------------------------------------------------------------------------------------
 
     def words(self, prompt: str) -> tuple[str, ...]:
         """The byte-pair tokens of a prompt between the markers of start and end; a word's last
         token ends with "</w>".
         """
         length = self.tokenizer.model_max_length
-        return tuple(
-            self.tokenizer.convert_ids_to_tokens(
-                self.tokenizer(prompt, truncation=True, max_length=length).input_ids
-            )
-        )
+        tokens = self.tokenizer(prompt, truncation=True, max_length=length)
+        return tuple(self.tokenizer.convert_ids_to_tokens(tokens.input_ids))
 
     @torch.no_grad()
     def context(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, C) of the text encoder, padded to the tokenizer's length."""
+        """(B, L, C) of the text encoder, padded to the tokenizer's length, on its device."""
         tokens = self.tokenizer(
             list(prompts),
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
-        )
-        seen = (
-            tokens.attention_mask
-            if getattr(self.text_encoder.config, "use_attention_mask", None)
-            else None
-        )
-        device = self.text_encoder.device
-        return self.text_encoder(
-            tokens.input_ids.to(device), None if seen is None else seen.to(device)
-        )[0]
+        ).to(self.text_encoder.device)
+        masked = getattr(self.text_encoder.config, "use_attention_mask", None)
+        return self.text_encoder(tokens.input_ids, tokens.attention_mask if masked else None)[0]
 
-    # ---- pictures
-    #   ------------------------------------------------------------------------------------------------------------
+    # ---- pictures, which may be on any device: what is made of them comes back to theirs
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s), the mean of the VAE's posterior;
         differentiable.
         """
-        moments = self.vae.encode((2 * pictures - 1).to(self.vae.dtype))
-        return (moments.latent_dist.mode() * self.vae.config.scaling_factor).to(pictures.dtype)
+        moments = self.vae.encode((2 * pictures - 1).to(self.vae.device, self.vae.dtype))
+        return (moments.latent_dist.mode() * self.vae.config.scaling_factor).to(pictures)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, c, s, s) -> pictures (B, 3, S, S) in 0..1."""
-        pictures = self.vae.decode(
-            (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        ).sample
-        return (0.5 * pictures + 0.5).clamp(0, 1).to(latents.dtype)
+        scaled = latents / self.vae.config.scaling_factor
+        pictures = self.vae.decode(scaled.to(self.vae.device, self.vae.dtype)).sample
+        return (0.5 * pictures + 0.5).clamp(0, 1).to(latents)
 
     # ---- the network
-    #   ---------------------------------------------------------------------------------------------------------
 
     def noise(
         self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
@@ -175,25 +154,25 @@ class DiffusersPrior:
         """
         inputs = x_t
         if self.inpaints:
-            inputs = torch.cat(
-                [x_t, self._all_hidden(x_t) if masked is None else masked.to(x_t)], dim=1
-            )
+            hidden = self._all_hidden(x_t) if masked is None else masked.to(x_t)
+            inputs = torch.cat([x_t, hidden], dim=1)
         dtype = self.unet.dtype
+        device = self.unet.device
+        words = context.to(device, dtype)
         with _louder(self.unet, gain):
-            said = self.unet(
-                inputs.to(dtype), step.to(x_t.device), encoder_hidden_states=context.to(dtype)
-            ).sample.to(x_t.dtype)
+            output = self.unet(
+                inputs.to(device, dtype), step.to(device), encoder_hidden_states=words
+            )
+        said = output.sample.to(x_t)
         if self.says == "epsilon":
             return said
-        return noise_from_velocity(
-            x_t, said, self.schedule.signal().to(x_t.device)[step.to(x_t.device)]
-        )
+        signal = self.schedule.signal()[step.cpu()]  # float64, which not every device has
+        return noise_from_velocity(x_t, said, signal)
 
     @torch.no_grad()
     def _all_hidden(self, x_t: Tensor) -> Tensor:
-        grey = self.encode(torch.full((1, 3, self.size, self.size), 0.5, device=x_t.device)).expand(
-            len(x_t), -1, -1, -1
-        )
+        picture = torch.full((1, 3, self.size, self.size), 0.5, device=x_t.device)
+        grey = self.encode(picture).expand(len(x_t), -1, -1, -1)
         return torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1).to(x_t)
 
     @torch.no_grad()
@@ -211,9 +190,8 @@ class DiffusersPrior:
         """
         hole = masks > 0.5
         known = self.encode(torch.where(hole, torch.full_like(pictures, 0.5), pictures))
-        filled = F.max_pool2d(
-            hole.to(known.dtype), self.reduction
-        )  # a latent that sees any of the hole is to be made
+        # a latent that sees any of the hole is to be made
+        filled = F.max_pool2d(hole.to(known.dtype), self.reduction)
         context = self.context([*prompts, *[""] * len(prompts)])
         twice = None
         if self.inpaints:
@@ -221,23 +199,16 @@ class DiffusersPrior:
             twice = torch.cat([small, known], dim=1).repeat(2, 1, 1, 1)
 
         def predict(x: Tensor, step: int) -> Tensor:
-            steps_B = torch.full((2 * len(x),), step, device=x.device)
-            told, untold = self._noise(x.repeat(2, 1, 1, 1), steps_B, context, None, twice).chunk(2)
+            both = x.repeat(2, 1, 1, 1)
+            at = torch.full((len(both),), step, device=x.device)
+            told, untold = self._noise(both, at, context, None, twice).chunk(2)
             guided = untold + guidance * (told - untold)
-            return (
-                guided
-                if self.inpaints
-                else torch.where(filled > 0.5, guided, self._noise_of(x, known, step))
-            )
+            if self.inpaints:
+                return guided
+            return torch.where(filled > 0.5, guided, self._noise_of(x, known, step))
 
-        start = torch.stack(
-            [
-                torch.randn(known.shape[1:], generator=torch.Generator().manual_seed(seed))
-                for seed in seeds
-            ]
-        )
-        made = self.decode(ddim(predict, start.to(known), self.schedule, steps))
-        return torch.where(hole, made, pictures)
+        noise = seeded_noise(known.shape[1:], seeds).to(known)
+        return torch.where(hole, self.decode(ddim(predict, noise, self.schedule, steps)), pictures)
 
     def _noise_of(self, x_t: Tensor, data: Tensor, step: int) -> Tensor:
         """The noise that turns known latents into ``x_t``; a sampler that is told this arrives at
@@ -255,18 +226,15 @@ def _louder(unet: nn.Module, gain: Tensor | None) -> Iterator[None]:
     if gain is None:
         yield
         return
-    values = [module.to_v for name, module in unet.named_modules() if name.endswith("attn2")]
-    hooks = [
-        value.register_forward_hook(
-            lambda module, args, output: output * gain[..., None].to(output)
-        )
-        for value in values
-    ]
-    try:
+
+    def louder(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        return output * gain[..., None].to(output)
+
+    with contextlib.ExitStack() as hooks:
+        for name, module in unet.named_modules():
+            if name.endswith("attn2"):
+                hooks.callback(module.to_v.register_forward_hook(louder).remove)
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImagePrior:
@@ -279,14 +247,15 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
     folder = Path(folder)
     if not (folder / "model_index.json").is_file():
         raise CheckpointError(
-            f"{folder} holds no diffusers pipeline (model_index.json is missing); pass the folder of one, such as "
-            "what `hf download` of a Stable Diffusion repository leaves"
+            f"{folder} holds no diffusers pipeline (model_index.json is missing); pass the folder "
+            "of one, such as what `hf download` of a Stable Diffusion repository leaves"
         )
-    lacking = [name for name in PARTS if not (folder / name).is_dir()]
-    if lacking or (folder / "text_encoder_2").is_dir():
+    lacking = [f"it lacks {name}/" for name in PARTS if not (folder / name).is_dir()]
+    if (folder / "text_encoder_2").is_dir():
+        lacking.append("it has two text encoders")
+    if lacking:
         raise CheckpointError(
-            f"{folder} is no Stable Diffusion 1 or 2 pipeline "
-            f"({f'it lacks {lacking[0]}/' if lacking else 'it has two text encoders'}); choose one of those"
+            f"{folder} is no Stable Diffusion 1 or 2 pipeline ({lacking[0]}); choose one of those"
         )
     try:
         import diffusers
@@ -295,23 +264,23 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
         raise MissingExtraError(
             f"a Stable Diffusion pipeline needs diffusers and transformers: {INSTALL}"
         ) from error
-    device = torch.device(device)
-    dtype = torch.float32 if device.type == "cpu" else torch.float16
-    options = {"local_files_only": True}
+    kinds = (diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, transformers.CLIPTextModel)
+    local = {"local_files_only": True}
     try:
-        parts = [
-            getattr(
-                transformers if name == "text_encoder" else diffusers, PARTS[name]
-            ).from_pretrained(folder / name, **_variant(folder / name), **options)
-            for name in ("unet", "vae", "text_encoder")
-        ]
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", **options)
-        scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", **options)
+        parts = []
+        for name, kind in zip(PARTS, kinds):
+            part = folder / name
+            parts.append(kind.from_pretrained(part, **_variant(part), **local))
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", **local)
+        scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", **local)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
-            f"{folder} cannot be read as a Stable Diffusion pipeline with safetensors: {reason}"
+            f"{folder} cannot be read as a Stable Diffusion pipeline with safetensors: "
+            f"{lines[0][:200]}"
         ) from error
+    on_processor = torch.device(device).type == "cpu"
+    dtype = torch.float32 if on_processor else torch.float16
     return DiffusersPrior(*(part.to(device, dtype) for part in parts), tokenizer, scheduler)
 
 
@@ -320,6 +289,5 @@ def _variant(folder: Path) -> dict[str, Any]:
     these are.
     """
     names = [path.name for path in folder.glob("*.safetensors")]
-    return {"use_safetensors": True} | (
-        {"variant": "fp16"} if names and all(".fp16." in name for name in names) else {}
-    )
+    half = bool(names) and all(".fp16." in name for name in names)
+    return {"use_safetensors": True, **({"variant": "fp16"} if half else {})}

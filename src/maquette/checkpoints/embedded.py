@@ -11,15 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from maquette.checkpoints.store import Checkpoint, kind_of, load_model
-from maquette.errors import CheckpointError
+from maquette.errors import CheckpointError, contained
 
 KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
+PERCEPTION = "image-encoder"  # the kind that every method starts from
 PAINTER = "text-to-image"  # the kind whose place a published pipeline may take
 BASES = {"midi": "generator"}  # kinds that are stored as a difference to another kind
 
@@ -33,11 +35,9 @@ class ModelSet:
     folder: Path
     sums: Mapping[Path, str]  # file -> sha256; files that are not listed are not checked
     name: str = "embedded"  # or the folder's name
-    run: str | None = (
-        # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are
-        # the embedded ones
-        None
-    )
+    # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are the
+    # embedded ones
+    run: str | None = None
     _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     def file(self, kind: str) -> Path:
@@ -52,52 +52,52 @@ class ModelSet:
         was trained with others than lie here.
         """
         if kind not in self._loaded:
-            path = self.file(kind)
-            if not path.exists():
-                trained = "iscene" if kind == "generator" else kind
-                raise CheckpointError(
-                    f"{path}: no such file; train it with 'maquette train {trained} ...', choose another folder "
-                    "with --weights, or another --method"
-                )
-            base = self[BASES[kind]] if kind in BASES else None
-            checkpoint = load_model(path, kind, self.sums.get(path), base)
-            for other, wanted in checkpoint.metadata.get("needs", {}).items():
-                found = self[other].sha256
-                if found != wanted:
-                    raise CheckpointError(
-                        f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... lies beside it; "
-                        f"train {kind} again or put files of one release together"
-                    )
-            self._loaded[kind] = checkpoint
+            self._loaded[kind] = self._read(kind)
         return self._loaded[kind]
+
+    def _read(self, kind: str) -> Checkpoint:
+        path = self.file(kind)
+        if not path.exists():
+            trained = "iscene" if kind == "generator" else kind
+            raise CheckpointError(
+                f"{path}: no such file; train it with 'maquette train {trained} ...', choose "
+                "another folder with --weights, or another --method"
+            )
+        base = self[BASES[kind]] if kind in BASES else None
+        checkpoint = load_model(path, kind, self.sums.get(path), base)
+        for other, wanted in checkpoint.metadata.get("needs", {}).items():
+            found = self[other].sha256
+            if found != wanted:
+                raise CheckpointError(
+                    f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... "
+                    f"lies beside it; train {kind} again or put files of one release together"
+                )
+        return checkpoint
 
     def has(self, kind: str) -> bool:
         """Whether the weights of a kind are here."""
         return kind in self._loaded or self.file(kind).exists()
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
-        """The networks of several kinds, on a device."""
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
+        """The networks of several kinds, on a device; a pipeline is where it was opened."""
         found = [self[kind].model for kind in kinds]
-        return [
-            model.to(device) if isinstance(model, nn.Module) else model for model in found
-        ]  # a pipeline is where it was opened
+        return [model.to(device) if isinstance(model, nn.Module) else model for model in found]
 
     def with_painter(self, pipeline: object, folder: Path) -> ModelSet:
         """The same set with an image prior of a local folder in place of the text-to-image network.
 
         Its files may be gigabytes: what stands for their sha256 is that of their names and sizes.
         """
-        files = sorted(
-            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
-        )
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         listed = "\n".join(
-            f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files
+            f"{path.relative_to(folder).as_posix()} {path.stat().st_size}"
+            for path in files
+            if not path.name.startswith(".")
         )
+        digest = hashlib.sha256(listed.encode()).hexdigest()
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)
-        other._loaded[PAINTER] = Checkpoint(
-            pipeline, PAINTER, hashlib.sha256(listed.encode()).hexdigest(), {"folder": str(folder)}
-        )
+        other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, digest, {"folder": str(folder)})
         return other
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
@@ -119,28 +119,29 @@ def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> 
     once, so that a missing or damaged file of theirs is an error here and not later. Raises
     CheckpointError.
     """
-    chosen = Path(folder) if folder is not None else embedded_folder()
+    chosen = embedded_folder() if folder is None else Path(folder)
     run = kind_of(chosen / WEIGHTS) if (chosen / WEIGHTS).exists() else None
-    if run is not None and (run not in FILES or (chosen / FILES[run]).exists()):
+    if run is not None and run not in FILES:
         raise CheckpointError(
-            f"{chosen} holds {WEIGHTS} of kind {run!r} "
-            + (
-                f"and {FILES[run]}; keep one of them"
-                if run in FILES
-                else f"; expected one of {', '.join(FILES)}"
-            )
+            f"{chosen} holds {WEIGHTS} of kind {run!r}; expected one of {', '.join(FILES)}"
         )
-    trusted = embedded_folder() if run is not None else chosen
+    if run is not None and (chosen / FILES[run]).exists():
+        raise CheckpointError(
+            f"{chosen} holds {WEIGHTS} of kind {run!r} and {FILES[run]}; keep one of them"
+        )
+    trusted = chosen if run is None else embedded_folder()
     manifest = trusted / "manifest.json"
     if folder is None and not manifest.exists():
         raise CheckpointError(
-            f"no embedded weights here ({manifest} is missing); reinstall maquette or pass --weights FOLDER"
+            f"no embedded weights here ({manifest} is missing); reinstall maquette or pass "
+            "--weights FOLDER"
         )
-    try:
-        sums = json.loads(manifest.read_text()) if manifest.exists() else {}
-    except ValueError as error:
-        raise CheckpointError(f"{manifest} is damaged ({error}); reinstall maquette") from error
-    sums = {trusted / name: digest for name, digest in sums.items()}
+    sums = {}
+    if manifest.exists():
+        with contained(f"{manifest} is damaged", "reinstall maquette", CheckpointError):
+            listed = json.loads(manifest.read_text())
+        sums = {trusted / name: digest for name, digest in listed.items()}
     models = ModelSet(chosen, sums, "embedded" if folder is None else chosen.resolve().name, run)
-    models.models(kinds)
+    for kind in kinds:
+        models[kind]
     return models

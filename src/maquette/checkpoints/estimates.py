@@ -60,10 +60,12 @@ class Load:
     cells: int = CELLS
 
 
-Stage = tuple[str, tuple[str, ...], float]  # name, networks it runs, bytes besides their weights
+Configs = Mapping[str, Config]  # of a release's networks, by name
+# name, networks it runs, bytes besides their weights
+StageMemory = tuple[str, tuple[str, ...], float]
 
 
-def stages_of(model: str, configs: Mapping[str, Config], load: Load) -> list[Stage]:
+def stages_of(model: str, configs: Configs, load: Load) -> list[StageMemory]:
     """Stages of a release, in their order; a stage with several networks appears once for each."""
     return _STAGES[model](configs, load)
 
@@ -94,19 +96,17 @@ def _structure(flow: StructureFlowConfig, rows: int, tokens: int, live: float, l
     return _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load)
 
 
-def _later_stages(configs: Mapping[str, Config], tokens: int, load: Load) -> list[Stage]:
+def _later_stages(configs: Configs, tokens: int, load: Load) -> list[StageMemory]:
     """Structure decoder, structured latents and mesh: one object at a time."""
     decoder = trellis_structure.vae_config(configs["structure-decoder"])
     flow = trellis_slat.flow_config(configs["slat-flow"])
     trunk = trellis_slat.trunk_config(configs["mesh-decoder"], 101)
-    volume = VOLUME * decoder.decoder_channels[-1] * flow.resolution**3 * load.width * 2
+    contexts = _contexts(1, tokens, flow.width, flow.blocks, load)
     cells = load.cells * (flow.resolution / 64) ** 2
-    latents = SLAT * cells * flow.width * load.width + 2 * _contexts(
-        1, tokens, flow.width, flow.blocks, load
-    )
-    mesh = MESH_GRID * (4 * trunk.resolution) ** 3 + cells * (
-        MESH_CELL + MESH_CHANNEL * trunk.width * load.width
-    )
+    volume = VOLUME * decoder.decoder_channels[-1] * flow.resolution**3 * load.width * 2
+    latents = SLAT * cells * flow.width * load.width + 2 * contexts
+    of_cell = MESH_CELL + MESH_CHANNEL * trunk.width * load.width
+    mesh = MESH_GRID * (4 * trunk.resolution) ** 3 + cells * of_cell
     return [
         ("structure", ("structure-decoder",), volume),
         ("latents", ("slat-flow",), latents),
@@ -114,73 +114,61 @@ def _later_stages(configs: Mapping[str, Config], tokens: int, load: Load) -> lis
     ]
 
 
-def _iscene(configs: Mapping[str, Config], load: Load) -> list[Stage]:
+def _iscene(configs: Configs, load: Load) -> list[StageMemory]:
     eyes = dinov2.hub_config({"args": configs["dino"].get("dinov2", {})})
     flow = iscene.flow_config(configs["structure-flow"])
     tokens = _tokens(eyes, TRELLIS_SIDE)
     rows = 1 + (flow.slots - 1) * load.batch
-    pictures = min(PICTURES, load.batch * 2 + 1)
-    first = [
-        ("image", ("dino",), _vision(eyes, pictures, TRELLIS_SIDE, load)),
-        ("structure", ("structure-flow",), _structure(flow.flow, rows, tokens, JOINT, load)),
-    ]
+    seen = _vision(eyes, min(PICTURES, load.batch * 2 + 1), TRELLIS_SIDE, load)
+    made = _structure(flow.flow, rows, tokens, JOINT, load)
+    first = [("image", ("dino",), seen), ("structure", ("structure-flow",), made)]
     return first + _later_stages(configs, tokens, load)
 
 
-def _trellis(configs: Mapping[str, Config], load: Load) -> list[Stage]:
+def _trellis(configs: Configs, load: Load) -> list[StageMemory]:
     hub = class_name(configs["dino"]) == "dinov2_vitl14_reg"
-    eyes = (
-        dinov2.hub_config(configs["dino"]) if hub else dinov2.transformers_config(configs["dino"])
-    )
+    eyes = (dinov2.hub_config if hub else dinov2.transformers_config)(configs["dino"])
     flow = trellis_structure.flow_config(configs["structure-flow"])
     tokens = _tokens(eyes, TRELLIS_SIDE)
-    first = [
-        ("image", ("dino",), _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)),
-        ("structure", ("structure-flow",), _structure(flow, load.batch, tokens, DENSE, load)),
-    ]
+    seen = _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)
+    made = _structure(flow, load.batch, tokens, DENSE, load)
+    first = [("image", ("dino",), seen), ("structure", ("structure-flow",), made)]
     return first + _later_stages(configs, tokens, load)
 
 
 def _vector_sets(
-    configs: Mapping[str, Config], load: Load, together: bool, eyes: Mapping[str, VisionConfig]
-) -> list[Stage]:
+    configs: Configs, load: Load, together: bool, eyes: Mapping[str, VisionConfig]
+) -> list[StageMemory]:
     """TripoSG and MIDI-3D, whose instances must be denoised in one pass."""
     flow = triposg.flow_config(configs["flow"])
     vae = triposg.vae_config(configs["vae"])
     rows = load.instances if together else load.batch
     tokens = _tokens(eyes["dino"], VECTORS_SIDE)
     active = VECTORS * rows * (LATENT_VECTORS + 1) * flow.width * load.width
-    asked = (
-        POINTS * load.points * vae.decoder_width * load.width
-        + VECTOR_TOKENS * LATENT_VECTORS * vae.decoder_width * load.width
-    )
+    contexts = _contexts(rows, tokens, flow.width, flow.blocks, load)
+    channels = vae.decoder_width * load.width
+    asked = (POINTS * load.points + VECTOR_TOKENS * LATENT_VECTORS) * channels
     return [
         *(
             ("image", (name,), _vision(config, load.batch, VECTORS_SIDE, load))
             for name, config in eyes.items()
         ),
-        (
-            "flow",
-            ("flow",),
-            _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load),
-        ),
+        ("flow", ("flow",), _guided(active, contexts, load)),
         ("mesh", ("vae",), asked + FIELD * 257**3),
     ]
 
 
-def _midi(configs: Mapping[str, Config], load: Load) -> list[Stage]:
-    eyes = {
-        "clip": clip.vision_config(configs["clip"]),
-        "dino": dinov2.transformers_config(configs["dino"]),
-    }
+def _midi(configs: Configs, load: Load) -> list[StageMemory]:
+    seeing = {"clip": clip.vision_config, "dino": dinov2.transformers_config}
+    eyes = {name: read(configs[name]) for name, read in seeing.items()}
     return _vector_sets(configs, load, True, eyes)
 
 
-def _triposg(configs: Mapping[str, Config], load: Load) -> list[Stage]:
+def _triposg(configs: Configs, load: Load) -> list[StageMemory]:
     return _vector_sets(configs, load, False, {"dino": dinov2.transformers_config(configs["dino"])})
 
 
-_STAGES: dict[str, Callable[[Mapping[str, Config], Load], list[Stage]]] = {
+_STAGES: dict[str, Callable[[Configs, Load], list[StageMemory]]] = {
     "trellis-iscene": _iscene,
     "trellis-large": _trellis,
     "midi-3d": _midi,

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from maquette.checkpoints.catalogue import (
+    HubRepository,
     Release,
     ReleasedFile,
-    Source,
     default_root,
     source_folder,
 )
@@ -37,7 +38,7 @@ RESERVE = 2**28  # bytes that stay free on the disk
 class Missing:
     """A file to bring."""
 
-    source: Source
+    source: HubRepository
     commit: str
     path: str
     size: int
@@ -50,23 +51,34 @@ class Missing:
 Tell = Callable[[str], None]  # one line for people
 
 
+@dataclass(frozen=True)
+class Pin:
+    """The record of a fetched repository; without a revision nothing was fetched."""
+
+    revision: str | None = None
+    # path -> size and sha256, and of pickles those of the file that has their tensors
+    files: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, commit: str) -> Mapping[str, dict[str, Any]]:
+        """What is recorded of a commit."""
+        return self.files if self.revision == commit else {}
+
+
 def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
     """Folder of each repository of a release, by repository. CheckpointError names what is missing
     and the command that brings it.
     """
     chosen = default_root() if root is None else Path(root)
     found = {source.repository: source_folder(source, chosen) for source in release.sources}
-    absent = [
-        source
-        for source in release.sources
-        if not (found[source.repository] / source.marker).is_file()
-    ]
-    if absent:
-        way_out = f"`maquette models fetch {release.name}{'' if root is None else f' --to {root}'}`"
-        raise CheckpointError(
-            f"{release.name} is not complete in {chosen}: {absent[0].repository} should stand in "
-            f"{found[absent[0].repository]}; fetch it with {way_out}, or pass its folder with --weights"
-        )
+    for source in release.sources:
+        folder = found[source.repository]
+        if not (folder / source.marker).is_file():
+            where = "" if root is None else f" --to {root}"
+            raise CheckpointError(
+                f"{release.name} is not complete in {chosen}: {source.repository} should stand in "
+                f"{folder}; fetch it with `maquette models fetch {release.name}{where}`, or pass "
+                "its folder with --weights"
+            )
     return found
 
 
@@ -77,56 +89,61 @@ def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
     missing = []
     for source in release.sources:
         folder = root / source.folder
-        pin = read_pin(root / source.folder)
-        revision = source.revision or (pin or {}).get("revision")
-        if pin is not None and pin["revision"] == revision and not _incomplete(source, folder, pin):
+        pin = read_pin(folder)
+        revision = source.revision or pin.revision
+        pinned = pin.revision is not None and pin.revision == revision
+        if pinned and _complete(source, folder, pin):
             continue
         commit, files = hub.listing(source.repository, revision)
-        recorded = (pin or {}).get("files", {}) if (pin or {}).get("revision") == commit else {}
+        recorded = pin.of(commit)
         for path, known in _wanted(source, commit, files):
-            if not _stands(folder, path, recorded.get(path)):
-                missing.append(_demand(source, commit, files[path], known, recorded.get(path)))
+            entry = recorded.get(path)
+            if entry is None or not _stands(folder, path, entry):
+                missing.append(_demand(source, commit, files[path], known, entry))
     return missing
 
 
-def fetch(missing: list[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
+def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
     """Bring the files, check each, record it. Raises OutputError when the disk is too small,
     CheckpointError for a damaged file.
     """
-    check_space(sum(m.size for m in missing), root)
+    check_space(sum(item.size for item in missing), root)
     for item in missing:
+        repository = item.source.repository
         folder = writable_folder(root / item.source.folder)
-        hub.download(item.source.repository, item.commit, item.path, folder, item.size)
+        hub.download(repository, item.commit, item.path, folder, item.size)
         path = folder / item.path
         digest = file_sha256(path)
-        if item.sha256 is not None and digest != item.sha256:
+        if item.sha256 not in (None, digest):
             path.unlink()
             raise CheckpointError(
-                f"{item.source.repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
+                f"{repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
                 f"{item.sha256[:12]}...; it was deleted, fetch it again"
             )
         entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
         if not item.trusted and item.size > 2**20:
             tell(
-                f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and checked from now on"
+                f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and "
+                "checked "
+                "from now on"
             )
         if path.suffix in PICKLES:
             entry |= _without_pickle(folder, item.path, tell)
-        _record(folder, item.source, item.commit, item.path, entry)
+        files = {**read_pin(folder).of(item.commit), item.path: entry}
+        pin = {"repository": repository, "revision": item.commit, "files": files}
+        with atomic_write(folder / PIN_FILE) as temporary:
+            temporary.write_text(json.dumps(pin, indent=1), encoding="utf-8")
 
 
 def check_space(needed: int, root: Path) -> None:
     """OutputError when the disk of ``root`` has not room for ``needed`` bytes."""
-    there = (
-        root
-        if root.exists()
-        else next(parent for parent in root.absolute().parents if parent.exists())
-    )
+    there = next(path for path in (root, *root.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if needed + RESERVE > free:
         raise OutputError(
-            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make room or choose another "
-            f"disk with --to FOLDER"
+            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make "
+            "room "
+            "or choose another disk with --to FOLDER"
         )
 
 
@@ -136,15 +153,13 @@ def check_release(release: Release, root: Path) -> list[str]:
     for source in release.sources:
         folder = source_folder(source, root)
         pin = read_pin(folder)
-        if pin is None:
+        if pin.revision is None:
             wrong.append(
                 f"{folder}: not fetched by maquette, so there is no record to check it against"
             )
-            continue
-        for path, entry in pin["files"].items():
-            name = entry.get("converted", path)
+        for path, entry in pin.files.items():
+            there = folder / entry.get("converted", path)
             expected = entry.get("converted_sha256", entry["sha256"])
-            there = folder / name
             if not there.is_file():
                 wrong.append(f"{there}: missing")
             elif file_sha256(there) != expected:
@@ -156,19 +171,17 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     """Sha256 by path of what was fetched into a folder; empty for a folder that maquette did not
     fetch.
     """
-    return {
-        path: entry["sha256"]
-        for path, entry in (read_pin(folder) or {"files": {}})["files"].items()
-    }
+    return {path: entry["sha256"] for path, entry in read_pin(folder).files.items()}
 
 
-def read_pin(folder: Path) -> dict[str, Any] | None:
-    """The record of a fetched repository; None when there is none."""
+def read_pin(folder: Path) -> Pin:
+    """The record in a repository's folder; an empty one when there is none."""
     path = folder / PIN_FILE
     if not path.is_file():
-        return None
-    pin = read_json(path)
-    if not isinstance(pin.get("files"), dict) or not isinstance(pin.get("revision"), str):
+        return Pin()
+    said = read_json(path)
+    pin = Pin(said.get("revision"), said.get("files", ()))
+    if not isinstance(pin.files, dict) or not isinstance(pin.revision, str):
         raise CheckpointError(f"{path} is damaged; delete it and fetch the model again")
     return pin
 
@@ -183,7 +196,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def _wanted(
-    source: Source, commit: str, files: dict[str, RemoteFile]
+    source: HubRepository, commit: str, files: dict[str, RemoteFile]
 ) -> list[tuple[str, ReleasedFile]]:
     """Return the paths a source needs in this commit, with what the catalogue knows."""
     wanted = []
@@ -191,13 +204,14 @@ def _wanted(
         alternatives = _alternatives(file.path, files)
         if not alternatives:
             raise CheckpointError(
-                f"{source.repository} at {commit[:12]} has no {file.path}; the repository has changed, report it"
+                f"{source.repository} at {commit[:12]} has no {file.path}; the repository has "
+                "changed, report it"
             )
         wanted += [(found, file) for found in alternatives]
     return wanted
 
 
-def _alternatives(path: str, files: dict[str, RemoteFile]) -> list[str]:
+def _alternatives(path: str, files: Collection[str]) -> list[str]:
     """Return the path itself, its half-precision variant, or its shards with their index."""
     if path in files or not path.endswith(".safetensors"):
         return [path] if path in files else []
@@ -207,19 +221,13 @@ def _alternatives(path: str, files: dict[str, RemoteFile]) -> list[str]:
             return [f"{stem}{variant}.safetensors"]
         index = f"{stem}.safetensors.index{variant}.json"
         if index in files:
-            return [
-                index,
-                *sorted(
-                    name
-                    for name in files
-                    if name.startswith(f"{stem}{variant}-") and name.endswith(".safetensors")
-                ),
-            ]
+            shard = re.compile(rf"{re.escape(stem + variant)}-.*\.safetensors")
+            return [index, *sorted(filter(shard.fullmatch, files))]
     return []
 
 
 def _demand(
-    source: Source,
+    source: HubRepository,
     commit: str,
     remote: RemoteFile,
     known: ReleasedFile,
@@ -228,45 +236,35 @@ def _demand(
     """Return what a file must be: by the catalogue, by an earlier fetch, or by the hub's own word.
     CheckpointError when two disagree.
     """
-    same = known.path == remote.path
-    size, sha256 = (known.size, known.sha256) if same else (None, None)
+    size, sha256 = None, None
+    if known.path == remote.path:
+        size, sha256 = known.size, known.sha256
     for what, expected, found in (("size", size, remote.size), ("sha256", sha256, remote.sha256)):
         if None not in (expected, found) and expected != found:
             raise CheckpointError(
-                f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the catalogue says {expected}; "
-                f"do not use it, report it"
+                f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the "
+                f"catalogue says {expected}; do not use it, report it"
             )
     expected = sha256 or (recorded or {}).get("sha256")
-    return Missing(
-        source,
-        commit,
-        remote.path,
-        remote.size,
-        expected or remote.sha256,
-        trusted=expected is not None,
-    )
+    trusted = expected is not None
+    wanted = expected or remote.sha256
+    return Missing(source, commit, remote.path, remote.size, wanted, trusted)
 
 
-def _stands(folder: Path, path: str, entry: dict[str, Any] | None) -> bool:
+def _stands(folder: Path, path: str, entry: dict[str, Any]) -> bool:
     """Whether a recorded file is still there in its recorded size."""
-    if entry is None:
-        return False
     there = folder / entry.get("converted", path)
     return there.is_file() and there.stat().st_size == entry.get("converted_size", entry["size"])
 
 
-def _incomplete(source: Source, folder: Path, pin: dict[str, Any]) -> bool:
-    """Whether a folder lacks something of its record, or its record something of the source."""
-    recorded = pin["files"]
-    lacking = [file for file in source.files if not _alternatives(file.path, recorded)]
-    if lacking or not all(_stands(folder, path, entry) for path, entry in recorded.items()):
-        return True
-    shards = [
-        read_json(folder / path).get("weight_map", {}).values()
-        for path in recorded
-        if ".safetensors.index" in path
-    ]
-    return not set().union(*shards) <= set(recorded)
+def _complete(source: HubRepository, folder: Path, pin: Pin) -> bool:
+    """Whether a folder has all of its record, and its record all of the source."""
+    known = all(_alternatives(file.path, pin.files) for file in source.files)
+    if not known or not all(_stands(folder, *recorded) for recorded in pin.files.items()):
+        return False
+    indices = [path for path in pin.files if ".safetensors.index" in path]
+    listed = [read_json(folder / path).get("weight_map", {}).values() for path in indices]
+    return set().union(*listed) <= set(pin.files)
 
 
 def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
@@ -275,18 +273,11 @@ def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
     count = rescue_pickle(folder / path, folder / converted)
     (folder / path).unlink()
     tell(
-        f"{path}: is a pickle; its {count} tensors were taken out into {converted}, nothing else of it was run"
+        f"{path}: is a pickle; its {count} tensors were taken out into {converted}, nothing else "
+        "of it was run"
     )
     return {
         "converted": converted,
         "converted_size": (folder / converted).stat().st_size,
         "converted_sha256": file_sha256(folder / converted),
     }
-
-
-def _record(folder: Path, source: Source, commit: str, path: str, entry: dict[str, Any]) -> None:
-    old = read_pin(folder)
-    files = old["files"] if old is not None and old["revision"] == commit else {}
-    pin = {"repository": source.repository, "revision": commit, "files": files | {path: entry}}
-    with atomic_write(folder / PIN_FILE) as temporary:
-        temporary.write_text(json.dumps(pin, indent=1), encoding="utf-8")

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from maquette.errors import CheckpointError, MaquetteError, MissingExtraError, OutputError
+from maquette.errors import (
+    CheckpointError,
+    MaquetteError,
+    MissingExtraError,
+    OutputError,
+    reason_of,
+)
 
 INSTALL = "pip install 'maquette[hub]'"
 PARTS = ".parts"  # folder of what has come of files that are not whole yet
@@ -32,13 +38,11 @@ class Hub(Protocol):
 
     def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
         """Return the commit of a revision (None = the newest) and its files by path."""
-        ...
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
         has left.
         """
-        ...
 
 
 class HuggingFace:
@@ -52,7 +56,8 @@ class HuggingFace:
             import huggingface_hub.utils
         except ImportError as error:
             raise MissingExtraError(
-                f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the files"
+                f"fetching needs huggingface_hub: {INSTALL}; or pass --weights FOLDER with the "
+                "files"
             ) from error
         self._hub = huggingface_hub
         self._endpoint = endpoint
@@ -69,10 +74,10 @@ class HuggingFace:
             )
         except (self._hub.errors.HTTPError, OSError) as error:
             raise self._explained(error, repository, revision) from error
-        files = {
-            s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None)
-            for s in info.siblings or ()
-        }
+        files = {}
+        for said in info.siblings or ():
+            sha256 = said.lfs.sha256 if said.lfs else None
+            files[said.rfilename] = RemoteFile(said.rfilename, said.size or 0, sha256)
         return info.sha, files
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
@@ -83,14 +88,13 @@ class HuggingFace:
         """
         part = folder / PARTS / f"{commit[:12]}-{path.replace('/', '-')}"
         target = folder / path
+        url = self._hub.hf_hub_url(repository, path, revision=commit, endpoint=self._endpoint)
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with open(part, "ab") as file:
                 if file.tell() < size or not size:
                     self._hub.file_download.http_get(
-                        self._hub.hf_hub_url(
-                            repository, path, revision=commit, endpoint=self._endpoint
-                        ),
+                        url,
                         file,
                         resume_size=file.tell(),
                         headers=self._hub.utils.build_hf_headers(),
@@ -106,25 +110,25 @@ class HuggingFace:
 
     def _explained(self, error: Exception, repository: str, revision: str | None) -> MaquetteError:
         """One line for what a client's exception means."""
-        errors = self._hub.errors
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return OutputError(
-                f"{repository}: the disk is full; make room or choose another disk with --to FOLDER, then repeat"
+                f"{repository}: the disk is full; make room or choose another disk with "
+                "--to FOLDER, then repeat"
             )
-        if isinstance(error, errors.GatedRepoError):
-            return CheckpointError(
-                f"{repository} wants its terms accepted: do that on its page, `hf auth login`, and fetch again"
-            )
-        if isinstance(error, errors.RepositoryNotFoundError):
-            return CheckpointError(
-                f"{repository} is not on the hub, or not open to you; log in with `hf auth login` or report it"
-            )
-        if isinstance(error, errors.RevisionNotFoundError):
-            return CheckpointError(
-                f"{repository} has no revision {revision}; the pinned commit is gone, report it"
-            )
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        errors = self._hub.errors
+        meanings = {
+            errors.GatedRepoError: "wants its terms accepted: do that on its page, `hf auth login`,"
+            " "
+            "and fetch again",
+            errors.RepositoryNotFoundError: "is not on the hub, or not open to you; log in with "
+            "`hf auth login` or report it",
+            errors.RevisionNotFoundError: f"has no revision {revision}; the pinned commit is gone, "
+            "report it",
+        }
+        for kind, meaning in meanings.items():
+            if isinstance(error, kind):
+                return CheckpointError(f"{repository} {meaning}")
         return CheckpointError(
-            f"cannot reach {repository} ({reason}); check the network and repeat the command, which goes on "
-            f"where it was, or pass --weights FOLDER with the files"
+            f"cannot reach {repository} ({reason_of(error)}); check the network and repeat the "
+            "command, which goes on where it was, or pass --weights FOLDER with the files"
         )

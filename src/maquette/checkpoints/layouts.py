@@ -8,97 +8,95 @@ three naming schemes of DINOv2. Pickles are refused, because reading one can run
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
-import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maquette.errors import CheckpointError
+from maquette.errors import CheckpointError, contained
 from maquette.output import atomic_write
 
-STEMS = (
-    "diffusion_pytorch_model",
-    "model",
-    "pytorch_model",
-)  # how diffusers and transformers name the weights of a component
+# how diffusers and transformers name the weights of a component
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 VARIANTS = ("", ".fp16", ".bf16", ".fp32")
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
-SHOWN = 3  # names of tensors that one message lists
-_LOAD_ERRORS = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    AttributeError,
-)
+SHOWN = 3  # names of files that one message lists
+FETCH = "fetch the model again"
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read the object of a JSON file; CheckpointError names the file and what is wrong."""
     path = Path(path)
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {path} ({error.strerror or error}); fetch the model again or pass its folder"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); fetch it again") from error
+    with contained(f"cannot read {path}", f"{FETCH} or pass its folder", CheckpointError):
+        text = path.read_text(encoding="utf-8")
+    with contained(f"{path} is not JSON", FETCH, CheckpointError):
+        found = json.loads(text)
     if not isinstance(found, dict):
         raise CheckpointError(
-            f"{path} holds {type(found).__name__}, expected a JSON object; fetch it again"
+            f"{path} holds {type(found).__name__}, expected a JSON object; {FETCH}"
         )
     return found
 
 
-def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> list[Path]:
+def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> tuple[Path, ...]:
     """Return the safetensors files of a component: one file, or the shards that an index lists.
     CheckpointError when there are none.
     """
     folder = Path(folder)
-    for stem in stems:
-        for variant in VARIANTS:
-            single = folder / f"{stem}{variant}.safetensors"
-            index = folder / f"{stem}.safetensors.index{variant}.json"
-            if single.is_file():
-                return [single]
-            if index.is_file():
-                return _shards(index)
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else None
-    if there is None:
-        raise CheckpointError(
-            f"no folder {folder}; fetch the model again or pass the folder that holds it"
-        )
+    for stem, variant in itertools.product(stems, VARIANTS):
+        single = folder / f"{stem}{variant}.safetensors"
+        index = folder / f"{stem}.safetensors.index{variant}.json"
+        if single.is_file():
+            return (single,)
+        if index.is_file():
+            return _shards(index)
+    if not folder.is_dir():
+        raise CheckpointError(f"no folder {folder}; {FETCH} or pass the folder that holds it")
+    there = sorted(path.name for path in folder.iterdir())
     for name in there:
         if name.endswith(PICKLES):
             raise CheckpointError(pickle_reason(folder / name))
     wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
     raise CheckpointError(
-        f"{folder} has no {wanted}, only {', '.join(there[:SHOWN]) or 'nothing'}; fetch the model again"
+        f"{folder} has no {wanted}, only {', '.join(there[:SHOWN]) or 'nothing'}; {FETCH}"
     )
 
 
-def _shards(index: Path) -> list[Path]:
+def _shards(index: Path) -> tuple[Path, ...]:
     """Return the files that an index names, in its order; a missing one is named."""
     listed = read_json(index).get("weight_map")
     if not isinstance(listed, dict) or not listed:
-        raise CheckpointError(f"{index} lists no weights; fetch it again")
+        raise CheckpointError(f"{index} lists no weights; {FETCH}")
     files = [index.parent / name for name in dict.fromkeys(listed.values())]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise CheckpointError(
-            f"{index.parent} lacks {len(absent)} of {len(files)} shards, the first is {absent[0]}; fetch the model again"
+            f"{index.parent} lacks {len(absent)} of {len(files)} shards, the first is "
+            f"{absent[0]}; {FETCH}"
         )
-    return files
+    return tuple(files)
+
+
+@contextlib.contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """A safetensors file (``safetensors.safe_open``). CheckpointError for a missing, truncated or
+    foreign one.
+    """
+    refuse_foreign(path)
+    with (
+        contained(f"{path} is not a complete safetensors file", FETCH, CheckpointError),
+        safe_open(path, framework="pt") as file,
+    ):
+        yield file
 
 
 def read_tensors(*files: str | Path) -> dict[str, Tensor]:
@@ -109,25 +107,15 @@ def read_tensors(*files: str | Path) -> dict[str, Tensor]:
     share.
     """
     tensors: dict[str, Tensor] = {}
-    for path in map(Path, files):
-        for name, tensor in _read_file(path).items():
-            if name in tensors:
-                raise CheckpointError(
-                    f"{path} repeats the tensor {name!r} of another shard; fetch the model again"
-                )
-            tensors[name] = tensor
+    for path in files:
+        with opened(path) as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if name in tensors:
+                    raise CheckpointError(
+                        f"{path} repeats the tensor {name!r} of another shard; {FETCH}"
+                    )
+                tensors[name] = file.get_tensor(name)
     return tensors
-
-
-def _read_file(path: Path) -> dict[str, Tensor]:
-    refuse_foreign(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file ({error}); fetch it again"
-        ) from error
 
 
 def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
@@ -135,15 +123,10 @@ def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
     weights are read.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for path in map(Path, files):
-        refuse_foreign(path)
-        try:
-            with safe_open(path, framework="pt") as file:
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(
-                f"{path} is not a complete safetensors file ({error}); fetch it again"
-            ) from error
+    for path in files:
+        with opened(path) as file:
+            for name in file.keys():  # noqa: SIM118
+                shapes[name] = tuple(file.get_slice(name).get_shape())
     return shapes
 
 
@@ -152,25 +135,26 @@ def refuse_foreign(path: str | Path) -> None:
     pointer, a web page, an empty file.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the weights {path}: {error.strerror or error}; check the path or fetch the model"
-        ) from error
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    remedy = "check the path or fetch the model"
+    with (
+        contained(f"cannot read the weights {path}", remedy, CheckpointError),
+        open(path, "rb") as file,
+    ):
+        start = file.read(64)
+    if start.startswith((b"PK", b"\x80")):
         raise CheckpointError(pickle_reason(path))
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(
-            f"{path} is a Git LFS pointer, not the weights themselves; run `git lfs pull` there or fetch the model"
+            f"{path} is a Git LFS pointer, not the weights themselves; run `git lfs pull` there "
+            "or fetch the model"
         )
-    if start[:1] == b"<":
+    if start.startswith(b"<"):
         raise CheckpointError(
-            f"{path} is a web page, not weights; the download went to a login or error page, fetch the model again"
+            f"{path} is a web page, not weights; the download went to a login or error page, "
+            f"{FETCH}"
         )
     if not start:
-        raise CheckpointError(f"{path} is empty; fetch it again")
+        raise CheckpointError(f"{path} is empty; {FETCH}")
 
 
 def pickle_reason(path: Path) -> str:
@@ -188,28 +172,17 @@ def rescue_pickle(source: str | Path, target: str | Path) -> int:
     A state dict may stand alone or below ``state_dict`` or ``model``. CheckpointError when there is
     more in it than that.
     """
-    source = Path(source)
-    try:
+    remedy = "check the path, or ask its maker for safetensors"
+    with contained(f"{source} is damaged or holds more than tensors", remedy, CheckpointError):
         found = torch.load(source, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {source}: {error.strerror or error}; check the path"
-        ) from error
-    except _LOAD_ERRORS as error:
-        reason = (str(error).strip().splitlines() or ["?"])[0][:160]
-        raise CheckpointError(
-            f"{source} is damaged or holds more than tensors ({reason}); ask its maker for safetensors"
-        ) from error
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    if (
-        not isinstance(found, dict)
-        or not found
-        or not all(isinstance(value, Tensor) for value in found.values())
-    ):
+    holds_tensors = isinstance(found, dict) and all(isinstance(v, Tensor) for v in found.values())
+    if not holds_tensors or not found:
         raise CheckpointError(
-            f"{source} holds {type(found).__name__}, expected a state dict of tensors; ask its maker for safetensors"
+            f"{source} holds {type(found).__name__}, expected a state dict of tensors; ask its "
+            "maker for safetensors"
         )
     tensors = {str(name): tensor.detach().contiguous().clone() for name, tensor in found.items()}
     with atomic_write(target) as temporary:
@@ -252,7 +225,7 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if "embeddings.cls_token" not in tensors:
         return dict(tensors)
     named: dict[str, Tensor] = {}
-    fused: dict[str, dict[str, Tensor]] = {}
+    fused: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         layer = _DINO_LAYER.fullmatch(name)
         if layer is None:
@@ -261,7 +234,7 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         number, inner = layer.groups()
         part = _DINO_QKV.fullmatch(inner)
         if part:
-            fused.setdefault(f"blocks.{number}.attn.qkv.{part[2]}", {})[part[1][0]] = tensor
+            fused[f"blocks.{number}.attn.qkv.{part[2]}"][part[1][0]] = tensor
             continue
         for old, new in _DINO_INNER.items():
             inner = inner.replace(old, new)
@@ -269,17 +242,14 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, parts in fused.items():
         if set(parts) != set("qkv"):
             raise CheckpointError(
-                f"DINOv2 weights have only {sorted(parts)} of query, key and value for {name}; fetch the model again"
+                f"DINOv2 weights have only {sorted(parts)} of query, key and value for {name}; "
+                f"{FETCH}"
             )
-        named[name] = torch.cat([parts["q"], parts["k"], parts["v"]])
+        named[name] = torch.cat([parts[letter] for letter in "qkv"])
     return named
 
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     anchor = next((name for name in tensors if name.endswith("cls_token")), "")
     prefix = anchor.removesuffix("cls_token").removesuffix("embeddings.")
-    return (
-        {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        if prefix
-        else tensors
-    )
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

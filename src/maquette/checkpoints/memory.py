@@ -1,12 +1,14 @@
 """A memory plan: precision, staging and chunks with which a release stays within what there is, and
 the measurement of what it took.
 
-In the flow: estimates -> a Plan -> ``released.Networks`` and the methods follow it. ``--memory`` is
-the peak that must not be exceeded on the device; without it the plan takes what is free.
+In the flow: estimates -> a MemoryPlan -> ``released.Networks`` and the methods follow it.
+``--memory`` is the peak that must not be exceeded on the device; without it the plan takes what is
+free.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import sys
@@ -19,34 +21,41 @@ import torch
 from maquette.checkpoints.estimates import Load, stages_of
 from maquette.checkpoints.published.base import Config
 from maquette.errors import InputError
+from maquette.hardware import native_bf16
 from maquette.models.savings import ALL, Savings
 
-UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SHARE = 0.85  # of the free memory, when no budget is given
 LIBRARIES = 150 * 2**20  # bytes that libraries take on the processor at first use
-NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+DTYPE_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReleaseSize:
+    """What the memory that a release takes depends on."""
+
+    name: str  # of the release
+    configs: Mapping[str, Config]  # of its networks
+    sizes: Mapping[str, int]  # parameters of each
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
     """How a release is run. Everything but the precision leaves the result as it is, up to
     rounding.
     """
 
-    dtype: torch.dtype = (
-        torch.float32
-    )  # of the large matrices; norms, latents and softmax stay float32
-    staged: bool = (
-        True  # a stage's networks are loaded, used and freed; False = all stay on the device
-    )
+    # of the large matrices; norms, latents and softmax stay float32
+    dtype: torch.dtype = torch.float32
+    # a stage's networks are loaded, used and freed; False = all stay on the device
+    staged: bool = True
     # where staged networks wait: "disk" (read again) or "memory" (of the machine, for a graphics
     # card)
     keep: str = "disk"
     batch: int = 0  # instances in one forward pass; 0 = all
     points: int = 65536  # of a field that are asked for at once
     savings: Savings = ALL
-    budget: float | None = None  # bytes
     estimates: dict[str, float] = field(default_factory=dict)  # stage -> estimated peak in MB
+    lacking: float = 0.0  # bytes by which the peak is above what is free
 
     @property
     def peak(self) -> float:
@@ -55,138 +64,131 @@ class Plan:
 
     def describe(self) -> str:
         """One line for people."""
-        waiting = {
-            "disk": "one stage's networks at a time",
-            "memory": "networks wait in the machine's memory",
-        }[self.keep]
-        return ", ".join(
-            [
-                NAMES[self.dtype],
-                waiting if self.staged else "all networks stay loaded",
-                f"{self.batch} at a time" if self.batch else "all objects at once",
-                *([] if self.savings.one_batch else ["guidance passes one after the other"]),
-                f"{self.points} points at a time",
-            ]
-        )
-
-
-def parse_memory(text: str) -> int:
-    """``8GB``, ``8G``, ``7.5 GiB``, ``600MB`` -> bytes (a giga is 2^30); InputError otherwise."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", text.upper())
-    if match is None or float(match[1]) <= 0:
-        raise InputError(f"memory is a size such as 8GB or 600MB, got {text!r}")
-    return int(float(match[1]) * UNITS[match[2]])
+        places = {
+            (True, "disk"): "one stage's networks at a time",
+            (True, "memory"): "networks wait in the machine's memory",
+        }
+        said = [
+            DTYPE_NAMES[self.dtype],
+            places.get((self.staged, self.keep), "all networks stay loaded"),
+            f"{self.batch} at a time" if self.batch else "all objects at once",
+        ]
+        if not self.savings.one_batch:
+            said.append("guidance passes one after the other")
+        said.append(f"{self.points} points at a time")
+        if self.lacking:
+            said.append(f"about {self.lacking / 2**30:.1f} GB more than are free")
+        return ", ".join(said)
 
 
 def choose_plan(
-    model: str,
-    configs: Mapping[str, Config],
-    sizes: Mapping[str, int],
+    release: ReleaseSize,
     device: torch.device,
     instances: int,
     budget: float | None = None,
-) -> Plan:
+    *,
+    precision: str = "auto",
+    loaded: float = 0.0,
+) -> MemoryPlan:
     """The fastest plan that stays within a budget in bytes, by default most of what is free.
 
-    sizes: parameters of each network. Raises InputError when even the most careful plan needs more
-    than a given budget.
+    precision: of the large matrices, see ``hardware.PRECISIONS``. loaded: bytes of the release's
+    networks that are on the device already. Raises InputError when even the most careful plan needs
+    more than a given budget; without one it is returned, and says what it lacks.
     """
-    limit = SHARE * free_memory(device) if budget is None else budget
     candidates = [
-        estimated(plan, model, configs, sizes, device, instances)
-        for plan in _by_speed(device, instances)
+        estimated(plan, release, device, instances, loaded)
+        for plan in _by_speed(precisions(device, precision), device, instances)
     ]
+    limit = SHARE * (free_memory(device) + loaded) if budget is None else budget
     for plan in candidates:
         if plan.peak * 2**20 <= limit:
-            return replace(plan, budget=budget)
+            return plan
     least = min(candidates, key=lambda plan: plan.peak)
-    if budget is not None:
-        raise InputError(
-            f"{model} with {instances} objects needs about {least.peak / 1024:.1f} GB ({least.describe()}), "
-            f"but --memory allows {budget / 2**30:.1f} GB; allow more or make fewer objects (--only)"
-        )
-    return least
+    if budget is None:
+        return replace(least, lacking=least.peak * 2**20 - limit)
+    raise InputError(
+        f"{release.name} with {instances} objects needs about {least.peak / 1024:.1f} GB "
+        f"({least.describe()}), but --memory allows {budget / 2**30:.1f} GB; allow more or make "
+        "fewer objects (--only)"
+    )
 
 
-def _by_speed(device: torch.device, instances: int) -> Iterator[Plan]:
+def _by_speed(
+    dtypes: tuple[torch.dtype, ...], device: torch.device, instances: int
+) -> Iterator[MemoryPlan]:
     """Plans from the fastest to the most careful."""
     waiting = ("memory", "disk") if device.type == "cuda" else ("disk",)
     staging = [(False, "disk"), *((True, keep) for keep in waiting)]
-    batches = sorted(
-        {0, *(2**k for k in range(5) if 2**k < instances)}, key=lambda b: -(b or instances)
-    )
-    for dtype in precisions(device):
+    batches = [0, *(size for size in (16, 8, 4, 2, 1) if size < instances)]
+    for dtype in dtypes:
         for (staged, keep), batch in itertools.product(staging, batches):
-            yield Plan(dtype, staged, keep, batch)
+            yield MemoryPlan(dtype, staged, keep, batch)
+        careful = MemoryPlan(dtype, True, waiting[-1], batches[-1])
         for points in (16384, 4096):
-            yield Plan(dtype, True, waiting[-1], batches[-1], points, replace(ALL, one_batch=False))
+            yield replace(careful, points=points, savings=replace(ALL, one_batch=False))
 
 
-def precisions(device: torch.device) -> tuple[torch.dtype, ...]:
+def precisions(device: torch.device, asked: str = "auto") -> tuple[torch.dtype, ...]:
     """Precisions of the large matrices on a device, the preferred one first."""
-    if device.type == "cuda":
+    if asked in ("fp32", "tf32"):
+        return (torch.float32,)
+    if asked == "bf16" or native_bf16(device):
         return (torch.bfloat16,)
-    if device.type == "mps":
-        return (torch.float16,)
-    fast = bool(
-        torch.cpu._is_avx512_bf16_supported()
-    )  # otherwise bfloat16 saves memory but costs time
-    return (torch.bfloat16,) if fast else (torch.float32, torch.bfloat16)
+    if device.type == "cpu":  # emulated bfloat16 saves memory but costs time
+        return (torch.float32, torch.bfloat16)
+    return (torch.float16,)  # older cards and mps: what the releases were run in
 
 
 def estimated(
-    plan: Plan,
-    model: str,
-    configs: Mapping[str, Config],
-    sizes: Mapping[str, int],
+    plan: MemoryPlan,
+    release: ReleaseSize,
     device: torch.device,
     instances: int,
-) -> Plan:
+    loaded: float = 0.0,
+) -> MemoryPlan:
     """The plan with its estimated peaks in MB by stage.
 
-    On the processor what the process holds already counts, and while a network is loaded its file
-    is in memory too.
+    On the processor what the process holds already counts (but for the ``loaded`` bytes of the
+    release itself), and while a network is loaded its file is in memory too.
     """
-    width = torch.tensor([], dtype=plan.dtype).element_size()
-    load = Load(
-        width,
-        instances,
-        min(plan.batch or instances, instances),
-        plan.points,
-        2 if plan.savings.one_batch else 1,
-    )
-    weights = {name: size * width for name, size in sizes.items()}
-    held = resident_memory() + LIBRARIES if device.type == "cpu" else 0.0
-    peaks = {}
-    for stage, parts, active in stages_of(model, configs, load):
-        own = sum(weights[part] for part in parts)
-        resident = own if plan.staged else sum(weights.values())
-        file = (
-            2.0 * sum(sizes[part] for part in parts) if device.type == "cpu" else 0.0
-        )  # as stored, in half precision
-        peaks[stage] = max(peaks.get(stage, 0.0), (held + resident + max(active, file)) / 2**20)
+    width = plan.dtype.itemsize
+    batch = min(plan.batch or instances, instances)
+    load = Load(width, instances, batch, plan.points, 2 if plan.savings.one_batch else 1)
+    on_processor = device.type == "cpu"
+    held = resident_memory() - loaded + LIBRARIES if on_processor else 0.0
+    everything = sum(release.sizes.values())
+    peaks: dict[str, float] = {}
+    for stage, parts, active in stages_of(release.name, release.configs, load):
+        own = sum(release.sizes[part] for part in parts)
+        resident = width * (own if plan.staged else everything)
+        file = 2.0 * own if on_processor else 0.0  # as stored, in half precision
+        peak = (held + resident + max(active, file)) / 2**20
+        peaks[stage] = max(peaks.get(stage, 0.0), peak)
     return replace(plan, estimates=peaks)
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that are free on a device; of the whole machine for the processor and MPS, infinite
-    where the system does not tell.
+    """Bytes that are free on a device, torch's own cache among them; of the whole machine for the
+    processor and MPS, infinite where the system does not tell.
     """
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    if sys.platform == "linux":
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        if found:
-            return float(found[1]) * 1024
-    return float("inf")
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + cached)
+    return _told("/proc/meminfo", "MemAvailable", float("inf"))
 
 
 def resident_memory() -> float:
     """Bytes that this process holds; 0 where the system does not tell."""
+    return _told("/proc/self/status", "VmRSS", 0.0)
+
+
+def _told(path: str, name: str, otherwise: float) -> float:
+    """Bytes that Linux tells in kB under a name of a file."""
     if sys.platform != "linux":
-        return 0.0
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return float(found[1]) * 1024 if found else 0.0
+        return otherwise
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(path).read_text())
+    return float(found[1]) * 1024 if found else otherwise
 
 
 def reset_peak(device: torch.device) -> None:
@@ -194,10 +196,9 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
-        try:
+        # not permitted in some containers: then the peak is that of the whole run
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:  # not permitted in some containers: then the peak is that of the whole run
-            return
 
 
 def peak_memory(device: torch.device) -> float:
@@ -206,7 +207,4 @@ def peak_memory(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    if sys.platform == "linux":
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        return int(found[1]) / 2**10 if found else float("nan")
-    return float("nan")
+    return _told("/proc/self/status", "VmHWM", float("nan")) / 2**20

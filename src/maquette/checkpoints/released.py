@@ -12,7 +12,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,33 @@ from torch import nn
 from maquette.checkpoints.catalogue import Release
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.fetch import locate, recorded_sums
-from maquette.checkpoints.layouts import find_weights, read_json, read_shapes, read_tensors
-from maquette.checkpoints.memory import Plan, choose_plan, peak_memory, reset_peak
-from maquette.checkpoints.published import dinov2, iscene, midi, triposg
-from maquette.checkpoints.published.base import Config
+from maquette.checkpoints.layouts import (
+    FETCH,
+    find_weights,
+    read_json,
+    read_shapes,
+    read_tensors,
+)
+from maquette.checkpoints.memory import (
+    MemoryPlan,
+    ReleaseSize,
+    choose_plan,
+    peak_memory,
+    reset_peak,
+)
+from maquette.checkpoints.published import clip, dinov2, iscene, midi, triposg
+from maquette.checkpoints.published.base import Config, PublishedModel
 from maquette.checkpoints.verify import model_of
-from maquette.errors import CheckpointError, MissingExtraError
+from maquette.errors import CheckpointError, MissingExtraError, contained
 from maquette.models.scene_context_flow import SceneContextFlow
 
 BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
 DINOV2 = "facebook/dinov2-with-registers-large"
+PIPELINE = "pipeline.json"
+ISCENE_INDEX = "iscene_config.json"
+EYES = "preprocessor_config.json"  # of a feature extractor
+SCHEDULER = "scheduler_config.json"
 # Our name of a TRELLIS network -> its entry in pipeline.json.
 TRELLIS_ENTRIES = {
     "structure-flow": "sparse_structure_flow_model",
@@ -44,19 +60,22 @@ TRELLIS_ENTRIES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ReleasePart:
     """One network of a release."""
 
     name: str
     config: Config
     files: tuple[Path, ...]
-    build: Callable[[Config], nn.Module]
-    load: Callable[..., None]
+    model: PublishedModel
 
     @property
     def bytes(self) -> int:
         """Size of its files."""
         return sum(file.stat().st_size for file in self.files)
+
+    def build(self) -> nn.Module:
+        """The network without weights."""
+        return self.model.build(self.config)
 
 
 @dataclass(frozen=True)
@@ -65,36 +84,44 @@ class Released:
 
     release: Release
     folders: Mapping[str, Path]  # by repository
-    parts: Mapping[str, Part]
-    settings: Mapping[
-        str, Any
-    ]  # samplers, normalisation, preprocessing: what the release's JSON files say
+    parts: Mapping[str, ReleasePart]
+    # samplers, normalisation, preprocessing: what the release's JSON files say
+    settings: Mapping[str, Any]
 
     def provenance(self) -> dict[str, Any]:
         """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for
         scene.json.
         """
-        sums = {repository: recorded_sums(folder) for repository, folder in self.folders.items()}
         known = {
             f"{repository}/{path}": value
-            for repository, found in sums.items()
-            for path, value in found.items()
+            for repository, folder in self.folders.items()
+            for path, value in recorded_sums(folder).items()
         }
-        sizes = {name: part.bytes for name, part in self.parts.items()}
-        return {
-            "name": self.release.name,
-            "sha256": known or {name: f"{size} bytes" for name, size in sizes.items()},
-        }
+        if not known:
+            known = {name: f"{part.bytes} bytes" for name, part in self.parts.items()}
+        return {"name": self.release.name, "sha256": known}
 
-    def plan(self, device: torch.device, instances: int, budget: float | None = None) -> Plan:
+    def plan(
+        self,
+        device: torch.device,
+        instances: int,
+        budget: float | None = None,
+        precision: str = "auto",
+        loaded: float = 0.0,
+    ) -> MemoryPlan:
         """The memory plan for a photo with so many instances; see ``choose_plan``."""
-        configs = {name: part.config for name, part in self.parts.items()}
-        return choose_plan(self.release.name, configs, self.sizes(), device, instances, budget)
+        return choose_plan(
+            self.size(), device, instances, budget, precision=precision, loaded=loaded
+        )
 
-    def sizes(self) -> dict[str, int]:
-        """Parameters of each network, from the headers of its files."""
-        shapes = {name: read_shapes(*part.files).values() for name, part in self.parts.items()}
-        return {name: sum(math.prod(shape) for shape in found) for name, found in shapes.items()}
+    def size(self) -> ReleaseSize:
+        """Configuration and parameters of each network, from the headers of its files."""
+        configs = {name: part.config for name, part in self.parts.items()}
+        sizes = {
+            name: sum(map(math.prod, read_shapes(*part.files).values()))
+            for name, part in self.parts.items()
+        }
+        return ReleaseSize(self.release.name, configs, sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +130,32 @@ class PublishedSet:
 
     released: Released
     embedded: ModelSet
+    # networks that an earlier photo has left loaded, by name and precision
+    _held: dict[tuple[str, torch.dtype], nn.Module] = field(default_factory=dict, repr=False)
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[nn.Module]:
+    def networks(
+        self,
+        device: torch.device,
+        instances: int,
+        budget: float | None = None,
+        precision: str = "auto",
+    ) -> Networks:
+        """The networks under the memory plan for a photo with so many instances. Those that an
+        earlier photo has left loaded are used again.
+        """
+        loaded = sum(_bytes_on(network, device) for network in self._held.values())
+        plan = self.released.plan(device, instances, budget, precision, loaded)
+        networks = Networks(self.released, plan, device, held=self._held)
+        networks.keep_to_plan()
+        return networks
+
+    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
         """The embedded networks of several kinds, on a device."""
         return self.embedded.models(kinds, device)
+
+    def has(self, kind: str) -> bool:
+        """Whether the embedded weights of a kind are here."""
+        return self.embedded.has(kind)
 
     def provenance(self, kinds: Iterable[str]) -> dict[str, object]:
         """Name of the release and sha256 of its files and of the embedded ones, for scene.json."""
@@ -123,107 +172,82 @@ def open_release(release: Release, root: str | Path | None = None) -> Released:
     return Released(release, folders, {part.name: part for part in parts}, settings)
 
 
-def _open_midi(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+Opened = tuple[list[ReleasePart], dict[str, Any]]  # networks and settings
+
+
+def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
+    """A network as diffusers and transformers store it."""
+    return ReleasePart(name, read_json(folder / "config.json"), find_weights(folder), model)
+
+
+def _open_midi(folders: Mapping[str, Path]) -> Opened:
     (folder,) = folders.values()
-    names = {
-        "image_encoder_1": "clip",
-        "image_encoder_2": "dino",
-        "transformer": "flow",
-        "vae": "vae",
-    }
+    eyes = {name: folder / name / EYES for name in ("feature_extractor_1", "feature_extractor_2")}
+    settings = {name: read_json(path) for name, path in eyes.items()}
+    settings["scheduler"] = read_json(folder / "scheduler" / SCHEDULER)
     parts = [
-        Part(
-            names[component],
-            read_json(folder / component / "config.json"),
-            tuple(find_weights(folder / component)),
-            build,
-            load,
-        )
-        for component, _, build, load, _ in midi.PARTS
+        _component("clip", folder / "image_encoder_1", clip.CLIP),
+        _component("dino", folder / "image_encoder_2", dinov2.TRANSFORMERS),
+        _component("flow", folder / "transformer", midi.FLOW),
+        _component("vae", folder / "vae", triposg.VAE),
     ]
-    settings = {
-        name: read_json(folder / name / "preprocessor_config.json")
-        for name in ("feature_extractor_1", "feature_extractor_2")
-    }
-    return parts, settings | {
-        "scheduler": read_json(folder / "scheduler" / "scheduler_config.json")
-    }
-
-
-def _open_triposg(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
-    (folder,) = folders.values()
-    table = (
-        ("dino", "image_encoder_dinov2", dinov2.build_transformers, dinov2.load),
-        ("flow", "transformer", triposg.build_flow, triposg.load),
-        ("vae", "vae", triposg.build_vae, triposg.load),
-    )
-    parts = [
-        Part(
-            name,
-            read_json(folder / component / "config.json"),
-            tuple(find_weights(folder / component)),
-            build,
-            load,
-        )
-        for name, component, build, load in table
-    ]
-    return parts, {
-        "preprocessor": read_json(folder / "feature_extractor_dinov2" / "preprocessor_config.json"),
-        "scheduler": read_json(folder / "scheduler" / "scheduler_config.json"),
-    }
-
-
-def _open_trellis(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
-    base = folders[BASE]
-    eyes = folders[DINOV2]
-    settings = _trellis_settings(base)
-    parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
-    config = read_json(eyes / "config.json")
-    parts.append(
-        Part("dino", config, tuple(find_weights(eyes)), dinov2.build_transformers, dinov2.load)
-    )
     return parts, settings
 
 
-def _open_iscene(folders: Mapping[str, Path]) -> tuple[list[Part], dict[str, Any]]:
+def _open_triposg(folders: Mapping[str, Path]) -> Opened:
+    (folder,) = folders.values()
+    settings = {
+        "preprocessor": read_json(folder / "feature_extractor_dinov2" / EYES),
+        "scheduler": read_json(folder / "scheduler" / SCHEDULER),
+    }
+    parts = [
+        _component("dino", folder / "image_encoder_dinov2", dinov2.TRANSFORMERS),
+        _component("flow", folder / "transformer", triposg.FLOW),
+        _component("vae", folder / "vae", triposg.VAE),
+    ]
+    return parts, settings
+
+
+def _open_trellis(folders: Mapping[str, Path]) -> Opened:
+    base = folders[BASE]
+    settings = _trellis_settings(base)
+    parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
+    return [*parts, _component("dino", folders[DINOV2], dinov2.TRANSFORMERS)], settings
+
+
+def _open_iscene(folders: Mapping[str, Path]) -> Opened:
     base = folders[BASE]
     own = folders[ISCENE]
     settings = _trellis_settings(base)
-    index = read_json(own / "iscene_config.json")
-    absent = [
-        key
-        for key in ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint")
-        if key not in index
-    ]
+    others = [name for name in TRELLIS_ENTRIES if name != "structure-flow"]
+    parts = [_trellis_part(name, base, settings) for name in others]
+    index = read_json(own / ISCENE_INDEX)
+    keys = ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint")
+    absent = [key for key in keys if key not in index]
     if absent:
-        raise CheckpointError(
-            f"{own / 'iscene_config.json'} lacks {', '.join(absent)}; fetch the model again"
-        )
-    models = _read_yaml(own / index["config_file"])
-    parts = [
-        _trellis_part(name, base, settings) for name in TRELLIS_ENTRIES if name != "structure-flow"
-    ]
-    slots = models.get("dataset", {}).get("args", {}).get("exp_setting")
-    for name, entry, key, known in (
-        (
-            "structure-flow",
-            "denoiser",
-            "denoiser_checkpoint",
-            "SparseStructureSceneContextFlowModel",
-        ),
-        ("dino", "img_conditioner", "image_conditioner_checkpoint", "ImageConditioner"),
-    ):
-        described = models.get("models", {}).get(entry) or {}
-        config = {"name": known, **described, "args": dict(described.get("args") or {})}
-        file = _safetensors(own / index[key])
-        model = model_of(config, own / index["config_file"])
-        build = model.build
-        if name == "structure-flow":
-            if slots is not None:
-                config["args"].setdefault("exp_setting", slots)
-            build = partial(_build_scene_flow, file)
-        parts.append(Part(name, config, (file,), build, model.load))
-    return parts, settings
+        raise CheckpointError(f"{own / ISCENE_INDEX} lacks {', '.join(absent)}; {FETCH}")
+    config_file, denoiser, conditioner = (own / index[key] for key in keys)
+    told = _read_yaml(config_file)
+    described = told.get("models", {})
+    flow = _iscene_part("structure-flow", described.get("denoiser"), denoiser, iscene.FLOW)
+    eyes = _iscene_part("dino", described.get("img_conditioner"), conditioner, iscene.CONDITIONER)
+    slots = told.get("dataset", {}).get("args", {}).get("exp_setting")
+    if slots is not None:
+        flow.config["args"].setdefault("exp_setting", slots)
+    build = partial(_build_scene_flow, *flow.files)
+    return [*parts, replace(flow, model=replace(flow.model, build=build)), eyes], settings
+
+
+def _iscene_part(
+    name: str, told: Mapping[str, Any] | None, file: Path, model: PublishedModel
+) -> ReleasePart:
+    """A network of I-Scene's configuration file, which need not name its class. Its checkpoint may
+    be a pickle; then ``fetch`` or ``models convert`` has taken the tensors out.
+    """
+    described = dict(told or {})
+    config = {"name": model.classes[0], **described, "args": dict(described.get("args") or {})}
+    converted = file.with_suffix(".safetensors")
+    return ReleasePart(name, config, (converted if converted.is_file() else file,), model)
 
 
 def _build_scene_flow(file: Path, config: Config) -> nn.Module:
@@ -234,64 +258,44 @@ def _build_scene_flow(file: Path, config: Config) -> nn.Module:
 
 
 def _trellis_settings(base: Path) -> dict[str, Any]:
-    pipeline = read_json(base / "pipeline.json")
-    settings = pipeline.get("args", {})
+    settings = read_json(base / PIPELINE).get("args", {})
     if not isinstance(settings.get("models"), dict):
-        raise CheckpointError(f"{base / 'pipeline.json'} lists no models; fetch the model again")
+        raise CheckpointError(f"{base / PIPELINE} lists no models; {FETCH}")
     return settings
 
 
-def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Part:
+def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> ReleasePart:
     """One network of pipeline.json: ``<path>.json`` beside ``<path>.safetensors``."""
     path = settings["models"].get(TRELLIS_ENTRIES[name])
     if path is None:
-        raise CheckpointError(
-            f"{base / 'pipeline.json'} has no {TRELLIS_ENTRIES[name]}; fetch the model again"
-        )
+        raise CheckpointError(f"{base / PIPELINE} has no {TRELLIS_ENTRIES[name]}; {FETCH}")
     config = read_json(base / f"{path}.json")
-    model = model_of(config, base / f"{path}.json")
     file = base / f"{path}.safetensors"
     if not file.is_file():
-        raise CheckpointError(f"{file} is missing; fetch the model again")
-    return Part(name, config, (file,), model.build, model.load)
-
-
-def _safetensors(path: Path) -> Path:
-    """The file itself, or its tensors taken out by ``fetch`` or ``models convert``."""
-    converted = path.with_suffix(".safetensors")
-    return converted if converted.is_file() else path
+        raise CheckpointError(f"{file} is missing; {FETCH}")
+    return ReleasePart(name, config, (file,), model_of(config, base / f"{path}.json"))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     """A configuration in YAML, or in JSON, which YAML contains."""
-    try:
+    with contained(f"cannot read {path}", FETCH, CheckpointError):
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {path} ({error.strerror or error}); fetch the model again"
-        ) from error
-    try:
+    with contextlib.suppress(ValueError):
         return json.loads(text)
-    except ValueError:
-        pass
     try:
         import yaml
     except ImportError as error:
         raise MissingExtraError(
             f"reading {path.name} needs pyyaml: pip install 'maquette[hub]'"
         ) from error
-    try:
+    with contained(f"{path} is not YAML", FETCH, CheckpointError):
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CheckpointError(
-            f"{path} is not YAML ({str(error).splitlines()[0]}); fetch it again"
-        ) from error
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} holds no mapping; fetch it again")
+        raise CheckpointError(f"{path} holds no mapping; {FETCH}")
     return found
 
 
-OPENERS: dict[str, Callable[[Mapping[str, Path]], tuple[list[Part], dict[str, Any]]]] = {
+OPENERS: dict[str, Callable[[Mapping[str, Path]], Opened]] = {
     "trellis-iscene": _open_iscene,
     "midi-3d": _open_midi,
     "trellis-large": _open_trellis,
@@ -299,22 +303,21 @@ OPENERS: dict[str, Callable[[Mapping[str, Path]], tuple[list[Part], dict[str, An
 }
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Networks:
     """The networks of a release on a device, under a memory plan: each is loaded when a stage asks
     for it, and freed after, if need be.
     """
 
     released: Released
-    plan: Plan
+    plan: MemoryPlan
     device: torch.device
-    peaks: dict[str, float] = field(
-        default_factory=dict
-    )  # stage -> measured peak in MB, the largest of several uses
-    _held: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    # stage -> measured peak in MB, the largest of several uses
+    peaks: dict[str, float] = field(default_factory=dict)
+    held: dict[tuple[str, torch.dtype], nn.Module] = field(default_factory=dict, repr=False)
 
     @contextlib.contextmanager
-    def stage(self, name: str, *parts: str) -> Iterator[list[nn.Module]]:
+    def stage(self, name: str, *parts: str) -> Iterator[list[Any]]:
         """The networks that a stage runs, on the device; when the plan is staged they leave it
         afterwards. The stage's peak is measured.
         """
@@ -324,7 +327,14 @@ class Networks:
         finally:
             self.peaks[name] = max(self.peaks.get(name, 0.0), peak_memory(self.device))
             if self.plan.staged:
-                self._release(parts)
+                self._leave([(part, self.plan.dtype) for part in parts])
+
+    def keep_to_plan(self) -> None:
+        """Free what another plan has left loaded and this one does not keep."""
+        for key in [key for key in self.held if key[1] != self.plan.dtype]:
+            del self.held[key]
+        if self.plan.staged:
+            self._leave(list(self.held))
 
     def report(self) -> dict[str, Any]:
         """The plan, estimated and measured peaks in MB by stage, as JSON types."""
@@ -333,29 +343,37 @@ class Networks:
         return {"plan": self.plan.describe(), "estimated_mb": estimated, "measured_mb": measured}
 
     def _get(self, name: str) -> nn.Module:
-        if name not in self._held:
-            self._held[name] = load_part(self.released.parts[name], self.plan.dtype)
-        return self._held[name].to(self.device)
+        key = (name, self.plan.dtype)
+        if key not in self.held:
+            self.held[key] = load_part(self.released.parts[name], self.plan.dtype)
+        return self.held[key].to(self.device)
 
-    def _release(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if self.plan.keep == "memory" and self.device.type != "cpu":
-                self._held[name].to("cpu")
-            else:
-                self._held.pop(name, None)
+    def _leave(self, keys: Iterable[tuple[str, torch.dtype]]) -> None:
+        """Bring networks away from the device."""
+        waits = self.plan.keep == "memory" and self.device.type != "cpu"
+        for key in keys:
+            network = self.held.pop(key, None)
+            if waits and network is not None:
+                self.held[key] = network.to("cpu")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def load_part(part: Part, dtype: torch.dtype) -> nn.Module:
+def _bytes_on(network: nn.Module, device: torch.device) -> int:
+    """Bytes of a network's tensors that are on a kind of device."""
+    tensors = (*network.parameters(), *network.buffers())
+    return sum(t.nbytes for t in tensors if t.device.type == device.type)
+
+
+def load_part(part: ReleasePart, dtype: torch.dtype) -> nn.Module:
     """Build a network without memory of its own and fill it with its weights. CheckpointError names
     the file that does not fit.
     """
     with torch.device("meta"):
-        network = part.build(part.config)
+        network = part.build()
+    tensors = read_tensors(*part.files)
     try:
-        part.load(network, read_tensors(*part.files), dtype)
+        part.model.load(network, tensors, dtype)
     except CheckpointError as error:
-        where = "" if str(part.files[0].parent) in str(error) else f"{part.files[0]}: "
-        raise CheckpointError(f"{where}{error}") from error
+        raise CheckpointError(f"{part.files[0]}: {error}") from error
     return network

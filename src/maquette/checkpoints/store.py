@@ -8,6 +8,7 @@ the tensors that are not the base's own, and the base's sha256.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from maquette.errors import CheckpointError
+from maquette.checkpoints.layouts import opened, read_tensors
+from maquette.checkpoints.published.base import check_shapes, own_shapes
+from maquette.errors import CheckpointError, contained
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
@@ -31,6 +33,8 @@ from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.output import atomic_write
 
+TRAIN_AGAIN = "fetch or train it again"
+
 # The kind in a file's header -> how to build the model. A file of another kind is refused.
 KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "volume-vae": (VolumeVAE, VolumeVAEConfig),
@@ -40,10 +44,8 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "shapes": (PartShapes, PartShapesConfig),
     "coherent": (Coherent, CoherentConfig),
     "text-to-image": (TextToImage, TextToImageConfig),
-    "scene-context-flow": (
-        SceneContextFlow,
-        SceneContextFlowConfig,
-    ),  # fine-tuned from published weights
+    # fine-tuned from published weights
+    "scene-context-flow": (SceneContextFlow, SceneContextFlowConfig),
 }
 
 
@@ -59,23 +61,24 @@ class Checkpoint:
 
 def _decode(config_class: type, values: dict[str, Any]) -> Any:
     """Build a (nested) config dataclass from JSON; unknown and missing keys are errors."""
-    fields = {f.name: f for f in dataclasses.fields(config_class)}
-    unknown = set(values) - set(fields)
+    defaults = {f.name: _default(f) for f in dataclasses.fields(config_class)}
+    unknown = set(values) - set(defaults)
     if unknown:
         raise CheckpointError(
-            f"the configuration has unknown keys {sorted(unknown)}; the file is newer than this maquette, or damaged"
+            f"the configuration has unknown keys {sorted(unknown)}; the file is newer than this "
+            "maquette, or damaged"
         )
     decoded = {}
     for name, value in values.items():
-        default = (
-            fields[name].default_factory()
-            if fields[name].default_factory is not dataclasses.MISSING
-            else fields[name].default
-        )
-        if dataclasses.is_dataclass(default):
-            value = _decode(type(default), value)
+        if dataclasses.is_dataclass(defaults[name]):
+            value = _decode(type(defaults[name]), value)
         decoded[name] = tuple(value) if isinstance(value, list) else value
     return config_class(**decoded)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory is not dataclasses.MISSING
+    return field.default_factory() if made else field.default
 
 
 def save_model(
@@ -92,26 +95,21 @@ def save_model(
     differs from it is written.
     """
     kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
     header = {
         "kind": kind,
         "config": json.dumps(dataclasses.asdict(model.config)),
         "metadata": json.dumps(metadata or {}),
     }
+    known: dict[str, torch.Tensor] = {}
     if base is not None:
         known = _base_tensors(base)
-        tensors = {
-            name: tensor
-            for name, tensor in tensors.items()
-            if name not in known or not torch.equal(tensor, known[name])
-        }
         header["base"] = json.dumps({"kind": base.kind, "sha256": base.sha256})
-    tensors = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        if name not in known or not torch.equal(tensor, known[name]):
+            halved = half and tensor.is_floating_point()
+            tensors[name] = tensor.half() if halved else tensor
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
     return Path(path)
@@ -133,42 +131,38 @@ def load_model(
     ``base`` is needed for a file that holds a difference: the very checkpoint it was made from.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the weights {path}: {error.strerror or error}; check the path or reinstall maquette"
-        ) from error
-    digest = hashlib.sha256(data).hexdigest()
+    with contained(f"cannot read the weights {path}", "check the path", CheckpointError):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if sha256 is not None and digest != sha256:
         raise CheckpointError(
-            f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; reinstall maquette"
+            f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; "
+            "reinstall maquette"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file ({error}); fetch or train it again"
-        ) from error
+    tensors = read_tensors(path)
+    header = _header(path)
     found = header.get("kind", "?")
-    if found not in KINDS or (kind is not None and found != kind):
+    if found not in KINDS or kind not in (None, found):
         raise CheckpointError(
-            f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass the right file"
+            f"{path} holds a model of kind {found!r}, expected {kind or ' or '.join(KINDS)}; pass "
+            "the right file"
         )
     model_class, config_class = KINDS[found]
-    try:
+    with _damaged_header(path):
         config = _decode(config_class, json.loads(header["config"]))
         metadata = json.loads(header.get("metadata", "{}"))
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"the header of {path} is damaged or of another program ({error}); fetch or train it again"
-        ) from error
     if "base" in header:
         tensors = _on_base(header["base"], base, path) | tensors
-    model = model_class(config)
-    _load_strictly(model, tensors, path)
+    with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
+        try:
+            if sha256 is None:  # a stranger's sizes are checked before they take memory; slow
+                with torch.device("meta"):
+                    check_shapes(own_shapes(model_class(config)), tensors)
+            model = model_class(config)
+            check_shapes(own_shapes(model), tensors)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    expected = model.state_dict()
+    model.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
     return Checkpoint(model.eval(), found, digest, metadata)
 
 
@@ -176,45 +170,27 @@ def kind_of(path: str | Path) -> str:
     """The kind of a weights file, from its header alone; "?" when it names none. Raises
     CheckpointError.
     """
-    try:
-        with safe_open(Path(path), framework="pt") as file:
-            return (file.metadata() or {}).get("kind", "?")
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file ({error}); fetch or train it again"
-        ) from error
+    return _header(path).get("kind", "?")
+
+
+def _header(path: str | Path) -> dict[str, str]:
+    with opened(path) as file:
+        return file.metadata() or {}
+
+
+def _damaged_header(path: Path) -> contextlib.AbstractContextManager[None]:
+    what = f"the header of {path} is damaged or of another program"
+    return contained(what, TRAIN_AGAIN, CheckpointError)
 
 
 def _on_base(wanted: str, base: Checkpoint | None, path: Path) -> dict[str, torch.Tensor]:
     """The base's tensors under their names in the model that is stored as a difference to it."""
-    try:
+    with _damaged_header(path):
         kind, sha256 = (str(json.loads(wanted)[name]) for name in ("kind", "sha256"))
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"the header of {path} is damaged or of another program ({error}); fetch or train it again"
-        ) from error
     if base is None or base.sha256 != sha256:
         given = "none was given" if base is None else f"got {base.sha256[:12]}..."
         raise CheckpointError(
-            f"{path} is a difference to the {kind} {sha256[:12]}..., {given}; put both files of a release in one folder"
+            f"{path} is a difference to the {kind} {sha256[:12]}..., {given}; put both files of a "
+            "release in one folder"
         )
     return _base_tensors(base)
-
-
-def _load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    expected = model.state_dict()
-    missing = sorted(set(expected) - set(tensors))
-    extra = sorted(set(tensors) - set(expected))
-    common = set(expected) & set(tensors)
-    wrong = sorted(
-        f"{k} {tuple(tensors[k].shape)} != {tuple(expected[k].shape)}"
-        for k in common
-        if tensors[k].shape != expected[k].shape
-    )
-    if missing or extra or wrong:
-        raise CheckpointError(
-            f"{path} does not fit its configuration: missing {missing[:3]}, extra {extra[:3]}, wrong shapes {wrong[:3]}"
-        )
-    model.load_state_dict(
-        {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
-    )

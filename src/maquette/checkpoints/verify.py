@@ -8,18 +8,25 @@ checkpoint of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maquette.checkpoints.layouts import read_json, read_tensors
-from maquette.checkpoints.published.base import Config, PublishedModel, class_name
+from maquette.checkpoints.published.base import (
+    Config,
+    PublishedModel,
+    check_shapes,
+    class_name,
+)
 from maquette.checkpoints.published.families import FAMILIES
-from maquette.errors import CheckpointError, InputError
+from maquette.containers import MemoryBudget, read_npz
+from maquette.errors import CheckpointError, InputError, contained
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -34,6 +41,11 @@ class Comparison:
     error: float  # largest absolute difference; nan when it was not computed
     tolerance: float
     skipped: str = ""  # why it is not compared
+
+    @property
+    def share(self) -> float:
+        """Of the tolerance that the error takes; infinite when it was not computed."""
+        return self.error / self.tolerance if self.error == self.error else math.inf
 
     @property
     def passed(self) -> bool:
@@ -59,11 +71,7 @@ class Verification:
     def worst(self) -> Comparison | None:
         """The comparison that is nearest to its tolerance, or farthest beyond."""
         compared = [c for c in self.comparisons if not c.skipped]
-        return max(
-            compared,
-            key=lambda c: c.error / c.tolerance if c.error == c.error else np.inf,
-            default=None,
-        )
+        return max(compared, key=lambda c: c.share, default=None)
 
 
 def model_of(config: Config, where: str | Path) -> PublishedModel:
@@ -79,28 +87,29 @@ def model_of(config: Config, where: str | Path) -> PublishedModel:
 
 
 def read_record(path: Path) -> dict[str, Tensor]:
-    """Inputs and outputs of an io.npz; half precision becomes float32, other types stay."""
+    """Inputs and outputs of an io.npz; half precision becomes float32, other types stay. Raises
+    CheckpointError.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); it should hold the inputs and outputs as arrays"
-        ) from error
-    return {
-        name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
-        for name, array in arrays.items()
-    }
+        arrays = read_npz(path, path, MemoryBudget())
+    except InputError as error:
+        raise CheckpointError(f"{error}") from error
+    with contained(f"{path}: not arrays of numbers", "record them again", CheckpointError):
+        return {
+            name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
+            for name, array in arrays.items()
+        }
 
 
 def verify(folder: str | Path) -> Verification:
-    """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record,
-    CheckpointError for other weights.
+    """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record or
+    when it does not suit the network, CheckpointError for what is damaged and for other weights.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / RECORD).is_file():
         raise InputError(
-            f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; see docs/published-models.md"
+            f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; "
+            "see docs/published-models.md"
         )
     config = read_json(folder / CONFIG)
     model = model_of(config, folder / CONFIG)
@@ -110,22 +119,35 @@ def verify(folder: str | Path) -> Verification:
         raise InputError(
             f"{folder / RECORD}: lacks the inputs {', '.join(absent)} of {model.name}; add them"
         )
-    network = None
-    if model.build is not None:
-        network = model.build(config)
-        try:
-            model.load(network, read_tensors(folder / WEIGHTS), torch.float32)
-        except CheckpointError as error:
-            raise CheckpointError(f"{folder / WEIGHTS}: {error}") from error
+    network = _network(model, config, folder)
     given = {name: record[name] for name in model.inputs}
-    with torch.inference_mode():
+    unfit = f"{folder}: {model.name} cannot be run as {CONFIG} says on the inputs in {RECORD}"
+    with contained(unfit, "record both again"), torch.inference_mode():
         computed = model.run(network, given, config)
     names = [name for name in record if name not in model.inputs]
-    return Verification(
-        str(folder),
-        model.name,
-        tuple(compare(name, record[name], computed, model) for name in names),
-    )
+    comparisons = tuple(compare(name, record[name], computed, model) for name in names)
+    return Verification(str(folder), model.name, comparisons)
+
+
+def _network(model: PublishedModel, config: Config, folder: Path) -> nn.Module | None:
+    """The loaded network, None for a mere procedure; it is built on the meta device first, where
+    nonsense sizes take no memory. Raises CheckpointError.
+    """
+    if model.build is None:
+        return None
+    weights = folder / WEIGHTS
+    tensors = read_tensors(weights)
+    unfit = f"{folder / CONFIG}: makes no {model.name} for the weights"
+    with contained(unfit, "pass the files of one model", CheckpointError):
+        with torch.device("meta"):
+            sizes = model.shapes(model.build(config))
+        try:
+            check_shapes(sizes, tensors)
+            network = model.build(config)
+            model.load(network, tensors, torch.float32)
+        except CheckpointError as error:
+            raise CheckpointError(f"{weights}: {error}") from error
+    return network
 
 
 def compare(
@@ -134,12 +156,11 @@ def compare(
     """One recorded output against the computed one; a missing output or another shape has no error
     and does not pass.
     """
+    tolerance = model.tolerance(name)
     if name in model.skipped:
-        return Comparison(name, float("nan"), model.tolerance(name), model.skipped[name])
+        return Comparison(name, math.nan, tolerance, model.skipped[name])
     found = computed.get(name)
-    if found is None or tuple(found.shape) != tuple(expected.shape):
-        return Comparison(name, float("nan"), model.tolerance(name))
-    difference = (found.double() - expected.double()).abs()
-    return Comparison(
-        name, float(difference.max()) if difference.numel() else 0.0, model.tolerance(name)
-    )
+    if found is None or found.shape != expected.shape:
+        return Comparison(name, math.nan, tolerance)
+    difference = (found.double() - expected.double()).abs().flatten()
+    return Comparison(name, float(difference.max()) if len(difference) else 0.0, tolerance)

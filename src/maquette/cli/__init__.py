@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="maquette",
-        description="One photo in, an editable 3D scene out: every object a separate, complete, coloured mesh.",
+        description="One photo in, an editable 3D scene out: "
+        "every object a separate, complete, coloured mesh.",
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(
-            f"{command}: interrupted; finished results are kept, run the same command again to continue",
+            f"{command}: interrupted; finished results are kept, "
+            "run the same command again to continue",
             file=sys.stderr,
         )
         return 130

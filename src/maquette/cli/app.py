@@ -8,7 +8,7 @@ from pathlib import Path
 EPILOG = """examples:
   maquette app
   maquette app --port 9000 --data ~/scenes --workers 2
-  maquette app --host 0.0.0.0            other machines of the network may come, with the token it prints
+  maquette app --host 0.0.0.0       other machines of the network may come, with the token it prints
 
 Photos, masks, jobs and scenes are kept in the data folder and are there again after a restart.
 The API for programs: http://127.0.0.1:8765/api/docs
@@ -20,7 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "app",
         help="the page in the browser, and the job API",
-        description="A page on which a photo becomes a scene, and an API for programs; only for this machine unless --host says otherwise.",
+        description="A page on which a photo becomes a scene, and an API for programs; "
+        "only for this machine unless --host says otherwise.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -77,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     import secrets
 
-    from maquette.app.settings import Settings, default_data, is_loopback, require_extra
+    from maquette.app.settings import ServerSettings, default_data, is_loopback, require_extra
 
     require_extra()
     token = args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
     data = (args.data or default_data()).expanduser().resolve()
-    settings = Settings(
+    settings = ServerSettings(
         data,
         args.host,
         args.port,

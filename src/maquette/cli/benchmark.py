@@ -7,17 +7,23 @@ import json
 import sys
 
 EPILOG = """examples:
-  maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT_NPZ/ --out runs/benchmark --jobs 2
-  maquette benchmark --set random,occlusion --weights old=runs/old --weights new=runs/new --out runs/ablation
-  maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene --out runs/front
-  maquette benchmark --method midi --weights half=runs/half --weights none=runs/none --title MIDI --out runs/all --results results.md
-  maquette benchmark --method comboverse --variants layout=ssds,sds,depth,none --scenes 4 --title ComboVerse --out runs/all
-  maquette benchmark --set rooms --prepare-only --out runs/rooms     # photos and masks for another system ...
-  maquette benchmark --set rooms --method none --predictions theirs=their_glbs/ --out runs/rooms     # ... and its score
-methods: those of maquette generate, published models by name (maquette models), oracles that know the truth (boxes, spheres, truth),
-  or none when there are --predictions.
+  maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT/ --out runs/all --jobs 2
+  maquette benchmark --set random,occlusion --weights old=runs/old --weights new=runs/new \\
+                     --out runs/ablation
+  maquette benchmark --from 3d-front/ --gt-format midi-3dfront --protocol midi,midi-fixed,iscene \\
+                     --out runs/front
+  maquette benchmark --method midi --weights half=runs/half --weights none=runs/none --title MIDI \\
+                     --out runs/all --results results.md
+  maquette benchmark --method comboverse --variants layout=ssds,sds,depth,none --scenes 4 \\
+                     --title ComboVerse --out runs/all
+photos and masks for another system, and its score:
+  maquette benchmark --set rooms --prepare-only --out runs/rooms
+  maquette benchmark --set rooms --method none --predictions theirs=their_glbs/ --out runs/rooms
+methods: those of maquette generate, published models by name (maquette models), oracles that know
+  the truth (boxes, spheres, truth), or none when there are --predictions.
 sets: random, small-on-large, duplicates, occlusion, rooms, tabletop; all = every one.
-formats: folder (one folder per scene), glb (a scene per file, photos are rendered), midi-3dfront. See docs/evaluation-data.md.
+formats: folder (one folder per scene), glb (a scene per file, photos are rendered), midi-3dfront.
+  See docs/evaluation-data.md.
 """
 
 
@@ -26,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "benchmark",
         help="score methods on held-out scenes",
-        description="Compose and render fixed sets of held-out scenes (or read your own), generate, score, and print tables.",
+        description="Compose and render fixed sets of held-out scenes (or read your own), "
+        "generate, "
+        "score, and print tables.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -103,7 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     methods.add_argument("--seed", type=int, default=0)
     methods.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps or auto (default)"
     )
     parser.add_argument(
         "--protocol",
@@ -115,8 +123,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--extra",
         action="append",
         metavar="NAMES",
-        help="measure more: physics, boxes, volume, poses, emd, one-way (see "
-        "maquette evaluate); repeat or separate by commas (default: physics,boxes; none = nothing more)",
+        help="measure more: physics, boxes, volume, poses, emd, one-way (see maquette evaluate); "
+        "repeat or separate by commas (default: physics,boxes; none = nothing more)",
     )
     parser.add_argument(
         "--baseline",
@@ -168,9 +176,10 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from maquette.evaluate.benchmark import prepare, run_benchmark
-    from maquette.evaluate.comparison import as_json, comparison_tables, markdown
+    from maquette.evaluate.comparison import as_json, comparison_tables
     from maquette.evaluate.pool import processes
     from maquette.evaluate.results import write_results
+    from maquette.evaluate.tables import markdown, unusable_table
     from maquette.output import atomic_write
 
     with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
@@ -178,12 +187,15 @@ def run(args: argparse.Namespace) -> int:
         with Bars() as bars:
             if args.prepare_only:
                 with processes(plan.jobs, plan.threads) as pool:
-                    print(
-                        f"{len(prepare(plan, pool, bars).scenes)} scenes in {plan.out / 'scenes'}"
-                    )
+                    usable = prepare(plan, pool, bars)
+                print(f"{len(usable.scenes)} scenes in {plan.out / 'scenes'}")
                 return 0
             rows = run_benchmark(plan, bars)
-    text = "\n\n".join(markdown(table) for table in comparison_tables(rows, plan.baseline))
+        unusable = plan.folder.record()["unusable"]
+    tables = comparison_tables(rows, plan.baseline)
+    if unusable:
+        tables.append(unusable_table(unusable))
+    text = "\n\n".join(map(markdown, tables))
     if args.out:
         with atomic_write(plan.out / "table.md") as path:
             path.write_text(text + "\n", encoding="utf-8")
@@ -193,57 +205,60 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(args: argparse.Namespace, out: Path) -> Plan:  # noqa: F821
-    """Arguments -> a Plan. Raises InputError."""
+def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:  # noqa: F821
+    """Arguments -> a plan. Raises InputError."""
+    from maquette.evaluate.benchmark import BenchmarkPlan
+
+    made = _contestants(args)
+    names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
+    compared = args.title or args.variants or len(args.weights) > 1
+    baseline = args.baseline or (names[0] if names and compared else None)
+    extra = [name for name in listed(args.extra or ["physics", "boxes"]) if name != "none"]
+    return BenchmarkPlan(
+        out,
+        tuple(_sources(args)),
+        tuple(made),
+        protocols=tuple(listed(args.protocol or ["iscene"])),
+        extra=tuple(extra),
+        jobs=args.jobs,
+        threads=args.threads,
+        title=args.title,
+        baseline=baseline,
+    )
+
+
+def _sources(args: argparse.Namespace) -> list[CaseSource]:  # noqa: F821
     from maquette.errors import InputError
-    from maquette.evaluate.benchmark import Plan
-    from maquette.evaluate.contestants import contestants
     from maquette.evaluate.readers import sources_of
     from maquette.evaluate.sets import SETS, SetSource, set_named
 
     if args.scenes is not None and args.scenes < 1:
         raise InputError(f"--scenes must be at least 1, got {args.scenes}")
     if args.source:
-        sources = sources_of(args.source, args.gt_format)[: args.scenes]
-    else:
-        names = listed(args.sets or ["random"])
-        names = list(SETS) if names == ["all"] else [name for name in names if set_named(name)]
-        sources = [
-            SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)
-        ]
-    options = {
-        "seed": args.seed,
-        "samples": args.samples,
-        "steps": args.steps,
-        "guidance": args.guidance,
-        "device": args.device,
-    }
-    options |= {} if args.iterations is None else {"iterations": args.iterations}
-    options |= {"fit": False} if args.no_fit else {}
+        return sources_of(args.source, args.gt_format, args.scenes)
+    names = listed(args.sets or ["random"])
+    names = list(SETS) if names == ["all"] else names
+    for name in names:
+        set_named(name)
+    return [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
+
+
+def _contestants(args: argparse.Namespace) -> list[Contestant]:  # noqa: F821
+    from maquette.errors import InputError
+    from maquette.evaluate.contestants import contestants
+
     methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
     weights = dict(split(text, "") for text in args.weights)
+    files = dict(split(text, None) for text in args.predictions)
     if len(weights) < len(args.weights):
         raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
-    variants = variants_of(args.variants)
-    made = contestants(
-        methods, weights, dict(split(text, None) for text in args.predictions), options, variants
-    )
-    names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
-    baseline = args.baseline or (
-        names[0] if names and (args.title or len(weights) > 1 or variants) else None
-    )
-    extra = tuple(name for name in listed(args.extra or ["physics", "boxes"]) if name != "none")
-    return Plan(
-        out,
-        tuple(sources),
-        tuple(made),
-        tuple(listed(args.protocol or ["iscene"])),
-        extra,
-        args.jobs,
-        args.threads,
-        args.title,
-        baseline,
-    )
+    given = ("seed", "samples", "steps", "guidance", "device")
+    options = {name: getattr(args, name) for name in given}
+    if args.iterations is not None:
+        options["iterations"] = args.iterations
+    if args.no_fit:
+        options["fit"] = False
+    return contestants(methods, weights, files, options, variants_of(args.variants))
 
 
 def variants_of(text: str | None) -> dict[str, dict[str, object]]:
@@ -254,10 +269,11 @@ def variants_of(text: str | None) -> dict[str, dict[str, object]]:
         return {}
     option, values = split(text, None)
     known = {"true": True, "false": False}
-    return {
-        f"{option}-{value}" if value in known else value: {option: known.get(value, _number(value))}
-        for value in listed([values])
-    }
+    variants = {}
+    for value in listed([values]):
+        name = f"{option}-{value}" if value in known else value
+        variants[name] = {option: known.get(value, _number(value))}
+    return variants
 
 
 def _number(text: str) -> int | float | str:
@@ -271,9 +287,8 @@ def _number(text: str) -> int | float | str:
 
 def listed(texts: list[str]) -> list[str]:
     """Repeated and comma-separated values as one list, each once."""
-    return list(
-        dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip())
-    )
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return list(dict.fromkeys(filter(None, parts)))
 
 
 def split(text: str, name: str | None) -> tuple[str, str]:

@@ -49,12 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     importer.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)"
     )
-    importer.add_argument("--verbose", action="store_true", help="say of each dropped file why")
+    importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
     importer.set_defaults(run=run_import)
 
     maker = actions.add_parser(
         "make",
-        help="write more assets to import: procedural ones, or those of a library in other proportions",
+        help="write more assets to import: procedural ones, "
+        "or those of a library in other proportions",
     )
     maker.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="folder of .npz assets"
@@ -142,6 +143,8 @@ def run_import(args: argparse.Namespace) -> int:
     print(report.table())
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
         print(f"dropped {name}: {reason}")
+    for name, lack in sorted(report.incomplete.items()) if args.verbose else ():
+        print(f"incomplete {name}: {lack}")
     print(f"{args.out}: {len(report.library)} assets")
     return 0
 
@@ -179,7 +182,8 @@ def run_preview(args: argparse.Namespace) -> int:
         cv2.imwrite(str(temporary), contact_sheet(scenes)[..., ::-1])
     rate = args.scenes * args.views / max(seconds, 1e-6)
     print(
-        f"{args.out}: {args.scenes} scenes of {len(catalogue)} assets, {args.views} views each, {rate:.1f} views/s"
+        f"{args.out}: {args.scenes} scenes of {len(catalogue)} assets, {args.views} views each, "
+        f"{rate:.1f} views/s"
     )
     return 0
 
@@ -192,14 +196,12 @@ def run_build(args: argparse.Namespace) -> int:
     config = _shard_config(args)
     catalogue = _catalogue(args.library, args.seed)
     started = time.monotonic()
-    written = build_shards(
-        catalogue, args.out, config, jobs=args.jobs, progress=_progress("scenes", started)
-    )
+    progress = _progress("scenes", started)
+    written = build_shards(catalogue, args.out, config, jobs=args.jobs, progress=progress)
     seconds = max(time.monotonic() - started, 1e-6)
+    rate = written * args.views / seconds
     kept = f", {args.scenes - written} were there already" if written < args.scenes else ""
-    print(
-        f"{args.out}: {written} scenes written in {seconds:.1f} s ({written * args.views / seconds:.1f} views/s){kept}"
-    )
+    print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({rate:.1f} views/s){kept}")
     return 0
 
 
@@ -208,20 +210,16 @@ def _shard_config(args: argparse.Namespace) -> ShardConfig:
     from maquette.data.shards import ShardConfig
     from maquette.data.views import ViewConfig
 
-    _at_least_one(scenes=args.scenes, views=args.views, per_shard=getattr(args, "per_shard", 1))
+    per_shard = getattr(args, "per_shard", 64)
+    _at_least_one(scenes=args.scenes, views=args.views, per_shard=per_shard)
     if args.seed < 0 or not 32 <= args.size <= 1024:
         raise InputError(
-            f"got --seed {args.seed} --size {args.size}; expected a seed of at least 0 and a size of 32 to 1024 pixels"
+            f"got --seed {args.seed} --size {args.size}; expected a seed of at least 0 "
+            "and a size of 32 to 1024 pixels"
         )
     scene = SceneConfig(mix=((args.kind, 1.0),)) if args.kind else SceneConfig()
-    return ShardConfig(
-        args.scenes,
-        args.views,
-        args.seed,
-        getattr(args, "per_shard", 64),
-        scene,
-        ViewConfig(size=args.size),
-    )
+    view = ViewConfig(size=args.size)
+    return ShardConfig(args.scenes, args.views, args.seed, per_shard, scene, view)
 
 
 def _at_least_one(**options: int) -> None:
@@ -243,25 +241,17 @@ def _catalogue(folder: Path | None, seed: int) -> Catalogue:
     if folder is not None:
         return Catalogue.of(AssetLibrary.open(folder))
     print(f"no --library: making {PROCEDURAL_ASSETS} procedural assets", file=sys.stderr)
-    return Catalogue.of(
-        AssetList(
-            tuple(
-                procedural_asset(np.random.default_rng((seed, k))) for k in range(PROCEDURAL_ASSETS)
-            )
-        )
-    )
+    generators = [np.random.default_rng((seed, k)) for k in range(PROCEDURAL_ASSETS)]
+    return Catalogue.of(AssetList(tuple(map(procedural_asset, generators))))
 
 
 def _progress(what: str, started: float) -> Callable[[int, int], None]:
     """Return a callback that keeps one line on stderr up to date."""
 
     def show(done: int, total: int) -> None:
+        seconds = time.monotonic() - started
         end = "\r" if done < total and sys.stderr.isatty() else "\n"
-        print(
-            f"{done}/{total} {what} after {time.monotonic() - started:.0f} s",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"{done}/{total} {what} after {seconds:.0f} s"
+        print(line, end=end, file=sys.stderr, flush=True)
 
     return show

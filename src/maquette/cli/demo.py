@@ -12,7 +12,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="make a scene of the bundled picture",
-        description="Make a 3D scene of the bundled picture, without network: scene.glb, scene.json, preview.png.",
+        description="Make a 3D scene of the bundled picture, without network: "
+        "scene.glb, scene.json, preview.png.",
     )
     parser.add_argument(
         "-o",
@@ -44,15 +45,13 @@ def run(args: argparse.Namespace) -> int:
     from maquette.pipeline import Options
 
     bundled = Path(str(resources.files("maquette"))) / "assets" / "demo"
-    photo = next(
-        (bundled / name for name in ("photo.jpg", "photo.png") if (bundled / name).exists()),
-        bundled / "photo.jpg",
-    )
+    photo = bundled / "photo.jpg"
     job = Job(photo, bundled / "masks.png", Path(args.out))
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")
+    is_former_demo = isinstance(former, dict) and former.get("photo") == fingerprint(photo)
     settings = Settings(
         Options(seed=args.seed, device=args.device),
         weights=None if args.weights is None else Path(args.weights),
-        overwrite=isinstance(former, dict) and former.get("photo") == fingerprint(photo),
+        overwrite=is_former_demo,
     )
     return run_one(job, settings, args)

@@ -8,13 +8,16 @@ import argparse
 import json
 
 _DESCRIPTION = """\
-Compare two scenes object by object: GLB files, scene documents (.json), or anything else with named objects. Objects are paired by
-node name, or by where they stand (--match hungarian). One that is absent counts as a miss. F-scores are in percent; Chamfer distances
-are in the protocol's units. Numbers are comparable only under the same protocol id. The column "as given" is without any alignment.
+Compare two scenes object by object: GLB files, scene documents (.json), or anything else with named
+objects. Objects are paired by node name, or by where they stand (--match hungarian). One that is
+absent counts as a miss. F-scores are in percent; Chamfer distances are in the protocol's units.
+Numbers are comparable only under the same protocol id. The column "as given" is without any
+alignment.
 
 protocols (docs/evaluation.md has every definition):
   iscene        I-Scene: robust ICP of the scene, then of each object (the default)
-  midi          MIDI's public code as it is, including the wrong rotation in its ICP: only for re-reading its numbers
+  midi          MIDI's public code as it is, including the wrong rotation in its ICP: only for
+                re-reading its numbers
   midi-fixed    the same with the rotation corrected
   scenegen      SceneGen: FilterReg, boxes after the alignment
   mira          Mira-Scene: robust ICP of each object only, boxes where they were put, poses, EMD
@@ -31,7 +34,7 @@ examples:
   maquette evaluate --pred out/scene.glb --gt truth.glb --protocol midi-fixed --json
   maquette evaluate --pred out/scene.glb --gt truth.glb --match hungarian
   maquette evaluate --pred out/scene.glb --gt truth.glb --extra physics --extra volume
-  maquette evaluate --pred out/scene.glb --gt truth.glb --protocol gen3dsr --camera out/scene.json"""
+  maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json"""
 
 _EXTRAS = ("poses", "emd", "boxes", "volume", "physics", "one-way")
 
@@ -66,8 +69,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="append",
         choices=_EXTRAS,
         default=[],
-        help="measure more than the protocol does; repeat for several. physics: penetration, floating, stability of the prediction; "
-        "volume: volumetric IoU; boxes: turned boxes and AP@15; poses: ADD-S and ICP-Rot; emd; one-way Chamfer distance",
+        help="measure more than the protocol does; repeat for several. physics: penetration, "
+        "floating, stability of the prediction; volume: volumetric IoU; boxes: turned boxes and "
+        "AP@15; poses: ADD-S and ICP-Rot; emd; one-way Chamfer distance",
     )
     parser.add_argument(
         "--camera",
@@ -84,14 +88,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the score; a low one is not a failure of the command."""
     from maquette.evaluate import protocol_named, score_scene
-    from maquette.evaluate.tables import scene_table
+    from maquette.evaluate.scene_table import scene_table
     from maquette.export.read import load_named_meshes
     from maquette.scene.document import load
 
     protocol = protocol_named(args.protocol)
     camera = load(args.camera).camera if args.camera else None
     predicted = load_named_meshes(args.pred)
-    truth = load_named_meshes(args.gt)
+    # an object of several parts below a named node is one mesh where the other file has one
+    truth = load_named_meshes(args.gt, whole=predicted)
+    predicted = load_named_meshes(args.pred, whole=truth) if truth.keys() - predicted else predicted
     score = score_scene(
         predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
     )

@@ -11,27 +11,54 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from maquette.cli.text import aligned, counted
+from maquette.declare import add_options, chosen
+from maquette.options import EMBEDDED, FileSpace, SceneOptions
+
 if TYPE_CHECKING:
     from maquette.batch.pairs import Job
     from maquette.batch.run import Outcome, Session, Settings
 
 EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
-several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is listed at the end (exit code 1),
-                 and an interrupted run goes on where it was when it is repeated.
+several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is
+                 listed at the end (exit code 1), and an interrupted run goes on where it was when
+                 it is repeated.
 
-masks:  a label picture, a folder of one picture per object, COCO .json, .npy or .npz. For several photos one of
-          a folder   in which X.jpg or X_rgb.jpg finds X_seg.png, X_mask.png, X_labels.json, a folder X ... (elsewhere also X.png)
-          a pattern  with {stem} = the photo's file name without suffix, {name} = the same without _rgb, _image, _photo
+masks:  a label picture, a folder of one picture per object, COCO .json, .npy or .npz.
+        For several photos one of
+          a folder   in which X.jpg or X_rgb.jpg finds X_seg.png, X_mask.png, X_labels.json,
+                     a folder X ... (elsewhere also X.png)
+          a pattern  with {stem} = the photo's file name without suffix,
+                     {name} = the same without _rgb, _image, _photo
           a .json    COCO file in which the photos are found by their file names
 
 examples:
   maquette generate room.jpg --masks room_seg.png -o room/
-  maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp --format glb,obj --separate
+  maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
+  maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
   maquette generate photos/ --masks photos/ -o scenes/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
 
 exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 """
+
+
+# options of a scene that this command has, in the order of its help
+GENERATED = (
+    "method",
+    "model",
+    "memory",
+    "seed",
+    "samples",
+    "steps",
+    "guidance",
+    "fov",
+    "precision",
+    "prompt",
+    "iterations",
+    "layout",
+    "prior",
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -49,67 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument(
-        "--method",
-        default="iscene",
-        metavar="NAME",
-        help="iscene (default), midi, coherent, comboverse or independent",
-    )
-    parser.add_argument(
-        "--model",
-        default="embedded",
-        metavar="NAME",
-        help="a published model (see `maquette models`)",
-    )
-    parser.add_argument(
-        "--memory",
-        metavar="SIZE",
-        help="memory that a published model may take on the device, such as 8GB",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="same seed, same machine, same result (default 0)",
-    )
-    parser.add_argument(
-        "--samples",
-        type=int,
-        default=1,
-        metavar="K",
-        help="tries per photo, the best by the self-check is kept",
-    )
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps of each pass")
-    parser.add_argument(
-        "--guidance", type=float, metavar="W", help="strength of classifier-free guidance; 1 is off"
-    )
-    parser.add_argument(
-        "--fov",
-        type=_fov,
-        metavar="DEGREES",
-        help="vertical field of view of the photo, or `estimate` (default: as its "
-        "EXIF data tell, else estimated)",
-    )
-    arranging = parser.add_argument_group("--method comboverse")
-    arranging.add_argument(
-        "--prompt",
-        metavar="TEXT",
-        help="what the photo shows, such as 'a lamp on a box' (default: says it itself)",
-    )
-    arranging.add_argument(
-        "--iterations", type=int, metavar="N", help="of arranging the objects (default 300)"
-    )
-    arranging.add_argument(
-        "--layout",
-        metavar="HOW",
-        help="none, depth, sds or ssds (default): what arranges the objects",
-    )
-    arranging.add_argument(
-        "--prior",
-        metavar="DIR",
-        help="folder of a Stable Diffusion pipeline instead of the embedded model",
-    )
+    add_options(parser, SceneOptions, GENERATED)
     parser.add_argument(
         "--only",
         metavar="LABELS",
@@ -121,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
+    add_options(parser, FileSpace)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
@@ -131,9 +99,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what ``generate`` and ``demo`` share."""
-    parser.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto"
-    )
+    add_options(parser, SceneOptions, ["device"])
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
     )
@@ -150,34 +116,23 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
-    from maquette.checkpoints.memory import parse_memory
     from maquette.errors import InputError
     from maquette.output import writable_folder
-    from maquette.pipeline import EMBEDDED, Options, choose_device
+    from maquette.pipeline import Options, choose_device
 
     if args.memory is not None and args.model == EMBEDDED:
         raise InputError(
-            "--memory plans a published model, so it needs --model NAME (see `maquette models`); the embedded one takes 1 GB"
+            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
+            "the embedded one takes 1 GB"
         )
     settings = Settings(
-        options=Options(
-            args.method,
-            args.seed,
-            args.samples,
-            args.steps,
-            args.guidance,
-            args.device,
-            model=args.model,
-            memory=None if args.memory is None else parse_memory(args.memory),
-            fov=args.fov,
-            prompt=args.prompt,
-            iterations=args.iterations,
-            layout=args.layout,
-            prior=args.prior,
-        ),
+        options=chosen(Options, args),
         only=None if args.only is None else _listed(args.only),
         products=Products(
-            tuple(dict.fromkeys(_listed(args.format.lower()))), args.separate, not args.no_preview
+            formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
+            separate=args.separate,
+            preview=not args.no_preview,
+            space=chosen(FileSpace, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
@@ -227,21 +182,18 @@ def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace)
     bar = _bar(len(jobs), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
     lines = not (args.quiet or args.json) and bar.disable
     outcomes: list[Outcome] = []
+
+    def show(stage: str, share: float) -> None:
+        photo = jobs[len(outcomes)].photo
+        bar.set_description_str(f"{photo.name}: {stage}")
+
     try:
-        for outcome in run_jobs(
-            jobs,
-            session,
-            lambda stage, share: bar.set_description_str(
-                f"{jobs[len(outcomes)].photo.name}: {stage}"
-            ),
-        ):
+        for outcome in run_jobs(jobs, session, show):
             outcomes.append(outcome)
             bar.update()
             if lines:
-                print(
-                    f"[{len(outcomes)}/{len(jobs)}] {outcome.photo}: {_verdict(outcome)}",
-                    flush=True,
-                )
+                counter = f"[{len(outcomes)}/{len(jobs)}]"
+                print(f"{counter} {outcome.photo}: {_verdict(outcome)}", flush=True)
     finally:
         bar.close()
         _conclude(outcomes, len(jobs), args)
@@ -267,91 +219,81 @@ def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace)
     if args.json:
         _print_json(outcomes)
         return
-    count = {
-        status: sum(outcome.status == status for outcome in outcomes)
-        for status in ("made", "kept", "failed")
-    }
+    count = _count(outcomes)
     if not args.quiet:
         print(
-            f"{count['made']} made, {count['kept']} finished before, {count['failed']} failed of {total} photos -> {args.out}"
+            f"{count['made']} made, {count['kept']} finished before, {count['failed']} failed "
+            f"of {total} photos -> {args.out}"
         )
-    if count["failed"]:
-        bad = [outcome for outcome in outcomes if outcome.status == "failed"]
-        width = max(len(outcome.photo) for outcome in bad)
-        print(
-            "\n".join(
-                ["failed:", *(f"  {outcome.photo:<{width}}  {outcome.error}" for outcome in bad)]
-            ),
-            file=sys.stderr,
-        )
+    bad = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if bad:
+        rows = [(f"  {outcome.photo}", str(outcome.error)) for outcome in bad]
+        print("\n".join(["failed:", *aligned(rows)]), file=sys.stderr)
+
+
+def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    statuses = [outcome.status for outcome in outcomes]
+    return {status: statuses.count(status) for status in ("made", "kept", "failed")}
 
 
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.images import read_scene_input
-    from maquette.pipeline import EMBEDDED, choose_device
+    from maquette.pipeline import choose_device
 
     options = session.settings.options
     if options.model == EMBEDDED or args.json or args.quiet or job.masks is None:
         return
     objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
     plan = session.models.released.plan(choose_device(options.device), objects, options.memory)
-    print(
-        "\n".join(
-            _memory_lines(
-                {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
-            )
-        ),
-        flush=True,
-    )
+    memory = {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
+    print("\n".join(_memory_lines(memory)), flush=True)
 
 
 def _verdict(outcome: Outcome) -> str:
     if outcome.status == "failed":
         return f"failed: {outcome.error}"
-    made = len(outcome.instances)
-    lost = len(outcome.failures)
-    objects = f"{made} object{'s' * (made != 1)}" + (f", {lost} failed" if lost else "")
-    return (
-        f"{objects}, finished before"
-        if outcome.status == "kept"
-        else f"{objects}, {sum(outcome.seconds.values()):.1f} s"
-    )
+    objects = counted(len(outcome.instances), "object")
+    if outcome.failures:
+        objects += f", {len(outcome.failures)} failed"
+    if outcome.status == "kept":
+        return f"{objects}, finished before"
+    return f"{objects}, {sum(outcome.seconds.values()):.1f} s"
 
 
 def _report(outcome: Outcome) -> list[str]:
     """The summary of one photo, as lines."""
-    kept = outcome.status == "kept"
-    lines = (
-        [
-            f"{outcome.photo}: already finished, from the same photo, masks and options; --overwrite makes it again"
-        ]
-        if kept
-        else []
-    )
+    lines = []
+    if outcome.status == "kept":
+        lines.append(
+            f"{outcome.photo}: already finished, from the same photo, masks and options; "
+            "--overwrite makes it again"
+        )
     lines += [f"  {path}" for path in outcome.files]
-    total = sum(outcome.seconds.values())
-    lines.append(
-        f"seconds: {total:.1f} = "
-        + " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
-    )
+    stages = " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
+    lines.append(f"seconds: {sum(outcome.seconds.values()):.1f} = {stages}")
     if outcome.memory:
         lines += _memory_lines(outcome.memory)
     if len(outcome.tries) > 1:
-        tried = [
-            f"seed {t['seed']} {t['score']:.3f}{' (kept)' if t['kept'] else ''}"
-            for t in outcome.tries
-        ]
-        lines.append(f"self-check of each try: {', '.join(tried)}")
+        lines.append(f"self-check of each try: {', '.join(map(_tried, outcome.tries))}")
     lines.append(f"objects: {len(outcome.instances)} made, {len(outcome.failures)} failed")
-    for instance in outcome.instances:
-        confidence = "-" if instance["confidence"] is None else f"{instance['confidence']:.2f}"
-        notes = "; ".join(filter(None, [instance["name"], *instance["warnings"]]))
-        lines.append(f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip())
-    lines += [
-        f"  label {f['label']:<8} FAILED ({f['stage']}): {f['reason']}" for f in outcome.failures
-    ]
+    lines += map(_instance_line, outcome.instances)
+    for failure in outcome.failures:
+        lines.append(
+            f"  label {failure['label']:<8} FAILED ({failure['stage']}): {failure['reason']}"
+        )
     return lines + [f"note: {warning}" for warning in outcome.warnings]
+
+
+def _tried(attempt: dict) -> str:
+    kept = " (kept)" if attempt["kept"] else ""
+    return f"seed {attempt['seed']} {attempt['score']:.3f}{kept}"
+
+
+def _instance_line(instance: dict) -> str:
+    confidence = "-" if instance["confidence"] is None else f"{instance['confidence']:.2f}"
+    notes = "; ".join(filter(None, [instance["name"], *instance["warnings"]]))
+    return f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip()
 
 
 def _memory_lines(memory: dict) -> list[str]:
@@ -361,14 +303,8 @@ def _memory_lines(memory: dict) -> list[str]:
         f"{stage} {estimate:.0f}{measured.get(stage, '')}"
         for stage, estimate in memory["estimated_mb"].items()
     ]
-    return [
-        f"memory plan: {memory['plan']}",
-        f"peak MB, estimated{' (measured)' if measured else ''}: {', '.join(peaks)}",
-    ]
-
-
-def _fov(text: str) -> float | str:
-    return text if text == "estimate" else float(text)
+    what = "estimated (measured)" if measured else "estimated"
+    return [f"memory plan: {memory['plan']}", f"peak MB, {what}: {', '.join(peaks)}"]
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -376,12 +312,5 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _print_json(outcomes: Sequence[Outcome]) -> None:
-    count = {
-        status: sum(outcome.status == status for outcome in outcomes)
-        for status in ("made", "kept", "failed")
-    }
-    print(
-        json.dumps(
-            {**count, "results": [dataclasses.asdict(outcome) for outcome in outcomes]}, indent=2
-        )
-    )
+    results = [dataclasses.asdict(outcome) for outcome in outcomes]
+    print(json.dumps({**_count(outcomes), "results": results}, indent=2))

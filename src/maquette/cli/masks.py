@@ -12,20 +12,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maquette.cli.text import aligned, counted
 from maquette.errors import InputError
 
 if TYPE_CHECKING:
     from maquette.images.diagnose import Diagnosis
+    from maquette.images.masks import MaskReading
     from maquette.images.segment import Prompts
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
-_FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
+_COLUMNS = (
+    "label",
+    "name",
+    "pixels",
+    "share",
+    "box x0,y0,x1,y1",
+    "border",
+    "parts",
+    "holes",
+    "overlap",
+    "warnings",
+)
+_TEXT_COLUMNS = ("name", "box x0,y0,x1,y1", "border", "overlap")
+_CLICK = re.compile(r"(?P<x>[^,]+),(?P<y>[^,]+)(,\s*(?P<what>[+-]?|[+-]?0*[1-9]\d*)\s*)?")
+_FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "labelme", "npz")
 
 _DESCRIPTION = """\
-Instance masks say which pixels of a photo belong to which object. They come as a label PNG (the value of a pixel is its label,
-0 is the background), an RGB PNG (each colour an object, black is the background), a folder of black and white PNGs (one per object),
-COCO JSON, .npy or .npz."""
+Instance masks say which pixels of a photo belong to which object. They come as a label PNG (the
+value of a pixel is its label, 0 is the background), an RGB PNG (each colour an object, black is the
+background), a folder of black and white PNGs (one per object), a TIFF with a page per object, .npy
+or .npz, and as COCO, LabelMe, CVAT for images, YOLO, Label Studio and VIA write them."""
 
 _INSPECT_EXAMPLES = """\
 examples:
@@ -42,12 +59,13 @@ examples:
 
 _MAKE_EXAMPLES = """\
 examples:
-  maquette masks make photo.jpg -o masks.png --auto                                  objects on a plain background
+  maquette masks make photo.jpg -o masks.png --auto           objects on a plain background
   maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --box 220,90,400,300
   maquette masks make photo.jpg -o masks.png --click 120,180 --click 130,60,+ --click 310,200
 
-clicks: X,Y starts a new object; X,Y,+ is one more point of the object before; X,Y,- is background for the object before
-        (before any object: for all); X,Y,3 is a point of object 3, X,Y,-3 one that is not of object 3."""
+clicks: X,Y starts a new object; X,Y,+ is one more point of the object before; X,Y,- is background
+        for the object before (before any object: for all); X,Y,3 is a point of object 3, X,Y,-3 one
+        that is not of object 3."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -65,7 +83,10 @@ _RAW: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
-    about = "a table of the objects and of what may go wrong with them, and a picture of the masks over the photo"
+    about = (
+        "a table of the objects and of what may go wrong with them, "
+        "and a picture of the masks over the photo"
+    )
     parser = commands.add_parser(
         "inspect", help=about, description=about, epilog=_INSPECT_EXAMPLES, **_RAW
     )
@@ -96,7 +117,10 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("masks", metavar="IN", type=Path, help="a mask file or folder")
     parser.add_argument("output", metavar="OUT", type=Path, help="the file or folder to write")
-    form_help = "what to write; by default what OUT's suffix says: .png label, .json coco, .npz npz, none a folder"
+    form_help = (
+        "what to write; by default what OUT's suffix says: "
+        ".png label, .json coco, .npz npz, none a folder"
+    )
     parser.add_argument("--form", choices=_FORMS, help=form_help)
     parser.add_argument(
         "--image",
@@ -155,62 +179,49 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
 def run_inspect(args: argparse.Namespace) -> int:
     """Print the table or the JSON object; write the overlay."""
     from maquette.images.diagnose import diagnose
-    from maquette.images.masks import load_masks
     from maquette.images.read import read_image
 
     if args.overlay and not args.image:
         raise InputError("--overlay needs the photo; add --image PHOTO")
     _check_outputs(None, args.overlay, args.overwrite)
     photo = None if args.image is None else read_image(args.image)
-    reading = load_masks(
-        args.masks,
-        None if photo is None else photo.shape[:2],
-        image_name=args.image and str(args.image),
-    )
+    reading = _load(args, None if photo is None else photo.shape[:2])
     diagnoses = diagnose(reading.masks)
     if args.overlay:
         _write_overlay(photo, reading.masks, args.overlay)
     if args.json:
-        print(json.dumps(_as_json(args, reading.masks, diagnoses, reading.warnings), indent=2))
-    else:
-        print(_table(diagnoses))
-        _print_warnings(
-            [*reading.warnings, *(sentence for d in diagnoses for sentence in d.warnings)],
-            sys.stdout,
-        )
-        if args.overlay:
-            print(f"\noverlay: {args.overlay}")
+        print(json.dumps(_as_json(args, reading, diagnoses), indent=2))
+        return 0
+    print(_table(diagnoses))
+    _print_warnings([*reading.warnings, *_warnings(diagnoses)], sys.stdout)
+    if args.overlay:
+        print(f"\noverlay: {args.overlay}")
     return 0
 
 
 def run_convert(args: argparse.Namespace) -> int:
     """Read, select, write."""
     from maquette.images.diagnose import diagnose
-    from maquette.images.masks import load_masks, select_masks
+    from maquette.images.masks import select_masks
     from maquette.images.read import read_image
     from maquette.images.write import form_of, write_masks
 
     form = args.form or form_of(args.output)
     _check_outputs(args.output, None, args.overwrite)
     size = None if args.image is None else read_image(args.image).shape[:2]
-    reading = load_masks(args.masks, size, image_name=args.image and str(args.image))
+    reading = _load(args, size)
     masks = select_masks(reading.masks, args.only.split(",")) if args.only else reading.masks
     warnings = list(reading.warnings)
     if form in ("label", "rgb") and any(d.overlaps for d in diagnose(masks)):
         warnings.append(
-            f"some pixels belong to several objects; the form {form!r} holds one label per pixel, the smaller object is kept"
+            f"some pixels belong to several objects; the form {form!r} holds one label per pixel, "
+            "the smaller object is kept"
         )
-    write_masks(
-        masks,
-        args.output,
-        form,
-        overwrite=args.overwrite,
-        image_name=args.image.name if args.image else "",
-    )
+    image_name = args.image.name if args.image else ""
+    write_masks(masks, args.output, form, overwrite=args.overwrite, image_name=image_name)
     _print_warnings(warnings, sys.stderr)
-    print(
-        f"{args.output}: {_count(masks)} of {masks[0].mask.shape[1]} x {masks[0].mask.shape[0]} pixels as {form}"
-    )
+    height, width = masks[0].mask.shape
+    print(f"{args.output}: {_count(masks)} of {width} x {height} pixels as {form}")
     return 0
 
 
@@ -225,20 +236,29 @@ def run_make(args: argparse.Namespace) -> int:
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
     read = read_photo(args.photo)
-    photo = read.image
-    alpha = read.alpha
-    masks = segment_alpha(alpha) if args.auto and alpha is not None else segment(photo, prompts)
+    cut_out = args.auto and read.alpha is not None
+    masks = segment_alpha(read.alpha) if cut_out else segment(read.image, prompts)
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
-        _write_overlay(photo, masks, args.overlay)
+        _write_overlay(read.image, masks, args.overlay)
     diagnoses = diagnose(masks)
     print(_table(diagnoses))
-    _print_warnings([sentence for d in diagnoses for sentence in d.warnings], sys.stdout)
-    print(
-        f"\nmasks: {args.output} ({_count(masks)})"
-        + (f"\noverlay: {args.overlay}" if args.overlay else "")
-    )
+    _print_warnings(_warnings(diagnoses), sys.stdout)
+    print(f"\nmasks: {args.output} ({_count(masks)})")
+    if args.overlay:
+        print(f"overlay: {args.overlay}")
     return 0
+
+
+def _load(args: argparse.Namespace, size: tuple[int, int] | None) -> MaskReading:
+    """The masks that are given, of the photo's size (height, width) when there is one."""
+    from maquette.images.masks import load_masks
+
+    return load_masks(args.masks, size, image_name=args.image and str(args.image))
+
+
+def _warnings(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    return [sentence for diagnosis in diagnoses for sentence in diagnosis.warnings]
 
 
 def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -> None:
@@ -258,18 +278,17 @@ def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -
 def _prompts(args: argparse.Namespace) -> Prompts:
     from maquette.images.segment import Prompts
 
-    return Prompts(
-        tuple(_box(text) for text in args.box or ()), tuple(parse_clicks(args.click or ()))
-    )
+    boxes = tuple(_box(text) for text in args.box or ())
+    return Prompts(boxes, tuple(parse_clicks(args.click or ())))
 
 
-def _box(text: str) -> tuple[float, float, float, float]:
+def _box(text: str) -> tuple[float, ...]:
     numbers = _numbers(text.split(","))
     if numbers is None or len(numbers) != 4:
         raise InputError(
-            f"--box {text}: expected four numbers X0,Y0,X1,Y1 in pixels, such as --box 40,60,200,310"
+            f"--box {text}: expected four numbers X0,Y0,X1,Y1 in pixels, such as 40,60,200,310"
         )
-    return numbers[0], numbers[1], numbers[2], numbers[3]
+    return tuple(numbers)
 
 
 def parse_clicks(texts: Sequence[str]) -> list[Any]:
@@ -279,34 +298,31 @@ def parse_clicks(texts: Sequence[str]) -> list[Any]:
     clicks: list[Click] = []
     before = highest = 0
     for text in texts:
-        parts = [part.strip() for part in text.split(",")]
-        numbers = _numbers(parts[:2])
-        what = parts[2] if len(parts) == 3 else ""
-        signless = what.lstrip("+-")
-        good = (
-            numbers is not None
-            and len(numbers) == 2
-            and len(parts) <= 3
-            and re.fullmatch(r"[+-]?\d*", what)
-        )
-        if (
-            not good
-            or (what == "+" and not before)
-            or (signless and int(signless) == 0)
-            or numbers is None
-        ):
-            raise InputError(
-                f"--click {text}: expected X,Y or X,Y,+ or X,Y,- or X,Y,LABEL in pixels, the first of them on an object"
-            )
-        if signless:
-            label = int(signless)
+        x, y, what = _split_click(text, first=not before)
+        positive = not what.startswith("-")
+        number = what.lstrip("+-")
+        if number:
+            label = int(number)
         else:
             label = highest + 1 if what == "" else before
-        clicks.append(Click(numbers[0], numbers[1], label, not what.startswith("-")))
-        if not what.startswith("-"):
+        clicks.append(Click(x, y, label, positive))
+        if positive:
             before = label
             highest = max(highest, label)
     return clicks
+
+
+def _split_click(text: str, first: bool) -> tuple[float, float, str]:
+    """``X,Y[,WHAT]`` -> x, y and what: "", "+", "-", or a label with or without a sign."""
+    found = _CLICK.fullmatch(text)
+    numbers = None if found is None else _numbers(found.group("x", "y"))
+    what = "" if found is None else found["what"] or ""
+    if numbers is None or (first and what == "+"):
+        raise InputError(
+            f"--click {text}: expected X,Y or X,Y,+ or X,Y,- or X,Y,LABEL in pixels, "
+            "the first of them on an object"
+        )
+    return numbers[0], numbers[1], what
 
 
 def _numbers(parts: Sequence[str]) -> list[float] | None:
@@ -328,67 +344,43 @@ def _write_overlay(photo: Any, masks: Sequence[InstanceMask], path: Path) -> Non
 
 
 def _table(diagnoses: Sequence[Diagnosis]) -> str:
-    header = (
-        "label",
-        "name",
-        "pixels",
-        "share",
-        "box x0,y0,x1,y1",
-        "border",
-        "parts",
-        "holes",
-        "overlap",
-        "warnings",
-    )
-    rows = [
-        (
-            str(d.label),
-            d.name or "-",
-            str(d.pixels),
-            f"{100 * d.share:.1f} %",
-            ",".join(map(str, d.box)),
-            " ".join(d.borders) or "-",
-            str(d.fragments),
-            str(d.holes),
-            " ".join(f"{other}:{100 * share:.0f}%" for other, share in d.overlaps[:3]) or "-",
-            str(len(d.warnings)) if d.warnings else "-",
-        )
-        for d in diagnoses
+    numbers = [k for k, column in enumerate(_COLUMNS) if column not in _TEXT_COLUMNS]
+    return "\n".join(aligned([_COLUMNS, *map(_table_row, diagnoses)], right=numbers))
+
+
+def _table_row(diagnosis: Diagnosis) -> list[str]:
+    overlaps = [f"{other}:{100 * share:.0f}%" for other, share in diagnosis.overlaps[:3]]
+    return [
+        str(diagnosis.label),
+        diagnosis.name or "-",
+        str(diagnosis.pixels),
+        f"{100 * diagnosis.share:.1f} %",
+        ",".join(map(str, diagnosis.box)),
+        " ".join(diagnosis.borders) or "-",
+        str(diagnosis.fragments),
+        str(diagnosis.holes),
+        " ".join(overlaps) or "-",
+        str(len(diagnosis.warnings) or "-"),
     ]
-    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
-    text_columns = (1, 4, 5, 8)
-    aligned = [
-        [
-            c.ljust(w) if k in text_columns else c.rjust(w)
-            for k, (c, w) in enumerate(zip(row, widths))
-        ]
-        for row in (header, *rows)
-    ]
-    return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
 def _as_json(
-    args: argparse.Namespace,
-    masks: Sequence[InstanceMask],
-    diagnoses: Sequence[Diagnosis],
-    warnings: Sequence[str],
+    args: argparse.Namespace, reading: MaskReading, diagnoses: Sequence[Diagnosis]
 ) -> dict[str, Any]:
     import dataclasses
 
-    height, width = masks[0].mask.shape
-    instances = [
-        {**dataclasses.asdict(d), "overlaps": {str(other): share for other, share in d.overlaps}}
-        for d in diagnoses
-    ]
-    overlay = {"overlay": str(args.overlay)} if args.overlay else {}
-    return {
+    height, width = reading.masks[0].mask.shape
+    found = {
         "masks": str(args.masks),
         "width": width,
         "height": height,
-        "instances": instances,
-        "warnings": list(warnings),
-        **overlay,
+        "instances": [
+            dataclasses.asdict(diagnosis) | {"overlaps": dict(diagnosis.overlaps)}
+            for diagnosis in diagnoses
+        ],
+        "warnings": list(reading.warnings),
     }
+    return found | {"overlay": str(args.overlay)} if args.overlay else found
 
 
 def _print_warnings(warnings: Sequence[str], stream: Any) -> None:
@@ -397,4 +389,4 @@ def _print_warnings(warnings: Sequence[str], stream: Any) -> None:
 
 
 def _count(masks: Sequence[InstanceMask]) -> str:
-    return f"{len(masks)} object{'s' * (len(masks) != 1)}"
+    return counted(len(masks), "object")

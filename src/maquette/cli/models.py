@@ -7,15 +7,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING
 
+from maquette.cli.text import aligned
 from maquette.errors import InputError
+from maquette.options import parse_memory
+
+if TYPE_CHECKING:
+    from maquette.checkpoints.catalogue import Release
+    from maquette.checkpoints.verify import Verification
 
 EPILOG = """examples:
-  maquette models                                     what there is, with sizes, licences and their limits
-  maquette models fetch trellis-iscene                says size and licence, asks, then brings it
-  maquette models plan midi-3d --memory 8GB           what --memory would do, without doing it
+  maquette models                               what there is, with sizes, licences and limits
+  maquette models fetch trellis-iscene          says size and licence, asks, then brings it
+  maquette models plan midi-3d --memory 8GB     what --memory would do, without doing it
+  maquette models verify tests/golden/*/        recorded outputs of the original code against ours
   maquette generate photo.jpg --masks masks.png -o out --model trellis-iscene --memory 8GB
-  maquette models verify tests/golden/*/              recorded outputs of the original code against ours
 """
 
 
@@ -24,7 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "models",
         help="published models: list, fetch, verify, plan their memory",
-        description="The published models that maquette runs: what there is, fetching, checking, and the memory they need.",
+        description="The published models that maquette runs: what there is, fetching, checking, "
+        "and the memory they need.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,45 +102,47 @@ def run_list(args: argparse.Namespace) -> int:
 
     from maquette.checkpoints.catalogue import RELEASES, default_root, is_here
 
+    here = {release.name: is_here(release, default_root()) for release in RELEASES}
     if args.json:
-        print(
-            json.dumps(
-                [
-                    dataclasses.asdict(r) | {"bytes": r.bytes, "here": is_here(r, default_root())}
-                    for r in RELEASES
-                ],
-                indent=2,
-            )
-        )
-        return 0
-    rows = [
-        (
-            r.name,
-            "scene" if r.scene else "object",
-            f"{r.bytes / 1e9:.2f} GB{'' if r.exact else ' (about)'}",
-            "yes" if is_here(r, default_root()) else "no",
-            r.title,
-        )
-        for r in RELEASES
-    ]
-    print("\n".join(_table([("model", "makes", "download", "here", ""), *rows])))
-    for release in RELEASES:
-        places = [
-            f"{s.repository} at {s.revision[:12] if s.revision else '(pinned at the first fetch)'}, {len(s.files)} files"
-            for s in release.sources
+        found = [
+            dataclasses.asdict(release) | {"bytes": release.bytes, "here": here[release.name]}
+            for release in RELEASES
         ]
-        facts = {
-            "licence": release.licence,
-            "limits": release.limits,
-            "paper": release.paper,
-            "needs": release.needs,
-            "memory": f"about {release.memory[0]} GB on a graphics card for five objects, {release.memory[1]} GB with --memory",
-            "parameters": f"{release.parameters / 1000:.2f} billion",
-            "files": "; ".join(places),
-        }
+        print(json.dumps(found, indent=2))
+        return 0
+    rows = [("model", "makes", "download", "here", "")]
+    for release in RELEASES:
+        makes = "scene" if release.scene else "object"
+        there = "yes" if here[release.name] else "no"
+        rows.append((release.name, makes, _download(release), there, release.title))
+    print("\n".join(aligned(rows)))
+    for release in RELEASES:
         print(f"\n{release.name}: {release.what}")
-        print("\n".join(f"  {what:<10}  {fact}" for what, fact in facts.items()))
+        print("\n".join(f"  {what:<10}  {fact}" for what, fact in _facts(release).items()))
     return 0
+
+
+def _download(release: Release) -> str:
+    """How much a release is to fetch."""
+    return f"{release.bytes / 1e9:.2f} GB{'' if release.exact else ' (about)'}"
+
+
+def _facts(release: Release) -> dict[str, str]:
+    """What should be known of a release before it is fetched."""
+    card, saving = release.memory
+    places = []
+    for source in release.sources:
+        commit = source.revision[:12] if source.revision else "(pinned at the first fetch)"
+        places.append(f"{source.repository} at {commit}, {len(source.files)} files")
+    return {
+        "licence": release.licence,
+        "limits": release.limits,
+        "paper": release.paper,
+        "needs": release.needs,
+        "memory": f"about {card} GB on a graphics card for five objects, {saving} GB with --memory",
+        "parameters": f"{release.parameters / 1000:.2f} billion",
+        "files": "; ".join(places),
+    }
 
 
 def run_fetch(args: argparse.Namespace) -> int:
@@ -143,11 +155,8 @@ def run_fetch(args: argparse.Namespace) -> int:
 
     wanted = release(args.name)
     root = Path(args.to) if args.to else default_root()
-    print(
-        f"{wanted.title}: {wanted.bytes / 1e9:.2f} GB{'' if wanted.exact else ' (about)'}\n"
-        f"licence: {wanted.licence}\nlimits:  {wanted.limits}",
-        flush=True,
-    )
+    print(f"{wanted.title}: {_download(wanted)}")
+    print(f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)
     missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
     if not missing:
         print(f"{wanted.name} is complete in {root}")
@@ -158,7 +167,8 @@ def run_fetch(args: argparse.Namespace) -> int:
     unknown = sum(not item.trusted and item.size > 2**20 for item in missing)
     if unknown:
         print(
-            f"note:    {unknown} of them have no sum in maquette's catalogue; what arrives now is recorded and checked from then on"
+            f"note:    {unknown} of them have no sum in maquette's catalogue; "
+            "what arrives now is recorded and checked from then on"
         )
     if not args.yes and not _agrees():
         print("nothing was fetched")
@@ -201,8 +211,8 @@ def run_plan(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.checkpoints.catalogue import release
-    from maquette.checkpoints.full_size import release_networks
-    from maquette.checkpoints.memory import choose_plan, parse_memory
+    from maquette.checkpoints.full_size import release_size
+    from maquette.checkpoints.memory import choose_plan
     from maquette.checkpoints.released import open_release
     from maquette.pipeline import choose_device
 
@@ -216,9 +226,7 @@ def run_plan(args: argparse.Namespace) -> int:
     if args.objects < 1:
         raise InputError(f"a plan needs at least one object, got --objects {args.objects}")
     if args.weights is None:
-        plan = choose_plan(
-            wanted.name, *release_networks(wanted.name), device, args.objects, budget
-        )
+        plan = choose_plan(release_size(wanted.name), device, args.objects, budget)
     else:
         plan = open_release(wanted, args.weights).plan(device, args.objects, budget)
     if args.json:
@@ -228,26 +236,13 @@ def run_plan(args: argparse.Namespace) -> int:
             "objects": args.objects,
             "plan": plan.describe(),
             "peak_mb": round(plan.peak),
+            "stages_mb": {stage: round(peak) for stage, peak in plan.estimates.items()},
         }
-        print(
-            json.dumps(
-                found
-                | {"stages_mb": {stage: round(peak) for stage, peak in plan.estimates.items()}},
-                indent=2,
-            )
-        )
+        print(json.dumps(found, indent=2))
         return 0
     print(f"{wanted.name} with {args.objects} objects on {device.type}: {plan.describe()}")
-    print(
-        "\n".join(
-            _table(
-                [
-                    ("stage", "estimated peak"),
-                    *((k, f"{v / 1024:.2f} GB") for k, v in plan.estimates.items()),
-                ]
-            )
-        )
-    )
+    rows = [(stage, f"{peak / 1024:.2f} GB") for stage, peak in plan.estimates.items()]
+    print("\n".join(aligned([("stage", "estimated peak"), *rows])))
     return 0
 
 
@@ -267,66 +262,49 @@ def run_verify(args: argparse.Namespace) -> int:
                 raise
             found.append(Verification(folder, "", (), str(error)))
     if args.json:
-        print(
-            json.dumps(
-                [dataclasses.asdict(v) | {"passed": v.passed} for v in found], indent=2
-            ).replace("NaN", "null")
-        )
+        rows = [dataclasses.asdict(one) | {"passed": one.passed} for one in found]
+        print(json.dumps(rows, indent=2).replace("NaN", "null"))
     else:
         print("\n".join(_one(found[0]) if len(found) == 1 else _several(found)))
-    return int(not all(v.passed for v in found))
+    return int(not all(one.passed for one in found))
 
 
-def _one(verification) -> list[str]:
+def _one(verification: Verification) -> list[str]:
     rows = [("output", "largest error", "allowed", "")]
-    rows += [
-        (
-            c.output,
-            "-" if c.skipped else f"{c.error:.2e}",
-            f"{c.tolerance:.0e}",
-            c.skipped or ("" if c.passed else "FAILED"),
-        )
-        for c in verification.comparisons
-    ]
-    return [f"{verification.folder}: {verification.model}", *_table(rows)]
+    for compared in verification.comparisons:
+        error = "-" if compared.skipped else f"{compared.error:.2e}"
+        verdict = compared.skipped or ("" if compared.passed else "FAILED")
+        rows.append((compared.output, error, f"{compared.tolerance:.0e}", verdict))
+    return [f"{verification.folder}: {verification.model}", *aligned(rows)]
 
 
-def _several(verifications) -> list[str]:
-    from pathlib import Path
-
+def _several(verifications: Sequence[Verification]) -> list[str]:
     rows = [("folder", "model", "outputs", "largest error", "of", "")]
-    for v in verifications:
-        worst = v.worst
-        skipped = sum(bool(c.skipped) for c in v.comparisons)
-        rows.append(
-            (
-                Path(v.folder).name,
-                v.model,
-                f"{len(v.comparisons) - skipped}{f' (+{skipped} not)' if skipped else ''}",
-                "-" if worst is None else f"{worst.error:.2e}",
-                "-" if worst is None else worst.output,
-                "" if v.passed else "FAILED",
-            )
-        )
-    problems = [v.problem for v in verifications if v.problem]
-    return [
-        *_table(rows),
-        *problems,
-        f"{sum(v.passed for v in verifications)} of {len(verifications)} folders pass",
-    ]
+    rows += [_summary(verification) for verification in verifications]
+    problems = [one.problem for one in verifications if one.problem]
+    passed = sum(one.passed for one in verifications)
+    return [*aligned(rows), *problems, f"{passed} of {len(verifications)} folders pass"]
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Left-aligned columns."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-    ]
+def _summary(verification: Verification) -> tuple[str, ...]:
+    """A row of the table of several folders."""
+    worst = verification.worst
+    skipped = sum(bool(compared.skipped) for compared in verification.comparisons)
+    outputs = str(len(verification.comparisons) - skipped)
+    return (
+        PurePath(verification.folder).name,
+        verification.model,
+        f"{outputs} (+{skipped} not)" if skipped else outputs,
+        "-" if worst is None else f"{worst.error:.2e}",
+        "-" if worst is None else worst.output,
+        "" if verification.passed else "FAILED",
+    )
 
 
 def _agrees() -> bool:
     if not sys.stdin.isatty():
         raise InputError(
-            "fetching asks before it downloads, and there is no terminal to ask on; pass --yes to agree"
+            "fetching asks before it downloads, and there is no terminal to ask on; "
+            "pass --yes to agree"
         )
     return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")

@@ -9,9 +9,11 @@ import sys
 EPILOG = """examples:
   maquette report runs/benchmark
   maquette report runs/ablation --baseline old --out ablation.html --jobs 2
-  maquette report runs/all --results results.md     # tables in Markdown, with results-text.md beside it included
+tables in Markdown, with results-text.md beside it included:
+  maquette report runs/all --results results.md
 
-The page holds everything and needs no network: tables with their protocol, plots, all scenes with pictures, and every scene in 3D.
+The page holds everything and needs no network: tables with their protocol, plots, all scenes with
+pictures, and every scene in 3D.
 """
 
 
@@ -70,9 +72,6 @@ def run(args: argparse.Namespace) -> int:
             args.folder, args.out, baseline=args.baseline, jobs=jobs, progress=progress
         )
     size = path.stat().st_size / 2**20
-    print(
-        json.dumps({"page": str(path), "mb": round(size, 2)})
-        if args.json
-        else f"{path} ({size:.1f} MB)"
-    )
+    told = json.dumps({"page": str(path), "mb": round(size, 2)})
+    print(told if args.json else f"{path} ({size:.1f} MB)")
     return 0

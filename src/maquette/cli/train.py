@@ -3,60 +3,93 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    import torch
+
+    from maquette.train.loop import Run
+
+T = TypeVar("T")
 EPILOG = """examples:
   maquette data import MESHES/ --out library
   maquette train volume-vae    --data library --out runs/vae      --minutes 20
   maquette train image-encoder --data library --out runs/encoder  --minutes 60
-  maquette train instance      --data library --out runs/instance --minutes 30 --vae runs/vae/weights.safetensors
-  maquette train iscene        --data library --out runs/iscene   --minutes 60 --vae runs/vae/weights.safetensors \\
+  maquette train instance      --data library --out runs/instance --minutes 30 \\
+                               --vae runs/vae/weights.safetensors
+  maquette train iscene        --data library --out runs/iscene   --minutes 60 \\
+                               --vae runs/vae/weights.safetensors \\
                                --init runs/instance/weights.safetensors
-  maquette train midi          --data library --out runs/midi     --minutes 40 --vae runs/vae/weights.safetensors \\
+  maquette train midi          --data library --out runs/midi     --minutes 40 \\
+                               --vae runs/vae/weights.safetensors \\
                                --init runs/iscene/weights.safetensors
-  maquette train shapes        --data library --out runs/shapes   --minutes 30 --vae runs/vae/weights.safetensors
-  maquette train coherent      --data library --out runs/coherent --minutes 60 --vae runs/vae/weights.safetensors \\
-                               --generator runs/iscene/weights.safetensors --shapes runs/shapes/weights.safetensors
+  maquette train shapes        --data library --out runs/shapes   --minutes 30 \\
+                               --vae runs/vae/weights.safetensors
+  maquette train coherent      --data library --out runs/coherent --minutes 60 \\
+                               --vae runs/vae/weights.safetensors \\
+                               --generator runs/iscene/weights.safetensors \\
+                               --shapes runs/shapes/weights.safetensors
   maquette train text-to-image --data library --out runs/words    --minutes 90
-  maquette train iscene        --data library --out runs/large    --steps 40000 --base ~/.cache/maquette --device cuda
+  maquette train iscene        --data library --out runs/large    --steps 40000 \\
+                               --base ~/.cache/maquette --device cuda
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
 """
 
 
-# network -> samples per step, learning rate, optimizer: muon where it was measured to be better
-# (docs/log.md)
+# Samples per step, learning rate, optimizer: muon where it was measured to be better (docs/log.md).
 DEFAULTS = {
-    "volume-vae": (16, 1e-3, "adamw"),
-    "image-encoder": (16, 1e-3, "muon"),
-    "lift": (4, 1e-3, "adamw"),
-    "instance": (6, 6e-4, "adamw"),
-    "iscene": (5, 4e-4, "adamw"),
-    "midi": (4, 2e-4, "adamw"),
-    "shapes": (8, 1e-3, "adamw"),
-    "coherent": (8, 5e-4, "adamw"),
-    "text-to-image": (4, 1e-3, "adamw"),
+    "volume-vae": {"batch": 16, "learning_rate": 1e-3},
+    "image-encoder": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
+    "lift": {"batch": 4, "learning_rate": 1e-3},
+    "instance": {"batch": 6, "learning_rate": 6e-4},
+    "iscene": {"batch": 5, "learning_rate": 4e-4},
+    "midi": {"batch": 4, "learning_rate": 2e-4},
+    "shapes": {"batch": 8, "learning_rate": 1e-3},
+    "coherent": {"batch": 8, "learning_rate": 5e-4},
+    "text-to-image": {"batch": 4, "learning_rate": 1e-3},
 }
-FINE_TUNING = (8, 5e-5, "adamw")  # the same with --base: the paper's
+FINE_TUNING = {"batch": 8, "learning_rate": 5e-5}  # the same with --base: the paper's
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declare the command."""
+    """Declare the command. Options are named as the fields that they fill (``run``), which say
+    their defaults.
+    """
     parser = subparsers.add_parser(
         "train",
         help="train or fine-tune a network",
         description="Train one of the networks on random scenes composed from an asset library.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
         "network",
         choices=tuple(DEFAULTS),
-        help="what to train; lift = only the generator's first guess, a cheap start for the next two",
+        help="what to train; lift = only the generator's first guess, a cheap start for the next "
+        "two",
     )
+    _add_data_options(parser)
+    _add_loop_options(parser)
+    _add_network_options(parser)
+    _add_midi_options(parser.add_argument_group("midi, with its ablations"))
+    _add_coherent_options(parser.add_argument_group("coherent, with its ablations"))
+    parser.set_defaults(run=run, resume=False, device="auto")
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", required=True, metavar="LIBRARY", help="asset library (see: maquette data import)"
+        "--data",
+        dest="library",
+        required=True,
+        metavar="LIBRARY",
+        help="asset library (see: maquette data import)",
     )
     parser.add_argument(
         "--held-out",
@@ -75,6 +108,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="run folder: checkpoints, log.csv, loss.png, pictures",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
+def _add_loop_options(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument(
         "--minutes",
@@ -84,16 +120,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     length.add_argument("--steps", type=int, metavar="N", help="number of steps in all")
     parser.add_argument(
-        "--slice", type=float, metavar="M", help="stop after M minutes of this call, to be resumed"
+        "--slice",
+        dest="slice_minutes",
+        type=float,
+        metavar="M",
+        help="stop after M minutes of this call, to be resumed",
     )
     parser.add_argument(
         "--batch",
         type=int,
-        default=None,
         metavar="N",
         help="samples per step (views, for the generator)",
     )
-    parser.add_argument("--learning-rate", type=float, default=None, metavar="R")
+    parser.add_argument("--learning-rate", type=float, metavar="R")
     parser.add_argument(
         "--optimizer",
         choices=("muon", "adamw"),
@@ -102,29 +141,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="N",
-        help="processes that prepare data (default 1)",
+        help="processes that prepare data (default: 1 beside a processor, the other cores beside "
+        "an accelerator)",
     )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads for the network")
+    parser.add_argument("--device", metavar="D", help="auto (default), cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument(
-        "--threads", type=int, default=None, metavar="N", help="CPU threads for the network"
+        "--compile", action="store_true", help="torch.compile the blocks of the network"
     )
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument("--seed", type=int)
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
-        default="cpu",
         choices=("tiny", "cpu", "gpu"),
         help="size of the networks (default: cpu = embedded)",
     )
     parser.add_argument(
         "--picture",
+        dest="picture_size",
         type=int,
         metavar="PX",
         help="side of the image encoder's pictures, 16 k (default: its own)",
     )
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)"
     )
@@ -140,148 +182,140 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="coherent: generator whose encoder it looks through (default: embedded)",
     )
     parser.add_argument(
-        "--shapes", metavar="FILE", help="coherent: weights of its shapes (default: embedded)"
+        "--shapes",
+        metavar="FILE",
+        help="coherent: weights of its shapes (default: embedded)",
     )
     parser.add_argument(
         "--scenes",
-        default="mixed",
         choices=("mixed", "random", "rooms"),
         help="training scenes (rooms: ablation)",
     )
     parser.add_argument(
-        "--frame",
-        default="view-centric",
-        choices=("view-centric", "canonical"),
-        help="canonical: ablation",
+        "--frame", choices=("view-centric", "canonical"), help="canonical: ablation"
     )
     parser.add_argument(
-        "--no-scene-context", action="store_true", help="ablation without scene-context attention"
+        "--no-scene-context",
+        dest="scene_context",
+        action="store_false",
+        help="ablation without scene-context attention",
     )
-    midi = parser.add_argument_group("midi, with its ablations")
-    midi.add_argument(
+
+
+def _add_midi_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--joint-blocks",
         type=int,
         metavar="K",
         help="blocks with multi-instance attention (default: half; 0 = none)",
     )
-    midi.add_argument(
-        "--no-scene-image", action="store_true", help="without the picture of the whole scene"
+    group.add_argument(
+        "--no-scene-image",
+        dest="scene_image",
+        action="store_false",
+        help="without the picture of the whole scene",
     )
-    midi.add_argument(
+    group.add_argument(
         "--single-objects",
         type=float,
-        default=0.3,
         metavar="SHARE",
         help="share of single objects (default 0.3; 0 = none)",
     )
-    coherent = parser.add_argument_group("coherent, with its ablations")
-    coherent.add_argument(
-        "--no-diffusion", action="store_true", help="regress poses and shapes in one step"
-    )
-    coherent.add_argument(
-        "--no-intra-scene", action="store_true", help="objects do not see each other"
-    )
-    coherent.add_argument(
-        "--no-joint", action="store_true", help="poses and shapes apart, without the alignment loss"
-    )
-    coherent.add_argument(
-        "--no-yaw",
-        action="store_true",
-        help="shapes in the view's axes instead of their own with a yaw",
-    )
-    parser.set_defaults(run=run)
+
+
+def _add_coherent_options(group: argparse._ArgumentGroup) -> None:
+    switches = {
+        "diffusion": "regress poses and shapes in one step",
+        "intra-scene": "objects do not see each other",
+        "joint": "poses and shapes apart, without the alignment loss",
+        "yaw": "shapes in the view's axes instead of their own with a yaw",
+    }
+    for name, text in switches.items():
+        group.add_argument(
+            f"--no-{name}", dest=name.replace("-", "_"), action="store_false", help=text
+        )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
-    import os
-    from pathlib import Path
-
     import torch
 
     from maquette.errors import InputError
-    from maquette.pipeline import choose_device
     from maquette.train.coherent import CoherentOptions
     from maquette.train.finetune import write_release
     from maquette.train.loop import LoopConfig, Run
     from maquette.train.midi import MidiOptions
     from maquette.train.runs import RunOptions, base_of, build_task, data_record
 
-    if args.threads:
+    given = vars(args)
+    if given.get("threads"):
         torch.set_num_threads(args.threads)
     if not args.resume and (Path(args.out) / "checkpoint.pt").exists():
         raise InputError(
             f"{args.out} already holds a run; pass --resume to continue it or choose another folder"
         )
-    torch.manual_seed(args.seed)
-    options = RunOptions(
-        args.network,
-        args.data,
-        args.held_out,
-        args.preset,
-        args.scenes,
-        not args.no_scene_context,
-        args.frame,
-        args.vae,
-        args.init,
-        args.views,
-        picture_size=args.picture,
-        seed=args.seed,
-        base=args.base,
-        generator=args.generator,
-        shapes=args.shapes,
-        midi=MidiOptions(args.joint_blocks, not args.no_scene_image, args.single_objects),
-        coherent=CoherentOptions(
-            not args.no_diffusion, not args.no_intra_scene, not args.no_joint, not args.no_yaw
-        ),
+    options = filled(
+        RunOptions,
+        given,
+        midi=filled(MidiOptions, given),
+        coherent=filled(CoherentOptions, given),
     )
-    default_batch, default_rate, default_optimizer = (
-        FINE_TUNING if args.base else DEFAULTS[args.network]
-    )
-    config = LoopConfig(
-        steps=args.steps,
-        minutes=args.minutes,
-        slice_minutes=args.slice,
-        batch=args.batch or default_batch,
-        learning_rate=args.learning_rate or default_rate,
-        seed=args.seed,
-        workers=args.workers,
-        precision=args.precision,
-        compile=args.compile,
-        optimizer=args.optimizer or default_optimizer,
-    )
+    defaults = FINE_TUNING if options.base else DEFAULTS[options.network]
+    config = filled(LoopConfig, defaults | given)
+    torch.manual_seed(config.seed)
     task = build_task(options)
-    training = Run(
-        task,
-        args.out,
-        config,
-        choose_device(args.device).type,
-        data_record(options),
-        base_of(options),
-    )
+    device = str(chosen_device(args.device))
+    training = Run(task, args.out, config, device, data_record(options), base_of(options))
     if args.resume:
         training.resume()
-    parameters = sum(p.numel() for p in training.model.parameters() if p.requires_grad)
-    main = int(os.environ.get("RANK", 0)) == 0
-
-    def log(line: str) -> None:
-        if main:
-            print(line, flush=True)
-
-    precision = "bf16" if training.bf16 else "fp32"
-    log(
-        f"{args.network}: {parameters / 1e6:.2f} M parameters, {training.device}, {precision}, batch {config.batch} -> {args.out}"
-    )
+    main = training.ranks.rank == 0
+    log = partial(print, flush=True) if main else _say_nothing
+    log(f"{options.network}: {_size(training)} -> {args.out}")
     try:
         training.train(log)
     except KeyboardInterrupt:
-        print(f"stopped at step {training.progress.step}; continue with --resume", file=sys.stderr)
+        step = training.progress.step
+        print(f"stopped at step {step}; continue with --resume", file=sys.stderr)
         return 130
-    log(
-        f"done: {training.progress.step} steps, {training.progress.seconds / 60:.1f} minutes; weights in {args.out}/weights.safetensors"
-    )
-    if args.base and main:
-        log(
-            f"and in the layout of the release in {write_release(args.out, training.average, task.base)}"
-        )
+    minutes = training.progress.seconds / 60
+    done = f"done: {training.progress.step} steps, {minutes:.1f} minutes"
+    log(f"{done}; weights in {args.out}/weights.safetensors")
+    if options.base and main:
+        released = write_release(args.out, training.average, task.base)
+        log(f"and in the layout of the release in {released}")
     return 0
+
+
+def _say_nothing(line: str) -> None:
+    """What the processes besides the first one have to say."""
+
+
+def _size(training: Run) -> str:
+    """How much is trained where, at which precision."""
+    trained = (p.numel() for p in training.model.parameters() if p.requires_grad)
+    precision = "bf16" if training.bf16 else "fp32"
+    size = f"{sum(trained) / 1e6:.2f} M parameters"
+    return f"{size}, {training.device}, {precision}, batch {training.config.batch}"
+
+
+def filled(kind: type[T], given: dict[str, Any], **more: Any) -> T:
+    """A dataclass with those of its fields that were given; the others keep their defaults."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in given.items() if name in names}, **more)
+
+
+def chosen_device(name: str) -> torch.device:
+    """``cuda:1`` is the second card; InputError when a device is asked for that is not there."""
+    import torch
+
+    from maquette.errors import InputError
+    from maquette.pipeline import choose_device
+
+    kind, _, number = name.partition(":")
+    device = choose_device(kind)
+    if not number:
+        return device
+    cards = torch.cuda.device_count() if device.type == "cuda" else 0
+    if not number.isdecimal() or int(number) >= cards:
+        raise InputError(f"--device {name} is not there; this machine has {cards} CUDA devices")
+    return torch.device(device.type, int(number))

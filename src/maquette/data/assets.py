@@ -33,9 +33,9 @@ class Asset:
     colors: np.ndarray  # (V, 3) uint8 sRGB
     source: str = ""  # where it came from, for the attribution
     licence: str = ""
-    extent_metres: tuple[float, float, float] | None = (
-        None  # size of the real object; None = unknown scale
-    )
+    # size of the real object; None = unknown scale
+    extent_metres: tuple[float, float, float] | None = None
+    lacks: tuple[str, ...] = ()  # what its file names and that was not found, for the report
 
     def load(self) -> Asset:
         """Return itself: an asset in memory is its own source."""
@@ -74,67 +74,45 @@ def load_asset(file: str | Path | AssetFile) -> Asset:
         ) from error
     vertices = (stored["v"].astype(np.float64) / _STEPS - 0.5).astype(np.float32)
     faces = stored["f"].astype(np.int32)
-    if not len(faces) or faces.max() >= len(vertices) or stored["c"].shape != vertices.shape:
-        shapes = f"{faces.shape}, vertices {vertices.shape}, colours {stored['c'].shape}"
+    colors = stored["c"]
+    if not len(faces) or faces.max() >= len(vertices) or colors.shape != vertices.shape:
+        shapes = f"{faces.shape}, vertices {vertices.shape}, colours {colors.shape}"
         raise InputError(
             f"{entry.path}: its arrays do not fit together (faces {shapes}); import it again"
         )
-    size = (
-        tuple(float(side) for side in extent)
-        if entry.metric and np.min(extent) >= 0 and np.max(extent) > 0
-        else None
-    )
-    return Asset(entry.name, vertices, faces, stored["c"], entry.source, entry.licence, size)
+    known = entry.metric and np.min(extent) >= 0 and np.max(extent) > 0
+    size = tuple(float(side) for side in extent) if known else None
+    return Asset(entry.name, vertices, faces, colors, entry.source, entry.licence, size)
 
 
 def save_asset(asset: Asset, path: str | Path) -> Path:
     """Write one `.npz` asset (positions rounded to 1 / 65535); returns its path."""
     target = Path(path)
-    positions = (
-        np.rint((np.asarray(asset.vertices, np.float64) + 0.5) * _STEPS)
-        .clip(0, _STEPS)
-        .astype(np.uint16)
-    )
+    steps = np.rint((np.asarray(asset.vertices, np.float64) + 0.5) * _STEPS)
+    positions = steps.clip(0, _STEPS).astype(np.uint16)
     extent = np.asarray(asset.extent_metres or np.ptp(asset.vertices, axis=0), np.float32)
-    np.savez_compressed(
-        target, v=positions, f=asset.faces.astype(np.uint32), c=asset.colors, extent=extent
-    )
+    faces = asset.faces.astype(np.uint32)
+    np.savez_compressed(target, v=positions, f=faces, c=asset.colors, extent=extent)
     return target
 
 
-def find_assets(folder: str | Path) -> tuple[AssetFile, ...]:
-    """List the `.npz` assets of a folder by name; source and licence come from a manifest.csv in
-    the folder or next to it.
+def manifest_beside(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows of the manifest.csv in a folder or next to it, by their `id` (or, without one, their
+    `name`); empty when there is none.
     """
-    root = Path(folder)
-    paths = sorted(root.glob("*.npz"))
-    if not paths:
-        raise InputError(
-            f"{root} holds no .npz assets; give a folder of them, or import meshes first"
-        )
-    rows = next(
-        (
-            read_manifest(place / MANIFEST)
-            for place in (root, root.parent)
-            if (place / MANIFEST).is_file()
-        ),
-        {},
-    )
-    return tuple(_entry(path, rows.get(path.stem, {})) for path in paths)
+    for path in (folder / MANIFEST, folder.parent / MANIFEST):
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as lines:
+                rows = list(csv.DictReader(lines))
+            return {row.get("id") or row.get("name") or "": row for row in rows}
+    return {}
 
 
-def read_manifest(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of a manifest.csv by their `id` (or, without one, their `name`)."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    return {row.get("id") or row.get("name") or "": row for row in rows}
-
-
-def _entry(path: Path, row: dict[str, str]) -> AssetFile:
+def attributed(path: Path, row: dict[str, str]) -> AssetFile:
+    """A file with what its row of the manifest says of it."""
     source = row.get("source") or row.get("source_repo") or ""
-    return AssetFile(
-        path, source, row.get("licence") or row.get("license") or "", row.get("extent_unit") == "m"
-    )
+    licence = row.get("licence") or row.get("license") or ""
+    return AssetFile(path, source, licence, row.get("extent_unit") == "m")
 
 
 def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,16 +125,19 @@ def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return unique, inverse.reshape(-1)[faces].astype(faces.dtype)
 
 
+def crossed(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3) normals of faces (F, 3), each twice as long as its face's area."""
+    a, b, c = vertices[faces].swapaxes(0, 1)
+    return np.cross(b - a, c - a)
+
+
 def split_by_label(
     faces: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give each label (F,) of faces its own vertices: source vertex (W,), faces (F, 3) over the W,
     and label (W,) of each.
     """
-    key = faces.astype(np.int64) * (int(label.max()) + 1) + label[:, None]
+    labels = int(label.max()) + 1
+    key = faces.astype(np.int64) * labels + label[:, None]
     unique, inverse = np.unique(key, return_inverse=True)
-    return (
-        unique // (int(label.max()) + 1),
-        inverse.reshape(faces.shape),
-        unique % (int(label.max()) + 1),
-    )
+    return unique // labels, inverse.reshape(faces.shape), unique % labels

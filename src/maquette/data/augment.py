@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from maquette.images.pixels import connected_parts
+
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -58,14 +60,14 @@ def augment_image(
         light *= _vignette(rng, config.vignette, *image.shape[:2])[..., None]
     if config.haze > 0.0 and rng.random() < config.haze_probability:
         light = _hazy(light, rng, config.haze, depth)
-    encoded = np.minimum(light, 4.0) ** np.float32(math.exp(rng.normal(0.0, config.gamma)) / 2.2)
-    encoded = _toned(encoded, rng, config)
+    exponent = np.float32(math.exp(rng.normal(0.0, config.gamma)) / 2.2)
+    encoded = _toned(np.minimum(light, 4.0) ** exponent, rng, config)
     return _recorded(encoded, rng, config)
 
 
 def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """(3,) float32 exposure times white balance."""
-    balance = rng.normal(0.0, 1.0, 3) * config.white_balance * np.array([1.0, 0.3, 1.0])
+    balance = rng.normal(0.0, 1.0, 3) * config.white_balance * (1.0, 0.3, 1.0)
     return np.exp(rng.normal(0.0, config.exposure) + balance).astype(np.float32)
 
 
@@ -75,7 +77,8 @@ def _vignette(rng: np.random.Generator, most: float, height: int, width: int) ->
     """
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
-    return 1.0 - np.float32(0.5 * rng.uniform(0.0, most)) * (x * x + y * y)
+    loss = np.float32(0.5 * rng.uniform(0.0, most))
+    return 1.0 - loss * (x * x + y * y)
 
 
 def _hazy(
@@ -88,8 +91,8 @@ def _hazy(
         return light + share * (air - light)
     near = float(depth.min())
     far = float(depth[np.isfinite(depth)].max())
-    reach = np.clip((depth - near) / max(far - near, 1e-6), 0.0, 1.0)[..., None].astype(np.float32)
-    return light + share * reach * (air - light)
+    reach = ((depth - near) / max(far - near, 1e-6)).clip(0.0, 1.0).astype(np.float32)
+    return light + share * reach[..., None] * (air - light)
 
 
 def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
@@ -97,50 +100,43 @@ def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig)
     mean = np.float32(encoded.mean())
     encoded = mean + np.float32(math.exp(rng.normal(0.0, config.contrast))) * (encoded - mean)
     grey = (encoded @ LUMA)[..., None]
-    saturation = (
-        0.0
-        if rng.random() < config.grey_probability
-        else math.exp(rng.normal(0.0, config.saturation))
-    )
-    return (
-        grey
-        + np.float32(saturation) * (encoded - grey)
-        + rng.normal(0.0, config.channel, 3).astype(np.float32)
-    )
+    saturation = np.float32(0.0)
+    if rng.random() >= config.grey_probability:
+        saturation = np.float32(math.exp(rng.normal(0.0, config.saturation)))
+    offset = rng.normal(0.0, config.channel, 3).astype(np.float32)
+    return grey + saturation * (encoded - grey) + offset
 
 
 def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """Lens blur or a lower resolution, sensor noise, and JPEG."""
-    height, width = encoded.shape[:2]
     if config.blur > 0.0 and rng.random() < config.blur_probability:
-        if rng.random() < 0.6:
-            encoded = cv2.GaussianBlur(
-                encoded, (0, 0), max(float(rng.uniform(0.1, config.blur)) * height / 128.0, 0.1)
-            )
-        else:
-            shrink = float(rng.uniform(0.45, 0.95))
-            small = cv2.resize(
-                encoded,
-                (max(int(width * shrink), 1), max(int(height * shrink), 1)),
-                interpolation=cv2.INTER_AREA,
-            )
-            encoded = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        encoded = _blurred(encoded, rng, config.blur)
     if config.noise > 0.0 and rng.random() < config.noise_probability:
-        grain = rng.standard_normal(
-            encoded.shape if rng.random() < 0.6 else (height, width, 1), dtype=np.float32
-        )
+        channels = 3 if rng.random() < 0.6 else 1
+        grain = rng.standard_normal((*encoded.shape[:2], channels), dtype=np.float32)
         encoded = encoded + np.float32(rng.uniform(0.0, config.noise)) * grain
-    picture = np.clip(encoded * np.float32(255.0) + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+    levels = encoded * np.float32(255.0) + np.float32(0.5)
+    picture = levels.clip(0.0, 255.0).astype(np.uint8)
     if rng.random() < config.jpeg_probability:
-        _, packed = cv2.imencode(
-            ".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
-        )
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
+        _, packed = cv2.imencode(".jpg", picture[..., ::-1], quality)
         picture = np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
     return picture
 
 
+def _blurred(encoded: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+    """Out of focus, or through a lower resolution."""
+    height, width = encoded.shape[:2]
+    if rng.random() < 0.6:
+        deviation = float(rng.uniform(0.1, most)) * height / 128.0
+        return cv2.GaussianBlur(encoded, (0, 0), max(deviation, 0.1))
+    shrink = float(rng.uniform(0.45, 0.95))
+    size = max(int(width * shrink), 1), max(int(height * shrink), 1)
+    small = cv2.resize(encoded, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
 # ---- masks
-#   ---------------------------------------------------------------------------------------------------------
 
 
 def jitter_labels(
@@ -174,7 +170,8 @@ def jitter_mask(
     reach = float(np.clip(0.06 * thickness, 0.0, 2.5 * pixel))  # small objects bear little
     distance = _signed_distance(mask)
     wave = _smooth_noise(rng, mask.shape, int(rng.choice([4, 8, 16])))
-    moved = distance + reach * rng.normal(0.0, 0.5) + reach * rng.uniform(0.0, 0.8) * wave > 0.0
+    grown = distance + reach * rng.normal(0.0, 0.5)
+    moved = grown + reach * rng.uniform(0.0, 0.8) * wave > 0.0
     if rng.random() < 0.25:
         moved &= ~_spots(mask, rng, 0.12 * thickness)
     if rng.random() < 0.2:
@@ -201,22 +198,16 @@ def _spots(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndar
     holes = np.zeros(mask.shape, np.uint8)
     rows, columns = np.nonzero(mask)
     for pick in rng.integers(0, len(rows), int(rng.integers(1, 4))):
-        cv2.circle(
-            holes,
-            (int(columns[pick]), int(rows[pick])),
-            max(int(rng.uniform(0.3, 1.0) * radius), 1),
-            1,
-            -1,
-        )
+        centre = int(columns[pick]), int(rows[pick])
+        size = int(rng.uniform(0.3, 1.0) * radius)
+        cv2.circle(holes, centre, max(size, 1), 1, -1)
     return holes > 0
 
 
 def _without_fragment(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The mask without one of its smaller fragments, if it has several."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8
-    )
-    if count <= 2:
+    number, areas = connected_parts(mask)
+    if len(areas) <= 2:
         return mask
-    smaller = np.setdiff1d(np.arange(1, count), [1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))])
-    return mask & (labels != int(rng.choice(smaller)))
+    smaller = np.delete(np.arange(1, len(areas)), np.argmax(areas[1:]))
+    return mask & (number != int(rng.choice(smaller)))

@@ -24,11 +24,7 @@ def things_of(view: View, catalogue: Catalogue) -> tuple[Thing, ...]:
         reach = np.abs(matrix[:3, :3]) @ (0.5 * catalogue.extents[placement.asset])
         pixels = view.image[view.instance == label]
         colour = colour_word(pixels) if len(pixels) else ""
-        things.append(
-            Thing(
-                noun_of(catalogue.names[placement.asset]),
-                colour,
-                np.stack([matrix[:3, 3] - reach, matrix[:3, 3] + reach]),
-            )
-        )
+        middle = matrix[:3, 3]
+        box = np.stack([middle - reach, middle + reach])
+        things.append(Thing(noun_of(catalogue.names[placement.asset]), colour, box))
     return tuple(things)

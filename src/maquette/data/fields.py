@@ -13,14 +13,13 @@ nearest band cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numba
 import numpy as np
 from scipy import ndimage
 
-from maquette.data.assets import Asset, weld
-from maquette.errors import MissingExtraError
+from maquette.data.assets import Asset, crossed, weld
+from maquette.data.orientation import libigl, orient
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -28,10 +27,9 @@ FIELD_CLIP = 0.5  # distances are clipped to +- this
 CELL = FIELD_EXTENT / FIELD_RESOLUTION
 _CUBE = (FIELD_RESOLUTION,) * 3
 _BAND = 3.0 * CELL  # half width of the narrow band
-_THIN = (
-    (1.2 * CELL, 0.25 * CELL),
-    (0.6 * CELL, 0.5 * CELL),
-)  # solids thinner than the first grow by the second on either side
+_NEAR = 1.2 * CELL  # cells that look for the solid behind their surface
+# solids thinner than the first grow by the second on either side
+_THIN = ((1.2 * CELL, 0.25 * CELL), (0.6 * CELL, 0.5 * CELL))
 _WALL_PROBE = 0.9 * CELL  # how far to either side of a face a buried wall looks for the outside
 
 
@@ -45,6 +43,29 @@ class AssetField:
     # FIELD_CLIP
     sdf: np.ndarray
     rgb: np.ndarray  # (64, 64, 64, 3) uint8 sRGB colour of the closest surface point
+
+
+@dataclass(frozen=True, eq=False)
+class _WeldedMesh:
+    """An asset's surface without seams, as it is and fit for winding numbers."""
+
+    vertices: np.ndarray  # (V, 3) float64
+    faces: np.ndarray  # (F, 3) int64
+    oriented: np.ndarray  # (F', 3) int64
+
+    def closest(
+        self, points: np.ndarray, faces: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Squared distance (N,), row of the faces (N,), and place (N, 3) of what is closest."""
+        faces = self.faces if faces is None else faces
+        return libigl().point_mesh_squared_distance(points, self.vertices, faces)
+
+    def windings(self, points: np.ndarray) -> np.ndarray:
+        """(N,) |winding number|; the sign is dropped because single components may be inverted."""
+        if not len(self.oriented) or not len(points):
+            return np.zeros(len(points))
+        points = np.ascontiguousarray(points)
+        return np.abs(libigl().fast_winding_number(self.vertices, self.oriented, points))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,159 +88,49 @@ def grid_points(resolution: int = FIELD_RESOLUTION) -> np.ndarray:
 
 def compute_field(asset: Asset) -> AssetField:
     """Signed distance and colour of an asset on the 64^3 grid; MissingExtraError without libigl."""
-    igl = _libigl()
-    vertices, faces = weld(
-        np.asarray(asset.vertices, np.float64), np.asarray(asset.faces, np.int64)
-    )
-    oriented = orient(vertices, faces)
-    cells = grid_points()
-    closest = _closest_points(igl, vertices, faces, cells)
-    solid = _winding_inside(igl, vertices, oriented, cells, closest.distance)
-    solid |= _sealed(closest.distance)
-    growth = _sheet_growth(igl, vertices, faces, oriented, cells, closest, solid)
-    closest = _without_buried_walls(igl, vertices, faces, cells, closest, solid)
-    signed = np.where(solid, -closest.distance, closest.distance) - growth
     positions = np.asarray(asset.vertices, np.float64)
-    tints = np.asarray(asset.colors, np.float64)
-    colors = _surface_colors(
-        positions, np.asarray(asset.faces, np.int64), tints, closest.face, closest.point
-    )[closest.of_cell]
-    return AssetField(
-        np.clip(signed, -FIELD_CLIP, FIELD_CLIP).astype(np.float16).reshape(_CUBE),
-        colors.reshape(*_CUBE, 3),
-    )
+    vertices, faces = weld(positions, np.asarray(asset.faces, np.int64))
+    mesh = _WeldedMesh(vertices, faces, orient(vertices, faces))
+    closest = _closest_points(mesh)
+    solid = _winding_inside(mesh, closest.distance) | _sealed(closest.distance)
+    growth = _sheet_growth(mesh, closest, solid)
+    closest = _without_buried_walls(mesh, closest, solid)
+    signed = np.where(solid, -closest.distance, closest.distance) - growth
+    sdf = np.clip(signed, -FIELD_CLIP, FIELD_CLIP).astype(np.float16)
+    seen = _surface_colors(asset, closest.face, closest.point)
+    return AssetField(sdf.reshape(_CUBE), seen[closest.of_cell].reshape(*_CUBE, 3))
 
 
-def orient(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Faces (F', 3) fit for winding numbers: opposite twins cancelled, then each patch made
-    consistent. Needs libigl.
-    """
-    kept = _cancel_twins(faces)
-    return np.where(flipped(vertices, kept)[:, None], kept[:, ::-1], kept)
-
-
-def flipped(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) bool: which faces of a welded mesh must turn so that each patch is consistent, and
-    outward where it is closed.
-
-    An open patch keeps the direction that most of its area had. MissingExtraError without libigl.
-    """
-    if not len(faces):
-        return np.zeros(0, bool)
-    turned, patch = _libigl().bfs_orient(faces)
-    same = (
-        (turned == faces).all(1)
-        | (turned == np.roll(faces, 1, 1)).all(1)
-        | (turned == np.roll(faces, 2, 1)).all(1)
-    )
-    corners = vertices[turned]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(normal, axis=1)
-    agreement = np.bincount(patch, weights=np.where(same, area, -area))
-    volume = np.bincount(patch, weights=np.einsum("ni,ni->n", corners.mean(1), normal))
-    outward = np.where(_closed_patches(turned, patch), volume, agreement) >= 0
-    return same != outward[patch]
-
-
-def _libigl() -> ModuleType:
-    try:
-        import igl
-    except ImportError as error:
-        raise MissingExtraError(
-            'computing asset fields needs libigl; install it with: pip install "maquette[data]"'
-        ) from error
-    return igl
-
-
-def _cancel_twins(faces: np.ndarray) -> np.ndarray:
-    """Drop collapsed faces, repeats, and pairs of opposite faces (double-sided sheets wind around
-    nothing).
-    """
-    collapsed = (
-        (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 0] == faces[:, 2])
-    )
-    proper = faces[~collapsed]
-    if not len(proper):
-        return proper
-    # an even permutation of the sorted corners is a rotation; the sign tells the two directions of
-    # a face apart
-    even = (proper[:, 1] > proper[:, 0]).astype(int) + (proper[:, 2] > proper[:, 1]) + (
-        proper[:, 0] > proper[:, 2]
-    ) == 2
-    ordered = np.sort(proper, axis=1)
-    key = (ordered[:, 0] * (faces.max() + 1) + ordered[:, 1]) * (faces.max() + 1) + ordered[:, 2]
-    _, group = np.unique(key, return_inverse=True)
-    balance = np.bincount(group, weights=np.where(even, 1.0, -1.0))
-    wanted = np.flatnonzero((balance[group] != 0) & (even == (balance[group] > 0)))
-    _, first = np.unique(group[wanted], return_index=True)
-    return proper[wanted[np.sort(first)]]
-
-
-def _closed_patches(faces: np.ndarray, patch: np.ndarray) -> np.ndarray:
-    """(P,) bool: every edge of the patch belongs to exactly two of its faces."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    owner = np.repeat(patch, 3)
-    top = faces.max() + 1
-    key = (owner * top + edges[:, 0]) * top + edges[:, 1]
-    unique, count = np.unique(key, return_counts=True)
-    return np.bincount(unique // (top * top), weights=count != 2, minlength=patch.max() + 1) == 0
-
-
-def _closest_points(
-    igl: ModuleType, vertices: np.ndarray, faces: np.ndarray, cells: np.ndarray
-) -> _Closest:
+def _closest_points(mesh: _WeldedMesh) -> _Closest:
     """Exact in the narrow band; elsewhere the nearest band cell's closest point (a tight upper
     bound).
     """
-    band = _band_cells(igl, vertices, faces)
-    inside_band = np.flatnonzero(band)
-    _, face, point = igl.point_mesh_squared_distance(cells[inside_band], vertices, faces)
-    return _propagate(cells, band, face, point)
+    cells = grid_points()
+    band = _band_cells(mesh)
+    _, face, point = mesh.closest(cells[band])
+    i, j, k = ndimage.distance_transform_edt(
+        ~band.reshape(_CUBE), return_distances=False, return_indices=True
+    )
+    number = (np.cumsum(band) - 1).reshape(_CUBE)
+    of_cell = number[i, j, k].reshape(-1)
+    return _Closest(face, point, of_cell, np.linalg.norm(cells - point[of_cell], axis=1))
 
 
-def _band_cells(igl: ModuleType, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _band_cells(mesh: _WeldedMesh) -> np.ndarray:
     """(R^3,) bool, all cells within _BAND of the surface and some more: coarse cells first, then
     the halves of the near ones.
     """
     near = np.ones(16**3, bool)
     for resolution in (16, 32):
-        centres = grid_points(resolution)
-        squared = igl.point_mesh_squared_distance(centres[near], vertices, faces)[0]
-        near[near] = np.sqrt(squared) < _BAND + 0.5 * np.sqrt(3.0) * FIELD_EXTENT / resolution
-        near = near.reshape((resolution,) * 3).repeat(2, 0).repeat(2, 1).repeat(2, 2).reshape(-1)
+        squared, _, _ = mesh.closest(grid_points(resolution)[near])
+        half_diagonal = 0.5 * np.sqrt(3.0) * FIELD_EXTENT / resolution
+        near[near] = np.sqrt(squared) < _BAND + half_diagonal
+        near = near.reshape((resolution,) * 3)
+        near = near.repeat(2, 0).repeat(2, 1).repeat(2, 2).reshape(-1)
     return near
 
 
-def _propagate(
-    cells: np.ndarray, known: np.ndarray, face: np.ndarray, point: np.ndarray
-) -> _Closest:
-    """Let every cell use the face and point of the nearest known cell; ``face`` and ``point``
-    belong to the known cells in order.
-    """
-    i, j, k = ndimage.distance_transform_edt(
-        ~known.reshape(_CUBE), return_distances=False, return_indices=True
-    )
-    slot = (np.cumsum(known) - 1).reshape(_CUBE)
-    of_cell = slot[i, j, k].reshape(-1)
-    return _Closest(face, point, of_cell, _distances(cells, point, of_cell))
-
-
-def _winds(
-    igl: ModuleType, vertices: np.ndarray, oriented: np.ndarray, points: np.ndarray
-) -> np.ndarray:
-    """(N,) |winding number|; the sign is dropped because single components may be inverted."""
-    if not len(oriented) or not len(points):
-        return np.zeros(len(points))
-    return np.abs(igl.fast_winding_number(vertices, oriented, np.ascontiguousarray(points)))
-
-
-def _winding_inside(
-    igl: ModuleType,
-    vertices: np.ndarray,
-    oriented: np.ndarray,
-    cells: np.ndarray,
-    distance: np.ndarray,
-) -> np.ndarray:
+def _winding_inside(mesh: _WeldedMesh, distance: np.ndarray) -> np.ndarray:
     """(R^3,) bool. The winding number is harmonic away from the surface, so far cells are decided
     by one sample per block.
 
@@ -230,90 +141,71 @@ def _winding_inside(
     undecided = np.ones(FIELD_RESOLUTION**3, bool)
     for block in (4, 2, 1):
         side = FIELD_RESOLUTION // block
-        blocks = np.argwhere(
-            undecided.reshape(side, block, side, block, side, block).any((1, 3, 5))
-        )
-        winding = _winds(igl, vertices, oriented, ((blocks + 0.5) / side - 0.5) * FIELD_EXTENT)
-        rows = blocks[:, None] * block + np.indices((block,) * 3).reshape(3, -1).T
-        flat = (rows[..., 0] * FIELD_RESOLUTION + rows[..., 1]) * FIELD_RESOLUTION + rows[..., 2]
-        inside[flat] = np.where(undecided[flat], (winding > 0.5)[:, None], inside[flat])
+        blocked = undecided.reshape(side, block, side, block, side, block)
+        blocks = np.argwhere(blocked.any((1, 3, 5)))
+        winding = mesh.windings(((blocks + 0.5) / side - 0.5) * FIELD_EXTENT)
+        within = np.indices((block,) * 3).reshape(3, -1).T
+        cells = _flat_index(blocks[:, None] * block + within)
+        inside[cells] = np.where(undecided[cells], (winding > 0.5)[:, None], inside[cells])
         reach = 0.5 * np.sqrt(3.0) * (block - 1) * CELL
-        undecided[flat] &= (np.abs(winding - 0.5) < 0.25)[:, None] | (distance[flat] <= reach)
+        unclear = np.abs(winding - 0.5) < 0.25
+        undecided[cells] &= unclear[:, None] | (distance[cells] <= reach)
         if block == 2:
-            _follow_neighbours(
-                inside.reshape(_CUBE), undecided.reshape(_CUBE), distance.reshape(_CUBE)
-            )
+            grids = (array.reshape(_CUBE) for array in (inside, undecided, distance))
+            _follow_neighbours(*grids)
     return inside
 
 
 def _sealed(distance: np.ndarray) -> np.ndarray:
     """(R^3,) bool: cells that no path from the border reaches without crossing the surface."""
-    free = (distance > 0.5 * CELL).reshape(
-        _CUBE
-    )  # two neighbours across the surface cannot both be free
+    # two neighbours across the surface cannot both be free
+    free = (distance > 0.5 * CELL).reshape(_CUBE)
     label, _ = ndimage.label(free)
     return (free & (label != label[0, 0, 0])).reshape(-1)
 
 
-def _sheet_growth(
-    igl: ModuleType,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    oriented: np.ndarray,
-    cells: np.ndarray,
-    closest: _Closest,
-    solid: np.ndarray,
-) -> np.ndarray:
+def _sheet_growth(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarray) -> np.ndarray:
     """(R^3,) how much thicker the surface must be for the grid to hold it, where the solid behind
     it is thin or missing.
 
     Cells near the surface look below their closest point on both sides of the face; farther cells
     follow their face.
     """
-    looking = np.flatnonzero(~solid & (closest.distance < 1.2 * CELL))
+    looking = np.flatnonzero(~solid & (closest.distance < _NEAR))
     used = closest.of_cell[looking]
     face = closest.face[used]
-    point = closest.point[used]
-    corners = vertices[faces[face]]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = crossed(mesh.vertices, mesh.faces[face])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    inward = (
-        corners.mean(1) - point
-    )  # step off the face's border, or the look would slide along its neighbour
-    point = point + inward * (CELL / np.maximum(np.linalg.norm(inward, axis=1), CELL))[:, None]
-    away = np.einsum("ni,ni->n", cells[looking] - closest.point[used], normal) / np.maximum(
-        closest.distance[looking], 1e-12
-    )
+    offset = _centre_of(looking) - closest.point[used]
+    away = np.einsum("ni,ni->n", offset, normal) / np.maximum(closest.distance[looking], 1e-12)
+    point = _off_the_border(mesh, face, closest.point[used])
     growth = np.zeros(len(looking))
     thin = np.arange(len(looking))
     for depth, amount in _THIN:
         for side in (1.0, -1.0):  # a cell straight above its face need only look below it
             asked = thin[side * away[thin] < 0.7]
-            full = _solid_at(
-                igl,
-                vertices,
-                oriented,
-                point[asked] + side * depth * normal[asked],
-                solid,
-                closest.distance,
-            )
+            below = point[asked] + side * depth * normal[asked]
+            full = _solid_at(mesh, below, solid, closest.distance)
             thin = np.setdiff1d(thin, asked[full], assume_unique=True)
         growth[thin] = amount
-    count = np.maximum(np.bincount(face, minlength=len(faces)), 1)
-    grown = (np.bincount(face, weights=growth, minlength=len(faces)) / count)[closest.face][
-        closest.of_cell
-    ]
+    lookers = np.maximum(np.bincount(face, minlength=len(mesh.faces)), 1)
+    of_face = np.bincount(face, weights=growth, minlength=len(mesh.faces)) / lookers
+    grown = of_face[closest.face][closest.of_cell]
     grown[looking] = growth
     return grown
 
 
+def _off_the_border(mesh: _WeldedMesh, face: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of faces (N,), moved by a cell towards the middle of their face, or to it: a
+    look from the face's border would slide along its neighbour.
+    """
+    inward = mesh.vertices[mesh.faces[face]].mean(1) - point
+    share = CELL / np.maximum(np.linalg.norm(inward, axis=1), CELL)
+    return point + inward * share[:, None]
+
+
 def _solid_at(
-    igl: ModuleType,
-    vertices: np.ndarray,
-    oriented: np.ndarray,
-    points: np.ndarray,
-    solid: np.ndarray,
-    distance: np.ndarray,
+    mesh: _WeldedMesh, points: np.ndarray, solid: np.ndarray, distance: np.ndarray
 ) -> np.ndarray:
     """(N,) bool, whether points (N, 3) are inside: their cell knows when no surface lies between,
     else the winding number does.
@@ -322,7 +214,7 @@ def _solid_at(
     offset = points - _centre_of(cell)
     full = solid[cell]
     unsure = np.einsum("ni,ni->n", offset, offset) >= distance[cell] ** 2
-    full[unsure] = _winds(igl, vertices, oriented, points[unsure]) > 0.5
+    full[unsure] = mesh.windings(points[unsure]) > 0.5
     return full
 
 
@@ -330,64 +222,48 @@ def _cell_of(points: np.ndarray) -> np.ndarray:
     """Points (..., 3) -> flat index (...) of the cell they lie in, the nearest one for points
     outside of the grid.
     """
-    index = (
-        ((points / FIELD_EXTENT + 0.5) * FIELD_RESOLUTION)
-        .astype(np.int64)
-        .clip(0, FIELD_RESOLUTION - 1)
-    )
-    return (index[..., 0] * FIELD_RESOLUTION + index[..., 1]) * FIELD_RESOLUTION + index[..., 2]
+    index = ((points / FIELD_EXTENT + 0.5) * FIELD_RESOLUTION).astype(np.int64)
+    return _flat_index(index.clip(0, FIELD_RESOLUTION - 1))
+
+
+def _flat_index(index: np.ndarray) -> np.ndarray:
+    return np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), _CUBE)
 
 
 def _centre_of(cell: np.ndarray) -> np.ndarray:
     """Flat cell index (...) -> cell centres (..., 3)."""
-    return (
-        (np.stack(np.unravel_index(cell, _CUBE), axis=-1) + 0.5) / FIELD_RESOLUTION - 0.5
-    ) * FIELD_EXTENT
+    index = np.stack(np.unravel_index(cell, _CUBE), axis=-1)
+    return ((index + 0.5) / FIELD_RESOLUTION - 0.5) * FIELD_EXTENT
 
 
-def _without_buried_walls(
-    igl: ModuleType,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    cells: np.ndarray,
-    closest: _Closest,
-    solid: np.ndarray,
-) -> _Closest:
+def _without_buried_walls(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarray) -> _Closest:
     """Give inside cells whose closest face lies wholly in the solid the closest point of the other
     faces instead.
     """
-    corners = vertices[faces]
-    centre = corners.mean(1)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal *= _WALL_PROBE / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    samples = np.concatenate(
-        [centre[:, None], corners, 0.5 * (corners + np.roll(corners, 1, 1))], axis=1
-    )
-    probes = np.concatenate([samples + normal[:, None], samples - normal[:, None]], axis=1)
-    buried = solid[_cell_of(probes)].all(1)
+    buried = _buried(mesh, solid)
     asking = np.flatnonzero(solid & buried[closest.face][closest.of_cell])
     kept = np.flatnonzero(~buried)
     if not len(asking) or not len(kept):
         return closest
-    squared, face, point = igl.point_mesh_squared_distance(cells[asking], vertices, faces[kept])
+    squared, face, point = mesh.closest(_centre_of(asking), mesh.faces[kept])
     of_cell = closest.of_cell.copy()
+    of_cell[asking] = len(closest.face) + np.arange(len(asking))
     distance = closest.distance.copy()
-    of_cell[asking], distance[asking] = len(closest.face) + np.arange(len(asking)), np.sqrt(squared)
-    return _Closest(
-        np.concatenate([closest.face, kept[face]]),
-        np.concatenate([closest.point, point]),
-        of_cell,
-        distance,
-    )
+    distance[asking] = np.sqrt(squared)
+    faces = np.concatenate([closest.face, kept[face]])
+    return _Closest(faces, np.concatenate([closest.point, point]), of_cell, distance)
 
 
-@numba.njit(cache=True, nogil=True)
-def _distances(cells: np.ndarray, point: np.ndarray, of_cell: np.ndarray) -> np.ndarray:
-    out = np.empty(len(cells))
-    for n in range(len(cells)):
-        x, y, z = cells[n] - point[of_cell[n]]
-        out[n] = np.sqrt(x * x + y * y + z * z)
-    return out
+def _buried(mesh: _WeldedMesh, solid: np.ndarray) -> np.ndarray:
+    """(F,) bool: faces with the solid on both sides of their corners, middle and edges."""
+    corners = mesh.vertices[mesh.faces]
+    normal = crossed(mesh.vertices, mesh.faces)
+    normal *= _WALL_PROBE / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    step = normal[:, None]
+    halfway = 0.5 * (corners + np.roll(corners, 1, 1))
+    samples = np.concatenate([corners.mean(1, keepdims=True), corners, halfway], axis=1)
+    probes = np.concatenate([samples + step, samples - step], axis=1)
+    return solid[_cell_of(probes)].all(1)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -401,38 +277,30 @@ def _follow_neighbours(inside: np.ndarray, undecided: np.ndarray, distance: np.n
         for di in range(max(i - 1, 0), min(i + 2, size)):
             for dj in range(max(j - 1, 0), min(j + 2, size)):
                 for dk in range(max(k - 1, 0), min(k + 2, size)):
-                    step = CELL * np.sqrt((di - i) ** 2 + (dj - j) ** 2 + (dk - k) ** 2)
+                    apart = (di - i) ** 2 + (dj - j) ** 2 + (dk - k) ** 2
+                    step = CELL * np.sqrt(apart)
                     if settled[di, dj, dk] and step < distance[di, dj, dk]:
                         inside[i, j, k] = inside[di, dj, dk]
                         undecided[i, j, k] = False
 
 
-@numba.njit(cache=True, nogil=True)
-def _surface_colors(
-    vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, face: np.ndarray, point: np.ndarray
-) -> np.ndarray:
+def _surface_colors(asset: Asset, face: np.ndarray, point: np.ndarray) -> np.ndarray:
     """(K, 3) uint8: vertex colours of the closest faces, interpolated at the closest points by
     barycentric coordinates.
     """
-    out = np.empty((len(face), 3), np.uint8)
-    for n in range(len(face)):
-        ia, ib, ic = faces[face[n]]
-        u = vertices[ib] - vertices[ia]
-        v = vertices[ic] - vertices[ia]
-        w = point[n] - vertices[ia]
-        uu = (u * u).sum()
-        uv = (u * v).sum()
-        vv = (v * v).sum()
-        wu = (w * u).sum()
-        wv = (w * v).sum()
-        area = max(uu * vv - uv * uv, 1e-18)
-        b = min(max((vv * wu - uv * wv) / area, 0.0), 1.0)
-        c = min(max((uu * wv - uv * wu) / area, 0.0), 1.0 - b)
-        for channel in range(3):
-            mixed = (
-                (1.0 - b - c) * colors[ia, channel]
-                + b * colors[ib, channel]
-                + c * colors[ic, channel]
-            )
-            out[n, channel] = np.uint8(mixed + 0.5)
-    return out
+    corners = asset.faces[face]
+    first, second, third = np.asarray(asset.vertices, np.float64)[corners].swapaxes(0, 1)
+    u = second - first
+    v = third - first
+    w = point - first
+    uu = (u * u).sum(1)
+    uv = (u * v).sum(1)
+    vv = (v * v).sum(1)
+    wu = (w * u).sum(1)
+    wv = (w * v).sum(1)
+    area = np.maximum(uu * vv - uv * uv, 1e-18)
+    b = ((vv * wu - uv * wv) / area).clip(0.0, 1.0)
+    c = np.minimum(((uu * wv - uv * wu) / area).clip(0.0), 1.0 - b)
+    shares = np.stack([1.0 - b - c, b, c], axis=1)[..., None]
+    red_green_blue = (asset.colors[corners] * shares).sum(1)
+    return (red_green_blue + 0.5).astype(np.uint8)

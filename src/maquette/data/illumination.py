@@ -220,7 +220,6 @@ def _planes(
 
 
 # ---- per pixel
-#   ---------------------------------------------------------------------------------------------------------
 # Scalars instead of small arrays, and every helper inlined: a call with arrays counts references,
 #   which costs more than its work.
 

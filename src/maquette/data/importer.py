@@ -8,47 +8,37 @@ attributions that the library keeps.
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
 from maquette.data.assets import (
-    MANIFEST,
     Asset,
     AssetFile,
+    attributed,
+    crossed,
     load_asset,
-    read_manifest,
+    manifest_beside,
     split_by_label,
     weld,
 )
 from maquette.data.baking import Soup, baked
-from maquette.data.fields import flipped
-from maquette.data.library import AssetLibrary, Progress, build_library, failures
-from maquette.errors import InputError, MissingExtraError
+from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
+from maquette.data.orientation import flipped
+from maquette.errors import InputError, MissingExtraError, contained
+from maquette.export import mesh_files
+from maquette.export.mesh_files import read_mesh_file
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".npz")
+SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
 _MAX_SOURCE_FACES = 2_000_000
-_BAKE_FACTOR = (
-    8  # textures may split a mesh up to this many times the budget before it is simplified
-)
-# what readers of damaged files raise; anything else is a bug of ours
-_READ_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+# textures may split a mesh up to this many times the budget before it is simplified
+_BAKE_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,7 @@ class MeshFile:
     metric: bool = False  # the file's unit is the metre
     up: str = "y"  # the file's upward axis: "y" or "z"
     face_budget: int = FACE_BUDGET
+    folder: Path | None = None  # where the files may lie that it names; None = beside it only
 
     def load(self) -> Asset:
         """Read, bake and clean; InputError with the reason when the file cannot be used."""
@@ -74,21 +65,25 @@ class ImportReport:
 
     library: AssetLibrary
     dropped: dict[str, str]  # name -> reason
+    incomplete: dict[str, str] = field(default_factory=dict)  # imported: name -> what it lacks
+    others: tuple[Path, ...] = ()  # meshes of formats that are not read
 
     def table(self) -> str:
-        """Lines for people: how many were imported, and the dropped ones counted by reason."""
-        counts: dict[str, int] = {}
-        for reason in self.dropped.values():
-            short = reason.split(": ", 1)[-1].split(" (")[0]
-            counts[short] = counts.get(short, 0) + 1
-        rows = [f"{len(self.library):6d}  imported"]
-        return "\n".join(
-            rows
-            + [
-                f"{count:6d}  {reason}"
-                for reason, count in sorted(counts.items(), key=lambda item: -item[1])
-            ]
-        )
+        """Lines for people: how many were imported, and what was left out and why, counted."""
+        counts = Counter(_in_short(reason) for reason in self.dropped.values())
+        rows = [(len(self.library), "imported")]
+        if self.incomplete:
+            name, lack = next(iter(self.incomplete.items()))
+            rows.append((len(self.incomplete), f"of them incomplete; the first, {name}: {lack}"))
+        if self.others:
+            rows.append((len(self.others), f"left out: {_of_other_formats(self.others)}"))
+        rows += [(count, reason) for reason, count in counts.most_common()]
+        return "\n".join(f"{count:6d}  {what}" for count, what in rows)
+
+
+def _in_short(reason: str) -> str:
+    """A reason without the file's name and without what is in brackets and behind."""
+    return reason.partition(": ")[2].partition(" (")[0] or reason
 
 
 def import_folder(
@@ -117,13 +112,14 @@ def import_folder(
         library = build_library(files, out, jobs=jobs, seed=seed, progress=progress)
     except InputError as error:
         dropped = failures(out)
-        if dropped:
-            name, reason = next(iter(dropped.items()))
-            raise InputError(
-                f"none of the {len(files)} meshes of {folder} could be used; the first, {name}: {reason}"
-            ) from error
-        raise
-    return ImportReport(library, failures(out))
+        if not dropped:
+            raise
+        name, reason = next(iter(dropped.items()))
+        raise InputError(
+            f"none of the {len(files)} meshes of {folder} could be used; "
+            f"the first, {name}: {reason}"
+        ) from error
+    return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
 
 
 def find_meshes(
@@ -133,67 +129,63 @@ def find_meshes(
     without the suffix if that is unique.
     """
     root = Path(folder)
-    paths = sorted(
-        path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    paths = _files_below(root, SUFFIXES)
     if not paths:
+        others = other_meshes(root)
+        found = f"; {len(others)} {_of_other_formats(others)}" if others else ""
         raise InputError(
-            f"{root} holds no meshes; expected a folder with files ending in {', '.join(SUFFIXES)}"
+            f"{root} holds no meshes; "
+            f"expected a folder with files ending in {', '.join(SUFFIXES)}{found}"
         )
-    manifest = next(
-        (
-            read_manifest(place / MANIFEST)
-            for place in (root, root.parent)
-            if (place / MANIFEST).is_file()
-        ),
-        {},
-    )
+    manifest = manifest_beside(root)
     stems = ["-".join(path.relative_to(root).with_suffix("").parts) for path in paths]
+    times = Counter(stems)
     files = []
     for path, stem in zip(paths, stems):
-        name = stem if stems.count(stem) == 1 else f"{stem}-{path.suffix[1:].lower()}"
-        row = manifest.get(stem) or manifest.get(path.stem) or {}
-        source = row.get("source") or row.get("source_repo") or ""
-        licence = row.get("licence") or row.get("license") or ""
-        files.append(
-            MeshFile(
-                path,
-                name,
-                source,
-                licence,
-                metric or row.get("extent_unit") == "m",
-                up,
-                face_budget,
-            )
-        )
+        name = stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}"
+        entry = attributed(path, manifest.get(stem) or manifest.get(path.stem) or {})
+        options = {"metric": metric or entry.metric, "up": up, "face_budget": face_budget}
+        files.append(MeshFile(path, name, entry.source, entry.licence, folder=root, **options))
     return tuple(files)
+
+
+def other_meshes(folder: str | Path) -> tuple[Path, ...]:
+    """The files below a folder whose suffixes say that they are meshes of formats not read here."""
+    return _files_below(Path(folder), mesh_files.OTHER_SUFFIXES)
+
+
+def _files_below(root: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
+    paths = (path for path in root.rglob("*") if path.suffix.lower() in suffixes)
+    return tuple(sorted(path for path in paths if path.is_file()))
+
+
+def _of_other_formats(paths: tuple[Path, ...]) -> str:
+    suffixes = sorted({path.suffix.lower() for path in paths})
+    return f"of other formats ({', '.join(suffixes)}); {mesh_files.REMEDY}"
 
 
 def import_mesh(file: MeshFile) -> Asset:
     """Make one asset of one file; InputError with the reason when it cannot be used."""
     if file.path.suffix.lower() == ".npz":
-        return replace(
-            load_asset(AssetFile(file.path, file.source, file.licence, file.metric)), name=file.name
-        )
-    vertices, faces, colors = _cleaned(_read(file))
+        entry = AssetFile(file.path, file.source, file.licence, file.metric)
+        return replace(load_asset(entry), name=file.name)
+    with contained(f"{file.path}: it cannot be used as a mesh", "export it again"):
+        return _imported(file)
+
+
+def _imported(file: MeshFile) -> Asset:
+    soup, lacks = _read(file)
+    vertices, faces, colors = _cleaned(soup)
     if not len(faces):
         raise InputError(f"{file.path}: no face has an area")
     if file.up == "z":
         vertices = vertices[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
-    low = vertices.min(0)
-    high = vertices.max(0)
-    extent = tuple(float(length) for length in high - low) if file.metric else None
+    extent = tuple((vertices.max(0) - vertices.min(0)).tolist()) if file.metric else None
     soup = _oriented((_normalised(vertices), faces, colors))
     vertices, faces, colors = _simplified(soup, file.face_budget)
-    return Asset(
-        file.name,
-        _normalised(vertices).astype(np.float32),
-        faces.astype(np.int32),
-        colors,
-        file.source,
-        file.licence,
-        extent,
-    )
+    vertices = _normalised(vertices).astype(np.float32)
+    faces = faces.astype(np.int32)
+    return Asset(file.name, vertices, faces, colors, file.source, file.licence, extent, lacks)
 
 
 def _require_extras() -> None:
@@ -206,51 +198,38 @@ def _require_extras() -> None:
         ) from error
 
 
-def _read(file: MeshFile) -> Soup:
-    """All triangles of a file in world coordinates, with colours."""
-    try:
-        scene = trimesh.load_scene(file.path, process=False)
-        placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
-        meshes = [
-            scene.geometry[key].copy().apply_transform(matrix)
-            for matrix, key in placed
-            if _has_faces(scene.geometry[key])
-        ]
-        if not meshes:
-            raise InputError(f"{file.path}: it holds no triangles")
-        total = sum(len(mesh.faces) for mesh in meshes)
-        if total > _MAX_SOURCE_FACES:
-            raise InputError(
-                f"{file.path}: {total} faces are more than {_MAX_SOURCE_FACES}; simplify it first"
-            )
-        limit = _BAKE_FACTOR * file.face_budget
-        linear = file.path.suffix.lower() in (".glb", ".gltf")
-        return _joined(
-            [
-                baked(mesh, max(limit * len(mesh.faces) // total, len(mesh.faces)), linear)
-                for mesh in meshes
-            ]
-        )
-    except (*_READ_ERRORS, struct.error) as error:
+def _read(file: MeshFile) -> tuple[Soup, tuple[str, ...]]:
+    """All triangles of a file in world coordinates, with colours; and notes on what it lacks."""
+    content = read_mesh_file(file.path, folder=file.folder)
+    meshes = list(_placed_meshes(content.scene))
+    if not meshes:
+        raise InputError(f"{file.path}: it holds no triangles")
+    total = sum(len(mesh.faces) for mesh in meshes)
+    if total > _MAX_SOURCE_FACES:
         raise InputError(
-            f"{file.path}: it cannot be read as a mesh ({type(error).__name__}: {error})".replace(
-                "\n", " "
-            )
-        ) from error
+            f"{file.path}: {total} faces are more than {_MAX_SOURCE_FACES}; simplify it first"
+        )
+    limit = _BAKE_FACTOR * file.face_budget
+    linear = file.path.suffix.lower() in (".glb", ".gltf")
+    shares = [max(limit * len(mesh.faces) // total, len(mesh.faces)) for mesh in meshes]
+    soups = [baked(mesh, share, linear) for mesh, share in zip(meshes, shares)]
+    return _joined(soups), content.notes
 
 
-def _has_faces(geometry: object) -> bool:
-    return isinstance(geometry, trimesh.Trimesh) and len(geometry.faces) > 0
+def _placed_meshes(scene: trimesh.Scene) -> Iterator[trimesh.Trimesh]:
+    """Copies of a scene's meshes in world coordinates."""
+    for node in scene.graph.nodes_geometry:
+        world_from_mesh, key = scene.graph[node]
+        mesh = scene.geometry[key]
+        if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces):
+            yield mesh.copy().apply_transform(world_from_mesh)
 
 
 def _joined(soups: list[Soup]) -> Soup:
-    starts = np.cumsum([0] + [len(vertices) for vertices, _, _ in soups])
-    vertices, colors = (np.concatenate([soup[i] for soup in soups]) for i in (0, 2))
-    return (
-        vertices,
-        np.concatenate([faces + start for (_, faces, _), start in zip(soups, starts)]),
-        colors,
-    )
+    vertices, faces, colors = zip(*soups)
+    starts = np.cumsum([0, *map(len, vertices)])
+    shifted = [own + start for own, start in zip(faces, starts)]
+    return np.concatenate(vertices), np.concatenate(shifted), np.concatenate(colors)
 
 
 def _cleaned(soup: Soup) -> Soup:
@@ -261,17 +240,12 @@ def _cleaned(soup: Soup) -> Soup:
     faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
-    colors = keys[:, 3:].astype(np.uint8)
-    corners = vertices[faces]
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
-    faces = faces[
-        area
-        > 1e-14 * max(float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0, 1e-30) ** 2
-    ]
+    size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
+    doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
+    faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
-    return vertices[used], faces.reshape(-1, 3), colors[used]
+    colors = keys[used, 3:].astype(np.uint8)
+    return vertices[used], faces.reshape(-1, 3), colors
 
 
 def _normalised(vertices: np.ndarray) -> np.ndarray:
@@ -283,8 +257,7 @@ def _normalised(vertices: np.ndarray) -> np.ndarray:
 def _oriented(soup: Soup) -> Soup:
     """Turn faces so that each component is consistent; closed ones look outward."""
     vertices, faces, colors = soup
-    welded, topology = weld(vertices, faces)
-    turn = flipped(welded, topology)
+    turn = flipped(*weld(vertices, faces))
     return vertices, np.where(turn[:, None], faces[:, ::-1], faces), colors
 
 
@@ -309,13 +282,16 @@ def _simplified(soup: Soup, budget: int) -> Soup:
     fewer = fewer[(fewer != np.roll(fewer, 1, axis=1)).all(1)]
     if not len(fewer):
         return soup
+
+    def carried(places: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Values (F, 3, C) at the original's corners, at the closest points of places (N, 3)."""
+        _, face, closest = igl.point_mesh_squared_distance(places, raised, topology)
+        return _interpolated(raised[topology[face]], values[face], closest)
+
     corners = points[fewer]
-    beside = (0.8 * corners + 0.2 * corners.mean(1, keepdims=True)).reshape(-1, 3)
-    _, face, place = igl.point_mesh_squared_distance(beside, raised, topology)
-    seen = _interpolated(raised[topology[face]], colors[faces[face]].astype(np.float64), place)
-    _, face, place = igl.point_mesh_squared_distance(points, raised, topology)
-    lowered = _interpolated(raised[topology[face]], welded[topology[face]], place)
-    return _merged_corners(lowered, fewer, seen)
+    beside = 0.8 * corners + 0.2 * corners.mean(1, keepdims=True)
+    seen = carried(beside.reshape(-1, 3), colors[faces].astype(np.float64))
+    return _merged_corners(carried(points, welded[topology]), fewer, seen)
 
 
 def _relief(
@@ -324,14 +300,14 @@ def _relief(
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.
     """
-    a, b, c = (welded[topology[:, i]] for i in range(3))
+    across = crossed(welded, topology)
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))
-    for corner in range(3):
-        np.add.at(normal, topology[:, corner], np.cross(b - a, c - a))
-        np.add.at(brightness, topology[:, corner], colors[faces[:, corner]].mean(1) / 255 - 0.5)
-        np.add.at(count, topology[:, corner], 1)
+    for place, vertex in zip(topology.T, faces.T):  # of the first corners, the second, the third
+        np.add.at(normal, place, across)
+        np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
+        np.add.at(count, place, 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * normal
 
@@ -339,9 +315,8 @@ def _relief(
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:
     weights = np.clip(trimesh.triangles.points_to_barycentric(triangle, point), 0.0, 1.0)
     weights = np.nan_to_num(weights, nan=1 / 3)
-    return np.einsum(
-        "nk,nkc->nc", weights / np.maximum(weights.sum(1, keepdims=True), 1e-9), values
-    )
+    weights = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    return np.einsum("nk,nkc->nc", weights, values)
 
 
 def _merged_corners(points: np.ndarray, faces: np.ndarray, corner_colors: np.ndarray) -> Soup:
@@ -351,8 +326,6 @@ def _merged_corners(points: np.ndarray, faces: np.ndarray, corner_colors: np.nda
     bins = (corner_colors // 32).astype(np.int64) @ [64, 8, 1]
     source, corner, _ = split_by_label(faces.reshape(-1, 1), bins)
     index = corner.reshape(-1)
-    count = np.bincount(index)
-    mean = np.stack(
-        [np.bincount(index, weights=corner_colors[:, i]) / count for i in range(3)], axis=1
-    )
+    sums = np.stack([np.bincount(index, weights=values) for values in corner_colors.T], axis=1)
+    mean = sums / np.bincount(index)[:, None]
     return points[source], corner.reshape(faces.shape), np.rint(mean).astype(np.uint8)

@@ -97,7 +97,8 @@ class Catalogue:
             return library
         if len(library) == 0:
             raise InputError(
-                "the asset library is empty, expected at least one asset; import a folder with 'maquette data import'"
+                "the asset library is empty, expected at least one asset; import a folder with "
+                "'maquette data import'"
             )
         assets = [library.asset(i) for i in range(len(library))]
         extents = 2.0 * np.array([np.abs(a.vertices).max(0) for a in assets], dtype=np.float64)

@@ -1,11 +1,13 @@
 """A folder of assets with their fields, built once and shared by every process that trains:
 memory-mapped, resumable.
 
-    sdf.npy       (N, 64, 64, 64) float16      rgb.npy  (N, 64, 64, 64, 3) uint8, rows in order of
-    completion vertices.bin  float32 triples, faces.bin int32 triples, colors.bin uint8 triples, all
-    meshes one after another index.jsonl   one line per finished asset: name, source, licence,
-    extent_metres, vertices, faces (running totals) failed.jsonl  one line per asset that could not
-    be used: name and reason
+    sdf.npy       (N, 64, 64, 64) float16, rows in order of completion
+    rgb.npy       (N, 64, 64, 64, 3) uint8
+    vertices.bin  float32 triples, all meshes one after another; faces.bin int32 triples,
+                  colors.bin uint8 triples
+    index.jsonl   one line per finished asset: name, source, licence, extent_metres, and vertices
+                  and faces as running totals; what its file lacks, if anything
+    failed.jsonl  one line per asset that could not be used: name and reason
 
 A line of the index is written after its data, so an interrupted build is a smaller library, and
 building again continues. The order is shuffled, so that a partial library is a random subset.
@@ -19,13 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.processes import spawned
 
 Progress = Callable[[int, int], None]  # finished, total
@@ -46,18 +48,20 @@ class Source(Protocol):
 
 _CUBE = (FIELD_RESOLUTION,) * 3
 _FIELDS = {"sdf.npy": (np.dtype(np.float16), _CUBE), "rgb.npy": (np.dtype(np.uint8), (*_CUBE, 3))}
-_MESHES = {
-    "vertices.bin": np.dtype("<f4"),
-    "faces.bin": np.dtype("<i4"),
-    "colors.bin": np.dtype(np.uint8),
+_MESHES = {  # type, and which of the running totals counts their rows
+    "vertices.bin": (np.dtype("<f4"), "vertices"),
+    "faces.bin": (np.dtype("<i4"), "faces"),
+    "colors.bin": (np.dtype(np.uint8), "vertices"),
 }
+_TOLD = ("name", "source", "licence", "extent_metres")  # of an asset, in its line of the index
+_NO_ROWS = {"vertices": 0, "faces": 0}
 _INDEX = "index.jsonl"
 _FAILED = "failed.jsonl"
 
 
 @dataclass(frozen=True, eq=False)
 class AssetLibrary:
-    """Finished assets of a library folder; all arrays are read-only views of memory-mapped files."""
+    """Finished assets of a library folder; arrays are read-only views of memory-mapped files."""
 
     folder: Path
     rows: tuple[dict[str, Any], ...]  # the index
@@ -71,16 +75,17 @@ class AssetLibrary:
         rows = tuple(_read_lines(root / _INDEX))
         if not rows:
             raise InputError(
-                f"{root} is not an asset library with finished assets; build it with: maquette data import"
+                f"{root} is not an asset library with finished assets; "
+                "build it with: maquette data import"
             )
         return cls(root, rows)
 
     def __post_init__(self) -> None:
         count = len(self.rows)
         maps = {name: np.load(self.folder / name, mmap_mode="r")[:count] for name in _FIELDS}
-        for name, dtype in _MESHES.items():
-            total = self.rows[-1]["faces" if name == "faces.bin" else "vertices"]
-            maps[name] = np.memmap(self.folder / name, dtype, mode="r", shape=(total, 3))
+        for name, (dtype, counted) in _MESHES.items():
+            shape = (self.rows[-1][counted], 3)
+            maps[name] = np.memmap(self.folder / name, dtype, mode="r", shape=shape)
         object.__setattr__(self, "_maps", maps)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,7 +102,7 @@ class AssetLibrary:
     def asset(self, index: int) -> Asset:
         """Return the mesh of row ``index``, as views."""
         row = self.rows[index]
-        before = self.rows[index - 1] if index % len(self.rows) else {"vertices": 0, "faces": 0}
+        before = self.rows[index - 1] if index % len(self.rows) else _NO_ROWS
         points = slice(before["vertices"], row["vertices"])
         faces = self._maps["faces.bin"][before["faces"] : row["faces"]]
         extent = tuple(row["extent_metres"]) if row["extent_metres"] else None
@@ -131,10 +136,9 @@ def build_library(
     """
     root = Path(out)
     names = [source.name for source in sources]
-    if len(set(names)) != len(names):
-        raise InputError(
-            f"asset names must be unique, {len(names) - len(set(names))} are repeated; rename the files"
-        )
+    repeated = len(names) - len(set(names))
+    if repeated:
+        raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
     known = {row["name"] for row in done} | {row["name"] for row in _read_lines(root / _FAILED)}
@@ -147,11 +151,7 @@ def build_library(
         if isinstance(outcome, str):
             _append_line(root / _FAILED, {"name": name, "reason": outcome})
         else:
-            done.append(
-                _write_row(
-                    root, done[-1] if done else {"vertices": 0, "faces": 0}, len(done), *outcome
-                )
-            )
+            done.append(_write_row(root, done, *outcome))
         settled += 1
         if progress is not None:
             progress(settled, len(sources))
@@ -163,10 +163,15 @@ def failures(folder: str | Path) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in _read_lines(Path(folder) / _FAILED)}
 
 
+def incomplete(library: AssetLibrary) -> dict[str, str]:
+    """What the files of assets named and did not have, such as textures: name -> sentences."""
+    return {row["name"]: "; ".join(row["lacks"]) for row in library.rows if "lacks" in row}
+
+
 def _outcomes(
     todo: Sequence[Source], jobs: int
 ) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
-    """Finished assets as they come; few are under way at a time, because a field takes a megabyte."""
+    """Finished assets as they come; few are under way at a time, for a field takes a megabyte."""
     if jobs <= 1:
         for source in todo:
             yield source.name, _compute(source)
@@ -192,10 +197,11 @@ def _single_thread() -> None:
 def _compute(source: Source) -> tuple[Asset, AssetField] | str:
     """Return the asset and its field, or why it cannot be used."""
     try:
-        asset = source.load()
+        with contained(f"{source.name}: it cannot be computed", "leave it out"):
+            asset = source.load()
+            field = compute_field(asset)
     except InputError as error:
         return str(error)
-    field = compute_field(asset)
     return (asset, field) if (field.sdf < 0).any() else "nothing is inside or near its surface"
 
 
@@ -209,45 +215,47 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
             "fortran_order": False,
             "shape": (capacity, *shape),
         }
-        with (root / name).open("r+b" if (root / name).exists() else "w+b") as stream:
-            np.lib.format.write_array_header_1_0(
-                stream, header
-            )  # padded for growth, so rewriting it moves no data
+        with _opened(root / name) as stream:
+            # padded for growth, so rewriting it moves no data
+            np.lib.format.write_array_header_1_0(stream, header)
             stream.truncate(stream.tell() + capacity * int(np.prod(shape)) * dtype.itemsize)
-    for name, dtype in _MESHES.items():
-        total = done[-1]["faces" if name == "faces.bin" else "vertices"] if done else 0
-        with (root / name).open("r+b" if (root / name).exists() else "w+b") as stream:
+    for name, (dtype, counted) in _MESHES.items():
+        total = done[-1][counted] if done else 0
+        with _opened(root / name) as stream:
             stream.truncate(total * 3 * dtype.itemsize)
     for name in (_INDEX, _FAILED):
-        lines = list(_read_lines(root / name))
-        (root / name).write_text(
-            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
-        )
+        lines = [json.dumps(line) + "\n" for line in _read_lines(root / name)]
+        (root / name).write_text("".join(lines), encoding="utf-8")
+
+
+def _opened(path: Path) -> BinaryIO:
+    path.touch()
+    return path.open("r+b")
 
 
 def _write_row(
-    root: Path, before: dict[str, Any], row: int, asset: Asset, field: AssetField
+    root: Path, done: list[dict[str, Any]], asset: Asset, field: AssetField
 ) -> dict[str, Any]:
-    """Store one asset and its field; its line in the index comes last and makes it valid."""
+    """Store one asset and its field behind those that are done; its line in the index comes last
+    and makes it valid.
+    """
     for name, values in (("sdf.npy", field.sdf), ("rgb.npy", field.rgb)):
         with (root / name).open("r+b") as stream:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)
-            stream.seek(row * values.nbytes, os.SEEK_CUR)
+            stream.seek(len(done) * values.nbytes, os.SEEK_CUR)
             stream.write(np.ascontiguousarray(values).tobytes())
-    for (name, dtype), values in zip(_MESHES.items(), (asset.vertices, asset.faces, asset.colors)):
+    arrays = (asset.vertices, asset.faces, asset.colors)
+    for (name, (dtype, _)), values in zip(_MESHES.items(), arrays):
         with (root / name).open("ab") as stream:
             stream.write(np.ascontiguousarray(values, dtype).tobytes())
-    line = {
-        "name": asset.name,
-        "source": asset.source,
-        "licence": asset.licence,
-        "extent_metres": asset.extent_metres,
-    }
-    line |= {
+    before = done[-1] if done else _NO_ROWS
+    totals = {
         "vertices": before["vertices"] + len(asset.vertices),
         "faces": before["faces"] + len(asset.faces),
     }
+    lacks = {"lacks": asset.lacks} if asset.lacks else {}
+    line = {key: getattr(asset, key) for key in _TOLD} | totals | lacks
     _append_line(root / _INDEX, line)
     return line
 

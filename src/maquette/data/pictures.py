@@ -21,12 +21,14 @@ import numpy as np
 from maquette.data.layout import AssetLike
 from maquette.data.views import View
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.images.pixels import mask_box
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import random_lighting, shade
 from maquette.types import Camera
 
+VISIBLE = 40  # pixels; objects that a view shows less of are nobody's subject
 LARGE = 0.03  # share of a crop that an object must cover to be named
 SHOWN = 0.6  # share of an object's visible pixels that must be inside the crop to be named
 NAMED = 4  # objects of a caption, at most
@@ -45,7 +47,6 @@ class CaptionedPicture:
 
 
 # ---- crops of scenes
-#   -----------------------------------------------------------------------------------------------
 
 
 def crop_of_view(
@@ -54,90 +55,86 @@ def crop_of_view(
     """A square around some neighbouring objects of a view whose ``things`` are known; None when
     nothing in it is large enough.
     """
-    labels = (
-        np.flatnonzero(np.bincount(view.instance.ravel(), minlength=len(things) + 1)[1:] >= 40) + 1
-    )
+    shown = _pixels_of(view.instance, len(things))
+    labels = np.flatnonzero(shown >= VISIBLE) + 1
     if not len(labels):
         return None
     window = _window(view.instance, labels, rng)
-    instance = _cut(view.instance, window)
-    inside = np.bincount(instance.ravel(), minlength=len(things) + 1)[1:].astype(np.float64)
-    whole = np.bincount(view.instance.ravel(), minlength=len(things) + 1)[1:]
-    named = np.flatnonzero(
-        (inside >= LARGE * instance.size) & (inside >= SHOWN * np.maximum(whole, 1))
-    )
-    named = named[np.argsort(-inside[named])][:NAMED]
+    instance = view.instance[window]
+    named = _named(instance, shown)
     if not len(named):
         return None
-    image = _cut(view.image, window)
-    shapes = instance
+    image = view.image[window]
     chosen = [things[k] for k in named]
     eye = view.camera.position
     if rng.random() < 0.5 and not _touched(instance, named + 1):
-        image = np.where(
-            np.isin(instance, named + 1)[..., None], image, _ground(rng, image.shape[0])
-        )
+        theirs = np.isin(instance, named + 1)[..., None]
+        image = np.where(theirs, image, _ground(rng, image.shape[0]))
     if rng.random() < 0.5:
         image = image[:, ::-1]
-        shapes = shapes[:, ::-1]
+        instance = instance[:, ::-1]
         chosen = [mirrored(thing) for thing in chosen]
         eye = eye * np.array([-1.0, 1.0, 1.0])
-    picture = cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(
-        np.ascontiguousarray(shapes).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
-    )
-    hole = (
-        np.ones((size, size), bool)
-        if rng.random() < 0.5
-        else random_hole(rng, size, small == int(rng.choice(named)) + 1)
-    )
+    hole = np.ones((size, size), bool)
+    if rng.random() >= 0.5:
+        label = int(rng.choice(named)) + 1
+        small = _resized(instance.astype(np.uint8), size, cv2.INTER_NEAREST)
+        hole = random_hole(rng, size, small == label)
+    picture = _resized(image, size, cv2.INTER_AREA)
     return CaptionedPicture(picture, hole, caption(chosen, eye, rng))
+
+
+def _pixels_of(instance: np.ndarray, count: int) -> np.ndarray:
+    """(count,) pixels of the labels 1, 2, ... in a label image."""
+    return np.bincount(instance.ravel(), minlength=count + 1)[1:]
+
+
+def _named(instance: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(K,) the objects of a crop that are large and whole enough to be named, largest first;
+    ``shown`` (N,) are the pixels that the whole view has of each.
+    """
+    inside = _pixels_of(instance, len(shown)).astype(np.float64)
+    large = inside >= LARGE * instance.size
+    whole = inside >= SHOWN * np.maximum(shown, 1)
+    named = np.flatnonzero(large & whole)
+    return named[np.argsort(-inside[named])][:NAMED]
 
 
 def _window(
     instance: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> tuple[int, int, int]:
-    """Left, top and side of a square around one to four objects that are neighbours in the picture."""
-    boxes = {}
-    for label in labels:
-        rows = np.flatnonzero((instance == label).any(1))
-        columns = np.flatnonzero((instance == label).any(0))
-        boxes[int(label)] = np.array(
-            [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64
-        )
-    areas = np.sqrt([(boxes[int(k)][2:] - boxes[int(k)][:2]).prod() for k in labels])
-    first = boxes[int(rng.choice(labels, p=areas / areas.sum()))]
-    middle = first[:2] + first[2:]
-    near = sorted(boxes.values(), key=lambda box: float(np.abs(box[:2] + box[2:] - middle).sum()))
-    group = np.array(near[: int(rng.choice([1, 2, 3, 4], p=[0.3, 0.4, 0.2, 0.1]))])
-    low = group[:, :2].min(0)
-    high = group[:, 2:].max(0)
-    side = float(np.clip((high - low).max() * rng.uniform(1.05, 1.35), 32, min(instance.shape)))
-    corner = (
-        0.5 * (low + high)
-        - 0.5 * side
-        + rng.uniform(-0.5, 0.5, 2) * max(side - (high - low).max(), 0.0)
-    )
-    left, top = (
-        int(np.clip(round(c), 0, limit - side)) for c, limit in zip(corner, instance.shape[::-1])
-    )
-    return left, top, int(side)
+) -> tuple[slice, slice]:
+    """Rows and columns of a square around one to four objects that are neighbours in a picture."""
+    boxes = np.array([mask_box(instance == label) for label in labels], np.float64)
+    lows, highs = np.split(boxes, 2, axis=1)
+    sizes = np.sqrt((highs - lows).prod(axis=1))
+    first = rng.choice(len(labels), p=sizes / sizes.sum())
+    doubled_middles = lows + highs
+    away = np.abs(doubled_middles - doubled_middles[first]).sum(axis=1)
+    count = int(rng.choice([1, 2, 3, 4], p=[0.3, 0.4, 0.2, 0.1]))
+    group = np.argsort(away, kind="stable")[:count]
+    low = lows[group].min(0)
+    high = highs[group].max(0)
+    longest = (high - low).max()
+    side = float(np.clip(longest * rng.uniform(1.05, 1.35), 32, min(instance.shape)))
+    shift = rng.uniform(-0.5, 0.5, 2) * max(side - longest, 0.0)
+    corner = 0.5 * (low + high) - 0.5 * side + shift
+    limits = np.array(instance.shape[::-1]) - side
+    left, top = corner.round().clip(0, limits).astype(int)
+    return np.s_[top : top + int(side), left : left + int(side)]
 
 
-def _cut(array: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
-    left, top, side = window
-    return array[top : top + side, left : left + side]
+def _resized(picture: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+    return cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=interpolation)
 
 
 def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
     """Whether other objects touch these, so that removing those might leave bites in these."""
     kept = np.isin(instance, labels)
-    ring = cv2.dilate(kept.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~kept
+    ring = _grown(kept) & ~kept
     return bool((instance[ring] > 0).mean() > 0.02) if ring.any() else False
 
 
 # ---- single objects
-#   ------------------------------------------------------------------------------------------------
 
 
 def single_object(
@@ -146,79 +143,65 @@ def single_object(
     """An asset alone, lit, from anywhere above the floor; with probability ``completion`` partly
     hidden, with ComboVerse's prompt.
     """
-    image, mask = _portrait(asset, rng, size)
-    solid = mask > 0.5
+    image, coverage = _portrait(asset, rng, size)
+    solid = coverage > 0.5
     partly = bool(solid.any()) and rng.random() < completion
     noisy = partly and rng.random() < NOISY
     ground = np.full((size, size, 3), GREY, np.uint8) if noisy else _ground(rng, size)
-    picture = (mask[..., None] * image + (1 - mask[..., None]) * ground).astype(np.uint8)
-    thing = Thing(
-        noun_of(asset.name), colour_word(image[solid]) if solid.any() else "", np.zeros((2, 3))
-    )
-    said = name_of(thing, rng)
+    share = coverage[..., None]
+    picture = (share * image + (1 - share) * ground).astype(np.uint8)
+    colour = colour_word(image[solid]) if solid.any() else ""
+    said = name_of(Thing(noun_of(asset.name), colour, np.zeros((2, 3))), rng)
     said = f"a 3D model of {said}" if rng.random() < 0.5 else said
     if not partly:
         return CaptionedPicture(picture, np.ones((size, size), bool), said)
-    hole = _box_around(solid, rng) & ~(solid & ~_occluder(solid, rng))
+    hole = _box_around(solid, rng) & (~solid | _occluder(solid, rng))
     if noisy:
-        picture[~(hole | solid)] = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)[
-            ~(hole | solid)
-        ]
+        around = ~(hole | solid)
+        picture[around] = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)[around]
     return CaptionedPicture(picture, hole, COMPLETION if rng.random() < 0.5 else said)
 
 
 def _portrait(
     asset: AssetLike, rng: np.random.Generator, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (S, S, 3) uint8 of an asset that fills most of it, and its coverage (S, S) in 0..1."""
+    """A picture (S, S, 3) uint8 of an asset that fills most of it; its coverage (S, S) in 0..1."""
     azimuth = rng.uniform(0, 2 * np.pi)
     elevation = np.radians(60.0 * rng.beta(1.3, 2.0))
-    towards = np.array(
-        [
-            np.cos(elevation) * np.sin(azimuth),
-            np.sin(elevation),
-            np.cos(elevation) * np.cos(azimuth),
-        ]
-    )
+    flat = np.cos(elevation)
+    towards = (flat * np.sin(azimuth), np.sin(elevation), flat * np.cos(azimuth))
     radius = float(np.linalg.norm(asset.vertices, axis=1).max())
     fov = np.radians(rng.uniform(20, 50))
     distance = radius * rng.uniform(1.0, 1.35) / np.sin(0.5 * fov)
-    camera = Camera(
-        intrinsics_from_fov(fov, 2 * size, 2 * size),
-        look_at(distance * towards, np.zeros(3)),
-        2 * size,
-        2 * size,
-    )
+    side = 2 * size
+    pose = look_at(distance * np.array(towards), np.zeros(3))
+    camera = Camera(intrinsics_from_fov(fov, side, side), pose, side, side)
     buffers = rasterize(asset.vertices, asset.faces, camera, vertex_colors=asset.colors)
     lit = shade(buffers, camera, random_lighting(rng))
     seen = (buffers.instance >= 0).astype(np.float32)
-    mask = cv2.resize(seen, (size, size), interpolation=cv2.INTER_AREA)
-    light = (
-        cv2.resize(lit * seen[..., None], (size, size), interpolation=cv2.INTER_AREA)
-        / np.maximum(mask, 1e-3)[..., None]
-    )
-    return light.clip(0, 255).astype(np.uint8), mask
+    coverage = _resized(seen, size, cv2.INTER_AREA)
+    light = _resized(lit * seen[..., None], size, cv2.INTER_AREA)
+    light = light / np.maximum(coverage, 1e-3)[..., None]
+    return light.clip(0, 255).astype(np.uint8), coverage
 
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
     """(S, S, 3) uint8: one colour, mostly a grey or white one, sometimes fading to another."""
-    ends = (
-        rng.uniform(0, 255, (2, 1)) + rng.uniform(-20, 20, (2, 3))
-        if rng.random() < 0.7
-        else rng.uniform(0, 255, (2, 3))
-    )
-    ends[0] = np.float64(255) if rng.random() < 0.25 else ends[0]
-    ends[1] = ends[0] if rng.random() < 0.7 else ends[1]
+    if rng.random() < 0.7:
+        ends = rng.uniform(0, 255, (2, 1)) + rng.uniform(-20, 20, (2, 3))
+    else:
+        ends = rng.uniform(0, 255, (2, 3))
+    first, last = ends
+    if rng.random() < 0.25:
+        first = np.full(3, 255.0)
+    if rng.random() < 0.7:
+        last = first
     share = np.linspace(0, 1, size)[:, None, None]
-    return (
-        np.broadcast_to((1 - share) * ends[0] + share * ends[1], (size, size, 3))
-        .clip(0, 255)
-        .astype(np.uint8)
-    )
+    rows = ((1 - share) * first + share * last).clip(0, 255).astype(np.uint8)
+    return rows.repeat(size, axis=1)
 
 
 # ---- holes
-#   ---------------------------------------------------------------------------------------------------------
 
 
 def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.ndarray:
@@ -229,26 +212,20 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
     if kind == 0:
         return _box(rng, size)
     if kind == 1 or not shape.any():
-        points = (
-            (np.cumsum(rng.normal(0, 0.25 * size, (4, 2)), axis=0) + 0.5 * size)
-            .round()
-            .astype(np.int32)
-        )
-        drawn = cv2.polylines(
-            np.zeros((size, size), np.uint8),
-            [points],
-            False,
-            1,
-            int(rng.integers(size // 10, size // 4)),
-        )
-        return drawn.astype(bool) if drawn.any() else _box(rng, size)
-    grown = cv2.dilate(
-        shape.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(rng.integers(1, 4))
-    )
-    if kind == 2:
-        return grown.astype(bool)
-    moved = _shifted(grown.astype(bool), rng.integers(-size // 3, size // 3 + 1, 2))
-    return moved if moved.any() else _box(rng, size)
+        hole = _stroke(rng, size)
+    else:
+        steps = int(rng.integers(1, 4))
+        hole = _grown(shape, steps)
+        if kind == 3:
+            hole = _shifted(hole, rng.integers(-size // 3, size // 3 + 1, 2))
+    return hole if hole.any() else _box(rng, size)
+
+
+def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
+    way = np.cumsum(rng.normal(0, 0.25 * size, (4, 2)), axis=0) + 0.5 * size
+    thickness = int(rng.integers(size // 10, size // 4))
+    canvas = np.zeros((size, size), np.uint8)
+    return cv2.polylines(canvas, [way.round().astype(np.int32)], False, 1, thickness) > 0
 
 
 def _box(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -262,14 +239,11 @@ def _box(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool the box of a mask with a margin, as a user draws it."""
-    rows = np.flatnonzero(mask.any(1))
-    columns = np.flatnonzero(mask.any(0))
-    margin = rng.integers(0, 6, 4)
+    x0, y0, x1, y1 = mask_box(mask)
+    above, below, left, right = rng.integers(0, 6, 4)
     box = np.zeros_like(mask)
-    box[
-        max(rows[0] - margin[0], 0) : rows[-1] + 1 + margin[1],
-        max(columns[0] - margin[2], 0) : columns[-1] + 1 + margin[3],
-    ] = True
+    top = max(y0 - above, 0)
+    box[top : y1 + below, max(x0 - left, 0) : x1 + right] = True
     return box
 
 
@@ -277,19 +251,9 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool that hides some of a mask: a half plane, a box, or the mask itself (an object's
     shape), shifted and scaled.
     """
-    size = len(mask)
     best = np.zeros_like(mask)
     for _ in range(12):
-        kind = rng.integers(3)
-        if kind == 0:
-            y, x = np.mgrid[:size, :size] - rng.uniform(0.2, 0.8, 2)[:, None, None] * size
-            angle = rng.uniform(0, 2 * np.pi)
-            tried = x * np.cos(angle) + y * np.sin(angle) > 0
-        elif kind == 1:
-            tried = _box(rng, size)
-        else:
-            turned = np.ascontiguousarray(np.rot90(mask, int(rng.integers(4))))
-            tried = _shifted(turned, rng.integers(-size // 2, size // 2 + 1, 2))
+        tried = _half_plane_box_or_shape(mask, rng)
         share = float((tried & mask).sum()) / float(mask.sum())
         if COVERED[0] <= share <= COVERED[1]:
             return tried
@@ -297,9 +261,28 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return best
 
 
+def _half_plane_box_or_shape(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    size = len(mask)
+    kind = rng.integers(3)
+    if kind == 0:
+        middle = rng.uniform(0.2, 0.8, 2) * size
+        angle = rng.uniform(0, 2 * np.pi)
+        y, x = np.mgrid[:size, :size] - middle[:, None, None]
+        return x * np.cos(angle) + y * np.sin(angle) > 0
+    if kind == 1:
+        return _box(rng, size)
+    turned = np.ascontiguousarray(np.rot90(mask, int(rng.integers(4))))
+    return _shifted(turned, rng.integers(-size // 2, size // 2 + 1, 2))
+
+
+def _grown(mask: np.ndarray, steps: int = 1) -> np.ndarray:
+    """A mask and all pixels that a chess king reaches from it in some steps."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=steps) > 0
+
+
 def _shifted(mask: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """A mask moved by whole pixels (down, right), with nothing moved in."""
-    matrix = np.array([[1, 0, offset[1]], [0, 1, offset[0]]], np.float64)
-    return cv2.warpAffine(
-        mask.astype(np.uint8), matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST
-    ).astype(bool)
+    down, right = offset
+    matrix = np.array([[1, 0, right], [0, 1, down]], np.float64)
+    moved = cv2.warpAffine(mask.astype(np.uint8), matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST)
+    return moved > 0

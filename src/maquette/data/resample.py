@@ -40,80 +40,121 @@ def placed_volume(
     colour in [-1, 1] inside the truncation band, 0 beyond it.
     """
     distance = np.full((resolution,) * 3, np.inf, np.float32)
-    colour = np.zeros((resolution, resolution, resolution, 3), np.float32)
+    colour = np.zeros((*distance.shape, 3), np.float32)
     for index, cube_from_asset in placed:
-        asset_from_cube = np.linalg.inv(cube_from_asset)
-        scale = np.float32(scale_of(cube_from_asset))  # asset units -> cube units
         sdf = np.asarray(library.sdf(index), np.float32)
-        _blend(
-            sdf,
-            np.asarray(library.rgb(index)),
-            asset_from_cube.astype(np.float32),
-            np.float32(FIELD_EXTENT),
-            scale,
-            np.float32(truncation),
-            distance,
-            colour,
-        )
+        rgb = np.asarray(library.rgb(index))
+        asset_from_cube = np.linalg.inv(cube_from_asset).astype(np.float32)
+        # side of the asset's grid in asset units, cube units per asset unit, truncation
+        lengths = np.float32([FIELD_EXTENT, scale_of(cube_from_asset), truncation])
+        _blend(sdf, rgb, asset_from_cube, lengths, distance, colour)
     tsdf = np.clip(distance / truncation, -1, 1)
     colour = (colour * (2 / 255) - 1) * (np.abs(tsdf) < 1)[..., None]
     return np.concatenate([tsdf[None], colour.transpose(3, 0, 1, 2)]).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _blend(sdf, rgb, asset_from_cube, extent, scale, truncation, distance, colour):
+def _blend(sdf, rgb, asset_from_cube, lengths, distance, colour):
     """Lower ``distance`` (R, R, R) to this asset's where it is nearer, and take its ``colour``
-    there; trilinear, clamped at the border.
+    there. Beyond the asset's grid, the value on its border grows by the way to it.
     """
+    extent, scale, truncation = lengths
     size = sdf.shape[0]
     resolution = distance.shape[0]
-    m = asset_from_cube
     for i in range(resolution):
         x = (i + 0.5) / resolution - 0.5
         for j in range(resolution):
             y = (j + 0.5) / resolution - 0.5
             for k in range(resolution):
                 z = (k + 0.5) / resolution - 0.5
-                gx = (
-                    (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / extent + 0.5
-                ) * size - 0.5
-                gy = (
-                    (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / extent + 0.5
-                ) * size - 0.5
-                gz = (
-                    (m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / extent + 0.5
-                ) * size - 0.5
-                cx = min(max(gx, 0.0), size - 1.001)
-                cy = min(max(gy, 0.0), size - 1.001)
-                cz = min(max(gz, 0.0), size - 1.001)
-                outside = np.sqrt((gx - cx) ** 2 + (gy - cy) ** 2 + (gz - cz) ** 2) * extent / size
+                place = _in_cells(asset_from_cube, (x, y, z), extent, size)
+                inside = _clamped(place, size - 1.001)  # eight cells surround it
+                outside = _apart(place, inside) * extent / size
                 if outside > 1e-3 and outside * scale > min(truncation, distance[i, j, k]):
                     if distance[i, j, k] == np.inf:
                         distance[i, j, k] = outside * scale
                     continue
-                a = int(cx)
-                b = int(cy)
-                c = int(cz)
-                u = cx - a
-                v = cy - b
-                w = cz - c
-                x0 = sdf[a]
-                x1 = sdf[a + 1]
-                low = (x0[b, c] * (1 - w) + x0[b, c + 1] * w) * (1 - v) + (
-                    x0[b + 1, c] * (1 - w) + x0[b + 1, c + 1] * w
-                ) * v
-                high = (x1[b, c] * (1 - w) + x1[b, c + 1] * w) * (1 - v) + (
-                    x1[b + 1, c] * (1 - w) + x1[b + 1, c + 1] * w
-                ) * v
-                value = (low * (1 - u) + high * u + outside) * scale
+                corner = int(inside[0]), int(inside[1]), int(inside[2])
+                value = (_trilinear(sdf, corner, inside) + outside) * scale
                 if value < distance[i, j, k]:
                     distance[i, j, k] = value
                     if abs(value) < truncation:
-                        for n in range(3):
-                            near = 0.0
-                            far = 0.0
-                            for q in range(4):
-                                weight = (v if q & 2 else 1 - v) * (w if q & 1 else 1 - w)
-                                near += weight * rgb[a, b + (q >> 1), c + (q & 1), n]
-                                far += weight * rgb[a + 1, b + (q >> 1), c + (q & 1), n]
-                            colour[i, j, k, n] = near * (1 - u) + far * u
+                        _mix_colours(rgb, corner, inside, colour[i, j, k])
+
+
+# Inlined before compilation: the compiler may reorder sums, and does so as in one function.
+@numba.njit(inline="always", fastmath=True)
+def _in_cells(asset_from_cube, point, extent, size):
+    """A point of the cube in cells of the asset's grid; 0 = centre of the first cell."""
+    x = _coordinate(asset_from_cube[0], point, extent, size)
+    y = _coordinate(asset_from_cube[1], point, extent, size)
+    z = _coordinate(asset_from_cube[2], point, extent, size)
+    return x, y, z
+
+
+@numba.njit(inline="always", fastmath=True)
+def _coordinate(row, point, extent, size):
+    a, b, c, d = row
+    x, y, z = point
+    in_asset = a * x + b * y + c * z + d
+    return (in_asset / extent + 0.5) * size - 0.5
+
+
+@numba.njit(inline="always", fastmath=True)
+def _clamped(place, last):
+    """The nearest place between 0 and ``last`` on each axis."""
+    x = min(max(place[0], 0.0), last)
+    y = min(max(place[1], 0.0), last)
+    z = min(max(place[2], 0.0), last)
+    return x, y, z
+
+
+@numba.njit(inline="always", fastmath=True)
+def _apart(a, b):
+    dx = a[0] - b[0]
+    dy = a[1] - b[1]
+    dz = a[2] - b[2]
+    return np.sqrt(dx**2 + dy**2 + dz**2)
+
+
+@numba.njit(inline="always", fastmath=True)
+def _trilinear(grid, corner, place):
+    """The value of a grid (S, S, S) at a place whose lower cell is ``corner``."""
+    a, b, c = corner
+    u = place[0] - a
+    v = place[1] - b
+    w = place[2] - c
+    low = _bilinear(grid[a], b, c, v, w)
+    high = _bilinear(grid[a + 1], b, c, v, w)
+    return low * (1 - u) + high * u
+
+
+@numba.njit(inline="always", fastmath=True)
+def _bilinear(plane, b, c, v, w):
+    near = _linear(plane[b], c, w)
+    far = _linear(plane[b + 1], c, w)
+    return near * (1 - v) + far * v
+
+
+@numba.njit(inline="always", fastmath=True)
+def _linear(row, c, w):
+    return row[c] * (1 - w) + row[c + 1] * w
+
+
+@numba.njit(inline="always", fastmath=True)
+def _mix_colours(rgb, corner, place, mixed):
+    """Write the colour of a grid (S, S, S, 3) at a place into ``mixed`` (3,)."""
+    a, b, c = corner
+    u = place[0] - a
+    v = place[1] - b
+    w = place[2] - c
+    cells = rgb[a : a + 2, b : b + 2, c : c + 2]
+    for n in range(3):
+        near = 0.0
+        far = 0.0
+        for q in range(4):
+            down = v if q & 2 else 1 - v
+            along = w if q & 1 else 1 - w
+            near += down * along * cells[0, q >> 1, q & 1, n]
+            far += down * along * cells[1, q >> 1, q & 1, n]
+        mixed[n] = near * (1 - u) + far * u

@@ -2,8 +2,8 @@
 
 Second step of a training scene (layout -> scene -> views). `compose_random` is the random
 non-semantic scene of I-Scene (arXiv 2512.13683); the other compositions stress what it leaves rare:
-small objects on large ones, identical objects, crowds, set tables and furnished rooms. `compose`
-draws one of them.
+small objects on large ones, identical objects, crowds and set tables. Rooms (rooms.py) are another;
+compose.py draws one of all.
 
 World frame: +Y up, floor y = 0. The `library` of every function is a Catalogue; a plain library is
 measured first, which is slow.
@@ -12,7 +12,6 @@ measured first, which is slow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +25,7 @@ from maquette.data.layout import (
     place,
     stack_on,
 )
+from maquette.geometry.transforms import transform_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,32 +75,6 @@ class SceneGeometry:
     starts: np.ndarray  # (P + 1,) int64, the vertices of placement p are starts[p]:starts[p + 1]
 
 
-def compose(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
-) -> ComposedScene:
-    """One scene of a kind drawn from ``config.mix``."""
-    config = config or SceneConfig()
-    kinds, weights = zip(*config.mix)
-    kind = str(rng.choice(kinds, p=np.array(weights) / sum(weights)))
-    return compositions()[kind](Catalogue.of(library), rng, config)
-
-
-def compositions() -> dict[
-    str, Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]
-]:
-    """Return the composition of each kind by name."""
-    from maquette.data.rooms import compose_room  # rooms build on the helpers of this module
-
-    return {
-        "random": compose_random,
-        "small-on-large": compose_small_on_large,
-        "duplicates": compose_duplicates,
-        "dense": compose_dense,
-        "tabletop": compose_tabletop,
-        "room": compose_room,
-    }
-
-
 def compose_random(
     library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
@@ -112,14 +86,15 @@ def compose_random(
     sizes = draw_sizes(rng, count, layout.size)
     stacked = 0
     if len(catalogue.tables) and rng.random() < layout.table_probability:
-        assets[0], sizes[0] = rng.choice(catalogue.tables), rng.uniform(*layout.table_size)
+        assets[0] = rng.choice(catalogue.tables)
+        sizes[0] = rng.uniform(*layout.table_size)
         if rng.random() < layout.stack_probability:
-            stacked = min(int(rng.integers(layout.stacked[0], layout.stacked[1] + 1)), count - 1)
-    floor = layout_on_floor(
-        catalogue, assets[: count - stacked], sizes[: count - stacked], rng, layout
-    )
-    carried = stack_on(catalogue, floor[0], assets[count - stacked :], rng) if stacked else ()
-    return ComposedScene(floor + carried, "random")
+            stacked = min(draw_count(rng, layout.stacked), count - 1)
+    standing = count - stacked
+    placed = layout_on_floor(catalogue, assets[:standing], sizes[:standing], rng, layout)
+    if stacked:
+        placed += stack_on(catalogue, placed[0], assets[standing:], rng)
+    return ComposedScene(placed, "random")
 
 
 def compose_small_on_large(
@@ -135,17 +110,12 @@ def compose_small_on_large(
     if len(catalogue.tables):
         assets = rng.choice(catalogue.tables, large)
     floor = layout_on_floor(catalogue, assets, rng.uniform(*layout.table_size, large), rng, layout)
-    carried: tuple[Placement, ...] = ()
+    placed = floor
     for table in floor:
-        carried += stack_on(
-            catalogue, table, draw_assets(catalogue, rng, int(rng.integers(1, 5))), rng
-        )
-    return _enough(
-        ComposedScene((floor + carried)[: layout.count[1]], "small-on-large"),
-        catalogue,
-        rng,
-        config,
-    )
+        small = draw_assets(catalogue, rng, int(rng.integers(1, 5)))
+        placed += stack_on(catalogue, table, small, rng)
+    scene = ComposedScene(placed[: layout.count[1]], "small-on-large")
+    return _enough(scene, catalogue, rng, config)
 
 
 def compose_duplicates(
@@ -162,10 +132,11 @@ def compose_duplicates(
     arrangement = str(rng.choice(["row", "ring", "scattered"]))
     if arrangement == "scattered":
         others = draw_count(rng, (0, max(0, min(4, layout.count[1] - copies))))
-        assets = np.concatenate([np.full(copies, asset), draw_assets(catalogue, rng, others)])
-        sizes = np.concatenate([np.full(copies, size), draw_sizes(rng, others, layout.size)])
+        assets = np.append(np.full(copies, asset), draw_assets(catalogue, rng, others))
+        sizes = np.append(np.full(copies, size), draw_sizes(rng, others, layout.size))
         return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, layout), "duplicates")
-    step = 2.0 * size * float(catalogue.radii[asset]) * (1.02 + rng.uniform(*layout.density))
+    diameter = 2.0 * size * float(catalogue.radii[asset])
+    step = diameter * (1.02 + rng.uniform(*layout.density))
     yaw = float(rng.uniform(-math.pi, math.pi))
     if arrangement == "row":
         feet = [((k - 0.5 * (copies - 1)) * step, 0.0, 0.0) for k in range(copies)]
@@ -176,9 +147,8 @@ def compose_duplicates(
         feet = [(radius * math.sin(a), 0.0, radius * math.cos(a)) for a in angles]
         yaws = [yaw + a for a in angles]
     extent = catalogue.extents[asset]
-    return ComposedScene(
-        tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet)), "duplicates"
-    )
+    placed = tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet))
+    return ComposedScene(placed, "duplicates")
 
 
 def compose_dense(
@@ -189,7 +159,8 @@ def compose_dense(
     """
     catalogue = Catalogue.of(library)
     layout = (config or SceneConfig()).layout
-    count = draw_count(rng, (min(6, layout.count[1]), layout.count[1]))
+    most = layout.count[1]
+    count = draw_count(rng, (min(6, most), most))
     crowd = LayoutConfig(density=(0.0, 0.05), attempts=80, growth=1.03)
     assets = draw_assets(catalogue, rng, count)
     sizes = draw_sizes(rng, count, (0.5, 1.1))
@@ -204,25 +175,18 @@ def compose_tabletop(
     """
     catalogue = Catalogue.of(library)
     layout = (config or SceneConfig()).layout
-    count = draw_count(rng, (min(4, layout.count[1]), layout.count[1]))
+    most = layout.count[1]
+    count = draw_count(rng, (min(4, most), most))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
-        base = place(
-            table,
-            catalogue.extents[table],
-            1.5,
-            float(rng.uniform(-math.pi, math.pi)),
-            (0.0, 0.0, 0.0),
-        )
-        carried = stack_on(
-            catalogue, base, draw_assets(catalogue, rng, max(count - 1, 2)), rng, fill=(0.25, 0.6)
-        )
-        close_up = (
-            tuple(range(1, 1 + len(carried))) if rng.random() < 0.5 and len(carried) >= 2 else ()
-        )
-        return _enough(
-            ComposedScene((base, *carried), "tabletop", focus=close_up), catalogue, rng, config
-        )
+        yaw = float(rng.uniform(-math.pi, math.pi))
+        base = place(table, catalogue.extents[table], 1.5, yaw, (0.0, 0.0, 0.0))
+        assets = draw_assets(catalogue, rng, max(count - 1, 2))
+        carried = stack_on(catalogue, base, assets, rng, fill=(0.25, 0.6))
+        close_up = rng.random() < 0.5 and len(carried) >= 2
+        focus = tuple(range(1, 1 + len(carried))) if close_up else ()
+        scene = ComposedScene((base, *carried), "tabletop", focus=focus)
+        return _enough(scene, catalogue, rng, config)
     assets = draw_assets(catalogue, rng, count)
     sizes = draw_sizes(rng, count, (0.4, 0.9))
     sparse = LayoutConfig(density=(0.1, 1.0))
@@ -232,7 +196,7 @@ def compose_tabletop(
 def _enough(
     scene: ComposedScene, catalogue: Catalogue, rng: np.random.Generator, config: SceneConfig | None
 ) -> ComposedScene:
-    """Return the scene, or a random one when nothing could be stacked and a single object is left."""
+    """Return the scene, or a random one when nothing could be stacked and one object is left."""
     return scene if len(scene.placements) >= 2 else compose_random(catalogue, rng, config)
 
 
@@ -254,7 +218,7 @@ def draw_sizes(rng: np.random.Generator, count: int, limits: tuple[float, float]
 def placed_vertices(library: LibraryLike, placement: Placement) -> np.ndarray:
     """(V, 3) float32 vertices of a placed asset in the world frame."""
     matrix = placement.world_from_asset.astype(np.float32)
-    return library.asset(placement.asset).vertices @ matrix[:3, :3].T + matrix[:3, 3]
+    return transform_points(matrix, library.asset(placement.asset).vertices)
 
 
 def _yaw_of(placement: Placement) -> np.ndarray:

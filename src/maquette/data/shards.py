@@ -4,17 +4,14 @@ stream.
 Outlet of the data engine (layout -> scene -> views -> shards). One sample is one scene; the members
 of sample 17 are
     00000017.scene.json       kind, placements, and per view camera, frame, kept placements and
-      depth unit
+                              depth unit
     00000017.instances.npz    the placed assets: vertices, faces, colors one after another, and
-      starts (P + 1, 2) of vertices, faces
-    00000017.<v>.image.jpg    and .depth.png (16 bit), .normal.png (8 bit, 127.5 (n + 1)), .mask.png
-      (0 = background, k + 1 = placement
-                              `kept[k]`) of view v
+                              starts (P + 1, 2) of vertices, faces
+    00000017.<v>.image.jpg    and .depth.png (16 bit), .normal.png (8 bit, 127.5 (n + 1)),
+                              .mask.png (0 = background, k + 1 = placement `kept[k]`) of view v
 What a sample holds depends on the configuration, the library and (seed, index) only: not on how
-many processes wrote it. A shard
-appears under its name when it is complete, so building again continues; `dataset.json` records what
-was built and refuses to mix two
-data sets.
+many processes wrote it. A shard appears under its name when it is complete, so building again
+continues; `dataset.json` records what was built and refuses to mix two data sets.
 """
 
 from __future__ import annotations
@@ -34,11 +31,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maquette.data.layout import Catalogue, LibraryLike, Placement
-from maquette.data.scenes import ComposedScene, SceneConfig, compose
+from maquette.data.compose import compose
+from maquette.data.layout import AssetLike, Catalogue, LibraryLike, Placement
+from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError
-from maquette.output import TEMPORARY_PREFIX, atomic_write, writable_folder
+from maquette.output import atomic_write, writable_folder
 from maquette.processes import spawned
 from maquette.types import Camera
 
@@ -73,9 +71,8 @@ class SceneSample:
     kind: str
     names: tuple[str, ...]  # of the placed assets
     placements: tuple[Placement, ...]
-    meshes: tuple[
-        tuple[np.ndarray, np.ndarray, np.ndarray], ...
-    ]  # vertices (V, 3), faces (F, 3), colors (V, 3), asset frames
+    # vertices (V, 3), faces (F, 3), colors (V, 3) of each, in the frame of its asset
+    meshes: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
     views: tuple[View, ...]
 
 
@@ -110,7 +107,8 @@ def build_shards(
     """
     if config.scenes < 1 or config.views < 1 or jobs < 1:
         raise InputError(
-            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; each must be at least 1"
+            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; "
+            "each must be at least 1"
         )
     catalogue = Catalogue.of(library)
     root = writable_folder(folder)
@@ -119,7 +117,8 @@ def build_shards(
     done = config.scenes - sum(len(_indices(config, shard)) for shard in missing)
     before = done
     write = partial(_write_shard, catalogue, root, config)
-    for written in map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs, root):
+    finished = map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs)
+    for written in finished:
         done += written
         if progress is not None:
             progress(done, config.scenes)
@@ -132,24 +131,18 @@ def shard_name(shard: int) -> str:
 
 
 def _indices(config: ShardConfig, shard: int) -> range:
-    return range(shard * config.per_shard, min((shard + 1) * config.per_shard, config.scenes))
+    first = shard * config.per_shard
+    return range(first, min(first + config.per_shard, config.scenes))
 
 
-def _in_processes(
-    write: Callable[[int], int], missing: list[int], jobs: int, root: Path
-) -> Iterator[int]:
-    """Yield results as shards get finished; leaving early ends the processes and removes what they
-    had not finished.
+def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int) -> Iterator[int]:
+    """Yield results as shards get finished. Leaving early ends the processes, which remove what
+    they had not finished; other files of the folder may be another machine's, which builds, too.
     """
-    try:
-        with spawned(
-            min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)
-        ) as pool:  # the processes are the parallelism
-            for shard in as_completed([pool.submit(write, number) for number in missing]):
-                yield shard.result()
-    finally:
-        for leftover in root.glob(f"{TEMPORARY_PREFIX}*.tar"):
-            leftover.unlink(missing_ok=True)
+    # the processes are the parallelism
+    with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:
+        for shard in as_completed([pool.submit(write, number) for number in missing]):
+            yield shard.result()
 
 
 def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
@@ -170,20 +163,17 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
             raise InputError(
                 f"{path} is not readable JSON; delete the folder or choose another one"
             ) from None
-        different = sorted(
-            key for key in wanted if key != "scenes" and found.get(key) != wanted[key]
-        )
+        different = {key for key in wanted if found.get(key) != wanted[key]} - {"scenes"}
         if different:
             raise InputError(
-                f"{root} holds a data set with another {', '.join(different)}; use the same options or another folder"
+                f"{root} holds a data set with another {', '.join(sorted(different))}; "
+                "use the same options or another folder"
             )
-        if found["scenes"] > wanted["scenes"]:
+        if found["scenes"] >= config.scenes:
             return
-        last = found["scenes"] // config.per_shard
-        if found["scenes"] < wanted["scenes"] and found["scenes"] % config.per_shard:
-            (root / shard_name(last)).unlink(
-                missing_ok=True
-            )  # it ended early and is now to be full
+        full, rest = divmod(found["scenes"], config.per_shard)
+        if rest:  # the last shard ended early and is now to be full
+            (root / shard_name(full)).unlink(missing_ok=True)
     elif any(root.glob("scenes-*.tar")):
         raise InputError(f"{root} holds shards but no dataset.json; choose another folder")
     with atomic_write(path) as temporary:
@@ -191,7 +181,6 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
 
 
 # ---- writing
-#   -------------------------------------------------------------------------------------------------------
 
 
 def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: int) -> int:
@@ -199,9 +188,8 @@ def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: i
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for index in _indices(config, shard):
             for name, content in _members(catalogue, config, index):
-                info = tarfile.TarInfo(
-                    f"{index:08d}.{name}"
-                )  # no time, no owner: the same bytes on every machine
+                # no time, no owner: the same bytes on every machine
+                info = tarfile.TarInfo(f"{index:08d}.{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
     with atomic_write(root / shard_name(shard)) as temporary:
@@ -211,38 +199,32 @@ def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: i
 
 def _members(catalogue: Catalogue, config: ShardConfig, index: int) -> Iterator[tuple[str, bytes]]:
     scene, views = make_scene(catalogue, config, index)
-    units = [_depth_unit(view.depth) for view in views]
     document = {
         "version": VERSION,
         "index": index,
         "seed": config.seed,
         "kind": scene.kind,
-        "placements": [
-            {
-                "asset": p.asset,
-                "name": catalogue.names[p.asset],
-                "world_from_asset": p.world_from_asset.tolist(),
-            }
-            for p in scene.placements
-        ],
-        "views": [_view_document(view, scene, unit) for view, unit in zip(views, units)],
+        "placements": [_placement_document(p, catalogue) for p in scene.placements],
+        "views": [_view_document(view, scene) for view in views],
     }
     yield "scene.json", json.dumps(document).encode()
-    yield "instances.npz", _packed_meshes(catalogue, scene)
-    for number, (view, unit) in enumerate(zip(views, units)):
-        depth = np.where(
-            np.isfinite(view.depth), np.minimum(np.round(view.depth / unit), FAR - 1), FAR
-        ).astype(np.uint16)
-        normal = np.where(
-            np.isfinite(view.depth)[..., None], np.round(127.5 * (view.normal + 1.0)), 0
-        ).astype(np.uint8)
-        yield (
-            f"{number}.image.jpg",
-            _encoded(".jpg", view.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]),
-        )
-        yield f"{number}.depth.png", _encoded(".png", depth)
-        yield f"{number}.normal.png", _encoded(".png", normal[..., ::-1])
-        yield f"{number}.mask.png", _encoded(".png", view.instance.astype(np.uint8))
+    yield "instances.npz", _packed_meshes([catalogue.asset(p.asset) for p in scene.placements])
+    for number, view in enumerate(views):
+        for name, content in _pictures(view):
+            yield f"{number}.{name}", content
+
+
+def _pictures(view: View) -> Iterator[tuple[str, bytes]]:
+    seen = np.isfinite(view.depth)
+    steps = np.minimum(np.round(view.depth / _depth_unit(view.depth)), FAR - 1)
+    depth = np.where(seen, steps, FAR).astype(np.uint16)
+    scaled = np.round(127.5 * (view.normal + 1.0))
+    normal = np.where(seen[..., None], scaled, 0).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    yield "image.jpg", _encoded(".jpg", view.image[..., ::-1], quality)
+    yield "depth.png", _encoded(".png", depth)
+    yield "normal.png", _encoded(".png", normal[..., ::-1])
+    yield "mask.png", _encoded(".png", view.instance.astype(np.uint8))
 
 
 def _depth_unit(depth: np.ndarray) -> float:
@@ -250,34 +232,41 @@ def _depth_unit(depth: np.ndarray) -> float:
     surface; what is farther is clamped.
     """
     finite = depth[np.isfinite(depth)]
-    return max(min(float(finite.max(initial=1.0)), 16.0), 2.0 * float(finite.min(initial=0.0))) / (
-        FAR - 1
-    )
+    farthest = min(float(finite.max(initial=1.0)), 16.0)
+    nearest = float(finite.min(initial=0.0))
+    return max(farthest, 2.0 * nearest) / (FAR - 1)
 
 
-def _view_document(view: View, scene: ComposedScene, unit: float) -> dict[str, Any]:
-    order = {id(placement): number for number, placement in enumerate(scene.placements)}
+def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str, Any]:
+    return {
+        "asset": placement.asset,
+        "name": catalogue.names[placement.asset],
+        "world_from_asset": placement.world_from_asset.tolist(),
+    }
+
+
+def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
+    order = [id(placement) for placement in scene.placements]
     return {
         "intrinsics": view.camera.intrinsics.tolist(),
         "scene_from_camera": view.camera.world_from_camera.tolist(),
         "scene_from_world": view.scene_from_world.tolist(),
         "ground_height": view.ground_height,
-        "kept": [order[id(placement)] for placement in view.placements],
-        "depth_unit": unit,
+        "kept": [order.index(id(placement)) for placement in view.placements],
+        "depth_unit": _depth_unit(view.depth),
     }
 
 
-def _packed_meshes(catalogue: Catalogue, scene: ComposedScene) -> bytes:
-    assets = [catalogue.asset(p.asset) for p in scene.placements]
-    starts = np.cumsum([[0, 0]] + [[len(a.vertices), len(a.faces)] for a in assets], axis=0)
+def _packed_meshes(assets: list[AssetLike]) -> bytes:
+    sizes = [[len(asset.vertices), len(asset.faces)] for asset in assets]
+    arrays = {
+        "vertices": np.concatenate([a.vertices for a in assets]).astype(np.float32),
+        "faces": np.concatenate([a.faces for a in assets]).astype(np.int32),
+        "colors": np.concatenate([a.colors for a in assets]).astype(np.uint8),
+        "starts": np.cumsum([[0, 0], *sizes], axis=0),
+    }
     file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        vertices=np.concatenate([a.vertices for a in assets]).astype(np.float32),
-        faces=np.concatenate([a.faces for a in assets]).astype(np.int32),
-        colors=np.concatenate([a.colors for a in assets]).astype(np.uint8),
-        starts=starts,
-    )
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
@@ -287,7 +276,6 @@ def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None)
 
 
 # ---- reading
-#   -------------------------------------------------------------------------------------------------------
 
 
 def read_shards(folder: str | Path) -> Iterator[SceneSample]:
@@ -326,25 +314,31 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
 
 def _sample(members: dict[str, bytes]) -> SceneSample:
     document = json.loads(members["scene.json"])
-    placements = tuple(
-        Placement(p["asset"], np.array(p["world_from_asset"])) for p in document["placements"]
+    placements = _placements(document)
+    return SceneSample(
+        document["index"],
+        document["kind"],
+        tuple(entry["name"] for entry in document["placements"]),
+        placements,
+        tuple(_meshes(members["instances.npz"])),
+        tuple(_view(members, number, document) for number in range(len(document["views"]))),
     )
-    with np.load(io.BytesIO(members["instances.npz"])) as packed:
-        arrays = {name: packed[name] for name in packed.files}
-    spans = list(zip(arrays["starts"][:-1], arrays["starts"][1:]))
-    meshes = tuple(
-        (
-            arrays["vertices"][a[0] : b[0]],
-            arrays["faces"][a[1] : b[1]],
-            arrays["colors"][a[0] : b[0]],
-        )
-        for a, b in spans
+
+
+def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
+    return tuple(
+        Placement(entry["asset"], np.array(entry["world_from_asset"]))
+        for entry in document["placements"]
     )
-    names = tuple(p["name"] for p in document["placements"])
-    views = tuple(
-        _view(members, number, entry, placements) for number, entry in enumerate(document["views"])
-    )
-    return SceneSample(document["index"], document["kind"], names, placements, meshes, views)
+
+
+def _meshes(packed: bytes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    with np.load(io.BytesIO(packed)) as loaded:
+        arrays = {name: loaded[name] for name in loaded.files}
+    starts = arrays["starts"].tolist()
+    for (vertex, face), (last_vertex, last_face) in zip(starts[:-1], starts[1:]):
+        own = slice(vertex, last_vertex)
+        yield arrays["vertices"][own], arrays["faces"][face:last_face], arrays["colors"][own]
 
 
 def decode_view(members: dict[str, bytes], number: int) -> View:
@@ -353,42 +347,31 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
     Depth and normals may be missing: the view then has depth inf and normal 0 everywhere, and is
     read four times as fast.
     """
-    document = json.loads(members["scene.json"])
-    placements = tuple(
-        Placement(p["asset"], np.array(p["world_from_asset"])) for p in document["placements"]
-    )
-    return _view(members, number, document["views"][number], placements)
+    return _view(members, number, json.loads(members["scene.json"]))
 
 
-def _view(
-    members: dict[str, bytes], number: int, entry: dict[str, Any], placements: tuple[Placement, ...]
-) -> View:
+def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> View:
+    entry = document["views"][number]
+    placements = _placements(document)
     image = _decoded(members[f"{number}.image.jpg"])[..., ::-1]
-    depth = np.full(image.shape[:2], np.inf, np.float32)
+    height, width = image.shape[:2]
+    depth = np.full((height, width), np.inf, np.float32)
     normal = np.zeros(image.shape, np.float32)
     if f"{number}.depth.png" in members:
         steps = _decoded(members[f"{number}.depth.png"])
-        normal = (
-            _decoded(members[f"{number}.normal.png"])[..., ::-1].astype(np.float32)
-            / np.float32(127.5)
-            - 1
-        )
         seen = steps < FAR
-        normal *= (seen / np.maximum(np.linalg.norm(normal, axis=-1), 1e-6)).astype(np.float32)[
-            ..., None
-        ]
-        depth = np.where(seen, steps * np.float32(entry["depth_unit"]), np.inf).astype(np.float32)
+        depth[seen] = steps[seen] * np.float32(entry["depth_unit"])
+        encoded = _decoded(members[f"{number}.normal.png"])[..., ::-1].astype(np.float32)
+        normal = encoded / np.float32(127.5) - 1
+        length = np.maximum(np.linalg.norm(normal, axis=-1), 1e-6)
+        normal *= (seen / length).astype(np.float32)[..., None]
+    pose = np.array(entry["scene_from_camera"])
     return View(
         image=np.ascontiguousarray(image),
         depth=depth,
         normal=normal,
         instance=_decoded(members[f"{number}.mask.png"]).astype(np.int32),
-        camera=Camera(
-            np.array(entry["intrinsics"]),
-            np.array(entry["scene_from_camera"]),
-            image.shape[1],
-            image.shape[0],
-        ),
+        camera=Camera(np.array(entry["intrinsics"]), pose, width, height),
         scene_from_world=np.array(entry["scene_from_world"]),
         placements=tuple(placements[k] for k in entry["kept"]),
         ground_height=entry["ground_height"],

@@ -31,9 +31,9 @@ def varied(asset: Asset, rng: np.random.Generator) -> Asset:
     Named ``<name>-varied-<8 hex digits>``; its real size is not known.
     """
     vertices = asset.vertices.astype(np.float64) * np.exp(rng.normal(0.0, STRETCH, 3))
-    vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * asset.vertices[:, 1:2] / max(
-        float(np.ptp(asset.vertices[:, 1])), 1e-6
-    )
+    up = asset.vertices[:, 1:2]
+    height = max(float(np.ptp(up)), 1e-6)
+    vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * up / height
     box = bounding_box(vertices)
     vertices = ((vertices - box.mean(0)) / np.ptp(box, axis=0).max()).astype(np.float32)
     return replace(
@@ -58,18 +58,15 @@ def make_assets(
     but .npz files.
     """
     folder = Path(out)
-    if folder.exists() and not (
-        folder.is_dir() and all(path.suffix == ".npz" for path in folder.iterdir())
-    ):
+    if not all(path.suffix == ".npz" for path in folder.glob("*")) or folder.is_file():
         raise InputError(f"{folder} holds something else than .npz assets; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(count):
         rng = np.random.default_rng((seed, k))
-        asset = (
-            procedural_asset(rng)
-            if originals is None
-            else varied(originals.asset(k % len(originals)), rng)
-        )
+        if originals is None:
+            asset = procedural_asset(rng)
+        else:
+            asset = varied(originals.asset(k % len(originals)), rng)
         save_asset(asset, folder / f"{asset.name}.npz")
         if progress is not None:
             progress(k + 1, count)

@@ -38,14 +38,13 @@ from maquette.data.layout import Catalogue, LibraryLike, Placement
 from maquette.data.scenes import (
     ComposedScene,
     SceneGeometry,
-    Shell,
     merge_geometry,
     placed_vertices,
 )
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, moved, resized
-from maquette.geometry.transforms import rotation_y, transform_points
+from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.render.rasterize import RenderBuffers, rasterize
 from maquette.render.shade import Lighting, dome, random_lighting
 from maquette.types import Camera
@@ -60,9 +59,8 @@ class View:
     """
 
     image: np.ndarray  # (H, W, 3) uint8, sRGB
-    depth: (
-        np.ndarray
-    )  # (H, W) float32 z-depth in scene units, ground and walls included; inf where nothing
+    # (H, W) float32 z-depth in scene units, ground and walls included; inf where nothing
+    depth: np.ndarray
     normal: np.ndarray  # (H, W, 3) float32 unit, scene frame; 0 where nothing
     instance: np.ndarray  # (H, W) int32, 0 = background, k + 1 = placements[k]
     camera: Camera  # pose in the scene frame
@@ -81,20 +79,16 @@ class ViewConfig:
     fill: tuple[float, float] = (0.5, 0.97)  # share of the frame that the scene spans
     off_centre: float = 0.6  # probability that the scene is not in the middle of the frame
     cut: float = 0.2  # probability that the frame may cut objects
-    unmasked: float = (
-        0.06  # probability that a visible object counts as background, as when a user leaves it out
-    )
-    unmasked_support: float = (
-        0.7  # the same for what is out of a scene's focus, such as the table in a close-up
-    )
-    least_pixels: int = (
-        12  # an object seen by fewer pixels, or by a smaller share of them, is dropped
-    )
+    # probability that a visible object counts as background, as when a user leaves it out
+    unmasked: float = 0.06
+    # the same for what is out of a scene's focus, such as the table in a close-up
+    unmasked_support: float = 0.7
+    # an object seen by fewer pixels, or by a smaller share of them, is dropped
+    least_pixels: int = 12
     least_share: float = 0.0005
     ground: float = 0.9  # probability of a ground
-    wall: float = (
-        0.35  # probability of a wall behind the scene, where there is a ground and no room
-    )
+    # probability of a wall behind the scene, where there is a ground and no room
+    wall: float = 0.35
     soft_light: float = 0.6  # probability of a wide light, with soft shadows
     sky_directions: int = 12  # of ambient occlusion, a multiple of four
     attempts: int = 20  # cameras tried until one sees an object
@@ -115,21 +109,34 @@ class StagedScene:
     @property
     def radius(self) -> float:
         """Half the longest side of the scene's box on the floor, world units."""
-        return 0.5 * float(np.ptp(self.corners.reshape(-1, 3), axis=0)[[0, 2]].max())
+        east, _, south = np.ptp(self.corners.reshape(-1, 3), axis=0)
+        return 0.5 * float(max(east, south))
+
+    @property
+    def focus(self) -> np.ndarray:
+        """(N, 3) corners of the boxes that cameras are fitted to."""
+        return self.corners[list(self.scene.focus) or slice(None)].reshape(-1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """What one camera sees of a scene."""
+
+    camera: Camera  # pose in the world frame
+    faces: np.ndarray  # (F, 3) without the walls that are seen from behind
+    owners: np.ndarray  # (F,) placement of each face, -1 = wall
+    truth: RenderBuffers  # at the pixel centres
 
 
 def boxes_in_scene(view: View, library: LibraryLike) -> np.ndarray:
     """(K, 2, 3) boxes of a view's placements in its scene frame, hidden parts included."""
-    return np.stack(
-        [
-            bounding_box(
-                transform_points(
-                    view.scene_from_world @ p.world_from_asset, library.asset(p.asset).vertices
-                )
-            )
-            for p in view.placements
-        ]
-    )
+
+    def box(placement: Placement) -> np.ndarray:
+        scene_from_asset = view.scene_from_world @ placement.world_from_asset
+        vertices = library.asset(placement.asset).vertices
+        return bounding_box(transform_points(scene_from_asset, vertices))
+
+    return np.stack([box(placement) for placement in view.placements])
 
 
 def sample_view(
@@ -168,37 +175,43 @@ def stage(
     casters = geometry.faces[geometry.face_instance >= 0]
     vertices = geometry.vertices[: geometry.starts[-1]]
     lighting = random_lighting(rng)
-    soft = rng.random() < config.soft_light
-    directions = around(
-        lighting.direction, rng.uniform(0.06, 0.35) if soft else 0.008, 8 if soft else 4
-    )
-    corners = np.stack(
-        [
-            transform_points(p.world_from_asset, UNIT_CORNERS * catalogue.extents[p.asset])
-            for p in scene.placements
-        ]
-    )
-    sun = shadow_maps(vertices, casters, directions, 160 if soft else 256)
+    if rng.random() < config.soft_light:
+        directions = around(lighting.direction, rng.uniform(0.06, 0.35), 8)
+        sun = shadow_maps(vertices, casters, directions, 160)
+    else:
+        sun = shadow_maps(vertices, casters, around(lighting.direction, 0.008, 4), 256)
     sky = shadow_maps(vertices, casters, dome(config.sky_directions), 96)
-    return StagedScene(scene, catalogue, geometry, corners, lighting, sun, sky)
+    boxes = [UNIT_CORNERS * catalogue.extents[p.asset] for p in scene.placements]
+    placed = [transform_points(p.world_from_asset, b) for p, b in zip(scene.placements, boxes)]
+    return StagedScene(scene, catalogue, geometry, np.stack(placed), lighting, sun, sky)
 
 
 def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
     for _ in range(config.attempts):
-        camera = sample_camera(
-            staged.corners[list(staged.scene.focus) or slice(None)].reshape(-1, 3), rng, config
-        )
-        faces, owners = _front_faces(staged, camera.position)
-        truth = rasterize(staged.geometry.vertices, faces, camera, face_instance=owners)
-        kept = _kept(truth.instance, staged.scene, rng, config)
+        shot = _shoot(staged, sample_camera(staged.focus, rng, config))
+        kept = _kept(shot.truth.instance, staged.scene, rng, config)
         if len(kept):
-            break
-    else:
-        raise InputError(
-            f"none of {config.attempts} cameras sees an object of {config.least_pixels} pixels; use a larger view size"
-        )
-    image, depth, normal = _picture(staged, camera, (faces, owners), truth, rng, config)
-    return _in_scene_frame(staged, camera, kept, image, depth, normal, truth.instance)
+            image = _picture(staged, shot, rng, config)
+            return _in_scene_frame(staged, shot, kept, *image)
+    raise InputError(
+        f"none of {config.attempts} cameras sees an object of {config.least_pixels} pixels; "
+        "use a larger view size"
+    )
+
+
+def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
+    geometry = staged.geometry
+    faces = geometry.faces
+    owners = geometry.face_instance
+    if staged.scene.shell is not None:
+        a, b, c = geometry.vertices[faces].swapaxes(0, 1)
+        towards = camera.position.astype(np.float32) - a
+        facing = np.einsum("fc,fc->f", np.cross(b - a, c - a), towards) > 0.0
+        seen = (owners >= 0) | facing
+        faces = faces[seen]
+        owners = owners[seen]
+    truth = rasterize(geometry.vertices, faces, camera, face_instance=owners)
+    return _Shot(camera, faces, owners, truth)
 
 
 def _kept(
@@ -208,28 +221,15 @@ def _kept(
     when any is visible.
     """
     pixels = np.bincount(instance[instance >= 0], minlength=len(scene.placements))
-    visible = np.flatnonzero(pixels >= max(config.least_pixels, config.least_share * instance.size))
-    left_out = np.where(
-        np.isin(visible, scene.focus) | (not scene.focus), config.unmasked, config.unmasked_support
-    )
+    least = max(config.least_pixels, config.least_share * instance.size)
+    visible = np.flatnonzero(pixels >= least)
+    in_focus = np.isin(visible, scene.focus) | (not scene.focus)
+    left_out = np.where(in_focus, config.unmasked, config.unmasked_support)
     masked = visible[rng.random(len(visible)) >= left_out]
     return masked if len(masked) else visible
 
 
-def _front_faces(staged: StagedScene, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Faces (F, 3) and owners (F,) without those walls of the shell that are seen from behind."""
-    geometry = staged.geometry
-    if staged.scene.shell is None:
-        return geometry.faces, geometry.face_instance
-    a, b, c = (geometry.vertices[geometry.faces[:, k]] for k in range(3))
-    seen = (geometry.face_instance >= 0) | (
-        np.einsum("fc,fc->f", np.cross(b - a, c - a), eye.astype(np.float32) - a) > 0.0
-    )
-    return geometry.faces[seen], geometry.face_instance[seen]
-
-
 # ---- cameras
-#   -------------------------------------------------------------------------------------------------------
 
 
 def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewConfig) -> Camera:
@@ -237,40 +237,26 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
     drawn size in the frame.
     """
     azimuth = float(rng.uniform(-math.pi, math.pi))
-    elevation = math.radians(
-        config.elevation[0] + (config.elevation[1] - config.elevation[0]) * rng.beta(1.5, 2.0)
-    )
-    field_of_view = math.radians(
-        math.exp(rng.uniform(*(math.log(f) for f in config.field_of_view)))
-    )
-    half_frame = math.tan(0.5 * field_of_view)
+    lowest, highest = config.elevation
+    elevation = math.radians(lowest + (highest - lowest) * rng.beta(1.5, 2.0))
+    narrowest, widest = map(math.log, config.field_of_view)
+    field_of_view = math.radians(math.exp(rng.uniform(narrowest, widest)))
     fill = float(rng.uniform(*config.fill))
-    offset = (
-        rng.uniform(-1.0, 1.0, 2) * (1.0 - fill)
-        if rng.random() < config.off_centre
-        else np.zeros(2)
-    )
+    offset = np.zeros(2)
+    if rng.random() < config.off_centre:
+        offset = rng.uniform(-1.0, 1.0, 2) * (1.0 - fill)
     if rng.random() < config.cut:
         fill = fill * float(rng.uniform(1.0, 1.35))
         offset = offset + rng.uniform(-0.3, 0.3, 2)
-    away = np.array(
-        [
-            math.cos(elevation) * math.sin(azimuth),
-            math.sin(elevation),
-            math.cos(elevation) * math.cos(azimuth),
-        ]
-    )
-    rotation = look_at(away, np.zeros(3))[:3, :3]
+    flat = math.cos(elevation)
+    away = (flat * math.sin(azimuth), math.sin(elevation), flat * math.cos(azimuth))
+    rotation = look_at(np.array(away), np.zeros(3))[:3, :3]
+    half_frame = math.tan(0.5 * field_of_view)
     position = fit_position(corners, rotation, half_frame * fill, half_frame * offset)
-    position[1] = max(
-        position[1], 0.03 * float(np.ptp(corners, axis=0).max())
-    )  # stay above the floor
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = position
-    return Camera(
-        intrinsics_from_fov(field_of_view, config.size, config.size), pose, config.size, config.size
-    )
+    lowest_place = 0.03 * float(np.ptp(corners, axis=0).max())  # above the floor
+    position[1] = max(position[1], lowest_place)
+    intrinsics = intrinsics_from_fov(field_of_view, config.size, config.size)
+    return Camera(intrinsics, similarity(1.0, rotation, position), config.size, config.size)
 
 
 def fit_position(
@@ -293,32 +279,22 @@ def fit_position(
 
 
 # ---- pictures
-#   ------------------------------------------------------------------------------------------------------
 
 
 def _picture(
-    staged: StagedScene,
-    camera: Camera,
-    drawn: tuple[np.ndarray, np.ndarray],
-    truth: RenderBuffers,
-    rng: np.random.Generator,
-    config: ViewConfig,
+    staged: StagedScene, shot: _Shot, rng: np.random.Generator, config: ViewConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, depth (H, W) and normal (H, W, 3) float32 in the world frame."""
-    faces, owners = drawn
-    geometry = staged.geometry
-    fine = resized(camera, 2 * config.size, 2 * config.size)
-    colors = geometry.colors
-    normals = geometry.normals
+    fine = resized(shot.camera, 2 * config.size, 2 * config.size)
     buffers = rasterize(
-        geometry.vertices,
-        faces,
+        staged.geometry.vertices,
+        shot.faces,
         fine,
-        vertex_colors=colors,
-        face_instance=owners,
-        vertex_normals=normals,
+        vertex_colors=staged.geometry.colors,
+        face_instance=shot.owners,
+        vertex_normals=staged.geometry.normals,
     )
-    surfaces = _surroundings(staged, camera, rng, config)
+    surfaces = _surroundings(staged, shot.camera, rng, config)
     backdrop = linear(random_backdrop(rng, config.size, config.size))
     lighting = _coloured(staged.lighting, surfaces, rng)
     material = _materials(len(staged.scene.placements), staged.radius, rng)
@@ -327,29 +303,28 @@ def _picture(
     )
     exposure = math.exp(rng.uniform(math.log(0.1), math.log(0.38)))
     image = develop(light, exposure, float(rng.uniform(0.45, 0.95)))
-    return image, *add_surfaces(truth, camera, surfaces)
+    return image, *add_surfaces(shot.truth, shot.camera, surfaces)
 
 
 def _surroundings(
     staged: StagedScene, camera: Camera, rng: np.random.Generator, config: ViewConfig
 ) -> tuple[Surface, ...]:
     """Draw the ground, and one or two walls behind the scene."""
-    shell: Shell | None = staged.scene.shell
+    shell = staged.scene.shell
     if shell is None and rng.random() >= config.ground:
         return ()
     surfaces = [random_ground(rng, staged.radius)]
     if shell is not None or rng.random() >= config.wall:
         return tuple(surfaces)
-    azimuth = (
-        math.atan2(*camera.world_from_camera[[0, 2], 2]) + math.pi
-    )  # from the scene to the camera
-    turns = rng.uniform(-0.5, 0.5) + np.array([0.0, 0.5 * math.pi * rng.choice([-1.0, 1.0])])
-    for turn in turns[: int(rng.integers(1, 3))]:
-        towards = np.array([math.sin(azimuth + turn), 0.0, math.cos(azimuth + turn)])
+    eastward, southward = camera.world_from_camera[[0, 2], 2]
+    to_camera = math.atan2(eastward, southward) + math.pi  # azimuth, from the scene
+    turn = rng.uniform(-0.5, 0.5)
+    corner = 0.5 * math.pi * rng.choice([-1.0, 1.0])
+    for azimuth in (to_camera + turn, to_camera + (turn + corner))[: int(rng.integers(1, 3))]:
+        towards = np.array([math.sin(azimuth), 0.0, math.cos(azimuth)])
         behind = float((staged.corners.reshape(-1, 3) @ -towards).max())
-        wall = random_wall(
-            rng, towards, behind + staged.radius * float(rng.exponential(0.4) + 0.02), staged.radius
-        )
+        gap = staged.radius * float(rng.exponential(0.4) + 0.02)
+        wall = random_wall(rng, towards, behind + gap, staged.radius)
         if towards @ camera.position > -behind:
             surfaces.append(wall)
     return tuple(surfaces)
@@ -366,37 +341,39 @@ def _coloured(
     tint = 1.0 + rng.uniform(0.0, 0.12) * rng.standard_normal(3)
     ground = lighting.ground
     if surfaces:
-        albedo = linear(surfaces[0].mean)
-        ground = 0.25 * shade * lighting.ground + albedo * (
-            0.6 * shade * lighting.sky + 0.35 * lighting.key
-        )
-    changes = {
-        "key": level * lighting.key * tint,
-        "sky": level * shade * lighting.sky,
-        "ground": level * ground,
-    }
-    return dataclasses.replace(lighting, **changes)
+        received = 0.6 * shade * lighting.sky + 0.35 * lighting.key
+        ground = 0.25 * shade * lighting.ground + linear(surfaces[0].mean) * received
+    return dataclasses.replace(
+        lighting,
+        key=level * lighting.key * tint,
+        sky=level * shade * lighting.sky,
+        ground=level * ground,
+    )
 
 
 def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
     """Matt, satin or polished, smooth or with a fine texture, for the ground and each of ``count``
     placements.
     """
-    shiny = rng.random(count + 1) < 0.35
-    specular = np.where(shiny, rng.uniform(0.02, 0.35, count + 1), 0.0)
+    kinds = count + 1
+    shiny = rng.random(kinds) < 0.35
+    specular = np.where(shiny, rng.uniform(0.02, 0.35, kinds), 0.0)
     specular[0] *= 0.2
-    gloss = np.exp(rng.uniform(math.log(6.0), math.log(120.0), count + 1))
-    grain = np.where(rng.random(count + 1) < 0.45, rng.uniform(0.02, 0.1, count + 1), 0.0)
-    frequency = np.exp(rng.uniform(math.log(0.7), math.log(5.0), count + 1)) / max(radius, 1e-6)
+    gloss = _log_uniform(rng, 6.0, 120.0, kinds)
+    rough = rng.random(kinds) < 0.45
+    grain = np.where(rough, rng.uniform(0.02, 0.1, kinds), 0.0)
+    frequency = _log_uniform(rng, 0.7, 5.0, kinds) / max(radius, 1e-6)
     cells = int(rng.choice([2, 4, 8]))
-    tile = tiling_noise(
-        rng, (cells, cells * int(rng.choice([1, 1, 4]))), 6, float(rng.uniform(0.6, 0.95))
-    )
+    stretched = cells * int(rng.choice([1, 1, 4]))
+    tile = tiling_noise(rng, (cells, stretched), 6, float(rng.uniform(0.6, 0.95)))
     return Material(*(a.astype(np.float32) for a in (specular, gloss, grain, frequency, tile)))
 
 
+def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+    return np.exp(rng.uniform(math.log(low), math.log(high), count))
+
+
 # ---- the scene frame
-#   -----------------------------------------------------------------------------------------------
 
 
 def frame_of(placements: tuple[Placement, ...], library: LibraryLike, azimuth: float) -> np.ndarray:
@@ -404,38 +381,35 @@ def frame_of(placements: tuple[Placement, ...], library: LibraryLike, azimuth: f
     and make its longest side 1.
     """
     yaw = rotation_y(azimuth)
-    boxes = np.concatenate(
-        [bounding_box(placed_vertices(library, p).astype(np.float64) @ yaw.T) for p in placements]
-    )
+    placed = [placed_vertices(library, p).astype(np.float64) for p in placements]
+    boxes = np.concatenate([bounding_box(vertices @ yaw.T) for vertices in placed])
     return scene_from_world(bounding_box(boxes), yaw)
 
 
 def _in_scene_frame(
     staged: StagedScene,
-    camera: Camera,
+    shot: _Shot,
     kept: np.ndarray,
     image: np.ndarray,
     depth: np.ndarray,
     normal: np.ndarray,
-    instance: np.ndarray,
 ) -> View:
     """Move what was rendered in the world frame to the scene frame of the kept placements, and
     number these from 1.
     """
     placements = tuple(staged.scene.placements[k] for k in kept)
-    matrix = frame_of(placements, staged.library, azimuth_of(camera))
+    matrix = frame_of(placements, staged.library, azimuth_of(shot.camera))
     scale = float(np.linalg.norm(matrix[:3, 0]))
+    turn = (matrix[:3, :3] / scale).astype(np.float32)
+    # the last entry stays 0: instance -1 is the background
     labels = np.zeros(len(staged.scene.placements) + 1, np.int32)
-    labels[kept] = np.arange(
-        1, len(kept) + 1
-    )  # the last entry stays 0: instance -1 is the background
-    turned = (normal @ (matrix[:3, :3] / scale).T.astype(np.float32)).astype(np.float32)
+    labels[kept] = np.arange(1, len(kept) + 1)
     return View(
         image=image,
         depth=(depth * np.float32(scale)).astype(np.float32),
-        normal=turned,
-        instance=labels[instance],
-        camera=moved(camera, matrix),
+        normal=(normal @ turn.T).astype(np.float32),
+        instance=labels[shot.truth.instance],
+        camera=moved(shot.camera, matrix),
         scene_from_world=matrix,
         placements=placements,
         ground_height=float(matrix[1, 3]),

@@ -26,22 +26,23 @@ def align(
     truth_normals: np.ndarray,
 ) -> np.ndarray:
     """(4, 4) truth_from_predicted; the normals (M, 3) are those of the true points."""
+    source = predicted.sorted_points
     if aligner == "none":
         return np.eye(4)
     if aligner == "robust-icp":
-        return robust_icp(
-            predicted, truth, target_normals=truth_normals, options=protocol.icp
-        ).target_from_source
+        fit = robust_icp(predicted, truth, target_normals=truth_normals, options=protocol.icp)
+        return fit.target_from_source
     if aligner == "midi-icp":
-        return plain_icp(predicted.sorted_points, truth, wrong_rotation)
+        return plain_icp(source, truth, wrong_rotation)
     if aligner == "midi-icp-fixed":
-        return plain_icp(predicted.sorted_points, truth, umeyama)
+        return plain_icp(source, truth, umeyama)
     if aligner == "filterreg":
-        return filter_registration(predicted.sorted_points, truth.sorted_points, protocol.filter)
+        return filter_registration(source, truth.sorted_points, protocol.filter)
     if aligner == "chamfer-fit":
-        return chamfer_fit(predicted.sorted_points, truth.sorted_points, protocol.fit)
+        return chamfer_fit(source, truth.sorted_points, protocol.fit)
     raise InputError(
-        f"aligner {aligner!r} of protocol {protocol.id} is unknown; use one of {', '.join(ALIGNERS)}"
+        f"aligner {aligner!r} of protocol {protocol.id} is unknown; "
+        f"use one of {', '.join(ALIGNERS)}"
     )
 
 
@@ -76,10 +77,10 @@ def wrong_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     source_mean = source.mean(0)
     target_mean = target.mean(0)
-    left, _, right = np.linalg.svd((source - source_mean).T @ (target - target_mean))
-    v = right.T
-    rotation = v.T @ left.T
+    u, _, v = np.linalg.svd((source - source_mean).T @ (target - target_mean))
+    v = v.T
+    rotation = v.T @ u.T
     if np.linalg.det(rotation) < 0:
         v[-1] *= -1
-        rotation = v.T @ left.T
+        rotation = v.T @ u.T
     return similarity(1.0, rotation, target_mean - rotation @ source_mean)

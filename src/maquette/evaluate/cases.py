@@ -13,16 +13,18 @@ which is also one of the formats that are read (docs/evaluation-data.md):
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import trimesh
 from PIL import Image
 
 from maquette.errors import InputError
+from maquette.evaluate.files import Record, damage_named, read_object, read_record
+from maquette.evaluate.surfaces import Meshes, require_surfaces
 from maquette.evaluate.visibility import hidden_shares
 from maquette.export.glb import write_glb
 from maquette.export.read import read_glb
@@ -36,11 +38,12 @@ from maquette.render.preview import orbit_cameras
 from maquette.scene.place import ground_height, place
 from maquette.types import Camera, Focal, Scene, SceneInput
 
-Meshes = dict[str, trimesh.Trimesh]
 PHOTO = "photo.png"
 MASKS = "masks.png"
 TRUTH = "truth.glb"
 OBJECTS = "objects.json"
+ADVICE = "prepare the scene again"
+NO_LABEL = 1_000_000  # labels from here on belong to nodes whose names tell none
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +54,69 @@ class Case:
     scene_input: SceneInput  # all that a method under test may see
     truth: Meshes  # "instance_<label>" -> mesh in the frame of ``camera``; one per mask
     camera: Camera | None  # the true camera; None when the data do not tell
-    hidden: Mapping[int, float] = field(
-        default_factory=dict
-    )  # label -> share of the object that others hide, in [0, 1]; nan = not known
+    # label -> share of the object that others hide, in [0, 1]; nan = not known
+    hidden: Mapping[int, float] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)  # where it comes from; JSON types
 
     @property
     def set(self) -> str:
         """Name of the set."""
-        return self.name.partition("/")[0]
+        return set_of(self.name)
 
     def objects(self) -> list[dict[str, Any]]:
         """Label, name, share of the picture and hidden share of every object."""
-        return [
-            {
-                "label": m.label,
-                "name": m.name,
-                "share": round(float(m.mask.mean()), 6),
-                "hidden": _rounded(self.hidden.get(m.label)),
-            }
-            for m in self.scene_input.masks
-        ]
+        listed = []
+        for mask in self.scene_input.masks:
+            share = round(float(mask.mask.mean()), 6)
+            hidden = float(self.hidden.get(mask.label, math.nan))
+            known = None if math.isnan(hidden) else round(hidden, 4)
+            about = {"label": mask.label, "name": mask.name, "share": share, "hidden": known}
+            listed.append(about)
+        return listed
 
 
-def _rounded(share: float | None) -> float | None:
-    return None if share is None or np.isnan(share) else round(float(share), 4)
+class CaseSource(Protocol):
+    """Something that gives one case when asked; plain data, so that it can travel to another
+    process.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the case, unique within a run."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What it is made of, for people and for telling whether a run folder holds the same
+        scene.
+        """
+        ...
+
+    def load(self) -> Case:
+        """Make or read the case. Raises InputError."""
+        ...
+
+
+def set_of(name: str) -> str:
+    """The set that a case belongs to, by its name."""
+    return name.partition("/")[0]
 
 
 def node_name(label: int) -> str:
     """The node name of a label, in truths and in predictions."""
     return f"instance_{label}"
+
+
+def label_of(node: str) -> int | None:
+    """The label that a node name tells; None when it tells none."""
+    tail = node.removeprefix("instance_")
+    return int(tail) if tail.isdecimal() else None
+
+
+def natural(name: str) -> tuple[int, int | str, str]:
+    """Sort key: instance_2 before instance_10."""
+    tail = name.rpartition("_")[2]
+    return (0, int(tail), name) if tail.isdecimal() else (1, name, name)
 
 
 def measured(
@@ -91,18 +127,20 @@ def measured(
     origin: Mapping[str, Any] | None = None,
 ) -> Case:
     """Make a case and measure how much of every object the others hide. InputError when masks and
-    truth do not name the same objects.
+    truth do not name the same objects, or when an object has no surface.
     """
-    wanted = {node_name(mask.label) for mask in scene_input.masks}
+    labels = [mask.label for mask in scene_input.masks]
+    wanted = set(map(node_name, labels))
     if wanted != set(truth):
-        only_masks = sorted(wanted - set(truth))
-        only_truth = sorted(set(truth) - wanted)
+        only_masks = sorted(wanted - set(truth))[:4]
+        only_truth = sorted(set(truth) - wanted)[:4]
         raise InputError(
-            f"{name}: masks and ground truth differ: masks alone {only_masks[:4]}, truth alone {only_truth[:4]}; "
-            "give every mask one mesh of its name"
+            f"{name}: masks and ground truth differ: masks alone {only_masks}, "
+            f"truth alone {only_truth}; give every mask one mesh of its name"
         )
+    require_surfaces(truth)
     shares = {} if camera is None else hidden_shares(truth, camera)
-    hidden = {m.label: shares.get(node_name(m.label), np.nan) for m in scene_input.masks}
+    hidden = {label: shares.get(node_name(label), math.nan) for label in labels}
     return Case(name, scene_input, truth, camera, hidden, origin or {})
 
 
@@ -113,34 +151,18 @@ def scene_of(
     front. Labels come from the names.
     """
     instances = []
-    for k, (node, mesh) in enumerate(sorted(meshes.items(), key=lambda item: natural(item[0]))):
-        tail = node.removeprefix("instance_")
-        instances.append(
-            place(
-                int(tail) if tail.isdigit() else 10**6 + k,
-                mesh,
-                0,
-                node=node,
-                name=(names or {}).get(node, ""),
-            )
-        )
+    for k, node in enumerate(sorted(meshes, key=natural), NO_LABEL):
+        label = label_of(node)
+        name = "" if names is None else names.get(node, "")
+        placed = place(k if label is None else label, meshes[node], 0, node=node, name=name)
+        instances.append(placed)
     if camera is None:
-        points = (
-            np.concatenate([np.asarray(m.vertices) for m in meshes.values()])
-            if meshes
-            else np.zeros((1, 3))
-        )
-        camera = orbit_cameras(points, [0.0], 512, 512)[0]
+        points = [np.asarray(mesh.vertices) for mesh in meshes.values()] or [np.zeros((1, 3))]
+        camera = orbit_cameras(np.concatenate(points), [0.0], 512, 512)[0]
     return Scene(tuple(instances), camera, ground_height=ground_height(instances))
 
 
-def natural(name: str) -> tuple[int, int | str, str]:
-    """Sort key: instance_2 before instance_10."""
-    tail = name.rpartition("_")[2]
-    return (0, int(tail), name) if tail.isdigit() else (1, name, name)
-
-
-def camera_to_dict(camera: Camera | None) -> dict[str, Any] | None:
+def camera_to_dict(camera: Camera | None) -> Record | None:
     """Intrinsics (pixels, OpenCV), pose and size, as JSON types."""
     if camera is None:
         return None
@@ -157,95 +179,85 @@ def camera_from_dict(data: Any, where: str) -> Camera | None:
     if data is None:
         return None
     try:
-        intrinsics, pose = (
-            np.array(data[key], dtype=np.float64) for key in ("intrinsics", "world_from_camera")
-        )
-        camera = Camera(
-            intrinsics.reshape(3, 3), pose.reshape(4, 4), int(data["width"]), int(data["height"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        intrinsics = np.array(data["intrinsics"], dtype=np.float64).reshape(3, 3)
+        pose = np.array(data["world_from_camera"], dtype=np.float64).reshape(4, 4)
+        camera = Camera(intrinsics, pose, int(data["width"]), int(data["height"]))
+        if not _is_sound(camera):
+            raise ValueError("its numbers are not finite, not positive, or no rigid pose")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{where}: not a camera ({error}); give width, height, intrinsics (3x3) and world_from_camera (4x4)"
+            f"{where}: not a camera ({error}); "
+            "give width, height, intrinsics (3x3) and world_from_camera (4x4, OpenCV axes)"
         ) from error
-    rotation = camera.world_from_camera[:3, :3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
-        raise InputError(
-            f"{where}: world_from_camera is not a rigid pose; give a rotation and a translation (OpenCV axes)"
-        )
     return camera
+
+
+def _is_sound(camera: Camera) -> bool:
+    """Whether it can project, and its pose is a rotation and a translation."""
+    pose = camera.world_from_camera
+    lengths = [*np.diag(camera.intrinsics)[:2], camera.width, camera.height]
+    if not np.isfinite([*camera.intrinsics.flat, *pose.flat]).all() or min(lengths) <= 0:
+        return False
+    rotation = pose[:3, :3]
+    orthonormal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4)
+    return orthonormal and np.linalg.det(rotation) > 0
 
 
 def save_case(case: Case, folder: Path) -> None:
     """Write a case as a plain folder; it appears when it is complete."""
     names = {node_name(mask.label): mask.name for mask in case.scene_input.masks}
+    record = {"name": case.name, "origin": dict(case.origin), "objects": case.objects()}
+    record["camera"] = camera_to_dict(case.camera)
+    if case.scene_input.focal is not None:  # the photo told it, so a method may know it
+        record["focal"] = asdict(case.scene_input.focal)
     with atomic_folder(folder) as temporary:
         Image.fromarray(case.scene_input.image).save(temporary / PHOTO)
         write_masks(case.scene_input.masks, temporary / MASKS)
         write_glb(scene_of(case.truth, case.camera, names), temporary / TRUTH)
-        record = {
-            "name": case.name,
-            "origin": dict(case.origin),
-            "objects": case.objects(),
-            "camera": camera_to_dict(case.camera),
-        }
-        if case.scene_input.focal is not None:  # the photo told it, so a method may know it
-            record["focal"] = asdict(case.scene_input.focal)
         (temporary / OBJECTS).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def load_case(folder: Path, name: str = "") -> Case:
     """Read what ``save_case`` wrote. InputError when something is missing or damaged."""
     record = read_objects(folder)
-    scene_input = with_recorded_focal(read_scene_input(folder / PHOTO, folder / MASKS), record)
-    hidden = {
-        int(o["label"]): np.nan if o.get("hidden") is None else float(o["hidden"])
-        for o in record["objects"]
-    }
+    photo = read_scene_input(folder / PHOTO, folder / MASKS)
+    scene_input = with_recorded_focal(photo, folder / OBJECTS)
+    shares = {int(about["label"]): about.get("hidden") for about in record["objects"]}
+    hidden = {k: math.nan if share is None else float(share) for k, share in shares.items()}
     camera = camera_from_dict(record.get("camera"), str(folder / OBJECTS))
-    truth = {
-        node: mesh.apply_transform(world_from_node)
-        for node, mesh, world_from_node in read_glb(folder / TRUTH)
-    }
-    return Case(
-        name or record["name"], scene_input, truth, camera, hidden, record.get("origin", {})
-    )
+    nodes = read_glb(folder / TRUTH)
+    truth = {node: mesh.apply_transform(world_from_node) for node, mesh, world_from_node in nodes}
+    origin = record.get("origin", {})
+    return Case(name or record["name"], scene_input, truth, camera, hidden, origin)
 
 
-def with_recorded_focal(scene_input: SceneInput, record: Mapping[str, Any]) -> SceneInput:
-    """The input with the focal length that objects.json keeps of the original photo's file."""
-    return (
-        replace(scene_input, focal=Focal(**record["focal"])) if record.get("focal") else scene_input
-    )
-
-
-def read_objects(folder: Path) -> dict[str, Any]:
+def read_objects(folder: Path) -> Record:
     """What objects.json of a case holds. InputError when it is missing or damaged."""
-    path = folder / OBJECTS
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; the folder holds no prepared scene") from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}: damaged ({error}); delete the folder and prepare the scene again"
-        ) from error
+    return read_record(folder / OBJECTS, ADVICE)
+
+
+def with_recorded_focal(scene_input: SceneInput, record: Path) -> SceneInput:
+    """The input with the focal length that objects.json keeps of the original photo's file.
+    InputError when it is no focal length.
+    """
+    told = read_object(record, ADVICE).get("focal")
+    if not told:
+        return scene_input
+    with damage_named(record):
+        focal = Focal(**told)
+        if not 0.0 < focal.ratio < math.inf:
+            raise ValueError(f"{focal.ratio} is no focal length")
+    return replace(scene_input, focal=focal)
 
 
 def view_centric(truth: Meshes, camera: Camera | None) -> tuple[Meshes, Camera | None]:
     """Move world meshes and camera (any unit, +Y up) to the scene frame; without a camera the
-    azimuth stays as it is.
+    azimuth stays as it is. InputError when an object has no surface.
     """
-    from_world = _scene_from_world(truth, camera)
+    require_surfaces(truth)
+    yaw = np.eye(3) if camera is None else rotation_y(azimuth_of(camera))
+    used = [np.asarray(mesh.vertices)[np.unique(mesh.faces)] for mesh in truth.values()]
+    corners = np.concatenate([bounding_box(vertices @ yaw.T) for vertices in used])
+    from_world = scene_from_world(bounding_box(corners), yaw)
     meshes = {name: mesh.copy().apply_transform(from_world) for name, mesh in truth.items()}
     return meshes, None if camera is None else moved(camera, from_world)
-
-
-def _scene_from_world(truth: Meshes, camera: Camera | None) -> np.ndarray:
-    yaw = np.eye(3) if camera is None else rotation_y(azimuth_of(camera))
-    corners = np.concatenate(
-        [
-            bounding_box(np.asarray(mesh.vertices)[np.unique(mesh.faces)] @ yaw.T)
-            for mesh in truth.values()
-        ]
-    )
-    return scene_from_world(bounding_box(corners), yaw)

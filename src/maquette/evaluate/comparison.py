@@ -1,5 +1,5 @@
-"""Rows -> tables as data, for Markdown here and for the report: methods side by side, ablations,
-means with bootstrap intervals.
+"""Rows -> tables as data, for Markdown and for the report: methods side by side, ablations, means
+with bootstrap intervals.
 
 Laid out after I-Scene (arXiv 2512.13683): table 1 (methods on sets of scenes), table 2 (what a
 component is worth), table 3 (what the training data are worth). Every table carries its protocol id
@@ -9,14 +9,19 @@ and the number of scenes behind each mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from maquette.evaluate.contestants import ORACLES
-from maquette.evaluate.rows import Row, column
+from maquette.evaluate.files import Record
+from maquette.evaluate.rows import MEASUREMENTS, Rows, column, distinct, measured, picked
 from maquette.evaluate.summary import METRICS, SEEN, bootstrap_interval, means_of
+from maquette.evaluate.tables import Cell, Table
+
+UP = "↑"
+DOWN = "↓"
 
 
 @dataclass(frozen=True)
@@ -24,41 +29,41 @@ class Column:
     """How one number is shown."""
 
     label: str
-    better: str = ""  # "up", "down" or "": neither
+    better: str = ""  # UP, DOWN or "": neither
     digits: int = 3
 
 
 COLUMNS = {
-    "cd_s": Column("CD-S", "down", 4),
-    "f_s": Column("F-S", "up", 1),
-    "cd_o": Column("CD-O", "down", 4),
-    "f_o": Column("F-O", "up", 1),
-    "iou_b": Column("IoU-B", "up"),
-    "cd_s_raw": Column("CD-S raw", "down", 4),
-    "f_s_raw": Column("F-S raw", "up", 1),
-    "cd_o_raw": Column("CD-O raw", "down", 4),
-    "f_o_raw": Column("F-O raw", "up", 1),
-    "iou_b_raw": Column("IoU-B raw", "up"),
-    "normals": Column("normals", "up"),
-    "silhouette": Column("silhouette", "up"),
-    "l_align": Column("L_align", "down", 2),
-    "f_s_2": Column("F-S, 2nd threshold", "up", 1),
-    "f_s_3": Column("F-S, 3rd threshold", "up", 1),
-    "cd_s_one": Column("CD-S one way", "down", 4),
-    "add_s": Column("ADD-S", "down"),
-    "add_s_01": Column("ADD-S@.1 %", "up", 1),
-    "icp_rotation": Column("ICP-Rot °", "down", 1),
-    "emd": Column("EMD", "down"),
-    "iou_obb": Column("turned-box IoU", "up"),
-    "iou_v": Column("volume IoU", "up"),
-    "ap15": Column("AP@15", "up", 1),
-    "penetration": Column("penetration %", "down", 2),
-    "gap": Column("gap", "down", 4),
-    "floating": Column("floating %", "down", 1),
-    "stable": Column("stable %", "up", 1),
-    "seconds": Column("s / image", "down", 1),
-    "peak_mb": Column("peak MB", "down", 0),
-    "gpu_peak_mb": Column("GPU MB", "down", 0),
+    "cd_s": Column("CD-S", DOWN, 4),
+    "f_s": Column("F-S", UP, 1),
+    "cd_o": Column("CD-O", DOWN, 4),
+    "f_o": Column("F-O", UP, 1),
+    "iou_b": Column("IoU-B", UP),
+    "cd_s_raw": Column("CD-S raw", DOWN, 4),
+    "f_s_raw": Column("F-S raw", UP, 1),
+    "cd_o_raw": Column("CD-O raw", DOWN, 4),
+    "f_o_raw": Column("F-O raw", UP, 1),
+    "iou_b_raw": Column("IoU-B raw", UP),
+    "normals": Column("normals", UP),
+    "silhouette": Column("silhouette", UP),
+    "l_align": Column("L_align", DOWN, 2),
+    "f_s_2": Column("F-S, 2nd threshold", UP, 1),
+    "f_s_3": Column("F-S, 3rd threshold", UP, 1),
+    "cd_s_one": Column("CD-S one way", DOWN, 4),
+    "add_s": Column("ADD-S", DOWN),
+    "add_s_01": Column("ADD-S@.1 %", UP, 1),
+    "icp_rotation": Column("ICP-Rot °", DOWN, 1),
+    "emd": Column("EMD", DOWN),
+    "iou_obb": Column("turned-box IoU", UP),
+    "iou_v": Column("volume IoU", UP),
+    "ap15": Column("AP@15", UP, 1),
+    "penetration": Column("penetration %", DOWN, 2),
+    "gap": Column("gap", DOWN, 4),
+    "floating": Column("floating %", DOWN, 1),
+    "stable": Column("stable %", UP, 1),
+    "seconds": Column("s / image", DOWN, 1),
+    "peak_mb": Column("peak MB", DOWN, 0),
+    "gpu_peak_mb": Column("GPU MB", DOWN, 0),
 }
 MAIN = (
     "cd_s",
@@ -73,131 +78,116 @@ MAIN = (
     "seconds",
     "peak_mb",
 )
-COSTS = ("seconds", "peak_mb", "gpu_peak_mb")
-ARROWS = {"up": " ↑", "down": " ↓", "": ""}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One entry."""
-
-    text: str
-    spread: str = ""  # half the width of the 95 % interval, as text
-    best: bool = False
-    worth: str = ""  # of a difference: "better", "worse" or "" when its interval holds zero
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table for people."""
-
-    title: str
-    note: str
-    head: tuple[str, ...]
-    body: tuple[tuple[Cell, ...], ...]
-    groups: tuple[tuple[str, int], ...] = ()  # (name, number of rows), in order; none = one group
-
-
-def comparison_tables(rows: Sequence[Row], baseline: str | None = None) -> list[Table]:
+def comparison_tables(rows: Rows, baseline: str | None = None) -> list[Table]:
     """All tables of a run: per protocol the results, with ``baseline`` the two ablations against
     it, then the remaining metrics.
     """
     tables = []
-    for protocol in dict.fromkeys(row.protocol for row in rows):
-        chosen = [row for row in rows if row.protocol == protocol]
+    for protocol in distinct(rows, "protocol"):
+        chosen = picked(rows, protocol=protocol)
         tables.append(results_table(chosen))
-        if baseline is not None and len({row.method for row in chosen}) > 1:
+        if baseline is not None and len(distinct(chosen, "method")) > 1:
             tables += [component_table(chosen, baseline), data_table(chosen, baseline)]
-        rest = [
-            name
-            for name in (*METRICS, *SEEN)
-            if name not in MAIN and not np.isnan(column(chosen, name)).all()
-        ]
+        rest = [name for name in measured(chosen, (*METRICS, *SEEN)) if name not in MAIN]
         if rest:
-            tables.append(results_table(chosen, tuple(rest), "More metrics"))
+            tables.append(results_table(chosen, rest, "More metrics"))
     return tables
 
 
-def results_table(
-    rows: Sequence[Row], metrics: Sequence[str] = MAIN, title: str = "Results"
-) -> Table:
+def results_table(rows: Rows, metrics: Sequence[str] = MAIN, title: str = "Results") -> Table:
     """Methods side by side on every set, as I-Scene's table 1: aligned and alignment-free numbers,
     misses, time and memory per image.
     """
-    sets = list(dict.fromkeys(row.set for row in rows))
-    methods = list(dict.fromkeys(row.method for row in rows))
-    columns = [name for name in metrics if not np.isnan(_values(rows, name)).all()]
-    costly = any(name in COSTS for name in columns)
-    body = []
+    metrics = measured(rows, metrics)
+    sets = distinct(rows, "set")
+    parts = {name: picked(rows, set=name) for name in sets}
+    if len(sets) > 1:
+        parts["all"] = list(rows)
+    body: list[tuple[Cell, ...]] = []
     groups = []
-    for name in [*sets, *(["all"] if len(sets) > 1 else [])]:
-        present = [
-            (m, [r for r in rows if r.method == m and name in (r.set, "all")]) for m in methods
-        ]
-        present = [(m, chosen) for m, chosen in present if chosen]
-        cells = [[mean(_values(chosen, c), c) for c in columns] for _, chosen in present]
-        marked = _with_best(cells, columns, [_is_fair(m) for m, _ in present])
-        for (method, chosen), line in zip(present, marked):
-            counts = f"{sum(r.missing for r in chosen)} / {sum(r.objects for r in chosen)}"
-            body.append((Cell(shown(method)), Cell(str(len(chosen))), *line, Cell(counts)))
-        groups.append((name, len(present)))
-    head = ("method", "scenes", *(heading(c) for c in columns), "missed / objects")
-    note = f"protocol {rows[0].protocol}; means ± half the 95 % bootstrap interval over scenes; raw = without any alignment; F in per cent"
-    return Table(
-        title,
-        note + ("; peak MB = resident memory while one image was made" if costly else ""),
-        head,
-        tuple(body),
-        tuple(groups),
+    for name, part in parts.items():
+        lines = _result_lines(part, distinct(rows, "method"), metrics)
+        body += lines
+        groups.append((name, len(lines)))
+    note = (
+        f"protocol {rows[0].protocol}; means ± half the 95 % bootstrap interval over scenes; "
+        "raw = without any alignment; F in per cent"
     )
+    if not set(metrics).isdisjoint(MEASUREMENTS):
+        note += "; peak MB = resident memory while one image was made"
+    head = ("method", "scenes", *map(heading, metrics), "missed / objects")
+    return Table(title, note, head, tuple(body), tuple(groups))
 
 
-def component_table(rows: Sequence[Row], baseline: str) -> Table:
+def _result_lines(
+    rows: Rows, methods: Sequence[str], metrics: Sequence[str]
+) -> list[tuple[Cell, ...]]:
+    """A line for every method that has rows: name, number of scenes, means, misses."""
+    own = {method: picked(rows, method=method) for method in methods}
+    own = {method: found for method, found in own.items() if found}
+    columns = [[Cell(shown(method)) for method in own]]
+    columns.append([Cell(str(len(found))) for found in own.values()])
+    for metric in metrics:
+        means = {method: mean(column(found, metric), metric) for method, found in own.items()}
+        columns.append(_best_marked(means, metric))
+    misses = []
+    for found in own.values():
+        missing = sum(row.missing for row in found)
+        misses.append(Cell(f"{missing} / {sum(row.objects for row in found)}"))
+    return list(zip(*columns, misses))
+
+
+def component_table(rows: Rows, baseline: str) -> Table:
     """What each variant is worth, as I-Scene's table 2: F-S and IoU-B per set, and the paired
     difference to the baseline.
     """
     return _ablation(rows, baseline, ("f_s", "iou_b"), "Ablation: components")
 
 
-def data_table(rows: Sequence[Row], baseline: str) -> Table:
+def data_table(rows: Rows, baseline: str) -> Table:
     """The same in the form of I-Scene's table 3, which compares training data: CD-S and F-S per
     set.
     """
     return _ablation(rows, baseline, ("cd_s", "f_s"), "Ablation: training data")
 
 
-def _ablation(rows: Sequence[Row], baseline: str, metrics: tuple[str, ...], title: str) -> Table:
-    sets = list(dict.fromkeys(row.set for row in rows))
-    methods = [m for m in dict.fromkeys(row.method for row in rows) if _is_fair(m)]
-    pairs = [(name, metric) for name in sets for metric in metrics]
+def _ablation(rows: Rows, baseline: str, metrics: tuple[str, ...], title: str) -> Table:
+    methods = [method for method in distinct(rows, "method") if method not in ORACLES]
     head = ["variant"]
-    for name, metric in pairs:
-        head += [f"{name} {heading(metric)}", f"Δ {baseline}"]
-    columns: list[list[Cell]] = []
-    for name, metric in pairs:
-        by_scene = {
-            m: {r.scene: r.metrics[metric] for r in rows if r.method == m and r.set == name}
-            for m in methods
-        }
-        means = [[mean(np.array(list(by_scene[m].values())), metric)] for m in methods]
-        columns.append([line[0] for line in _with_best(means, [metric], [True] * len(methods))])
-        columns.append(
-            [
-                difference(by_scene[m], by_scene.get(baseline, {}), metric)
-                if m != baseline
-                else Cell("")
-                for m in methods
-            ]
-        )
-    body = tuple((Cell(shown(m)), *(c[k] for c in columns)) for k, m in enumerate(methods))
-    note = f"protocol {rows[0].protocol}; Δ = mean difference to {baseline} on the same scenes ± half its 95 % bootstrap interval (paired)"
-    return Table(title, note, tuple(head), body)
+    columns = [[Cell(method) for method in methods]]
+    for name in distinct(rows, "set"):
+        part = picked(rows, set=name)
+        for metric in metrics:
+            head += [f"{name} {heading(metric)}", f"Δ {baseline}"]
+            scores = {method: by_scene(picked(part, method=method), metric) for method in methods}
+            means = {m: mean([*found.values()], metric) for m, found in scores.items()}
+            against = scores.get(baseline, {})
+            changes = {m: difference(found, against, metric) for m, found in scores.items()}
+            changes[baseline] = Cell("")
+            columns.append(_best_marked(means, metric))
+            columns.append([changes[method] for method in methods])
+    note = (
+        f"protocol {rows[0].protocol}; Δ = mean difference to {baseline} on the same scenes "
+        "± half its 95 % bootstrap interval (paired)"
+    )
+    return Table(title, note, tuple(head), tuple(zip(*columns)))
+
+
+def by_scene(rows: Rows, metric: str) -> dict[str, float]:
+    """The values of a metric by the names of the scenes."""
+    return {row.scene: row.number(metric) for row in rows}
+
+
+def shape_of(metric: str) -> Column:
+    """How a metric is shown; by its own name when it is not one of ours."""
+    return COLUMNS.get(metric, Column(metric))
 
 
 def heading(metric: str) -> str:
     """The name of a metric with an arrow towards the better."""
-    known = COLUMNS.get(metric, Column(metric))
-    return known.label + ARROWS[known.better]
+    return f"{shape_of(metric).label} {shape_of(metric).better}".rstrip()
 
 
 def shown(method: str) -> str:
@@ -205,109 +195,80 @@ def shown(method: str) -> str:
     return f"{method} (oracle)" if method in ORACLES else method
 
 
-def _is_fair(method: str) -> bool:
-    return method not in ORACLES
-
-
-def _values(rows: Sequence[Row], name: str) -> np.ndarray:
-    return (
-        np.array([getattr(r, name) for r in rows], dtype=np.float64)
-        if name in COSTS
-        else column(rows, name)
-    )
-
-
-def mean(values: np.ndarray, name: str, spread: bool | None = None) -> Cell:
+def mean(values: Sequence[float], metric: str, spread: bool | None = None) -> Cell:
     """Mean of the known values of a metric, with half its 95 % interval; costs show theirs only
     when asked to (``spread``).
     """
-    found = float(means_of(values[:, None])[0]) if len(values) else math.nan
+    found = _mean(values) if len(values) else math.nan
     if math.isnan(found):
         return Cell("-")
-    digits = COLUMNS.get(name, Column(name)).digits
-    low, high = (float(end[0]) for end in bootstrap_interval(values[:, None]))
-    certain = len(values) < 2 or not (name not in COSTS if spread is None else spread)
-    return Cell(f"{found:.{digits}f}", "" if certain else f"{(high - low) / 2:.{digits}f}")
+    digits = shape_of(metric).digits
+    if spread is None:
+        spread = metric not in MEASUREMENTS
+    if not spread or len(values) < 2:  # one scene tells nothing about others
+        return Cell(f"{found:.{digits}f}")
+    return Cell(f"{found:.{digits}f}", _half(*_interval(values), digits))
 
 
-def difference(variant: dict[str, float], baseline: dict[str, float], metric: str) -> Cell:
+def _mean(values: Sequence[float]) -> float:
+    return float(means_of(np.array(values)[:, None])[0])
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    low, high = bootstrap_interval(np.array(values)[:, None])
+    return float(low[0]), float(high[0])
+
+
+def _half(low: float, high: float, digits: int) -> str:
+    return f"{(high - low) / 2:.{digits}f}"
+
+
+def difference(variant: Mapping[str, float], baseline: Mapping[str, float], metric: str) -> Cell:
     """Paired: mean over the scenes (scene -> value) that both have, half its 95 % interval, and
     what it is worth.
     """
-    common = [scene for scene in variant if scene in baseline]
-    if not common:
+    change = np.array([variant[scene] - baseline[scene] for scene in variant if scene in baseline])
+    if not len(change):
         return Cell("-")
-    change = np.array([variant[s] - baseline[s] for s in common])
-    digits = COLUMNS[metric].digits
-    if len(change) < 2:  # one scene tells nothing about others
-        return Cell(f"{change.mean():+.{digits}f}")
-    low, high = (float(end[0]) for end in bootstrap_interval(change[:, None]))
-    up = COLUMNS[metric].better == "up"
-    worth = "" if low <= 0.0 <= high else "better" if (low > 0.0) == up else "worse"
-    return Cell(f"{change.mean():+.{digits}f}", f"{(high - low) / 2:.{digits}f}", worth=worth)
+    digits = shape_of(metric).digits
+    text = f"{change.mean():+.{digits}f}"
+    if len(change) < 2:
+        return Cell(text)
+    low, high = _interval(change)
+    up = shape_of(metric).better == UP
+    worth = "better" if (low > 0.0) == up else "worse"
+    uncertain = low <= 0.0 <= high
+    return Cell(text, _half(low, high, digits), worth="" if uncertain else worth)
 
 
-def _with_best(
-    cells: list[list[Cell]], columns: Sequence[str], fair: Sequence[bool]
-) -> list[list[Cell]]:
-    """Mark the best of every column among those that do not look at the truth; nothing to mark when
-    all are equal.
+def _best_marked(means: Mapping[str, Cell], metric: str) -> list[Cell]:
+    """A column of means by method, the best of those marked that do not look at the truth; nothing
+    to mark when all are equal.
     """
-    marked = [list(line) for line in cells]
-    for k, name in enumerate(columns):
-        better = COLUMNS.get(name, Column(name)).better
-        candidates = [
-            (float(line[k].text), j)
-            for j, line in enumerate(cells)
-            if fair[j] and line[k].text != "-"
-        ]
-        if better and len({value for value, _ in candidates}) > 1:
-            best = (max if better == "up" else min)(value for value, _ in candidates)
-            for value, j in candidates:
-                if value == best:
-                    marked[j][k] = Cell(cells[j][k].text, cells[j][k].spread, best=True)
+    better = shape_of(metric).better
+    known = {method: float(cell.text) for method, cell in means.items() if cell.text != "-"}
+    fair = {value for method, value in known.items() if method not in ORACLES}
+    if not better or len(fair) < 2:
+        return list(means.values())
+    best = max(fair) if better == UP else min(fair)
+    marked = []
+    for method, cell in means.items():
+        wins = method not in ORACLES and known.get(method) == best
+        marked.append(replace(cell, best=wins))
     return marked
 
 
-def markdown(table: Table) -> str:
-    """A Markdown table; with groups, their name is the first column."""
-    grouped = bool(table.groups)
-    head = ("set", *table.head) if grouped else table.head
-    names = [name for name, count in table.groups for _ in range(count)]
-    lines = [
-        f"### {table.title}",
-        "",
-        table.note,
-        "",
-        f"| {' | '.join(head)} |",
-        "|---" * len(head) + "|",
-    ]
-    for k, line in enumerate(table.body):
-        cells = [_plain(cell) for cell in line]
-        lines.append(f"| {' | '.join([names[k], *cells] if grouped else cells)} |")
-    return "\n".join(lines)
-
-
-def _plain(cell: Cell) -> str:
-    text = f"**{cell.text}**" if cell.best else cell.text
-    mark = {"better": " (better)", "worse": " (worse)", "": ""}[cell.worth]
-    return f"{text} ± {cell.spread}{mark}" if cell.spread else text + mark
-
-
-def as_json(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+def as_json(rows: Rows) -> Record:
     """The same means for programs: protocol -> method -> set -> number."""
-    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for key in dict.fromkeys((row.protocol, row.method, row.set) for row in rows):
-        chosen = [row for row in rows if (row.protocol, row.method, row.set) == key]
-        values = {
-            name: float(means_of(_values(chosen, name)[:, None])[0])
-            for name in (*METRICS, *SEEN, *COSTS)
-        }
-        entry = {
+    result: Record = {}
+    for protocol, method, name in dict.fromkeys((r.protocol, r.method, r.set) for r in rows):
+        chosen = picked(rows, protocol=protocol, method=method, set=name)
+        entry: Record = {
             "scenes": len(chosen),
-            "objects": sum(r.objects for r in chosen),
-            "missing": sum(r.missing for r in chosen),
-            **{name: round(value, 5) for name, value in values.items() if not math.isnan(value)},
+            "objects": sum(row.objects for row in chosen),
+            "missing": sum(row.missing for row in chosen),
         }
-        result.setdefault(key[0], {}).setdefault(key[1], {})[key[2]] = entry
+        for metric in measured(chosen, (*METRICS, *SEEN, *MEASUREMENTS)):
+            entry[metric] = round(_mean(column(chosen, metric)), 5)
+        result.setdefault(protocol, {}).setdefault(method, {})[name] = entry
     return result

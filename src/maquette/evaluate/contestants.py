@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ import trimesh
 
 from maquette.checkpoints.embedded import FILES, load_models
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, Meshes, natural, scene_of
+from maquette.evaluate.cases import Case, natural, scene_of
+from maquette.evaluate.files import Record, damage_named
+from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import read_glb
-from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for
-from maquette.types import Instance, Scene
+from maquette.methods.lookup import find_method
+from maquette.pipeline import PUBLISHED, Options, generate, load_for
+from maquette.types import Scene
 
-Method = Callable[[Case], Scene]
+Predictor = Callable[[Case], Scene]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Contestant:
 
     name: str  # shown, and a folder's name
     kind: str  # "generator", "oracle" or "files"
-    method: str = ""  # a key of METHODS, PUBLISHED or ORACLES
+    method: str = ""  # of generators as ``Options`` takes it, or a key of PUBLISHED or ORACLES
     weights: str | None = None  # folder of a generator's weights; None = embedded
     options: tuple[tuple[str, Any], ...] = ()  # of ``generate``
     folder: str | None = None  # of files: <folder>/<scene name>.glb
@@ -41,24 +44,23 @@ class Contestant:
     def asked(self) -> Options:
         """The options of a generator. InputError when some are wrong."""
         known = [field.name for field in dataclasses.fields(Options)]
-        if unknown := [name for name, _ in self.options if name not in known]:
-            raise InputError(f"unknown option {unknown[0]!r}; choose from {', '.join(known)}")
-        chosen = {"method": self.method} if self.method in METHODS else {"model": self.method}
+        for name, _ in self.options:
+            if name not in known:
+                raise InputError(f"unknown option {name!r}; choose from {', '.join(known)}")
+        chosen = {"model" if self.method in PUBLISHED else "method": self.method}
         return Options(**chosen, **dict(self.options))
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> Record:
         """What decides its results: equal requests need no second run. Published models are files
         of a fixed release, told by name.
         """
         weights: dict[str, str] = {}
         if self.kind == "generator":
-            models = load_models(self.weights if self.method in METHODS else None)
-            files = {FILES[kind]: models.file(kind) for kind in self.asked().kinds()}
-            weights = {
-                name: hashlib.sha256(file.read_bytes()).hexdigest()
-                for name, file in files.items()
-                if file.exists()
-            }
+            models = load_models(None if self.method in PUBLISHED else self.weights)
+            for kind in self.asked().kinds():
+                file = models.file(kind)
+                if file.exists():
+                    weights[FILES[kind]] = hashlib.sha256(file.read_bytes()).hexdigest()
         # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
         return {"kind": self.kind, "method": self.method, "options": options, "weights": weights}
@@ -70,12 +72,12 @@ def oracle_truth(case: Case) -> Meshes:
 
 
 def oracle_boxes(case: Case) -> Meshes:
-    """Every object replaced by its exact bounding box: what knowing only layout and size is worth."""
+    """Every object replaced by its exact bounding box: what knowing layout and size is worth."""
     return {name: trimesh.creation.box(bounds=mesh.bounds) for name, mesh in case.truth.items()}
 
 
 def oracle_spheres(case: Case) -> Meshes:
-    """Every object replaced by a sphere in the middle of its box, as wide as the box's mean side."""
+    """Every object replaced by a sphere at the middle of its box, as wide as its mean side."""
     made = {}
     for name, mesh in case.truth.items():
         sphere = trimesh.creation.icosphere(3, radius=0.5 * float(np.mean(mesh.extents)))
@@ -83,14 +85,14 @@ def oracle_spheres(case: Case) -> Meshes:
     return made
 
 
-ORACLES: dict[str, Callable[[Case], Meshes]] = {
+ORACLES: Mapping[str, Callable[[Case], Meshes]] = {
     "boxes": oracle_boxes,
     "spheres": oracle_spheres,
     "truth": oracle_truth,
 }
 
 
-def started(contestant: Contestant) -> Method:
+def started(contestant: Contestant) -> Predictor:
     """Load what a contestant needs. Raises InputError, CheckpointError."""
     if contestant.kind == "oracle":
         return lambda case: scene_of(ORACLES[contestant.method](case), case.camera)
@@ -103,11 +105,11 @@ def started(contestant: Contestant) -> Method:
 
 
 def contestants(
-    methods: list[str],
-    weights: dict[str, str],
-    files: dict[str, str],
-    options: dict[str, Any] | None = None,
-    variants: dict[str, dict[str, Any]] | None = None,
+    methods: Sequence[str],
+    weights: Mapping[str, str | None],
+    files: Mapping[str, str],
+    options: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Contestant]:
     """Make the contestants of a command line: every method with every named weights (name ->
     folder), then the files (name -> folder).
@@ -116,54 +118,71 @@ def contestants(
     method, by the weights' name when one method has several, or by both; a variant by these and its
     name. InputError for unknown names.
     """
+    single = sum(name not in ORACLES for name in methods) == 1
     made = []
-    known = (*METHODS, *PUBLISHED)
-    generators = [name for name in methods if name in known]
     for name in methods:
         if name in ORACLES:
             made.append(Contestant(name, "oracle", name))
-        elif name not in known:
-            raise InputError(
-                f"unknown method {name!r}; choose from {', '.join([*known, *ORACLES])}"
-            )
-        for label, folder in (weights or {"": None}).items() if name in known else ():
-            shown = (label if len(generators) == 1 else f"{name}@{label}") if label else name
+            continue
+        called = _called(name)
+        for label, folder in (weights or {"": None}).items():
+            shown = _shown(called, label, single)
             for variant, more in (variants or {"": {}}).items():
-                given = tuple(sorted(((options or {}) | more).items()))
-                made.append(
-                    Contestant(
-                        f"{shown}@{variant}" if variant else shown, "generator", name, folder, given
-                    )
-                )
+                given = tuple(sorted({**(options or {}), **more}.items()))
+                full = f"{shown}@{variant}" if variant else shown
+                made.append(Contestant(full, "generator", name, folder, given))
                 made[-1].asked()
     for name, folder in files.items():
         if not Path(folder).is_dir():
             raise InputError(
-                f"{folder}: no such folder of predictions for {name!r}; give NAME=FOLDER with <scene>.glb files"
+                f"{folder}: no such folder of predictions for {name!r}; "
+                "give NAME=FOLDER with <scene>.glb files"
             )
         made.append(Contestant(name, "files", folder=folder))
-    names = [contestant.name for contestant in made]
+    _require_good_names([contestant.name for contestant in made])
+    return made
+
+
+def _shown(method: str, weights: str, single: bool) -> str:
+    """What a generator is called, alone or beside other methods with the same weights."""
+    if not weights:
+        return method
+    return weights if single else f"{method}@{weights}"
+
+
+def _require_good_names(names: Sequence[str]) -> None:
+    """They are names of folders, and stand in tables."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or any(not name or set(name) & set("/\\ ,|") for name in names):
         raise InputError(
-            f"names of methods {names} must differ and hold no spaces, commas or slashes; rename {twice or names}"
+            f"names of methods {names} must differ and hold no spaces, commas or slashes; "
+            f"rename {twice or names}"
         )
-    return made
+
+
+def _called(generator: str) -> str:
+    """The name of a method or published model, which may be one of a file or another package.
+    InputError when there is none.
+    """
+    if generator in PUBLISHED:
+        return generator
+    try:
+        return find_method(generator).name
+    except InputError as error:
+        raise InputError(f"{error}, {', '.join([*PUBLISHED, *ORACLES])}") from error
 
 
 def scene_from_glb(path: Path) -> Scene:
     """Read a GLB as a Scene with its colours, named by its nodes, with a camera in front of it.
     InputError when it cannot be read.
     """
-    parts = sorted(read_glb(path), key=lambda part: natural(part[0]))
-    meshes = {name: mesh.apply_transform(matrix) for name, mesh, matrix in parts}
-    return scene_of(meshes)
+    with damage_named(path):
+        parts = sorted(read_glb(path), key=lambda part: natural(part[0]))
+        return scene_of({name: mesh.apply_transform(matrix) for name, mesh, matrix in parts})
 
 
 def instances_of(scene: Scene) -> Meshes:
     """Meshes of a scene in its frame, by node name."""
-    return {i.node_name: _moved(i) for i in scene.instances}
-
-
-def _moved(instance: Instance) -> trimesh.Trimesh:
-    return instance.mesh.copy().apply_transform(instance.world_from_instance)
+    return {
+        i.node_name: i.mesh.copy().apply_transform(i.world_from_instance) for i in scene.instances
+    }

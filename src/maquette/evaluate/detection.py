@@ -17,6 +17,8 @@ import numpy as np
 
 from maquette.geometry.oriented_boxes import OrientedBox, oriented_box_iou
 
+OrientedBoxes = Mapping[str, OrientedBox]  # by node name
+
 
 @dataclass(frozen=True, eq=False)
 class Detection:
@@ -51,15 +53,15 @@ def precision_recall(
     ranked = sorted(found, key=lambda detection: -detection.confidence)
     taken: set[int] = set()
     hits = np.zeros(len(ranked), dtype=bool)
-    for k, detection in enumerate(ranked):
+    for k, detection in enumerate(ranked if truth else ()):
         overlaps = [
             oriented_box_iou(detection.box, true.box) if true.scene == detection.scene else -1.0
             for true in truth
         ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best >= 0 and overlaps[best] >= threshold and best not in taken:
+        best = int(np.argmax(overlaps))
+        hits[k] = overlaps[best] >= threshold and best not in taken
+        if hits[k]:
             taken.add(best)
-            hits[k] = True
     counts = np.cumsum(hits)
     precision = counts / np.arange(1, len(hits) + 1)
     recall = counts / max(len(truth), 1)
@@ -74,21 +76,18 @@ def average_precision(
     """AP in percent by class, for every class that occurs in ``truth``, and their mean as
     ``"mean"`` (absent when there is no class).
     """
-    labels = sorted({detection.label for detection in truth})
-    result = {
-        label: 100.0
-        * precision_recall(
-            [d for d in found if d.label == label],
-            [d for d in truth if d.label == label],
-            threshold,
-        ).average
-        for label in labels
-    }
-    return result | ({"mean": float(np.mean(list(result.values())))} if result else {})
+    result = {}
+    for label in sorted({detection.label for detection in truth}):
+        own_found = [detection for detection in found if detection.label == label]
+        own_truth = [detection for detection in truth if detection.label == label]
+        result[label] = 100.0 * precision_recall(own_found, own_truth, threshold).average
+    if result:
+        result["mean"] = float(np.mean(list(result.values())))
+    return result
 
 
 def detections(
-    scene: str, boxes: Mapping[str, OrientedBox], confidence: Mapping[str, float] | None = None
+    scene: str, boxes: OrientedBoxes, confidence: Mapping[str, float] | None = None
 ) -> list[Detection]:
     """Boxes by node name as detections; the class is the name without its number: ``chair_2`` and
     ``chair.002`` are chairs.

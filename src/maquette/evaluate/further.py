@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maquette.evaluate.detection import Detection, average_precision, class_of, detections
+from maquette.evaluate.detection import (
+    Detection,
+    OrientedBoxes,
+    average_precision,
+    class_of,
+    detections,
+)
 from maquette.evaluate.metrics import earth_movers_distance, surface_distances
 from maquette.evaluate.physics import scene_physics
 from maquette.evaluate.poses import add_s, diameter, icp_rotation
 from maquette.evaluate.solids import volumetric_iou
-from maquette.evaluate.surfaces import Surface, check_mesh, normalised
-from maquette.geometry.oriented_boxes import OrientedBox, oriented_box_iou, smallest_yaw_box
+from maquette.evaluate.surfaces import Meshes, SampledSurface, check_mesh, normalised
+from maquette.geometry.oriented_boxes import oriented_box_iou, smallest_yaw_box
 from maquette.geometry.registration import point_to_point
 from maquette.geometry.transforms import transform_points
 
@@ -42,8 +48,8 @@ FIELDS = {
 
 def object_extras(
     wanted: Collection[str],
-    predicted: Surface,
-    truth: Surface,
+    predicted: SampledSurface,
+    truth: SampledSurface,
     predicted_mesh: trimesh.Trimesh,
     true_mesh: trimesh.Trimesh,
 ) -> dict[str, float]:
@@ -59,9 +65,8 @@ def object_extras(
     if "emd" in wanted:
         found["emd"] = aligned_emd(predicted, truth)
     if "boxes" in wanted:
-        found["iou_obb"] = oriented_box_iou(
-            smallest_yaw_box(predicted.corners), smallest_yaw_box(truth.corners)
-        )
+        boxes = smallest_yaw_box(predicted.corners), smallest_yaw_box(truth.corners)
+        found["iou_obb"] = oriented_box_iou(*boxes)
     if "volume" in wanted:
         found["iou_v"] = volumetric_iou(predicted_mesh, true_mesh)
     return found
@@ -72,38 +77,34 @@ def missed_extras(wanted: Collection[str]) -> dict[str, float]:
     return {name: MISSED[name] for group in wanted for name in FIELDS.get(group, ())}
 
 
-def aligned_emd(predicted: Surface, truth: Surface) -> float:
+def aligned_emd(predicted: SampledSurface, truth: SampledSurface) -> float:
     """Earth mover's distance of 1,024 points each, in units of the half box: both scaled to [-1, 1]
     by their longest side, then ICP.
 
     Mira-Scene's EMD (point-to-point ICP from the identity, correspondences up to 0.1, exact
     assignment, plain distances).
     """
-    sides = [
-        normalised(s, 1.0, "longest", "points").points[:EMD_POINTS] for s in (predicted, truth)
-    ]
-    fit = point_to_point(*sides, reach=EMD_REACH, iterations=100)
-    return earth_movers_distance(
-        transform_points(fit.target_from_source, sides[0]), sides[1], EMD_POINTS
-    )
+    source = normalised(predicted, 1.0, "longest", "points").points[:EMD_POINTS]
+    target = normalised(truth, 1.0, "longest", "points").points[:EMD_POINTS]
+    fit = point_to_point(source, target, reach=EMD_REACH, iterations=100)
+    moved = transform_points(fit.target_from_source, source)
+    return earth_movers_distance(moved, target, EMD_POINTS)
 
 
 def scene_average_precision(
-    predicted: Mapping[str, OrientedBox], truth: Mapping[str, OrientedBox], pairs: Mapping[str, str]
+    predicted: OrientedBoxes, truth: OrientedBoxes, pairs: Mapping[str, str]
 ) -> float:
     """AP@15 in percent within one scene, mean over its classes; matched objects are of the true
     one's class, others of their name's.
     """
-    classes = {other: class_of(name) for name, other in pairs.items()}
+    true_name = {other: name for name, other in pairs.items()}
     found = [
-        Detection("", classes.get(name, class_of(name)), box) for name, box in predicted.items()
+        Detection("", class_of(true_name.get(name, name)), box) for name, box in predicted.items()
     ]
     return average_precision(found, detections("", truth), AP_THRESHOLD).get("mean", 0.0)
 
 
-def physics_extras(
-    predicted: Mapping[str, trimesh.Trimesh], unit_per_mesh: float
-) -> dict[str, float]:
+def physics_extras(predicted: Meshes, unit_per_mesh: float) -> dict[str, float]:
     """Physical measures of a prediction by field of SceneScore; lengths are multiplied with
     ``unit_per_mesh``. {} without any surface.
     """
@@ -120,6 +121,6 @@ def physics_extras(
 
 
 def add_s_hits(values: Collection[float | None]) -> float | None:
-    """Share in percent of objects with ADD-S below 0.1 (ADD-S@.1); None when it was not measured."""
-    known = [value for value in values if value is not None]
-    return 100.0 * float(np.mean([value < ADD_S_HIT for value in known])) if known else None
+    """Percent of objects with ADD-S below 0.1 (ADD-S@.1); None when it was not measured."""
+    hits = [value < ADD_S_HIT for value in values if value is not None]
+    return 100.0 * float(np.mean(hits)) if hits else None

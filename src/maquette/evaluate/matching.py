@@ -10,23 +10,24 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from maquette.errors import InputError
+from maquette.evaluate.surfaces import longest_side
 from maquette.geometry.boxes import box_iou
+
+Boxes = Mapping[str, np.ndarray]  # (2, 3) by name
 
 
 def require_common_name(predicted: Collection[str], truth: Collection[str]) -> None:
     """Raise InputError when objects were predicted but not one of their names occurs in the ground
     truth.
     """
-    if predicted and not set(predicted) & set(truth):
-        names = f"prediction {_some(predicted)}, ground truth {_some(truth)}"
+    if predicted and set(predicted).isdisjoint(truth):
         raise InputError(
-            f"no name occurs in both: {names}; rename, or match by place ('hungarian')"
+            f"no name occurs in both: prediction {_some(predicted)}, ground truth {_some(truth)}; "
+            "rename, or match by place ('hungarian')"
         )
 
 
-def match_objects(
-    predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], by: str = "names"
-) -> dict[str, str]:
+def match_objects(predicted: Boxes, truth: Boxes, by: str = "names") -> dict[str, str]:
     """Map true to predicted names, of objects given as name -> box (2, 3); unmatched ones are left
     out. ``by`` "names" or "hungarian".
     """
@@ -37,9 +38,7 @@ def match_objects(
     raise InputError(f"cannot match objects by {by!r}; use 'names' or 'hungarian'")
 
 
-def match_by_box(
-    predicted: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
-) -> dict[str, str]:
+def match_by_box(predicted: Boxes, truth: Boxes) -> dict[str, str]:
     """Find the assignment with the largest sum of (box IoU - centre distance / size of the true
     scene).
 
@@ -47,18 +46,19 @@ def match_by_box(
     """
     if not predicted or not truth:
         return {}
-    boxes = np.stack(list(truth.values()))
-    size = max(float(np.ptp(boxes.reshape(-1, 3), axis=0).max()), 1e-12)
-    gain = [
-        [box_iou(p, t) - np.linalg.norm(p.mean(0) - t.mean(0)) / size for p in predicted.values()]
-        for t in boxes
-    ]
-    rows, columns = linear_sum_assignment(-np.array(gain))
+    size = max(longest_side(np.concatenate(list(truth.values()))), 1e-12)
+    gain = np.zeros((len(truth), len(predicted)))
+    for row, true_box in enumerate(truth.values()):
+        for column, box in enumerate(predicted.values()):
+            apart = np.linalg.norm(box.mean(0) - true_box.mean(0))
+            gain[row, column] = box_iou(box, true_box) - apart / size
+    rows, columns = linear_sum_assignment(-gain)
     true_names = list(truth)
     predicted_names = list(predicted)
-    return {true_names[r]: predicted_names[c] for r, c in zip(rows, columns)}
+    return {true_names[row]: predicted_names[column] for row, column in zip(rows, columns)}
 
 
 def _some(names: Collection[str]) -> str:
     listed = sorted(names)
-    return str(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return f"{listed[:5]}{more}"

@@ -22,7 +22,7 @@ from maquette.evaluate.metrics import (
     surface_distances,
 )
 from maquette.evaluate.protocols import Protocol
-from maquette.evaluate.surfaces import Surface, normalised, pooled
+from maquette.evaluate.surfaces import SampledSurface, Surfaces, longest_side, normalised, pooled
 from maquette.geometry.boxes import bounding_box, box_iou
 from maquette.geometry.nearest import build_tree
 from maquette.geometry.transforms import scale_of, transform_points
@@ -33,7 +33,7 @@ THINNEST_BOX = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class SurfaceComparison:
     """Distances of a prediction, after the protocol's alignment and without any."""
 
     truth_from_predicted: np.ndarray  # (4, 4)
@@ -43,12 +43,12 @@ class Comparison:
 
 
 def compare_all(
-    predicted: Mapping[str, Surface],
-    truth: Mapping[str, Surface],
+    predicted: Surfaces,
+    truth: Surfaces,
     pairs: Mapping[str, str],
     protocol: Protocol,
     workers: int,
-) -> tuple[Comparison | None, dict[str, Comparison]]:
+) -> tuple[SurfaceComparison | None, dict[str, SurfaceComparison]]:
     """Compare the whole scene (None when nothing was predicted) and every pair, true -> predicted
     name, on ``workers`` threads.
     """
@@ -59,14 +59,16 @@ def compare_all(
             pooled(surfaces.values(), protocol.scene_points) for surfaces in (predicted, truth)
         )
         whole = pool.submit(compare, *scenes, protocol.scene_aligner, protocol)
-        each = {
-            name: pool.submit(compare_object, predicted[other], truth[name], protocol)
-            for name, other in pairs.items()
-        }
+        each = {}
+        for name, other in pairs.items():
+            sides = predicted[other], truth[name]
+            each[name] = pool.submit(compare_object, *sides, protocol)
         return whole.result(), {name: future.result() for name, future in each.items()}
 
 
-def compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> Comparison:
+def compare_object(
+    predicted: SampledSurface, truth: SampledSurface, protocol: Protocol
+) -> SurfaceComparison:
     """Compare one object, each side normalised to its own box first unless the protocol keeps it in
     the scene.
     """
@@ -78,7 +80,9 @@ def compare_object(predicted: Surface, truth: Surface, protocol: Protocol) -> Co
     return compare(predicted, truth, protocol.object_aligner, protocol)
 
 
-def compare(predicted: Surface, truth: Surface, aligner: str, protocol: Protocol) -> Comparison:
+def compare(
+    predicted: SampledSurface, truth: SampledSurface, aligner: str, protocol: Protocol
+) -> SurfaceComparison:
     """Align, then search both ways."""
     predicted_tree = build_tree(predicted.points)
     truth_tree = build_tree(truth.points)
@@ -86,16 +90,15 @@ def compare(predicted: Surface, truth: Surface, aligner: str, protocol: Protocol
     raw = surface_distances(predicted_tree, truth_tree)
     aligned = raw if aligner == "none" else surface_distances(predicted_tree, truth_tree, transform)
     turned = predicted.normals @ (transform[:3, :3] / scale_of(transform)).T
-    return Comparison(transform, aligned, raw, normal_consistency(aligned, turned, truth.normals))
+    normals = normal_consistency(aligned, turned, truth.normals)
+    return SurfaceComparison(transform, aligned, raw, normals)
 
 
 def chamfer_of(distances: SurfaceDistances, protocol: Protocol) -> float:
     """The Chamfer distance that the protocol means."""
-    return (
-        chamfer_distance(distances)
-        if protocol.chamfer == "squared-sum"
-        else mean_distance(distances)
-    )
+    if protocol.chamfer == "squared-sum":
+        return chamfer_distance(distances)
+    return mean_distance(distances)
 
 
 def miss_distance(half_side: float, protocol: Protocol) -> float:
@@ -109,15 +112,16 @@ def miss_distance(half_side: float, protocol: Protocol) -> float:
 
 
 def aligned_box_iou(
-    predicted: Surface, truth: Surface, transform: np.ndarray, protocol: Protocol
+    predicted: SampledSurface, truth: SampledSurface, transform: np.ndarray, protocol: Protocol
 ) -> float:
     """IoU of the axis-aligned boxes, the prediction's after ``transform``; flat boxes are
     thickened.
     """
     clouds = [s.corners if protocol.box_of == "mesh" else s.points for s in (predicted, truth)]
-    boxes = [bounding_box(transform_points(transform, clouds[0])), bounding_box(clouds[1])]
-    thinnest = THINNEST_BOX * max(float(np.ptp(box, axis=0).max()) for box in boxes)
-    return box_iou(*(_at_least(box, thinnest) for box in boxes))
+    box = bounding_box(transform_points(transform, clouds[0]))
+    true_box = bounding_box(clouds[1])
+    thinnest = THINNEST_BOX * max(longest_side(box), longest_side(true_box))
+    return box_iou(_at_least(box, thinnest), _at_least(true_box, thinnest))
 
 
 def _at_least(box: np.ndarray, side: float) -> np.ndarray:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from maquette.errors import InputError
 from maquette.geometry.nearest import PointTree, as_tree, nearest
 from maquette.geometry.registration import thin
 from maquette.geometry.transforms import scale_of, transform_points
@@ -88,9 +87,8 @@ def f_score(distances: SurfaceDistances, threshold: float) -> float:
     """
     precision = float((distances.to_truth < threshold).mean())
     recall = float((distances.to_predicted < threshold).mean())
-    return (
-        100.0 * 2.0 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
-    )
+    total = precision + recall
+    return 100.0 * 2.0 * precision * recall / total if total > 0 else 0.0
 
 
 def normal_consistency(
@@ -119,25 +117,3 @@ def earth_movers_distance(predicted: np.ndarray, truth: np.ndarray, most: int = 
     target = thin(truth, count)
     cost = np.linalg.norm(source[:, None] - target[None], axis=-1)
     return float(cost[linear_sum_assignment(cost)].mean())
-
-
-def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boolean arrays of one shape: silhouettes (H, W) or volumes (R,
-    R, R). 0 when both are empty.
-    """
-    if a.shape != b.shape:
-        raise InputError(
-            f"masks of shapes {a.shape} and {b.shape} cannot be compared; resample one to the other"
-        )
-    union = int((a | b).sum())
-    return float((a & b).sum() / union) if union else 0.0
-
-
-def alignment_loss(depth_points: np.ndarray, surface_points: np.ndarray | PointTree) -> float:
-    """L_align: mean Euclidean distance (units) of observed depth points (K, 3) to the nearest
-    predicted surface point.
-
-    One-sided, so that what the camera does not see costs nothing (Coherent 3D Scene Diffusion,
-    table 1).
-    """
-    return float(nearest(as_tree(surface_points), depth_points)[0].mean())

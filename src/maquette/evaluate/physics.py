@@ -12,28 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from scipy.spatial import ConvexHull
 
 from maquette.errors import InputError
 from maquette.evaluate.solids import (
-    Solid,
+    SolidMesh,
     contains,
     grid,
     overlap_volume,
     solid_of,
     volume_and_centre,
 )
-from maquette.evaluate.surfaces import check_mesh
+from maquette.evaluate.surfaces import Meshes, check_mesh, longest_side
 from maquette.geometry.boxes import bounding_box
 
-if TYPE_CHECKING:
-    import trimesh
-
 GROUND = -1  # as the owner of a surface
+CELL_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+BLOCK = 2000  # triangles whose crossings are looked for together, so that memory stays small
+# Where a vertical line at a cell's centre crosses a surface: i nz + k of the cell (i, k), y,
+# whether the surface faces up, and whose it is.
+CROSSING = np.dtype([("column", int), ("height", float), ("up", bool), ("owner", int)])
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,13 @@ class ObjectPhysics:
 
     name: str
     penetration: float  # volume shared with other objects and with the ground below, summed
-    share: (
-        float  # that volume over the object's own, in [0, 1] (for two objects in the same place: 1)
-    )
+    share: float  # that volume over its own, in [0, 1] (for two objects in the same place: 1)
     gap: float  # how far it can fall until it touches something; 0 when it touches
     supporters: tuple[str, ...]  # objects it rests on; "ground" is the plane
     volume: float  # that it encloses
-    margin: (
-        float | None
-        # of its centre of mass inside the hull of its contacts, seen from above; negative: it tips.
-        # None: no contact
-    )
+    # of its centre of mass inside the hull of its contacts, seen from above; negative: it tips;
+    # None: no contact
+    margin: float | None
 
     @property
     def stable(self) -> bool:
@@ -74,8 +70,29 @@ class ScenePhysics:
     tolerance: float  # gaps up to this count as contact
 
 
+@dataclass(frozen=True, eq=False)
+class _RestingScene:
+    """The objects, and what holds for all of them. Objects go by their position in ``names``."""
+
+    names: tuple[str, ...]
+    solids: tuple[SolidMesh, ...]
+    triangles: tuple[np.ndarray, ...]  # (F, 3, 3) of every object, facing outwards
+    ground: float  # height of the plane
+    contact: float  # a gap up to this is none
+    resolution: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The cells of an object's footprint in x, z."""
+
+    origin: np.ndarray  # (2,) lower corner
+    side: float
+    counts: np.ndarray  # (2,) int
+
+
 def scene_physics(
-    meshes: Mapping[str, trimesh.Trimesh],
+    meshes: Meshes,
     ground: float | None = None,
     *,
     tolerance: float = 0.01,
@@ -94,245 +111,209 @@ def scene_physics(
         raise InputError(
             f"none of {len(meshes)} objects has a surface; physical measures need at least one mesh"
         )
-    corners = {name: _outward(solid.corners) for name, solid in solids.items()}
     box = bounding_box(np.concatenate([solid.box for solid in solids.values()]))
-    ground = float(box[0, 1]) if ground is None else float(ground)
-    contact = tolerance * float(np.ptp(box, axis=0).max())
-    shared = _shared_volumes(solids, ground, resolution)
-    names = tuple(solids)
-    rows = tuple(
-        _object_physics(k, names, solids[name], corners, shared, ground, contact, resolution)
-        for k, name in enumerate(names)
+    scene = _RestingScene(
+        names=tuple(solids),
+        solids=tuple(solids.values()),
+        triangles=tuple(_outward(solid.corners) for solid in solids.values()),
+        ground=float(box[0, 1]) if ground is None else float(ground),
+        contact=tolerance * longest_side(box),
+        resolution=resolution,
     )
-    gaps = np.array([row.gap for row in rows])
+    shared = _shared_volumes(scene)
+    rows = tuple(_object_physics(index, scene, shared) for index in range(len(solids)))
     penetration = float(sum(shared.values()))
     volume = sum(row.volume for row in rows)
     return ScenePhysics(
         penetration=penetration,
-        share=min(1.0, penetration / volume) if volume > 0 else 0.0,
-        gap=float(gaps.mean()),
+        share=_share(penetration, volume),
+        gap=float(np.mean([row.gap for row in rows])),
         floating=float(np.mean([row.margin is None for row in rows])),
         stable=float(np.mean([row.stable for row in rows])),
         objects=rows,
-        ground=ground,
-        tolerance=contact,
+        ground=scene.ground,
+        tolerance=scene.contact,
     )
+
+
+def _share(part: float, whole: float) -> float:
+    return min(1.0, part / whole) if whole > 0 else 0.0
 
 
 def _outward(corners: np.ndarray) -> np.ndarray:
     """Triangles (F, 3, 3), reversed when the volume that they enclose is negative."""
-    middle = corners.reshape(-1, 3).mean(0)
-    a, b, c = (corners[:, k] - middle for k in range(3))
-    return corners[:, ::-1] if float((np.cross(a, b) * c).sum()) < 0 else corners
+    a, b, c = (corners - corners.reshape(-1, 3).mean(0)).swapaxes(0, 1)
+    return corners[:, ::-1] if (np.cross(a, b) * c).sum() < 0 else corners
 
 
-def _shared_volumes(
-    solids: Mapping[str, Solid], ground: float, resolution: int
-) -> dict[tuple[str, str], float]:
+def _shared_volumes(scene: _RestingScene) -> dict[tuple[int, int], float]:
     """Volume of every pair of objects that overlap, and of each object with what lies below the
     ground.
     """
-    names = list(solids)
     shared = {}
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            if volume := overlap_volume(solids[first], solids[second], resolution):
-                shared[first, second] = volume
-        low, high = solids[first].box
-        if low[1] < ground - 1e-9 * max(float((high - low).max()), 1e-12):
-            cells, volume = grid(
-                np.stack([low, [high[0], min(high[1], ground), high[2]]]), resolution
-            )
-            shared[first, "ground"] = volume * np.count_nonzero(contains(solids[first], cells))
+    for index, solid in enumerate(scene.solids):
+        for other in range(index + 1, len(scene.solids)):
+            volume = overlap_volume(solid, scene.solids[other], scene.resolution)
+            if volume:
+                shared[index, other] = volume
+        if solid.box[0, 1] < scene.ground - 1e-9 * max(longest_side(solid.box), 1e-12):
+            sunk = solid.box.copy()
+            sunk[1, 1] = min(sunk[1, 1], scene.ground)
+            cells, volume = grid(sunk, scene.resolution)
+            shared[index, GROUND] = volume * np.count_nonzero(contains(solid, cells))
     return shared
 
 
 def _object_physics(
-    index: int,
-    names: tuple[str, ...],
-    solid: Solid,
-    corners: Mapping[str, np.ndarray],
-    shared: Mapping[tuple[str, str], float],
-    ground: float,
-    contact: float,
-    resolution: int,
+    index: int, scene: _RestingScene, shared: Mapping[tuple[int, int], float]
 ) -> ObjectPhysics:
-    name = names[index]
-    volume, centre = volume_and_centre(solid, min(resolution, 32))
-    penetration = float(sum(v for pair, v in shared.items() if name in pair))
-    gap, touching, owners = _contacts(index, list(corners.values()), ground, contact, resolution)
-    supporters = tuple(
-        ["ground"] * bool((owners == GROUND).any())
-        + [names[k] for k in np.unique(owners[owners >= 0])]
-    )
-    margin = margin_in_hull(centre[[0, 2]], touching) if len(touching) else None
+    volume, centre = volume_and_centre(scene.solids[index], min(scene.resolution, 32))
+    penetration = float(sum(part for pair, part in shared.items() if index in pair))
+    gap, touching, owners = _contacts(index, scene)
+    supporters = [scene.names[owner] for owner in np.unique(owners[owners != GROUND])]
+    if (owners == GROUND).any():
+        supporters.insert(0, "ground")
     return ObjectPhysics(
-        name,
-        penetration,
-        min(1.0, penetration / volume) if volume > 0 else 0.0,
-        gap,
-        supporters,
-        volume,
-        margin,
+        name=scene.names[index],
+        penetration=penetration,
+        share=_share(penetration, volume),
+        gap=gap,
+        supporters=tuple(supporters),
+        volume=volume,
+        margin=margin_in_hull(centre[[0, 2]], touching) if len(touching) else None,
     )
 
 
-def _contacts(
-    index: int, corners: list[np.ndarray], ground: float, contact: float, resolution: int
-) -> tuple[float, np.ndarray, np.ndarray]:
+def _contacts(index: int, scene: _RestingScene) -> tuple[float, np.ndarray, np.ndarray]:
     """Gap of an object, the corners (K, 2) in x, z of the cells where it touches, and on whose
     surface (C,) each cell rests.
     """
-    own = corners[index]
-    low = own.reshape(-1, 3).min(0)
-    high = own.reshape(-1, 3).max(0)
-    cell = (
-        max(float((high - low)[[0, 2]].max()), 1e-9 * float(np.abs(own).max() + 1.0)) / resolution
-    )
-    origin = low[[0, 2]]
-    nx, nz = (max(1, int(np.ceil((high - low)[k] / cell))) for k in (0, 2))
-    crossings = [
-        _crossings(np.ascontiguousarray(c), origin[0], origin[1], cell, nx, nz) for c in corners
-    ]
-    column, height, facing = (np.concatenate([found[k] for found in crossings]) for k in range(3))
-    owner = np.repeat(np.arange(len(corners)), [len(found[0]) for found in crossings])
-    order = np.lexsort((height, column))
-    bottoms, gaps, below = _rest(
-        column[order], height[order], facing[order], owner[order], index, ground, contact
-    )
-    gap = min(float(gaps.min()) if len(gaps) else np.inf, max(0.0, float(low[1]) - ground))
-    touches = gaps <= contact
-    cells = np.column_stack(np.divmod(bottoms[touches], nz))
-    points = [origin + (cells + [dx, dz]) * cell for dx in (0, 1) for dz in (0, 1)]
-    feet = own.reshape(-1, 3)[
-        own.reshape(-1, 3)[:, 1] <= ground + contact
-    ]  # vertices, so that feet thinner than a cell count
-    owners = np.append(below[touches], np.full(len(feet), GROUND))
+    corners = scene.triangles[index].reshape(-1, 3)
+    columns = _footprint(corners, scene.resolution)
+    found = [_crossings(t, columns, owner) for owner, t in enumerate(scene.triangles)]
+    bottoms, gaps, below = _rests(np.concatenate(found), index, scene)
+    above_ground = max(0.0, float(corners[:, 1].min()) - scene.ground)
+    gap = min(float(gaps.min(initial=np.inf)), above_ground)
+    touches = gaps <= scene.contact
+    cells = np.column_stack(np.divmod(bottoms[touches], columns.counts[1]))
+    points = [columns.origin + (cells + corner) * columns.side for corner in CELL_CORNERS]
+    # vertices near the ground, so that feet thinner than a cell count
+    feet = corners[corners[:, 1] <= scene.ground + scene.contact]
     points.append(feet[:, [0, 2]])
-    return (0.0 if gap <= contact else gap), np.concatenate(points), owners
+    owners = np.append(below[touches], np.full(len(feet), GROUND))
+    return (0.0 if gap <= scene.contact else gap), np.concatenate(points), owners
 
 
-@numba.njit(cache=True, nogil=True)
-def _crossings(
-    triangles: np.ndarray, x0: float, z0: float, cell: float, nx: int, nz: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column i nz + k, height, and whether the surface faces up (+1) or down (-1), where vertical
-    lines at cell centres meet triangles.
-    """
-    columns = np.empty(0, np.int64)
-    heights = np.empty(0)
-    facing = np.empty(0)
-    for fill in range(2):  # count, then write
-        count = 0
-        for f in range(len(triangles)):
-            ax = triangles[f, 0, 0]
-            ay = triangles[f, 0, 1]
-            az = triangles[f, 0, 2]
-            bx = triangles[f, 1, 0]
-            by = triangles[f, 1, 1]
-            bz = triangles[f, 1, 2]
-            cx = triangles[f, 2, 0]
-            cy = triangles[f, 2, 1]
-            cz = triangles[f, 2, 2]
-            area = (bz - az) * (cx - ax) - (bx - ax) * (
-                cz - az
-            )  # > 0: the outward normal points up
-            if area == 0.0:
-                continue
-            first = max(0, int(np.ceil((min(ax, bx, cx) - x0) / cell - 0.5)))
-            last = min(nx - 1, int(np.floor((max(ax, bx, cx) - x0) / cell - 0.5)))
-            front = max(0, int(np.ceil((min(az, bz, cz) - z0) / cell - 0.5)))
-            back = min(nz - 1, int(np.floor((max(az, bz, cz) - z0) / cell - 0.5)))
-            for i in range(first, last + 1):
-                for k in range(front, back + 1):
-                    dx = x0 + (i + 0.5) * cell - ax
-                    dz = z0 + (k + 0.5) * cell - az
-                    u = (dz * (cx - ax) - dx * (cz - az)) / area
-                    v = (dx * (bz - az) - dz * (bx - ax)) / area
-                    if u < -1e-12 or v < -1e-12 or u + v > 1.0 + 1e-12:
-                        continue
-                    if fill:
-                        columns[count] = i * nz + k
-                        heights[count] = ay + u * (by - ay) + v * (cy - ay)
-                        facing[count] = 1.0 if area > 0 else -1.0
-                    count += 1
-        if not fill:
-            columns = np.empty(count, np.int64)
-            heights = np.empty(count)
-            facing = np.empty(count)
-    return columns, heights, facing
+def _footprint(corners: np.ndarray, resolution: int) -> _Columns:
+    """Cells below an object, ``resolution`` along its longer horizontal side."""
+    low, high = bounding_box(corners[:, [0, 2]])
+    least = 1e-9 * float(np.abs(corners).max() + 1.0)
+    side = max(float((high - low).max()), least) / resolution
+    counts = np.maximum(1, np.ceil((high - low) / side).astype(int))
+    return _Columns(low, side, counts)
 
 
-@numba.njit(cache=True, nogil=True)
-def _rest(
-    column: np.ndarray,
-    height: np.ndarray,
-    facing: np.ndarray,
-    owner: np.ndarray,
-    index: int,
-    ground: float,
-    contact: float,
+def _crossings(triangles: np.ndarray, columns: _Columns, owner: int) -> np.ndarray:
+    """(C,) CROSSING of one object, in the order of its triangles (F, 3, 3), then of the cells."""
+    blocks = np.array_split(triangles, range(BLOCK, len(triangles), BLOCK))
+    found = np.concatenate([_block_crossings(block, columns) for block in blocks])
+    found["owner"] = owner
+    return found
+
+
+def _block_crossings(triangles: np.ndarray, columns: _Columns) -> np.ndarray:
+    """(C,) CROSSING of some triangles, without their owner."""
+    flat = triangles[:, :, [0, 2]]
+    ab = flat[:, 1] - flat[:, 0]
+    ac = flat[:, 2] - flat[:, 0]
+    area = _cross(ac, ab)  # > 0: the outward normal points up
+    of, cells = _cells_around(flat[area != 0.0], columns)
+    of = np.flatnonzero(area)[of]
+    from_a = columns.origin + (cells + 0.5) * columns.side - flat[of, 0]
+    u = _cross(ac[of], from_a) / area[of]
+    v = _cross(from_a, ab[of]) / area[of]
+    inside = (u >= -1e-12) & (v >= -1e-12) & (u + v <= 1.0 + 1e-12)
+    a, b, c = triangles[of, :, 1].T
+    found = np.zeros(len(of), CROSSING)
+    found["column"] = cells[:, 0] * columns.counts[1] + cells[:, 1]
+    found["height"] = a + u * (b - a) + v * (c - a)
+    found["up"] = area[of] > 0
+    return found[inside]
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) cross products of vectors (N, 2)."""
+    ax, az = a.T
+    bx, bz = b.T
+    return ax * bz - az * bx
+
+
+def _cells_around(flat: np.ndarray, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:
+    """The cells (C, 2) in the boxes around triangles (F, 3, 2), and whose box (C,) it is."""
+    low = np.ceil((flat.min(1) - columns.origin) / columns.side - 0.5)
+    high = np.floor((flat.max(1) - columns.origin) / columns.side - 0.5)
+    first = np.maximum(low, 0).astype(int)
+    spans = np.minimum(high, columns.counts - 1).astype(int) - first + 1
+    spans = np.maximum(spans, 0)
+    number = spans.prod(1)
+    of = np.repeat(np.arange(len(flat)), number)
+    within = np.arange(len(of)) - np.repeat(np.cumsum(number) - number, number)
+    return of, first[of] + np.column_stack(np.divmod(within, spans[of, 1]))
+
+
+def _rests(
+    crossings: np.ndarray, index: int, scene: _RestingScene
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For every down-facing crossing of object ``index``: its column, how far it is above what is
     below, and whose surface that is.
 
-    Crossings are sorted by column, then height. Something whose top is up to ``contact`` above
-    counts as touching, and so does a bottom that lies inside another object.
+    Something whose top is up to the contact distance above counts as touching, and so does a bottom
+    that lies inside another object.
     """
-    count = 0
-    columns = np.empty(len(column), np.int64)
-    gaps = np.empty(len(column))
-    below = np.empty(len(column), np.int64)
-    for i in range(len(column)):
-        if owner[i] != index or facing[i] > 0:
-            continue
-        j = i
-        while (
-            j + 1 < len(column)
-            and column[j + 1] == column[i]
-            and height[j + 1] <= height[i] + contact
-        ):
-            j += 1
-        gap = max(0.0, height[i] - ground)
-        under = GROUND
-        while j >= 0 and column[j] == column[i]:
-            if owner[j] != index:
-                if facing[j] > 0:
-                    if height[i] - height[j] < gap:
-                        gap = max(0.0, height[i] - height[j])
-                        under = owner[j]
-                    break
-                if height[j] <= height[i]:
-                    # inside that object
-                    gap = 0.0
-                    under = owner[j]
-                    break
-            j -= 1
-        columns[count] = column[i]
-        gaps[count] = gap
-        below[count] = under
-        count += 1
-    return columns[:count], gaps[:count], below[:count]
+    crossings = crossings[np.lexsort((crossings["height"], crossings["column"]))]
+    own = crossings["owner"] == index
+    bottoms = crossings[own & ~crossings["up"]]
+    height = bottoms["height"]
+    tops = ~own & crossings["up"]
+    top = _last_below(crossings, tops, bottoms["column"], height + scene.contact)
+    bottom = _last_below(crossings, ~own & ~tops, bottoms["column"], height)
+    below = crossings[np.maximum(bottom, top)]
+    inside = bottom > top
+    drop = height - below["height"]
+    to_ground = np.maximum(0.0, height - scene.ground)
+    held = inside | ((top >= 0) & (drop < to_ground))
+    gaps = np.where(held, np.maximum(0.0, drop), to_ground)
+    gaps[inside] = 0.0
+    return bottoms["column"], gaps, np.where(held, below["owner"], GROUND)
+
+
+def _last_below(
+    crossings: np.ndarray, among: np.ndarray, column: np.ndarray, height: np.ndarray
+) -> np.ndarray:
+    """Position of the highest crossing ``among`` those of the same column that is not above a
+    height; -1 where there is none.
+    """
+    positions = np.append(-1, np.flatnonzero(among))
+    # complex numbers are in order of their real, then of their imaginary parts
+    keys = crossings["column"][among] + 1j * crossings["height"][among]
+    last = positions[np.searchsorted(keys, column + 1j * height, side="right")]
+    return np.where((last >= 0) & (crossings["column"][last] == column), last, -1)
 
 
 def margin_in_hull(point: np.ndarray, contacts: np.ndarray) -> float:
     """Signed distance of a point (2,) to the rim of the convex hull of contacts (K, 2) not on one
     line: positive inside.
     """
-    if (
-        np.linalg.matrix_rank(contacts - contacts[0], tol=1e-9 * (1e-300 + np.abs(contacts).max()))
-        < 2
-    ):
-        return -float(
-            np.linalg.norm(contacts - point, axis=1).min()
-        )  # a line or a point supports nothing
+    thin = 1e-9 * (1e-300 + np.abs(contacts).max())
+    if np.linalg.matrix_rank(contacts - contacts[0], tol=thin) < 2:
+        # a line or a point supports nothing
+        return -float(np.linalg.norm(contacts - point, axis=1).min())
     hull = ConvexHull(contacts)
     inward = -(hull.equations[:, :2] @ point + hull.equations[:, 2])
     if inward.min() >= 0:
         return float(inward.min())
-    starts = contacts[hull.simplices[:, 0]]
-    ends = contacts[hull.simplices[:, 1]]
-    along = np.clip(
-        ((point - starts) * (ends - starts)).sum(1) / ((ends - starts) ** 2).sum(1), 0.0, 1.0
-    )
-    return -float(np.linalg.norm(starts + along[:, None] * (ends - starts) - point, axis=1).min())
+    starts, ends = (contacts[hull.simplices[:, k]] for k in range(2))
+    sides = ends - starts
+    along = ((point - starts) * sides).sum(1) / (sides**2).sum(1)
+    nearest = starts + np.clip(along, 0.0, 1.0)[:, None] * sides
+    return -float(np.linalg.norm(nearest - point, axis=1).min())

@@ -46,7 +46,8 @@ def in_processes(
             progress(k + 1, len(arguments))
     except BrokenProcessPool as error:
         raise MaquetteError(
-            "a process was ended from outside, most likely for memory; repeat the command with fewer --jobs"
+            "a process was ended from outside, most likely for memory; "
+            "repeat the command with fewer --jobs"
         ) from error
     finally:
         for future in futures:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
+from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.evaluate.metrics import SurfaceDistances
@@ -17,6 +18,7 @@ from maquette.geometry.nearest import PointTree, as_tree
 from maquette.geometry.registration import point_to_point
 
 ICP_REACH = 0.1  # of the true object's diameter: longest correspondence of ``icp_rotation``
+MOST_FLAT = 2000  # points without a hull of which all pairs are compared
 LEAST_FITNESS = 1e-4  # share of points with a correspondence below which no rotation can be told
 
 
@@ -28,12 +30,17 @@ def diameter(points: np.ndarray) -> float:
         points = points[ConvexHull(points).vertices]
     except (QhullError, ValueError):
         points = np.unique(points, axis=0)
-        if len(points) > 2000:  # flat and many: only extreme points of some directions can be ends
-            angles = np.linspace(0, np.pi, 256)
-            plane = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][:2]
-            along = (points @ plane.T) @ np.stack([np.cos(angles), np.sin(angles)])
-            points = points[np.unique(np.concatenate([along.argmin(0), along.argmax(0)]))]
+        if len(points) > MOST_FLAT:
+            points = _extremes_in_plane(points)
     return float(pdist(points).max()) if len(points) > 1 else 0.0
+
+
+def _extremes_in_plane(points: np.ndarray) -> np.ndarray:
+    """Of many points (N, 3) in a plane those that are the farthest ones in some direction."""
+    angles = np.linspace(0, np.pi, 256)
+    plane = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][:2]
+    along = (points @ plane.T) @ np.stack([np.cos(angles), np.sin(angles)])
+    return points[np.unique(np.concatenate([along.argmin(0), along.argmax(0)]))]
 
 
 def add_s(distances: SurfaceDistances, true_diameter: float) -> float:
@@ -43,10 +50,8 @@ def add_s(distances: SurfaceDistances, true_diameter: float) -> float:
     The symmetric form of SAM 3D Objects and Mira-Scene. PoseCNN (Xiang et al. 2018), where it comes
     from, poses one known model and takes the mean over its points in one direction.
     """
-    return float(
-        (distances.to_truth.mean() + distances.to_predicted.mean())
-        / (2.0 * max(true_diameter, 1e-12))
-    )
+    both_ways = distances.to_truth.mean() + distances.to_predicted.mean()
+    return float(both_ways / (2.0 * max(true_diameter, 1e-12)))
 
 
 def rotation_error(
@@ -60,16 +65,14 @@ def rotation_error(
     are no rotations, reflections in particular.
     """
     for name, matrix in (("predicted", predicted), ("true", truth)):
-        if (
-            matrix.shape != (3, 3)
-            or not np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-4)
-            or np.linalg.det(matrix) < 0
-        ):
+        orthonormal = np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-4)
+        if matrix.shape != (3, 3) or not orthonormal or np.linalg.det(matrix) < 0:
             raise InputError(
-                f"the {name} orientation is no rotation matrix; give an orthonormal (3, 3) with determinant +1"
+                f"the {name} orientation is no rotation matrix; "
+                "give an orthonormal (3, 3) with determinant +1"
             )
-    same = np.eye(3)[None] if symmetries is None else symmetries
-    return float(rotation_angle(np.einsum("ji,kjl->kil", predicted, truth @ same)).min())
+    same = np.eye(3) if symmetries is None else symmetries
+    return float(rotation_angle(predicted.T @ truth @ same).min())
 
 
 def axis_error(predicted: np.ndarray, truth: np.ndarray, axis: np.ndarray) -> float:
@@ -77,24 +80,24 @@ def axis_error(predicted: np.ndarray, truth: np.ndarray, axis: np.ndarray) -> fl
     full symmetry round it.
     """
     axis = axis / np.linalg.norm(axis)
-    return float(np.degrees(np.arccos(np.clip((predicted @ axis) @ (truth @ axis), -1.0, 1.0))))
+    return float(_degrees((predicted @ axis) @ (truth @ axis)))
 
 
 def rotation_angle(rotation: np.ndarray) -> np.ndarray:
     """Angles in degrees, (...,), of rotations (..., 3, 3)."""
-    return np.degrees(
-        np.arccos(np.clip((np.trace(rotation, axis1=-2, axis2=-1) - 1.0) / 2.0, -1.0, 1.0))
-    )
+    return _degrees((np.trace(rotation, axis1=-2, axis2=-1) - 1.0) / 2.0)
+
+
+def _degrees(cosine: np.ndarray) -> np.ndarray:
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def fold_symmetry(axis: np.ndarray, fold: int) -> np.ndarray:
     """(fold, 3, 3) turns about ``axis`` (3,) by multiples of 360 / fold degrees: a square table has
     4 about +Y.
     """
-    x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    angles = 2.0 * np.pi * np.arange(fold)[:, None, None] / fold
-    return np.eye(3) + np.sin(angles) * cross + (1.0 - np.cos(angles)) * (cross @ cross)
+    angles = 2.0 * np.pi * np.arange(fold) / fold
+    return Rotation.from_rotvec(angles[:, None] * axis / np.linalg.norm(axis)).as_matrix()
 
 
 def icp_rotation(
@@ -104,18 +107,14 @@ def icp_rotation(
     when nothing corresponds.
 
     Both clouds are centred on their means and divided by the true diameter; point-to-point ICP from
-    the identity, correspondences up to
-    0.1, at most 100 iterations. The ICP-Rot of SAM 3D Objects, as coded by Mira-Scene. A symmetric
-      object scores 0 however it is turned,
-    and far turns stay hidden: ICP is local.
+    the identity, correspondences up to 0.1, at most 100 iterations. The ICP-Rot of SAM 3D Objects,
+    as coded by Mira-Scene. A symmetric object scores 0 however it is turned, and far turns stay
+    hidden: ICP is local.
     """
+    clouds = [as_tree(predicted).points, as_tree(truth).points]
     scale = max(true_diameter, 1e-12)
-    clouds = [
-        (tree.points - tree.points.mean(0)) / scale for tree in (as_tree(predicted), as_tree(truth))
-    ]
-    fit = point_to_point(*clouds, reach=ICP_REACH, iterations=100)
-    return (
-        float(rotation_angle(fit.target_from_source[:3, :3]))
-        if fit.fitness > LEAST_FITNESS
-        else None
-    )
+    unit = [(points - points.mean(0)) / scale for points in clouds]
+    fit = point_to_point(*unit, reach=ICP_REACH, iterations=100)
+    if fit.fitness <= LEAST_FITNESS:
+        return None
+    return float(rotation_angle(fit.target_from_source[:3, :3]))

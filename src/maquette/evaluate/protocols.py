@@ -21,16 +21,14 @@ class Protocol:
 
     name: str
     version: int  # goes up whenever a change here or in the code changes numbers
-    source: (
-        str  # where the definition comes from, and what it leaves open and is chosen here ("ours")
-    )
+    source: str  # where the definition comes from, and what of it is chosen here ("ours")
     scene_aligner: str  # whole prediction onto whole truth: a name of alignment.py, or "none"
     object_aligner: str  # the same, object by object, after object_unit
     # "truth-box": the TRUE scene's box becomes centred with longest side 2; "given": as read
     scene_unit: str = "truth-box"
     # each object's own box becomes [-object_half, object_half]: "per-axis", or only the "longest"
-    object_unit: str = "per-axis"
     # side; "scene": objects stay as they are in the scene
+    object_unit: str = "per-axis"
     object_half: float = 0.95
     points: int = 20_480  # per object, by area
     # of the whole scene, by area; 0: the points of all objects, so that small objects weigh as much
@@ -49,14 +47,18 @@ class Protocol:
     metres: bool = False  # lengths are compared as metres: both scenes must be given in them
     # "any" common frame with +Y up, or "camera": placement is tested as seen from one camera
     frame: str = "any"
-    recovers: tuple[
-        str, ...
-    ] = ()  # motions of the whole scene that cost nothing: "shift", "yaw", "scale"
+    # motions of the whole scene that cost nothing: "shift", "yaw", "scale"
+    recovers: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Printed beside every number, for example ``iscene/1``."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def of_one_view(self) -> bool:
+        """Whether only what one camera sees counts, where a camera is known."""
+        return self.frame == "camera" and self.scene_unit == "given"
 
 
 EXTRAS = {
@@ -76,7 +78,10 @@ EXTRAS = {
 ISCENE = Protocol(
     name="iscene",
     version=1,
-    source="I-Scene, arXiv 2512.13683, section 4.1 and appendix 8; sampling, scene units and threshold after MIDI",
+    source=(
+        "I-Scene, arXiv 2512.13683, section 4.1 and appendix 8; sampling, scene units and "
+        "threshold after MIDI"
+    ),
     scene_aligner="robust-icp",
     object_aligner="robust-icp",
     object_unit="longest",
@@ -85,7 +90,10 @@ ISCENE = Protocol(
 MIDI = Protocol(
     name="midi",
     version=1,
-    source="MIDI, arXiv 2412.03558, its public evaluation code INCLUDING the wrong rotation of its ICP: damages good predictions",
+    source=(
+        "MIDI, arXiv 2412.03558, its public evaluation code INCLUDING the wrong rotation of its "
+        "ICP: damages good predictions"
+    ),
     scene_aligner="midi-icp",
     object_aligner="midi-icp",
     boxes="raw",
@@ -104,8 +112,11 @@ MIDI_FIXED = Protocol(
 SCENEGEN = Protocol(
     name="scenegen",
     version=1,
-    source="SceneGen, arXiv 2508.15769, its evaluation code: FilterReg of fixed width, 10,240 points, boxes after the alignment. Ours:"
-    " scene units (as MIDI) and exact Gaussian sums over cells. FilterReg turns even perfect predictions by a degree or two",
+    source=(
+        "SceneGen, arXiv 2508.15769, its evaluation code: FilterReg of fixed width, 10,240 "
+        "points, boxes after the alignment. Ours: scene units (as MIDI) and exact Gaussian sums "
+        "over cells. FilterReg turns even perfect predictions by a degree or two"
+    ),
     scene_aligner="filterreg",
     object_aligner="filterreg",
     points=10_240,
@@ -115,8 +126,11 @@ SCENEGEN = Protocol(
 MIRA = Protocol(
     name="mira",
     version=1,
-    source="Mira-Scene, arXiv 2609.23796, its evaluation code: robust ICP of each object only, boxes where they were put. Ours: a "
-    "scene with missing objects is scored, not skipped; +Y up (theirs is +Z up; per-axis stretching depends on the frame)",
+    source=(
+        "Mira-Scene, arXiv 2609.23796, its evaluation code: robust ICP of each object only, boxes"
+        " where they were put. Ours: a scene with missing objects is scored, not skipped; +Y up "
+        "(theirs is +Z up; per-axis stretching depends on the frame)"
+    ),
     scene_aligner="none",
     object_aligner="robust-icp",
     boxes="raw",
@@ -125,9 +139,12 @@ MIRA = Protocol(
 DEPR = Protocol(
     name="depr",
     version=1,
-    source="DepR, ICCV 2025, its evaluation code, also PixARMesh: scale by oriented boxes, 7-DoF Chamfer fit of the scene, F counts "
-    "d^2 <= 0.002 (4.5 cm) and <= 0.1. Ours: even yaws about the scene's centre, fewer points in the fit; objects, which that "
-    "code does not score, by the same fit",
+    source=(
+        "DepR, ICCV 2025, its evaluation code, also PixARMesh: scale by oriented boxes, 7-DoF "
+        "Chamfer fit of the scene, F counts d^2 <= 0.002 (4.5 cm) and <= 0.1. Ours: even yaws "
+        "about the scene's centre, fewer points in the fit; objects, which that code does not "
+        "score, by the same fit"
+    ),
     scene_aligner="chamfer-fit",
     object_aligner="chamfer-fit",
     scene_unit="given",
@@ -143,9 +160,12 @@ DEPR = Protocol(
 GEN3DSR = Protocol(
     name="gen3dsr",
     version=1,
-    source="Gen3DSR, arXiv 2404.03421, its eval_front.py without background: a million points of the scene by area, both clipped to "
-    "the camera's frustum, no alignment, mean of plain distances, F at 0.1, 0.01 and 0.001 m. Ours: points are clipped, not "
-    "meshes; object scores",
+    source=(
+        "Gen3DSR, arXiv 2404.03421, its eval_front.py without background: a million points of the"
+        " scene by area, both clipped to the camera's frustum, no alignment, mean of plain "
+        "distances, F at 0.1, 0.01 and 0.001 m. Ours: points are clipped, not meshes; object "
+        "scores"
+    ),
     scene_aligner="none",
     object_aligner="none",
     scene_unit="given",
@@ -160,9 +180,11 @@ GEN3DSR = Protocol(
 SAM3D_LAYOUT = Protocol(
     name="sam3d-layout",
     version=1,
-    source="SAM 3D Objects, arXiv 2511.16624, layout metrics: IoU of axis-aligned boxes in the camera frame, ICP-Rot, ADD-S over the "
-    "diameter, share below 0.1; nothing is aligned. Ours: details of ICP-Rot after Mira-Scene's code; a miss has ADD-S 1 and "
-    "180 degrees",
+    source=(
+        "SAM 3D Objects, arXiv 2511.16624, layout metrics: IoU of axis-aligned boxes in the "
+        "camera frame, ICP-Rot, ADD-S over the diameter, share below 0.1; nothing is aligned. "
+        "Ours: details of ICP-Rot after Mira-Scene's code; a miss has ADD-S 1 and 180 degrees"
+    ),
     scene_aligner="none",
     object_aligner="none",
     object_unit="scene",
@@ -173,9 +195,12 @@ SAM3D_LAYOUT = Protocol(
 SUNRGBD_AP15 = Protocol(
     name="sunrgbd-ap15",
     version=1,
-    source="SUN RGB-D toolbox as used by Total3D, Im3D, InstPIFu and Coherent 3D Scene Diffusion: boxes turned about the vertical, a "
-    "hit from IoU 0.15, confidence 1, first come first served. Ours: boxes are the smallest around the meshes, classes are node"
-    " names without number, area under the precision envelope",
+    source=(
+        "SUN RGB-D toolbox as used by Total3D, Im3D, InstPIFu and Coherent 3D Scene Diffusion: "
+        "boxes turned about the vertical, a hit from IoU 0.15, confidence 1, first come first "
+        "served. Ours: boxes are the smallest around the meshes, classes are node names without "
+        "number, area under the precision envelope"
+    ),
     scene_aligner="none",
     object_aligner="none",
     scene_unit="given",
@@ -187,8 +212,11 @@ SUNRGBD_AP15 = Protocol(
 PIX3D = Protocol(
     name="pix3d",
     version=1,
-    source="Pix3D as in Total3D, InstPIFu and Coherent 3D Scene Diffusion: 10,000 points, sum of mean squared distances, F counts d^2 "
-    "<= 0.002. Ours: longest side 1, and robust ICP where they use mshalign of GAPS",
+    source=(
+        "Pix3D as in Total3D, InstPIFu and Coherent 3D Scene Diffusion: 10,000 points, sum of "
+        "mean squared distances, F counts d^2 <= 0.002. Ours: longest side 1, and robust ICP "
+        "where they use mshalign of GAPS"
+    ),
     scene_aligner="none",
     object_aligner="robust-icp",
     object_unit="longest",

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.evaluate.contestants import Contestant
-from maquette.pipeline import METHODS
+from maquette.pipeline import PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -40,35 +40,34 @@ def networks_of(contestant: Contestant) -> list[Network]:
 
     Files that are not there are left out: without them the method fails, and its rows say so.
     """
-    if contestant.kind != "generator" or contestant.method not in METHODS:
+    if contestant.kind != "generator" or contestant.method in PUBLISHED:
         return []
     models = load_models(contestant.weights)
-    kinds = dict.fromkeys(
-        contestant.asked().used(models)
-    )  # once each: a method may use what perception uses, too
+    # once each: a method may use what perception uses, too
+    kinds = dict.fromkeys(contestant.asked().kinds_of(models))
     return [read_network(models, kind) for kind in kinds if models.has(kind)]
 
 
 def read_network(models: ModelSet, kind: str) -> Network:
-    """Read what a file says of itself, and count its numbers. CheckpointError as when it is loaded."""
+    """Read what a file says of itself, and count its numbers. CheckpointError as when it is
+    loaded.
+    """
     checkpoint = models[kind]
     path = models.file(kind)
     with safe_open(path, framework="np") as file:
-        count = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (not a dict)
+        names = file.keys()
+        count = sum(prod(file.get_slice(name).get_shape()) for name in names)
     said = checkpoint.metadata
     earlier = said.get("trained_before", ())
-    steps = said.get("step", 0) + sum(training.get("steps", 0) for training in earlier)
-    minutes = said.get("seconds", 0.0) / 60 + sum(
-        training.get("minutes", 0) for training in earlier
-    )
+    minutes = said.get("seconds", 0.0) / 60 + sum(part.get("minutes", 0) for part in earlier)
     return Network(
-        kind,
-        checkpoint.sha256,
-        count,
-        path.stat().st_size,
-        steps,
-        round(minutes, 2),
-        _processor(said),
+        kind=kind,
+        sha256=checkpoint.sha256,
+        parameters=count,
+        bytes=path.stat().st_size,
+        steps=said.get("step", 0) + sum(part.get("steps", 0) for part in earlier),
+        minutes=round(minutes, 2),
+        processor=_processor(said),
     )
 
 

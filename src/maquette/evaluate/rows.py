@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.evaluate.files import Record
 from maquette.output import atomic_write
 
-MEASUREMENTS = (
-    "seconds",
-    "peak_mb",
-    "gpu_peak_mb",
-)  # differ from run to run; everything else is a function of the inputs
+COUNTS = ("objects", "missing", "extra")
+WHAT = ("set", "scene", "method", "protocol", *COUNTS)
+# Differ from run to run; everything else is a function of the inputs.
+MEASUREMENTS = ("seconds", "peak_mb", "gpu_peak_mb")
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """The score of one method on one scene under one protocol."""
 
     set: str
@@ -41,46 +41,31 @@ class Row:
     gpu_peak_mb: float = math.nan
     error: str = ""  # why the method gave nothing; "" when it gave something
 
-    def to_record(self) -> dict[str, Any]:
+    def number(self, name: str) -> float:
+        """A metric or a measurement; nan when it is not there."""
+        return getattr(self, name) if name in MEASUREMENTS else self.metrics.get(name, math.nan)
+
+    def to_record(self) -> Record:
         """Flat."""
-        record = {
-            name: getattr(self, name)
-            for name in ("set", "scene", "method", "protocol", "objects", "missing", "extra")
-        }
-        measured = {name: round(getattr(self, name), 3) for name in MEASUREMENTS}
-        return {
-            **record,
-            **{name: round(float(value), 6) for name, value in self.metrics.items()},
-            **measured,
-            "error": self.error,
-        }
+        record = {name: getattr(self, name) for name in WHAT}
+        record |= {name: round(float(value), 6) for name, value in self.metrics.items()}
+        record |= {name: round(self.number(name), 3) for name in MEASUREMENTS}
+        return record | {"error": self.error}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, str]) -> Row:
+    def from_record(cls, record: Mapping[str, str]) -> ResultRow:
         """The inverse, from the texts of a CSV file."""
-        fixed = (
-            "set",
-            "scene",
-            "method",
-            "protocol",
-            "objects",
-            "missing",
-            "extra",
-            *MEASUREMENTS,
-            "error",
-        )
-        metrics = {name: _number(value) for name, value in record.items() if name not in fixed}
-        counts = {name: int(record[name]) for name in ("objects", "missing", "extra")}
-        texts = {name: record[name] for name in ("set", "scene", "method", "protocol", "error")}
-        return cls(
-            metrics=metrics,
-            **texts,
-            **counts,
-            **{name: _number(record[name]) for name in MEASUREMENTS},
-        )
+        kinds = dict.fromkeys((*WHAT, "error"), str) | dict.fromkeys(COUNTS, int)
+        kinds |= dict.fromkeys(MEASUREMENTS, number)
+        metrics = {name: number(text) for name, text in record.items() if name not in kinds}
+        return cls(metrics=metrics, **{name: kind(record[name]) for name, kind in kinds.items()})
 
 
-def _number(text: str) -> float:
+Rows = Sequence[ResultRow]
+
+
+def number(text: str) -> float:
+    """A cell of a CSV file; nan when it is empty."""
     return float(text) if text else math.nan
 
 
@@ -89,38 +74,32 @@ def write_table(path: Path, records: Sequence[Mapping[str, Any]]) -> list[Path]:
     .parquet. Returns the files.
     """
     columns = list(dict.fromkeys(key for record in records for key in record))
+    complete = [{key: record.get(key) for key in columns} for record in records]
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows({key: _cell(record.get(key)) for key in columns} for record in records)
+        for record in complete:
+            writer.writerow({key: _cell(value) for key, value in record.items()})
     if importlib.util.find_spec("pyarrow") is None:
         return [path]
     import pyarrow
     import pyarrow.parquet
 
-    with atomic_write(path.with_suffix(".parquet")) as temporary:
-        pyarrow.parquet.write_table(
-            pyarrow.Table.from_pylist(
-                [{key: record.get(key) for key in columns} for record in records]
-            ),
-            temporary,
-        )
-    return [path, path.with_suffix(".parquet")]
+    beside = path.with_suffix(".parquet")
+    with atomic_write(beside) as temporary:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(complete), temporary)
+    return [path, beside]
 
 
 def _cell(value: Any) -> Any:
     """Nothing instead of nan: what does not apply is an empty cell."""
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    return "" if isinstance(value, float) and math.isnan(value) else value
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[ResultRow]:
     """Rows of a run; none when there is no file. InputError when it is not such a file."""
-    return [_row(record, path) for record in read_table(path)]
-
-
-def _row(record: dict[str, str], path: Path) -> Row:
     try:
-        return Row.from_record(record)
+        return [ResultRow.from_record(record) for record in read_table(path)]
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{path}: not a table of a benchmark ({error}); run the benchmark again"
@@ -135,6 +114,21 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def column(rows: Iterable[Row], metric: str) -> np.ndarray:
-    """(N,) float64 of one metric; nan where a row has none."""
-    return np.array([row.metrics.get(metric, math.nan) for row in rows], dtype=np.float64)
+def column(rows: Rows, name: str) -> np.ndarray:
+    """(N,) float64 of one metric or measurement; nan where a row has none."""
+    return np.array([row.number(name) for row in rows], dtype=np.float64)
+
+
+def measured(rows: Rows, names: Sequence[str]) -> list[str]:
+    """Those of the metrics and measurements that some row has."""
+    return [name for name in names if not np.isnan(column(rows, name)).all()]
+
+
+def distinct(rows: Rows, field: str) -> list[str]:
+    """The values of a field, in the order in which they come first."""
+    return list(dict.fromkeys(getattr(row, field) for row in rows))
+
+
+def picked(rows: Rows, **values: str) -> list[ResultRow]:
+    """The rows whose fields have these values."""
+    return [row for row in rows if all(getattr(row, k) == value for k, value in values.items())]

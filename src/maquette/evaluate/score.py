@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.evaluate.detection import OrientedBoxes
 from maquette.evaluate.further import (
     add_s_hits,
     missed_extras,
@@ -25,10 +26,10 @@ from maquette.evaluate.further import (
     physics_extras,
     scene_average_precision,
 )
-from maquette.evaluate.hints import name_hints, unit_hints, winding_hints
+from maquette.evaluate.hints import name_hints, turn_hints, unit_hints, winding_hints
 from maquette.evaluate.matching import match_objects, require_common_name
 from maquette.evaluate.measure import (
-    Comparison,
+    SurfaceComparison,
     aligned_box_iou,
     chamfer_of,
     compare_all,
@@ -37,41 +38,27 @@ from maquette.evaluate.measure import (
 from maquette.evaluate.metrics import f_score
 from maquette.evaluate.protocols import EXTRAS, ISCENE, Protocol, protocol_named
 from maquette.evaluate.surfaces import (
-    Surface,
+    Meshes,
+    Surfaces,
     check_mesh,
     chosen,
-    joined,
+    longest_side,
+    require_surfaces,
     sample_mesh,
     shares,
     stream,
     triangle_areas,
+    used_vertices,
 )
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
+from maquette.types import Camera
 
-if TYPE_CHECKING:
-    import trimesh
-
-    from maquette.types import Camera
-
-OBJECT_MEANS = (
-    "cd_o",
-    "f_o",
-    "iou_b",
-    "cd_o_raw",
-    "f_o_raw",
-    "iou_b_raw",
-    "normals",
-)  # averaged over a scene's true objects
-OBJECT_EXTRAS = (
-    "add_s",
-    "icp_rotation",
-    "emd",
-    "iou_obb",
-    "iou_v",
-)  # the same, where they were measured
+# Averaged over a scene's true objects, always and where they were measured.
+OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
+OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
 
 
 @dataclass(frozen=True)
@@ -90,11 +77,8 @@ class ObjectScore:
     iou_b_raw: float
     normals: float  # normal consistency after alignment, in [0, 1]
     miss: str = ""  # why it counts as a miss; "" when it does not
-    add_s: float | None = (
-        # poses.add_s, 0 is best; this and what follows only where the protocol or the caller asks
-        # for it
-        None
-    )
+    # This and what follows only where the protocol or the caller asks for it.
+    add_s: float | None = None  # poses.add_s, 0 is best
     icp_rotation: float | None = None  # degrees that a plain ICP still turns (poses.icp_rotation)
     emd: float | None = None  # further.aligned_emd, in half sides of the object's box
     iou_obb: float | None = None  # of the smallest boxes with a vertical axis, as predicted
@@ -126,11 +110,8 @@ class SceneScore:
     seed: int
     seconds: float = dataclasses.field(compare=False, default=0.0)
     hints: tuple[str, ...] = ()  # what is probably not meant: wrong units, permuted names
-    f_s_2: float | None = (
-        # F of the aligned scene at the protocol's second threshold; this and what follows only
-        # where asked for
-        None
-    )
+    # This and what follows only where the protocol or the caller asks for it.
+    f_s_2: float | None = None  # F of the aligned scene at the protocol's second threshold
     f_s_3: float | None = None  # and at its third
     cd_s_one: float | None = None  # mean squared distance from prediction to truth only, aligned
     add_s: float | None = None  # means over ALL true objects, as in ObjectScore
@@ -140,23 +121,44 @@ class SceneScore:
     iou_obb: float | None = None
     iou_v: float | None = None
     ap15: float | None = None  # average precision in percent at box IoU 0.15, within this scene
-    penetration: float | None = (
-        None  # percent of the predicted volume that lies in another object or below the ground
-    )
+    # percent of the predicted volume that lies in another object or below the ground
+    penetration: float | None = None
     gap: float | None = None  # mean distance that predicted objects can fall, in scene units
     floating: float | None = None  # percent of predicted objects that touch nothing
-    stable: float | None = (
-        None  # percent of predicted objects that touch something and would not tip
-    )
+    # percent of predicted objects that touch something and would not tip
+    stable: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dicts, lists and JSON scalars."""
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """How one pair of scenes is compared."""
+
+    protocol: Protocol
+    wanted: tuple[str, ...]  # names of EXTRAS
+    match: str
+    seed: int
+    unit_from_world: np.ndarray  # (4, 4), to the protocol's scene units
+    camera: Camera | None  # whose picture limits what counts
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Both scenes, ready to be compared: usable meshes, their samples, and who stands for whom."""
+
+    predicted_meshes: Meshes
+    true_meshes: Meshes
+    predicted: Surfaces
+    truth: Surfaces
+    pairs: Mapping[str, str]  # true -> predicted name
+
+
 def score_scene(
-    pred: Mapping[str, trimesh.Trimesh],
-    gt: Mapping[str, trimesh.Trimesh],
+    pred: Meshes,
+    gt: Meshes,
     protocol: str | Protocol = ISCENE,
     seed: int = 0,
     *,
@@ -178,238 +180,212 @@ def score_scene(
     """
     start = time.perf_counter()
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
-    wanted = tuple(dict.fromkeys([*protocol.also, *extra]))
-    if unknown := [name for name in wanted if name not in EXTRAS]:
-        raise InputError(f"extra {unknown[0]!r} is unknown; choose from {', '.join(EXTRAS)}")
-    _require_truth(gt)
-    if match == "names":
-        require_common_name(pred, gt)
-    unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
-    solid = {name: mesh for name, mesh in pred.items() if name not in unusable}
-    unit = (
-        np.eye(4)
-        if protocol.scene_unit == "given"
-        else similarity(2.0) @ scene_from_world(_scene_box(gt))
-    )
-    view = camera if protocol.frame == "camera" and protocol.scene_unit == "given" else None
-    truth = _sampled(gt, protocol, seed, "truth", unit, view)
-    predicted = _sampled(solid, protocol, seed, "predicted", unit, view)
-    if not truth:
-        raise InputError(
-            f"the camera sees none of the {len(gt)} true objects; give the camera in the frame of the meshes"
-        )
-    boxes = [
-        {name: surface.box for name, surface in surfaces.items()} for surfaces in (predicted, truth)
-    ]
-    pairs = match_objects(*boxes, match)
-    whole, each = compare_all(predicted, truth, pairs, protocol, workers)
-
-    def row(name: str) -> ObjectScore:
-        if name not in pairs:
-            reason = unusable.get(
-                name,
-                "no predicted object stands for it" if name not in solid else "out of the picture",
-            )
-            return _miss(name, truth[name], reason, protocol, missed_extras(wanted))
-        other = pairs[name]
-        transform = (
-            np.eye(4) if whole is None or protocol.boxes == "raw" else whole.truth_from_predicted
-        )
-        more = object_extras(wanted, predicted[other], truth[name], pred[other], gt[name])
-        return _found(
-            name, other, predicted[other], truth[name], each[name], transform, protocol, more
-        )
-
-    rows = [row(name) for name in truth]
-    used = set(pairs.values())
-    more = _scene_extras(wanted, protocol, whole, predicted, truth, pairs, solid, scale_of(unit))
-    score = _sum_up(whole, rows, joined(truth.values()), protocol, more)
-    return dataclasses.replace(
-        score,
-        extra=tuple(
-            name
-            for name in pred
-            if name not in used and (name in predicted or (name in unusable and name not in gt))
-        ),
-        hints=_hints(solid, gt, boxes, pairs, protocol, match, wanted, view),
-        seed=seed,
-        seconds=time.perf_counter() - start,
-    )
-
-
-def _require_truth(gt: Mapping[str, trimesh.Trimesh]) -> None:
+    wanted = require_extras([*protocol.also, *extra])
     if not gt:
         raise InputError(
             "the ground truth has no objects; give a scene with one named node per object"
         )
-    for name, mesh in gt.items():
-        if reason := check_mesh(mesh, name):
-            raise InputError(
-                f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out"
-            )
+    require_surfaces(gt)
+    if match == "names":
+        require_common_name(pred, gt)
+    view = camera if protocol.of_one_view else None
+    terms = _Terms(protocol, wanted, match, seed, _unit_from_world(gt, protocol), view)
+    unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
+    sides = _sides({name: pred[name] for name in pred if name not in unusable}, gt, terms)
+    whole, each = compare_all(sides.predicted, sides.truth, sides.pairs, protocol, workers)
+    rows = []
+    for name in sides.truth:
+        if name in each:
+            rows.append(_found(name, sides, each[name], whole.truth_from_predicted, terms))
+        else:
+            rows.append(_missed(name, sides, unusable, terms))
+    transform = np.eye(4) if whole is None else whole.truth_from_predicted
+    return SceneScore(
+        protocol=protocol.id,
+        **_scene_numbers(whole, sides, terms),
+        **_object_means(rows),
+        objects=tuple(rows),
+        missing=tuple(row.name for row in rows if row.miss),
+        extra=_extra(pred, gt, sides, unusable),
+        truth_from_predicted=tuple(map(tuple, transform.tolist())),
+        seed=seed,
+        hints=tuple(_hints(sides, terms)),
+        seconds=time.perf_counter() - start,
+    )
 
 
-def _scene_box(meshes: Mapping[str, trimesh.Trimesh]) -> np.ndarray:
+def _extra(pred: Meshes, gt: Meshes, sides: _Sides, unusable: Collection[str]) -> tuple[str, ...]:
+    """Predicted objects that no true one was matched with; not those that are only misses."""
+    counted = {*sides.predicted, *(name for name in unusable if name not in gt)}
+    return tuple(name for name in pred if name in counted - {*sides.pairs.values()})
+
+
+def require_extras(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of further measures, each once. InputError for an unknown one."""
+    for name in names:
+        if name not in EXTRAS:
+            raise InputError(f"extra {name!r} is unknown; choose from {', '.join(EXTRAS)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _unit_from_world(truth: Meshes, protocol: Protocol) -> np.ndarray:
+    if protocol.scene_unit == "given":
+        return np.eye(4)
+    return similarity(2.0) @ scene_from_world(_box(truth))
+
+
+def _box(meshes: Meshes) -> np.ndarray:
     """(2, 3) box of the vertices that faces use."""
-    boxes = []
-    for mesh in meshes.values():
-        used = np.zeros(len(mesh.vertices), dtype=bool)
-        used[np.asarray(mesh.faces).reshape(-1)] = True
-        boxes.append(bounding_box(np.asarray(mesh.vertices, dtype=np.float64)[used]))
-    return bounding_box(np.concatenate(boxes))
+    used = [np.asarray(mesh.vertices)[used_vertices(mesh)] for mesh in meshes.values()]
+    return bounding_box(np.concatenate(used).astype(np.float64))
 
 
-def _sampled(
-    meshes: Mapping[str, trimesh.Trimesh],
-    protocol: Protocol,
-    seed: int,
-    role: str,
-    unit: np.ndarray,
-    camera: Camera | None,
-) -> dict[str, Surface]:
+def _sides(predicted_meshes: Meshes, true_meshes: Meshes, terms: _Terms) -> _Sides:
+    truth = _sampled(true_meshes, "truth", terms)
+    predicted = _sampled(predicted_meshes, "predicted", terms)
+    if not truth:
+        raise InputError(
+            f"the camera sees none of the {len(true_meshes)} true objects; "
+            "give the camera in the frame of the meshes"
+        )
+    pairs = match_objects(_boxes(predicted), _boxes(truth), terms.match)
+    return _Sides(predicted_meshes, true_meshes, predicted, truth, pairs)
+
+
+def _boxes(surfaces: Surfaces) -> dict[str, np.ndarray]:
+    return {name: surface.box for name, surface in surfaces.items()}
+
+
+def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
     """Seeded samples of every mesh; with a camera, of what lies in its picture, and only of objects
     that do.
     """
+    protocol = terms.protocol
     counts = [protocol.points] * len(meshes)
     if protocol.scene_points and meshes:
-        areas = [
-            float(triangle_areas(mesh.vertices, np.asarray(mesh.faces)).sum())
-            for mesh in meshes.values()
-        ]
+        areas = [float(triangle_areas(m.vertices, m.faces).sum()) for m in meshes.values()]
         counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
-    surfaces = {
-        name: sample_mesh(mesh, count, stream(seed, role, name), unit)
-        for (name, mesh), count in zip(meshes.items(), counts)
-    }
-    if camera is None:
-        return surfaces
-    seen = {name: _in_picture(surface.points, camera) for name, surface in surfaces.items()}
-    return {name: chosen(surfaces[name], keep) for name, keep in seen.items() if keep.sum() >= 3}
+    surfaces = {}
+    for (name, mesh), count in zip(meshes.items(), counts):
+        rng = stream(terms.seed, role, name)
+        surface = sample_mesh(mesh, count, rng, terms.unit_from_world)
+        if terms.camera is None:
+            surfaces[name] = surface
+            continue
+        seen = _in_picture(surface.points, terms.camera)
+        if seen.sum() >= 3:
+            surfaces[name] = chosen(surface, seen)
+    return surfaces
 
 
 def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
     pixels, depth = project(camera, points)
-    return (
-        (depth > 0)
-        & (pixels >= 0).all(1)
-        & (pixels[:, 0] < camera.width)
-        & (pixels[:, 1] < camera.height)
-    )
-
-
-def _scene_extras(
-    wanted: Collection[str],
-    protocol: Protocol,
-    whole: Comparison | None,
-    predicted: Mapping[str, Surface],
-    truth: Mapping[str, Surface],
-    pairs: Mapping[str, str],
-    solid: Mapping[str, trimesh.Trimesh],
-    scale: float,
-) -> dict[str, float]:
-    """Measures of the scene as a whole, by field of SceneScore."""
-    more: dict[str, float] = {}
-    for field, threshold in zip(("f_s_2", "f_s_3"), protocol.more_thresholds):
-        more[field] = 0.0 if whole is None else f_score(whole.aligned, threshold)
-    if "one-way" in wanted and whole is not None:
-        more["cd_s_one"] = float((whole.aligned.to_truth**2).mean())
-    if "boxes" in wanted:
-        boxes = (
-            {name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()}
-            for surfaces in (predicted, truth)
-        )
-        more["ap15"] = scene_average_precision(*boxes, pairs)
-    if "physics" in wanted:
-        more |= physics_extras(solid, scale)
-    return more
-
-
-def _hints(
-    solid: Mapping[str, trimesh.Trimesh],
-    gt: Mapping[str, trimesh.Trimesh],
-    boxes: list[dict[str, np.ndarray]],
-    pairs: Mapping[str, str],
-    protocol: Protocol,
-    match: str,
-    wanted: Collection[str],
-    camera: Camera | None,
-) -> tuple[str, ...]:
-    """What is probably not meant."""
-    sizes = [
-        float(np.ptp(_scene_box(meshes), axis=0).max()) if meshes else 0.0 for meshes in (solid, gt)
-    ]
-    hints = unit_hints(*sizes, protocol) + winding_hints({**gt, **solid}, wanted)
-    if match == "names":
-        hints += name_hints(*boxes, pairs)
-    if protocol.frame == "camera" and protocol.scene_unit == "given" and camera is None:
-        hints.append(
-            f"{protocol.id} counts only what the camera sees, but no camera was given: everything counts"
-        )
-    return tuple(hints)
+    inside = (pixels >= 0) & (pixels < (camera.width, camera.height))
+    return (depth > 0) & inside.all(1)
 
 
 def _found(
     name: str,
-    predicted_name: str,
-    predicted: Surface,
-    truth: Surface,
-    comparison: Comparison,
-    transform: np.ndarray,
-    protocol: Protocol,
-    more: Mapping[str, float],
+    sides: _Sides,
+    comparison: SurfaceComparison,
+    truth_from_predicted: np.ndarray,
+    terms: _Terms,
 ) -> ObjectScore:
+    """The score of a true object that something stands for."""
+    protocol = terms.protocol
+    other = sides.pairs[name]
+    surfaces = sides.predicted[other], sides.truth[name]
+    meshes = sides.predicted_meshes[other], sides.true_meshes[name]
+    placed = np.eye(4) if protocol.boxes == "raw" else truth_from_predicted
     return ObjectScore(
-        name=name,
-        predicted=predicted_name,
-        cd_o=chamfer_of(comparison.aligned, protocol),
-        f_o=f_score(comparison.aligned, protocol.threshold),
-        iou_b=aligned_box_iou(predicted, truth, transform, protocol),
-        cd_o_raw=chamfer_of(comparison.raw, protocol),
-        f_o_raw=f_score(comparison.raw, protocol.threshold),
-        iou_b_raw=aligned_box_iou(predicted, truth, np.eye(4), protocol),
+        name,
+        other,
+        **_distance_scores("o", comparison, 0.0, protocol),
+        iou_b=aligned_box_iou(*surfaces, placed, protocol),
+        iou_b_raw=aligned_box_iou(*surfaces, np.eye(4), protocol),
         normals=comparison.normals,
-        **more,
+        **object_extras(terms.wanted, *surfaces, *meshes),
     )
 
 
-def _miss(
-    name: str, truth: Surface, reason: str, protocol: Protocol, more: Mapping[str, float]
-) -> ObjectScore:
-    half = (
-        protocol.object_half
-        if protocol.object_unit != "scene"
-        else float(np.ptp(truth.box, axis=0).max()) / 2
+def _missed(name: str, sides: _Sides, unusable: Mapping[str, str], terms: _Terms) -> ObjectScore:
+    """The score of a true object that nothing stands for, with the reason."""
+    protocol = terms.protocol
+    in_scene = protocol.object_unit == "scene"
+    half_side = sides.truth[name].half_side if in_scene else protocol.object_half
+    there = name in sides.predicted_meshes
+    reason = "out of the picture" if there else "no predicted object stands for it"
+    return ObjectScore(
+        name,
+        "",
+        **_distance_scores("o", None, half_side, protocol),
+        **dict.fromkeys(("iou_b", "iou_b_raw", "normals"), 0.0),
+        miss=unusable.get(name, reason),
+        **missed_extras(terms.wanted),
     )
-    distance = miss_distance(half, protocol)
-    return ObjectScore(name, "", distance, 0.0, 0.0, distance, 0.0, 0.0, 0.0, reason, **more)
 
 
-def _sum_up(
-    whole: Comparison | None,
-    rows: list[ObjectScore],
-    truth: Surface,
-    protocol: Protocol,
-    more: Mapping[str, float],
-) -> SceneScore:
-    nothing = miss_distance(float(np.ptp(truth.box, axis=0).max()) / 2, protocol)
-    means = {key: float(np.mean([getattr(row, key) for row in rows])) for key in OBJECT_MEANS}
-    extras = {key: [getattr(row, key) for row in rows] for key in OBJECT_EXTRAS}
-    means |= {key: float(np.mean(values)) for key, values in extras.items() if None not in values}
-    return SceneScore(
-        protocol=protocol.id,
-        cd_s=nothing if whole is None else chamfer_of(whole.aligned, protocol),
-        f_s=0.0 if whole is None else f_score(whole.aligned, protocol.threshold),
-        cd_s_raw=nothing if whole is None else chamfer_of(whole.raw, protocol),
-        f_s_raw=0.0 if whole is None else f_score(whole.raw, protocol.threshold),
-        **means,
-        objects=tuple(rows),
-        missing=tuple(row.name for row in rows if row.miss),
-        extra=(),
-        truth_from_predicted=tuple(
-            tuple(float(x) for x in line)
-            for line in (np.eye(4) if whole is None else whole.truth_from_predicted)
-        ),
-        seed=0,
-        add_s_01=add_s_hits(extras["add_s"]),
-        **more,
-    )
+def _distance_scores(
+    of: str, comparison: SurfaceComparison | None, half_side: float, protocol: Protocol
+) -> dict[str, float]:
+    """Chamfer distance and F of the scene ("s") or an object ("o"), aligned and raw, by field;
+    those of a miss when there is no comparison.
+    """
+    if comparison is None:
+        distance = miss_distance(half_side, protocol)
+        missed = {f"cd_{of}": distance, f"cd_{of}_raw": distance}
+        return missed | {f"f_{of}": 0.0, f"f_{of}_raw": 0.0}
+    scores = {}
+    for suffix, distances in (("", comparison.aligned), ("_raw", comparison.raw)):
+        scores[f"cd_{of}{suffix}"] = chamfer_of(distances, protocol)
+        scores[f"f_{of}{suffix}"] = f_score(distances, protocol.threshold)
+    return scores
+
+
+def _object_means(rows: Sequence[ObjectScore]) -> dict[str, float | None]:
+    means: dict[str, float | None] = {"add_s_01": add_s_hits([row.add_s for row in rows])}
+    for field in (*OBJECT_MEANS, *OBJECT_EXTRAS):
+        values = [getattr(row, field) for row in rows]
+        if None not in values:
+            means[field] = float(np.mean(values))
+    return means
+
+
+def _scene_numbers(
+    whole: SurfaceComparison | None, sides: _Sides, terms: _Terms
+) -> dict[str, float]:
+    """Measures of the scene as a whole, by field of SceneScore."""
+    truth_box = np.concatenate([surface.box for surface in sides.truth.values()])
+    more = _distance_scores("s", whole, longest_side(truth_box) / 2, terms.protocol)
+    for field, threshold in zip(("f_s_2", "f_s_3"), terms.protocol.more_thresholds):
+        more[field] = 0.0 if whole is None else f_score(whole.aligned, threshold)
+    if "one-way" in terms.wanted and whole is not None:
+        more["cd_s_one"] = float((whole.aligned.to_truth**2).mean())
+    if "boxes" in terms.wanted:
+        boxes = _turned_boxes(sides.predicted), _turned_boxes(sides.truth)
+        more["ap15"] = scene_average_precision(*boxes, sides.pairs)
+    if "physics" in terms.wanted:
+        more |= physics_extras(sides.predicted_meshes, scale_of(terms.unit_from_world))
+    return more
+
+
+def _turned_boxes(surfaces: Surfaces) -> OrientedBoxes:
+    return {name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()}
+
+
+def _hints(sides: _Sides, terms: _Terms) -> list[str]:
+    """What is probably not meant."""
+    protocol = terms.protocol
+    meshes = sides.predicted_meshes
+    predicted_size = longest_side(_box(meshes)) if meshes else 0.0
+    hints = unit_hints(predicted_size, longest_side(_box(sides.true_meshes)), protocol)
+    hints += winding_hints({**sides.true_meshes, **meshes}, terms.wanted)
+    if terms.match == "names":
+        hints += name_hints(_boxes(sides.predicted), _boxes(sides.truth), sides.pairs)
+        hints += turn_hints(_boxes(sides.predicted), _boxes(sides.truth), sides.pairs)
+    if protocol.of_one_view and terms.camera is None:
+        hints.append(
+            f"{protocol.id} counts only what the camera sees, but no camera was given: "
+            "everything counts"
+        )
+    return hints

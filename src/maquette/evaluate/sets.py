@@ -9,34 +9,37 @@ scenes that it is not named after.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
 from maquette.data.assets import Asset, load_asset
+from maquette.data.compose import compose
 from maquette.data.layout import AssetList, Catalogue, LibraryLike, Placement
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
-from maquette.data.scenes import SceneConfig, compose
+from maquette.data.scenes import SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, Meshes, measured, node_name
+from maquette.evaluate.cases import Case, measured, node_name, set_of
+from maquette.evaluate.files import fingerprint
+from maquette.evaluate.surfaces import Meshes, longest_side
 from maquette.geometry.transforms import scale_of, transform_points
 from maquette.types import InstanceMask, SceneInput
 
 SETS_VERSION = 1  # goes up whenever the same assets would give other scenes
 PHOTO_SIZE = 384  # pixels
-OCCLUSION = (
-    0.40,
-    0.75,
-)  # the most hidden object of an "occlusion" scene is hidden by a share in this range
+# The most hidden object of an "occlusion" scene is hidden by a share in this range.
+OCCLUSION = (0.40, 0.75)
 VIEWS = replace(
     ViewConfig(), size=PHOTO_SIZE, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60
 )
 MOST_TRIES = 200
+PROCEDURAL_ASSETS = 48  # without a folder
+NEAR = 0.1  # of the lower one's height: so close is a foot to the top that it stands on
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,24 +49,27 @@ class SceneSet:
     seed: int  # part of every scene's seed; never changes
     kind: str  # composition of data/scenes.py
     meaning: str  # what its test guarantees, for people
-    holds: Callable[[Case, View, Catalogue], bool]
-    views: ViewConfig = VIEWS
+    holds: Callable[[Case, View], bool]
 
 
-def _at_least(count: int) -> Callable[[Case, View, Catalogue], bool]:
-    return lambda case, view, catalogue: len(case.truth) >= count
+def _pair_or_more(case: Case, view: View) -> bool:
+    return len(case.truth) >= 2
 
 
-def _something_stacked(case: Case, view: View, catalogue: Catalogue) -> bool:
+def _several(case: Case, view: View) -> bool:
+    return len(case.truth) >= 3
+
+
+def _something_stacked(case: Case, view: View) -> bool:
     return bool(stacked(case.truth))
 
 
-def _twins(case: Case, view: View, catalogue: Catalogue) -> bool:
+def _twins(case: Case, view: View) -> bool:
     looks = [(p.asset, round(scale_of(p.world_from_asset), 6)) for p in view.placements]
     return len(set(looks)) < len(looks)
 
 
-def _half_hidden(case: Case, view: View, catalogue: Catalogue) -> bool:
+def _half_hidden(case: Case, view: View) -> bool:
     return OCCLUSION[0] <= max(case.hidden.values()) <= OCCLUSION[1]
 
 
@@ -72,7 +78,7 @@ SETS: Mapping[str, SceneSet] = {
         0,
         "random",
         "2 to 12 random objects on random discs, now and then a table with things on it",
-        _at_least(2),
+        _pair_or_more,
     ),
     "small-on-large": SceneSet(
         1, "small-on-large", "at least one object stands on top of a larger one", _something_stacked
@@ -84,13 +90,13 @@ SETS: Mapping[str, SceneSet] = {
         3, "dense", "a crowd whose most hidden object is hidden by 40 to 75 %", _half_hidden
     ),
     "rooms": SceneSet(
-        4, "room", "at least 3 pieces of furniture and small things between walls", _at_least(3)
+        4, "room", "at least 3 pieces of furniture and small things between walls", _several
     ),
     "tabletop": SceneSet(
         5,
         "tabletop",
         "at least 3 small objects on a table or on the ground, often as a close-up",
-        _at_least(3),
+        _several,
     ),
 }
 
@@ -106,7 +112,7 @@ class SetSource:
     @property
     def name(self) -> str:
         """Such as "random/0003"."""
-        return f"{self.set}/{self.index:04d}"
+        return scene_name(self.set, self.index)
 
     @property
     def identity(self) -> str:
@@ -116,6 +122,11 @@ class SetSource:
     def load(self) -> Case:
         """Compose and render the scene."""
         return make_case(_catalogue(self.assets), self.set, self.index)
+
+
+def scene_name(set_name: str, index: int) -> str:
+    """The name of a scene of a set."""
+    return f"{set_name}/{index:04d}"
 
 
 def set_named(name: str) -> SceneSet:
@@ -133,24 +144,24 @@ def held_out_assets(folder: str | Path | None) -> AssetList:
         files = sorted(Path(folder).glob("*.npz"))
         if not files:
             raise InputError(
-                f"{folder} holds no .npz assets; give a folder of held-out assets, or none for the procedural ones"
+                f"{folder} holds no .npz assets; "
+                "give a folder of held-out assets, or none for the procedural ones"
             )
-        return AssetList(tuple(load_asset(file) for file in files))
+        return AssetList(tuple(map(load_asset, files)))
     families = [family for family in FAMILIES if is_held_out(family)]
-    return AssetList(
-        tuple(
-            procedural_asset(np.random.default_rng((11, k)), families[k % len(families)])
-            for k in range(48)
-        )
-    )
+    assets = []
+    for k in range(PROCEDURAL_ASSETS):
+        rng = np.random.default_rng((11, k))
+        assets.append(procedural_asset(rng, families[k % len(families)]))
+    return AssetList(tuple(assets))
 
 
 @functools.lru_cache(maxsize=1)
 def _assets_identity(folder: str | None) -> str:
     if folder is None:
         return "procedural assets"
-    files = sorted((file.name, file.stat().st_size) for file in Path(folder).glob("*.npz"))
-    return f"{len(files)} assets {hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
+    files = list(Path(folder).glob("*.npz"))
+    return f"{len(files)} assets {fingerprint(files)}"
 
 
 @functools.lru_cache(maxsize=1)
@@ -162,37 +173,40 @@ def _catalogue(folder: str | None) -> Catalogue:
 def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
     """Scene ``index`` of a set: a function of the assets, the set's name and the index only."""
     scene_set = set_named(set_name)
+    name = scene_name(set_name, index)
     catalogue = Catalogue.of(library)
     rng = np.random.default_rng((2026, scene_set.seed, index))
     config = SceneConfig(mix=((scene_set.kind, 1.0),))
     for attempt in range(MOST_TRIES):
-        view = sample_view(compose(catalogue, rng, config), catalogue, rng, scene_set.views)
+        view = sample_view(compose(catalogue, rng, config), catalogue, rng, VIEWS)
         if len(view.placements) < 2:  # a view of a single object is no scene
             continue
-        case = _case_of(view, catalogue, f"{set_name}/{index:04d}", attempt)
-        if scene_set.holds(case, view, catalogue):
+        case = _case_of(view, catalogue, name, attempt)
+        if scene_set.holds(case, view):
             return case
     raise InputError(
-        f"{set_name}/{index:04d}: none of {MOST_TRIES} candidates holds the promise ({scene_set.meaning}); give other assets"
+        f"{name}: none of {MOST_TRIES} candidates holds the promise ({scene_set.meaning}); "
+        "give other assets"
     )
 
 
 def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
-    names = [catalogue.asset(p.asset).name for p in view.placements]
-    masks = tuple(InstanceMask(k + 1, view.instance == k + 1, text) for k, text in enumerate(names))
-    truth = {
-        node_name(k + 1): _placed(catalogue.asset(p.asset), view.scene_from_world, p)
-        for k, p in enumerate(view.placements)
-    }
-    origin = {"set": name.partition("/")[0], "version": SETS_VERSION, "candidate": attempt}
-    return measured(name, SceneInput(view.image, masks, name), truth, view.camera, origin)
+    masks = []
+    truth = {}
+    for label, placement in enumerate(view.placements, 1):
+        asset = catalogue.asset(placement.asset)
+        masks.append(InstanceMask(label, view.instance == label, asset.name))
+        truth[node_name(label)] = _placed(asset, view.scene_from_world, placement)
+    origin = {"set": set_of(name), "version": SETS_VERSION, "candidate": attempt}
+    scene_input = SceneInput(view.image, tuple(masks), name)
+    return measured(name, scene_input, truth, view.camera, origin)
 
 
 def _placed(asset: Asset, scene_from_world: np.ndarray, placement: Placement) -> trimesh.Trimesh:
-    colors = np.concatenate([asset.colors, np.full((len(asset.colors), 1), 255, np.uint8)], axis=1)
-    vertices = transform_points(
-        scene_from_world @ placement.world_from_asset, asset.vertices.astype(np.float64)
-    )
+    scene_from_asset = scene_from_world @ placement.world_from_asset
+    vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
+    colors = np.full((len(vertices), 4), 255, np.uint8)
+    colors[:, :3] = asset.colors
     return trimesh.Trimesh(vertices, asset.faces, vertex_colors=colors, process=False)
 
 
@@ -202,18 +216,13 @@ def stacked(truth: Meshes) -> list[tuple[str, str]]:
     above the lower's footprint.
     """
     boxes = {name: np.asarray(mesh.bounds) for name, mesh in truth.items()}
-    pairs = []
-    for upper, a in boxes.items():
-        for lower, b in boxes.items():
-            near = abs(a[0, 1] - b[1, 1]) <= 0.1 * (b[1, 1] - b[0, 1])
-            smaller = np.ptp(a, axis=0).max() < np.ptp(b, axis=0).max()
-            foot = a.mean(0)[[0, 2]]
-            if (
-                upper != lower
-                and near
-                and smaller
-                and (b[0, [0, 2]] <= foot).all()
-                and (foot <= b[1, [0, 2]]).all()
-            ):
-                pairs.append((upper, lower))
-    return pairs
+    return [pair for pair in permutations(boxes, 2) if _stands_on(*map(boxes.get, pair))]
+
+
+def _stands_on(upper: np.ndarray, lower: np.ndarray) -> bool:
+    low, high = lower
+    foot = upper.mean(0)
+    foot[1] = upper[0, 1]
+    near = abs(foot[1] - high[1]) <= NEAR * (high[1] - low[1])
+    over = ((low <= foot) & (foot <= high))[[0, 2]].all()
+    return near and over and longest_side(upper) < longest_side(lower)

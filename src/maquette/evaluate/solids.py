@@ -23,7 +23,7 @@ TOUCHING = 1e-6  # of the larger side: boxes that overlap by less only touch
 
 
 @dataclass(frozen=True, eq=False)
-class Solid:
+class SolidMesh:
     """A mesh that has been made ready for many questions about its inside."""
 
     box: np.ndarray  # (2, 3) of the vertices that faces use; nan without faces
@@ -31,14 +31,21 @@ class Solid:
     tree: TriangleTree | None  # None: without area, so that nothing is inside
 
 
-def solid_of(mesh: trimesh.Trimesh) -> Solid:
+def solid_of(mesh: trimesh.Trimesh) -> SolidMesh:
     """Index a mesh. Raises nothing: a mesh without surface is a solid that holds nothing."""
-    corners = np.asarray(mesh.vertices, dtype=np.float64)[np.asarray(mesh.faces)].reshape(-1, 3, 3)
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    corners = vertices.astype(np.float64)[faces].reshape(-1, 3, 3)
     if not len(corners):
-        return Solid(np.full((2, 3), np.nan), corners, None)
-    flat = not np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).any()
-    tree = None if flat else build_triangle_tree(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    return Solid(bounding_box(corners.reshape(-1, 3)), corners, tree)
+        return SolidMesh(np.full((2, 3), np.nan), corners, None)
+    tree = build_triangle_tree(vertices, faces) if _doubled_areas(corners).any() else None
+    return SolidMesh(bounding_box(corners.reshape(-1, 3)), corners, tree)
+
+
+def _doubled_areas(corners: np.ndarray) -> np.ndarray:
+    """(F, 3) normals of triangles (F, 3, 3), as long as twice their areas."""
+    a, b, c = corners.swapaxes(0, 1)
+    return np.cross(b - a, c - a)
 
 
 def volumetric_iou(
@@ -51,16 +58,18 @@ def volumetric_iou(
     this on 64 cells after each mesh has been normalised to [-1, 1] and aligned. Two sheets, or
     faces of mixed orientation, enclose nothing and score 0: look at F instead.
     """
-    solids = solid_of(predicted), solid_of(truth)
-    if solids[0].tree is None or solids[1].tree is None:
+    first = solid_of(predicted)
+    second = solid_of(truth)
+    if first.tree is None or second.tree is None:
         return 0.0
-    cells, _ = grid(bounding_box(np.concatenate([solid.box for solid in solids])), resolution)
-    a, b = (contains(solid, cells) for solid in solids)
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0
+    cells, _ = grid(bounding_box(np.concatenate([first.box, second.box])), resolution)
+    in_first = contains(first, cells)
+    in_second = contains(second, cells)
+    union = np.count_nonzero(in_first | in_second)
+    return np.count_nonzero(in_first & in_second) / union if union else 0.0
 
 
-def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
+def overlap_volume(a: SolidMesh, b: SolidMesh, resolution: int = 48) -> float:
     """Volume that two solids share, in cubed units; on a grid over the common part of their boxes
     only.
     """
@@ -75,7 +84,7 @@ def overlap_volume(a: Solid, b: Solid, resolution: int = 48) -> float:
     return volume * len(cells)
 
 
-def volume_and_centre(solid: Solid, resolution: int = 32) -> tuple[float, np.ndarray]:
+def volume_and_centre(solid: SolidMesh, resolution: int = 32) -> tuple[float, np.ndarray]:
     """Enclosed volume and its centre (3,), that is the centre of mass of even density; a sheet has
     volume 0 and its area's centre.
     """
@@ -83,20 +92,18 @@ def volume_and_centre(solid: Solid, resolution: int = 32) -> tuple[float, np.nda
     cells = cells[contains(solid, cells)]
     if len(cells):
         return volume * len(cells), cells.mean(0)
-    corners = solid.corners
-    areas = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
-    return 0.0, np.average(
-        corners.mean(1), axis=0, weights=areas
-    ) if areas.sum() > 0 else corners.reshape(-1, 3).mean(0)
+    areas = np.linalg.norm(_doubled_areas(solid.corners), axis=1)
+    middles = solid.corners.mean(1)
+    if areas.sum() > 0:
+        return 0.0, np.average(middles, axis=0, weights=areas)
+    return 0.0, solid.corners.reshape(-1, 3).mean(0)
 
 
-def contains(solid: Solid, points: np.ndarray) -> np.ndarray:
+def contains(solid: SolidMesh, points: np.ndarray) -> np.ndarray:
     """(N,) bool for points (N, 3); those outside of the solid's box need no search."""
-    found = ((points >= solid.box[0]) & (points <= solid.box[1])).all(1)
     if solid.tree is None:
         return np.zeros(len(points), dtype=bool)
+    found = ((points >= solid.box[0]) & (points <= solid.box[1])).all(1)
     found[found] = inside(solid.tree, points[found])
     return found
 
@@ -106,11 +113,8 @@ def grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, float]:
     side, and the volume of one.
     """
     sides = np.ptp(box, axis=0)
-    counts = np.maximum(
-        1, np.ceil(resolution * sides / max(float(sides.max()), 1e-300) - 1e-9).astype(int)
-    )
+    cells_along = resolution * sides / max(float(sides.max()), 1e-300)
+    counts = np.maximum(1, np.ceil(cells_along - 1e-9).astype(int))
     steps = sides / counts
-    axes = [
-        low + step * (np.arange(count) + 0.5) for low, step, count in zip(box[0], steps, counts)
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), float(steps.prod())
+    cells = np.ascontiguousarray(np.indices(counts).reshape(3, -1).T)
+    return box[0] + steps * (cells + 0.5), float(steps.prod())

@@ -34,13 +34,18 @@ def summarise(
     protocols = sorted({score.protocol for score in scores})
     if len(protocols) != 1:
         raise InputError(
-            f"cannot average {len(scores)} scores under protocols {protocols}; give at least one, all of one protocol"
+            f"cannot average {len(scores)} scores under protocols {protocols}; "
+            "give at least one, all of one protocol"
         )
-    table = np.array(
-        [[getattr(score, metric) for metric in METRICS] for score in scores], dtype=np.float64
-    )  # None becomes nan
+    rows = [[getattr(score, metric) for metric in METRICS] for score in scores]
+    table = np.array(rows, dtype=np.float64)  # None becomes nan
     means = means_of(table)
     low, high = bootstrap_interval(table, confidence=confidence, resamples=resamples, seed=seed)
+    metrics = {}
+    for k, metric in enumerate(METRICS):
+        if not np.isnan(means[k]):  # measured under this protocol
+            ends = {"low": float(low[k]), "high": float(high[k])}
+            metrics[metric] = {"mean": float(means[k])} | ends
     return {
         "protocol": protocols[0],
         "scenes": len(scores),
@@ -48,11 +53,7 @@ def summarise(
         "misses": sum(len(score.missing) for score in scores),
         "extra": sum(len(score.extra) for score in scores),
         "confidence": confidence,
-        "metrics": {
-            m: {"mean": float(means[k]), "low": float(low[k]), "high": float(high[k])}
-            for k, m in enumerate(METRICS)
-            if not np.isnan(means[k])  # measured under this protocol
-        },
+        "metrics": metrics,
     }
 
 
@@ -82,5 +83,6 @@ def bootstrap_interval(
     low = np.full(table.shape[1], np.nan)
     high = np.full(table.shape[1], np.nan)
     some = known.any(0)
-    low[some], high[some] = np.nanpercentile(means[:, some], [tail, 100.0 - tail], axis=0)
+    ends = np.nanpercentile(means[:, some], [tail, 100.0 - tail], axis=0)
+    low[some], high[some] = ends
     return low, high

@@ -5,8 +5,8 @@ every protocol.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +18,11 @@ from maquette.geometry.transforms import transform_points
 if TYPE_CHECKING:
     import trimesh
 
+Meshes = Mapping[str, "trimesh.Trimesh"]  # by node name, in one world frame
+
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class SampledSurface:
     """Points spread evenly over a mesh's area, with what the metrics need of the mesh itself."""
 
     points: np.ndarray  # (N, 3) float64
@@ -33,6 +35,14 @@ class Surface:
         """(2, 3) exact axis-aligned box of the mesh."""
         return bounding_box(self.corners)
 
+    @property
+    def half_side(self) -> float:
+        """Half the longest side of the box."""
+        return longest_side(self.box) / 2
+
+
+Surfaces = Mapping[str, SampledSurface]  # by node name
+
 
 def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
     """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
@@ -40,24 +50,47 @@ def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
     """
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
-    if not np.isfinite(vertices).all():
-        count = int((~np.isfinite(vertices)).any(1).sum())
+    broken = ~np.isfinite(vertices).all(1)
+    if broken.any():
         raise InputError(
-            f"object {name!r}: {count} of {len(vertices)} vertices are NaN or infinite; repair or drop this mesh"
+            f"object {name!r}: {broken.sum()} of {len(vertices)} vertices are NaN or infinite; "
+            "repair or drop this mesh"
         )
     if len(faces) == 0:
         return "the mesh has no faces"
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise InputError(
-            f"object {name!r}: faces refer to vertex {int(faces.max())} but there are {len(vertices)}; repair this mesh"
+            f"object {name!r}: faces refer to vertex {faces.max()} but there are {len(vertices)}; "
+            "repair this mesh"
         )
     return "" if triangle_areas(vertices, faces).sum() > 0 else "the mesh has no area"
 
 
+def require_surfaces(truth: Meshes) -> None:
+    """Raise InputError when a true object has no surface: nothing could be compared with it."""
+    for name, mesh in truth.items():
+        if reason := check_mesh(mesh, name):
+            raise InputError(
+                f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out"
+            )
+
+
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
-    a, b, c = (np.asarray(vertices, dtype=np.float64)[faces[:, k]] for k in range(3))
+    a, b, c = np.asarray(vertices, dtype=np.float64)[np.asarray(faces).T]
     return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+
+
+def longest_side(box: np.ndarray) -> float:
+    """The longest side of a box (2, 3), or of any points (N, 3)."""
+    return float(np.ptp(box, axis=0).max())
+
+
+def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(V,) bool: the vertices that faces use."""
+    used = np.zeros(len(mesh.vertices), dtype=bool)
+    used[np.asarray(mesh.faces).reshape(-1)] = True
+    return used
 
 
 def sample_mesh(
@@ -65,7 +98,7 @@ def sample_mesh(
     count: int,
     rng: np.random.Generator,
     new_from_mesh: np.ndarray | None = None,
-) -> Surface:
+) -> SampledSurface:
     """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4)
     similarity.
     """
@@ -74,17 +107,21 @@ def sample_mesh(
     if new_from_mesh is not None:
         vertices = transform_points(new_from_mesh, vertices)
     cumulative = np.cumsum(triangle_areas(vertices, faces))
-    used = np.zeros(len(vertices), dtype=bool)
-    used[faces.reshape(-1)] = True
-    chosen = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
-    a, b, c = (vertices[faces[chosen, k]] for k in range(3))
+    area = float(cumulative[-1])
+    chosen = np.searchsorted(cumulative, rng.random(count) * area, side="right")
+    a, b, c = vertices[faces[chosen].T]
     u, v = rng.random((2, count, 1))
     outside = u + v > 1.0  # fold the far half of the parallelogram back into the triangle
     u = np.where(outside, 1.0 - u, u)
     v = np.where(outside, 1.0 - v, v)
-    normals = np.cross(b - a, c - a)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return Surface(a + u * (b - a) + v * (c - a), normals, vertices[used], float(cumulative[-1]))
+    points = a + u * (b - a) + v * (c - a)
+    normals = unit_vectors(np.cross(b - a, c - a))
+    return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (N, 3), none of them 0, each divided by its length."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def stream(seed: int, role: str, name: str) -> np.random.Generator:
@@ -94,17 +131,14 @@ def stream(seed: int, role: str, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(role.encode()), zlib.crc32(name.encode())])
 
 
-def joined(surfaces: Iterable[Surface]) -> Surface:
+def joined(surfaces: Iterable[SampledSurface]) -> SampledSurface:
     """All surfaces as one; at least one."""
     every = list(surfaces)
-    parts = (
-        np.concatenate([getattr(s, part) for s in every])
-        for part in ("points", "normals", "corners")
-    )
-    return Surface(*parts, area=sum(s.area for s in every))
+    parts = zip(*((s.points, s.normals, s.corners) for s in every))
+    return SampledSurface(*map(np.concatenate, parts), area=sum(s.area for s in every))
 
 
-def pooled(surfaces: Iterable[Surface], count: int) -> Surface:
+def pooled(surfaces: Iterable[SampledSurface], count: int) -> SampledSurface:
     """About ``count`` of the points of all surfaces, evenly by area: what sampling their union
     gives. 0 keeps every point.
 
@@ -114,9 +148,11 @@ def pooled(surfaces: Iterable[Surface], count: int) -> Surface:
     if count == 0:
         return joined(every)
     numbers = shares([s.area for s in every], count)
-    return joined(
-        Surface(s.points[:n], s.normals[:n], s.corners, s.area) for s, n in zip(every, numbers)
-    )
+    return joined(_first(surface, number) for surface, number in zip(every, numbers))
+
+
+def _first(surface: SampledSurface, count: int) -> SampledSurface:
+    return replace(surface, points=surface.points[:count], normals=surface.normals[:count])
 
 
 def shares(areas: list[float], count: int) -> list[int]:
@@ -125,19 +161,17 @@ def shares(areas: list[float], count: int) -> list[int]:
     return [max(1, round(count * area / total)) for area in areas]
 
 
-def chosen(surface: Surface, keep: np.ndarray) -> Surface:
+def chosen(surface: SampledSurface, keep: np.ndarray) -> SampledSurface:
     """The surface with only the points where ``keep`` (N,) bool is set; its box stays that of the
     whole mesh.
     """
-    return Surface(
-        surface.points[keep],
-        surface.normals[keep],
-        surface.corners,
-        surface.area * float(keep.mean()),
-    )
+    area = surface.area * float(keep.mean())
+    return replace(surface, points=surface.points[keep], normals=surface.normals[keep], area=area)
 
 
-def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -> Surface:
+def normalised(
+    surface: SampledSurface, half: float, unit: str, box_of: str = "mesh"
+) -> SampledSurface:
     """Map a surface so that its box is centred on 0: every axis to [-half, half] ("per-axis"), or
     only the longest ("longest").
 
@@ -145,16 +179,18 @@ def normalised(surface: Surface, half: float, unit: str, box_of: str = "mesh") -
     exact box, "points" that of the samples.
     """
     box = surface.box if box_of == "mesh" else bounding_box(surface.points)
+    centre = box.mean(0)
     sides = np.ptp(box, axis=0)
-    longest = max(float(sides.max()), 1e-12)
-    per_axis = np.where(sides > 1e-6 * longest, sides, 2 * half)
-    stretch = 2 * half / (per_axis if unit == "per-axis" else np.full(3, longest))
-    normals = surface.normals / stretch
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    area = surface.area * float(stretch[0]) ** 2 if unit == "longest" else float("nan")
-    return Surface(
-        (surface.points - box.mean(0)) * stretch,
-        normals,
-        (surface.corners - box.mean(0)) * stretch,
+    longest = max(longest_side(box), 1e-12)
+    area = float("nan")
+    if unit == "per-axis":
+        stretch = 2 * half / np.where(sides > 1e-6 * longest, sides, 2 * half)
+    else:
+        stretch = 2 * half / np.full(3, longest)
+        area = surface.area * float(stretch[0]) ** 2
+    return SampledSurface(
+        (surface.points - centre) * stretch,
+        unit_vectors(surface.normals / stretch),
+        (surface.corners - centre) * stretch,
         area,
     )

@@ -1,91 +1,99 @@
-"""Scores as text for people. Every table starts with its protocol id, since numbers mean nothing
-without it.
+"""Tables for people as plain data, and the three forms in which they are printed: Markdown, HTML,
+and text in columns.
 """
 
 from __future__ import annotations
 
-from maquette.evaluate.protocols import PROTOCOLS
-from maquette.evaluate.score import ObjectScore, SceneScore
-
-# What is only sometimes measured: field, label, digits.
-FURTHER = (
-    ("cd_s_one", "scene Chamfer, prediction to truth", 4),
-    ("add_s", "ADD-S", 4),
-    ("add_s_01", "ADD-S below 0.1, %", 1),
-    ("icp_rotation", "ICP-Rot, degrees", 2),
-    ("emd", "earth mover's distance", 4),
-    ("iou_obb", "turned box IoU", 4),
-    ("ap15", "AP@15, %", 2),
-    ("iou_v", "volumetric IoU", 4),
-    ("penetration", "penetrating volume, %", 2),
-    ("gap", "distance to fall", 4),
-    ("floating", "floating objects, %", 1),
-    ("stable", "stable objects, %", 1),
-)
-PER_OBJECT = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 
-def scene_table(score: SceneScore) -> str:
-    """Lines of one scene's score: the scene, aligned beside raw, further measures, every true
-    object with its miss, hints.
-    """
-    counts = f"{len(score.objects)} objects, {len(score.missing)} missed, {len(score.extra)} extra"
-    lines = [
-        f"protocol {score.protocol}, seed {score.seed}: {counts}",
-        "",
-        f"{'':38}{'aligned':>12}{'as given':>12}",
-        _row("scene Chamfer (cd_s)", f"{score.cd_s:.4f}", f"{score.cd_s_raw:.4f}"),
-        _row("scene F-score % (f_s)", f"{score.f_s:.2f}", f"{score.f_s_raw:.2f}"),
-        *_more_thresholds(score),
-        _row("object Chamfer (cd_o)", f"{score.cd_o:.4f}", f"{score.cd_o_raw:.4f}"),
-        _row("object F-score % (f_o)", f"{score.f_o:.2f}", f"{score.f_o_raw:.2f}"),
-        _row("box IoU (iou_b)", f"{score.iou_b:.4f}", f"{score.iou_b_raw:.4f}"),
-        _row("normal consistency (normals)", f"{score.normals:.4f}", ""),
-    ]
-    for field, label, digits in FURTHER:
-        value = getattr(score, field)
-        if value is not None:
-            number = f"{value:.{digits}f}"
-            lines.append(
-                _row(f"{label} ({field})", *((number, "") if field == "cd_s_one" else ("", number)))
-            )
-    lines += ["", *_objects(score)]
-    if score.extra:
-        lines.append(f"extra: {', '.join(score.extra)}")
-    lines += [f"note: {hint}" for hint in score.hints]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Cell:
+    """One entry."""
+
+    text: str
+    spread: str = ""  # half the width of the 95 % interval, as text
+    best: bool = False
+    worth: str = ""  # of a difference: "better", "worse" or "" when its interval holds zero
 
 
-def _more_thresholds(score: SceneScore) -> list[str]:
-    """F at the protocol's further thresholds, named by them when the protocol is one of ours."""
-    thresholds = next((p.more_thresholds for p in PROTOCOLS if p.id == score.protocol), ())
-    names = [f"scene F-score % at {t:.4g}" for t in thresholds] + ["scene F-score %"] * 2
-    values = [("f_s_2", score.f_s_2), ("f_s_3", score.f_s_3)]
-    return [
-        _row(f"{name} ({field})", f"{value:.2f}", "")
-        for name, (field, value) in zip(names, values)
-        if value is not None
-    ]
+@dataclass(frozen=True)
+class Table:
+    """A table for people."""
+
+    title: str
+    note: str
+    head: tuple[str, ...]
+    body: tuple[tuple[Cell, ...], ...]
+    groups: tuple[tuple[str, int], ...] = ()  # (name, number of rows), in order; none = one group
+
+    @property
+    def group_names(self) -> list[str]:
+        """The group of every row; empty texts when there are none."""
+        names = [name for name, count in self.groups for _ in range(count)]
+        return names or [""] * len(self.body)
 
 
-def _objects(score: SceneScore) -> list[str]:
-    width = max(6, *(len(o.name) for o in score.objects))
-    more = [field for field in PER_OBJECT if getattr(score, field) is not None]
-    head = "".join(f"{name:>{max(10, len(name) + 2)}}" for name in ("cd_o", "f_o", "iou_b", *more))
-    return [f"{'object':{width}}{head}", *(_object_row(row, width, more) for row in score.objects)]
+def unusable_table(reasons: Mapping[str, str]) -> Table:
+    """Every scene that could not be used, with the reason."""
+    body = tuple((Cell(name), Cell(reason)) for name, reason in reasons.items())
+    return Table("Not used", "scenes that could not be used, and why", ("scene", "reason"), body)
 
 
-def _row(label: str, aligned: str, raw: str) -> str:
-    return f"{label:38}{aligned:>12}{raw:>12}".rstrip()
+def markdown(table: Table) -> str:
+    """A Markdown table; with groups, their name is the first column."""
+    lines = [[_plain(cell) for cell in line] for line in table.body]
+    head = list(table.head)
+    if table.groups:
+        head = ["set", *head]
+        lines = [[name, *line] for name, line in zip(table.group_names, lines)]
+    ruled = [f"| {' | '.join(line)} |" for line in (head, *lines)]
+    rule = "|---" * len(head) + "|"
+    return "\n".join([f"### {table.title}", "", table.note, "", ruled[0], rule, *ruled[1:]])
 
 
-def _object_row(row: ObjectScore, width: int, more: list[str]) -> str:
-    note = (
-        f"  MISS: {row.miss}"
-        if row.miss
-        else ""
-        if row.predicted == row.name
-        else f"  matched with {row.predicted}"
+def _plain(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    text = f"**{text}**" if cell.best else text
+    spread = f" ± {cell.spread}" if cell.spread else ""
+    return text + spread + (f" ({cell.worth})" if cell.worth else "")
+
+
+def html(table: Table) -> str:
+    """A <figure>; groups have a line of their own, oracles the class "oracle"."""
+    head = [f'<th scope="col">{escape(text)}</th>' for text in table.head]
+    head[0] = head[0].replace(">", ' class="name">', 1)
+    lines = []
+    before = ""
+    for group, line in zip(table.group_names, table.body):
+        if group != before and len(table.groups) > 1:
+            span = f'colspan="{len(table.head)}" scope="rowgroup"'
+            lines.append(f'<tr class="group"><th {span}>{escape(group)}</th></tr>')
+        before = group
+        name = _html_cell(line[0], 'th scope="row"', "name")
+        cells = "".join(_html_cell(cell, "td", "") for cell in line[1:])
+        oracle = ' class="oracle"' if "(oracle)" in line[0].text else ""
+        lines.append(f"<tr{oracle}>{name}{cells}</tr>")
+    title = f"<h3>{escape(table.title)}</h3><p>{escape(table.note)}</p>"
+    rows = f"<thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    return (
+        f'<figure class="table"><figcaption>{title}</figcaption>'
+        f'<div class="wide"><table>{rows}</table></div></figure>'
     )
-    extras = "".join(f"{getattr(row, field):{max(10, len(field) + 2)}.4f}" for field in more)
-    return f"{row.name:{width}}{row.cd_o:10.4f}{row.f_o:10.2f}{row.iou_b:10.4f}{extras}{note}"
+
+
+def _html_cell(cell: Cell, tag: str, name: str) -> str:
+    spread = f'<span class="spread">±{escape(cell.spread)}</span>' if cell.spread else ""
+    classes = " ".join(filter(None, (name, "best" if cell.best else "", cell.worth)))
+    return f'<{tag} class="{classes}">{escape(cell.text)}{spread}</{tag.split()[0]}>'
+
+
+def text_columns(lines: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    """Lines of texts in columns, the first on the left, the others on the right of theirs."""
+    printed = []
+    for first, *others in lines:
+        right = [f"{text:>{width}}" for text, width in zip(others, widths[1:])]
+        printed.append("".join([f"{first:{widths[0]}}", *right]).rstrip())
+    return printed

@@ -15,7 +15,9 @@ from pathlib import Path
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
 from maquette.export.meshes import write_obj, write_ply, write_stl
-from maquette.output import refuse_overwrite
+from maquette.export.space import in_file_space
+from maquette.options import FileSpace
+from maquette.output import clear_leftovers, refuse_overwrite
 from maquette.scene.document import save
 from maquette.types import Scene
 
@@ -25,6 +27,8 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".ply": write_ply,
     ".stl": write_stl,
 }
+DOCUMENT_SUFFIX = ".json"
+SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
 
 
 def export_scene(
@@ -34,6 +38,9 @@ def export_scene(
     formats: Iterable[str] | None = None,
     separate: bool = False,
     overwrite: bool = True,
+    unit: str | None = None,
+    size: float | None = None,
+    up: str = "y",
 ) -> Path:
     """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
     .json for the scene document.
@@ -43,72 +50,70 @@ def export_scene(
     standing in its place, in the folder ``<path without suffix>_instances``. Returns the path of
     the first file, or that folder. Equal scenes give equal bytes.
 
+    ``unit`` (mm, cm, m, in, ft), ``size`` (the longest side of the whole scene in that unit) and
+    ``up`` (y or z) are of OBJ, PLY and STL, which do not say theirs; GLB is in metres with +Y up.
+
     Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
     place that cannot be, or is taken.
     """
     path = Path(path)
-    targets = (
-        [_with_known_suffix(path)]
-        if formats is None
-        else [_with_format(path, name) for name in formats]
-    )
-    if not targets:
+    names = [path.suffix] if formats is None else list(formats)
+    if not names:
         raise InputError(f"no format to write; expected some of {_known()}")
+    targets = [_target(path, name) for name in names]
+    space = FileSpace(unit=unit, size=size, up=up)
+    if space.is_asked_for and not any(target.suffix.lower() in SPACELESS for target in targets):
+        raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
+    placed = in_file_space(scene, space) if space.is_asked_for else scene
     if separate:
-        return _export_separately(scene, targets, overwrite)
+        return _export_separately(scene, placed, targets, overwrite)
+    clear_leftovers(path.parent)
     for target in targets:
-        _export_one(scene, target, overwrite)
+        _export_one(placed if target.suffix.lower() in SPACELESS else scene, target, overwrite)
     return targets[0]
 
 
 def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == DOCUMENT_SUFFIX:
         save(scene, path, overwrite=overwrite)
         return
     refuse_overwrite(path, overwrite)
     WRITERS[path.suffix.lower()](scene.visible(), path)
 
 
-def _export_separately(scene: Scene, targets: list[Path], overwrite: bool) -> Path:
+def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwrite: bool) -> Path:
+    """``placed``: the scene as OBJ, PLY and STL have it."""
     folder = targets[0].with_name(f"{targets[0].stem}_instances")
-    if any(target.suffix.lower() == ".json" for target in targets):
+    if any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):
         raise InputError(
-            "separate files of a .json scene document: it has one mesh file per instance anyway; leave separate out"
+            "separate files of a .json scene document: it has one mesh file per instance anyway; "
+            "leave separate out"
         )
+    clear_leftovers(folder)
     taken: set[str] = set()
-    for instance in scene.visible().instances:
+    for instance, moved in zip(scene.visible().instances, placed.visible().instances):
         stem = re.sub(r"[^\w.-]+", "_", instance.node_name).strip(".") or "instance"
-        stem = (
-            stem if stem.lower() not in taken else f"{stem}_{instance.label}"
-        )  # some file systems ignore case
+        if stem.lower() in taken:  # some file systems ignore case
+            stem = f"{stem}_{instance.label}"
         taken.add(stem.lower())
+        alone = dataclasses.replace(scene, instances=(instance,))
+        in_space = dataclasses.replace(placed, instances=(moved,))
         for target in targets:
-            _export_one(
-                dataclasses.replace(scene, instances=(instance,)),
-                folder / f"{stem}{target.suffix}",
-                overwrite,
-            )
+            given = in_space if target.suffix.lower() in SPACELESS else alone
+            _export_one(given, folder / f"{stem}{target.suffix}", overwrite)
     return folder
 
 
 def _known() -> str:
-    return ", ".join([*WRITERS, ".json"])
+    return ", ".join([*WRITERS, DOCUMENT_SUFFIX])
 
 
-def _with_known_suffix(path: Path) -> Path:
-    if path.suffix.lower() not in (*WRITERS, ".json"):
-        raise InputError(
-            f"{path}: the suffix {path.suffix!r} names no format to write; expected one of {_known()}"
-        )
-    return path
-
-
-def _with_format(path: Path, name: str) -> Path:
+def _target(path: Path, name: str) -> Path:
+    """The path with the suffix of a format, instead of a format's suffix that it may have."""
     suffix = f".{name.strip().lower().removeprefix('.')}"
-    if suffix not in (*WRITERS, ".json"):
-        raise InputError(f"format {name!r} cannot be written; expected some of {_known()}")
-    return (
-        path.with_suffix(suffix)
-        if path.suffix.lower() in (*WRITERS, ".json")
-        else path.with_name(path.name + suffix)
-    )
+    known = (*WRITERS, DOCUMENT_SUFFIX)
+    if suffix not in known:
+        raise InputError(f"{path}: no format has the name {name!r}; expected one of {_known()}")
+    if path.suffix.lower() == suffix:
+        return path
+    return path.with_suffix(suffix) if path.suffix.lower() in known else Path(f"{path}{suffix}")

@@ -15,76 +15,55 @@ import torch
 
 from maquette.errors import InputError
 from maquette.geometry.gaussians import Gaussians
-from maquette.output import atomic_write
+from maquette.output import write_files
+from maquette.scene.ply import encode_vertices
 
-NAMES = (
-    "x",
-    "y",
-    "z",
-    "nx",
-    "ny",
-    "nz",
-    "f_dc_0",
-    "f_dc_1",
-    "f_dc_2",
-    "opacity",
-    "scale_0",
-    "scale_1",
-    "scale_2",
-    "rot_0",
-    "rot_1",
-    "rot_2",
-    "rot_3",
-)
-Z_UP_TO_Y_UP = (0.5**0.5, -(0.5**0.5), 0.0, 0.0)  # quaternion: (x, y, z) -> (x, z, -y), as our GLB
-RELEASED_TURN = (
-    0.5**0.5,
-    0.5**0.5,
-    0.0,
-    0.0,
-)  # (x, y, z) -> (x, -z, y): TRELLIS's own PLY files, whose up is -y
+POSITION = ("x", "y", "z")
+NORMAL = ("nx", "ny", "nz")
+COLOUR = ("f_dc_0", "f_dc_1", "f_dc_2")
+SCALE = ("scale_0", "scale_1", "scale_2")
+ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
+NAMES = (*POSITION, *NORMAL, *COLOUR, "opacity", *SCALE, *ROTATION)
+FLOAT = np.dtype("<f4")
+# Quaternions that turn: (x, y, z) -> (x, z, -y), as our GLB stands, and (x, y, z) -> (x, -z, y),
+# as TRELLIS's own PLY files do, whose up is -y.
+Z_UP_TO_Y_UP = (0.5**0.5, -(0.5**0.5), 0.0, 0.0)
+RELEASED_TURN = (0.5**0.5, 0.5**0.5, 0.0, 0.0)
 
 
 def encode_gaussian_ply(gaussians: Gaussians) -> bytes:
     """The content of the file."""
     opacity = gaussians.opacities.double().clamp(1e-7, 1 - 1e-7)
-    columns = np.zeros((len(gaussians), len(NAMES)), "<f4")
-    parts = {
-        0: gaussians.positions,
-        6: gaussians.harmonics,
-        9: (opacity / (1 - opacity)).log()[:, None],
-        10: gaussians.scales.log(),
-        13: gaussians.rotations,
-    }
-    for first, values in parts.items():
-        columns[:, first : first + values.shape[1]] = values.float().cpu().numpy()
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(columns)}",
-        *(f"property float {name}" for name in NAMES),
-    ]
-    return ("\n".join([*header, "end_header"]) + "\n").encode("ascii") + columns.tobytes()
+    logit = (opacity / (1 - opacity)).log()[:, None]
+    normals = torch.zeros_like(gaussians.positions)
+    parts = [gaussians.positions, normals, gaussians.harmonics, logit, gaussians.scales.log()]
+    columns = torch.cat([part.float() for part in [*parts, gaussians.rotations]], dim=1)
+    return encode_vertices(dict(zip(NAMES, columns.cpu().numpy().astype(FLOAT).T)))
 
 
 def decode_gaussian_ply(data: bytes, name: str = "the file") -> Gaussians:
-    """The inverse of ``encode_gaussian_ply``. Raises InputError for PLY files with other columns."""
+    """The inverse of ``encode_gaussian_ply``. InputError for PLY files with other columns."""
     header, _, body = data.partition(b"end_header\n")
     lines = header.decode("ascii", "replace").split("\n")
     found = tuple(line.split()[-1] for line in lines if line.startswith("property float"))
-    counts = [int(line.split()[-1]) for line in lines if line.startswith("element vertex")]
-    if found != NAMES or len(counts) != 1 or len(body) != 4 * len(NAMES) * counts[0]:
+    counts = [line for line in lines if line.startswith("element vertex")]
+    rows_there, rest = divmod(len(body), FLOAT.itemsize * len(NAMES))
+    if found != NAMES or counts != [f"element vertex {rows_there}"] or rest:
         raise InputError(
-            f"{name} is no PLY of Gaussians with degree-0 colours; expected the columns {' '.join(NAMES)}, complete"
+            f"{name} is no PLY of Gaussians with degree-0 colours; "
+            f"expected the columns {' '.join(NAMES)}, complete"
         )
-    rows = torch.from_numpy(np.frombuffer(body, "<f4").reshape(-1, len(NAMES)).copy())
-    return Gaussians(
-        rows[:, :3], rows[:, 10:13].exp(), rows[:, 13:17], rows[:, 9].sigmoid(), rows[:, 6:9]
+    values = np.frombuffer(body, FLOAT).reshape(-1, len(NAMES)).copy()
+    rows = dict(zip(NAMES, torch.from_numpy(values).unbind(1)))
+
+    parts = (POSITION, SCALE, ROTATION, COLOUR)
+    positions, scales, rotations, colours = (
+        torch.stack([rows[name] for name in part], dim=1) for part in parts
     )
+    return Gaussians(positions, scales.exp(), rotations, rows["opacity"].sigmoid(), colours)
 
 
 def write_gaussian_ply(path: str | Path, gaussians: Gaussians) -> Path:
     """Write the file; it appears under its name only when complete. Raises OutputError."""
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(encode_gaussian_ply(gaussians))
+    write_files({Path(path): encode_gaussian_ply(gaussians)})
     return Path(path)

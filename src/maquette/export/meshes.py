@@ -1,9 +1,8 @@
-"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, for programs that do not read glTF.
+"""Scene -> OBJ, PLY and STL: plain meshes in world coordinates, where glTF is not read.
 
-+Y up, in metres when the scene knows its scale, otherwise in scene units. OBJ keeps the objects
-  apart by name and has sRGB colours per
-vertex (after the coordinates, as MeshLab and Blender read them) or textures; PLY is one mesh with
-colours; STL has the shape only.
++Y up, in metres when the scene knows its scale, otherwise in scene units, or as ``space`` says. OBJ
+keeps the objects apart by name and has sRGB colours per vertex (after the coordinates, as MeshLab
+and Blender read them) or textures; PLY is one mesh with colours; STL has the shape only.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from maquette.geometry.transforms import transform_points
-from maquette.output import atomic_write
+from maquette.output import write_files
 from maquette.scene.appearance import (
     Appearance,
     appearance_of,
@@ -24,7 +23,10 @@ from maquette.scene.appearance import (
 )
 from maquette.scene.document import png_bytes
 from maquette.scene.ply import PlyMesh, encode_ply
-from maquette.types import Instance, Scene
+from maquette.types import Instance, Scene, check_faces, check_unicode
+
+STL_HEADER = b"maquette scene".ljust(80)  # must not begin with "solid", as the text form does
+STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 def write_obj(scene: Scene, path: Path) -> None:
@@ -32,21 +34,23 @@ def write_obj(scene: Scene, path: Path) -> None:
     instance, named as its node.
     """
     materials = []
-    lines = [f"# maquette scene, +Y up\nmtllib {path.stem}.mtl\n"]
+    textures = {}
+    lines = [f"# maquette scene\nmtllib {path.stem}.mtl\n"]
     offset = 1  # OBJ counts from one, through all objects
     for instance in scene.instances:
+        check_unicode(instance.node_name, f"the node name of instance {instance.label}")
         vertices, faces = _world_mesh(scene, instance)
         appearance = appearance_of(instance.mesh)
-        material = _one_word(instance.node_name)
+        material = re.sub(r"[^\w.-]+", "_", instance.node_name)
         lines.append(f"o {' '.join(instance.node_name.split())}\nusemtl {material}\n")
         lines.append(_obj_body(vertices, faces + offset, appearance))
         texture = "" if appearance.image is None else f"{path.stem}_{material}.png"
         materials.append(_mtl_entry(material, appearance, texture))
         if appearance.image is not None:
-            _write(path.with_name(texture), png_bytes(appearance.image))
+            textures[path.with_name(texture)] = png_bytes(appearance.image)
         offset += len(vertices)
-    _write(path.with_suffix(".mtl"), "\n".join(materials).encode())
-    _write(path, "".join(lines).encode())
+    library = {path.with_suffix(".mtl"): "\n".join(materials).encode()}
+    write_files({path: "".join(lines).encode()} | library | textures)
 
 
 def write_ply(scene: Scene, path: Path) -> None:
@@ -62,41 +66,35 @@ def write_ply(scene: Scene, path: Path) -> None:
         vertices.append(placed)
         colors.append(vertex_colors_of(instance.mesh))
     merged = np.concatenate(vertices).astype(np.float32)
-    _write(path, encode_ply(PlyMesh(merged, np.concatenate(faces), np.concatenate(colors))))
+    mesh = PlyMesh(merged, np.concatenate(faces), np.concatenate(colors))
+    write_files({path: encode_ply(mesh)})
 
 
 def write_stl(scene: Scene, path: Path) -> None:
     """Write the whole scene as one binary STL."""
-    triangles = np.concatenate(
-        [np.zeros((0, 3, 3)), *(vertices[faces] for vertices, faces in _world_meshes(scene))]
-    )
-    facets = np.zeros(
-        len(triangles),
-        dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")],
-    )
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    facets["normal"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    meshes = [_world_mesh(scene, instance) for instance in scene.instances]
+    corners = [vertices[faces] for vertices, faces in meshes]
+    triangles = np.concatenate([np.zeros((0, 3, 3)), *corners])
+    edges = triangles[:, 1:] - triangles[:, :1]
+    normals = np.cross(edges[:, 0], edges[:, 1])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    facets = np.zeros(len(triangles), dtype=STL_FACET)
+    facets["normal"] = normals / np.maximum(lengths, 1e-30)
     facets["corners"] = triangles
-    header = b"maquette scene, +Y up".ljust(
-        80, b" "
-    )  # must not begin with "solid", which announces the text form
-    _write(path, header + np.uint32(len(facets)).astype("<u4").tobytes() + facets.tobytes())
-
-
-def _world_meshes(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [_world_mesh(scene, instance) for instance in scene.instances]
+    count = np.array(len(facets), "<u4")
+    write_files({path: STL_HEADER + count.tobytes() + facets.tobytes()})
 
 
 def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) float64 in the world, in metres when the scale is known, and faces (F, 3)
     that still look outward.
     """
-    vertices = transform_points(
-        instance.world_from_instance, np.asarray(instance.mesh.vertices)
-    ) * (scene.metres_per_unit or 1.0)
+    vertices = np.asarray(instance.mesh.vertices)
     faces = np.asarray(instance.mesh.faces)
+    check_faces(faces, len(vertices), f"the mesh of instance {instance.label}")
+    placed = transform_points(instance.world_from_instance, vertices)
     mirrored = np.linalg.det(instance.world_from_instance[:3, :3]) < 0
-    return vertices, faces[:, ::-1] if mirrored else faces
+    return placed * (scene.metres_per_unit or 1.0), faces[:, ::-1] if mirrored else faces
 
 
 def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> str:
@@ -115,19 +113,9 @@ def _mtl_entry(material: str, appearance: Appearance, texture: str) -> str:
     """One matte material; the plain colour is the mean, for programs that ignore colours per
     vertex.
     """
+    color = (1.0, 1.0, 1.0)
+    picture = f"map_Kd {texture}\n" if texture else ""
     if appearance.image is None:
-        mean = (
-            bytes_from_linear(linear_from_bytes(appearance.colors).mean(0, keepdims=True))[0, :3]
-            / 255
-        )
-        return f"newmtl {material}\nKd %.4g %.4g %.4g\nKs 0 0 0\nillum 1\n" % tuple(mean)
-    return f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n"
-
-
-def _one_word(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+        mean = linear_from_bytes(appearance.colors).mean(0, keepdims=True)
+        color = tuple(bytes_from_linear(mean)[0, :3] / 255)
+    return f"newmtl {material}\nKd %.4g %.4g %.4g\nKs 0 0 0\nillum 1\n{picture}" % color

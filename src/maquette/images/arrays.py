@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from maquette.containers import MemoryBudget, read_npy, read_npz
 from maquette.errors import InputError
 from maquette.images.labels import MAX_INSTANCES, labels_from_colors
 from maquette.images.read import check_size
 from maquette.types import InstanceMask
 
-MAX_ARCHIVE_BYTES = 4 << 30  # unpacked; beyond, an .npz is a mistake or a bomb
+NPY_MAGIC = b"\x93NUMPY"
 
 
 def masks_from_label_map(
@@ -27,136 +26,103 @@ def masks_from_label_map(
     found = np.unique(labels)
     if found[0] < 0:
         raise InputError(
-            f"{name}: has the negative label {found[0]}; use 0 for the background and positive numbers for objects"
+            f"{name}: has the negative label {found[0]}; "
+            "use 0 for the background and positive numbers for objects"
         )
     if len(found) == 1:
-        what = (
-            "is empty: every pixel is background"
-            if found[0] == 0
-            else f"has one value everywhere ({found[0]})"
-        )
+        what = f"has one value everywhere ({found[0]})"
+        if found[0] == 0:
+            what = "is empty: every pixel is background"
         raise InputError(
-            f"{name}: {what}; mark the pixels of each object with its own value and leave the background 0"
+            f"{name}: {what}; "
+            "mark the pixels of each object with its own value and leave the background 0"
         )
     found = found[found > 0]
-    if len(found) > MAX_INSTANCES:
-        raise InputError(
-            f"{name}: has {len(found)} objects; at most {MAX_INSTANCES} are supported, select fewer"
-        )
-    return (
-        InstanceMask(int(label), labels == label, (names or {}).get(int(label), ""))
-        for label in found
-    )
+    _check_count(found, name)
+    called = names or {}
+    return (InstanceMask(k, labels == k, called.get(k, "")) for k in found.tolist())
 
 
 def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceMask]:
     """Yield the masks of an .npy or .npz file, never unpickling anything; ``warnings`` is extended.
     Raises InputError.
     """
-    try:
-        with open(path, "rb") as file:
-            if file.read(6) == b"\x93NUMPY":
-                return masks_from_array(
-                    np.load(path, mmap_mode="r", allow_pickle=False), str(path), warnings
-                )
-            file.seek(0)
-            arrays = _unpacked(file, path)
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        MemoryError,
-        NotImplementedError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: is not a sound NumPy file of plain numbers ({reason}); save it again with numpy.save"
-        ) from error
-    return _from_archive(arrays, path, warnings)
-
-
-def _unpacked(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_ARCHIVE_BYTES:
-            raise InputError(
-                f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB; save fewer or smaller masks"
-            )
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as loaded:
-        return {key: loaded[key] for key in loaded.files}
+    with open(path, "rb") as file:
+        is_array = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    if is_array:
+        return masks_from_array(read_npy(path, MemoryBudget()), str(path), warnings)
+    return _from_archive(read_npz(path, path, MemoryBudget()), path, warnings)
 
 
 def _from_archive(
     arrays: dict[str, np.ndarray], path: Path, warnings: list[str]
 ) -> Iterator[InstanceMask]:
-    masks = (
-        arrays["masks"]
-        if "masks" in arrays
-        else next(iter(arrays.values()))
-        if len(arrays) == 1
-        else None
-    )
-    if masks is None:
+    if len(arrays) == 1:
+        (masks,) = arrays.values()
+    elif "masks" in arrays:
+        masks = arrays["masks"]
+    else:
         raise InputError(
-            f"{path}: has the arrays {sorted(arrays)}; expected 'masks' (and optionally 'labels' and 'names')"
+            f"{path}: has the arrays {sorted(arrays)}; "
+            "expected 'masks' (and optionally 'labels' and 'names')"
         )
     if "labels" not in arrays and "names" not in arrays:
         return masks_from_array(masks, str(path), warnings)
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
     count = len(masks) if masks.ndim == 3 else -1
     labels = arrays.get("labels", np.arange(1, count + 1))
     names = arrays.get("names", np.full(max(count, 0), ""))
-    if (
-        labels.shape != (count,)
-        or names.shape != (count,)
-        or labels.dtype.kind not in "iu"
-        or (labels < 1).any()
-    ):
+    one_each = labels.shape == names.shape == (count,)
+    if not one_each or labels.dtype.kind not in "iu" or (labels < 1).any():
         raise InputError(
-            f"{path}: masks {masks.shape}, labels {labels.shape} and names {names.shape} do not belong together; "
+            f"{path}: masks {masks.shape}, "
+            f"labels {labels.shape} and names {names.shape} do not belong together; "
             "expected (K, H, W), positive whole numbers (K,), and (K,)"
         )
-    planes = _planes(masks, str(path))
     return (
-        InstanceMask(int(label), plane, str(text))
-        for label, plane, text in zip(labels, planes, names)
+        InstanceMask(int(label), binary_plane(plane, str(path)), str(text))
+        for label, plane, text in zip(labels, masks, names)
     )
 
 
 def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Iterator[InstanceMask]:
-    """Yield the masks of labels (H, W), masks (K, H, W) or colours (H, W, 3 or 4) uint8;
-    ``warnings`` is extended. Raises InputError.
+    """Yield the masks of labels (H, W), masks (K, H, W) or (K, 1, H, W), or colours (H, W, 3 or 4)
+    uint8; ``warnings`` is extended. Raises InputError.
     """
+    if array.ndim == 4 and array.shape[1] == 1:  # as SAM 2 returns the masks of several boxes
+        array = array[:, 0]
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(
-            f"{name}: has shape {array.shape}; expected labels (H, W), masks (K, H, W) or colours (H, W, 3)"
+            f"{name}: has shape {array.shape}; expected labels (H, W), masks (K, H, W) or "
+            "(K, 1, H, W), or colours (H, W, 3)"
         )
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         check_size((array.shape[1], array.shape[0]), name)
-        transparent = (
-            array[..., 3] < 128 if array.shape[2] == 4 else np.zeros(array.shape[:2], bool)
-        )
-        colors = np.where(transparent[..., None], 0, array[..., :3]).astype(np.uint8)
+        transparent = np.zeros(array.shape[:2], bool)
+        if array.shape[2] == 4:
+            transparent = array[..., 3] < 128
+        colors = array[..., :3].copy()
+        colors[transparent] = 0
         picture = labels_from_colors(colors, transparent, False, name)
         warnings.extend(picture.warnings)
         return masks_from_label_map(picture.labels, name)
     check_size((array.shape[-1], array.shape[-2]), name)
     if array.ndim == 3:
-        if len(array) > MAX_INSTANCES:
-            raise InputError(
-                f"{name}: has {len(array)} objects; at most {MAX_INSTANCES} are supported, select fewer"
-            )
-        return (InstanceMask(k + 1, plane) for k, plane in enumerate(_planes(array, name)))
+        _check_count(array, name)
+        return (InstanceMask(k, binary_plane(plane, name)) for k, plane in enumerate(array, 1))
     whole = _whole_numbers(np.asarray(array), name)
     if np.unique(whole).tolist() == [0, 255]:  # black and white: one object
         whole = (whole > 0).astype(np.uint8)
     return masks_from_label_map(whole, name)
 
 
-def _planes(stack: np.ndarray, name: str) -> Iterator[np.ndarray]:
-    for plane in stack:
-        yield binary_plane(plane, name)
+def _check_count(objects: np.ndarray, name: str) -> None:
+    if len(objects) > MAX_INSTANCES:
+        raise InputError(
+            f"{name}: has {len(objects)} objects; "
+            f"at most {MAX_INSTANCES} are supported, select fewer"
+        )
 
 
 def binary_plane(plane: Any, name: str) -> np.ndarray:
@@ -168,9 +134,10 @@ def binary_plane(plane: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: a mask has shape {plane.shape}; expected (H, W)")
     whole = _whole_numbers(plane, name)
     values = np.unique(whole)
-    if len(values) > 2 or values[0] < 0 or (len(values) == 2 and values[0] != 0):
+    if len(values) > 2 or values[0] < 0 or (len(values) == 2 and values[0]):
         raise InputError(
-            f"{name}: a mask has the values {values[:4].tolist()}; expected 0 and 1 (threshold probabilities: masks > 0.5)"
+            f"{name}: a mask has the values {values[:4].tolist()}; "
+            "expected 0 and 1 (threshold probabilities: masks > 0.5)"
         )
     return whole > 0
 
@@ -185,10 +152,12 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     bad = int((~np.isfinite(array)).sum())
     if bad:
         raise InputError(
-            f"{name}: has {bad} NaN or infinite values; expected whole numbers or booleans, replace them by 0"
+            f"{name}: has {bad} NaN or infinite values; "
+            "expected whole numbers or booleans, replace them by 0"
         )
     if (array != np.rint(array)).any() or np.abs(array).max() > 2**31:
         raise InputError(
-            f"{name}: has fractions; expected labels or masks (threshold probabilities first: masks > 0.5)"
+            f"{name}: has fractions; "
+            "expected labels or masks (threshold probabilities first: masks > 0.5)"
         )
     return array.astype(np.int64)

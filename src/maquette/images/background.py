@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from maquette.errors import InputError
+from maquette.images.pixels import connected_parts, reduced, working_size
 
 WORK_SIDE = 640  # pixels
 RIM = 0.04  # of the sides: the border from which the background is learnt
@@ -24,9 +25,8 @@ def foreground_of_plain_background(image: np.ndarray) -> np.ndarray:
     InputError when it is not plain.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, WORK_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
+    size = working_size((height, width), WORK_SIDE)
+    small = cv2.GaussianBlur(reduced(image, size), (3, 3), 0)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     residual, noise = _residual(lab)
     distance = _distance(residual)
@@ -34,9 +34,8 @@ def foreground_of_plain_background(image: np.ndarray) -> np.ndarray:
     strong = distance > 2.0 * contrast
     weak = distance > contrast
     grown = _touching(weak, strong | _sharp(lab, residual, contrast))
-    clean = _cleaned(grown)
-    enlarged = cv2.resize(clean.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return enlarged >= 0.5
+    clean = _cleaned(grown).astype(np.float32)
+    return cv2.resize(clean, (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
 
 
 def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
@@ -44,8 +43,9 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
     also its noise level.
     """
     height, width = lab.shape[:2]
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    basis = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1)
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    terms = (np.ones_like(x), x, y, x * y, x * x, y * y)
+    basis = np.stack(terms, axis=-1)
     rim = np.ones((height, width), bool)
     thick = max(2, round(RIM * max(height, width)))
     rim[thick:-thick, thick:-thick] = False
@@ -62,15 +62,15 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
     explained = float((error < 1.5 * INLIER).mean())
     if explained < PLAIN_SHARE:
         raise InputError(
-            f"the background is not plain (one colour explains {100 * explained:.0f} % of the photo's border); use boxes or clicks instead"
+            f"the background is not plain (one colour explains {100 * explained:.0f} % of the "
+            "photo's border); use boxes or clicks instead"
         )
     return lab - (basis @ weights), 1.4826 * float(np.median(error[inlier]))
 
 
 def _mode(colors: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(
-        np.floor(colors / INLIER).astype(np.int64), axis=0, return_inverse=True, return_counts=True
-    )
+    bins = np.floor(colors / INLIER).astype(np.int64)
+    _, inverse, counts = np.unique(bins, axis=0, return_inverse=True, return_counts=True)
     return np.median(colors[inverse.ravel() == counts.argmax()], axis=0)
 
 
@@ -78,21 +78,20 @@ def _distance(residual: np.ndarray) -> np.ndarray:
     """Distance to the background in Lab units; being darker without another hue counts little, for
     that is what shadows are.
     """
-    lightness = residual[..., 0]
+    lightness, a, b = np.moveaxis(residual, -1, 0)
     shadow = (lightness < 0) & (lightness > -SHADOW)
     weighted = np.where(shadow, SHADOW_WEIGHT * lightness, lightness)
-    return np.sqrt(weighted**2 + residual[..., 1] ** 2 + residual[..., 2] ** 2)
+    return np.sqrt(weighted**2 + a**2 + b**2)
 
 
 def _sharp(lab: np.ndarray, residual: np.ndarray, contrast: float) -> np.ndarray:
     """Mark sharp edges of lightness: a grey object on a grey ground has them, a soft shadow has
     not.
     """
-    gradient = np.hypot(
-        cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0, scale=0.25),
-        cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1, scale=0.25),
-    )
-    return (gradient > contrast) & (np.abs(residual[..., 0]) > contrast)
+    lightness = np.ascontiguousarray(lab[..., 0])
+    across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=0.25)
+    down = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=0.25)
+    return (np.hypot(across, down) > contrast) & (np.abs(residual[..., 0]) > contrast)
 
 
 def _touching(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
@@ -105,12 +104,9 @@ def _touching(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
 def _cleaned(mask: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel, iterations=2)
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel)
-    filled = ndimage.binary_fill_holes(opened)
-    holes = filled & ~opened.astype(bool)
-    index, count = ndimage.label(holes)
-    sizes = ndimage.sum_labels(holes, index, np.arange(1, count + 1)) if count else np.zeros(0)
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel).astype(bool)
+    number, areas = connected_parts(ndimage.binary_fill_holes(opened) & ~opened, connectivity=4)
     # A large hole of the background's own colour is a real hole, such as that of a handle; a small
     # one is a highlight.
-    small = np.flatnonzero(sizes < 0.0015 * mask.size) + 1
-    return opened.astype(bool) | np.isin(index, small)
+    small = 1 + np.flatnonzero(areas[1:] < 0.0015 * mask.size)
+    return opened | np.isin(number, small)

@@ -12,68 +12,126 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError
+from maquette.images.annotations.drawn import BOX_ONLY
+from maquette.images.arrays import binary_plane
+from maquette.images.pixels import mask_box, shown
 from maquette.images.read import check_size
 from maquette.types import InstanceMask
 
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
 
 
+class _Side(NamedTuple):
+    """A side of a pixel, walked with the pixel to the right; all are (x, y)."""
+
+    start: tuple[int, int]  # corner of the pixel
+    along: tuple[int, int]
+    outward: tuple[int, int]
+
+
+_SIDES = (  # walked right, down, left, up
+    _Side((0, 0), (1, 0), (0, -1)),
+    _Side((1, 0), (0, 1), (1, 0)),
+    _Side((1, 1), (-1, 0), (0, 1)),
+    _Side((0, 1), (0, -1), (-1, 0)),
+)
+
+
 def masks_from_coco(
-    document: Any, name: str, image_name: str | None = None
+    document: Any, name: str, image_name: str | None, warnings: list[str]
 ) -> Iterator[InstanceMask]:
-    """Yield the masks of one image, each in the size that the document gives; crowd regions are
-    left out.
+    """Yield the masks of one image, each in the size that the document gives. What is no mask is
+    left out and named in ``warnings``, as is a crowd, which is read as one object.
 
     ``document`` is a COCO dictionary, or a list of annotations with run lengths as segmenters write
     them. The image is the only one, or the one whose file name has the stem of ``image_name``.
     Labels are the annotations' ids when these are small, else 1, 2, ... Raises InputError.
     """
     image, annotations, categories = _select(document, name, image_name)
-    annotations = [a for a in annotations if not a.get("iscrowd")]
-    ids = [a.get("id") for a in annotations]
-    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids) and len(
-        set(ids)
-    ) == len(ids)
     size = _image_size(image, name)
-    for k, annotation in enumerate(annotations):
-        where = f"{name}: annotation {annotation.get('id', k)}"
-        mask = mask_from_segmentation(annotation.get("segmentation"), size, where)
-        yield InstanceMask(
-            ids[k] if small else k + 1, mask, categories.get(annotation.get("category_id"), "")
+    left_out = 0
+    for k, (label, annotation) in enumerate(zip(_labels_of(annotations), annotations)):
+        called = f"annotation {annotation.get('id', k)}"
+        segmentation = annotation.get("segmentation")
+        if segmentation is None or (isinstance(segmentation, list) and not segmentation):
+            warnings.append(f"{called} {BOX_ONLY}, and is left out")
+            left_out += 1
+            continue
+        if annotation.get("iscrowd"):
+            warnings.append(f"{called} is marked as a crowd; it is read as one object")
+        mask = mask_from_segmentation(segmentation, size, f"{name}: {called}", warnings)
+        yield InstanceMask(label, mask, _category(annotation, categories))
+    if left_out == len(annotations):
+        raise InputError(
+            f"{name}: none of its {left_out} annotations has a segmentation; "
+            "give polygons or run lengths, or make masks of the boxes: maquette masks make --box"
         )
 
 
+def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
+    key = annotation.get("category_id")
+    return categories.get(key, "") if isinstance(key, (int, str)) else ""
+
+
+def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
+    ids = [a.get("id") for a in annotations]
+    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids)
+    distinct = len(set(ids)) == len(ids) if small else False
+    return ids if distinct else range(1, len(ids) + 1)
+
+
 def mask_from_segmentation(
-    segmentation: Any, size: tuple[int, int] | None, where: str
+    segmentation: Any, size: tuple[int, int] | None, where: str, warnings: list[str]
 ) -> np.ndarray:
-    """Decode polygons or run lengths to (H, W) bool; ``size`` is (H, W) of the image if known.
-    Raises InputError.
+    """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
+    if known. Raises InputError.
     """
+    if isinstance(segmentation, np.ndarray):
+        return binary_plane(segmentation, where)
     if isinstance(segmentation, Mapping):
-        own = tuple(segmentation.get("size", ()))
-        if len(own) != 2 or not all(isinstance(s, int) and s > 0 for s in own):
+        given = segmentation.get("size")
+        own = tuple(given) if isinstance(given, (list, tuple)) else ()
+        if len(own) != 2 or not all(map(_is_side, own)):
             raise InputError(f"{where}: the run lengths have size {own}; expected [height, width]")
         if size is not None and own != size:
             raise InputError(
-                f"{where}: the run lengths are for {own[1]} x {own[0]} pixels, the image has {size[1]} x {size[0]}; export it again"
+                f"{where}: the run lengths are for {shown(own)} pixels, "
+                f"the image has {shown(size)}; export it again"
             )
         check_size((own[1], own[0]), where)
         return decode_rle(segmentation.get("counts", ""), own, where)
     if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
         raise InputError(
-            f"{where}: has no segmentation; expected polygons or run lengths (a box alone is not a mask)"
+            f"{where}: has no segmentation; "
+            "expected polygons or run lengths (a box alone is not a mask)"
         )
     if size is None:
         raise InputError(
-            f"{where}: is a polygon, but the size of the image is not given; add an entry with width and height to 'images'"
+            f"{where}: is a polygon, but the size of the image is not given; "
+            "add an entry with width and height to 'images'"
         )
-    return rasterize_polygons(segmentation, size, where)
+    if all(isinstance(number, (int, float)) for number in segmentation):
+        segmentation = [segmentation]  # one polygon without the list around it
+    return _without_stray_pieces(segmentation, size, where, warnings)
+
+
+def _without_stray_pieces(
+    polygons: Sequence[Any], size: tuple[int, int], where: str, warnings: list[str]
+) -> np.ndarray:
+    """The mask of the polygons that have an inside; of fewer than three corners a warning."""
+    whole = [p for p in polygons if not isinstance(p, Sequence) or len(p) >= 6]
+    if whole and len(whole) < len(polygons):
+        warnings.append(
+            f"{where}: {len(polygons) - len(whole)} pieces of fewer than three corners are left out"
+        )
+    return rasterize_polygons(whole or polygons, size, where)
 
 
 def decode_rle(
@@ -83,16 +141,21 @@ def decode_rle(
     fill ``size`` exactly.
     """
     runs = _uncompressed(counts, where) if isinstance(counts, (str, bytes)) else counts
-    if not isinstance(runs, Sequence) or not all(isinstance(run, int) and run >= 0 for run in runs):
+    listed = isinstance(runs, Sequence)
+    if not listed or not all(isinstance(run, int) and run >= 0 for run in runs):
         raise InputError(
-            f"{where}: run lengths must be a list of whole numbers from 0 on, or a compressed string; export it again"
+            f"{where}: run lengths must be a list of whole numbers from 0 on, "
+            "or a compressed string; export it again"
         )
-    if sum(runs) != size[0] * size[1]:
+    height, width = size
+    if sum(runs) != height * width:
         raise InputError(
-            f"{where}: the run lengths add up to {sum(runs)} pixels but {size[1]} x {size[0]} has {size[0] * size[1]}; export it again"
+            f"{where}: the run lengths add up to {sum(runs)} pixels "
+            f"but {shown(size)} has {height * width}; export it again"
         )
     values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, np.asarray(runs, np.int64)).reshape(size[1], size[0]).T.copy()
+    columns = np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height)
+    return columns.T.copy()
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -116,16 +179,17 @@ def rasterize_polygons(
     for flat in polygons:
         try:
             corners = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
             ) from error
         if len(corners) < 3 or not np.isfinite(corners).all():
             raise InputError(
-                f"{where}: a polygon has {len(corners)} corners; expected at least 3 with finite coordinates"
+                f"{where}: a polygon has {len(corners)} corners; "
+                "expected at least 3 with finite coordinates"
             )
-        rows, columns = pixels_in_polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, size)
-        mask[rows, columns] = True
+        x, y = corners.T - 0.5
+        mask[pixels_in_polygon(y, x, size)] = True
     return mask
 
 
@@ -136,9 +200,9 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
     Rasterising them gives the mask back exactly.
     """
     loops = list(_outlines(mask))
-    if any(_signed_area(loop) < 0 for loop in loops):
+    if any(cv2.contourArea(loop, oriented=True) < 0 for loop in loops):
         return None
-    return [[float(v) for v in loop.ravel()] for loop in loops]
+    return [loop.ravel().tolist() for loop in loops]
 
 
 def coco_document(
@@ -152,14 +216,7 @@ def coco_document(
     category = {text: k + 1 for k, text in enumerate(names)}
     annotations = []
     for m in masks:
-        rows = np.flatnonzero(m.mask.any(1))
-        columns = np.flatnonzero(m.mask.any(0))
-        box = [
-            int(columns[0]),
-            int(rows[0]),
-            int(columns[-1] - columns[0] + 1),
-            int(rows[-1] - rows[0] + 1),
-        ]
+        x0, y0, x1, y1 = mask_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
         annotations.append(
             {
@@ -168,15 +225,13 @@ def coco_document(
                 "category_id": category[m.name],
                 "segmentation": shape,
                 "area": int(m.mask.sum()),
-                "bbox": box,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "iscrowd": 0,
             }
         )
-    return {
-        "images": [{"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}],
-        "annotations": annotations,
-        "categories": [{"id": k, "name": text} for text, k in category.items()],
-    }
+    image = {"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}
+    categories = [{"id": k, "name": text} for text, k in category.items()]
+    return {"images": [image], "annotations": annotations, "categories": categories}
 
 
 def _select(
@@ -194,35 +249,62 @@ def _select(
         raise InputError(
             f"{name}: its annotations or images are not objects; give COCO instance annotations"
         )
-    categories = {
-        c.get("id"): str(c.get("name", ""))
-        for c in document.get("categories") or []
-        if isinstance(c, dict)
-    }
+    listed = [c for c in document.get("categories") or [] if isinstance(c, dict)]
+    known = [c for c in listed if isinstance(c.get("id"), (int, str))]
+    categories = {c["id"]: str(c.get("name", "")) for c in known}
     if not images:
-        named = {a.get("image_id") for a in annotations}
+        named = {str(a.get("image_id")) for a in annotations}
         if len(named) > 1:
             raise InputError(
-                f"{name}: has annotations of {len(named)} images but no list of images; keep those of one image"
+                f"{name}: has annotations of {len(named)} images but no list of images; "
+                "keep those of one image"
             )
         return {}, annotations, categories
     image = images[0] if len(images) == 1 else _image_by_name(images, name, image_name)
-    key = image.get("id", image.get("image_id"))
     if "image" not in document:
-        annotations = [a for a in annotations if a.get("image_id", key) == key]
+        annotations = _of_image(annotations, image, images, name)
     return image, annotations, categories
 
 
-def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
-    size = (image.get("height"), image.get("width"))
-    if size == (None, None):
-        return None
-    if not all(isinstance(s, int) and s > 0 for s in size):
+def _of_image(
+    annotations: list[dict[str, Any]],
+    image: dict[str, Any],
+    images: list[dict[str, Any]],
+    name: str,
+) -> list[dict[str, Any]]:
+    """The annotations of an image, whose id may be a number in one place and text in another."""
+    key = _key_of(image)
+    known = {str(_key_of(other)) for other in images}
+    own = [a for a in annotations if a.get("image_id", key) == key]
+    alike = [a for a in annotations if str(a.get("image_id", key)) == str(key)]
+    if annotations and not any(str(a.get("image_id", key)) in known for a in annotations):
         raise InputError(
-            f"{name}: its image has height {size[0]!r} and width {size[1]!r}; expected positive whole numbers"
+            f"{name}: no annotation belongs to the image with the id {key!r}; "
+            f"the first has image_id {annotations[0].get('image_id')!r}"
         )
-    check_size((size[1], size[0]), name)
-    return size
+    return own or alike
+
+
+def _key_of(image: dict[str, Any]) -> Any:
+    return image.get("id", image.get("image_id"))
+
+
+def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
+    height = image.get("height")
+    width = image.get("width")
+    if height is width is None:
+        return None
+    if not (_is_side(height) and _is_side(width)):
+        raise InputError(
+            f"{name}: its image has height {height!r} and width {width!r}; "
+            "expected positive whole numbers"
+        )
+    check_size((width, height), name)
+    return height, width
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def _image_by_name(
@@ -230,14 +312,18 @@ def _image_by_name(
 ) -> dict[str, Any]:
     if image_name is None:
         raise InputError(
-            f"{name}: has {len(images)} images; give the photo too, it is looked up by its file name"
+            f"{name}: has {len(images)} images; "
+            "give the photo too, it is looked up by its file name"
         )
-    stem = Path(image_name).stem
-    exact = [i for i in images if Path(str(i.get("file_name", ""))).name == Path(image_name).name]
-    found = exact or [i for i in images if Path(str(i.get("file_name", ""))).stem == stem]
+    wanted = Path(image_name)
+    paths = [Path(str(image.get("file_name", ""))) for image in images]
+    exact = [image for image, path in zip(images, paths) if path.name == wanted.name]
+    alike = [image for image, path in zip(images, paths) if path.stem == wanted.stem]
+    found = exact or alike
     if len(found) != 1:
         raise InputError(
-            f"{name}: {len(found)} of its {len(images)} images have the photo's name {Path(image_name).name}; rename it"
+            f"{name}: {len(found)} of its {len(images)} images have the photo's name "
+            f"{wanted.name}; rename it"
         )
     return found[0]
 
@@ -249,7 +335,8 @@ def _uncompressed(text: str | bytes, where: str) -> list[int]:
         group = code - 48
         if not 0 <= group < 64 or shift > 40:
             raise InputError(
-                f"{where}: the compressed run lengths are damaged at count {len(runs)}; export it again"
+                f"{where}: the compressed run lengths are damaged at count {len(runs)}; "
+                "export it again"
             )
         value |= (group & 31) << shift
         shift += 5
@@ -279,7 +366,6 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     """Yield closed loops (N, 2) of corners (x, y) along the pixels' edges, the object to the right:
     holes run the other way round.
     """
-    steps = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up
     edges = _directed_edges(mask)
     while edges:
         first = point = next(iter(edges))
@@ -288,35 +374,30 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.
-            direction = next(
-                d for d in ((heading + 1) % 4, heading, (heading + 3) % 4) if d in choices
-            )
+            turns = ((heading + 1) % 4, heading, (heading + 3) % 4)
+            direction = next(turn for turn in turns if turn in choices)
             choices.remove(direction)
             if not choices:
                 del edges[point]
             if direction != heading:
                 loop.append(point)
             heading = direction
-            point = (point[0] + steps[direction][0], point[1] + steps[direction][1])
-        yield np.array(loop)
+            dx, dy = _SIDES[direction].along
+            point = (point[0] + dx, point[1] + dy)
+        yield np.array(loop, np.float32)
 
 
 def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
     """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
     with the object to its right leaves it.
     """
+    height, width = mask.shape
     padded = np.pad(mask, 1)
-    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
     edges: dict[tuple[int, int], list[int]] = {}
-    for direction, (neighbour, (dx, dy)) in enumerate(
-        zip(neighbours, ((0, 0), (1, 0), (1, 1), (0, 1)))
-    ):
+    for direction, side in enumerate(_SIDES):
+        dx, dy = side.outward
+        neighbour = padded[1 + dy :, 1 + dx :][:height, :width]
+        x0, y0 = side.start
         for y, x in np.argwhere(mask & ~neighbour).tolist():
-            edges.setdefault((x + dx, y + dy), []).append(direction)
+            edges.setdefault((x + x0, y + y0), []).append(direction)
     return edges
-
-
-def _signed_area(loop: np.ndarray) -> float:
-    x = loop[:, 0]
-    y = loop[:, 1]
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))

@@ -10,7 +10,7 @@ the right, y down, pixel centres at +0.5. Who gets a pixel that two objects clai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from maquette.errors import InputError
 from maquette.images.labels import MAX_INSTANCES
+from maquette.images.pixels import connected_parts
 from maquette.images.segment import (
     Click,
     grabcut_boxes,
@@ -64,15 +65,10 @@ def click_on(
     """Change an object by points (x, y, belongs to it), or make a new one of them. Raises
     InputError.
     """
+    clicks = [Click(x, y, label or 1, positive) for x, y, positive in points]
     if label is None:
-        found = grabcut_clicks(image, [Click(x, y, 1, positive) for x, y, positive in points])[
-            0
-        ].mask
-        return _placed(masks, found, None, takes=False)
-    current = _chosen(masks, label)
-    refined = refine_with_clicks(
-        image, current.mask, [Click(x, y, label, positive) for x, y, positive in points]
-    )
+        return _placed(masks, grabcut_clicks(image, clicks)[0].mask, None, takes=False)
+    refined = refine_with_clicks(image, _chosen(masks, label).mask, clicks)
     # What a click names is meant, so a point in another object takes that part of it.
     return _placed(masks, refined, label, takes=True)
 
@@ -91,7 +87,8 @@ def paint_stroke(
     """
     if not points or not 0 < radius <= max(size):
         raise InputError(
-            f"the stroke has {len(points)} points and radius {radius:g}; expected a point and a radius up to {max(size)}"
+            f"the stroke has {len(points)} points and radius {radius:g}; "
+            f"expected a point and a radius up to {max(size)}"
         )
     return _painted(masks, _along(size, points, radius), label, erase)
 
@@ -103,8 +100,9 @@ def paint_polygon(
     if len(points) < 3:
         raise InputError(f"the polygon has {len(points)} corners; expected at least 3")
     canvas = np.zeros(size, np.uint8)
-    corners = np.clip(np.array(points, np.float64) - 0.5, -2.0 * max(size), 3.0 * max(size))
-    cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32).reshape(-1, 1, 2)], 1)
+    corners = np.array(points, np.float64) - 0.5
+    corners = corners.clip(-2.0 * max(size), 3.0 * max(size))
+    cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
     return _painted(masks, canvas.astype(bool), label, erase)
 
 
@@ -117,8 +115,9 @@ def merge(masks: Masks, labels: Sequence[int]) -> Edited:
         raise InputError(f"merging needs two objects or more, got the labels {list(labels)}")
     whole = np.logical_or.reduce([part.mask for part in parts])
     name = next((part.name for part in parts if part.name), "")
-    others = [m for m in masks if m.label not in {part.label for part in parts}]
-    return Edited(_ordered([*others, InstanceMask(parts[0].label, whole, name)]), (parts[0].label,))
+    kept = parts[0].label
+    others = [m for m in masks if m.label not in labels]
+    return Edited(_ordered([*others, InstanceMask(kept, whole, name)]), (kept,))
 
 
 def split(masks: Masks, label: int, line: Points | None = None) -> Edited:
@@ -129,24 +128,19 @@ def split(masks: Masks, label: int, line: Points | None = None) -> Edited:
     if line is not None and len(line) < 2:
         raise InputError("a line to split along needs two points or more")
     remaining = whole.mask if line is None else whole.mask & ~_along(whole.mask.shape, line, 1.0)
-    count, index, stats, _ = cv2.connectedComponentsWithStats(
-        remaining.astype(np.uint8), connectivity=8 if line is None else 4
-    )
+    number, areas = connected_parts(remaining, connectivity=8 if line is None else 4)
     least = SPECK_SHARE * whole.mask.sum()
-    parts = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= least]
+    parts = [k for k in range(1, len(areas)) if areas[k] >= least]
     if len(parts) < 2:
-        what = (
-            "is in one part; draw a line across it"
-            if line is None
-            else "is not divided by this line; draw it across the whole object"
-        )
-        raise InputError(f"label {label} {what}")
-    parts.sort(key=lambda k: -stats[k, cv2.CC_STAT_AREA])
-    seeds = np.isin(index, parts)
+        said = "is in one part; draw a line across it"
+        if line is not None:
+            said = "is not divided by this line; draw it across the whole object"
+        raise InputError(f"label {label} {said}")
+    parts.sort(key=lambda k: -areas[k])
+    seeds = np.isin(number, parts)
     nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
-    owner = np.where(
-        whole.mask, index[tuple(nearest)], 0
-    )  # pixels of the cut and specks go to the nearest part
+    # pixels of the cut and specks go to the nearest part
+    owner = np.where(whole.mask, number[tuple(nearest)], 0)
     kept = [m for m in masks if m.label != label]
     made = [InstanceMask(label, owner == parts[0], whole.name)]
     for k in parts[1:]:
@@ -162,11 +156,8 @@ def delete(masks: Masks, labels: Sequence[int]) -> Edited:
 
 def rename(masks: Masks, label: int, name: str) -> Edited:
     """Give an object a name; names need not differ. Raises InputError."""
-    _chosen(masks, label)
-    return Edited(
-        tuple(InstanceMask(m.label, m.mask, name) if m.label == label else m for m in masks),
-        (label,),
-    )
+    renamed = replace(_chosen(masks, label), name=name)
+    return Edited(tuple(renamed if m.label == label else m for m in masks), (label,))
 
 
 def reorder(masks: Masks, labels: Sequence[int]) -> Edited:
@@ -175,14 +166,12 @@ def reorder(masks: Masks, labels: Sequence[int]) -> Edited:
     """
     if sorted(labels) != [m.label for m in masks]:
         raise InputError(
-            f"the new order {list(labels)} does not have each of the labels {[m.label for m in masks]} once"
+            f"the new order {list(labels)} does not have each of the labels "
+            f"{[m.label for m in masks]} once"
         )
-    by_label = {m.label: m for m in masks}
-    renumbered = tuple(
-        InstanceMask(k, by_label[label].mask, by_label[label].name)
-        for k, label in enumerate(labels, start=1)
-    )
-    return Edited(renumbered, tuple(k for k, label in enumerate(labels, start=1) if k != label))
+    numbered = tuple(enumerate(labels, start=1))
+    renumbered = tuple(replace(_chosen(masks, label), label=k) for k, label in numbered)
+    return Edited(renumbered, tuple(k for k, label in numbered if k != label))
 
 
 def find_all(image: np.ndarray, alpha: np.ndarray | None = None) -> Edited:
@@ -192,7 +181,8 @@ def find_all(image: np.ndarray, alpha: np.ndarray | None = None) -> Edited:
     masks = tuple(segment_plain_background(image) if alpha is None else segment_alpha(alpha))
     if len(masks) > MAX_INSTANCES:
         raise InputError(
-            f"{len(masks)} objects were found and at most {MAX_INSTANCES} are supported; mark them with boxes"
+            f"{len(masks)} objects were found and at most {MAX_INSTANCES} are supported; "
+            "mark them with boxes"
         )
     return Edited(masks, tuple(m.label for m in masks))
 
@@ -203,7 +193,8 @@ def free_label(masks: Sequence[InstanceMask]) -> int:
     """
     if len(masks) >= MAX_INSTANCES:
         raise InputError(
-            f"there are {len(masks)} objects, which is the most that is supported; delete or merge some"
+            f"there are {len(masks)} objects, which is the most that is supported; "
+            "delete or merge some"
         )
     taken = {m.label for m in masks}
     return next(label for label in range(1, len(masks) + 2) if label not in taken)
@@ -216,18 +207,19 @@ def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
     area = np.zeros(size, bool)
     corners = np.array(points, np.float64).reshape(-1, 2)
     for start, end in zip(corners, corners[1:] if len(corners) > 1 else corners):
-        low = np.clip(np.floor(np.minimum(start, end) - radius), 0, None).astype(int)
-        high = np.clip(np.ceil(np.maximum(start, end) + radius), 0, size[::-1]).astype(int)
+        lowest = np.floor(np.minimum(start, end) - radius)
+        highest = np.ceil(np.maximum(start, end) + radius)
+        low = lowest.clip(0).astype(int)
+        high = highest.clip(0, size[::-1]).astype(int)
         if (high <= low).any():
             continue
-        x, y = np.meshgrid(
-            np.arange(low[0], high[0]) + 0.5 - start[0], np.arange(low[1], high[1]) + 0.5 - start[1]
-        )
+        columns, rows = (np.arange(first, last) + 0.5 for first, last in zip(low, high))
+        x, y = np.meshgrid(columns - start[0], rows - start[1])
         dx, dy = end - start
-        along = np.clip((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12), 0.0, 1.0)
-        area[low[1] : high[1], low[0] : high[0]] |= (
-            np.hypot(x - along * dx, y - along * dy) <= radius
-        )
+        squared_length = max(dx * dx + dy * dy, 1e-12)
+        along = ((x * dx + y * dy) / squared_length).clip(0.0, 1.0)
+        near = np.hypot(x - along * dx, y - along * dy) <= radius
+        area[low[1] : high[1], low[0] : high[0]] |= near
     return area
 
 
@@ -251,13 +243,14 @@ def _placed(masks: Masks, found: np.ndarray, label: int | None, *, takes: bool) 
         if not (other.mask & found).any():
             remaining.append(other)
         elif takes or other.mask.sum() > size:
-            remaining.append(InstanceMask(other.label, other.mask & ~found, other.name))
+            remaining.append(replace(other, mask=other.mask & ~found))
         else:
             found = found & ~other.mask
             remaining.append(other)
     if not found.any() and not takes:
         raise InputError(
-            "there is no pixel left that other objects do not have; delete or erase one of them first"
+            "there is no pixel left that other objects do not have; "
+            "delete or erase one of them first"
         )
     kept = [m for m in remaining if m.mask.any()]
     if not found.any():
@@ -273,6 +266,5 @@ def _chosen(masks: Masks, label: int) -> InstanceMask:
     for m in masks:
         if m.label == label:
             return m
-    raise InputError(
-        f"no mask has the label {label}; the labels are {', '.join(str(m.label) for m in masks) or '(none yet)'}"
-    )
+    have = ", ".join(str(m.label) for m in masks) or "(none yet)"
+    raise InputError(f"no mask has the label {label}; the labels are {have}")

@@ -14,22 +14,25 @@ from PIL import ExifTags, Image
 from maquette.errors import InputError
 from maquette.types import Focal
 
-FILM_DIAGONAL = math.hypot(
-    36.0, 24.0
-)  # mm; equivalent focal lengths compare diagonals (CIPA DCG-001)
+# mm; equivalent focal lengths compare diagonals (CIPA DCG-001)
+FILM_DIAGONAL = math.hypot(36.0, 24.0)
 # of the longer side; below is no pinhole any more, above no photo of a scene on the ground
 SHORTEST = 0.2
 LONGEST = 25.0
 SENSOR = (2.0, 80.0)  # mm, longer sides of sensors that exist
 CROP = 0.02  # by which the aspect ratio may differ from the one that the camera wrote down
-_MILLIMETRES = {
-    1: 25.4,
-    2: 25.4,
-    3: 10.0,
-    4: 1.0,
-    5: 0.001,
-}  # of EXIF's FocalPlaneResolutionUnit; 1 = none, which means inches in practice
+# of EXIF's FocalPlaneResolutionUnit, where it is not the inch
+_MILLIMETRES = {3: 10.0, 4: 1.0, 5: 0.001}
 _BASE = ExifTags.Base
+_TAGS = (
+    _BASE.ExifImageWidth,
+    _BASE.ExifImageHeight,
+    _BASE.FocalLength,
+    _BASE.FocalLengthIn35mmFilm,
+    _BASE.FocalPlaneXResolution,
+    _BASE.FocalPlaneYResolution,
+    _BASE.FocalPlaneResolutionUnit,
+)
 
 
 def focal_from_fov(degrees: float, width: int, height: int) -> Focal:
@@ -40,13 +43,11 @@ def focal_from_fov(degrees: float, width: int, height: int) -> Focal:
         ratio = 0.5 * height / math.tan(math.radians(degrees) / 2) / max(width, height)
         if SHORTEST <= ratio <= LONGEST:
             return Focal(ratio, f"given, {degrees:g} degrees")
-    low, high = (
-        math.degrees(2 * math.atan(0.5 * height / max(width, height) / ratio))
-        for ratio in (LONGEST, SHORTEST)
-    )
-    limits = f"{math.ceil(10 * low) / 10:g} to {math.floor(high):g}"
+    low = math.ceil(10 * fov_from_focal(LONGEST, width, height)) / 10
+    high = math.floor(fov_from_focal(SHORTEST, width, height))
     raise InputError(
-        f"a vertical field of view of {degrees:g} degrees is not one of a {width} x {height} photo; give {limits} degrees"
+        f"a vertical field of view of {degrees:g} degrees is not one of a {width} x {height} "
+        f"photo; give {low:g} to {high:g} degrees"
     )
 
 
@@ -67,38 +68,23 @@ def focal_of(image: Image.Image) -> tuple[Focal | None, str]:
     """
     exif = image.getexif()
     tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
-    width, height = image.size
-    taken = sorted(_number(tags.get(tag)) for tag in (_BASE.ExifImageWidth, _BASE.ExifImageHeight))
-    if (
-        taken[0] > 0
-        and abs(math.log(taken[1] / taken[0] * min(width, height) / max(width, height))) > CROP
-    ):
-        was = f"{taken[1]:.0f} x {taken[0]:.0f} to {max(width, height)} x {min(width, height)}"
-        return (
-            None,
-            f"its EXIF focal length is not used, for the photo was cropped ({was} pixels)"
-            if _tells(tags)
-            else "",
-        )
-    film = _number(tags.get(_BASE.FocalLengthIn35mmFilm))
+    told = {tag: _number(tags.get(tag)) for tag in _TAGS}
+    film = told[_BASE.FocalLengthIn35mmFilm]
+    length = told[_BASE.FocalLength]
+    short, long = sorted(image.size)
+    narrow, wide = sorted((told[_BASE.ExifImageWidth], told[_BASE.ExifImageHeight]))
+    if narrow > 0 and abs(math.log(wide / narrow * short / long)) > CROP:
+        was = f"{wide:.0f} x {narrow:.0f} to {long} x {short}"
+        doubt = f"its EXIF focal length is not used, for the photo was cropped ({was} pixels)"
+        return None, doubt if film > 0 or length > 0 else ""
     if film > 0:
-        return _believed(
-            film / FILM_DIAGONAL * math.hypot(width, height) / max(width, height),
-            f"EXIF, {film:g} mm on 35-mm film",
-        )
-    length = _number(tags.get(_BASE.FocalLength))
-    pitch = _pixels_per_millimetre(tags)
-    sensor = (taken[1] or max(width, height)) / pitch if pitch > 0 else 0.0
+        ratio = film / FILM_DIAGONAL * math.hypot(*image.size) / long
+        return _believed(ratio, f"EXIF, {film:g} mm on 35-mm film")
+    pitch = _pixels_per_millimetre(told)
+    sensor = (wide or long) / pitch if pitch > 0 else 0.0
     if length > 0 and SENSOR[0] <= sensor <= SENSOR[1]:
         return _believed(length / sensor, f"EXIF, {length:g} mm on a sensor of {sensor:.1f} mm")
     return None, ""
-
-
-def _tells(tags: dict[int, object]) -> bool:
-    return (
-        _number(tags.get(_BASE.FocalLengthIn35mmFilm)) > 0
-        or _number(tags.get(_BASE.FocalLength)) > 0
-    )
 
 
 def _believed(ratio: float, source: str) -> tuple[Focal | None, str]:
@@ -106,18 +92,15 @@ def _believed(ratio: float, source: str) -> tuple[Focal | None, str]:
         return Focal(ratio, source), ""
     return (
         None,
-        f"its focal length ({source}) is not used, for no such camera takes pictures without distortion",
+        f"its focal length ({source}) is not used, "
+        "for no such camera takes pictures without distortion",
     )
 
 
-def _pixels_per_millimetre(tags: dict[int, object]) -> float:
-    resolution = max(
-        _number(tags.get(_BASE.FocalPlaneXResolution)),
-        _number(tags.get(_BASE.FocalPlaneYResolution)),
-    )
-    return resolution / _MILLIMETRES.get(
-        int(_number(tags.get(_BASE.FocalPlaneResolutionUnit)) or 2), 25.4
-    )
+def _pixels_per_millimetre(told: dict[int, float]) -> float:
+    resolution = max(told[_BASE.FocalPlaneXResolution], told[_BASE.FocalPlaneYResolution])
+    unit = int(told[_BASE.FocalPlaneResolutionUnit])
+    return resolution / _MILLIMETRES.get(unit, 25.4)
 
 
 def _number(value: object) -> float:

@@ -15,15 +15,15 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import CheckpointError
+from maquette.images.pixels import cut, mask_box
 
 
 @dataclass(frozen=True)
 class Framing:
     """Size of a preprocessed picture, read from a preprocessor_config.json."""
 
-    shortest_edge: (
-        int | None
-    )  # resized to, keeping the aspect; None = resized to ``crop`` whatever the aspect
+    # resized to, keeping the aspect; None = resized to ``crop`` whatever the aspect
+    shortest_edge: int | None
     crop: tuple[int, int]  # height, width
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -42,21 +42,19 @@ def framing_from_config(config: Mapping[str, Any]) -> Framing:
         crop = size if "height" in size else None
     if crop is None:
         raise CheckpointError(
-            "the preprocessor does not crop; expected a crop_size or a fixed size in preprocessor_config.json"
+            "the preprocessor does not crop; "
+            "expected a crop_size or a fixed size in preprocessor_config.json"
         )
     mean = tuple(config.get("image_mean", ()))
     std = tuple(config.get("image_std", ()))
     if len(mean) != 3 or len(std) != 3:
         raise CheckpointError(
-            f"the preprocessor has image_mean {mean} and image_std {std}; expected three numbers each"
+            f"the preprocessor has image_mean {mean} and image_std {std}; "
+            "expected three numbers each"
         )
-    return Framing(
-        size.get("shortest_edge"),
-        (crop["height"], crop["width"]),
-        mean,
-        std,
-        Image.Resampling(config.get("resample", 3)),
-    )
+    resample = Image.Resampling(config.get("resample", 3))
+    shape = (crop["height"], crop["width"])
+    return Framing(size.get("shortest_edge"), shape, mean, std, resample)
 
 
 def frame(image: np.ndarray, framing: Framing) -> np.ndarray:
@@ -76,15 +74,10 @@ def frame(image: np.ndarray, framing: Framing) -> np.ndarray:
 
 def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle (h, w) of a picture (H, W, ...), with zeros where it is smaller."""
-    out = np.zeros((*size, *image.shape[2:]), image.dtype)
-    target = []
-    source = []
-    for have, want in zip(image.shape[:2], size):
-        first = (have - want) // 2 if have >= want else -(-(have - want) // 2)
-        source.append(slice(max(first, 0), min(first + want, have)))
-        target.append(slice(max(-first, 0), max(-first, 0) + source[-1].stop - source[-1].start))
-    out[tuple(target)] = image[tuple(source)]
-    return out
+    height, width = size
+    top = int((image.shape[0] - height) / 2)
+    left = int((image.shape[1] - width) / 2)
+    return cut(image, (left, top, left + width, top + height))
 
 
 def whiten(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -105,15 +98,12 @@ def pad_square(
     what is added.
     """
     height, width = image.shape[:2]
-    rows = np.flatnonzero(masks.any(0).any(1))
-    columns = np.flatnonzero(masks.any(0).any(0))
-    near = (
-        rows[0] < border * height
-        or rows[-1] >= (1 - border) * height
-        or columns[0] < border * width
-        or columns[-1] >= (1 - border) * width
-    )
-    top, left = (int(border * height), int(border * width)) if near else (0, 0)
+    x0, y0, x1, y1 = mask_box(masks.any(0))
+    across = x0 < border * width or x1 - 1 >= (1 - border) * width
+    down = y0 < border * height or y1 - 1 >= (1 - border) * height
+    share = border if across or down else 0
+    top = int(share * height)
+    left = int(share * width)
     side = max(height + 2 * top, width + 2 * left)
     square = np.full((side, side, 3), 255, np.uint8)
     padded = np.zeros((len(masks), side, side), bool)

@@ -10,6 +10,7 @@ those that form flat areas are kept and the pixels in between go to the nearest 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cv2
@@ -50,13 +51,15 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
     names = {entry["label"]: entry["name"] for entry in table}
     if image.mode == "F":
         raise InputError(
-            f"{name}: is a picture of floats; save labels as 8-bit or 16-bit grey, or each object in its own colour"
+            f"{name}: is a picture of floats; "
+            "save labels as 8-bit or 16-bit grey, or each object in its own colour"
         )
     if image.mode == "I" or image.mode.startswith("I;"):
         labels = np.asarray(image).astype(np.int32)
         if labels.min() < 0:
             raise InputError(
-                f"{name}: has negative labels; use 0 for the background and positive numbers for objects"
+                f"{name}: has negative labels; "
+                "use 0 for the background and positive numbers for objects"
             )
         return LabelPicture(labels, names, ())
     if image.mode == "P" and _palette_means_labels(image):
@@ -65,7 +68,9 @@ def read_label_picture(image: Image.Image, name: str) -> LabelPicture:
         labels, warnings = _labels_from_grey(np.asarray(image), image.format in LOSSY_FORMATS, name)
         return LabelPicture(labels, names, warnings)
     rgb, transparent = _colors(image)
-    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
+    if transparent.any() and not rgb[~transparent].any():  # the opacity is the mask
+        return LabelPicture((~transparent).astype(np.int32), {}, ())
+    if (rgb == rgb[..., :1]).all():
         labels, warnings = _labels_from_grey(rgb[..., 0], image.format in LOSSY_FORMATS, name)
         labels[transparent] = 0
         return LabelPicture(labels, names, warnings)
@@ -93,22 +98,23 @@ def labels_from_colors(
     if (codes == 0).any():
         background = int(np.flatnonzero(codes == 0)[0])
     else:
-        rim = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
-        background = int(np.bincount(rim, minlength=len(colors)).argmax())
+        sides = (index[0], index[-1], index[:, 0], index[:, -1])
+        background = int(np.bincount(np.concatenate(sides)).argmax())
+        most_frequent = hex_color(colors[background])
         warnings += (
-            f"{name}: nothing is black; the most frequent colour along the border, {_hex(colors[background])}, is the background",
+            f"{name}: nothing is black; the most frequent colour along the border, "
+            f"{most_frequent}, is the background",
         )
+    order = [k for k in np.argsort(codes).tolist() if k != background]
     known = {entry["color"]: entry for entry in table or [] if "color" in entry}
-    order = [int(k) for k in np.argsort(codes) if k != background]
-    if all(_hex(colors[k]) in known for k in order):
-        numbers = {k: known[_hex(colors[k])]["label"] for k in order}
-    else:
-        numbers = {k: rank + 1 for rank, k in enumerate(order)}
+    told = [known.get(hex_color(colors[k])) for k in order]
+    ranks = range(1, len(order) + 1)
+    numbers = [entry["label"] for entry in told] if all(told) else list(ranks)
     lookup = np.zeros(len(colors), np.int32)
-    lookup[list(numbers)] = list(numbers.values())
+    lookup[order] = numbers
     labels = lookup[index]
     labels[transparent] = 0
-    names = {numbers[k]: known[_hex(colors[k])]["name"] for k in order if _hex(colors[k]) in known}
+    names = {number: entry["name"] for number, entry in zip(numbers, told) if entry}
     return LabelPicture(labels, names, warnings)
 
 
@@ -118,7 +124,8 @@ def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
         return [
             {**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table
         ]
-    except (ValueError, TypeError, KeyError):  # somebody else's text
+    # somebody else's text
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
         return []
 
 
@@ -127,8 +134,8 @@ def _palette_means_labels(image: Image.Image) -> bool:
     # the colours count, not the indices.
     palette = image.getpalette("RGB") or [0, 0, 0]
     used = np.flatnonzero(image.histogram())
-    black = [k for k in used if tuple(palette[3 * k : 3 * k + 3]) == (0, 0, 0)]
-    return tuple(palette[:3]) == (0, 0, 0) or not black
+    black = [palette[3 * k : 3 * k + 3] == [0, 0, 0] for k in used]
+    return palette[:3] == [0, 0, 0] or not any(black)
 
 
 def _labels_from_palette(image: Image.Image, names: dict[int, str]) -> LabelPicture:
@@ -183,8 +190,9 @@ def _codes(rgb: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _hex(color: np.ndarray) -> str:
-    return "#" + "".join(f"{int(c):02x}" for c in color)
+def hex_color(color: Iterable[int]) -> str:
+    """A colour as in style sheets, #rrggbb; one channel is #gg."""
+    return "#" + bytes(color).hex()
 
 
 def _interior(rgb: np.ndarray) -> np.ndarray:
@@ -201,16 +209,15 @@ def _looks_like_photo(rgb: np.ndarray, lossy: bool = False) -> bool:
     interior = _interior(rgb)
     if not interior.any():
         return True
-    far = cv2.distanceTransform((~interior).astype(np.uint8), cv2.DIST_C, 3) > (
-        LOSSY_EDGE_WIDTH if lossy else EDGE_WIDTH
-    )
+    distance = cv2.distanceTransform((~interior).astype(np.uint8), cv2.DIST_C, 3)
+    far = distance > (LOSSY_EDGE_WIDTH if lossy else EDGE_WIDTH)
     return bool(far.mean() > 0.01)
 
 
 def _flat_colors(
     rgb: np.ndarray, lossy: bool, name: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), and warnings."""
+    """Colours (H, W, C) -> index (H, W) of each pixel's colour, the K colours (K, C), warnings."""
     codes = _codes(rgb)
     space = 1 << (8 * rgb.shape[-1])
     distinct = _present(codes, space)
@@ -220,12 +227,11 @@ def _flat_colors(
     interior = _interior(rgb)
     solid = _present(codes[interior], space)
     strays = len(distinct) - len(solid)
-    if not lossy and (
-        strays < STRAY_COLORS
-        or strays < 3 * len(solid)
-        or not _scattered(index, ~np.isin(distinct, solid)[index])
-    ):
+    few = strays < STRAY_COLORS or strays < 3 * len(solid)
+    stray = ~np.isin(distinct, solid)
+    if not lossy and (few or not _scattered(index, stray[index])):
         return index, _unpacked(distinct, rgb.shape[-1]), ()
+    lossy = lossy or _looks_like_photo(rgb)  # not every compressed picture says that it is one
     if _looks_like_photo(rgb, lossy):
         raise InputError(
             f"{name}: has {len(distinct)} colours and looks like a photo, not a mask; "
@@ -235,9 +241,13 @@ def _flat_colors(
     flat = _merged(colors, np.bincount(index[interior], minlength=len(distinct)))
     if len(flat) > MAX_INSTANCES + 1:
         raise InputError(
-            f"{name}: has {len(flat)} flat colours; at most {MAX_INSTANCES} objects are supported, select fewer"
+            f"{name}: has {len(flat)} flat colours; "
+            f"at most {MAX_INSTANCES} objects are supported, select fewer"
         )
-    note = f"{name}: has {len(distinct)} colours (compressed or anti-aliased); the {len(flat)} flat ones are kept, save masks as plain PNG"
+    note = (
+        f"{name}: has {len(distinct)} colours (compressed or anti-aliased); "
+        f"the {len(flat)} flat ones are kept, save masks as plain PNG"
+    )
     # Anti-aliasing mixes two flat colours, perhaps into a third; compression only adds noise, so
     # that colour tells more than place.
     trusted = np.ones_like(interior) if lossy else interior
@@ -255,9 +265,8 @@ def _scattered(index: np.ndarray, stray: np.ndarray) -> bool:
 
 
 def _unpacked(codes: np.ndarray, channels: int) -> np.ndarray:
-    return np.stack(
-        [(codes >> (8 * (channels - 1 - c))) & 255 for c in range(channels)], axis=-1
-    ).astype(np.uint8)
+    shifts = 8 * np.arange(channels)[::-1]
+    return ((codes[:, None] >> shifts) & 255).astype(np.uint8)
 
 
 def _merged(colors: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -285,7 +294,7 @@ def _nearest_flat(
     best = np.full(len(colors), 256, np.int32)
     for k, color in enumerate(flat.astype(np.int32)):
         distance = np.abs(colors.astype(np.int32) - color).max(-1)
-        match = np.where(distance < best, k, match)
+        match[distance < best] = k
         best = np.minimum(best, distance)
     sure = trusted & (best <= 2 * SAME_COLOR)[index]
     rows, columns = ndimage.distance_transform_edt(

@@ -7,36 +7,33 @@ memory together at full size.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.images.arrays import (
     binary_plane,
     masks_from_array,
     masks_from_label_map,
     masks_from_numpy_file,
 )
-from maquette.images.coco import masks_from_coco
+from maquette.images.documents import SUFFIXES as DOCUMENTS
+from maquette.images.documents import Reading, masks_from_document, masks_from_file
 from maquette.images.labels import MAX_INSTANCES, read_label_picture
-from maquette.images.read import checked_file, describe_source, open_image
+from maquette.images.pixels import Size, resize_mask, same_aspect, shown
+from maquette.images.read import checked_file, describe_source, open_image, read_pages
 from maquette.types import InstanceMask
 
-ASPECT_TOLERANCE = (
-    0.01  # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
-)
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
 
 # path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
 MaskSource = Any
-Size = tuple[int, int]  # (H, W)
 
 
 class MaskReading(NamedTuple):
@@ -67,17 +64,31 @@ def load_masks(
 ) -> MaskReading:
     """Read instance masks and report what had to be put right.
 
-    ``source`` is a label picture, a folder or a list of binary pictures, COCO JSON, .npy or .npz,
-    or the same in memory: an array (H, W) of labels, (K, H, W) of masks or (H, W, 3) of colours, a
-    list of masks, ``{label or name: mask}``, a COCO dictionary. Masks of another size than
+    ``source`` is a label picture, a folder or a list of binary pictures, a TIFF with a page per
+    object, .npy or .npz, a file of an annotation tool (COCO, LabelMe, CVAT, YOLO, Label Studio,
+    VIA), or the same in memory: an array or tensor (H, W) of labels, (K, H, W) or (K, 1, H, W) of
+    masks or (H, W, 3) of colours, a list of masks or of SAM's records, ``{label or name: mask}``, a
+    dictionary as the JSON holds it. Masks of another size than
     ``image_size`` (H, W) are resized, nearest pixel, when their aspect ratio agrees. The result has
     ``target_size`` (H, W), by default ``image_size``. ``image_name`` selects the image of a COCO
     file. Raises InputError.
     """
     name = describe_source(source)
-    warnings: list[str] = []
+    with contained(f"{name}: cannot be read as masks", "export or save them again"):
+        return _loaded(source, Reading(name, image_name, image_size, []), target_size, names)
+
+
+def _loaded(
+    source: MaskSource,
+    reading: Reading,
+    target_size: Size | None,
+    names: Mapping[int, str] | Sequence[str] | None,
+) -> MaskReading:
+    name = reading.name
+    warnings = reading.warnings
+    image_size = reading.size
     by_label: dict[int, InstanceMask] = {}
-    for instance in _instances(source, name, image_name, warnings):
+    for instance in _instances(source, reading):
         if instance.label in by_label:
             raise InputError(
                 f"{name}: label {instance.label} occurs twice; give every object its own label"
@@ -87,7 +98,8 @@ def load_masks(
             continue
         if len(by_label) == MAX_INSTANCES:
             raise InputError(
-                f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is supported; select fewer"
+                f"{name}: has more than {MAX_INSTANCES} objects, "
+                "which is the most that is supported; select fewer"
             )
         by_label[instance.label] = _fitted(instance, image_size, target_size or image_size, name)
     masks = tuple(by_label[label] for label in sorted(by_label))
@@ -95,99 +107,54 @@ def load_masks(
     return MaskReading(_renamed(masks, names), tuple(warnings))
 
 
-def resize_mask(mask: np.ndarray, size: Size) -> np.ndarray:
-    """Resample a mask (h, w) bool to (H, W) by the nearest pixel; an object that would vanish keeps
-    the pixel at its centre.
-    """
-    if mask.shape == tuple(size):
-        return mask
-    resized = cv2.resize(
-        mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
-    ).astype(bool)
-    if mask.any() and not resized.any():
-        rows, columns = np.nonzero(mask)
-        middle = len(rows) // 2
-        resized[
-            rows[middle] * size[0] // mask.shape[0], columns[middle] * size[1] // mask.shape[1]
-        ] = True
-    return resized
-
-
-def same_aspect(a: Size, b: Size) -> bool:
-    """Tell whether two sizes (H, W) are scaled copies of each other, within the rounding of a pixel
-    or one per cent.
-    """
-    small, large = sorted((a, b))
-    # what the small one should measure
-    height = large[0] * small[1] / large[1]
-    width = large[1] * small[0] / large[0]
-    return (
-        abs(height / small[0] - 1) <= ASPECT_TOLERANCE
-        or abs(height - small[0]) <= 1
-        or abs(width - small[1]) <= 1
-    )
-
-
-def _instances(
-    source: MaskSource, name: str, image_name: str | None, warnings: list[str]
-) -> Iterator[InstanceMask]:
+def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
+    name = reading.name
     if isinstance(source, (str, Path)):
-        return _from_path(Path(source), image_name, warnings)
+        return _from_path(Path(source), reading)
     if isinstance(source, Image.Image):
-        return _from_picture(open_image(source), name, warnings)
+        return _from_picture(open_image(source), name, reading.warnings)
+    if hasattr(source, "detach"):  # a torch tensor, on whatever device
+        source = source.detach().cpu().numpy()
     if isinstance(source, Mapping):
-        return (
-            masks_from_coco(source, name, image_name)
-            if "annotations" in source
-            else _from_mapping(source, name)
-        )
+        is_document = bool({"annotations", "shapes", "_via_img_metadata"} & set(source))
+        document = masks_from_document if is_document else _from_mapping
+        return document(source, reading)
     if isinstance(source, Sequence) and len(source) > 0:
         if all(isinstance(item, InstanceMask) for item in source):
             return iter(source)
         if all(isinstance(item, (str, Path)) for item in source):
             return _from_files([Path(item) for item in source])
         if all(isinstance(item, Mapping) for item in source):
-            return masks_from_coco(list(source), name, image_name)
-        return _from_mapping(dict(enumerate(source, start=1)), name)
+            return masks_from_document(list(source), reading)
+        return _from_mapping(dict(enumerate(source, start=1)), reading)
     if isinstance(source, np.ndarray):
-        return masks_from_array(source, name, warnings)
+        return masks_from_array(source, name, reading.warnings)
     raise InputError(
-        f"{name}: is not a form of masks; give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
+        f"{name}: is not a form of masks; "
+        "give a label picture, a folder, COCO JSON, .npy, .npz, or arrays"
     )
 
 
-def _from_path(path: Path, image_name: str | None, warnings: list[str]) -> Iterator[InstanceMask]:
+def _from_path(path: Path, reading: Reading) -> Iterator[InstanceMask]:
     if path.is_dir():
-        files = sorted(
-            (
-                f
-                for f in path.iterdir()
-                if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")
-            ),
-            key=_natural,
-        )
+        pictures = (f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted((f for f in pictures if not f.name.startswith(".")), key=_natural)
         if not files:
             raise InputError(
-                f"{path}: the folder has no mask pictures; put one black and white PNG per object into it"
+                f"{path}: the folder has no mask pictures; "
+                "put one black and white PNG per object into it"
             )
         return _from_files(files)
     path = checked_file(path, "a mask file or a folder of masks")
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        return masks_from_coco(_json(path), str(path), image_name)
+    if suffix in DOCUMENTS:
+        return masks_from_file(path, reading)
     if suffix in (".npy", ".npz"):
-        return masks_from_numpy_file(path, warnings)
-    return _from_picture(open_image(path), str(path), warnings)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise InputError(f"{path}: is not valid JSON ({error}); export it again") from error
+        return masks_from_numpy_file(path, reading.warnings)
+    pages = read_pages(path)
+    if len(pages) > 1:
+        return (InstanceMask(k, _binary(page, path)) for k, page in enumerate(pages, start=1))
+    return _from_picture(pages[0], str(path), reading.warnings)
 
 
 def _from_picture(image: Image.Image, name: str, warnings: list[str]) -> Iterator[InstanceMask]:
@@ -203,10 +170,9 @@ def labels_of_files(stems: Sequence[str]) -> list[tuple[int, str]]:
     parts = [re.fullmatch(r"(\d{1,5})(?:[_-](.*))?", stem) for stem in stems]
     numbers = [int(p.group(1)) for p in parts if p]
     numbered = len(numbers) == len(stems) == len(set(numbers)) and min(numbers) > 0
-    return [
-        (int(p.group(1)), p.group(2) or "") if numbered and p else (k, stem)
-        for k, (stem, p) in enumerate(zip(stems, parts), start=1)
-    ]
+    if not numbered:
+        return list(enumerate(stems, start=1))
+    return [(int(p.group(1)), p.group(2) or "") for p in parts if p]
 
 
 def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
@@ -215,7 +181,11 @@ def _from_files(files: Sequence[Path]) -> Iterator[InstanceMask]:
 
 
 def _binary_picture(path: Path) -> np.ndarray:
-    image = open_image(path)
+    return _binary(open_image(path), path)
+
+
+def _binary(image: Image.Image, path: Path) -> np.ndarray:
+    """A black and white picture, or the opacity of a cut-out, as (H, W) bool. Raises InputError."""
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 128:  # a cut-out
@@ -228,26 +198,27 @@ def _binary_picture(path: Path) -> np.ndarray:
     between = (values > 0.1 * high) & (values < 0.9 * high)
     if between.mean() > 0.02 and between.sum() > 0.3 * (values >= 0.9 * high).sum():
         raise InputError(
-            f"{path}: is not a black and white mask; give a label picture as a file of its own, not in a folder"
+            f"{path}: is not a black and white mask; "
+            "give a label picture as a file of its own, not in a folder"
         )
     return values > 0.5 * high
 
 
-def _from_mapping(source: Mapping[Any, Any], name: str) -> Iterator[InstanceMask]:
-    for k, (key, mask) in enumerate(source.items()):
-        plane = (
-            _binary_picture(checked_file(mask, "a mask picture"))
-            if isinstance(mask, (str, Path))
-            else binary_plane(mask, name)
-        )
-        if isinstance(key, (int, np.integer)):
-            if key <= 0:
-                raise InputError(
-                    f"{name}: has the label {key}; labels are positive, 0 is the background"
-                )
+def _from_mapping(source: Mapping[Any, Any], reading: Reading) -> Iterator[InstanceMask]:
+    name = reading.name
+    for k, (key, mask) in enumerate(source.items(), start=1):
+        if isinstance(mask, (str, Path)):
+            plane = _binary_picture(checked_file(mask, "a mask picture"))
+        else:
+            plane = binary_plane(mask, name)
+        if not isinstance(key, (int, np.integer)):
+            yield InstanceMask(k, plane, str(key))
+        elif key > 0:
             yield InstanceMask(int(key), plane)
         else:
-            yield InstanceMask(k + 1, plane, str(key))
+            raise InputError(
+                f"{name}: has the label {key}; labels are positive, 0 is the background"
+            )
 
 
 def _fitted(
@@ -256,32 +227,32 @@ def _fitted(
     size = instance.mask.shape
     if image_size is None or target_size is None:
         return instance
-    if size != tuple(image_size) and not same_aspect(size, image_size):
-        turned = (
-            " (is the photo turned by its EXIF orientation? then on the upright photo)"
-            if same_aspect(size[::-1], image_size)
-            else ""
-        )
+    if not same_aspect(size, image_size):
+        turned = ""
+        if same_aspect(size[::-1], image_size):
+            turned = " (is the photo turned by its EXIF orientation? then on the upright photo)"
         raise InputError(
-            f"{name}: the masks have {size[1]} x {size[0]} pixels and the photo {image_size[1]} x {image_size[0]}, "
+            f"{name}: the masks have {shown(size)} pixels and the photo {shown(image_size)}, "
             f"which is another aspect ratio; make masks for this very photo{turned}"
         )
-    return InstanceMask(instance.label, resize_mask(instance.mask, target_size), instance.name)
+    return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 
 def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     if not masks:
         raise InputError(f"{name}: has no object: all masks are empty; mark at least one")
+    first = masks[0]
     for m in masks:
-        if m.mask.shape != masks[0].mask.shape:
-            (h, w) = m.mask.shape
-            (h0, w0) = masks[0].mask.shape
+        if m.mask.shape != first.mask.shape:
+            has = f"label {m.label} has {shown(m.mask.shape)}"
             raise InputError(
-                f"{name}: label {m.label} has {w} x {h} pixels label {masks[0].label} {w0} x {h0}; give masks of one size"
+                f"{name}: {has} pixels label {first.label} {shown(first.mask.shape)}; "
+                "give masks of one size"
             )
-    if len(masks) == 1 and masks[0].mask.all():
+    if len(masks) == 1 and first.mask.all():
         raise InputError(
-            f"{name}: the only mask covers the whole picture; mark the pixels of each object and leave out the background"
+            f"{name}: the only mask covers the whole picture; "
+            "mark the pixels of each object and leave out the background"
         )
 
 
@@ -293,23 +264,22 @@ def _renamed(
     if not isinstance(names, Mapping):
         if len(names) != len(masks):
             raise InputError(
-                f"{len(names)} names for {len(masks)} masks; give one each, or a dictionary from label to name"
+                f"{len(names)} names for {len(masks)} masks; "
+                "give one each, or a dictionary from label to name"
             )
         names = {m.label: text for m, text in zip(masks, names)}
     unknown = sorted(set(names) - {m.label for m in masks})
     if unknown:
         raise InputError(
-            f"names for the labels {unknown}, which the masks do not have; they have {[m.label for m in masks]}"
+            f"names for the labels {unknown}, which the masks do not have; "
+            f"they have {[m.label for m in masks]}"
         )
-    return tuple(InstanceMask(m.label, m.mask, names.get(m.label, m.name)) for m in masks)
+    return tuple(replace(m, name=names.get(m.label, m.name)) for m in masks)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [
-        (0, int(part)) if part.isdigit() else (1, part)
-        for part in re.split(r"(\d+)", path.stem.lower())
-        if part
-    ]
+    parts = filter(None, re.split(r"(\d+)", path.stem.lower()))
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 def _called(name: str) -> str:
@@ -323,11 +293,13 @@ def select_masks(
     something is unknown.
     """
     masks = tuple(masks)
-    wanted = {int(key) if str(key).strip().isdigit() else str(key).strip() for key in only}
+    texts = [str(key).strip() for key in only]
+    wanted = {int(text) if text.isdigit() else text for text in texts}
     unknown = wanted - {m.label for m in masks} - {m.name for m in masks if m.name}
     if unknown or not wanted:
         have = ", ".join(f"{m.label}{_called(m.name)}" for m in masks)
         raise InputError(
-            f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; the labels are {have}"
+            f"no mask has the label {', '.join(sorted(map(str, unknown))) or '(none given)'}; "
+            f"the labels are {have}"
         )
     return tuple(m for m in masks if m.label in wanted or (m.name and m.name in wanted))

@@ -1,5 +1,4 @@
-"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays. First module of the
-images package.
+"""Photos from files, arrays or Pillow images -> upright 8-bit sRGB arrays.
 
 Whatever cannot be used is refused with one line that says what was found, by content and not by
 suffix, and what to do.
@@ -19,18 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.images.focal import focal_of
+from maquette.images.pixels import shown
 from maquette.types import Focal
 
 MIN_SIDE = 32  # pixels; below, an object is a handful of pixels
-MAX_SIDE = 8192  # pixels; "8K" photos are 7680 x 4320
+MAX_PIXELS = 100 * 10**6  # of a picture in memory; "8K" photos have 33 million
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 
 ImageSource = str | Path | np.ndarray | Image.Image
 
-# What Pillow's decoders raise on damaged data.
-_DECODING_ERRORS = (
+# What Pillow raises on damaged metadata, which is no reason to refuse sound pixels.
+_METADATA_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -39,6 +39,10 @@ _DECODING_ERRORS = (
     KeyError,
     TypeError,
     OverflowError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -92,28 +96,23 @@ def read_alpha(source: ImageSource) -> np.ndarray | None:
 def read_photo(source: ImageSource) -> Photo:
     """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)
-    image = (
-        _image_from_array(source, name) if isinstance(source, np.ndarray) else open_image(source)
-    )
+    if isinstance(source, np.ndarray):
+        image = _image_from_array(source, name)
+    else:
+        image = open_image(source)
     if min(image.size) < MIN_SIDE:
         raise InputError(
-            f"{name}: the photo has {image.width} x {image.height} pixels; each side needs at least {MIN_SIDE}, use a larger one"
+            f"{name}: the photo has {shown(image.size[::-1])} pixels; "
+            f"each side needs at least {MIN_SIDE}, use a larger one"
         )
     check_size(image.size, name)
     focal = None
     doubt = ""
-    with (
-        contextlib.suppress(*_DECODING_ERRORS),
-        _quiet(),
-    ):  # damaged metadata is no reason to refuse sound pixels
+    with contextlib.suppress(*_METADATA_ERRORS), _quiet():
         focal, doubt = focal_of(image)
-    try:
-        with _quiet():
-            rgb, alpha = _rgb_and_alpha(image)
-    except _DECODING_ERRORS as error:
-        raise InputError(
-            f"{name}: its colours ({image.mode}) cannot be converted to RGB; save it as an 8-bit PNG or JPEG"
-        ) from error
+    unusable = f"{name}: its colours ({image.mode}) cannot be converted to RGB"
+    with contained(unusable, "save it as an 8-bit PNG or JPEG"), _quiet():
+        rgb, alpha = _rgb_and_alpha(image)
     return Photo(rgb if alpha is None else _on_white(rgb, alpha), alpha, focal, doubt)
 
 
@@ -123,33 +122,58 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return _turned_upright(source.copy())
+    return read_pages(source)[0]
+
+
+def read_pages(source: str | Path) -> list[Image.Image]:
+    """Open and decode a file as ``open_image`` does: every page of a TIFF, the first picture of any
+    other. Raises InputError.
+    """
     path = checked_file(source, "an image file")
-    try:
-        with _quiet(), Image.open(path, formats=_available_formats()) as image:
-            check_size(image.size, str(path))
-            image.load()
-            return _turned_upright(image)
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; each side may have {MAX_SIDE} at most"
-        ) from error
-    except Image.UnidentifiedImageError as error:
-        raise InputError(_unidentified(path)) from error
-    except PermissionError as error:
-        raise InputError(
-            f"{path}: may not be read (permission denied); change its permissions"
-        ) from error
-    except _DECODING_ERRORS as error:
-        raise InputError(
-            f"{path}: {describe_content(path)} that is truncated or damaged; copy or export it again"
-        ) from error
+    damaged = f"{path}: {describe_content(path)} that is truncated or damaged"
+    with contained(damaged, "copy or export it again"), _quiet():
+        try:
+            with Image.open(path, formats=_available_formats()) as image:
+                _shrink_jpeg(image)
+                pages = image.n_frames if image.format == "TIFF" else 1
+                check_size((image.width, image.height * pages), str(path))
+                if pages > 1:
+                    return [_page(image, k) for k in range(pages)]
+                image.load()
+                return [_turned_upright(image)]
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; reduce it first"
+            ) from error
+        except Image.UnidentifiedImageError as error:
+            raise InputError(_unidentified(path)) from error
+        except PermissionError as error:
+            raise InputError(
+                f"{path}: may not be read (permission denied); change its permissions"
+            ) from error
+
+
+def _shrink_jpeg(image: Image.Image) -> None:
+    """Let a JPEG of too many pixels be decoded at a half, a quarter or an eighth of its size."""
+    share = MAX_PIXELS / (image.width * image.height)
+    if image.format in ("JPEG", "MPO") and share < 1:
+        wanted = (int(image.width * share**0.5) // 2, int(image.height * share**0.5) // 2)
+        image.draft(image.mode, wanted)
+
+
+def _page(image: Image.Image, number: int) -> Image.Image:
+    image.seek(number)
+    page = image.copy()
+    page.format = image.format  # type: ignore[misc]
+    return _turned_upright(page)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
-    """Refuse a width and height that are too large, with an InputError."""
-    if max(size) > MAX_SIDE:
+    """Refuse a width and height of too many pixels, with an InputError."""
+    if size[0] * size[1] > MAX_PIXELS:
         raise InputError(
-            f"{name}: has {size[0]} x {size[1]} pixels; each side may have {MAX_SIDE} at most, reduce it first"
+            f"{name}: has {size[0]} x {size[1]} pixels; "
+            f"{MAX_PIXELS // 10**6} million may be read at most, reduce it first"
         )
 
 
@@ -178,10 +202,8 @@ def describe_content(path: Path) -> str:
             b"isom": "a video",
             b"qt  ": "a video",
         }
-        return kinds.get(
-            head[8:12],
-            "a HEIC image" if head[8:11] in (b"hei", b"hev", b"mif", b"msf") else "a video",
-        )
+        heic = head[8:11] in (b"hei", b"hev", b"mif", b"msf")
+        return kinds.get(head[8:12], "a HEIC image" if heic else "a video")
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video"
     for signature, description in _SIGNATURES:
@@ -215,18 +237,15 @@ def _available_formats() -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with (
-        warnings.catch_warnings()
-    ):  # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+    # Pillow warns about odd metadata, and about sizes that check_size refuses anyway
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
     """Turn an image in place, for copies of large ones are expensive, and return it."""
-    with contextlib.suppress(
-        *_DECODING_ERRORS
-    ):  # damaged metadata is no reason to refuse sound pixels
+    with contextlib.suppress(*_METADATA_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
@@ -234,11 +253,8 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if (
-        array.ndim not in (2, 3)
-        or (array.ndim == 3 and array.shape[2] not in (3, 4))
-        or 0 in array.shape
-    ):
+    of_pictures = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not of_pictures or 0 in array.shape:
         raise InputError(f"{name}: is not an image; give (H, W), (H, W, 3) or (H, W, 4)")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
@@ -265,9 +281,8 @@ def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         rgba = image.convert("RGBA")
         channel = np.asarray(rgba.getchannel("A"))
         alpha = channel if channel.min() < 255 else None
-        image = rgba.convert(
-            "L" if image.mode in ("L", "LA", "La") else "RGB"
-        )  # the mode that a colour profile speaks of
+        # the mode that a colour profile speaks of
+        image = rgba.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return np.array(_srgb(image)), alpha
@@ -295,16 +310,11 @@ def _srgb(image: Image.Image) -> Image.Image:
                 return ImageCms.profileToProfile(
                     image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
                 )
-        except (
-            ImageCms.PyCMSError,
-            OSError,
-            ValueError,
-        ):  # a damaged or mismatched profile: the plain conversion is close enough
-            pass
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a damaged or mismatched profile: the plain conversion is close enough
     if image.mode == "LAB":
-        return ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        lab, srgb = map(ImageCms.createProfile, ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

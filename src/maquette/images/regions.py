@@ -34,21 +34,21 @@ def clicked_region(image: np.ndarray, own: Sequence[Pixel], others: Sequence[Pix
     edges = _edge_strength(image)
     distance = MCP_Geometric(STEP + edges).find_costs(list(own))[0]
     if others:
-        distance = np.where(
-            distance < MCP_Geometric(STEP + edges).find_costs(list(others))[0], distance, np.inf
-        )
+        foreign = MCP_Geometric(STEP + edges).find_costs(list(others))[0]
+        distance[distance >= foreign] = np.inf
     reachable = np.sort(distance[np.isfinite(distance)])
     ranks = np.geomspace(LEAST_AREA * distance.size, MOST_AREA * distance.size, LEVELS)
-    least = _span(edges, own)  # several clicks on one object are one region
-    levels = sorted(
-        {max(float(reachable[min(int(rank), len(reachable) - 1)]), least) for rank in ranks}
-    )
+    reached = reachable[ranks.astype(int).clip(max=len(reachable) - 1)]
+    # several clicks on one object are one region
+    levels = np.unique(reached.clip(min=_span(edges, own)))
     regions = (ndimage.binary_fill_holes(distance <= level) for level in levels)
     return max(regions, key=lambda region: _outline_score(region, edges))
 
 
 def _span(edges: np.ndarray, own: Sequence[Pixel]) -> float:
-    """Half the geodesic length of the way that joins all clicks; grown so far, their regions touch."""
+    """Half the longest geodesic step of a way through all clicks: grown so far, their regions
+    touch.
+    """
     if len(own) < 2:
         return 0.0
     joined = [own[0]]
@@ -78,10 +78,7 @@ def _outline_score(region: np.ndarray, edges: np.ndarray) -> float:
     rim = cv2.dilate(binary, kernel) > cv2.erode(binary, kernel)
     if not rim.any():
         return 0.0
-    cut = float(region[[0, -1]].sum() + region[:, [0, -1]].sum())
+    cut_off = float(region[[0, -1]].sum()) + float(region[:, [0, -1]].sum())
     sharpness = float(np.minimum(edges[rim], STRONG_EDGE).mean())
-    return (
-        sharpness
-        * float(region.mean()) ** AREA_EXPONENT
-        * (1.0 - BORDER_PENALTY * cut / (float(rim.sum()) + cut))
-    )
+    wholeness = 1.0 - BORDER_PENALTY * cut_off / (float(rim.sum()) + cut_off)
+    return sharpness * float(region.mean()) ** AREA_EXPONENT * wholeness

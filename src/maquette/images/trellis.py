@@ -8,49 +8,44 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
+from maquette.images.pixels import mask_box
 
 SIDE = 518  # pixels: 37 patches of 14
 MARGIN = 1.2  # side of the crop over the longer side of the object's box
 OPAQUE = 0.8 * 255  # what is above counts as the object when the box is taken
-LARGEST = 1024  # longer side of pictures whose background is still to be removed
 
 
-def limit_size(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(H, W, C) uint8, shrunk so that no side is longer than ``largest``; the original does this
-    before it removes a background.
+def crop_box(mask: np.ndarray, least: int = 0) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the square crop around a mask (H, W) bool with at least one pixel, in whole
+    pixels, x1 and y1 exclusive; empty around a single pixel unless ``least`` is above 0.
+
+    Centred on the middle of the extreme pixels; its side is 1.2 times their larger distance, made
+    even, and twice ``least`` at least; ends are rounded half to even.
     """
-    scale = min(1.0, largest / max(image.shape[:2]))
-    if scale == 1.0:
-        return image
-    size = int(image.shape[1] * scale), int(image.shape[0] * scale)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    left, top, right, bottom = mask_box(mask)
+    distance = max(right - left, bottom - top) - 1
+    half = max(int(MARGIN * distance) // 2, least)
+    x = (left + right - 1) / 2
+    y = (top + bottom - 1) / 2
+    return round(x - half), round(y - half), round(x + half), round(y + half)
 
 
 def crop_object(rgba: np.ndarray) -> np.ndarray:
     """(H, W, 4) uint8 with the background removed -> (518, 518, 3) uint8. Raises InputError when
     nothing is opaque.
 
-    The box ends at the last opaque pixel, not behind it; the crop's corners are fractional and
-    rounded half to even.
+    The box ends at the last opaque pixel, not behind it.
     """
-    rows, columns = np.nonzero(rgba[:, :, 3] > OPAQUE)
-    if not len(rows):
+    opaque = rgba[:, :, 3] > OPAQUE
+    if not opaque.any():
         raise InputError(
-            f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above 80 %; pass one with an object"
+            f"the picture of {rgba.shape[1]} x {rgba.shape[0]} has no pixel with opacity above "
+            "80 %; pass one with an object"
         )
-    left = columns.min()
-    top = rows.min()
-    right = columns.max()
-    bottom = rows.max()
-    half = int(max(right - left, bottom - top) * MARGIN) // 2
-    x = (left + right) / 2
-    y = (top + bottom) / 2
-    if half == 0:
+    box = crop_box(opaque)
+    if box[0] == box[2]:
         raise InputError("the object of the picture is a single pixel; pass a larger picture")
-    crop = (
-        Image.fromarray(rgba)
-        .crop((x - half, y - half, x + half, y + half))
-        .resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    )
+    crop = Image.fromarray(rgba).crop(box).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     values = np.asarray(crop).astype(np.float32) / 255
-    return (values[:, :, :3] * values[:, :, 3:4] * 255).astype(np.uint8)
+    color, alpha = np.split(values, [3], axis=-1)
+    return (color * alpha * 255).astype(np.uint8)

@@ -13,22 +13,23 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from maquette.errors import InputError, OutputError
+from maquette.images.annotations.labelme import labelme_document
 from maquette.images.coco import coco_document
-from maquette.images.labels import TABLE_KEY
+from maquette.images.labels import TABLE_KEY, hex_color
 from maquette.images.overlay import instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask
 
-FORMS = ("label", "rgb", "folder", "coco", "coco-rle", "npz")
-_FORM_OF_SUFFIX = {".png": "label", ".json": "coco", ".npz": "npz", "": "folder"}
-_SUFFIX_OF_FORM = {
+_SUFFIXES = {  # of the forms; of those that share one, the first is the default
     "label": ".png",
     "rgb": ".png",
     "folder": "",
     "coco": ".json",
     "coco-rle": ".json",
+    "labelme": ".json",
     "npz": ".npz",
 }
+FORMS = tuple(_SUFFIXES)
 
 
 def write_masks(
@@ -44,30 +45,35 @@ def write_masks(
 
     "label": PNG of labels with a palette, 16-bit grey for labels above 255. "rgb": PNG with a
     colour per object on black. Where masks overlap, the smaller object is on top in these two.
-    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths. ``image_name`` is the
-    photo's file name for COCO. Raises InputError, OutputError.
+    "folder": one PNG per object. "coco": polygons, "coco-rle": run lengths, "labelme": bitmaps.
+    ``image_name`` is the photo's file name for COCO and LabelMe. Raises InputError, OutputError.
     """
     path = Path(path)
     form = form or form_of(path)
     if form not in FORMS:
         raise InputError(f"form {form!r} is not known; choose one of {', '.join(FORMS)}")
-    if path.suffix.lower() != _SUFFIX_OF_FORM[form]:
+    wanted = _SUFFIXES[form]
+    if path.suffix.lower() != wanted:
         raise InputError(
-            f"{path}: the form {form!r} needs the suffix {_SUFFIX_OF_FORM[form] or '(none, a folder)'}; rename the output"
+            f"{path}: "
+            f"the form {form!r} needs the suffix {wanted or '(none, a folder)'}; rename the output"
         )
     if not masks:
         raise InputError(f"{path}: there are no masks to write")
     refuse_overwrite(path, overwrite)
     if form == "folder":
-        return _write_folder(masks, path)
-    if form in ("label", "rgb"):
+        _write_folder(masks, path)
+    elif form in ("label", "rgb"):
         _write_picture(masks, path, colored=form == "rgb")
     elif form == "npz":
         _write_npz(masks, path)
     else:
-        document = coco_document(
-            masks, masks[0].mask.shape, image_name or f"{path.stem}.png", polygons=form == "coco"
-        )
+        photo = image_name or f"{path.stem}.png"
+        size = masks[0].mask.shape
+        if form == "labelme":
+            document = labelme_document(masks, size, photo)
+        else:
+            document = coco_document(masks, size, photo, polygons=form == "coco")
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
     return path
@@ -75,11 +81,13 @@ def write_masks(
 
 def form_of(path: Path) -> str:
     """Return the form that a path's suffix stands for; InputError names the suffixes."""
-    if path.suffix.lower() not in _FORM_OF_SUFFIX:
-        raise InputError(
-            f"{path}: no form of masks has the suffix {path.suffix}; use .png, .json, .npz, or a folder's name"
-        )
-    return _FORM_OF_SUFFIX[path.suffix.lower()]
+    for form, suffix in _SUFFIXES.items():
+        if path.suffix.lower() == suffix:
+            return form
+    raise InputError(
+        f"{path}: no form of masks has the suffix {path.suffix}; "
+        "use .png, .json, .npz, or a folder's name"
+    )
 
 
 def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
@@ -92,7 +100,8 @@ def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
         raise InputError(
-            f"labels {covered} are covered completely by others, a label picture cannot hold them; use coco, npz or a folder"
+            f"labels {covered} are covered completely by others, a label picture cannot hold them; "
+            "use coco, npz or a folder"
         )
     return labels
 
@@ -105,23 +114,17 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
             f"{path}: label {highest} does not fit into a 16-bit picture; use coco or npz"
         )
     colors = _distinct_colors([m.label for m in masks])
+    palette = np.zeros((max(highest, 255) + 1, 3), np.uint8)
+    palette[list(colors)] = list(colors.values())
     if colored:
-        picture = np.zeros((*labels.shape, 3), np.uint8)
-        for label, color in colors.items():
-            picture[labels == label] = color
-        image = Image.fromarray(picture)
+        image = Image.fromarray(palette[labels])
     elif highest > 255:
         image = Image.fromarray(labels.astype(np.uint16))
     else:
         image = Image.fromarray(labels.astype(np.uint8)).convert("P")
-        palette = np.zeros((256, 3), np.uint8)
-        for label, color in colors.items():
-            palette[label] = color
         image.putpalette(palette.tobytes())
-    table = [
-        {"label": m.label, "name": m.name, "color": "#{:02x}{:02x}{:02x}".format(*colors[m.label])}
-        for m in masks
-    ]
+    written = {label: hex_color(color) for label, color in colors.items()}
+    table = [{"label": m.label, "name": m.name, "color": written[m.label]} for m in masks]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
     with atomic_write(path) as temporary:
@@ -139,25 +142,24 @@ def _distinct_colors(labels: Sequence[int]) -> dict[int, tuple[int, int, int]]:
 
 
 def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
+    arrays = {
+        "masks": np.stack([m.mask for m in masks]),
+        "labels": np.array([m.label for m in masks], np.int64),
+        "names": np.array([m.name for m in masks], np.str_),
+    }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            masks=np.stack([m.mask for m in masks]),
-            labels=np.array([m.label for m in masks], np.int64),
-            names=np.array([m.name for m in masks], np.str_),
+        np.savez_compressed(file, **arrays)
+
+
+def _write_folder(masks: Sequence[InstanceMask], path: Path) -> None:
+    foreign = [f.name for f in path.glob("*") if f.suffix.lower() != ".png"]
+    if foreign:
+        raise OutputError(
+            f"{path}: has other files than masks ({foreign[0]}) and is not replaced; "
+            "choose another folder"
         )
-
-
-def _write_folder(masks: Sequence[InstanceMask], path: Path) -> Path:
-    if path.is_dir():
-        foreign = [f.name for f in path.iterdir() if f.suffix.lower() != ".png"]
-        if foreign:
-            raise OutputError(
-                f"{path}: has other files than masks ({foreign[0]}) and is not replaced; choose another folder"
-            )
     with atomic_folder(path) as folder:
         for m in masks:
             text = re.sub(r"[^\w. -]", "_", m.name)
-            name = f"{m.label:03d}_{text}.png" if text else f"{m.label:03d}.png"
+            name = "_".join(filter(None, [f"{m.label:03d}", text])) + ".png"
             Image.fromarray(m.mask.astype(np.uint8) * 255).save(folder / name)
-    return path

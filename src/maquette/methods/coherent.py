@@ -10,8 +10,9 @@ photo.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,15 +23,12 @@ from maquette.geometry.cameras import pitch_of, project
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import turn_volume
 from maquette.methods.base import (
-    Method,
-    OnShape,
-    Outcome,
-    Progress,
+    EmbeddedMethod,
+    Made,
+    ObjectVolume,
     Sampling,
-    Shape,
-    ignore,
-    silent,
-    visible_labels,
+    State,
+    Watch,
 )
 from maquette.models.coherent import Coherent, Objects
 from maquette.models.conditioning import instance_crop
@@ -45,6 +43,7 @@ from maquette.types import Camera
 # of a photo's scene: at 1 a pose is a draw from what is likely, and a draw is wrong by more than
 # the middle of it
 TEMPERATURE = 0.25
+SMALLEST = 0.02  # scene units; the least longest side of an object
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,92 +55,68 @@ class CoherentModels:
     generator: Generator
     vae: VolumeVAE
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(self.scene.parameters()).device
 
-def generate_coherent(
+
+def make_coherent(
     models: CoherentModels,
-    image: np.ndarray,
     perception: Perception,
     labels: Sequence[int],
-    seed: int,
     sampling: Sampling,
-    progress: Progress = silent,
-    on_shape: OnShape = ignore,
-) -> Outcome:
-    """All instances of a photo (H, W, 3). An instance without a pixel at the working size is a
-    Failure.
-    """
-    visible, failures = visible_labels(perception, labels)
-    if not visible:
-        return Outcome((), failures)
-    context, sight = look(models, image, perception, visible)
-    seeds = [instance_seed(seed, label) for label in visible]
+    watch: Watch,
+) -> Iterator[Made]:
+    """The instances of a photo."""
+    context, sight = look(models, perception, labels)
     made = models.scene.sample(
         context,
-        (len(visible),),
-        _noise(models, seeds, sampling),
+        (len(labels),),
+        _noise(models, labels, sampling),
         sampling.steps,
         sampling.guidance,
-        lambda share: progress("scene", share),
+        partial(watch.progress, "scene"),
     )
-    shapes = []
-    for row, shape in enumerate(shapes_of(models, made, sight, visible, seeds)):
-        progress("objects", row / len(visible))
-        shapes.append(shape)
-        on_shape(shape)
-    progress("objects", 1.0)
-    return Outcome(tuple(shapes), failures)
+    for done, volume in enumerate(volumes_of(models, made, sight, labels, sampling.seed)):
+        watch.progress("objects", done / len(labels))
+        yield volume
+    watch.progress("objects", 1.0)
 
 
 def remake(
-    models: CoherentModels,
-    image: np.ndarray,
-    perception: Perception,
-    label: int,
-    seed: int,
-    state: dict[str, np.ndarray],
-    sampling: Sampling,
-) -> Shape:
+    models: CoherentModels, perception: Perception, label: int, state: State, sampling: Sampling
+) -> ObjectVolume:
     """One instance with another shape, at the pose it had."""
-    context, sight = look(models, image, perception, [label])
-    made = models.scene.sample(
-        context, (1,), _noise(models, [seed], sampling), sampling.steps, sampling.guidance
-    )
+    context, sight = look(models, perception, [label])
+    noise = _noise(models, [label], sampling)
+    made = models.scene.sample(context, (1,), noise, sampling.steps, sampling.guidance)
     pose = torch.from_numpy(state["pose"]).reshape(1, 1, -1).to(context)
-    return next(
-        iter(
-            shapes_of(models, Objects(pose, made.gaussians, made.intrinsic), sight, [label], [seed])
-        )
-    )
+    posed = Objects(pose, made.gaussians, made.intrinsic)
+    return next(volumes_of(models, posed, sight, [label], sampling.seed))
 
 
 def look(
-    models: CoherentModels, image: np.ndarray, perception: Perception, labels: Sequence[int]
+    models: CoherentModels, perception: Perception, labels: Sequence[int]
 ) -> tuple[Tensor, Sight]:
     """Context (N, M, C) of the objects, and how they are seen."""
-    device = next(models.scene.parameters()).device
     camera = perception.camera
-    picture = perception.picture
-    masks = [picture.labels == label for label in labels]
+    masks = [perception.picture.labels == label for label in labels]
     surfaces = [perception.points[mask] for mask in masks]
+    boxes = np.stack([picture_box(mask) for mask in masks])
     sight = camera_sight(
-        camera,
-        np.stack([picture_box(mask) for mask in masks]),
-        np.stack([visible_extent(points, camera) for points in surfaces]),
-    ).to(device)
-    crops = np.stack(
-        [
-            instance_crop(image, perception.label_map, label, models.generator.config.picture.size)
-            for label in labels
-        ]
-    )
-    cues = np.stack(
-        [
-            object_cues(box, points, float(sight.depth[0]), pitch_of(camera), float(sight.focal[0]))
-            for points, box in zip(surfaces, sight.boxes.cpu().numpy())
-        ]
-    )
-    tokens = models.generator.picture(torch.from_numpy(crops).to(device))
-    return models.scene.context(tokens, torch.from_numpy(cues).to(device)), sight
+        camera, boxes, np.stack([visible_extent(points, camera) for points in surfaces])
+    ).to(models.device)
+    size = models.generator.config.picture.size
+    crops = [instance_crop(perception.photo, perception.label_map, label, size) for label in labels]
+    depth = float(sight.depth[0])
+    focal = float(sight.focal[0])
+    cues = [
+        object_cues(box, points, depth, pitch_of(camera), focal)
+        for points, box in zip(surfaces, sight.boxes.cpu().numpy())
+    ]
+    pictures, told = (torch.from_numpy(np.stack(a)).to(models.device) for a in (crops, cues))
+    return models.scene.context(models.generator.picture(pictures), told), sight
 
 
 def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sight:
@@ -149,48 +124,40 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
     scene frame.
     """
     count = len(boxes)
-    focal = camera.intrinsics[0, 0] / max(camera.width, camera.height)
+    focal = float(camera.intrinsics[0, 0] / max(camera.width, camera.height))
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
-    pose = torch.from_numpy(camera.world_from_camera).float().expand(count, 4, 4)
     measured = (torch.from_numpy(np.asarray(values, np.float32)) for values in (boxes, surfaces))
     return Sight(
-        torch.full((count,), float(focal)),
+        torch.full((count,), focal),
         torch.full((count,), depth),
-        pose,
+        torch.from_numpy(camera.world_from_camera).float().expand(count, 4, 4),
         *measured,
         torch.ones(count, dtype=torch.bool),
     )
 
 
-def _noise(models: CoherentModels, seeds: Sequence[int], sampling: Sampling) -> Objects:
+def _noise(models: CoherentModels, labels: Sequence[int], sampling: Sampling) -> Objects:
+    seeds = [instance_seed(sampling.seed, label) for label in labels]
     noise = sampling.temperature * seeded_noise((models.scene.count,), seeds)
-    return models.scene.split(noise.to(next(models.scene.parameters()).device))
+    return models.scene.split(noise.to(models.device))
 
 
-def shapes_of(
-    models: CoherentModels, made: Objects, sight: Sight, labels: Sequence[int], seeds: Sequence[int]
-):
-    """The Shape of each object, one after the other (a generator)."""
+def volumes_of(
+    models: CoherentModels, made: Objects, sight: Sight, labels: Sequence[int], seed: int
+) -> Iterator[ObjectVolume]:
+    """The volume of each object, one after the other."""
     pose = Pose.of(made.pose[:, 0], sight)
     gaussians = models.shapes.gaussians_from(made.gaussians)
-    intrinsic = models.shapes.intrinsic_from(made.intrinsic)
-    latents = models.shapes.decode(gaussians, intrinsic)
-    for row, (label, seed) in enumerate(zip(labels, seeds)):
+    latents = models.shapes.decode(gaussians, models.shapes.intrinsic_from(made.intrinsic))
+    for row, label in enumerate(labels):
         canonical = models.vae.decode(latents[row : row + 1])[0].float().cpu()
         yaw = float(pose.yaw[row]) if models.scene.config.yaw else 0.0
-        longest = min(
-            max(float(pose.size[row].max()), 0.02), 1.0
-        )  # nothing is larger than the scene
-        volume, cube = turned(
-            canonical, pose.centre[row].double().cpu().numpy(), longest / CANONICAL_SIZE, yaw
-        )
-        yield Shape(
-            label,
-            seed,
-            volume,
-            cube,
-            {"scene_from_cube": cube, "pose": made.pose[row, 0].float().cpu().numpy()},
-        )
+        # nothing is larger than the scene
+        longest = min(max(float(pose.size[row].max()), SMALLEST), 1.0)
+        centre = pose.centre[row].cpu().double().numpy()
+        volume, cube = turned(canonical, centre, longest / CANONICAL_SIZE, yaw)
+        state = {"scene_from_cube": cube, "pose": made.pose[row, 0].float().cpu().numpy()}
+        yield ObjectVolume(label, instance_seed(seed, label), volume, cube, state)
 
 
 def turned(
@@ -207,31 +174,26 @@ def turned(
 
 
 def imagine_coherent(
-    models: CoherentModels, camera: Camera, count: int, seed: int, sampling: Sampling
-) -> tuple[Shape, ...]:
+    models: CoherentModels, camera: Camera, count: int, sampling: Sampling
+) -> Iterator[ObjectVolume]:
     """A scene of ``count`` objects from the prior alone, as a camera of the scene frame would see
     it: no photo, no boxes.
     """
+    labels = range(1, count + 1)
     nothing = np.zeros((count, 4))
-    sight = (
-        camera_sight(camera, nothing, nothing)
-        .unseen(torch.ones(count, dtype=torch.bool))
-        .to(next(models.scene.parameters()).device)
-    )
+    unseen = torch.ones(count, dtype=torch.bool)
+    sight = camera_sight(camera, nothing, nothing).unseen(unseen).to(models.device)
     tokens = models.generator.config.picture.tokens + 1  # the cues are one more
-    context = torch.zeros(
-        count, tokens, models.scene.config.context_width, device=sight.boxes.device
-    )
-    seeds = [instance_seed(seed, label) for label in range(1, count + 1)]
-    made = models.scene.sample(
-        context, (count,), _noise(models, seeds, replace(sampling, temperature=1.0)), sampling.steps
-    )
-    return tuple(shapes_of(models, made, sight, range(1, count + 1), seeds))
+    width = models.scene.config.context_width
+    context = torch.zeros(count, tokens, width, device=models.device)
+    noise = _noise(models, labels, replace(sampling, temperature=1.0))
+    made = models.scene.sample(context, (count,), noise, sampling.steps)
+    return volumes_of(models, made, sight, labels, sampling.seed)
 
 
-COHERENT = Method(
+COHERENT = EmbeddedMethod(
     "coherent",
-    generate_coherent,
+    make_coherent,
     remake,
     ("coherent", "shapes", "generator", "volume-vae"),
     CoherentModels,

@@ -8,48 +8,27 @@ crop and the lifted surface. Nothing is known of the other objects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from maquette.methods.base import (
-    Method,
-    Models,
-    OnShape,
-    Outcome,
-    Progress,
-    Sampling,
-    Shape,
-    ignore,
-    silent,
-    visible_labels,
-)
+from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch
 from maquette.scene.perceive import Perception
-from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_all, zoom_pass
+from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_again, zoom_all
 
 
-def generate_independent(
+def make_independent(
     models: Models,
-    image: np.ndarray,
     perception: Perception,
     labels: Sequence[int],
-    seed: int,
     sampling: Sampling,
-    progress: Progress = silent,
-    on_shape: OnShape = ignore,
-) -> Outcome:
-    """All instances of a photo (H, W, 3), one after the other. An instance without a pixel at the
-    working size is a Failure.
-    """
-    visible, failures = visible_labels(perception, labels)
+    watch: Watch,
+) -> Iterator[Made]:
+    """The instances of a photo."""
     states = {
-        label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in visible
+        label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in labels
     }
-
-    def make(label: int, drawn: int, state: dict[str, np.ndarray]) -> Shape:
-        return zoom_pass(models, image, perception, label, drawn, state, sampling)
-
-    return Outcome(zoom_all(states, seed, make, progress, on_shape), failures)
+    yield from zoom_all(models, perception, states, sampling, watch.progress)
 
 
 def front_cube(visible: np.ndarray) -> np.ndarray:
@@ -57,11 +36,11 @@ def front_cube(visible: np.ndarray) -> np.ndarray:
     the room left in depth is behind it.
     """
     cube = box_cube([visible])
-    side = float((visible[1] - visible[0]).max())
-    cube[2, 3] = (
-        visible[1, 2] + (ZOOM_MARGIN - 1) / 2 * side - cube[0, 0] / 2
-    )  # the camera looks along -Z
+    margin = (ZOOM_MARGIN - 1) / 2 * float((visible[1] - visible[0]).max())
+    cube[2, 3] = visible[1, 2] + margin - cube[0, 0] / 2  # the camera looks along -Z
     return cube
 
 
-INDEPENDENT = Method("independent", generate_independent, zoom_pass, ("generator", "volume-vae"))
+INDEPENDENT = EmbeddedMethod(
+    "independent", make_independent, zoom_again, ("generator", "volume-vae"), Models
+)

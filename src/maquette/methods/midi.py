@@ -11,7 +11,7 @@ as few voxels as it is small.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,107 +20,89 @@ import torch
 from torch import Tensor
 
 from maquette.methods.base import (
-    Method,
+    EmbeddedMethod,
+    Made,
     Models,
-    OnShape,
-    Outcome,
+    ObjectVolume,
     Progress,
     Sampling,
-    Shape,
-    ignore,
+    State,
+    Watch,
     silent,
-    visible_labels,
 )
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Generator
 from maquette.models.multi_instance import MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
-from maquette.scene.latents import decode, draw_noise, encode, sample
+from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
 from maquette.scene.perceive import Perception
-from maquette.scene.place import instance_seed
-from maquette.scene.zoom import zoom_all, zoom_pass, zoom_state
+from maquette.scene.zoom import zoom_again, zoom_all, zoom_state
 
 
 @dataclass(frozen=True, eq=False)
-class MidiModels:
+class JointModels:
     """The joint generator, the single-instance generator it came from, and their VAE."""
 
     joint: MultiInstanceGenerator
     single: Generator
     vae: VolumeVAE
 
+    @property
+    def alone(self) -> Models:
+        """What makes one instance."""
+        return Models(self.single, self.vae)
 
-def generate_midi(
-    models: MidiModels,
-    image: np.ndarray,
+
+def make_midi(
+    models: JointModels,
     perception: Perception,
     labels: Sequence[int],
-    seed: int,
     sampling: Sampling,
-    progress: Progress = silent,
-    on_shape: OnShape = ignore,
-) -> Outcome:
-    """All instances of a photo (H, W, 3). An instance without a pixel at the working size is a
-    Failure.
-    """
-    visible, failures = visible_labels(perception, labels)
-    coarse = (
-        joint_pass(models, image, perception, visible, seed, sampling, progress) if visible else {}
-    )
-    alone = Models(models.single, models.vae)
-    states = {label: zoom_state(alone, perception, label, coarse[label]) for label in visible}
-
-    def make(label: int, drawn: int, state: dict[str, np.ndarray]) -> Shape:
-        return remake(models, image, perception, label, drawn, state, sampling)
-
-    return Outcome(zoom_all(states, seed, make, progress, on_shape), failures)
+    watch: Watch,
+) -> Iterator[Made]:
+    """The instances of a photo."""
+    coarse = joint_pass(models, perception, labels, sampling, watch.progress)
+    alone = models.alone
+    states = {
+        label: zoom_state(alone, perception, label, volume) for label, volume in coarse.items()
+    }
+    yield from zoom_all(alone, perception, states, sampling, watch.progress)
 
 
 def joint_pass(
-    models: MidiModels,
-    image: np.ndarray,
+    models: JointModels,
     perception: Perception,
     labels: Sequence[int],
-    seed: int,
     sampling: Sampling,
     progress: Progress = silent,
 ) -> dict[int, Tensor]:
-    """Coarse volume (R, R, R) of each instance in the scene's cube, all of them denoised together."""
+    """Coarse volume (R, R, R) of each instance in the scene's cube, all of them denoised
+    together.
+    """
     joint = models.joint
-    tuned = Models(models.joint.base, models.vae)
-    noise = draw_noise(tuned, [instance_seed(seed, label) for label in labels])
-    scene = torch.from_numpy(
-        instance_crop(image, perception.label_map, None, joint.config.base.picture.size)
-    )[None].to(noise)
-    own = encode(tuned, image, perception, [(label, np.eye(4), None) for label in labels])
-    condition = joint.with_scene(
-        own, scene, torch.zeros(len(labels), dtype=torch.int64, device=noise.device)
-    )
-    velocity_of = partial(joint.velocity, groups=(len(labels),))
+    tuned = Models(joint.base, models.vae)
+    noise = label_noise(tuned, sampling.seed, labels)
+    size = joint.config.base.picture.size
+    crop = instance_crop(perception.photo, perception.label_map, None, size)
+    scene = torch.from_numpy(crop)[None].to(noise)
+    own = encode(tuned, perception, [CubeRow(label, np.eye(4)) for label in labels])
+    of_scene = torch.zeros(len(labels), dtype=torch.int64, device=noise.device)
     latents = sample(
-        velocity_of,
-        condition,
+        partial(joint.velocity, groups=(len(labels),)),
+        joint.with_scene(own, scene, of_scene),
         noise,
         sampling.steps,
         sampling,
-        lambda share: progress("scene", share),
+        partial(progress, "scene"),
     )
     return dict(zip(labels, decode(tuned, latents)[:, 0]))
 
 
 def remake(
-    models: MidiModels,
-    image: np.ndarray,
-    perception: Perception,
-    label: int,
-    seed: int,
-    state: dict[str, np.ndarray],
-    sampling: Sampling,
-) -> Shape:
+    models: JointModels, perception: Perception, label: int, state: State, sampling: Sampling
+) -> ObjectVolume:
     """One instance anew in its own cube."""
-    return zoom_pass(
-        Models(models.single, models.vae), image, perception, label, seed, state, sampling
-    )
+    return zoom_again(models.alone, perception, label, state, sampling)
 
 
-MIDI = Method("midi", generate_midi, remake, ("midi", "generator", "volume-vae"), MidiModels)
+MIDI = EmbeddedMethod("midi", make_midi, remake, ("midi", "generator", "volume-vae"), JointModels)

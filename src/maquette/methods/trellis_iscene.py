@@ -10,7 +10,8 @@ for the cells of all slots.
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,9 +20,16 @@ from maquette.checkpoints.published import iscene
 from maquette.checkpoints.released import Networks
 from maquette.flow.trellis import TrellisSampling, sampling_from_config
 from maquette.images.slots import slot_pictures
-from maquette.methods.base import Progress, silent
-from maquette.methods.published import EMPTY, Made, Settings
-from maquette.methods.trellis_stages import adjusted, cells_of, decoded_meshes, structured_latents
+from maquette.methods.base import Progress, UprightMesh, Wishes
+from maquette.methods.published import PublishedMethod
+from maquette.methods.trellis_stages import (
+    PICTURES,
+    ActiveCells,
+    adjusted,
+    cells_of,
+    later_stages,
+    structure_parts,
+)
 from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
 from maquette.models.trellis3d import active_cells
 from maquette.types import Failure, SceneInput
@@ -29,92 +37,60 @@ from maquette.types import Failure, SceneInput
 # of both stages, where the release overrides TRELLIS's pipeline.json
 STEPS = 25
 STRENGTH = 3.0
-PICTURES = 8  # encoded at once
 
 
-def make_iscene(
-    networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent
-) -> Made:
+def make_trellis_iscene(
+    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo. An object without an active cell, or whose decoded volume has no
     surface, is a Failure.
     """
-    labels = [mask.label for mask in scene.masks]
-    sampling = {
-        name: stage_sampling(networks.released.settings.get(name, {}), settings)
-        for name in ("sparse_structure_sampler", "slat_sampler")
-    }
-    generator = torch.Generator().manual_seed(settings.seed)
-    context = _encode(networks, scene, progress)
-    latents = _structure(
-        networks, context, sampling["sparse_structure_sampler"], generator, progress
+    labels = [mask.label for mask in given.masks]
+    release = networks.released.settings
+    first, second = (
+        stage_sampling(release.get(f"{name}_sampler", {}), wishes)
+        for name in ("sparse_structure", "slat")
     )
+    generator = torch.Generator().manual_seed(wishes.seed)
+    context = _encode(networks, given, progress)
+    noise: Tensor | None = None
+    made = []
+    for network, part, step in structure_parts(networks, len(labels), first.steps, progress):
+        noise = draw_noise(network, generator) if noise is None else noise
+        savings = networks.plan.savings
+        made.append(sample_structure(network, context[part], noise, first, savings, step))
+    latents = torch.cat(made)
     with networks.stage("structure", "structure-decoder") as (decoder,):
         cells = cells_of(active_cells(decoder, latents.flatten(0, 1), chunk=1))
-    slots = latents.shape[1]
-    channels = len(networks.released.settings["slat_normalization"]["mean"])
-    noise = torch.randn(sum(map(len, cells)), channels, generator=generator).split(
-        [len(own) for own in cells]
-    )
-    placed = {
-        label: (cells[k * slots], noise[k * slots], context[k, 0])
-        for k, label in enumerate(labels)
-        if len(cells[k * slots])
+    channels = len(release["slat_normalization"]["mean"])
+    counts = [len(own) for own in cells]
+    noises = torch.randn(sum(counts), channels, generator=generator).split(counts)
+    slots = latents.shape[1]  # the first of an object's is the object, placed
+    active = {
+        label: ActiveCells(own, noise, tokens)
+        for label, own, noise, tokens in zip(labels, cells[::slots], noises[::slots], context[:, 0])
+        if len(own)
     }
-    slats = structured_latents(networks, placed, sampling["slat_sampler"], progress)
-    meshes = decoded_meshes(
-        networks, {label: (placed[label][0], slat) for label, slat in slats.items()}, progress
-    )
-    failures = [
-        Failure(label, "structure" if label not in placed else "decode", EMPTY)
-        for label in labels
-        if label not in meshes
-    ]
-    return Made(meshes, dict.fromkeys(labels, settings.seed), tuple(failures))
+    seeds = dict.fromkeys(labels, wishes.seed)
+    yield from later_stages(networks, active, seeds, second, progress)
 
 
-def stage_sampling(config: dict[str, object], settings: Settings) -> TrellisSampling:
-    """A sampler of pipeline.json with I-Scene's steps and strength, and what the user changed."""
-    return adjusted(
-        dataclasses.replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH), settings
-    )
+def stage_sampling(config: Mapping[str, object], wishes: Wishes) -> TrellisSampling:
+    """A sampler of pipeline.json with I-Scene's steps and strength, and what the user
+    wants changed.
+    """
+    release = replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH)
+    return adjusted(release, wishes)
 
 
-def _encode(networks: Networks, scene: SceneInput, progress: Progress) -> Tensor:
+def _encode(networks: Networks, given: SceneInput, progress: Progress) -> Tensor:
     """(N, S, M, C) tokens of every instance's slots, on the device."""
     progress("image", 0.0)
     slots = iscene.flow_config(networks.released.parts["structure-flow"].config).slots
-    pictures = torch.from_numpy(
-        slot_pictures(scene.image, [mask.mask for mask in scene.masks], slots)
-    )
+    pictures = slot_pictures(given.image, [mask.mask for mask in given.masks], slots)
+    chunk = min(PICTURES, networks.plan.batch or PICTURES)
     with networks.stage("image", "dino") as (encoder,):
-        return encode_slots(
-            encoder,
-            pictures.to(networks.device),
-            chunk=min(PICTURES, networks.plan.batch or PICTURES),
-        )
+        return encode_slots(encoder, torch.from_numpy(pictures).to(networks.device), chunk=chunk)
 
 
-def _structure(
-    networks: Networks,
-    context: Tensor,
-    sampling: TrellisSampling,
-    generator: torch.Generator,
-    progress: Progress,
-) -> Tensor:
-    """(N, S, channels, R, R, R) latents. Instances meet only in the scene's slot, so any part of
-    them may be made at a time.
-    """
-    batch = networks.plan.batch or len(context)
-    made = []
-    with networks.stage("structure", "structure-flow") as (network,):
-        noise = draw_noise(network, generator)
-        for start in range(0, len(context), batch):
-            part = context[start : start + batch]
-
-            def step(index: int, *_: Tensor, start: int = start, count: int = len(part)) -> None:
-                progress("structure", (start + count * (index + 1) / sampling.steps) / len(context))
-
-            made.append(
-                sample_structure(network, part, noise, sampling, networks.plan.savings, step)
-            )
-    return torch.cat(made)
+TRELLIS_ISCENE = PublishedMethod("trellis-iscene", make_trellis_iscene)

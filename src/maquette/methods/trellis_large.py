@@ -7,104 +7,74 @@ latents -> mesh. Every object stands in a cube of its own; the pipeline places i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from maquette.checkpoints.released import Networks
-from maquette.flow.trellis import TrellisSampling, sampling_from_config
+from maquette.flow.trellis import sampling_from_config
 from maquette.images.trellis import crop_object
-from maquette.methods.base import Progress, silent
-from maquette.methods.published import EMPTY, Made, Settings
-from maquette.methods.trellis_stages import adjusted, cells_of, decoded_meshes, structured_latents
+from maquette.methods.base import Progress, UprightMesh, Wishes
+from maquette.methods.published import PublishedMethod, in_parts
+from maquette.methods.trellis_stages import (
+    PICTURES,
+    ActiveCells,
+    adjusted,
+    cells_of,
+    later_stages,
+    structure_parts,
+)
 from maquette.models.trellis3d import active_cells, sample_structure
 from maquette.models.vision import trellis_tokens
 from maquette.scene.place import instance_seed
-from maquette.types import Failure, SceneInput
-
-PICTURES = 8  # encoded at once
+from maquette.types import Failure, InstanceMask, SceneInput
 
 
 def make_trellis(
-    networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent
-) -> Made:
+    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo, each alone. An object without an active cell, or without a surface,
     is a Failure.
     """
-    seeds = {mask.label: instance_seed(settings.seed, mask.label) for mask in scene.masks}
-    generators = {label: torch.Generator().manual_seed(seed) for label, seed in seeds.items()}
+    seeds = {mask.label: instance_seed(wishes.seed, mask.label) for mask in given.masks}
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds.values()]
     release = networks.released.settings
-    tokens = _tokens(networks, scene, progress)
     first, second = (
-        adjusted(sampling_from_config(release.get(f"{name}_sampler", {})), settings)
+        adjusted(sampling_from_config(release.get(f"{name}_sampler", {})), wishes)
         for name in ("sparse_structure", "slat")
     )
-    latents = _structure(networks, tokens, generators, first, progress)
+    tokens = _tokens(networks, given, progress)
+    made = []
+    for network, part, step in structure_parts(networks, len(tokens), first.steps, progress):
+        config = network.config
+        shape = (config.channels, *(config.resolution,) * 3)
+        noise = torch.stack([torch.randn(shape, generator=g) for g in generators[part]])
+        savings = networks.plan.savings
+        made.append(sample_structure(network, tokens[part], noise, first, savings, step))
     with networks.stage("structure", "structure-decoder") as (decoder,):
-        cells = dict(zip(seeds, cells_of(active_cells(decoder, latents, chunk=1))))
+        cells = cells_of(active_cells(decoder, torch.cat(made), chunk=1))
     channels = len(release["slat_normalization"]["mean"])
-    placed = {
-        label: (own, torch.randn(len(own), channels, generator=generators[label]), tokens[k])
-        for k, (label, own) in enumerate(cells.items())
-        if len(own)
-    }
-    slats = structured_latents(networks, placed, second, progress)
-    meshes = decoded_meshes(
-        networks, {label: (placed[label][0], slat) for label, slat in slats.items()}, progress
-    )
-    failures = [
-        Failure(label, "structure" if label not in placed else "decode", EMPTY)
-        for label in seeds
-        if label not in meshes
-    ]
-    return Made(meshes, seeds, tuple(failures), together=False)
+    active = {}
+    for label, own, generator, seen in zip(seeds, cells, generators, tokens):
+        if len(own):
+            noise = torch.randn(len(own), channels, generator=generator)
+            active[label] = ActiveCells(own, noise, seen)
+    yield from later_stages(networks, active, seeds, second, progress, together=False)
 
 
-def _tokens(networks: Networks, scene: SceneInput, progress: Progress) -> Tensor:
+def _tokens(networks: Networks, given: SceneInput, progress: Progress) -> Tensor:
     """(N, M, C) tokens of every object's picture, on the device."""
     progress("image", 0.0)
-    cut = [
-        crop_object(np.dstack([scene.image, 255 * mask.mask.astype(np.uint8)]))
-        for mask in scene.masks
-    ]
-    pictures = torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255.0
+
+    def cut(mask: InstanceMask) -> np.ndarray:
+        return crop_object(np.dstack([given.image, 255 * mask.mask.astype(np.uint8)]))
+
+    pictures = torch.from_numpy(np.stack([*map(cut, given.masks)]))
+    pictures = pictures.permute(0, 3, 1, 2).float() / 255.0
     with networks.stage("image", "dino") as (encoder,):
-        size = min(PICTURES, networks.plan.batch or PICTURES)
-        return torch.cat(
-            [trellis_tokens(encoder, part.to(networks.device)) for part in pictures.split(size)]
-        )
+        return in_parts(networks, lambda part: trellis_tokens(encoder, part), pictures, PICTURES)
 
 
-def _structure(
-    networks: Networks,
-    tokens: Tensor,
-    generators: dict[int, torch.Generator],
-    sampling: TrellisSampling,
-    progress: Progress,
-) -> Tensor:
-    """(N, channels, R, R, R) latents."""
-    batch = networks.plan.batch or len(tokens)
-    made = []
-    with networks.stage("structure", "structure-flow") as (network,):
-        c = network.config
-        noise = torch.stack(
-            [
-                torch.randn(c.channels, *(c.resolution,) * 3, generator=g)
-                for g in generators.values()
-            ]
-        )
-        for start in range(0, len(tokens), batch):
-            part = slice(start, start + batch)
-
-            def step(index: int, *_: Tensor, start: int = start) -> None:
-                progress(
-                    "structure",
-                    min(1.0, (start + batch * (index + 1) / sampling.steps) / len(tokens)),
-                )
-
-            made.append(
-                sample_structure(
-                    network, tokens[part], noise[part], sampling, networks.plan.savings, step
-                )
-            )
-    return torch.cat(made)
+TRELLIS_LARGE = PublishedMethod("trellis-large", make_trellis)

@@ -6,21 +6,22 @@ stands in a cube of its own; the pipeline places it over its mask.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from maquette.checkpoints.released import Networks
-from maquette.flow.guidance import guide
+from maquette.flow.guidance import Velocity, guide
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.flow.trellis import levels
 from maquette.images.framing import Framing, frame, framing_from_config
-from maquette.methods.base import Progress, silent
-from maquette.methods.published import EMPTY, Made, Settings
+from maquette.methods.base import Progress, UprightMesh, Wishes
+from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.vecset_flow import VecSetFlow
 from maquette.models.vision import normalise_colours
-from maquette.scene.made import CELLS, field_mesh
 from maquette.scene.place import instance_seed
 from maquette.types import Failure, SceneInput
 
@@ -32,54 +33,41 @@ MARGIN = 0.1  # around an object, of its longer side
 
 
 def make_triposg(
-    networks: Networks, scene: SceneInput, settings: Settings, progress: Progress = silent
-) -> Made:
+    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo, each alone. An object whose field has no surface is a Failure."""
-    seeds = {mask.label: instance_seed(settings.seed, mask.label) for mask in scene.masks}
-    batch = networks.plan.batch or len(seeds)
-    steps = settings.steps or STEPS
-    guidance = GUIDANCE if settings.guidance is None else settings.guidance
-    pictures = object_pictures(
-        scene, framing_from_config(networks.released.settings["preprocessor"])
-    )
+    settings = networks.released.settings
+    seeds = {mask.label: instance_seed(wishes.seed, mask.label) for mask in given.masks}
+    pictures = object_pictures(given, framing_from_config(settings["preprocessor"]))
     with networks.stage("image", "dino") as (dino,):
-        tokens = torch.cat(
-            [dino.normed(part.to(networks.device)) for part in pictures.split(batch)]
-        )
+        tokens = in_parts(networks, dino.normed, pictures)
     progress("image", 1.0)
-    schedule = shifted_schedule(
-        steps, float(networks.released.settings["scheduler"].get("shift", 1.0))
-    )
+    steps = wishes.steps or STEPS
+    guidance = GUIDANCE if wishes.guidance is None else wishes.guidance
+    schedule = shifted_schedule(steps, float(settings["scheduler"].get("shift", 1.0)))
+    batch = networks.plan.batch or len(seeds)
+    latents: list[Tensor] = []
     with networks.stage("flow", "flow") as (flow,):
-        noise = seeded_noise((VECTORS, flow.config.channels), list(seeds.values())).to(
-            networks.device
-        )
-        latents = torch.cat(
-            [
-                denoise(
-                    flow, context, start, schedule, guidance, lambda share: progress("flow", share)
-                )
-                for context, start in zip(tokens.split(batch), noise.split(batch))
-            ]
-        )
-    meshes = {}
-    with networks.stage("mesh", "vae") as (vae,):
-        for label, latent in zip(seeds, latents):
-            mesh = field_mesh(vae, latent, CELLS, networks.plan.points)
-            if mesh is not None:
-                meshes[label] = mesh
-    failures = tuple(Failure(label, "decode", EMPTY) for label in seeds if label not in meshes)
-    return Made(meshes, seeds, failures, together=False, coloured=False)
+        noise = seeded_noise((VECTORS, flow.config.channels), [*seeds.values()])
+        parts = zip(tokens.split(batch), noise.to(networks.device).split(batch))
+        for context, start in parts:
+            latents += euler(
+                guided_velocity(flow, context, guidance),
+                start,
+                schedule,
+                lambda step, x: progress("flow", (step + 1) / steps),
+            )
+    for label, mesh in field_meshes(networks, dict(zip(seeds, latents)), progress):
+        yield upright(label, seeds[label], mesh, together=False, coloured=False)
 
 
-def object_pictures(scene: SceneInput, framing: Framing) -> Tensor:
+def object_pictures(given: SceneInput, framing: Framing) -> Tensor:
     """(N, 3, h, w) normalised pictures: each object on white in the middle of a square with a
     margin.
     """
-    pictures = [frame(on_white(scene.image, mask.mask), framing) for mask in scene.masks]
-    return normalise_colours(
-        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), framing.mean, framing.std
-    )
+    pictures = [frame(on_white(given.image, mask.mask), framing) for mask in given.masks]
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return normalise_colours(stacked, framing.mean, framing.std)
 
 
 def on_white(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -99,20 +87,11 @@ def on_white(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return square
 
 
-def denoise(
-    flow: VecSetFlow,
-    tokens: Tensor,
-    noise: Tensor,
-    schedule: Tensor,
-    guidance: float,
-    progress=lambda share: None,
-) -> Tensor:
-    """Latents (N, L, channels) of independent objects from noise of that shape and tokens (N, M,
-    C).
-    """
+def guided_velocity(flow: VecSetFlow, tokens: Tensor, guidance: float) -> Velocity:
+    """Velocity of independent objects (N, L, channels) with tokens (N, M, C)."""
     dtype = flow.proj_in.weight.dtype
 
-    def passes(context: Tensor):
+    def passes(context: Tensor) -> Velocity:
         prepared = flow.prepare([context.to(dtype)], [None])
 
         def velocity(x: Tensor, t: float) -> Tensor:
@@ -120,6 +99,7 @@ def denoise(
 
         return velocity
 
-    steps = len(schedule) - 1
-    velocity = guide(passes(tokens), passes(torch.zeros_like(tokens)), guidance)
-    return euler(velocity, noise, schedule, lambda step, x: progress((step + 1) / steps))
+    return guide(passes(tokens), passes(torch.zeros_like(tokens)), guidance)
+
+
+TRIPOSG = PublishedMethod("triposg", make_triposg)

@@ -213,7 +213,9 @@ def _render(
 
 
 def _backdrop(width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: paper that gets a little darker towards the bottom and the corners."""
+    """(height, width, 3) uint8: paper that gets a little darker towards the bottom and
+    the corners.
+    """
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     grey = BACKDROP - 20.0 * np.clip(0.5 + 0.3 * y + 0.2 * (x * x + y * y - 0.5), 0.0, 1.0)

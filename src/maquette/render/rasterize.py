@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 
 from maquette.errors import InputError
+from maquette.render.vectors import affine, cross, dot, minus, over, plus_scaled, row_of
 from maquette.types import Camera
 
 NEAR = 1e-3  # z-depth in world units below which nothing is drawn
@@ -34,9 +35,8 @@ class RenderBuffers:
     depth: np.ndarray  # (H, W) float32 z-depth in world units, inf where nothing
     face: np.ndarray  # (H, W) int32, -1 where nothing
     normal: np.ndarray  # (H, W, 3) float32 unit, world frame, facing the camera; 0 where nothing
-    albedo: (
-        np.ndarray
-    )  # (H, W, 3) float32 in 0..1, sRGB-encoded; 1 without vertex colours, 0 where nothing
+    # (H, W, 3) float32 in 0..1, sRGB-encoded; 1 without vertex colours, 0 where nothing
+    albedo: np.ndarray
     instance: np.ndarray  # (H, W) int32, -1 where nothing; 0 without instances
 
 
@@ -69,10 +69,13 @@ def rasterize(
         depth = np.reciprocal(inverse_depth).astype(np.float32)
     if face_instance is None:
         return RenderBuffers(depth, face, normal, albedo, np.minimum(face, 0))
-    instances = np.append(_rows(face_instance, len(faces), np.int32, "face_instance"), np.int32(-1))
-    return RenderBuffers(
-        depth, face, normal, albedo, instances[face]
-    )  # -1, nothing, reads the appended last element
+    owners = _rows(face_instance, len(faces), np.int32, "face_instance")
+    return RenderBuffers(depth, face, normal, albedo, picked(owners, face))
+
+
+def picked(values: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Values (F,) int32 of the faces that the pixels see; -1 where they see nothing."""
+    return np.append(values, np.int32(-1))[face]  # -1 reads the appended last element
 
 
 def draw(
@@ -88,7 +91,7 @@ def draw(
     screen = np.empty((len(vertices), 2))
     inverse_depth = np.zeros((height, width))
     face = np.full((height, width), -1, np.int32)
-    _draw(vertices, faces, pixel_from_world, NEAR, homogeneous, screen, inverse_depth, face)
+    _draw(vertices, faces, pixel_from_world, homogeneous, screen, inverse_depth, face)
     return inverse_depth, face, homogeneous
 
 
@@ -103,15 +106,17 @@ def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     """
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
-    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+    if vertices.shape[1:] != (3,) or faces.shape[1:] != (3,):
         raise InputError(
-            f"expected vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}; pass a triangle mesh"
+            f"expected vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}; "
+            "pass a triangle mesh"
         )
     if not np.isfinite(vertices).all():
         raise InputError("some vertices are not finite; remove them before drawing")
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise InputError(
-            f"faces name vertices {faces.min()} to {faces.max()}, but there are {len(vertices)}; check the mesh"
+            f"faces name vertices {faces.min()} to {faces.max()}, but there are {len(vertices)}; "
+            "check the mesh"
         )
     return vertices, faces
 
@@ -120,10 +125,11 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
     """Return an optional array in the one type that the kernel is compiled for; empty stands for
     None.
     """
+    row = () if dtype is np.int32 else (3,)
     if array is None:
-        return np.zeros((0,) if dtype is np.int32 else (0, 3), dtype)
+        return np.zeros((0, *row), dtype)
     array = np.ascontiguousarray(array, dtype=dtype)
-    expected = (count,) if dtype is np.int32 else (count, 3)
+    expected = (count, *row)
     if array.shape != expected:
         raise InputError(f"{name} has shape {array.shape}, expected {expected}: one row for each")
     return array
@@ -133,168 +139,159 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
 # whole-array assignment are what makes numba compile for ten seconds instead of two.
 
 
+@njit(inline="always", error_model="numpy")
+def centres_between(a, b, c, count):
+    """Range of the pixels, of ``count`` in a line, whose centres three corners enclose: first, end.
+
+    The first is the lowest corner + 0.5 rounded up (to 1e-6, as a centre on the outline belongs to
+    it). Clamped as floats: a point almost in the camera's plane lies outside of the range of
+    integers.
+    """
+    low = max(min(a, min(b, c)) - 0.5, 0.0) + 0.999999
+    high = max(max(a, max(b, c)) + 0.5, 0.0)
+    return int(min(low, count + 0.0)), int(min(high, count + 0.0))
+
+
+@njit(inline="always", error_model="numpy")
+def _span(screen, axis, corners, count):
+    i, j, k = corners
+    return centres_between(screen[i, axis], screen[j, axis], screen[k, axis], count)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(vertices, faces, m, near, homogeneous, screen, inverse_depth, face_of):
+def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
     height, width = face_of.shape
     for v in range(len(vertices)):
-        x = vertices[v, 0]
-        y = vertices[v, 1]
-        z = vertices[v, 2]
-        w = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-        homogeneous[v, 0] = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
-        homogeneous[v, 1] = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
-        homogeneous[v, 2] = w
-        screen[v, 0] = homogeneous[v, 0] / w
-        screen[v, 1] = homogeneous[v, 1] / w
+        point = row_of(vertices, v)
+        homogeneous[v, 0] = affine(matrix, 0, point)
+        homogeneous[v, 1] = affine(matrix, 1, point)
+        homogeneous[v, 2] = affine(matrix, 2, point)
+        screen[v, 0] = homogeneous[v, 0] / homogeneous[v, 2]
+        screen[v, 1] = homogeneous[v, 1] / homogeneous[v, 2]
     for f in range(len(faces)):
-        i = faces[f, 0]
-        j = faces[f, 1]
-        k = faces[f, 2]
-        zi = homogeneous[i, 2]
-        zj = homogeneous[j, 2]
-        zk = homogeneous[k, 2]
+        i, j, k = row_of(faces, f)
+        in_front = 0  # corners
+        for corner in range(3):
+            in_front += homogeneous[faces[f, corner], 2] >= NEAR
+        if in_front == 0:
+            continue
+        # A triangle that crosses the near plane has no bounds in the picture: try every pixel.
         left = 0
         right = width
         top = 0
         bottom = height
-        if zi >= near and zj >= near and zk >= near:
-            # Clamped as floats: a point almost in the camera's plane lies outside of the range of
-            # integers. The first pixel is the lowest + 0.5 rounded up (to 1e-6, as a centre on the
-            # outline belongs to it), the last is the one before ``right``.
-            xi = screen[i, 0]
-            xj = screen[j, 0]
-            xk = screen[k, 0]
-            left = int(min(max(min(xi, min(xj, xk)) - 0.5, 0.0) + 0.999999, width + 0.0))
-            right = int(min(max(max(xi, max(xj, xk)) + 0.5, 0.0), width + 0.0))
+        if in_front == 3:
+            left, right = _span(screen, 0, (i, j, k), width)
             if left >= right:
                 continue
-            yi = screen[i, 1]
-            yj = screen[j, 1]
-            yk = screen[k, 1]
-            top = int(min(max(min(yi, min(yj, yk)) - 0.5, 0.0) + 0.999999, height + 0.0))
-            bottom = int(min(max(max(yi, max(yj, yk)) + 0.5, 0.0), height + 0.0))
-            if top >= bottom:
-                continue
-        elif zi < near and zj < near and zk < near:
-            # any other triangle crosses the near plane, where its outline is unbounded: try every
-            # pixel
-            continue
-        hxi = homogeneous[i, 0]
-        hyi = homogeneous[i, 1]
-        hxj = homogeneous[j, 0]
-        hyj = homogeneous[j, 1]
-        hxk = homogeneous[k, 0]
-        hyk = homogeneous[k, 1]
-        ai = hyj * zk - zj * hyk
-        bi = zj * hxk - hxj * zk
-        ci = hxj * hyk - hyj * hxk
-        aj = hyk * zi - zk * hyi
-        bj = zk * hxi - hxk * zi
-        cj = hxk * hyi - hyk * hxi
-        ak = hyi * zj - zi * hyj
-        bk = zi * hxj - hxi * zj
-        ck = hxi * hyj - hyi * hxj
-        determinant = hxi * ai + hyi * bi + zi * ci
-        if determinant == 0.0:
-            continue
-        scale = 1.0 / determinant
-        for row in range(top, bottom):
-            y = row + 0.5
-            ri = bi * y + ci
-            rj = bj * y + cj
-            rk = bk * y + ck
-            for column in range(left, right):
-                x = column + 0.5
-                wi = (ai * x + ri) * scale
-                wj = (aj * x + rj) * scale
-                wk = (ak * x + rk) * scale
-                if wi >= 0.0 and wj >= 0.0 and wk >= 0.0:
-                    w = wi + wj + wk
-                    if inverse_depth[row, column] < w and w * near <= 1.0:
-                        inverse_depth[row, column] = w
-                        face_of[row, column] = f
+            top, bottom = _span(screen, 1, (i, j, k), height)
+        bounds = (left, right, top, bottom)
+        corners = (row_of(homogeneous, i), row_of(homogeneous, j), row_of(homogeneous, k))
+        _fill(f, corners, bounds, inverse_depth, face_of)
+
+
+@njit(inline="always", error_model="numpy")
+def _fill(f, corners, bounds, inverse_depth, face_of):
+    """Draw one face with homogeneous corners into the pixels of ``bounds`` that it covers, where
+    nothing nearer is.
+    """
+    a, b, c = corners
+    edge_a = cross(b, c)
+    edge_b = cross(c, a)
+    edge_c = cross(a, b)
+    determinant = dot(a, edge_a)
+    if determinant == 0.0:
+        return
+    scale = 1.0 / determinant
+    left, right, top, bottom = bounds
+    for row in range(top, bottom):
+        y = row + 0.5
+        rest_a = edge_a[1] * y + edge_a[2]
+        rest_b = edge_b[1] * y + edge_b[2]
+        rest_c = edge_c[1] * y + edge_c[2]
+        for column in range(left, right):
+            x = column + 0.5
+            weight_a = (edge_a[0] * x + rest_a) * scale
+            weight_b = (edge_b[0] * x + rest_b) * scale
+            weight_c = (edge_c[0] * x + rest_c) * scale
+            if weight_a >= 0.0 and weight_b >= 0.0 and weight_c >= 0.0:
+                nearness = weight_a + weight_b + weight_c  # 1 / z
+                if inverse_depth[row, column] < nearness and nearness * NEAR <= 1.0:
+                    inverse_depth[row, column] = nearness
+                    face_of[row, column] = f
+
+
+@njit(inline="always", error_model="numpy")
+def _weight(x, y, b, c):
+    """How far a pixel's centre lies from the edge between two homogeneous corners."""
+    bx, by, bz = b
+    cx, cy, cz = c
+    normal_x = by * cz - bz * cy
+    normal_y = bz * cx - bx * cz
+    return x * normal_x + y * normal_y + bx * cy - by * cx
+
+
+@njit(inline="always", error_model="numpy")
+def _face_normal(vertices, i, j, k, eye):
+    """The face's own unit normal, in float64, on the side of the eye."""
+    x, y, z = row_of(vertices, i)
+    corner = (x + 0.0, y + 0.0, z + 0.0)
+    to_j = minus(row_of(vertices, j), corner)
+    normal = cross(to_j, minus(row_of(vertices, k), corner))
+    length = math.sqrt(dot(normal, normal)) + 1e-300
+    if dot(normal, minus(eye, corner)) < 0.0:
+        length = -length
+    return over(normal, length)
+
+
+@njit(inline="always", error_model="numpy")
+def _smooth_normal(normals, face, weights, flat):
+    """The vertices' normals mixed, but ``flat`` at corners where they disagree with it: a crease.
+
+    The sign of a vertex normal is the winding's, which may be wrong.
+    """
+    mixed = (0.0, 0.0, 0.0)
+    for corner in range(3):
+        at_vertex = row_of(normals, face[corner])
+        weight = weights[corner]
+        cosine = dot(flat, at_vertex)
+        if abs(cosine) > CREASE_COSINE:
+            mixed = plus_scaled(mixed, weight if cosine > 0.0 else -weight, at_vertex)
+        else:
+            mixed = plus_scaled(mixed, weight, flat)
+    return over(mixed, math.sqrt(dot(mixed, mixed)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _resolve(face_of, h, vertices, faces, eye, colors, normals, normal, albedo):
+def _resolve(face_of, homogeneous, vertices, faces, eye, colors, normals, normal, albedo):
     height, width = face_of.shape
+    eye = (eye[0], eye[1], eye[2])
     for row in range(height):
         for column in range(width):
             f = face_of[row, column]
             if f < 0:
                 continue
-            i = faces[f, 0]
-            j = faces[f, 1]
-            k = faces[f, 2]
+            face = row_of(faces, f)
+            i, j, k = face
             x = column + 0.5
             y = row + 0.5
-            ax = h[i, 0]
-            ay = h[i, 1]
-            az = h[i, 2]
-            bx = h[j, 0]
-            by = h[j, 1]
-            bz = h[j, 2]
-            cx = h[k, 0]
-            cy = h[k, 1]
-            cz = h[k, 2]
-            wi = x * (by * cz - bz * cy) + y * (bz * cx - bx * cz) + bx * cy - by * cx
-            wj = x * (cy * az - cz * ay) + y * (cz * ax - cx * az) + cx * ay - cy * ax
-            wk = x * (ay * bz - az * by) + y * (az * bx - ax * bz) + ax * by - ay * bx
-            total = wi + wj + wk
-            wi = wi / total
-            wj = wj / total
-            wk = wk / total
-            for c in range(3):
+            a = row_of(homogeneous, i)
+            b = row_of(homogeneous, j)
+            c = row_of(homogeneous, k)
+            at_a = _weight(x, y, b, c)
+            at_b = _weight(x, y, c, a)
+            at_c = _weight(x, y, a, b)
+            weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
+            for channel in range(3):
                 if len(colors):
-                    mixed = (wi * colors[i, c] + wj * colors[j, c] + wk * colors[k, c]) / 255.0
-                    albedo[row, column, c] = min(max(mixed, 0.0), 1.0)
+                    corners = (colors[i, channel], colors[j, channel], colors[k, channel])
+                    mixed = dot(weights, corners) / 255.0
+                    albedo[row, column, channel] = min(max(mixed, 0.0), 1.0)
                 else:
-                    albedo[row, column, c] = 1.0
-            # The face's own normal, in float64, on the side of the eye.
-            px = vertices[i, 0] + 0.0
-            py = vertices[i, 1] + 0.0
-            pz = vertices[i, 2] + 0.0
-            ux = vertices[j, 0] - px
-            uy = vertices[j, 1] - py
-            uz = vertices[j, 2] - pz
-            vx = vertices[k, 0] - px
-            vy = vertices[k, 1] - py
-            vz = vertices[k, 2] - pz
-            nx = uy * vz - uz * vy
-            ny = uz * vx - ux * vz
-            nz = ux * vy - uy * vx
-            length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-300
-            if nx * (eye[0] - px) + ny * (eye[1] - py) + nz * (eye[2] - pz) < 0.0:
-                length = -length
-            nx = nx / length
-            ny = ny / length
-            nz = nz / length
-            sx = nx
-            sy = ny
-            sz = nz
+                    albedo[row, column, channel] = 1.0
+            n = _face_normal(vertices, i, j, k, eye)
             if len(normals):
-                sx = 0.0
-                sy = 0.0
-                sz = 0.0
-                for corner in range(3):
-                    v = faces[f, corner]
-                    weight = wi if corner == 0 else (wj if corner == 1 else wk)
-                    cosine = nx * normals[v, 0] + ny * normals[v, 1] + nz * normals[v, 2]
-                    if (
-                        abs(cosine) > CREASE_COSINE
-                    ):  # the sign of a vertex normal is the winding's, which may be wrong
-                        weight = weight if cosine > 0.0 else -weight
-                        sx = sx + weight * normals[v, 0]
-                        sy = sy + weight * normals[v, 1]
-                        sz = sz + weight * normals[v, 2]
-                    else:
-                        sx = sx + weight * nx
-                        sy = sy + weight * ny
-                        sz = sz + weight * nz
-                length = math.sqrt(sx * sx + sy * sy + sz * sz)
-                sx = sx / length
-                sy = sy / length
-                sz = sz / length
-            normal[row, column, 0] = sx
-            normal[row, column, 1] = sy
-            normal[row, column, 2] = sz
+                n = _smooth_normal(normals, face, weights, n)
+            normal[row, column, 0] = n[0]
+            normal[row, column, 1] = n[1]
+            normal[row, column, 2] = n[2]

@@ -345,8 +345,8 @@ def _shadow_map(
     light_from_world[2, 3] += SUN_DISTANCE * radius
     scale = (
         0.48 * resolution
-        # pixels per radius; below a half, so that a rim of empty texels lights what lies outside of the
-        # map
+        # pixels per radius; below a half, so that a rim of empty texels lights what lies outside of
+        # the map
     )
     focal = scale * SUN_DISTANCE
     intrinsics = np.array(

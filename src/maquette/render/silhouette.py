@@ -122,7 +122,8 @@ def _instances_and_camera(
 def _same_size(mask: InstanceMask, shape: tuple[int, ...]) -> np.ndarray:
     if mask.mask.shape != shape:
         raise InputError(
-            f"mask {mask.label} has shape {mask.mask.shape}, the picture {shape}; draw both at one size"
+            f"mask {mask.label} has shape {mask.mask.shape}, the picture {shape}; draw both at "
+            "one size"
         )
     return mask.mask
 

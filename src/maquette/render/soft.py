@@ -86,11 +86,13 @@ def soft_render(
     """
     if not sharpness > 0 or (order_sharpness is not None and not order_sharpness > 0):
         raise InputError(
-            f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive numbers per pixel"
+            f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive "
+            "numbers per pixel"
         )
     if colours.shape != vertices.shape:
         raise InputError(
-            f"colours have shape {tuple(colours.shape)}, expected that of the vertices, {tuple(vertices.shape)}"
+            f"colours have shape {tuple(colours.shape)}, expected that of the vertices, "
+            f"{tuple(vertices.shape)}"
         )
     points, triangles = checked_mesh(vertices.detach().numpy(), np.asarray(faces))
     layer = (
@@ -146,7 +148,8 @@ def _checked_layers(face_instance: Tensor | np.ndarray, count: int) -> np.ndarra
     layer = np.ascontiguousarray(face_instance, dtype=np.int32)
     if layer.shape != (count,) or (count and layer.min() < 0):
         raise InputError(
-            f"face_instance has shape {layer.shape} and starts at {layer.min(initial=0)}; expected ({count},), from 0 on"
+            f"face_instance has shape {layer.shape} and starts at {layer.min(initial=0)}; "
+            f"expected ({count},), from 0 on"
         )
     return layer
 

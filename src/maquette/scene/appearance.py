@@ -16,6 +16,8 @@ from PIL import Image
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
+from maquette.errors import contained
+
 WHITE = np.full(4, 255, np.uint8)
 
 
@@ -76,17 +78,20 @@ def appearance_of(mesh: trimesh.Trimesh) -> Appearance:
     if not isinstance(visual, TextureVisuals):
         return Appearance(colors=np.array(visual.vertex_colors, dtype=np.uint8))
     material = visual.material
-    image = (
-        material.baseColorTexture
-        if isinstance(material, PBRMaterial)
-        else getattr(material, "image", None)
-    )
+    image = texture_of(mesh)
     if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
         return Appearance(
             uv=np.array(visual.uv), image=_times_factor(image, _linear_factor(material))
         )
     linear = _linear_factor(material) * _linear_attribute(visual, len(mesh.vertices))
     return Appearance(colors=bytes_from_linear(linear))
+
+
+def texture_of(mesh: trimesh.Trimesh) -> Image.Image | None:
+    """The colour picture of a mesh's material, perhaps not decoded yet; None without one."""
+    material = getattr(mesh.visual, "material", None)
+    kind = "baseColorTexture" if isinstance(material, PBRMaterial) else "image"
+    return getattr(material, kind, None)
 
 
 def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -141,9 +146,15 @@ def _linear_attribute(visual: TextureVisuals, count: int) -> np.ndarray:
 
 
 def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
-    """Return the image as RGB or RGBA, multiplied by a linear factor (4,) when that is not white."""
+    """Return the image as RGB or RGBA, multiplied by a linear factor (4,) when that is
+    not white.
+    """
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info or factor[3] < 1
-    image = image.convert("RGBA" if has_alpha else "RGB")
+    mode = "RGBA" if has_alpha else "RGB"
+    with contained("the texture of a mesh cannot be decoded", "give the mesh another one"):
+        image.load()
+        if image.mode != mode:  # meshes may share a picture
+            image = image.convert(mode)
     if np.all(factor == 1):
         return image
     pixels = np.asarray(image)

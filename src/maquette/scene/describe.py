@@ -27,14 +27,10 @@ def prompt_of(image: np.ndarray, perception: Perception, labels: Sequence[int]) 
     """
     pixels = {label: perception.label_map == label for label in labels}
     largest = sorted(labels, key=lambda label: -int(pixels[label].sum()))[:MOST]
-    things = [
-        Thing(
-            noun_of(perception.names.get(label, "")),
-            colour_word(image[pixels[label]]),
-            perception.boxes[label],
-        )
-        for label in largest
-    ]
+    things = []
+    for label in largest:
+        noun = noun_of(perception.names.get(label, ""))
+        things.append(Thing(noun, colour_word(image[pixels[label]]), perception.boxes[label]))
     return sentence(things, perception.camera.position)
 
 
@@ -42,19 +38,17 @@ def sentence(things: Sequence[Thing], eye: np.ndarray) -> str:
     """The order of one to MOST things in which the most relations between neighbours can be said,
     seen from ``eye`` (3,), as a sentence.
     """
-    orders = itertools.permutations(range(len(things)))
-    found = {
-        (a, b): relation(things[a], things[b], eye)
-        for a, b in itertools.permutations(range(len(things)), 2)
-    }
+    numbers = range(len(things))
+    pairs = itertools.permutations(numbers, 2)
+    found = {(a, b): relation(things[a], things[b], eye) for a, b in pairs}
 
     def worth(order: tuple[int, ...]) -> tuple[int, int]:
         said = [found[pair] for pair in itertools.pairwise(order)]
-        return sum(word == "on" for word in said) + sum(word in CONTACTS for word in said), sum(
-            word is not None for word in said
-        )
+        contacts = said.count("on") + sum(word in CONTACTS for word in said)
+        return contacts, len(said) - said.count(None)
 
-    best = max(orders, key=worth)  # the first of equals, so that the largest thing leads
+    # the first of equals, so that the largest thing leads
+    best = max(itertools.permutations(numbers), key=worth)
     words = named(things[best[0]])
     for before, thing in itertools.pairwise(best):
         words += f" {found[before, thing] or 'and'} {named(things[thing])}"

@@ -4,19 +4,25 @@ saved, mailed and regenerated.
 ``scene.json`` refers to files in ``scene_files/`` beside it: one mesh per instance (binary PLY,
 with a PNG where it has a texture), the instances' state (.npz), the photo and the masks (PNG).
 Saving and loading is lossless: the arrays come back bit for bit, and saving again gives the same
-JSON. docs/scene.schema.json describes every field. The folder belongs to the document and is
-rewritten with it.
+JSON. docs/scene.schema.json describes every field.
+
+The files are named by their content, so a file never changes and saving over an older scene only
+adds some. Replacing scene.json, one rename, is what makes the new scene the saved one; the files
+that it no longer needs are deleted after that. Whenever a process is killed or the power fails, the
+document is the old scene or the new one, entire. scene.json has the sha256 of each file, and
+loading checks it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import json
 import math
 import re
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +31,31 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from maquette.errors import InputError, OutputError
-from maquette.output import atomic_folder, atomic_write, refuse_overwrite
+from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
+from maquette.errors import InputError, contained
+from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.scene.appearance import Appearance, appearance_of, mesh_with
-from maquette.scene.fields import Fields, read_json
+from maquette.scene.fields import Fields
+from maquette.scene.files import RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.scene.ply import PlyMesh, decode_ply, encode_ply
-from maquette.types import Camera, Failure, Focal, Instance, InstanceMask, Scene, SceneInput
+from maquette.types import (
+    Camera,
+    Failure,
+    Focal,
+    Instance,
+    InstanceMask,
+    Scene,
+    SceneInput,
+    check_faces,
+    check_unicode,
+)
 
+MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
 DEFAULT_NAME = "scene.json"
-_OWN_FILES = re.compile(r"(instance_\d+|mask_\d+|photo)\.(ply|png|npz)|\..*")
+PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
+DEEPEST = 100  # levels of provenance
 
 
 def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
@@ -43,30 +63,52 @@ def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
     path of the JSON file.
 
     Errors: OutputError when the place cannot be written or is taken; InputError for what JSON and
-    .npz cannot hold.
+    .npz cannot hold. Either leaves the document that stood there as it was.
+    """
+    with saving(scene, path, overwrite=overwrite) as document:
+        return document
+
+
+@contextlib.contextmanager
+def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Save a scene together with other files: when the body begins, everything of the document is
+    on the disk but not yet valid; when it has succeeded, the document is. See ``save``.
     """
     path = _document_path(Path(path))
     refuse_overwrite(path, overwrite)
-    folder = path.parent / f"{path.stem}_files"
-    _refuse_foreign(folder)
     _check(scene)
-    text = _dump(_scene_record(scene, folder.name))
-    contents = _files(scene)
-    with atomic_write(path) as temporary, atomic_folder(folder) as filling:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        for name, content in contents.items():
-            (filling / name).write_bytes(content)
-    return path
+    files = NewFiles(f"{path.stem}_files")
+    text = _dump(_scene_record(scene, files))
+    before = _text_of(path)
+    added: list[Path] = []
+    done = False
+    try:
+        with atomic_write(path) as temporary:
+            clear_leftovers(path.parent)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+            files.add_to(path.parent, added)
+            yield path
+        done = True
+    finally:
+        if not done and _text_of(path) != text:  # it may have ended right after the last rename
+            for leftover in reversed(added):
+                delete_quietly(leftover)
+    with contextlib.suppress(OSError):  # the scene is saved, whatever is left over
+        files.drop_others(path, before)
 
 
-def load(path: str | Path) -> Scene:
+def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
     """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError
-    names the file and what is wrong.
+    names the file and what is wrong: missing, altered since it was saved, damaged.
+
+    budget: bytes that the document with all its meshes, arrays and pictures may take, unpacked.
     """
-    return scene_of(read_json(_document_path(Path(path))))
+    memory = MemoryBudget(budget)
+    with contained(f"{path}: cannot be read as a scene document", RESTORE):
+        return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
 
 
-def scene_of(root: Fields) -> Scene:
+def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
     """Read the scene of a document that is in memory; the names in it are relative to the folder of
     ``root.file``. Raises InputError.
     """
@@ -75,47 +117,35 @@ def scene_of(root: Fields) -> Scene:
     version = root.whole("version", 1)
     if version != VERSION:
         raise InputError(
-            f"{root.file}: document version {version}, but this maquette reads version {VERSION}; use a matching maquette"
+            f"{root.file}: document version {version}, but this maquette reads version {VERSION}; "
+            "use a matching maquette"
         )
-    instances = tuple(instance_of(record) for record in root.objects("instances"))
-    if len({i.label for i in instances}) < len(instances):
-        raise root.wrong("instances", "different labels")
     if root.data.get("frame") not in ("view-centric", "canonical"):
         raise root.wrong("frame", "'view-centric' or 'canonical'")
-    return Scene(
-        instances=instances,
-        camera=_camera(root.object("camera")),
-        failures=tuple(
-            Failure(f.whole("label"), f.text("stage"), f.text("reason"))
-            for f in root.objects("failures")
-        ),
-        ground_height=root.number("ground_height"),
-        frame=root.text("frame"),
-        metres_per_unit=None
-        if root.data.get("metres_per_unit") is None
-        else root.number("metres_per_unit"),
-        provenance=dict(root.object("provenance").data),
-        input=None if root.data.get("input") is None else _input(root.object("input")),
-    )
+    sums = root.object("files") if root.has("files") else None
+    files = SavedFiles(sums, budget or MemoryBudget())
+    instances = tuple(instance_of(record, files) for record in root.objects("instances"))
+    if len({i.label for i in instances}) < len(instances):
+        raise root.wrong("instances", "different labels")
+    camera = _camera(root.object("camera"))
+    failures = tuple(_failure(record) for record in root.objects("failures"))
+    ground_height = root.number("ground_height")
+    frame = root.text("frame")
+    scale = _positive(root, "metres_per_unit") if root.has("metres_per_unit") else None
+    provenance = dict(root.object("provenance").data)
+    given = _input(root.object("input"), files) if root.has("input") else None
+    return Scene(instances, camera, failures, ground_height, frame, scale, provenance, given)
 
 
 def _document_path(path: Path) -> Path:
     return path if path.suffix.lower() == ".json" else path / DEFAULT_NAME
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Make sure that the folder, which saving replaces, holds nothing but what an earlier saving
-    put there.
-    """
-    foreign = (
-        [file.name for file in folder.iterdir() if not _OWN_FILES.fullmatch(file.name)]
-        if folder.is_dir()
-        else []
-    )
-    if foreign:
-        raise OutputError(
-            f"{folder}: holds {foreign[0]!r}, which maquette did not write and would delete; move it or save elsewhere"
-        )
+def _text_of(path: Path) -> str:
+    """What a text file holds; nothing when it cannot be read."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8")
+    return ""
 
 
 # Scene -> records and files
@@ -128,98 +158,85 @@ def _check(scene: Scene) -> None:
             f"the scene has instances {labels}; expected each label once; delete the repeated ones"
         )
     for instance in scene.instances:
-        if not len(instance.mesh.vertices):
+        mesh = instance.mesh
+        name = f"the mesh of instance {instance.label}"
+        if not len(mesh.vertices):
             raise InputError(
-                f"the mesh of instance {instance.label} has no vertices; expected a surface; delete or replace the instance"
+                f"{name} has no vertices; expected a surface; delete or replace the instance"
             )
+        check_faces(np.asarray(mesh.faces), len(mesh.vertices), name)
 
 
-def _scene_record(scene: Scene, folder: str) -> dict[str, Any]:
+def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     from maquette import __version__
 
+    record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
+    record |= {"frame": scene.frame, "up": "+Y", "metres_per_unit": scene.metres_per_unit}
+    record["ground_height"] = float(scene.ground_height)
+    record["camera"] = _camera_record(scene.camera)
+    record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
+    record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
+    record["input"] = None if scene.input is None else _input_record(scene.input, files)
+    record["provenance"] = _plain(scene.provenance, "provenance")
+    record["files"] = files.records
+    return record
+
+
+def _camera_record(camera: Camera) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "generator": f"maquette {__version__}",
-        "frame": scene.frame,
-        "up": "+Y",
-        "metres_per_unit": scene.metres_per_unit,
-        "ground_height": float(scene.ground_height),
-        "camera": {
-            "convention": "opencv",
-            "width": int(scene.camera.width),
-            "height": int(scene.camera.height),
-            "intrinsics": scene.camera.intrinsics.tolist(),
-            "world_from_camera": scene.camera.world_from_camera.tolist(),
-        },
-        "instances": [_instance_record(instance, folder) for instance in scene.instances],
-        "failures": [
-            {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
-        ],
-        "input": None if scene.input is None else _input_record(scene.input, folder),
-        "provenance": _plain(scene.provenance, "provenance"),
+        "convention": "opencv",
+        "width": camera.width,
+        "height": camera.height,
+        "intrinsics": camera.intrinsics,
+        "world_from_camera": camera.world_from_camera,
     }
 
 
-def _instance_record(instance: Instance, folder: str) -> dict[str, Any]:
-    stem = f"{folder}/instance_{int(instance.label)}"
-    return {
-        "label": int(instance.label),
-        "node": instance.node_name,
-        "name": instance.name,
-        "mesh": f"{stem}.ply",
-        "texture": None if appearance_of(instance.mesh).image is None else f"{stem}.png",
-        "world_from_instance": instance.world_from_instance.tolist(),
-        "box": instance.box.tolist(),
-        "seed": int(instance.seed),
-        "confidence": float(instance.confidence) if math.isfinite(instance.confidence) else None,
-        "warnings": list(instance.warnings),
-        "state": f"{stem}.npz" if instance.state else None,
-        "hidden": instance.hidden,
+def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
+    stem = f"instance_{int(instance.label)}"
+    record = {"label": instance.label, "node": instance.node_name, "name": instance.name}
+    record |= _mesh_record(instance.mesh, stem, files)
+    record |= {
+        "world_from_instance": instance.world_from_instance,
+        "box": instance.box,
+        "seed": instance.seed,
+        "confidence": _finite_or_none(instance.confidence),
+        "warnings": instance.warnings,
     }
+    record["state"] = files.take(stem, ".npz", _npz_bytes(instance)) if instance.state else None
+    record["hidden"] = instance.hidden
+    return record
 
 
-def _input_record(given: SceneInput, folder: str) -> dict[str, Any]:
-    return {
-        "photo": f"{folder}/photo.png",
-        "source": given.source,
-        "warnings": list(given.warnings),
-        **(
-            {}
-            if given.focal is None
-            else {"focal": {"ratio": float(given.focal.ratio), "source": given.focal.source}}
-        ),
-        "masks": [
-            {"label": int(m.label), "name": m.name, "mask": f"{folder}/mask_{int(m.label)}.png"}
-            for m in given.masks
-        ],
-    }
+def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str, Any]:
+    appearance = appearance_of(mesh)
+    texture = None
+    if appearance.image is not None:
+        texture = files.take(stem, ".png", png_bytes(appearance.image))
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    ply = PlyMesh(vertices, faces, appearance.colors, appearance.uv)
+    content = encode_ply(ply, texture=Path(texture or "").name)
+    return {"mesh": files.take(stem, ".ply", content), "texture": texture}
 
 
-def _files(scene: Scene) -> dict[str, bytes]:
-    """Return the content of every file of the document's folder, by name."""
-    files: dict[str, bytes] = {}
-    for instance in scene.instances:
-        stem = f"instance_{int(instance.label)}"
-        mesh = instance.mesh
-        appearance = appearance_of(instance.mesh)
-        plain = PlyMesh(
-            np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
-        )
-        files[f"{stem}.ply"] = encode_ply(
-            plain, texture="" if appearance.image is None else f"{stem}.png"
-        )
-        if appearance.image is not None:
-            files[f"{stem}.png"] = png_bytes(appearance.image)
-        if instance.state:
-            files[f"{stem}.npz"] = _npz_bytes(instance)
-    if scene.input is not None:
-        files["photo.png"] = _photo_bytes(scene.input.image)
-        files |= {
-            f"mask_{int(m.label)}.png": png_bytes(Image.fromarray(m.mask))
-            for m in scene.input.masks
-        }
-    return files
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
+    photo = files.take("photo", ".png", _photo_bytes(given.image))
+    record = {"photo": photo, "source": given.source, "warnings": given.warnings}
+    if given.focal is not None:
+        record["focal"] = dataclasses.asdict(given.focal)
+    record["masks"] = [_mask_record(mask, files) for mask in given.masks]
+    return record
+
+
+def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
+    stem = f"mask_{int(mask.label)}"
+    picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
+    return {"label": mask.label, "name": mask.name, "mask": picture}
 
 
 def _photo_bytes(image: np.ndarray) -> bytes:
@@ -247,107 +264,106 @@ def _npz_bytes(instance: Instance) -> bytes:
             array = np.asarray(value)
             if array.dtype.hasobject:
                 raise InputError(
-                    f"instance {instance.label}: state {key!r} holds Python objects; expected a plain array; convert it"
+                    f"instance {instance.label}: state {key!r} holds Python objects; "
+                    "expected a plain array; convert it"
                 )
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
     return stream.getvalue()
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
     """Return the JSON form of provenance: numpy numbers become numbers, tuples lists, nan and
     infinity null.
     """
+    if depth > DEEPEST:
+        raise InputError(f"{where[:60]}... is nested more than {DEEPEST} levels deep; flatten it")
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
+    deeper = depth + 1
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+        items = value.items()
+        return {str(k): _plain(item, f"{where}.{k}", deeper) for k, item in items}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, (bool, int, float, str)):
+        return [_plain(item, f"{where}[{k}]", deeper) for k, item in enumerate(value)]
+    if isinstance(value, float):
+        return _finite_or_none(value)
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, Path):
         return str(value)
     raise InputError(
-        f"{where} is a {type(value).__name__}; expected what JSON can hold; convert it to text or numbers"
+        f"{where} is a {type(value).__name__}; expected what JSON can hold; "
+        "convert it to text or numbers"
     )
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise InputError(f"the scene has a {type(value).__name__} where JSON wants text or numbers")
 
 
 def _dump(record: dict[str, Any]) -> str:
     """Return indented JSON in which a row of numbers is one line."""
     try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_listed)
     except ValueError as error:
         raise InputError(
-            "the scene has a number that is not finite in its camera, a transform or a mesh; fix or delete it"
+            f"the scene has a number that is not finite, or too long ({error}), in its camera, "
+            "a transform, a mesh or the provenance; fix or delete it"
         ) from error
-    return (
-        re.sub(
-            r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]",
-            lambda match: "[" + " ".join(match[1].split()) + "]",
-            text,
-        )
-        + "\n"
-    )
+    check_unicode(text, "the scene has a name or another text that")
+    rows = re.compile(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]")
+    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
 
 
 # Records and files -> Scene
 
 
 def _camera(record: Fields) -> Camera:
-    return Camera(
-        record.matrix("intrinsics", 3, 3),
-        record.matrix("world_from_camera", 4, 4),
-        record.whole("width", 1),
-        record.whole("height", 1),
-    )
+    intrinsics = record.matrix("intrinsics", 3, 3)
+    world_from_camera = record.matrix("world_from_camera", 4, 4)
+    width = record.whole("width", 1, MAX_SIDE)
+    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_SIDE))
 
 
-def instance_of(record: Fields) -> Instance:
+def _failure(record: Fields) -> Failure:
+    return Failure(record.whole("label"), record.text("stage"), record.text("reason"))
+
+
+def _positive(record: Fields, key: str) -> float:
+    value = record.number(key)
+    if value <= 0:
+        raise record.wrong(key, "a number above 0")
+    return value
+
+
+def instance_of(record: Fields, files: SavedFiles | None = None) -> Instance:
     """Read one entry of ``instances`` with its files. Raises InputError."""
+    files = files or SavedFiles()
     label = record.whole("label")
+    mesh = _read_mesh(record, files)
+    placed = record.matrix("world_from_instance", 4, 4)
+    seed = record.whole("seed")
+    confidence = record.number("confidence") if record.has("confidence") else math.nan
+    name = record.text("name")
     node = record.text("node")
-    return Instance(
-        label=label,
-        mesh=_read_mesh(record),
-        world_from_instance=record.matrix("world_from_instance", 4, 4),
-        seed=record.whole("seed"),
-        confidence=math.nan
-        if record.data.get("confidence") is None
-        else record.number("confidence"),
-        name=record.text("name"),
-        node="" if node == f"instance_{label}" else node,
-        warnings=record.texts("warnings"),
-        state={} if record.data.get("state") is None else _read_state(record.path("state")),
-        hidden=record.data.get("hidden") is True,
-    )
+    if node == f"instance_{label}":  # what it is called unless renamed
+        node = ""
+    warnings = record.texts("warnings")
+    state = _read_state(record, files) if record.has("state") else {}
+    hidden = record.data.get("hidden") is True
+    return Instance(label, mesh, placed, seed, confidence, name, node, warnings, state, hidden)
 
 
-def _read_mesh(record: Fields) -> trimesh.Trimesh:
-    path = record.path("mesh")
-    try:
-        ply = decode_ply(path.read_bytes())
-        if ply is None:  # another program has written it
-            mesh = trimesh.load_mesh(path, process=False)
-            if not isinstance(mesh, trimesh.Trimesh):
-                raise ValueError("it has no faces")
-            ply = PlyMesh(
-                np.asarray(mesh.vertices),
-                np.asarray(mesh.faces),
-                appearance_of(mesh).colors,
-                appearance_of(mesh).uv,
-            )
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise InputError(
-            f"{path}: not a mesh that can be read ({error}); restore the file or save the scene again"
-        ) from error
-    if len(ply.faces) and not 0 <= ply.faces.min() <= ply.faces.max() < len(ply.vertices):
-        raise InputError(
-            f"{path}: faces refer to vertices that are not there; restore the file or save the scene again"
-        )
-    image = None if record.data.get("texture") is None else _read_image(record.path("texture"))
+def _read_mesh(record: Fields, files: SavedFiles) -> trimesh.Trimesh:
+    path, content = files.read(record, "mesh")
+    files.budget.take(PLY_GROWTH * len(content), path)
+    with contained(f"{path}: not a mesh that can be read", RESTORE):
+        ply = decode_ply(content) or _foreign_ply(content, path)
+    check_faces(ply.faces, len(ply.vertices), f"{path}")
+    image = _read_image(record, "texture", files) if record.has("texture") else None
     if (image is None) != (ply.uv is None):
         raise record.wrong(
             "texture", "an image for a mesh with texture coordinates, and null for one without"
@@ -355,50 +371,40 @@ def _read_mesh(record: Fields) -> trimesh.Trimesh:
     return mesh_with(ply.vertices, ply.faces, Appearance(ply.colors, ply.uv, image))
 
 
-def _read_state(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(
-            io.BytesIO(path.read_bytes()), allow_pickle=False
-        ) as archive:  # np.load leaks a file that it cannot read
-            return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a state file that can be read ({error}); restore the file or save the scene again"
-        ) from error
+def _foreign_ply(content: bytes, path: Path) -> PlyMesh:
+    """A mesh that another program has written."""
+    kind = path.suffix.removeprefix(".").lower()
+    mesh = trimesh.load_mesh(io.BytesIO(content), file_type=kind, process=False)
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise InputError(f"{path}: has no faces; {RESTORE}")
+    appearance = appearance_of(mesh)
+    return PlyMesh(
+        np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
+    )
 
 
-def _input(record: Fields) -> SceneInput:
-    image = np.array(_read_image(record.path("photo")).convert("RGB"))
+def _read_state(record: Fields, files: SavedFiles) -> dict[str, np.ndarray]:
+    path, content = files.read(record, "state")
+    return read_npz(io.BytesIO(content), path, files.budget)
+
+
+def _read_image(record: Fields, key: str, files: SavedFiles) -> Image.Image:
+    path, content = files.read(record, key)
+    return read_picture(content, path, files.budget)
+
+
+def _input(record: Fields, files: SavedFiles) -> SceneInput:
+    image = np.array(_read_image(record, "photo", files).convert("RGB"))
+    height, width = image.shape[:2]
     masks = []
     for entry in record.objects("masks"):
-        mask = np.array(_read_image(entry.path("mask")).convert("L")) > 0
-        if mask.shape != image.shape[:2]:
-            raise entry.wrong(
-                "mask",
-                f"a mask of the photo's size {image.shape[1]}x{image.shape[0]}, not {mask.shape[1]}x{mask.shape[0]}",
-            )
+        mask = np.array(_read_image(entry, "mask", files).convert("L")) > 0
+        if mask.shape != (height, width):
+            size = f"{mask.shape[1]}x{mask.shape[0]}"
+            raise entry.wrong("mask", f"a mask of the photo's size {width}x{height}, not {size}")
         masks.append(InstanceMask(entry.whole("label", 1), mask, entry.text("name")))
-    focal = None if record.data.get("focal") is None else _focal(record.object("focal"))
+    focal = None
+    if record.has("focal"):
+        told = record.object("focal")
+        focal = Focal(_positive(told, "ratio"), told.text("source"))
     return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)
-
-
-def _focal(record: Fields) -> Focal:
-    ratio = record.number("ratio")
-    if ratio <= 0:
-        raise record.wrong("ratio", "a focal length above 0, in longer sides of the photo")
-    return Focal(ratio, record.text("source"))
-
-
-def _read_image(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-    ) as error:  # Pillow reports broken PNG chunks as SyntaxError
-        raise InputError(
-            f"{path}: not an image that can be read ({error}); restore the file or save the scene again"
-        ) from error

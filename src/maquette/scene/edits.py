@@ -8,8 +8,7 @@ records share them.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,10 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.scene.document import instance_of
 from maquette.scene.fields import Fields
+from maquette.types import check_node, free_label, free_node, shifted
 
 Record = dict[str, Any]
+SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
 
 
 def transform(
@@ -28,31 +29,21 @@ def transform(
     translation. Raises InputError.
     """
     matrix = _similarity(world_from_instance, label)
-    return _with_instance(document, label, _placed(_entry(document, label), matrix))
+    return _with_instance(document, _placed(_entry(document, label), matrix))
 
 
 def rename(document: Fields, label: int, node: str) -> Record:
     """Give one instance's node another name; names stay unique. Raises InputError."""
-    _entry(document, label)
-    if not node or any(
-        i["node"] == node and i["label"] != label for i in document.data["instances"]
-    ):
-        raise InputError(
-            f"cannot rename instance {label} to {node!r}: the name is empty or taken; choose another"
-        )
-    return _with_instance(document, label, {**_entry(document, label).data, "node": node})
+    entry = _entry(document, label)
+    check_node(label, node, _nodes(document) - {entry.text("node")})
+    return _with_instance(document, {**entry.data, "node": node})
 
 
 def hide(document: Fields, labels: Sequence[int], hidden: bool = True) -> Record:
     """Hide instances, or show them again. Raises InputError."""
-    for label in labels:
-        _entry(document, label)
+    entries = {label: {**_entry(document, label).data, "hidden": hidden} for label in labels}
     return _with_instances(
-        document,
-        [
-            {**i, "hidden": hidden} if i["label"] in labels else i
-            for i in document.data["instances"]
-        ],
+        document, [entries.get(i["label"], i) for i in document.data["instances"]]
     )
 
 
@@ -60,9 +51,7 @@ def delete(document: Fields, labels: Sequence[int]) -> Record:
     """Leave instances out. Raises InputError."""
     for label in labels:
         _entry(document, label)
-    return _with_instances(
-        document, [i for i in document.data["instances"] if i["label"] not in labels]
-    )
+    return _with_instances(document, _others(document, labels))
 
 
 def duplicate(
@@ -73,24 +62,12 @@ def duplicate(
     """
     original = _entry(document, label)
     given = document.data.get("input") or {}
-    taken = {i["label"] for i in document.data["instances"]} | {
-        m["label"] for m in given.get("masks", [])
-    }
-    nodes = {i["node"] for i in document.data["instances"]}
-    free = next(k for k in itertools.count(1) if k not in taken)
-    names = (
-        f"{original.text('node')}_copy{number}"
-        for number in itertools.chain([""], itertools.count(2))
-    )
-    matrix = original.matrix("world_from_instance", 4, 4)
-    matrix[:3, 3] += np.asarray(translation, dtype=np.float64)
-    copy = {
-        **_placed(original, matrix),
-        "label": free,
-        "node": next(n for n in names if n not in nodes),
-        "confidence": None,
-        "state": None,
-    }
+    masked = {mask["label"] for mask in given.get("masks", [])}
+    free = free_label(masked | {i["label"] for i in document.data["instances"]})
+    matrix = shifted(original.matrix("world_from_instance", 4, 4), translation, label)
+    node = free_node(original.text("node"), _nodes(document))
+    own = {"label": free, "node": node, "confidence": None, "state": None}
+    copy = _placed(original, matrix) | own
     return _with_instances(document, [*document.data["instances"], copy]), free
 
 
@@ -102,55 +79,58 @@ def replace(document: Fields, made: Record) -> Record:
     InputError.
     """
     current = _entry(document, made["label"])
-    shape = {key: made[key] for key in ("mesh", "texture", "seed", "confidence", "state")}
-    there = Fields(document.file, {**current.data, **shape}, current.where)
-    return _with_instance(
-        document, made["label"], _placed(there, current.matrix("world_from_instance", 4, 4))
-    )
+    shape = {key: made[key] for key in SHAPE}
+    reshaped = Fields(document.file, {**current.data, **shape}, current.where)
+    matrix = current.matrix("world_from_instance", 4, 4)
+    return _with_instance(document, _placed(reshaped, matrix))
 
 
 def _placed(entry: Fields, matrix: np.ndarray) -> Record:
     """An entry with another transform, and the box that follows from it."""
     moved = {**entry.data, "world_from_instance": matrix.tolist()}
-    return {
-        **moved,
-        "box": instance_of(Fields(entry.file, {**moved, "state": None}, entry.where)).box.tolist(),
-    }
+    without_state = Fields(entry.file, {**moved, "state": None}, entry.where)
+    return {**moved, "box": instance_of(without_state).box.tolist()}
 
 
 def _similarity(values: Sequence[Sequence[float]], label: int) -> np.ndarray:
     matrix = np.array(values, dtype=np.float64)
-    wrong = InputError(
-        f"the transform of instance {label} is not a similarity; expected 4x4: rotation, one scale above 0, translation"
-    )
-    if (
-        matrix.shape != (4, 4)
-        or not np.isfinite(matrix).all()
-        or not np.array_equal(matrix[3], (0, 0, 0, 1))
-    ):
-        raise wrong
+    if not _is_similarity(matrix):
+        raise InputError(
+            f"the transform of instance {label} is not a similarity; "
+            "expected 4x4: rotation, one scale above 0, translation"
+        )
+    return matrix
+
+
+def _is_similarity(matrix: np.ndarray) -> bool:
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        return False
     volume = np.linalg.det(matrix[:3, :3])
     if not 1e-18 < volume < 1e18 or np.abs(matrix[:3, 3]).max() > 1e6:
-        raise wrong
+        return False
     rotation = matrix[:3, :3] / np.cbrt(volume)
-    if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-4:
-        raise wrong
-    return matrix
+    skew = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    return bool(skew <= 1e-4 and np.array_equal(matrix[3], (0, 0, 0, 1)))
 
 
 def _entry(document: Fields, label: int) -> Fields:
     for entry in document.objects("instances"):
         if entry.data.get("label") == label:
             return entry
-    raise InputError(
-        f"label {label} is not in the scene; it has {[i['label'] for i in document.data['instances']]}"
-    )
+    labels = [i["label"] for i in document.data["instances"]]
+    raise InputError(f"label {label} is not in the scene; it has {labels}")
 
 
-def _with_instance(document: Fields, label: int, changed: Record) -> Record:
-    return _with_instances(
-        document, [changed if i["label"] == label else i for i in document.data["instances"]]
-    )
+def _nodes(document: Fields) -> set[str]:
+    return {i["node"] for i in document.data["instances"]}
+
+
+def _others(document: Fields, labels: Collection[int]) -> list[Record]:
+    return [i for i in document.data["instances"] if i["label"] not in labels]
+
+
+def _with_instance(document: Fields, changed: Record) -> Record:
+    return _with_instances(document, [*_others(document, [changed["label"]]), changed])
 
 
 def _with_instances(document: Fields, instances: list[Record]) -> Record:

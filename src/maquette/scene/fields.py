@@ -1,10 +1,14 @@
 """Checked access to decoded JSON: every complaint names the file, the field and what belongs there.
 Knows nothing of scenes.
+
+Why not pydantic or msgspec: pydantic is a dependency of the app only and takes longer to import
+than ``load`` may; either would need its errors translated into ours (file, place, what was found,
+what to do), and what most of the checks are about (numbers of a size that arrays hold, files below
+the document) would still be written here.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -14,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError
+from maquette.types import check_unicode
+
+LARGEST = 2**64 - 1  # of whole numbers, such as seeds
+SHOWN = 60  # characters of a wrong value that a message repeats
+REMEDY = "give a sound scene document (scene.json) or its folder"
 
 
 @dataclass(frozen=True)
@@ -25,113 +35,112 @@ class Fields:
     data: Mapping[str, Any]
     where: str = ""
 
+    @classmethod
+    def read(cls, path: Path, budget: MemoryBudget | None = None) -> Fields:
+        """The JSON object in a file; InputError when there is none, or when it is truncated."""
+        data = read_json(path, REMEDY, budget or MemoryBudget())
+        if not isinstance(data, dict):
+            kind = type(data).__name__
+            raise InputError(f"{path}: holds a {kind} instead of an object; {REMEDY}")
+        return cls(path, data)
+
     def wrong(self, key: str, expected: str) -> InputError:
         """Return the error that says what was found under ``key`` and what was expected."""
-        found = json.dumps(self.data[key]) if key in self.data else "missing"
+        found = _shown(self.data[key]) if key in self.data else "missing"
         return InputError(
-            f"{self.file}: {self.where}{key} is {found[:60]}; expected {expected}; save the scene again or restore the file"
+            f"{self.file}: {self.where}{key} is {found}; expected {expected}; "
+            "save the scene again or restore the file"
         )
 
-    def text(self, key: str) -> str:
-        """Return a string."""
+    def has(self, key: str) -> bool:
+        """Tell whether there is something under a key that may be missing or null."""
+        return self.data.get(key) is not None
+
+    def _of_kind(self, key: str, kind: type, expected: str) -> Any:
         value = self.data.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(key, "a string")
+        if not isinstance(value, kind):
+            raise self.wrong(key, expected)
         return value
 
-    def whole(self, key: str, least: int = 0) -> int:
-        """Return an integer that is at least ``least``."""
+    def text(self, key: str) -> str:
+        """Return a string that can be written as UTF-8, which half of a surrogate pair cannot."""
+        value = self._of_kind(key, str, "a string")
+        check_unicode(value, f"{self.file}: {self.where}{key}")
+        return value
+
+    def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int:
+        """Return an integer that is at least ``least`` and at most ``most``."""
         value = self.data.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.wrong(key, f"an integer of at least {least}")
+        if type(value) is not int or not least <= value <= most:
+            raise self.wrong(key, f"an integer of at least {least} and at most {most}")
         return value
 
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.data.get(key)
-        if (
-            not isinstance(value, (int, float))
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-        ):
+        if type(value) not in (int, float) or not abs(value) < math.inf:
             raise self.wrong(key, "a finite number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:  # a whole number of hundreds of digits
+            raise self.wrong(key, "a number that a float can hold") from error
 
     def matrix(self, key: str, rows: int, columns: int) -> np.ndarray:
         """Return a (rows, columns) float64 array of finite numbers, written as nested lists."""
+        expected = f"a {rows}x{columns} matrix of finite numbers"
         try:
             matrix = np.array(self.data.get(key), dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise self.wrong(key, f"a {rows}x{columns} matrix") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self.wrong(key, expected) from error
         if matrix.shape != (rows, columns) or not np.isfinite(matrix).all():
-            raise self.wrong(key, f"a {rows}x{columns} matrix of finite numbers")
+            raise self.wrong(key, expected)
         return matrix
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of strings."""
-        value = self.data.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(key, "a list of strings")
-        return tuple(value)
+        items = self._items(key, "a list of strings")
+        return tuple(items.text(name) for name in items.data)
 
     def object(self, key: str) -> Fields:
         """Return a JSON object."""
-        value = self.data.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "an object")
-        return dataclasses.replace(self, data=value, where=f"{self.where}{key}.")
+        value = self._of_kind(key, dict, "an object")
+        return Fields(self.file, value, f"{self.where}{key}.")
 
     def objects(self, key: str) -> tuple[Fields, ...]:
         """Return a list of JSON objects."""
-        value = self.data.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(key, "a list of objects")
-        return tuple(
-            dataclasses.replace(self, data=item, where=f"{self.where}{key}[{i}].")
-            for i, item in enumerate(value)
-        )
+        items = self._items(key, "a list of objects")
+        return tuple(items.object(name) for name in items.data)
+
+    def _items(self, key: str, expected: str) -> Fields:
+        """The items of a list as fields named ``key[0]``, ``key[1]``, ..."""
+        items = enumerate(self._of_kind(key, list, expected))
+        return Fields(self.file, {f"{key}[{k}]": item for k, item in items}, self.where)
 
     def path(self, key: str) -> Path:
         """Return an existing file, named relative to the document; names that lead out of its
         folder are refused.
         """
         name = self.text(key)
-        parts = PurePosixPath(name).parts
-        if (
-            not name
-            or name.startswith("/")
-            or ".." in parts
-            or "\\" in name
-            or ":" in name
-            or "\0" in name
-        ):
+        leads_out = name.startswith("/") or ".." in PurePosixPath(name).parts
+        if not name or leads_out or set(name) & set("\\:\0"):
             raise self.wrong(key, "a relative path below the document's folder")
         path = self.file.parent / name
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # the name is too long
+            raise self.wrong(key, f"the name of a file ({error.strerror})") from error
+        if not there:
             raise InputError(
-                f"{path}: missing; {self.file} refers to it ({self.where}{key}); keep the document and its files together"
+                f"{path}: missing; {self.file} refers to it ({self.where}{key}); "
+                "keep the document and its files together"
             )
         return path
 
 
-def read_json(path: Path) -> Fields:
-    """Return the JSON object in a file; InputError when there is none, or when it is truncated."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; give a scene document (scene.json) or its folder"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); check the name and its permissions"
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not JSON, or truncated ({error}); save the scene again or restore the file"
-        ) from error
-    if not isinstance(data, dict):
-        raise InputError(
-            f"{path}: holds a {type(data).__name__} instead of an object; give a scene document (scene.json)"
-        )
-    return Fields(path, data)
+def _shown(value: Any) -> str:
+    """A value for a message: the beginning of its JSON, and of what has parts how many."""
+    if isinstance(value, (dict, list)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a number of {value.bit_length()} bits"
+    return json.dumps(value)[:SHOWN]

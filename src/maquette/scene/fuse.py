@@ -13,6 +13,8 @@ shell: a thin layer just behind the visible surface.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -22,76 +24,70 @@ from torch import Tensor
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
-from maquette.scene.perceive import Perception, depth_of_photo
+from maquette.scene.perceive import Perception
 
 SHELL = 0.05  # thickness of the visible layer, in cube sides
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 
 
-def fuse_evidence(
-    volume: Tensor,
-    image: np.ndarray,
-    perception: Perception,
-    label: int,
-    scene_from_cube: np.ndarray,
-) -> Tensor:
-    """Volume (4, R, R, R) of one instance -> the same, agreeing with the photo (H, W, 3) where the
-    photo shows the instance.
-    """
-    resolution = volume.shape[-1]
-    cells = transform_points(
-        scene_from_cube, cell_centres(resolution).numpy().reshape(-1, 3).astype(np.float64)
-    )
-    pixel, depth = project(perception.camera, cells)
-    camera = perception.camera
-    inside = (
-        (pixel >= 0).all(1)
-        & (pixel[:, 0] < camera.width)
-        & (pixel[:, 1] < camera.height)
-        & (depth > 1e-3)
-    )
-    mask = (perception.label_map == label).astype(np.float32)
-    photo_depth = depth_of_photo(perception)
-    sigma = 0.6 * max(1.0, max(mask.shape) / perception.picture.labels.shape[0])
-    share = np.where(inside, _sample(cv2.GaussianBlur(mask, (0, 0), sigma), pixel), 1.0)
-    weight = _sample(mask, pixel)
-    seen = _sample(np.where(mask > 0, photo_depth, 0.0).astype(np.float32), pixel) / np.maximum(
-        weight, 1e-6
-    )
-    own = inside & (weight > 0.05)
-    others = np.where((perception.label_map > 0) & (mask == 0), photo_depth, np.inf).astype(
-        np.float32
-    )
-    rows, columns = (
-        np.clip(pixel[:, i].astype(int), 0, side - 1)
-        for i, side in ((1, camera.height), (0, camera.width))
-    )
-    hidden = inside & (others[rows, columns] < depth - CONTACT)
+@dataclass(frozen=True, eq=False)
+class SeenCells:
+    """What a photo says of N cells, for one instance."""
 
-    side = float(scene_from_cube[0, 0])
-    gap = (seen - depth) / side / TRUNCATION  # > 0: in front of the visible surface
+    pixel: tuple[np.ndarray, np.ndarray]  # row and column (N,) of each, clipped to the photo
+    share: np.ndarray  # (N,) of the mask around that pixel; 1 outside of the photo
+    visible: np.ndarray  # (N,) bool: the photo shows the instance's surface there
+    gap: np.ndarray  # (N,) > 0: in front of that surface, in truncations
+    hidden: np.ndarray  # (N,) bool: something else may hide the cell
+
+
+def fuse_evidence(
+    volume: Tensor, perception: Perception, label: int, scene_from_cube: np.ndarray
+) -> Tensor:
+    """Volume (4, R, R, R) of one instance -> the same, agreeing with the photo where that shows the
+    instance.
+    """
+    shape = volume.shape[1:]
+    cells = see_cells(perception, label, scene_from_cube, shape[-1])
     half = 0.5 * SHELL / TRUNCATION
-    hull = np.where(hidden, -1.0, 4.0 * (0.5 - share))
-    front = np.where(own, gap, -1.0)
-    shell = np.where(own, np.abs(gap + half) - half, 1.0)
+    hull = np.where(cells.hidden, -1.0, 4.0 * (0.5 - cells.share))
+    front = np.where(cells.visible, cells.gap, -1.0)
+    shell = np.where(cells.visible, np.abs(cells.gap + half) - half, 1.0)
     generated = volume[0].reshape(-1).double().numpy()
-    fused = np.minimum(np.maximum.reduce([generated, hull, front]), np.maximum(shell, hull)).clip(
-        -1, 1
-    )
-    fused = _without_hidden_islands(
-        fused.reshape(volume.shape[1:]), (shell < 0).reshape(volume.shape[1:])
-    ).reshape(-1)
-    result = volume.clone()
-    result[0] = torch.from_numpy(fused.astype(np.float32)).reshape(volume.shape[1:])
-    uncoloured = torch.from_numpy(own & (np.abs(generated) >= 1) & (np.abs(fused) < 1)).reshape(
-        volume.shape[1:]
-    )
-    if bool(uncoloured.any()):
-        colours = image[rows, columns].astype(np.float32).T / 127.5 - 1.0
-        result[1:, uncoloured] = torch.from_numpy(colours.reshape(3, *volume.shape[1:]))[
-            :, uncoloured
-        ]
+    carved = np.maximum.reduce([generated, hull, front])
+    fused = np.minimum(carved, np.maximum(shell, hull)).clip(-1, 1)
+    fused = _without_hidden_islands(fused.reshape(shape), (shell < 0).reshape(shape)).reshape(-1)
+    result = volume.clone(memory_format=torch.contiguous_format)
+    result[0] = torch.from_numpy(fused.astype(np.float32)).reshape(shape)
+    uncoloured = cells.visible & (np.abs(generated) >= 1) & (np.abs(fused) < 1)
+    rows, columns = (index[uncoloured] for index in cells.pixel)
+    colours = perception.photo[rows, columns].astype(np.float32).T / 127.5 - 1.0
+    result.view(4, -1)[1:, torch.from_numpy(uncoloured)] = torch.from_numpy(colours)
     return result
+
+
+def see_cells(
+    perception: Perception, label: int, scene_from_cube: np.ndarray, resolution: int
+) -> SeenCells:
+    """Project the cells of an instance's cube into the photo."""
+    camera = perception.camera
+    centres = cell_centres(resolution).numpy().reshape(-1, 3).astype(np.float64)
+    pixel, depth = project(camera, transform_points(scene_from_cube, centres))
+    size = np.array([camera.width, camera.height])
+    inside = ((pixel >= 0) & (pixel < size)).all(1) & (depth > 1e-3)
+    columns, rows = np.clip(pixel.astype(int), 0, size - 1).T
+    mask = (perception.label_map == label).astype(np.float32)
+    sigma = 0.6 * max(1.0, max(mask.shape) / len(perception.picture.labels))
+    share = bilinear(cv2.GaussianBlur(mask, (0, 0), sigma), pixel)
+    weight = bilinear(mask, pixel)
+    surface = np.where(mask > 0, perception.photo_depth, 0.0).astype(np.float32)
+    seen = bilinear(surface, pixel) / np.maximum(weight, 1e-6)
+    others = (perception.label_map > 0) & (mask == 0)
+    nearest = np.where(others, perception.photo_depth, np.inf).astype(np.float32)[rows, columns]
+    gap = (seen - depth) / float(scene_from_cube[0, 0]) / TRUNCATION
+    visible = inside & (weight > 0.05)
+    hidden = inside & (nearest < depth - CONTACT)
+    return SeenCells((rows, columns), np.where(inside, share, 1.0), visible, gap, hidden)
 
 
 def _without_hidden_islands(field: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -105,12 +101,15 @@ def _without_hidden_islands(field: np.ndarray, visible: np.ndarray) -> np.ndarra
     return np.where((parts > 0) & ~np.isin(parts, seen), 1.0, field)
 
 
-def _sample(field: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """(N,) bilinear samples of (H, W) at pixel coordinates (N, 2), centres at +0.5; 0 outside."""
+def bilinear(
+    picture: np.ndarray, pixel: np.ndarray, border: int = cv2.BORDER_CONSTANT
+) -> np.ndarray:
+    """(N, ...) float64 samples of a picture (H, W, ...) at pixel coordinates (N, 2), centres at
+    +0.5; outside 0, or what OpenCV's ``border`` says.
+    """
     rows = 1 << 12  # remap takes less than 32768 rows and columns
     padded = np.zeros((-(-len(pixel) // rows) * rows, 2), np.float32)
     padded[: len(pixel)] = np.clip(pixel - 0.5, -1e4, 1e5)
-    sampled = cv2.remap(
-        field, padded.reshape(rows, -1, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    return sampled.reshape(-1)[: len(pixel)].astype(np.float64)
+    at = padded.reshape(rows, -1, 2)
+    sampled = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=border)
+    return sampled.reshape(-1, *picture.shape[2:])[: len(pixel)].astype(np.float64)

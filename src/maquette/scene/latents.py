@@ -24,6 +24,7 @@ from maquette.models.generator import Condition, Generator
 from maquette.models.lifting import lifted_grid
 from maquette.models.volume_vae import VolumeVAE
 from maquette.scene.perceive import Perception
+from maquette.scene.place import instance_seed
 
 CHUNK = 4  # sequences that are encoded or decoded at once, to bound memory
 
@@ -35,6 +36,11 @@ class Models:
     generator: Generator
     vae: VolumeVAE
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(self.generator.parameters()).device
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -44,16 +50,15 @@ class Sampling:
     zoom_steps: int = 3
     guidance: float = 1.0  # v_u + w (v_c - v_u); 1 = off
     shift: float = 1.0  # of the schedule; 1 = linear
-    temperature: float = (
-        0.5  # standard deviation of the noise; less gives what is likely, more gives variety
-    )
-    start: float = (
-        0.6  # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
-    )
+    # standard deviation of the noise; less gives what is likely, more gives variety
+    temperature: float = 0.5
+    # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
+    start: float = 0.6
+    seed: int = 0  # of the scene; each instance has its own, see ``place.instance_seed``
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class ObjectVolume:
     """One instance as a volume in a cube of the scene frame."""
 
     label: int
@@ -63,45 +68,48 @@ class Shape:
     state: dict[str, np.ndarray]  # for regenerate()
 
 
-Row = tuple[
-    int | None, np.ndarray, Tensor | None
-]  # label (None = the scene branch), scene_from_cube, coarse volume
+@dataclass(frozen=True, eq=False)
+class CubeRow:
+    """One sequence of the generator: who is in which cube, and roughly what is known already."""
+
+    label: int | None  # None = the scene branch: all objects
+    scene_from_cube: np.ndarray  # (4, 4)
+    coarse: Tensor | None = None  # (G, G, G) volume of a first pass
 
 
-def encode(
-    models: Models, image: np.ndarray, perception: Perception, rows: Sequence[Row]
-) -> Condition:
-    """What every step needs to know of the rows' picture (H, W, 3)."""
+def encode(models: Models, perception: Perception, rows: Sequence[CubeRow]) -> Condition:
+    """What every step needs to know of the rows' picture."""
     config = models.generator.config
-    device = next(models.generator.parameters()).device
+
+    def inputs(row: CubeRow) -> tuple[Tensor, Tensor]:
+        crop = instance_crop(perception.photo, perception.label_map, row.label, config.picture.size)
+        lifted = lifted_grid(
+            perception.view,
+            perception.boxes,
+            row.label,
+            row.scene_from_cube,
+            row.coarse,
+            config.flow.lift_resolution,
+        )
+        return torch.from_numpy(crop), lifted
+
     parts = []
     for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        crops = [
-            torch.from_numpy(instance_crop(image, perception.label_map, label, config.picture.size))
-            for label, _, _ in chunk
-        ]
-        lifted = [
-            lifted_grid(perception.view(), perception.boxes, *row, config.flow.lift_resolution)
-            for row in chunk
-        ]
-        parts.append(
-            models.generator.encode(
-                torch.stack(crops).to(device), torch.stack(lifted).to(device), models.vae
-            )
-        )
-    return Condition(
-        torch.cat([p.context for p in parts]),
-        tuple(torch.cat(tensors) for tensors in zip(*(p.lift for p in parts))),
-    )
+        crops, lifted = zip(*map(inputs, rows[start : start + CHUNK]))
+        given = (torch.stack(tensors).to(models.device) for tensors in (crops, lifted))
+        parts.append(models.generator.encode(*given, models.vae))
+    lifts = zip(*(part.lift for part in parts))
+    context = torch.cat([part.context for part in parts])
+    return Condition(context, tuple(torch.cat(tensors) for tensors in lifts))
 
 
-def draw_noise(models: Models, seeds: Sequence[int]) -> Tensor:
-    """Noise (N, channels, R, R, R) from one CPU generator per row, moved to the model's device."""
+def label_noise(models: Models, seed: int, labels: Sequence[int]) -> Tensor:
+    """Noise (N, channels, R, R, R) from one CPU generator per label, moved to the models'
+    device.
+    """
     flow = models.generator.config.flow
-    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(
-        next(models.generator.parameters()).device
-    )
+    seeds = [instance_seed(seed, label) for label in labels]
+    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(models.device)
 
 
 def sample(
@@ -119,23 +127,16 @@ def sample(
     highest noise levels, where the mean is all there is. Guidance is against the same rows without
     their picture tokens.
     """
-    noise = sampling.temperature * noise
-    begin = sampling.start if condition.lift is not None else 1.0
-    x = (
-        noise
-        if condition.lift is None
-        else interpolate(
-            condition.lift[1], noise, torch.full((len(noise),), begin, device=noise.device)
-        )
-    )
-    unconditional = velocity_of(Condition(torch.zeros_like(condition.context), condition.lift))
-    velocity = guide(velocity_of(condition), unconditional, sampling.guidance)
-    return euler(
-        velocity,
-        x,
-        begin * shifted_schedule(steps, sampling.shift),
-        lambda step, x: progress((step + 1) / steps),
-    )
+    x = sampling.temperature * noise
+    begin = 1.0
+    if condition.lift is not None:
+        begin = sampling.start
+        level = torch.full((len(noise),), begin, device=noise.device)
+        x = interpolate(condition.lift[1], x, level)
+    pictureless = Condition(torch.zeros_like(condition.context), condition.lift)
+    velocity = guide(velocity_of(condition), velocity_of(pictureless), sampling.guidance)
+    schedule = begin * shifted_schedule(steps, sampling.shift)
+    return euler(velocity, x, schedule, lambda step, x: progress((step + 1) / steps))
 
 
 def decode(models: Models, latents: Tensor) -> Tensor:

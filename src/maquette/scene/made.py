@@ -27,12 +27,11 @@ def coloured_mesh(
     colours.
     """
     rgba = np.full((len(vertices), 4), 255, np.uint8)
-    rgba[:, :3] = (
-        128 if colours is None else np.clip(255.0 * colours + 0.5, 0, 255).astype(np.uint8)
-    )
-    return trimesh.Trimesh(
-        np.asarray(vertices, np.float64), faces, vertex_colors=rgba, process=False
-    )
+    rgba[:, :3] = 128
+    if colours is not None:
+        rgba[:, :3] = np.clip(255.0 * colours + 0.5, 0, 255)
+    placed = np.asarray(vertices, np.float64)
+    return trimesh.Trimesh(placed, faces, vertex_colors=rgba, process=False)
 
 
 def field_mesh(
@@ -45,20 +44,16 @@ def field_mesh(
     at once.
     """
     field, grid = decode_field(vae, latent, cells, chunk=points)
-    values = (
-        F.avg_pool3d(
-            F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate"), 3, stride=1
-        )[0, 0]
-        .cpu()
-        .numpy()
-    )
-    del field
+    padded = F.pad(field.values.float()[None, None], (1,) * 6, mode="replicate")
+    values = F.avg_pool3d(padded, 3, stride=1)[0, 0].cpu().numpy()
+    del field, padded
     outside = max(float(values.max()), -float(values.min()), 1e-3)
-    rim = np.pad(values[1:-1, 1:-1, 1:-1], 1, constant_values=outside)  # closed at the cube's faces
-    del values
+    inner = values[1:-1, 1:-1, 1:-1]
+    rim = np.pad(inner, 1, constant_values=outside)  # closed at the cube's faces
+    del values, inner
     if not (rim < 0).any():
         return None
     vertices, faces, _, _ = marching_cubes(rim, level=0.0, gradient_direction="descent")
     low = np.array(grid.low)
-    high = np.array(grid.high)
-    return coloured_mesh(*drop_specks(low + vertices / cells * (high - low), faces))
+    sides = np.array(grid.high) - low
+    return coloured_mesh(*drop_specks(low + vertices / cells * sides, faces))

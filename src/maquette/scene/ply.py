@@ -8,13 +8,25 @@ coordinates as ``s``, ``t`` and the image as a comment, as MeshLab does.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-_NUMPY_TYPES = {"float": "<f4", "double": "<f8", "uchar": "u1", "int": "<i4"}
-_NAMES = {"<f4": "float", "<f8": "double", "|u1": "uchar", "<i4": "int"}
+_NUMPY_TYPES = {"float": "<f4", "double": "<f8", "uchar": "u1"}
+_NAMES = {np.dtype(kind): name for name, kind in _NUMPY_TYPES.items()}
 _FACE = np.dtype([("count", "u1"), ("index", "<i4", 3)])
+_FORMAT = "ply\nformat binary_little_endian 1.0\n"
+_INDICES = "property list uchar int vertex_indices\n"
+_END = "end_header\n"
+_COUNT = r"\d{1,12}"
+_HEADER = re.compile(
+    rf"{_FORMAT}(?:comment .*\n)*"
+    rf"element vertex (?P<vertices>{_COUNT})\n(?P<properties>(?:property \w+ \w+\n)+)"
+    rf"element face (?P<faces>{_COUNT})\n{_INDICES}{_END}"
+)
+_LONGEST_HEADER = 4096  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,66 +45,50 @@ def encode_ply(mesh: PlyMesh, texture: str = "") -> bytes:
     """Return the file's content; ``texture`` is the name of the image that ``uv`` refers to."""
     columns = dict(zip("xyz", _smallest_exact(mesh.vertices).T))
     if mesh.uv is not None:
-        columns |= dict(zip("st", _smallest_exact(mesh.uv).T))
+        columns |= zip("st", _smallest_exact(mesh.uv).T)
     if mesh.colors is not None:
-        columns |= dict(zip(("red", "green", "blue", "alpha"), mesh.colors.T))
-    rows = np.empty(
-        len(mesh.vertices), dtype=[(name, column.dtype) for name, column in columns.items()]
-    )
-    for name, column in columns.items():
-        rows[name] = column
+        columns |= zip(("red", "green", "blue", "alpha"), mesh.colors.T)
     triangles = np.empty(len(mesh.faces), dtype=_FACE)
     triangles["count"] = 3
     triangles["index"] = mesh.faces
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        *([f"comment TextureFile {texture}"] if texture else []),
-    ]
-    header += [
-        f"element vertex {len(rows)}",
-        *(f"property {_NAMES[rows.dtype[name].str]} {name}" for name in columns),
-    ]
-    header += [
-        f"element face {len(triangles)}",
-        "property list uchar int vertex_indices",
-        "end_header\n",
-    ]
-    return "\n".join(header).encode() + rows.tobytes() + triangles.tobytes()
+    comment = f"comment TextureFile {texture}\n" if texture else ""
+    faces = f"element face {len(triangles)}\n{_INDICES}"
+    return encode_vertices(columns, comment, faces) + triangles.tobytes()
+
+
+def encode_vertices(columns: Mapping[str, np.ndarray], before: str = "", after: str = "") -> bytes:
+    """Return a binary PLY with a property of vertices per column (V,), all that a point cloud
+    needs. before, after: lines of the header around the vertices'.
+    """
+    rows = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    header = f"{_FORMAT}{before}element vertex {len(rows)}\n"
+    for name, column in columns.items():
+        header += f"property {_NAMES[column.dtype]} {name}\n"
+    return f"{header}{after}{_END}".encode() + rows.tobytes()
 
 
 def decode_ply(content: bytes) -> PlyMesh | None:
     """Read what ``encode_ply`` writes; None for another kind of PLY, ValueError when the content
     ends too early.
     """
-    header, found, body = content.partition(b"\nend_header\n")
-    lines = [
-        line
-        for line in header.decode("utf-8", "replace").split("\n")
-        if not line.startswith("comment ")
-    ]
-    try:
-        if (
-            not found
-            or lines[:2] != ["ply", "format binary_little_endian 1.0"]
-            or lines[-1] != "property list uchar int vertex_indices"
-        ):
-            return None
-        vertex_count = int(lines[2].removeprefix("element vertex "))
-        face_count = int(lines[-2].removeprefix("element face "))
-        properties = [line.split(" ") for line in lines[3:-2]]
-        row = np.dtype([(name, _NUMPY_TYPES[kind]) for _, kind, name in properties])
-    except (ValueError, KeyError, IndexError):  # not our dialect
+    header = _HEADER.match(content[:_LONGEST_HEADER].decode("latin-1"))
+    if header is None:
         return None
-    if not {"x", "y", "z"} <= set(row.names or ()):
+    properties = re.findall(r"property (\w+) (\w+)\n", header["properties"])
+    kinds = {name: _NUMPY_TYPES.get(kind) for kind, name in properties}
+    ours = len(kinds) == len(properties) and None not in kinds.values()
+    if not ours or not {"x", "y", "z"} <= set(kinds):
         return None
-    start = vertex_count * row.itemsize
-    if len(body) < start + face_count * _FACE.itemsize:
-        raise ValueError(
-            f"it ends after {len(body)} bytes of data instead of {start + face_count * _FACE.itemsize}"
-        )
-    rows = np.frombuffer(body, row, vertex_count)
-    triangles = np.frombuffer(body, _FACE, face_count, start)
+    row = np.dtype(list(kinds.items()))
+    vertex_count = int(header["vertices"])
+    face_count = int(header["faces"])
+    start = header.end()
+    middle = start + vertex_count * row.itemsize
+    end = middle + face_count * _FACE.itemsize
+    if len(content) < end:
+        raise ValueError(f"it ends after {len(content)} bytes instead of {end}")
+    rows = np.frombuffer(content, row, vertex_count, start)
+    triangles = np.frombuffer(content, _FACE, face_count, middle)
     if (triangles["count"] != 3).any():
         return None
     colors = _columns(rows, ("red", "green", "blue", "alpha"))
@@ -108,8 +104,6 @@ def _smallest_exact(values: np.ndarray) -> np.ndarray:
 
 
 def _columns(rows: np.ndarray, names: str | tuple[str, ...]) -> np.ndarray | None:
-    return (
-        np.stack([rows[name] for name in names], axis=1)
-        if set(names) <= set(rows.dtype.names)
-        else None
-    )
+    if not set(names) <= set(rows.dtype.names):
+        return None
+    return np.stack([rows[name] for name in names], axis=1)

@@ -144,15 +144,19 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
         for _ in range(
             8
         ):  # projection is nearly linear in scale and shift, so this settles at once
-            ray = np.linalg.solve(camera.intrinsics, np.array([*middle, 1.0])) * (
-                depth + BEHIND * scale
-            )
-            frame = similarity(scale, None, transform_points(camera.world_from_camera, ray))
+            centre = on_ray(camera, middle, depth + BEHIND * scale)
+            frame = similarity(scale, None, centre)
             seen = picture_box(camera, transform_points(frame, turned))
             middle = middle + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
             scale *= float((box[2:] - box[:2]).max() / max((seen[2:] - seen[:2]).max(), 1e-6))
         tries.append((agreement({mask.label: (mesh, frame @ unit)}, [mask], camera), frame @ unit))
     return max(tries, key=lambda found: found[0])[1]
+
+
+def on_ray(camera: Camera, pixel: np.ndarray, depth: float) -> np.ndarray:
+    """(3,) the scene point at a z-depth that a pixel (2,) shows."""
+    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
+    return transform_points(camera.world_from_camera, ray)
 
 
 def visible_depth(perception: Perception, label: int) -> float:

@@ -7,7 +7,7 @@ In the flow: where an object is and, when a first pass knows it, roughly what ->
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,109 +16,120 @@ from torch import Tensor
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import cell_centres, sample_volume, turn_volume
 from maquette.scene.azimuth import view_azimuth
-from maquette.scene.latents import Models, Sampling, Shape, decode, draw_noise, encode, sample
+from maquette.scene.latents import (
+    CubeRow,
+    Models,
+    ObjectVolume,
+    Sampling,
+    decode,
+    encode,
+    label_noise,
+    sample,
+)
 from maquette.scene.perceive import Perception
 from maquette.scene.place import instance_seed
 
-ZOOM_MARGIN = (
-    1.2  # side of the zoom cube over the longest side of the box of what is known of the instance
-)
+# side of the zoom cube over the longest side of the box of what is known of the instance
+ZOOM_MARGIN = 1.2
+TOGETHER = 16  # instances in one batch on an accelerator; a processor gains nothing by a batch
 
-
-def zoom_pass(
-    models: Models,
-    image: np.ndarray,
-    perception: Perception,
-    label: int,
-    seed: int,
-    state: dict[str, np.ndarray],
-    sampling: Sampling,
-) -> Shape:
-    """One instance of a photo (H, W, 3) in its own cube.
-
-    state: ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with
-    the scene; of a generator in the canonical frame also ``azimuth`` (), when a first pass has
-    found it.
-    """
-    cube = state["scene_from_cube"]
-    canonical = models.generator.config.frame == "canonical"
-    coarse = torch.from_numpy(state["coarse"]).float() if "coarse" in state else None
-    if canonical and coarse is not None:
-        coarse = turn_volume(coarse[None], -float(state.get("azimuth", 0.0)))[0]
-    condition = encode(models, image, perception, [(label, cube, coarse)])
-    latent = sample(
-        models.generator.velocity,
-        condition,
-        draw_noise(models, [seed]),
-        sampling.zoom_steps,
-        sampling,
-    )
-    volume = decode(models, latent)[0]
-    if canonical:
-        found = state.get("azimuth")
-        azimuth = (
-            float(found)
-            if found is not None
-            else view_azimuth({label: volume[0]}, {label: perception.points_in(label, cube)})
-        )
-        volume = turn_volume(volume, azimuth)
-    return Shape(label, seed, volume, cube, state)
+# ``scene_from_cube`` (4, 4) and, when there is one, ``coarse`` (G, G, G), both saved with the
+# scene; of a generator in the canonical frame also ``azimuth`` (), when a first pass has found it
+State = dict[str, np.ndarray]
 
 
 def zoom_all(
-    states: Mapping[int, dict[str, np.ndarray]],
-    seed: int,
-    make: Callable[[int, int, dict[str, np.ndarray]], Shape],
+    models: Models,
+    perception: Perception,
+    states: Mapping[int, State],
+    sampling: Sampling,
     progress: Callable[[str, float], None],
-    on_shape: Callable[[Shape], None],
-) -> tuple[Shape, ...]:
-    """Every instance in its own cube, one after the other; ``make`` is given a label, the seed of
-    its noise and its state.
-    """
-    shapes: list[Shape] = []
-    for done, (label, state) in enumerate(states.items()):
-        progress("objects", done / len(states))
-        shapes.append(make(label, instance_seed(seed, label), state))
-        on_shape(shapes[-1])
+) -> Iterator[ObjectVolume]:
+    """Every instance in its own cube, as soon as it is made."""
+    labels = list(states)
+    size = 1 if models.device.type == "cpu" else TOGETHER
+    for done in range(0, len(labels), size):
+        progress("objects", done / len(labels))
+        part = {label: states[label] for label in labels[done : done + size]}
+        yield from zoom_pass(models, perception, part, sampling)
     progress("objects", 1.0)
-    return tuple(shapes)
 
 
-def zoom_state(
-    models: Models, perception: Perception, label: int, coarse: Tensor
-) -> dict[str, np.ndarray]:
+def zoom_again(
+    models: Models, perception: Perception, label: int, state: State, sampling: Sampling
+) -> ObjectVolume:
+    """One instance anew, from the state it left."""
+    return zoom_pass(models, perception, {label: state}, sampling)[0]
+
+
+def zoom_pass(
+    models: Models, perception: Perception, states: Mapping[int, State], sampling: Sampling
+) -> list[ObjectVolume]:
+    """Some instances in one batch, each in its own cube and from its own noise."""
+    canonical = models.generator.config.frame == "canonical"
+    rows = [
+        CubeRow(label, state["scene_from_cube"], _coarse(state, canonical))
+        for label, state in states.items()
+    ]
+    condition = encode(models, perception, rows)
+    noise = label_noise(models, sampling.seed, list(states))
+    velocity_of = models.generator.velocity
+    latents = sample(velocity_of, condition, noise, sampling.zoom_steps, sampling)
+    made = []
+    for (label, state), volume in zip(states.items(), decode(models, latents)):
+        cube = state["scene_from_cube"]
+        if canonical:
+            volume = _facing_the_view(volume, perception, label, state)
+        made.append(ObjectVolume(label, instance_seed(sampling.seed, label), volume, cube, state))
+    return made
+
+
+def _coarse(state: State, canonical: bool) -> Tensor | None:
+    """The first pass's volume (G, G, G) in the generator's own axes."""
+    if "coarse" not in state:
+        return None
+    coarse = torch.from_numpy(state["coarse"]).float()
+    if not canonical:
+        return coarse
+    return turn_volume(coarse[None], -float(state.get("azimuth", 0.0)))[0]
+
+
+def _facing_the_view(volume: Tensor, perception: Perception, label: int, state: State) -> Tensor:
+    """A volume (4, R, R, R) in the canonical frame, turned onto the photo."""
+    if "azimuth" in state:
+        return turn_volume(volume, float(state["azimuth"]))
+    seen = perception.points_in(label, state["scene_from_cube"])
+    return turn_volume(volume, view_azimuth({label: volume[0]}, {label: seen}))
+
+
+def zoom_state(models: Models, perception: Perception, label: int, coarse: Tensor) -> State:
     """What ``zoom_pass`` needs, from the coarse volume (R, R, R) of an instance in the scene's
     cube.
     """
-    cube = zoom_cube(coarse, perception.visible_box(label))
-    return {
-        "scene_from_cube": cube,
-        "coarse": coarse_in_cube(coarse, cube, models.generator.config.flow.lift_resolution),
-    }
+    cube = cube_around(coarse, perception.visible_box(label))
+    resolution = models.generator.config.flow.lift_resolution
+    return {"scene_from_cube": cube, "coarse": coarse_in_cube(coarse, cube, resolution)}
 
 
-def box_cube(boxes: list[np.ndarray]) -> np.ndarray:
+def box_cube(boxes: Sequence[np.ndarray]) -> np.ndarray:
     """(4, 4) scene_from_cube around boxes (2, 3), with a margin."""
     low = np.min([b[0] for b in boxes], axis=0)
     high = np.max([b[1] for b in boxes], axis=0)
-    return similarity(max(ZOOM_MARGIN * float((high - low).max()), 0.02), None, (low + high) / 2)
+    side = ZOOM_MARGIN * float((high - low).max())
+    return similarity(max(side, 0.02), None, (low + high) / 2)
 
 
-def zoom_cube(coarse: Tensor, visible: np.ndarray | None) -> np.ndarray:
-    """(4, 4) scene_from_cube around the coarse volume's box joined with the visible surface's box."""
+def cube_around(coarse: Tensor, visible: np.ndarray | None) -> np.ndarray:
+    """(4, 4) scene_from_cube around the coarse volume's box joined with the visible
+    surface's box.
+    """
     inside = torch.nonzero(coarse < 0).numpy()
     boxes = [] if visible is None else [visible]
     if len(inside):
-        centres = (inside + 0.5) / coarse.shape[0] - 0.5
-        half = 0.5 / coarse.shape[0]
-        boxes.append(
-            np.stack(
-                [
-                    np.quantile(centres, 0.01, axis=0) - half,
-                    np.quantile(centres, 0.99, axis=0) + half,
-                ]
-            )
-        )
+        centres = (inside + 0.5) / len(coarse) - 0.5
+        half = 0.5 / len(coarse)
+        low, high = (np.quantile(centres, q, axis=0) for q in (0.01, 0.99))
+        boxes.append(np.stack([low - half, high + half]))
     return box_cube(boxes)
 
 
@@ -126,5 +137,6 @@ def coarse_in_cube(coarse: Tensor, cube: np.ndarray, resolution: int) -> np.ndar
     """(G, G, G) float16 the coarse TSDF resampled to a zoom cube, in units of that cube's
     truncation.
     """
-    points = cell_centres(resolution) * float(cube[0, 0]) + torch.from_numpy(cube[:3, 3]).float()
-    return (sample_volume(coarse[None], points)[0] / float(cube[0, 0])).clamp(-1, 1).half().numpy()
+    side = float(cube[0, 0])
+    points = cell_centres(resolution) * side + torch.from_numpy(cube[:3, 3]).float()
+    return (sample_volume(coarse[None], points)[0] / side).clamp(-1, 1).half().numpy()

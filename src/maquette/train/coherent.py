@@ -12,6 +12,7 @@ generator's, frozen; shapes are those of PartShapes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,27 +22,52 @@ from torch.utils.data import Dataset
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
+from maquette.data.views import View
 from maquette.flow.ddpm import add_noise, angular_velocity, data_from_angular
 from maquette.flow.sample import seeded_noise
 from maquette.geometry.cameras import lift, pitch_of, project
 from maquette.geometry.oriented_boxes import oriented_box_iou, yaw_box
-from maquette.geometry.part_gaussians import PartGaussians, alignment_loss, yaw_rotations
+from maquette.geometry.part_gaussians import (
+    PartGaussians,
+    alignment_loss,
+    yaw_rotations,
+)
 from maquette.geometry.transforms import scale_of
-from maquette.models.coherent import BOUND, SCHEDULE, Coherent, Objects
+from maquette.models.coherent import BOUND, SCHEDULE, Coherent, Objects, TokenDenoiser
 from maquette.models.conditioning import instance_crop
 from maquette.models.image_encoder import PictureEncoder
 from maquette.models.part_shapes import PART_NUMBERS, PartShapes
-from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box, visible_extent
+from maquette.models.pose_diffusion import (
+    Pose,
+    Sight,
+    object_cues,
+    picture_box,
+    visible_extent,
+)
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets
-from maquette.train.sequences import BACKGROUND_DEPTH, ViewSource, disturb_depth
+from maquette.train.sequences import BACKGROUND_DEPTH, disturb_depth
 from maquette.train.shapes import canonical_volume
-from maquette.train.sources import Sources
+from maquette.train.sources import Sources, ViewSource, no_object
+from maquette.train.task import (
+    Batch,
+    HeldOut,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    concatenated,
+    detached,
+    device_of,
+    stacked,
+)
 
 # z-depth of a scene's centre: depths are told relative to it, so a camera must not stand among the
 # objects
 NEAREST = 0.1
 OBJECTS = 6  # of a scene, at most
+LEAST = 20  # pixels that an object must have more than
+EXAMINED = 10  # held-out scenes
 SEEN = 128  # points of the depth map an object
 ALIGNED = 8  # objects a step whose alignment is measured: it costs more than all the rest
 ALIGN_SAMPLES = 1000  # points of every Gaussian
@@ -59,93 +85,91 @@ class CoherentOptions:
     yaw: bool = True  # False: shapes in the view's axes
 
 
+@dataclass(frozen=True, eq=False)
+class ScenePhoto:
+    """A view as the network gets to know it."""
+
+    view: View
+    image: np.ndarray  # (H, W, 3) uint8, as taken
+    labels: np.ndarray  # (H, W) int32, true
+    drawn: np.ndarray  # (H, W) int32, as drawn
+    truth: np.ndarray  # (H, W, 3) visible surface in the scene frame
+    estimate: np.ndarray  # (H, W, 3) the same, as estimated
+
+
+@dataclass(frozen=True, eq=False)
 class ObjectSamples(Dataset):
     """The objects of random views with their poses; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        library: AssetLibrary,
-        crop_size: int,
-        seed: int = 0,
-        augment: bool = True,
-    ):
-        self.source = source
-        self.library = library
-        self.crop_size = crop_size
-        self.seed = seed
-        self.augment = augment
-        self.extents = Catalogue.of(library).extents
+    source: ViewSource
+    library: AssetLibrary
+    crop_size: int
+    seed: int = 0
+    augment: bool = True
 
-    def __len__(self) -> int:
-        return 2**31
+    @cached_property
+    def extents(self) -> np.ndarray:
+        """(N, 3) sides of the assets."""
+        return Catalogue.of(self.library).extents
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, 9, attempt))
             view = self.source(rng)
             labels = view.instance.astype(np.int32)
-            shown = jitter_labels(labels, rng) if self.augment and rng.random() < 0.3 else labels
+            jittered = self.augment and rng.random() < 0.3
+            drawn = jitter_labels(labels, rng) if jittered else labels
             visible = [
-                k
-                for k in range(len(view.placements))
-                if (shown == k + 1).any() and (labels == k + 1).sum() > 20
+                label - 1
+                for label in range(1, len(view.placements) + 1)
+                if (drawn == label).any() and (labels == label).sum() > LEAST
             ]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
-                return self._objects(view, labels, shown, rng.permutation(visible)[:OBJECTS], rng)
-        raise RuntimeError(
-            f"100 views in a row show no object from outside (seed {self.seed}, index {index}); "
-            "the view configuration is wrong"
-        )
+                chosen = rng.permutation(visible)[:OBJECTS].tolist()
+                return self._objects(view, drawn, chosen, rng)
+        raise no_object(self.seed, index)
 
     def _objects(
-        self,
-        view,
-        labels: np.ndarray,
-        shown: np.ndarray,
-        chosen: np.ndarray,
-        rng: np.random.Generator,
-    ) -> dict[str, Tensor]:
+        self, view: View, drawn: np.ndarray, chosen: list[int], rng: np.random.Generator
+    ) -> Sample:
+        """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
+        errors of the depth, then per object the points that are seen of it.
+        """
+        labels = view.instance.astype(np.int32)
         image = augment_image(view.image, rng) if self.augment else view.image
         depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
-        noisy = (
-            disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True)
-            if self.augment
-            else depth
-        )
-        truth = lift(view.camera, depth)
-        estimate = lift(view.camera, noisy)
-        camera = view.camera
-        focal = camera.intrinsics[0, 0] / camera.width
+        noisy = depth
+        if self.augment:
+            noisy = disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True)
+        surfaces = lift(view.camera, depth), lift(view.camera, noisy)
+        photo = ScenePhoto(view, image, labels, drawn, *surfaces)
+        rows = [self._object(photo, k, rng) for k in chosen]
+        return {**stacked(rows), "groups": torch.tensor([len(chosen)])}
+
+    def _object(self, photo: ScenePhoto, k: int, rng: np.random.Generator) -> Sample:
+        camera = photo.view.camera
+        placement = photo.view.placements[k]
+        focal = float(camera.intrinsics[0, 0] / camera.width)
         centre_depth = float(project(camera, np.zeros(3))[1])
-        names = ("crops", "cues", "boxes", "surface", "centre", "size", "turn", "seen")
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        for k in chosen.tolist():
-            placement = view.placements[k]
-            own = labels == k + 1
-            pose = view.scene_from_world @ placement.world_from_asset
-            scale = scale_of(pose)
-            box = picture_box(shown == k + 1)
-            cues = object_cues(box, estimate[own], centre_depth, pitch_of(camera), focal)
-            seen = truth[own][rng.integers(own.sum(), size=SEEN)]
-            crop = instance_crop(image, shown, k + 1, self.crop_size)
-            surface = visible_extent(estimate[own], camera)
-            size = scale * self.extents[placement.asset]
-            turn = np.arctan2(pose[0, 2], pose[0, 0])
-            values = (crop, cues, box, surface, pose[:3, 3], size, turn, seen)
-            for name, value in zip(columns, values):
-                columns[name].append(np.asarray(value, np.float32))
-        count = len(chosen)
-        tensors = {name: torch.from_numpy(np.stack(values)) for name, values in columns.items()}
-        return tensors | {
-            "asset": torch.tensor([view.placements[k].asset for k in chosen]),
-            "focal": torch.full((count,), float(focal)),
-            "depth": torch.full((count,), centre_depth),
-            "scene_from_camera": torch.from_numpy(camera.world_from_camera)
-            .float()
-            .expand(count, 4, 4),
-            "groups": torch.tensor([count]),
+        own = photo.labels == k + 1
+        box = picture_box(photo.drawn == k + 1)
+        estimate = photo.estimate[own]
+        pose = photo.view.scene_from_world @ placement.world_from_asset
+        row = {
+            "crops": instance_crop(photo.image, photo.drawn, k + 1, self.crop_size),
+            "cues": object_cues(box, estimate, centre_depth, pitch_of(camera), focal),
+            "boxes": box,
+            "surface": visible_extent(estimate, camera),
+            "centre": pose[:3, 3],
+            "size": scale_of(pose) * self.extents[placement.asset],
+            "turn": np.arctan2(pose[0, 2], pose[0, 0]),
+            "seen": photo.truth[own][rng.integers(own.sum(), size=SEEN)],
+            "focal": focal,
+            "depth": centre_depth,
+            "scene_from_camera": camera.world_from_camera,
         }
+        floats = {name: torch.tensor(np.asarray(v, np.float32)) for name, v in row.items()}
+        return {**floats, "asset": torch.tensor(placement.asset)}
 
 
 class ShapeCodes:
@@ -159,30 +183,23 @@ class ShapeCodes:
         self.library = library
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, assets: Tensor) -> tuple[PartGaussians, Tensor]:
-        """Gaussians and intrinsics (B, P, D) of assets (B,)."""
-        missing = sorted(set(assets.tolist()) - set(self._known))
+    def __call__(self, assets: list[int], device: torch.device) -> tuple[PartGaussians, Tensor]:
+        """Gaussians and intrinsics (B, P, D) of assets (B,), on a device."""
+        missing = sorted(set(assets) - set(self._known))
         for start in range(0, len(missing), 8):
-            part = missing[start : start + 8]
-            volumes = torch.stack(
-                [
-                    canonical_volume(self.library, asset, self.vae.config.resolution)
-                    for asset in part
-                ]
-            )
-            with torch.no_grad():
-                gaussians, intrinsic = self.shapes.encode(
-                    encode_targets(self.vae, volumes.to(assets.device))
-                )
-            self._known |= {
-                asset: (n.cpu(), i.float().cpu())
-                for asset, n, i in zip(part, gaussians.numbers(), intrinsic)
-            }
-        numbers, intrinsic = (
-            torch.stack(parts).to(assets.device)
-            for parts in zip(*(self._known[a] for a in assets.tolist()))
-        )
-        return PartGaussians.of(numbers), intrinsic
+            self._read(missing[start : start + 8], device)
+        numbers, intrinsic = zip(*(self._known[asset] for asset in assets))
+        gaussians = PartGaussians.of(torch.stack(numbers).to(device))
+        return gaussians, torch.stack(intrinsic).to(device)
+
+    @torch.no_grad()
+    def _read(self, assets: list[int], device: torch.device) -> None:
+        resolution = self.vae.config.resolution
+        volumes = [canonical_volume(self.library, asset, resolution) for asset in assets]
+        latents = encode_targets(self.vae, torch.stack(volumes).to(device))
+        gaussians, intrinsic = self.shapes.encode(latents)
+        codes = zip(gaussians.numbers().cpu(), intrinsic.float().cpu())
+        self._known |= dict(zip(assets, codes))
 
 
 def coherent_task(
@@ -194,13 +211,16 @@ def coherent_task(
     joint: bool = True,
     seed: int = 0,
 ) -> CoherentTask:
-    """The task of ``maquette train coherent``, with the encoder of a generator and trained shapes."""
+    """The task of ``maquette train coherent``: the encoder is a generator's, the shapes trained."""
     size = picture.config.size
     samples = (
         ObjectSamples(sources.views, sources.library, size, seed),
         ObjectSamples(sources.unseen, sources.held_out, size, seed + 1, augment=False),
     )
-    codes = ShapeCodes(shapes, vae, sources.library), ShapeCodes(shapes, vae, sources.held_out)
+    codes = (
+        ShapeCodes(shapes, vae, sources.library),
+        ShapeCodes(shapes, vae, sources.held_out),
+    )
     return CoherentTask(model, picture, codes, samples, joint)
 
 
@@ -217,11 +237,67 @@ def sight_of(batch: dict[str, Tensor]) -> Sight:
     )
 
 
-class CoherentTask:
+def collate_objects(samples: list[Sample]) -> Batch:
+    """Objects of all scenes, one after the other; which assets they are and how many are of each
+    scene stays with the processor.
+    """
+    batch = concatenated(samples)
+    return batch | {name: batch[name].tolist() for name in ("asset", "groups")}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is to be said of the objects of a batch."""
+
+    pose: Pose
+    gaussians: PartGaussians  # in the canonical cube
+    numbers: Objects  # both and the intrinsics, normalised
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseLevel:
+    """The step of DDPM that objects are at, and the share of signal that is left there."""
+
+    step: Tensor  # (B,)
+    signal: Tensor  # (B,)
+
+
+@dataclass(frozen=True, eq=False)
+class Denoising:
+    """One of the three denoisers, what it is to find, and what it is told besides the picture."""
+
+    denoiser: TokenDenoiser
+    clean: Tensor
+    given: Tensor | None = None
+
+    def at(
+        self,
+        level: NoiseLevel,
+        noise: Tensor,
+        contexts: list[Tensor],
+        groups: list[int],
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error of the velocity that it says, and the data that follow from it."""
+        noisy = add_noise(self.clean, noise, level.signal)
+        share = SCHEDULE.level(level.step.float())
+        said = self.denoiser(noisy, share, contexts, groups, self.given).float()
+        velocity = angular_velocity(self.clean, noise, level.signal)
+        return (said - velocity).square().mean(), data_from_angular(noisy, said, level.signal)
+
+    def in_one_step(self, contexts: list[Tensor], groups: list[int]) -> tuple[Tensor, Tensor]:
+        """Mean squared error of the data that it says without diffusion, and these data."""
+        nothing = torch.zeros_like(self.clean)
+        whole = nothing.new_ones(len(nothing))
+        said = self.denoiser(nothing, whole, contexts, groups, self.given).float()
+        return (said - self.clean).square().mean(), said
+
+
+class CoherentTask(Task):
     """Train the three denoisers; encoder, shapes and VAE are frozen."""
 
     drop_context = 0.2  # share of scenes that see no picture: the prior, and guidance
     align_weight = 0.01
+    collate = staticmethod(collate_objects)
 
     def __init__(
         self,
@@ -231,27 +307,18 @@ class CoherentTask:
         samples: tuple[ObjectSamples, ObjectSamples],
         joint: bool = True,
     ):
-        """``codes`` and ``samples``: of the training, and of the examination on held-out objects."""
+        """``codes`` and ``samples``: of the training, and of held-out objects."""
         self.model = model
         self.picture = picture.eval().requires_grad_(False)
         self.joint = joint
         self.codes, self.held_out_codes = codes
-        self.dataset, self.held_out = samples
-        self._examination: dict[str, Tensor] | None = None
+        self.frozen = (self.picture, self.codes.shapes, self.codes.vae)
+        self.dataset, held_out = samples
+        self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Objects of all scenes, one after the other."""
-        return {name: torch.cat([s[name] for s in samples]) for name in samples[0]}
-
-    def truth(
-        self, model: Coherent, batch: dict[str, Tensor], codes: ShapeCodes, sight: Sight
-    ) -> tuple[Pose, PartGaussians, Objects]:
-        """Poses, Gaussians in the canonical cube, and both with the intrinsics as normalised
-        numbers.
-        """
-        codes.shapes.to(batch["crops"].device)
-        codes.vae.to(batch["crops"].device)
-        gaussians, intrinsic = codes(batch["asset"])
+    def truth(self, model: Coherent, batch: Batch, codes: ShapeCodes, sight: Sight) -> Truth:
+        """Poses and shapes of the objects of a batch."""
+        gaussians, intrinsic = codes(batch["asset"], batch["crops"].device)
         yaw = batch["turn"]
         if not model.config.yaw:
             still = torch.ones_like(yaw), torch.zeros_like(batch["centre"])
@@ -259,66 +326,58 @@ class CoherentTask:
             yaw = torch.zeros_like(yaw)
         pose = Pose(batch["centre"], batch["size"], yaw)
         normalised = codes.shapes.normalised(gaussians, intrinsic)
-        return (
-            pose,
-            gaussians,
-            Objects(
-                pose.numbers(sight)[:, None],
-                *normalised.split([PART_NUMBERS, intrinsic.shape[-1]], dim=-1),
-            ),
-        )
+        parts = normalised.split([PART_NUMBERS, intrinsic.shape[-1]], dim=-1)
+        return Truth(pose, gaussians, Objects(pose.numbers(sight)[:, None], *parts))
 
-    def loss(
-        self, model: Coherent, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Coherent, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """L_pose + L_shape + 0.01 L_align."""
-        groups = batch["groups"].tolist()
+        groups = batch["groups"]
+        count = len(groups)
         device = batch["crops"].device
-        scene = torch.repeat_interleave(torch.arange(len(groups)), batch["groups"].cpu())
-        keep = (torch.rand(len(groups), generator=generator) >= self.drop_context)[scene].to(device)
+        scene = torch.repeat_interleave(torch.arange(count), torch.tensor(groups))
+        keep = (torch.rand(count, generator=generator) >= self.drop_context)[scene].to(device)
         sight = sight_of(batch).unseen(~keep)
-        _, _, x0 = self.truth(model, batch, self.codes, sight)
+        x0 = self.truth(model, batch, self.codes, sight).numbers
         with torch.no_grad():
-            tokens = self.picture.to(device)(batch["crops"])
+            tokens = self.picture(batch["crops"])
         context = model.context(tokens, batch["cues"], keep)
-        drawn = torch.randint(SCHEDULE.steps, (3, len(groups)), generator=generator)
-        steps = [drawn[0 if self.joint else k][scene].to(device) for k in range(3)]
-        networks = {
-            "pose": (model.pose, x0.pose, None),
-            "gaussians": (model.gaussians, x0.gaussians, None),
-            "intrinsic": (model.intrinsic, x0.intrinsic, x0.gaussians),
+        levels = self._levels(scene, generator, device)
+        denoisings = {
+            "pose": Denoising(model.pose, x0.pose),
+            "gaussians": Denoising(model.gaussians, x0.gaussians),
+            "intrinsic": Denoising(model.intrinsic, x0.intrinsic, x0.gaussians),
         }
         errors = {}
         guesses = {}
-        signal = SCHEDULE.signal().float().to(device)
-        for (name, (denoiser, clean, given)), step in zip(networks.items(), steps):
-            contexts = [context] * len(denoiser.blocks)
+        for (name, denoising), level in zip(denoisings.items(), levels, strict=True):
+            seen = [context] * len(denoising.denoiser.blocks), groups
             if model.config.diffusion:
-                noise = torch.randn(clean.shape, generator=generator).to(clean)
-                noisy = add_noise(clean, noise, signal[step])
-                said = denoiser(
-                    noisy, SCHEDULE.level(step.float()), contexts, groups, given
-                ).float()
-                errors[name] = (said - angular_velocity(clean, noise, signal[step])).square().mean()
-                guesses[name] = data_from_angular(noisy, said, signal[step])
+                noise = torch.randn(denoising.clean.shape, generator=generator).to(device)
+                errors[name], guesses[name] = denoising.at(level, noise, *seen)
             else:
-                said = denoiser(
-                    torch.zeros_like(clean),
-                    torch.ones_like(step, dtype=clean.dtype),
-                    contexts,
-                    groups,
-                    given,
-                ).float()
-                errors[name] = (said - clean).square().mean()
-                guesses[name] = said
+                errors[name], guesses[name] = denoising.in_one_step(*seen)
         total = errors["pose"] + errors["gaussians"] + errors["intrinsic"]
         if self.joint:
-            trust = (
-                signal[steps[0]] if model.config.diffusion else torch.ones_like(signal[steps[0]])
-            )
+            signal = levels[0].signal
+            trust = signal if model.config.diffusion else torch.ones_like(signal)
             errors["align"] = self._alignment(guesses, sight, batch["seen"], trust, generator)
             total = total + self.align_weight * errors["align"]
-        return total, {name: float(error.detach()) for name, error in errors.items()}
+        return total, detached(errors)
+
+    def _levels(
+        self, scene: Tensor, generator: torch.Generator, device: torch.device
+    ) -> list[NoiseLevel]:
+        """Those of the three denoisers: random ones for each scene, of which ``scene`` (B,) says
+        which one an object is in.
+        """
+        count = int(scene[-1]) + 1
+        drawn = torch.randint(SCHEDULE.steps, (3, count), generator=generator)
+        signal = SCHEDULE.signal().float()
+        levels = []
+        for k in range(3):
+            step = drawn[0 if self.joint else k][scene]
+            levels.append(NoiseLevel(step.to(device), signal[step].to(device)))
+        return levels
 
     def _alignment(
         self,
@@ -332,42 +391,30 @@ class CoherentTask:
         teaches nothing but to be cautious.
         """
         chosen = torch.randperm(len(seen), generator=generator)[:ALIGNED].to(seen.device)
-        pose = Pose.of(guesses["pose"][chosen, 0].clamp(-BOUND, BOUND), sight.of(chosen))
-        gaussians = self.codes.shapes.gaussians_from(
-            guesses["gaussians"][chosen].clamp(-BOUND, BOUND)
-        )
+        numbers = guesses["pose"][chosen, 0].clamp(-BOUND, BOUND)
+        pose = Pose.of(numbers, sight.of(chosen))
+        parts = guesses["gaussians"][chosen].clamp(-BOUND, BOUND)
+        gaussians = self.codes.shapes.gaussians_from(parts)
         samples = pose.placed(gaussians).sample(ALIGN_SAMPLES, generator)
         return (trust[chosen] * alignment_loss(samples, seen[chosen]).clamp(max=1.0)).mean()
 
     @torch.no_grad()
-    def examine(self, model: Coherent) -> tuple[dict[str, float], np.ndarray | None]:
+    def examine(self, model: Coherent) -> ScoresAndPicture:
         """On held-out scenes, 25 steps at a low temperature: IoU3D of the boxes, AP3D@15, error of
         centres and L_align in scene units.
         """
-        device = next(model.parameters()).device
-        if self._examination is None:
-            self._examination = self.collate([self.held_out[i] for i in range(10)])
-        batch = {name: values.to(device) for name, values in self._examination.items()}
+        batch = self.examined.batch(device_of(model))
         sight = sight_of(batch)
-        groups = batch["groups"].tolist()
-        pose, _, _ = self.truth(model, batch, self.held_out_codes, sight)
-        context = model.context(self.picture.to(device)(batch["crops"]), batch["cues"])
-        noise = model.split(
-            TEMPERATURE * seeded_noise((model.count,), range(len(context))).to(device)
-        )
-        made = model.sample(context, groups, noise, steps=25)
+        pose = self.truth(model, batch, self.held_out_codes, sight).pose
+        context = model.context(self.picture(batch["crops"]), batch["cues"])
+        noise = seeded_noise((model.count,), range(len(context))).to(context.device)
+        start = model.split(TEMPERATURE * noise)
+        made = model.sample(context, batch["groups"], start, steps=25)
         guess = Pose.of(made.pose[:, 0], sight)
-        boxes = [
-            [
-                yaw_box(c, s, float(y))
-                for c, s, y in zip(p.centre.cpu().numpy(), p.size.cpu().numpy(), p.yaw)
-            ]
-            for p in (pose, guess)
-        ]
-        overlap = np.array([oriented_box_iou(a, b) for a, b in zip(*boxes)])
-        samples = guess.placed(self.codes.shapes.gaussians_from(made.gaussians)).sample(
-            100, torch.Generator().manual_seed(0)
-        )
+        pairs = zip(_boxes(pose), _boxes(guess), strict=True)
+        overlap = np.array([oriented_box_iou(one, other) for one, other in pairs])
+        gaussians = guess.placed(self.codes.shapes.gaussians_from(made.gaussians))
+        samples = gaussians.sample(100, torch.Generator().manual_seed(0))
         scores = {
             "iou3d": float(overlap.mean()),
             "ap3d_15": float((overlap > AP_THRESHOLD).mean()),
@@ -376,5 +423,10 @@ class CoherentTask:
         }
         return scores, None
 
-    def finish(self, model: Coherent) -> None:
-        """Nothing to add."""
+
+def _boxes(pose: Pose) -> list[np.ndarray]:
+    """Corners of the boxes of all objects."""
+    centres = pose.centre.cpu().numpy()
+    sizes = pose.size.cpu().numpy()
+    yaws = pose.yaw.tolist()
+    return [yaw_box(*numbers) for numbers in zip(centres, sizes, yaws)]

@@ -14,21 +14,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.layouts import read_json
 from maquette.checkpoints.published import dinov2, iscene, trellis_structure
 from maquette.checkpoints.published.names import to_published
-from maquette.checkpoints.released import BASE, ISCENE, Part, Released, load_part, open_release
+from maquette.checkpoints.released import (
+    BASE,
+    ISCENE,
+    Released,
+    ReleasePart,
+    load_part,
+    open_release,
+)
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.data.views import View
@@ -36,13 +43,30 @@ from maquette.errors import CheckpointError
 from maquette.flow.path import interpolate, logit_normal_times, velocity_target
 from maquette.geometry.volumes import TRUNCATION
 from maquette.images.slots import slot_pictures
-from maquette.models.scene_context_flow import CANONICAL, SceneContextFlow, SceneContextFlowConfig
+from maquette.models.scene_context_flow import (
+    CANONICAL,
+    SceneContextFlow,
+    SceneContextFlowConfig,
+)
 from maquette.models.structure_flow import StructureFlow
-from maquette.models.vision import VisionTransformer, trellis_tokens
+from maquette.models.vision import VisionConfig, VisionTransformer, trellis_tokens
 from maquette.models.volume_vae import VolumeVAE
 from maquette.output import atomic_write, writable_folder
+from maquette.train.sources import Sources, ViewSource, no_object
+from maquette.train.task import (
+    Batch,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    detached,
+    device_of,
+    on_device,
+    stacked,
+)
 
 PUBLISHED_PIXELS = 512  # side of the rendered views; the encoders' pictures have 518
+SLOTS = ("instance", "scene", "canonical")
 DROP_CONTEXT = 0.1  # share of instances whose picture tokens are zeroed, for guidance
 
 
@@ -69,12 +93,8 @@ def open_base(root: str | Path) -> Base:
     Raises CheckpointError when something is missing, among it TRELLIS's structure encoder, which
     only training needs.
     """
-    own = release("trellis-iscene")
-    folder = next(source.folder for source in own.sources if source.repository == ISCENE)
-    released = open_release(
-        own if (Path(root) / folder / "iscene_config.json").is_file() else release("trellis-large"),
-        root,
-    )
+    own = (Path(root) / _own_folder() / "iscene_config.json").is_file()
+    released = open_release(release("trellis-iscene" if own else "trellis-large"), root)
     network = load_part(released.parts["structure-flow"], torch.float32)
     if isinstance(network, StructureFlow):
         network = reprogrammed(network)
@@ -88,6 +108,12 @@ def open_base(root: str | Path) -> Base:
     )
 
 
+def _own_folder() -> str:
+    """Name of the folder with I-Scene's own weights."""
+    sources = release("trellis-iscene").sources
+    return next(source.folder for source in sources if source.repository == ISCENE)
+
+
 def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
     """The same weights with scene-context attention in the middle blocks: no new parameters, two
     slots (the paper's form).
@@ -99,21 +125,17 @@ def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
     return network
 
 
-def _structure_encoder(released: Released) -> Part:
+def _structure_encoder(released: Released) -> ReleasePart:
     base = released.folders[BASE]
     for path in sorted(base.glob("ckpts/ss_enc*.json")):
         file = path.with_suffix(".safetensors")
         if file.is_file():
-            return Part(
-                "structure-encoder",
-                read_json(path),
-                (file,),
-                trellis_structure.build_vae,
-                trellis_structure.load_vae,
-            )
+            encoder = trellis_structure.ENCODER
+            return ReleasePart("structure-encoder", read_json(path), (file,), encoder)
     raise CheckpointError(
-        f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's structure encoder: "
-        "put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release there"
+        f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's "
+        "structure encoder: put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release "
+        "there"
     )
 
 
@@ -127,7 +149,8 @@ def surface_cells(tsdf: np.ndarray, truncation: float = TRUNCATION) -> np.ndarra
     distance = tsdf.astype(np.float32) * truncation
     normal = np.stack(np.gradient(distance))
     normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-9)
-    return (np.abs(tsdf) < 1) & (np.abs(distance) <= 0.5 / len(tsdf) * np.abs(normal).sum(0))
+    reach = 0.5 / len(tsdf) * np.abs(normal).sum(0)
+    return (np.abs(tsdf) < 1) & (np.abs(distance) <= reach)
 
 
 def trellis_axes(cells: np.ndarray) -> np.ndarray:
@@ -135,32 +158,20 @@ def trellis_axes(cells: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells.transpose(0, 2, 1)[:, ::-1])
 
 
+@dataclass(frozen=True, eq=False)
 class SlotSamples(Dataset):
     """Instances of random views with their slots; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: Callable[[np.random.Generator], View],
-        library: AssetLibrary,
-        slots: int,
-        cells: int,
-        pixels: int,
-        seed: int = 0,
-    ):
-        self.source = source
-        self.library = library
-        self.slots = slots
-        self.cells = cells
-        self.pixels = pixels
-        self.seed = seed
+    source: ViewSource
+    library: AssetLibrary
+    slots: int
+    cells: int
+    pixels: int
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        for attempt in range(
-            100
-        ):  # a view may show nothing that can be cropped, an instance may be smaller than a cell
+    def __getitem__(self, index: int) -> Sample:
+        # a view may show nothing that can be cropped, an instance may be smaller than a cell
+        for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, 5, attempt))
             view = self.source(rng)
             seen = [k for k in range(len(view.placements)) if (view.instance == k + 1).sum() > 50]
@@ -172,12 +183,11 @@ class SlotSamples(Dataset):
                         "pictures": self._pictures(view, chosen, seen),
                         "cells": torch.from_numpy(structures),
                     }
-        raise RuntimeError(
-            f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong"
-        )
+        raise no_object(self.seed, index)
 
     def _pictures(self, view: View, chosen: int, seen: list[int]) -> Tensor:
-        masks = [view.instance == k + 1 for k in [chosen, *(k for k in seen if k != chosen)]]
+        others = [k for k in seen if k != chosen]
+        masks = [view.instance == k + 1 for k in [chosen, *others]]
         return torch.from_numpy(slot_pictures(view.image, masks, self.slots, self.pixels)[0])
 
     def _structures(self, view: View, chosen: int, count: int) -> np.ndarray:
@@ -186,110 +196,86 @@ class SlotSamples(Dataset):
         placed = [[in_scene[chosen]], in_scene]
         if self.slots > CANONICAL:
             placed.append([(view.placements[chosen].asset, np.eye(4))])
-        return np.stack(
-            [
-                trellis_axes(surface_cells(placed_volume(self.library, objects, self.cells)[0]))
-                for objects in placed
-            ]
-        )
+        volumes = [placed_volume(self.library, objects, self.cells)[0] for objects in placed]
+        return np.stack([trellis_axes(surface_cells(volume)) for volume in volumes])
 
 
-class FinetuneTask:
+class FinetuneTask(Task):
     """Conditional flow matching on the latents of all slots (I-Scene, eq. 5), one noise level for
     all slots of an instance.
     """
 
     examined = 8  # held-out instances
     levels = (0.3, 0.6, 0.9)
+    collate = staticmethod(stacked)
 
     def __init__(self, base: Base, samples: SlotSamples, held_out: SlotSamples):
         self.base = base
         self.model = base.network
         self.encoder = base.encoder
         self.structure = base.structure
+        self.frozen = (self.encoder, self.structure)
         self.dataset = samples
         self.held_out = held_out
-        self._examination: dict[str, Tensor] | None = None
-
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Instances of all views, one after the other."""
-        return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
 
     @torch.no_grad()
-    def prepare(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Latents (B, S, channels, R, R, R) and picture tokens (B, S, M, C) from the frozen
         networks.
         """
         slots = batch["cells"].shape[1]
-        device = batch["cells"].device
         cells = batch["cells"].flatten(0, 1)[:, None].float()
-        latents = torch.cat([self.structure.to(device).moments(part)[0] for part in cells.split(4)])
+        latents = torch.cat([self.structure.moments(part)[0] for part in cells.split(4)])
         pictures = batch["pictures"].flatten(0, 1).float()
-        tokens = torch.cat(
-            [trellis_tokens(self.encoder.to(device), part) for part in pictures.split(4)]
-        )
+        tokens = torch.cat([trellis_tokens(self.encoder, part) for part in pictures.split(4)])
         return latents.float().unflatten(0, (-1, slots)), tokens.float().unflatten(0, (-1, slots))
 
     def loss(
-        self, model: SceneContextFlow, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+        self, model: SceneContextFlow, batch: Batch, generator: torch.Generator
+    ) -> LossAndParts:
         """Mean squared error of the velocity, over all slots."""
         latents, tokens = self.prepare(batch)
         t = logit_normal_times(len(latents), generator).to(latents)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         keep = (torch.rand(len(latents), generator=generator) >= DROP_CONTEXT).to(latents)
         errors = self._errors(model, latents, tokens * keep[:, None, None, None], t, noise)
-        names = ("instance", "scene", "canonical")
-        return errors.mean(), {
-            name: float(error) for name, error in zip(names, errors.detach().mean(0))
-        }
+        of_slots = errors.mean(0)
+        return errors.mean(), detached(dict(zip(SLOTS, of_slots)))
 
     def _errors(
-        self, model: SceneContextFlow, latents: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
+        self,
+        model: SceneContextFlow,
+        latents: Tensor,
+        tokens: Tensor,
+        t: Tensor,
+        noise: Tensor,
     ) -> Tensor:
         velocity = model(interpolate(latents, noise, t), t, tokens)
         return (velocity.float() - velocity_target(latents, noise)).square().mean((2, 3, 4, 5))
 
     @torch.no_grad()
-    def examine(self, model: SceneContextFlow) -> tuple[dict[str, float], np.ndarray | None]:
+    def examine(self, model: SceneContextFlow) -> ScoresAndPicture:
         """Velocity error of slot 0 at three noise levels, on instances of other scenes, always the
         same.
         """
-        device = model.flow.pos_emb.device
-        if self._examination is None:
-            self._examination = self.collate([self.held_out[i] for i in range(self.examined)])
+        device = device_of(model)
         generator = torch.Generator().manual_seed(0)
         errors = dict.fromkeys(self.levels, 0.0)
         for k in range(self.examined):
-            latents, tokens = self.prepare(
-                {key: value[k : k + 1].to(device) for key, value in self._examination.items()}
-            )
+            latents, tokens = self.prepare(on_device(self.collate([self.held_out[k]]), device))
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             for level in self.levels:
-                error = self._errors(
-                    model, latents, tokens, torch.full((1,), level, device=device), noise
-                )[0, 0]
+                t = torch.full((1,), level, device=device)
+                error = self._errors(model, latents, tokens, t, noise)[0, 0]
                 errors[level] += float(error) / self.examined
         return {f"velocity_error_{level}": error for level, error in errors.items()}, None
 
-    def finish(self, model: nn.Module) -> None:
-        """Nothing to add."""
 
-
-def finetune_task(
-    base: Base,
-    source: Callable[[np.random.Generator], View],
-    unseen: Callable[[np.random.Generator], View],
-    libraries: tuple[AssetLibrary, AssetLibrary],
-    seed: int = 0,
-) -> FinetuneTask:
+def finetune_task(base: Base, sources: Sources, seed: int = 0) -> FinetuneTask:
     """The task on views of a library, examined on those of another."""
-    slots = base.network.config.slots
-    pixels = base.encoder.config.image_size
-    samples, held_out = (
-        SlotSamples(views, library, slots, base.cells, pixels, seed + k)
-        for k, (views, library) in enumerate(zip((source, unseen), libraries))
-    )
+    sizes = base.network.config.slots, base.cells, base.encoder.config.image_size
+    samples = SlotSamples(sources.views, sources.library, *sizes, seed)
+    held_out = SlotSamples(sources.unseen, sources.held_out, *sizes, seed + 1)
     return FinetuneTask(base, samples, held_out)
 
 
@@ -300,17 +286,47 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
     The other networks are the base's: ``generate --model trellis-iscene`` looks for them beside it,
     where a link to them is made if the system allows links.
     """
-    own = writable_folder(
-        Path(folder)
-        / next(s.folder for s in release("trellis-iscene").sources if s.repository == ISCENE)
-    )
-    c = network.config
-    kinds = ("enable_gate",) * network.config.key_gate + (
-        "enable_k_bias",
-    ) * network.config.key_bias
+    own = writable_folder(Path(folder) / _own_folder())
+    _put(own / "denoiser.safetensors", iscene.published_tensors(network))
+    seen = to_published(base.encoder.state_dict(), dinov2.HUB_NAMES)
+    conditioner = {f"{iscene.PREFIX}{key}": tensor for key, tensor in seen.items()}
+    _put(own / "image_conditioner.safetensors", conditioner)
+    index = {
+        "base_model_id": "microsoft/TRELLIS-image-large",
+        "config_file": "config.yaml",
+        "denoiser_checkpoint": "denoiser.safetensors",
+        "image_conditioner_checkpoint": "image_conditioner.safetensors",
+    }
+    _put_json(own / "config.yaml", _published_config(network.config, base.encoder.config))
+    _put_json(own / "iscene_config.json", index)
+    base_folder = base.released.folders[BASE].resolve()
+    with contextlib.suppress(OSError):  # there already, or no links here
+        (own.parent / base_folder.name).symlink_to(base_folder, target_is_directory=True)
+    return own
+
+
+def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str, Any]:
+    """I-Scene's configuration of a flow and an image encoder."""
+    setting = "global" if c.slots == 2 else "global local"
+    conditioner = {
+        "name": "ImageConditioner",
+        "args": {"cond_in_channels": eyes.channels},
+        "dinov2": _vision_arguments(eyes),
+    }
+    denoiser = {
+        "name": "SparseStructureSceneContextFlowModel",
+        "args": {**_flow_arguments(c), "exp_setting": setting},
+    }
+    return {
+        "models": {"denoiser": denoiser, "img_conditioner": conditioner},
+        "dataset": {"args": {"exp_setting": setting}},
+    }
+
+
+def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
     flow = c.flow
-    eyes = base.encoder.config
-    arguments = {
+    kinds = {"enable_gate": c.key_gate, "enable_k_bias": c.key_bias}
+    return {
         "resolution": flow.resolution,
         "in_channels": flow.channels,
         "out_channels": flow.channels,
@@ -326,10 +342,13 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
         "share_mod": flow.share_modulation,
         "use_fp16": True,
         "scene_context_attn_num": c.context_blocks,
-        "type_embedding_type": " ".join(kinds) or None,
+        "type_embedding_type": " ".join(name for name, used in kinds.items() if used) or None,
         "k_bias_scale": c.key_bias_scale,
     }
-    vision = {
+
+
+def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
+    return {
         "img_size": eyes.image_size,
         "patch_size": eyes.patch,
         "in_chans": eyes.channels,
@@ -339,45 +358,15 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
         "mlp_ratio": eyes.mlp_ratio,
         "num_register_tokens": eyes.registers,
     }
-    setting = "global" if c.slots == 2 else "global local"
-    config = {
-        "models": {
-            "denoiser": {
-                "name": "SparseStructureSceneContextFlowModel",
-                "args": arguments | {"exp_setting": setting},
-            },
-            "img_conditioner": {
-                "name": "ImageConditioner",
-                "args": {"cond_in_channels": eyes.channels},
-                "dinov2": vision,
-            },
-        },
-        "dataset": {"args": {"exp_setting": setting}},
-    }
-    index = {
-        "base_model_id": "microsoft/TRELLIS-image-large",
-        "config_file": "config.yaml",
-        "denoiser_checkpoint": "denoiser.safetensors",
-        "image_conditioner_checkpoint": "image_conditioner.safetensors",
-    }
-    _put(own / "denoiser.safetensors", iscene.published_tensors(network))
-    seen = to_published(base.encoder.state_dict(), dinov2.HUB_NAMES)
-    _put(
-        own / "image_conditioner.safetensors",
-        {f"{iscene.CONDITIONER}{key}": tensor for key, tensor in seen.items()},
-    )
-    for name, content in (("config.yaml", config), ("iscene_config.json", index)):  # JSON is YAML
-        with atomic_write(own / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=1))
-    base_folder = base.released.folders[BASE].resolve()
-    with contextlib.suppress(OSError):  # there already, or no links here
-        (own.parent / base_folder.name).symlink_to(base_folder, target_is_directory=True)
-    return own
+
+
+def _put_json(path: Path, content: dict[str, Any]) -> None:
+    """JSON, which is YAML too."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1))
 
 
 def _put(path: Path, tensors: dict[str, Tensor]) -> None:
-    half = {
-        key: tensor.detach().cpu().half().contiguous().clone() for key, tensor in tensors.items()
-    }
+    half = {key: t.detach().cpu().half().contiguous().clone() for key, t in tensors.items()}
     with atomic_write(path) as temporary:
         save_file(half, temporary)

@@ -1,10 +1,10 @@
-"""The one training loop: any task, CPU or GPU, one process or many (torchrun), resumable to the
-identical loss curve.
+"""The one training loop: any task, CPU or GPU, one process or many (torchrun), resumable.
 
 A sample depends only on (seed, index) and the noise of a step only on (seed, step), so a resumed
-run continues exactly. The run folder holds ``checkpoint.pt`` (everything to resume),
-``weights.safetensors`` (the averaged weights, ready to use), ``log.csv``, ``loss.png`` and pictures
-of the periodic evaluation.
+run continues exactly: on a processor, with as many processes as before, to the identical loss
+curve. (Graphics cards add in any order, so there the curves are alike.) The run folder holds
+``checkpoint.pt`` (everything to resume), ``weights.safetensors`` (the averaged weights, ready to
+use), ``log.csv``, ``loss.png`` and pictures of the periodic evaluation.
 """
 
 from __future__ import annotations
@@ -13,44 +13,38 @@ import copy
 import csv
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from PIL import Image
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from maquette.checkpoints.store import Checkpoint, save_model
 from maquette.errors import CheckpointError, InputError
+from maquette.hardware import native_bf16
+from maquette.nn.blocks import (
+    ModulatedCrossBlock,
+    ResBlock2d,
+    ResBlock3d,
+    TransformerBlock,
+    VectorSetBlock,
+)
 from maquette.output import atomic_write, writable_folder
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
+from maquette.train.ranks import Ranks
+from maquette.train.task import Batch, LossAndParts, Parts, Task, on_device
 
-
-class Task(Protocol):
-    """What is trained: the model, its samples, its loss and its examination on held-out data."""
-
-    model: nn.Module  # what is optimised and saved
-    dataset: Dataset  # map-style over any non-negative index; a sample depends only on the index
-
-    def collate(self, samples: list[Any]) -> Any:
-        """Samples -> a batch of tensors (a dict)."""
-
-    def loss(
-        self, model: nn.Module, batch: Any, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The scalar to minimise, and named numbers for the log."""
-
-    def examine(self, model: nn.Module) -> tuple[dict[str, float], np.ndarray | None]:
-        """Scores on held-out data, and a picture (H, W, 3) uint8."""
-
-    def finish(self, model: nn.Module) -> None:
-        """Last change to the averaged weights before they are saved (such as latent statistics)."""
+Log = Callable[[str], None]
+Row = dict[str, float]  # of the log
+BLOCKS = (ModulatedCrossBlock, ResBlock2d, ResBlock3d, TransformerBlock, VectorSetBlock)
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,8 @@ class LoopConfig:
     """How long and how fast."""
 
     steps: int | None = None  # end after this many steps, or
-    minutes: float | None = (
-        None  # after this much training time, summed over resumed runs; the schedule ends with it
-    )
+    # after this much training time, summed over resumed runs; the schedule ends with it
+    minutes: float | None = None
     slice_minutes: float | None = None  # stop (resumable) after this much time in this process
     batch: int = 8
     learning_rate: float = 4e-4
@@ -71,10 +64,9 @@ class LoopConfig:
     clip: float = 1.0
     ema: float = 0.998
     seed: int = 0
-    workers: int = 1
-    precision: str = (
-        "auto"  # "fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively
-    )
+    workers: int | None = None  # processes that prepare data; None = what the device needs
+    # "fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively
+    precision: str = "auto"
     log_every: int = 20
     save_minutes: float = 5.0
     examine_minutes: float = 15.0
@@ -83,24 +75,26 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise InputError(
-                f"training needs either steps or minutes, got steps={self.steps} and minutes={self.minutes}; pass one of them"
+                f"training needs either steps or minutes, got steps={self.steps} and "
+                f"minutes={self.minutes}; pass one of them"
             )
         if self.optimizer not in ("muon", "adamw"):
             raise InputError(f"optimizer {self.optimizer!r} is unknown; choose muon or adamw")
+        for name in ("steps", "minutes", "batch", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} is {value}; expected more than 0")
 
 
-def native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 matrix products are done in hardware; emulated ones are a hundred times
-    slower.
+def compile_blocks(model: nn.Module, **options: Any) -> nn.Module:
+    """The same network with its blocks compiled, each when it is first called.
+
+    Losses are not: they draw numbers and read sizes, which a compiler cannot look through.
     """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return bool(
-            getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-            or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-        )
-    return False
+    for module in model.modules():
+        if isinstance(module, BLOCKS):
+            module.compile(**options)
+    return model
 
 
 class _Batches:
@@ -108,18 +102,29 @@ class _Batches:
     whatever was interrupted.
     """
 
-    def __init__(self, first: int, size: int, rank: int, world: int):
+    def __init__(self, first: int, size: int, ranks: Ranks):
         self.first = first
         self.size = size
-        self.rank = rank
-        self.world = world
+        self.ranks = ranks
 
     def __iter__(self) -> Iterator[list[int]]:
         batch = self.first
         while True:
-            start = (batch * self.world + self.rank) * self.size
+            start = (batch * self.ranks.world + self.ranks.rank) * self.size
             yield list(range(start, start + self.size))
             batch += 1
+
+
+class _Loss(nn.Module):
+    """A task's loss as a module, for that is what works on several processes."""
+
+    def __init__(self, task: Task, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.loss = task.loss
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> LossAndParts:
+        return self.loss(self.model, batch, generator)
 
 
 @dataclass
@@ -129,6 +134,23 @@ class _Progress:
     step: int = 0
     seconds: float = 0.0
     samples: int = 0
+
+
+@dataclass
+class _Timer:
+    """Says when so many minutes are over."""
+
+    minutes: float | None
+    since: float = field(default_factory=time.monotonic)
+
+    def over(self, seconds: float | None = None) -> bool:
+        """Whether they are, by the clock or after so many ``seconds``."""
+        passed = time.monotonic() - self.since if seconds is None else seconds
+        return self.minutes is not None and passed > 60 * self.minutes
+
+    def restart(self) -> None:
+        """Begin anew."""
+        self.since = time.monotonic()
 
 
 class Run:
@@ -148,51 +170,48 @@ class Run:
         self.task = task
         self.config = config
         self.folder = writable_folder(folder)
-        self.rank = int(os.environ.get("RANK", 0))
-        self.world = int(os.environ.get("WORLD_SIZE", 1))
-        self.device = torch.device(
-            f"{device}:{os.environ.get('LOCAL_RANK', 0)}"
-            if device == "cuda" and self.world > 1
-            else device
-        )
+        self.ranks = Ranks.of_environment()
+        self.device = self.ranks.device(device)
         self.metadata = metadata or {}
         self.base = base
         self.model = task.model.to(self.device)
+        for network in task.frozen:
+            network.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.progress = _Progress()
-        self.rows: list[dict[str, float]] = []
-        self.bf16 = config.precision == "bf16" or (
-            config.precision == "auto" and native_bf16(self.device)
-        )
+        self.rows: list[Row] = []
+        native = config.precision == "auto" and native_bf16(self.device)
+        self.bf16 = config.precision == "bf16" or native
         self.optimizer = self._optimizer()
+        if config.compile:
+            compile_blocks(self.model)
+        self._loss: nn.Module = _Loss(task, self.model)
+        self._unread: list[Parts] = []  # numbers of the steps since the last row
+        self._rates: list[float] = []  # of these steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
         c = self.config
         if c.optimizer == "muon":
-            return Muon(
-                self.model,
-                c.learning_rate,
-                c.weight_decay,
-                dtype=torch.bfloat16 if self.bf16 else torch.float32,
-            )
-        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
-        plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
+            dtype = torch.bfloat16 if self.bf16 else torch.float32
+            return Muon(self.model, c.learning_rate, c.weight_decay, dtype=dtype)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
-            {"params": decayed, "weight_decay": c.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
+            {
+                "params": [p for p in trained if p.ndim >= 2],
+                "weight_decay": c.weight_decay,
+            },
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(
-            groups, lr=c.learning_rate, betas=(0.9, 0.99), fused=self.device.type == "cuda"
-        )
+        fused = self.device.type == "cuda"
+        return torch.optim.AdamW(groups, lr=c.learning_rate, betas=(0.9, 0.99), fused=fused)
 
     # ---- saving and resuming
-    #   -------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write everything needed to resume, the averaged weights, the log and its plot (rank 0
         only).
         """
-        if self.rank:
+        if self.ranks.rank:
             return
         state = {
             "model": self.model.state_dict(),
@@ -204,31 +223,25 @@ class Run:
             torch.save(state, temporary)
         finished = copy.deepcopy(self.average)
         self.task.finish(finished)
-        save_model(self.folder / "weights.safetensors", finished, self.history(), base=self.base)
+        save_model(
+            self.folder / "weights.safetensors",
+            finished,
+            self.history(),
+            base=self.base,
+        )
         if self.rows:
-            names = list(dict.fromkeys(name for row in self.rows for name in row))
-            with (
-                atomic_write(self.folder / "log.csv") as temporary,
-                temporary.open("w", newline="") as file,
-            ):
-                writer = csv.DictWriter(file, names, restval="")
-                writer.writeheader()
-                writer.writerows(self.rows)
+            _write_rows(self.folder / "log.csv", self.rows)
             write_loss_plot(self.folder / "loss.png", self.rows)
 
     def history(self) -> dict[str, Any]:
         """What the weights have behind them, for the file's header and the model card."""
-        return {
-            **self.metadata,
-            **dataclasses.asdict(self.progress),
-            "device": self.device.type,
-            "processes": self.world,
-            "loop": dataclasses.asdict(self.config),
-        }
+        history = self.metadata | dataclasses.asdict(self.progress)
+        history |= {"device": self.device.type, "processes": self.ranks.world}
+        return history | {"loop": dataclasses.asdict(self.config)}
 
     def resume(self) -> None:
-        """Continue from the folder's checkpoint; CheckpointError when there is none or it is of
-        another model.
+        """Continue from the folder's checkpoint, which every process has to see; CheckpointError
+        when there is none or it is of another model.
         """
         path = self.folder / "checkpoint.pt"
         if not path.exists():
@@ -241,20 +254,16 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error)[:80]
             raise CheckpointError(
-                f"{path} is of another model, --optimizer or settings; use another folder ({str(error)[:80]})"
+                f"{path} is of another model, --optimizer or settings; use another folder "
+                f"({reason})"
             ) from error
         self.progress = _Progress(**state["progress"])
-        log = self.folder / "log.csv"
-        if log.exists():
-            with log.open() as file:
-                rows = [
-                    {k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)
-                ]
-            self.rows = [row for row in rows if row["step"] <= self.progress.step]
+        known = _read_rows(self.folder / "log.csv")
+        self.rows = [row for row in known if row["step"] <= self.progress.step]
 
     # ---- training
-    #   ------------------------------------------------------------------------------------------------------------
 
     def fraction_done(self) -> float:
         """How much of the run is over, in [0, 1]; decides the learning rate and the end."""
@@ -267,157 +276,181 @@ class Run:
         the run.
         """
         warm = min(1.0, (self.progress.step + 1) / max(1, self.config.warmup))
-        return (
-            self.config.learning_rate
-            * warm
-            * min(1.0, max(0.0, 1.0 - self.fraction_done()) / self.config.decay)
+        left = max(0.0, 1.0 - self.fraction_done())
+        return self.config.learning_rate * warm * min(1.0, left / self.config.decay)
+
+    def step(self, batch: Batch) -> None:
+        """One update; its numbers are read later (``read``): nothing waits for the device."""
+        seed = (self.config.seed * 1_000_003 + self.progress.step) * 257 + self.ranks.rank
+        generator = torch.Generator().manual_seed(seed)
+        rate = self.rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss, numbers = self._loss(on_device(batch, self.device), generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        overflow = ~torch.isfinite(norm)
+        for parameter in self.model.parameters():  # a rare overflow must not poison the weights
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(overflow, 0.0)
+        self.optimizer.step()
+        self._average_weights()
+        self.progress.step += 1
+        self.progress.samples += self.config.batch * self.ranks.world
+        self._unread.append({"loss": loss.detach(), **numbers, "gradient_norm": norm})
+        self._rates.append(rate)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        step = self.progress.step
+        beta = min(self.config.ema, (1 + step) / (10 + step))
+        averaged = list(self.average.parameters())
+        torch._foreach_lerp_(averaged, list(self.model.parameters()), 1 - beta)
+        for target, source in zip(self.average.buffers(), self.model.buffers()):
+            target.copy_(source)
+
+    def read(self) -> Row:
+        """Means over the steps since numbers were last read. Waits for the device once."""
+        columns = {
+            name: [numbers[name] for numbers in self._unread if name in numbers]
+            for name in self._unread[-1]
+        }
+        values = torch.stack([value.float() for column in columns.values() for value in column])
+        ends = np.cumsum([len(column) for column in columns.values()])[:-1]
+        parts = np.split(values.cpu().double().numpy(), ends)
+        row = {name: float(np.mean(part)) for name, part in zip(columns, parts)}
+        row["learning_rate"] = float(np.mean(self._rates))
+        self._unread.clear()
+        self._rates.clear()
+        return row
+
+    def _log_step(self, log: Log) -> None:
+        numbers = self.read()
+        step = self.progress.step
+        seen = self.config.batch * self.ranks.world * step
+        speed = seen / max(self.progress.seconds, 1e-9)
+        times = {
+            "seconds": round(self.progress.seconds, 1),
+            "samples_per_second": speed,
+        }
+        self.rows.append({"step": step, **times, **numbers})
+        if self.ranks.rank == 0:
+            done = f"{100 * self.fraction_done():.1f} %"
+            shown = [f"{name} {value:.4g}" for name, value in numbers.items()]
+            log(" | ".join([f"step {step}", done, f"{speed:.1f} samples/s", *shown]))
+
+    def _examine(self, log: Log) -> None:
+        was_training = self.average.training
+        scores, picture = self.task.examine(self.average.eval())
+        self.average.train(was_training)
+        step = self.progress.step
+        named = {f"held_out_{name}": score for name, score in scores.items()}
+        self.rows.append({"step": step, "seconds": round(self.progress.seconds, 1), **named})
+        if picture is not None:
+            with atomic_write(self.folder / f"sample_{step:07d}.png") as temporary:
+                Image.fromarray(picture).save(temporary)
+        rounded = {name: round(score, 4) for name, score in scores.items()}
+        log(f"step {step}: held-out {json.dumps(rounded)}")
+
+    def train(self, log: Log = lambda line: None) -> Row:
+        """Train to the end of the schedule or of the slice; saves always, also on Ctrl-C. Returns
+        the last row of the log.
+        """
+        with self.ranks.together(self.device):
+            if self.ranks.world > 1:
+                self._loss = self._among_processes()
+            self.model.train()
+            try:
+                if self.fraction_done() < 1:
+                    self._train(log)
+            finally:
+                if self.progress.step:
+                    self.save()
+            if self.ranks.rank == 0 and self.fraction_done() >= 1:
+                self._examine(log)
+                self.save()
+        return self.rows[-1] if self.rows else {}
+
+    def _among_processes(self) -> nn.Module:
+        """The loss that begins with the first process's weights and whose gradients are means over
+        all processes; a parameter that one of them did not use has a gradient of 0 there.
+        """
+        return DistributedDataParallel(
+            _Loss(self.task, self.model),
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            find_unused_parameters=True,
         )
 
-    def _average_gradients(self) -> None:
-        """Over all processes; in one message, as each costs more than what is in it."""
-        if self.world > 1:
-            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            together = torch.cat([gradient.flatten() for gradient in gradients])
-            torch.distributed.all_reduce(together)
-            parts = torch.split(together / self.world, [gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts):
-                gradient.copy_(part.view_as(gradient))
+    def _loader(self) -> DataLoader:
+        c = self.config
+        workers = self.ranks.data_workers(self.device) if c.workers is None else c.workers
+        return DataLoader(
+            self.task.dataset,
+            batch_sampler=_Batches(self.progress.step, c.batch, self.ranks),
+            num_workers=workers,
+            collate_fn=self.task.collate,
+            persistent_workers=workers > 0,
+            prefetch_factor=3 if workers else None,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_one_thread,
+        )
+
+    def _train(self, log: Log) -> None:
+        """Steps to the end of the schedule or of the slice."""
+        c = self.config
+        whole = _Timer(c.slice_minutes)
+        saved = _Timer(c.save_minutes)
+        examined = _Timer(c.examine_minutes)
+        last = time.monotonic()
+        for batch in self._loader():
+            self.step(batch)
+            now = time.monotonic()
+            seconds = (self.progress.seconds + now - last, now - whole.since)
+            self.progress.seconds, elapsed = self._agreed(*seconds)
+            ended = self.fraction_done() >= 1 or whole.over(elapsed)
+            if ended or self.progress.step % c.log_every == 0:
+                self._log_step(log)
+            if ended:
+                break
+            if saved.over():
+                self.save()
+                saved.restart()
+            if self.ranks.rank == 0 and examined.over():
+                self._examine(log)
+                examined.restart()
+            last = time.monotonic()  # saving and examining are no training
 
     def _agreed(self, *seconds: float) -> list[float]:
         """Times of the first process, for all: rate and end follow from them, and weights must stay
         the same everywhere.
         """
-        if self.world == 1:
+        if self.ranks.world == 1:
             return list(seconds)
         clock = torch.tensor(seconds, dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(clock, 0)
+        distributed.broadcast(clock, 0)
         return clock.tolist()
 
-    def step(self, batch: Any, loss_of: Callable[..., Any]) -> dict[str, float]:
-        """One update; returns the numbers for the log."""
-        seed = (self.config.seed * 1_000_003 + self.progress.step) * 257 + self.rank
-        generator = torch.Generator().manual_seed(seed)
-        batch = {
-            k: v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v
-            for k, v in batch.items()
-        }
-        rate = self.rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss, numbers = loss_of(self.model, batch, generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._average_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        if torch.isfinite(norm):  # a rare overflow must not poison the weights
-            self.optimizer.step()
-        beta = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
-        with torch.no_grad():
-            averaged = list(self.average.parameters())
-            current = list(self.model.parameters())
-            torch._foreach_lerp_(averaged, current, 1 - beta)
-            for target, source in zip(self.average.buffers(), self.model.buffers()):
-                target.copy_(source)
-        self.progress.step += 1
-        self.progress.samples += self.config.batch * self.world
-        return {
-            "loss": float(loss.detach()),
-            **numbers,
-            "gradient_norm": float(norm),
-            "learning_rate": rate,
-        }
 
-    def _examine(self, log: Callable[[str], None]) -> None:
-        was_training = self.average.training
-        scores, picture = self.task.examine(self.average.eval())
-        self.average.train(was_training)
-        named = {f"held_out_{k}": v for k, v in scores.items()}
-        self.rows.append(
-            {"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **named}
-        )
-        if picture is not None:
-            from PIL import Image
+def _write_rows(path: Path, rows: list[Row]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
-            with atomic_write(self.folder / f"sample_{self.progress.step:07d}.png") as temporary:
-                Image.fromarray(picture).save(temporary)
-        log(
-            f"step {self.progress.step}: held-out "
-            + json.dumps({k: round(v, 4) for k, v in scores.items()})
-        )
 
-    def train(self, log: Callable[[str], None] = lambda line: None) -> dict[str, float]:
-        """Train to the end of the schedule or of the slice; saves always, also on Ctrl-C. Returns
-        the last row of the log.
-        """
-        c = self.config
-        if self.world > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-        loader = DataLoader(
-            self.task.dataset,
-            batch_sampler=_Batches(self.progress.step, c.batch, self.rank, self.world),
-            num_workers=c.workers,
-            collate_fn=self.task.collate,
-            persistent_workers=c.workers > 0,
-            prefetch_factor=3 if c.workers else None,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_one_thread,
-        )
-        loss_of = torch.compile(self.task.loss) if c.compile else self.task.loss
-        self.model.train()
-        start = last_save = last_examination = last = time.monotonic()
-        window: list[dict[str, float]] = []
-        try:
-            for batch in loader if self.fraction_done() < 1 else ():
-                window.append(self.step(batch, loss_of))
-                now = time.monotonic()
-                self.progress.seconds, elapsed = self._agreed(
-                    self.progress.seconds + now - last, now - start
-                )
-                last = now
-                done = self.fraction_done() >= 1 or (
-                    c.slice_minutes is not None and elapsed > 60 * c.slice_minutes
-                )
-                if self.progress.step % c.log_every == 0 or done:
-                    row = {k: float(np.mean([w[k] for w in window if k in w])) for k in window[-1]}
-                    speed = (
-                        c.batch * self.world * self.progress.step / max(self.progress.seconds, 1e-9)
-                    )
-                    seconds = round(self.progress.seconds, 1)
-                    self.rows.append(
-                        {
-                            "step": self.progress.step,
-                            "seconds": seconds,
-                            "samples_per_second": speed,
-                            **row,
-                        }
-                    )
-                    window.clear()
-                    if self.rank == 0:
-                        log(
-                            f"step {self.progress.step} | {100 * self.fraction_done():.1f} % | {speed:.1f} samples/s | "
-                            + " | ".join(f"{k} {v:.4g}" for k, v in row.items())
-                        )
-                if done:
-                    break
-                if now - last_save > 60 * c.save_minutes:
-                    self.save()
-                    last_save = time.monotonic()
-                if self.rank == 0 and now - last_examination > 60 * c.examine_minutes:
-                    self._examine(log)
-                    last_examination = time.monotonic()
-                last = time.monotonic()
-        finally:
-            if self.progress.step:
-                self.save()
-        if self.rank == 0 and self.fraction_done() >= 1:
-            self._examine(log)
-            self.save()
-        return self.rows[-1] if self.rows else {}
+def _read_rows(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]
 
 
 def _one_thread(worker: int) -> None:
-    """Workers compute on one thread each; otherwise they fight the training process for its cores."""
+    """Workers compute on one thread each; else they fight the training process for its cores."""
     torch.set_num_threads(1)
     import cv2
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.checkpoints.store import Checkpoint
@@ -25,8 +24,21 @@ from maquette.models.generator import Condition
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets, occupancy_iou
-from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.sources import Sources
+from maquette.train.task import (
+    Batch,
+    HeldOut,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    concatenated,
+    detached,
+    device_of,
+)
+
+EXAMINED = 8  # held-out scenes
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,19 @@ def tuned_generator(base: Checkpoint, options: MidiOptions) -> MultiInstanceGene
             "the generator to start from is in the canonical frame; give a view-centric one"
         )
     blocks = base.model.config.flow.blocks
-    joint = blocks // 2 if options.joint_blocks is None else options.joint_blocks
+    tuned = blocks // 2
+    joint = tuned if options.joint_blocks is None else options.joint_blocks
     if not 0 <= joint <= blocks:
         raise InputError(
             f"joint blocks: got {joint}, the generator has {blocks} blocks; choose 0 to {blocks}"
         )
-    model = MultiInstanceGenerator(
-        MultiInstanceConfig(base.model.config, joint, blocks // 2, options.scene_image)
-    )
+    config = MultiInstanceConfig(base.model.config, joint, tuned, options.scene_image)
+    model = MultiInstanceGenerator(config)
     model.base.load_state_dict(base.model.state_dict())
     return model.freeze()
 
 
+@dataclass(frozen=True, eq=False)
 class MultiInstanceSamples(Dataset):
     """Scenes of several instances, or as many scenes of one instance; sample i depends on (seed, i)
     only.
@@ -68,27 +81,27 @@ class MultiInstanceSamples(Dataset):
     number of instances of each scene.
     """
 
-    def __init__(
-        self,
-        scenes: SequenceSamples,
-        singles: SequenceSamples,
-        single_objects: float,
-        seed: int = 0,
-    ):
-        self.scenes = scenes
-        self.singles = singles
-        self.single_objects = single_objects
-        self.seed = seed
+    scenes: SequenceSamples
+    singles: SequenceSamples
+    single_objects: float
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         alone = np.random.default_rng((self.seed, index, 6)).random() < self.single_objects
         return as_single_objects(self.singles[index]) if alone else as_scene(self.scenes[index])
 
 
-def as_scene(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+@dataclass(frozen=True, eq=False)
+class SceneSamples(Dataset):
+    """Scenes of several instances only; sample i is that of the rows."""
+
+    rows: SequenceSamples
+
+    def __getitem__(self, index: int) -> Sample:
+        return as_scene(self.rows[index])
+
+
+def as_scene(rows: Sample) -> Sample:
     """Rows of a view with its scene branch first -> one group; the branch's crop is the scene
     picture, and its row is not used.
     """
@@ -101,7 +114,7 @@ def as_scene(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def as_single_objects(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+def as_single_objects(rows: Sample) -> Sample:
     """Rows of objects in their own cubes -> as many groups of one; the crop is the scene picture
     too.
     """
@@ -114,111 +127,101 @@ def as_single_objects(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def collate_groups(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Concatenate samples; ``scene_of`` keeps pointing to the right picture."""
-    batch = {
-        name: torch.cat([s[name] for s in samples])
-        for name in ("crops", "lifted", "target", "scenes", "groups")
-    }
-    offsets = np.cumsum([0] + [len(s["scenes"]) for s in samples[:-1]])
-    batch["scene_of"] = torch.cat(
-        [s["scene_of"] + int(offset) for s, offset in zip(samples, offsets)]
-    )
-    return batch
+def collate_groups(samples: list[Sample]) -> Batch:
+    """Concatenate samples; ``scene_of`` keeps pointing to the right picture, and ``groups`` becomes
+    a list of numbers.
+    """
+    batch = concatenated(samples)
+    starts = np.cumsum([0] + [len(sample["scenes"]) for sample in samples[:-1]])
+    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
+    return batch | {"scene_of": torch.cat(moved), "groups": batch["groups"].tolist()}
 
 
 def midi_task(
-    base: Checkpoint, vae: VolumeVAE, sources: Sources, options: MidiOptions, seed: int = 0
+    base: Checkpoint,
+    vae: VolumeVAE,
+    sources: Sources,
+    options: MidiOptions,
+    seed: int = 0,
 ) -> MidiTask:
     """The task of ``maquette train midi``, from an instance generator (kind "generator")."""
     together = RowConfig(scene_instances=5, zoom_instances=0)
     alone = RowConfig(scene_instances=0, zoom_instances=4)
     judged = replace(together, augment=False, drop_lift=0.0)
     sizes = base.model.config, vae.config.resolution
-    scenes = SequenceSamples(sources.views, sources.library, together, *sizes, seed)
-    singles = SequenceSamples(sources.views, sources.library, alone, *sizes, seed)
-    examined = SequenceSamples(sources.unseen, sources.held_out, judged, *sizes, seed + 1)
-    return MidiTask(
-        tuned_generator(base, options),
-        vae,
-        MultiInstanceSamples(scenes, singles, options.single_objects, seed),
-        examined,
+    scenes, singles = (
+        SequenceSamples(sources.views, RowMaker(sources.library, rows, *sizes), seed)
+        for rows in (together, alone)
     )
+    examined = RowMaker(sources.held_out, judged, *sizes)
+    held_out = SequenceSamples(sources.unseen, examined, seed + 1)
+    samples = MultiInstanceSamples(scenes, singles, options.single_objects, seed)
+    return MidiTask(tuned_generator(base, options), vae, samples, SceneSamples(held_out))
 
 
-class MidiTask:
+class MidiTask(Task):
     """Flow matching (eq. 5 of I-Scene's convention) on the latents of all instances of a scene at
     one noise level.
     """
 
     drop_context = 0.1  # share of scenes whose picture tokens are zeroed, for guidance
+    collate = staticmethod(collate_groups)
 
     def __init__(
         self,
         model: MultiInstanceGenerator,
         vae: VolumeVAE,
         samples: MultiInstanceSamples,
-        held_out: SequenceSamples,
+        held_out: SceneSamples,
     ):
         self.model = model
         self.vae = vae.eval().requires_grad_(False)
+        self.frozen = (self.vae,)
         self.dataset = samples
-        self.held_out = held_out
-        self._examination: dict[str, Tensor] | None = None
+        self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Instances of all scenes, one after the other."""
-        return collate_groups(samples)
-
-    def condition(self, model: MultiInstanceGenerator, batch: dict[str, Tensor]) -> Condition:
+    def condition(self, model: MultiInstanceGenerator, batch: Batch) -> Condition:
         """What the instances know; only the scene's mark has a gradient."""
-        self.vae.to(batch["crops"].device)
         with torch.no_grad():
             own = model.base.encode(batch["crops"], batch["lifted"], self.vae)
         return model.with_scene(own, batch["scenes"], batch["scene_of"])
 
     def loss(
-        self, model: MultiInstanceGenerator, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+        self, model: MultiInstanceGenerator, batch: Batch, generator: torch.Generator
+    ) -> LossAndParts:
         """Velocity error, mean squared; latents have unit variance."""
-        groups = batch["groups"].tolist()
-        scene = torch.repeat_interleave(torch.arange(len(groups)), batch["groups"].cpu())
+        groups = batch["groups"]
+        count = len(groups)
+        scene = torch.repeat_interleave(torch.arange(count), torch.tensor(groups))
         condition = self.condition(model, batch)
         x0 = encode_targets(self.vae, batch["target"])
-        t = logit_normal_times(len(groups), generator)[scene].to(x0.device)
-        keep = (torch.rand(len(groups), generator=generator) >= self.drop_context)[scene].to(x0)
+        t = logit_normal_times(count, generator)[scene].to(x0.device)
+        keep = (torch.rand(count, generator=generator) >= self.drop_context)[scene].to(x0)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
         known = Condition(condition.context * keep[:, None, None], condition.lift)
         velocity = model(interpolate(x0, noise, t), t, known, groups)
         error = (velocity.float() - velocity_target(x0, noise)).square().mean((1, 2, 3, 4))
-        numbers = {"flow": float(error.mean().detach())}
+        parts = {"flow": error.mean()}
         together = torch.tensor(groups)[scene] > 1
         for name, rows in (("flow_scenes", together), ("flow_single", ~together)):
-            if bool(rows.any()):
-                numbers[name] = float(error.detach().cpu()[rows].mean())
-        return error.mean(), numbers
+            if rows.any():
+                numbers = torch.nonzero(rows)[:, 0].to(error.device)
+                parts[name] = error[numbers].mean()
+        return error.mean(), detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: MultiInstanceGenerator) -> tuple[dict[str, float], np.ndarray | None]:
+    def examine(self, model: MultiInstanceGenerator) -> ScoresAndPicture:
         """Occupancy IoU in held-out scenes after eight steps: together, and each instance on its
         own (what the joint blocks are worth).
         """
-        device = next(model.parameters()).device
-        if self._examination is None:
-            self._examination = self.collate([as_scene(self.held_out[i]) for i in range(8)])
-        batch = {name: values.to(device) for name, values in self._examination.items()}
+        batch = self.examined.batch(device_of(model))
         condition = self.condition(model, batch)
-        groups = batch["groups"].tolist()
         flow = model.config.base.flow
-        noise = seeded_noise(
-            (flow.channels, *(flow.resolution,) * 3), range(len(batch["crops"]))
-        ).to(device)
+        shape = (flow.channels, *(flow.resolution,) * 3)
+        noise = seeded_noise(shape, range(len(batch["crops"]))).to(device_of(model))
         truth = batch["target"][:, 0].float() < 0
         scores = {}
-        for name, seen in (("together", groups), ("alone", [1] * len(noise))):
+        for name, seen in (("together", batch["groups"]), ("alone", [1] * len(noise))):
             latents = euler(model.velocity(condition, seen), noise, shifted_schedule(8))
             scores[f"iou_{name}"] = float(occupancy_iou(self.vae, latents, truth).mean())
         return scores, None
-
-    def finish(self, model: MultiInstanceGenerator) -> None:
-        """Nothing to add."""

@@ -79,7 +79,11 @@ class Muon(torch.optim.Optimizer):
                 "matrices": False,
                 "weight_decay": weight_decay,
             },
-            {"params": [p for p in rest if p.ndim < 2], "matrices": False, "weight_decay": 0.0},
+            {
+                "params": [p for p in rest if p.ndim < 2],
+                "matrices": False,
+                "weight_decay": 0.0,
+            },
         ]
         super().__init__(
             [g for g in groups if g["params"]],
@@ -122,7 +126,11 @@ class Muon(torch.optim.Optimizer):
         for p in trained:
             state = self.state[p]
             if not state:
-                state |= {"steps": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+                state |= {
+                    "steps": 0,
+                    "mean": torch.zeros_like(p),
+                    "square": torch.zeros_like(p),
+                }
             state["steps"] += 1
             state["mean"].lerp_(p.grad, 1 - first)
             state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)

@@ -27,16 +27,16 @@ from maquette.models.image_encoder import (
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
-from maquette.train.coherent import CoherentOptions, coherent_task
+from maquette.train.coherent import CoherentOptions, CoherentTask, coherent_task
 from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
-from maquette.train.loop import Task
 from maquette.train.midi import MidiOptions, midi_task
-from maquette.train.sequences import RowConfig, SequenceSamples
+from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, scene_config
 from maquette.train.stored import StoredViews
+from maquette.train.task import Task
 from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
@@ -51,8 +51,10 @@ NETWORKS = (
     "coherent",
     "text-to-image",
 )
+TINY_PIXELS = 128  # of the views for the networks of the tests
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
+FRAMES = ("view-centric", "canonical")
 
 
 @dataclass(frozen=True)
@@ -61,115 +63,135 @@ class RunOptions:
 
     network: str
     library: str  # folder of an AssetLibrary
-    held_out: str | None = (
-        None  # folder of another one, for the examination; None = the same assets in other scenes
-    )
+    # folder of another one, for the examination; None = the same assets in other scenes
+    held_out: str | None = None
     preset: str = "cpu"
     scenes: str = "mixed"  # "rooms" = curated-style rooms instead of random scenes (ablation)
     scene_context: bool = True  # False = without scene-context attention (ablation)
     frame: str = "view-centric"  # "canonical" (ablation)
     vae: str | None = None  # weights of the volume VAE; None = the embedded ones
     init: str | None = None  # weights to start from; for ``iscene`` the instance generator
-    views: str | None = (
-        # folder of shards with rendered views of that library's assets; None = render on the fly
-        None
-    )
+    # folder of shards with rendered views of that library's assets; None = render on the fly
+    views: str | None = None
     image_size: int = 256
-    picture_size: int | None = (
-        # of the image encoder's pictures; below its own size early training is several times
-        # cheaper
-        None
-    )
-    generator: str | None = (
-        # weights of the generator whose encoder ``coherent`` looks through; None = the embedded
-        # ones
-        None
-    )
-    shapes: str | None = (
-        None  # weights of the shapes that ``coherent`` makes; None = the embedded ones
-    )
+    # of the image encoder's pictures; below its own size early training is several times cheaper
+    picture_size: int | None = None
+    # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
+    generator: str | None = None
+    # weights of the shapes that ``coherent`` makes; None = the embedded ones
+    shapes: str | None = None
     midi: MidiOptions = field(default_factory=MidiOptions)
     coherent: CoherentOptions = field(default_factory=CoherentOptions)
-    base: str | None = (
-        # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
-        None
-    )
+    # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
+    base: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.base is not None and (self.network != "iscene" or self.init is not None):
             raise InputError(
-                "published weights (--base) are for `iscene` and exclude --init; leave one of them out"
+                "published weights (--base) are for `iscene` and exclude --init; leave one of "
+                "them out"
             )
-        for name, value, allowed in (
-            ("network", self.network, NETWORKS),
-            ("preset", self.preset, PRESETS),
-            ("scenes", self.scenes, SCENES),
-            ("frame", self.frame, ("view-centric", "canonical")),
-        ):
+        choices = {
+            "network": NETWORKS,
+            "preset": PRESETS,
+            "scenes": SCENES,
+            "frame": FRAMES,
+        }
+        for name, allowed in choices.items():
+            value = getattr(self, name)
             if value not in allowed:
                 raise InputError(f"unknown {name} {value!r}; choose from {', '.join(allowed)}")
+        if self.picture_size is not None and (self.picture_size < 16 or self.picture_size % 16):
+            raise InputError(
+                f"the side of the pictures is {self.picture_size}; expected a multiple of 16"
+            )
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the networks are those of the tests."""
+        return self.preset == "tiny"
 
 
-def network_configs(preset: str) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+def network_configs(
+    preset: str,
+) -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
     """Sizes of the three networks: tiny for tests, cpu = embedded, gpu = what an accelerator trains
     in half an hour.
     """
     if preset == "tiny":
-        flow = StructureFlowConfig(
-            resolution=4,
-            channels=8,
-            width=64,
-            blocks=2,
-            heads=2,
-            context_width=32,
-            scene_context_blocks=1,
-            lift_resolution=16,
-            lift_widths=(8, 16),
-        )
-        vae = VolumeVAEConfig(
-            resolution=32, latent_channels=8, encoder_channels=(8, 16), decoder_channels=(16, 16)
-        )
-        geometry = GeometryNetConfig(
-            size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32
-        )
-        return (
-            vae,
-            geometry,
-            GeneratorConfig(
-                flow, PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1)
-            ),
-        )
-    if preset == "gpu":
-        flow = StructureFlowConfig(
-            width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4
-        )
-        geometry = GeometryNetConfig(
-            widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), layout_blocks=2, latitude=True, close=64
-        )
-        return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
-    return (
-        VolumeVAEConfig(),
-        GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64),
-        GeneratorConfig(),
+        return _tiny_configs()
+    common = {"layout_blocks": 2, "latitude": True, "close": 64}
+    if preset == "cpu":
+        geometry = GeometryNetConfig(deeper=(0, 1, 3, 2), **common)
+        return VolumeVAEConfig(), geometry, GeneratorConfig()
+    geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), **common)
+    flow = StructureFlowConfig(
+        width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4
     )
+    return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
+
+
+def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+    vae = VolumeVAEConfig(
+        resolution=32,
+        latent_channels=8,
+        encoder_channels=(8, 16),
+        decoder_channels=(16, 16),
+    )
+    geometry = GeometryNetConfig(
+        size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32
+    )
+    flow = StructureFlowConfig(
+        resolution=4,
+        channels=8,
+        width=64,
+        blocks=2,
+        heads=2,
+        context_width=32,
+        scene_context_blocks=1,
+        lift_resolution=16,
+        lift_widths=(8, 16),
+    )
+    picture = PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1)
+    return vae, geometry, GeneratorConfig(flow, picture)
 
 
 def start_from(net: nn.Module, old: nn.Module) -> None:
     """Copy the weights of an older network that may lack parts which the new one has; a part of
     another size is a CheckpointError.
     """
-    known = net.state_dict()
-    misfits = [
-        name
-        for name, tensor in old.state_dict().items()
-        if name not in known or known[name].shape != tensor.shape
-    ]
+    known = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    state = old.state_dict()
+    misfits = [name for name, tensor in state.items() if known.get(name) != tensor.shape]
     if misfits:
         raise CheckpointError(
-            f"the weights to start from are of another architecture ({misfits[0]}); leave --init or --preset out"
+            f"the weights to start from are of another architecture ({misfits[0]}); leave --init "
+            "or --preset out"
         )
-    net.load_state_dict(old.state_dict(), strict=False)
+    net.load_state_dict(state, strict=False)
+
+
+def build_task(options: RunOptions) -> Task:
+    """The network, its data and its loss."""
+    if options.network == "volume-vae":
+        return _volume_task(options)
+    if options.network == "image-encoder":
+        return _geometry_task(options)
+    if options.base is not None:
+        return finetune_task(open_base(options.base), _sources(options), options.seed)
+    if options.network == "text-to-image":
+        prior = _start(options) or new_text_to_image(options.tiny)
+        return TextToImageTask(prior, _sources(options), options.seed)
+    vae = _load(options.vae, "volume-vae").model
+    if options.network == "shapes":
+        shapes = _start(options) or _new_shapes(options, vae)
+        return ShapeTask(shapes, vae, *_libraries(options), options.seed)
+    if options.network == "coherent":
+        return _coherent_task(options, vae)
+    if options.network == "midi":
+        return midi_task(base_of(options), vae, _sources(options), options.midi, options.seed)
+    return _generator_task(options, vae)
 
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
@@ -180,110 +202,29 @@ def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
     return library, AssetLibrary.open(options.held_out) if options.held_out is not None else library
 
 
-def build_task(options: RunOptions) -> Task:
-    """The network, its data and its loss."""
+def _sources(options: RunOptions) -> Sources:
+    """The libraries and views of scenes of both."""
     library, held_out = _libraries(options)
-    vae_config, geometry_config, generator_config = network_configs(options.preset)
-    if options.network == "volume-vae":
-        vae = (
-            load_model(options.init, "volume-vae").model if options.init else VolumeVAE(vae_config)
-        )
-        return VolumeTask(
-            vae, library, held_out, crop=vae.config.resolution // 2, seed=options.seed
-        )
-    size = (
-        (PUBLISHED_PIXELS if options.base else options.image_size)
-        if options.preset != "tiny"
-        else 2 * geometry_config.size
-    )
-    views = ViewConfig(size=size)
-    composition = scene_config(options.scenes)
-    kinds = None if options.scenes == "mixed" else {kind for kind, _ in composition.mix}
-    source = (
-        StoredViews.open(options.views, kinds)
-        if options.views
-        else RandomViews(Catalogue.of(library), composition, views)
-    )
+    size = PUBLISHED_PIXELS if options.base else options.image_size
+    views = ViewConfig(size=TINY_PIXELS if options.tiny else size)
+    scenes = scene_config(options.scenes)
+    if options.views:
+        kinds = None if options.scenes == "mixed" else {kind for kind, _ in scenes.mix}
+        source = StoredViews.open(options.views, kinds)
+    else:
+        source = RandomViews(Catalogue.of(library), scenes, views)
     unseen = RandomViews(Catalogue.of(held_out), SceneConfig(), views)
-    if options.network == "image-encoder":
-        net = GeometryNet(geometry_config)
-        if options.init:
-            start_from(net, load_model(options.init, "image-encoder").model)
-        return GeometryTask(
-            net, (source, unseen), (library, held_out), options.seed, options.picture_size
-        )
-    if options.base is not None:
-        return finetune_task(
-            open_base(options.base), source, unseen, (library, held_out), options.seed
-        )
-    if options.network == "text-to-image":
-        prior = (
-            load_model(options.init, "text-to-image").model
-            if options.init
-            else new_text_to_image(options.preset == "tiny")
-        )
-        return TextToImageTask(prior, Sources(library, held_out, source, unseen), options.seed)
-    vae = _load(options.vae, "volume-vae").model
-    sources = Sources(library, held_out, source, unseen)
-    if options.network == "shapes":
-        return ShapeTask(_shapes_start(options, vae), vae, library, held_out, options.seed)
-    if options.network == "coherent":
-        picture = _load(options.generator, "generator").model.picture
-        shapes = _load(options.shapes, "shapes").model
-        return coherent_task(
-            _coherent_start(options, picture, shapes),
-            picture,
-            shapes,
-            vae,
-            sources,
-            options.coherent.joint,
-            options.seed,
-        )
-    if options.network == "midi":
-        return midi_task(base_of(options), vae, sources, options.midi, options.seed)
-    return _generator_task(options, generator_config, vae, sources)
-
-
-def _coherent_start(options: RunOptions, picture: PictureEncoder, shapes: PartShapes) -> Coherent:
-    """The denoisers that fit an encoder and shapes, new or from ``init``."""
-    if options.init:
-        return load_model(options.init, "coherent").model
-    chosen = options.coherent
-    tiny = (
-        {"width": 32, "heads": 2, "pose_blocks": 2, "shape_blocks": 2}
-        if options.preset == "tiny"
-        else {}
-    )
-    return Coherent(
-        CoherentConfig(
-            picture.config.width,
-            shapes.config.parts,
-            shapes.config.intrinsic,
-            intra_scene=chosen.intra_scene,
-            diffusion=chosen.diffusion,
-            yaw=chosen.yaw,
-            **tiny,
-        )
-    )
-
-
-def _shapes_start(options: RunOptions, vae: VolumeVAE) -> PartShapes:
-    """The autoencoder of parts that fits a volume VAE, new or from ``init``."""
-    if options.init:
-        return load_model(options.init, "shapes").model
-    tiny = (
-        {"parts": 4, "intrinsic": 8, "width": 32, "pair_width": 16, "blocks": 1, "heads": 2}
-        if options.preset == "tiny"
-        else {}
-    )
-    return PartShapes(
-        PartShapesConfig(vae.config.latent_resolution, vae.config.latent_channels, **tiny)
-    )
+    return Sources(library, held_out, source, unseen)
 
 
 def _load(path: str | None, kind: str) -> Checkpoint:
     """A file of weights, or the embedded ones of that kind."""
     return load_model(path or embedded_folder() / FILES[kind], kind)
+
+
+def _start(options: RunOptions) -> nn.Module | None:
+    """The network of a task as it was trained before; None to begin with a new one."""
+    return load_model(options.init, options.network).model if options.init else None
 
 
 def base_of(options: RunOptions) -> Checkpoint | None:
@@ -293,11 +234,59 @@ def base_of(options: RunOptions) -> Checkpoint | None:
     return _load(options.init, BASES[options.network]) if options.network in BASES else None
 
 
-def _generator_task(
-    options: RunOptions, config: GeneratorConfig, vae: VolumeVAE, sources: Sources
-) -> GeneratorTask:
+def _volume_task(options: RunOptions) -> VolumeTask:
+    libraries = _libraries(options)
+    vae = _start(options) or VolumeVAE(network_configs(options.preset)[0])
+    return VolumeTask(vae, *libraries, crop=vae.config.resolution // 2, seed=options.seed)
+
+
+def _geometry_task(options: RunOptions) -> GeometryTask:
+    sources = _sources(options)
+    net = GeometryNet(network_configs(options.preset)[1])
+    old = _start(options)
+    if old is not None:
+        start_from(net, old)
+    return GeometryTask(net, sources, options.seed, options.picture_size)
+
+
+def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:
+    """An autoencoder of parts that fits a volume VAE."""
+    sizes = vae.config.latent_resolution, vae.config.latent_channels
+    if not options.tiny:
+        return PartShapes(PartShapesConfig(*sizes))
+    config = PartShapesConfig(
+        *sizes, parts=4, intrinsic=8, width=32, pair_width=16, blocks=1, heads=2
+    )
+    return PartShapes(config)
+
+
+def _coherent_task(options: RunOptions, vae: VolumeVAE) -> CoherentTask:
+    """The denoisers that fit an encoder and shapes, new or from ``init``."""
+    picture = _load(options.generator, "generator").model.picture
+    shapes = _load(options.shapes, "shapes").model
+    model = _start(options) or _new_coherent(options, picture, shapes)
+    joint = options.coherent.joint
+    return coherent_task(model, picture, shapes, vae, _sources(options), joint, options.seed)
+
+
+def _new_coherent(options: RunOptions, picture: PictureEncoder, shapes: PartShapes) -> Coherent:
+    chosen = options.coherent
+    config = CoherentConfig(
+        picture.config.width,
+        shapes.config.parts,
+        shapes.config.intrinsic,
+        intra_scene=chosen.intra_scene,
+        diffusion=chosen.diffusion,
+        yaw=chosen.yaw,
+    )
+    if options.tiny:
+        config = replace(config, width=32, heads=2, pose_blocks=2, shape_blocks=2)
+    return Coherent(config)
+
+
+def _generator_task(options: RunOptions, vae: VolumeVAE) -> GeneratorTask:
     """The instance generator, or its reprogramming into the scene model."""
-    config = replace(config, frame=options.frame)
+    config = replace(network_configs(options.preset)[2], frame=options.frame)
     if not options.scene_context:
         config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
     model = Generator(config)
@@ -305,41 +294,36 @@ def _generator_task(
         model.load_state_dict(load_model(options.init, "generator").model.state_dict())
     scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
     rows = RowConfig(scene_instances, zoom_instances, options.frame)
-    resolution = vae.config.resolution
-    samples = SequenceSamples(
-        sources.views, sources.library, rows, config, resolution, options.seed
-    )
     judged = replace(rows, augment=False, drop_lift=0.0)
-    examined = SequenceSamples(
-        sources.unseen, sources.held_out, judged, config, resolution, options.seed + 1
-    )
-    return GeneratorTask(model, vae, samples, examined, lift_only=options.network == "lift")
+    sources = _sources(options)
+    sizes = config, vae.config.resolution
+    made = RowMaker(sources.library, rows, *sizes)
+    examined = RowMaker(sources.held_out, judged, *sizes)
+    samples = SequenceSamples(sources.views, made, options.seed)
+    unseen = SequenceSamples(sources.unseen, examined, options.seed + 1)
+    return GeneratorTask(model, vae, samples, unseen, lift_only=options.network == "lift")
 
 
 def data_record(options: RunOptions) -> dict[str, object]:
     """What a weights file says about its data."""
+    names = ("scenes", "frame", "scene_context", "network", "preset")
     library = AssetLibrary.open(options.library)
-    record = {
-        "assets": len(library),
-        "library": Path(options.library).name,
-        "scenes": options.scenes,
-        "frame": options.frame,
-        "scene_context": options.scene_context,
-        "network": options.network,
-        "preset": options.preset,
-    }
+    record = {"assets": len(library), "library": Path(options.library).name}
+    record |= {name: getattr(options, name) for name in names}
     if options.base is not None:
-        record["base"] = Path(options.base).name
+        return record | {"base": Path(options.base).name}
+    needs = _needs(options)
+    if needs:
+        record["needs"] = {kind: _load(path, kind).sha256 for kind, path in needs.items()}
     switches = {"midi": options.midi, "coherent": options.coherent}
-    needs = {
-        name: {"volume-vae": options.vae}
-        for name in ("lift", "instance", "iscene", "midi", "shapes")
-    }
-    needs |= {"coherent": {"generator": options.generator, "shapes": options.shapes}}
-    if options.network in needs and options.base is None:
-        record["needs"] = {
-            kind: _load(path, kind).sha256 for kind, path in needs[options.network].items()
-        }
-    return record | (
-        {options.network: asdict(switches[options.network])} if options.network in switches else {}
-    )
+    if options.network in switches:
+        record[options.network] = asdict(switches[options.network])
+    return record
+
+
+def _needs(options: RunOptions) -> dict[str, str | None]:
+    """Kinds and files of the other networks that the result is useless without."""
+    if options.network == "coherent":
+        return {"generator": options.generator, "shapes": options.shapes}
+    behind = ("lift", "instance", "iscene", "midi", "shapes")
+    return {"volume-vae": options.vae} if options.network in behind else {}

@@ -9,7 +9,6 @@ section 3). All cubes have the scene frame's axes: view-centric space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -30,8 +29,8 @@ from maquette.geometry.volumes import DepthView
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import GeneratorConfig
 from maquette.models.lifting import lifted_grid
-
-ViewSource = Callable[[np.random.Generator], View]
+from maquette.train.sources import ViewSource, no_object
+from maquette.train.task import Batch, Sample, concatenated, stacked
 
 BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
 
@@ -40,9 +39,8 @@ BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
 class RowConfig:
     """Which rows a view gives and how they are disturbed."""
 
-    scene_instances: int = (
-        0  # instances in the scene's cube, with the scene branch; 0 = no scene rows
-    )
+    # instances in the scene's cube, with the scene branch; 0 = no scene rows
+    scene_instances: int = 0
     zoom_instances: int = 4  # instances in their own cube
     frame: str = "view-centric"  # or "canonical": targets keep the scene's own azimuth (ablation)
     depth_noise: float = 1.0  # multiplies the simulated error of the estimated depth
@@ -68,18 +66,16 @@ def disturb_depth(
     if strength <= 0:
         return depth
     height, width = depth.shape
-    coarse = rng.normal(0, 0.012, (5, 5)).astype(np.float32)
-    fine = rng.normal(0, 0.006, (17, 17)).astype(np.float32)
-    log_error = sum(
-        cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-        for noise in (coarse, fine)
-    )
+    log_error = np.zeros((height, width), np.float32)
+    for spread, cells in ((0.012, 5), (0.006, 17)):
+        noise = rng.normal(0, spread, (cells, cells)).astype(np.float32)
+        log_error += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     for label in np.unique(labels[labels > 0]):
         own = labels == label
-        u = (x[own] - x[own].mean()) / width
-        v = (y[own] - y[own].mean()) / height
-        log_error[own] += rng.normal(0, 0.06) * u + rng.normal(0, 0.06) * v
+        along_x = (x[own] - x[own].mean()) / width
+        along_y = (y[own] - y[own].mean()) / height
+        log_error[own] += rng.normal(0, 0.06) * along_x + rng.normal(0, 0.06) * along_y
         if shift_instances:
             log_error[own] += rng.normal(0, 0.02)
     return depth * np.exp(strength * log_error)
@@ -113,101 +109,159 @@ def coarse_volume(target: Tensor, resolution: int, side: float, rng: np.random.G
     """
     factor = int(np.clip(round(1.0 / max(side, 0.05)), 1, 8))
     small = F.adaptive_avg_pool3d(target[None, :1], max(4, target.shape[-1] // (2 * factor)))
-    volume = F.interpolate(small, size=(resolution,) * 3, mode="trilinear", align_corners=False)[
-        0, 0
-    ]
-    shift = tuple(int(s) for s in rng.integers(-1, 2, 3))
-    return (volume.roll(shift, dims=(0, 1, 2)) + 0.15 * float(rng.normal())).clamp(-1, 1)
+    size = (resolution,) * 3
+    volume = F.interpolate(small, size=size, mode="trilinear", align_corners=False)[0, 0]
+    moved = volume.roll(rng.integers(-1, 2, 3).tolist(), dims=(0, 1, 2))
+    return (moved + 0.15 * float(rng.normal())).clamp(-1, 1)
 
 
-def view_rows(
-    view: View,
-    library: AssetLibrary,
-    rng: np.random.Generator,
-    rows: RowConfig,
-    model: GeneratorConfig,
-    resolution: int,
-) -> dict[str, Tensor]:
-    """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R)
-    float16, scene_of (N,) int64.
+@dataclass(frozen=True, eq=False)
+class ShownView:
+    """A view as the generator gets to know it: photo and masks as somebody took and drew them,
+    depth and boxes as another network estimates them.
+    """
+
+    view: View
+    labels: np.ndarray  # (H, W) int32, true
+    depth: np.ndarray  # (H, W) float32, true; BACKGROUND_DEPTH where nothing is
+    boxes: np.ndarray  # (K, 2, 3) of the placements in the scene frame, true
+    image: np.ndarray  # (H, W, 3) uint8, as taken
+    drawn: np.ndarray  # (H, W) int32 labels, as drawn
+    strength: float  # of the errors of depth and boxes
+    estimated: dict[int, np.ndarray]  # label -> box, as estimated
+
+    @property
+    def visible(self) -> list[int]:
+        """Numbers of the placements that the masks show."""
+        return [k for k in range(len(self.view.placements)) if (self.drawn == k + 1).any()]
+
+    def estimate(self, rng: np.random.Generator, shift_instances: bool) -> DepthView:
+        """The surface that an estimator would see (``disturb_depth``)."""
+        noisy = disturb_depth(self.depth, self.labels, rng, self.strength, shift_instances)
+        colours = torch.from_numpy(self.image.astype(np.float32) / 127.5 - 1.0)
+        camera = self.view.camera
+        return DepthView(
+            torch.from_numpy(noisy.astype(np.float32)),
+            torch.from_numpy(self.drawn.astype(np.int64)),
+            colours.permute(2, 0, 1),
+            torch.from_numpy(camera.intrinsics),
+            torch.from_numpy(camera.camera_from_world),
+        )
+
+
+def show(view: View, library: AssetLibrary, rng: np.random.Generator, rows: RowConfig) -> ShownView:
+    """Another photo of a view, with errors. Draws, in this order: colours, masks, how strong the
+    errors are, boxes.
     """
     labels = view.instance.astype(np.int32)
     image = augment_image(view.image, rng) if rows.augment else view.image
-    shown = jitter_labels(labels, rng) if rows.augment and rng.random() < 0.3 else labels
+    jittered = rows.augment and rng.random() < 0.3
+    drawn = jitter_labels(labels, rng) if jittered else labels
     strength = rows.depth_noise * rng.uniform(0.3, 1.5) if rows.augment else 0.0
     depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
-    grid = model.flow.lift_resolution
-    colours = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)
-
-    def seen(shift_instances: bool) -> DepthView:
-        noisy = disturb_depth(depth, labels, rng, strength, shift_instances)
-        return DepthView(
-            torch.from_numpy(noisy.astype(np.float32)),
-            torch.from_numpy(shown.astype(np.int64)),
-            colours,
-            torch.from_numpy(view.camera.intrinsics),
-            torch.from_numpy(view.camera.camera_from_world),
-        )
-
-    def target(kept: list[int], cube_from_scene: np.ndarray) -> Tensor:
-        if rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
-            cube_from_scene = similarity(1.0, rotation_y(-_azimuth(view))) @ cube_from_scene
-        placed = [
-            (
-                view.placements[k].asset,
-                cube_from_scene @ view.scene_from_world @ view.placements[k].world_from_asset,
-            )
-            for k in kept
-        ]
-        return torch.from_numpy(placed_volume(library, placed, resolution))
-
-    def conditioned(
-        seen_view: DepthView, scene_from_cube: np.ndarray, label: int | None, coarse: Tensor | None
-    ) -> Tensor:
-        known = seen_view if rng.random() >= rows.drop_lift else None
-        return lifted_grid(known, estimated, label, scene_from_cube, coarse, grid)
-
     boxes = boxes_in_scene(view, library)
     estimated = {k + 1: disturb_box(box, rng, strength) for k, box in enumerate(boxes)}
-    crop_size = model.picture.size
-    visible = [k for k in range(len(view.placements)) if (shown == k + 1).any()]
-    crops = []
-    lifted = []
-    targets = []
-    scene_of = []
-    if rows.scene_instances and visible:
-        whole = seen(shift_instances=True)
+    return ShownView(view, labels, depth, boxes, image, drawn, strength, estimated)
+
+
+@dataclass(frozen=True, eq=False)
+class RowMaker:
+    """Makes the rows of views for a generator and a volume VAE of ``resolution`` cells a side."""
+
+    library: AssetLibrary
+    rows: RowConfig
+    model: GeneratorConfig
+    resolution: int
+
+    def of(self, view: View, rng: np.random.Generator) -> Sample:
+        """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R)
+        float16, scene_of (N,) int64. Nothing when the masks as drawn show nothing.
+        """
+        shown = show(view, self.library, rng, self.rows)
+        rows: list[Sample] = []
+        if shown.visible and self.rows.scene_instances:
+            rows += self._scene_rows(shown, rng)
+        if shown.visible and self.rows.zoom_instances:
+            rows += self._zoom_rows(shown, rng)
+        return stacked(rows) if rows else {}
+
+    def _scene_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+        """The scene branch and some instances, all in the scene's cube. Draws: errors of the depth,
+        which instances, then per row whether it has a lift.
+        """
+        seen = shown.estimate(rng, shift_instances=True)
+        chosen = rng.permutation(shown.visible)[: self.rows.scene_instances].tolist()
+        everything = list(range(len(shown.view.placements)))
         cube = np.eye(4)
-        for k in [None, *rng.permutation(visible)[: rows.scene_instances].tolist()]:
-            label = None if k is None else k + 1
-            crops.append(instance_crop(image, shown, label, crop_size))
-            lifted.append(conditioned(whole, cube, label, None))
-            targets.append(target(list(range(len(view.placements))) if k is None else [k], cube))
-            scene_of.append(-1 if k is None else 0)
-    if rows.zoom_instances and visible:
-        near = seen(shift_instances=False)
-        points = lift(view.camera, depth)
-        for k in rng.permutation(visible)[: rows.zoom_instances].tolist():
-            box = boxes[k]
-            if (labels == k + 1).any():
-                box = bounding_box(np.concatenate([box, points[labels == k + 1]]))
-            scene_from_cube = zoom_cube(box, rng)
-            volume = target([k], np.linalg.inv(scene_from_cube))
-            coarse = (
-                None
-                if rng.random() < rows.drop_coarse
-                else coarse_volume(volume, grid, scene_from_cube[0, 0], rng)
-            )
-            crops.append(instance_crop(image, shown, k + 1, crop_size))
-            lifted.append(conditioned(near, scene_from_cube, k + 1, coarse))
-            targets.append(volume)
-            scene_of.append(-1)
-    return {
-        "crops": torch.from_numpy(np.stack(crops)),
-        "lifted": torch.stack(lifted),
-        "target": torch.stack(targets).half(),
-        "scene_of": torch.tensor(scene_of, dtype=torch.int64),
-    }
+        rows = []
+        for kept in [everything, *([k] for k in chosen)]:
+            label = None if kept is everything else kept[0] + 1
+            lifted = self._lifted(rng, shown, seen, cube, label)
+            target = self._target(shown.view, kept, cube)
+            rows.append(self._row(shown, label, lifted, target, -1 if label is None else 0))
+        return rows
+
+    def _zoom_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+        """Some instances, each in a cube of its own. Draws: errors of the depth, which instances,
+        then per row its cube, whether it has a coarse volume and which, whether it has a lift.
+        """
+        seen = shown.estimate(rng, shift_instances=False)
+        points = lift(shown.view.camera, shown.depth)
+        rows = []
+        for k in rng.permutation(shown.visible)[: self.rows.zoom_instances].tolist():
+            own = shown.labels == k + 1
+            box = shown.boxes[k]
+            if own.any():
+                box = bounding_box(np.concatenate([box, points[own]]))
+            cube = zoom_cube(box, rng)
+            target = self._target(shown.view, [k], np.linalg.inv(cube))
+            coarse = None
+            if rng.random() >= self.rows.drop_coarse:
+                grid = self.model.flow.lift_resolution
+                coarse = coarse_volume(target, grid, cube[0, 0], rng)
+            lifted = self._lifted(rng, shown, seen, cube, k + 1, coarse)
+            rows.append(self._row(shown, k + 1, lifted, target, -1))
+        return rows
+
+    def _row(
+        self,
+        shown: ShownView,
+        label: int | None,
+        lifted: Tensor,
+        target: Tensor,
+        scene: int,
+    ) -> Sample:
+        crop = instance_crop(shown.image, shown.drawn, label, self.model.picture.size)
+        return {
+            "crops": torch.from_numpy(crop),
+            "lifted": lifted,
+            "target": target.half(),
+            "scene_of": torch.tensor(scene),
+        }
+
+    def _lifted(
+        self,
+        rng: np.random.Generator,
+        shown: ShownView,
+        seen: DepthView,
+        scene_from_cube: np.ndarray,
+        label: int | None,
+        coarse: Tensor | None = None,
+    ) -> Tensor:
+        """What is known of a cube, for some rows without the visible surface."""
+        known = seen if rng.random() >= self.rows.drop_lift else None
+        grid = self.model.flow.lift_resolution
+        return lifted_grid(known, shown.estimated, label, scene_from_cube, coarse, grid)
+
+    def _target(self, view: View, kept: list[int], cube_from_scene: np.ndarray) -> Tensor:
+        """(4, R, R, R) some placements in a cube."""
+        if self.rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
+            upright = similarity(1.0, rotation_y(-_azimuth(view)))
+            cube_from_scene = upright @ cube_from_scene
+        cube_from_world = cube_from_scene @ view.scene_from_world
+        placements = [view.placements[k] for k in kept]
+        placed = [(p.asset, cube_from_world @ p.world_from_asset) for p in placements]
+        return torch.from_numpy(placed_volume(self.library, placed, self.resolution))
 
 
 def _azimuth(view: View) -> float:
@@ -216,47 +270,28 @@ def _azimuth(view: View) -> float:
     return float(np.arctan2(axes[0, 2], axes[0, 0]))
 
 
+@dataclass(frozen=True, eq=False)
 class SequenceSamples(Dataset):
     """Rows of random views; sample i depends on (seed, i) only."""
 
-    def __init__(
-        self,
-        source: ViewSource,
-        library: AssetLibrary,
-        rows: RowConfig,
-        model: GeneratorConfig,
-        resolution: int,
-        seed: int = 0,
-    ):
-        self.source = source
-        self.library = library
-        self.rows = rows
-        self.model = model
-        self.resolution = resolution
-        self.seed = seed
+    source: ViewSource
+    maker: RowMaker
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         for attempt in range(100):  # a view may show nothing at all after mask jitter
             rng = np.random.default_rng((self.seed, index, 3, attempt))
             view = self.source(rng)
-            if (view.instance > 0).sum() > 50:
-                return view_rows(view, self.library, rng, self.rows, self.model, self.resolution)
-        raise RuntimeError(
-            f"100 views in a row show no object (seed {self.seed}, index {index}); the view configuration is wrong"
-        )
+            sample = self.maker.of(view, rng) if (view.instance > 0).sum() > 50 else {}
+            if sample:
+                return sample
+        raise no_object(self.seed, index)
 
 
-def collate_rows(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Concatenate the rows of several views; ``scene_of`` keeps pointing to the right scene branch."""
-    batch = {key: torch.cat([s[key] for s in samples]) for key in ("crops", "lifted", "target")}
-    offsets = np.cumsum([0] + [len(s["scene_of"]) for s in samples[:-1]])
-    batch["scene_of"] = torch.cat(
-        [
-            torch.where(s["scene_of"] >= 0, s["scene_of"] + int(o), -1)
-            for s, o in zip(samples, offsets)
-        ]
-    )
+def collate_rows(samples: list[Sample]) -> Batch:
+    """The rows of several views; ``scene_of`` keeps pointing to the right scene branch."""
+    batch = concatenated(samples)
+    starts = np.cumsum([0] + [len(sample["scene_of"]) for sample in samples[:-1]])
+    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
+    batch["scene_of"] = torch.where(batch["scene_of"] >= 0, torch.cat(moved), -1)
     return batch

@@ -9,6 +9,8 @@ yaw, sizes and places as the cube allows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,16 +23,29 @@ from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.models.part_shapes import CANONICAL_SIZE, PART_NUMBERS, PartShapes
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets, occupancy_iou
+from maquette.train.task import (
+    Batch,
+    HeldOut,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    detached,
+    device_of,
+    stacked,
+)
 
 POINTS = 256  # inside an object, for the likelihood
 STATISTICS = 64  # assets that the normalisation is measured on
+YAWS = 8  # of each of them
+EXAMINED = 12  # held-out assets
+AXES = slice(3, 12)  # of a part's numbers
 
 
 def canonical_volume(library: AssetLibrary, asset: int, resolution: int) -> Tensor:
     """(4, R, R, R) an asset in its own axes, centred, of the size in which parts are described."""
-    return torch.from_numpy(
-        placed_volume(library, [(asset, similarity(CANONICAL_SIZE))], resolution)
-    )
+    placed = [(asset, similarity(CANONICAL_SIZE))]
+    return torch.from_numpy(placed_volume(library, placed, resolution))
 
 
 def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -42,41 +57,37 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     cells = np.flatnonzero(flat < 0)
     if len(cells) < 8:
         cells = np.argpartition(flat, 64)[:64]
-    index = np.stack(np.unravel_index(rng.choice(cells, count), tsdf.shape), axis=1)
+    chosen = rng.choice(cells, count)
+    index = np.stack(np.unravel_index(chosen, tsdf.shape), axis=1)
     return (index + rng.random((count, 3))) / resolution - 0.5
 
 
+@dataclass(frozen=True, eq=False)
 class ShapeSamples(Dataset):
     """One asset in two poses (volumes (2, 4, R, R, R) float16), the way from the first to the
     second, and points inside the first.
     """
 
-    def __init__(self, library: AssetLibrary, resolution: int = 64, seed: int = 0):
-        self.library = library
-        self.resolution = resolution
-        self.seed = seed
+    library: AssetLibrary
+    resolution: int = 64
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index, 7))
         asset = int(rng.integers(len(self.library)))
         poses = [self._pose(rng) for _ in range(2)]
-        volumes = np.stack(
-            [placed_volume(self.library, [(asset, pose)], self.resolution) for pose in poses]
-        )
+        volumes = [placed_volume(self.library, [(asset, pose)], self.resolution) for pose in poses]
+        inside = points_inside(volumes[0][0], POINTS, rng)
         second_from_first = poses[1] @ np.linalg.inv(poses[0])
         scale = scale_of(second_from_first)
-        return {
-            "volumes": torch.from_numpy(volumes).half(),
-            "inside": torch.from_numpy(
-                points_inside(volumes[0, 0], POINTS, rng).astype(np.float32)
-            ),
-            "rotation": torch.from_numpy((second_from_first[:3, :3] / scale).astype(np.float32)),
-            "scale": torch.tensor(scale, dtype=torch.float32),
-            "translation": torch.from_numpy(second_from_first[:3, 3].astype(np.float32)),
+        way = {
+            "inside": inside,
+            "rotation": second_from_first[:3, :3] / scale,
+            "scale": np.array(scale),
+            "translation": second_from_first[:3, 3],
         }
+        floats = {name: torch.from_numpy(a.astype(np.float32)) for name, a in way.items()}
+        return {"volumes": torch.from_numpy(np.stack(volumes)).half(), **floats}
 
     @staticmethod
     def _pose(rng: np.random.Generator) -> np.ndarray:
@@ -88,13 +99,14 @@ class ShapeSamples(Dataset):
         return similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
 
 
-class ShapeTask:
+class ShapeTask(Task):
     """Train PartShapes on the latents of a frozen volume VAE."""
 
     inside_weight = 0.05  # of the negative log likelihood, which is about -1 to 4
     moved_weight = 1.0
     intrinsic_noise = 0.05  # so that nearby intrinsics mean nearby shapes
     intrinsic_weight = 1e-3  # of their mean square
+    collate = staticmethod(stacked)
 
     def __init__(
         self,
@@ -106,18 +118,16 @@ class ShapeTask:
     ):
         self.model = model
         self.vae = vae.eval().requires_grad_(False)
-        self.dataset = ShapeSamples(library, vae.config.resolution, seed)
-        self.held_out = ShapeSamples(held_out, vae.config.resolution, seed + 1)
-        self._examination: dict[str, Tensor] | None = None
-
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Stack."""
-        return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+        self.frozen = (self.vae,)
+        resolution = vae.config.resolution
+        self.dataset = ShapeSamples(library, resolution, seed)
+        unseen = ShapeSamples(held_out, resolution, seed + 1)
+        self.examined = HeldOut(unseen, EXAMINED, self.collate)
 
     def _decoded(
         self,
         model: PartShapes,
-        batch: dict[str, Tensor],
+        batch: Batch,
         gaussians: PartGaussians,
         intrinsic: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -125,75 +135,63 @@ class ShapeTask:
         moved = gaussians.moved(batch["rotation"], batch["scale"], batch["translation"])
         return model.decode(gaussians, intrinsic), model.decode(moved, intrinsic)
 
-    def loss(
-        self, model: PartShapes, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: PartShapes, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Reconstruction, moved reconstruction, likelihood of inside points, size of the
         intrinsics.
         """
-        first, second = (
-            encode_targets(self.vae.to(volume.device), volume)
-            for volume in batch["volumes"].unbind(1)
-        )
+        first, second = (encode_targets(self.vae, part) for part in batch["volumes"].unbind(1))
         gaussians, intrinsic = model.encode(first)
         noise = torch.randn(intrinsic.shape, generator=generator).to(intrinsic)
-        made, moved = self._decoded(
-            model, batch, gaussians, intrinsic + self.intrinsic_noise * noise
-        )
+        disturbed = intrinsic + self.intrinsic_noise * noise
+        made, moved = self._decoded(model, batch, gaussians, disturbed)
         here = (made.float() - first).square().mean()
         there = (moved.float() - second).square().mean()
         inside = -gaussians.log_density(batch["inside"]).mean()
         size = intrinsic.float().square().mean()
-        total = (
-            here
-            + self.moved_weight * there
-            + self.inside_weight * inside
-            + self.intrinsic_weight * size
-        )
+        total = here + self.moved_weight * there
+        total = total + self.inside_weight * inside + self.intrinsic_weight * size
         parts = {"here": here, "moved": there, "inside": inside, "intrinsic": size}
-        return total, {name: float(part.detach()) for name, part in parts.items()}
+        return total, detached(parts)
 
     @torch.no_grad()
-    def examine(self, model: PartShapes) -> tuple[dict[str, float], np.ndarray | None]:
+    def examine(self, model: PartShapes) -> ScoresAndPicture:
         """Occupancy IoU on held-out assets: as read, moved, and of the VAE alone, which is the
         limit.
         """
-        device = next(model.parameters()).device
-        if self._examination is None:
-            self._examination = self.collate([self.held_out[i] for i in range(12)])
-        batch = {name: values.to(device) for name, values in self._examination.items()}
-        first = encode_targets(self.vae.to(device), batch["volumes"][:, 0])
+        batch = self.examined.batch(device_of(model))
+        first = encode_targets(self.vae, batch["volumes"][:, 0])
         here, moved = self._decoded(model, batch, *model.encode(first))
         inside = batch["volumes"][:, :, 0].float() < 0
-        scores = {"iou": (here, 0), "iou_moved": (moved, 1), "iou_vae": (first, 0)}
-        return {
-            name: float(occupancy_iou(self.vae, latent, inside[:, k]).mean())
-            for name, (latent, k) in scores.items()
-        }, None
+        scores = {}
+        for name, latent, pose in (
+            ("iou", here, 0),
+            ("iou_moved", moved, 1),
+            ("iou_vae", first, 0),
+        ):
+            scores[name] = float(occupancy_iou(self.vae, latent, inside[:, pose]).mean())
+        return scores, None
 
     @torch.no_grad()
     def finish(self, model: PartShapes) -> None:
         """Measure mean and standard deviation of every part's numbers, over assets in their
         canonical pose and at random yaws.
         """
-        device = next(model.parameters()).device
-        library = self.dataset.library
-        rng = np.random.default_rng((self.dataset.seed, 8))
-        assets = rng.choice(len(library), min(len(library), STATISTICS), replace=False)
-        volumes = torch.stack(
-            [canonical_volume(library, int(asset), self.dataset.resolution) for asset in assets]
-        )
-        gaussians, intrinsic = model.encode(encode_targets(self.vae.to(device), volumes.to(device)))
-        yaws = torch.from_numpy(rng.uniform(-np.pi, np.pi, (8, len(assets))).astype(np.float32)).to(
-            device
-        )
-        still = torch.ones(len(assets), device=device), torch.zeros(len(assets), 3, device=device)
-        turned = torch.cat([gaussians.moved(yaw_rotations(yaw), *still).numbers() for yaw in yaws])
-        known = torch.cat([turned, intrinsic.float().repeat(len(yaws), 1, 1)], dim=-1)
+        device = device_of(model)
+        samples = self.dataset
+        count = min(len(samples.library), STATISTICS)
+        rng = np.random.default_rng((samples.seed, 8))
+        assets = rng.choice(len(samples.library), count, replace=False).tolist()
+        volumes = [canonical_volume(samples.library, a, samples.resolution) for a in assets]
+        latents = encode_targets(self.vae, torch.stack(volumes).to(device))
+        gaussians, intrinsic = model.encode(latents)
+        yaws = rng.uniform(-np.pi, np.pi, (YAWS, count)).astype(np.float32)
+        still = torch.ones(count, device=device), torch.zeros(count, 3, device=device)
+        turns = [yaw_rotations(yaw) for yaw in torch.from_numpy(yaws).to(device)]
+        turned = torch.cat([gaussians.moved(turn, *still).numbers() for turn in turns])
+        known = torch.cat([turned, intrinsic.float().repeat(YAWS, 1, 1)], dim=-1)
         model.mean.copy_(known.mean(0))
         model.std.copy_(known.std(0).clamp(min=0.02))
-        model.std[:, 3:12] = (
-            0.6  # of a random rotation's entries: axes are not to be stretched one by one
-        )
-        model.mean[:, 3:12] = 0.0
+        # of a random rotation's entries: axes are not to be stretched one by one
+        model.std[:, AXES] = 0.6
+        model.mean[:, AXES] = 0.0
         model.std[:, PART_NUMBERS - 1] = model.std[:, PART_NUMBERS - 1].clamp(min=0.2)

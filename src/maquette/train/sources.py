@@ -4,15 +4,18 @@ objects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from maquette.data.compose import compose
 from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
-from maquette.data.scenes import ComposedScene, SceneConfig, compose
+from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
-from maquette.train.sequences import ViewSource
+
+ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,14 @@ class Sources:
     held_out: AssetLibrary
     views: ViewSource  # of the library
     unseen: ViewSource  # of the held-out library
+
+
+def no_object(seed: int, index: int) -> RuntimeError:
+    """What a data set raises that has drawn 100 views in a row without a use for one."""
+    return RuntimeError(
+        f"100 views in a row show no object (seed {seed}, index {index}); "
+        "the view configuration is wrong"
+    )
 
 
 def scene_config(scenes: str) -> SceneConfig:

@@ -60,8 +60,9 @@ class StoredViews:
             if kinds is None or _kind(path, members) in kinds
         )
         if not chosen:
+            wanted = ", ".join(sorted(kinds or ()))
             raise InputError(
-                f"{folder} holds no scenes of kind {', '.join(sorted(kinds or ()))}; leave --views out to compose them"
+                f"{folder} holds no scenes of kind {wanted}; leave --views out to compose them"
             )
         return cls(chosen)
 

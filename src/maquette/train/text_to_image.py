@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,9 +28,19 @@ from maquette.flow.ddpm import add_noise, angular_velocity, noise_from_velocity
 from maquette.models.sentences import COMPLETION, VOCABULARY
 from maquette.models.text_to_image import TextToImage, TextToImageConfig, hidden
 from maquette.models.words import Vocabulary
-from maquette.train.sequences import ViewSource
-from maquette.train.sources import Sources
+from maquette.train.sources import Sources, ViewSource
 from maquette.train.stored import StoredViews
+from maquette.train.task import (
+    Batch,
+    HeldOut,
+    LossAndParts,
+    Sample,
+    ScoresAndPicture,
+    Task,
+    concatenated,
+    detached,
+    device_of,
+)
 
 # pictures of a group: of its view, and of assets alone
 CROPS = 4
@@ -48,36 +60,37 @@ PROMPTS = (
     COMPLETION,
 )
 STEPS = (200, 400, 600, 800)  # of the examination
+EXAMINED = 16  # held-out groups
+# pixels of a contact sheet between pictures, and for the text below each of them
+GAP = 8
+TEXT_HEIGHT = 30
 
 
+@dataclass(frozen=True, eq=False)
 class CaptionedPictures(Dataset):
     """Groups of pictures (G, 3, S, S) and holes (G, 1, S, S), uint8, and numbers of words (G, L);
     sample i depends on (seed, i) only.
     """
 
-    def __init__(
-        self, source: ViewSource, catalogue: Catalogue, config: TextToImageConfig, seed: int = 0
-    ):
-        self.source = source
-        self.catalogue = catalogue
-        self.config = config
-        self.seed = seed
-        self.vocabulary = Vocabulary(config.vocabulary)
+    source: ViewSource
+    catalogue: Catalogue
+    config: TextToImageConfig
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return 2**31
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Numbers of the words."""
+        return Vocabulary(self.config.vocabulary)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         samples = self.samples(index)
         pictures = np.stack([s.picture for s in samples]).transpose(0, 3, 1, 2)
+        holes = np.stack([s.hole for s in samples])[:, None]
+        words = [self.vocabulary.numbers(s.caption, self.config.length) for s in samples]
         return {
             "pictures": torch.from_numpy(np.ascontiguousarray(pictures)),
-            "holes": torch.from_numpy(
-                np.stack([s.hole for s in samples])[:, None].astype(np.uint8)
-            ),
-            "words": torch.tensor(
-                [self.vocabulary.numbers(s.caption, self.config.length) for s in samples]
-            ),
+            "holes": torch.from_numpy(holes.astype(np.uint8)),
+            "words": torch.tensor(words),
         }
 
     def samples(self, index: int) -> list[CaptionedPicture]:
@@ -89,16 +102,16 @@ class CaptionedPictures(Dataset):
             things = things_of(view, self.catalogue)
             crops = (crop_of_view(view, things, rng, self.config.size) for _ in range(CROPS))
             found += [crop for crop in crops if crop is not None]
-        assets = (
-            self.catalogue.asset(int(k)) for k in rng.integers(len(self.catalogue), size=SINGLES)
-        )
+        alone = rng.integers(len(self.catalogue), size=SINGLES).tolist()
+        assets = [self.catalogue.asset(k) for k in alone]
         return found[:CROPS] + [single_object(asset, rng, self.config.size) for asset in assets]
 
 
-class TextToImageTask:
+class TextToImageTask(Task):
     """Train TextToImage."""
 
     text_dropped = 0.1
+    collate = staticmethod(concatenated)
 
     def __init__(self, model: TextToImage, sources: Sources, seed: int = 0):
         self.model = model.to(memory_format=torch.channels_last)
@@ -107,125 +120,111 @@ class TextToImageTask:
             views = dataclasses.replace(views, geometry=False)
         self.dataset = CaptionedPictures(views, Catalogue.of(sources.library), model.config, seed)
         unseen = Catalogue.of(sources.held_out)
-        self.held_out = CaptionedPictures(sources.unseen, unseen, model.config, seed + 1)
-        self._examination: dict[str, Tensor] | None = None
+        held_out = CaptionedPictures(sources.unseen, unseen, model.config, seed + 1)
+        self.examined = HeldOut(held_out, EXAMINED, self.collate)
+        self.no_text = torch.tensor(model.vocabulary.numbers("", model.config.length))
 
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """All pictures of all groups in one batch."""
-        return {name: torch.cat([s[name] for s in samples]) for name in samples[0]}
-
-    def loss(
-        self, model: TextToImage, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: TextToImage, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Mean squared error of the angular velocity at one random step for each picture."""
         device = batch["pictures"].device
         count = len(batch["pictures"])
-        steps = torch.randint(model.schedule.steps, (count,), generator=generator).to(device)
+        steps = torch.randint(model.schedule.steps, (count,), generator=generator)
         kept = (torch.rand(count, generator=generator) >= self.text_dropped).to(device)
-        words = torch.where(
-            kept[:, None],
-            batch["words"],
-            torch.tensor(model.vocabulary.numbers("", model.config.length), device=device),
-        )
-        error = self._errors(model, batch, words, steps, generator)[0].mean()
-        return error, {"velocity": float(error.detach())}
-
-    def _errors(
-        self,
-        model: TextToImage,
-        batch: dict[str, Tensor],
-        words: Tensor,
-        steps: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """(B,) squared errors of the velocity and of the noise."""
-        pictures = model.encode(batch["pictures"].float() / 255)
-        masked = hidden(pictures, batch["holes"].float())
-        noise = torch.randn(pictures.shape, generator=generator).to(pictures)
-        signal = model.schedule.signal().to(pictures.device)[steps]
-        x_t = add_noise(pictures, noise, signal)
-        velocity = model.velocity(x_t, steps, model.encoder(words), masked=masked).float()
-        off = (velocity - angular_velocity(pictures, noise, signal)).square().flatten(1).mean(1)
-        return off, (noise_from_velocity(x_t, velocity, signal) - noise).square().flatten(1).mean(1)
+        words = torch.where(kept[:, None], batch["words"], self.no_text.to(device))
+        noise = _noise(model, batch, generator)
+        error = _errors(model, batch, words, steps, noise).velocity.mean()
+        return error, detached({"velocity": error})
 
     @torch.no_grad()
-    def examine(self, model: TextToImage) -> tuple[dict[str, float], np.ndarray | None]:
+    def examine(self, model: TextToImage) -> ScoresAndPicture:
         """Error of the noise on pictures of held-out objects: with their captions, with those of
         others; and a sheet of samples.
         """
-        device = next(model.parameters()).device
-        if self._examination is None:
-            self._examination = self.collate([self.held_out[i] for i in range(16)])
-        batch = {name: values.to(device) for name, values in self._examination.items()}
-        whole = batch | {
-            "holes": torch.ones_like(batch["holes"])
-        }  # text-to-image: nothing but the words is known
+        batch = self.examined.batch(device_of(model))
+        # text-to-image: nothing but the words is known
+        whole = batch | {"holes": torch.ones_like(batch["holes"])}
         scores = {}
-        for name, words in (
-            ("noise", batch["words"]),
-            ("noise_shuffled", batch["words"].roll(7, 0)),
-        ):
+        captions = {"": batch["words"], "_shuffled": batch["words"].roll(7, 0)}
+        for name, words in captions.items():
             generator = torch.Generator().manual_seed(0)
-            per_step = [
-                self._errors(
-                    model, whole, words, torch.full((len(words),), step, device=device), generator
-                )
-                for step in STEPS
-            ]
-            scores[name] = float(torch.stack([noise for _, noise in per_step]).mean())
-            scores[name.replace("noise", "velocity")] = float(
-                torch.stack([velocity for velocity, _ in per_step]).mean()
-            )
+            errors = []
+            for step in STEPS:
+                noise = _noise(model, whole, generator)
+                errors.append(_errors(model, whole, words, torch.full((len(words),), step), noise))
+            scores[f"noise{name}"] = float(torch.stack([e.noise for e in errors]).mean())
+            scores[f"velocity{name}"] = float(torch.stack([e.velocity for e in errors]).mean())
         scores["words_help"] = scores["velocity_shuffled"] / scores["velocity"] - 1
-        return scores, self._sheet(model, batch)
+        return scores, _sheet(model, batch)
 
-    def _sheet(self, model: TextToImage, batch: dict[str, Tensor]) -> np.ndarray:
-        """Pictures of ``PROMPTS``, and some holes with what the model fills in: given, filled,
-        truth.
-        """
-        device = batch["pictures"].device
-        made = model.generate(PROMPTS, range(len(PROMPTS)), guidance=5.0)
-        partly = torch.nonzero(batch["holes"].flatten(1).float().mean(1) < 1)[:6, 0]
-        pictures = batch["pictures"][partly].float() / 255
-        holes = batch["holes"][partly].float()
-        filled = model.inpaint(
-            pictures, holes, [COMPLETION] * len(partly), range(len(partly)), guidance=2.0
-        )
-        given = torch.where(
-            holes > 0.5, torch.tensor([0.9, 0.2, 0.7], device=device).reshape(3, 1, 1), pictures
-        )
-        rows = [
-            *zip(made, PROMPTS),
-            *((p, "") for trio in zip(given, filled, pictures) for p in trio),
-        ]
-        return contact_sheet(
-            [
-                (picture.permute(1, 2, 0).mul(255).byte().cpu().numpy(), text)
-                for picture, text in rows
-            ]
-        )
 
-    def finish(self, model: TextToImage) -> None:
-        """Nothing to measure."""
+@dataclass(frozen=True, eq=False)
+class DenoisingErrors:
+    """Squared errors of B pictures, each a mean over the picture."""
+
+    velocity: Tensor  # (B,)
+    noise: Tensor  # (B,)
+
+
+def _noise(model: TextToImage, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Noise for the pictures of a batch, on their device."""
+    noise = torch.randn(batch["pictures"].shape, generator=generator)
+    return noise.to(batch["pictures"].device)
+
+
+def _errors(
+    model: TextToImage, batch: Batch, words: Tensor, steps: Tensor, noise: Tensor
+) -> DenoisingErrors:
+    """Errors at ``steps`` (B,), which are with the processor."""
+    pictures = model.encode(batch["pictures"].float() / 255)
+    masked = hidden(pictures, batch["holes"].float())
+    # float32, for not every device knows float64
+    signal = model.schedule.signal()[steps].float().to(pictures.device)
+    x_t = add_noise(pictures, noise, signal)
+    context = model.encoder(words)
+    velocity = model.velocity(x_t, steps.to(pictures.device), context, masked=masked).float()
+    off = velocity - angular_velocity(pictures, noise, signal)
+    wrong = noise_from_velocity(x_t, velocity, signal) - noise
+    return DenoisingErrors(*(e.square().flatten(1).mean(1) for e in (off, wrong)))
+
+
+def _sheet(model: TextToImage, batch: Batch) -> np.ndarray:
+    """Pictures of ``PROMPTS``, and some holes with what the model fills in."""
+    device = batch["pictures"].device
+    made = model.generate(PROMPTS, range(len(PROMPTS)), guidance=5.0)
+    partly = torch.nonzero(batch["holes"].flatten(1).float().mean(1) < 1)[:6, 0]
+    pictures = batch["pictures"][partly].float() / 255
+    holes = batch["holes"][partly].float()
+    sentences = [COMPLETION] * len(partly)
+    filled = model.inpaint(pictures, holes, sentences, range(len(partly)), guidance=2.0)
+    pink = torch.tensor([0.9, 0.2, 0.7], device=device).reshape(3, 1, 1)
+    given = torch.where(holes > 0.5, pink, pictures)
+    shown = list(zip(made, PROMPTS))
+    for trio in zip(given, filled, pictures):
+        shown += [(picture, "") for picture in trio]
+    return contact_sheet([(_bytes(picture), text) for picture, text in shown])
+
+
+def _bytes(picture: Tensor) -> np.ndarray:
+    """(3, S, S) in [0, 1] -> (S, S, 3) uint8."""
+    return picture.permute(1, 2, 0).mul(255).byte().cpu().numpy()
 
 
 def new_text_to_image(tiny: bool = False) -> TextToImage:
     """The untrained network with the vocabulary of the captions."""
-    sizes = (
-        {
-            "size": 32,
-            "word_width": 16,
-            "word_blocks": 1,
-            "word_heads": 2,
-            "widths": (8, 16, 16),
-            "blocks": 1,
-            "heads": 2,
-            "time_width": 16,
-        }
-        if tiny
-        else {}
+    if not tiny:
+        return TextToImage(TextToImageConfig(VOCABULARY))
+    config = TextToImageConfig(
+        VOCABULARY,
+        size=32,
+        word_width=16,
+        word_blocks=1,
+        word_heads=2,
+        widths=(8, 16, 16),
+        blocks=1,
+        heads=2,
+        time_width=16,
     )
-    return TextToImage(TextToImageConfig(VOCABULARY, **sizes))
+    return TextToImage(config)
 
 
 def contact_sheet(
@@ -233,13 +232,16 @@ def contact_sheet(
 ) -> np.ndarray:
     """(H, W, 3) uint8 pictures (S, S, 3) uint8, enlarged, each with its text below."""
     rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * (side + 8) + 8, rows * (side + 38) + 8), "white")
+    across = side + GAP
+    down = side + GAP + TEXT_HEIGHT
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (picture, text) in enumerate(pictures):
-        x = 8 + number % columns * (side + 8)
-        y = 8 + number // columns * (side + 38)
-        sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), (x, y))
-        draw.multiline_text(
-            (x, y + side + 2), "\n".join([text[:27], text[27:54]]), fill="black", font_size=11
-        )
+        row, column = divmod(number, columns)
+        x = GAP + column * across
+        y = GAP + row * down
+        larger = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
+        sheet.paste(larger, (x, y))
+        lines = f"{text[:27]}\n{text[27:54]}"
+        draw.multiline_text((x, y + side + 2), lines, fill="black", font_size=11)
     return np.asarray(sheet)

@@ -1,4 +1,6 @@
-"""The page for everyone: names and focus for screen readers and keyboards, dark and light, fingers."""
+"""The page for everyone: names and focus for screen readers and keyboards, dark and
+light, fingers.
+"""
 
 from tests.app import browser as b
 from tests.app.page.steps import IN_A_BROWSER, centre, labels, shot

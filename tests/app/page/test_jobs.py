@@ -1,4 +1,6 @@
-"""Making a scene in the browser: it grows, can be stopped and tried again, and survives the server."""
+"""Making a scene in the browser: it grows, can be stopped and tried again, and survives
+the server.
+"""
 
 import numpy as np
 

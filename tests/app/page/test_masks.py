@@ -136,7 +136,8 @@ def test_merge_split_rename_reorder_delete_with_undo_and_redo(page, app):
     )
     b.masks_ready(page)
     page.wait_for_function(
-        "() => document.querySelector('#mask-list .row:last-child .pick').textContent === 'arm chair'"
+        "() => document.querySelector('#mask-list .row:last-child .pick').textContent === 'arm "
+        "chair'"
     )
     assert ((labels(page) == 5) == (first == 1)).all()
 

@@ -6,7 +6,7 @@ import pytest
 
 from maquette.app.guard import allowed_hosts, check_host
 from maquette.app.problems import Problem
-from maquette.app.settings import Settings
+from maquette.app.settings import ServerSettings
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_our_own_names_are_answered(server):
 
 
 def test_with_a_token_addresses_are_names_too_but_domains_are_not(tmp_path):
-    settings = Settings(
+    settings = ServerSettings(
         tmp_path, "0.0.0.0", token="a-token-of-some-length", hosts=("studio.example",)
     )
     for host in ("10.0.0.7:8765", "studio.example:8765", "[fe80::1]:8765"):

@@ -1,12 +1,14 @@
 """Only this machine, unless there is a token; and the token opens everything or nothing."""
 
 import hmac
+import re
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import pytest
 
 from maquette.app import guard
 from maquette.app.problems import Problem
-from maquette.app.settings import Settings, is_loopback
+from maquette.app.settings import ServerSettings, is_loopback
 from maquette.cli import main
 from maquette.errors import InputError
 from tests.app.live import start
@@ -37,19 +39,35 @@ def locked(tmp_path_factory):
 def test_what_other_machines_can_reach_needs_a_token(host, own, tmp_path):
     assert is_loopback(host) == own
     if own:
-        assert Settings(tmp_path, host).token is None
+        assert ServerSettings(tmp_path, host).token is None
     else:
         with pytest.raises(InputError, match="token"):
-            Settings(tmp_path, host)
-        assert Settings(tmp_path, host, token=TOKEN).token == TOKEN
+            ServerSettings(tmp_path, host)
+        assert ServerSettings(tmp_path, host, token=TOKEN).token == TOKEN
 
 
 @pytest.mark.parametrize(
-    "token", ["", "short", "with\nline break and length", "ümlaut-of-enough-length"]
+    "token",
+    [
+        *("", "short", "ümlaut-of-enough-length"),
+        *(f"with{sign}and-enough-length" for sign in ' \t\n\r\0\x1f\x7f\x85";,\\\u20ac'),
+        "of-enough-length-but-line\n",
+    ],
 )
-def test_weak_tokens_are_refused(token, tmp_path):
-    with pytest.raises(InputError, match="16"):
-        Settings(tmp_path, token=token)
+def test_weak_tokens_and_those_that_browsers_cut_are_refused(token, tmp_path):
+    with pytest.raises(InputError, match="16") as caught:
+        ServerSettings(tmp_path, token=token)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_token_of_any_other_signs_opens_by_link_and_by_cookie(tmp_path):
+    token = "".join(set(map(chr, range(33, 127))) - set('";,\\'))
+    with start(tmp_path, token=token) as live:
+        entered = live.get(f"/?token={quote(token, safe='')}")
+        assert entered.status == 303 and entered.headers["location"] == "/"
+        cookie = entered.headers["set-cookie"].partition("; ")[0]
+        assert live.get("/api/photos", Cookie=cookie).status == 200
+        assert live.get("/api/photos", Authorization=f"Bearer {token}").status == 200
 
 
 def test_the_command_draws_a_token_for_another_address(monkeypatch, tmp_path):
@@ -97,11 +115,36 @@ def test_the_token_opens_by_header_and_by_cookie(locked):
     entered = locked.get(f"/?token={TOKEN}&scene=1")
     assert entered.status == 303 and entered.headers["location"] == "/?scene=1"
     cookie = entered.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     assert locked.get("/api/photos", Cookie=cookie.partition(";")[0]).status == 200
     assert locked.get("/?token=wrong").status == 401
-    away = locked.get(f"//evil.example/?token={TOKEN}")
-    assert away.headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example/",
+        "/%2F%2Fevil.example/",
+        "/%5Cevil.example",
+        "/%5C%5Cevil.example",
+        "/%5C/evil.example",
+        "/%09/evil.example",
+        "/%E2%82%AC",
+        "/%FF",
+        "/%0d%0aX:%20y",
+        "/%2525",
+        "/a%3Fb%23c",
+    ],
+)
+def test_the_page_that_follows_is_on_this_server(locked, path):
+    answer = locked.get(f"{path}?token={TOKEN}&x=%0d%0aY:%20z&%E2%82%AC=1")
+    location = answer.headers["location"]
+    assert answer.status == 303 and {"x", "y"}.isdisjoint(answer.headers)
+    assert re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", location)
+    assert urlsplit(urljoin(f"http://{locked.host}/", location)).netloc == locked.host
+    path_of = unquote(path, errors="replace").lstrip("/\\")
+    assert unquote(urlsplit(location).path, errors="replace") == f"/{path_of}"
+    assert locked.get(location).status == 401
 
 
 def test_a_browser_is_asked_for_it(locked):
@@ -109,11 +152,10 @@ def test_a_browser_is_asked_for_it(locked):
     assert page.status == 401 and b"<form" in page.body and b"<script" not in page.body
 
 
-def test_the_comparison_takes_the_same_time_for_every_token(monkeypatch, tmp_path):
+def test_the_comparison_takes_the_same_time_for_every_token(monkeypatch):
     compared = []
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or a == b)
-    settings = Settings(tmp_path, token=TOKEN)
-    guard.check_token(TOKEN, settings)
+    guard.check_token(TOKEN, TOKEN)
     with pytest.raises(Problem):
-        guard.check_token("x", settings)
+        guard.check_token("x", TOKEN)
     assert compared == [(TOKEN.encode(), TOKEN.encode()), (b"x", TOKEN.encode())]

@@ -1,4 +1,6 @@
-"""No name or path of a client reaches the file system, and no path of the server reaches a client."""
+"""No name or path of a client reaches the file system, and no path of the server reaches
+a client.
+"""
 
 import io
 import zipfile

@@ -2,6 +2,7 @@
 jobs that do not end.
 """
 
+import contextlib
 import select
 import socket
 import time
@@ -16,7 +17,7 @@ from tests.app.live import start
 def hasty(tmp_path_factory):
     with start(
         tmp_path_factory.mktemp("hasty"),
-        limits=Limits(pause_seconds=0.3, body_seconds=0.8, job_seconds=1.0),
+        limits=Limits(head_seconds=0.5, pause_seconds=0.3, body_seconds=0.8, job_seconds=1.0),
     ) as live:
         yield live
 
@@ -34,7 +35,10 @@ def raw(live, head, pieces=(), pause=0.0):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hasty):
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+        "image/png\r\nContent-Length: 1000\r\n\r\n"
+    )
     assert raw(hasty, head).startswith(b"HTTP/1.1 408")
     assert b"timeout" in raw(hasty, head.replace("image/png", "multipart/form-data; boundary=x"))
     assert raw(
@@ -43,18 +47,91 @@ def test_a_body_that_does_not_come_is_not_waited_for(hasty):
 
 
 def test_a_body_that_drips_is_not_waited_for_either(hasty):
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+        "image/png\r\nContent-Length: 1000\r\n\r\n"
+    )
     assert raw(hasty, head, [b"x"] * 20, 0.2).startswith(b"HTTP/1.1 408")
     assert hasty.get("/api/photos").json == {"photos": []} and not any(
         name.startswith("photos/") for name in hasty.files()
     )
 
 
+def is_closed(connection, patience):
+    """Whether the server closes a connection within some seconds."""
+    readable, _, _ = select.select([connection], [], [], patience)
+    return bool(readable) and connection.recv(4096) == b""
+
+
+def connected(live):
+    return socket.create_connection(("127.0.0.1", live.port), timeout=10)
+
+
+@pytest.mark.parametrize("said", ["", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b"])
+def test_a_head_that_does_not_come_is_not_waited_for(hasty, said):
+    with connected(hasty) as connection:
+        connection.sendall(said.encode())
+        assert not is_closed(connection, 0.1) and is_closed(connection, 3)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_head_that_drips_is_not_waited_for_either(hasty, before):
+    """Neither that of the first request of a connection nor a later one."""
+    with connected(hasty) as connection:
+        for _ in range(before):
+            request = f"GET /api/health HTTP/1.1\r\nHost: {hasty.host}\r\n\r\n"
+            connection.sendall(request.encode())
+            assert b"200 OK" in connection.recv(4096)
+        for _ in range(40):
+            try:
+                connection.sendall(b"A")
+            except OSError:
+                break
+            if is_closed(connection, 0.1):
+                break
+        else:
+            pytest.fail("the connection stays open")
+
+
+def test_a_connection_that_is_used_stays(hasty):
+    with connected(hasty) as connection:
+        for _ in range(8):
+            request = f"GET /api/health HTTP/1.1\r\nHost: {hasty.host}\r\n\r\n"
+            connection.sendall(request.encode())
+            assert b"200 OK" in connection.recv(4096)
+            assert not is_closed(connection, 0.1)
+
+
+def test_silent_connections_of_one_address_shut_nobody_out(tmp_path):
+    limits = Limits(connections=40, connections_per_address=20, head_seconds=60)
+    with start(tmp_path, limits=limits) as live, contextlib.ExitStack() as opened:
+        busy = opened.enter_context(connected(live))
+        busy.sendall(f"GET /api/events HTTP/1.1\r\nHost: {live.host}\r\n\r\n".encode())
+        assert b"200 OK" in busy.recv(4096)
+        silent = [opened.enter_context(connected(live)) for _ in range(60)]
+        for _ in range(3):
+            assert live.get("/api/health").status == 200
+        closed = [is_closed(connection, 0.05) for connection in silent]
+        assert all(closed[:40]) and not any(closed[-15:]) and not is_closed(busy, 0.05)
+
+
+def test_an_address_that_uses_all_its_connections_gets_no_more(tmp_path):
+    limits = Limits(connections_per_address=3)
+    with start(tmp_path, limits=limits) as live, contextlib.ExitStack() as opened:
+        for _ in range(3):
+            busy = opened.enter_context(connected(live))
+            busy.sendall(f"GET /api/events HTTP/1.1\r\nHost: {live.host}\r\n\r\n".encode())
+            assert b"200 OK" in busy.recv(4096)
+        with connected(live) as another:
+            assert is_closed(another, 3)
+
+
 def test_a_client_that_leaves_leaves_nothing(hasty):
     before = hasty.files()
     with socket.create_connection(("127.0.0.1", hasty.port)) as connection:
         connection.sendall(
-            f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nx".encode()
+            f"POST /api/photos HTTP/1.1\r\nHost: {hasty.host}\r\nContent-Type: "
+            "image/png\r\nContent-Length: 99\r\n\r\nx".encode()
         )
     time.sleep(0.1)
     assert not hasty.files() - before and hasty.get("/api/health").status == 200

@@ -60,7 +60,10 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     refused(tight, tight.post("/api/photos", b"x" * 200_001, Content_Type="image/png"))
     refused(tight, tight.send("/api/photos", [("file", "a.png", b"x" * 250_000)]))
     pieces = b"".join(b"2710\r\n" + b"x" * 10_000 + b"\r\n" for _ in range(30)) + b"0\r\n\r\n"
-    head = f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: "
+        "image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", tight.port)) as raw:
         raw.sendall(head.encode() + pieces)
         assert raw.recv(100).startswith(b"HTTP/1.1 413")
@@ -68,7 +71,8 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     for length in ("-5", "9" * 30, "1e3"):
         with socket.create_connection(("127.0.0.1", tight.port)) as raw:
             raw.sendall(
-                f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: {length}\r\n\r\n".encode()
+                f"POST /api/photos HTTP/1.1\r\nHost: {tight.host}\r\nContent-Length: "
+                f"{length}\r\n\r\n".encode()
             )
             assert raw.recv(100)[9:12] in (b"413", b"400")
 
@@ -82,12 +86,17 @@ def test_bytes_are_counted_before_and_while_they_come(tight):
     ],
 )
 def test_who_sends_all_before_reading_still_reads_the_refusal(tight, path, status):
-    """Closing while bytes arrive would reset the connection, and the client would never learn why."""
+    """Closing while bytes arrive would reset the connection, and the client would never
+    learn why.
+    """
     body = b"x" * (
         8 << 20 if status == b"413" else 190_000
     )  # more than sockets hold, or just what is taken
     with socket.create_connection(("127.0.0.1", tight.port), timeout=10) as raw:
-        head = f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {tight.host}\r\nContent-Type: "
+            f"image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         raw.sendall(head.encode())
         for start in range(0, len(body), 1 << 16):
             raw.sendall(body[start : start + (1 << 16)])
@@ -113,7 +122,8 @@ def test_masks_that_claim_much_are_refused(tight):
         "many.zip": archive(**{f"{k}_dot_png": label_png() for k in range(6)}),
         "big.zip": archive(a_dot_png=b"\0" * 400_000),
         "inside.zip": archive(a_dot_png=claimed_png(30_000, 30_000)),
-        "rle.json": b'{"images":[{"id":1,"width":99999,"height":99999}],"annotations":[{"id":1,"image_id":1,'
+        "rle.json": b'{"images":[{"id":1,"width":99999,"height":99999}],'
+        b'"annotations":[{"id":1,"image_id":1,'
         b'"segmentation":{"size":[99999,99999],"counts":[9999800001]}}]}',
         "short.npy": lying[:100],
     }

@@ -60,7 +60,7 @@ def test_the_round_trip_is_exact_and_the_meta_device_knows_the_shapes():
         "blocks.0.out.bias",
         "token",
     }
-    from_published(target, published, RULES)
+    from_published(target, published, rules=RULES)
     assert all(
         torch.equal(a, b)
         for a, b in zip(source.state_dict().values(), target.state_dict().values())
@@ -77,7 +77,7 @@ def test_leading_axes_of_one_may_be_missing_in_the_file():
     network = Network()
     published = to_published(network.state_dict(), rules)
     assert published["class"].shape == (8,)
-    from_published(network, published | {"class": torch.arange(8.0)}, rules)
+    from_published(network, published | {"class": torch.arange(8.0)}, rules=rules)
     assert network.token.shape == (1, 1, 8) and network.token[0, 0, 3] == 3
 
 
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_named_by_its_published_name(change, named):
     published = to_published(network.state_dict(), RULES)
     change(published)
     with pytest.raises(CheckpointError, match=named):
-        from_published(network, published, RULES)
+        from_published(network, published, rules=RULES)
 
 
 def test_a_component_is_cut_out_by_its_prefix():

@@ -1,9 +1,12 @@
-"""TripoSG: configurations, names, precision, the scheduler. The golden folders check the numbers."""
+"""TripoSG: configurations, names, precision, the scheduler. The golden folders check the
+numbers.
+"""
 
 import torch
 
 from maquette.checkpoints.published import triposg
 from maquette.checkpoints.published.names import to_published
+from maquette.flow.schedule import shifted_schedule
 from maquette.models.vecset_flow import VecSetFlowConfig
 from tests.models.test_vecset_flow import given, network
 from tests.models.test_vecset_vae import network as vae
@@ -72,5 +75,5 @@ def test_half_precision_keeps_norms_and_first_and_last_layers():
 
 
 def test_the_schedule_ends_at_zero_and_shifts():
-    assert triposg.schedule(4).tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert triposg.schedule(4, 3.0)[2] == 0.75
+    assert shifted_schedule(4, 1.0).tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert shifted_schedule(4, 3.0)[2] == 0.75

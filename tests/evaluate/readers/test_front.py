@@ -73,9 +73,9 @@ def test_rooms_objects_and_pictures_belong_together(tmp_path):
 
 def test_the_last_rooms_are_the_test(tmp_path):
     write(tmp_path, rooms=5)
-    assert [s.room for s in front_sources(tmp_path, last=2)] == [
-        "house-3/Bedroom-3",
-        "house-4/Bedroom-4",
+    assert [s.name for s in front_sources(tmp_path, last=2)] == [
+        "3d-front/house-3/Bedroom-3",
+        "3d-front/house-4/Bedroom-4",
     ]
 
 

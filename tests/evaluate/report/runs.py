@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from maquette.evaluate.benchmark import Plan, run_benchmark
+from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
 from maquette.evaluate.cases import scene_of
 from maquette.evaluate.contestants import contestants
 from maquette.export.glb import write_glb
@@ -21,6 +21,8 @@ def finished_run(folder: Path, scenes: int = 2) -> Path:
     )
     made = contestants(["truth"], {}, {"theirs": str(folder / "theirs")})
     run_benchmark(
-        Plan(folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0)
+        BenchmarkPlan(
+            folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0
+        )
     )
     return folder / "run"

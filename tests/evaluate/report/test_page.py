@@ -110,7 +110,8 @@ def test_a_scene_opens_in_3d_from_the_file_system(page, theme, tmp_path):
         tab.on("request", lambda request: requests.append(request.url))
         tab.goto(page.as_uri())
         tab.evaluate(
-            "() => { window.ready = new Promise((end) => document.addEventListener('scene-shown', end, { once: true })) }"
+            "() => { window.ready = new Promise((end) => "
+            "document.addEventListener('scene-shown', end, { once: true })) }"
         )
         paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         tab.locator(".card").first.click()

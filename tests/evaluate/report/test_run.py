@@ -6,7 +6,7 @@ import pytest
 
 from maquette.errors import InputError
 from maquette.evaluate.contestants import instances_of, scene_from_glb
-from maquette.evaluate.report.run import aligned_from_predicted, number, read_run
+from maquette.evaluate.report.run import aligned_from_predicted, read_run
 from maquette.geometry.transforms import rotation_y, similarity
 
 
@@ -18,8 +18,8 @@ def test_a_run_is_read_with_methods_that_do_not_know_the_truth_first(run_folder)
         and run.protocol == "raw/1"
     )
     assert (
-        run.prediction("theirs", "random/0000").exists()
-        and not run.prediction("theirs", "random/0001").exists()
+        run.folder.prediction("theirs", "random/0000").exists()
+        and not run.folder.prediction("theirs", "random/0001").exists()
     )
     assert "no such file" in run.made("theirs", "random/0001")["error"]
 
@@ -44,7 +44,7 @@ def test_the_alignment_is_told_in_the_frame_of_the_files(run_folder, tmp_path):
         [
             m.bounds
             for m in instances_of(
-                scene_from_glb(run.scene_folder("random/0000") / "truth.glb")
+                scene_from_glb(run.folder.scene("random/0000") / "truth.glb")
             ).values()
         ]
     )
@@ -68,7 +68,3 @@ def test_what_is_no_run_is_refused(run_folder, tmp_path, spoil, message):
     spoil(folder)
     with pytest.raises(InputError, match=message):
         read_run(folder)
-
-
-def test_empty_cells_are_nan():
-    assert number("1.5") == 1.5 and np.isnan(number(""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.responses import FileResponse, Response
@@ -14,26 +14,32 @@ from starlette.datastructures import UploadFile
 from maquette.app.crew import Crew
 from maquette.app.downloads import MEDIA_TYPES, Download
 from maquette.app.problems import file_type, not_found
+from maquette.app.schemas import LAST_VERSION
 from maquette.app.studio import Studio
+from maquette.app.uploads import Named
 from maquette.errors import InputError
 
-FOREVER = {
-    "cache-control": "private, max-age=31536000, immutable"
-}  # for addresses whose content never changes
+# for addresses whose content never changes
+FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 FILE_BODY = {
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "file": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                },
-            }
-        }
+        "multipart/form-data": {"schema": {"type": "object", "properties": {"file": FILES}}}
     }
 }
+ERRORS = {
+    404: "There is no such thing",
+    409: "Changed meanwhile; `current` has the newest state",
+    413: "More than the limits allow",
+    415: "A file of a kind that is not read",
+    422: "A value is wrong",
+    429: "The queue is full; see Retry-After",
+}
+MOST_FIELDS = 50  # of a form, besides its files
+IN_MEMORY = 1 << 20  # bytes of a body; more goes to a temporary file
 
-Files = list[tuple[str, BinaryIO]]
+JsonObject = dict[str, Any]
+Fields = dict[str, list[Any]]  # of a form, by name: strings and (name, stream) pairs
 
 
 def studio_of(request: Request) -> Studio:
@@ -48,42 +54,48 @@ def crew_of(request: Request) -> Crew:
 
 StudioHere = Annotated[Studio, Depends(studio_of)]
 CrewHere = Annotated[Crew, Depends(crew_of)]
-VersionHere = Annotated[int | None, Query(ge=1, description="A version; the newest when left out.")]
+VersionHere = Annotated[
+    int | None, Query(ge=1, le=LAST_VERSION, description="A version; the newest when left out.")
+]
 
 
-async def form_of(request: Request) -> AsyncIterator[dict[str, list[Any]]]:
-    """The fields of a multipart body by name, strings and (name, stream) pairs; any other body is
-    one field ``file``.
-    """
-    limits = request.app.state.studio.settings.limits
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        async with request.form(
-            max_files=limits.entries, max_fields=50, max_part_size=limits.json_bytes
-        ) as form:
-            fields: dict[str, list[Any]] = {}
-            for key, value in form.multi_items():
-                fields.setdefault(key, []).append(
-                    (value.filename or "", value.file) if isinstance(value, UploadFile) else value
-                )
-            yield fields
-    elif kind == "application/x-www-form-urlencoded":
+def content_type(request: Request) -> str:
+    """What a request says that its body is."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def form_of(request: Request) -> AsyncIterator[Fields]:
+    """The fields of a multipart body; any other body is one field ``file``."""
+    kind = content_type(request)
+    if kind == "application/x-www-form-urlencoded":
         raise file_type(
             "the request is a form without files; send multipart/form-data, or the file as the body"
         )
-    else:
-        with SpooledTemporaryFile(1 << 20) as stream:
-            async for piece in request.stream():
-                stream.write(piece)
-            size = stream.tell()
-            stream.seek(0)
-            yield {"file": [("", stream)]} if size else {}
+    if kind == "multipart/form-data":
+        limits = request.app.state.studio.settings.limits
+        most = {"max_files": limits.entries, "max_part_size": limits.json_bytes}
+        async with request.form(max_fields=MOST_FIELDS, **most) as form:
+            fields: Fields = {}
+            for key, value in form.multi_items():
+                fields.setdefault(key, []).append(_named(value))
+            yield fields
+        return
+    with SpooledTemporaryFile(IN_MEMORY) as stream:
+        async for piece in request.stream():
+            stream.write(piece)
+        size = stream.tell()
+        stream.seek(0)
+        yield {"file": [("", stream)]} if size else {}
 
 
-Form = Annotated[dict[str, list[Any]], Depends(form_of)]
+def _named(value: UploadFile | str) -> Named | str:
+    return (value.filename or "", value.file) if isinstance(value, UploadFile) else value
 
 
-def files_in(form: dict[str, list[Any]], field: str = "file") -> Files:
+Form = Annotated[Fields, Depends(form_of)]
+
+
+def files_in(form: Fields, field: str = "file") -> list[Named]:
     """The files of a field. InputError when text stands there."""
     values = form.get(field, [])
     if any(isinstance(value, str) for value in values):
@@ -95,11 +107,8 @@ def file(path: Path, forever: bool = False) -> Response:
     """A file of ours as an answer; 404 when it has just been deleted."""
     if not path.is_file():
         raise not_found("file")
-    return FileResponse(
-        path,
-        media_type=MEDIA_TYPES[path.suffix],
-        headers=FOREVER if forever else {"cache-control": "no-cache"},
-    )
+    kept = FOREVER if forever else {"cache-control": "no-cache"}
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=kept)
 
 
 def content(data: bytes, media_type: str, forever: bool = False) -> Response:
@@ -109,26 +118,14 @@ def content(data: bytes, media_type: str, forever: bool = False) -> Response:
 
 def download(made: Download) -> Response:
     """A file that a browser saves."""
-    return Response(
-        made.content,
-        media_type=made.media_type,
-        headers={"content-disposition": f'attachment; filename="{made.name}"'},
-    )
+    saved = {"content-disposition": f'attachment; filename="{made.name}"'}
+    return Response(made.content, media_type=made.media_type, headers=saved)
 
 
-def answers(example: Any, status: int = 200, *others: int) -> dict[int | str, dict[str, Any]]:
-    """What the reference says about an answer: an example, and the problems that may come instead."""
-    said = {"description": "Done", "content": {"application/json": {"example": example}}}
-    errors = {
-        code: {"description": text}
-        for code, text in {
-            404: "There is no such thing",
-            409: "Changed meanwhile; `current` has the newest state",
-            413: "More than the limits allow",
-            415: "A file of a kind that is not read",
-            422: "A value is wrong",
-            429: "The queue is full; see Retry-After",
-        }.items()
-        if code in others
-    }
-    return {status: said, **errors}
+def answers(example: Any, status: int = 200, *others: int) -> dict[int | str, JsonObject]:
+    """What the reference says about an answer: an example, and the problems that may come
+    instead.
+    """
+    said: dict[int | str, JsonObject] = {code: {"description": ERRORS[code]} for code in others}
+    shown = {"application/json": {"example": example}}
+    return {status: {"description": "Done", "content": shown}, **said}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -15,20 +15,26 @@ from maquette.app import jobs, masks, options, photos, samples
 from maquette.app.events import Event
 from maquette.app.problems import conflict
 from maquette.app.routes.common import (
+    FILES,
     CrewHere,
+    Fields,
+    JsonObject,
     StudioHere,
     answers,
     content,
+    content_type,
     file,
     files_in,
     form_of,
 )
-from maquette.app.schemas import JobRequest, Options, RepeatRequest
+from maquette.app.schemas import JobOptions, JobRequest, Model, RepeatRequest
 from maquette.errors import InputError, MaquetteError
 
 router = APIRouter(tags=["jobs"])
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+Label = Annotated[int, Path(ge=1, le=65535)]
 STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
+TEXTS = ("options", "only", "name")
 SUBMISSION = {
     "content": {
         "application/json": {
@@ -41,7 +47,7 @@ SUBMISSION = {
                 "required": ["photo", "masks"],
                 "properties": {
                     "photo": {"type": "string", "format": "binary"},
-                    "masks": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    "masks": FILES,
                     "options": {"type": "string", "description": "JSON, as in the other form"},
                     "only": {"type": "string"},
                     "name": {"type": "string"},
@@ -52,19 +58,20 @@ SUBMISSION = {
 }
 
 
-async def submission_of(request: Request) -> AsyncIterator[Any]:
+async def submission_of(request: Request) -> AsyncIterator[JobRequest | Fields]:
     """A JSON body as a JobRequest, or the fields of a multipart body."""
-    if (
-        request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        == "application/json"
-    ):
-        try:
-            yield JobRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from error
+    if content_type(request) == "application/json":
+        yield _validated(JobRequest, await request.body())
         return
     async with asynccontextmanager(form_of)(request) as form:
         yield form
+
+
+def _validated(model: type[Model], text: str | bytes) -> Model:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
 
 
 @router.post(
@@ -78,7 +85,7 @@ def submit(
     crew: CrewHere,
     response: Response,
     given: Annotated[Any, Depends(submission_of)],
-) -> dict[str, Any]:
+) -> JsonObject:
     """Queue a job: JSON for a photo that is here, or multipart with `photo` and `masks` in one
     call.
     """
@@ -87,38 +94,39 @@ def submit(
         job = jobs.submit(studio, given.photo, chosen, given.only, given.name)
     else:
         job = _submit_files(studio, crew, given)
+    return accepted(job, crew, response)
+
+
+def accepted(job: JsonObject, crew: CrewHere, response: Response) -> JsonObject:
+    """A new job: call for somebody to do it, and say where it is."""
     crew.call()
     response.headers["location"] = f"/api/jobs/{job['id']}"
     return job
 
 
-def _submit_files(studio: StudioHere, crew: CrewHere, form: dict[str, list[Any]]) -> dict[str, Any]:
+def _submit_files(studio: StudioHere, crew: CrewHere, form: Fields) -> JsonObject:
     photo_files = files_in(form, "photo")
     mask_files = files_in(form, "masks")
     if len(photo_files) != 1 or not mask_files:
         raise InputError(
             "send JSON, or multipart with one file 'photo' and one or more files 'masks'"
         )
-    texts = {key: form.get(key, [""])[0] for key in ("options", "only", "name")}
-    if not all(isinstance(text, str) for text in texts.values()):
+    texts = [form.get(key, [""])[0] for key in TEXTS]
+    if not all(isinstance(text, str) for text in texts):
         raise InputError("the fields 'options', 'only' and 'name' are text, not files")
-    try:
-        chosen = options.resolved(
-            Options.model_validate_json(texts["options"] or "{}"), crew.capabilities()
-        )
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
-    only = [part.strip() for part in texts["only"].split(",") if part.strip()] or None
+    asked, listed, name = texts
+    chosen = options.resolved(_validated(JobOptions, asked or "{}"), crew.capabilities())
+    only = [part.strip() for part in listed.split(",") if part.strip()] or None
     jobs.refuse_when_full(studio)
-    photo = photos.add(studio, *photo_files[0])
+    photo = photos.add(studio, *photo_files[0])["id"]
     done = False
     try:
-        masks.load(studio, photo["id"], mask_files)
-        job = jobs.submit(studio, photo["id"], chosen, only, texts["name"])
+        masks.load(studio, photo, mask_files)
+        job = jobs.submit(studio, photo, chosen, only, name)
         done = True
     finally:
         if not done:
-            photos.delete(studio, photo["id"])
+            studio.delete("photos", photo)
     return job
 
 
@@ -128,13 +136,13 @@ def list_jobs(
     state: State | None = None,
     photo: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Jobs, newest first."""
     return {"jobs": jobs.every(studio, state, photo, limit)}
 
 
 @router.get("/api/jobs/{job}", responses=answers(samples.JOB, 200, 404))
-def get_job(studio: StudioHere, job: str) -> dict[str, Any]:
+def get_job(studio: StudioHere, job: str) -> JsonObject:
     """One job."""
     return jobs.get(studio, job)
 
@@ -143,7 +151,7 @@ def get_job(studio: StudioHere, job: str) -> dict[str, Any]:
     "/api/jobs/{job}/cancel",
     responses=answers({**samples.JOB, "state": "cancelled"}, 200, 404, 409),
 )
-def cancel_job(studio: StudioHere, crew: CrewHere, job: str) -> dict[str, Any]:
+def cancel_job(studio: StudioHere, crew: CrewHere, job: str) -> JsonObject:
     """Stop a job, at once."""
     if not crew.cancel(job):
         raise conflict("the job is finished already", jobs.get(studio, job))
@@ -159,14 +167,12 @@ def repeat_job(
     response: Response,
     job: str,
     request: RepeatRequest | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """A new job of the same photo and masks, with some options changed."""
     before = studio.row("jobs", job)["options"]
-    asked = request.options if request is not None else Options()
-    again = jobs.repeat(studio, job, options.resolved(asked, crew.capabilities(), before))
-    crew.call()
-    response.headers["location"] = f"/api/jobs/{again['id']}"
-    return again
+    asked = request.options if request is not None else JobOptions()
+    chosen = options.resolved(asked, crew.capabilities(), before)
+    return accepted(jobs.repeat(studio, job, chosen), crew, response)
 
 
 @router.delete("/api/jobs/{job}", status_code=204)
@@ -182,22 +188,17 @@ def job_events(studio: StudioHere, job: str) -> StreamingResponse:
 
     def snapshot() -> list[Event]:
         try:
-            now = jobs.get(studio, job)
+            shown = jobs.get(studio, job)
         except MaquetteError:  # deleted meanwhile
             return [("deleted", {"kind": "job", "id": job})]
-        made = [("instance", {"id": job, **instance}) for instance in now["instances"]]
-        last = (
-            [("end", {"id": job, "state": now["state"], "scene": now["scene"]})]
-            if now["state"] in jobs.FINAL
-            else []
-        )
-        return [("job", now), *made, *last]
+        state, *end = jobs.events_of(shown)
+        made = [("instance", {"id": job, **instance}) for instance in shown["instances"]]
+        return [state, *made, *end]
 
-    def ours(event: Event) -> bool:
+    def is_ours(event: Event) -> bool:
         return event[1].get("id") == job and event[0] != "scene"
 
-    stream = studio.news.listen(snapshot, ours, lambda event: event[0] in ("end", "deleted"))
-    return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM)
+    return _stream(studio, snapshot, is_ours, lambda event: event[0] in ("end", "deleted"))
 
 
 @router.get("/api/events", response_class=StreamingResponse)
@@ -209,22 +210,25 @@ def all_events(studio: StudioHere) -> StreamingResponse:
     def snapshot() -> list[Event]:
         return [("job", job) for state in jobs.OPEN for job in reversed(jobs.every(studio, state))]
 
-    stream = studio.news.listen(snapshot, lambda event: event[0] != "end", lambda event: False)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM)
+    return _stream(studio, snapshot, lambda event: event[0] != "end", lambda event: False)
+
+
+def _stream(
+    studio: StudioHere,
+    snapshot: Callable[[], list[Event]],
+    wanted: Callable[[Event], bool],
+    last: Callable[[Event], bool],
+) -> StreamingResponse:
+    events = studio.news.listen(snapshot, wanted, last)
+    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM)
 
 
 @router.get("/api/jobs/{job}/instances/{label}.glb", response_class=Response)
 def job_instance(
-    studio: StudioHere,
-    job: str,
-    label: Annotated[int, Path(ge=1, le=65535)],
-    attempt: Annotated[int, Query(ge=1, le=8)] = 1,
+    studio: StudioHere, job: str, label: Label, attempt: Annotated[int, Query(ge=1, le=8)] = 1
 ) -> Response:
     """An object as soon as it is made, in its own frame."""
-    studio.row("jobs", job)
-    return file(
-        studio.folders.of("jobs", job) / "instances" / f"{label}_{attempt}.glb", forever=True
-    )
+    return _file(studio, job, f"instances/{label}_{attempt}.glb")
 
 
 @router.get("/api/jobs/{job}/masks.png", response_class=Response)
@@ -236,12 +240,15 @@ def job_masks(studio: StudioHere, job: str) -> Response:
 @router.get("/api/jobs/{job}/photo.png", response_class=Response)
 def job_photo(studio: StudioHere, job: str) -> Response:
     """The photo that the job is made from."""
-    studio.row("jobs", job)
-    return file(studio.folders.of("jobs", job) / "image.png", forever=True)
+    return _file(studio, job, "image.png")
 
 
 @router.get("/api/jobs/{job}/thumbnail.jpg", response_class=Response)
 def job_thumbnail(studio: StudioHere, job: str) -> Response:
     """A small picture of the photo."""
+    return _file(studio, job, "thumbnail.jpg")
+
+
+def _file(studio: StudioHere, job: str, name: str) -> Response:
     studio.row("jobs", job)
-    return file(studio.folders.of("jobs", job) / "thumbnail.jpg", forever=True)
+    return file(studio.folders.of("jobs", job) / name, forever=True)

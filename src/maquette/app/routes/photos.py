@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -11,6 +12,7 @@ from maquette.app import masks, photos, pictures, samples
 from maquette.app.routes.common import (
     FILE_BODY,
     Form,
+    JsonObject,
     StudioHere,
     VersionHere,
     answers,
@@ -32,30 +34,31 @@ Label = Annotated[int, Path(ge=1, le=65535)]
     responses=answers(samples.PHOTO, 201, 413, 415, 422),
     openapi_extra={"requestBody": FILE_BODY},
 )
-def add_photo(studio: StudioHere, form: Form) -> dict[str, Any]:
+def add_photo(studio: StudioHere, form: Form) -> JsonObject:
     """Take in a photo: multipart field `file`, or the bytes as the body."""
     files = files_in(form)
     if len(files) != 1:
         raise InputError(
-            f"{len(files)} files; send one photo in the multipart field 'file', or as the body with its content type"
+            f"{len(files)} files; send one photo in the multipart field 'file', "
+            "or as the body with its content type"
         )
     return photos.add(studio, *files[0])
 
 
 @router.get("", responses=answers({"photos": [samples.PHOTO]}))
-def list_photos(studio: StudioHere) -> dict[str, Any]:
+def list_photos(studio: StudioHere) -> JsonObject:
     """All photos, newest first."""
     return {"photos": photos.every(studio)}
 
 
 @router.get("/{photo}", responses=answers(samples.PHOTO, 200, 404))
-def get_photo(studio: StudioHere, photo: str) -> dict[str, Any]:
+def get_photo(studio: StudioHere, photo: str) -> JsonObject:
     """One photo."""
     return photos.get(studio, photo)
 
 
 @router.patch("/{photo}", responses=answers(samples.PHOTO, 200, 404, 422))
-def rename_photo(studio: StudioHere, photo: str, request: NameRequest) -> dict[str, Any]:
+def rename_photo(studio: StudioHere, photo: str, request: NameRequest) -> JsonObject:
     """Give a photo another name."""
     return photos.rename(studio, photo, request.name)
 
@@ -63,43 +66,46 @@ def rename_photo(studio: StudioHere, photo: str, request: NameRequest) -> dict[s
 @router.delete("/{photo}", status_code=204)
 def delete_photo(studio: StudioHere, photo: str) -> None:
     """Delete a photo and its masks; jobs and scenes have copies."""
-    photos.delete(studio, photo)
+    studio.delete("photos", photo)
 
 
 @router.get("/{photo}/image.png", response_class=Response)
 def photo_image(studio: StudioHere, photo: str) -> Response:
     """The picture, upright, sRGB, at most 2048 pixels a side."""
-    studio.row("photos", photo)
-    return file(studio.folders.of("photos", photo) / "image.png", forever=True)
+    return _file(studio, photo, "image.png")
 
 
 @router.get("/{photo}/thumbnail.jpg", response_class=Response)
 def photo_thumbnail(studio: StudioHere, photo: str) -> Response:
     """A small picture."""
+    return _file(studio, photo, "thumbnail.jpg")
+
+
+def _file(studio: StudioHere, photo: str, name: str) -> Response:
     studio.row("photos", photo)
-    return file(studio.folders.of("photos", photo) / "thumbnail.jpg", forever=True)
+    return file(studio.folders.of("photos", photo) / name, forever=True)
 
 
 @router.get("/{photo}/masks", responses=answers(samples.MASKS, 200, 404))
-def get_masks(studio: StudioHere, photo: str, version: VersionHere = None) -> dict[str, Any]:
+def get_masks(studio: StudioHere, photo: str, version: VersionHere = None) -> JsonObject:
     """The objects with their numbers and warnings, and what can be undone."""
     return masks.state(studio, photo, version)
 
 
 @router.post("/{photo}/masks/edits", responses=answers(samples.MASKS, 200, 404, 409, 422))
-def edit_masks(studio: StudioHere, photo: str, request: MaskEditRequest) -> dict[str, Any]:
+def edit_masks(studio: StudioHere, photo: str, request: MaskEditRequest) -> JsonObject:
     """Edit the masks; see the kinds of edits in the schema."""
     return masks.apply(studio, photo, request.version, request.edit.kind, request.edit.apply)
 
 
 @router.post("/{photo}/masks/undo", responses=answers(samples.MASKS, 200, 404, 409))
-def undo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str, Any]:
+def undo_masks(studio: StudioHere, photo: str, request: StepRequest) -> JsonObject:
     """Take the last edit back."""
     return masks.step(studio, photo, request.version, back=True)
 
 
 @router.post("/{photo}/masks/redo", responses=answers(samples.MASKS, 200, 404, 409))
-def redo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str, Any]:
+def redo_masks(studio: StudioHere, photo: str, request: StepRequest) -> JsonObject:
     """Do again what was undone."""
     return masks.step(studio, photo, request.version, back=False)
 
@@ -109,16 +115,19 @@ def redo_masks(studio: StudioHere, photo: str, request: StepRequest) -> dict[str
     openapi_extra={"requestBody": FILE_BODY},
     responses=answers(samples.MASKS, 200, 404, 409, 413, 415, 422),
 )
-def import_masks(studio: StudioHere, photo: str, form: Form) -> dict[str, Any]:
+def import_masks(studio: StudioHere, photo: str, form: Form) -> JsonObject:
     """Replace all objects by a mask file in any form that `maquette masks` reads; several pictures
     or a ZIP are a folder of masks.
     """
-    version = form.get("version", [None])[0]
-    if version is not None and not (
-        isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10
-    ):
+    given = form.get("version", [None])[0]
+    return masks.load(studio, photo, files_in(form), None if given is None else _version(given))
+
+
+def _version(given: Any) -> int:
+    """A field of a form as the number of a version."""
+    if not isinstance(given, str) or re.fullmatch(r"[0-9]{1,9}", given) is None:
         raise InputError("the field 'version' is not a number")
-    return masks.load(studio, photo, files_in(form), None if version is None else int(version))
+    return int(given)
 
 
 @router.get("/{photo}/masks/export", response_class=Response)
@@ -134,18 +143,13 @@ def export_masks(
 @router.get("/{photo}/masks/labels.png", response_class=Response)
 def label_picture(studio: StudioHere, photo: str, version: VersionHere = None) -> Response:
     """All objects in one picture: label = R + 256 G; B is 255 where objects overlap."""
-    found = studio.row("photos", photo)
     chosen = masks.masks_of(studio, photo, version)
-    return content(
-        pictures.label_picture(chosen, (found["height"], found["width"])),
-        "image/png",
-        forever=version is not None,
-    )
+    picture = pictures.label_picture(chosen, photos.size_of(studio, photo))
+    return content(picture, "image/png", forever=version is not None)
 
 
 @router.get("/{photo}/masks/{label}.png", response_class=Response)
 def one_mask(studio: StudioHere, photo: str, label: Label, version: VersionHere = None) -> Response:
     """One object alone, 255 inside."""
-    return content(
-        masks.one_mask(studio, photo, label, version), "image/png", forever=version is not None
-    )
+    picture = masks.one_mask(studio, photo, label, version)
+    return content(picture, "image/png", forever=version is not None)

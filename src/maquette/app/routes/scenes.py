@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
@@ -12,6 +12,7 @@ from maquette.app.routes.common import (
     FILE_BODY,
     CrewHere,
     Form,
+    JsonObject,
     StudioHere,
     VersionHere,
     answers,
@@ -19,6 +20,7 @@ from maquette.app.routes.common import (
     file,
     files_in,
 )
+from maquette.app.routes.jobs import accepted
 from maquette.app.schemas import NameRequest, RegenerateRequest, SceneEditRequest, StepRequest
 
 router = APIRouter(tags=["scenes"])
@@ -30,25 +32,25 @@ router = APIRouter(tags=["scenes"])
     responses=answers(samples.SCENE, 201, 413, 415, 422),
     openapi_extra={"requestBody": FILE_BODY},
 )
-def open_scene(studio: StudioHere, form: Form) -> dict[str, Any]:
+def open_scene(studio: StudioHere, form: Form) -> JsonObject:
     """Open a saved scene: a ZIP as exported, or scene.json and its files."""
     return scenes.load(studio, files_in(form))
 
 
 @router.get("/api/scenes", responses=answers({"scenes": [samples.BRIEF_SCENE]}))
-def list_scenes(studio: StudioHere) -> dict[str, Any]:
+def list_scenes(studio: StudioHere) -> JsonObject:
     """All scenes, newest first, without their instances."""
     return {"scenes": scenes.every(studio)}
 
 
 @router.get("/api/scenes/{scene}", responses=answers(samples.SCENE, 200, 404))
-def get_scene(studio: StudioHere, scene: str, version: VersionHere = None) -> dict[str, Any]:
+def get_scene(studio: StudioHere, scene: str, version: VersionHere = None) -> JsonObject:
     """One scene with its objects."""
     return scenes.state(studio, scene, version)
 
 
 @router.patch("/api/scenes/{scene}", responses=answers(samples.SCENE, 200, 404, 422))
-def rename_scene(studio: StudioHere, scene: str, request: NameRequest) -> dict[str, Any]:
+def rename_scene(studio: StudioHere, scene: str, request: NameRequest) -> JsonObject:
     """Give a scene another name."""
     return scenes.rename(studio, scene, request.name)
 
@@ -56,31 +58,31 @@ def rename_scene(studio: StudioHere, scene: str, request: NameRequest) -> dict[s
 @router.delete("/api/scenes/{scene}", status_code=204)
 def delete_scene(studio: StudioHere, scene: str) -> None:
     """Delete a scene."""
-    scenes.delete(studio, scene)
+    studio.delete("scenes", scene)
 
 
 @router.post(
     "/api/scenes/{scene}/copy", status_code=201, responses=answers(samples.SCENE, 201, 404)
 )
-def copy_scene(studio: StudioHere, scene: str) -> dict[str, Any]:
+def copy_scene(studio: StudioHere, scene: str) -> JsonObject:
     """A scene of its own with the newest version."""
     return scenes.copy(studio, scene)
 
 
 @router.post("/api/scenes/{scene}/edits", responses=answers(samples.SCENE, 200, 404, 409, 422))
-def edit_scene(studio: StudioHere, scene: str, request: SceneEditRequest) -> dict[str, Any]:
+def edit_scene(studio: StudioHere, scene: str, request: SceneEditRequest) -> JsonObject:
     """Edit a scene; see the kinds of edits in the schema."""
     return scenes.apply(studio, scene, request.version, request.edit.kind, request.edit.apply)
 
 
 @router.post("/api/scenes/{scene}/undo", responses=answers(samples.SCENE, 200, 404, 409))
-def undo_scene(studio: StudioHere, scene: str, request: StepRequest) -> dict[str, Any]:
+def undo_scene(studio: StudioHere, scene: str, request: StepRequest) -> JsonObject:
     """Take the last edit back."""
     return scenes.step(studio, scene, request.version, back=True)
 
 
 @router.post("/api/scenes/{scene}/redo", responses=answers(samples.SCENE, 200, 404, 409))
-def redo_scene(studio: StudioHere, scene: str, request: StepRequest) -> dict[str, Any]:
+def redo_scene(studio: StudioHere, scene: str, request: StepRequest) -> JsonObject:
     """Do again what was undone."""
     return scenes.step(studio, scene, request.version, back=False)
 
@@ -92,15 +94,12 @@ def redo_scene(studio: StudioHere, scene: str, request: StepRequest) -> dict[str
 )
 def regenerate(
     studio: StudioHere, crew: CrewHere, response: Response, scene: str, request: RegenerateRequest
-) -> dict[str, Any]:
+) -> JsonObject:
     """Make one object anew with another seed; all others stay."""
     made_with = scenes.made_with(studio, scene)
-    job = jobs.submit_regeneration(
-        studio, scene, request.label, options.regeneration(request, crew.capabilities(), made_with)
-    )
-    crew.call()
-    response.headers["location"] = f"/api/jobs/{job['id']}"
-    return job
+    chosen = options.regeneration(request, crew.capabilities(), made_with)
+    job = jobs.submit_regeneration(studio, scene, request.label, chosen)
+    return accepted(job, crew, response)
 
 
 @router.get("/api/scenes/{scene}/export", response_class=Response)
@@ -161,6 +160,6 @@ def scene_masks(studio: StudioHere, scene: str) -> Response:
 
 
 @router.get("/api/compare", responses=answers(samples.COMPARISON, 200, 404))
-def compare(studio: StudioHere, a: str, b: str) -> dict[str, Any]:
+def compare(studio: StudioHere, a: str, b: str) -> JsonObject:
     """Two scenes side by side, their objects matched by label."""
     return scenes.compare(studio, a, b)

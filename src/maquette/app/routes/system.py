@@ -2,75 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from maquette import __version__
-from maquette.app import examples, masks, reference, samples, scene_files
-from maquette.app.routes.common import FOREVER, CrewHere, StudioHere, answers, content, file
-from maquette.images.read import MAX_SIDE
+from maquette.app import examples, jobs, masks, options, reference, samples, scene_files
+from maquette.app.routes.common import (
+    FOREVER,
+    CrewHere,
+    JsonObject,
+    StudioHere,
+    answers,
+    content,
+    file,
+)
 
 router = APIRouter(tags=["server"])
+TOLD_LIMITS = ("upload_bytes", "unpacked_bytes", "pixels", "objects", "name_length")
 
 
 @router.get("/api/config", responses=answers(samples.CONFIG))
-def config(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
+def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
     """Methods, models, options and limits of this server."""
     settings = studio.settings
     known = crew.capabilities()
-    limits = settings.limits
-    default = next(
-        (method for method in known["methods"] if method["default"]), {"steps": 6, "guidance": 1.0}
-    )
-    return {
-        "version": __version__,
-        **known,
-        "options": samples.CONFIG["options"]
-        | {
-            "steps": {"default": default["steps"], "minimum": 1, "maximum": 100},
-            "guidance": {"default": default["guidance"], "minimum": 0, "maximum": 20},
-        },
-        "limits": {
-            "upload_bytes": limits.upload_bytes,
-            "pixels": limits.pixels,
-            "side": MAX_SIDE,
-            "objects": limits.objects,
-            "queue": settings.queue,
-            "workers": settings.workers,
-            "name_length": limits.name_length,
-        },
-        "mask_forms": [
-            {"form": form, "title": title, "suffix": suffix}
-            for form, (suffix, title) in masks.FORMS.items()
-        ],
-        "scene_formats": [
-            {"format": form, "title": title, "suffix": suffix}
-            for form, (suffix, title) in scene_files.FORMATS.items()
-        ],
-        "token": settings.token is not None,
-    }
+    limits = {name: getattr(settings.limits, name) for name in TOLD_LIMITS}
+    limits |= {"queue": settings.queue, "workers": settings.workers}
+    shown: JsonObject = {"version": __version__, **known, "limits": limits}
+    shown["options"] = options.offered(known)
+    shown["mask_forms"] = _forms("form", masks.FORMS)
+    shown["scene_formats"] = _forms("format", scene_files.FORMATS)
+    shown["token"] = settings.token is not None
+    return shown
+
+
+def _forms(key: str, forms: dict[str, tuple[str, str]]) -> list[JsonObject]:
+    return [
+        {key: form, "title": title, "suffix": suffix} for form, (suffix, title) in forms.items()
+    ]
 
 
 @router.get("/api/health", responses=answers(samples.HEALTH))
-def health(studio: StudioHere, crew: CrewHere) -> dict[str, Any]:
+def health(studio: StudioHere, crew: CrewHere) -> JsonObject:
     """Whether the server works, and how much it has to do."""
-    count = {
-        row["state"]: row["n"]
-        for row in studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
-    }
-    return {
-        "status": "ok",
-        "version": __version__,
-        "queued": count.get("queued", 0),
-        "running": count.get("running", 0),
-        "workers": [{"state": member.state} for member in crew.members],
-    }
+    rows = studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
+    count = {row["state"]: row["n"] for row in rows}
+    workers = [{"state": member.state} for member in crew.members]
+    shown = {"status": "ok", "version": __version__, "workers": workers}
+    return shown | {state: count.get(state, 0) for state in jobs.OPEN}
 
 
 @router.get("/api/examples", responses=answers({"examples": [samples.EXAMPLE]}))
-def list_examples() -> dict[str, Any]:
+def list_examples() -> JsonObject:
     """The bundled pictures."""
     return {"examples": examples.every()}
 
@@ -84,7 +67,7 @@ def example_thumbnail(name: str) -> Response:
 @router.post(
     "/api/examples/{name}/open", status_code=201, responses=answers(samples.PHOTO, 201, 404)
 )
-def open_example(studio: StudioHere, name: str) -> dict[str, Any]:
+def open_example(studio: StudioHere, name: str) -> JsonObject:
     """A photo with its masks of an example."""
     return examples.start(studio, name)
 

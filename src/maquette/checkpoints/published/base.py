@@ -7,9 +7,10 @@ mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,12 @@ from torch import Tensor, nn
 from maquette.errors import CheckpointError
 
 Config = Mapping[str, Any]  # the content of config.json
+C = TypeVar("C")
 Shapes = dict[str, tuple[int, ...]]  # published key -> shape
+Tensors = Mapping[str, Tensor]
+Outputs = dict[str, Tensor]
+# network (None where there is none), inputs, configuration -> outputs
+Run = Callable[[Any, Tensors, Config], Outputs]
 TOLERANCE = 1e-5  # largest absolute error in float32
 
 
@@ -36,6 +42,23 @@ def arguments(config: Config) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not key.startswith("_")}
 
 
+def configured(
+    kind: Callable[..., C], given: Config, names: Mapping[str, str], **defaults: Any
+) -> C:
+    """A configuration of ours: each field by its published name where that is given, else by
+    ``defaults``, else as ``kind`` has it.
+    """
+    told = {ours: given[theirs] for ours, theirs in names.items() if theirs in given}
+    return kind(**{**defaults, **told})
+
+
+def builder(
+    network: Callable[[C], nn.Module], config_of: Callable[[Config], C]
+) -> Callable[[Config], nn.Module]:
+    """The function from a published configuration to its network."""
+    return lambda config: network(config_of(config))
+
+
 def own_shapes(network: nn.Module) -> Shapes:
     """Keys and shapes of a network whose state dict already has the published names."""
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
@@ -43,7 +66,7 @@ def own_shapes(network: nn.Module) -> Shapes:
 
 def load_strictly(
     network: nn.Module,
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
     trunk: tuple[str, ...] = (),
 ) -> None:
@@ -55,34 +78,42 @@ def load_strictly(
     """
     check_shapes(own_shapes(network), tensors)
     kinds = precision(network, dtype, trunk)
-    state = {
-        key: tensor.to(kinds[key]) if tensor.is_floating_point() else tensor
-        for key, tensor in tensors.items()
+    converted = {
+        key: tensor.to(kinds[key]) for key, tensor in tensors.items() if tensor.is_floating_point()
     }
+    fill(network, {**tensors, **converted})
+
+
+def fill(network: nn.Module, state: Tensors) -> None:
+    """Give a network, which may be on the meta device, these very tensors; ready to be used."""
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
 
 
-def check_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> None:
+def check_shapes(expected: Shapes, tensors: Tensors) -> None:
     """Raise CheckpointError, naming up to three of each, when keys are missing or extra or shapes
     differ.
     """
-    missing = sorted(set(expected) - set(tensors))
-    extra = sorted(set(tensors) - set(expected))
+    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    missing = sorted(set(expected) - set(found))
+    extra = sorted(set(found) - set(expected))
     wrong = [
-        f"{key} is {list(tensors[key].shape)}, expected {list(shape)}"
+        f"{key} is {list(found[key])}, expected {list(shape)}"
         for key, shape in expected.items()
-        if key in tensors and tuple(tensors[key].shape) != tuple(shape)
+        if found.get(key, shape) != tuple(shape)
     ]
-    parts = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for what, names in (("missing", missing), ("extra", extra), ("of another shape", wrong))
-        if names
-    ]
-    if parts:
+    kinds = {"missing": missing, "extra": extra, "of another shape": wrong}
+    said = [_some(names, what) for what, names in kinds.items() if names]
+    if said:
         raise CheckpointError(
-            f"the weights do not fit the configuration: {'; '.join(parts)}; pass the files of one and the same model"
+            f"the weights do not fit the configuration: {'; '.join(said)}; pass the files of one "
+            "and the same model"
         )
+
+
+def _some(names: list[str], what: str) -> str:
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
 
 
 def precision(
@@ -92,21 +123,46 @@ def precision(
     inside the submodules ``trunk``, float32 for all else (norms, per-head gammas, embeddings, first
     and last layers), as the published files store them.
     """
-    kinds = {key: torch.float32 for key in network.state_dict()}
+    kinds = dict.fromkeys(network.state_dict(), torch.float32)
     for name, module in network.named_modules():
         inside = any(name == part or name.startswith(f"{part}.") for part in trunk)
-        if inside and (
-            isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d))
-            or getattr(module, "matrix_layer", False)
-        ):
-            kinds |= {
-                f"{name}.{leaf}": dtype for leaf in ("weight", "bias") if f"{name}.{leaf}" in kinds
-            }
+        if inside and _is_matrix(module):
+            leaves = (f"{name}.weight", f"{name}.bias")
+            kinds |= {key: dtype for key in leaves if key in kinds}
     return kinds
 
 
-def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Half-precision tensors as float32; golden weights are stored as float16 where that is exact."""
+def _is_matrix(module: nn.Module) -> bool:
+    known = isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d))
+    return known or getattr(module, "matrix_layer", False)
+
+
+@contextlib.contextmanager
+def recorded(
+    outputs: Mapping[str, nn.Module], inputs: Mapping[str, nn.Module] | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """What submodules give, and what they are given first, by name, while this lasts."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, given: bool) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+            value = arguments if given else output
+            found[name] = value if isinstance(value, Tensor) else value[0]
+
+        return hook
+
+    with contextlib.ExitStack() as hooks:
+        for name, module in outputs.items():
+            hooks.callback(module.register_forward_hook(keep(name, given=False)).remove)
+        for name, module in (inputs or {}).items():
+            hooks.callback(module.register_forward_hook(keep(name, given=True)).remove)
+        yield found
+
+
+def as_stored(tensors: Tensors) -> dict[str, Tensor]:
+    """Half-precision tensors as float32; golden weights are stored as float16 where that
+    is exact.
+    """
     return {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in tensors.items()
@@ -121,20 +177,16 @@ class PublishedModel:
 
     name: str  # of maquette, for example "trellis-structure-flow"
     classes: tuple[str, ...]  # class names in config.json that mean this model
-    run: Callable[[nn.Module | None, Mapping[str, Tensor], Config], dict[str, Tensor]]
+    run: Run
     inputs: frozenset[str]  # names in io.npz that are given, not compared
     build: Callable[[Config], nn.Module] | None = None
-    load: Callable[[nn.Module, Mapping[str, Tensor], torch.dtype], None] = load_strictly
-    shapes: Callable[[nn.Module], Shapes] = (
-        own_shapes  # of the published file; works on the meta device
-    )
-    tolerances: Mapping[str, float] = field(
-        default_factory=dict
-    )  # key -> larger tolerance, documented where it is set
+    load: Callable[[nn.Module, Tensors, torch.dtype], None] = load_strictly
+    shapes: Callable[[nn.Module], Shapes] = own_shapes  # of its file; works on the meta device
+    # key -> larger tolerance, documented where it is set
+    tolerances: Mapping[str, float] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)  # key -> why it is not compared
-    when: Callable[[Config], bool] | None = (
-        None  # what else a configuration must have, where several models share a class
-    )
+    # what else a configuration must have, where several models share a class
+    when: Callable[[Config], bool] | None = None
 
     def answers(self, config: Config) -> bool:
         """Whether a configuration is of this model; the first of MODELS that answers is taken."""

@@ -7,36 +7,57 @@ exact one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Tensors,
+    arguments,
+    builder,
+    configured,
+)
+from maquette.checkpoints.published.names import Rule, from_published, published_shapes, rules_of
 from maquette.errors import CheckpointError
 from maquette.models.vision import VisionConfig, VisionTransformer, clip_config
 
-_BLOCK = r"blocks\.(\d+)\."
-_LAYER = r"vision_model.encoder.layers.\1."
 NAMES = (
     Rule("cls_token", ("vision_model.embeddings.class_embedding",), drop_leading=2),
     Rule("pos_embed", ("vision_model.embeddings.position_embedding.weight",), drop_leading=1),
-    Rule(r"patch_embed\.weight", ("vision_model.embeddings.patch_embedding.weight",)),
-    Rule(r"norm_before\.(.+)", (r"vision_model.pre_layrnorm.\1",)),  # sic
-    Rule(
-        _BLOCK + r"attn\.to_qkv\.(.+)",
-        tuple(_LAYER + rf"self_attn.{part}_proj.\2" for part in "qkv"),
+    *rules_of(
+        {
+            r"attn\.to_qkv\.(.+)": tuple(rf"self_attn.{part}_proj.\2" for part in "qkv"),
+            r"attn\.to_out\.(.+)": r"self_attn.out_proj.\2",
+            r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+            r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+            r"norm(\d)\.(.+)": r"layer_norm\2.\3",
+        },
+        r"blocks\.(\d+)\.",
+        r"vision_model.encoder.layers.\1.",
     ),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"self_attn.out_proj.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
-    Rule(_BLOCK + r"norm(\d)\.(.+)", (_LAYER + r"layer_norm\2.\3",)),
-    Rule(r"norm\.(.+)", (r"vision_model.post_layernorm.\1",)),
-    Rule(r"projection\.weight", ("visual_projection.weight",)),
+    *rules_of(
+        {
+            r"patch_embed\.weight": "vision_model.embeddings.patch_embedding.weight",
+            r"norm_before\.(.+)": r"vision_model.pre_layrnorm.\1",  # sic
+            r"norm\.(.+)": r"vision_model.post_layernorm.\1",
+            r"projection\.weight": "visual_projection.weight",
+        }
+    ),
 )
 OPTIONAL = "vision_model.embeddings.position_ids"  # 0, 1, 2, ... in files of transformers 4.x
-ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu"}
+FIELDS = {  # ours -> config.json
+    "width": "hidden_size",
+    "blocks": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "image_size": "image_size",
+    "projection": "projection_dim",
+    "patch": "patch_size",
+    "activation": "hidden_act",
+}
+ACTIVATIONS = ("gelu", "quick_gelu")
 
 
 def vision_config(config: Config) -> VisionConfig:
@@ -45,57 +66,36 @@ def vision_config(config: Config) -> VisionConfig:
     activation = a.get("hidden_act", "quick_gelu")
     if activation not in ACTIVATIONS:
         raise CheckpointError(
-            f"CLIP with the activation {activation!r} is not supported; expected one of {sorted(ACTIVATIONS)}"
+            f"CLIP with the activation {activation!r} is not supported; expected one of "
+            f"{list(ACTIVATIONS)}"
         )
     width = a.get("hidden_size", 1024)
     ratio = a.get("intermediate_size", 4 * width) / width
-    return clip_config(
-        width,
-        a.get("num_hidden_layers", 24),
-        a.get("num_attention_heads", 16),
-        a.get("image_size", 224),
-        a.get("projection_dim", 768),
-        ratio,
-        ACTIVATIONS[activation],
-        a.get("patch_size", 14),
-    )
+    return configured(clip_config, a, FIELDS, mlp_ratio=ratio)
 
 
-def build(config: Config) -> nn.Module:
-    """The network of a configuration."""
-    return VisionTransformer(vision_config(config))
+build = builder(VisionTransformer, vision_config)
+shapes = partial(published_shapes, rules=NAMES)
 
 
-def load(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load strictly."""
-    from_published(
-        network, {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}, NAMES, dtype
-    )
+    needed = {key: tensor for key, tensor in tensors.items() if key != OPTIONAL}
+    from_published(network, needed, dtype, rules=NAMES)
 
 
-def shapes(network: nn.Module) -> Shapes:
-    """Keys and shapes of the published file."""
-    return published_shapes(network, NAMES)
-
-
-@torch.no_grad()
-def run(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def run(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     """Normalised pictures -> image embeddings."""
     return {"image_embeds": network.summary(given["pixel_values"])}
 
 
-MODELS = (
-    PublishedModel(
-        "clip-vision",
-        ("CLIPVisionModelWithProjection",),
-        run,
-        frozenset({"pixel_values"}),
-        build,
-        load,
-        shapes,
-    ),
+CLIP = PublishedModel(
+    "clip-vision",
+    ("CLIPVisionModelWithProjection",),
+    run,
+    frozenset({"pixel_values"}),
+    build,
+    load,
+    shapes,
 )
+MODELS = (CLIP,)

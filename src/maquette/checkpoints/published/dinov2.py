@@ -7,14 +7,20 @@ read; the released encoders of TripoSG and MIDI-3D use 4.x.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
 
 from maquette.checkpoints.layouts import dinov2_hub_names
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Shapes,
+    Tensors,
+    arguments,
+    builder,
+    configured,
+)
+from maquette.checkpoints.published.names import from_published, published_shapes, rules_of
 from maquette.errors import CheckpointError
 from maquette.models.vision import (
     VisionConfig,
@@ -24,31 +30,63 @@ from maquette.models.vision import (
 )
 
 _BLOCK = r"blocks\.(\d+)\."
-HUB_NAMES = (
-    Rule(r"patch_embed\.(.+)", (r"patch_embed.proj.\1",)),
-    Rule(_BLOCK + r"attn\.to_qkv\.(.+)", (r"blocks.\1.attn.qkv.\2",)),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (r"blocks.\1.attn.proj.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"blocks.\1.mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (r"blocks.\1.mlp.fc2.\2",)),
-    Rule(_BLOCK + r"scale(\d)", (r"blocks.\1.ls\2.gamma",)),
+HUB_NAMES = rules_of({r"patch_embed\.(.+)": r"patch_embed.proj.\1"}) + rules_of(
+    {
+        r"attn\.to_qkv\.(.+)": r"attn.qkv.\2",
+        r"attn\.to_out\.(.+)": r"attn.proj.\2",
+        r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+        r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+        r"scale(\d)": r"ls\2.gamma",
+    },
+    _BLOCK,
+    r"blocks.\1.",
 )
-_LAYER = r"encoder.layer.\1."
-TRANSFORMERS_NAMES = (
-    Rule("cls_token", ("embeddings.cls_token",)),
-    Rule("register_tokens", ("embeddings.register_tokens",)),
-    Rule("pos_embed", ("embeddings.position_embeddings",)),
-    Rule(r"patch_embed\.(.+)", (r"embeddings.patch_embeddings.projection.\1",)),
-    Rule(
-        _BLOCK + r"attn\.to_qkv\.(.+)",
-        tuple(_LAYER + rf"attention.attention.{part}.\2" for part in ("query", "key", "value")),
-    ),
-    Rule(_BLOCK + r"attn\.to_out\.(.+)", (_LAYER + r"attention.output.dense.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (_LAYER + r"mlp.fc1.\2",)),
-    Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (_LAYER + r"mlp.fc2.\2",)),
-    Rule(_BLOCK + r"scale(\d)", (_LAYER + r"layer_scale\2.lambda1",)),
-    Rule(_BLOCK + r"(norm\d\..+)", (_LAYER + r"\2",)),
-    Rule(r"norm\.(.+)", (r"layernorm.\1",)),
+_ATTENTION = "attention.attention."
+TRANSFORMERS_NAMES = rules_of(
+    {
+        r"attn\.to_qkv\.(.+)": tuple(
+            rf"{_ATTENTION}{part}.\2" for part in ("query", "key", "value")
+        ),
+        r"attn\.to_out\.(.+)": r"attention.output.dense.\2",
+        r"mlp\.mlp\.0\.(.+)": r"mlp.fc1.\2",
+        r"mlp\.mlp\.2\.(.+)": r"mlp.fc2.\2",
+        r"scale(\d)": r"layer_scale\2.lambda1",
+        r"(norm\d\..+)": r"\2",
+    },
+    _BLOCK,
+    r"encoder.layer.\1.",
+) + rules_of(
+    {
+        "cls_token": "embeddings.cls_token",
+        "register_tokens": "embeddings.register_tokens",
+        "pos_embed": "embeddings.position_embeddings",
+        r"patch_embed\.(.+)": r"embeddings.patch_embeddings.projection.\1",
+        r"norm\.(.+)": r"layernorm.\1",
+    }
 )
+
+
+HUB_FIELDS = {  # ours -> the hub's constructor
+    "image_size": "img_size",
+    "patch": "patch_size",
+    "channels": "in_chans",
+    "width": "embed_dim",
+    "blocks": "depth",
+    "heads": "num_heads",
+    "mlp_ratio": "mlp_ratio",
+    "registers": "num_register_tokens",
+}
+TRANSFORMERS_FIELDS = {  # ours -> config.json
+    "image_size": "image_size",
+    "patch": "patch_size",
+    "channels": "num_channels",
+    "width": "hidden_size",
+    "blocks": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "mlp_ratio": "mlp_ratio",
+    "registers": "num_register_tokens",
+    "eps": "layer_norm_eps",
+}
 
 
 def hub_config(config: Config) -> VisionConfig:
@@ -56,18 +94,11 @@ def hub_config(config: Config) -> VisionConfig:
     a = arguments(config)
     if a.get("ffn_layer", "mlp") != "mlp":
         raise CheckpointError(
-            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the published models use 'mlp'"
+            f"DINOv2 with the feed-forward layer {a['ffn_layer']!r} is not supported; the "
+            "published "
+            "models use 'mlp'"
         )
-    return VisionConfig(
-        a.get("img_size", 518),
-        a.get("patch_size", 14),
-        a.get("in_chans", 3),
-        a.get("embed_dim", 1024),
-        a.get("depth", 24),
-        a.get("num_heads", 16),
-        a.get("mlp_ratio", 4),
-        a.get("num_register_tokens", 4),
-    )
+    return configured(VisionConfig, a, HUB_FIELDS)
 
 
 def transformers_config(config: Config) -> VisionConfig:
@@ -75,32 +106,19 @@ def transformers_config(config: Config) -> VisionConfig:
     a = arguments(config)
     if a.get("hidden_act", "gelu") != "gelu" or a.get("use_swiglu_ffn", False):
         raise CheckpointError(
-            "DINOv2 with another activation than 'gelu' is not supported; the published models use 'gelu'"
+            "DINOv2 with another activation than 'gelu' is not supported; the published models use "
+            "'gelu'"
         )
-    return VisionConfig(
-        a.get("image_size", 518),
-        a.get("patch_size", 14),
-        a.get("num_channels", 3),
-        a.get("hidden_size", 1024),
-        a.get("num_hidden_layers", 24),
-        a.get("num_attention_heads", 16),
-        a.get("mlp_ratio", 4),
-        a.get("num_register_tokens", 0),
-        a.get("layer_norm_eps", 1e-6),
-        antialias=False,
-    )
+    return configured(VisionConfig, a, TRANSFORMERS_FIELDS, registers=0, antialias=False)
 
 
-def load(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load weights under any of the three naming schemes, strictly. The mask token of the
     pre-training is not needed.
     """
-    named = {
-        key: tensor for key, tensor in dinov2_hub_names(tensors).items() if key != "mask_token"
-    }
-    from_published(network, named, HUB_NAMES, dtype)
+    named = dinov2_hub_names(tensors)
+    named.pop("mask_token", None)
+    from_published(network, named, dtype, rules=HUB_NAMES)
 
 
 def hub_shapes(network: VisionTransformer) -> Shapes:
@@ -110,25 +128,15 @@ def hub_shapes(network: VisionTransformer) -> Shapes:
 
 def transformers_shapes(network: VisionTransformer) -> Shapes:
     """Keys and shapes of a file of transformers 4.x."""
-    return published_shapes(network, TRANSFORMERS_NAMES) | {
-        "embeddings.mask_token": (1, network.config.width)
-    }
+    own = published_shapes(network, TRANSFORMERS_NAMES)
+    return own | {"embeddings.mask_token": (1, network.config.width)}
 
 
-def build_hub(config: Config) -> nn.Module:
-    """The network of a hub configuration."""
-    return VisionTransformer(hub_config(config))
+build_hub = builder(VisionTransformer, hub_config)
+build_transformers = builder(VisionTransformer, transformers_config)
 
 
-def build_transformers(config: Config) -> nn.Module:
-    """The network of a transformers configuration."""
-    return VisionTransformer(transformers_config(config))
-
-
-@torch.no_grad()
-def _run_hub(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_hub(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     tokens, stretched = (
         network(normalise_colours(given[name])) for name in ("image", "image_interp")
     )
@@ -139,30 +147,26 @@ def _run_hub(
     }
 
 
-@torch.no_grad()
-def _run_transformers(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_transformers(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     return {"last_hidden_state": network.normed(given["pixel_values"])}
 
 
-MODELS = (
-    PublishedModel(
-        "dinov2-registers",
-        ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"),
-        _run_hub,
-        frozenset({"image", "image_interp"}),
-        build_hub,
-        load,
-        hub_shapes,
-    ),
-    PublishedModel(
-        "dinov2",
-        ("Dinov2Model", "Dinov2WithRegistersModel"),
-        _run_transformers,
-        frozenset({"pixel_values"}),
-        build_transformers,
-        load,
-        transformers_shapes,
-    ),
+HUB = PublishedModel(
+    "dinov2-registers",
+    ("dinov2 hub vit (registers)", "dinov2_vitl14_reg"),
+    _run_hub,
+    frozenset({"image", "image_interp"}),
+    build_hub,
+    load,
+    hub_shapes,
 )
+TRANSFORMERS = PublishedModel(
+    "dinov2",
+    ("Dinov2Model", "Dinov2WithRegistersModel"),
+    _run_transformers,
+    frozenset({"pixel_values"}),
+    build_transformers,
+    load,
+    transformers_shapes,
+)
+MODELS = (HUB, TRANSFORMERS)

@@ -8,16 +8,26 @@ TRELLIS-image-large's own files. Which options a denoiser has is told by its key
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maquette.checkpoints.published import dinov2, trellis_structure
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Shapes,
+    Tensors,
+    arguments,
+    builder,
+    configured,
+    recorded,
+)
 from maquette.checkpoints.published.names import (
     Rule,
     from_published,
@@ -25,10 +35,16 @@ from maquette.checkpoints.published.names import (
     to_published,
     without_prefix,
 )
+from maquette.flow.trellis import sampling_from_config
 from maquette.images.slots import slot_pictures
 from maquette.models.iscene3d import draw_noise, sample_structure
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
-from maquette.models.vision import VisionTransformer, trellis_tokens, widened_patches
+from maquette.models.vision import (
+    VisionConfig,
+    VisionTransformer,
+    trellis_tokens,
+    widened_patches,
+)
 
 NAMES = (
     Rule(r"flow\.(blocks\.\d+\.self_attn)\.external\.(.+)", (r"\1.\2",)),
@@ -46,72 +62,60 @@ TRELLIS_LARGE = {
     "patch_size": 1,
     "qk_rms_norm": True,
 }  # what a configuration may leave out
-CONDITIONER = "base_img_conditioner."
+PREFIX = "base_img_conditioner."
+
+
+OWN_FIELDS = {"context_blocks": "scene_context_attn_num", "key_bias_scale": "k_bias_scale"}
 
 
 def flow_config(config: Config) -> SceneContextFlowConfig:
     """From the denoiser's arguments: those of TRELLIS's structure flow and I-Scene's own."""
     a = arguments(config)
-    flow = trellis_structure.flow_config({"args": {**TRELLIS_LARGE, **a}})
     own = {**a, **config.get("ctor", {})}
     kinds = own.get("type_embedding_type") or ""
     words = (own.get("exp_setting") or "global local").split()
-    return SceneContextFlowConfig(
-        flow,
-        own.get("scene_context_attn_num", 5),
-        1 + len(words),
-        "enable_gate" in kinds,
-        "enable_k_bias" in kinds,
-        own.get("k_bias_scale", 0.2),
+    return configured(
+        SceneContextFlowConfig,
+        own,
+        OWN_FIELDS,
+        flow=trellis_structure.flow_config({"args": {**TRELLIS_LARGE, **a}}),
+        slots=1 + len(words),
+        key_gate="enable_gate" in kinds,
+        key_bias="enable_k_bias" in kinds,
     )
 
 
-def options_of(
-    tensors: Mapping[str, Any], config: SceneContextFlowConfig
-) -> SceneContextFlowConfig:
+def options_of(keys: Iterable[str], config: SceneContextFlowConfig) -> SceneContextFlowConfig:
     """The configuration with the gates, biases and context blocks that the keys of a state dict
     show.
     """
-    found = {
-        name: sorted(
-            {
-                int(m[1])
-                for key in tensors
-                if (m := re.fullmatch(rf"blocks\.(\d+)\.self_attn\.{name}", key))
-            }
-        )
+    keys = list(keys)
+    gates, biases = (
+        sum(bool(re.fullmatch(rf"blocks\.\d+\.self_attn\.{name}", key)) for key in keys)
         for name in ("ext_gate", "k_type_bias")
-    }
-    blocks = found["ext_gate"] or found["k_type_bias"]
+    )
     return replace(
         config,
-        key_gate=bool(found["ext_gate"]),
-        key_bias=bool(found["k_type_bias"]),
-        context_blocks=len(blocks) or config.context_blocks,
+        key_gate=gates > 0,
+        key_bias=biases > 0,
+        context_blocks=gates or biases or config.context_blocks,
     )
 
 
 def build(config: Config) -> nn.Module:
     """The denoiser of a configuration; of several test cases, the one with most options."""
     cases = [case["ctor"] for case in config.get("cases", {}).values()]
-    richest = max(
-        cases,
-        key=lambda ctor: (len(ctor["type_embedding_type"] or ""), len(ctor["exp_setting"])),
-        default=None,
-    )
-    return SceneContextFlow(flow_config(config if richest is None else {**config, "ctor": richest}))
+    if not cases:
+        return SceneContextFlow(flow_config(config))
+
+    def richness(ctor: Config) -> tuple[int, int]:
+        return len(ctor["type_embedding_type"] or ""), len(ctor["exp_setting"])
+
+    return SceneContextFlow(flow_config({**config, "ctor": max(cases, key=richness)}))
 
 
-def load(
-    network: SceneContextFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
-    """Load a denoiser strictly."""
-    from_published(network, tensors, NAMES, dtype, ("flow.blocks",))
-
-
-def shapes(network: SceneContextFlow) -> Shapes:
-    """Keys and shapes of the published state dict."""
-    return published_shapes(network, NAMES)
+load = partial(from_published, rules=NAMES, trunk=("flow.blocks",))
+shapes = partial(published_shapes, rules=NAMES)
 
 
 def published_tensors(network: SceneContextFlow) -> dict[str, Tensor]:
@@ -135,10 +139,7 @@ def _variant(
     return variant
 
 
-@torch.no_grad()
-def _run_flow(
-    network: SceneContextFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outputs:
     x = given["x"]
     cond = given["cond"]
     levels = given["t"] / 1000.0
@@ -148,47 +149,23 @@ def _run_flow(
         variant = _variant(network, config, case, dtype)
         n = case["n"]
         slots = len(case["slots"])
-        hooks = []
+        first, second = variant.flow.blocks[:2]
+        attention = second.self_attn
+        with recorded(
+            {"block0_out": first, "block1_out": second, "block1_sca_out": attention},
+            {"block1_sca_in": attention},
+        ) as seen:
+            found[f"{name}_out"] = variant(x[:n, :slots], levels[:n], cond[:n, :slots])
         if name == "gatebias_n2":
-            hooks = _watch(variant, found)
-        found[f"{name}_out"] = variant(x[:n, :slots], levels[:n], cond[:n, :slots])
-        for hook in hooks:
-            hook.remove()
+            found |= {f"gatebias_n2_{key}": value for key, value in seen.items()}
     flow = network.flow
-    rows = levels.repeat_interleave(x.shape[1])
-    plain = flow.velocity(
-        x.flatten(0, 1),
-        flow.modulations(rows),
-        [cond.flatten(0, 1)] * len(flow.blocks),
-        [None] * len(flow.blocks),
-    )
+    modulations = flow.modulations(levels.repeat_interleave(x.shape[1]))
+    contexts = [cond.flatten(0, 1)] * len(flow.blocks)
+    plain = flow.velocity(x.flatten(0, 1), modulations, contexts, [None] * len(flow.blocks))
     return found | {"base_out": plain.reshape(x.shape)}
 
 
-def _watch(network: SceneContextFlow, found: dict[str, Tensor]) -> list[Any]:
-    """Keep the outputs of the first two blocks and what enters and leaves the second one's
-    self-attention.
-    """
-
-    def keep(name: str, given: str = ""):
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            found[f"gatebias_n2_{name}"] = output
-            if given:
-                found[f"gatebias_n2_{given}"] = inputs[0]
-
-        return hook
-
-    first, second = network.flow.blocks[:2]
-    return [
-        first.register_forward_hook(keep("block0_out")),
-        second.register_forward_hook(keep("block1_out")),
-        second.self_attn.register_forward_hook(keep("block1_sca_out", "block1_sca_in")),
-    ]
-
-
-def _run_preprocess(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
     labels = given["labels"].tolist()
     ids = given["ids"].numpy()
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
@@ -199,23 +176,25 @@ def _run_preprocess(
     return found
 
 
-def build_conditioner(config: Config) -> nn.Module:
-    """The image conditioner: DINOv2 with registers."""
-    return VisionTransformer(dinov2.hub_config({"args": config.get("dinov2", {})}))
+def _eyes(config: Config) -> VisionConfig:
+    return dinov2.hub_config({"args": config.get("dinov2", {})})
+
+
+build_conditioner = builder(VisionTransformer, _eyes)
 
 
 def load_conditioner(
-    network: VisionTransformer, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    network: VisionTransformer, tensors: Tensors, dtype: torch.dtype = torch.float32
 ) -> None:
     """Load the conditioner strictly; a patch convolution for more than three channels keeps its
     width.
     """
-    dinov2.load(network, without_prefix(tensors, CONDITIONER), dtype)
+    dinov2.load(network, without_prefix(tensors, PREFIX), dtype)
 
 
 def conditioner_shapes(network: VisionTransformer) -> Shapes:
     """Keys and shapes of the published state dict."""
-    return {f"{CONDITIONER}{key}": shape for key, shape in dinov2.hub_shapes(network).items()}
+    return {f"{PREFIX}{key}": shape for key, shape in dinov2.hub_shapes(network).items()}
 
 
 def _build_pipeline(config: Config) -> nn.ModuleDict:
@@ -231,7 +210,7 @@ def _build_pipeline(config: Config) -> nn.ModuleDict:
 
 
 def _load_pipeline(
-    networks: nn.ModuleDict, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    networks: nn.ModuleDict, tensors: Tensors, dtype: torch.dtype = torch.float32
 ) -> None:
     for name, load_part in (("denoiser", load), ("decoder", trellis_structure.load_vae)):
         own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
@@ -239,62 +218,50 @@ def _load_pipeline(
 
 
 def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
-    parts = {"denoiser": shapes, "decoder": trellis_structure.vae_shapes}
-    return {
-        f"{name}.{key}": shape
-        for name, of_part in parts.items()
-        for key, shape in of_part(networks[name]).items()
-    }
+    decoder = trellis_structure.vae_shapes(networks["decoder"])
+    found = {f"denoiser.{key}": shape for key, shape in shapes(networks["denoiser"]).items()}
+    return found | {f"decoder.{key}": shape for key, shape in decoder.items()}
 
 
-@torch.no_grad()
-def _run_pipeline(
-    networks: nn.ModuleDict, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
-    sampling = trellis_structure.sampling_from_config(config["sampler"])
+def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:
+    sampling = sampling_from_config(config["sampler"])
+    denoiser = config["denoiser"]
     found = {}
     for name, options in config["variants"].items():
-        kinds = f"{'enable_gate' if options['gate'] else ''} {'enable_k_bias' if options['k_bias'] else ''}"
-        network = _variant(
-            networks["denoiser"],
-            {"args": config["denoiser"]["args"]},
-            {"ctor": {**config["denoiser"], "type_embedding_type": kinds}},
-            torch.float32,
-        )
+        switches = {"enable_gate": options["gate"], "enable_k_bias": options["k_bias"]}
+        kinds = " ".join(kind for kind, on in switches.items() if on)
+        case = {"ctor": {**denoiser, "type_embedding_type": kinds}}
+        network = _variant(networks["denoiser"], {"args": denoiser["args"]}, case, torch.float32)
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
-        states: list[tuple[Tensor, Tensor]] = []
-        latents = sample_structure(
-            network,
-            given["cond"],
-            noise,
-            sampling,
-            trace=lambda _, x_t, x_0, kept=states: kept.append((x_t, x_0)),
-        )
+        steps: list[tuple[Tensor, ...]] = []
+
+        def kept(_: int, *state: Tensor, to: list[tuple[Tensor, ...]] = steps) -> None:
+            to.append(state)
+
+        latents = sample_structure(network, given["cond"], noise, sampling, trace=kept)
         logits = networks["decoder"].decode_raw(latents.flatten(0, 1))
         coords = trellis_structure.occupied(logits)
         details = torch.randn(len(coords), 8, generator=generator)
-        found |= {
-            f"{name}_{key}": value
-            for key, value in {
-                "noise": noise.expand(len(latents), *noise.shape[1:]),
-                "samples": latents,
-                "logits": logits,
-                "coords": coords,
-                "x_t": torch.stack([x_t for x_t, _ in states]),
-                "x_0": torch.stack([x_0 for _, x_0 in states]),
-                "x_0_f64": torch.stack([x_0 for _, x_0 in states]),
-                "slat_noise_head": details[:32],
-                "slat_noise_tail": details[-8:],
-            }.items()
+        noisy, predicted = (torch.stack(states) for states in zip(*steps))
+        outputs = {
+            "noise": noise.expand(len(latents), *noise.shape[1:]),
+            "samples": latents,
+            "logits": logits,
+            "coords": coords,
+            "x_t": noisy,
+            "x_0": predicted,
+            "x_0_f64": predicted,
+            "slat_noise_head": details[:32],
+            "slat_noise_tail": details[-8:],
         }
-    return found | {f"t_seq_{steps}": replace(sampling, steps=steps).schedule for steps in (5, 25)}
+        found |= {f"{name}_{key}": value for key, value in outputs.items()}
+    for count in (5, 25):
+        found[f"t_seq_{count}"] = replace(sampling, steps=count).schedule
+    return found
 
 
-@torch.no_grad()
-def _run_conditioner(
-    network: VisionTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_conditioner(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
     wide_image = given["image10"]
     with torch.device("meta"):
         wide = VisionTransformer(replace(network.config, channels=wide_image.shape[1]))
@@ -342,41 +309,40 @@ _PIPELINE_TOLERANCES = {
     }.items()
 }
 
-MODELS = (
-    PublishedModel(
-        "iscene-flow",
-        ("SparseStructureSceneContextFlowModel",),
-        _run_flow,
-        frozenset({"x", "cond", "t"}),
-        build,
-        load,
-        shapes,
-        tolerances=_FLOW_TOLERANCES,
-    ),
-    PublishedModel(
-        "iscene-structure-sampling",
-        ("TrellisImageTo3DSceneContextPipeline.sample_sparse_structure",),
-        _run_pipeline,
-        frozenset({"cond"}),
-        _build_pipeline,
-        _load_pipeline,
-        _pipeline_shapes,
-        _PIPELINE_TOLERANCES,
-    ),
-    PublishedModel(
-        "iscene-conditioner",
-        ("ImageConditioner",),
-        _run_conditioner,
-        frozenset({"image", "image10"}),
-        build_conditioner,
-        load_conditioner,
-        conditioner_shapes,
-    ),
-    PublishedModel(
-        "iscene-preprocess",
-        ("TrellisImageTo3DSceneContextPipeline.preprocess_image",),
-        _run_preprocess,
-        frozenset({"rgb", "ids", "labels"}),
-        tolerances={f"sum_{label}": 0.5 for label in (2, 5, 9, 14)},
-    ),
+FLOW = PublishedModel(
+    "iscene-flow",
+    ("SparseStructureSceneContextFlowModel",),
+    _run_flow,
+    frozenset({"x", "cond", "t"}),
+    build,
+    load,
+    shapes,
+    tolerances=_FLOW_TOLERANCES,
 )
+SAMPLING = PublishedModel(
+    "iscene-structure-sampling",
+    ("TrellisImageTo3DSceneContextPipeline.sample_sparse_structure",),
+    _run_pipeline,
+    frozenset({"cond"}),
+    _build_pipeline,
+    _load_pipeline,
+    _pipeline_shapes,
+    _PIPELINE_TOLERANCES,
+)
+CONDITIONER = PublishedModel(
+    "iscene-conditioner",
+    ("ImageConditioner",),
+    _run_conditioner,
+    frozenset({"image", "image10"}),
+    build_conditioner,
+    load_conditioner,
+    conditioner_shapes,
+)
+PREPROCESSING = PublishedModel(
+    "iscene-preprocess",
+    ("TrellisImageTo3DSceneContextPipeline.preprocess_image",),
+    _run_preprocess,
+    frozenset({"rgb", "ids", "labels"}),
+    tolerances={f"sum_{label}": 0.5 for label in (2, 5, 9, 14)},
+)
+MODELS = (FLOW, SAMPLING, CONDITIONER, PREPROCESSING)

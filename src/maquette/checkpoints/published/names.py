@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Shapes, check_shapes, precision
+from maquette.checkpoints.published.base import (
+    Shapes,
+    Tensors,
+    check_shapes,
+    fill,
+    precision,
+)
 from maquette.errors import CheckpointError
 
 
@@ -24,12 +30,24 @@ class Rule:
     """Our tensor -> its published parts; the first rule that matches is taken."""
 
     ours: str  # regular expression of our whole key
-    theirs: tuple[
-        str, ...
-    ]  # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
+    # templates of the published keys, with the groups of ``ours`` as \\1, \\2, ...
+    theirs: tuple[str, ...]
     # 0 = the parts are stacked; otherwise their rows are interleaved: [heads, parts, head width]
     heads: int = 0
     drop_leading: int = 0  # published with so many leading axes of size one fewer than ours
+
+
+def rules_of(
+    table: Mapping[str, str | tuple[str, ...]], ours: str = "", theirs: str = "", heads: int = 0
+) -> tuple[Rule, ...]:
+    """Rules for keys below a prefix of ours and one of theirs; several published keys are the parts
+    of a fused tensor.
+    """
+    rules = []
+    for key, published in table.items():
+        parts = (published,) if isinstance(published, str) else published
+        rules.append(Rule(ours + key, tuple(theirs + part for part in parts), heads))
+    return tuple(rules)
 
 
 def parts_of(key: str, rules: Sequence[Rule]) -> tuple[Rule, tuple[str, ...]]:
@@ -52,13 +70,16 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     """The inverse of ``split``: published tensors -> ours, with plain [parts, heads, head width]
     rows.
     """
-    stacked = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
-    if heads and len(tensors) > 1:
-        stacked = stacked.unflatten(0, (heads, len(tensors), -1)).transpose(0, 1).flatten(0, 2)
-    return stacked
+    if len(tensors) == 1:
+        return tensors[0]
+    stacked = torch.cat(list(tensors))
+    if not heads:
+        return stacked
+    by_head = stacked.unflatten(0, (heads, len(tensors), -1))
+    return by_head.transpose(0, 1).flatten(0, 2)
 
 
-def to_published(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
+def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Our state dict under published names, for example to write a checkpoint in the original
     layout.
     """
@@ -80,9 +101,10 @@ def published_shapes(network: nn.Module, rules: Sequence[Rule]) -> Shapes:
 
 def from_published(
     network: nn.Module,
-    tensors: Mapping[str, Tensor],
-    rules: Sequence[Rule],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
+    *,
+    rules: Sequence[Rule],
     trunk: tuple[str, ...] = ("blocks",),
 ) -> None:
     """Load a published state dict strictly; the network may be on the meta device. Precision as in
@@ -93,22 +115,19 @@ def from_published(
     state = {}
     for key, expected in network.state_dict().items():
         rule, names = parts_of(key, rules)
-        state[key] = (
-            fuse([tensors[name] for name in names], rule.heads)
-            .reshape(expected.shape)
-            .to(kinds[key])
-        )
-    network.load_state_dict(state, strict=True, assign=True)
-    network.requires_grad_(False).eval()
+        fused = fuse([tensors[name] for name in names], rule.heads)
+        state[key] = fused.reshape(expected.shape).to(kinds[key])
+    fill(network, state)
 
 
-def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     """Tensors of one component, whose names all start with ``prefix``, under their own names.
     Raises CheckpointError.
     """
     foreign = [key for key in tensors if not key.startswith(prefix)]
     if foreign:
         raise CheckpointError(
-            f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this component's weights"
+            f"{len(foreign)} tensors do not start with {prefix!r} ({foreign[0]}, ...); pass this "
+            "component's weights"
         )
     return {key.removeprefix(prefix): value for key, value in tensors.items()}

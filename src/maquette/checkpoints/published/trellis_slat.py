@@ -7,13 +7,24 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.published.base import Config, PublishedModel, arguments, load_strictly
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Run,
+    Tensors,
+    arguments,
+    configured,
+    load_strictly,
+    recorded,
+)
+from maquette.checkpoints.published.trellis_structure import heads_of
 from maquette.errors import CheckpointError
 from maquette.flow.trellis import levels, sample, sampling_from_config
 from maquette.geometry.flexicubes import (
@@ -35,14 +46,40 @@ from maquette.models.slat_vae import (
 )
 from maquette.nn.sparse import Voxels
 
-TRUNK = (
-    "blocks",
-    "input_blocks",
-    "out_blocks",
-    "adaLN_modulation",
-    "upsample",
-)  # matrices of these are stored in half precision
+# matrices of these are stored in half precision
+TRUNK = ("blocks", "input_blocks", "out_blocks", "adaLN_modulation", "upsample")
 MESH_CHANNELS = 53  # of a cell: 8 distances, 24 deformations, 21 weights; colours add 8 * 6
+
+
+FLOW_FIELDS = {  # ours -> arguments of SLatFlowModel
+    "resolution": "resolution",
+    "channels": "in_channels",
+    "width": "model_channels",
+    "blocks": "num_blocks",
+    "mlp_ratio": "mlp_ratio",
+    "context_width": "cond_channels",
+    "qk_norm": "qk_rms_norm",
+    "share_modulation": "share_mod",
+    "io_blocks": "num_io_res_blocks",
+    "skips": "use_skip_connection",
+}
+TRUNK_FIELDS = {  # of encoders and decoders
+    "resolution": "resolution",
+    "width": "model_channels",
+    "blocks": "num_blocks",
+    "mlp_ratio": "mlp_ratio",
+    "window": "window_size",
+    "qk_norm": "qk_rms_norm",
+}
+HEAD_FIELDS = {  # of the representation of a decoder of Gaussians
+    "count": "num_gaussians",
+    "reach": "voxel_size",
+    "perturb": "perturb_offset",
+    "smallest": "3d_filter_kernel_size",
+    "scale_bias": "scaling_bias",
+    "opacity_bias": "opacity_bias",
+}
+RATES = ("_xyz", "_features_dc", "_scaling", "_rotation", "_opacity")
 
 
 def flow_config(config: Config) -> SLatFlowConfig:
@@ -51,30 +88,17 @@ def flow_config(config: Config) -> SLatFlowConfig:
     """
     a = arguments(config)
     widths = tuple(a.get("io_block_channels") or ())
-    if (
-        a.get("pe_mode", "ape") != "ape"
-        or a.get("qk_rms_norm_cross")
-        or a.get("patch_size", 2) != 2 ** len(widths)
-    ):
+    patch = a.get("patch_size", 2)
+    position = a.get("pe_mode", "ape")
+    if position != "ape" or a.get("qk_rms_norm_cross") or patch != 2 ** len(widths):
         raise CheckpointError(
-            f"pe_mode {a.get('pe_mode')!r}, qk_rms_norm_cross {a.get('qk_rms_norm_cross')}, patch_size "
-            f"{a.get('patch_size')} with io_block_channels {list(widths)}; expected 'ape', false, and one halving for "
-            "each width, as in the released model"
+            f"pe_mode {position!r}, qk_rms_norm_cross {a.get('qk_rms_norm_cross')}, patch_size "
+            f"{patch} with io_block_channels {list(widths)}; expected 'ape', false, and one "
+            "halving "
+            "for each width, as in the released model"
         )
-    return SLatFlowConfig(
-        a["resolution"],
-        a["in_channels"],
-        a["model_channels"],
-        a["num_blocks"],
-        _heads(a),
-        float(a.get("mlp_ratio", 4)),
-        a["cond_channels"],
-        bool(a.get("qk_rms_norm", False)),
-        bool(a.get("share_mod", False)),
-        widths,
-        a.get("num_io_res_blocks", 2),
-        bool(a.get("use_skip_connection", True)),
-    )
+    computed = {"heads": heads_of(a), "io_widths": widths}
+    return configured(SLatFlowConfig, a, FLOW_FIELDS, qk_norm=False, **computed)
 
 
 def trunk_config(config: Config, channels_out: int) -> SLatTransformerConfig:
@@ -82,45 +106,26 @@ def trunk_config(config: Config, channels_out: int) -> SLatTransformerConfig:
     release uses.
     """
     a = arguments(config)
-    if a.get("attn_mode", "swin") != "swin" or a.get("pe_mode", "ape") != "ape":
+    attention = a.get("attn_mode", "swin")
+    position = a.get("pe_mode", "ape")
+    if attention != "swin" or position != "ape":
         raise CheckpointError(
-            f"attn_mode {a.get('attn_mode')!r}, pe_mode {a.get('pe_mode')!r}; expected 'swin' and 'ape', as released"
+            f"attn_mode {attention!r}, pe_mode {position!r}; expected 'swin' and 'ape', as released"
         )
-    encoder = "in_channels" in a
-    return SLatTransformerConfig(
-        a["in_channels"] if encoder else a["latent_channels"],
-        channels_out,
-        a["resolution"],
-        a["model_channels"],
-        a["num_blocks"],
-        _heads(a),
-        float(a.get("mlp_ratio", 4)),
-        a.get("window_size", 8),
-        bool(a.get("qk_rms_norm", False)),
-    )
-
-
-def _heads(a: Mapping[str, Any]) -> int:
-    return a.get("num_heads") or a["model_channels"] // a.get("num_head_channels", 64)
+    channels = {
+        "channels_in": a.get("in_channels", a["latent_channels"]),
+        "channels_out": channels_out,
+    }
+    return configured(SLatTransformerConfig, a, TRUNK_FIELDS, heads=heads_of(a), **channels)
 
 
 def gaussian_head(config: Config) -> GaussianHead:
     """From a Gaussian decoder's representation_config."""
     r = arguments(config)["representation_config"]
-    rates = tuple(
-        float(r.get("lr", {}).get(name, 1.0))
-        for name in ("_xyz", "_features_dc", "_scaling", "_rotation", "_opacity")
-    )
-    return GaussianHead(
-        r["num_gaussians"],
-        float(r["voxel_size"]),
-        bool(r.get("perturb_offset", False)),
-        rates,
-        float(r.get("3d_filter_kernel_size", 9e-4)),
-        float(r.get("scaling_bias", 4e-3)),
-        float(r.get("opacity_bias", 0.1)),
-        r.get("scaling_activation", "softplus") == "softplus",
-    )
+    rates = tuple(float(r.get("lr", {}).get(name, 1.0)) for name in RATES)
+    softplus = r.get("scaling_activation", "softplus") == "softplus"
+    computed = {"rates": rates, "softplus": softplus}
+    return configured(GaussianHead, r, HEAD_FIELDS, perturb=False, **computed)
 
 
 def field_size(config: Config) -> tuple[int, int]:
@@ -157,9 +162,7 @@ def build_mesh_decoder(config: Config) -> MeshDecoder:
     return MeshDecoder(trunk_config(config, MESH_CHANNELS + 48 * bool(colours)))
 
 
-def load(
-    network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load(network: nn.Module, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load any of these networks strictly; ``dtype`` is the precision of the matrices of its
     blocks.
     """
@@ -174,111 +177,84 @@ def latent_normalisation(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return torch.tensor(found["mean"]), torch.tensor(found["std"])
 
 
-def _cells(given: Mapping[str, Tensor], config: Config, name: str = "coords") -> Voxels:
+def _cells(given: Tensors, config: Config, name: str = "coords") -> Voxels:
     return Voxels.of(given[name], arguments(config)["resolution"])
 
 
-@torch.no_grad()
-def _run_flow(network: SLatFlow, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
-    seen = {}
+    coarse = voxels.parents[0]
+    seen: dict[str, Tensor] = {}
     modulations = network.modulations(given["t"].double() / 1000.0)
     contexts = network.prepare(given["cond"])
-    outputs = {
-        "out": network.velocity(
-            given["feats"], voxels, modulations, contexts, trace=seen.__setitem__
-        )[0]
-    }
-    names = {
-        "in0": "input_blocks.0",
-        "in1": "input_blocks.1",
-        "blk1": "blocks",
-        "ob0": "out_blocks.0",
-        "ob1": "out_blocks.1",
-    }
-    outputs |= {f"{key}_feats": seen[name].flatten(0, -2) for key, name in names.items()}
-    coarse = voxels.parents[0]
-    grids = {"in0": voxels, "in1": coarse, "blk1": coarse, "ob0": voxels, "ob1": voxels}
-    outputs |= {f"{key}_coords": grid.coords for key, grid in grids.items()}
+    (out,) = network.velocity(given["feats"], voxels, modulations, contexts, trace=seen.__setitem__)
+    outputs = {"out": out}
+    for key, name, grid in (
+        ("in0", "input_blocks.0", voxels),
+        ("in1", "input_blocks.1", coarse),
+        ("blk1", "blocks", coarse),
+        ("ob0", "out_blocks.0", voxels),
+        ("ob1", "out_blocks.1", voxels),
+    ):
+        outputs[f"{key}_feats"] = seen[name].flatten(0, -2)
+        outputs[f"{key}_coords"] = grid.coords
     cells = _cells(given, config, "sample_coords")
+    condition = given["sample_cond"]
     passes = [
         lambda x, t, c=c: network(x, cells, levels(t, 1), c)
-        for c in (given["sample_cond"], torch.zeros_like(given["sample_cond"]))
+        for c in (condition, torch.zeros_like(condition))
     ]
-    outputs["sample_out"] = sample(
-        *passes, given["sample_noise"], sampling_from_config(config["sampler"])
-    )
+    sampling = sampling_from_config(config["sampler"])
+    sampled = sample(*passes, given["sample_noise"], sampling)
     mean, deviation = latent_normalisation(config)
-    return outputs | {"sample_slat": outputs["sample_out"] * deviation + mean}
+    return outputs | {"sample_out": sampled, "sample_slat": sampled * deviation + mean}
 
 
-@torch.no_grad()
-def _run_encoder(
-    network: SLatTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_encoder(network: SLatTransformer, given: Tensors, config: Config) -> Outputs:
     return dict(zip(("mean", "logvar"), network.moments(given["feats"], _cells(given, config))))
 
 
-@torch.no_grad()
-def _run_gaussians(
-    network: GaussianDecoder, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_gaussians(network: GaussianDecoder, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
-    outputs = {}
-    hooks = [
-        block.register_forward_hook(
-            lambda _, __, out, key=f"block{i}": outputs.update({key: out[0]})
-        )
-        for i, block in enumerate(network.blocks)
-    ]
-    features = outputs["out_feats"] = network(given["feats"], voxels)
-    for hook in hooks:
-        hook.remove()
+    watched = {f"block{i}": block for i, block in enumerate(network.blocks)}
+    with recorded(watched) as seen:
+        features = network(given["feats"], voxels)
+    outputs = {key: rows[0] for key, rows in seen.items()} | {"out_feats": features}
     raw = network.raw(features, voxels)
     sizes = [network.head.count * n for n in voxels.counts]
-    upper = torch.triu_indices(3, 3)
+    upper, right = torch.triu_indices(3, 3)
     for b, gaussians in enumerate(network.gaussians(features, voxels)):
         part = {name: value.split(sizes)[b] for name, value in raw.items()}
-        covariance = covariances(gaussians)[:, upper[0], upper[1]]
-        outputs |= {
-            f"g{b}_{name}": value
-            for name, value in {
-                "xyz": part["position"],
-                "features_dc": part["colour"][:, None],
-                "scaling": part["scale"],
-                "rotation": part["rotation"],
-                "opacity": part["opacity"],
-                "get_xyz": gaussians.positions,
-                "get_scaling": gaussians.scales,
-                "get_rotation": gaussians.rotations,
-                "get_opacity": gaussians.opacities[:, None],
-                "get_features": gaussians.harmonics[:, None],
-                "cov": covariance,
-            }.items()
+        found = {
+            "xyz": part["position"],
+            "features_dc": part["colour"][:, None],
+            "scaling": part["scale"],
+            "rotation": part["rotation"],
+            "opacity": part["opacity"],
+            "get_xyz": gaussians.positions,
+            "get_scaling": gaussians.scales,
+            "get_rotation": gaussians.rotations,
+            "get_opacity": gaussians.opacities[:, None],
+            "get_features": gaussians.harmonics[:, None],
+            "cov": covariances(gaussians)[:, upper, right],
         }
+        outputs |= {f"g{b}_{name}": value for name, value in found.items()}
     return outputs
 
 
-@torch.no_grad()
-def _run_fields(
-    network: SLatTransformer, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_fields(network: SLatTransformer, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
-    outputs = {"out_feats": network(given["feats"], voxels)}
-    for b, field in enumerate(radiance_fields(outputs["out_feats"], voxels, *field_size(config))):
-        outputs |= {
-            f"r{b}_position": field.position,
-            f"r{b}_trivec": field.vectors,
-            f"r{b}_density": field.density,
-            f"r{b}_features_dc": field.colour,
-        }
+    features = network(given["feats"], voxels)
+    outputs = {"out_feats": features}
+    for b, field in enumerate(radiance_fields(features, voxels, *field_size(config))):
+        outputs[f"r{b}_position"] = field.position
+        outputs[f"r{b}_trivec"] = field.vectors
+        outputs[f"r{b}_density"] = field.density
+        outputs[f"r{b}_features_dc"] = field.colour
     return outputs
 
 
-@torch.no_grad()
-def _run_mesh(
-    network: MeshDecoder, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     fine = voxels.children.children
     trunk = network.trunk(given["feats"], voxels)
@@ -288,38 +264,34 @@ def _run_mesh(
         "up0": first(trunk, voxels),
         "up0_skip": first.skip_connection(trunk).repeat_interleave(8, dim=0),
         "out_coords": fine.coords,
+        "out_feats": network(given["feats"], voxels),
     }
-    outputs["out_feats"] = network(given["feats"], voxels)
     for b, features in enumerate(outputs["out_feats"].split(list(fine.counts))):
         mesh = mesh_of_cells(fine.sample(b).coords[:, 1:], features, fine.resolution)
-        outputs |= {
-            f"mesh{b}_vertices": mesh.vertices,
-            f"mesh{b}_faces": mesh.faces,
-            f"mesh{b}_attrs": mesh.attributes,
-        }
+        outputs[f"mesh{b}_vertices"] = mesh.vertices
+        outputs[f"mesh{b}_faces"] = mesh.faces
+        outputs[f"mesh{b}_attrs"] = mesh.attributes
     return outputs
 
 
-def _run_flexicubes(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flexicubes(network: None, given: Tensors, config: Config) -> Outputs:
     side = config["res"]
-    cells = surface_cells((given["sdf"] < 0).view(side + 1, side + 1, side + 1))
+    cells = surface_cells((given["sdf"] < 0).view((side + 1,) * 3))
     corner = corner_index(cells, side)
     number = (cells * torch.tensor([side * side, side, 1])).sum(1)
     every = torch.cartesian_prod(*[torch.arange(side + 1)] * 3)
-    position = every / side - 0.5 + (1 - 1e-8) / (2 * side) * given["deform_raw"].tanh()
-    weights = torch.cat(
-        [given["beta_raw"], given["alpha_raw"], given["gamma_raw"][:, None]], dim=1
-    )[number]
+    reach = (1 - 1e-8) / (2 * side)
+    position = every / side - 0.5 + reach * given["deform_raw"].tanh()
+    raw = [given["beta_raw"], given["alpha_raw"], given["gamma_raw"][:, None]]
+    colours = given["color_raw"].sigmoid()
     mesh = dual_mesh(
         Cells(
             cells,
             side,
             given["sdf"][corner],
             position[corner],
-            given["color_raw"].sigmoid()[corner],
-            weights,
+            colours[corner],
+            torch.cat(raw, dim=1)[number],
         )
     )
     return {
@@ -331,10 +303,6 @@ def _run_flexicubes(
 
 
 _FEATURES = frozenset({"feats", "coords"})
-_FLOW_INPUTS = _FEATURES | {"t", "cond", "sample_coords", "sample_noise", "sample_cond"}
-_FLEXICUBES_INPUTS = frozenset(
-    {"sdf", "deform_raw", "beta_raw", "alpha_raw", "gamma_raw", "color_raw"}
-)
 # The time embedding's rates differ between maths libraries by one unit in the last place (see
 # trellis_structure.py); features reach 15.
 _FLOW_TOLERANCES = {
@@ -344,59 +312,46 @@ _FLOW_TOLERANCES = {
     "ob1_feats": 6e-5,
     "sample_slat": 3e-5,
 }
-_STORED_AS_HALF = {
-    "out_feats": 1e-3,
-    "up0": 2e-3,
-    "up0_skip": 2e-3,
-}  # recorded in half precision, values up to 6
+# recorded in half precision, values up to 6
+_STORED_AS_HALF = {"out_feats": 1e-3, "up0": 2e-3, "up0_skip": 2e-3}
+
+
+def _with_features(
+    name: str, classes: str, run: Run, build: Callable[[Config], nn.Module], **more: Any
+) -> PublishedModel:
+    """A network of cells and their features; its classes are named with and without a prefix."""
+    return PublishedModel(name, (classes, f"Elastic{classes}"), run, _FEATURES, build, load, **more)
+
+
 MODELS = (
     PublishedModel(
         "trellis-slat-flow",
         ("SLatFlowModel", "ElasticSLatFlowModel"),
         _run_flow,
-        _FLOW_INPUTS,
+        _FEATURES | {"t", "cond", "sample_coords", "sample_noise", "sample_cond"},
         build_flow,
         load,
         tolerances=_FLOW_TOLERANCES,
     ),
-    PublishedModel(
-        "trellis-slat-encoder",
-        ("SLatEncoder", "ElasticSLatEncoder"),
-        _run_encoder,
-        _FEATURES,
-        build_encoder,
-        load,
+    _with_features("trellis-slat-encoder", "SLatEncoder", _run_encoder, build_encoder),
+    _with_features(
+        "trellis-gaussian-decoder", "SLatGaussianDecoder", _run_gaussians, build_gaussian_decoder
     ),
-    PublishedModel(
-        "trellis-gaussian-decoder",
-        ("SLatGaussianDecoder", "ElasticSLatGaussianDecoder"),
-        _run_gaussians,
-        _FEATURES,
-        build_gaussian_decoder,
-        load,
+    _with_features(
+        "trellis-field-decoder", "SLatRadianceFieldDecoder", _run_fields, build_field_decoder
     ),
-    PublishedModel(
-        "trellis-field-decoder",
-        ("SLatRadianceFieldDecoder", "ElasticSLatRadianceFieldDecoder"),
-        _run_fields,
-        _FEATURES,
-        build_field_decoder,
-        load,
-    ),
-    PublishedModel(
+    _with_features(
         "trellis-mesh-decoder",
-        ("SLatMeshDecoder", "ElasticSLatMeshDecoder"),
+        "SLatMeshDecoder",
         _run_mesh,
-        _FEATURES,
         build_mesh_decoder,
-        load,
         tolerances=_STORED_AS_HALF,
     ),
     PublishedModel(
         "flexicubes",
         ("FlexiCubes", "FlexiCubes(MaxtirError fork 815e075)"),
         _run_flexicubes,
-        _FLEXICUBES_INPUTS,
+        frozenset({"sdf", "deform_raw", "beta_raw", "alpha_raw", "gamma_raw", "color_raw"}),
         skipped={"L_dev": "a loss of training; maquette extracts meshes only"},
     ),
 )

@@ -8,19 +8,27 @@ The files store the matrices of the blocks in half precision and everything else
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from maquette.checkpoints.published.base import (
     Config,
+    Outputs,
     PublishedModel,
     Shapes,
+    Tensors,
     arguments,
+    builder,
     check_shapes,
+    configured,
+    fill,
     load_strictly,
     own_shapes,
     precision,
+    recorded,
 )
 from maquette.errors import CheckpointError
 from maquette.flow.trellis import levels, sample, sampling_from_config
@@ -28,6 +36,24 @@ from maquette.images.trellis import crop_object
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.models.trellis3d import occupied
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+
+FLOW_FIELDS = {  # ours -> arguments of SparseStructureFlowModel
+    "resolution": "resolution",
+    "channels": "in_channels",
+    "width": "model_channels",
+    "blocks": "num_blocks",
+    "mlp_ratio": "mlp_ratio",
+    "patch": "patch_size",
+    "context_width": "cond_channels",
+    "qk_norm": "qk_rms_norm",
+    "share_modulation": "share_mod",
+    "qk_norm_cross": "qk_rms_norm_cross",
+}
+
+
+def heads_of(a: Mapping[str, Any]) -> int:
+    """Attention heads, which TRELLIS tells by their number or by their width."""
+    return a.get("num_heads") or a["model_channels"] // a.get("num_head_channels", 64)
 
 
 def flow_config(config: Config) -> StructureFlowConfig:
@@ -41,36 +67,16 @@ def flow_config(config: Config) -> StructureFlowConfig:
         )
     if a.get("out_channels", a["in_channels"]) != a["in_channels"]:
         raise CheckpointError(
-            f"{a['in_channels']} input and {a['out_channels']} output channels; expected equal numbers"
+            f"{a['in_channels']} input and {a['out_channels']} output channels; expected equal "
+            "numbers"
         )
-    return StructureFlowConfig(
-        resolution=a["resolution"],
-        channels=a["in_channels"],
-        width=a["model_channels"],
-        blocks=a["num_blocks"],
-        heads=a.get("num_heads") or a["model_channels"] // a.get("num_head_channels", 64),
-        mlp_ratio=float(a.get("mlp_ratio", 4)),
-        patch=a.get("patch_size", 2),
-        context_width=a["cond_channels"],
-        qk_norm=bool(a.get("qk_rms_norm", False)),
-        share_modulation=bool(a.get("share_mod", False)),
-        scene_context_blocks=0,
-        lift_channels=0,
-        qk_norm_cross=bool(a.get("qk_rms_norm_cross", False)),
-        store_positions=True,
-    )
+    fixed = {"scene_context_blocks": 0, "lift_channels": 0, "store_positions": True}
+    silent = {"qk_norm": False, "share_modulation": False}
+    return configured(StructureFlowConfig, a, FLOW_FIELDS, heads=heads_of(a), **fixed, **silent)
 
 
-def build_flow(config: Config) -> StructureFlow:
-    """The structure flow of a configuration."""
-    return StructureFlow(flow_config(config))
-
-
-def load_flow(
-    network: StructureFlow, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
-    """Load a structure flow strictly; ``dtype`` is the precision of the blocks' matrices."""
-    load_strictly(network, tensors, dtype, ("blocks", "adaLN_modulation"))
+build_flow = builder(StructureFlow, flow_config)
+load_flow = partial(load_strictly, trunk=("blocks", "adaLN_modulation"))
 
 
 def vae_config(config: Config) -> VolumeVAEConfig:
@@ -80,11 +86,11 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     a = arguments(config)
     channels = tuple(a["channels"])
     middle = a.get("num_res_blocks_middle", 2)
-    half = (
-        {"encoder_channels": channels, "decoder_channels": (), "encoder_middle_blocks": middle}
-        if "in_channels" in a
-        else {"encoder_channels": (), "decoder_channels": channels, "middle_blocks": middle}
-    )
+    if "in_channels" in a:
+        half = {"encoder_channels": channels, "decoder_channels": ()}
+        half["encoder_middle_blocks"] = middle
+    else:
+        half = {"encoder_channels": (), "decoder_channels": channels, "middle_blocks": middle}
     return VolumeVAEConfig(
         channels=a.get("in_channels", a.get("out_channels", 1)),
         patch=1,
@@ -97,9 +103,7 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     )
 
 
-def build_vae(config: Config) -> VolumeVAE:
-    """The encoder or decoder of a configuration."""
-    return VolumeVAE(vae_config(config))
+build_vae = builder(VolumeVAE, vae_config)
 
 
 def vae_names(network: VolumeVAE) -> dict[str, str]:
@@ -107,13 +111,13 @@ def vae_names(network: VolumeVAE) -> dict[str, str]:
     stem, middle, levels.
     """
     c = network.config
-    half, ends = ("encoder", "to_moments") if c.encoder_channels else ("decoder", "to_volume")
-    middle = c.encoder_middle_blocks if c.encoder_channels else c.middle_blocks
+    encodes = bool(c.encoder_channels)
+    half, ends = ("encoder", "to_moments") if encodes else ("decoder", "to_volume")
+    middle = c.encoder_middle_blocks if encodes else c.middle_blocks
     levels_count = len(getattr(network, half)) - 1 - middle
-    order = ["input_layer"]
     middles = [f"middle_block.{i}" for i in range(middle)]
     blocks = [f"blocks.{i}" for i in range(levels_count)]
-    order += blocks + middles if c.encoder_channels else middles + blocks
+    order = ["input_layer", *(blocks + middles if encodes else middles + blocks)]
     names = {}
     for key in network.state_dict():
         part, _, rest = key.partition(".")
@@ -131,99 +135,62 @@ def vae_shapes(network: VolumeVAE) -> Shapes:
     return {theirs: own[ours] for ours, theirs in vae_names(network).items()}
 
 
-def load_vae(
-    network: VolumeVAE, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
-) -> None:
+def load_vae(network: VolumeVAE, tensors: Tensors, dtype: torch.dtype = torch.float32) -> None:
     """Load an encoder or decoder strictly; structure latents are not normalised."""
     check_shapes(vae_shapes(network), tensors)
     kinds = precision(network, dtype, ("encoder", "decoder"))
     kinds |= {key: torch.float32 for key in kinds if key.startswith(("encoder.0.", "decoder.0."))}
     state = {ours: tensors[theirs].to(kinds[ours]) for ours, theirs in vae_names(network).items()}
     size = network.config.latent_channels
-    network.load_state_dict(
-        state | {"latent_mean": torch.zeros(size), "latent_std": torch.ones(size)},
-        strict=True,
-        assign=True,
-    )
-    network.requires_grad_(False).eval()
+    fill(network, state | {"latent_mean": torch.zeros(size), "latent_std": torch.ones(size)})
 
 
-@torch.no_grad()
-def _run_flow(
-    network: StructureFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
-    x = given["x"]
-    t = given["t"].double() / 1000.0
-    context = given["cond"]
+def _run_flow(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
+    inputs = (given["x"], given["t"].double() / 1000.0, given["cond"])
     block = network.blocks[0]
-    outputs = {}
-    watched = {
-        "tokens_in": network.input_layer,
+    watched = {f"block{i}_out": module for i, module in enumerate(network.blocks)} | {
         "t_emb": network.t_embedder,
         "block0_self_attn_out": block.self_attn,
         "block0_cross_attn_out": block.cross_attn,
-    } | {f"block{i}_out": b for i, b in enumerate(network.blocks)}
-    hooks = [
-        module.register_forward_hook(
-            lambda _, args, out, name=name: outputs.update(
-                {name: args[0] if name == "tokens_in" else out}
-            )
-        )
-        for name, module in watched.items()
-    ]
-    outputs["out"] = network(x, t, context)
-    for hook in hooks:
-        hook.remove()
+    }
+    with recorded(watched, {"tokens_in": network.input_layer}) as outputs:
+        out = network(*inputs)
     half = build_flow(config)
     load_flow(half, network.state_dict(), torch.float16)
-    return outputs | {"out_fp16_policy": half(x, t, context)}
+    return outputs | {"out": out, "out_fp16_policy": half(*inputs)}
 
 
-@torch.no_grad()
-def _run_sampler(
-    network: StructureFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
     noise = given["noise"]
     outputs = {}
     conditions = [given[name].expand(len(noise), -1, -1) for name in ("cond", "neg_cond")]
     passes = [lambda x, t, c=c: network(x, levels(t, len(x)), c) for c in conditions]
     for name, settings in config["samplers"].items():
-        steps: list[tuple[Tensor, Tensor]] = []
-        outputs[f"{name}_samples"] = sample(
-            *passes,
-            noise,
-            sampling_from_config(settings),
-            lambda _, *state, to=steps: to.append(state),
-        )
-        outputs |= {
-            f"{name}_pred_{key}": torch.stack(found)
-            for key, found in zip(("x_t", "x_0"), zip(*steps))
-        }
-    for steps_count in (5, 12, 25):
-        outputs[f"t_seq_{steps_count}_3"] = sampling_from_config(
-            {"steps": steps_count, "rescale_t": 3.0}
-        ).schedule
+        steps: list[tuple[Tensor, ...]] = []
+
+        def kept(_: int, *state: Tensor, to: list[tuple[Tensor, ...]] = steps) -> None:
+            to.append(state)
+
+        sampling = sampling_from_config(settings)
+        outputs[f"{name}_samples"] = sample(*passes, noise, sampling, kept)
+        for key, found in zip(("x_t", "x_0"), zip(*steps)):
+            outputs[f"{name}_pred_{key}"] = torch.stack(found)
+    for count in (5, 12, 25):
+        settings = {"steps": count, "rescale_t": 3.0}
+        outputs[f"t_seq_{count}_3"] = sampling_from_config(settings).schedule
     return outputs
 
 
-@torch.no_grad()
-def _run_encoder(
-    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_encoder(network: VolumeVAE, given: Tensors, config: Config) -> Outputs:
     return dict(zip(("mean", "logvar"), network.moments(given["x"].float())))
 
 
-@torch.no_grad()
-def _run_decoder(
-    network: VolumeVAE, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_decoder(network: VolumeVAE, given: Tensors, config: Config) -> Outputs:
     logits = network.decode_raw(given["z"])
     return {"logits": logits, "coords_bxyz": occupied(logits)}
 
 
-def _run_preprocess(
-    network: None, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
     return {"out": torch.from_numpy(crop_object(given["rgba"].numpy()))}
 
 
@@ -239,49 +206,47 @@ _SAMPLER_TOLERANCES = {
     for name in ("interval", "interval12", "cfg", "plain")
     for key, tolerance in (("samples", 3e-5), ("pred_x_t", 3e-5), ("pred_x_0", 1e-4))
 }
-_SAMPLER_INPUTS = frozenset({"noise", "cond", "neg_cond"})
-MODELS = (
-    PublishedModel(
-        "trellis-sampler",
-        ("SparseStructureFlowModel",),
-        _run_sampler,
-        _SAMPLER_INPUTS,
-        build_flow,
-        load_flow,
-        tolerances=_SAMPLER_TOLERANCES,
-        when=lambda config: "samplers" in config,
-    ),
-    PublishedModel(
-        "trellis-structure-flow",
-        ("SparseStructureFlowModel",),
-        _run_flow,
-        frozenset({"x", "t", "cond"}),
-        build_flow,
-        load_flow,
-        tolerances=_FLOW_TOLERANCES,
-    ),
-    PublishedModel(
-        "trellis-structure-encoder",
-        ("SparseStructureEncoder",),
-        _run_encoder,
-        frozenset({"x"}),
-        build_vae,
-        load_vae,
-        vae_shapes,
-    ),
-    PublishedModel(
-        "trellis-structure-decoder",
-        ("SparseStructureDecoder",),
-        _run_decoder,
-        frozenset({"z"}),
-        build_vae,
-        load_vae,
-        vae_shapes,
-    ),
-    PublishedModel(
-        "trellis-preprocess",
-        ("TrellisImageTo3DPipeline.preprocess_image",),
-        _run_preprocess,
-        frozenset({"rgba"}),
-    ),
+SAMPLER = PublishedModel(
+    "trellis-sampler",
+    ("SparseStructureFlowModel",),
+    _run_sampler,
+    frozenset({"noise", "cond", "neg_cond"}),
+    build_flow,
+    load_flow,
+    tolerances=_SAMPLER_TOLERANCES,
+    when=lambda config: "samplers" in config,
 )
+FLOW = PublishedModel(
+    "trellis-structure-flow",
+    ("SparseStructureFlowModel",),
+    _run_flow,
+    frozenset({"x", "t", "cond"}),
+    build_flow,
+    load_flow,
+    tolerances=_FLOW_TOLERANCES,
+)
+ENCODER = PublishedModel(
+    "trellis-structure-encoder",
+    ("SparseStructureEncoder",),
+    _run_encoder,
+    frozenset({"x"}),
+    build_vae,
+    load_vae,
+    vae_shapes,
+)
+DECODER = PublishedModel(
+    "trellis-structure-decoder",
+    ("SparseStructureDecoder",),
+    _run_decoder,
+    frozenset({"z"}),
+    build_vae,
+    load_vae,
+    vae_shapes,
+)
+PREPROCESSING = PublishedModel(
+    "trellis-preprocess",
+    ("TrellisImageTo3DPipeline.preprocess_image",),
+    _run_preprocess,
+    frozenset({"rgba"}),
+)
+MODELS = (SAMPLER, FLOW, ENCODER, DECODER, PREPROCESSING)

@@ -8,53 +8,70 @@ published matrices; they are disentangled once, when loading.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from maquette.checkpoints.published.base import Config, PublishedModel, Shapes, arguments
-from maquette.checkpoints.published.names import Rule, from_published, published_shapes
+from maquette.checkpoints.published.base import (
+    Config,
+    Outputs,
+    PublishedModel,
+    Shapes,
+    Tensors,
+    arguments,
+    builder,
+    configured,
+)
+from maquette.checkpoints.published.names import Rule, from_published, published_shapes, rules_of
 from maquette.flow.path import interpolate
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.vecset_flow import VecSetFlow, VecSetFlowConfig, midi_joint_blocks
 from maquette.models.vecset_vae import VecSetVAE, VecSetVAEConfig
 
-_BLOCK = r"(.*blocks\.\d+)\."
-
 
 def attention_rules(heads: int) -> tuple[Rule, ...]:
     """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second
     cross-attention.
     """
-    rules = [
-        Rule(
-            _BLOCK + r"self_attn\.to_qkv\.(.+)",
-            tuple(rf"\1.attn1.to_{part}.\2" for part in "qkv"),
-            heads,
-        ),
-        Rule(_BLOCK + r"self_attn\.(q|k)_rms_norm\.(.+)", (r"\1.attn1.norm_\2.\3",)),
-        Rule(_BLOCK + r"self_attn\.to_out\.(.+)", (r"\1.attn1.to_out.0.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.0\.(.+)", (r"\1.ff.net.0.proj.\2",)),
-        Rule(_BLOCK + r"mlp\.mlp\.2\.(.+)", (r"\1.ff.net.2.\2",)),
-    ]
+    table: dict[str, str | tuple[str, ...]] = {
+        r"self_attn\.to_qkv\.(.+)": tuple(rf"attn1.to_{part}.\2" for part in "qkv"),
+        r"self_attn\.(q|k)_rms_norm\.(.+)": r"attn1.norm_\2.\3",
+        r"self_attn\.to_out\.(.+)": r"attn1.to_out.0.\2",
+        r"mlp\.mlp\.0\.(.+)": r"ff.net.0.proj.\2",
+        r"mlp\.mlp\.2\.(.+)": r"ff.net.2.\2",
+    }
     for index, suffix in enumerate(("2", "2_2")):
-        cross = _BLOCK + rf"cross_attns\.{index}\."
-        rules += [
-            Rule(_BLOCK + rf"cross_norms\.{index}\.(.+)", (rf"\1.norm{suffix}.\2",)),
-            Rule(_BLOCK + rf"context_norms\.{index}\.(.+)", (rf"\1.attn{suffix}.norm_cross.\2",)),
-            Rule(cross + r"to_q\.(.+)", (rf"\1.attn{suffix}.to_q.\2",)),
-            Rule(
-                cross + r"to_kv\.(.+)",
-                tuple(rf"\1.attn{suffix}.to_{part}.\2" for part in "kv"),
-                heads,
-            ),
-            Rule(cross + r"(q|k)_rms_norm\.(.+)", (rf"\1.attn{suffix}.norm_\2.\3",)),
-            Rule(cross + r"to_out\.(.+)", (rf"\1.attn{suffix}.to_out.0.\2",)),
-        ]
-    return tuple(rules)
+        ours = rf"cross_attns\.{index}\."
+        theirs = f"attn{suffix}."
+        table[rf"cross_norms\.{index}\.(.+)"] = rf"norm{suffix}.\2"
+        table[rf"context_norms\.{index}\.(.+)"] = rf"{theirs}norm_cross.\2"
+        table[rf"{ours}to_q\.(.+)"] = rf"{theirs}to_q.\2"
+        table[rf"{ours}to_kv\.(.+)"] = (rf"{theirs}to_k.\2", rf"{theirs}to_v.\2")
+        table[rf"{ours}(q|k)_rms_norm\.(.+)"] = rf"{theirs}norm_\2.\3"
+        table[rf"{ours}to_out\.(.+)"] = rf"{theirs}to_out.0.\2"
+    return rules_of(table, r"(.*blocks\.\d+)\.", r"\1.", heads)
+
+
+FLOW_FIELDS = {  # ours -> config.json
+    "channels": "in_channels",
+    "width": "width",
+    "blocks": "num_layers",
+    "heads": "num_attention_heads",
+}
+VAE_FIELDS = {
+    "channels": "in_channels",
+    "latent_channels": "latent_channels",
+    "heads": "num_attention_heads",
+    "encoder_width": "width_encoder",
+    "encoder_blocks": "num_layers_encoder",
+    "decoder_width": "width_decoder",
+    "decoder_blocks": "num_layers_decoder",
+    "frequencies": "embed_frequency",
+    "include_pi": "embed_include_pi",
+}
 
 
 def flow_config(config: Config) -> VecSetFlowConfig:
@@ -62,20 +79,14 @@ def flow_config(config: Config) -> VecSetFlowConfig:
     middle blocks).
     """
     a = arguments(config)
-    blocks = a.get("num_layers", 21)
-    first = a.get("cross_attention_dim", 768 if is_midi(config) else 1024)
-    widths = (first, a.get("cross_attention_2_dim", 1024)) if is_midi(config) else (first,)
-    joint = (
-        _block_numbers(config["mi_blocks"]) if "mi_blocks" in config else midi_joint_blocks(blocks)
-    )
-    return VecSetFlowConfig(
-        a.get("in_channels", 64),
-        a.get("width", 2048),
-        blocks,
-        a.get("num_attention_heads", 16),
-        widths,
-        joint if is_midi(config) else (),
-    )
+    flow = configured(VecSetFlowConfig, a, FLOW_FIELDS)
+    if not is_midi(config):
+        return replace(flow, context_widths=(a.get("cross_attention_dim", 1024),))
+    widths = (a.get("cross_attention_dim", 768), a.get("cross_attention_2_dim", 1024))
+    joint = midi_joint_blocks(flow.blocks)
+    if "mi_blocks" in config:
+        joint = tuple(int(name.rsplit(".", 1)[-1]) for name in config["mi_blocks"])
+    return replace(flow, context_widths=widths, joint_blocks=joint)
 
 
 def is_midi(config: Config) -> bool:
@@ -84,49 +95,24 @@ def is_midi(config: Config) -> bool:
     return bool(a.get("use_cross_attention_2", a.get("cross_attention_2_dim") is not None))
 
 
-def _block_numbers(names: list[str]) -> tuple[int, ...]:
-    return tuple(int(name.rsplit(".", 1)[-1]) for name in names)
-
-
 def vae_config(config: Config) -> VecSetVAEConfig:
     """From a VAE's config.json."""
-    a = arguments(config)
-    return VecSetVAEConfig(
-        a.get("in_channels", 3),
-        a.get("latent_channels", 64),
-        a.get("num_attention_heads", 8),
-        a.get("width_encoder", 512),
-        a.get("num_layers_encoder", 8),
-        a.get("width_decoder", 1024),
-        a.get("num_layers_decoder", 16),
-        a.get("embed_frequency", 8),
-        a.get("embed_include_pi", False),
-    )
+    return configured(VecSetVAEConfig, arguments(config), VAE_FIELDS)
 
 
-def build_flow(config: Config) -> nn.Module:
-    """The transformer of a configuration."""
-    return VecSetFlow(flow_config(config))
-
-
-def build_vae(config: Config) -> nn.Module:
-    """The VAE of a configuration."""
-    return VecSetVAE(vae_config(config))
+build_flow = builder(VecSetFlow, flow_config)
+build_vae = builder(VecSetVAE, vae_config)
 
 
 def load(
     network: VecSetFlow | VecSetVAE,
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Load a transformer or a VAE strictly."""
-    from_published(
-        network,
-        tensors,
-        attention_rules(network.config.heads),
-        dtype,
-        ("blocks", "encoder.blocks", "decoder.blocks"),
-    )
+    trunk = ("blocks", "encoder.blocks", "decoder.blocks")
+    rules = attention_rules(network.config.heads)
+    from_published(network, tensors, dtype, rules=rules, trunk=trunk)
 
 
 def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
@@ -134,23 +120,12 @@ def shapes(network: VecSetFlow | VecSetVAE) -> Shapes:
     return published_shapes(network, attention_rules(network.config.heads))
 
 
-def schedule(steps: int, shift: float = 1.0) -> Tensor:
-    """(steps + 1,) noise levels of the published scheduler (its sigmas); its timesteps are 1000
-    times the first ``steps``.
-    """
-    return shifted_schedule(steps, shift)
-
-
-@torch.no_grad()
-def _run_flow(
-    network: VecSetFlow, given: Mapping[str, Tensor], config: Config
-) -> dict[str, Tensor]:
+def _run_flow(network: VecSetFlow, given: Tensors, config: Config) -> Outputs:
     levels = given["timestep"] / 1000.0
     return {"out": -network(given["x"], levels, [given["encoder_hidden_states"]])}
 
 
-@torch.no_grad()
-def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
@@ -163,47 +138,46 @@ def _run_vae(network: VecSetVAE, given: Mapping[str, Tensor], config: Config) ->
     }
 
 
-def _run_scheduler(network: None, given: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def _run_scheduler(network: None, given: Tensors, config: Config) -> Outputs:
     found: dict[str, Any] = {}
     for steps, shift in ((50, 1), (25, 1), (10, 3)):
-        levels = schedule(steps, shift)
-        found |= {
-            f"sigmas_{steps}_shift{shift}": levels,
-            f"timesteps_{steps}_shift{shift}": 1000.0 * levels[:-1],
-        }
+        levels = shifted_schedule(steps, shift)
+        found[f"sigmas_{steps}_shift{shift}"] = levels
+        found[f"timesteps_{steps}_shift{shift}"] = 1000.0 * levels[:-1]
     velocities = iter(given["trace_v"])
-    trace = []
-    levels = schedule(config["trace"]["steps"], config["trace"]["shift"])
+    trace: list[Tensor] = []
     euler(
-        lambda x, t: -next(velocities), given["trace_x0"], levels, lambda step, x: trace.append(x)
+        lambda x, t: -next(velocities),
+        given["trace_x0"],
+        shifted_schedule(config["trace"]["steps"], config["trace"]["shift"]),
+        lambda step, x: trace.append(x),
     )
     noised = interpolate(given["noise_x0"], given["noise_eps"], given["noise_t"] / 1000.0)
     return found | {"trace_x": torch.stack(trace), "noise_xt": noised}
 
 
-_FLOW_INPUTS = frozenset({"x", "timestep", "encoder_hidden_states"})
-_VAE_INPUTS = frozenset({"surface", "sampled_surface", "z", "queries"})
-_SCHEDULER_INPUTS = frozenset({"trace_x0", "trace_v", "noise_x0", "noise_eps", "noise_t"})
-MODELS = (
-    PublishedModel(
-        "triposg-flow",
-        ("TripoSGDiTModel(TripoSG)", "TripoSGDiTModel"),
-        _run_flow,
-        _FLOW_INPUTS,
-        build_flow,
-        load,
-        shapes,
-    ),
-    PublishedModel(
-        "triposg-vae",
-        ("TripoSGVAEModel", "Tripo2VAEModel"),
-        _run_vae,
-        _VAE_INPUTS,
-        build_vae,
-        load,
-        shapes,
-    ),
-    PublishedModel(
-        "triposg-scheduler", ("RectifiedFlowScheduler",), _run_scheduler, _SCHEDULER_INPUTS
-    ),
+FLOW = PublishedModel(
+    "triposg-flow",
+    ("TripoSGDiTModel(TripoSG)", "TripoSGDiTModel"),
+    _run_flow,
+    frozenset({"x", "timestep", "encoder_hidden_states"}),
+    build_flow,
+    load,
+    shapes,
 )
+VAE = PublishedModel(
+    "triposg-vae",
+    ("TripoSGVAEModel", "Tripo2VAEModel"),
+    _run_vae,
+    frozenset({"surface", "sampled_surface", "z", "queries"}),
+    build_vae,
+    load,
+    shapes,
+)
+SCHEDULER = PublishedModel(
+    "triposg-scheduler",
+    ("RectifiedFlowScheduler",),
+    _run_scheduler,
+    frozenset({"trace_x0", "trace_v", "noise_x0", "noise_eps", "noise_t"}),
+)
+MODELS = (FLOW, VAE, SCHEDULER)

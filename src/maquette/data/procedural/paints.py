@@ -5,6 +5,7 @@ speckles, gradients.
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.procedural.shapes import Paint
 
@@ -46,34 +47,32 @@ GLASS = ((62, 74, 88), (84, 104, 118), (44, 50, 58))
 DARK = ((38, 38, 42), (54, 52, 52))
 
 
-def pick(
-    rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...], spread: float = 12.0
-) -> np.ndarray:
+Palette = tuple[tuple[int, int, int], ...]
+
+
+def pick(rng: Generator, palette: Palette, spread: float = 12.0) -> np.ndarray:
     """(3,) float32 colour near a random one of the palette."""
-    color = (
-        np.asarray(palette[rng.integers(len(palette))])
-        + 0.5 * rng.normal(0, spread, 3)
-        + rng.normal(0, spread)
-    )
-    return np.clip(color, 8, 250).astype(np.float32)
+    colour = np.asarray(palette[rng.integers(len(palette))])
+    colour = colour + 0.5 * rng.normal(0, spread, 3) + rng.normal(0, spread)
+    return np.clip(colour, 8, 250).astype(np.float32)
 
 
-def shaded(color: np.ndarray, factor: float) -> np.ndarray:
+def shaded(colour: np.ndarray, factor: float) -> np.ndarray:
     """A lighter or darker version of a colour."""
-    return np.clip(np.asarray(color, np.float32) * factor, 0, 255)
+    return np.clip(colour * factor, 0, 255)
 
 
 def striped(
     first: np.ndarray, second: np.ndarray, axis: int, period: float, share: float = 0.5
 ) -> Paint:
     """Bands across ``axis``, with soft borders; ``share`` of each period has the second colour."""
+    half = share / 2
 
     def paint(p: np.ndarray) -> np.ndarray:
         phase = p[:, axis] / period % 1.0
-        inside = share / 2 - np.abs(phase - share / 2)
-        amount = np.clip(
-            0.5 + np.maximum(inside, share / 2 - np.abs(phase - 1 - share / 2)) / 0.12, 0, 1
-        )[:, None]
+        this_band = half - np.abs(phase - half)
+        next_band = half - np.abs(phase - 1 - half)
+        amount = np.clip(0.5 + np.maximum(this_band, next_band) / 0.12, 0, 1)[:, None]
         return (1 - amount) * first + amount * second
 
     return paint
@@ -83,36 +82,38 @@ def blended(low: np.ndarray, high: np.ndarray, axis: int, start: float, end: flo
     """A gradient along ``axis`` from ``start`` to ``end``."""
 
     def paint(p: np.ndarray) -> np.ndarray:
-        t = np.clip((p[:, axis] - start) / (end - start), 0, 1)[:, None]
+        t = (p[:, axis, None] - start) / (end - start)
+        t = np.clip(t, 0, 1)
         return (1 - t) * low + t * high
 
     return paint
 
 
-def grained(
-    rng: np.random.Generator, color: np.ndarray, axis: int = 0, scale: float = 1.0
-) -> Paint:
-    """Wood: slow wavy darker bands along ``axis``; ``scale`` is the size of the object."""
+def wooden(rng: Generator, axis: int, scale: float) -> Paint:
+    """Slow wavy darker bands along ``axis`` on a colour of wood; ``scale`` is the size of the
+    object.
+    """
+    colour = pick(rng, WOOD)
     waves = rng.normal(0, 1, (4, 3)) * 9 / scale
     waves[:, axis] *= 0.15
-    phase = rng.uniform(0, 2 * np.pi, 4)
+    frequency = waves.T.astype(np.float32)
+    phase = rng.uniform(0, 2 * np.pi, 4).astype(np.float32)
 
     def paint(p: np.ndarray) -> np.ndarray:
-        wave = np.sin(p @ waves.T.astype(np.float32) + phase.astype(np.float32)).mean(1)
-        return np.clip(color * (1 + 0.16 * wave)[:, None], 0, 255)
+        wave = np.sin(p @ frequency + phase).mean(1)
+        return np.clip(colour * (1 + 0.16 * wave)[:, None], 0, 255)
 
     return paint
 
 
-def spotted(
-    rng: np.random.Generator, color: np.ndarray, spot: np.ndarray, scale: float, count: int = 14
-) -> Paint:
-    """Round patches of a second colour at random places of a body about ``scale`` large."""
-    centers = rng.uniform(-0.5, 0.5, (count, 3)).astype(np.float32) * scale
-    radii = rng.uniform(0.06, 0.14, count).astype(np.float32) * scale
+def spotted(rng: Generator, colour: np.ndarray, spot: np.ndarray, scale: float) -> Paint:
+    """Fourteen round patches of a second colour anywhere on a body about ``scale`` large."""
+    centres = rng.uniform(-0.5, 0.5, (14, 3)).astype(np.float32) * scale
+    radii = rng.uniform(0.06, 0.14, 14).astype(np.float32) * scale
 
     def paint(p: np.ndarray) -> np.ndarray:
-        inside = (np.linalg.norm(p[:, None] - centers, axis=2) < radii).any(1)
-        return np.where(inside[:, None], spot, color)
+        distance = np.linalg.norm(p[:, None] - centres, axis=2)
+        inside = (distance < radii).any(1)
+        return np.where(inside[:, None], spot, colour)
 
     return paint

@@ -2,26 +2,31 @@
 its own paint.
 
 The families of this package compose solids; `meshing` turns them into assets. The formulas are the
-usual exact or bounding
-distances (see e.g. Hart, "Sphere tracing", 1996; the smooth minimum is the quadratic polynomial
-one). Units are free,
-+Y is up, points are (N, 3) float32 arrays.
+usual exact or bounding distances (see e.g. Hart, "Sphere tracing", 1996; the smooth minimum is the
+quadratic polynomial one). Units are free, +Y is up, points are (N, 3) float32 arrays. ``place``
+stands for the keywords ``x``, ``y`` and ``z``, 0 unless given, or a point ``at``: where the centre
+lies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numba
 import numpy as np
 
 Distance = Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,), negative inside
 Paint = Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N, 3) sRGB in 0..255
+Colour = np.ndarray | tuple[float, float, float]  # sRGB in 0..255
+Point = tuple[float, float, float]
+
+X, Y, Z = range(3)  # axes: of a mirror, a pattern, a gradient
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PaintedPart:
     """A region of one paint: a surface point has the paint of the part that it is closest to."""
 
     distance: Distance
@@ -29,99 +34,114 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Solid:
+class PaintedSolid:
     """A shape: its distance, a box that contains it, and the parts that colour it."""
 
     distance: Distance
     box: np.ndarray  # (2, 3) lower and upper corner
-    parts: tuple[Part, ...]
+    parts: tuple[PaintedPart, ...]
 
 
-def plain(color: np.ndarray | tuple[float, float, float]) -> Paint:
+def plain(colour: Colour) -> Paint:
     """One colour everywhere."""
-    return lambda p: np.broadcast_to(np.asarray(color, np.float32), p.shape)
+    return lambda p: np.broadcast_to(np.asarray(colour, np.float32), p.shape)
 
 
-def solid(distance: Distance, lower: np.ndarray, upper: np.ndarray) -> Solid:
-    """Wrap a distance function as a grey solid of one part."""
-    return Solid(
-        distance, np.array([lower, upper], np.float64), (Part(distance, plain((160, 160, 160))),)
-    )
+def painted(*shapes: PaintedSolid, paint: Paint | Colour) -> PaintedSolid:
+    """Everything that is in one of the shapes, as one part of one paint or colour."""
+    whole = union(*shapes)
+    return _of_one_part(whole.distance, whole.box, paint if callable(paint) else plain(paint))
+
+
+def _of_one_part(distance: Distance, box: np.ndarray, paint: Paint) -> PaintedSolid:
+    return PaintedSolid(distance, box, (PaintedPart(distance, paint),))
+
+
+def _grey(distance: Distance, lower: Point | np.ndarray, upper: Point | np.ndarray) -> PaintedSolid:
+    """A distance function between two corners (3,) as a grey solid."""
+    return _of_one_part(distance, np.array([lower, upper], np.float64), plain((160, 160, 160)))
+
+
+def near(origin: Point, unit: float, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Point:
+    """The point that lies x, y and z units from ``origin``."""
+    from_x, from_y, from_z = origin
+    return from_x + unit * x, from_y + unit * y, from_z + unit * z
+
+
+def _centre(x: float = 0.0, y: float = 0.0, z: float = 0.0, at: Point | None = None) -> np.ndarray:
+    return np.array((x, y, z) if at is None else at, np.float64)
 
 
 def box(
-    size: tuple[float, float, float],
-    center: tuple[float, float, float] = (0, 0, 0),
-    rounding: float = 0.0,
-) -> Solid:
-    """Make a box with full side lengths ``size``; ``rounding`` is the radius of its edges, bounded
-    by half the smallest side.
+    width: float, height: float, depth: float, *, rounding: float = 0.0, **place: float | Point
+) -> PaintedSolid:
+    """Make a box with these sides along x, y and z; ``rounding`` is the radius of its edges,
+    bounded by half the smallest side.
     """
-    half = np.asarray(size, np.float32) / 2
-    middle = np.asarray(center, np.float32)
+    half = np.array([width, height, depth], np.float32) / 2
+    centre = _centre(**place).astype(np.float32)
     radius = np.float32(min(rounding, 0.98 * half.min()))
 
     def distance(p: np.ndarray) -> np.ndarray:
-        q = np.abs(p - middle) - (half - radius)
-        return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0) - radius
+        q = np.abs(p - centre) - (half - radius)
+        outside = np.linalg.norm(np.maximum(q, 0), axis=1)
+        return outside + np.minimum(q.max(1), 0) - radius
 
-    return solid(distance, middle - half, middle + half)
+    return _grey(distance, centre - half, centre + half)
 
 
-def ellipsoid(
-    radii: tuple[float, float, float], center: tuple[float, float, float] = (0, 0, 0)
-) -> Solid:
-    """Make an ellipsoid with half axes ``radii`` (the distance is of first order)."""
-    r = np.asarray(radii, np.float32)
-    middle = np.asarray(center, np.float32)
+def ellipsoid(width: float, height: float, depth: float, **place: float | Point) -> PaintedSolid:
+    """Make an ellipsoid with these half axes along x, y and z (the distance is of first order)."""
+    radii = np.array([width, height, depth], np.float32)
+    centre = _centre(**place).astype(np.float32)
 
     def distance(p: np.ndarray) -> np.ndarray:
-        q = (p - middle) / r
+        q = (p - centre) / radii
         k = np.linalg.norm(q, axis=1)
-        return (
-            k * (k - 1) / np.maximum(np.linalg.norm(q / r, axis=1), 1e-6)
-            if r.min() < r.max()
-            else (k - 1) * r[0]
-        )
+        if radii.min() == radii.max():
+            return (k - 1) * radii[0]
+        return k * (k - 1) / np.maximum(np.linalg.norm(q / radii, axis=1), 1e-6)
 
-    return solid(distance, middle - r, middle + r)
+    return _grey(distance, centre - radii, centre + radii)
+
+
+def ball(radius: float, **place: float | Point) -> PaintedSolid:
+    """Make a sphere."""
+    return ellipsoid(radius, radius, radius, **place)
 
 
 def capsule(
-    start: tuple[float, float, float],
-    end: tuple[float, float, float],
-    radius: float,
-    end_radius: float | None = None,
-) -> Solid:
+    start: Point, end: Point, radius: float, end_radius: float | None = None
+) -> PaintedSolid:
     """Make a round stick between two points whose radius changes linearly."""
     a = np.asarray(start, np.float32)
     b = np.asarray(end, np.float32)
     axis = b - a
+    squared_length = np.float32(max(float(axis @ axis), 1e-9))
     tip = np.float32(radius if end_radius is None else end_radius)
-    length2 = max(float(axis @ axis), 1e-9)
+    growth = tip - np.float32(radius)
 
     def distance(p: np.ndarray) -> np.ndarray:
-        t = np.clip((p - a) @ axis / np.float32(length2), 0, 1)
-        return np.linalg.norm(p - a - t[:, None] * axis, axis=1) - (
-            radius + t * (tip - np.float32(radius))
-        )
+        from_start = p - a
+        t = np.clip(from_start @ axis / squared_length, 0, 1)
+        from_axis = np.linalg.norm(from_start - t[:, None] * axis, axis=1)
+        return from_axis - (radius + t * growth)
 
     reach = max(radius, float(tip))
-    return solid(distance, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
+    return _grey(distance, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
 
 
-def torus(radius: float, thickness: float, center: tuple[float, float, float] = (0, 0, 0)) -> Solid:
-    """Make a ring about the vertical through ``center``; ``thickness`` is the tube's radius."""
-    middle = np.asarray(center, np.float32)
+def torus(radius: float, thickness: float, **place: float | Point) -> PaintedSolid:
+    """Make a ring about the vertical through its centre; ``thickness`` is the tube's radius."""
+    centre = _centre(**place).astype(np.float32)
 
     def distance(p: np.ndarray) -> np.ndarray:
-        q = p - middle
-        return np.hypot(np.hypot(q[:, 0], q[:, 2]) - np.float32(radius), q[:, 1]) - np.float32(
-            thickness
-        )
+        q = p - centre
+        from_circle = np.hypot(q[:, 0], q[:, 2]) - np.float32(radius)
+        return np.hypot(from_circle, q[:, 1]) - np.float32(thickness)
 
     reach = np.array([radius + thickness, thickness, radius + thickness])
-    return solid(distance, middle - reach, middle + reach)
+    return _grey(distance, centre - reach, centre + reach)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -142,7 +162,8 @@ def polygon_distance(p: np.ndarray, corners: np.ndarray) -> np.ndarray:
             ey = by - ay
             wx = x - ax
             wy = y - ay
-            t = min(max((wx * ex + wy * ey) / max(ex * ex + ey * ey, 1e-12), 0.0), 1.0)
+            along = (wx * ex + wy * ey) / max(ex * ex + ey * ey, 1e-12)
+            t = min(max(along, 0.0), 1.0)
             squared = min(squared, (wx - t * ex) ** 2 + (wy - t * ey) ** 2)
             if (ay > y) != (by > y) and wx < ex * wy / ey:  # a ray along +x crosses this side
                 inside = not inside
@@ -152,30 +173,28 @@ def polygon_distance(p: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return out
 
 
-def lathe(profile: list[tuple[float, float]], rounding: float = 0.0) -> Solid:
+def lathe(profile: list[tuple[float, float]], rounding: float = 0.0) -> PaintedSolid:
     """Turn a closed (radius, y) polygon about the vertical axis; sides on the axis do not count as
     surface.
     """
     corners = np.asarray(profile, np.float64)
-    # what touches the axis is mirrored, so that the axis itself is no border
-    outline = (
-        np.concatenate([corners, corners[::-1] * [-1, 1]])
-        if (corners[[0, -1], 0] <= 0).all()
-        else corners
-    )
+    outline = corners
+    if (corners[[0, -1], 0] <= 0).all():
+        # what touches the axis is mirrored, so that the axis itself is no border
+        outline = np.concatenate([corners, corners[::-1] * [-1, 1]])
 
     def distance(p: np.ndarray) -> np.ndarray:
-        return polygon_distance(
-            np.stack([np.hypot(p[:, 0], p[:, 2]), p[:, 1]], axis=1), outline
-        ) - np.float32(rounding)
+        from_axis = np.hypot(p[:, X], p[:, Z])
+        half_plane = np.stack([from_axis, p[:, Y]], axis=1)
+        return polygon_distance(half_plane, outline) - np.float32(rounding)
 
-    r = corners[:, 0].max() + rounding
+    radius = corners[:, 0].max() + rounding
     low = corners[:, 1].min() - rounding
     high = corners[:, 1].max() + rounding
-    return solid(distance, np.array([-r, low, -r]), np.array([r, high, r]))
+    return _grey(distance, (-radius, low, -radius), (radius, high, radius))
 
 
-def prism(outline: list[tuple[float, float]], depth: float, rounding: float = 0.0) -> Solid:
+def prism(outline: list[tuple[float, float]], depth: float, rounding: float = 0.0) -> PaintedSolid:
     """Extrude a simple (x, y) polygon to z in [-depth / 2, depth / 2]; ``rounding`` grows the
     outline and rounds all edges.
     """
@@ -184,42 +203,40 @@ def prism(outline: list[tuple[float, float]], depth: float, rounding: float = 0.
     def distance(p: np.ndarray) -> np.ndarray:
         across = polygon_distance(np.ascontiguousarray(p[:, :2]), corners)
         along = np.abs(p[:, 2]) - np.float32(depth / 2 - rounding)
-        return (
-            np.hypot(np.maximum(across, 0), np.maximum(along, 0))
-            + np.minimum(np.maximum(across, along), 0)
-            - np.float32(rounding)
-        )
+        outside = np.hypot(np.maximum(across, 0), np.maximum(along, 0))
+        return outside + np.minimum(np.maximum(across, along), 0) - np.float32(rounding)
 
     lower = corners.min(0) - rounding
     upper = corners.max(0) + rounding
-    return solid(distance, np.array([*lower, -depth / 2]), np.array([*upper, depth / 2]))
+    return _grey(distance, (*lower, -depth / 2), (*upper, depth / 2))
 
 
 def cylinder(
     radius: float,
     height: float,
-    center: tuple[float, float, float] = (0, 0, 0),
+    *,
     top: float | None = None,
     rounding: float = 0.0,
-) -> Solid:
+    **place: float | Point,
+) -> PaintedSolid:
     """Make an upright cylinder, or with another ``top`` radius a frustum."""
-    r = radius - rounding
-    upper = (radius if top is None else top) - rounding
+    bottom = max(radius - rounding, 1e-3)
+    upper = max((radius if top is None else top) - rounding, 1e-3)
     h = height / 2 - rounding
-    return moved(
-        lathe([(0, -h), (max(r, 1e-3), -h), (max(upper, 1e-3), h), (0, h)], rounding), center
-    )
+    profile = [(0, -h), (bottom, -h), (upper, h), (0, h)]
+    return moved(lathe(profile, rounding), **place)
 
 
 def moved(
-    shape: Solid,
-    offset: tuple[float, float, float] = (0, 0, 0),
+    shape: PaintedSolid,
+    *,
     rotation: np.ndarray | None = None,
     scale: float = 1.0,
-) -> Solid:
+    **place: float | Point,
+) -> PaintedSolid:
     """Scale, then rotate by (3, 3), then shift a solid, paint included."""
     turn = np.eye(3) if rotation is None else rotation
-    shift = np.asarray(offset, np.float64)
+    shift = _centre(**place)
     back = (turn / scale).astype(np.float32)
     origin = shift.astype(np.float32)
     factor = np.float32(scale)
@@ -233,13 +250,13 @@ def moved(
     def repainted(paint: Paint) -> Paint:
         return lambda p: paint(local(p))
 
-    signs = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1)
-    corners = scale * shape.box[signs, np.arange(3)[:, None]].T @ turn.T + shift
-    parts = tuple(Part(carried(part.distance), repainted(part.paint)) for part in shape.parts)
-    return Solid(carried(shape.distance), np.stack([corners.min(0), corners.max(0)]), parts)
+    corners = scale * np.array(list(product(*shape.box.T))) @ turn.T + shift
+    bounds = np.stack([corners.min(0), corners.max(0)])
+    parts = (PaintedPart(carried(p.distance), repainted(p.paint)) for p in shape.parts)
+    return PaintedSolid(carried(shape.distance), bounds, tuple(parts))
 
 
-def mirrored(shape: Solid, axis: int = 0) -> Solid:
+def mirrored(shape: PaintedSolid, axis: int = X) -> PaintedSolid:
     """Unite a solid with its mirror image across the plane where coordinate ``axis`` is 0."""
     flip = np.ones(3, np.float32)
     flip[axis] = -1
@@ -250,73 +267,73 @@ def mirrored(shape: Solid, axis: int = 0) -> Solid:
     reach = np.abs(shape.box[:, axis]).max()
     bounds = shape.box.copy()
     bounds[:, axis] = -reach, reach
-    return Solid(
-        both(shape.distance),
-        bounds,
-        tuple(Part(both(part.distance), part.paint) for part in shape.parts),
-    )
+    parts = (PaintedPart(both(part.distance), part.paint) for part in shape.parts)
+    return PaintedSolid(both(shape.distance), bounds, tuple(parts))
 
 
-def union(*shapes: Solid) -> Solid:
+def at_corners(shape: PaintedSolid) -> PaintedSolid:
+    """Unite a solid with its three mirror images across the planes x = 0 and z = 0."""
+    return mirrored(mirrored(shape, X), Z)
+
+
+def union(*shapes: PaintedSolid) -> PaintedSolid:
     """Everything that is in one of the shapes."""
-
-    def distance(p: np.ndarray) -> np.ndarray:
-        total = shapes[0].distance(p)
-        for shape in shapes[1:]:
-            near, other = _near(shape, p, total)
-            total[near] = np.minimum(total[near], other)
-        return total
-
-    return Solid(
-        distance, _common_box(shapes), tuple(part for shape in shapes for part in shape.parts)
-    )
+    return _joined(shapes, np.minimum, 0.0)
 
 
-def smooth_union(width: float, *shapes: Solid) -> Solid:
+def smooth_union(width: float, *shapes: PaintedSolid) -> PaintedSolid:
     """Unite shapes with fillets of about ``width``."""
 
+    def smooth_minimum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        blend = np.maximum(width - np.abs(a - b), 0) / np.float32(width)
+        return np.minimum(a, b) - blend * blend * np.float32(width / 4)
+
+    return _joined(shapes, smooth_minimum, width)
+
+
+def _joined(
+    shapes: tuple[PaintedSolid, ...], minimum: Callable[..., np.ndarray], width: float
+) -> PaintedSolid:
+    """Unite shapes by a ``minimum`` of two distances that differs from the smaller one, by at most
+    ``width`` / 4, only where they are within ``width`` of each other.
+    """
+
     def distance(p: np.ndarray) -> np.ndarray:
         total = shapes[0].distance(p)
         for shape in shapes[1:]:
-            near, other = _near(shape, p, total + np.float32(width))
-            blend = np.maximum(width - np.abs(total[near] - other), 0) / np.float32(width)
-            total[near] = np.minimum(total[near], other) - blend * blend * np.float32(width / 4)
+            near = _nearby(shape.box, p, total + np.float32(width))
+            total[near] = minimum(total[near], shape.distance(p[near]))
         return total
 
-    grown = _common_box(shapes) + np.array([[-1.0], [1.0]]) * width / 4
-    return Solid(distance, grown, tuple(part for shape in shapes for part in shape.parts))
+    lower = np.min([s.box[0] for s in shapes], axis=0) - width / 4
+    upper = np.max([s.box[1] for s in shapes], axis=0) + width / 4
+    parts = (part for shape in shapes for part in shape.parts)
+    return PaintedSolid(distance, np.stack([lower, upper]), tuple(parts))
 
 
-def _near(shape: Solid, p: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray]:
-    """Which points may be closer to the shape than ``limit`` (N,), judged by its box, and their
-    distances.
-    """
-    middle = shape.box.mean(0).astype(np.float32)
-    half = (np.ptp(shape.box, axis=0) / 2).astype(np.float32)
-    away = np.abs(p[:, 0] - middle[0]) - half[0]
-    for axis in (1, 2):
-        np.maximum(away, np.abs(p[:, axis] - middle[axis]) - half[axis], out=away)
-    near = np.flatnonzero(away < limit)
-    return (
-        (slice(None), shape.distance(p)) if len(near) == len(p) else (near, shape.distance(p[near]))
-    )
+def _nearby(box: np.ndarray, p: np.ndarray, limit: np.ndarray) -> np.ndarray | slice:
+    """Select the points that may be closer to what is in the box than ``limit`` (N,)."""
+    centre = box.mean(0).astype(np.float32)
+    half = (np.ptp(box, axis=0) / 2).astype(np.float32)
+    away = np.abs(p[:, X] - centre[X]) - half[X]
+    for axis in (Y, Z):
+        outside = np.abs(p[:, axis] - centre[axis]) - half[axis]
+        np.maximum(away, outside, out=away)
+    close = np.flatnonzero(away < limit)
+    return slice(None) if len(close) == len(p) else close
 
 
-def cut(shape: Solid, tool: Solid) -> Solid:
+def cut(shape: PaintedSolid, tool: PaintedSolid) -> PaintedSolid:
     """Take ``tool`` away; the new surface has the shape's paint."""
-    return Solid(lambda p: np.maximum(shape.distance(p), -tool.distance(p)), shape.box, shape.parts)
+
+    def distance(p: np.ndarray) -> np.ndarray:
+        return np.maximum(shape.distance(p), -tool.distance(p))
+
+    return PaintedSolid(distance, shape.box, shape.parts)
 
 
-def painted(shape: Solid, paint: Paint | np.ndarray | tuple[float, float, float]) -> Solid:
-    """Give the whole shape one paint or colour."""
-    return Solid(
-        shape.distance,
-        shape.box,
-        (Part(shape.distance, paint if callable(paint) else plain(paint)),),
-    )
-
-
-def _common_box(shapes: tuple[Solid, ...]) -> np.ndarray:
-    return np.stack(
-        [np.min([s.box[0] for s in shapes], axis=0), np.max([s.box[1] for s in shapes], axis=0)]
-    )
+def rotation_z(angle: float) -> np.ndarray:
+    """(3, 3) right-handed rotation about +Z by ``angle`` radians."""
+    c = np.cos(angle)
+    s = np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

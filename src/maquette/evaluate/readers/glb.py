@@ -2,24 +2,29 @@
 the file's name decides.
 
 +Y up, any unit. Nodes whose names say that they are the building (floor, wall, ceiling, bg_ and so
-  on) are left out.
+on) are left out.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import trimesh
 
 from maquette.data.assets import Asset
 from maquette.data.layout import AssetList, Catalogue, Placement
 from maquette.data.scenes import ComposedScene
-from maquette.data.views import ViewConfig, sample_view
+from maquette.data.views import View, ViewConfig, sample_view
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, measured, natural, node_name
+from maquette.evaluate.readers.source import FileSource
+from maquette.evaluate.surfaces import check_mesh
 from maquette.export.read import read_glb
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.scene.appearance import vertex_colors_of
@@ -36,96 +41,88 @@ VIEWS = replace(
 MOST_TRIES = 60
 
 
-@dataclass(frozen=True)
-class GlbSource:
-    """One file."""
-
-    path: str
-    name: str
-
-    @property
-    def identity(self) -> str:
-        """The file's name and content."""
-        return f"{Path(self.path).name} {zlib.crc32(Path(self.path).read_bytes()):08x}"
-
-    def load(self) -> Case:
-        """Render it; see ``read_scene_file``."""
-        return read_scene_file(Path(self.path), self.name)
-
-
-def glb_sources(path: Path) -> list[GlbSource]:
+def glb_sources(path: Path) -> Iterator[FileSource]:
     """One file, or all files of a folder, by name. InputError for none."""
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    )
-    if not files:
+    folder = path.parent if path.is_file() else path
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    scenes = [file for file in files if file == path or file.suffix.lower() in SUFFIXES]
+    if not scenes:
         raise InputError(
             f"{path}: no {', '.join(SUFFIXES)} file; give a scene file or a folder of them"
         )
-    folder = (path.parent if path.is_file() else path).resolve().name
-    return [GlbSource(str(file), f"{folder}/{file.stem}") for file in files]
+    for file in scenes:
+        name = f"{folder.resolve().name}/{file.stem}"
+        identity = f"{file.name} {_checksum(file)}"
+        yield FileSource(name, identity, str(file), partial(read_scene_file, file, name))
+
+
+def _checksum(file: Path) -> str:
+    try:
+        return f"{zlib.crc32(file.read_bytes()):08x}"
+    except OSError:  # reading it will say why
+        return "unreadable"
 
 
 def read_scene_file(path: Path, name: str) -> Case:
     """Read a scene, render it, and keep the objects that the photo shows; the truth is in the scene
     frame of that camera.
     """
-    nodes = [
-        node
-        for node in sorted(read_glb(path), key=lambda node: natural(node[0]))
-        if not BUILDING.search(node[0])
+    nodes = _objects(path)
+    lowest = min(float(mesh.bounds[0, 1]) for _, mesh in nodes)
+    view = _view(path, nodes, lowest)
+    shown = dict(enumerate((nodes[p.asset] for p in view.placements), 1))
+    masks = tuple(InstanceMask(k, view.instance == k, node) for k, (node, _) in shown.items())
+    truth = {}
+    for label, (_, mesh) in shown.items():
+        on_floor = transform_points(_raised(-lowest), np.asarray(mesh.vertices))
+        moved = mesh.copy()
+        moved.vertices = transform_points(view.scene_from_world, on_floor)
+        truth[node_name(label)] = moved
+    origin = {"file": path.name, "nodes": len(nodes)}
+    return measured(name, SceneInput(view.image, masks, name), truth, view.camera, origin)
+
+
+def _objects(path: Path) -> list[tuple[str, trimesh.Trimesh]]:
+    """The nodes that are no building, with their meshes in the frame of the file."""
+    nodes = sorted(read_glb(path), key=lambda node: natural(node[0]))
+    found = [
+        (name, mesh.apply_transform(world_from_node))
+        for name, mesh, world_from_node in nodes
+        if not BUILDING.search(name)
     ]
-    if not nodes:
+    if not found:
         raise InputError(
             f"{path}: no node is an object; give a scene with one named node per object"
         )
-    meshes = [mesh.apply_transform(matrix) for _, mesh, matrix in nodes]
-    lowest = min(float(mesh.bounds[0, 1]) for mesh in meshes)
+    for name, mesh in found:
+        check_mesh(mesh, name)
+    return found
+
+
+def _view(path: Path, nodes: Sequence[tuple[str, trimesh.Trimesh]], lowest: float) -> View:
+    """A picture of the scene with its lowest point on the floor, in which two objects are seen."""
     assets = []
     placements = []
-    for k, ((node, _, _), mesh) in enumerate(zip(nodes, meshes)):
+    for k, (name, mesh) in enumerate(nodes):
         side = max(float(mesh.extents.max()), 1e-9)
         centre = mesh.bounds.mean(0)
         vertices = ((np.asarray(mesh.vertices) - centre) / side).astype(np.float32)
-        assets.append(
-            Asset(
-                node,
-                vertices,
-                np.asarray(mesh.faces, np.int32),
-                vertex_colors_of(mesh)[:, :3].astype(np.uint8),
-            )
-        )
+        colors = vertex_colors_of(mesh)[:, :3].astype(np.uint8)
+        assets.append(Asset(name, vertices, np.asarray(mesh.faces, np.int32), colors))
         placements.append(Placement(k, similarity(side, None, centre - (0.0, lowest, 0.0))))
     catalogue = Catalogue.of(AssetList(tuple(assets)))
-    rng = np.random.default_rng((2026, zlib.crc32(path.stem.encode())))
     scene = ComposedScene(tuple(placements), "file")
+    rng = np.random.default_rng((2026, zlib.crc32(path.stem.encode())))
     wanted = min(2, len(placements))
     for _ in range(MOST_TRIES):
         view = sample_view(scene, catalogue, rng, VIEWS)
         if len(view.placements) >= wanted:
-            break
-    else:
-        raise InputError(
-            f"{path}: none of {MOST_TRIES} cameras shows {wanted} objects; give a scene whose objects are of similar size"
-        )
-    masks = tuple(
-        InstanceMask(k + 1, view.instance == k + 1, assets[p.asset].name)
-        for k, p in enumerate(view.placements)
+            return view
+    raise InputError(
+        f"{path}: none of {MOST_TRIES} cameras shows {wanted} objects; "
+        "give a scene whose objects are of similar size"
     )
-    truth = {}
-    for k, placement in enumerate(view.placements):
-        mesh = meshes[placement.asset].copy()
-        moved = transform_points(
-            similarity(1.0, None, (0.0, -lowest, 0.0)), np.asarray(mesh.vertices)
-        )
-        mesh.vertices = transform_points(view.scene_from_world, moved)
-        truth[node_name(k + 1)] = mesh
-    return measured(
-        name,
-        SceneInput(view.image, masks, name),
-        truth,
-        view.camera,
-        {"file": path.name, "nodes": len(nodes)},
-    )
+
+
+def _raised(by: float) -> np.ndarray:
+    return similarity(1.0, None, (0.0, by, 0.0))

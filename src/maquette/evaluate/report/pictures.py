@@ -7,7 +7,6 @@ Drawn once and kept beside the predictions, because drawing is what a report spe
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from PIL import Image
 
 from maquette.evaluate.cases import PHOTO, TRUTH, camera_from_dict, read_objects
 from maquette.evaluate.contestants import scene_from_glb
-from maquette.geometry.cameras import azimuth_of, resized
-from maquette.output import atomic_write
+from maquette.evaluate.visibility import resized_by
+from maquette.geometry.cameras import azimuth_of
 from maquette.render.assemble import assemble
 from maquette.render.preview import orbit_cameras, render_views
 from maquette.types import Camera, Scene
@@ -24,6 +23,7 @@ from maquette.types import Camera, Scene
 SIDE = 352  # pixels of the longer side
 FRAME = 176  # of the turntable
 FRAMES = 10
+TURNS = 2.0 * np.pi * np.arange(FRAMES) / FRAMES  # angles of a full circle
 QUALITY = 82
 
 
@@ -36,9 +36,7 @@ def draw_photo(folder: Path) -> bytes:
 
 def draw_truth(folder: Path) -> bytes:
     """The true scene from the photo's camera; from in front when the camera is not known."""
-    camera = camera_from_dict(read_objects(folder).get("camera"), str(folder))
-    scene = scene_from_glb(folder / TRUTH)
-    return _jpeg(render_views(scene, [_small(camera or scene.camera)])[0])
+    return _view(scene_from_glb(folder / TRUTH), _true_camera(folder))
 
 
 def draw_prediction(folder: Path, prediction: Path, camera: Camera | None) -> tuple[bytes, bytes]:
@@ -46,43 +44,28 @@ def draw_prediction(folder: Path, prediction: Path, camera: Camera | None) -> tu
     turntable.
     """
     scene = scene_from_glb(prediction)
-    camera = (
-        camera or camera_from_dict(read_objects(folder).get("camera"), str(folder)) or scene.camera
-    )
-    views = render_views(scene, [_small(camera)])
+    camera = camera or _true_camera(folder) or scene.camera
     strip = np.concatenate(render_views(scene, turntable(scene, camera)), axis=1)
-    return _jpeg(views[0]), _jpeg(strip)
+    return _view(scene, camera), _jpeg(Image.fromarray(strip))
 
 
 def turntable(scene: Scene, start: Camera) -> list[Camera]:
     """Cameras once around a scene, beginning a little to the right of ``start``."""
-    front = -azimuth_of(start)
-    return orbit_cameras(
-        assemble(scene.instances).vertices, front + np.deg2rad(35.0) + turns(FRAMES), FRAME, FRAME
-    )
+    azimuths = -azimuth_of(start) + np.deg2rad(35.0) + TURNS
+    return orbit_cameras(assemble(scene.instances).vertices, azimuths, FRAME, FRAME)
 
 
-def turns(count: int) -> np.ndarray:
-    """(count,) angles of a full circle."""
-    return 2.0 * np.pi * np.arange(count) / count
+def _true_camera(folder: Path) -> Camera | None:
+    return camera_from_dict(read_objects(folder).get("camera"), str(folder))
 
 
-def _small(camera: Camera) -> Camera:
-    scale = SIDE / max(camera.width, camera.height)
-    return resized(
-        camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height))
-    )
+def _view(scene: Scene, camera: Camera | None) -> bytes:
+    camera = camera or scene.camera
+    small = resized_by(camera, SIDE / max(camera.width, camera.height))
+    return _jpeg(Image.fromarray(render_views(scene, [small])[0]))
 
 
-def _jpeg(picture: np.ndarray | Image.Image) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
-
-
-def keep(paths: Sequence[Path], pictures: Sequence[bytes]) -> None:
-    """Write pictures, each complete or not at all."""
-    for path, picture in zip(paths, pictures, strict=True):
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(picture)

@@ -1,0 +1,177 @@
+"""An option is declared once: a field of a frozen dataclass that carries its help and its bounds.
+
+From the declaration come the arguments of the command line, the checks of the values, the schema
+that the app offers, and the tables of the documents. First station of the flow: it knows nothing of
+what the options are for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from maquette.errors import InputError
+
+_KEY = "maquette.option"
+_Chosen = TypeVar("_Chosen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is known of an option besides its name and its default."""
+
+    help: str
+    kind: type  # bool, int, float or str: of the value in a form and on the command line
+    least: float | None = None  # the smallest value allowed
+    most: float | None = None  # the largest value allowed
+    choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # what may be said instead of a number
+    metavar: str | None = None
+    flags: tuple[str, ...] = ()  # on the command line; () = --its-name
+    group: str | None = None  # heading in the help of the command line
+    read: Callable[[str], Any] | None = None  # from a word of the command line to the value
+
+    def check(self, name: str, value: Any) -> None:
+        """InputError unless the value can be meant; ``None`` leaves the choice to the program."""
+        if value is None or value in self.words:
+            return
+        if self.kind in (int, float):
+            fits = self._is_number(value) and self._is_within(value)
+        elif self.choices:
+            fits = value in self.choices
+        else:
+            fits = isinstance(value, self.kind)
+        if not fits:
+            raise InputError(f"{name} must be {self.expected()}, got {value!r}")
+
+    def expected(self) -> str:
+        """The values that are allowed, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.kind is bool:
+            return "True or False"
+        if self.kind is str:
+            return "a text"
+        kind = "a whole number" if self.kind is int else "a finite number"
+        return " or ".join([kind + self._bounds(), *(repr(word) for word in self.words)])
+
+    def _bounds(self) -> str:
+        if self.least is not None and self.most is not None:
+            return f" from {self.least:.10g} to {self.most:.10g}"
+        if self.least is not None:
+            return f" of at least {self.least:.10g}"
+        return "" if self.most is None else f" of at most {self.most:.10g}"
+
+    def _is_number(self, value: Any) -> bool:
+        if isinstance(value, bool) or not hasattr(
+            value, "__index__" if self.kind is int else "__float__"
+        ):
+            return False
+        return math.isfinite(value)
+
+    def _is_within(self, value: Any) -> bool:
+        above = self.least is None or value >= self.least
+        return above and (self.most is None or value <= self.most)
+
+    def parse(self, word: str) -> Any:
+        """A word of the command line as a value. ValueError when it is none."""
+        if word in self.words:
+            return word
+        return self.kind(word) if self.read is None else self.read(word)
+
+
+def option(default: Any = dataclasses.MISSING, *, help: str, **declared: Any) -> Any:
+    """A field of a dataclass of options; ``declared``: what Declaration takes.
+
+    ``kind`` is that of the default when it is left out.
+    """
+    if "kind" not in declared:
+        declared["kind"] = type(default)
+    declaration = Declaration(help=help, **declared)
+    return dataclasses.field(default=default, metadata={_KEY: declaration})
+
+
+def declarations(options: type) -> dict[str, Declaration]:
+    """Name -> declaration, of every declared field of a dataclass, in its order."""
+    return {
+        field.name: field.metadata[_KEY]
+        for field in dataclasses.fields(options)
+        if _KEY in field.metadata
+    }
+
+
+def check(options: Any) -> None:
+    """InputError for the first value of a dataclass of options that is outside of its bounds."""
+    for name, declaration in declarations(type(options)).items():
+        declaration.check(name, getattr(options, name))
+
+
+def add_options(
+    parser: argparse.ArgumentParser, options: type, names: Iterable[str] | None = None
+) -> None:
+    """Declare the options, or some of them, on a command line, each under its heading."""
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    found = declarations(options)
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in found if names is None else names:
+        declaration = found[name]
+        where: Any = parser
+        if declaration.group is not None:
+            if declaration.group not in groups:
+                groups[declaration.group] = parser.add_argument_group(declaration.group)
+            where = groups[declaration.group]
+        where.add_argument(*_flags(name, declaration), **_argument(name, declaration, defaults))
+
+
+def _flags(name: str, declaration: Declaration) -> tuple[str, ...]:
+    return declaration.flags or (f"--{name.replace('_', '-')}",)
+
+
+def _argument(name: str, declaration: Declaration, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of ``add_argument``."""
+    common = {"dest": name, "help": declaration.help.replace("%", "%%"), "default": defaults[name]}
+    if declaration.kind is bool:
+        return common | {"action": "store_false" if defaults[name] else "store_true"}
+    choices = declaration.choices or None
+    return common | {
+        "type": _reader(declaration),
+        "choices": choices,
+        "metavar": declaration.metavar,
+    }
+
+
+def _reader(declaration: Declaration) -> Callable[[str], Any]:
+    """What reads a word of the command line, and says what was expected of one that is wrong."""
+
+    def read(word: str) -> Any:
+        try:
+            return declaration.parse(word)
+        except ValueError as error:
+            expected = f"expected {declaration.expected()}, got {word!r}"
+            raise argparse.ArgumentTypeError(expected) from error
+
+    return read
+
+
+def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Chosen:
+    """The options that a command line gives; ``more``: those that it does not have."""
+    there = {name: getattr(args, name) for name in declarations(options) if hasattr(args, name)}
+    return options(**(there | more))
+
+
+def table(options: type, names: Iterable[str] | None = None) -> str:
+    """A Markdown table of the options, as the documents show them."""
+    found = declarations(options)
+    rows = ["| option | |", "|---|---|"]
+    for name in found if names is None else names:
+        declaration = found[name]
+        value = declaration.metavar or "\\|".join(declaration.choices)
+        flag = " or ".join(f"`{flag}`" for flag in _flags(name, declaration))
+        if declaration.kind is not bool:
+            flag = flag[:-1] + f" {value}`"
+        rows.append(f"| {flag} | {declaration.help} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,251 @@
+"""Mesh files that anyone made -> trimesh scenes: GLB, glTF, OBJ, PLY, STL and OFF.
+
+The one place where meshes of strangers are parsed, for import, evaluation and editing alike.
+trimesh does it; what it would misread is mended in the bytes before, extensions of glTF by
+``gltf_plain``, and the files that a mesh names are looked for as the programs of others write
+names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import numpy as np
+import trimesh
+from PIL import Image
+from trimesh.resolvers import FilePathResolver
+
+from maquette.errors import InputError, contained
+from maquette.export.gltf import read_header
+from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
+from maquette.export.gltf_source import GltfSource
+from maquette.geometry.polygons import ear_clipped, fan_covers
+from maquette.types import check_faces
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+OTHER_SUFFIXES = (
+    ".3dm",
+    ".3ds",
+    ".3mf",
+    ".abc",
+    ".blend",
+    ".c4d",
+    ".dae",
+    ".dxf",
+    ".fbx",
+    ".iges",
+    ".igs",
+    ".lwo",
+    ".ma",
+    ".max",
+    ".mb",
+    ".skp",
+    ".step",
+    ".stp",
+    ".usd",
+    ".usda",
+    ".usdc",
+    ".usdz",
+    ".vox",
+    ".vrm",
+    ".wrl",
+    ".x3d",
+)
+REMEDY = "convert them to GLB, for example with Blender"
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
+_STL_HEADER = 84  # bytes: 80 of text, and the number of faces
+_STL_FACE = 50
+_CONTINUED = re.compile(rb"\\\r?\n")  # a backslash at its end joins a line of OBJ to the next
+_POLYGON = re.compile(rb"^f(?:[ \t]+\S+){4,}", re.MULTILINE)
+# what may stand before a texture's name in an MTL file: -s 1 1 1 -clamp on
+_MAP_OPTIONS = re.compile(r"(?:-[a-z]+(?:\s+(?:on|off|[-+.\d]+))*\s+)+")
+
+
+@dataclass(frozen=True, eq=False)
+class MeshContent:
+    """What a mesh file holds, and what it lacks."""
+
+    scene: trimesh.Scene
+    notes: tuple[str, ...]  # files that it names and that are missing or damaged, as sentences
+
+
+def read_mesh_file(
+    path: str | Path, *, folder: str | Path | None = None, textures: bool = True
+) -> MeshContent:
+    """Read a mesh file of any of SUFFIXES; names, transforms and colours are as trimesh gives them.
+
+    Other files that it names must lie below ``folder``, by default its own. Without ``textures``
+    no picture is read. InputError when the file is missing, damaged or of another format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: is not one of {', '.join(SUFFIXES)}; {REMEDY}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    resolver = _NamedFiles(path, Path(folder or path.parent))
+    with contained(f"{path}: it cannot be read as a mesh", "export it again"):
+        mended, kind = _mended(path, resolver)
+        scene = trimesh.load_scene(
+            path if mended is None else io.BytesIO(mended),
+            file_type=kind,
+            resolver=resolver,
+            process=False,
+            skip_materials=not textures,
+            **_parts_of_obj(path, textures),
+        )
+        _check_faces(scene, path)
+    return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
+
+
+def _parts_of_obj(path: Path, textures: bool) -> dict[str, bool]:
+    """How trimesh takes an OBJ apart: by its objects, or else its groups, or else materials."""
+    if path.suffix.lower() != ".obj":
+        return {}
+    lines = path.read_bytes().splitlines()
+    objects = sum(line.startswith(b"o ") for line in lines)
+    groups = {line for line in lines if line.startswith(b"g ")}
+    split = {"split_objects": objects > 1, "split_groups": objects < 2 and len(groups) > 1}
+    return split | {"group_material": textures or not any(split.values())}
+
+
+def _check_faces(scene: trimesh.Scene, path: Path) -> None:
+    for name, mesh in scene.geometry.items():
+        if isinstance(mesh, trimesh.Trimesh):
+            check_faces(np.asarray(mesh.faces), len(mesh.vertices), f"{path}: {name}")
+
+
+def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
+    """The file's bytes without what trimesh would misread, and their format; None = it reads the
+    file as it is.
+    """
+    kind = path.suffix[1:].lower()
+    if kind == "stl":
+        return _stl_without_tail(path.read_bytes()), kind
+    if kind == "obj":
+        return _obj_without_polygons(path.read_bytes()), kind
+    if kind in ("glb", "gltf"):
+        with open(path, "rb") as file:
+            header = read_header(file)
+        refuse_unknown(header, str(path))
+        if not is_plain(header):
+            source = GltfSource(path.read_bytes(), header, resolver.get, str(path), resolver.notes)
+            return plain_gltf(source), "glb"
+    return None, kind
+
+
+def _stl_without_tail(content: bytes) -> bytes | None:
+    """A binary STL without the bytes that some programs write behind the last face.
+
+    Four letters of a text STL would announce far more faces than any file holds.
+    """
+    if len(content) < _STL_HEADER:
+        return None
+    (faces,) = struct.unpack_from("<I", content, _STL_HEADER - 4)
+    size = _STL_HEADER + faces * _STL_FACE
+    return content[:size] if faces and size < len(content) else None
+
+
+def _obj_without_polygons(content: bytes) -> bytes | None:
+    """An OBJ whose polygons are triangles where a fan from their first corner, as trimesh cuts
+    them, would reach outside of them.
+    """
+    content = _CONTINUED.sub(b"", content)
+    if not _POLYGON.search(content):
+        return None
+    lines = content.splitlines()
+    vertices, polygons = _obj_polygons(lines)
+    changed = False
+    for corners in {len(rows) for rows in polygons.values()}:
+        alike = [line for line, rows in polygons.items() if len(rows) == corners]
+        fans = fan_covers(vertices[[polygons[line] for line in alike]])
+        for line in (line for line, covers in zip(alike, fans) if not covers):
+            references = lines[line].split()[1:]
+            triangles = ear_clipped(vertices[polygons[line]])
+            written = (b"f " + b" ".join(references[k] for k in each) for each in triangles)
+            lines[line] = b"\n".join(written)
+            changed = True
+    return b"\n".join(lines) if changed else None
+
+
+def _obj_polygons(lines: list[bytes]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """Vertices (V, 3) of an OBJ, and of each line with a face of more than three corners their
+    rows in it. Negative references count back from the last vertex before the line.
+    """
+    vertices = []
+    polygons = {}
+    for number, line in enumerate(lines):
+        if line.startswith(b"v "):
+            vertices.append(line.split()[1:4])
+        elif _POLYGON.match(line):
+            references = [int(corner.partition(b"/")[0]) for corner in line.split()[1:]]
+            polygons[number] = [k - 1 if k > 0 else len(vertices) + k for k in references]
+    return np.array(vertices, np.float64), polygons
+
+
+class _NamedFiles(FilePathResolver):
+    """How trimesh gets the files that a mesh file names. Takes notes of what it cannot give."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        super().__init__(str(path))
+        self.folder = folder
+        self.notes: list[str] = []
+
+    def get(self, name: str) -> bytes:
+        """The content of the file that is meant by ``name``; FileNotFoundError without one."""
+        found = find_named(name, Path(self.parent), self.folder)
+        if found is None:
+            self.notes.append(f"{name} is named but not there")
+            raise FileNotFoundError(name)
+        content = found.read_bytes()
+        if found.suffix.lower() in _PICTURES and not _is_picture(content):
+            self.notes.append(f"{name} cannot be read as a picture")
+        return content
+
+
+def _is_picture(content: bytes) -> bool:
+    with contextlib.suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(content)):
+        return True
+    return False
+
+
+def find_named(name: str, place: Path, folder: Path) -> Path | None:
+    """The file below ``folder`` that a file in ``place`` means by ``name``; None = there is none.
+
+    Names may be percent-encoded (glTF 2.0, section 2.8), have backslashes, another case, options of
+    MTL before them, or folders of the machine where they were written.
+    """
+    for spelling in _spellings(name):
+        parts = PurePosixPath(spelling).parts
+        for first in range(len(parts)):
+            found = _in_any_case(place, parts[first:])
+            if found is not None and found.resolve().is_relative_to(folder.resolve()):
+                return found
+    return None
+
+
+def _spellings(name: str) -> Iterator[str]:
+    plain = name.strip().strip('"').replace("\\", "/")
+    yield plain
+    yield unquote(plain)
+    yield _MAP_OPTIONS.sub("", plain, count=1)
+
+
+def _in_any_case(place: Path, parts: tuple[str, ...]) -> Path | None:
+    """The file at a relative path, whose parts may be written with other capitals."""
+    for part in parts:
+        if not (place / part).exists():
+            entries = sorted(place.iterdir()) if place.is_dir() else []
+            alike = [e.name for e in entries if e.name.casefold() == part.casefold()]
+            if not alike:
+                return None
+            part = alike[0]
+        place = place / part
+    return place if place.is_file() else None

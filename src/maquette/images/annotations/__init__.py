@@ -1,0 +1,1 @@
+"""Files of annotation tools -> masks, one module for each tool's format."""

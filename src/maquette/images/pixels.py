@@ -1,0 +1,100 @@
+"""What pictures and masks have in common: boxes, connected parts, other sizes of the same thing.
+
+Below all other modules of the images package. Sizes are (H, W); boxes are x0, y0, x1, y1 in whole
+pixels, x1 and y1 exclusive.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+WORKING_SIDE = 2048  # pixels; more detail than any model here can use
+# relative; masks made on a reduced copy of the photo differ by the rounding of its sides
+ASPECT_TOLERANCE = 0.01
+
+Size = tuple[int, int]  # (H, W)
+
+
+def shown(size: Size) -> str:
+    """A size for people: width x height."""
+    return f"{size[1]} x {size[0]}"
+
+
+def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """The box x0, y0, x1, y1 around the pixels of a mask (H, W) bool that has one at least."""
+    columns = np.flatnonzero(mask.any(0)).tolist()
+    rows = np.flatnonzero(mask.any(1)).tolist()
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def cut(
+    picture: np.ndarray,
+    box: tuple[int, int, int, int],
+    fill: float | tuple[float, ...] = 0,
+) -> np.ndarray:
+    """The part of a picture (H, W, ...) inside a box, which may reach beyond it: there lies
+    ``fill``, one value or one per channel.
+    """
+    x0, y0, x1, y1 = box
+    out = np.empty((y1 - y0, x1 - x0, *picture.shape[2:]), picture.dtype)
+    out[...] = fill
+    left = max(x0, 0)
+    top = max(y0, 0)
+    inside = picture[top : max(y1, 0), left : max(x1, 0)]
+    height, width = inside.shape[:2]
+    out[top - y0 :, left - x0 :][:height, :width] = inside
+    return out
+
+
+def connected_parts(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Number (H, W) int32 of the connected part that each pixel of a mask belongs to, 0 = outside;
+    and the pixels (K + 1,) of each number.
+    """
+    _, number, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=connectivity
+    )
+    return number, stats[:, cv2.CC_STAT_AREA]
+
+
+def working_size(size: Size, max_side: int = WORKING_SIDE) -> Size:
+    """Return (H, W) reduced so that no side is above ``max_side``; unchanged when it is not."""
+    scale = max_side / max(size)
+    if scale >= 1:
+        return size[0], size[1]
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
+
+
+def reduced(picture: np.ndarray, size: Size) -> np.ndarray:
+    """A picture (H, W, 3) in a smaller size, each new pixel the mean of what it covers."""
+    if picture.shape[:2] == size:
+        return picture
+    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def resize_mask(mask: np.ndarray, size: Size) -> np.ndarray:
+    """Resample a mask (h, w) bool to (H, W) by the nearest pixel; an object that would vanish keeps
+    the pixel at its centre.
+    """
+    if mask.shape == tuple(size):
+        return mask
+    nearest = cv2.INTER_NEAREST_EXACT
+    resized = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=nearest) > 0
+    if mask.any() and not resized.any():
+        places = np.argwhere(mask)
+        row, column = places[len(places) // 2] * size // mask.shape
+        resized[row, column] = True
+    return resized
+
+
+def same_aspect(a: Size, b: Size) -> bool:
+    """Tell whether two sizes (H, W) are scaled copies of each other, within the rounding of a pixel
+    or one per cent.
+    """
+    small, large = sorted((a, b))
+    # what the small one should measure
+    height = large[0] * small[1] / large[1]
+    width = large[1] * small[0] / large[0]
+    pixels = min(abs(height - small[0]), abs(width - small[1]))
+    return pixels <= 1 or abs(height / small[0] - 1) <= ASPECT_TOLERANCE

@@ -1,0 +1,1 @@
+"""ComboVerse: the method, and what only it needs."""

@@ -1,0 +1,131 @@
+"""One object from its own picture, as if there were no scene: for methods that reconstruct first
+and arrange afterwards.
+
+In the flow: a picture of one object (``complete``) -> perceived, made in its own cube, held
+to its own picture, coloured -> a mesh with the axes of the scene and a size of its own, and the
+place where ComboVerse starts to arrange (arXiv 2403.12409, section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fast_simplification
+import numpy as np
+import trimesh
+from scipy.spatial import cKDTree
+
+from maquette.geometry.cameras import project
+from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.methods.comboverse.complete import Completed
+from maquette.models.image_encoder import GeometryNet
+from maquette.scene.decode import mesh_from_volume, project_colours
+from maquette.scene.fuse import fuse_evidence
+from maquette.scene.latents import Models, Sampling
+from maquette.scene.perceive import perceive
+from maquette.scene.viewpoint import extremes, on_ray, picture_box
+from maquette.scene.zoom import box_cube, zoom_again
+from maquette.types import Camera, InstanceMask, SceneInput
+
+ROUNDS = 12  # of placing: the picture of a box is nearly linear in its scale and shift
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """An object in a frame of its own, with the axes of the scene."""
+
+    mesh: trimesh.Trimesh  # coloured; longest side about 1
+    surface: np.ndarray  # (P, 3) what the photo shows of it, in the same frame
+
+
+def make_alone(
+    net: GeometryNet,
+    models: Models,
+    completed: Completed,
+    label: int,
+    sampling: Sampling,
+    *,
+    yaw: float = 0.0,
+    fit: bool = True,
+) -> Alone | None:
+    """Make an object from its picture alone; None when its volume holds no surface. InputError when
+    the picture shows nothing of it.
+
+    yaw: ``ray_azimuth`` of the object in the photo. The picture's own camera looks straight at the
+    object, that of the photo past it. fit: hold the volume to the silhouette and the visible
+    surface of the picture.
+    """
+    own = perceive(net, SceneInput(completed.image, (InstanceMask(label, completed.mask),)))
+    cube = box_cube([own.visible_box(label), own.boxes[label]])
+    volume = zoom_again(models, own, label, {"scene_from_cube": cube}, sampling).volume
+    if fit:
+        volume = fuse_evidence(volume, own, label, cube)
+    mesh = mesh_from_volume(volume, cube)
+    if mesh is None:
+        return None
+    mesh = project_colours(mesh, label, own)
+    turned = similarity(1.0, rotation_y(-yaw))
+    mesh.vertices = transform_points(turned, np.asarray(mesh.vertices))
+    size = len(own.picture.labels)
+    at = ((np.arange(size) + 0.5) * len(completed.visible) / size).astype(int)
+    shown = own.picture.labels == label
+    not_painted = shown & completed.visible[np.ix_(at, at)]
+    if not_painted.any():
+        shown = not_painted
+    return Alone(mesh, transform_points(turned, own.points[shown].astype(np.float64)))
+
+
+def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
+    """How far to the right (radians about the vertical) the line of sight through a pixel (2,)
+    points from -Z.
+    """
+    ray = camera.world_from_camera[:3, :3] @ np.linalg.solve(
+        camera.intrinsics, np.array([*pixel, 1.0])
+    )
+    return float(np.arctan2(ray[0], -ray[2]))
+
+
+def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) -> np.ndarray:
+    """(4, 4) scene_from_alone without rotation: over a box (4,) of the photo, its visible surface
+    at a mean z-depth.
+
+    As in ComboVerse the larger of the two ratios of sides is the scale, and the box's centre gives
+    x and y. The paper puts an object's origin at the mean depth inside the mask; that depth is one
+    of visible points, so here the visible points are put there.
+    """
+    points = extremes(np.asarray(alone.mesh.vertices, np.float64))
+    middle = (points.min(0) + points.max(0)) / 2
+    forward = camera.world_from_camera[:3, 2]
+    # the visible surface lies this much before the middle
+    nearer = float(((middle - alone.surface) @ forward).mean())
+    pixel = (box[:2] + box[2:]) / 2
+    longer = float((box[2:] - box[:2]).max())
+    size = float(np.ptp(points, axis=0).max())
+    scale = depth * longer / camera.intrinsics[0, 0] / size
+    for _ in range(ROUNDS):
+        centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
+        place = similarity(scale, None, centre - scale * middle)
+        seen = picture_box(camera, transform_points(place, points))
+        pixel = pixel + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
+        scale *= longer / max(float((seen[2:] - seen[:2]).max()), 1e-6)
+    return place
+
+
+def mean_depth(camera: Camera, points: np.ndarray) -> float:
+    """Mean z-depth of scene points (P, 3)."""
+    return float(project(camera, points)[1].mean())
+
+
+def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
+    """A mesh with about this many faces, coloured like the nearest vertices of the full one; the
+    same mesh when it has no more.
+    """
+    if len(mesh.faces) <= faces:
+        return mesh
+    vertices = np.asarray(mesh.vertices, np.float32)
+    points, triangles = fast_simplification.simplify(
+        vertices, np.asarray(mesh.faces, np.int32), target_count=faces
+    )
+    _, nearest = cKDTree(mesh.vertices).query(points)
+    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
+    return trimesh.Trimesh(points, triangles, vertex_colors=colours, process=False)

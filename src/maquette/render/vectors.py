@@ -1,0 +1,63 @@
+"""Vectors of three numbers for compiled loops: tuples, as an array of three would have to be
+allocated, counted and freed.
+
+Used by the kernels of rasterize.py, shade.py and data/illumination.py. Everything is inlined and
+written out, so that sums have one order; precision follows the operands.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+
+@njit(inline="always", error_model="numpy")
+def row_of(array, row):
+    """The first three numbers of a row of an array (N, 3)."""
+    return array[row, 0], array[row, 1], array[row, 2]
+
+
+@njit(inline="always", error_model="numpy")
+def dot(a, b):
+    """Scalar product."""
+    ax, ay, az = a
+    bx, by, bz = b
+    return ax * bx + ay * by + az * bz
+
+
+@njit(inline="always", error_model="numpy")
+def cross(a, b):
+    """Vector product."""
+    ax, ay, az = a
+    bx, by, bz = b
+    x = ay * bz - az * by
+    y = az * bx - ax * bz
+    return x, y, ax * by - ay * bx
+
+
+@njit(inline="always", error_model="numpy")
+def minus(a, b):
+    """Difference."""
+    ax, ay, az = a
+    bx, by, bz = b
+    return ax - bx, ay - by, az - bz
+
+
+@njit(inline="always", error_model="numpy")
+def plus_scaled(a, factor, b):
+    """``a`` + ``factor`` ``b``."""
+    ax, ay, az = a
+    bx, by, bz = b
+    return ax + factor * bx, ay + factor * by, az + factor * bz
+
+
+@njit(inline="always", error_model="numpy")
+def over(a, divisor):
+    """Quotient of a vector and a number."""
+    x, y, z = a
+    return x / divisor, y / divisor, z / divisor
+
+
+@njit(inline="always", error_model="numpy")
+def affine(matrix, row, point):
+    """One coordinate of a point under an affine map (3, 4)."""
+    return dot(row_of(matrix, row), point) + matrix[row, 3]
