@@ -58,7 +58,7 @@ def test_a_stored_case_comes_back(case, tmp_path):
 def test_damaged_folders_say_what_to_do(case, tmp_path):
     save_case(case, tmp_path)
     (tmp_path / "objects.json").write_text("{")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="not JSON"):
         load_case(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         load_case(tmp_path / "nothing")

@@ -2,9 +2,7 @@
 
 import json
 import pickle
-import struct
 import tokenize
-import zipfile
 import zlib
 
 import pytest
@@ -19,30 +17,14 @@ from maquette.evaluate.files import (
     write_record,
 )
 
-
-def deep(levels):
-    return deep(levels + 1)
-
-
 SEEN = [
     AttributeError("'str' object has no attribute 'shape'"),
-    EOFError(),
     Image.DecompressionBombError("too many pixels"),
-    KeyError("mesh"),
     MemoryError(),
-    NotImplementedError("compression"),
-    OSError("truncated"),
-    OverflowError(),
     RecursionError(),
-    RuntimeError("Failed to decode image"),
-    SyntaxError("broken PNG"),
     UnboundLocalError("mesh"),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
-    ZeroDivisionError(),
-    pickle.UnpicklingError(),
-    struct.error(),
+    pickle.UnpicklingError("it names os.system"),
     tokenize.TokenError("EOF"),
-    zipfile.BadZipFile(),
     zlib.error("incorrect header\ncheck"),
 ]
 
@@ -53,14 +35,6 @@ def test_what_readers_were_seen_to_raise_names_the_file_in_one_line(error):
     with pytest.raises(InputError, match=message) as caught, damage_named("room/a.glb"):
         raise error
     assert "\n" not in str(caught.value) and caught.value.__cause__ is error
-
-
-def test_real_recursion_and_long_reasons_end_well():
-    with pytest.raises(InputError, match="RecursionError"), damage_named("a"):
-        deep(0)
-    with pytest.raises(InputError) as caught, damage_named("a"):
-        raise ValueError("x" * 10_000)
-    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("error", [InputError("b.png: too small"), OutputError("disk full")])
@@ -81,7 +55,7 @@ def test_records_come_back_and_what_is_none_says_what_to_do(tmp_path):
         read_record(tmp_path / "none.json", "do it")
     for content in (b"{", b"\xff\xfe", b"[" * 100_000, b""):
         (tmp_path / "c.json").write_bytes(content)
-        with pytest.raises(InputError, match=r"c\.json: damaged.*do it"):
+        with pytest.raises(InputError, match=r"c\.json: not JSON.*do it"):
             read_record(tmp_path / "c.json", "do it")
 
 

@@ -9,82 +9,39 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import pickle
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from maquette.errors import InputError
+from maquette.containers import MemoryBudget, read_json
+from maquette.errors import InputError, contained
 from maquette.output import atomic_write
 
 Record = dict[str, Any]  # a JSON object
 
-# A parser of foreign data raises whatever its own code stumbles over, so these are many: what
-# Pillow, NumPy, trimesh, json and pickle were seen to raise, with their families.
-FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    Image.DecompressionBombError,
-    LookupError,
-    MemoryError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    pickle.PickleError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-MOST_LETTERS = 200  # of a reason
 
-
-@contextlib.contextmanager
-def damage_named(place: Path | str) -> Iterator[None]:
+def damage_named(place: Path | str) -> contextlib.AbstractContextManager[None]:
     """Whatever the body stumbles over while it reads ``place`` becomes an InputError that names
     it.
     """
-    try:
-        yield
-    except FAULTS as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:MOST_LETTERS]
-        raise InputError(
-            f"{place}: cannot be read ({reason}); repair it, get it again, or leave it out"
-        ) from error
+    return contained(f"{place}: cannot be read", "repair it, get it again, or leave it out")
 
 
-def read_record(path: Path, advice: str) -> Any:
-    """Return what a JSON file holds. InputError when it is missing or damaged; ``advice`` is what
-    to do then.
+def read_record(path: Path, remedy: str) -> Any:
+    """Return what a JSON file holds. InputError, which tells the remedy, when it is missing or
+    damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path}: no such file; {advice}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = str(error)[:MOST_LETTERS]
-        raise InputError(f"{path}: damaged, not JSON ({reason}); {advice}") from error
+    return read_json(path, remedy, MemoryBudget())
 
 
-def read_object(path: Path, advice: str) -> Record:
+def read_object(path: Path, remedy: str) -> Record:
     """Return the JSON object in a file; {} when there is no file. InputError as ``read_record``,
     and for any other JSON.
     """
-    content = read_record(path, advice) if path.exists() else {}
+    content = read_record(path, remedy) if path.exists() else {}
     if not isinstance(content, dict):
         found = type(content).__name__
-        raise InputError(f"{path}: holds a {found} instead of a JSON object; {advice}")
+        raise InputError(f"{path}: holds a {found} instead of a JSON object; {remedy}")
     return content
 
 

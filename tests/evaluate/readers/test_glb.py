@@ -52,6 +52,14 @@ def test_the_picture_is_a_function_of_the_file(tmp_path):
     assert not np.array_equal(first.load().camera.position, second.load().camera.position)
 
 
+def test_nodes_that_nobody_can_see_take_no_place(tmp_path):
+    nothing = trimesh.Trimesh(np.zeros((3, 3)), [[0, 1, 2]], process=False)
+    parts = {name: part for name, part in room().items() if name == "obj_table"}
+    write_glb(parts | {"speck": nothing}, tmp_path / "one.glb")
+    case = sources_of(tmp_path, "glb")[0].load()
+    assert [mask.name for mask in case.scene_input.masks] == ["obj_table"]
+
+
 def test_files_without_objects_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no \.glb"):
         sources_of(tmp_path, "glb")

@@ -21,7 +21,7 @@ def fail(message):
 
 def test_a_source_travels_and_raises_nothing_but_input_errors():
     source = FileSource("set/a", "a", "set/a.glb", partial(fail, "mesh"))
-    with pytest.raises(InputError, match=r"set/a\.glb: cannot be read \(UnboundLocalError mesh"):
+    with pytest.raises(InputError, match=r"set/a\.glb: cannot be read \(UnboundLocalError: mesh"):
         pickle.loads(pickle.dumps(source)).load()
 
 

@@ -55,7 +55,7 @@ def test_the_alignment_is_told_in_the_frame_of_the_files(run_folder, tmp_path):
     "spoil, message",
     [
         (lambda folder: (folder / "run.json").unlink(), "give the --out folder"),
-        (lambda folder: (folder / "run.json").write_text("{"), "damaged"),
+        (lambda folder: (folder / "run.json").write_text("{"), "not JSON"),
         (lambda folder: (folder / "rows.csv").unlink(), "nothing was scored"),
         (
             lambda folder: (folder / "scenes" / "random" / "0001" / "truth.glb").unlink(),

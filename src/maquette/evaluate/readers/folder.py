@@ -26,7 +26,7 @@ from maquette.evaluate.cases import (
     view_centric,
     with_recorded_focal,
 )
-from maquette.evaluate.files import damage_named, fingerprint, read_object
+from maquette.evaluate.files import fingerprint, read_object
 from maquette.evaluate.readers.source import FileSource
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import load_named_meshes
@@ -65,11 +65,7 @@ def read_folder(folder: Path, name: str) -> Case:
     InputError for a mask without node.
     """
     photo, masks, truth = (_first_there(folder, names) for names in (PHOTOS, MASKS, TRUTHS))
-    with damage_named(f"{photo} or {masks.name}"):
-        scene_input = read_scene_input(photo, masks)
-    with damage_named(truth):
-        nodes = _meshes(truth)
-    scene_input = with_recorded_focal(scene_input, folder / OBJECTS)
+    scene_input = with_recorded_focal(read_scene_input(photo, masks), folder / OBJECTS)
     camera = _camera(folder)
     height, width = scene_input.image.shape[:2]
     if camera is not None and (camera.height, camera.width) != (height, width):
@@ -77,7 +73,7 @@ def read_folder(folder: Path, name: str) -> Case:
             f"{folder}: the camera is for {camera.width} x {camera.height} pixels, "
             f"the photo has {width} x {height}; make them equal"
         )
-    chosen = _of_masks(scene_input, nodes, folder / "labels.json")
+    chosen = _of_masks(scene_input, _meshes(truth), folder / "labels.json")
     meshes, camera = view_centric(chosen, camera)
     return measured(name, scene_input, meshes, camera, {"folder": folder.name})
 

@@ -95,11 +95,9 @@ def read_room(root: Path, room: str, objects: tuple[str, ...]) -> Case:
     if not all(map(_is_inside, (room, *objects))):
         raise InputError(f"{room}: a name leads out of the data's folder; get the lists again")
     folder = root / RENDERS / room
-    with damage_named(folder / "render_0000.webp"):
-        photo = Image.fromarray(read_image(folder / "render_0000.webp")).resize(SIZE)
-    with damage_named(folder / "semantic_0000.png"):
-        picture = open_image(folder / "semantic_0000.png")
-        ids = np.asarray(picture.resize(SIZE, Image.Resampling.NEAREST))
+    photo = Image.fromarray(read_image(folder / "render_0000.webp")).resize(SIZE)
+    picture = open_image(folder / "semantic_0000.png")
+    ids = np.asarray(picture.resize(SIZE, Image.Resampling.NEAREST))
     ids = ids[..., 0] if ids.ndim == 3 else ids
     masks = {k: ids == k + 1 for k in range(len(objects))}
     visible = _drawn([k for k, mask in masks.items() if mask.sum() > LEAST_SHARE * ids.size], room)
@@ -130,9 +128,8 @@ def _object(root: Path, room: str, name: str) -> trimesh.Trimesh:
     mesh = root / MESHES / room / f"{name}.glb"
     surface = root / SURFACES / room / f"{name}.npy"
     if mesh.exists():
-        with damage_named(mesh):
-            parts = list(load_named_meshes(mesh).values())
-            return parts[0] if len(parts) == 1 else trimesh.util.concatenate(parts)
+        parts = list(load_named_meshes(mesh).values())
+        return parts[0] if len(parts) == 1 else trimesh.util.concatenate(parts)
     if not surface.exists():
         raise InputError(f"{mesh}: no such file, nor {surface}; give {MESHES} or {SURFACES}")
     arrays = read_pickled_arrays(surface)

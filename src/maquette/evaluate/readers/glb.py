@@ -83,19 +83,16 @@ def read_scene_file(path: Path, name: str) -> Case:
 
 
 def _objects(path: Path) -> list[tuple[str, trimesh.Trimesh]]:
-    """The nodes that are no building, with their meshes in the frame of the file."""
-    nodes = sorted(read_glb(path), key=lambda node: natural(node[0]))
-    found = [
-        (name, mesh.apply_transform(world_from_node))
-        for name, mesh, world_from_node in nodes
-        if not BUILDING.search(name)
-    ]
+    """The nodes that are no building and can be seen, with their meshes in the file's frame."""
+    found = []
+    for name, mesh, world_from_node in sorted(read_glb(path), key=lambda node: natural(node[0])):
+        placed = mesh.apply_transform(world_from_node)
+        if not BUILDING.search(name) and not check_mesh(placed, name):
+            found.append((name, placed))
     if not found:
         raise InputError(
             f"{path}: no node is an object; give a scene with one named node per object"
         )
-    for name, mesh in found:
-        check_mesh(mesh, name)
     return found
 
 
