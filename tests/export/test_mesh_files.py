@@ -43,6 +43,12 @@ def test_a_polygon_keeps_its_texture_coordinates_and_may_go_on_in_the_next_line(
     assert np.allclose(mesh.visual.uv * 3, mesh.vertices[:, :2])
 
 
+def test_comments_and_line_ends_of_windows_do_not_hide_a_concave_polygon(tmp_path):
+    path = tmp_path / "dart.obj"
+    path.write_bytes(b"v 0 0 0\r\nv 2 1 0\r\nv 0 2 0\r\nv 1 1 0\r\nf 1 2 3 4 # a dart\r\n")
+    assert area(path) == pytest.approx(1.0)
+
+
 def test_what_a_fan_covers_is_left_to_trimesh(tmp_path):
     path = write_obj(tmp_path / "quad.obj", [(0, 0), (2, 0), (2, 1), (0, 1)], ["1 2 3 4"])
     (mesh,) = read_mesh_file(path).scene.geometry.values()

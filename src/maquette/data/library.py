@@ -33,7 +33,7 @@ from maquette.processes import spawned
 Progress = Callable[[int, int], None]  # finished, total
 
 
-class Source(Protocol):
+class AssetSource(Protocol):
     """Something that becomes an asset when a process gets to it: an Asset, an AssetFile, a mesh
     file of the importer.
     """
@@ -122,7 +122,7 @@ class AssetLibrary:
 
 
 def build_library(
-    sources: Sequence[Source],
+    sources: Sequence[AssetSource],
     out: str | Path,
     *,
     jobs: int = 1,
@@ -169,7 +169,7 @@ def incomplete(library: AssetLibrary) -> dict[str, str]:
 
 
 def _outcomes(
-    todo: Sequence[Source], jobs: int
+    todo: Sequence[AssetSource], jobs: int
 ) -> Iterator[tuple[str, tuple[Asset, AssetField] | str]]:
     """Finished assets as they come; few are under way at a time, for a field takes a megabyte."""
     if jobs <= 1:
@@ -194,7 +194,7 @@ def _single_thread() -> None:
     os.environ.update(IGL_NUM_THREADS="1", OMP_NUM_THREADS="1")  # the processes are the parallelism
 
 
-def _compute(source: Source) -> tuple[Asset, AssetField] | str:
+def _compute(source: AssetSource) -> tuple[Asset, AssetField] | str:
     """Return the asset and its field, or why it cannot be used."""
     try:
         with contained(f"{source.name}: it cannot be computed", "leave it out"):

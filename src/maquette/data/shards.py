@@ -149,11 +149,8 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
     """Record what is built in ``dataset.json``, or compare with what is recorded; only the number
     of scenes may grow.
     """
-    wanted = {
-        "version": VERSION,
-        "library": hashlib.sha256("\n".join(catalogue.names).encode()).hexdigest()[:16],
-        "assets": len(catalogue),
-    }
+    digest = hashlib.sha256("\n".join(catalogue.names).encode()).hexdigest()
+    wanted = {"version": VERSION, "library": digest[:16], "assets": len(catalogue)}
     wanted |= json.loads(json.dumps(dataclasses.asdict(config)))
     path = root / "dataset.json"
     if path.exists():
@@ -259,14 +256,11 @@ def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
 
 def _packed_meshes(assets: list[AssetLike]) -> bytes:
     sizes = [[len(asset.vertices), len(asset.faces)] for asset in assets]
-    arrays = {
-        "vertices": np.concatenate([a.vertices for a in assets]).astype(np.float32),
-        "faces": np.concatenate([a.faces for a in assets]).astype(np.int32),
-        "colors": np.concatenate([a.colors for a in assets]).astype(np.uint8),
-        "starts": np.cumsum([[0, 0], *sizes], axis=0),
-    }
+    arrays = {}
+    for name, dtype in (("vertices", np.float32), ("faces", np.int32), ("colors", np.uint8)):
+        arrays[name] = np.concatenate([getattr(a, name) for a in assets]).astype(dtype)
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, **arrays, starts=np.cumsum([[0, 0], *sizes], axis=0))
     return file.getvalue()
 
 
@@ -314,15 +308,11 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
 
 def _sample(members: dict[str, bytes]) -> SceneSample:
     document = json.loads(members["scene.json"])
-    placements = _placements(document)
-    return SceneSample(
-        document["index"],
-        document["kind"],
-        tuple(entry["name"] for entry in document["placements"]),
-        placements,
-        tuple(_meshes(members["instances.npz"])),
-        tuple(_view(members, number, document) for number in range(len(document["views"]))),
-    )
+    names = tuple(entry["name"] for entry in document["placements"])
+    meshes = tuple(_meshes(members["instances.npz"]))
+    views = tuple(_view(members, k, document) for k in range(len(document["views"])))
+    kind = document["kind"]
+    return SceneSample(document["index"], kind, names, _placements(document), meshes, views)
 
 
 def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
@@ -365,13 +355,15 @@ def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> V
         normal = encoded / np.float32(127.5) - 1
         length = np.maximum(np.linalg.norm(normal, axis=-1), 1e-6)
         normal *= (seen / length).astype(np.float32)[..., None]
+    mask = _decoded(members[f"{number}.mask.png"])
+    intrinsics = np.array(entry["intrinsics"])
     pose = np.array(entry["scene_from_camera"])
     return View(
         image=np.ascontiguousarray(image),
         depth=depth,
         normal=normal,
-        instance=_decoded(members[f"{number}.mask.png"]).astype(np.int32),
-        camera=Camera(np.array(entry["intrinsics"]), pose, width, height),
+        instance=mask.astype(np.int32),
+        camera=Camera(intrinsics, pose, width, height),
         scene_from_world=np.array(entry["scene_from_world"]),
         placements=tuple(placements[k] for k in entry["kept"]),
         ground_height=entry["ground_height"],

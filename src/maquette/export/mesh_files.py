@@ -64,7 +64,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", 
 _STL_HEADER = 84  # bytes: 80 of text, and the number of faces
 _STL_FACE = 50
 _CONTINUED = re.compile(rb"\\\r?\n")  # a backslash at its end joins a line of OBJ to the next
-_POLYGON = re.compile(rb"^f(?:[ \t]+\S+){4,}", re.MULTILINE)
+_POLYGON = re.compile(rb"^f(?:[ \t]+-?\d[-/\d]*){4,}", re.MULTILINE)
 # what may stand before a texture's name in an MTL file: -s 1 1 1 -clamp on
 _MAP_OPTIONS = re.compile(r"(?:-[a-z]+(?:\s+(?:on|off|[-+.\d]+))*\s+)+")
 
@@ -167,7 +167,7 @@ def _obj_without_polygons(content: bytes) -> bytes | None:
         alike = [line for line, rows in polygons.items() if len(rows) == corners]
         fans = fan_covers(vertices[[polygons[line] for line in alike]])
         for line in (line for line, covers in zip(alike, fans) if not covers):
-            references = lines[line].split()[1:]
+            references = _POLYGON.match(lines[line])[0].split()[1:]
             triangles = ear_clipped(vertices[polygons[line]])
             written = (b"f " + b" ".join(references[k] for k in each) for each in triangles)
             lines[line] = b"\n".join(written)
@@ -184,8 +184,8 @@ def _obj_polygons(lines: list[bytes]) -> tuple[np.ndarray, dict[int, list[int]]]
     for number, line in enumerate(lines):
         if line.startswith(b"v "):
             vertices.append(line.split()[1:4])
-        elif _POLYGON.match(line):
-            references = [int(corner.partition(b"/")[0]) for corner in line.split()[1:]]
+        elif polygon := _POLYGON.match(line):
+            references = [int(corner.partition(b"/")[0]) for corner in polygon[0].split()[1:]]
             polygons[number] = [k - 1 if k > 0 else len(vertices) + k for k in references]
     return np.array(vertices, np.float64), polygons
 

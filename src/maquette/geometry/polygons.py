@@ -18,9 +18,7 @@ def area_vector(corners: np.ndarray) -> np.ndarray:
 
 
 def fan_covers(corners: np.ndarray) -> np.ndarray:
-    """(M,) bool: which polygons (M, N, 3) a fan from the first corner covers without
-    turning back.
-    """
+    """(M,) bool: which polygons (M, N, 3) a fan from the first corner covers exactly."""
     spokes = corners[:, 1:] - corners[:, :1]
     normals = np.cross(spokes[:, :-1], spokes[:, 1:])  # of the fan's triangles
     whole = area_vector(corners)
@@ -74,4 +72,6 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    ax, ay = np.moveaxis(a, -1, 0)
+    bx, by = np.moveaxis(b, -1, 0)
+    return ax * by - ay * bx
