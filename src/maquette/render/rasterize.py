@@ -17,10 +17,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from maquette.errors import InputError
-from maquette.render.vectors import affine, cross, dot, minus, over, plus_scaled, row_of
+from maquette.render.vectors import (
+    affine,
+    compiled,
+    cross,
+    dot,
+    inlined,
+    minus,
+    over,
+    plus_scaled,
+    row_of,
+)
 from maquette.types import Camera
 
 NEAR = 1e-3  # z-depth in world units below which nothing is drawn
@@ -139,7 +148,7 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
 # whole-array assignment are what makes numba compile for ten seconds instead of two.
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def centres_between(a, b, c, count):
     """Range of the pixels, of ``count`` in a line, whose centres three corners enclose: first, end.
 
@@ -152,13 +161,13 @@ def centres_between(a, b, c, count):
     return int(min(low, count + 0.0)), int(min(high, count + 0.0))
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def _span(screen, axis, corners, count):
     i, j, k = corners
     return centres_between(screen[i, axis], screen[j, axis], screen[k, axis], count)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
     height, width = face_of.shape
     for v in range(len(vertices)):
@@ -190,7 +199,7 @@ def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
         _fill(f, corners, bounds, inverse_depth, face_of)
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def _fill(f, corners, bounds, inverse_depth, face_of):
     """Draw one face with homogeneous corners into the pixels of ``bounds`` that it covers, where
     nothing nearer is.
@@ -221,7 +230,7 @@ def _fill(f, corners, bounds, inverse_depth, face_of):
                     face_of[row, column] = f
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def _weight(x, y, b, c):
     """How far a pixel's centre lies from the edge between two homogeneous corners."""
     bx, by, bz = b
@@ -231,7 +240,7 @@ def _weight(x, y, b, c):
     return x * normal_x + y * normal_y + bx * cy - by * cx
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def _face_normal(vertices, i, j, k, eye):
     """The face's own unit normal, in float64, on the side of the eye."""
     x, y, z = row_of(vertices, i)
@@ -244,7 +253,7 @@ def _face_normal(vertices, i, j, k, eye):
     return over(normal, length)
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def _smooth_normal(normals, face, weights, flat):
     """The vertices' normals mixed, but ``flat`` at corners where they disagree with it: a crease.
 
@@ -262,7 +271,7 @@ def _smooth_normal(normals, face, weights, flat):
     return over(mixed, math.sqrt(dot(mixed, mixed)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _resolve(face_of, homogeneous, vertices, faces, eye, colors, normals, normal, albedo):
     height, width = face_of.shape
     eye = (eye[0], eye[1], eye[2])

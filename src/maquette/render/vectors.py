@@ -1,22 +1,26 @@
 """Vectors of three numbers for compiled loops: tuples, as an array of three would have to be
 allocated, counted and freed.
 
-Used by the kernels of rasterize.py, shade.py and data/illumination.py. Everything is inlined and
-written out, so that sums have one order; precision follows the operands.
+Used by the kernels of rasterize.py, shadows.py, shade.py and data/illumination. Everything is
+inlined and written out, so that sums have one order; precision follows the operands. Numba's caches
+look at the file of a kernel only: after a change here, empty them.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
+compiled = njit(cache=True, nogil=True, error_model="numpy")  # a kernel, called from Python
+inlined = njit(inline="always", error_model="numpy")  # a part of kernels
 
-@njit(inline="always", error_model="numpy")
+
+@inlined
 def row_of(array, row):
     """The first three numbers of a row of an array (N, 3)."""
     return array[row, 0], array[row, 1], array[row, 2]
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def dot(a, b):
     """Scalar product."""
     ax, ay, az = a
@@ -24,7 +28,7 @@ def dot(a, b):
     return ax * bx + ay * by + az * bz
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def cross(a, b):
     """Vector product."""
     ax, ay, az = a
@@ -34,7 +38,7 @@ def cross(a, b):
     return x, y, ax * by - ay * bx
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def minus(a, b):
     """Difference."""
     ax, ay, az = a
@@ -42,7 +46,7 @@ def minus(a, b):
     return ax - bx, ay - by, az - bz
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def plus_scaled(a, factor, b):
     """``a`` + ``factor`` ``b``."""
     ax, ay, az = a
@@ -50,14 +54,21 @@ def plus_scaled(a, factor, b):
     return ax + factor * bx, ay + factor * by, az + factor * bz
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
+def times(a, factor):
+    """Product of a vector and a number."""
+    x, y, z = a
+    return x * factor, y * factor, z * factor
+
+
+@inlined
 def over(a, divisor):
     """Quotient of a vector and a number."""
     x, y, z = a
     return x / divisor, y / divisor, z / divisor
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def affine(matrix, row, point):
     """One coordinate of a point under an affine map (3, 4)."""
     return dot(row_of(matrix, row), point) + matrix[row, 3]
