@@ -60,22 +60,23 @@ LINE_NODES = 20  # of a statement, or of the head of a compound one; tables of c
 NODES_PER_PHYSICAL_LINE = 4.0
 PARAMETERS = 10
 # What is above today. The numbers only shrink; at the goal are 0, 0, 1 % and 4.0.
-LARGER_FUNCTIONS = 16
-LARGER_FILES = 3
-DENSER_LINES = 457  # of 26,700
-PACKAGE_DENSITY = 4.17
-PACKAGE_NODES = 222_900
+LARGER_FUNCTIONS = 12
+LARGER_FILES = 2
+DENSER_LINES = 410  # of 26,800
+PACKAGE_DENSITY = 4.16
+PACKAGE_NODES = 222_200
 # Compiled kernels take arrays, not nouns.
-MORE_PARAMETERS = {"data/illumination.py:_plane_colour": 11, "data/illumination.py:_received": 18}
+MORE_PARAMETERS: dict[str, int] = {}
 
 UNMIRRORED = {  # modules without a test file of their own, and why
+    "render/tones.py": "through render/test_shade.py and data/test_views.py",
     "__main__.py": "one call of cli.main; test_import.py runs it",
     "nn/embeddings.py": "in nn/test_blocks.py and through the networks",
 }
 # Debts: tests that are still owed. Nothing may be added.
 OWED = {
     "data/baking.py",
-    "data/illumination.py",
+    "data/illumination/kernels.py",
 }
 
 

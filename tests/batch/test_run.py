@@ -202,7 +202,7 @@ def test_system_errors_name_their_file(job):
         == "x.png: Permission denied"
     )
     assert run.failed(job, MemoryError()).error == "MemoryError"
-    assert run.failed(job, InputError("one\ntwo")).error == "one"
+    assert run.failed(job, InputError("one\ntwo")).error == "one two"
 
 
 @pytest.mark.parametrize("when", [0, 1, 4, 5, 6])
