@@ -25,16 +25,13 @@ def test_the_released_settings_are_read():
     assert sampling_from_config({"cls": "FlowEulerSampler", "steps": 5}).weight == 1.0
 
 
-def guided_steps(sampling):
-    low, high = sampling.interval
-    return sum(low <= t <= high for t in sampling.schedule[:-1].tolist())
-
-
 def test_25_steps_guide_19_and_12_steps_guide_10():
     """The ninth level of twelve is exactly one half, and the interval includes its ends."""
-    assert guided_steps(TrellisSampling()) == 19
-    twelve = TrellisSampling(steps=12)
-    assert guided_steps(twelve) == 10 and float(twelve.schedule[9]) == 0.5
+    assert TrellisSampling().guided_steps == 19
+    assert (
+        TrellisSampling(steps=12).guided_steps == 10
+        and float(TrellisSampling(steps=12).schedule[9]) == 0.5
+    )
 
 
 def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional():

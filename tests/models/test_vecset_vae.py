@@ -1,12 +1,15 @@
 """The vector-set VAE: laws for any weights. What the original computes is in tests/golden."""
 
+import numpy as np
 import torch
 
 from maquette.models.vecset_vae import (
     VecSetVAE,
     VecSetVAEConfig,
     embed_points,
+    farthest_points,
     field_in_chunks,
+    sample_queries,
 )
 
 TINY = VecSetVAEConfig(
@@ -79,6 +82,21 @@ def test_variances_are_bounded():
     made = network()
     made.quant.bias.data.fill_(1e4)
     assert float(made.encode(torch.randn(1, 20, 6), torch.randn(1, 4, 6))[1].detach().max()) == 20.0
+
+
+def test_farthest_points_are_the_greedy_choice():
+    points = torch.rand(30, 3, generator=torch.Generator().manual_seed(0))
+    chosen = [0]
+    for _ in range(7):
+        chosen.append(int(torch.cdist(points, points[chosen]).amin(1).argmax()))
+    assert farthest_points(points, 8).tolist() == chosen
+
+
+def test_queries_are_points_of_the_surface_and_a_function_of_the_seed():
+    surface = torch.randn(2, 50, 6)
+    first, again = (sample_queries(surface, 8, np.random.default_rng(3)) for _ in range(2))
+    assert first.shape == (2, 8, 6) and torch.equal(first, again)
+    assert (first[:, :, None] == surface[:, None]).all(-1).any(-1).all()
 
 
 def test_half_precision_in_the_blocks_changes_little():

@@ -29,8 +29,10 @@ def data_from_velocity(x_t: Tensor, velocity: Tensor, t_B: Tensor) -> Tensor:
     return x_t - per_row(t_B, x_t) * velocity
 
 
-def logit_normal_times(count: int, generator: torch.Generator) -> Tensor:
-    """(count,) noise levels sigmoid(N(1, 1)); the positive mean trains more where the structure is
-    decided.
+def logit_normal_times(
+    count: int, generator: torch.Generator, mean: float = 1.0, std: float = 1.0
+) -> Tensor:
+    """(count,) noise levels sigmoid(N(mean, std)); a positive mean trains more where the structure
+    is decided.
     """
-    return torch.sigmoid(1.0 + torch.randn(count, generator=generator))
+    return torch.sigmoid(mean + std * torch.randn(count, generator=generator))

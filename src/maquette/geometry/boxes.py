@@ -27,8 +27,8 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> float:
     """
     common = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])
     overlap = np.clip(common, 0.0, None).prod()
-    volumes = [np.diff(box, axis=0).prod() for box in (a, b)]
-    union = sum(volumes) - overlap
+    volume, other = (np.diff(box, axis=0).prod() for box in (a, b))
+    union = volume + other - overlap
     return float(overlap / union) if union > 0 else 0.0
 
 

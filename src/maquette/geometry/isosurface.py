@@ -8,7 +8,7 @@ import numpy as np
 from skimage.measure import marching_cubes
 
 
-def extract_isosurface(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extract_isosurface(field: np.ndarray, level: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Zero set of a signed field (R, R, R), negative inside -> vertices (V, 3) in [-0.5, 0.5]^3 and
     faces (F, 3), outward.
 
@@ -16,10 +16,9 @@ def extract_isosurface(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     when nothing is inside.
     """
     resolution = field.shape[0]
-    if not (field < 0.0).any():
+    if not (field < level).any():
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
-    outside = max(float(field.max()), 1e-3)
+    outside = max(float(field.max()), level + 1e-3)
     padded = np.pad(field.astype(np.float32), 1, constant_values=outside)
-    vertices, faces, _, _ = marching_cubes(padded, level=0.0, gradient_direction="descent")
-    vertices = (vertices - 1.0 + 0.5) / resolution - 0.5
-    return vertices.astype(np.float32), faces.astype(np.int32)
+    vertices, faces, _, _ = marching_cubes(padded, level=level, gradient_direction="descent")
+    return ((vertices - 1.0 + 0.5) / resolution - 0.5).astype(np.float32), faces.astype(np.int32)

@@ -30,7 +30,7 @@ class Grid:
     high: tuple[float, float, float]
     cells: int  # along each side
 
-    def points(self, index: Tensor) -> Tensor:
+    def points(self, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """(N, 3) positions of grid points (N, 3) int64; the same numbers for the same point of
         finer and coarser grids.
         """
@@ -38,7 +38,7 @@ class Grid:
         share = torch.arange(self.cells + 1, dtype=torch.float64) / self.cells
         positions = []
         for low, high, column in zip(self.low, self.high, index.unbind(1)):
-            axis = (low + (high - low) * share).float()
+            axis = (low + (high - low) * share).to(dtype)
             positions.append(axis.to(index.device)[column])
         return torch.stack(positions, dim=1)
 

@@ -30,7 +30,6 @@ from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import rotation_y, scale_of, similarity, transform_points
 
-NEIGHBOURS = 16  # points whose plane gives a normal
 # (K, 3) moved points, (K,) target indices -> (4, 4) correction
 Correction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -183,11 +182,11 @@ def point_to_point(
     return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
 
 
-def estimate_normals(points: np.ndarray) -> np.ndarray:
+def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
     """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is
     arbitrary.
     """
-    _, index = cKDTree(points).query(points, k=min(NEIGHBOURS, len(points)))
+    _, index = cKDTree(points).query(points, k=min(neighbours, len(points)))
     local = points[index] - points[index].mean(1, keepdims=True)
     _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", local, local))
     return vectors[..., 0]

@@ -35,8 +35,7 @@ def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
     """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped
     at the border.
     """
-    grid = (2.0 * points).flip(-1).to(volume.dtype)
-    grid = grid.reshape(1, 1, 1, -1, 3)
+    grid = (2.0 * points).flip(-1).to(volume.dtype).reshape(1, 1, 1, -1, 3)
     samples = F.grid_sample(volume[None], grid, padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 

@@ -22,9 +22,6 @@ from maquette.geometry.cameras import (
 from maquette.geometry.transforms import similarity
 from maquette.types import Camera
 
-# A crop's side over the longer side of the mask's box, as in I-Scene's preprocessing.
-CROP_MARGIN = 1.2
-
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -166,17 +163,18 @@ def close_look(cut: Cut, label: int) -> np.ndarray:
 
 
 def instance_crop(
-    image: np.ndarray, labels: np.ndarray, label: int | None, size: int
+    image: np.ndarray, labels: np.ndarray, label: int | None, size: int, margin: float = 1.2
 ) -> np.ndarray:
     """(5, size, size) float32 input of PictureEncoder: the square crop around one instance
     (``None``: around all objects).
 
     Colour where the pixel is the instance's (0 elsewhere), the instance's mask, other objects'
-    mask.
+    mask. ``margin`` is the crop's side over the longer side of the mask's box, as in I-Scene's
+    preprocessing.
     """
     own = labels > 0 if label is None else labels == label
     x0, y0, x1, y1 = pixel_box(own)
-    side = max(CROP_MARGIN * max(y1 - y0, x1 - x0), 4.0)
+    side = max(margin * max(y1 - y0, x1 - x0), 4.0)
     left = int(np.floor((x0 + x1) / 2 - side / 2))
     top = int(np.floor((y0 + y1) / 2 - side / 2))
     span = int(np.ceil(side)) + 1

@@ -117,12 +117,12 @@ class Geometry:
     close_normal: Tensor | None = None  # (B, K, 3, P, P) as ``normal``
 
 
-def unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor, least: float = 1e-6) -> Tensor:
     """Vectors (B, C, ...) of length 1. What ``F.normalize`` does, which takes far longer over a
     dimension that is not the last one.
     """
     squared = sum(part.square() for part in vectors.unbind(1))
-    return vectors * squared.clamp(min=1e-12).rsqrt()[:, None]
+    return vectors * squared.clamp(min=least**2).rsqrt()[:, None]
 
 
 def _residual_blocks(width: int, count: int) -> nn.Sequential:

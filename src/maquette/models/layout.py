@@ -21,8 +21,6 @@ from maquette.nn.blocks import FeedForward, repeated, zero_init
 # Numbers per instance that are computed, not learnt: see ``VisibleCues``.
 CUE_WIDTH = 29
 SPREADS = 2.5  # deviations from the mean; a visible box reaches no farther, whatever its outliers
-WIDTH = 160  # of the transformer over the instances
-HEADS = 4
 EDGE = 0.05  # scene units; the corrections of a box are relative to its visible size plus this
 
 
@@ -186,12 +184,13 @@ class InstanceBlock(nn.Module):
 class LayoutHead(nn.Module):
     """Boxes (B, N, 2, 3) of all instances of a picture; see the module docstring."""
 
-    def __init__(self, fine_width: int, context_width: int, blocks: int):
+    def __init__(
+        self, fine_width: int, context_width: int, width: int = 160, blocks: int = 2, heads: int = 4
+    ):
         super().__init__()
-        width = WIDTH
         known = CUE_WIDTH + fine_width + context_width
         self.inputs = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, width))
-        self.blocks = repeated(blocks, InstanceBlock, width, context_width, HEADS)
+        self.blocks = repeated(blocks, InstanceBlock, width, context_width, heads)
         hidden = nn.Linear(width, width)
         corrections = zero_init(nn.Linear(width, 6))
         self.out = nn.Sequential(nn.LayerNorm(width), hidden, nn.SiLU(), corrections)

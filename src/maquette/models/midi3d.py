@@ -31,9 +31,6 @@ from maquette.models.vecset_vae import VecSetVAE, field_in_chunks
 from maquette.models.vision import VisionTransformer, normalise_colours
 from maquette.nn.attention import Context
 
-# Cells about the surface in which an octree's values are exact: the release averages over
-# neighbours before the surface is extracted.
-MARGIN = 2
 HALF_SIDE = 1.005  # of the cube in which the decoder is asked
 
 
@@ -152,11 +149,14 @@ def decode_field(
     cells: int = 256,
     savings: Savings = ALL,
     chunk: int = 65536,
+    margin: int = 2,
 ) -> tuple[GridField, Grid]:
     """The field of one latent (L, channels) on a grid over the scene's cube, negative inside, and
     the grid.
 
-    Which sign means inside is decided by the rim of the cube, which must be outside.
+    Which sign means inside is decided by the rim of the cube, which must be outside. ``margin``:
+    cells about the surface in which the octree's values are exact; 2 is for the release's averaging
+    over neighbours before the surface is extracted.
     """
     grid = Grid((-HALF_SIDE,) * 3, (HALF_SIDE,) * 3, cells)
     prepared = vae.prepare(latent[None])
@@ -165,7 +165,7 @@ def decode_field(
         return field_in_chunks(vae, prepared, points, chunk)
 
     if savings.octree:
-        found = evaluate_octree(field, grid, min(32, cells), MARGIN, latent.device)
+        found = evaluate_octree(field, grid, min(32, cells), margin, latent.device)
     else:
         found = evaluate_dense(field, grid, latent.device)
     rim = torch.ones_like(found.values, dtype=torch.bool)

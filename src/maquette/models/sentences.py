@@ -163,10 +163,11 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
             return word
     here, there = (thing.plan.mean(0) for thing in (a, b))
     sight = 0.5 * (here + there) - np.asarray(eye)[[0, 2]]
-    x, z = sight / max(float(np.linalg.norm(sight)), 1e-9)
+    sight /= max(float(np.linalg.norm(sight)), 1e-9)
     offset = here - there
-    along = float(offset @ np.array([x, z]))  # farther
-    aside = float(offset @ np.array([-z, x]))  # to the right
+    # farther, to the right
+    along = float(offset @ sight)
+    aside = float(offset @ np.array([-sight[1], sight[0]]))
     if abs(aside) >= CLEAR * abs(along) and aside:
         return "to the right of" if aside > 0 else "to the left of"
     if abs(along) >= CLEAR * abs(aside) and along:

@@ -295,7 +295,27 @@ class TextToImage(nn.Module):
         signal = table_for(x_t, self.schedule.signal())[step.to(x_t.device)]
         return noise_from_velocity(x_t, velocity.to(x_t.dtype), signal)
 
+    @torch.no_grad()
+    def attention_maps(self, x_t: Tensor, step: Tensor, context: Tensor) -> list[Tensor]:
+        """The maps (B, H, Q, L) of all cross-attentions, in the order of the network; over the
+        words they sum to 1, padding is 0.
+        """
+        maps: list[Tensor] = []
+        self.velocity(x_t, step, context, maps=maps)
+        return maps
+
     # ---- pictures from words
+
+    def generate(
+        self, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30, guidance: float = 7.5
+    ) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1 of prompts, one seed each: DDIM with classifier-free
+        guidance.
+        """
+        size = self.config.size
+        blank = torch.zeros(len(prompts), 4, size, size, device=self.device)
+        blank[:, 3] = 1
+        return self.decode(self._sample(blank, prompts, seeds, steps, guidance))
 
     def inpaint(
         self,

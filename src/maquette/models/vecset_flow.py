@@ -77,9 +77,10 @@ class VecSetFlow(nn.Module):
         self.config = c = config
         self.time_proj = TimeToken(c.width)
         self.proj_in = nn.Linear(c.channels, c.width)
-        skips = [index >= c.first_skip for index in range(c.blocks)]
-        sizes = (c.width, c.heads, c.context_widths)
-        self.blocks = nn.ModuleList(VectorSetBlock(*sizes, skip=skip) for skip in skips)
+        self.blocks = nn.ModuleList(
+            VectorSetBlock(c.width, c.heads, c.context_widths, skip=i >= c.first_skip)
+            for i in range(c.blocks)
+        )
         self.norm_out = LayerNorm(c.width)
         self.proj_out = nn.Linear(c.width, c.channels)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -127,7 +128,7 @@ class VecSetVAE(nn.Module):
         """Mean and log variance (B, T, latent channels) of surfaces (B, N, 6), points and normals,
         seen from the points ``sampled``.
 
-        ``sampled`` (B, T, 6) is a subset of the surface spread evenly.
+        ``sampled`` (B, T, 6) is a subset of the surface spread evenly: see ``sample_queries``.
         """
         embedded = []
         for points, normals in (given.split([3, 3], dim=-1) for given in (sampled, surface)):
@@ -152,6 +153,29 @@ class VecSetVAE(nn.Module):
         ``prepare``, or ``decoder_tokens``.
         """
         return -self.decoder(self.embed(points), prepared)
+
+
+def sample_queries(surface: Tensor, count: int, rng: np.random.Generator, first: int = 0) -> Tensor:
+    """(B, count, 6) evenly spread points of surfaces (B, N, 6): a random subset four times as
+    large, thinned by farthest points.
+    """
+    chosen = rng.choice(surface.shape[1], 4 * count, replace=4 * count > surface.shape[1])
+    subset = surface[:, torch.from_numpy(chosen).to(surface.device)]
+    kept = torch.stack([farthest_points(points[:, :3], count, first) for points in subset])
+    return torch.take_along_dim(subset, kept[..., None], dim=1)
+
+
+def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
+    """(count,) indices of points (N, 3): each next one is the farthest from all chosen so far,
+    starting with ``first``.
+    """
+    chosen = torch.full((count,), first, device=points.device)
+    nearest = points.new_full((len(points),), torch.inf)
+    for k in range(1, count):
+        last = points[chosen[k - 1 : k]]  # indexed by a row of one: a number would be waited for
+        nearest = torch.minimum(nearest, (points - last).square().sum(-1))
+        chosen[k] = nearest.argmax()
+    return chosen
 
 
 def field_in_chunks(
