@@ -24,8 +24,8 @@ WAITS = {
     "volume-vae": 0,
     "image-encoder": 1,  # how many labels there are
     "lift": 0,
-    "instance": 3,
-    "iscene": 3,  # which rows are of scenes
+    "instance": 1,
+    "iscene": 1,
     "midi": 0,
     "shapes": 0,
     "coherent": 0,
