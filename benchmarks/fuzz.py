@@ -57,7 +57,7 @@ class Outcome:
 
 def read_photo(path: Path) -> None:
     """Pixels, opacity and focal length."""
-    from maquette.images.read import read_photo
+    from maquette.photos.read import read_photo
 
     photo = read_photo(path)
     assert photo.image.ndim == 3 and photo.image.shape[2] == 3, photo.image.shape
@@ -65,7 +65,7 @@ def read_photo(path: Path) -> None:
 
 def read_mask_file(path: Path) -> None:
     """Masks of every kind, brought to the photo's size."""
-    from maquette.images.masks import load_masks
+    from maquette.masks.read import load_masks
 
     for mask in load_masks(path, fuzz_seeds.SIZE, image_name="photo.png").masks:
         assert mask.mask.shape == fuzz_seeds.SIZE and mask.label > 0, mask
@@ -73,8 +73,8 @@ def read_mask_file(path: Path) -> None:
 
 def read_scene(path: Path) -> None:
     """A scene document, saved and exported again."""
+    from maquette.document.scene_json import load, save
     from maquette.export import export_scene
-    from maquette.scene.document import load, save
 
     scene = load(path)
     export_scene(scene, path.with_name("exported.glb"))

@@ -22,15 +22,15 @@ from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.checkpoints.store import save_model
+from maquette.document.scene_json import save
 from maquette.evaluate.cases import node_name
 from maquette.export import export_scene
 from maquette.export.gltf import GltfFile
 from maquette.geometry.transforms import similarity
-from maquette.images.write import write_masks
+from maquette.masks.write import write_masks
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
 from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
-from maquette.scene.document import save
 from maquette.types import Camera, Instance, InstanceMask, Scene, SceneInput
 
 SIZE = (48, 64)  # (H, W) of every picture

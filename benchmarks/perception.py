@@ -39,7 +39,7 @@ from maquette.models.conditioning import (
 )
 from maquette.models.image_encoder import GeometryNet
 from maquette.render.rasterize import rasterize
-from maquette.scene import perceive
+from maquette.stages import perceive
 from maquette.train.geometry import EXAMINED, GeometryTask, held_out_errors, windows_of
 from maquette.train.sources import RandomViews, Sources
 

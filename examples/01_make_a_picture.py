@@ -15,8 +15,8 @@ from maquette.data.library import build_library
 from maquette.data.procedural import procedural_asset
 from maquette.data.scenes import compose_random
 from maquette.data.views import ViewConfig, sample_view
-from maquette.images import write_masks
-from maquette.scene.place import place
+from maquette.masks import write_masks
+from maquette.stages.place import place
 
 FAMILIES = ("chair", "table", "mug", "vase", "lamp", "car")
 

@@ -6,9 +6,10 @@ Uses `photo.png` and `masks.png` of example 01.
 
 from PIL import Image
 
-from maquette.images import read_image, read_masks, write_masks
-from maquette.images.diagnose import diagnose
-from maquette.images.overlay import overlay
+from maquette.masks import read_masks, write_masks
+from maquette.masks.diagnose import diagnose
+from maquette.masks.overlay import overlay
+from maquette.photos import read_image
 
 photo = read_image("photo.png")
 masks = read_masks(

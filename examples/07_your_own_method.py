@@ -16,8 +16,8 @@ import torch
 import maquette
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.methods.base import EmbeddedMethod, ObjectVolume
-from maquette.scene.place import instance_seed
-from maquette.scene.zoom import box_cube
+from maquette.stages.crop import box_cube
+from maquette.stages.place import instance_seed
 
 RESOLUTION = 48  # cells per side
 

@@ -20,7 +20,7 @@ from maquette.data.procedural import procedural_asset
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, sample_view
 from maquette.geometry.transforms import rotation_y, similarity
-from maquette.images import write_masks
+from maquette.masks import write_masks
 
 # family, x, z, size of the longest side, degrees about +Y
 STAGES = {

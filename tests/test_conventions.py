@@ -22,7 +22,7 @@ from maquette.geometry.cameras import (
 )
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.geometry.volumes import cell_centres, sample_volume
-from maquette.scene.place import instance_seed
+from maquette.stages.place import instance_seed
 from maquette.types import Camera
 
 ROOT = Path(__file__).parents[1]

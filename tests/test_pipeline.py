@@ -122,7 +122,8 @@ def test_only_makes_only_these(models, photo, scene):
 
 
 def test_arrays_do_as_well_as_files(models, photo, scene):
-    from maquette.images import read_image, read_masks
+    from maquette.masks import read_masks
+    from maquette.photos import read_image
 
     again = generate(read_image(photo[0]), read_masks(photo[1]), models=models, steps=2)
     assert all(same(a, b) for a, b in zip(scene.instances, again.instances))

@@ -9,7 +9,7 @@ from PIL import Image
 
 import maquette
 from maquette.evaluate.score import score_scene
-from maquette.images import read_masks
+from maquette.masks import read_masks
 
 
 @pytest.fixture(scope="module")

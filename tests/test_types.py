@@ -8,7 +8,7 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import similarity
-from tests.scene.scenes import coloured, make_scene
+from tests.document.scenes import coloured, make_scene
 
 
 def facts(scene):

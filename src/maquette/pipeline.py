@@ -23,8 +23,7 @@ from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
 from maquette.hardware import choose_device
-from maquette.images import read_scene_input
-from maquette.images.focal import focal_from_fov
+from maquette.inputs import read_scene_input
 from maquette.methods.base import (
     Made,
     Method,
@@ -45,11 +44,13 @@ from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_m
 from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
-from maquette.render.silhouette import silhouette_scores
-from maquette.scene.decode import mesh_from_volume, project_colours
-from maquette.scene.fuse import fuse_evidence
-from maquette.scene.perceive import Perception, perceive
-from maquette.scene.place import ground_height, place
+from maquette.photos.focal import focal_from_fov
+from maquette.stages.check import check
+from maquette.stages.colour import project_colours
+from maquette.stages.decode import mesh_from_volume
+from maquette.stages.fuse import fuse_evidence
+from maquette.stages.perceive import Perception, perceive
+from maquette.stages.place import ground_height, place
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
@@ -348,14 +349,6 @@ def instance_of(
         return Failure(made.label, "decode", "its volume holds no surface; try another seed")
     mesh = project_colours(mesh, made.label, perception)
     return place(made.label, mesh, made.seed, name=name, state=made.state)
-
-
-def check(instances: Sequence[Instance], perception: Perception) -> tuple[Instance, ...]:
-    """The self-check: the same instances with the IoU of their projected silhouette and input mask
-    as confidence.
-    """
-    scores = silhouette_scores(instances, perception.given.masks, perception.camera)
-    return tuple(replace(i, confidence=scores[i.label].visible) for i in instances)
 
 
 def regenerate(

@@ -19,10 +19,10 @@ from PIL import Image
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
+from maquette.document.scene_json import save
 from maquette.output import temporary_path
-from maquette.scene.document import save
 from maquette.types import InstanceMask, SceneInput
-from tests.scene.scenes import coloured, make_scene
+from tests.document.scenes import coloured, make_scene
 
 FINAL = ("done", "failed", "cancelled", "interrupted")
 

@@ -4,7 +4,7 @@ import pytest
 
 from maquette.app import examples
 from maquette.app.problems import Problem
-from maquette.images import read_scene_input
+from maquette.inputs import read_scene_input
 
 
 def test_every_example_is_a_photo_with_masks_without_warnings_of_its_reading():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from maquette.app import masks
-from maquette.images import read_masks, write_masks
-from maquette.images.diagnose import diagnose
-from maquette.images.overlay import instance_color
+from maquette.masks import read_masks, write_masks
+from maquette.masks.diagnose import diagnose
+from maquette.masks.overlay import instance_color
 from tests.app.live import encoded, label_map, label_png, pixels
 
 

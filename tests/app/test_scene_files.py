@@ -12,9 +12,9 @@ from maquette.app import scene_files
 from maquette.app.problems import Problem
 from maquette.app.settings import Limits
 from maquette.app.uploads import Received, Upload, UploadBudget
-from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields
-from tests.scene.scenes import make_scene
+from maquette.document.fields import Fields
+from maquette.document.scene_json import save, scene_of
+from tests.document.scenes import make_scene
 
 
 def test_a_saved_scene_that_is_taken_over_is_the_same_scene(tmp_path):

@@ -12,10 +12,10 @@ from PIL import ExifTags, Image
 import maquette
 from maquette.app import worker
 from maquette.checkpoints.embedded import load_models
-from maquette.images import read_masks
+from maquette.masks import read_masks
 from maquette.pipeline import generate
 from tests.app.live import label_png, picture, pixels, start
-from tests.scene.scenes import make_scene
+from tests.document.scenes import make_scene
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from maquette.batch.pairs import Job
 from maquette.batch.results import Products
 from maquette.batch.run import Session, Settings, run_job
 from maquette.pipeline import Options
-from tests.scene.scenes import make_scene
+from tests.document.scenes import make_scene
 from tests.tiny import write_photo
 
 

@@ -21,8 +21,8 @@ from maquette.batch.results import (
     write_result,
 )
 from maquette.errors import InputError, OutputError
+from tests.document.scenes import make_scene
 from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
-from tests.scene.scenes import make_scene
 
 REQUEST = {"photo": "p", "masks": "m", "weights": {"vae": "w"}, "only": None, "seed": 0}
 

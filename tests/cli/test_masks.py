@@ -8,8 +8,8 @@ from PIL import Image
 from maquette.cli import main
 from maquette.cli.masks import parse_clicks
 from maquette.errors import InputError
-from maquette.images import read_masks, write_masks
-from tests.images.pictures import disc, photo, same, three_masks
+from maquette.masks import read_masks, write_masks
+from tests.masks.pictures import disc, photo, same, three_masks
 
 
 @pytest.fixture

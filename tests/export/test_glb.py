@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import trimesh
 
+from maquette.document.appearance import linear_from_bytes
 from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.export.glb import glb_bytes, mesh_glb_bytes, smooth_normals
 from maquette.export.read import load_named_meshes, read_glb
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
-from maquette.scene.appearance import linear_from_bytes
 from maquette.types import Instance
-from tests.scene.scenes import coloured, make_scene
+from tests.document.scenes import coloured, make_scene
 
 
 def header_of(content):

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import trimesh
 
+from maquette.document.appearance import vertex_colors_of
+from maquette.document.scene_json import load
 from maquette.errors import InputError, OutputError
 from maquette.export import export_scene
 from maquette.geometry.transforms import similarity, transform_points
-from maquette.scene.appearance import vertex_colors_of
-from maquette.scene.document import load
-from tests.scene.scenes import make_scene
+from tests.document.scenes import make_scene
 
 
 def world(scene, instance):

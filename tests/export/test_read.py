@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from maquette.document.scene_json import save
 from maquette.errors import InputError
 from maquette.export.glb import glb_bytes
 from maquette.export.read import load_named_meshes, read_glb
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
-from maquette.scene.document import save
+from tests.document.scenes import make_scene
 from tests.export.test_glb import header_of
-from tests.scene.scenes import make_scene
 
 
 def foreign_glb(path, edit):

@@ -10,7 +10,7 @@ from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace
-from tests.scene.scenes import make_scene
+from tests.document.scenes import make_scene
 
 
 @pytest.fixture

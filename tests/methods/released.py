@@ -8,7 +8,7 @@ import torch
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.memory import MemoryPlan
 from maquette.checkpoints.released import Networks, open_release
-from maquette.images import read_scene_input
+from maquette.inputs import read_scene_input
 from maquette.methods.base import UprightMesh, Wishes, silent
 from maquette.methods.lookup import PUBLISHED
 from maquette.pipeline import generate

@@ -8,8 +8,8 @@ import torch
 
 from maquette.methods.base import Sampling
 from maquette.methods.independent import INDEPENDENT, make_independent
-from maquette.scene.place import instance_seed
-from maquette.scene.zoom import ZOOM_MARGIN
+from maquette.stages.crop import ZOOM_MARGIN
+from maquette.stages.place import instance_seed
 from tests.methods.worlds import FAST, result, world
 
 

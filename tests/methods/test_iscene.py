@@ -10,7 +10,7 @@ import torch
 from maquette.methods.base import Models, Sampling
 from maquette.methods.iscene import make_iscene
 from maquette.models.generator import Generator
-from maquette.scene.zoom import zoom_again
+from maquette.stages.zoom import zoom_again
 from tests.methods.worlds import FAST, result, world
 from tests.tiny import GENERATOR
 

@@ -11,7 +11,9 @@ import torch
 from maquette.flow.guidance import guide
 from maquette.methods.midi import MIDI, JointModels, joint_pass, make_midi
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
-from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
+from maquette.stages.decode import decode
+from maquette.stages.lift import CubeRow, encode
+from maquette.stages.sample import label_noise, sample
 from tests.methods.worlds import FAST, lively, result, world
 from tests.tiny import GENERATOR
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maquette.errors import CheckpointError
-from maquette.images.framing import Framing
+from maquette.framing.crops import Framing
 from maquette.methods.midi3d import uncut
 from maquette.types import InstanceMask, SceneInput
 from tests.checkpoints.tiny_releases import write_midi

@@ -4,7 +4,7 @@ import trimesh
 from maquette.geometry.transforms import transform_points
 from maquette.methods.base import UprightMesh
 from maquette.methods.published import in_scene
-from tests.scene.test_viewpoint import camera, perception, scene
+from tests.stages.test_viewpoint import camera, perception, scene
 
 
 def put_together(together, coloured):

@@ -11,9 +11,9 @@ import torch
 from maquette.methods.base import Models, Sampling, Watch, visible_labels
 from maquette.models.generator import Generator
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.perceive import Perception, perceive
+from maquette.stages.perceive import Perception, perceive
 from maquette.types import Failure, InstanceMask
-from tests.scene.test_perceive import scene_input
+from tests.stages.test_perceive import scene_input
 from tests.tiny import GENERATOR, GEOMETRY, ball_vae
 
 FAST = Sampling(steps=2, zoom_steps=2)

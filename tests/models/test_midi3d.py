@@ -5,8 +5,8 @@ tests/golden.
 import numpy as np
 import torch
 
+from maquette.framing.crops import Framing
 from maquette.geometry.octree import Grid
-from maquette.images.framing import Framing
 from maquette.models.midi3d import (
     HALF_SIDE,
     decode_field,

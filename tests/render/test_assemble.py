@@ -3,7 +3,7 @@ import trimesh
 
 from maquette.geometry.transforms import rotation_x, rotation_y
 from maquette.render.assemble import assemble, vertex_normals
-from tests.scene.scenes import make_scene
+from tests.document.scenes import make_scene
 
 
 def test_every_vertex_stands_where_its_instance_puts_it():

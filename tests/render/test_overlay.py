@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maquette.images.overlay import instance_color
+from maquette.masks.overlay import instance_color
 from maquette.render import overlay
 from maquette.render.overlay import DARKEN, fit_photo, mask_overlay
 from maquette.types import InstanceMask

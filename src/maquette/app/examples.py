@@ -9,8 +9,8 @@ from typing import Any
 from maquette.app import masks, photos, pictures
 from maquette.app.problems import not_found
 from maquette.app.studio import Studio
-from maquette.images import read_image
-from maquette.images.masks import load_masks
+from maquette.masks.read import load_masks
+from maquette.photos import read_image
 
 EXAMPLES = {  # folder, title
     "demo": ("demo", "Room"),

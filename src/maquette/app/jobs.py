@@ -19,9 +19,9 @@ from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.errors import InputError
-from maquette.images import read_masks
-from maquette.images.masks import select_masks
-from maquette.images.write import write_masks
+from maquette.masks import read_masks
+from maquette.masks.read import select_masks
+from maquette.masks.write import write_masks
 from maquette.output import clear_leftovers
 
 OPEN = ("queued", "running")

@@ -1,4 +1,4 @@
-"""The masks of a photo with their history: edits go through ``images.edit``, every version keeps
+"""The masks of a photo with their history: edits go through ``masks.edit``, every version keeps
 its masks by their content.
 """
 
@@ -20,10 +20,10 @@ from maquette.app.problems import conflict, not_found, too_large
 from maquette.app.studio import Studio
 from maquette.app.uploads import Named
 from maquette.errors import InputError
-from maquette.images import edit as editing
-from maquette.images.diagnose import Diagnosis, diagnose
-from maquette.images.masks import load_masks
-from maquette.images.write import write_masks
+from maquette.masks import edit as editing
+from maquette.masks.diagnose import Diagnosis, diagnose
+from maquette.masks.read import load_masks
+from maquette.masks.write import write_masks
 from maquette.types import InstanceMask
 
 HIGHEST_LABEL = 65535  # two bytes of a label picture

@@ -14,8 +14,8 @@ from maquette.app import pictures, uploads
 from maquette.app.history import History
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.images.pixels import working_size
-from maquette.images.read import Photo, read_photo
+from maquette.photos.pixels import working_size
+from maquette.photos.read import Photo, read_photo
 
 JsonObject = dict[str, Any]
 _SHOWN = ("id", "name", "width", "height", "notes", "created", "changed")

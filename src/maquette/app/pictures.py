@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maquette.images.overlay import instance_color
+from maquette.masks.overlay import instance_color
 from maquette.output import atomic_write
 from maquette.types import InstanceMask
 

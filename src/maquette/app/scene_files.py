@@ -23,11 +23,11 @@ from maquette.app.folders import Folders, is_named_by_content
 from maquette.app.problems import too_large
 from maquette.app.settings import Limits
 from maquette.app.uploads import Received, Upload
+from maquette.document.fields import Fields
+from maquette.document.ply import decode_ply
+from maquette.document.scene_json import save, scene_of
 from maquette.errors import InputError, contained
 from maquette.export import export_scene
-from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields
-from maquette.scene.ply import decode_ply
 from maquette.types import Scene
 
 FORMATS = {  # suffix, and what a person calls it

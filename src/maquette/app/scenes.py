@@ -1,5 +1,5 @@
 """Scenes with their history: a version is a scene document whose files lie in the scene's folder;
-edits go through ``scene.edits``.
+edits go through ``document.edits``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from maquette.app.problems import not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.app.uploads import Named
+from maquette.document import edits
+from maquette.document.fields import Fields
+from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
 from maquette.render.preview import preview, render_scene
-from maquette.scene import edits
-from maquette.scene.document import instance_of, scene_of
-from maquette.scene.fields import Fields
 from maquette.types import Scene
 
 JsonObject = dict[str, Any]

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maquette.app.masks import Canvas
 from maquette.declare import declarations
+from maquette.document import edits
+from maquette.document.fields import Fields
 from maquette.errors import InputError
-from maquette.images import edit as editing
+from maquette.masks import edit as editing
 from maquette.options import SceneOptions
-from maquette.scene import edits
-from maquette.scene.fields import Fields
 
 LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
 

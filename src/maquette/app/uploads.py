@@ -24,8 +24,8 @@ from maquette.app.problems import Problem, file_type, too_large
 from maquette.app.settings import Limits
 from maquette.containers import MemoryBudget, pixel_bytes
 from maquette.errors import InputError, contained
-from maquette.images.masks import labels_of_files
-from maquette.images.read import FORMATS, check_size, describe_content
+from maquette.masks.read import labels_of_files
+from maquette.photos.read import FORMATS, check_size, describe_content
 
 PICTURES = "PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF"
 JSON_GROWTH = 25  # times that JSON of many small lists grows as Python objects, at worst

@@ -33,13 +33,13 @@ from maquette.app import pictures
 from maquette.batch.run import PICTURE_ERRORS
 from maquette.checkpoints.catalogue import default_root, is_here, release
 from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
+from maquette.document.fields import Fields
+from maquette.document.scene_json import save, scene_of
 from maquette.export.glb import mesh_glb_bytes
-from maquette.images import read_masks
-from maquette.images.diagnose import diagnose
+from maquette.masks import read_masks
+from maquette.masks.diagnose import diagnose
 from maquette.options import EMBEDDED
 from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for, regenerate
-from maquette.scene.document import save, scene_of
-from maquette.scene.fields import Fields
 from maquette.types import Focal, Instance, SceneInput
 
 INTERVAL = 0.1  # seconds between two messages of progress in one stage

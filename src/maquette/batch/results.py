@@ -25,9 +25,9 @@ from typing import Any
 from PIL import Image
 
 from maquette.containers import MemoryBudget, read_json
+from maquette.document.scene_json import saving
 from maquette.errors import InputError, OutputError
 from maquette.export import SPACELESS, WRITERS, export_scene
-from maquette.images.read import checked_file
 from maquette.options import FileSpace
 from maquette.output import (
     RESULT_SUFFIX,
@@ -38,8 +38,8 @@ from maquette.output import (
     writable_folder,
     write_files,
 )
+from maquette.photos.read import checked_file
 from maquette.render.preview import preview
-from maquette.scene.document import saving
 from maquette.types import Scene
 
 DOCUMENT = "scene.json"

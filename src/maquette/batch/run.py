@@ -30,12 +30,12 @@ from maquette.batch.results import (
 )
 from maquette.checkpoints.embedded import ModelSet
 from maquette.checkpoints.released import PublishedSet
+from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
 from maquette.options import TUNING
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
-from maquette.scene.document import load
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)

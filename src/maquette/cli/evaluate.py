@@ -87,10 +87,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the score; a low one is not a failure of the command."""
+    from maquette.document.scene_json import load
     from maquette.evaluate import protocol_named, score_scene
     from maquette.evaluate.scene_table import scene_table
     from maquette.export.read import load_named_meshes
-    from maquette.scene.document import load
 
     protocol = protocol_named(args.protocol)
     camera = load(args.camera).camera if args.camera else None

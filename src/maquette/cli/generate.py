@@ -238,7 +238,7 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
-    from maquette.images import read_scene_input
+    from maquette.inputs import read_scene_input
     from maquette.pipeline import choose_device
 
     options = session.settings.options

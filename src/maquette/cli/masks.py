@@ -1,5 +1,5 @@
 """``maquette masks``: look at instance masks, convert them, make them. Logic lives in
-``maquette.images``.
+``maquette.masks``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from maquette.cli.text import aligned, counted
 from maquette.errors import InputError
 
 if TYPE_CHECKING:
-    from maquette.images.diagnose import Diagnosis
-    from maquette.images.masks import MaskReading
-    from maquette.images.segment import Prompts
+    from maquette.masks.diagnose import Diagnosis
+    from maquette.masks.read import MaskReading
+    from maquette.masks.segment import Prompts
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
@@ -178,8 +178,8 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
 
 def run_inspect(args: argparse.Namespace) -> int:
     """Print the table or the JSON object; write the overlay."""
-    from maquette.images.diagnose import diagnose
-    from maquette.images.read import read_image
+    from maquette.masks.diagnose import diagnose
+    from maquette.photos.read import read_image
 
     if args.overlay and not args.image:
         raise InputError("--overlay needs the photo; add --image PHOTO")
@@ -201,10 +201,10 @@ def run_inspect(args: argparse.Namespace) -> int:
 
 def run_convert(args: argparse.Namespace) -> int:
     """Read, select, write."""
-    from maquette.images.diagnose import diagnose
-    from maquette.images.masks import select_masks
-    from maquette.images.read import read_image
-    from maquette.images.write import form_of, write_masks
+    from maquette.masks.diagnose import diagnose
+    from maquette.masks.read import select_masks
+    from maquette.masks.write import form_of, write_masks
+    from maquette.photos.read import read_image
 
     form = args.form or form_of(args.output)
     _check_outputs(args.output, None, args.overwrite)
@@ -227,10 +227,10 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def run_make(args: argparse.Namespace) -> int:
     """Segment and write."""
-    from maquette.images.diagnose import diagnose
-    from maquette.images.read import read_photo
-    from maquette.images.segment import segment, segment_alpha
-    from maquette.images.write import form_of, write_masks
+    from maquette.masks.diagnose import diagnose
+    from maquette.masks.segment import segment, segment_alpha
+    from maquette.masks.write import form_of, write_masks
+    from maquette.photos.read import read_photo
 
     prompts = _prompts(args)
     form_of(args.output)
@@ -252,7 +252,7 @@ def run_make(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace, size: tuple[int, int] | None) -> MaskReading:
     """The masks that are given, of the photo's size (height, width) when there is one."""
-    from maquette.images.masks import load_masks
+    from maquette.masks.read import load_masks
 
     return load_masks(args.masks, size, image_name=args.image and str(args.image))
 
@@ -276,7 +276,7 @@ def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -
 
 
 def _prompts(args: argparse.Namespace) -> Prompts:
-    from maquette.images.segment import Prompts
+    from maquette.masks.segment import Prompts
 
     boxes = tuple(_box(text) for text in args.box or ())
     return Prompts(boxes, tuple(parse_clicks(args.click or ())))
@@ -293,7 +293,7 @@ def _box(text: str) -> tuple[float, ...]:
 
 def parse_clicks(texts: Sequence[str]) -> list[Any]:
     """Turn ``X,Y[,WHAT]`` into clicks; the grammar is in the help text. Raises InputError."""
-    from maquette.images.segment import Click
+    from maquette.masks.segment import Click
 
     clicks: list[Click] = []
     before = highest = 0
@@ -336,7 +336,7 @@ def _numbers(parts: Sequence[str]) -> list[float] | None:
 def _write_overlay(photo: Any, masks: Sequence[InstanceMask], path: Path) -> None:
     from PIL import Image
 
-    from maquette.images.overlay import overlay
+    from maquette.masks.overlay import overlay
     from maquette.output import atomic_write
 
     with atomic_write(path) as temporary:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maquette.images.pixels import connected_parts
+from maquette.photos.pixels import connected_parts
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

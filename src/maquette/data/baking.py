@@ -13,7 +13,7 @@ from PIL import Image
 from trimesh.visual.color import ColorVisuals
 
 from maquette.data.assets import weld
-from maquette.scene.appearance import Appearance, appearance_of, bytes_from_linear
+from maquette.document.appearance import Appearance, appearance_of, bytes_from_linear
 
 # a triangle is split when the texture departs this far from the interpolated colours, in 0..255
 _DIFFERENCE = 24.0

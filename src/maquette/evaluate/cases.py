@@ -31,11 +31,11 @@ from maquette.export.read import read_glb
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, moved
 from maquette.geometry.transforms import rotation_y
-from maquette.images import read_scene_input
-from maquette.images.write import write_masks
+from maquette.inputs import read_scene_input
+from maquette.masks.write import write_masks
 from maquette.output import atomic_folder
 from maquette.render.preview import orbit_cameras
-from maquette.scene.place import ground_height, place
+from maquette.stages.place import ground_height, place
 from maquette.types import Camera, Focal, Scene, SceneInput
 
 PHOTO = "photo.png"

@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from maquette.document.scene_json import save
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
 from maquette.export.meshes import write_obj, write_ply, write_stl
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace
 from maquette.output import clear_leftovers, refuse_overwrite
-from maquette.scene.document import save
 from maquette.types import Scene
 
 WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maquette.document.ply import encode_vertices
 from maquette.errors import InputError
 from maquette.geometry.gaussians import Gaussians
 from maquette.output import write_files
-from maquette.scene.ply import encode_vertices
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from maquette.document.appearance import Appearance, appearance_of, linear_from_bytes
+from maquette.document.scene_json import png_bytes
 from maquette.errors import InputError
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
 from maquette.output import write_files
-from maquette.scene.appearance import Appearance, appearance_of, linear_from_bytes
-from maquette.scene.document import png_bytes
 from maquette.types import Camera, Instance, Scene, check_faces
 
 # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy

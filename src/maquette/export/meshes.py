@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from maquette.geometry.transforms import transform_points
-from maquette.output import write_files
-from maquette.scene.appearance import (
+from maquette.document.appearance import (
     Appearance,
     appearance_of,
     bytes_from_linear,
     linear_from_bytes,
     vertex_colors_of,
 )
-from maquette.scene.document import png_bytes
-from maquette.scene.ply import PlyMesh, encode_ply
+from maquette.document.ply import PlyMesh, encode_ply
+from maquette.document.scene_json import png_bytes
+from maquette.geometry.transforms import transform_points
+from maquette.output import write_files
 from maquette.types import Instance, Scene, check_faces, check_unicode
 
 STL_HEADER = b"maquette scene".ljust(80)  # must not begin with "solid", as the text form does

@@ -20,11 +20,7 @@ from PIL import Image
 from trimesh.visual.color import ColorVisuals
 
 from maquette.containers import MemoryBudget, check_file, pixel_bytes
-from maquette.errors import contained
-from maquette.export.gltf import accessor_bytes, read_header
-from maquette.export.mesh_files import read_mesh_file
-from maquette.geometry.transforms import similarity
-from maquette.scene.appearance import (
+from maquette.document.appearance import (
     Appearance,
     appearance_of,
     bytes_from_linear,
@@ -32,6 +28,10 @@ from maquette.scene.appearance import (
     texture_of,
     vertex_colors_of,
 )
+from maquette.errors import contained
+from maquette.export.gltf import accessor_bytes, read_header
+from maquette.export.mesh_files import read_mesh_file
+from maquette.geometry.transforms import similarity
 
 REMEDY = "expected glTF binary; export it again"
 
@@ -76,7 +76,7 @@ def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        from maquette.scene.document import load
+        from maquette.document.scene_json import load
 
         scene = load(path)
         file_from_world = similarity(scene.metres_per_unit or 1.0)

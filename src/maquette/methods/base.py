@@ -23,9 +23,11 @@ import trimesh
 from maquette.checkpoints.diffusers_prior import open_prior
 from maquette.checkpoints.embedded import PAINTER, PERCEPTION, ModelSet, load_models
 from maquette.hardware import multiplying, resolved_precision
-from maquette.scene.latents import Models, ObjectVolume, Sampling
-from maquette.scene.perceive import Perception
-from maquette.scene.zoom import State
+from maquette.stages.crop import State
+from maquette.stages.decode import ObjectVolume
+from maquette.stages.lift import Models
+from maquette.stages.perceive import Perception
+from maquette.stages.sample import Sampling
 from maquette.types import Failure
 
 __all__ = [

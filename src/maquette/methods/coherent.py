@@ -36,8 +36,8 @@ from maquette.models.generator import Generator
 from maquette.models.part_shapes import CANONICAL_SIZE, PartShapes
 from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box, visible_extent
 from maquette.models.volume_vae import VolumeVAE
-from maquette.scene.perceive import Perception
-from maquette.scene.place import instance_seed
+from maquette.stages.perceive import Perception
+from maquette.stages.place import instance_seed
 from maquette.types import Camera
 
 # of a photo's scene: at 1 a pose is a draw from what is likely, and a draw is wrong by more than

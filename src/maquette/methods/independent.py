@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch
-from maquette.scene.perceive import Perception
-from maquette.scene.zoom import ZOOM_MARGIN, box_cube, zoom_again, zoom_all
+from maquette.stages.crop import ZOOM_MARGIN, box_cube
+from maquette.stages.perceive import Perception
+from maquette.stages.zoom import zoom_again, zoom_all
 
 
 def make_independent(

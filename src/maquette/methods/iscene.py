@@ -28,10 +28,13 @@ from maquette.methods.base import (
     Watch,
     silent,
 )
-from maquette.scene.azimuth import view_azimuth
-from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
-from maquette.scene.perceive import Perception
-from maquette.scene.zoom import zoom_again, zoom_all, zoom_state
+from maquette.stages.azimuth import view_azimuth
+from maquette.stages.crop import zoom_state
+from maquette.stages.decode import decode
+from maquette.stages.lift import CubeRow, encode
+from maquette.stages.perceive import Perception
+from maquette.stages.sample import label_noise, sample
+from maquette.stages.zoom import zoom_again, zoom_all
 
 
 def make_iscene(
@@ -44,8 +47,9 @@ def make_iscene(
     """The instances of a photo."""
     coarse = scene_pass(models, perception, labels, sampling, watch.progress)
     coarse, turn = facing_the_view(models, perception, coarse)
+    resolution = models.generator.config.flow.lift_resolution
     states = {
-        label: zoom_state(models, perception, label, volume) | turn
+        label: zoom_state(perception, label, volume, resolution) | turn
         for label, volume in coarse.items()
     }
     yield from zoom_all(models, perception, states, sampling, watch.progress)

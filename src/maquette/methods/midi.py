@@ -34,9 +34,12 @@ from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Generator
 from maquette.models.multi_instance import MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
-from maquette.scene.latents import CubeRow, decode, encode, label_noise, sample
-from maquette.scene.perceive import Perception
-from maquette.scene.zoom import zoom_again, zoom_all, zoom_state
+from maquette.stages.crop import zoom_state
+from maquette.stages.decode import decode
+from maquette.stages.lift import CubeRow, encode
+from maquette.stages.perceive import Perception
+from maquette.stages.sample import label_noise, sample
+from maquette.stages.zoom import zoom_again, zoom_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,9 @@ def make_midi(
     """The instances of a photo."""
     coarse = joint_pass(models, perception, labels, sampling, watch.progress)
     alone = models.alone
+    resolution = models.single.config.flow.lift_resolution
     states = {
-        label: zoom_state(alone, perception, label, volume) for label, volume in coarse.items()
+        label: zoom_state(perception, label, volume, resolution) for label, volume in coarse.items()
     }
     yield from zoom_all(alone, perception, states, sampling, watch.progress)
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from maquette.checkpoints.released import Networks
 from maquette.flow.sample import seeded_noise
-from maquette.images.framing import Framing, framing_from_config, pad_square
+from maquette.framing.crops import Framing, framing_from_config, pad_square
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.midi3d import MidiCondition, MidiSampling, midi_pictures, sample_midi
-from maquette.scene.place import instance_seed
+from maquette.stages.place import instance_seed
 from maquette.types import Failure, SceneInput
 
 

@@ -32,14 +32,14 @@ from maquette.methods.base import (
     Wishes,
     Workload,
 )
+from maquette.methods.decoded import field_mesh
 from maquette.models.conditioning import letterboxed_camera
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
-from maquette.scene.decode import project_colours
-from maquette.scene.frame import BACKGROUND_DEPTH
-from maquette.scene.made import field_mesh
-from maquette.scene.perceive import Perception
-from maquette.scene.viewpoint import normalising, place_alone, placed, scene_frame
+from maquette.stages.colour import project_colours
+from maquette.stages.frame import BACKGROUND_DEPTH
+from maquette.stages.perceive import Perception
+from maquette.stages.viewpoint import normalising, place_alone, placed, scene_frame
 from maquette.types import Camera, Failure, Instance, SceneInput
 
 EMPTY = "the model left its cube empty; try another seed"

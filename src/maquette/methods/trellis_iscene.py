@@ -19,7 +19,7 @@ from torch import Tensor
 from maquette.checkpoints.published import iscene
 from maquette.checkpoints.released import Networks
 from maquette.flow.trellis import TrellisSampling, sampling_from_config
-from maquette.images.slots import slot_pictures
+from maquette.framing.slots import slot_pictures
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod
 from maquette.methods.trellis_stages import (

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maquette.checkpoints.released import Networks
 from maquette.flow.trellis import sampling_from_config
-from maquette.images.trellis import crop_object
+from maquette.framing.trellis import crop_object
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, in_parts
 from maquette.methods.trellis_stages import (
@@ -28,7 +28,7 @@ from maquette.methods.trellis_stages import (
 )
 from maquette.models.trellis3d import active_cells, sample_structure
 from maquette.models.vision import trellis_tokens
-from maquette.scene.place import instance_seed
+from maquette.stages.place import instance_seed
 from maquette.types import Failure, InstanceMask, SceneInput
 
 

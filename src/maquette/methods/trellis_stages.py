@@ -17,11 +17,11 @@ from maquette.checkpoints.published.trellis_slat import latent_normalisation
 from maquette.checkpoints.released import Networks
 from maquette.flow.trellis import TrellisSampling
 from maquette.methods.base import Progress, UprightMesh, Wishes
+from maquette.methods.decoded import coloured_mesh
 from maquette.methods.published import EMPTY, upright
 from maquette.models.slat_vae import MeshDecoder
 from maquette.models.trellis3d import LatentStage, decode_meshes, sample_latents
 from maquette.nn.sparse import Voxels
-from maquette.scene.made import coloured_mesh
 from maquette.types import Failure
 
 PICTURES = 8  # encoded at once

@@ -17,12 +17,12 @@ from maquette.flow.guidance import Velocity, guide
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.flow.trellis import levels
-from maquette.images.framing import Framing, frame, framing_from_config
+from maquette.framing.crops import Framing, frame, framing_from_config
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.vecset_flow import VecSetFlow
 from maquette.models.vision import normalise_colours
-from maquette.scene.place import instance_seed
+from maquette.stages.place import instance_seed
 from maquette.types import Failure, SceneInput
 
 # the release's

@@ -25,7 +25,7 @@ class GeneratorConfig:
 
     flow: StructureFlowConfig = field(default_factory=StructureFlowConfig)
     picture: PictureEncoderConfig = field(default_factory=PictureEncoderConfig)
-    # or "canonical": the data's own azimuth (ablation); scene/azimuth.py turns its volumes to the
+    # or "canonical": the data's own azimuth (ablation); stages/azimuth.py turns its volumes to the
     # view
     frame: str = "view-centric"
 

@@ -1,7 +1,7 @@
 """I-Scene (arXiv 2512.13683) with its published weights: the sparse-structure stage, in which every
 instance is placed and shaped.
 
-In the flow: pictures of the slots (``images.slots``) -> tokens -> latents of slot 0, all in the one
+In the flow: pictures of the slots (``framing.slots``) -> tokens -> latents of slot 0, all in one
 cube of the scene -> the structure decoder. The stages after that are those of TRELLIS. Instances
 meet only in the scene's slot, which is the same for all of them, so it is computed once, and any
 subset of instances gives the same result. Frames are those of TRELLIS: z up, cube [-0.5, 0.5]^3.

@@ -22,8 +22,8 @@ from torch import Tensor
 from maquette.flow.guidance import Velocity
 from maquette.flow.sample import StepCallback, euler
 from maquette.flow.schedule import shifted_schedule
+from maquette.framing.crops import Framing, frame, whiten
 from maquette.geometry.octree import Grid, GridField, evaluate_dense, evaluate_octree
-from maquette.images.framing import Framing, frame, whiten
 from maquette.models.guided import Kept, Parts, for_parts, guided_velocity, with_constants
 from maquette.models.savings import ALL, Savings
 from maquette.models.vecset_flow import VecSetFlow

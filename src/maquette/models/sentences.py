@@ -2,12 +2,12 @@
 the camera sees them.
 
 In the flow: things of random scenes (data/captions.py) -> captions -> the text-to-image model of
-ComboVerse learns what "to the left of" looks like; things of a perceived photo (scene/describe.py)
--> the prompt by which ComboVerse arranges them, in the same words. A caption is a function of the
-things and a generator. Relations come from boxes and the camera's place: one thing is *on* another
-when it rests on it and is *under* what rests on it; else the one that is more to the side is left
-or right, the one that is more along the line of sight in front or behind, and in between nothing is
-said.
+ComboVerse learns what "to the left of" looks like; things of a perceived photo
+(methods/comboverse/describe.py) -> the prompt by which ComboVerse arranges them, in the same words.
+A caption is a function of the things and a generator. Relations come from boxes and the camera's
+place: one thing is *on* another when it rests on it and is *under* what rests on it; else the one
+that is more to the side is left or right, the one that is more along the line of sight in front or
+behind, and in between nothing is said.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from maquette.images.overlay import instance_color
+from maquette.masks.overlay import instance_color
 from maquette.render.silhouette import resample_mask
 from maquette.types import InstanceMask
 

@@ -41,8 +41,8 @@ from maquette.data.resample import placed_volume
 from maquette.data.views import View
 from maquette.errors import CheckpointError
 from maquette.flow.path import interpolate, logit_normal_times, velocity_target
+from maquette.framing.slots import slot_pictures
 from maquette.geometry.volumes import TRUNCATION
-from maquette.images.slots import slot_pictures
 from maquette.models.scene_context_flow import (
     CANONICAL,
     SceneContextFlow,

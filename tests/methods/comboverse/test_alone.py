@@ -22,7 +22,7 @@ from maquette.methods.comboverse.alone import (
 )
 from maquette.methods.comboverse.complete import complete
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.viewpoint import picture_box
+from maquette.stages.viewpoint import picture_box
 from maquette.types import Camera
 from tests.methods.worlds import world
 from tests.tiny import GEOMETRY

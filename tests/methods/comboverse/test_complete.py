@@ -19,9 +19,9 @@ from maquette.methods.comboverse.complete import (
     second_cut,
 )
 from maquette.models.conditioning import letterbox, letterboxed_camera
-from maquette.scene.frame import BACKGROUND_DEPTH
-from maquette.scene.perceive import LIFT_SIZE, Perception
-from maquette.scene.viewpoint import mask_box
+from maquette.stages.frame import BACKGROUND_DEPTH
+from maquette.stages.perceive import LIFT_SIZE, Perception
+from maquette.stages.viewpoint import mask_box
 from maquette.types import Camera, SceneInput
 from tests.priors import FormulaPrior
 

@@ -25,7 +25,7 @@ from maquette.methods.comboverse.method import (
     second_stage,
 )
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.viewpoint import mask_box, picture_box
+from maquette.stages.viewpoint import mask_box, picture_box
 from tests.methods.worlds import result, world
 from tests.priors import FormulaPrior
 from tests.tiny import GEOMETRY

@@ -36,7 +36,7 @@ from maquette.checkpoints.published.names import (
     without_prefix,
 )
 from maquette.flow.trellis import sampling_from_config
-from maquette.images.slots import slot_pictures
+from maquette.framing.slots import slot_pictures
 from maquette.models.iscene3d import draw_noise, sample_structure
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.vision import (

@@ -26,8 +26,8 @@ from maquette.checkpoints.published.base import (
 )
 from maquette.checkpoints.published.names import without_prefix
 from maquette.errors import InputError
+from maquette.framing.crops import Framing, framing_from_config, whiten
 from maquette.geometry.octree import Grid, evaluate_dense
-from maquette.images.framing import Framing, framing_from_config, whiten
 from maquette.models.midi3d import (
     HALF_SIDE,
     MidiModels,

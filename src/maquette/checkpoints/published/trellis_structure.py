@@ -32,7 +32,7 @@ from maquette.checkpoints.published.base import (
 )
 from maquette.errors import CheckpointError
 from maquette.flow.trellis import levels, sample, sampling_from_config
-from maquette.images.trellis import crop_object
+from maquette.framing.trellis import crop_object
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.models.trellis3d import occupied
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig

@@ -30,7 +30,7 @@ from maquette.evaluate.files import fingerprint, read_object
 from maquette.evaluate.readers.source import FileSource
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import load_named_meshes
-from maquette.images import read_scene_input
+from maquette.inputs import read_scene_input
 from maquette.types import Camera, SceneInput
 
 PHOTOS = tuple(f"photo{suffix}" for suffix in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".bmp"))

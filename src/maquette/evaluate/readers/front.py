@@ -35,7 +35,7 @@ from maquette.evaluate.files import damage_named, read_record
 from maquette.evaluate.readers.pickled import read_pickled_arrays
 from maquette.evaluate.readers.source import FileSource
 from maquette.export.read import load_named_meshes
-from maquette.images.read import open_image, read_image
+from maquette.photos.read import open_image, read_image
 from maquette.types import InstanceMask, SceneInput
 
 ROOMS = "midi_room_ids.json"

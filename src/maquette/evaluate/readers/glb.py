@@ -21,13 +21,13 @@ from maquette.data.assets import Asset
 from maquette.data.layout import AssetList, Catalogue, Placement
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import View, ViewConfig, sample_view
+from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, measured, natural, node_name
 from maquette.evaluate.readers.source import FileSource
 from maquette.evaluate.surfaces import check_mesh
 from maquette.export.read import read_glb
 from maquette.geometry.transforms import similarity, transform_points
-from maquette.scene.appearance import vertex_colors_of
 from maquette.types import InstanceMask, SceneInput
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")

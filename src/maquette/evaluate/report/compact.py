@@ -11,10 +11,10 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
+from maquette.document.appearance import linear_from_bytes, vertex_colors_of
 from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
-from maquette.scene.appearance import linear_from_bytes, vertex_colors_of
 
 STEPS = 4096  # of a position within its object's box
 NORMAL_STEPS = 64  # of a normal's coordinate between 0 and 1

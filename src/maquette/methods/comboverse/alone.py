@@ -19,12 +19,15 @@ from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
 from maquette.models.image_encoder import GeometryNet
-from maquette.scene.decode import mesh_from_volume, project_colours
-from maquette.scene.fuse import fuse_evidence
-from maquette.scene.latents import Models, Sampling
-from maquette.scene.perceive import perceive
-from maquette.scene.viewpoint import extremes, on_ray, picture_box
-from maquette.scene.zoom import box_cube, zoom_again
+from maquette.stages.colour import project_colours
+from maquette.stages.crop import box_cube
+from maquette.stages.decode import mesh_from_volume
+from maquette.stages.fuse import fuse_evidence
+from maquette.stages.lift import Models
+from maquette.stages.perceive import perceive
+from maquette.stages.sample import Sampling
+from maquette.stages.viewpoint import extremes, on_ray, picture_box
+from maquette.stages.zoom import zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
 ROUNDS = 12  # of placing: the picture of a box is nearly linear in its scale and shift

@@ -30,11 +30,11 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError
 from maquette.geometry.cameras import resized
 from maquette.geometry.transforms import scale_of, similarity
 from maquette.render.soft import SoftImage, gaussian_blur, soft_render
-from maquette.scene.appearance import vertex_colors_of
 from maquette.types import Camera, SceneInput
 
 MOVES = ("depth", "place", "scale", "rotation", "yaw")

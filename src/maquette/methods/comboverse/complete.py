@@ -25,8 +25,8 @@ from torch import Tensor
 
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
-from maquette.scene.perceive import Perception
-from maquette.scene.viewpoint import mask_box
+from maquette.stages.perceive import Perception
+from maquette.stages.viewpoint import mask_box
 
 # of the paper
 PROMPT = "a complete 3D model"

@@ -50,14 +50,14 @@ from maquette.methods.comboverse.arrange import (
     transforms,
 )
 from maquette.methods.comboverse.complete import complete
+from maquette.methods.comboverse.describe import prompt_of
 from maquette.methods.comboverse.distil import Distillation, spatial_gain
 from maquette.models.generator import Generator
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.image_prior import ImagePrior
 from maquette.models.volume_vae import VolumeVAE
-from maquette.scene.describe import prompt_of
-from maquette.scene.perceive import Perception
-from maquette.scene.place import instance_seed
+from maquette.stages.perceive import Perception
+from maquette.stages.place import instance_seed
 from maquette.types import Failure, InstanceMask, SceneInput
 
 # the paper's ablation: the start, reference loss alone, with SDS, with SSDS

@@ -1,0 +1,137 @@
+"""Edits of a scene document without loading its meshes: pure functions from record to record, so
+that a history is undo and redo.
+
+Beside document (which reads and writes these records) and for whoever keeps many versions of one
+scene. Each edit means what the verb of Scene with its name means; files are never touched, and
+records share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from maquette.document.fields import Fields
+from maquette.document.scene_json import instance_of
+from maquette.errors import InputError
+from maquette.types import check_node, free_label, free_node, shifted
+
+Record = dict[str, Any]
+SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
+
+
+def transform(
+    document: Fields, label: int, world_from_instance: Sequence[Sequence[float]]
+) -> Record:
+    """Place one instance anew; expects a (4, 4) similarity: a rotation, one scale above 0, a
+    translation. Raises InputError.
+    """
+    matrix = _similarity(world_from_instance, label)
+    return _with_instance(document, _placed(_entry(document, label), matrix))
+
+
+def rename(document: Fields, label: int, node: str) -> Record:
+    """Give one instance's node another name; names stay unique. Raises InputError."""
+    entry = _entry(document, label)
+    check_node(label, node, _nodes(document) - {entry.text("node")})
+    return _with_instance(document, {**entry.data, "node": node})
+
+
+def hide(document: Fields, labels: Sequence[int], hidden: bool = True) -> Record:
+    """Hide instances, or show them again. Raises InputError."""
+    entries = {label: {**_entry(document, label).data, "hidden": hidden} for label in labels}
+    return _with_instances(
+        document, [entries.get(i["label"], i) for i in document.data["instances"]]
+    )
+
+
+def delete(document: Fields, labels: Sequence[int]) -> Record:
+    """Leave instances out. Raises InputError."""
+    for label in labels:
+        _entry(document, label)
+    return _with_instances(document, _others(document, labels))
+
+
+def duplicate(
+    document: Fields, label: int, translation: Sequence[float] = (0.0, 0.0, 0.0)
+) -> tuple[Record, int]:
+    """Copy one instance, shifted by ``translation`` (3,); returns the new label, too. Raises
+    InputError.
+    """
+    original = _entry(document, label)
+    given = document.data.get("input") or {}
+    masked = {mask["label"] for mask in given.get("masks", [])}
+    free = free_label(masked | {i["label"] for i in document.data["instances"]})
+    matrix = shifted(original.matrix("world_from_instance", 4, 4), translation, label)
+    node = free_node(original.text("node"), _nodes(document))
+    own = {"label": free, "node": node, "confidence": None, "state": None}
+    copy = _placed(original, matrix) | own
+    return _with_instances(document, [*document.data["instances"], copy]), free
+
+
+def replace(document: Fields, made: Record) -> Record:
+    """Give the instance of ``made``'s label the shape of ``made``: mesh, texture, seed, confidence,
+    state. It stays where it stands.
+
+    ``made`` is an entry of ``instances`` whose files lie where this document's lie. Raises
+    InputError.
+    """
+    current = _entry(document, made["label"])
+    shape = {key: made[key] for key in SHAPE}
+    reshaped = Fields(document.file, {**current.data, **shape}, current.where)
+    matrix = current.matrix("world_from_instance", 4, 4)
+    return _with_instance(document, _placed(reshaped, matrix))
+
+
+def _placed(entry: Fields, matrix: np.ndarray) -> Record:
+    """An entry with another transform, and the box that follows from it."""
+    moved = {**entry.data, "world_from_instance": matrix.tolist()}
+    without_state = Fields(entry.file, {**moved, "state": None}, entry.where)
+    return {**moved, "box": instance_of(without_state).box.tolist()}
+
+
+def _similarity(values: Sequence[Sequence[float]], label: int) -> np.ndarray:
+    matrix = np.array(values, dtype=np.float64)
+    if not _is_similarity(matrix):
+        raise InputError(
+            f"the transform of instance {label} is not a similarity; "
+            "expected 4x4: rotation, one scale above 0, translation"
+        )
+    return matrix
+
+
+def _is_similarity(matrix: np.ndarray) -> bool:
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        return False
+    volume = np.linalg.det(matrix[:3, :3])
+    if not 1e-18 < volume < 1e18 or np.abs(matrix[:3, 3]).max() > 1e6:
+        return False
+    rotation = matrix[:3, :3] / np.cbrt(volume)
+    skew = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    return bool(skew <= 1e-4 and np.array_equal(matrix[3], (0, 0, 0, 1)))
+
+
+def _entry(document: Fields, label: int) -> Fields:
+    for entry in document.objects("instances"):
+        if entry.data.get("label") == label:
+            return entry
+    labels = [i["label"] for i in document.data["instances"]]
+    raise InputError(f"label {label} is not in the scene; it has {labels}")
+
+
+def _nodes(document: Fields) -> set[str]:
+    return {i["node"] for i in document.data["instances"]}
+
+
+def _others(document: Fields, labels: Collection[int]) -> list[Record]:
+    return [i for i in document.data["instances"] if i["label"] not in labels]
+
+
+def _with_instance(document: Fields, changed: Record) -> Record:
+    return _with_instances(document, [*_others(document, [changed["label"]]), changed])
+
+
+def _with_instances(document: Fields, instances: list[Record]) -> Record:
+    return {**document.data, "instances": sorted(instances, key=lambda i: i["label"])}

@@ -1,0 +1,410 @@
+"""The scene document: everything a Scene knows, as JSON and plain files, so that it can be edited,
+saved, mailed and regenerated.
+
+``scene.json`` refers to files in ``scene_files/`` beside it: one mesh per instance (binary PLY,
+with a PNG where it has a texture), the instances' state (.npz), the photo and the masks (PNG).
+Saving and loading is lossless: the arrays come back bit for bit, and saving again gives the same
+JSON. docs/scene.schema.json describes every field.
+
+The files are named by their content, so a file never changes and saving over an older scene only
+adds some. Replacing scene.json, one rename, is what makes the new scene the saved one; the files
+that it no longer needs are deleted after that. Whenever a process is killed or the power fails, the
+document is the old scene or the new one, entire. scene.json has the sha256 of each file, and
+loading checks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import trimesh
+from PIL import Image
+
+from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
+from maquette.document.appearance import Appearance, appearance_of, mesh_with
+from maquette.document.fields import Fields
+from maquette.document.files import RESTORE, NewFiles, SavedFiles, delete_quietly
+from maquette.document.ply import PlyMesh, decode_ply, encode_ply
+from maquette.errors import InputError, contained
+from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
+from maquette.types import (
+    Camera,
+    Failure,
+    Focal,
+    Instance,
+    InstanceMask,
+    Scene,
+    SceneInput,
+    check_faces,
+    check_unicode,
+)
+
+MAX_SIDE = 1 << 16  # pixels of a camera
+FORMAT = "maquette scene"
+VERSION = 1
+DEFAULT_NAME = "scene.json"
+PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
+DEEPEST = 100  # levels of provenance
+
+
+def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write a scene to ``path``: a .json file, or a folder, which then gets scene.json. Returns the
+    path of the JSON file.
+
+    Errors: OutputError when the place cannot be written or is taken; InputError for what JSON and
+    .npz cannot hold. Either leaves the document that stood there as it was.
+    """
+    with saving(scene, path, overwrite=overwrite) as document:
+        return document
+
+
+@contextlib.contextmanager
+def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Save a scene together with other files: when the body begins, everything of the document is
+    on the disk but not yet valid; when it has succeeded, the document is. See ``save``.
+    """
+    path = _document_path(Path(path))
+    refuse_overwrite(path, overwrite)
+    _check(scene)
+    files = NewFiles(f"{path.stem}_files")
+    text = _dump(_scene_record(scene, files))
+    before = _text_of(path)
+    added: list[Path] = []
+    done = False
+    try:
+        with atomic_write(path) as temporary:
+            clear_leftovers(path.parent)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+            files.add_to(path.parent, added)
+            yield path
+        done = True
+    finally:
+        if not done and _text_of(path) != text:  # it may have ended right after the last rename
+            for leftover in reversed(added):
+                delete_quietly(leftover)
+    with contextlib.suppress(OSError):  # the scene is saved, whatever is left over
+        files.drop_others(path, before)
+
+
+def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
+    """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError
+    names the file and what is wrong: missing, altered since it was saved, damaged.
+
+    budget: bytes that the document with all its meshes, arrays and pictures may take, unpacked.
+    """
+    memory = MemoryBudget(budget)
+    with contained(f"{path}: cannot be read as a scene document", RESTORE):
+        return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
+
+
+def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
+    """Read the scene of a document that is in memory; the names in it are relative to the folder of
+    ``root.file``. Raises InputError.
+    """
+    if root.data.get("format") != FORMAT:
+        raise root.wrong("format", f"{FORMAT!r}: this is not a scene document")
+    version = root.whole("version", 1)
+    if version != VERSION:
+        raise InputError(
+            f"{root.file}: document version {version}, but this maquette reads version {VERSION}; "
+            "use a matching maquette"
+        )
+    if root.data.get("frame") not in ("view-centric", "canonical"):
+        raise root.wrong("frame", "'view-centric' or 'canonical'")
+    sums = root.object("files") if root.has("files") else None
+    files = SavedFiles(sums, budget or MemoryBudget())
+    instances = tuple(instance_of(record, files) for record in root.objects("instances"))
+    if len({i.label for i in instances}) < len(instances):
+        raise root.wrong("instances", "different labels")
+    camera = _camera(root.object("camera"))
+    failures = tuple(_failure(record) for record in root.objects("failures"))
+    ground_height = root.number("ground_height")
+    frame = root.text("frame")
+    scale = _positive(root, "metres_per_unit") if root.has("metres_per_unit") else None
+    provenance = dict(root.object("provenance").data)
+    given = _input(root.object("input"), files) if root.has("input") else None
+    return Scene(instances, camera, failures, ground_height, frame, scale, provenance, given)
+
+
+def _document_path(path: Path) -> Path:
+    return path if path.suffix.lower() == ".json" else path / DEFAULT_NAME
+
+
+def _text_of(path: Path) -> str:
+    """What a text file holds; nothing when it cannot be read."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8")
+    return ""
+
+
+# Scene -> records and files
+
+
+def _check(scene: Scene) -> None:
+    labels = [instance.label for instance in scene.instances]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            f"the scene has instances {labels}; expected each label once; delete the repeated ones"
+        )
+    for instance in scene.instances:
+        mesh = instance.mesh
+        name = f"the mesh of instance {instance.label}"
+        if not len(mesh.vertices):
+            raise InputError(
+                f"{name} has no vertices; expected a surface; delete or replace the instance"
+            )
+        check_faces(np.asarray(mesh.faces), len(mesh.vertices), name)
+
+
+def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
+    from maquette import __version__
+
+    record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
+    record |= {"frame": scene.frame, "up": "+Y", "metres_per_unit": scene.metres_per_unit}
+    record["ground_height"] = float(scene.ground_height)
+    record["camera"] = _camera_record(scene.camera)
+    record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
+    record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
+    record["input"] = None if scene.input is None else _input_record(scene.input, files)
+    record["provenance"] = _plain(scene.provenance, "provenance")
+    record["files"] = files.records
+    return record
+
+
+def _camera_record(camera: Camera) -> dict[str, Any]:
+    return {
+        "convention": "opencv",
+        "width": camera.width,
+        "height": camera.height,
+        "intrinsics": camera.intrinsics,
+        "world_from_camera": camera.world_from_camera,
+    }
+
+
+def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
+    stem = f"instance_{int(instance.label)}"
+    record = {"label": instance.label, "node": instance.node_name, "name": instance.name}
+    record |= _mesh_record(instance.mesh, stem, files)
+    record |= {
+        "world_from_instance": instance.world_from_instance,
+        "box": instance.box,
+        "seed": instance.seed,
+        "confidence": _finite_or_none(instance.confidence),
+        "warnings": instance.warnings,
+    }
+    record["state"] = files.take(stem, ".npz", _npz_bytes(instance)) if instance.state else None
+    record["hidden"] = instance.hidden
+    return record
+
+
+def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str, Any]:
+    appearance = appearance_of(mesh)
+    texture = None
+    if appearance.image is not None:
+        texture = files.take(stem, ".png", png_bytes(appearance.image))
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    ply = PlyMesh(vertices, faces, appearance.colors, appearance.uv)
+    content = encode_ply(ply, texture=Path(texture or "").name)
+    return {"mesh": files.take(stem, ".ply", content), "texture": texture}
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
+    photo = files.take("photo", ".png", _photo_bytes(given.image))
+    record = {"photo": photo, "source": given.source, "warnings": given.warnings}
+    if given.focal is not None:
+        record["focal"] = dataclasses.asdict(given.focal)
+    record["masks"] = [_mask_record(mask, files) for mask in given.masks]
+    return record
+
+
+def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
+    stem = f"mask_{int(mask.label)}"
+    picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
+    return {"label": mask.label, "name": mask.name, "mask": picture}
+
+
+def _photo_bytes(image: np.ndarray) -> bytes:
+    """Return a lossless PNG in half of Pillow's time, which for a photo is seconds."""
+    _, content = cv2.imencode(
+        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    return content.tobytes()
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """Return the image as a PNG without metadata, so that equal pixels give equal bytes."""
+    stream = io.BytesIO()
+    bare = image.copy()
+    bare.info = {}
+    bare.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _npz_bytes(instance: Instance) -> bytes:
+    """Return the state as .npz, with fixed dates, so that equal arrays give equal bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, value in instance.state.items():
+            array = np.asarray(value)
+            if array.dtype.hasobject:
+                raise InputError(
+                    f"instance {instance.label}: state {key!r} holds Python objects; "
+                    "expected a plain array; convert it"
+                )
+            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
+    """Return the JSON form of provenance: numpy numbers become numbers, tuples lists, nan and
+    infinity null.
+    """
+    if depth > DEEPEST:
+        raise InputError(f"{where[:60]}... is nested more than {DEEPEST} levels deep; flatten it")
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    deeper = depth + 1
+    if isinstance(value, Mapping):
+        items = value.items()
+        return {str(k): _plain(item, f"{where}.{k}", deeper) for k, item in items}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{k}]", deeper) for k, item in enumerate(value)]
+    if isinstance(value, float):
+        return _finite_or_none(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise InputError(
+        f"{where} is a {type(value).__name__}; expected what JSON can hold; "
+        "convert it to text or numbers"
+    )
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise InputError(f"the scene has a {type(value).__name__} where JSON wants text or numbers")
+
+
+def _dump(record: dict[str, Any]) -> str:
+    """Return indented JSON in which a row of numbers is one line."""
+    try:
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_listed)
+    except ValueError as error:
+        raise InputError(
+            f"the scene has a number that is not finite, or too long ({error}), in its camera, "
+            "a transform, a mesh or the provenance; fix or delete it"
+        ) from error
+    check_unicode(text, "the scene has a name or another text that")
+    rows = re.compile(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]")
+    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
+
+
+# Records and files -> Scene
+
+
+def _camera(record: Fields) -> Camera:
+    intrinsics = record.matrix("intrinsics", 3, 3)
+    world_from_camera = record.matrix("world_from_camera", 4, 4)
+    width = record.whole("width", 1, MAX_SIDE)
+    return Camera(intrinsics, world_from_camera, width, record.whole("height", 1, MAX_SIDE))
+
+
+def _failure(record: Fields) -> Failure:
+    return Failure(record.whole("label"), record.text("stage"), record.text("reason"))
+
+
+def _positive(record: Fields, key: str) -> float:
+    value = record.number(key)
+    if value <= 0:
+        raise record.wrong(key, "a number above 0")
+    return value
+
+
+def instance_of(record: Fields, files: SavedFiles | None = None) -> Instance:
+    """Read one entry of ``instances`` with its files. Raises InputError."""
+    files = files or SavedFiles()
+    label = record.whole("label")
+    mesh = _read_mesh(record, files)
+    placed = record.matrix("world_from_instance", 4, 4)
+    seed = record.whole("seed")
+    confidence = record.number("confidence") if record.has("confidence") else math.nan
+    name = record.text("name")
+    node = record.text("node")
+    if node == f"instance_{label}":  # what it is called unless renamed
+        node = ""
+    warnings = record.texts("warnings")
+    state = _read_state(record, files) if record.has("state") else {}
+    hidden = record.data.get("hidden") is True
+    return Instance(label, mesh, placed, seed, confidence, name, node, warnings, state, hidden)
+
+
+def _read_mesh(record: Fields, files: SavedFiles) -> trimesh.Trimesh:
+    path, content = files.read(record, "mesh")
+    files.budget.take(PLY_GROWTH * len(content), path)
+    with contained(f"{path}: not a mesh that can be read", RESTORE):
+        ply = decode_ply(content) or _foreign_ply(content, path)
+    check_faces(ply.faces, len(ply.vertices), f"{path}")
+    image = _read_image(record, "texture", files) if record.has("texture") else None
+    if (image is None) != (ply.uv is None):
+        raise record.wrong(
+            "texture", "an image for a mesh with texture coordinates, and null for one without"
+        )
+    return mesh_with(ply.vertices, ply.faces, Appearance(ply.colors, ply.uv, image))
+
+
+def _foreign_ply(content: bytes, path: Path) -> PlyMesh:
+    """A mesh that another program has written."""
+    kind = path.suffix.removeprefix(".").lower()
+    mesh = trimesh.load_mesh(io.BytesIO(content), file_type=kind, process=False)
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise InputError(f"{path}: has no faces; {RESTORE}")
+    appearance = appearance_of(mesh)
+    return PlyMesh(
+        np.asarray(mesh.vertices), np.asarray(mesh.faces), appearance.colors, appearance.uv
+    )
+
+
+def _read_state(record: Fields, files: SavedFiles) -> dict[str, np.ndarray]:
+    path, content = files.read(record, "state")
+    return read_npz(io.BytesIO(content), path, files.budget)
+
+
+def _read_image(record: Fields, key: str, files: SavedFiles) -> Image.Image:
+    path, content = files.read(record, key)
+    return read_picture(content, path, files.budget)
+
+
+def _input(record: Fields, files: SavedFiles) -> SceneInput:
+    image = np.array(_read_image(record, "photo", files).convert("RGB"))
+    height, width = image.shape[:2]
+    masks = []
+    for entry in record.objects("masks"):
+        mask = np.array(_read_image(entry, "mask", files).convert("L")) > 0
+        if mask.shape != (height, width):
+            size = f"{mask.shape[1]}x{mask.shape[0]}"
+            raise entry.wrong("mask", f"a mask of the photo's size {width}x{height}, not {size}")
+        masks.append(InstanceMask(entry.whole("label", 1), mask, entry.text("name")))
+    focal = None
+    if record.has("focal"):
+        told = record.object("focal")
+        focal = Focal(_positive(told, "ratio"), told.text("source"))
+    return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)

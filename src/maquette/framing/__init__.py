@@ -1,0 +1,1 @@
+"""How the published models frame a picture before they look at it."""

@@ -1,0 +1,40 @@
+"""The one way in: a photo and its masks -> a SceneInput, checked and diagnosed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from maquette.masks.diagnose import diagnose
+from maquette.masks.read import MaskSource, load_masks, select_masks
+from maquette.photos.pixels import WORKING_SIDE, reduced, working_size
+from maquette.photos.read import ImageSource, describe_source, read_photo
+from maquette.types import SceneInput
+
+
+def read_scene_input(
+    image: ImageSource,
+    masks: MaskSource,
+    only: Iterable[int | str] | None = None,
+    *,
+    max_side: int = WORKING_SIDE,
+) -> SceneInput:
+    """Read a photo, its focal length if its file tells it, and its masks; check that they belong
+    together, and collect warnings.
+
+    ``only`` keeps the instances with these labels or names. Photos with a side above ``max_side``
+    pixels are reduced, masks with them: the estimated camera then belongs to the reduced picture.
+    Raises InputError.
+    """
+    read = read_photo(image)
+    image_name = str(image) if isinstance(image, (str, Path)) else getattr(image, "filename", None)
+    size = read.image.shape[:2]
+    target = working_size(size, max_side)
+    photo = reduced(read.image, target)
+    reading = load_masks(masks, size, target_size=target, image_name=image_name)
+    kept = reading.masks if only is None else select_masks(reading.masks, only)
+    sentences = [sentence for diagnosis in diagnose(kept) for sentence in diagnosis.warnings]
+    warnings = (*filter(None, [read.doubt]), *reading.warnings, *sentences)
+    return SceneInput(
+        image=photo, masks=kept, source=describe_source(image), warnings=warnings, focal=read.focal
+    )

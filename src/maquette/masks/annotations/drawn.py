@@ -1,0 +1,166 @@
+"""What annotation tools draw - polygons, ellipses, cut-out bitmaps - as masks, and drawings of one
+group as one object.
+
+Every module of this package turns a tool's file into Drawings; here they become instances. Pixel
+coordinates as in COCO: the corner of the first pixel is (0, 0), and a pixel belongs to a shape when
+its centre does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from skimage.draw import polygon as pixels_in_polygon
+
+from maquette.errors import InputError
+from maquette.masks.labels import MAX_INSTANCES
+from maquette.photos.read import check_size
+from maquette.types import InstanceMask
+
+Size = tuple[int, int]  # height, width
+BOX_ONLY = "is only a box, which is no mask; `maquette masks make --box` makes one of it"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One drawn shape; shapes of the same ``group`` are one object, ``None`` is no group."""
+
+    name: str
+    mask: np.ndarray  # (H, W) bool
+    group: Hashable = None
+
+
+def instances(drawings: Iterable[Drawing], name: str) -> Iterator[InstanceMask]:
+    """Drawings of one picture -> its objects, numbered in the order in which they are drawn.
+
+    Raises InputError when there is none.
+    """
+    objects: dict[Hashable, Drawing] = {}
+    for k, drawing in enumerate(drawings):
+        key = ("alone", k) if drawing.group is None else ("group", drawing.group)
+        before = objects.get(key)
+        if before is not None:
+            drawing = Drawing(before.name or drawing.name, before.mask | drawing.mask, key)
+        objects[key] = drawing
+        if len(objects) > MAX_INSTANCES:
+            raise InputError(
+                f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is "
+                "supported; select fewer"
+            )
+    if not objects:
+        raise InputError(f"{name}: holds no outline or mask of any object; draw at least one")
+    for label, drawing in enumerate(objects.values(), start=1):
+        yield InstanceMask(label, drawing.mask, drawing.name)
+
+
+def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
+    """A polygon's corners (N, 2) x, y in pixels -> mask (H, W) bool; ``None`` when there are fewer
+    than three. Raises InputError.
+    """
+    points = numbers(corners, where).reshape(-1, 2)
+    if len(points) < 3:
+        return None
+    mask = np.zeros(size, bool)
+    rows, columns = pixels_in_polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, size)
+    mask[rows, columns] = True
+    return mask
+
+
+def ellipse_mask(
+    centre: Sequence[Any], radii: Sequence[Any], size: Size, where: str, turn: Any = 0.0
+) -> np.ndarray:
+    """An ellipse -> mask (H, W) bool; ``turn``: clockwise in the picture, radians. InputError."""
+    x, y, across, along, turn = numbers([*centre, *radii, turn], where)
+    if across <= 0 or along <= 0:
+        raise InputError(f"{where}: has the radii {across:g} and {along:g}; expected more than 0")
+    rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
+    right = columns - x
+    down = rows - y
+    along_axis = (right * math.cos(turn) + down * math.sin(turn)) / across
+    across_axis = (down * math.cos(turn) - right * math.sin(turn)) / along
+    return along_axis**2 + across_axis**2 <= 1
+
+
+def pasted(part: np.ndarray, left: Any, top: Any, size: Size, where: str) -> np.ndarray:
+    """A small mask (h, w) at its place in a picture -> mask (H, W) bool. Raises InputError."""
+    column, row = (round(value) for value in numbers([left, top], where))
+    height, width = part.shape
+    if column < 0 or row < 0 or row + height > size[0] or column + width > size[1]:
+        raise InputError(
+            f"{where}: its mask of {width} x {height} pixels at {column}, {row} does not lie "
+            f"within the picture of {size[1]} x {size[0]}"
+        )
+    mask = np.zeros(size, bool)
+    mask[row : row + height, column : column + width] = part
+    return mask
+
+
+def numbers(values: Any, where: str) -> np.ndarray:
+    """Finite float64 numbers in one row. Raises InputError."""
+    try:
+        found = np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{where}: has coordinates that are no numbers; export it again"
+        ) from error
+    if not np.isfinite(found).all():
+        raise InputError(f"{where}: has coordinates that are not finite; export it again")
+    if len(found) % 2 and np.ndim(values) > 1:
+        raise InputError(f"{where}: has an odd number of coordinates; export it again")
+    return found
+
+
+def picture_size(height: Any, width: Any, photo: Size | None, where: str) -> Size:
+    """The size that a file gives for its picture, or else the photo's. Raises InputError."""
+    if height is None or width is None:
+        if photo is None:
+            raise InputError(f"{where}: does not say how large its picture is; give the photo, too")
+        return photo
+    if not all(isinstance(side, int) and side > 0 for side in (height, width)):
+        raise InputError(
+            f"{where}: its picture has the height {height!r} and the width {width!r}; "
+            "expected positive whole numbers"
+        )
+    check_size((width, height), where)
+    return height, width
+
+
+def of_photo(pictures: Mapping[Any, str], photo: str | None, name: str) -> Any:
+    """The key of the photo's picture among ``pictures``, key -> file name. Raises InputError."""
+    if len(pictures) == 1:
+        return next(iter(pictures))
+    if not pictures:
+        raise InputError(f"{name}: holds no picture; export it again")
+    if photo is None:
+        raise InputError(
+            f"{name}: has {len(pictures)} pictures; give the photo too, it is looked up by its name"
+        )
+    wanted = base_name(photo)
+    stem = PurePosixPath(wanted).stem
+    exact = [key for key, file in pictures.items() if base_name(file) == wanted]
+    alike = [key for key, file in pictures.items() if PurePosixPath(base_name(file)).stem == stem]
+    found = exact or alike
+    if len(found) != 1:
+        raise InputError(
+            f"{name}: {len(found)} of its {len(pictures)} pictures have the photo's name {wanted}; "
+            "rename it"
+        )
+    return found[0]
+
+
+def base_name(path: Any) -> str:
+    """The last part of a path as any system writes it."""
+    return PureWindowsPath(str(path)).name
+
+
+def records(values: Any, where: str) -> list[dict[str, Any]]:
+    """A list of JSON objects. Raises InputError."""
+    listed = list(values.values()) if isinstance(values, Mapping) else values
+    if not isinstance(listed, list) or not all(isinstance(value, dict) for value in listed):
+        raise InputError(f"{where}: expected a list of JSON objects; export it again")
+    return listed

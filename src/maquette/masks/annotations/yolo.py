@@ -1,0 +1,66 @@
+"""YOLO segmentation: a text file beside the photo, one object a line, class and corners in shares
+of the picture's sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from maquette.errors import InputError, contained
+from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, numbers, polygon_mask
+
+BOX_NUMBERS = 4  # a line of a class and so many numbers is a box of the detection format
+NAME_LISTS = ("classes.txt", "obj.names", "labels.txt")  # one name a line, beside or one above
+
+
+def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterator[Drawing]:
+    """Every outline; of boxes a warning is added. Raises InputError."""
+    if photo is None:
+        raise InputError(f"{path}: is in shares of the photo's sides; give the photo, too")
+    with contained(f"{path}: not a text file", "export it again"):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    names = _names(path)
+    for k, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{path}: line {k}"
+        if not words[0].isdecimal():
+            raise InputError(
+                f"{where}: begins with {words[0][:40]!r}; expected the number of a class"
+            )
+        shares = numbers(words[1:], where)
+        if len(shares) == BOX_NUMBERS:
+            warnings.append(f"line {k} {BOX_ONLY}, and is left out")
+            continue
+        mask = polygon_mask(_corners(shares, photo, where), photo, where)
+        if mask is None:
+            warnings.append(f"line {k} has fewer than three corners, and is left out")
+            continue
+        yield Drawing(names.get(int(words[0]), ""), mask)
+
+
+def _corners(shares: np.ndarray, photo: Size, where: str) -> np.ndarray:
+    """Corners (N, 2) in pixels; the confidence that predictions end with is left out."""
+    outside = (shares < -0.01) | (shares > 1.01)
+    if outside.any():
+        raise InputError(
+            f"{where}: has the coordinate {shares[outside][0]:g}; expected shares of the photo's "
+            "sides, from 0 to 1"
+        )
+    height, width = photo
+    return shares[: len(shares) // 2 * 2].reshape(-1, 2) * (width, height)
+
+
+def _names(path: Path) -> dict[int, str]:
+    """The classes' names, when a list of them lies beside the file or in the folder above."""
+    for folder in (path.parent, path.parent.parent):
+        for name in NAME_LISTS:
+            if (folder / name).is_file() and folder / name != path:
+                with contained(f"{folder / name}: not a list of names", "remove it"):
+                    listed = (folder / name).read_text(encoding="utf-8-sig").splitlines()
+                return {k: text.strip() for k, text in enumerate(listed)}
+    return {}

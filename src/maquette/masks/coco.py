@@ -1,0 +1,403 @@
+"""COCO instance annotations: reading and writing polygons and run lengths. Used by masks.
+
+Run lengths (Lin et al., Microsoft COCO, 2014, appendix; format as in the reference API): a mask is
+read column by column; the counts alternate between background and object and begin with background.
+The compressed string stores each count from the third on as the difference to the count two before,
+in groups of 5 bits, low group first, each as one printable character from code 48 on. Polygons are
+in pixel coordinates with the corner of the first pixel at (0, 0); a pixel belongs to a polygon when
+its centre does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from skimage.draw import polygon as pixels_in_polygon
+
+from maquette.errors import InputError
+from maquette.masks.annotations.drawn import BOX_ONLY
+from maquette.masks.arrays import binary_plane
+from maquette.photos.pixels import mask_box, shown
+from maquette.photos.read import check_size
+from maquette.types import InstanceMask
+
+MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
+
+
+class _Side(NamedTuple):
+    """A side of a pixel, walked with the pixel to the right; all are (x, y)."""
+
+    start: tuple[int, int]  # corner of the pixel
+    along: tuple[int, int]
+    outward: tuple[int, int]
+
+
+_SIDES = (  # walked right, down, left, up
+    _Side((0, 0), (1, 0), (0, -1)),
+    _Side((1, 0), (0, 1), (1, 0)),
+    _Side((1, 1), (-1, 0), (0, 1)),
+    _Side((0, 1), (0, -1), (-1, 0)),
+)
+
+
+def masks_from_coco(
+    document: Any, name: str, image_name: str | None, warnings: list[str]
+) -> Iterator[InstanceMask]:
+    """Yield the masks of one image, each in the size that the document gives. What is no mask is
+    left out and named in ``warnings``, as is a crowd, which is read as one object.
+
+    ``document`` is a COCO dictionary, or a list of annotations with run lengths as segmenters write
+    them. The image is the only one, or the one whose file name has the stem of ``image_name``.
+    Labels are the annotations' ids when these are small, else 1, 2, ... Raises InputError.
+    """
+    image, annotations, categories = _select(document, name, image_name)
+    size = _image_size(image, name)
+    left_out = 0
+    for k, (label, annotation) in enumerate(zip(_labels_of(annotations), annotations)):
+        called = f"annotation {annotation.get('id', k)}"
+        segmentation = annotation.get("segmentation")
+        if segmentation is None or (isinstance(segmentation, list) and not segmentation):
+            warnings.append(f"{called} {BOX_ONLY}, and is left out")
+            left_out += 1
+            continue
+        if annotation.get("iscrowd"):
+            warnings.append(f"{called} is marked as a crowd; it is read as one object")
+        mask = mask_from_segmentation(segmentation, size, f"{name}: {called}", warnings)
+        yield InstanceMask(label, mask, _category(annotation, categories))
+    if annotations and left_out == len(annotations):
+        raise InputError(
+            f"{name}: none of its {left_out} annotations has a segmentation; "
+            "give polygons or run lengths, or make masks of the boxes: maquette masks make --box"
+        )
+
+
+def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
+    key = annotation.get("category_id")
+    return categories.get(key, "") if isinstance(key, (int, str)) else ""
+
+
+def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
+    ids = [a.get("id") for a in annotations]
+    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids)
+    distinct = len(set(ids)) == len(ids) if small else False
+    return ids if distinct else range(1, len(ids) + 1)
+
+
+def mask_from_segmentation(
+    segmentation: Any, size: tuple[int, int] | None, where: str, warnings: list[str]
+) -> np.ndarray:
+    """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
+    if known. Raises InputError.
+    """
+    if isinstance(segmentation, np.ndarray):
+        return binary_plane(segmentation, where)
+    if isinstance(segmentation, Mapping):
+        given = segmentation.get("size")
+        own = tuple(given) if isinstance(given, (list, tuple)) else ()
+        if len(own) != 2 or not all(map(_is_side, own)):
+            raise InputError(f"{where}: the run lengths have size {own}; expected [height, width]")
+        if size is not None and own != size:
+            raise InputError(
+                f"{where}: the run lengths are for {shown(own)} pixels, "
+                f"the image has {shown(size)}; export it again"
+            )
+        check_size((own[1], own[0]), where)
+        return decode_rle(segmentation.get("counts", ""), own, where)
+    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
+        raise InputError(
+            f"{where}: has no segmentation; "
+            "expected polygons or run lengths (a box alone is not a mask)"
+        )
+    if size is None:
+        raise InputError(
+            f"{where}: is a polygon, but the size of the image is not given; "
+            "add an entry with width and height to 'images'"
+        )
+    if all(isinstance(number, (int, float)) for number in segmentation):
+        segmentation = [segmentation]  # one polygon without the list around it
+    return _without_stray_pieces(segmentation, size, where, warnings)
+
+
+def _without_stray_pieces(
+    polygons: Sequence[Any], size: tuple[int, int], where: str, warnings: list[str]
+) -> np.ndarray:
+    """The mask of the polygons that have an inside; of fewer than three corners a warning."""
+    whole = [p for p in polygons if not isinstance(p, Sequence) or len(p) >= 6]
+    if whole and len(whole) < len(polygons):
+        warnings.append(
+            f"{where}: {len(polygons) - len(whole)} pieces of fewer than three corners are left out"
+        )
+    return rasterize_polygons(whole or polygons, size, where)
+
+
+def decode_rle(
+    counts: str | bytes | Sequence[int], size: tuple[int, int], where: str = "run lengths"
+) -> np.ndarray:
+    """Decode plain or compressed counts to a mask (H, W) bool. Raises InputError when they do not
+    fill ``size`` exactly.
+    """
+    runs = _uncompressed(counts, where) if isinstance(counts, (str, bytes)) else counts
+    listed = isinstance(runs, Sequence)
+    if not listed or not all(isinstance(run, int) and run >= 0 for run in runs):
+        raise InputError(
+            f"{where}: run lengths must be a list of whole numbers from 0 on, "
+            "or a compressed string; export it again"
+        )
+    height, width = size
+    if sum(runs) != height * width:
+        raise InputError(
+            f"{where}: the run lengths add up to {sum(runs)} pixels "
+            f"but {shown(size)} has {height * width}; export it again"
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    columns = np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height)
+    return columns.T.copy()
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """Encode a mask (H, W) bool as ``{"size": [H, W], "counts": compressed string}``."""
+    flat = mask.T.ravel()
+    starts = np.flatnonzero(np.diff(flat)) + 1
+    edges = np.concatenate([[0], starts, [flat.size]])
+    runs = np.diff(edges).tolist()
+    if flat.size and flat[0]:
+        runs.insert(0, 0)
+    return {"size": [int(s) for s in mask.shape], "counts": _compressed(runs)}
+
+
+def rasterize_polygons(
+    polygons: Sequence[Sequence[float]], size: tuple[int, int], where: str = "polygon"
+) -> np.ndarray:
+    """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie
+    inside. Raises InputError.
+    """
+    mask = np.zeros(size, bool)
+    for flat in polygons:
+        try:
+            corners = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
+            ) from error
+        if len(corners) < 3 or not np.isfinite(corners).all():
+            raise InputError(
+                f"{where}: a polygon has {len(corners)} corners; "
+                "expected at least 3 with finite coordinates"
+            )
+        x, y = corners.T - 0.5
+        mask[pixels_in_polygon(y, x, size)] = True
+    return mask
+
+
+def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
+    """Outlines of a mask (H, W) bool along the pixels' edges, or None when it has holes, which COCO
+    polygons cannot express.
+
+    Rasterising them gives the mask back exactly.
+    """
+    loops = list(_outlines(mask))
+    if any(cv2.contourArea(loop, oriented=True) < 0 for loop in loops):
+        return None
+    return [loop.ravel().tolist() for loop in loops]
+
+
+def coco_document(
+    masks: Iterable[InstanceMask], size: tuple[int, int], file_name: str, *, polygons: bool
+) -> dict[str, Any]:
+    """Describe masks of an image of ``size`` (H, W) as a COCO dictionary; masks with holes are run
+    lengths in either case.
+    """
+    masks = list(masks)
+    names = sorted({m.name for m in masks})
+    category = {text: k + 1 for k, text in enumerate(names)}
+    annotations = []
+    for m in masks:
+        x0, y0, x1, y1 = mask_box(m.mask)
+        shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
+        annotations.append(
+            {
+                "id": m.label,
+                "image_id": 1,
+                "category_id": category[m.name],
+                "segmentation": shape,
+                "area": int(m.mask.sum()),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": 0,
+            }
+        )
+    image = {"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}
+    categories = [{"id": k, "name": text} for text, k in category.items()]
+    return {"images": [image], "annotations": annotations, "categories": categories}
+
+
+def _select(
+    document: Any, name: str, image_name: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
+    if isinstance(document, list):
+        document = {"annotations": document}
+    if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
+        raise InputError(
+            f"{name}: is JSON but has no 'annotations'; give COCO instance annotations"
+        )
+    annotations = document["annotations"]
+    images = document.get("images") or ([document["image"]] if "image" in document else [])
+    if not all(isinstance(entry, dict) for entry in [*annotations, *images]):
+        raise InputError(
+            f"{name}: its annotations or images are not objects; give COCO instance annotations"
+        )
+    listed = [c for c in document.get("categories") or [] if isinstance(c, dict)]
+    known = [c for c in listed if isinstance(c.get("id"), (int, str))]
+    categories = {c["id"]: str(c.get("name", "")) for c in known}
+    if not images:
+        named = {str(a.get("image_id")) for a in annotations}
+        if len(named) > 1:
+            raise InputError(
+                f"{name}: has annotations of {len(named)} images but no list of images; "
+                "keep those of one image"
+            )
+        return {}, annotations, categories
+    image = images[0] if len(images) == 1 else _image_by_name(images, name, image_name)
+    if "image" not in document:
+        annotations = _of_image(annotations, image, images, name)
+    return image, annotations, categories
+
+
+def _of_image(
+    annotations: list[dict[str, Any]],
+    image: dict[str, Any],
+    images: list[dict[str, Any]],
+    name: str,
+) -> list[dict[str, Any]]:
+    """The annotations of an image, whose id may be a number in one place and text in another."""
+    key = _key_of(image)
+    known = {str(_key_of(other)) for other in images}
+    own = [a for a in annotations if a.get("image_id", key) == key]
+    alike = [a for a in annotations if str(a.get("image_id", key)) == str(key)]
+    if annotations and not any(str(a.get("image_id", key)) in known for a in annotations):
+        raise InputError(
+            f"{name}: no annotation belongs to the image with the id {key!r}; "
+            f"the first has image_id {annotations[0].get('image_id')!r}"
+        )
+    return own or alike
+
+
+def _key_of(image: dict[str, Any]) -> Any:
+    return image.get("id", image.get("image_id"))
+
+
+def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
+    height = image.get("height")
+    width = image.get("width")
+    if height is width is None:
+        return None
+    if not (_is_side(height) and _is_side(width)):
+        raise InputError(
+            f"{name}: its image has height {height!r} and width {width!r}; "
+            "expected positive whole numbers"
+        )
+    check_size((width, height), name)
+    return height, width
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _image_by_name(
+    images: list[dict[str, Any]], name: str, image_name: str | None
+) -> dict[str, Any]:
+    if image_name is None:
+        raise InputError(
+            f"{name}: has {len(images)} images; "
+            "give the photo too, it is looked up by its file name"
+        )
+    wanted = Path(image_name)
+    paths = [Path(str(image.get("file_name", ""))) for image in images]
+    exact = [image for image, path in zip(images, paths) if path.name == wanted.name]
+    alike = [image for image, path in zip(images, paths) if path.stem == wanted.stem]
+    found = exact or alike
+    if len(found) != 1:
+        raise InputError(
+            f"{name}: {len(found)} of its {len(images)} images have the photo's name "
+            f"{wanted.name}; rename it"
+        )
+    return found[0]
+
+
+def _uncompressed(text: str | bytes, where: str) -> list[int]:
+    runs: list[int] = []
+    value = shift = 0
+    for code in text if isinstance(text, bytes) else text.encode("ascii", "replace"):
+        group = code - 48
+        if not 0 <= group < 64 or shift > 40:
+            raise InputError(
+                f"{where}: the compressed run lengths are damaged at count {len(runs)}; "
+                "export it again"
+            )
+        value |= (group & 31) << shift
+        shift += 5
+        if not group & 32:
+            value -= (group & 16) << (shift - 4)  # the top bit of the last group is the sign
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise InputError(f"{where}: the compressed run lengths are truncated; export it again")
+    return runs
+
+
+def _compressed(runs: Sequence[int]) -> str:
+    text = []
+    for k, run in enumerate(runs):
+        value = run - (runs[k - 2] if k > 2 else 0)
+        more = True
+        while more:
+            group = value & 31
+            value >>= 5
+            more = value != (-1 if group & 16 else 0)
+            text.append(chr(48 + group + 32 * more))
+    return "".join(text)
+
+
+def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield closed loops (N, 2) of corners (x, y) along the pixels' edges, the object to the right:
+    holes run the other way round.
+    """
+    edges = _directed_edges(mask)
+    while edges:
+        first = point = next(iter(edges))
+        heading = (edges[first][0] + 3) % 4
+        loop = []
+        while not loop or point != first:
+            choices = edges[point]
+            # Where two pixels touch at a corner only, turning right keeps their loops apart.
+            turns = ((heading + 1) % 4, heading, (heading + 3) % 4)
+            direction = next(turn for turn in turns if turn in choices)
+            choices.remove(direction)
+            if not choices:
+                del edges[point]
+            if direction != heading:
+                loop.append(point)
+            heading = direction
+            dx, dy = _SIDES[direction].along
+            point = (point[0] + dx, point[1] + dy)
+        yield np.array(loop, np.float32)
+
+
+def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
+    """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
+    with the object to its right leaves it.
+    """
+    height, width = mask.shape
+    padded = np.pad(mask, 1)
+    edges: dict[tuple[int, int], list[int]] = {}
+    for direction, side in enumerate(_SIDES):
+        dx, dy = side.outward
+        neighbour = padded[1 + dy :, 1 + dx :][:height, :width]
+        x0, y0 = side.start
+        for y, x in np.argwhere(mask & ~neighbour).tolist():
+            edges.setdefault((x + x0, y + y0), []).append(direction)
+    return edges

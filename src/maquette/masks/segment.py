@@ -1,0 +1,305 @@
+"""Masks without a model to download: from boxes or clicks with GrabCut, or of everything on a plain
+background.
+
+Any function of the type ``Segmenter`` can stand in the place of ``segment``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from maquette.errors import InputError
+from maquette.masks.background import foreground_of_plain_background
+from maquette.masks.grabcut import grabcut
+from maquette.masks.regions import clicked_region
+from maquette.photos.pixels import (
+    Size,
+    connected_parts,
+    mask_box,
+    reduced,
+    resize_mask,
+    shown,
+    working_size,
+)
+from maquette.types import InstanceMask
+
+REGION_SIDE = 240  # pixels; where the region of a click is looked for
+REACH = 0.1  # of the region's size: how far GrabCut may move its outline
+# of the box's sides, on each side: the surroundings from which the background's colours are learnt
+CONTEXT = 0.4
+COLLAPSED = 0.2  # of the box; when GrabCut leaves less, it has lost the object
+SPECK_SHARE = 0.0008  # of the photo; smaller components on a plain background are dust
+
+Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point of the photo that belongs to the object ``label``, or does not; label 0 is the
+    background for all.
+    """
+
+    x: float  # pixels
+    y: float
+    label: int
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a person points at; nothing at all means "find the objects yourself"."""
+
+    boxes: tuple[Rectangle, ...] = ()  # one object each
+    clicks: tuple[Click, ...] = ()
+
+
+class Segmenter(Protocol):
+    """Photo (H, W, 3) uint8 and prompts -> masks (H, W) with labels 1, 2, ... Raises InputError
+    when nothing can be found.
+    """
+
+    def __call__(self, image: np.ndarray, prompts: Prompts) -> list[InstanceMask]:
+        """Segment one photo."""
+        ...
+
+
+def segment(image: np.ndarray, prompts: Prompts) -> list[InstanceMask]:
+    """Segment with what the prompts give: boxes, clicks, or nothing. The default ``Segmenter``."""
+    if prompts.boxes and prompts.clicks:
+        raise InputError("boxes and clicks together; give one kind")
+    if prompts.boxes:
+        return grabcut_boxes(image, prompts.boxes)
+    if prompts.clicks:
+        return grabcut_clicks(image, prompts.clicks)
+    return segment_plain_background(image)
+
+
+def grabcut_boxes(image: np.ndarray, boxes: Sequence[Rectangle]) -> list[InstanceMask]:
+    """Cut out one object per box (x0, y0, x1, y1); where two claim a pixel, the smaller box wins.
+    Raises InputError.
+    """
+    rectangles = [_clipped(box, image.shape[:2]) for box in boxes]
+    masks = [_boxed(image, rectangle) for rectangle in rectangles]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in rectangles]
+    return _numbered(_without_overlap(masks, areas), [f"box {k + 1}" for k in range(len(masks))])
+
+
+def _boxed(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """Cut out the object (H, W) bool of one box."""
+    x0, y0, x1, y1 = box
+    inner = np.s_[y0:y1, x0:x1]
+    state = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
+    state[inner] = cv2.GC_PR_FGD
+    found = _cut_out(image, state, box)
+    if found.sum() < COLLAPSED * state[inner].size:
+        # the colours inside and outside are alike: insist on the middle
+        state[inner] = _core(state[inner].shape)
+        found = _cut_out(image, state, box)
+    return found
+
+
+def _cut_out(
+    image: np.ndarray,
+    state: np.ndarray,
+    box: tuple[int, int, int, int],
+    keep: Sequence[Click] = (),
+) -> np.ndarray:
+    """Run GrabCut in a box and its surroundings -> (H, W) bool, with the parts that are clicked."""
+    x0, y0, x1, y1 = box
+    dx = max(8, round(CONTEXT * (x1 - x0)))
+    dy = max(8, round(CONTEXT * (y1 - y0)))
+    left = max(x0 - dx, 0)
+    top = max(y0 - dy, 0)
+    window = np.s_[top : y1 + dy, left : x1 + dx]
+    found = np.zeros(state.shape, bool)
+    points = [(click.x - left, click.y - top) for click in keep]
+    found[window] = grabcut(image[window], state[window], points)
+    return found
+
+
+def grabcut_clicks(image: np.ndarray, clicks: Sequence[Click]) -> list[InstanceMask]:
+    """Cut out one object per label of the clicks. Raises InputError when a click is outside of the
+    photo or nothing is found.
+
+    Each object is first the region around its clicks with the sharpest outline; GrabCut then learns
+    the colours from it.
+    """
+    _check_clicks(clicks, image.shape[:2])
+    labels = sorted({c.label for c in clicks if c.positive and c.label > 0})
+    if not labels:
+        raise InputError("all clicks are negative; click at least once on an object")
+    masks = [_clicked(image, clicks, label) for label in labels]
+    masks = _without_overlap(masks, [m.sum() for m in masks])
+    return _numbered(masks, [f"clicks on label {label}" for label in labels], labels)
+
+
+def _clicked(image: np.ndarray, clicks: Sequence[Click], label: int) -> np.ndarray:
+    """Cut out the object (H, W) bool of one label."""
+    own = [c for c in clicks if c.label == label and c.positive]
+    # A negative click for another label says nothing about this one.
+    negative = [c for c in clicks if c.label in (0, label) and not c.positive]
+    others = [c for c in clicks if c.label != label and c.positive]
+    region = _region_of(image, own, others + negative)
+    reach = max(2, round(REACH * np.sqrt(region.sum())))
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    state = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    state[cv2.dilate(region.astype(np.uint8), kernel) == 0] = cv2.GC_BGD
+    state[_dots(own, state.shape)] = cv2.GC_FGD
+    state[_dots(others + negative, state.shape)] = cv2.GC_BGD
+    return _cut_out(image, state, mask_box(state != cv2.GC_BGD), own)
+
+
+def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """Change a mask (H, W) bool where the clicks say so: a positive one adds what it stands on, a
+    negative one takes it away.
+
+    Only the connected pieces that a click stands on change, so an object never jumps elsewhere.
+    Raises InputError.
+    """
+    _check_clicks(clicks, mask.shape)
+    positive = [c for c in clicks if c.positive]
+    negative = [c for c in clicks if not c.positive]
+    added = _region_of(image, positive, negative)
+    removed = _region_of(image, negative, positive)
+    pluses = _dots(positive, mask.shape)
+    minuses = _dots(negative, mask.shape)
+    state = np.where(mask | added, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    state[removed & mask] = cv2.GC_PR_BGD
+    state[pluses] = cv2.GC_FGD
+    state[minuses] = cv2.GC_BGD
+    concerned = mask | added | removed | pluses | minuses
+    found = _cut_out(image, state, mask_box(concerned), positive)
+    found = (found | pluses) & ~minuses
+    return (mask | _touched(found & ~mask, pluses)) & ~_touched(mask & ~found, minuses)
+
+
+def _check_clicks(clicks: Sequence[Click], size: Size) -> None:
+    height, width = size
+    for click in clicks:
+        if not (0 <= click.x < width and 0 <= click.y < height):
+            raise InputError(
+                f"the click {click.x:g},{click.y:g} is outside of the photo, "
+                f"which has {shown(size)} pixels"
+            )
+
+
+def _region_of(image: np.ndarray, own: Sequence[Click], others: Sequence[Click]) -> np.ndarray:
+    """The region (H, W) bool that clicks mean, apart from what others mean; empty without any."""
+    size = image.shape[:2]
+    if not own:
+        return np.zeros(size, bool)
+    scale = min(1.0, REGION_SIDE / max(size))
+    height, width = working_size(size, REGION_SIDE)
+
+    def pixel(click: Click) -> tuple[int, int]:
+        row = min(int(click.y * scale), height - 1)
+        return row, min(int(click.x * scale), width - 1)
+
+    small = reduced(image, (height, width))
+    region = clicked_region(small, list(map(pixel, own)), list(map(pixel, others)))
+    return resize_mask(region, size)
+
+
+def _dots(clicks: Sequence[Click], size: Size) -> np.ndarray:
+    """Mark the pixels (H, W) bool around clicks, which are taken at their word."""
+    canvas = np.zeros(size, np.uint8)
+    radius = max(2, max(size) // 120)
+    for click in clicks:
+        cv2.circle(canvas, (int(click.x), int(click.y)), radius, 1, -1)
+    return canvas.astype(bool)
+
+
+def _touched(area: np.ndarray, dots: np.ndarray) -> np.ndarray:
+    """Return the connected parts of an area (H, W) bool that have a pixel of the dots (H, W)."""
+    number, _ = connected_parts(area, connectivity=4)
+    return np.isin(number, np.setdiff1d(number[dots], [0]))
+
+
+def segment_plain_background(image: np.ndarray) -> list[InstanceMask]:
+    """Find the objects on a plain, perhaps unevenly lit background, one per connected part, left to
+    right. Raises InputError.
+    """
+    foreground = foreground_of_plain_background(image)
+    return _left_to_right(
+        foreground, "no object stands out from the background; use boxes or clicks"
+    )
+
+
+def segment_alpha(alpha: np.ndarray) -> list[InstanceMask]:
+    """Take the connected opaque parts of a cut-out, alpha (H, W) uint8, as objects, left to right.
+    Raises InputError.
+    """
+    complaint = "the picture is transparent everywhere; use the original photo"
+    return _left_to_right(alpha >= 128, complaint)
+
+
+def _left_to_right(foreground: np.ndarray, complaint: str) -> list[InstanceMask]:
+    number, areas = connected_parts(foreground)
+    least = max(16.0, SPECK_SHARE * foreground.size)
+    parts = [number == k for k in range(1, len(areas)) if areas[k] >= least]
+    if not parts:
+        raise InputError(complaint)
+
+    def middle(part: np.ndarray) -> float:
+        left, _, right, _ = mask_box(part)
+        return 0.5 * (left + right)
+
+    ordered = sorted(parts, key=middle)
+    return [InstanceMask(label, part) for label, part in enumerate(ordered, start=1)]
+
+
+def _core(size: Size) -> np.ndarray:
+    """A box's state with an ellipse in its middle for certain and its corners rather not."""
+    y, x = (np.linspace(-1, 1, side) for side in size)
+    radius = np.hypot(x, y[:, None])
+    state = np.where(radius < 1.0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    state[radius < 0.5] = cv2.GC_FGD
+    return state.astype(np.uint8)
+
+
+def _clipped(box: Rectangle, size: Size) -> tuple[int, int, int, int]:
+    height, width = size
+    x0, x1 = sorted((box[0], box[2]))
+    y0, y1 = sorted((box[1], box[3]))
+    x0 = max(round(x0), 0)
+    y0 = max(round(y0), 0)
+    x1 = min(round(x1), width)
+    y1 = min(round(y1), height)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        given = ",".join(f"{v:g}" for v in box)
+        raise InputError(
+            f"the box {given} has less than 4 pixels a side inside the photo of {shown(size)}"
+        )
+    if (x1 - x0, y1 - y0) == (width, height):
+        raise InputError(
+            "the box is the whole photo; "
+            "draw it around one object, so that some background is left outside"
+        )
+    return x0, y0, x1, y1
+
+
+def _without_overlap(masks: Sequence[np.ndarray], sizes: Sequence[float]) -> list[np.ndarray]:
+    """Give each pixel to the smallest of the objects that claim it."""
+    taken = np.zeros(masks[0].shape, bool)
+    result: dict[int, np.ndarray] = {}
+    for k in np.argsort(sizes, kind="stable"):
+        result[int(k)] = masks[k] & ~taken
+        taken |= masks[k]
+    return [result[k] for k in range(len(masks))]
+
+
+def _numbered(
+    masks: Sequence[np.ndarray], origins: Sequence[str], labels: Sequence[int] | None = None
+) -> list[InstanceMask]:
+    for mask, origin in zip(masks, origins):
+        if not mask.any():
+            raise InputError(
+                f"{origin}: no object was found there; give a tighter box or more clicks"
+            )
+    labels = labels or range(1, len(masks) + 1)
+    return [InstanceMask(label, mask) for label, mask in zip(labels, masks)]

@@ -1,0 +1,230 @@
+"""Meshes of a model that does not tell its camera -> the scene frame, and the camera from which the
+photo shows them.
+
+In the flow: published models give upright meshes in a cube of their own, at an azimuth of their
+own. The perceived camera (pitch, field of view) is the start; the boxes of the masks in the picture
+fix the rest; of the four azimuths the one whose silhouettes agree best with the masks is taken.
+Models that make one object at a time are placed by the perceived depth instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import trimesh
+from scipy.optimize import least_squares
+
+from maquette.errors import InputError
+from maquette.geometry.cameras import (
+    intrinsics_from_focal,
+    pitch_of,
+    project,
+    resized,
+    view_centric_rotation,
+)
+from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.render.silhouette import silhouette_scores
+from maquette.stages.perceive import Perception
+from maquette.stages.place import place
+from maquette.types import Camera, Instance, InstanceMask
+
+AZIMUTHS = tuple(np.deg2rad((0.0, 90.0, 180.0, 270.0)))
+CHECK_SIZE = 192  # pixels of the pictures in which azimuths are compared
+# radians and log: how far the perceived camera is trusted
+PITCH_SPREAD = 0.15
+FOCAL_SPREAD = 0.15
+PRIOR = 0.02  # weight of the perceived camera against box edges, which are in shares of the picture
+BEHIND = 0.35  # an object's centre lies this share of its size behind its visible surface
+
+Vertices = Mapping[int, np.ndarray]  # label -> (V, 3)
+
+
+def scene_frame(
+    meshes: Mapping[int, trimesh.Trimesh], masks: Sequence[InstanceMask], start: Camera
+) -> tuple[np.ndarray, Camera]:
+    """(4, 4) scene_from_made of meshes in one common upright cube, and the camera of the photo in
+    the scene frame.
+
+    InputError when no mesh has a mask.
+    """
+    made = {
+        mask.label: np.asarray(meshes[mask.label].vertices, np.float64)
+        for mask in masks
+        if mask.label in meshes
+    }
+    if not made:
+        raise InputError("none of the meshes has a mask; pass the masks that they were made from")
+    tries = []
+    for azimuth in AZIMUTHS:
+        frame = normalising(made.values(), rotation_y(azimuth))
+        camera = fit_camera(
+            {label: transform_points(frame, points) for label, points in made.items()}, masks, start
+        )
+        tries.append(
+            (
+                agreement({label: (meshes[label], frame) for label in made}, masks, camera),
+                frame,
+                camera,
+            )
+        )
+    _, frame, camera = max(tries, key=lambda found: found[0])
+    return frame, camera
+
+
+def normalising(points: Sequence[np.ndarray], rotation: np.ndarray) -> np.ndarray:
+    """(4, 4) that turns all points and moves and scales their common box to the origin and a
+    longest side of 1.
+    """
+    turned = [p @ rotation.T for p in points]
+    low = np.min([p.min(0) for p in turned], axis=0)
+    high = np.max([p.max(0) for p in turned], axis=0)
+    scale = 1.0 / max(float((high - low).max()), 1e-9)
+    return similarity(scale, rotation, -scale * (low + high) / 2)
+
+
+def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera) -> Camera:
+    """The camera along -Z, near the start in pitch and field of view, in which the boxes of the
+    vertices are those of the masks.
+    """
+    outlines = {label: extremes(points) for label, points in vertices.items()}
+    boxes = {mask.label: mask_box(mask.mask) for mask in masks if mask.label in outlines}
+    size = float(max(start.width, start.height))
+    pitch = pitch_of(start)
+    focal = float(start.intrinsics[1, 1])
+
+    def camera(x: np.ndarray) -> Camera:
+        rotation = view_centric_rotation(x[0])
+        position = rotation @ np.array([-x[2], -x[3], -np.exp(x[4])])
+        return Camera(
+            intrinsics_from_focal(focal * np.exp(x[1]), start.width, start.height),
+            similarity(1.0, rotation, position),
+            start.width,
+            start.height,
+        )
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        view = camera(x)
+        edges = [
+            (picture_box(view, points) - boxes[label]) / size for label, points in outlines.items()
+        ]
+        return np.concatenate(
+            [*edges, PRIOR * np.array([(x[0] - pitch) / PITCH_SPREAD, x[1] / FOCAL_SPREAD])]
+        )
+
+    union = np.concatenate(
+        [
+            np.min([b[:2] for b in boxes.values()], axis=0),
+            np.max([b[2:] for b in boxes.values()], axis=0),
+        ]
+    )
+    distance = np.clip(focal / max(float((union[2:] - union[:2]).max()), 1.0), 1.2, 20.0)
+    offset = (
+        ((union[:2] + union[2:]) / 2 - np.array([start.width, start.height]) / 2) * distance / focal
+    )
+    first = np.array([pitch, 0.0, *offset, np.log(distance)])
+    return camera(least_squares(residuals, first, loss="soft_l1", f_scale=0.05, max_nfev=60).x)
+
+
+def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perception) -> np.ndarray:
+    """(4, 4) scene_from_made of one upright mesh in a cube of its own: over its mask, at its
+    perceived depth, at the best azimuth.
+    """
+    camera = perception.camera
+    depth = visible_depth(perception, mask.label)
+    box = mask_box(mask.mask)
+    points = extremes(np.asarray(mesh.vertices, np.float64))
+    tries = []
+    for azimuth in AZIMUTHS:
+        unit = normalising([points], rotation_y(azimuth))
+        turned = transform_points(unit, points)
+        middle = (box[:2] + box[2:]) / 2
+        scale = depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0]
+        for _ in range(
+            8
+        ):  # projection is nearly linear in scale and shift, so this settles at once
+            centre = on_ray(camera, middle, depth + BEHIND * scale)
+            frame = similarity(scale, None, centre)
+            seen = picture_box(camera, transform_points(frame, turned))
+            middle = middle + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
+            scale *= float((box[2:] - box[:2]).max() / max((seen[2:] - seen[:2]).max(), 1e-6))
+        tries.append((agreement({mask.label: (mesh, frame @ unit)}, [mask], camera), frame @ unit))
+    return max(tries, key=lambda found: found[0])[1]
+
+
+def on_ray(camera: Camera, pixel: np.ndarray, depth: float) -> np.ndarray:
+    """(3,) the scene point at a z-depth that a pixel (2,) shows."""
+    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
+    return transform_points(camera.world_from_camera, ray)
+
+
+def visible_depth(perception: Perception, label: int) -> float:
+    """Median z-depth of what is seen of an instance; that of all objects when nothing of it is left
+    at the working size.
+    """
+    seen = perception.picture.labels == label
+    return float(np.median(perception.depth[seen if seen.any() else perception.picture.labels > 0]))
+
+
+def agreement(
+    made: Mapping[int, tuple[trimesh.Trimesh, np.ndarray]],
+    masks: Sequence[InstanceMask],
+    camera: Camera,
+) -> float:
+    """Mean IoU of silhouettes with masks, on a small picture. made: label -> mesh and its (4, 4)
+    scene_from_made.
+    """
+    scale = CHECK_SIZE / max(camera.width, camera.height)
+    width = max(8, round(camera.width * scale))
+    height = max(8, round(camera.height * scale))
+    small = [
+        InstanceMask(
+            m.label,
+            cv2.resize(m.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            > 0,
+        )
+        for m in masks
+        if m.label in made
+    ]
+    instances = [
+        Instance(label=label, mesh=mesh, world_from_instance=frame, seed=0)
+        for label, (mesh, frame) in made.items()
+    ]
+    scores = silhouette_scores(instances, small, resized(camera, width, height))
+    return float(np.mean([scores[m.label].visible for m in small]))
+
+
+def placed(
+    label: int, mesh: trimesh.Trimesh, scene_from_made: np.ndarray, seed: int, **fields: object
+) -> Instance:
+    """An Instance of a mesh in another upright frame."""
+    moved = mesh.copy()
+    moved.apply_transform(scene_from_made)
+    return place(label, moved, seed, **fields)
+
+
+def extremes(points: np.ndarray, directions: int = 96) -> np.ndarray:
+    """(D, 3) points that are farthest in evenly spread directions: enough for boxes in any view."""
+    golden = np.pi * (3.0 - np.sqrt(5.0))
+    k = np.arange(directions)
+    y = 1.0 - 2.0 * (k + 0.5) / directions
+    radius = np.sqrt(1.0 - y**2)
+    axes = np.stack([radius * np.cos(golden * k), y, radius * np.sin(golden * k)], axis=1)
+    return points[np.unique(np.argmax(points @ axes.T, axis=0))]
+
+
+def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """(4,) left, top, right, bottom in pixels of projected points; points behind the camera count
+    as far outside.
+    """
+    pixel, depth = project(camera, points)
+    pixel = np.where(depth[:, None] > 1e-3, pixel, 10.0 * max(camera.width, camera.height))
+    return np.concatenate([pixel.min(0), pixel.max(0)])
+
+
+def mask_box(mask: np.ndarray) -> np.ndarray:
+    """(4,) left, top, right, bottom in pixels of a mask (H, W) bool, outer edges of its pixels."""
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from maquette.photos.pixels import (
+    connected_parts,
+    cut,
+    mask_box,
+    reduced,
+    resize_mask,
+    same_aspect,
+    working_size,
+)
+from tests.masks.pictures import disc, photo, three_masks
+
+
+def test_a_box_holds_the_mask_and_touches_it_on_all_sides():
+    for instance in three_masks():
+        x0, y0, x1, y1 = mask_box(instance.mask)
+        inside = instance.mask[y0:y1, x0:x1]
+        assert inside.sum() == instance.mask.sum()
+        assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+
+
+def test_a_cut_inside_of_the_picture_is_a_slice_and_beyond_it_lies_the_fill():
+    image = photo()  # 48 x 64
+    assert (cut(image, (10, 20, 30, 25)) == image[20:25, 10:30]).all()
+    part = cut(image, (-3, 45, 5, 53), fill=(1, 2, 3))
+    assert part.shape == (8, 8, 3) and (part[:3, 3:] == image[45:, :5]).all()
+    assert (part[:, :3] == (1, 2, 3)).all() and (part[3:] == (1, 2, 3)).all()
+    for box in ((200, 200, 204, 204), (-9, -9, -5, -5), (70, -5, 74, -1)):
+        assert (cut(image, box) == 0).all()
+
+
+def test_parts_that_touch_at_a_corner_are_one_or_two():
+    mask = np.zeros((8, 8), bool)
+    mask[:3, :3] = mask[3:, 3:6] = True
+    assert connected_parts(mask)[1].tolist() == [64 - 24, 24]
+    number, areas = connected_parts(mask, connectivity=4)
+    assert areas.tolist() == [64 - 24, 9, 15]
+    assert [(number == k).sum() for k in range(3)] == areas.tolist()
+
+
+@pytest.mark.parametrize(
+    "size, reached",
+    [((100, 200), (100, 200)), ((3000, 4000), (1536, 2048)), ((1, 4096), (1, 2048))],
+)
+def test_working_sizes(size, reached):
+    assert working_size(size) == reached
+
+
+def test_reducing_keeps_the_mean():
+    image = photo()
+    assert reduced(image, (48, 64)) is image
+    small = reduced(image, (24, 32))
+    assert small.shape == (24, 32, 3)
+    assert np.abs(small.mean((0, 1)) - image.mean((0, 1))).max() < 1
+
+
+@pytest.mark.parametrize(
+    "a, b, agree",
+    [
+        ((427, 640), (213, 320), True),
+        ((427, 640), (214, 320), True),
+        ((1000, 1000), (1000, 1009), True),
+        ((480, 640), (480, 660), False),
+        ((3024, 4032), (192, 256), True),
+        ((1080, 1920), (1080, 1440), False),
+    ],
+)
+def test_same_aspect_is_symmetric(a, b, agree):
+    assert same_aspect(a, b) is same_aspect(b, a) is agree
+
+
+def test_a_single_pixel_survives_every_size():
+    mask = np.zeros((480, 640), bool)
+    mask[17, 333] = True
+    for size in ((48, 64), (7, 9), (960, 1280)):
+        resized = resize_mask(mask, size)
+        y, x = np.argwhere(resized)[0]
+        assert abs(y * 480 / size[0] - 17) <= 480 / size[0]
+        assert abs(x * 640 / size[1] - 333) <= 640 / size[1]
+
+
+def test_enlarging_a_mask_by_a_whole_number_repeats_its_pixels():
+    mask = disc(20, 30, 12, 8, 6)
+    assert (resize_mask(mask, (60, 90)) == mask.repeat(3, 0).repeat(3, 1)).all()
+    assert resize_mask(mask, (20, 30)) is mask

@@ -1,0 +1,67 @@
+"""Placing: a mesh gets an origin of its own and stays where it is."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.stages.place import ground_height, instance_seed, place
+
+
+def world_vertices(instance):
+    return trimesh.transform_points(
+        np.asarray(instance.mesh.vertices), instance.world_from_instance
+    )
+
+
+def box_at(bottom, size=0.2, label=1):
+    mesh = trimesh.creation.box((size,) * 3).apply_translation(
+        [0.1 * label, bottom + size / 2, -0.3]
+    )
+    return place(label, mesh, 0)
+
+
+def test_placing_moves_nothing_and_centres_the_mesh():
+    mesh = trimesh.creation.icosphere(2, 0.2).apply_translation([0.3, -0.2, 0.1])
+    mesh.vertices[0] *= 1.5  # no symmetry
+    before = np.asarray(mesh.vertices).copy()
+    instance = place(3, mesh, 7, name="ball")
+    assert np.abs(world_vertices(instance) - before).max() < 1e-7
+    assert np.abs(instance.mesh.bounds.mean(0)).max() < 1e-7 and np.array_equal(
+        mesh.vertices, before
+    )
+    assert (instance.label, instance.seed, instance.name) == (3, 7, "ball")
+
+
+def test_vertices_are_what_a_file_can_hold():
+    vertices = np.asarray(box_at(0.123456789).mesh.vertices)
+    assert np.array_equal(vertices, vertices.astype(np.float32))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_objects_stand_on_the_lowest(count):
+    assert ground_height(
+        [box_at(0.1 * k - 0.3, label=k) for k in range(1, count + 1)]
+    ) == pytest.approx(-0.2, abs=1e-6)
+
+
+def test_one_sunk_object_among_many_does_not_move_the_ground():
+    level = [box_at(-0.2, label=k) for k in range(1, 21)]
+    assert ground_height([*level, box_at(-0.9, label=21)]) == pytest.approx(-0.2, abs=1e-6)
+
+
+def test_the_ground_follows_the_scene_and_not_the_order():
+    bottoms = [-0.2, -0.25, -0.1, 0.0, 0.1]
+    low = ground_height([box_at(b, label=k) for k, b in enumerate(bottoms)])
+    assert ground_height(
+        [box_at(b + 0.3, label=k) for k, b in enumerate(bottoms[::-1])]
+    ) == pytest.approx(low + 0.3, abs=1e-6)
+    assert ground_height([]) == -0.5
+
+
+def test_seeds_of_instances_differ_by_scene_and_label():
+    seeds = {instance_seed(seed, label) for seed in range(20) for label in range(20)}
+    assert (
+        len(seeds) == 400
+        and instance_seed(3, 5) == instance_seed(3, 5)
+        and all(0 <= seed < 2**32 for seed in seeds)
+    )
