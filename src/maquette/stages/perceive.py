@@ -14,6 +14,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from maquette.errors import InputError
@@ -33,6 +34,7 @@ from maquette.models.conditioning import (
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
 from maquette.stages.frame import (
+    BACKGROUND_DEPTH,
     DepthPicture,
     filling_frame,
     in_frame,
@@ -79,8 +81,11 @@ class Perception:
 
     @cached_property
     def photo_depth(self) -> np.ndarray:
-        """(H, W) float32 the depth map on the photo's own pixels, nearest neighbour; far where
-        there is no object.
+        """(H, W) float32 the depth map on the photo's own pixels: that of the nearest pixel of the
+        same object; far where there is none.
+
+        A pixel at an outline often meets a coarse pixel of something else. Read as it is, the
+        background's depth would tell ``fuse`` that the object is not there.
         """
         last = len(self.picture.labels) - 1
 
@@ -91,7 +96,17 @@ class Perception:
         left, top = self.picture.offset
         rows = coarse(self.camera.height, top)
         columns = coarse(self.camera.width, left)
-        return self.depth[np.ix_(rows, columns)]
+        depth = self.depth[np.ix_(rows, columns)]
+        foreign = self.picture.labels[np.ix_(rows, columns)] != self.label_map
+        depth[foreign] = BACKGROUND_DEPTH
+        y, x = np.nonzero(foreign)
+        labels = self.label_map[y, x]
+        for label in np.intersect1d(labels, shown_labels(self.picture)):
+            at_y, at_x = y[labels == label], x[labels == label]
+            others = self.picture.labels != label
+            nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
+            depth[at_y, at_x] = self.depth[tuple(nearest[:, rows[at_y], columns[at_x]])]
+        return depth
 
     def points_in(self, label: int, scene_from_cube: np.ndarray) -> np.ndarray:
         """(N, 3) float32 visible surface of an instance in a cube's frame."""
