@@ -135,6 +135,7 @@ class FileSpace:
         None,
         kind=float,
         least=1e-6,
+        most=1e9,
         metavar="LENGTH",
         help="longest side of the whole scene in OBJ, PLY and STL, in their unit",
     )

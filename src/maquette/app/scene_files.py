@@ -7,6 +7,7 @@ be made again from it).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ from maquette.document.fields import Fields
 from maquette.document.ply import decode_ply
 from maquette.document.scene_json import save, scene_of
 from maquette.errors import InputError, contained
-from maquette.export import export_scene
+from maquette.export import SPACELESS, export_scene
+from maquette.options import FileSpace
 from maquette.types import Scene
 
 FORMATS = {  # suffix, and what a person calls it
@@ -38,6 +40,7 @@ FORMATS = {  # suffix, and what a person calls it
     "json": (".zip", "Scene document (ZIP)"),
     "objects": (".zip", "A GLB per object (ZIP)"),
 }
+IN_SPACE = tuple(suffix.removeprefix(".") for suffix in SPACELESS)  # FileSpace is of these
 HIGHEST_LABEL = 65535
 _SUFFIXES = {"mesh": ".ply", "texture": ".png", "state": ".npz", "photo": ".png", "mask": ".png"}
 
@@ -205,10 +208,12 @@ def saved(scene: Scene, folder: Path) -> Path:
     return save(scene, folder / "scene.json")
 
 
-def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
+def exported(scene: Scene, name: str, form: str, space: FileSpace, folders: Folders) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
+    if space.is_asked_for and form not in IN_SPACE:
+        raise InputError(f"unit, size and up are of {', '.join(IN_SPACE)} only; leave them out")
     stem = downloads.file_stem(name, "scene")
     suffix = FORMATS[form][0]
     with folders.workbench() as folder:
@@ -218,6 +223,7 @@ def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
             written = export_scene(scene, folder / f"{stem}.glb", separate=True)
             shutil.move(written, folder / "objects")
         else:
-            written = export_scene(scene, folder / f"{stem}.{form}")
+            asked = dataclasses.asdict(space)
+            written = export_scene(scene, folder / f"{stem}.{form}", **asked)
         content = downloads.zipped(folder) if suffix == ".zip" else written.read_bytes()
     return Download(f"{stem}{'_objects' if form == 'objects' else ''}{suffix}", content)

@@ -22,6 +22,7 @@ from maquette.document.fields import Fields
 from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
+from maquette.options import FileSpace
 from maquette.render.preview import preview, render_scene
 from maquette.types import Scene
 
@@ -283,11 +284,14 @@ def masks_file(studio: Studio, identifier: str) -> Path:
     return _cached(studio, identifier, "masks.png", made)
 
 
-def export(studio: Studio, identifier: str, form: str, number: int | None) -> Download:
+def export(
+    studio: Studio, identifier: str, form: str, space: FileSpace, number: int | None
+) -> Download:
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
     name = studio.row("scenes", identifier)["name"]
     with studio.turn():
-        return scene_files.exported(scene(studio, identifier, number), name, form, studio.folders)
+        shown = scene(studio, identifier, number)
+        return scene_files.exported(shown, name, form, space, studio.folders)
 
 
 def compare(studio: Studio, one: str, other: str) -> JsonObject:

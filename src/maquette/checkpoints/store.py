@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import nn
 
 from maquette.checkpoints.layouts import opened, read_tensors
-from maquette.checkpoints.published.base import check_shapes, own_shapes
+from maquette.checkpoints.published.base import bounded, check_shapes, check_sizes, own_shapes
 from maquette.errors import CheckpointError, contained
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
@@ -47,9 +47,6 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     # fine-tuned from published weights
     "scene-context-flow": (SceneContextFlow, SceneContextFlowConfig),
 }
-
-
-SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,29 +154,15 @@ def load_model(
         tensors = _on_base(header["base"], base, path) | tensors
     with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
         try:
-            _check_sizes(dataclasses.asdict(config), tensors)
-            model = model_class(config)
+            check_sizes(dataclasses.asdict(config), tensors)
+            with bounded():
+                model = model_class(config)
             check_shapes(own_shapes(model), tensors)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
     expected = model.state_dict()
     model.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
     return Checkpoint(model.eval(), found, digest, metadata)
-
-
-def _check_sizes(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    """CheckpointError for sizes far beyond those of the tensors, before they take memory."""
-    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
-    limit = SIZES_PER_SIDE * largest
-    for name, value in config.items():
-        if isinstance(value, dict):
-            _check_sizes(value, tensors)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(number, int) and number > limit for number in numbers):
-            raise CheckpointError(
-                f"the configuration has {name} = {value}, but no side of a tensor is longer than "
-                f"{largest}; the file is damaged"
-            )
 
 
 def kind_of(path: str | Path) -> str:

@@ -8,12 +8,14 @@ mode.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from maquette.errors import CheckpointError
 
@@ -25,6 +27,9 @@ Outputs = dict[str, Tensor]
 # network (None where there is none), inputs, configuration -> outputs
 Run = Callable[[Any, Tensors, Config], Outputs]
 TOLERANCE = 1e-5  # largest absolute error in float32
+SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
+MOST_STEPS = 1000  # of sampling
+MOST_TENSORS = 10_000  # of a network; the largest published ones have below 2,000
 
 
 def class_name(config: Config) -> str:
@@ -88,6 +93,66 @@ def fill(network: nn.Module, state: Tensors) -> None:
     """Give a network, which may be on the meta device, these very tensors; ready to be used."""
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
+
+
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """CheckpointError when the body builds a network of more than MOST_TENSORS tensors: a damaged
+    configuration may ask for millions of blocks, which take hours even without memory.
+    """
+    counted = itertools.count(1)
+
+    def count(*registered: object) -> None:
+        if next(counted) > MOST_TENSORS:
+            raise CheckpointError(
+                f"the configuration asks for more than {MOST_TENSORS} tensors; it is damaged"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def check_sizes(config: Config, tensors: Tensors) -> None:
+    """CheckpointError for numbers of a configuration that ask for far more memory than the tensors
+    take. Seeds may be any number.
+    """
+    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
+    for name, number in _whole_numbers(config, ""):
+        if "seed" not in name and number > SIZES_PER_SIDE * largest:
+            raise CheckpointError(
+                f"the configuration has {name} = {_shortened(number)}, but no side of a tensor is "
+                f"longer than {largest}; it is damaged"
+            )
+
+
+def check_steps(config: Config) -> None:
+    """CheckpointError when a configuration asks for more sampling steps than anybody takes."""
+    for name, number in _whole_numbers(config, ""):
+        if "steps" in name and number > MOST_STEPS:
+            raise CheckpointError(
+                f"the configuration has {name} = {_shortened(number)}, more than {MOST_STEPS}; "
+                "it is damaged"
+            )
+
+
+def _whole_numbers(value: Any, name: str) -> Iterator[tuple[str, int]]:
+    """All whole numbers in a configuration, each with the name that it stands under."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _whole_numbers(inner, str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _whole_numbers(inner, name)
+    elif isinstance(value, int):
+        yield name, value
+
+
+def _shortened(number: int) -> str:
+    """A number as far as a line has room for it."""
+    return f"{number}" if number < 10**20 else "a number of more than 20 digits"
 
 
 def check_shapes(expected: Shapes, tensors: Tensors) -> None:
