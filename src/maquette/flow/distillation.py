@@ -100,10 +100,18 @@ def sds_loss(
     with torch.enable_grad():
         latents = prior.encode(_resized(leaf, prior.size))
     with torch.no_grad():
-        draw = {"generator": generator, "device": generator.device}
-        step = torch.randint(steps[0], steps[1] + 1, (len(pictures),), **draw)
+        step = torch.randint(
+            steps[0],
+            steps[1] + 1,
+            (len(pictures),),
+            generator=generator,
+            device=generator.device,
+        )
         step = step.to(latents.device)
-        noise = torch.randn(latents.shape, dtype=latents.dtype, **draw).to(latents.device)
+        noise = torch.randn(
+            latents.shape, dtype=latents.dtype, generator=generator, device=generator.device
+        )
+        noise = noise.to(latents.device)
         signal = prior.schedule.signal()
         x_t = add_noise(latents.detach(), noise, table_for(noise, signal)[step])
         error = _guided_noise(prior, x_t, step, prompts, negative, gain, guidance) - noise
