@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maquette.data.layout import AssetLike
+from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.models.nouns import noun_of

@@ -18,8 +18,9 @@ import numpy as np
 import trimesh
 
 from maquette.data.assets import Asset, load_asset
+from maquette.data.catalogue import AssetList, Catalogue, LibraryLike
 from maquette.data.compose import compose
-from maquette.data.layout import AssetList, Catalogue, LibraryLike, Placement
+from maquette.data.layout import Placement
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view

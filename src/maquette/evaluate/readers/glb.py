@@ -18,7 +18,8 @@ import numpy as np
 import trimesh
 
 from maquette.data.assets import Asset
-from maquette.data.layout import AssetList, Catalogue, Placement
+from maquette.data.catalogue import AssetList, Catalogue
+from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.document.appearance import vertex_colors_of
