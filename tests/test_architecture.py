@@ -27,6 +27,7 @@ ORDER = (
     "geometry",
     "photos",
     "masks",
+    "given",
     "inputs",
     "framing",
     "nn",

@@ -120,6 +120,98 @@ class SceneOptions:
         check(self)
 
 
+DEPTH_UNITS = ("auto", "mm", "cm", "m", "relative")
+DEPTH_KINDS = ("z", "ray", "inverse")
+KNOWN = "known geometry"
+
+
+def _vector(text: str) -> tuple[float, float, float]:
+    """``0,1,0`` -> three numbers; InputError otherwise."""
+    parts = text.replace(",", " ").split()
+    try:
+        x, y, z = (float(part) for part in parts)
+    except ValueError:
+        raise InputError(f"a direction is three numbers such as 0,1,0, got {text!r}") from None
+    return x, y, z
+
+
+def _depth_unit(text: str) -> str:
+    """A word of DEPTH_UNITS or metres per step; InputError otherwise."""
+    if text in DEPTH_UNITS:
+        return text
+    try:
+        known = float(text) > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(
+            f"a unit of depth is {', '.join(DEPTH_UNITS)} or metres per step such as 0.0002, "
+            f"got {text!r}"
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometryOptions:
+    """What is known of a photo's depth and camera, as files and words."""
+
+    depth: str | None = option(
+        None,
+        kind=str,
+        metavar="FILE",
+        group=KNOWN,
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
+        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+    )
+    depth_unit: str = option(
+        "auto",
+        read=_depth_unit,
+        metavar="UNIT",
+        group=KNOWN,
+        help="auto (default: whole numbers are mm, fractions m), mm, cm, m, relative, or metres "
+        "per step such as 0.0002",
+    )
+    depth_kind: str = option(
+        "z",
+        choices=DEPTH_KINDS,
+        group=KNOWN,
+        help="z (default: along the optical axis), ray (distance from the camera), inverse (1 / z)",
+    )
+    points: str | None = option(
+        None,
+        kind=str,
+        metavar="FILE",
+        group=KNOWN,
+        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+    )
+    intrinsics: str | None = option(
+        None,
+        kind=str,
+        metavar="CAMERA",
+        group=KNOWN,
+        help="FX,FY,CX,CY in pixels, or a file: .txt .npy .npz .json .yaml, COLMAP's cameras.txt, "
+        "nerfstudio's transforms.json",
+    )
+    gravity: tuple[float, float, float] | None = option(
+        None,
+        kind=object,
+        read=_vector,
+        metavar="X,Y,Z",
+        group=KNOWN,
+        help="where gravity pulls, in the camera's axes: 0,1,0 for a level camera (default: from "
+        "the ground in the depth map, else estimated)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is given."""
+        files = (self.depth, self.points, self.intrinsics)
+        return any(name is not None for name in (*files, self.gravity))
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSpace:
     """How coordinates of OBJ, PLY and STL files are to be read."""

@@ -22,6 +22,7 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
+from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
 from maquette.methods.base import (
@@ -160,20 +161,30 @@ def generate(
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks:
-    any form that ``read_masks`` takes. only: labels or names of the instances to make. weights: a
+    any form that ``read_masks`` takes. only: labels or names of the instances to make.
+
+    weights: a
     folder instead of the embedded weights; models: already loaded ones. on_instance: called with
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory,
-    fov, prompt, iterations, layout, prior, precision). Raises InputError, CheckpointError.
+    fov, prompt, iterations, layout, prior, precision).
+
+    What is known of depth and camera need not be estimated. It is given as further options, the
+    fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
+    cm, m, relative, or metres per step) and of a ``depth_kind`` (z; ray, the distance from the
+    camera; inverse, 1 / z), where nan, inf and 0 are not known; points, a map (H, W, 3) in the
+    camera's OpenCV axes instead; intrinsics, (fx, fy, cx, cy), a matrix (3, 3) or a file; gravity,
+    (3,) where it pulls in the camera's axes. A metric depth sets ``metres_per_unit``.
+
+    Raises InputError, CheckpointError.
     """
+    source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
     chosen = Options(**options)
     clock = _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
-        given = photo
-        if not isinstance(photo, SceneInput):
-            given = read_scene_input(photo, masks, only=only)
+        given = _read(photo, masks, only, source)
         given = replace(given, focal=_focal(given, chosen.fov))
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
@@ -190,21 +201,43 @@ def generate(
             for seed in range(chosen.seed, chosen.seed + chosen.samples)
         ]
     kept = _best(attempts)
-    provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device) | {
-        "options": chosen.record() | kept.decided,
-        "focal": given.focal.source if given.focal else "estimated",
-        "tries": [attempt.record() | {"kept": attempt is kept} for attempt in attempts],
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-    }
+    provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
+    provenance |= _how_it_went(attempts, kept, given, clock)
+    provenance["options"] = chosen.record() | kept.decided
     return Scene(
         instances=kept.instances,
         camera=kept.perception.camera,
         failures=kept.failures,
         ground_height=ground_height(kept.instances),
+        metres_per_unit=kept.perception.metres_per_unit,
         provenance=provenance | method.report(),
         input=given,
     )
+
+
+def _how_it_went(
+    attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput, clock: _Clock
+) -> dict[str, Any]:
+    """The part of the provenance that is of this run."""
+    tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
+    known = given.geometry
+    told = {} if known is None else {"geometry": {"source": known.source, "metric": known.metric}}
+    return told | {
+        "focal": given.focal.source if given.focal else "estimated",
+        "tries": tries,
+        "seconds": clock.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _read(
+    photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
+) -> SceneInput:
+    if not isinstance(photo, SceneInput):
+        return read_scene_input(photo, masks, only=only, geometry=source)
+    if source.is_there:
+        raise InputError("depth and camera are part of a SceneInput; give them to its reader")
+    return photo
 
 
 def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
@@ -213,6 +246,8 @@ def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
     """
     if fov is None:
         return given.focal
+    if given.geometry is not None and given.geometry.intrinsics is not None:
+        raise InputError("both a field of view and intrinsics are given; give one of the two")
     height, width = given.image.shape[:2]
     return None if fov == ESTIMATE else focal_from_fov(float(fov), width, height)
 

@@ -73,6 +73,18 @@ class Focal:
 
 
 @dataclass(frozen=True, eq=False)
+class GivenGeometry:
+    """What a user knows of a photo's depth and camera, so that it need not be estimated."""
+
+    # (H, W) float32 z-depth along the optical axis of the photo's own pixels; nan = not known
+    depth: np.ndarray | None = None
+    metric: bool = False  # the depth is in metres; otherwise in an unknown unit
+    intrinsics: np.ndarray | None = None  # (3, 3) of the photo's pixels, centres at +0.5
+    down: np.ndarray | None = None  # (3,) unit, where gravity pulls, in the camera's OpenCV axes
+    source: str = ""  # for people and for provenance
+
+
+@dataclass(frozen=True, eq=False)
 class SceneInput:
     """A photo and the masks of its objects, already decoded, upright and of one size."""
 
@@ -81,6 +93,7 @@ class SceneInput:
     source: str = ""  # where the photo came from, for provenance
     warnings: tuple[str, ...] = ()  # what reading and diagnosis found, for people
     focal: Focal | None = None  # None = not known: it is estimated
+    geometry: GivenGeometry | None = None  # None = depth and camera are estimated
 
 
 @dataclass(frozen=True, eq=False)

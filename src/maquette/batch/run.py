@@ -33,7 +33,7 @@ from maquette.checkpoints.released import PublishedSet
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.methods.base import Progress, ignore, silent
-from maquette.options import TUNING
+from maquette.options import TUNING, GeometryOptions
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
 
@@ -50,6 +50,7 @@ class Settings:
     products: Products = field(default_factory=Products)
     weights: Path | None = None  # None = embedded
     overwrite: bool = False
+    geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             models=session.models,
             progress=progress,
             on_draft=look,
+            **dataclasses.asdict(job.geometry),
             **options,
         )
     seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
@@ -169,7 +171,18 @@ def request_of(job: Job, session: Session) -> Request:
     }
     space = session.settings.products.space
     asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    if job.geometry.is_there:
+        asked["geometry"] = _geometry_request(job.geometry)
     return files | {"only": only} | options | asked
+
+
+def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
+    """The known geometry by the contents of its files."""
+    told = dataclasses.asdict(known)
+    for key in ("depth", "points", "intrinsics"):
+        if told[key] is not None and Path(told[key]).is_file():
+            told[key] = fingerprint(Path(told[key]))
+    return told
 
 
 def _outcome(job: Job, status: str, error: str = "") -> Outcome:

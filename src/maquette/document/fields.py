@@ -96,6 +96,11 @@ class Fields:
             raise self.wrong(key, expected)
         return matrix
 
+    def vector(self, key: str, length: int) -> np.ndarray:
+        """Return a (length,) float64 array of finite numbers, written as a list."""
+        value = self.data.get(key)
+        return Fields(self.file, {key: [value]}, self.where).matrix(key, 1, length)[0]
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of strings."""
         items = self._items(key, "a list of strings")

@@ -42,6 +42,7 @@ from maquette.types import (
     Camera,
     Failure,
     Focal,
+    GivenGeometry,
     Instance,
     InstanceMask,
     Scene,
@@ -203,7 +204,10 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
         "confidence": _finite_or_none(instance.confidence),
         "warnings": instance.warnings,
     }
-    record["state"] = files.take(stem, ".npz", _npz_bytes(instance)) if instance.state else None
+    record["state"] = None
+    if instance.state:
+        content = _npz_bytes(instance.state, f"instance {instance.label}: state")
+        record["state"] = files.take(stem, ".npz", content)
     record["hidden"] = instance.hidden
     return record
 
@@ -229,8 +233,23 @@ def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     record = {"photo": photo, "source": given.source, "warnings": given.warnings}
     if given.focal is not None:
         record["focal"] = dataclasses.asdict(given.focal)
+    if given.geometry is not None:
+        record["geometry"] = _geometry_record(given.geometry, files)
     record["masks"] = [_mask_record(mask, files) for mask in given.masks]
     return record
+
+
+def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
+    depth = None
+    if known.depth is not None:
+        depth = files.take("depth", ".npz", _npz_bytes({"depth": known.depth}, "the known depth"))
+    return {
+        "depth": depth,
+        "metric": known.metric,
+        "intrinsics": known.intrinsics,
+        "down": known.down,
+        "source": known.source,
+    }
 
 
 def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
@@ -256,16 +275,15 @@ def png_bytes(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _npz_bytes(instance: Instance) -> bytes:
-    """Return the state as .npz, with fixed dates, so that equal arrays give equal bytes."""
+def _npz_bytes(arrays: Mapping[str, np.ndarray], where: str) -> bytes:
+    """Return arrays as .npz, with fixed dates, so that equal arrays give equal bytes."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, value in instance.state.items():
+        for key, value in arrays.items():
             array = np.asarray(value)
             if array.dtype.hasobject:
                 raise InputError(
-                    f"instance {instance.label}: state {key!r} holds Python objects; "
-                    "expected a plain array; convert it"
+                    f"{where}: {key!r} holds Python objects; expected a plain array; convert it"
                 )
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -407,4 +425,21 @@ def _input(record: Fields, files: SavedFiles) -> SceneInput:
     if record.has("focal"):
         told = record.object("focal")
         focal = Focal(_positive(told, "ratio"), told.text("source"))
-    return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)
+    geometry = None
+    if record.has("geometry"):
+        geometry = _geometry(record.object("geometry"), files, (height, width))
+    source = record.text("source")
+    return SceneInput(image, tuple(masks), source, record.texts("warnings"), focal, geometry)
+
+
+def _geometry(record: Fields, files: SavedFiles, size: tuple[int, int]) -> GivenGeometry:
+    depth = None
+    if record.has("depth"):
+        path, content = files.read(record, "depth")
+        depth = read_npz(io.BytesIO(content), path, files.budget).get("depth")
+        if depth is None or depth.shape != size or depth.dtype.kind != "f":
+            raise record.wrong("depth", "a depth map of the photo's size, the array 'depth'")
+    intrinsics = record.matrix("intrinsics", 3, 3) if record.has("intrinsics") else None
+    down = record.vector("down", 3) if record.has("down") else None
+    metric = record.data.get("metric") is True
+    return GivenGeometry(depth, metric, intrinsics, down, record.text("source"))

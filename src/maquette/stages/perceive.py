@@ -20,6 +20,7 @@ from torch import Tensor
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
+from maquette.inputs import label_map
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -42,6 +43,7 @@ from maquette.stages.frame import (
     onto_ground,
     shown_labels,
 )
+from maquette.stages.measured import Measured, put_in
 from maquette.types import Camera, SceneInput
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -62,6 +64,9 @@ class Perception:
     # label -> (2, 3) estimated box in the scene frame, hidden parts included
     boxes: dict[int, np.ndarray] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # of the masks, by label; "" = not known
+    # (H, W) float32 z-depth of the photo's own pixels, where it was given; else None
+    given_depth: np.ndarray | None = None
+    metres_per_unit: float | None = None  # None = not known
 
     @property
     def photo(self) -> np.ndarray:
@@ -87,6 +92,8 @@ class Perception:
         A pixel at an outline often meets a coarse pixel of something else. Read as it is, the
         background's depth would tell ``fuse`` that the object is not there.
         """
+        if self.given_depth is not None:
+            return self.given_depth
         last = len(self.picture.labels) - 1
 
         def coarse(side: int, offset: float) -> np.ndarray:
@@ -123,16 +130,6 @@ class Perception:
         return np.stack([np.quantile(points, q, axis=0) for q in (trim, 1 - trim)])
 
 
-def label_map(given: SceneInput) -> np.ndarray:
-    """(H, W) int32: 0 = background; where masks overlap the smaller instance wins, as it usually
-    stands in front.
-    """
-    labels = np.zeros(given.image.shape[:2], np.int32)
-    for mask in sorted(given.masks, key=lambda m: -int(m.mask.sum())):
-        labels[mask.mask] = mask.label
-    return labels
-
-
 @torch.no_grad()
 def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene
@@ -164,13 +161,39 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         picture,
         centre_depth(estimate.camera) * np.exp(relative),
     )
-    seen = onto_ground(into_boxes(seen, estimate.boxes))
-    new_from_old = filling_frame(seen, estimate.boxes)
-    seen, points = in_frame(seen, new_from_old)
-    scale, shift = new_from_old[0, 0], new_from_old[:3, 3]
-    boxes = {label: box * scale + shift for label, box in estimate.boxes.items()}
+    if given.geometry is None:
+        seen = onto_ground(into_boxes(seen, estimate.boxes))
+        known = Measured(seen, estimate.boxes, None, None)
+    else:
+        known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
+    return _in_scene_frame(known, given, labels)
+
+
+def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> Perception:
+    """The perceived scene in the frame that it fills."""
+    new_from_old = filling_frame(known.seen, known.boxes)
+    seen, points = in_frame(known.seen, new_from_old)
+    scale = float(new_from_old[0, 0])
+    shift = new_from_old[:3, 3]
+    boxes = {label: box * scale + shift for label, box in known.boxes.items()}
     names = {mask.label: mask.name for mask in given.masks}
-    perception = Perception(given, seen.camera, picture, seen.depth, points, labels, boxes, names)
+    fine = known.fine
+    if fine is not None:
+        fine = np.where(labels > 0, fine * scale, BACKGROUND_DEPTH).astype(np.float32)
+    units = known.units_per_metre
+    perception = Perception(
+        given,
+        seen.camera,
+        seen.picture,
+        seen.depth,
+        points,
+        labels,
+        boxes,
+        names,
+        fine,
+        None if units is None else 1.0 / (units * scale),
+    )
+    shown = shown_labels(seen.picture)
     missing = {label: perception.visible_box(label) for label in shown if label not in boxes}
     return replace(perception, boxes=boxes | missing)
 
