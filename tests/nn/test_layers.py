@@ -19,7 +19,7 @@ def test_a_slice_of_layers_is_layers():
 
 def test_parts_of_another_kind_and_absent_ones_are_told():
     assert of_kind(nn.SiLU(), nn.SiLU)
-    with pytest.raises(TypeError, match="Tensor, expected .*Linear"):
+    with pytest.raises(TypeError, match=r"Tensor, expected .*Linear"):
         of_kind(torch.zeros(1), nn.Linear)
     with pytest.raises(ValueError, match="no projection"):
         present(None, "projection")
