@@ -15,7 +15,7 @@ import pytest
 from maquette.cli import build_parser
 from maquette.cli.generate import GENERATED
 from maquette.declare import table
-from maquette.options import FileSpace, SceneOptions
+from maquette.options import FileSpace, GeometryOptions, SceneOptions
 from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +128,8 @@ def test_the_documents_show_every_command():
 
 
 @pytest.mark.parametrize(
-    ("options", "names"), [(SceneOptions, (*GENERATED, "device")), (FileSpace, None)]
+    ("options", "names"),
+    [(SceneOptions, (*GENERATED, "device")), (FileSpace, None), (GeometryOptions, None)],
 )
 def test_tables_of_options_are_those_of_the_declarations(options, names):
     assert table(options, names) in TEXTS["docs/cli.md"]
