@@ -15,6 +15,7 @@ import pytest
 from maquette.cli import build_parser
 from maquette.cli.generate import GENERATED
 from maquette.declare import table
+from maquette.given.fit import KNOWN
 from maquette.options import FileSpace, GeometryOptions, SceneOptions
 from maquette.pipeline import Options
 
@@ -103,9 +104,9 @@ def test_python_blocks_use_what_there_is(block):
         target = resolved(node.func if isinstance(node, ast.Call) else node, names)
         if isinstance(node, ast.Call) and callable(target):
             parameters = inspect.signature(target).parameters
-            known = set(parameters) | (
-                {f.name for f in dataclasses.fields(Options)} if "options" in parameters else set()
-            )
+            known = set(parameters)
+            if "options" in parameters:
+                known |= {f.name for f in dataclasses.fields(Options)} | set(KNOWN)
             assert {keyword.arg for keyword in node.keywords if keyword.arg} <= known, ast.unparse(
                 node
             )
@@ -120,6 +121,7 @@ def test_the_documents_show_every_command():
         "masks",
         "models",
         "evaluate",
+        "geometry",
         "benchmark",
         "report",
         "data",
