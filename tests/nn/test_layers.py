@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from maquette.nn.layers import Layers, matrix_dtype, middle_blocks, of_kind, present, repeated
+from maquette.nn.layers import Layers, matrix_dtype, middle_blocks, of_kind, repeated
 
 
 def test_repeated_layers_share_no_weights_and_are_named_as_a_module_list_names_them():
@@ -17,12 +17,10 @@ def test_a_slice_of_layers_is_layers():
     assert isinstance(repeated(3, nn.Linear, 2, 2)[1:], Layers)
 
 
-def test_parts_of_another_kind_and_absent_ones_are_told():
+def test_parts_of_another_kind_are_told():
     assert of_kind(nn.SiLU(), nn.SiLU)
     with pytest.raises(TypeError, match=r"Tensor, expected .*Linear"):
         of_kind(torch.zeros(1), nn.Linear)
-    with pytest.raises(ValueError, match="no projection"):
-        present(None, "projection")
 
 
 def test_the_precision_of_the_matrices_is_not_that_of_the_norms():

@@ -28,11 +28,9 @@ from maquette.batch.results import (
     recover,
     write_result,
 )
-from maquette.checkpoints.embedded import ModelSet
-from maquette.checkpoints.released import PublishedSet
 from maquette.document.scene_json import load
-from maquette.errors import InputError, MaquetteError, contained, reason_of
-from maquette.methods.base import Progress, ignore, silent
+from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.methods.base import Progress, Weights, ignore, silent
 from maquette.options import TUNING, GeometryOptions
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
@@ -78,7 +76,7 @@ class Session:
     """Settings with the networks that were loaded for them."""
 
     settings: Settings
-    models: ModelSet | PublishedSet
+    models: Weights
     load_seconds: float
 
     @classmethod
@@ -166,7 +164,7 @@ def request_of(job: Job, session: Session) -> Request:
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {
         "photo": fingerprint(job.photo),
-        "masks": fingerprint(job.masks),
+        "masks": fingerprint(present(job.masks, "masks")),
         "weights": session.checkpoint()["sha256"],
     }
     space = session.settings.products.space
@@ -194,7 +192,7 @@ def _finished(job: Job, status: str) -> Outcome:
     place = job.folder / DOCUMENT
     told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
-        document = read_document(job.folder)
+        document = present(read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]

@@ -241,14 +241,16 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
+    from maquette.checkpoints.released import PublishedSet
     from maquette.inputs import read_scene_input
     from maquette.pipeline import choose_device
 
     options = session.settings.options
-    if options.model == EMBEDDED or args.json or args.quiet or job.masks is None:
+    weights = session.models
+    if not isinstance(weights, PublishedSet) or args.json or args.quiet or job.masks is None:
         return
     objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
-    plan = session.models.released.plan(choose_device(options.device), objects, options.memory)
+    plan = weights.released.plan(choose_device(options.device), objects, options.memory)
     memory = {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
     print("\n".join(_memory_lines(memory)), flush=True)
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from PIL import Image
+from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from maquette.errors import contained
+from maquette.errors import contained, present
 
 WHITE = np.full(4, 255, np.uint8)
 
@@ -76,7 +77,8 @@ def appearance_of(mesh: trimesh.Trimesh) -> Appearance:
     """
     visual = mesh.visual
     if not isinstance(visual, TextureVisuals):
-        return Appearance(colors=np.array(visual.vertex_colors, dtype=np.uint8))
+        coloured = visual or ColorVisuals(mesh)
+        return Appearance(colors=np.array(coloured.vertex_colors, dtype=np.uint8))
     material = visual.material
     image = texture_of(mesh)
     if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
@@ -99,9 +101,9 @@ def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:
     appearance = appearance_of(mesh)
     if appearance.colors is not None:
         return appearance.colors
-    pixels = np.asarray(appearance.image.convert("RGBA"))
+    pixels = np.asarray(present(appearance.image, "texture").convert("RGBA"))
     height, width = pixels.shape[:2]
-    u, v = (appearance.uv % 1.0).T  # textures repeat
+    u, v = (present(appearance.uv, "texture") % 1.0).T  # textures repeat
     return pixels[
         np.minimum(((1 - v) * height).astype(int), height - 1),
         np.minimum((u * width).astype(int), width - 1),

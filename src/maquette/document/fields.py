@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,7 +31,7 @@ class Fields:
     """A JSON object that stands at ``where`` in ``file``."""
 
     file: Path
-    data: Mapping[str, Any]
+    data: dict[str, Any]
     where: str = ""
 
     @classmethod
@@ -78,7 +77,9 @@ class Fields:
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.data.get(key)
-        if type(value) not in (int, float) or not abs(value) < math.inf:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.wrong(key, "a finite number")
+        if not abs(value) < math.inf:
             raise self.wrong(key, "a finite number")
         try:
             return float(value)

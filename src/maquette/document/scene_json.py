@@ -230,7 +230,7 @@ def _finite_or_none(value: float) -> float | None:
 
 def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
-    record = {"photo": photo, "source": given.source, "warnings": given.warnings}
+    record: dict[str, Any] = {"photo": photo, "source": given.source, "warnings": given.warnings}
     if given.focal is not None:
         record["focal"] = dataclasses.asdict(given.focal)
     if given.geometry is not None:

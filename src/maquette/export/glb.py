@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from maquette.document.appearance import Appearance, appearance_of, linear_from_bytes
 from maquette.document.scene_json import png_bytes
-from maquette.errors import InputError
+from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
 from maquette.output import write_files
@@ -75,7 +75,12 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
     metres = scene.metres_per_unit
     units = "scene units (the longest side of the scene is 1)" if metres is None else "metres"
     ground = float(scene.ground_height) * (metres or 1.0)
-    extras = {"frame": scene.frame, "up": "+Y", "units": units, "metres_per_unit": metres}
+    extras: dict[str, Any] = {
+        "frame": scene.frame,
+        "up": "+Y",
+        "units": units,
+        "metres_per_unit": metres,
+    }
     extras["ground_height"] = ground
     extras["failures"] = [
         {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
@@ -144,12 +149,13 @@ def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
         "NORMAL": gltf.vertices(smooth_normals(vertices, faces)),
     }
     if appearance.image is None:
-        opaque = bool(appearance.colors[:, 3].min() == 255)
-        colors = appearance.colors[:, : 3 if opaque else 4]
+        colors = present(appearance.colors, "colour")
+        opaque = bool(colors[:, 3].min() == 255)
+        colors = colors[:, : 3 if opaque else 4]
         attributes["COLOR_0"] = gltf.vertices(linear_from_bytes(colors).astype(np.float32))
     else:
         opaque = appearance.image.mode == "RGB"
-        u, v = appearance.uv.T
+        u, v = present(appearance.uv, "texture").T
         top_left = np.stack([u, 1 - v], axis=1).astype(np.float32)
         attributes["TEXCOORD_0"] = gltf.vertices(top_left)
     primitive = {

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -22,7 +23,7 @@ import trimesh
 from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
-from maquette.errors import InputError, contained
+from maquette.errors import InputError, contained, present
 from maquette.export.gltf import read_header
 from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
 from maquette.export.gltf_source import GltfSource
@@ -105,7 +106,7 @@ def read_mesh_file(
     return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
 
 
-def _parts_of_obj(path: Path, textures: bool) -> dict[str, bool]:
+def _parts_of_obj(path: Path, textures: bool) -> dict[str, Any]:
     """How trimesh takes an OBJ apart: by its objects, or else its groups, or else materials."""
     if path.suffix.lower() != ".obj":
         return {}
@@ -167,7 +168,7 @@ def _obj_without_polygons(content: bytes) -> bytes | None:
         alike = [line for line, rows in polygons.items() if len(rows) == corners]
         fans = fan_covers(vertices[[polygons[line] for line in alike]])
         for line in (line for line, covers in zip(alike, fans) if not covers):
-            references = _POLYGON.match(lines[line])[0].split()[1:]
+            references = present(_POLYGON.match(lines[line]), "polygon")[0].split()[1:]
             triangles = ear_clipped(vertices[polygons[line]])
             written = (b"f " + b" ".join(references[k] for k in each) for each in triangles)
             lines[line] = b"\n".join(written)

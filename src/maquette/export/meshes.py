@@ -21,6 +21,7 @@ from maquette.document.appearance import (
 )
 from maquette.document.ply import PlyMesh, encode_ply
 from maquette.document.scene_json import png_bytes
+from maquette.errors import present
 from maquette.geometry.transforms import transform_points
 from maquette.output import write_files
 from maquette.types import Instance, Scene, check_faces, check_unicode
@@ -99,9 +100,11 @@ def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarra
 
 def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> str:
     if appearance.image is None:
-        rows = np.concatenate([vertices, appearance.colors[:, :3] / 255], axis=1)
+        colors = present(appearance.colors, "colour")
+        rows = np.concatenate([vertices, colors[:, :3] / 255], axis=1)
         return _lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows) + _lines("f %d %d %d\n", faces)
-    coordinates = _lines("v %.9g %.9g %.9g\n", vertices) + _lines("vt %.9g %.9g\n", appearance.uv)
+    coordinates = _lines("v %.9g %.9g %.9g\n", vertices)
+    coordinates += _lines("vt %.9g %.9g\n", present(appearance.uv, "texture"))
     return coordinates + _lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
 
 
@@ -116,6 +119,6 @@ def _mtl_entry(material: str, appearance: Appearance, texture: str) -> str:
     color = (1.0, 1.0, 1.0)
     picture = f"map_Kd {texture}\n" if texture else ""
     if appearance.image is None:
-        mean = linear_from_bytes(appearance.colors).mean(0, keepdims=True)
+        mean = linear_from_bytes(present(appearance.colors, "colour")).mean(0, keepdims=True)
         color = tuple(bytes_from_linear(mean)[0, :3] / 255)
     return f"newmtl {material}\nKd %.4g %.4g %.4g\nKs 0 0 0\nillum 1\n{picture}" % color

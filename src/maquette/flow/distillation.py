@@ -50,7 +50,10 @@ class NoisePrior(Protocol):
     """
 
     size: int  # S, side in pixels of the pictures it was trained on
-    schedule: NoiseSchedule
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Its diffusion."""
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """(B, L, C) what the network attends to; "" is the unconditional prompt. L is the same for

@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens
-from maquette.nn.layers import present, repeated, zero_init
+from maquette.nn.layers import repeated, zero_init
 
 
 @dataclass(frozen=True)

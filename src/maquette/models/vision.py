@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.nn.blocks import (
     Activation,
     LayerNorm,
@@ -26,7 +27,7 @@ from maquette.nn.blocks import (
     without_weights,
 )
 from maquette.nn.devices import sent
-from maquette.nn.layers import matrix_dtype, present, repeated
+from maquette.nn.layers import matrix_dtype, repeated
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.nn.attention import AttentionPlan, Context, CrossAttention, QKNorm, SelfAttention
-from maquette.nn.layers import Layers, present, zero_init
+from maquette.nn.layers import Layers, zero_init
 
 
 class QuickGELU(nn.Module):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 Layer = TypeVar("Layer", bound=nn.Module)
 Weighted = TypeVar("Weighted", nn.Linear, nn.Conv2d, nn.Conv3d)
@@ -39,19 +39,12 @@ def repeated(
     return Layers(make(*arguments, **options) for _ in range(count))
 
 
-def of_kind(part: nn.Module | Tensor, kind: type[Layer]) -> Layer:
+def of_kind(part: object, kind: type[Layer]) -> Layer:
     """A part of a network that was asked for by name or number; TypeError where it is not of the
     expected kind.
     """
     if not isinstance(part, kind):
         raise TypeError(f"a part of the network is a {type(part).__name__}, expected {kind}")
-    return part
-
-
-def present(part: Layer | None, name: str) -> Layer:
-    """A part that not every configuration has; ValueError where this one has none."""
-    if part is None:
-        raise ValueError(f"this network has no {name}; configure one, or do not ask for it")
     return part
 
 

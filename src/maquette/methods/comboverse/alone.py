@@ -15,6 +15,8 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
+from maquette.document.appearance import vertex_colors_of
+from maquette.errors import present
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
@@ -59,7 +61,8 @@ def make_alone(
     surface of the picture.
     """
     own = perceive(net, SceneInput(completed.image, (InstanceMask(label, completed.mask),)))
-    cube = box_cube([own.visible_box(label), own.boxes[label]])
+    visible = present(own.visible_box(label), f"pixel of instance {label}")
+    cube = box_cube([visible, own.boxes[label]])
     volume = zoom_again(models, own, label, {"scene_from_cube": cube}, sampling).volume
     if fit:
         volume = fuse_evidence(volume, own, label, cube)
@@ -130,5 +133,5 @@ def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
         vertices, np.asarray(mesh.faces, np.int32), target_count=faces
     )
     _, nearest = cKDTree(mesh.vertices).query(points)
-    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
+    colours = vertex_colors_of(mesh)[nearest]
     return trimesh.Trimesh(points, triangles, vertex_colors=colours, process=False)
