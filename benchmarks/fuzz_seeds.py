@@ -136,6 +136,8 @@ def write_mask_files(folder: Path) -> None:
         "0 0.1 0.1 0.4 0.1 0.4 0.4\n1 0.5 0.2 0.9 0.2 0.9 0.8 0.5 0.8\n"
     )
     (yolo / "classes.txt").write_text("crate\nplank\n")
+    shutil.copytree(yolo, folder / "yolo-data", ignore=shutil.ignore_patterns("classes.txt"))
+    (folder / "yolo-data" / "data.yaml").write_text("nc: 2\nnames:\n  0: crate\n  1: 'plank'\n")
     _write_panoptic(folder / "panoptic")
 
 
