@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import build_parser
+from maquette.cli.export import SIMULATED
 from maquette.cli.generate import GENERATED
 from maquette.declare import table
-from maquette.options import FileSpace, SceneOptions
+from maquette.options import FileSpace, ScaleOptions, SceneOptions, SimulationOptions
 from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +117,7 @@ def test_the_documents_show_every_command():
     assert shown == {
         "generate",
         "demo",
+        "export",
         "app",
         "masks",
         "models",
@@ -128,10 +130,16 @@ def test_the_documents_show_every_command():
 
 
 @pytest.mark.parametrize(
-    ("options", "names"), [(SceneOptions, (*GENERATED, "device")), (FileSpace, None)]
+    ("page", "options", "names"),
+    [
+        ("cli", SceneOptions, (*GENERATED, "device")),
+        ("cli", FileSpace, None),
+        ("simulation", ScaleOptions, None),
+        ("simulation", SimulationOptions, SIMULATED),
+    ],
 )
-def test_tables_of_options_are_those_of_the_declarations(options, names):
-    assert table(options, names) in TEXTS["docs/cli.md"]
+def test_tables_of_options_are_those_of_the_declarations(page, options, names):
+    assert table(options, names) in TEXTS[f"docs/{page}.md"]
 
 
 def test_the_oldest_versions_that_are_tried_are_those_that_are_promised():

@@ -100,12 +100,17 @@ def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarra
 def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> str:
     if appearance.image is None:
         rows = np.concatenate([vertices, appearance.colors[:, :3] / 255], axis=1)
-        return _lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows) + _lines("f %d %d %d\n", faces)
-    coordinates = _lines("v %.9g %.9g %.9g\n", vertices) + _lines("vt %.9g %.9g\n", appearance.uv)
-    return coordinates + _lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
+        return text_lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows) + text_lines(
+            "f %d %d %d\n", faces
+        )
+    coordinates = text_lines("v %.9g %.9g %.9g\n", vertices) + text_lines(
+        "vt %.9g %.9g\n", appearance.uv
+    )
+    return coordinates + text_lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
 
 
-def _lines(template: str, rows: np.ndarray) -> str:
+def text_lines(template: str, rows: np.ndarray) -> str:
+    """Rows (N, K) of numbers, each written as the template says."""
     return (template * len(rows)) % tuple(rows.reshape(-1).tolist())
 
 
