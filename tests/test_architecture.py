@@ -40,6 +40,7 @@ ORDER = (
     "methods",
     "pipeline",
     "export",
+    "simulation",
     "batch",
     "data",
     "train",

@@ -13,10 +13,17 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import build_parser
+from maquette.cli.export import SIMULATED
 from maquette.cli.generate import GENERATED
 from maquette.declare import table
 from maquette.given.fit import KNOWN
-from maquette.options import FileSpace, GeometryOptions, SceneOptions
+from maquette.options import (
+    FileSpace,
+    GeometryOptions,
+    ScaleOptions,
+    SceneOptions,
+    SimulationOptions,
+)
 from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +124,7 @@ def test_the_documents_show_every_command():
     assert shown == {
         "generate",
         "demo",
+        "export",
         "app",
         "masks",
         "models",
@@ -130,11 +138,17 @@ def test_the_documents_show_every_command():
 
 
 @pytest.mark.parametrize(
-    ("options", "names"),
-    [(SceneOptions, (*GENERATED, "device")), (FileSpace, None), (GeometryOptions, None)],
+    ("page", "options", "names"),
+    [
+        ("cli", SceneOptions, (*GENERATED, "device")),
+        ("cli", FileSpace, None),
+        ("cli", GeometryOptions, None),
+        ("simulation", ScaleOptions, None),
+        ("simulation", SimulationOptions, SIMULATED),
+    ],
 )
-def test_tables_of_options_are_those_of_the_declarations(options, names):
-    assert table(options, names) in TEXTS["docs/cli.md"]
+def test_tables_of_options_are_those_of_the_declarations(page, options, names):
+    assert table(options, names) in TEXTS[f"docs/{page}.md"]
 
 
 def test_the_oldest_versions_that_are_tried_are_those_that_are_promised():

@@ -15,6 +15,8 @@ from maquette.errors import InputError
 
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
+COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
+MJCF_STYLES = ("menagerie", "robosuite")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
 ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
@@ -242,3 +244,74 @@ class FileSpace:
     def is_asked_for(self) -> bool:
         """Whether anything differs from what a scene has anyway."""
         return self != FileSpace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """What a simulator needs to know besides the shapes of a scene."""
+
+    collision: str = option(
+        "parts",
+        choices=COLLISIONS,
+        help="what collides: convex parts (default, needs `pip install 'maquette[sim]'`), "
+        "a hull or a box per object",
+    )
+    density: float = option(
+        600.0,
+        least=1e-3,
+        most=1e5,
+        metavar="KG_M3",
+        help="of everything whose mass is not given, in kg per cubic metre (default 600, as wood)",
+    )
+    mass: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="NAME=KG",
+        help="mass of one object, by node, name or label; may be repeated",
+    )
+    static: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="NAMES",
+        help="objects that never move: nodes, names or labels, separated by commas",
+    )
+    up: str = option("z", choices=("z", "y"), help="upward axis of MJCF, URDF and SDF (default: z)")
+    mjcf_style: str = option(
+        "menagerie",
+        choices=MJCF_STYLES,
+        help="whose numbers for groups: visual 2 and collision 3 (menagerie, default), "
+        "or 1 and 0 (robosuite)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleOptions:
+    """How long a scene unit is."""
+
+    metres_per_unit: float | None = option(
+        None,
+        kind=float,
+        least=1e-6,
+        most=1e6,
+        metavar="X",
+        help="metres in one unit of the scene, whose longest side is about 1",
+    )
+    size: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="LABEL=LENGTH",
+        help="height of one object, such as chair=0.9m or 3=40cm, which sets the scale; "
+        "may be repeated, several are reconciled",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -244,12 +244,12 @@ class Scene:
         return regenerate(self, label, seed=seed, **options)
 
     def export(self, path: str | Path, **options: Any) -> Path:
-        """Write the scene; the suffix chooses the format (.glb, .obj, .ply, .stl, or .json for the
-        scene document).
+        """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .json for the
+        scene document, or a simulator's .xml (MJCF), .urdf, .sdf, .usda, .usdz.
         """
-        from maquette.export import export_scene
+        from maquette.simulation.files import write_scene
 
-        return export_scene(self, path, **options)
+        return write_scene(self, path, **options)
 
 
 # What edits of a Scene, and of its document, check alike

@@ -102,13 +102,15 @@ def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -
     if appearance.image is None:
         colors = present(appearance.colors, "colour")
         rows = np.concatenate([vertices, colors[:, :3] / 255], axis=1)
-        return _lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows) + _lines("f %d %d %d\n", faces)
-    coordinates = _lines("v %.9g %.9g %.9g\n", vertices)
-    coordinates += _lines("vt %.9g %.9g\n", present(appearance.uv, "texture"))
-    return coordinates + _lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
+        coordinates = text_lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows)
+        return coordinates + text_lines("f %d %d %d\n", faces)
+    coordinates = text_lines("v %.9g %.9g %.9g\n", vertices)
+    coordinates += text_lines("vt %.9g %.9g\n", present(appearance.uv, "texture"))
+    return coordinates + text_lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
 
 
-def _lines(template: str, rows: np.ndarray) -> str:
+def text_lines(template: str, rows: np.ndarray) -> str:
+    """Rows (N, K) of numbers, each written as the template says."""
     return (template * len(rows)) % tuple(rows.reshape(-1).tolist())
 
 
