@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.data.catalogue import Catalogue, smooth_normals
+from maquette.data.catalogue import Catalogue, seamless_normals
 from maquette.errors import InputError
 from tests.data.toys import Toys, toy, toy_table
 
@@ -22,10 +22,10 @@ def test_only_wide_flat_tops_are_tables() -> None:
     assert Catalogue.of(Toys(assets)).tables.tolist() == [0, 2]
 
 
-def test_smooth_normals_point_outwards_across_seams() -> None:
+def test_normals_point_outwards_across_seams() -> None:
     sphere = trimesh.creation.icosphere(3)
     soup = (
         sphere.vertices[sphere.faces].reshape(-1, 3).astype(np.float32)
     )  # every triangle has its own corners
-    normals = smooth_normals(soup, np.arange(len(soup)).reshape(-1, 3))
+    normals = seamless_normals(soup, np.arange(len(soup)).reshape(-1, 3))
     assert (np.einsum("vc,vc->v", normals, soup) > 0.999).all()

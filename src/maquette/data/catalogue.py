@@ -122,7 +122,7 @@ class Catalogue:
         """
         if index not in self._normals:
             asset = self.library.asset(index)
-            self._normals[index] = smooth_normals(asset.vertices, asset.faces)
+            self._normals[index] = seamless_normals(asset.vertices, asset.faces)
         return self._normals[index]
 
 
@@ -131,7 +131,7 @@ def _radius(vertices: np.ndarray) -> float:
     return math.sqrt(float((vertices[:, ::2] ** 2).sum(1).max()))
 
 
-def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def seamless_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) float32 area-weighted normals of vertices (V, 3), the same for all vertices at one
     position.
     """

@@ -46,8 +46,8 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, moved, resized
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.render.lighting import Lighting, dome, random_lighting
 from maquette.render.rasterize import RenderBuffers, rasterize
-from maquette.render.shade import Lighting, dome, random_lighting
 from maquette.types import Camera
 
 UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])

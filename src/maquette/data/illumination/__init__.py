@@ -26,8 +26,8 @@ from maquette.data.illumination.kernels import (
     meet_planes,
 )
 from maquette.geometry.cameras import intrinsics_from_focal, look_at
+from maquette.render.lighting import Lighting
 from maquette.render.rasterize import RenderBuffers, checked_mesh, draw, pixel_from_world
-from maquette.render.shade import Lighting
 from maquette.render.tones import developed
 from maquette.render.tones import linear as linear  # for views.py, which lights backdrops
 from maquette.types import Camera
