@@ -218,8 +218,11 @@ def test_nothing_catches_everything():
         if node.type is None
         or broad & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
     ]
-    (contained,) = (f for f in functions(PACKAGE / "errors.py") if f.name == "contained")
-    allowed = [node for node in ast.walk(contained) if isinstance(node, ast.ExceptHandler)]
+    # the second carries what a task raises to the process that asked for it
+    places = (("errors.py", "contained"), ("processes.py", "_answer"))
+    catching = [f for file, name in places for f in functions(PACKAGE / file) if f.name == name]
+    inside = (node for function in catching for node in ast.walk(function))
+    allowed = [node for node in inside if isinstance(node, ast.ExceptHandler)]
     assert [f"{where}:{n.lineno}" for where, n in everything if n not in allowed] == []
 
 
