@@ -52,6 +52,7 @@ from maquette.stages.decode import mesh_from_volume
 from maquette.stages.fuse import fuse_evidence
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.support import known_supports
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
@@ -212,6 +213,7 @@ def generate(
         metres_per_unit=kept.perception.metres_per_unit,
         provenance=provenance | method.report(),
         input=given,
+        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
     )
 
 

@@ -22,7 +22,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from maquette.document.ply import PlyMesh, decode_ply, encode_ply
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.types import (
+    GROUND,
     Camera,
     Failure,
     Focal,
@@ -47,6 +48,7 @@ from maquette.types import (
     InstanceMask,
     Scene,
     SceneInput,
+    Support,
     check_faces,
     check_unicode,
 )
@@ -135,7 +137,10 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
     scale = _positive(root, "metres_per_unit") if root.has("metres_per_unit") else None
     provenance = dict(root.object("provenance").data)
     given = _input(root.object("input"), files) if root.has("input") else None
-    return Scene(instances, camera, failures, ground_height, frame, scale, provenance, given)
+    supports = _supports(root, {i.label for i in instances})
+    return Scene(
+        instances, camera, failures, ground_height, frame, scale, provenance, given, supports
+    )
 
 
 def _document_path(path: Path) -> Path:
@@ -177,6 +182,11 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     record["camera"] = _camera_record(scene.camera)
     record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
     record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
+    if scene.supports:
+        supports = sorted(scene.supports.items())
+        record["supports"] = {str(label): support.on for label, support in supports}
+        confidence = {str(label): float(support.confidence) for label, support in supports}
+        record["support_confidence"] = confidence
     record["input"] = None if scene.input is None else _input_record(scene.input, files)
     record["provenance"] = _plain(scene.provenance, "provenance")
     record["files"] = files.records
@@ -348,6 +358,26 @@ def _camera(record: Fields) -> Camera:
 
 def _failure(record: Fields) -> Failure:
     return Failure(record.whole("label"), record.text("stage"), record.text("reason"))
+
+
+def _supports(root: Fields, labels: Collection[int]) -> dict[int, Support]:
+    """What the instances stand on; nothing in older documents."""
+    if not root.has("supports"):
+        return {}
+    told = root.object("supports")
+    confidence = root.object("support_confidence") if root.has("support_confidence") else None
+    supports = {}
+    for key, on in told.data.items():
+        if key not in {str(label) for label in labels}:
+            raise told.wrong(key, f"labels of the scene: {sorted(labels)}")
+        is_known = type(on) is int and on in labels and str(on) != key
+        if not (is_known or on in (GROUND, None)):
+            raise told.wrong(key, f"the label of another instance, {GROUND!r} or null")
+        sure = 1.0
+        if confidence is not None and confidence.has(key):
+            sure = confidence.number(key)
+        supports[int(key)] = Support(on, sure)
+    return supports
 
 
 def _positive(record: Fields, key: str) -> float:

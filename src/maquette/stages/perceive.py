@@ -44,7 +44,8 @@ from maquette.stages.frame import (
     shown_labels,
 )
 from maquette.stages.measured import Measured, put_in
-from maquette.types import Camera, SceneInput
+from maquette.stages.support import find_supports
+from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
 TOGETHER = 16  # close looks that are taken at once
@@ -67,6 +68,7 @@ class Perception:
     # (H, W) float32 z-depth of the photo's own pixels, where it was given; else None
     given_depth: np.ndarray | None = None
     metres_per_unit: float | None = None  # None = not known
+    supports: Mapping[int, Support] = field(default_factory=dict)  # by label
 
     @property
     def photo(self) -> np.ndarray:
@@ -162,11 +164,13 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         centre_depth(estimate.camera) * np.exp(relative),
     )
     if given.geometry is None:
-        seen = onto_ground(into_boxes(seen, estimate.boxes))
-        known = Measured(seen, estimate.boxes, None, None)
+        boxed = into_boxes(seen, estimate.boxes)
+        supports = find_supports(boxed, estimate.boxes)
+        known = Measured(onto_ground(boxed), estimate.boxes, None, None)
     else:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
-    return _in_scene_frame(known, given, labels)
+        supports = find_supports(known.seen, known.boxes)
+    return replace(_in_scene_frame(known, given, labels), supports=supports)
 
 
 def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> Perception:
