@@ -66,9 +66,9 @@ LINE_NODES = 20  # of a statement, or of the head of a compound one; tables of c
 NODES_PER_PHYSICAL_LINE = 4.0
 PARAMETERS = 10
 # What is above today. The numbers only shrink; at the goal are 0, 0, 1 % and 4.0.
-LARGER_FUNCTIONS = 10
+LARGER_FUNCTIONS = 5
 LARGER_FILES = 1
-DENSER_LINES = 380  # of 29,500
+DENSER_LINES = 318  # of 30,300
 PACKAGE_DENSITY = 4.17
 PACKAGE_NODES = 250_000
 # Compiled kernels take arrays, not nouns.

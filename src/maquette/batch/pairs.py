@@ -106,11 +106,12 @@ def _is_depth(picture: Path, pictures: Sequence[Path]) -> bool:
 
 def _with_geometry(job: Job, known: GeometryOptions) -> Job:
     """The job with the depth and the camera that go with its photo."""
-    own = {
-        key: _of_photo(job.photo, getattr(known, key), key, suffixes)
-        for key, suffixes in GEOMETRY_SUFFIXES.items()
-    }
-    return replace(job, geometry=replace(known, **own))
+    depth, points, intrinsics = (
+        _of_photo(job.photo, getattr(known, word), word, suffixes)
+        for word, suffixes in GEOMETRY_SUFFIXES.items()
+    )
+    own = replace(known, depth=depth, points=points, intrinsics=intrinsics)
+    return replace(job, geometry=own)
 
 
 def _of_photo(photo: Path, given: str | None, word: str, suffixes: Sequence[str]) -> str | None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from maquette import __version__
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, contained
 from maquette.evaluate.cases import (
     CaseSource,
     camera_to_dict,
@@ -212,7 +212,7 @@ def _give_up(prediction: _Prediction, reason: str) -> None:
     """Record that nothing was made; without the request, so that the next run tries again."""
     place = (prediction.contestant.name, prediction.scene)
     prediction.folder.prediction(*place).unlink(missing_ok=True)
-    record = {"request": None, "error": reason, "camera": None, "failures": []}
+    record: Record = {"request": None, "error": reason, "camera": None, "failures": []}
     write_record(prediction.folder.making(*place), record)
 
 

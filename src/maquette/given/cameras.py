@@ -161,7 +161,8 @@ def _of_mapping(fields: Mapping[str, Any], name: str, photo: str) -> StoredCamer
         with contained(f"{name}: its matrix holds no numbers", REMEDY):
             values = np.asarray(matrix, np.float64).ravel()
         stored = _of_numbers(values, name)
-        return StoredCamera(stored.matrix, *(size or (None, None)), name)
+        width, height = size or (None, None)
+        return StoredCamera(stored.matrix, width, height, name)
     return _checked(_named_matrix(fields, name, size), name, size, shift)
 
 

@@ -153,16 +153,18 @@ def scaled_intrinsics(camera: StoredCamera, full: Size, size: Size) -> np.ndarra
     height, width = size
     if camera.normalised:
         return np.diag([width, height, 1.0]) @ camera.matrix
+    own = full
     if camera.width is None or camera.height is None:
         _centre_inside(camera, full)
-        camera = replace(camera, width=full[1], height=full[0])
-    if not same_aspect((camera.height, camera.width), full):
+    else:
+        own = camera.height, camera.width
+    if not same_aspect(own, full):
         raise InputError(
-            f"{camera.name}: is of a picture of {camera.width} x {camera.height}, the photo has "
-            f"{shown(full)}; give the camera of this photo"
+            f"{camera.name}: is of a picture of {shown(own)}, the photo has {shown(full)}; "
+            "give the camera of this photo"
         )
-    fit = np.diag([width / camera.width, height / camera.height, 1.0])
-    return fit @ camera.matrix
+    fit = np.array([width / own[1], height / own[0], 1.0])
+    return np.diag(fit) @ camera.matrix
 
 
 def _centre_inside(camera: StoredCamera, size: Size) -> None:

@@ -43,8 +43,7 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
         faces.append(np.asarray(mesh.faces) + offset)
         colors.append(_vertex_colors(mesh)[:, :3])
         owner.append(np.full(len(mesh.faces), position, np.int32))
-        textured = textures[position] is not None
-        uv.append(mesh.visual.uv if textured else np.zeros((len(mesh.vertices), 2)))
+        uv.append(_places(mesh))
         offset += len(mesh.vertices)
     return SceneMesh(
         np.concatenate(vertices).astype(np.float32),
@@ -54,6 +53,14 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
         np.concatenate(uv).astype(np.float32),
         tuple(textures),
     )
+
+
+def _places(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(V, 2) places in the mesh's texture; zeros when it has none."""
+    visual = mesh.visual
+    if isinstance(visual, TextureVisuals) and _texture(mesh) is not None:
+        return np.asarray(visual.uv)
+    return np.zeros((len(mesh.vertices), 2))
 
 
 def _texture(mesh: trimesh.Trimesh) -> np.ndarray | None:

@@ -54,9 +54,9 @@ def _sampled(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     height, width = texture.shape[:2]
     at = np.zeros((-(-len(uv) // ROW) * ROW, 2), np.float32)
     at[: len(uv)] = uv * (1, -1) * (width, height) + (-0.5, height - 0.5)
-    border = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    found = cv2.remap(texture, at.reshape(-1, ROW, 2), None, **border)
-    return found.reshape(-1, 3)[: len(uv)].astype(np.float32) / 255
+    x, y = at.reshape(-1, ROW, 2).transpose(2, 0, 1).copy()
+    found = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found).reshape(-1, 3)[: len(uv)].astype(np.float32) / 255
 
 
 def unlit(scene: Scene, camera: Camera | None = None) -> tuple[np.ndarray, np.ndarray]:
