@@ -20,7 +20,6 @@ its objects, seen from the photo's camera:
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files

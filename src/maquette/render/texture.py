@@ -1,7 +1,7 @@
 """Textures on what was drawn, and pictures without light.
 
-Beside rasterize.py, which knows colours of vertices only: from the face that a pixel sees follow its
-barycentric weights, its place in the texture, and the colour there.
+Beside rasterize.py, which knows colours of vertices only: from the face that a pixel sees follow
+its barycentric weights, its place in the texture, and the colour there.
 """
 
 from __future__ import annotations
