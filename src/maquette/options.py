@@ -19,6 +19,7 @@ COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
 MJCF_STYLES = ("menagerie", "robosuite")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
+AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
 ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
 TUNING = ("prompt", "iterations", "layout", "prior")  # options of methods that arrange
 ARRANGING = "--method comboverse"
@@ -65,6 +66,23 @@ class SceneOptions:
         True,
         flags=("--no-fit",),
         help="the generator alone: volumes are not held to mask and visible surface",
+    )
+    texture: int | str = option(
+        AUTO,
+        kind=int,
+        least=16,
+        most=8192,
+        words=(AUTO, NONE),
+        metavar="PIXELS",
+        help="longer side of each object's texture, auto (as sharp as the photo, 1024 at most; "
+        "the default) or none: colours per vertex",
+    )
+    triangles: int | None = option(
+        None,
+        kind=int,
+        least=100,
+        metavar="N",
+        help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
     memory: int | None = option(

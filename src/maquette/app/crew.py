@@ -24,7 +24,16 @@ from maquette.errors import MaquetteError, present
 PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
 FIRST_PAUSE = 1.0  # seconds before a worker that does not start is tried again, ...
 LONGEST_PAUSE = 30.0  # ... and after many times
-REGENERATION = ("model", "seed", "steps", "guidance", "fit", "device")  # the options of one object
+REGENERATION = (
+    "model",
+    "seed",
+    "steps",
+    "guidance",
+    "fit",
+    "texture",
+    "triangles",
+    "device",
+)  # the options of one object
 
 JsonObject = dict[str, Any]
 

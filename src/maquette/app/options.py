@@ -20,7 +20,15 @@ OFFERED: dict[str, JsonObject] = {  # what the page lets people choose
     "fov": {"default": None, "minimum": 3, "maximum": 140},
     "fit": {"default": True},
 }
-REUSED = ("method", "model", "steps", "guidance", "fit")  # of a scene, to make an object of it anew
+REUSED = (
+    "method",
+    "model",
+    "steps",
+    "guidance",
+    "fit",
+    "texture",
+    "triangles",
+)  # of a scene, to make an object of it anew
 
 
 def offered(capabilities: JsonObject) -> JsonObject:

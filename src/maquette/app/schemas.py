@@ -27,6 +27,8 @@ JOB_OPTIONS = (
     "steps",
     "guidance",
     "fit",
+    "texture",
+    "triangles",
     "fov",
     "device",
 )

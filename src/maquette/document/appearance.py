@@ -8,6 +8,7 @@ for vertex colours (linear) and textures (sRGB).
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from trimesh.visual.texture import TextureVisuals
 
 from maquette.errors import contained, present
 
+JPEG_QUALITY = 90
 WHITE = np.full(4, 255, np.uint8)
 
 
@@ -94,6 +96,32 @@ def texture_of(mesh: trimesh.Trimesh) -> Image.Image | None:
     material = getattr(mesh.visual, "material", None)
     kind = "baseColorTexture" if isinstance(material, PBRMaterial) else "image"
     return getattr(material, kind, None)
+
+
+def png_bytes(image: Image.Image, effort: int = 6) -> bytes:
+    """Return the image as a PNG without metadata, so that equal pixels give equal bytes. effort:
+    of the compression, 1 to 9.
+    """
+    return _encoded(image, "PNG", compress_level=effort)
+
+
+def texture_file(image: Image.Image) -> tuple[bytes, str]:
+    """A texture as a file for other programs, and its suffix: a JPEG when that takes less than half
+    of a PNG, as it does for photos.
+    """
+    if image.mode == "RGB":
+        photo = _encoded(image, "JPEG", quality=JPEG_QUALITY)
+        if 2 * len(photo) < len(png_bytes(image, effort=1)):
+            return photo, ".jpg"
+    return png_bytes(image), ".png"
+
+
+def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
+    stream = io.BytesIO()
+    bare = image.copy()
+    bare.info = {}
+    bare.save(stream, kind, **how)
+    return stream.getvalue()
 
 
 def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:

@@ -32,7 +32,7 @@ import trimesh
 from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
-from maquette.document.appearance import Appearance, appearance_of, mesh_with
+from maquette.document.appearance import Appearance, appearance_of, mesh_with, png_bytes
 from maquette.document.fields import Fields
 from maquette.document.files import RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.document.ply import PlyMesh, decode_ply, encode_ply
@@ -274,15 +274,6 @@ def _photo_bytes(image: np.ndarray) -> bytes:
         ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
     )
     return content.tobytes()
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    """Return the image as a PNG without metadata, so that equal pixels give equal bytes."""
-    stream = io.BytesIO()
-    bare = image.copy()
-    bare.info = {}
-    bare.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _npz_bytes(arrays: Mapping[str, np.ndarray], where: str) -> bytes:

@@ -17,10 +17,10 @@ from maquette.document.appearance import (
     appearance_of,
     bytes_from_linear,
     linear_from_bytes,
+    texture_file,
     vertex_colors_of,
 )
 from maquette.document.ply import PlyMesh, encode_ply
-from maquette.document.scene_json import png_bytes
 from maquette.errors import present
 from maquette.geometry.transforms import transform_points
 from maquette.output import write_files
@@ -31,7 +31,7 @@ STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attrib
 
 
 def write_obj(scene: Scene, path: Path) -> None:
-    """Write ``path`` (.obj) and beside it ``<stem>.mtl`` and a PNG per texture. One object per
+    """Write ``path`` (.obj) and beside it ``<stem>.mtl`` and a picture per texture. One object per
     instance, named as its node.
     """
     materials = []
@@ -45,10 +45,12 @@ def write_obj(scene: Scene, path: Path) -> None:
         material = re.sub(r"[^\w.-]+", "_", instance.node_name)
         lines.append(f"o {' '.join(instance.node_name.split())}\nusemtl {material}\n")
         lines.append(_obj_body(vertices, faces + offset, appearance))
-        texture = "" if appearance.image is None else f"{path.stem}_{material}.png"
-        materials.append(_mtl_entry(material, appearance, texture))
+        texture = ""
         if appearance.image is not None:
-            textures[path.with_name(texture)] = png_bytes(appearance.image)
+            content, suffix = texture_file(appearance.image)
+            texture = f"{path.stem}_{material}{suffix}"
+            textures[path.with_name(texture)] = content
+        materials.append(_mtl_entry(material, appearance, texture))
         offset += len(vertices)
     library = {path.with_suffix(".mtl"): "\n".join(materials).encode()}
     write_files({path: "".join(lines).encode()} | library | textures)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from maquette.document.scene_json import png_bytes
+from maquette.document.appearance import png_bytes
 from maquette.simulation.bodies import Bodies, RigidBody
 from maquette.simulation.pictures import mtl_bytes, obj_bytes, part_obj_bytes, textured_surface
 from maquette.simulation.selection import file_stem, unique_names

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maquette.document.scene_json import png_bytes
+from maquette.document.appearance import png_bytes
 from maquette.geometry.boxes import bounding_box
 from maquette.simulation.assets import (
     GRAVITY,
