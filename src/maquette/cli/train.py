@@ -173,6 +173,11 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
     parser.add_argument(
+        "--backbone",
+        metavar="FILE",
+        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release",
+    )
+    parser.add_argument(
         "--base",
         metavar="FOLDER",
         help="iscene: fine-tune published weights (the folder of `maquette models fetch`)",
