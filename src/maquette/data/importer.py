@@ -149,7 +149,8 @@ def find_meshes(
     files = []
     for path, stem in zip(paths, stems):
         name = stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}"
-        entry = attributed(path, manifest.get(stem) or manifest.get(path.stem) or {})
+        row = manifest.get(stem) or manifest.get(path.stem) or {}
+        entry = attributed(path, row)
         made = MeshFile(
             path,
             name,
