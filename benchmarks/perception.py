@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import maquette
 from maquette.checkpoints.embedded import ModelSet, load_models
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig

@@ -10,7 +10,7 @@ import trimesh
 from PIL import Image
 
 import maquette
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.library import build_library
 from maquette.data.procedural import procedural_asset
 from maquette.data.scenes import compose_random

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from maquette import InstanceMask
-from maquette.data.layout import AssetList, Catalogue, Placement
+from maquette.data.catalogue import AssetList, Catalogue
+from maquette.data.layout import Placement
 from maquette.data.procedural import procedural_asset
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, sample_view

@@ -14,7 +14,7 @@ import math
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -148,7 +148,7 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str | Path) 
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _check_header(file: BinaryIO, size: int, place: str) -> None:
+def _check_header(file: IO[bytes], size: int, place: str) -> None:
     """Compare what an .npy header declares with the size of the file."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from maquette.cli import main
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from tests.data.toys import Toys
 
 

@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from maquette.data.layout import Catalogue, convex_hull
+from maquette.data.catalogue import Catalogue
+from maquette.data.polygons import convex_hull
 from maquette.data.scenes import ComposedScene, placed_vertices
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from maquette.data.catalogue import Catalogue
 from maquette.data.compose import compose, compositions
-from maquette.data.layout import Catalogue
 from maquette.data.scenes import SceneConfig, placed_vertices
 from tests.data.collisions import collisions
 from tests.data.toys import Toys, toy

@@ -5,28 +5,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.data.layout import (
-    Catalogue,
-    LayoutConfig,
-    chain_loops,
-    convex_hull,
-    distance_to_edges,
-    inside_polygon,
-    layout_on_floor,
-    place,
-    poisson_discs,
-    polygon_centroid,
-    signed_area,
-    slice_segments,
-    smooth_normals,
-    stack_on,
-    top_polygon,
-)
-from maquette.errors import InputError
-from tests.data.toys import Toys, toy, toy_table
-
-SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-BOOT = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0], [1.0, 3.0], [0.0, 3.0]])
+from maquette.data.catalogue import Catalogue
+from maquette.data.layout import LayoutConfig, layout_on_floor, place, poisson_discs, stack_on
+from maquette.data.polygons import distance_to_edges, inside_polygon
+from tests.data.toys import Toys, toy
 
 
 def test_discs_never_meet_and_keep_the_gap() -> None:
@@ -56,7 +38,7 @@ def test_discs_depend_on_the_generator_only() -> None:
 
 def test_placed_objects_stand_on_their_height_and_turn_about_the_vertical() -> None:
     cube = toy(trimesh.creation.box((1.0, 0.5, 0.25)))
-    placement = place(0, np.ptp(cube.vertices, axis=0), 2.0, 0.7, (3.0, 1.0, -2.0))
+    placement = place(Catalogue.of(Toys((cube,))), 0, 2.0, 0.7, (3.0, 1.0, -2.0))
     world = cube.vertices @ placement.world_from_asset[:3, :3].T + placement.world_from_asset[:3, 3]
     assert world[:, 1].min() == pytest.approx(1.0) and np.ptp(world[:, 1]) == pytest.approx(1.0)
     assert np.allclose(world.mean(0)[[0, 2]], [3.0, -2.0], atol=1e-6)
@@ -82,73 +64,11 @@ def test_floor_layouts_do_not_intersect_and_take_milliseconds() -> None:
     assert (time.process_time() - started) / 100 < 0.02
 
 
-def test_an_empty_library_is_refused() -> None:
-    with pytest.raises(InputError, match="empty"):
-        Catalogue.of(Toys(()))
-
-
-def test_only_wide_flat_tops_are_tables() -> None:
-    assets = (
-        toy_table(),
-        toy(trimesh.creation.icosphere()),
-        toy(trimesh.creation.box((1, 0.4, 1))),
-        toy(trimesh.creation.cone(0.5, 0.5)),
-    )
-    assert Catalogue.of(Toys(assets)).tables.tolist() == [0, 2]
-
-
-@pytest.mark.parametrize("shape", ["box", "cylinder", "table"])
-def test_top_polygons_match_an_independent_slice(shape: str) -> None:
-    asset = {
-        "box": toy(trimesh.creation.box((1.0, 0.3, 0.6))),
-        "cylinder": toy(trimesh.creation.cylinder(0.5, 0.4), upright=True),
-        "table": toy_table(),
-    }[shape]
-    polygon = top_polygon(asset.vertices, asset.faces)
-    extent = np.ptp(asset.vertices, axis=0)
-    exact = {
-        "box": extent[0] * extent[2],
-        "cylinder": math.pi / 4 * extent[0] * extent[2],
-        "table": extent[0] * extent[2],
-    }[shape]
-    assert abs(signed_area(polygon)) == pytest.approx(exact, rel=0.01)
-    assert np.abs(polygon_centroid(polygon)).max() < 2e-3
-
-
-def test_a_torus_is_cut_into_two_loops() -> None:
-    torus = trimesh.creation.torus(1.0, 0.25)
-    segments = slice_segments(torus.vertices[:, [0, 2, 1]], torus.faces, 0.01)
-    areas = sorted(abs(signed_area(loop)) for loop in chain_loops(segments))
-    assert len(areas) == 2
-    assert areas == pytest.approx([math.pi * 0.75**2, math.pi * 1.25**2], rel=0.03)
-
-
-def test_polygon_measures_on_a_concave_outline() -> None:
-    assert signed_area(BOOT) == pytest.approx(5.0) and signed_area(BOOT[::-1]) == pytest.approx(
-        -5.0
-    )
-    assert np.allclose(polygon_centroid(BOOT), (1.1, 1.1)) and np.allclose(
-        polygon_centroid(BOOT[::-1]), (1.1, 1.1)
-    )
-    points = np.array([[0.5, 2.5], [2.0, 2.0], [2.5, 0.5], [-0.1, 0.5]])
-    assert inside_polygon(points, BOOT).tolist() == [True, False, True, False]
-    assert np.allclose(distance_to_edges(points, BOOT), [0.5, 1.0, 0.5, 0.1])
-
-
-def test_the_hull_of_a_cloud_is_convex_and_holds_it() -> None:
-    cloud = np.random.default_rng(5).normal(size=(200, 2))
-    hull = convex_hull(cloud)
-    assert signed_area(hull) > 0
-    edge = np.roll(hull, -1, axis=0) - hull
-    offset = cloud[:, None] - hull
-    assert (edge[:, 0] * offset[..., 1] - edge[:, 1] * offset[..., 0] > -1e-9).all()
-
-
 def test_stacked_objects_stay_within_the_top_and_apart() -> None:
     catalogue = Catalogue.of(Toys.many())
     rng = np.random.default_rng(6)
     for _ in range(100):
-        table = place(0, catalogue.extents[0], 1.5, float(rng.uniform(-3, 3)), (1.0, 0.0, -2.0))
+        table = place(catalogue, 0, 1.5, float(rng.uniform(-3, 3)), (1.0, 0.0, -2.0))
         assets = rng.integers(0, len(catalogue), int(rng.integers(1, 8)))
         stacked = stack_on(catalogue, table, assets, rng)
         assert 1 <= len(stacked) <= len(assets)
@@ -178,15 +98,6 @@ def test_stacked_objects_stay_within_the_top_and_apart() -> None:
 
 def test_a_single_stacked_object_is_anchored_at_the_centroid() -> None:
     catalogue = Catalogue.of(Toys.many())
-    table = place(0, catalogue.extents[0], 1.5, 0.3, (1.0, 0.0, -2.0))
+    table = place(catalogue, 0, 1.5, 0.3, (1.0, 0.0, -2.0))
     (only,) = stack_on(catalogue, table, np.array([2]), np.random.default_rng(7))
     assert np.allclose(only.world_from_asset[[0, 2], 3], (1.0, -2.0), atol=5e-3)
-
-
-def test_smooth_normals_point_outwards_across_seams() -> None:
-    sphere = trimesh.creation.icosphere(3)
-    soup = (
-        sphere.vertices[sphere.faces].reshape(-1, 3).astype(np.float32)
-    )  # every triangle has its own corners
-    normals = smooth_normals(soup, np.arange(len(soup)).reshape(-1, 3))
-    assert (np.einsum("vc,vc->v", normals, soup) > 0.999).all()

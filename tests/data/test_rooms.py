@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.rooms import compose_room, roles_of, room_shell
 from maquette.data.scenes import placed_vertices
 from tests.data.toys import Toys, toy

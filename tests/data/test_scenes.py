@@ -4,7 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from maquette.data.layout import Catalogue, LayoutConfig, Placement
+from maquette.data.catalogue import Catalogue
+from maquette.data.layout import LayoutConfig, Placement
 from maquette.data.rooms import compose_room
 from maquette.data.scenes import (
     ComposedScene,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maquette.data.assets import load_asset
-from maquette.data.layout import AssetList
+from maquette.data.catalogue import AssetList
 from maquette.data.procedural import procedural_asset
 from maquette.data.variants import make_assets, varied
 from maquette.errors import InputError

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from maquette.data.backgrounds import random_ground, tiling_noise
+from maquette.data.catalogue import Catalogue
 from maquette.data.compose import compose
 from maquette.data.illumination import around, develop, shadow_maps
-from maquette.data.layout import Catalogue, place
+from maquette.data.layout import place
 from maquette.data.rooms import compose_room
 from maquette.data.scenes import ComposedScene, placed_vertices
 from maquette.data.views import (
@@ -98,8 +99,8 @@ def test_every_label_is_there_and_visible_enough(views: tuple[View, ...]) -> Non
 
 
 def test_a_hidden_object_is_dropped_and_the_frame_is_that_of_the_rest(catalogue: Catalogue) -> None:
-    cover = place(1, catalogue.extents[1], 3.0, 0.0, (0.0, 0.0, 0.0))
-    hidden = place(2, catalogue.extents[2], 0.2, 0.0, (0.0, 1.0, 0.0))  # inside of the box
+    cover = place(catalogue, 1, 3.0, 0.0, (0.0, 0.0, 0.0))
+    hidden = place(catalogue, 2, 0.2, 0.0, (0.0, 1.0, 0.0))  # inside of the box
     view = sample_view(
         ComposedScene((hidden, cover), "test"), catalogue, np.random.default_rng(21), SMALL
     )
@@ -108,7 +109,7 @@ def test_a_hidden_object_is_dropped_and_the_frame_is_that_of_the_rest(catalogue:
 
 
 def test_a_view_that_shows_nothing_is_refused(catalogue: Catalogue) -> None:
-    speck = ComposedScene((place(2, catalogue.extents[2], 1.0, 0.0, (0.0, 0.0, 0.0)),), "test")
+    speck = ComposedScene((place(catalogue, 2, 1.0, 0.0, (0.0, 0.0, 0.0)),), "test")
     with pytest.raises(InputError, match="larger view size"):
         sample_view(
             speck,
@@ -225,9 +226,9 @@ def test_textures_repeat_without_a_seam() -> None:
 
 
 def test_a_close_up_is_fitted_to_what_is_in_focus(catalogue: Catalogue) -> None:
-    table = place(0, catalogue.extents[0], 3.0, 0.0, (0.0, 0.0, 0.0))
+    table = place(catalogue, 0, 3.0, 0.0, (0.0, 0.0, 0.0))
     top = 3.0 * float(catalogue.extents[0, 1])
-    balls = [place(2, catalogue.extents[2], 0.3, 0.0, (x, top, 0.0)) for x in (-0.2, 0.2)]
+    balls = [place(catalogue, 2, 0.3, 0.0, (x, top, 0.0)) for x in (-0.2, 0.2)]
     config = dataclasses.replace(SMALL, cut=0.0, off_centre=0.0, unmasked_support=1.0)
     for seed in range(5):
         rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.errors import InputError
 from maquette.evaluate.cases import scene_of
 from maquette.evaluate.sets import OCCLUSION, SETS, SetSource, make_case, stacked

@@ -459,3 +459,14 @@ def test_what_cannot_be_drawn_is_refused(changes):
     }
     with pytest.raises(InputError):
         soft_render(**given | changes)
+
+
+def test_without_softness_there_are_gradients_of_the_outlines():
+    vertices, faces, colours, instance = scene()
+    vertices.requires_grad_(True)
+    camera = camera_at((0.3, 0.4, 2.0))
+    image = soft_render(
+        vertices, faces, colours, camera, sharpness=math.inf, face_instance=instance
+    )
+    image.alpha.sum().backward()
+    assert torch.isfinite(vertices.grad).all() and vertices.grad.abs().max() > 1

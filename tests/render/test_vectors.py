@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maquette.render.vectors import cross, dot, minus, over, plus_scaled, row_of
+from maquette.render.vectors import cross, dot, minus, over, plus, plus_scaled, row_of
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((2, 3))
@@ -13,6 +13,7 @@ def test_products_and_sums_are_those_of_numpy():
     assert np.isclose(dot(a, b), A @ B)
     assert np.allclose(cross(a, b), np.cross(A, B))
     assert np.allclose(minus(a, b), A - B)
+    assert np.allclose(plus(a, b), A + B)
     assert np.allclose(plus_scaled(a, 0.3, b), A + 0.3 * B)
     assert np.allclose(over(a, 4.0), A / 4.0)
     assert row_of(np.stack([A, B]), 1) == tuple(B)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maquette.data.layout import AssetList, Catalogue
+from maquette.data.catalogue import AssetList, Catalogue
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig, boxes_in_scene
 from maquette.models.relief import coarse_relief

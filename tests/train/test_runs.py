@@ -150,7 +150,7 @@ def test_the_other_methods_fit_beside_them(tmp_path):
     from maquette.train.midi import MidiOptions, tuned_generator
 
     base = load_model(save_model(tmp_path / "generator", Generator(network_configs("cpu")[2])))
-    midi = tuned_generator(base, MidiOptions())
+    midi = tuned_generator(base.model, MidiOptions())
     for parameter in midi.parameters():
         parameter.data += 0.01 * parameter.requires_grad
     files = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maquette.data.layout import AssetList, Catalogue
+from maquette.data.catalogue import AssetList, Catalogue
 from maquette.data.views import ViewConfig
 from maquette.train.sources import RandomViews, scene_config
 from tests.train.worlds import solids

@@ -73,8 +73,10 @@ def with_usable_provenance(document: Document) -> Document:
 def references(document: Document) -> Iterator[tuple[Document, str]]:
     """Every place of a document that names a file: the object, and its key."""
     given = document.get("input") or {}
-    places = [(entry, ("mesh", "texture", "state")) for entry in document["instances"]]
-    places += [(given, ("photo",)), *((entry, ("mask",)) for entry in given.get("masks", []))]
+    places: list[tuple[Document, tuple[str, ...]]] = []
+    places += [(entry, ("mesh", "texture", "state")) for entry in document["instances"]]
+    places.append((given, ("photo",)))
+    places += [(entry, ("mask",)) for entry in given.get("masks", [])]
     return ((entry, key) for entry, keys in places for key in keys if entry.get(key) is not None)
 
 

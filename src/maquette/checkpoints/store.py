@@ -26,11 +26,13 @@ from maquette.errors import CheckpointError, contained
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.image_prior import ImagePrior
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.nn.layers import of_kind
 from maquette.output import atomic_write
 
 TRAIN_AGAIN = "fetch or train it again"
@@ -53,7 +55,7 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
 class Checkpoint:
     """A loaded model and what its file says about it."""
 
-    model: nn.Module  # in eval mode, float32, on the CPU
+    model: nn.Module | ImagePrior  # in eval mode, float32, on the CPU
     kind: str
     sha256: str  # of the file
     metadata: dict[str, Any] = field(default_factory=dict)  # steps, data, compute, scores, ...
@@ -77,8 +79,9 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    made = field.default_factory is not dataclasses.MISSING
-    return field.default_factory() if made else field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def save_model(
@@ -95,9 +98,10 @@ def save_model(
     differs from it is written.
     """
     kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
+    config: Any = model.config  # of the kind's class, which torch does not tell
     header = {
         "kind": kind,
-        "config": json.dumps(dataclasses.asdict(model.config)),
+        "config": json.dumps(dataclasses.asdict(config)),
         "metadata": json.dumps(metadata or {}),
     }
     known: dict[str, torch.Tensor] = {}
@@ -116,7 +120,8 @@ def save_model(
 
 
 def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
-    return {f"base.{name}": tensor.cpu() for name, tensor in base.model.state_dict().items()}
+    state = of_kind(base.model, nn.Module).state_dict()
+    return {f"base.{name}": tensor.cpu() for name, tensor in state.items()}
 
 
 def load_model(

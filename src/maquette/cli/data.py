@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from maquette.errors import InputError
 
 if TYPE_CHECKING:
-    from maquette.data.layout import Catalogue
+    from maquette.data.catalogue import Catalogue
     from maquette.data.shards import ShardConfig
 
 PROCEDURAL_ASSETS = 24  # made when no library is given
@@ -234,7 +234,7 @@ def _catalogue(folder: Path | None, seed: int) -> Catalogue:
     """Open a library, or make procedural assets."""
     import numpy as np
 
-    from maquette.data.layout import AssetList, Catalogue
+    from maquette.data.catalogue import AssetList, Catalogue
     from maquette.data.library import AssetLibrary
     from maquette.data.procedural import procedural_asset
 

@@ -80,8 +80,10 @@ def load_asset(file: str | Path | AssetFile) -> Asset:
         raise InputError(
             f"{entry.path}: its arrays do not fit together (faces {shapes}); import it again"
         )
-    known = entry.metric and np.min(extent) >= 0 and np.max(extent) > 0
-    size = tuple(float(side) for side in extent) if known else None
+    size: tuple[float, float, float] | None = None
+    if entry.metric and np.min(extent) >= 0 and np.max(extent) > 0:
+        width, height, depth = extent.tolist()
+        size = (width, height, depth)
     return Asset(entry.name, vertices, faces, colors, entry.source, entry.licence, size)
 
 

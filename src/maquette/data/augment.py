@@ -120,7 +120,8 @@ def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConf
     if rng.random() < config.jpeg_probability:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
         _, packed = cv2.imencode(".jpg", picture[..., ::-1], quality)
-        picture = np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+        decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
+        picture = np.ascontiguousarray(decoded[..., ::-1])
     return picture
 
 

@@ -41,29 +41,26 @@ class Surface:
 
     point: np.ndarray  # (3,) float64, any point of it, world frame
     normal: np.ndarray  # (3,) float64, unit, towards the scene
-    axes: (
-        np.ndarray
-    )  # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
+    # (2, 3) float64, world vectors whose dot products with a point count tiles along u and v
+    axes: np.ndarray
     texture: np.ndarray  # (TILE, TILE, 3) uint8, sRGB
 
     @property
     def mean(self) -> np.ndarray:
         """(3,) float32, the texture's average colour, sRGB-encoded in 0..1."""
-        return self.texture[::8, ::8].mean((0, 1), dtype=np.float32) / np.float32(255.0)
+        every_eighth = self.texture[::8, ::8]
+        return every_eighth.mean((0, 1), dtype=np.float32) / np.float32(255.0)
 
 
 def random_ground(rng: np.random.Generator, scale: float) -> Surface:
     """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in
     world units.
     """
-    side = scale * math.exp(rng.uniform(math.log(0.35), math.log(2.5)))  # of a tile
+    tile_side = scale * math.exp(rng.uniform(math.log(0.35), math.log(2.5)))
     angle = float(rng.uniform(0.0, 2.0 * math.pi))
-    axes = (
-        np.array(
-            [[math.cos(angle), 0.0, math.sin(angle)], [-math.sin(angle), 0.0, math.cos(angle)]]
-        )
-        / side
-    )
+    c = math.cos(angle)
+    s = math.sin(angle)
+    axes = np.array([[c, 0.0, s], [-s, 0.0, c]]) / tile_side
     return Surface(np.zeros(3), np.array([0.0, 1.0, 0.0]), axes, random_texture(rng))
 
 
@@ -73,12 +70,14 @@ def random_wall(
     """Draw an upright wall at ``distance`` from the origin, which faces the horizontal unit vector
     ``towards`` (3,).
     """
-    side = scale * rng.uniform(1.0, 4.0)
+    tile_side = scale * rng.uniform(1.0, 4.0)
     along = np.array([towards[2], 0.0, -towards[0]])
-    texture = (
-        plain(rng, random_colour(rng, pale=0.6)) if rng.random() < 0.6 else random_texture(rng)
-    )
-    return Surface(-distance * towards, towards, np.stack([along, [0.0, 1.0, 0.0]]) / side, texture)
+    axes = np.stack([along, [0.0, 1.0, 0.0]]) / tile_side
+    if rng.random() < 0.6:
+        texture = plain(rng, random_colour(rng, pale=0.6))
+    else:
+        texture = random_texture(rng)
+    return Surface(-distance * towards, towards, axes, texture)
 
 
 def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -87,20 +86,18 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.nda
     """
     kind = rng.choice(["plain", "gradient", "sky", "clutter"], p=[0.3, 0.2, 0.15, 0.35])
     if kind == "plain":
-        return (
-            np.broadcast_to(random_colour(rng, pale=0.5), (height, width, 3)).astype(np.float32)
-            / 255.0
-        )
+        colour = random_colour(rng, pale=0.5)
+        return np.broadcast_to(colour, (height, width, 3)).astype(np.float32) / 255.0
     if kind == "clutter":
         return _clutter(rng, height, width)
-    top, bottom = (random_colour(rng, pale=0.4) for _ in range(2))
+    top = random_colour(rng, pale=0.4)
+    bottom = random_colour(rng, pale=0.4)
     if kind == "sky":
         top = np.array([95, 150, 215]) + rng.uniform(-30, 30, 3)
         bottom = np.array([215, 225, 235]) + rng.uniform(-20, 15, 3)
     ramp = np.linspace(0.0, 1.0, height)[:, None, None] ** rng.uniform(0.5, 1.5)
-    return np.clip(
-        np.broadcast_to(top + ramp * (bottom - top), (height, width, 3)) / 255.0, 0.0, 1.0
-    ).astype(np.float32)
+    rows = np.clip((top + ramp * (bottom - top)) / 255.0, 0.0, 1.0).astype(np.float32)
+    return np.repeat(rows, width, axis=1)
 
 
 def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -111,14 +108,16 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         colour = tuple(random_colour(rng).tolist())
         x = int(rng.uniform(0, width))
         y = int(rng.uniform(0, height))
-        w, h = (int(v) for v in rng.uniform(0.03, 0.4, 2) * (width, height))
+        size = rng.uniform(0.03, 0.4, 2) * (width, height)
+        w, h = size.astype(int).tolist()
+        half = w // 2
         if rng.random() < 0.6:
-            cv2.rectangle(image, (x - w // 2, y - h), (x + w // 2, y + h), colour, -1)
+            cv2.rectangle(image, (x - half, y - h), (x + half, y + h), colour, cv2.FILLED)
         else:
-            cv2.ellipse(
-                image, (x, y), (max(w // 2, 1), max(h // 2, 1)), 0.0, 0.0, 360.0, colour, -1
-            )
-    blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 6.0)) * height / 128)
+            half_axes = (max(half, 1), max(h // 2, 1))
+            cv2.ellipse(image, (x, y), half_axes, 0.0, 0.0, 360.0, colour, cv2.FILLED)
+    deviation = float(rng.uniform(0.4, 6.0)) * height / 128
+    blurred = cv2.GaussianBlur(image, (0, 0), deviation)
     return np.clip(blurred / 255.0, 0.0, 1.0)
 
 
@@ -139,24 +138,20 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     often, any.
     """
     families = (plain, rough, checker, planks, tiles, carpet, speckled, veined)
-    family = families[
-        int(rng.choice(len(families), p=[0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07]))
-    ]
-    palette = {
+    shares = (0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07)
+    family = families[int(rng.choice(len(families), p=shares))]
+    palettes = {
         planks: WOODS,
         rough: SOILS + STONES,
         tiles: STONES,
         speckled: STONES,
         veined: STONES + WOODS,
-    }.get(family)
+    }
+    palette = palettes.get(family)
     if palette is None or rng.random() < 0.3:
         return family(rng, random_colour(rng, pale=0.3))
-    return family(
-        rng,
-        np.clip(
-            np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.75, 1.2), 0, 255
-        ),
-    )
+    base = np.array(palette[int(rng.integers(len(palette)))])
+    return family(rng, _within_bytes(base * rng.uniform(0.75, 1.2)))
 
 
 def tiling_noise(
@@ -165,12 +160,12 @@ def tiling_noise(
     """(TILE, TILE) float32 seamless noise, zero mean, unit deviation; its coarsest ``cells`` (rows,
     columns) are powers of two.
     """
+    coarse_rows, coarse_columns = cells
     total = np.zeros(cells, np.float32)
     for octave in range(octaves):
-        shape = tuple(min(c << octave, TILE) for c in cells)
-        total = _stretch(total, shape) + np.float32(fall**octave) * rng.standard_normal(
-            shape, dtype=np.float32
-        )
+        shape = (min(coarse_rows << octave, TILE), min(coarse_columns << octave, TILE))
+        detail = rng.standard_normal(shape, dtype=np.float32)
+        total = _stretch(total, shape) + np.float32(fall**octave) * detail
     total = _stretch(total, (TILE, TILE))
     return (total - total.mean()) / (total.std() + 1e-6)
 
@@ -179,28 +174,28 @@ def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Resize a repeating tile (h, w) to ``shape``, whole multiples, smooth across its seam too."""
     if tile.shape == shape:
         return tile
-    rows = shape[0] // tile.shape[0]
-    columns = shape[1] // tile.shape[1]
-    wrapped = cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    height, width = shape
+    rows = height // tile.shape[0]
+    columns = width // tile.shape[1]
+    rim = 2  # texels beyond the seam that a cubic needs
+    wrapped = cv2.copyMakeBorder(tile, rim, rim, rim, rim, cv2.BORDER_WRAP)
     large = cv2.resize(wrapped, None, fx=columns, fy=rows, interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(
-        large[2 * rows : 2 * rows + shape[0], 2 * columns : 2 * columns + shape[1]]
-    )
+    below = large[rim * rows :, rim * columns :]
+    return np.ascontiguousarray(below[:height, :width])
 
 
 def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """One colour with a trace of unevenness."""
-    return _tinted(colour, rng.uniform(0.0, 0.04) * tiling_noise(rng, (2, 2), 3))
+    return _shaded(colour, rng.uniform(0.0, 0.04) * tiling_noise(rng, (2, 2), 3))
 
 
 def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Concrete, earth or grass: noise on many scales, between two colours."""
     noise = tiling_noise(rng, (4, 4), 7, rng.uniform(0.55, 0.85))
-    other = np.clip(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3), 0, 255)
+    other = _within_bytes(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3))
     mix = np.clip(0.5 + 0.35 * noise, 0.0, 1.0)[..., None]
-    return np.clip(colour + mix * (other - colour) + 6.0 * noise[..., None], 0, 255).astype(
-        np.uint8
-    )
+    mixed = colour + mix * (other - colour)
+    return _within_bytes(mixed + 6.0 * noise[..., None]).astype(np.uint8)
 
 
 def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -227,7 +222,7 @@ def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
         for board in range(boards):
             end = int(rng.integers(0, TILE - 2))
             image[row == board, end : end + 2] -= 0.3
-    return _tinted(colour, image)
+    return _shaded(colour, image)
 
 
 def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -237,58 +232,58 @@ def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     y = np.arange(TILE)[:, None]
     x = np.arange(TILE)[None]
     row = y * rows // TILE
-    shifted = x + (row % 2) * (TILE // columns // 2) * int(rng.integers(0, 2))
+    half_a_tile = TILE // columns // 2
+    shifted = x + (row % 2) * half_a_tile * int(rng.integers(0, 2))
     width = int(rng.integers(2, 7))
     grout = (y % (TILE // rows) < width) | (shifted % (TILE // columns) < width)
-    tone = (
-        rng.uniform(0.0, 0.1)
-        * rng.standard_normal((rows, columns))[row, (shifted * columns // TILE) % columns]
-    )
-    joint = np.clip(colour * rng.choice([0.55, 0.75, 1.25]), 0, 255)
-    return _shaded(
-        np.where(grout[..., None], joint, colour), tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7)
-    )
+    column = (shifted * columns // TILE) % columns
+    unevenness = rng.uniform(0.0, 0.1)
+    tone = unevenness * rng.standard_normal((rows, columns))[row, column]
+    joint = _within_bytes(colour * rng.choice([0.55, 0.75, 1.25]))
+    base = np.where(grout[..., None], joint, colour)
+    return _shaded(base, tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7))
 
 
 def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Fine fibres, often with stripes or a border of another colour."""
     base = np.broadcast_to(colour, (TILE, TILE, 3)).copy()
+    texel = np.arange(TILE)
     if rng.random() < 0.5:
-        stripe = (np.arange(TILE) * int(rng.choice([2, 4, 8])) // TILE) % 2 == 1
-        base[stripe] = random_colour(rng)
+        band = texel * int(rng.choice([2, 4, 8])) // TILE
+        base[band % 2 == 1] = random_colour(rng)
     if rng.random() < 0.3:
-        stripe = (np.arange(TILE) * int(rng.choice([4, 8])) // TILE) % 4 == 1
-        base[:, stripe] = random_colour(rng)
+        band = texel * int(rng.choice([4, 8])) // TILE
+        base[:, band % 4 == 1] = random_colour(rng)
     fibres = rng.standard_normal((TILE, TILE)).astype(np.float32)
-    return _shaded(base, rng.uniform(0.05, 0.18) * fibres + 0.05 * tiling_noise(rng, (8, 8)))
+    pile = rng.uniform(0.05, 0.18) * fibres
+    return _shaded(base, pile + 0.05 * tiling_noise(rng, (8, 8)))
 
 
 def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Terrazzo or gravel: spots of a few colours."""
-    noise = tiling_noise(rng, (int(rng.choice([16, 32])),) * 2, 2)
+    cells = int(rng.choice([16, 32]))
+    noise = tiling_noise(rng, (cells, cells), 2)
     other = tiling_noise(rng, (16, 16), 2)
-    base = np.where(
-        (noise > 1.0)[..., None], np.clip(colour * rng.uniform(0.3, 0.8), 0, 255), colour
-    )
-    base = np.where((other > 1.2)[..., None], np.clip(colour * rng.uniform(1.1, 1.5), 0, 255), base)
+    dark = _within_bytes(colour * rng.uniform(0.3, 0.8))
+    bright = _within_bytes(colour * rng.uniform(1.1, 1.5))
+    base = np.where((noise > 1.0)[..., None], dark, colour)
+    base = np.where((other > 1.2)[..., None], bright, base)
     return _shaded(base, np.float32(0.03) * noise)
 
 
 def veined(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Marble: thin veins along the zero set of a noise."""
-    vein = np.exp(-((tiling_noise(rng, (4, 4), 5, 0.6) * rng.uniform(4.0, 9.0)) ** 2))
-    return _tinted(colour, 0.03 * tiling_noise(rng, (4, 4)) - rng.uniform(0.15, 0.5) * vein)
-
-
-def _tinted(colour: np.ndarray, relative: np.ndarray) -> np.ndarray:
-    """Scale the colour by 1 + ``relative`` (TILE, TILE)."""
-    return np.clip(
-        colour.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255
-    ).astype(np.uint8)
+    height = tiling_noise(rng, (4, 4), 5, 0.6) * rng.uniform(4.0, 9.0)
+    vein = np.exp(-(height**2))
+    unevenness = 0.03 * tiling_noise(rng, (4, 4))
+    return _shaded(colour, unevenness - rng.uniform(0.15, 0.5) * vein)
 
 
 def _shaded(base: np.ndarray, relative: np.ndarray) -> np.ndarray:
-    """Scale per-texel colours (TILE, TILE, 3) by 1 + ``relative`` (TILE, TILE)."""
-    return np.clip(
-        base.astype(np.float32) * (1.0 + relative.astype(np.float32)[..., None]), 0, 255
-    ).astype(np.uint8)
+    """Scale one colour (3,), or one per texel (TILE, TILE, 3), by 1 + ``relative`` (TILE, TILE)."""
+    factor = 1.0 + relative.astype(np.float32)[..., None]
+    return _within_bytes(base.astype(np.float32) * factor).astype(np.uint8)
+
+
+def _within_bytes(colours: np.ndarray) -> np.ndarray:
+    return np.clip(colours, 0, 255)

@@ -13,16 +13,23 @@ from PIL import Image
 from trimesh.visual.color import ColorVisuals
 
 from maquette.data.assets import weld
-from maquette.document.appearance import Appearance, appearance_of, bytes_from_linear
+from maquette.document.appearance import appearance_of, bytes_from_linear, vertex_colors_of
 
 # a triangle is split when the texture departs this far from the interpolated colours, in 0..255
 _DIFFERENCE = 24.0
 _ROUNDS = 5
 _TEXTURE_SIDE = 512  # larger textures are reduced first: finer than any mesh of the budget can show
 
-Soup = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # vertices (V, 3) float64, faces (F, 3) int64, colours (V, 3) uint8
+# Triangles that a face becomes, by which of its edges 0-1, 1-2, 2-0 are halved: 0 to 2 are its
+# corners, 3 to 5 the middles of these edges.
+_PIECES = {
+    (1, 0, 0): ((0, 3, 2), (3, 1, 2)),
+    (1, 1, 0): ((3, 1, 4), (0, 3, 4), (0, 4, 2)),
+    (1, 1, 1): ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
+}
+
+# vertices (V, 3) float64, faces (F, 3) int64, colours (V, 3) uint8
+Soup = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def baked(mesh: trimesh.Trimesh, face_limit: int, linear_colors: bool = False) -> Soup:
@@ -33,20 +40,19 @@ def baked(mesh: trimesh.Trimesh, face_limit: int, linear_colors: bool = False) -
     """
     vertices = np.asarray(mesh.vertices, np.float64)
     faces = np.asarray(mesh.faces, np.int64)
-    if (
-        isinstance(mesh.visual, ColorVisuals) and mesh.visual.kind == "face"
-    ):  # every face needs its own corners
-        colors = np.repeat(np.asarray(mesh.visual.face_colors), 3, axis=0)
+    bare = mesh.visual if isinstance(mesh.visual, ColorVisuals) else None  # no material
+    if bare is not None and bare.kind == "face":  # every face needs its own corners
+        colors = np.repeat(np.asarray(bare.face_colors), 3, axis=0)
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(3 * len(faces)).reshape(-1, 3)
-        appearance = Appearance(colors=colors)
     else:
         appearance = appearance_of(mesh)
-    if appearance.image is not None:
-        return _textured(vertices, faces, appearance.uv, appearance.image, face_limit)
-    if linear_colors and isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:
-        appearance = Appearance(colors=bytes_from_linear(appearance.colors / 255))
-    return vertices, faces, appearance.colors[:, :3]
+        if appearance.image is not None and appearance.uv is not None:
+            return _textured(vertices, faces, appearance.uv, appearance.image, face_limit)
+        colors = vertex_colors_of(mesh)
+    if linear_colors and bare is not None and bare.defined:
+        colors = bytes_from_linear(colors / 255)
+    return vertices, faces, colors[:, :3]
 
 
 def _textured(
@@ -74,13 +80,11 @@ def _sampled(pixels: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """(N, 3) float32 nearest texels at uv (N, 2), origin at the lower left, repeating."""
     height, width = pixels.shape[:2]
     fraction = uv % 1.0
-    u, v = np.nan_to_num(
-        np.where((fraction == 0.0) & (uv >= 1.0), 1.0, fraction)
-    ).T  # the far border belongs to the tile it ends
-    return pixels[
-        ((1 - v) * height).astype(int).clip(0, height - 1),
-        (u * width).astype(int).clip(0, width - 1),
-    ]
+    at_far_border = (fraction == 0.0) & (uv >= 1.0)  # which belongs to the tile it ends
+    u, v = np.nan_to_num(np.where(at_far_border, 1.0, fraction)).T
+    row = ((1 - v) * height).astype(int).clip(0, height - 1)
+    column = (u * width).astype(int).clip(0, width - 1)
+    return pixels[row, column]
 
 
 def _detailed_edges(
@@ -90,21 +94,18 @@ def _detailed_edges(
     the corners gives.
     """
     corner = uv[faces]
+    next_corner = np.roll(corner, -1, axis=1)
     colors = _sampled(pixels, uv)[faces]
-    after = np.roll(corner, -1, axis=1)
-    quarter, half, late = (
-        _sampled(pixels, ((1 - t) * corner + t * after).reshape(-1, 2)).reshape(colors.shape)
-        for t in (0.25, 0.5, 0.75)
-    )
     next_colors = np.roll(colors, -1, axis=1)
-    differences = [
-        np.abs(seen - (1 - t) * colors - t * next_colors).mean(2)
-        for t, seen in ((0.25, quarter), (0.5, half), (0.75, late))
-    ]
-    center = np.abs(_sampled(pixels, corner.mean(1)) - colors.mean(1)).mean(1) > _DIFFERENCE
-    detailed = (np.max(differences, axis=0) > _DIFFERENCE) | (
-        center[:, None] & _longest(vertices, faces)
-    )
+    departures = []
+    for t in (0.25, 0.5, 0.75):
+        between = (1 - t) * corner + t * next_corner
+        seen = _sampled(pixels, between.reshape(-1, 2)).reshape(colors.shape)
+        departures.append(np.abs(seen - (1 - t) * colors - t * next_colors).mean(2))
+    departs = np.max(departures, axis=0) > _DIFFERENCE
+    middle = np.abs(_sampled(pixels, corner.mean(1)) - colors.mean(1)).mean(1)
+    middle_departs = (middle > _DIFFERENCE)[:, None]
+    detailed = departs | (middle_departs & _longest(vertices, faces))
     return _both_sides(vertices, faces, detailed)
 
 
@@ -117,9 +118,18 @@ def _longest(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _both_sides(vertices: np.ndarray, faces: np.ndarray, marked: np.ndarray) -> np.ndarray:
     """Mark an edge in every face that shares its two positions, also across texture seams."""
     _, welded = weld(vertices, faces)
-    ends = np.sort(np.stack([welded, np.roll(welded, -1, axis=1)], axis=2), axis=2).reshape(-1, 2)
-    _, edge = np.unique(ends[:, 0] * (welded.max() + 1) + ends[:, 1], return_inverse=True)
-    return (np.bincount(edge, weights=marked.reshape(-1)) > 0)[edge].reshape(marked.shape)
+    keys = _edge_keys(welded, int(welded.max()) + 1)
+    _, edge = np.unique(keys.reshape(-1), return_inverse=True)
+    marks = np.bincount(edge, weights=marked.reshape(-1))
+    return (marks > 0)[edge].reshape(marked.shape)
+
+
+def _edge_keys(faces: np.ndarray, vertices: int) -> np.ndarray:
+    """(F, 3) int64, one number for both directions of each edge (0-1, 1-2, 2-0): lower vertex times
+    the number of ``vertices``, plus the higher one.
+    """
+    following = np.roll(faces, -1, axis=1)
+    return np.minimum(faces, following) * vertices + np.maximum(faces, following)
 
 
 def split_edges(
@@ -132,25 +142,17 @@ def split_edges(
     when both sides are marked.
     """
     count = len(attributes[0])
-    ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
-    key = ends[..., 0] * count + ends[..., 1]
-    chosen, slot = np.unique(key[marked], return_inverse=True)
-    grown = tuple(
-        np.concatenate([values, (values[chosen // count] + values[chosen % count]) / 2])
-        for values in attributes
-    )
+    halved, slot = np.unique(_edge_keys(faces, count)[marked], return_inverse=True)
+    lower, higher = np.divmod(halved, count)
+    middles = [(values[lower] + values[higher]) / 2 for values in attributes]
+    grown = tuple(map(np.concatenate, zip(attributes, middles)))
     middle = np.full(faces.shape, -1, np.int64)
     middle[marked] = count + slot
-    pieces = [faces[~marked.any(1)]]
-    for pattern in ((1, 0, 0), (1, 1, 0), (1, 1, 1)):
-        for turn in range(3 if sum(pattern) < 3 else 1):
-            rows = (marked == np.roll(pattern, turn).astype(bool)).all(1)
-            (a, b, c) = np.roll(faces[rows], -turn, axis=1).T
-            (ab, bc, ca) = np.roll(middle[rows], -turn, axis=1).T
-            triples = {
-                1: [(a, ab, c), (ab, b, c)],
-                2: [(ab, b, bc), (a, ab, bc), (a, bc, c)],
-                3: [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)],
-            }
-            pieces += [np.stack(triple, axis=1) for triple in triples[sum(pattern)]]
-    return grown, np.concatenate(pieces)
+    points = np.concatenate([faces, middle], axis=1)  # (F, 6), as in _PIECES
+    split = [faces[~marked.any(1)]]
+    for pattern, pieces in _PIECES.items():
+        for turn in range(1 if all(pattern) else 3):
+            rows = (marked == np.roll(pattern, turn)).all(1)
+            turned = np.roll(points[rows].reshape(-1, 2, 3), -turn, axis=2).reshape(-1, 6)
+            split += [turned[:, piece] for piece in pieces]
+    return grown, np.concatenate(split)

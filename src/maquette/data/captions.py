@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.views import View
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import Thing, colour_word

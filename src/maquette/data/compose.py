@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from maquette.data.layout import Catalogue, LibraryLike
+from maquette.data.catalogue import Catalogue, LibraryLike
 from maquette.data.rooms import compose_room
 from maquette.data.scenes import (
     ComposedScene,

@@ -120,13 +120,13 @@ def _band_cells(mesh: _WeldedMesh) -> np.ndarray:
     """(R^3,) bool, all cells within _BAND of the surface and some more: coarse cells first, then
     the halves of the near ones.
     """
-    near = np.ones(16**3, bool)
+    near: np.ndarray = np.ones(16**3, bool)
     for resolution in (16, 32):
         squared, _, _ = mesh.closest(grid_points(resolution)[near])
         half_diagonal = 0.5 * np.sqrt(3.0) * FIELD_EXTENT / resolution
         near[near] = np.sqrt(squared) < _BAND + half_diagonal
-        near = near.reshape((resolution,) * 3)
-        near = near.repeat(2, 0).repeat(2, 1).repeat(2, 2).reshape(-1)
+        grid = near.reshape((resolution,) * 3)
+        near = grid.repeat(2, 0).repeat(2, 1).repeat(2, 2).reshape(-1)
     return near
 
 

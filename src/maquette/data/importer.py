@@ -150,8 +150,17 @@ def find_meshes(
     for path, stem in zip(paths, stems):
         name = stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}"
         entry = attributed(path, manifest.get(stem) or manifest.get(path.stem) or {})
-        options = {"metric": metric or entry.metric, "up": up, "face_budget": face_budget}
-        files.append(MeshFile(path, name, entry.source, entry.licence, folder=root, **options))
+        made = MeshFile(
+            path,
+            name,
+            entry.source,
+            entry.licence,
+            up=up,
+            metric=metric or entry.metric,
+            face_budget=face_budget,
+            folder=root,
+        )
+        files.append(made)
     return tuple(files)
 
 
@@ -243,7 +252,8 @@ def _cleaned(soup: Soup) -> Soup:
     vertices without faces.
     """
     vertices, faces, colors = soup
-    faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
+    whole = np.asarray(np.isfinite(vertices).all(axis=1))
+    faces = faces[whole[faces].all(axis=1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
     size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0

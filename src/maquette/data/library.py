@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -47,8 +47,12 @@ class AssetSource(Protocol):
 
 
 _CUBE = (FIELD_RESOLUTION,) * 3
-_FIELDS = {"sdf.npy": (np.dtype(np.float16), _CUBE), "rgb.npy": (np.dtype(np.uint8), (*_CUBE, 3))}
-_MESHES = {  # type, and which of the running totals counts their rows
+_FIELDS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+    "sdf.npy": (np.dtype(np.float16), _CUBE),
+    "rgb.npy": (np.dtype(np.uint8), (*_CUBE, 3)),
+}
+# type, and which of the running totals counts their rows
+_MESHES: dict[str, tuple[np.dtype[Any], str]] = {
     "vertices.bin": (np.dtype("<f4"), "vertices"),
     "faces.bin": (np.dtype("<i4"), "faces"),
     "colors.bin": (np.dtype(np.uint8), "vertices"),
@@ -65,6 +69,7 @@ class AssetLibrary:
 
     folder: Path
     rows: tuple[dict[str, Any], ...]  # the index
+    _maps: dict[str, np.ndarray] = field(init=False, repr=False)  # the files, by name
 
     @classmethod
     def open(cls, folder: str | Path) -> AssetLibrary:
@@ -82,7 +87,9 @@ class AssetLibrary:
 
     def __post_init__(self) -> None:
         count = len(self.rows)
-        maps = {name: np.load(self.folder / name, mmap_mode="r")[:count] for name in _FIELDS}
+        maps: dict[str, np.ndarray] = {}
+        for name in _FIELDS:
+            maps[name] = np.load(self.folder / name, mmap_mode="r")[:count]
         for name, (dtype, counted) in _MESHES.items():
             shape = (self.rows[-1][counted], 3)
             maps[name] = np.memmap(self.folder / name, dtype, mode="r", shape=shape)
@@ -105,7 +112,7 @@ class AssetLibrary:
         before = self.rows[index - 1] if index % len(self.rows) else _NO_ROWS
         points = slice(before["vertices"], row["vertices"])
         faces = self._maps["faces.bin"][before["faces"] : row["faces"]]
-        extent = tuple(row["extent_metres"]) if row["extent_metres"] else None
+        extent = row["extent_metres"] and tuple(row["extent_metres"])
         vertices = self._maps["vertices.bin"][points]
         colors = self._maps["colors.bin"][points]
         return Asset(row["name"], vertices, faces, colors, row["source"], row["licence"], extent)
@@ -199,10 +206,12 @@ def _compute(source: AssetSource) -> tuple[Asset, AssetField] | str:
     try:
         with contained(f"{source.name}: it cannot be computed", "leave it out"):
             asset = source.load()
-            field = compute_field(asset)
+            computed = compute_field(asset)
     except InputError as error:
         return str(error)
-    return (asset, field) if (field.sdf < 0).any() else "nothing is inside or near its surface"
+    if not (computed.sdf < 0).any():
+        return "nothing is inside or near its surface"
+    return asset, computed
 
 
 def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
@@ -218,7 +227,8 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
         with _opened(root / name) as stream:
             # padded for growth, so rewriting it moves no data
             np.lib.format.write_array_header_1_0(stream, header)
-            stream.truncate(stream.tell() + capacity * int(np.prod(shape)) * dtype.itemsize)
+            row_bytes = int(np.prod(shape)) * dtype.itemsize
+            stream.truncate(stream.tell() + capacity * row_bytes)
     for name, (dtype, counted) in _MESHES.items():
         total = done[-1][counted] if done else 0
         with _opened(root / name) as stream:
@@ -234,12 +244,12 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _write_row(
-    root: Path, done: list[dict[str, Any]], asset: Asset, field: AssetField
+    root: Path, done: list[dict[str, Any]], asset: Asset, fields: AssetField
 ) -> dict[str, Any]:
     """Store one asset and its field behind those that are done; its line in the index comes last
     and makes it valid.
     """
-    for name, values in (("sdf.npy", field.sdf), ("rgb.npy", field.rgb)):
+    for name, values in (("sdf.npy", fields.sdf), ("rgb.npy", fields.rgb)):
         with (root / name).open("r+b") as stream:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)
@@ -250,12 +260,11 @@ def _write_row(
         with (root / name).open("ab") as stream:
             stream.write(np.ascontiguousarray(values, dtype).tobytes())
     before = done[-1] if done else _NO_ROWS
-    totals = {
-        "vertices": before["vertices"] + len(asset.vertices),
-        "faces": before["faces"] + len(asset.faces),
-    }
-    lacks = {"lacks": asset.lacks} if asset.lacks else {}
-    line = {key: getattr(asset, key) for key in _TOLD} | totals | lacks
+    line = {key: getattr(asset, key) for key in _TOLD}
+    line["vertices"] = before["vertices"] + len(asset.vertices)
+    line["faces"] = before["faces"] + len(asset.faces)
+    if asset.lacks:
+        line["lacks"] = asset.lacks
     _append_line(root / _INDEX, line)
     return line
 

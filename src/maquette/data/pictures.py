@@ -18,14 +18,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maquette.data.layout import AssetLike
+from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
 from maquette.photos.pixels import mask_box
+from maquette.render.lighting import random_lighting
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import random_lighting, shade
+from maquette.render.shade import shade
 from maquette.types import Camera
 
 VISIBLE = 40  # pixels; objects that a view shows less of are nobody's subject

@@ -46,7 +46,7 @@ def placed_volume(
         rgb = np.asarray(library.rgb(index))
         asset_from_cube = np.linalg.inv(cube_from_asset).astype(np.float32)
         # side of the asset's grid in asset units, cube units per asset unit, truncation
-        lengths = np.float32([FIELD_EXTENT, scale_of(cube_from_asset), truncation])
+        lengths = np.array([FIELD_EXTENT, scale_of(cube_from_asset), truncation], np.float32)
         _blend(sdf, rgb, asset_from_cube, lengths, distance, colour)
     tsdf = np.clip(distance / truncation, -1, 1)
     colour = (colour * (2 / 255) - 1) * (np.abs(tsdf) < 1)[..., None]

@@ -12,13 +12,17 @@ front), as is usual in +Y-up files.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from maquette.data.layout import Catalogue, LibraryLike, Placement, place, stack_on
+from maquette.data.catalogue import Catalogue, LibraryLike
+from maquette.data.layout import Placement, place, stack_on
 from maquette.data.scenes import ComposedScene, SceneConfig, Shell, draw_assets
 
 MARGIN = 0.04  # metres between furniture and walls
+SKIRTING = np.array([235, 232, 226])  # sRGB of most skirting boards
 WORDS: dict[str, tuple[str, ...]] = {  # which words of a name give an asset a role
     "chair": ("chair", "stool"),
     "table": ("table", "desk"),
@@ -56,27 +60,22 @@ def roles_of(catalogue: Catalogue) -> dict[str, np.ndarray]:
     if not catalogue.roles:
         every = np.arange(len(catalogue))
         named = {role: _named(catalogue, words) for role, words in WORDS.items()}
-        upright = every[(catalogue.extents[:, 1] > 0.8) & (catalogue.extents[:, ::2].min(1) > 0.3)]
-        catalogue.roles.update(
-            chair=_first_of(np.setdiff1d(named["chair"], catalogue.tables), upright, every),
-            table=_first_of(
-                np.intersect1d(named["table"], catalogue.tables), catalogue.tables, every
-            ),
-            wall=_first_of(named["wall"], every),
-            floor=_first_of(named["floor"], every),
-        )
+        heights = catalogue.extents[:, 1]
+        narrowest = catalogue.extents[:, ::2].min(1)
+        upright = every[(heights > 0.8) & (narrowest > 0.3)]
+        chairs = np.setdiff1d(named["chair"], catalogue.tables)
+        tables = np.intersect1d(named["table"], catalogue.tables)
+        catalogue.roles["chair"] = _first_of(chairs, upright, every)
+        catalogue.roles["table"] = _first_of(tables, catalogue.tables, every)
+        catalogue.roles["wall"] = _first_of(named["wall"], every)
+        catalogue.roles["floor"] = _first_of(named["floor"], every)
     return catalogue.roles
 
 
 def _named(catalogue: Catalogue, words: tuple[str, ...]) -> np.ndarray:
-    return np.array(
-        [
-            i
-            for i, name in enumerate(catalogue.names)
-            if any(word in name.lower() for word in words)
-        ],
-        dtype=np.int64,
-    )
+    """(N,) int64, the assets in whose name one of the words stands."""
+    hits = [any(word in name.lower() for word in words) for name in catalogue.names]
+    return np.flatnonzero(hits)
 
 
 def _first_of(*candidates: np.ndarray) -> np.ndarray:
@@ -91,137 +90,153 @@ def compose_room(
     """
     catalogue = Catalogue.of(library)
     most = (config or SceneConfig()).layout.count[1]
-    roles = roles_of(catalogue)
+    roles_of(catalogue)
     half = rng.uniform((1.5, 1.4), (2.6, 2.4))
-    taken = _Occupancy(half)
+    room = _Room(catalogue, half)
     placements: list[Placement] = []
     if rng.random() < 0.75:
-        placements += _set_table(catalogue, roles, taken, rng)
-    placements += _along_walls(catalogue, roles, taken, rng, int(rng.integers(1, 5)))
-    placements += _scattered(catalogue, roles, taken, rng, int(rng.integers(0, 4)))
-    for table in [p for p in placements if p.asset in catalogue.tables][:2]:
-        placements += stack_on(
-            catalogue, table, draw_assets(catalogue, rng, int(rng.integers(1, 4))), rng
-        )
+        placements += _set_table(room, rng)
+    placements += _along_walls(room, rng, int(rng.integers(1, 5)))
+    placements += _scattered(room, rng, int(rng.integers(0, 4)))
+    tables = [placement for placement in placements if placement.asset in catalogue.tables]
+    for table in tables[:2]:
+        small = draw_assets(catalogue, rng, int(rng.integers(1, 4)))
+        placements += stack_on(catalogue, table, small, rng)
     while len(placements) < 2:
-        placements += _scattered(catalogue, roles, taken, rng, 2)
+        placements += _scattered(room, rng, 2)
     return ComposedScene(tuple(placements[:most]), "room", room_shell(half, rng))
 
 
-class _Occupancy:
-    """The free floor of a room: boxes already taken, as (x low, z low, x high, z high)."""
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A piece of furniture, chosen and turned but not placed yet."""
 
-    def __init__(self, half: np.ndarray) -> None:
-        self.half = half
-        self.boxes: list[tuple[float, float, float, float]] = []
+    asset: int
+    size: float  # longest side, metres
+    yaw: float
+    half_x: float  # half sides of the box around it, as it is turned
+    half_z: float
 
-    def take(self, x: float, z: float, dx: float, dz: float) -> bool:
-        """Reserve the box with half sides dx, dz at (x, z); False when it leaves the room or meets
-        another.
-        """
-        box = (x - dx, z - dz, x + dx, z + dz)
-        outside = abs(x) + dx > self.half[0] or abs(z) + dz > self.half[1]
-        if outside or any(
-            box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in self.boxes
-        ):
-            return False
+
+@dataclass(frozen=True, eq=False)
+class _Room:
+    """A room while it is furnished, and the boxes of its floor that are taken."""
+
+    catalogue: Catalogue
+    half: np.ndarray  # (2,) half sides along x and z, metres
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)  # low, high x/z
+
+    def draw(self, role: str, rng: np.random.Generator) -> tuple[int, float]:
+        """Draw an asset of a role and its longest side, no taller than 2.2 m."""
+        asset = int(rng.choice(self.catalogue.roles[role]))
+        wanted = rng.uniform(*SIZES[role])
+        return asset, float(min(wanted, 2.2 / max(self.catalogue.extents[asset, 1], 1e-3)))
+
+    def turned(self, asset: int, size: float, yaw: float) -> _Piece:
+        """An asset turned by ``yaw``, with the box around it."""
+        c = abs(math.cos(yaw))
+        s = abs(math.sin(yaw))
+        width, _, depth = self.catalogue.extents[asset]
+        half_x = 0.5 * size * float(c * width + s * depth)
+        half_z = 0.5 * size * float(s * width + c * depth)
+        return _Piece(asset, size, yaw, half_x, half_z)
+
+    def stand(self, piece: _Piece, x: float, z: float) -> list[Placement]:
+        """Put a piece at (x, z); nothing when it would leave the room or meet another."""
+        box = (x - piece.half_x, z - piece.half_z, x + piece.half_x, z + piece.half_z)
+        outside_x = abs(x) + piece.half_x > self.half[0]
+        outside_z = abs(z) + piece.half_z > self.half[1]
+        if outside_x or outside_z or any(_overlap(box, other) for other in self.boxes):
+            return []
         self.boxes.append(box)
-        return True
+        return [place(self.catalogue, piece.asset, piece.size, piece.yaw, (x, 0.0, z))]
 
 
-def _half_sides(extent: np.ndarray, size: float, yaw: float) -> tuple[float, float]:
-    """Half sides in x and z of the box around an asset turned by `yaw`."""
-    c = abs(math.cos(yaw))
-    s = abs(math.sin(yaw))
-    return 0.5 * size * float(c * extent[0] + s * extent[2]), 0.5 * size * float(
-        s * extent[0] + c * extent[2]
-    )
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    in_x = a[0] < b[2] and b[0] < a[2]
+    in_z = a[1] < b[3] and b[1] < a[3]
+    return in_x and in_z
 
 
-def _pick(
-    catalogue: Catalogue,
-    candidates: np.ndarray,
-    sizes: tuple[float, float],
-    rng: np.random.Generator,
-) -> tuple[int, float]:
-    """Draw an asset and its longest side, no taller than 2.2 m."""
-    asset = int(rng.choice(candidates))
-    return asset, float(min(rng.uniform(*sizes), 2.2 / max(catalogue.extents[asset, 1], 1e-3)))
-
-
-def _set_table(
-    catalogue: Catalogue, roles: dict[str, np.ndarray], taken: _Occupancy, rng: np.random.Generator
-) -> list[Placement]:
+def _set_table(room: _Room, rng: np.random.Generator) -> list[Placement]:
     """Place a table near the middle and up to four identical chairs that face it."""
-    table, size = _pick(catalogue, roles["table"], SIZES["table"], rng)
-    size = min(size, 0.85 / max(catalogue.extents[table, 1], 0.2))
-    yaw = float(rng.integers(0, 2)) * 0.5 * math.pi
-    dx, dz = _half_sides(catalogue.extents[table], size, yaw)
-    x, z = (rng.uniform(-0.3, 0.3, 2) * taken.half).tolist()
-    if not taken.take(x, z, dx, dz):
+    asset, size = room.draw("table", rng)
+    size = min(size, 0.85 / max(room.catalogue.extents[asset, 1], 0.2))
+    table = room.turned(asset, size, _quarter_turns(rng.integers(0, 2)))
+    x, z = (rng.uniform(-0.3, 0.3, 2) * room.half).tolist()
+    placed = room.stand(table, x, z)
+    if not placed:
         return []
-    placed = [place(table, catalogue.extents[table], size, yaw, (x, 0.0, z))]
-    chair, seat = _pick(catalogue, roles["chair"], SIZES["chair"], rng)
+    asset, size = room.draw("chair", rng)
     for side in rng.permutation(4)[: int(rng.integers(1, 5))]:
-        angle = float(side) * 0.5 * math.pi
-        turn = (
-            angle + math.pi + float(rng.normal(0.0, 0.08))
-        )  # the front (+Z) looks back at the table
-        cx, cz = _half_sides(catalogue.extents[chair], seat, turn)
+        angle = _quarter_turns(side)
+        # the front (+Z) looks back at the table
+        chair = room.turned(asset, size, angle + math.pi + float(rng.normal(0.0, 0.08)))
         gap = float(rng.uniform(0.02, 0.15))
-        foot_x = x + math.sin(angle) * (dx + cx + gap)
-        foot_z = z + math.cos(angle) * (dz + cz + gap)
-        if taken.take(foot_x, foot_z, cx, cz):
-            placed.append(place(chair, catalogue.extents[chair], seat, turn, (foot_x, 0.0, foot_z)))
+        foot_x = x + math.sin(angle) * (table.half_x + chair.half_x + gap)
+        foot_z = z + math.cos(angle) * (table.half_z + chair.half_z + gap)
+        placed += room.stand(chair, foot_x, foot_z)
     return placed
 
 
-def _along_walls(
-    catalogue: Catalogue,
-    roles: dict[str, np.ndarray],
-    taken: _Occupancy,
-    rng: np.random.Generator,
-    count: int,
-) -> list[Placement]:
-    """Furniture with its back to a wall."""
-    placed = []
+def _quarter_turns(count: np.integer) -> float:
+    return float(count) * 0.5 * math.pi
+
+
+def _along_walls(room: _Room, rng: np.random.Generator, count: int) -> list[Placement]:
+    """Up to ``count`` pieces of furniture with their backs to a wall."""
+    placed: list[Placement] = []
     for _ in range(4 * count):
-        if len(placed) == count:
-            break
-        asset, size = _pick(catalogue, roles["wall"], SIZES["wall"], rng)
-        yaw = (
-            float(rng.integers(0, 4)) * 0.5 * math.pi
-        )  # the front looks along (sin yaw, cos yaw), into the room
-        dx, dz = _half_sides(catalogue.extents[asset], size, yaw)
-        front = np.array([round(math.sin(yaw)), round(math.cos(yaw))])
-        along = rng.uniform(-1.0, 1.0, 2) * (taken.half - (dx, dz))
-        x, z = np.where(
-            front == 0, along, -front * (taken.half - (dx + MARGIN, dz + MARGIN))
-        ).tolist()
-        if taken.take(x, z, dx, dz):
-            placed.append(place(asset, catalogue.extents[asset], size, yaw, (x, 0.0, z)))
+        if len(placed) < count:
+            asset, size = room.draw("wall", rng)
+            # the front looks along (sin yaw, cos yaw), into the room
+            piece = room.turned(asset, size, _quarter_turns(rng.integers(0, 4)))
+            sides = np.array([piece.half_x, piece.half_z])
+            front = np.array([round(math.sin(piece.yaw)), round(math.cos(piece.yaw))])
+            along = rng.uniform(-1.0, 1.0, 2) * (room.half - sides)
+            at_wall = -front * (room.half - (sides + MARGIN))
+            placed += room.stand(piece, *np.where(front == 0, along, at_wall).tolist())
     return placed
 
 
-def _scattered(
-    catalogue: Catalogue,
-    roles: dict[str, np.ndarray],
-    taken: _Occupancy,
-    rng: np.random.Generator,
-    count: int,
-) -> list[Placement]:
-    """Smaller things anywhere on the free floor."""
-    placed = []
+def _scattered(room: _Room, rng: np.random.Generator, count: int) -> list[Placement]:
+    """Up to ``count`` smaller things anywhere on the free floor."""
+    placed: list[Placement] = []
     for _ in range(6 * count):
-        if len(placed) == count:
-            break
-        asset, size = _pick(catalogue, roles["floor"], SIZES["floor"], rng)
-        yaw = float(rng.uniform(-math.pi, math.pi))
-        dx, dz = _half_sides(catalogue.extents[asset], size, yaw)
-        x, z = (rng.uniform(-1.0, 1.0, 2) * taken.half).tolist()
-        if taken.take(x, z, dx, dz):
-            placed.append(place(asset, catalogue.extents[asset], size, yaw, (x, 0.0, z)))
+        if len(placed) < count:
+            asset, size = room.draw("floor", rng)
+            piece = room.turned(asset, size, float(rng.uniform(-math.pi, math.pi)))
+            spot = rng.uniform(-1.0, 1.0, 2) * room.half
+            placed += room.stand(piece, *spot.tolist())
     return placed
+
+
+# ---- what is around
+
+
+Quad = tuple[np.ndarray, np.ndarray]  # corners (4, 3), colour (3,) sRGB in 0..255
+
+
+@dataclass(frozen=True, eq=False)
+class _Wall:
+    """One wall of a room."""
+
+    foot: np.ndarray  # (3,) the middle of its lower edge
+    along: np.ndarray  # (3,) unit
+    inwards: np.ndarray  # (3,) unit, into the room
+    reach: float  # half its length
+
+    def rectangle(
+        self, across: tuple[float, float], up: tuple[float, float], lift: float
+    ) -> np.ndarray:
+        """(4, 3) corners of a rectangle between two places along it and two heights, ``lift``
+        metres in front of it.
+        """
+        left, right = across
+        low, high = up
+        spots = ((left, low), (right, low), (right, high), (left, high))
+        front = lift * self.inwards
+        return np.array([self.foot + u * self.along + (0.0, v, 0.0) + front for u, v in spots])
 
 
 def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
@@ -230,83 +245,69 @@ def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
     """
     height = float(rng.uniform(2.3, 2.9))
     paint = _paint(rng)
-    quads: list[tuple[np.ndarray, np.ndarray]] = []
-    sides = rng.permutation(4)[: int(rng.integers(2, 4))]
-    for side in sides:
-        colour = paint if rng.random() < 0.7 else _paint(rng)
-        frame = _wall_frame(int(side), half)
-        width = float(half[0] if side % 2 == 0 else half[1])
-        quads.append((_on_wall(frame, -width, width, 0.0, height, 0.0), colour))
-        quads.append(
-            (
-                _on_wall(frame, -width, width, 0.0, 0.09, 0.012),
-                np.array([235, 232, 226]) if rng.random() < 0.6 else paint * 0.7,
-            )
-        )
-        for _ in range(int(rng.integers(0, 3))):
-            centre = rng.uniform(-0.7, 0.7) * width
-            low = rng.uniform(0.9, 1.3)
-            wide = rng.uniform(0.15, 0.5)
-            tall = rng.uniform(0.3, 0.9)
-            for rim, lift in ((0.04, 0.01), (0.0, 0.02)):  # a frame and what is in it
-                corners = _on_wall(
-                    frame,
-                    centre - wide - rim,
-                    centre + wide + rim,
-                    low - rim,
-                    low + tall + rim,
-                    lift,
-                )
-                quads.append((corners, rng.uniform(20, 250, 3)))
+    quads: list[Quad] = []
+    for side in rng.permutation(4)[: int(rng.integers(2, 4))].tolist():
+        quads += _decorated(_wall(side, half), height, paint, rng)
     if rng.random() < 0.5:
-        rx, rz = rng.uniform(0.3, 0.7, 2) * half
-        ox, oz = rng.uniform(-0.3, 0.3, 2) * half
-        for grow, lift in ((0.0, 0.004), (-0.08, 0.006)):
-            x = rx + grow
-            z = rz + grow
-            corners = np.array([[-x, lift, z], [x, lift, z], [x, lift, -z], [-x, lift, -z]]) + (
-                ox,
-                0.0,
-                oz,
-            )
-            quads.append((corners, rng.uniform(30, 230, 3)))
+        quads += _rug(half, rng)
     return _shell(quads, np.stack([-half, half]))
+
+
+def _decorated(
+    wall: _Wall, height: float, paint: np.ndarray, rng: np.random.Generator
+) -> Iterator[Quad]:
+    """A wall, its skirting board, and up to two windows or pictures on it."""
+    across = (-wall.reach, wall.reach)
+    colour = paint if rng.random() < 0.7 else _paint(rng)
+    yield wall.rectangle(across, (0.0, height), 0.0), colour
+    skirting = SKIRTING if rng.random() < 0.6 else paint * 0.7
+    yield wall.rectangle(across, (0.0, 0.09), 0.012), skirting
+    for _ in range(int(rng.integers(0, 3))):
+        centre = rng.uniform(-0.7, 0.7) * wall.reach
+        low = rng.uniform(0.9, 1.3)
+        wide = rng.uniform(0.15, 0.5)
+        high = low + rng.uniform(0.3, 0.9)
+        for rim, lift in ((0.04, 0.01), (0.0, 0.02)):  # a frame and what is in it
+            across = (centre - wide - rim, centre + wide + rim)
+            corners = wall.rectangle(across, (low - rim, high + rim), lift)
+            yield corners, rng.uniform(20, 250, 3)
+
+
+def _rug(half: np.ndarray, rng: np.random.Generator) -> Iterator[Quad]:
+    """A rug with a border."""
+    half_x, half_z = rng.uniform(0.3, 0.7, 2) * half
+    x, z = rng.uniform(-0.3, 0.3, 2) * half
+    for grow, lift in ((0.0, 0.004), (-0.08, 0.006)):
+        dx = half_x + grow
+        dz = half_z + grow
+        outline = [[-dx, lift, dz], [dx, lift, dz], [dx, lift, -dz], [-dx, lift, -dz]]
+        yield np.array(outline) + (x, 0.0, z), rng.uniform(30, 230, 3)
 
 
 def _paint(rng: np.random.Generator) -> np.ndarray:
     """Draw a wall colour: mostly pale and warm, sometimes strong."""
     if rng.random() < 0.7:
-        return rng.uniform(175, 245) * np.array(
-            [1.0, rng.uniform(0.93, 1.0), rng.uniform(0.82, 1.0)]
-        )
+        brightness = rng.uniform(175, 245)
+        return brightness * np.array([1.0, rng.uniform(0.93, 1.0), rng.uniform(0.82, 1.0)])
     return rng.uniform(40, 220, 3)
 
 
-def _wall_frame(side: int, half: np.ndarray) -> np.ndarray:
-    """(3, 3) rows: origin at the foot of the wall, direction along it, direction into the room."""
+def _wall(side: int, half: np.ndarray) -> _Wall:
+    """Wall number ``side`` of four around a floor of half sides ``half`` (2,)."""
     angle = 0.5 * math.pi * side
     inwards = np.array([round(math.sin(angle)), 0.0, round(math.cos(angle))])
     along = np.array([inwards[2], 0.0, -inwards[0]])
-    return np.stack([-inwards * (half[0] if side % 2 else half[1]), along, inwards])
+    across_x, across_z = half
+    if side % 2:
+        return _Wall(-inwards * across_x, along, inwards, float(across_z))
+    return _Wall(-inwards * across_z, along, inwards, float(across_x))
 
 
-def _on_wall(
-    frame: np.ndarray, left: float, right: float, low: float, high: float, lift: float
-) -> np.ndarray:
-    """(4, 3) corners of a rectangle on a wall, `lift` metres in front of it."""
-    origin, along, inwards = frame
-    spots = ((left, low), (right, low), (right, high), (left, high))
-    return np.array([origin + u * along + (0.0, v, 0.0) + lift * inwards for u, v in spots])
-
-
-def _shell(quads: list[tuple[np.ndarray, np.ndarray]], box: np.ndarray) -> Shell:
+def _shell(quads: list[Quad], box: np.ndarray) -> Shell:
     """Two triangles and one colour for each quad."""
-    count = len(quads)
     vertices = np.concatenate([corners for corners, _ in quads]).astype(np.float32)
-    colors = np.repeat(np.clip([colour for _, colour in quads], 0, 255), 4, axis=0).astype(np.uint8)
-    faces = (
-        (np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(count)[:, None, None])
-        .reshape(-1, 3)
-        .astype(np.int32)
-    )
-    return Shell(vertices, faces, colors, box)
+    colors = np.clip([colour for _, colour in quads], 0, 255)
+    first_corners = 4 * np.arange(len(quads))[:, None, None]
+    faces = (np.array([[0, 1, 2], [0, 2, 3]]) + first_corners).reshape(-1, 3)
+    colors_of_corners = np.repeat(colors, 4, axis=0).astype(np.uint8)
+    return Shell(vertices, faces.astype(np.int32), colors_of_corners, box)

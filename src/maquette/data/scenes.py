@@ -16,15 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from maquette.data.layout import (
-    Catalogue,
-    LayoutConfig,
-    LibraryLike,
-    Placement,
-    layout_on_floor,
-    place,
-    stack_on,
-)
+from maquette.data.catalogue import Catalogue, LibraryLike
+from maquette.data.layout import LayoutConfig, Placement, layout_on_floor, place, stack_on
 from maquette.geometry.transforms import transform_points
 
 
@@ -134,21 +127,26 @@ def compose_duplicates(
         others = draw_count(rng, (0, max(0, min(4, layout.count[1] - copies))))
         assets = np.append(np.full(copies, asset), draw_assets(catalogue, rng, others))
         sizes = np.append(np.full(copies, size), draw_sizes(rng, others, layout.size))
-        return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, layout), "duplicates")
+        scattered = layout_on_floor(catalogue, assets, sizes, rng, layout)
+        return ComposedScene(scattered, "duplicates")
     diameter = 2.0 * size * float(catalogue.radii[asset])
     step = diameter * (1.02 + rng.uniform(*layout.density))
     yaw = float(rng.uniform(-math.pi, math.pi))
-    if arrangement == "row":
-        feet = [((k - 0.5 * (copies - 1)) * step, 0.0, 0.0) for k in range(copies)]
-        yaws = [yaw] * copies
-    else:
-        radius = 0.5 * step / math.sin(math.pi / max(copies, 2))
-        angles = [2.0 * math.pi * k / copies for k in range(copies)]
-        feet = [(radius * math.sin(a), 0.0, radius * math.cos(a)) for a in angles]
-        yaws = [yaw + a for a in angles]
-    extent = catalogue.extents[asset]
-    placed = tuple(place(asset, extent, size, y, foot) for y, foot in zip(yaws, feet))
+    poses = _in_a_row(copies, step) if arrangement == "row" else _in_a_ring(copies, step)
+    placed = tuple(place(catalogue, asset, size, yaw + angle, (x, 0.0, z)) for angle, x, z in poses)
     return ComposedScene(placed, "duplicates")
+
+
+def _in_a_row(copies: int, step: float) -> list[tuple[float, float, float]]:
+    """Angle, x and z of places on a line along x."""
+    return [(0.0, (k - 0.5 * (copies - 1)) * step, 0.0) for k in range(copies)]
+
+
+def _in_a_ring(copies: int, step: float) -> list[tuple[float, float, float]]:
+    """Angle, x and z of places on a circle, about a step from each other, facing outwards."""
+    radius = 0.5 * step / math.sin(math.pi / max(copies, 2))
+    angles = [2.0 * math.pi * k / copies for k in range(copies)]
+    return [(angle, radius * math.sin(angle), radius * math.cos(angle)) for angle in angles]
 
 
 def compose_dense(
@@ -180,7 +178,7 @@ def compose_tabletop(
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
         yaw = float(rng.uniform(-math.pi, math.pi))
-        base = place(table, catalogue.extents[table], 1.5, yaw, (0.0, 0.0, 0.0))
+        base = place(catalogue, table, 1.5, yaw, (0.0, 0.0, 0.0))
         assets = draw_assets(catalogue, rng, max(count - 1, 2))
         carried = stack_on(catalogue, base, assets, rng, fill=(0.25, 0.6))
         close_up = rng.random() < 0.5 and len(carried) >= 2
@@ -243,5 +241,11 @@ def merge_geometry(scene: ComposedScene, library: LibraryLike) -> SceneGeometry:
         colors.append(scene.shell.colors)
         normals.append(np.zeros_like(scene.shell.vertices))
         instances.append(np.full(len(scene.shell.faces), -1, np.int32))
-    merged = (np.concatenate(parts) for parts in (vertices, faces, colors, normals, instances))
-    return SceneGeometry(*merged, starts)
+    return SceneGeometry(
+        vertices=np.concatenate(vertices),
+        faces=np.concatenate(faces),
+        colors=np.concatenate(colors),
+        normals=np.concatenate(normals),
+        face_instance=np.concatenate(instances),
+        starts=starts,
+    )

@@ -30,8 +30,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from maquette.data.catalogue import AssetLike, Catalogue, LibraryLike
 from maquette.data.compose import compose
-from maquette.data.layout import AssetLike, Catalogue, LibraryLike, Placement
+from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError, MaquetteError
@@ -205,12 +206,13 @@ def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: i
 
 def _members(catalogue: Catalogue, config: ShardConfig, index: int) -> Iterator[tuple[str, bytes]]:
     scene, views = make_scene(catalogue, config, index)
+    placements = [_placement_document(p, catalogue) for p in scene.placements]
     document = {
         "version": VERSION,
         "index": index,
         "seed": config.seed,
         "kind": scene.kind,
-        "placements": [_placement_document(p, catalogue) for p in scene.placements],
+        "placements": placements,
         "views": [_view_document(view, scene) for view in views],
     }
     yield "scene.json", json.dumps(document).encode()
@@ -253,23 +255,25 @@ def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str,
 
 def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
     order = [id(placement) for placement in scene.placements]
+    kept = [order.index(id(placement)) for placement in view.placements]
     return {
         "intrinsics": view.camera.intrinsics.tolist(),
         "scene_from_camera": view.camera.world_from_camera.tolist(),
         "scene_from_world": view.scene_from_world.tolist(),
         "ground_height": view.ground_height,
-        "kept": [order.index(id(placement)) for placement in view.placements],
+        "kept": kept,
         "depth_unit": _depth_unit(view.depth),
     }
 
 
 def _packed_meshes(assets: list[AssetLike]) -> bytes:
+    vertices = np.concatenate([asset.vertices for asset in assets]).astype(np.float32)
+    faces = np.concatenate([asset.faces for asset in assets]).astype(np.int32)
+    colors = np.concatenate([asset.colors for asset in assets]).astype(np.uint8)
     sizes = [[len(asset.vertices), len(asset.faces)] for asset in assets]
-    arrays = {}
-    for name, dtype in (("vertices", np.float32), ("faces", np.int32), ("colors", np.uint8)):
-        arrays[name] = np.concatenate([getattr(a, name) for a in assets]).astype(dtype)
+    starts = np.cumsum([[0, 0], *sizes], axis=0)
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays, starts=np.cumsum([[0, 0], *sizes], axis=0))
+    np.savez_compressed(file, vertices=vertices, faces=faces, colors=colors, starts=starts)
     return file.getvalue()
 
 
@@ -306,7 +310,10 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
                     yield _sample(members)
                     members = {}
                 current = key
-                members[name] = tar.extractfile(info).read()  # regular files only: we wrote them
+                content = tar.extractfile(info)
+                if content is None:  # we write regular files only
+                    raise ValueError(f"{info.name} is not a file")
+                members[name] = content.read()
         if members:
             yield _sample(members)
     except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
@@ -352,7 +359,7 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
 def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> View:
     entry = document["views"][number]
     placements = _placements(document)
-    image = _decoded(members[f"{number}.image.jpg"])[..., ::-1]
+    image = np.ascontiguousarray(_decoded(members[f"{number}.image.jpg"])[..., ::-1])
     height, width = image.shape[:2]
     depth = np.full((height, width), np.inf, np.float32)
     normal = np.zeros(image.shape, np.float32)
@@ -364,19 +371,14 @@ def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> V
         normal = encoded / np.float32(127.5) - 1
         length = np.maximum(np.linalg.norm(normal, axis=-1), 1e-6)
         normal *= (seen / length).astype(np.float32)[..., None]
-    mask = _decoded(members[f"{number}.mask.png"])
+    mask = _decoded(members[f"{number}.mask.png"]).astype(np.int32)
     intrinsics = np.array(entry["intrinsics"])
     pose = np.array(entry["scene_from_camera"])
-    return View(
-        image=np.ascontiguousarray(image),
-        depth=depth,
-        normal=normal,
-        instance=mask.astype(np.int32),
-        camera=Camera(intrinsics, pose, width, height),
-        scene_from_world=np.array(entry["scene_from_world"]),
-        placements=tuple(placements[k] for k in entry["kept"]),
-        ground_height=entry["ground_height"],
-    )
+    camera = Camera(intrinsics, pose, width, height)
+    scene_from_world = np.array(entry["scene_from_world"])
+    kept = tuple(placements[k] for k in entry["kept"])
+    ground = entry["ground_height"]
+    return View(image, depth, normal, mask, camera, scene_from_world, kept, ground)
 
 
 def _decoded(content: bytes) -> np.ndarray:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from maquette.data.assets import Asset, save_asset
-from maquette.data.layout import LibraryLike
-from maquette.data.library import Progress
+from maquette.data.catalogue import AssetList
+from maquette.data.library import AssetLibrary, Progress
 from maquette.data.procedural import procedural_asset
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
@@ -48,7 +48,7 @@ def make_assets(
     out: str | Path,
     count: int,
     seed: int = 0,
-    originals: LibraryLike | None = None,
+    originals: AssetLibrary | AssetList | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write ``count`` .npz assets into a folder: procedural ones, or variants of the ``originals``,

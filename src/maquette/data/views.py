@@ -24,6 +24,7 @@ from maquette.data.backgrounds import (
     random_wall,
     tiling_noise,
 )
+from maquette.data.catalogue import Catalogue, LibraryLike
 from maquette.data.illumination import (
     Material,
     ShadowMaps,
@@ -34,7 +35,7 @@ from maquette.data.illumination import (
     linear,
     shadow_maps,
 )
-from maquette.data.layout import Catalogue, LibraryLike, Placement
+from maquette.data.layout import Placement
 from maquette.data.scenes import (
     ComposedScene,
     SceneGeometry,
@@ -45,8 +46,8 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, moved, resized
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.render.lighting import Lighting, dome, random_lighting
 from maquette.render.rasterize import RenderBuffers, rasterize
-from maquette.render.shade import Lighting, dome, random_lighting
 from maquette.types import Camera
 
 UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
@@ -404,13 +405,9 @@ def _in_scene_frame(
     # the last entry stays 0: instance -1 is the background
     labels = np.zeros(len(staged.scene.placements) + 1, np.int32)
     labels[kept] = np.arange(1, len(kept) + 1)
-    return View(
-        image=image,
-        depth=(depth * np.float32(scale)).astype(np.float32),
-        normal=(normal @ turn.T).astype(np.float32),
-        instance=labels[shot.truth.instance],
-        camera=moved(shot.camera, matrix),
-        scene_from_world=matrix,
-        placements=placements,
-        ground_height=float(matrix[1, 3]),
-    )
+    instance = labels[shot.truth.instance]
+    depth = (depth * np.float32(scale)).astype(np.float32)
+    normal = (normal @ turn.T).astype(np.float32)
+    camera = moved(shot.camera, matrix)
+    ground_height = float(matrix[1, 3])
+    return View(image, depth, normal, instance, camera, matrix, placements, ground_height)

@@ -51,7 +51,15 @@ def delete(document: Fields, labels: Sequence[int]) -> Record:
     """Leave instances out. Raises InputError."""
     for label in labels:
         _entry(document, label)
-    return _with_instances(document, _others(document, labels))
+    left = _with_instances(document, _others(document, labels))
+    if "supports" in left:
+        gone = {str(label) for label in labels}
+        left["supports"] = {
+            label: on
+            for label, on in left["supports"].items()
+            if label not in gone and str(on) not in gone
+        }
+    return left
 
 
 def duplicate(
@@ -68,7 +76,11 @@ def duplicate(
     node = free_node(original.text("node"), _nodes(document))
     own = {"label": free, "node": node, "confidence": None, "state": None}
     copy = _placed(original, matrix) | own
-    return _with_instances(document, [*document.data["instances"], copy]), free
+    made = _with_instances(document, [*document.data["instances"], copy])
+    for key in ("supports", "support_confidence"):
+        if str(label) in made.get(key, {}):
+            made[key] = {**made[key], str(free): made[key][str(label)]}
+    return made, free
 
 
 def replace(document: Fields, made: Record) -> Record:

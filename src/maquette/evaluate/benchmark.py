@@ -27,14 +27,21 @@ from typing import Any
 
 from maquette import __version__
 from maquette.errors import InputError, MaquetteError, contained
-from maquette.evaluate.cases import CaseSource, camera_to_dict, load_case, read_objects, save_case
+from maquette.evaluate.cases import (
+    CaseSource,
+    camera_to_dict,
+    load_case,
+    read_objects,
+    save_case,
+    set_of,
+)
 from maquette.evaluate.contestants import Contestant, Predictor, started
 from maquette.evaluate.files import Record, write_record
 from maquette.evaluate.peaks import measured_cost
 from maquette.evaluate.pool import in_processes, lost, processes
 from maquette.evaluate.protocols import protocol_named
 from maquette.evaluate.resources import networks_of
-from maquette.evaluate.rows import MEASUREMENTS, ResultRow, write_table
+from maquette.evaluate.rows import COUNTS, MEASUREMENTS, ResultRow, write_table
 from maquette.evaluate.run_folder import RunFolder, finished
 from maquette.evaluate.score import ObjectScore, SceneScore, require_extras, score_scene
 from maquette.evaluate.summary import METRICS, SEEN
@@ -205,7 +212,7 @@ def _give_up(prediction: _Prediction, reason: str) -> None:
     """Record that nothing was made; without the request, so that the next run tries again."""
     place = (prediction.contestant.name, prediction.scene)
     prediction.folder.prediction(*place).unlink(missing_ok=True)
-    record = {"request": None, "error": reason, "camera": None, "failures": []}
+    record: Record = {"request": None, "error": reason, "camera": None, "failures": []}
     write_record(prediction.folder.making(*place), record)
 
 
@@ -267,10 +274,10 @@ class _Scoring:
         """What decides the score."""
         prediction = self.folder.prediction(self.method, self.scene)
         content = prediction.read_bytes() if prediction.exists() else None
-        return {
-            "protocol": protocol_named(self.protocol).id,
-            "seed": SEED,
-            "prediction": None if content is None else hashlib.sha256(content).hexdigest(),
+        digest = None if content is None else hashlib.sha256(content).hexdigest()
+        request: Record = {"protocol": protocol_named(self.protocol).id, "seed": SEED}
+        return request | {
+            "prediction": digest,
             "extra": list(self.extra),
             "metrics": [*METRICS, *SEEN],
         }
@@ -309,8 +316,15 @@ def _score_one(scoring: _Scoring, missed: str = "") -> None:
     prediction = scoring.folder.prediction(scoring.method, scoring.scene)
 
     def scored(meshes: Meshes) -> SceneScore:
-        options = {"extra": scoring.extra, "camera": case.camera, "workers": scoring.threads}
-        return score_scene(meshes, case.truth, scoring.protocol, SEED, **options)
+        return score_scene(
+            meshes,
+            case.truth,
+            scoring.protocol,
+            SEED,
+            extra=scoring.extra,
+            camera=case.camera,
+            workers=scoring.threads,
+        )
 
     error = missed
     meshes: Meshes = {}
@@ -384,16 +398,12 @@ def _row(scoring: _Scoring) -> ResultRow:
     stored = finished(scoring.file)
     made = finished(scoring.folder.making(scoring.method, scoring.scene)) or {}
     values = stored["score"]
-    return ResultRow(
-        scoring.scene.partition("/")[0],
-        scoring.scene,
-        scoring.method,
-        values["protocol"],
-        *(len(values[listed]) for listed in ("objects", "missing", "extra")),
-        _known_numbers(values, (*METRICS, *SEEN)),
-        **_known_numbers(made, MEASUREMENTS),
-        error=made.get("error") or stored["error"],
-    )
+    what = (set_of(scoring.scene), scoring.scene, scoring.method, values["protocol"])
+    counts = [len(values[listed]) for listed in COUNTS]
+    metrics = _known_numbers(values, (*METRICS, *SEEN))
+    measurements = _known_numbers(made, MEASUREMENTS).values()
+    error = made.get("error") or stored["error"]
+    return ResultRow.of(what, counts, metrics, measurements, error)
 
 
 def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, float]:
@@ -407,7 +417,7 @@ def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]
     known = {f"instance_{about['label']}": about for about in listed}
     scene = {
-        "set": scoring.scene.partition("/")[0],
+        "set": set_of(scoring.scene),
         "scene": scoring.scene,
         "method": scoring.method,
         "protocol": values["protocol"],

@@ -206,7 +206,7 @@ def _is_sound(camera: Camera) -> bool:
 def save_case(case: Case, folder: Path) -> None:
     """Write a case as a plain folder; it appears when it is complete."""
     names = {node_name(mask.label): mask.name for mask in case.scene_input.masks}
-    record = {"name": case.name, "origin": dict(case.origin), "objects": case.objects()}
+    record: Record = {"name": case.name, "origin": dict(case.origin), "objects": case.objects()}
     record["camera"] = camera_to_dict(case.camera)
     if case.scene_input.focal is not None:  # the photo told it, so a method may know it
         record["focal"] = asdict(case.scene_input.focal)

@@ -20,6 +20,7 @@ from maquette.evaluate.rows import MEASUREMENTS, Rows, column, distinct, measure
 from maquette.evaluate.summary import METRICS, SEEN, bootstrap_interval, means_of
 from maquette.evaluate.tables import Cell, Table
 
+Numbers = Sequence[float] | np.ndarray  # (N,)
 UP = "↑"
 DOWN = "↓"
 
@@ -195,7 +196,7 @@ def shown(method: str) -> str:
     return f"{method} (oracle)" if method in ORACLES else method
 
 
-def mean(values: Sequence[float], metric: str, spread: bool | None = None) -> Cell:
+def mean(values: Numbers, metric: str, spread: bool | None = None) -> Cell:
     """Mean of the known values of a metric, with half its 95 % interval; costs show theirs only
     when asked to (``spread``).
     """
@@ -210,11 +211,11 @@ def mean(values: Sequence[float], metric: str, spread: bool | None = None) -> Ce
     return Cell(f"{found:.{digits}f}", _half(*_interval(values), digits))
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Numbers) -> float:
     return float(means_of(np.array(values)[:, None])[0])
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
+def _interval(values: Numbers) -> tuple[float, float]:
     low, high = bootstrap_interval(np.array(values)[:, None])
     return float(low[0]), float(high[0])
 
@@ -263,11 +264,9 @@ def as_json(rows: Rows) -> Record:
     result: Record = {}
     for protocol, method, name in dict.fromkeys((r.protocol, r.method, r.set) for r in rows):
         chosen = picked(rows, protocol=protocol, method=method, set=name)
-        entry: Record = {
-            "scenes": len(chosen),
-            "objects": sum(row.objects for row in chosen),
-            "missing": sum(row.missing for row in chosen),
-        }
+        entry: Record = {"scenes": len(chosen)}
+        entry["objects"] = sum(row.objects for row in chosen)
+        entry["missing"] = sum(row.missing for row in chosen)
         for metric in measured(chosen, (*METRICS, *SEEN, *MEASUREMENTS)):
             entry[metric] = round(_mean(column(chosen, metric)), 5)
         result.setdefault(protocol, {}).setdefault(method, {})[name] = entry

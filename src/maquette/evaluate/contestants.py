@@ -47,8 +47,10 @@ class Contestant:
         for name, _ in self.options:
             if name not in known:
                 raise InputError(f"unknown option {name!r}; choose from {', '.join(known)}")
-        chosen = {"model" if self.method in PUBLISHED else "method": self.method}
-        return Options(**chosen, **dict(self.options))
+        given = dict(self.options)
+        if self.method in PUBLISHED:
+            return Options(model=self.method, **given)
+        return Options(method=self.method, **given)
 
     def request(self) -> Record:
         """What decides its results: equal requests need no second run. Published models are files

@@ -112,12 +112,8 @@ def physics_extras(predicted: Meshes, unit_per_mesh: float) -> dict[str, float]:
     if not solid:
         return {}
     found = scene_physics(solid)
-    return {
-        "penetration": 100.0 * found.share,
-        "gap": found.gap * unit_per_mesh,
-        "floating": 100.0 * found.floating,
-        "stable": 100.0 * found.stable,
-    }
+    extras = {"penetration": 100.0 * found.share, "gap": found.gap * unit_per_mesh}
+    return extras | {"floating": 100.0 * found.floating, "stable": 100.0 * found.stable}
 
 
 def add_s_hits(values: Collection[float | None]) -> float | None:

@@ -55,10 +55,9 @@ def compare_all(
     if not predicted:
         return None, {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        scenes = (
-            pooled(surfaces.values(), protocol.scene_points) for surfaces in (predicted, truth)
-        )
-        whole = pool.submit(compare, *scenes, protocol.scene_aligner, protocol)
+        made = pooled(predicted.values(), protocol.scene_points)
+        true = pooled(truth.values(), protocol.scene_points)
+        whole = pool.submit(compare, made, true, protocol.scene_aligner, protocol)
         each = {}
         for name, other in pairs.items():
             sides = predicted[other], truth[name]

@@ -112,28 +112,19 @@ def scene_physics(
             f"none of {len(meshes)} objects has a surface; physical measures need at least one mesh"
         )
     box = bounding_box(np.concatenate([solid.box for solid in solids.values()]))
-    scene = _RestingScene(
-        names=tuple(solids),
-        solids=tuple(solids.values()),
-        triangles=tuple(_outward(solid.corners) for solid in solids.values()),
-        ground=float(box[0, 1]) if ground is None else float(ground),
-        contact=tolerance * longest_side(box),
-        resolution=resolution,
-    )
+    floor = float(box[0, 1]) if ground is None else float(ground)
+    every = tuple(solids.values())
+    triangles = tuple(_outward(solid.corners) for solid in every)
+    contact = tolerance * longest_side(box)
+    scene = _RestingScene(tuple(solids), every, triangles, floor, contact, resolution)
     shared = _shared_volumes(scene)
     rows = tuple(_object_physics(index, scene, shared) for index in range(len(solids)))
     penetration = float(sum(shared.values()))
-    volume = sum(row.volume for row in rows)
-    return ScenePhysics(
-        penetration=penetration,
-        share=_share(penetration, volume),
-        gap=float(np.mean([row.gap for row in rows])),
-        floating=float(np.mean([row.margin is None for row in rows])),
-        stable=float(np.mean([row.stable for row in rows])),
-        objects=rows,
-        ground=scene.ground,
-        tolerance=scene.contact,
-    )
+    share = _share(penetration, sum(row.volume for row in rows))
+    gap = float(np.mean([row.gap for row in rows]))
+    floating = float(np.mean([row.margin is None for row in rows]))
+    stable = float(np.mean([row.stable for row in rows]))
+    return ScenePhysics(penetration, share, gap, floating, stable, rows, floor, contact)
 
 
 def _share(part: float, whole: float) -> float:
@@ -173,15 +164,10 @@ def _object_physics(
     supporters = [scene.names[owner] for owner in np.unique(owners[owners != GROUND])]
     if (owners == GROUND).any():
         supporters.insert(0, "ground")
-    return ObjectPhysics(
-        name=scene.names[index],
-        penetration=penetration,
-        share=_share(penetration, volume),
-        gap=gap,
-        supporters=tuple(supporters),
-        volume=volume,
-        margin=margin_in_hull(centre[[0, 2]], touching) if len(touching) else None,
-    )
+    name = scene.names[index]
+    share = _share(penetration, volume)
+    margin = margin_in_hull(centre[[0, 2]], touching) if len(touching) else None
+    return ObjectPhysics(name, penetration, share, gap, tuple(supporters), volume, margin)
 
 
 def _contacts(index: int, scene: _RestingScene) -> tuple[float, np.ndarray, np.ndarray]:

@@ -58,5 +58,5 @@ def _keep_to(threads: int) -> None:
     import torch
 
     cv2.setNumThreads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))  # in a new process: all there are
     torch.set_num_threads(threads)

@@ -60,12 +60,13 @@ def read_network(models: ModelSet, kind: str) -> Network:
     said = checkpoint.metadata
     earlier = said.get("trained_before", ())
     minutes = said.get("seconds", 0.0) / 60 + sum(part.get("minutes", 0) for part in earlier)
+    steps = said.get("step", 0) + sum(part.get("steps", 0) for part in earlier)
     return Network(
         kind=kind,
         sha256=checkpoint.sha256,
         parameters=count,
         bytes=path.stat().st_size,
-        steps=said.get("step", 0) + sum(part.get("steps", 0) for part in earlier),
+        steps=steps,
         minutes=round(minutes, 2),
         processor=_processor(said),
     )

@@ -7,8 +7,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from maquette.evaluate.files import Record
 from maquette.output import atomic_write
 
 COUNTS = ("objects", "missing", "extra")
-WHAT = ("set", "scene", "method", "protocol", *COUNTS)
+WHAT = ("set", "scene", "method", "protocol")
 # Differ from run to run; everything else is a function of the inputs.
 MEASUREMENTS = ("seconds", "peak_mb", "gpu_peak_mb")
 
@@ -47,18 +47,38 @@ class ResultRow:
 
     def to_record(self) -> Record:
         """Flat."""
-        record = {name: getattr(self, name) for name in WHAT}
+        record = {name: getattr(self, name) for name in (*WHAT, *COUNTS)}
         record |= {name: round(float(value), 6) for name, value in self.metrics.items()}
         record |= {name: round(self.number(name), 3) for name in MEASUREMENTS}
         return record | {"error": self.error}
 
     @classmethod
+    def of(
+        cls,
+        what: Sequence[str],
+        counts: Iterable[int],
+        metrics: Mapping[str, float],
+        measurements: Iterable[float],
+        error: str,
+    ) -> ResultRow:
+        """From ``what`` (set, scene, method, protocol), COUNTS and MEASUREMENTS in their order."""
+        set_name, scene, method, protocol = what
+        objects, missing, extra = counts
+        scored = cls(set_name, scene, method, protocol, objects, missing, extra, metrics)
+        seconds, peak_mb, gpu_peak_mb = measurements
+        return replace(
+            scored, seconds=seconds, peak_mb=peak_mb, gpu_peak_mb=gpu_peak_mb, error=error
+        )
+
+    @classmethod
     def from_record(cls, record: Mapping[str, str]) -> ResultRow:
         """The inverse, from the texts of a CSV file."""
-        kinds = dict.fromkeys((*WHAT, "error"), str) | dict.fromkeys(COUNTS, int)
-        kinds |= dict.fromkeys(MEASUREMENTS, number)
-        metrics = {name: number(text) for name, text in record.items() if name not in kinds}
-        return cls(metrics=metrics, **{name: kind(record[name]) for name, kind in kinds.items()})
+        known = {*WHAT, *COUNTS, *MEASUREMENTS, "error"}
+        what = [record[name] for name in WHAT]
+        counts = [int(record[name]) for name in COUNTS]
+        metrics = {name: number(text) for name, text in record.items() if name not in known}
+        measurements = [number(record[name]) for name in MEASUREMENTS]
+        return cls.of(what, counts, metrics, measurements, record["error"])
 
 
 Rows = Sequence[ResultRow]

@@ -43,10 +43,11 @@ def scene_table(score: SceneScore) -> str:
     object with its miss, hints.
     """
     counts = f"{len(score.objects)} objects, {len(score.missing)} missed, {len(score.extra)} extra"
+    measures = [("", "aligned", "as given"), *_measures(score)]
     lines = [
         f"protocol {score.protocol}, seed {score.seed}: {counts}",
         "",
-        *text_columns([("", "aligned", "as given"), *_measures(score)], (38, 12, 12)),
+        *text_columns(measures, (38, 12, 12)),
         "",
         *_objects(score),
     ]

@@ -56,6 +56,8 @@ from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
 from maquette.types import Camera
 
+# Numbers by field of a score; which fields, only the protocol and what is wanted say.
+ByField = dict[str, Any]
 # Averaged over a scene's true objects, always and where they were measured.
 OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
 OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
@@ -193,14 +195,14 @@ def score_scene(
     unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
     sides = _sides({name: pred[name] for name in pred if name not in unusable}, gt, terms)
     whole, each = compare_all(sides.predicted, sides.truth, sides.pairs, protocol, workers)
+    transform = np.eye(4) if whole is None else whole.truth_from_predicted
     rows = []
     for name in sides.truth:
         if name in each:
-            rows.append(_found(name, sides, each[name], whole.truth_from_predicted, terms))
+            rows.append(_found(name, sides, each[name], transform, terms))
         else:
             rows.append(_missed(name, sides, unusable, terms))
-    transform = np.eye(4) if whole is None else whole.truth_from_predicted
-    return SceneScore(
+    scored = SceneScore(
         protocol=protocol.id,
         **_scene_numbers(whole, sides, terms),
         **_object_means(rows),
@@ -210,8 +212,8 @@ def score_scene(
         truth_from_predicted=tuple(map(tuple, transform.tolist())),
         seed=seed,
         hints=tuple(_hints(sides, terms)),
-        seconds=time.perf_counter() - start,
     )
+    return dataclasses.replace(scored, seconds=time.perf_counter() - start)
 
 
 def _extra(pred: Meshes, gt: Meshes, sides: _Sides, unusable: Collection[str]) -> tuple[str, ...]:
@@ -297,15 +299,12 @@ def _found(
     surfaces = sides.predicted[other], sides.truth[name]
     meshes = sides.predicted_meshes[other], sides.true_meshes[name]
     placed = np.eye(4) if protocol.boxes == "raw" else truth_from_predicted
-    return ObjectScore(
-        name,
-        other,
-        **_distance_scores("o", comparison, 0.0, protocol),
-        iou_b=aligned_box_iou(*surfaces, placed, protocol),
-        iou_b_raw=aligned_box_iou(*surfaces, np.eye(4), protocol),
-        normals=comparison.normals,
-        **object_extras(terms.wanted, *surfaces, *meshes),
-    )
+    numbers = _distance_scores("o", comparison, 0.0, protocol)
+    numbers["iou_b"] = aligned_box_iou(*surfaces, placed, protocol)
+    numbers["iou_b_raw"] = aligned_box_iou(*surfaces, np.eye(4), protocol)
+    numbers["normals"] = comparison.normals
+    numbers |= object_extras(terms.wanted, *surfaces, *meshes)
+    return ObjectScore(name, other, **numbers)
 
 
 def _missed(name: str, sides: _Sides, unusable: Mapping[str, str], terms: _Terms) -> ObjectScore:
@@ -315,35 +314,31 @@ def _missed(name: str, sides: _Sides, unusable: Mapping[str, str], terms: _Terms
     half_side = sides.truth[name].half_side if in_scene else protocol.object_half
     there = name in sides.predicted_meshes
     reason = "out of the picture" if there else "no predicted object stands for it"
-    return ObjectScore(
-        name,
-        "",
-        **_distance_scores("o", None, half_side, protocol),
-        **dict.fromkeys(("iou_b", "iou_b_raw", "normals"), 0.0),
-        miss=unusable.get(name, reason),
-        **missed_extras(terms.wanted),
-    )
+    numbers = _distance_scores("o", None, half_side, protocol)
+    numbers |= dict.fromkeys(("iou_b", "iou_b_raw", "normals"), 0.0)
+    numbers |= missed_extras(terms.wanted)
+    return ObjectScore(name, "", miss=unusable.get(name, reason), **numbers)
 
 
 def _distance_scores(
     of: str, comparison: SurfaceComparison | None, half_side: float, protocol: Protocol
-) -> dict[str, float]:
+) -> ByField:
     """Chamfer distance and F of the scene ("s") or an object ("o"), aligned and raw, by field;
     those of a miss when there is no comparison.
     """
+    scores: ByField = {}
     if comparison is None:
         distance = miss_distance(half_side, protocol)
-        missed = {f"cd_{of}": distance, f"cd_{of}_raw": distance}
-        return missed | {f"f_{of}": 0.0, f"f_{of}_raw": 0.0}
-    scores = {}
+        scores |= {f"cd_{of}": distance, f"cd_{of}_raw": distance}
+        return scores | {f"f_{of}": 0.0, f"f_{of}_raw": 0.0}
     for suffix, distances in (("", comparison.aligned), ("_raw", comparison.raw)):
         scores[f"cd_{of}{suffix}"] = chamfer_of(distances, protocol)
         scores[f"f_{of}{suffix}"] = f_score(distances, protocol.threshold)
     return scores
 
 
-def _object_means(rows: Sequence[ObjectScore]) -> dict[str, float | None]:
-    means: dict[str, float | None] = {"add_s_01": add_s_hits([row.add_s for row in rows])}
+def _object_means(rows: Sequence[ObjectScore]) -> ByField:
+    means: ByField = {"add_s_01": add_s_hits([row.add_s for row in rows])}
     for field in (*OBJECT_MEANS, *OBJECT_EXTRAS):
         values = [getattr(row, field) for row in rows]
         if None not in values:
@@ -351,9 +346,7 @@ def _object_means(rows: Sequence[ObjectScore]) -> dict[str, float | None]:
     return means
 
 
-def _scene_numbers(
-    whole: SurfaceComparison | None, sides: _Sides, terms: _Terms
-) -> dict[str, float]:
+def _scene_numbers(whole: SurfaceComparison | None, sides: _Sides, terms: _Terms) -> ByField:
     """Measures of the scene as a whole, by field of SceneScore."""
     truth_box = np.concatenate([surface.box for surface in sides.truth.values()])
     more = _distance_scores("s", whole, longest_side(truth_box) / 2, terms.protocol)

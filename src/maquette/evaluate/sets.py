@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from maquette.data.assets import Asset, load_asset
+from maquette.data.assets import load_asset
+from maquette.data.catalogue import AssetLike, AssetList, Catalogue, LibraryLike
 from maquette.data.compose import compose
-from maquette.data.layout import AssetList, Catalogue, LibraryLike, Placement
+from maquette.data.layout import Placement
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
@@ -202,7 +203,9 @@ def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
     return measured(name, scene_input, truth, view.camera, origin)
 
 
-def _placed(asset: Asset, scene_from_world: np.ndarray, placement: Placement) -> trimesh.Trimesh:
+def _placed(
+    asset: AssetLike, scene_from_world: np.ndarray, placement: Placement
+) -> trimesh.Trimesh:
     scene_from_asset = scene_from_world @ placement.world_from_asset
     vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
     colors = np.full((len(vertices), 4), 255, np.uint8)
@@ -216,7 +219,8 @@ def stacked(truth: Meshes) -> list[tuple[str, str]]:
     above the lower's footprint.
     """
     boxes = {name: np.asarray(mesh.bounds) for name, mesh in truth.items()}
-    return [pair for pair in permutations(boxes, 2) if _stands_on(*map(boxes.get, pair))]
+    pairs = permutations(boxes, 2)
+    return [(upper, lower) for upper, lower in pairs if _stands_on(boxes[upper], boxes[lower])]
 
 
 def _stands_on(upper: np.ndarray, lower: np.ndarray) -> bool:

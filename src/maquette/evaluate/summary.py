@@ -46,15 +46,11 @@ def summarise(
         if not np.isnan(means[k]):  # measured under this protocol
             ends = {"low": float(low[k]), "high": float(high[k])}
             metrics[metric] = {"mean": float(means[k])} | ends
-    return {
-        "protocol": protocols[0],
-        "scenes": len(scores),
-        "objects": sum(len(score.objects) for score in scores),
-        "misses": sum(len(score.missing) for score in scores),
-        "extra": sum(len(score.extra) for score in scores),
-        "confidence": confidence,
-        "metrics": metrics,
-    }
+    summary: dict[str, Any] = {"protocol": protocols[0], "scenes": len(scores)}
+    summary["objects"] = sum(len(score.objects) for score in scores)
+    summary["misses"] = sum(len(score.missing) for score in scores)
+    summary["extra"] = sum(len(score.extra) for score in scores)
+    return summary | {"confidence": confidence, "metrics": metrics}
 
 
 def means_of(table: np.ndarray) -> np.ndarray:

@@ -134,8 +134,10 @@ def stream(seed: int, role: str, name: str) -> np.random.Generator:
 def joined(surfaces: Iterable[SampledSurface]) -> SampledSurface:
     """All surfaces as one; at least one."""
     every = list(surfaces)
-    parts = zip(*((s.points, s.normals, s.corners) for s in every))
-    return SampledSurface(*map(np.concatenate, parts), area=sum(s.area for s in every))
+    points = np.concatenate([surface.points for surface in every])
+    normals = np.concatenate([surface.normals for surface in every])
+    corners = np.concatenate([surface.corners for surface in every])
+    return SampledSurface(points, normals, corners, sum(surface.area for surface in every))
 
 
 def pooled(surfaces: Iterable[SampledSurface], count: int) -> SampledSurface:
@@ -188,9 +190,6 @@ def normalised(
     else:
         stretch = 2 * half / np.full(3, longest)
         area = surface.area * float(stretch[0]) ** 2
-    return SampledSurface(
-        (surface.points - centre) * stretch,
-        unit_vectors(surface.normals / stretch),
-        (surface.corners - centre) * stretch,
-        area,
-    )
+    points = (surface.points - centre) * stretch
+    corners = (surface.corners - centre) * stretch
+    return SampledSurface(points, unit_vectors(surface.normals / stretch), corners, area)

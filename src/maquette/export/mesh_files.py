@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -105,7 +106,7 @@ def read_mesh_file(
     return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
 
 
-def _parts_of_obj(path: Path, textures: bool) -> dict[str, bool]:
+def _parts_of_obj(path: Path, textures: bool) -> dict[str, Any]:
     """How trimesh takes an OBJ apart: by its objects, or else its groups, or else materials."""
     if path.suffix.lower() != ".obj":
         return {}

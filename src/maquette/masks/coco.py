@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import cv2
 import numpy as np
@@ -89,9 +89,8 @@ def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
 
 def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
     ids = [a.get("id") for a in annotations]
-    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids)
-    distinct = len(set(ids)) == len(ids) if small else False
-    return ids if distinct else range(1, len(ids) + 1)
+    small = [i for i in ids if isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL]
+    return small if len(set(small)) == len(ids) else range(1, len(ids) + 1)
 
 
 def mask_from_segmentation(
@@ -316,7 +315,7 @@ def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
     return height, width
 
 
-def _is_side(value: Any) -> bool:
+def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and value > 0
 
 
@@ -383,7 +382,7 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     while edges:
         first = point = next(iter(edges))
         heading = (edges[first][0] + 3) % 4
-        loop = []
+        loop: list[tuple[int, int]] = []
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.

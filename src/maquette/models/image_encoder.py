@@ -10,21 +10,17 @@ more in a window of its own (relief.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
-from maquette.nn.blocks import (
-    ResBlock2d,
-    TransformerBlock,
-    repeated,
-    to_grid,
-    to_tokens,
-    zero_init,
-)
+from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens
+from maquette.nn.layers import repeated, zero_init
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def unit(vectors: Tensor, least: float = 1e-6) -> Tensor:
     """Vectors (B, C, ...) of length 1. What ``F.normalize`` does, which takes far longer over a
     dimension that is not the last one.
     """
-    squared = sum(part.square() for part in vectors.unbind(1))
+    squared = reduce(torch.add, (part.square() for part in vectors.unbind(1)))
     return vectors * squared.clamp(min=least**2).rsqrt()[:, None]
 
 
@@ -242,10 +238,12 @@ class GeometryNet(nn.Module):
         coarse = coarse_relief(depth, camera, labels, windows)
         pictures, mask = windows.pictures.split([6, 1], dim=2)
         seen = torch.cat([mask, coarse[:, :, None].to(mask.dtype)], dim=2)
-        stem = self.stem(pictures.flatten(0, 1)) + self.closer(seen.flatten(0, 1))
+        closer = present(self.closer, "close look")
+        stem = self.stem(pictures.flatten(0, 1)) + closer(seen.flatten(0, 1))
         h, _ = self._features(stem)
         normal = unit(F.pixel_shuffle(self.dense(h), 2)[:, 1:].float())
-        finer = F.pixel_shuffle(self.relief(h), 2).float()[:, 0]
+        relief = present(self.relief, "close look")
+        finer = F.pixel_shuffle(relief(h), 2).float()[:, 0]
         batch = coarse.shape[:2]
         return {
             "relief": centred(coarse + finer.unflatten(0, batch), windows.own),

@@ -142,9 +142,8 @@ def read_pages(source: str | Path) -> list[Image.Image]:
                 image.load()
                 return [_turned_upright(image)]
         except Image.DecompressionBombError as error:
-            raise InputError(
-                f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; reduce it first"
-            ) from error
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise InputError(f"{path}: claims more than {most} pixels; reduce it first") from error
         except Image.UnidentifiedImageError as error:
             raise InputError(_unidentified(path)) from error
         except PermissionError as error:
@@ -306,16 +305,22 @@ def _srgb(image: Image.Image) -> Image.Image:
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
             if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(profile):
-                target = ImageCms.createProfile("sRGB")
-                return ImageCms.profileToProfile(
-                    image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
-                )
+                return _converted(image, profile, ImageCms.Intent.RELATIVE_COLORIMETRIC)
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a damaged or mismatched profile: the plain conversion is close enough
     if image.mode == "LAB":
-        lab, srgb = map(ImageCms.createProfile, ("LAB", "sRGB"))
-        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        return _converted(image, ImageCms.createProfile("LAB"), ImageCms.Intent.PERCEPTUAL)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _converted(
+    image: Image.Image,
+    profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile,
+    intent: ImageCms.Intent,
+) -> Image.Image:
+    target = ImageCms.createProfile("sRGB")
+    made = ImageCms.profileToProfile(image, profile, target, intent, outputMode="RGB")
+    return image if made is None else made  # None: it was converted in place
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

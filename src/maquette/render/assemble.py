@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import trimesh
+from trimesh.visual.color import ColorVisuals
+from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.transforms import transform_points
 from maquette.types import Instance
@@ -21,6 +24,8 @@ class SceneMesh:
     faces: np.ndarray  # (F, 3) int32
     colors: np.ndarray  # (V, 3) uint8, sRGB
     face_instance: np.ndarray  # (F,) int32, position of the face's instance in the sequence
+    uv: np.ndarray  # (V, 2) float32, places in the texture of the instance, if it has one
+    textures: tuple[np.ndarray | None, ...]  # (H, W, 3) uint8 of each instance, sRGB
 
 
 def assemble(instances: Sequence[Instance]) -> SceneMesh:
@@ -28,22 +33,56 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
     vertices = [np.zeros((0, 3))]
     faces = [np.zeros((0, 3), np.int64)]
     colors = [np.zeros((0, 3), np.uint8)]
-    owner = []
+    uv = [np.zeros((0, 2))]
+    textures = [_texture(instance.mesh) for instance in instances]
+    owner = [np.zeros(0, np.int32)]
     offset = 0
     for position, instance in enumerate(instances):
         mesh = instance.mesh
-        visual = mesh.visual.to_color() if mesh.visual.kind == "texture" else mesh.visual
         vertices.append(transform_points(instance.world_from_instance, np.asarray(mesh.vertices)))
         faces.append(np.asarray(mesh.faces) + offset)
-        colors.append(np.asarray(visual.vertex_colors)[:, :3])
+        colors.append(_vertex_colors(mesh)[:, :3])
         owner.append(np.full(len(mesh.faces), position, np.int32))
+        uv.append(_places(mesh))
         offset += len(mesh.vertices)
     return SceneMesh(
         np.concatenate(vertices).astype(np.float32),
         np.concatenate(faces).astype(np.int32),
         np.concatenate(colors).astype(np.uint8),
-        np.concatenate([np.zeros(0, np.int32), *owner]),
+        np.concatenate(owner),
+        np.concatenate(uv).astype(np.float32),
+        tuple(textures),
     )
+
+
+def _places(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(V, 2) places in the mesh's texture; zeros when it has none."""
+    visual = mesh.visual
+    if isinstance(visual, TextureVisuals) and _texture(mesh) is not None:
+        return np.asarray(visual.uv)
+    return np.zeros((len(mesh.vertices), 2))
+
+
+def _texture(mesh: trimesh.Trimesh) -> np.ndarray | None:
+    """(H, W, 3) uint8: the colour picture of a mesh that has one, and a place in it per vertex."""
+    visual = mesh.visual
+    if not isinstance(visual, TextureVisuals) or visual.uv is None:
+        return None
+    material = visual.material
+    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
+    if image is None or len(visual.uv) != len(mesh.vertices):
+        return None
+    return np.asarray(image.convert("RGB"))
+
+
+def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(V, 4) uint8 sRGB of a mesh; a texture is read at its vertices, nothing is white."""
+    visual = mesh.visual
+    if isinstance(visual, TextureVisuals):
+        visual = visual.to_color()
+    if not isinstance(visual, ColorVisuals):
+        return np.full((len(mesh.vertices), 4), 255, np.uint8)
+    return np.asarray(visual.vertex_colors)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -52,14 +91,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     doubled_area = np.cross(b - a, c - a)
-    flat = faces.ravel()
-    summed = np.stack(
-        [
-            np.bincount(flat, np.repeat(doubled_area[:, axis], 3), len(vertices))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)).astype(
-        np.float32
-    )
+    corners = faces.ravel()
+    of_corners = np.repeat(doubled_area, 3, axis=0).T
+    summed = np.stack([np.bincount(corners, part, len(vertices)) for part in of_corners], axis=1)
+    length = np.linalg.norm(summed, axis=1, keepdims=True)
+    return (summed / np.maximum(length, 1e-30)).astype(np.float32)

@@ -16,11 +16,12 @@ crossing moves continuously with the vertices.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from maquette.render.rasterize import NEAR, draw, pixel_from_world
+from maquette.render.vectors import compiled, inlined
 from maquette.types import Camera
 
 TIE = 1e-6  # pixels
@@ -35,9 +36,8 @@ class Outlines:
     face: np.ndarray  # (N, H, W) int32, nearest face of the layer, -1 where nothing
     pixels: np.ndarray  # (P, 2) int64, left and right, or upper and lower pixel of each pair
     axis: np.ndarray  # (P,) int64, 0 = horizontal neighbours, 1 = vertical neighbours
-    edge: (
-        np.ndarray
-    )  # (P, 2) int64, vertices of the edge that crosses the line through the pair's centres
+    # (P, 2) int64, vertices of the edge that crosses the line through the pair's centres
+    edge: np.ndarray
 
 
 def find_outlines(
@@ -49,47 +49,65 @@ def find_outlines(
     no place in the picture.
     """
     matrix = pixel_from_world(camera)
-    height = camera.height
-    width = camera.width
     in_front = (vertices @ matrix[2, :3] + matrix[2, 3] >= NEAR)[faces].all(1)
-    face = np.full((count, height, width), -1, np.int32)
-    inverse_depth = np.zeros((count, height, width))
+    shape = (count, camera.height, camera.width)
+    face = np.full(shape, -1, np.int32)
+    inverse_depth = np.zeros(shape)
     homogeneous = np.zeros((len(vertices), 3))
     for number in range(count):
         chosen = np.flatnonzero(in_front & (layer == number)).astype(np.int32)
-        inverse_depth[number], local, homogeneous = draw(
-            vertices, faces[chosen], matrix, width, height
-        )
-        face[number] = np.append(chosen, np.int32(-1))[
-            local
-        ]  # -1, nothing, reads the appended last element
+        drawn = draw(vertices, faces[chosen], matrix, camera.width, camera.height)
+        inverse_depth[number], local, homogeneous = drawn
+        # -1, nothing, reads the appended last element
+        face[number] = np.append(chosen, np.int32(-1))[local]
     with np.errstate(divide="ignore", invalid="ignore"):
         screen = homogeneous[:, :2] / homogeneous[:, 2:]
-    entry = np.full((count, 2, height, width), np.inf)
-    leave = np.full((count, 2, height, width), -np.inf)
-    entry_edge, leave_edge = np.full((2, count, 2, height, width), -1, np.int32)
-    kept = np.flatnonzero(in_front).astype(np.int32)
-    _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge)
-    most = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1]) + np.count_nonzero(
-        face[:, 1:] != face[:, :-1]
-    )
+    ends = _no_ends(shape)
+    _crossings(np.flatnonzero(in_front), faces, layer, screen, ends)
+    pixels, axis, code = _pairs(face, inverse_depth, faces, screen, ends)
+    owner, corner = np.divmod(code, 3)
+    edge = np.stack([faces[owner, corner], faces[owner, (corner + 1) % 3]], axis=1)
+    return Outlines(face, pixels, axis, edge.astype(np.int64))
+
+
+class _IntervalEnds(NamedTuple):
+    """Between each two centres of N layers (N, 2, H, W): the first start and the last end of a
+    face's interval on the line through them, and the edges there (3 x face + corner, -1 = none).
+    The second axis says whether the line is a row or a column.
+    """
+
+    entry: np.ndarray
+    leave: np.ndarray
+    entry_edge: np.ndarray
+    leave_edge: np.ndarray
+
+
+def _no_ends(shape: tuple[int, int, int]) -> _IntervalEnds:
+    layers, height, width = shape
+    both = (layers, 2, height, width)
+    edges = np.full((2, *both), -1, np.int32)
+    return _IntervalEnds(np.full(both, np.inf), np.full(both, -np.inf), edges[0], edges[1])
+
+
+def _pairs(
+    face: np.ndarray,
+    inverse_depth: np.ndarray,
+    faces: np.ndarray,
+    screen: np.ndarray,
+    ends: _IntervalEnds,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels (P, 2), axis (P,) and edge (P,), 3 x face + corner, of all pairs."""
+    across = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1])
+    most = across + np.count_nonzero(face[:, 1:] != face[:, :-1])
     pixels = np.empty((most, 2), np.int64)
     axis = np.empty(most, np.int64)
     code = np.empty(most, np.int64)
-    found = _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, axis, code)
-    pixels = pixels[:found]
-    axis = axis[:found]
-    owner = code[:found] // 3
-    corner = code[:found] % 3
-    return Outlines(
-        face,
-        pixels,
-        axis,
-        np.stack([faces[owner, corner], faces[owner, (corner + 1) % 3]], 1).astype(np.int64),
-    )
+    edges = (ends.entry_edge, ends.leave_edge)
+    found = _find_pairs(face, inverse_depth, faces, screen, edges, (pixels, axis, code))
+    return pixels[:found], axis[:found], code[:found]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _ends(f, line, axis, faces, screen):
     """Interval of face f on the row (axis 0) or column (axis 1) through the centres ``line``:
     start, its edge, end, its edge.
@@ -103,15 +121,11 @@ def _ends(f, line, axis, faces, screen):
         j = faces[f, (corner + 1) % 3]
         across_i = screen[i, 1 - axis]
         across_j = screen[j, 1 - axis]
-        if (
-            across_i == across_j
-            or (across_i < line and across_j < line)
-            or (across_i > line and across_j > line)
-        ):
+        beside = (across_i < line and across_j < line) or (across_i > line and across_j > line)
+        if across_i == across_j or beside:
             continue
-        place = screen[i, axis] + (line - across_i) * (screen[j, axis] - screen[i, axis]) / (
-            across_j - across_i
-        )
+        run = screen[j, axis] - screen[i, axis]
+        place = screen[i, axis] + (line - across_i) * run / (across_j - across_i)
         if place < low:
             low = place
             low_edge = corner
@@ -121,52 +135,63 @@ def _ends(f, line, axis, faces, screen):
     return low, low_edge, high, high_edge
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _gaps(end, places):
     """Range of the gaps between centres that hold an end: one, or both beside a centre, which
     ``draw`` may judge either way; or none.
     """
-    return (
-        max(int(np.ceil(max(end, 0.0) - 0.5 - TIE)) - 1, 0),
-        int(min(np.ceil(min(end, places + 0.0) - 0.5 + TIE), places - 1.0)),
-    )
+    start = int(np.ceil(max(end, 0.0) - 0.5 - TIE)) - 1
+    stop = min(np.ceil(min(end, places + 0.0) - 0.5 + TIE), places - 1.0)
+    return max(start, 0), int(stop)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _crossings(kept, faces, layer, screen, entry, leave, entry_edge, leave_edge):
-    """First start and last end of the faces' intervals between each two centres; an edge is 3 x
-    face + corner.
-    """
-    height = entry.shape[2]
-    width = entry.shape[3]
+@inlined
+def _lines_of(face, screen, across, lines):
+    """Range of the lines that a face may touch, whose coordinate across them is ``across``."""
+    a = screen[face[0], across]
+    b = screen[face[1], across]
+    c = screen[face[2], across]
+    lowest = min(a, min(b, c))
+    highest = max(a, max(b, c))
+    first = int(min(max(lowest - 0.5, 0.0) + 0.999999, lines + 0.0))
+    return first, int(min(max(highest + 0.5, 0.0), lines + 0.0))
+
+
+@inlined
+def _pixel(axis, line, place):
+    """Row and column of a place on a line."""
+    return (line, place) if axis == 0 else (place, line)
+
+
+@compiled
+def _crossings(kept, faces, layer, screen, ends):
+    """First start and last end of the faces' intervals between each two centres."""
+    entry, leave, entry_edge, leave_edge = ends
+    size = entry.shape[2:]
     for f in kept:
         number = layer[f]
         for axis in range(2):
-            lines, places = (height, width) if axis == 0 else (width, height)
-            a = screen[faces[f, 0], 1 - axis]
-            b = screen[faces[f, 1], 1 - axis]
-            c = screen[faces[f, 2], 1 - axis]
-            first = int(min(max(min(a, min(b, c)) - 0.5, 0.0) + 0.999999, lines + 0.0))
-            last = int(min(max(max(a, max(b, c)) + 0.5, 0.0), lines + 0.0))
+            lines, places = _pixel(axis, size[0], size[1])
+            first, last = _lines_of(faces[f], screen, 1 - axis, lines)
             for line in range(first, last):
                 low, low_edge, high, high_edge = _ends(f, line + 0.5, axis, faces, screen)
                 if low_edge < 0:
                     continue
                 start, stop = _gaps(low, places)
                 for place in range(start, stop):
-                    row, column = (line, place) if axis == 0 else (place, line)
+                    row, column = _pixel(axis, line, place)
                     if low < entry[number, axis, row, column]:
                         entry[number, axis, row, column] = low
                         entry_edge[number, axis, row, column] = 3 * f + low_edge
                 start, stop = _gaps(high, places)
                 for place in range(start, stop):
-                    row, column = (line, place) if axis == 0 else (place, line)
+                    row, column = _pixel(axis, line, place)
                     if high > leave[number, axis, row, column]:
                         leave[number, axis, row, column] = high
                         leave_edge[number, axis, row, column] = 3 * f + high_edge
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
     """Edge between centres ``place`` (which sees f) and ``place + 1`` (g), or -1: where the nearer
     face ends, else where the other does.
@@ -184,8 +209,11 @@ def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
     return 3 * g + start_edge if g_starts else -1  # neither: two faces cut each other
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, axes, code):
+@compiled
+def _find_pairs(face, inverse_depth, faces, screen, edges, out):
+    """Write pixels, axes and edges of all pairs into ``out``; returns how many there are."""
+    entry_edge, leave_edge = edges
+    pixels, axes, code = out
     layers, height, width = face.shape
     found = 0
     for number in range(layers):
@@ -203,13 +231,9 @@ def _pairs(face, inverse_depth, faces, screen, entry_edge, leave_edge, pixels, a
                     elif f < 0:
                         edge = entry_edge[number, axis, row, column]
                     else:
-                        nearer = (
-                            inverse_depth[number, row, column]
-                            >= inverse_depth[number, row_b, column_b]
-                        )
-                        place, line = (
-                            (column + 0.5, row + 0.5) if axis == 0 else (row + 0.5, column + 0.5)
-                        )
+                        here = inverse_depth[number, row, column]
+                        nearer = here >= inverse_depth[number, row_b, column_b]
+                        line, place = _pixel(axis, row + 0.5, column + 0.5)
                         edge = _between(f, g, nearer, place, line, axis, faces, screen)
                     if edge < 0:
                         continue

@@ -28,20 +28,17 @@ def mask_overlay(
     # Twice the resolution, halved after cutting out, makes soft edges.
     outlines = [_Outline.of(resample_mask(m.mask, 2 * width, 2 * height)) for m in masks]
     for m, outline in zip(masks, outlines, strict=True):
-        area = outline.area
+        part = canvas[outline.area]
         color = np.array(instance_color(m.label))
-        canvas[area] += outline.cover[..., None] * (0.4 * grey[area] + 0.6 * color - canvas[area])
-        canvas[area] += outline.line[..., None] * (0.3 * color + 0.7 * 255.0 - canvas[area])
+        inside = 0.4 * grey[outline.area] + 0.6 * color
+        part += outline.cover[..., None] * (inside - part)
+        part += outline.line[..., None] * (0.3 * color + 0.7 * 255.0 - part)
     picture = Image.fromarray(np.clip(canvas, 0.0, 255.0).astype(np.uint8))
     for m, outline in zip(masks, outlines, strict=True):
         x, y, radius = outline.innermost()
         if radius > height / 65:  # a number would hide what is smaller
-            _draw_number(
-                picture,
-                str(m.label),
-                (x, y),
-                round(np.clip(0.75 * radius, height / 42, height / 22)),
-            )
+            size = round(np.clip(0.75 * radius, height / 42, height / 22))
+            _draw_number(picture, str(m.label), (x, y), size)
     return picture
 
 
@@ -58,13 +55,12 @@ class _Outline:
     @classmethod
     def of(cls, mask: np.ndarray) -> _Outline:
         """Halve a mask (2H, 2W) bool."""
-        rows = np.nonzero(mask.any(1))[0]
-        columns = np.nonzero(mask.any(0))[0]
-        top, bottom = (rows[0] // 2, rows[-1] // 2 + 1) if len(rows) else (0, 1)
-        left, right = (columns[0] // 2, columns[-1] // 2 + 1) if len(rows) else (0, 1)
+        top, bottom = _occupied_pairs(np.asarray(mask.any(1)))
+        left, right = _occupied_pairs(np.asarray(mask.any(0)))
         part = mask[2 * top : 2 * bottom, 2 * left : 2 * right]
         inner = ndimage.binary_erosion(np.pad(part, 1), iterations=3)[1:-1, 1:-1]
-        return cls((slice(top, bottom), slice(left, right)), _halved(part), _halved(part & ~inner))
+        area = (slice(top, bottom), slice(left, right))
+        return cls(area, _halved(part), _halved(part & ~inner))
 
     def innermost(self) -> tuple[int, int, float]:
         """(x, y) in the picture of the pixel that is farthest from the mask's border, and how far
@@ -72,11 +68,16 @@ class _Outline:
         """
         distance = ndimage.distance_transform_edt(np.pad(self.cover > 0.5, 1))
         y, x = np.unravel_index(np.argmax(distance), distance.shape)
-        return (
-            int(self.area[1].start + x - 1),
-            int(self.area[0].start + y - 1),
-            float(distance.max()),
-        )
+        rows, columns = self.area
+        return int(columns.start + x - 1), int(rows.start + y - 1), float(distance.max())
+
+
+def _occupied_pairs(occupied: np.ndarray) -> tuple[int, int]:
+    """First and behind the last pair of elements (2N,) bool of which one is set; the first pair
+    when none is.
+    """
+    places = np.flatnonzero(occupied)
+    return (int(places[0]) // 2, int(places[-1]) // 2 + 1) if len(places) else (0, 1)
 
 
 def fit_photo(image: np.ndarray, width: int, height: int) -> Image.Image:
@@ -87,7 +88,8 @@ def fit_photo(image: np.ndarray, width: int, height: int) -> Image.Image:
 
 
 def _halved(mask: np.ndarray) -> np.ndarray:
-    return mask.reshape(mask.shape[0] // 2, 2, mask.shape[1] // 2, 2).mean((1, 3), dtype=np.float32)
+    height, width = mask.shape
+    return mask.reshape(height // 2, 2, width // 2, 2).mean((1, 3), dtype=np.float32)
 
 
 def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size: int) -> None:
@@ -97,7 +99,8 @@ def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size:
     font = ImageFont.load_default(size=4 * size)
     left, top, right, bottom = font.getbbox(text)
     height = 4 * round(1.45 * size)
-    width = max(height, 4 * ((right - left + 4 * size * 3 // 4) // 4))
+    padded = right - left + 4 * size * 3 // 4
+    width = max(height, 4 * int(padded // 4))
     pill = Image.new("L", (width, height), 0)
     ImageDraw.Draw(pill).rounded_rectangle((0, 0, width - 1, height - 1), height // 2, fill=235)
     face = Image.new("RGB", (width, height), (255, 255, 255))
@@ -105,6 +108,11 @@ def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size:
     ImageDraw.Draw(face).text(at, text, font=font, fill=(38, 38, 40))
     face = face.reduce(4)
     pill = pill.reduce(4)
-    x = int(np.clip(centre[0] - face.width // 2, 2, max(picture.width - face.width - 2, 2)))
-    y = int(np.clip(centre[1] - face.height // 2, 2, max(picture.height - face.height - 2, 2)))
+    x = _kept_inside(centre[0], face.width, picture.width)
+    y = _kept_inside(centre[1], face.height, picture.height)
     picture.paste(face, (x, y), pill)
+
+
+def _kept_inside(centre: int, length: int, whole: int) -> int:
+    """Where something of a length begins that is centred, but two pixels from the border."""
+    return max(min(centre - length // 2, whole - length - 2), 2)

@@ -7,7 +7,7 @@ Last module of the rendering; nothing here influences the result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -16,19 +16,13 @@ from maquette.errors import InputError
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
+from maquette.render.lighting import Lighting, dome, studio_lighting
 from maquette.render.overlay import fit_photo, mask_overlay
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import (
-    Lighting,
-    ShadowMap,
-    albedo_for,
-    dome,
-    shade,
-    shadow_maps,
-    studio_lighting,
-    with_ground,
-)
-from maquette.types import Camera, Scene
+from maquette.render.shade import albedo_for, shade, with_ground
+from maquette.render.shadows import ShadowMap, shadow_maps
+from maquette.render.texture import textured
+from maquette.types import Camera, Scene, SceneInput
 
 PAPER = (247, 246, 243)
 INK = (58, 58, 60)
@@ -98,7 +92,8 @@ def orbit_cameras(
     """
     intrinsics = intrinsics_from_fov(FIELD_OF_VIEW, width, height)
     tangent = 0.5 * FILL * np.array([width, height]) / intrinsics[0, 0]
-    fits = []
+    frames = []
+    distances = []
     for azimuth in azimuths:
         away = rotation_y(azimuth) @ np.array([0.0, np.sin(elevation), np.cos(elevation)])
         axes = look_at(away, np.zeros(3))[:3, :3]  # right, down, forward as columns
@@ -107,11 +102,10 @@ def orbit_cameras(
         # where those of the tighter axis meet.
         upper = (local[:, :2] - tangent * local[:, 2:]).max(0)
         lower = (local[:, :2] + tangent * local[:, 2:]).min(0)
-        fits.append((axes, 0.5 * (upper + lower), float(((upper - lower) / (2.0 * tangent)).max())))
-    distance = max(fit[2] for fit in fits)
-    poses = [
-        similarity(1.0, axes, axes @ np.array([*centre, -distance])) for axes, centre, _ in fits
-    ]
+        distances.append(float(((upper - lower) / (2.0 * tangent)).max()))
+        frames.append((axes, 0.5 * (upper + lower)))
+    places = [np.array([*centre, -max(distances)]) for _, centre in frames]
+    poses = [similarity(1.0, axes, axes @ place) for (axes, _), place in zip(frames, places)]
     return [Camera(intrinsics, pose, width, height) for pose in poses]
 
 
@@ -128,21 +122,14 @@ def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
     width = round(aspect * tile_height)
     height = tile_height
     front = -azimuth_of(scene.camera)
-    cameras = orbit_cameras(
-        stage.mesh.vertices, [front + np.deg2rad(turn) for _, turn in TURNS], width, height
-    )
-    tiles = [] if scene.input is None else _input_tiles(scene, width, height)
-    tiles.append(
-        (
-            "3D scene, same camera",
-            Image.fromarray(_render(stage, _filling(scene.camera, width, height))),
-        )
-    )
-    tiles += [
-        (name, Image.fromarray(_render(stage, camera)))
-        for (name, _), camera in zip(TURNS, cameras, strict=True)
-    ]
-    return np.asarray(_sheet(tiles, 3 if scene.input is not None else 2, *_footer(scene)))
+    azimuths = [front + np.deg2rad(turn) for _, turn in TURNS]
+    cameras = orbit_cameras(stage.mesh.vertices, azimuths, width, height)
+    tiles = [] if scene.input is None else _input_tiles(scene.input, width, height)
+    columns = 3 if tiles else 2
+    tiles.append(("3D scene, same camera", _tile(stage, _filling(scene.camera, width, height))))
+    for (name, _), camera in zip(TURNS, cameras, strict=True):
+        tiles.append((name, _tile(stage, camera)))
+    return np.asarray(_sheet(tiles, columns, *_footer(scene)))
 
 
 def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarray:
@@ -160,26 +147,28 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
     aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
     width = round(aspect * tile_height)
     height = tile_height
-    above, below = ([tile] for tile in _input_tiles(first, width, height))
+    above, below = ([tile] for tile in _input_tiles(first.input, width, height))
     for name, scene in scenes.items():
         stage = _stage(scene.visible())
         side, turn = TURNS[0]
-        (camera,) = orbit_cameras(
-            stage.mesh.vertices, [np.deg2rad(turn) - azimuth_of(scene.camera)], width, height
-        )
-        above.append((name, Image.fromarray(_render(stage, _filling(scene.camera, width, height)))))
-        below.append((side, Image.fromarray(_render(stage, camera))))
+        azimuth = np.deg2rad(turn) - azimuth_of(scene.camera)
+        (camera,) = orbit_cameras(stage.mesh.vertices, [azimuth], width, height)
+        above.append((name, _tile(stage, _filling(scene.camera, width, height))))
+        below.append((side, _tile(stage, camera)))
     return np.asarray(_sheet(above + below, len(above), "maquette", ""))
 
 
 def _stage(scene: Scene) -> _Stage:
     mesh = assemble(scene.instances)
-    lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
+    lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
+    ground = min(scene.ground_height, lowest)
     sky = shadow_maps(mesh.vertices, mesh.faces, dome(64), 128)
-    return _Stage(
-        mesh, vertex_normals(mesh.vertices, mesh.faces), min(scene.ground_height, lowest), sky
-    )
+    return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
+
+
+def _tile(stage: _Stage, camera: Camera) -> Image.Image:
+    return Image.fromarray(_render(stage, camera))
 
 
 def _render(
@@ -192,12 +181,12 @@ def _render(
     buffers = rasterize(
         mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
     )
+    buffers = replace(buffers, albedo=textured(buffers, mesh, large))
     backdrop = _backdrop(large.width, large.height)
     if camera.position[1] > stage.ground_height:
         # A floor whose lit colour is the backdrop's: only the shadows on it show.
-        light = lighting.sky + lighting.key * lighting.direction[1] / np.linalg.norm(
-            lighting.direction
-        )
+        distance = np.linalg.norm(lighting.direction)
+        light = lighting.sky + lighting.key * lighting.direction[1] / distance
         buffers = with_ground(buffers, large, stage.ground_height, albedo_for(backdrop, light))
     (sun,) = shadow_maps(mesh.vertices, mesh.faces, lighting.direction[None], 512)
     image = shade(
@@ -218,10 +207,11 @@ def _backdrop(width: int, height: int) -> np.ndarray:
     """
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
-    grey = BACKDROP - 20.0 * np.clip(0.5 + 0.3 * y + 0.2 * (x * x + y * y - 0.5), 0.0, 1.0)
-    grey += np.random.default_rng(0).random(
-        (height, width), np.float32
-    )  # rounding at random: no visible steps
+    from_centre = x * x + y * y
+    darker = np.clip(0.5 + 0.3 * y + 0.2 * (from_centre - 0.5), 0.0, 1.0)
+    grey = BACKDROP - 20.0 * darker
+    # rounding at random: no visible steps
+    grey += np.random.default_rng(0).random((height, width), np.float32)
     return grey.astype(np.uint8)[..., None] + np.array([1, 1, 0], np.uint8)
 
 
@@ -236,31 +226,30 @@ def _filling(camera: Camera, width: int, height: int) -> Camera:
     the frame beside the photo.
     """
     inner = resized(camera, *_fitted(camera.width, camera.height, width, height))
-    shift = np.array(
-        [
-            [1.0, 0.0, (width - inner.width) // 2],
-            [0.0, 1.0, (height - inner.height) // 2],
-            [0.0, 0.0, 1.0],
-        ]
-    )
+    shift = np.eye(3)
+    shift[:2, 2] = (width - inner.width) // 2, (height - inner.height) // 2
     return Camera(shift @ inner.intrinsics, inner.world_from_camera, width, height)
 
 
-def _input_tiles(scene: Scene, width: int, height: int) -> list[tuple[str, Image.Image]]:
+def _input_tiles(given: SceneInput, width: int, height: int) -> list[tuple[str, Image.Image]]:
     """The photo, and the photo with its masks, on neutral tiles where their shape leaves room."""
-    image = scene.input.image
-    masks = scene.input.masks
+    image = given.image
     inner = _fitted(image.shape[1], image.shape[0], width, height)
+    corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
+    pictures = {
+        "photo": fit_photo(image, *inner),
+        _counted(len(given.masks), "mask"): mask_overlay(image, given.masks, *inner),
+    }
     tiles = []
-    count = f"{len(masks)} mask" + "s" * (len(masks) != 1)
-    for caption, picture in (
-        ("photo", fit_photo(image, *inner)),
-        (count, mask_overlay(image, masks, *inner)),
-    ):
+    for caption, picture in pictures.items():
         tile = Image.new("RGB", (width, height), (232, 231, 228))
-        tile.paste(picture, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        tile.paste(picture, corner)
         tiles.append((caption, tile))
     return tiles
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + "s" * (count != 1)
 
 
 def _sheet(
@@ -269,41 +258,36 @@ def _sheet(
     """Arrange captioned tiles of one size in rows, with a footer."""
     width, height = tiles[0][1].size
     rows = -(-len(tiles) // columns)
-    size = (
-        2 * MARGIN + columns * width + (columns - 1) * GAP,
-        MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2 + 84,
-    )
-    sheet = Image.new("RGB", size, PAPER)
+    across = width + GAP
+    down = height + CAPTION + GAP // 2
+    sheet_width = 2 * MARGIN + columns * across - GAP
+    sheet_height = MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2 + 84
+    sheet = Image.new("RGB", (sheet_width, sheet_height), PAPER)
     pen = ImageDraw.Draw(sheet)
     corners = _rounded(width, height, 16)
+    caption_font = ImageFont.load_default(size=18)
     for index, (caption, tile) in enumerate(tiles):
-        x = MARGIN + index % columns * (width + GAP)
-        y = MARGIN + index // columns * (height + CAPTION + GAP // 2)
+        row, column = divmod(index, columns)
+        x = MARGIN + column * across
+        y = MARGIN + row * down
         sheet.paste(tile, (x, y), corners)
-        pen.text((x + 4, y + height + 11), caption, font=ImageFont.load_default(size=18), fill=INK)
-    baseline = size[1] - 30
-    pen.line(
-        (MARGIN, baseline - 34, size[0] - MARGIN, baseline - 34), fill=(226, 225, 221), width=1
-    )
-    pen.text(
-        (MARGIN + 4, baseline), left, font=ImageFont.load_default(size=17), fill=FAINT, anchor="ls"
-    )
-    pen.text(
-        (size[0] - MARGIN - 4, baseline),
-        right,
-        font=ImageFont.load_default(size=17),
-        fill=FAINT,
-        anchor="rs",
-    )
+        pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
+    baseline = sheet_height - 30
+    rule = baseline - 34
+    end = sheet_width - MARGIN
+    pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
+    font = ImageFont.load_default(size=17)
+    pen.text((MARGIN + 4, baseline), left, font=font, fill=FAINT, anchor="ls")
+    pen.text((end - 4, baseline), right, font=font, fill=FAINT, anchor="rs")
     return sheet
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:
     """A smooth mask of a rectangle with round corners."""
-    mask = Image.new("L", (4 * width, 4 * height), 0)
-    ImageDraw.Draw(mask).rounded_rectangle(
-        (0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, fill=255
-    )
+    large = (4 * width, 4 * height)
+    mask = Image.new("L", large, 0)
+    corner = (large[0] - 1, large[1] - 1)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, *corner), 4 * radius, fill=255)
     return mask.reduce(4)
 
 
@@ -311,10 +295,10 @@ def _footer(scene: Scene) -> tuple[str, str]:
     """Text for the left and the right of the footer, from what the provenance holds."""
     method = scene.provenance.get("method")
     seconds = scene.provenance.get("seconds")
-    count = len(scene.instances)
-    right = [f"{count} object" + "s" * (count != 1)]
+    right = [_counted(len(scene.instances), "object")]
     if scene.failures:
         right.append(f"{len(scene.failures)} failed")
     if seconds:
         right.append(f"{sum(seconds.values()):.1f} s")
-    return " · ".join(["maquette", *([str(method)] if method else [])]), " · ".join(right)
+    left = f"maquette · {method}" if method else "maquette"
+    return left, " · ".join(right)

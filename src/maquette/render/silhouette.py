@@ -37,10 +37,9 @@ def instance_silhouettes(
     instances, camera = _instances_and_camera(scene, camera)
     mesh = assemble(instances)
     face = _visible_faces(mesh.vertices, mesh.faces, camera)
+    # face -1, nothing, reads the appended last elements
     labels = np.array([i.label for i in instances] + [0], np.int32)
-    return labels[
-        np.append(mesh.face_instance, np.int32(-1))[face]
-    ]  # face -1, nothing, reads the appended last elements
+    return labels[np.append(mesh.face_instance, np.int32(-1))[face]]
 
 
 def silhouettes_alone(
@@ -73,13 +72,10 @@ def silhouette_scores(
     """
     instances, camera = _instances_and_camera(scene, camera)
     scale = min(1.0, size / max(camera.width, camera.height))
-    camera = resized(
-        camera, max(1, round(scale * camera.width)), max(1, round(scale * camera.height))
-    )
-    masks = [
-        InstanceMask(m.label, resample_mask(m.mask, camera.width, camera.height), m.name)
-        for m in masks
-    ]
+    width = max(1, round(scale * camera.width))
+    height = max(1, round(scale * camera.height))
+    camera = resized(camera, width, height)
+    masks = [InstanceMask(m.label, resample_mask(m.mask, width, height), m.name) for m in masks]
     visible = silhouette_iou(instance_silhouettes(instances, camera), masks)
     alone = _alone_iou(silhouettes_alone(instances, camera), masks)
     return {label: SilhouetteScore(visible[label], alone[label]) for label in alone}

@@ -58,9 +58,8 @@ class SoftImage:
 
     colour: Tensor  # (H, W, 3) in 0..1, sRGB-encoded as the vertices' colours
     alpha: Tensor  # (H, W) in 0..1, covered share
-    instance_alpha: (
-        Tensor | None
-    )  # (N, H, W) visible share of each instance, their sum is alpha; None without instances
+    # (N, H, W) visible share of each instance, their sum is alpha; None without instances
+    instance_alpha: Tensor | None
     # (H, W) mean z-depth of what is visible, world units; inf where alpha <= LEAST_ALPHA
     depth: Tensor
 
@@ -84,6 +83,43 @@ def soft_render(
     behind the camera are not drawn. Precision follows the vertices. Raises InputError for arrays
     that cannot be drawn.
     """
+    _check(vertices, colours, sharpness, order_sharpness)
+    points, triangles = checked_mesh(vertices.detach().numpy(), np.asarray(faces))
+    layer = np.zeros(len(triangles), np.int32)
+    if face_instance is not None:
+        layer = _checked_layers(face_instance, len(triangles))
+    outlines = find_outlines(points, triangles, camera, layer, int(layer.max(initial=0)) + 1)
+    layers = _layers(vertices, torch.from_numpy(triangles).long(), colours, camera, outlines)
+    focal = math.sqrt(camera.intrinsics[0, 0] * camera.intrinsics[1, 1])
+    visible = _visible_share(layers, (order_sharpness or sharpness) * focal)
+    seen = layers * visible[..., None]  # (N, H, W, 5)
+    colour, depth, alpha = (part.squeeze(-1) for part in seen.sum(0).split([3, 1, 1], dim=-1))
+    if background is not None:
+        colour = colour + (1 - alpha)[..., None] * background.to(colour)
+    channels = [colour.movedim(-1, 0), depth[None], alpha[None]]
+    if face_instance is not None:
+        channels.append(seen[..., 4])
+    return _image_of(gaussian_blur(torch.cat(channels), 1 / sharpness))
+
+
+def _image_of(channels: Tensor) -> SoftImage:
+    """Picture of (5 or 5 + N, H, W) colour, depth x alpha, alpha and perhaps the instances'
+    shares.
+    """
+    colour, depth, alpha, shares = channels.split([3, 1, 1, len(channels) - 5])
+    covered = alpha[0].detach() > LEAST_ALPHA
+    mean_depth = depth[0] / torch.where(covered, alpha[0], 1.0)
+    return SoftImage(
+        colour.movedim(0, -1).clamp(0, 1),
+        alpha[0].clamp(0, 1),
+        shares.clamp(0, 1) if len(shares) else None,
+        torch.where(covered, mean_depth, math.inf),
+    )
+
+
+def _check(
+    vertices: Tensor, colours: Tensor, sharpness: float, order_sharpness: float | None
+) -> None:
     if not sharpness > 0 or (order_sharpness is not None and not order_sharpness > 0):
         raise InputError(
             f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive "
@@ -94,38 +130,6 @@ def soft_render(
             f"colours have shape {tuple(colours.shape)}, expected that of the vertices, "
             f"{tuple(vertices.shape)}"
         )
-    points, triangles = checked_mesh(vertices.detach().numpy(), np.asarray(faces))
-    layer = (
-        np.zeros(len(triangles), np.int32)
-        if face_instance is None
-        else _checked_layers(face_instance, len(triangles))
-    )
-    count = int(layer.max(initial=0)) + 1
-    outlines = find_outlines(points, triangles, camera, layer, count)
-    layers = _layers(vertices, torch.from_numpy(triangles).long(), colours, camera, outlines)
-    focal = math.sqrt(camera.intrinsics[0, 0] * camera.intrinsics[1, 1])
-    visible = _visible_share(layers, (order_sharpness or sharpness) * focal)
-    seen = layers * visible[..., None]  # (N, H, W, 5)
-    colour, depth, alpha = (part.squeeze(-1) for part in seen.sum(0).split([3, 1, 1], dim=-1))
-    if background is not None:
-        colour = colour + (1 - alpha)[..., None] * background.to(colour)
-    channels = [
-        colour.movedim(-1, 0),
-        depth[None],
-        alpha[None],
-        *([seen[..., 4]] if face_instance is not None else []),
-    ]
-    colour, depth, alpha, shares = gaussian_blur(torch.cat(channels), 1 / sharpness).split(
-        [3, 1, 1, len(channels) // 4 * count]
-    )
-    covered = alpha[0].detach() > LEAST_ALPHA
-    depth = torch.where(covered, depth[0] / torch.where(covered, alpha[0], 1.0), math.inf)
-    return SoftImage(
-        colour.movedim(0, -1).clamp(0, 1),
-        alpha[0].clamp(0, 1),
-        None if face_instance is None else shares.clamp(0, 1),
-        depth,
-    )
 
 
 def gaussian_blur(picture: Tensor, width: float) -> Tensor:
@@ -162,33 +166,33 @@ def _layers(
     """
     matrix = torch.from_numpy(pixel_from_world(camera)).to(vertices)
     homogeneous = vertices @ matrix[:, :3].T + matrix[:, 3]
-    depth = torch.where(
-        homogeneous[:, 2] >= NEAR, homogeneous[:, 2], 1.0
-    )  # the others belong to no face that is drawn
+    in_front = homogeneous[:, 2] >= NEAR  # the others belong to no face that is drawn
+    depth = torch.where(in_front, homogeneous[:, 2], 1.0)
     screen = homogeneous[:, :2] / depth[:, None]
     shape = outlines.face.shape
     owner = torch.from_numpy(outlines.face.reshape(-1))
     covered = torch.nonzero(owner >= 0)[:, 0]
-    values = _surface(
-        screen, depth, colours, faces[owner[covered].long()], _centres(covered, shape).to(screen)
-    )
+    corners = faces[owner[covered].long()]
+    values = _surface(screen, depth, colours, corners, _centres(covered, shape).to(screen))
     flat = torch.zeros(owner.numel(), 5, dtype=values.dtype).index_copy(0, covered, values)
-    if not len(outlines.axis):
-        return flat.reshape(*shape, 5)
+    if len(outlines.axis):
+        flat = _antialiased(flat, screen, outlines)
+    return flat.reshape(*shape, 5)
+
+
+def _antialiased(flat: Tensor, screen: Tensor, outlines: Outlines) -> Tensor:
+    """Pixels (P, 5) of all layers; of each pair the one that an edge covers partly receives a share
+    of the other.
+    """
     place, weight = _crossings(screen, outlines)
-    pixels = torch.from_numpy(outlines.pixels)
-    first = pixels[:, 0]
-    second = pixels[:, 1]
-    beyond = (
-        place > 0.5
-    )  # the edge is past the middle: the first pixel's surface covers part of the second pixel
+    first, second = torch.from_numpy(outlines.pixels).unbind(1)
+    beyond = place > 0.5  # past the middle: the first pixel's surface covers part of the second
     taker = torch.where(beyond, second, first)
     giver = torch.where(beyond, first, second)
     share = weight * (place - 0.5).abs()
     total = torch.zeros(len(flat), dtype=share.dtype).index_add(0, taker, share)
     share = share / total[taker].clamp(min=1.0)  # a hole or a dot between four edges
-    mixed = flat.index_add(0, taker, share[:, None] * (flat[giver] - flat[taker]))
-    return mixed.reshape(*shape, 5)
+    return flat.index_add(0, taker, share[:, None] * (flat[giver] - flat[taker]))
 
 
 def _centres(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -200,21 +204,18 @@ def _surface(
     screen: Tensor, depth: Tensor, colours: Tensor, corners: Tensor, centres: Tensor
 ) -> Tensor:
     """(P, 5) colour, depth and 1 of the faces with these corners (P, 3) at the centres (P, 2)."""
-    x, y = (screen[corners] - centres[:, None]).unbind(
-        -1
-    )  # relative to the pixel, so that slivers keep their digits
-    areas = torch.stack(
-        [x[:, k - 2] * y[:, k - 1] - x[:, k - 1] * y[:, k - 2] for k in range(3)], dim=-1
-    )
+    # relative to the pixel, so that slivers keep their digits
+    x, y = (screen[corners] - centres[:, None]).unbind(-1)
+    opposite = [x[:, k - 2] * y[:, k - 1] - x[:, k - 1] * y[:, k - 2] for k in range(3)]
+    areas = torch.stack(opposite, dim=-1)
     total = areas.sum(-1, keepdim=True)
     areas = (areas * torch.where(total < 0, -1.0, 1.0)).clamp(min=0)  # negative only by rounding
     areas = torch.where(areas.sum(-1, keepdim=True) > 0, areas, 1.0)
     shares = areas / depth[corners]  # perspective: linear in the picture is 1 / z
     inverse = shares.sum(-1, keepdim=True)
     colour = ((shares / inverse)[..., None] * colours[corners]).sum(1)
-    return torch.cat(
-        [colour, areas.sum(-1, keepdim=True) / inverse, torch.ones_like(inverse)], dim=-1
-    )
+    mean_depth = areas.sum(-1, keepdim=True) / inverse
+    return torch.cat([colour, mean_depth, torch.ones_like(inverse)], dim=-1)
 
 
 def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
@@ -223,15 +224,23 @@ def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
     """
     axis = torch.from_numpy(outlines.axis)[:, None]
     ends = screen[torch.from_numpy(outlines.edge)]  # (P, 2, 2)
-    along = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0]
-    across = ends.gather(2, (1 - axis)[:, None].expand(-1, 2, 1))[..., 0]
+    start, end = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0].unbind(1)
+    start_across, end_across = ends.gather(2, (1 - axis)[:, None].expand(-1, 2, 1))[..., 0].unbind(
+        1
+    )
     centre = _centres(torch.from_numpy(outlines.pixels[:, 0]), outlines.face.shape).to(screen)
-    run = along[:, 1] - along[:, 0]
-    rise = across[:, 1] - across[:, 0]
-    ratio = (centre.gather(1, 1 - axis)[:, 0] - across[:, 0]) / torch.where(rise == 0, 1.0, rise)
-    place = along[:, 0] + ratio * run - centre.gather(1, axis)[:, 0]
+    run = end - start
+    rise = end_across - start_across
+    climb = centre.gather(1, 1 - axis)[:, 0] - start_across
+    ratio = climb / torch.where(rise == 0, 1.0, rise)
+    place = start + ratio * run - centre.gather(1, axis)[:, 0]
     length = run.square() + rise.square()
     return place.clamp(0, 1), rise.square() / torch.where(length == 0, 1.0, length)
+
+
+def _coordinates(ends: Tensor, axis: Tensor) -> tuple[Tensor, ...]:
+    """(P,) of the starts and of the ends of edges (P, 2, 2), each along its own axis (P, 1)."""
+    return ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0].unbind(1)
 
 
 def _visible_share(layers: Tensor, steepness: float) -> Tensor:
@@ -243,18 +252,18 @@ def _visible_share(layers: Tensor, steepness: float) -> Tensor:
     crowded = (alpha.detach() > FAINTEST).sum(0) > 1
     if not crowded.any():
         return visible
-    # (N, P)
-    alpha = alpha[:, crowded]
+    alpha = alpha[:, crowded]  # (N, P)
     depth = layers[..., 3][:, crowded]
     there = alpha > FAINTEST
     logarithm = torch.where(there, depth / torch.where(there, alpha, 1.0), 1.0).log()
     behind = logarithm[:, None] - logarithm[None]  # [i, j]: how far i is behind j
-    hidden = (
-        torch.heaviside(behind, behind.new_tensor(0.5))
-        if math.isinf(steepness)
-        else torch.sigmoid(steepness * behind)
-    )
-    gaps = 1 - alpha[None] * hidden * (1 - torch.eye(len(alpha), dtype=alpha.dtype))[..., None]
-    share = gaps.prod(1)
-    share = share * (1 - (1 - alpha).prod(0)) / (share * alpha).sum(0)
+    if math.isinf(steepness):
+        # a step has no gradient
+        hidden = torch.heaviside(behind.detach(), behind.new_tensor(0.5))
+    else:
+        hidden = torch.sigmoid(steepness * behind)
+    others = (1 - torch.eye(len(alpha), dtype=alpha.dtype))[..., None]
+    share = (1 - alpha[None] * hidden * others).prod(1)
+    covered = 1 - (1 - alpha).prod(0)
+    share = share * covered / (share * alpha).sum(0)
     return visible.masked_scatter(crowded.expand_as(visible), share)

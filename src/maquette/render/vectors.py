@@ -47,6 +47,14 @@ def minus(a, b):
 
 
 @inlined
+def plus(a, b):
+    """Sum."""
+    ax, ay, az = a
+    bx, by, bz = b
+    return ax + bx, ay + by, az + bz
+
+
+@inlined
 def plus_scaled(a, factor, b):
     """``a`` + ``factor`` ``b``."""
     ax, ay, az = a

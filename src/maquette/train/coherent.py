@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.views import View
 from maquette.flow.ddpm import add_noise, angular_velocity, data_from_angular
 from maquette.flow.sample import seeded_noise
 from maquette.geometry.cameras import lift, pitch_of, project
-from maquette.geometry.oriented_boxes import oriented_box_iou, yaw_box
+from maquette.geometry.oriented_boxes import OrientedBox, oriented_box_iou, yaw_box
 from maquette.geometry.part_gaussians import (
     PartGaussians,
     alignment_loss,
@@ -119,11 +119,8 @@ class ObjectSamples(Dataset):
             labels = view.instance.astype(np.int32)
             jittered = self.augment and rng.random() < 0.3
             drawn = jitter_labels(labels, rng) if jittered else labels
-            visible = [
-                label - 1
-                for label in range(1, len(view.placements) + 1)
-                if (drawn == label).any() and (labels == label).sum() > LEAST
-            ]
+            numbers = range(len(view.placements))
+            visible = [k for k in numbers if _is_shown(k + 1, drawn, labels)]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
                 chosen = rng.permutation(visible)[:OBJECTS].tolist()
                 return self._objects(view, drawn, chosen, rng)
@@ -155,21 +152,22 @@ class ObjectSamples(Dataset):
         box = picture_box(photo.drawn == k + 1)
         estimate = photo.estimate[own]
         pose = photo.view.scene_from_world @ placement.world_from_asset
-        row = {
-            "crops": instance_crop(photo.image, photo.drawn, k + 1, self.crop_size),
-            "cues": object_cues(box, estimate, centre_depth, pitch_of(camera), focal),
-            "boxes": box,
-            "surface": visible_extent(estimate, camera),
-            "centre": pose[:3, 3],
-            "size": scale_of(pose) * self.extents[placement.asset],
-            "turn": np.arctan2(pose[0, 2], pose[0, 0]),
-            "seen": photo.truth[own][rng.integers(own.sum(), size=SEEN)],
-            "focal": focal,
-            "depth": centre_depth,
-            "scene_from_camera": camera.world_from_camera,
-        }
+        row: dict[str, np.ndarray | float] = {"boxes": box, "focal": focal, "depth": centre_depth}
+        row["crops"] = instance_crop(photo.image, photo.drawn, k + 1, self.crop_size)
+        row["cues"] = object_cues(box, estimate, centre_depth, pitch_of(camera), focal)
+        row["surface"] = visible_extent(estimate, camera)
+        row["centre"] = pose[:3, 3]
+        row["size"] = scale_of(pose) * self.extents[placement.asset]
+        row["turn"] = np.arctan2(pose[0, 2], pose[0, 0])
+        row["seen"] = photo.truth[own][rng.integers(own.sum(), size=SEEN)]
+        row["scene_from_camera"] = camera.world_from_camera
         floats = {name: torch.tensor(np.asarray(v, np.float32)) for name, v in row.items()}
         return {**floats, "asset": torch.tensor(placement.asset)}
+
+
+def _is_shown(label: int, drawn: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether the masks as drawn show an object of which more than LEAST pixels are to be seen."""
+    return bool((drawn == label).any() and (labels == label).sum() > LEAST)
 
 
 class ShapeCodes:
@@ -213,14 +211,10 @@ def coherent_task(
 ) -> CoherentTask:
     """The task of ``maquette train coherent``: the encoder is a generator's, the shapes trained."""
     size = picture.config.size
-    samples = (
-        ObjectSamples(sources.views, sources.library, size, seed),
-        ObjectSamples(sources.unseen, sources.held_out, size, seed + 1, augment=False),
-    )
-    codes = (
-        ShapeCodes(shapes, vae, sources.library),
-        ShapeCodes(shapes, vae, sources.held_out),
-    )
+    unseen = ObjectSamples(sources.unseen, sources.held_out, size, seed + 1, augment=False)
+    samples = (ObjectSamples(sources.views, sources.library, size, seed), unseen)
+    held_out_codes = ShapeCodes(shapes, vae, sources.held_out)
+    codes = (ShapeCodes(shapes, vae, sources.library), held_out_codes)
     return CoherentTask(model, picture, codes, samples, joint)
 
 
@@ -292,7 +286,15 @@ class Denoising:
         return (said - self.clean).square().mean(), said
 
 
-class CoherentTask(Task):
+def _denoisings(model: Coherent, clean: Objects) -> dict[str, Denoising]:
+    return {
+        "pose": Denoising(model.pose, clean.pose),
+        "gaussians": Denoising(model.gaussians, clean.gaussians),
+        "intrinsic": Denoising(model.intrinsic, clean.intrinsic, clean.gaussians),
+    }
+
+
+class CoherentTask(Task[Coherent]):
     """Train the three denoisers; encoder, shapes and VAE are frozen."""
 
     drop_context = 0.2  # share of scenes that see no picture: the prior, and guidance
@@ -334,28 +336,24 @@ class CoherentTask(Task):
         groups = batch["groups"]
         count = len(groups)
         device = batch["crops"].device
-        scene = torch.repeat_interleave(torch.arange(count), torch.tensor(groups))
-        keep = (torch.rand(count, generator=generator) >= self.drop_context)[scene].to(device)
+        scene = torch.arange(count).repeat_interleave(torch.tensor(groups))
+        keep_scene = torch.rand(count, generator=generator) >= self.drop_context
+        keep = keep_scene[scene].to(device)
         sight = sight_of(batch).unseen(~keep)
         x0 = self.truth(model, batch, self.codes, sight).numbers
         with torch.no_grad():
             tokens = self.picture(batch["crops"])
         context = model.context(tokens, batch["cues"], keep)
         levels = self._levels(scene, generator, device)
-        denoisings = {
-            "pose": Denoising(model.pose, x0.pose),
-            "gaussians": Denoising(model.gaussians, x0.gaussians),
-            "intrinsic": Denoising(model.intrinsic, x0.intrinsic, x0.gaussians),
-        }
-        errors = {}
-        guesses = {}
-        for (name, denoising), level in zip(denoisings.items(), levels, strict=True):
-            seen = [context] * len(denoising.denoiser.blocks), groups
+        errors: dict[str, Tensor] = {}
+        guesses: dict[str, Tensor] = {}
+        for (name, denoising), level in zip(_denoisings(model, x0).items(), levels, strict=True):
+            contexts = [context] * len(denoising.denoiser.blocks)
             if model.config.diffusion:
                 noise = torch.randn(denoising.clean.shape, generator=generator).to(device)
-                errors[name], guesses[name] = denoising.at(level, noise, *seen)
+                errors[name], guesses[name] = denoising.at(level, noise, contexts, groups)
             else:
-                errors[name], guesses[name] = denoising.in_one_step(*seen)
+                errors[name], guesses[name] = denoising.in_one_step(contexts, groups)
         total = errors["pose"] + errors["gaussians"] + errors["intrinsic"]
         if self.joint:
             signal = levels[0].signal
@@ -415,17 +413,15 @@ class CoherentTask(Task):
         overlap = np.array([oriented_box_iou(one, other) for one, other in pairs])
         gaussians = guess.placed(self.codes.shapes.gaussians_from(made.gaussians))
         samples = gaussians.sample(100, torch.Generator().manual_seed(0))
-        scores = {
-            "iou3d": float(overlap.mean()),
-            "ap3d_15": float((overlap > AP_THRESHOLD).mean()),
-            "centre": float((guess.centre - pose.centre).norm(dim=1).mean()),
-            "align": float(alignment_loss(samples, batch["seen"]).mean()),
-        }
+        scores = {"iou3d": float(overlap.mean())}
+        scores["ap3d_15"] = float((overlap > AP_THRESHOLD).mean())
+        scores["centre"] = float((guess.centre - pose.centre).norm(dim=1).mean())
+        scores["align"] = float(alignment_loss(samples, batch["seen"]).mean())
         return scores, None
 
 
-def _boxes(pose: Pose) -> list[np.ndarray]:
-    """Corners of the boxes of all objects."""
+def _boxes(pose: Pose) -> list[OrientedBox]:
+    """The boxes of all objects."""
     centres = pose.centre.cpu().numpy()
     sizes = pose.size.cpu().numpy()
     yaws = pose.yaw.tolist()

@@ -61,11 +61,13 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    of_class,
     on_device,
     stacked,
 )
 
 PUBLISHED_PIXELS = 512  # side of the rendered views; the encoders' pictures have 518
+LEAST = 50  # pixels of a view that an instance must have more than
 SLOTS = ("instance", "scene", "canonical")
 DROP_CONTEXT = 0.1  # share of instances whose picture tokens are zeroed, for guidance
 
@@ -95,15 +97,14 @@ def open_base(root: str | Path) -> Base:
     """
     own = (Path(root) / _own_folder() / "iscene_config.json").is_file()
     released = open_release(release("trellis-iscene" if own else "trellis-large"), root)
-    network = load_part(released.parts["structure-flow"], torch.float32)
-    if isinstance(network, StructureFlow):
-        network = reprogrammed(network)
+    flow = load_part(released.parts["structure-flow"], torch.float32)
+    network = reprogrammed(flow) if isinstance(flow, StructureFlow) else flow
     encoder = load_part(released.parts["dino"], torch.float32)
     structure = load_part(_structure_encoder(released), torch.float32)
     return Base(
-        network.requires_grad_(True),
-        encoder.requires_grad_(False),
-        structure.requires_grad_(False),
+        of_class(network, SceneContextFlow).requires_grad_(True),
+        of_class(encoder, VisionTransformer).requires_grad_(False),
+        of_class(structure, VolumeVAE).requires_grad_(False),
         released,
     )
 
@@ -174,15 +175,14 @@ class SlotSamples(Dataset):
         for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, 5, attempt))
             view = self.source(rng)
-            seen = [k for k in range(len(view.placements)) if (view.instance == k + 1).sum() > 50]
-            if seen:
-                chosen = int(rng.choice(seen))
-                structures = self._structures(view, chosen, len(view.placements))
-                if structures.any((1, 2, 3)).all():
-                    return {
-                        "pictures": self._pictures(view, chosen, seen),
-                        "cells": torch.from_numpy(structures),
-                    }
+            numbers = range(len(view.placements))
+            seen = [k for k in numbers if (view.instance == k + 1).sum() > LEAST]
+            if not seen:
+                continue
+            chosen = int(rng.choice(seen))
+            cells = torch.from_numpy(self._structures(view, chosen))
+            if cells.flatten(1).any(1).all():
+                return {"pictures": self._pictures(view, chosen, seen), "cells": cells}
         raise no_object(self.seed, index)
 
     def _pictures(self, view: View, chosen: int, seen: list[int]) -> Tensor:
@@ -190,7 +190,7 @@ class SlotSamples(Dataset):
         masks = [view.instance == k + 1 for k in [chosen, *others]]
         return torch.from_numpy(slot_pictures(view.image, masks, self.slots, self.pixels)[0])
 
-    def _structures(self, view: View, chosen: int, count: int) -> np.ndarray:
+    def _structures(self, view: View, chosen: int) -> np.ndarray:
         """(S, R, R, R) bool."""
         in_scene = [(p.asset, view.scene_from_world @ p.world_from_asset) for p in view.placements]
         placed = [[in_scene[chosen]], in_scene]
@@ -200,7 +200,7 @@ class SlotSamples(Dataset):
         return np.stack([trellis_axes(surface_cells(volume)) for volume in volumes])
 
 
-class FinetuneTask(Task):
+class FinetuneTask(Task[SceneContextFlow]):
     """Conditional flow matching on the latents of all slots (I-Scene, eq. 5), one noise level for
     all slots of an instance.
     """
@@ -238,7 +238,8 @@ class FinetuneTask(Task):
         t = logit_normal_times(len(latents), generator).to(latents)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         keep = (torch.rand(len(latents), generator=generator) >= DROP_CONTEXT).to(latents)
-        errors = self._errors(model, latents, tokens * keep[:, None, None, None], t, noise)
+        told = tokens * keep[:, None, None, None]
+        errors = self._errors(model, latents, told, t, noise)
         of_slots = errors.mean(0)
         return errors.mean(), detached(dict(zip(SLOTS, of_slots)))
 
@@ -262,7 +263,8 @@ class FinetuneTask(Task):
         generator = torch.Generator().manual_seed(0)
         errors = dict.fromkeys(self.levels, 0.0)
         for k in range(self.examined):
-            latents, tokens = self.prepare(on_device(self.collate([self.held_out[k]]), device))
+            batch = self.collate([self.held_out[k]])
+            latents, tokens = self.prepare(on_device(batch, device))
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             for level in self.levels:
                 t = torch.full((1,), level, device=device)
@@ -326,7 +328,8 @@ def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str
 def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
     flow = c.flow
     kinds = {"enable_gate": c.key_gate, "enable_k_bias": c.key_bias}
-    return {
+    used = [name for name, is_used in kinds.items() if is_used]
+    transformer = {
         "resolution": flow.resolution,
         "in_channels": flow.channels,
         "out_channels": flow.channels,
@@ -341,8 +344,10 @@ def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
         "qk_rms_norm_cross": flow.qk_norm_cross,
         "share_mod": flow.share_modulation,
         "use_fp16": True,
+    }
+    return transformer | {
         "scene_context_attn_num": c.context_blocks,
-        "type_embedding_type": " ".join(name for name, used in kinds.items() if used) or None,
+        "type_embedding_type": " ".join(used) or None,
         "k_bias_scale": c.key_bias_scale,
     }
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maquette.errors import InputError
 from maquette.flow.path import (
     data_from_velocity,
     interpolate,
@@ -52,7 +53,8 @@ def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
     error = (guess - truth).abs()
     near = (truth[:, :1].abs() < 0.95).float()
     count = near.sum(each) + 1
-    shape = error[:, :1].mean(each) + (near * error[:, :1]).sum(each) / count
+    distance_error = error[:, :1]
+    shape = distance_error.mean(each) + (near * distance_error).sum(each) / count
     colour = (near * error[:, 1:]).sum(each) / (3 * count)
     return (shape + 0.3 * colour).mean()
 
@@ -77,7 +79,7 @@ def encode_targets(vae: VolumeVAE, target: Tensor) -> Tensor:
         return torch.cat([vae.encode(part.float()) for part in target.split(8)])
 
 
-class GeneratorTask(Task):
+class GeneratorTask(Task[Generator]):
     """Flow matching on latents (I-Scene, eq. 5, on both branches) plus regression of the lift's
     guess in volume space.
     """
@@ -97,6 +99,8 @@ class GeneratorTask(Task):
         self.model = model
         self.vae = vae.eval().requires_grad_(False)
         self.frozen = (self.vae,)
+        if lift_only and model.flow.lift is None:
+            raise InputError("the network has no lift to train; give weights with one to --init")
         # train the lift's guess alone: no transformer, no VAE, more than twice as fast
         self.lift_only = lift_only
         self.dataset = samples
@@ -105,7 +109,7 @@ class GeneratorTask(Task):
     def loss(self, model: Generator, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         target = batch["target"]
-        if self.lift_only:
+        if self.lift_only and model.flow.lift is not None:
             _, volume = model.flow.lift(batch["lifted"])
             guess = guess_loss(volume.float(), target.float())
             return guess, detached({"guess": guess})

@@ -105,21 +105,26 @@ def box_loss(boxes: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     truth = batch["boxes"][:, :count]
     labels = torch.arange(1, count + 1, device=boxes.device)[:, None]
     there = (batch["shown"].flatten(1)[:, None] == labels).any(-1).float()
-    side = (truth[:, :, 1] - truth[:, :, 0]).amax(-1) + 0.05
+    side = _sides(truth).amax(-1) + 0.05
     corner = (boxes - truth).abs().mean((2, 3)) / side
     high = torch.minimum(boxes[:, :, 1], truth[:, :, 1])
     low = torch.maximum(boxes[:, :, 0], truth[:, :, 0])
     overlap = (high - low).clamp(min=0).prod(-1)
-    volumes = [(box[:, :, 1] - box[:, :, 0]).clamp(min=0.005).prod(-1) for box in (boxes, truth)]
-    iou = overlap / (volumes[0] + volumes[1] - overlap)
+    volume, true_volume = (_sides(box).clamp(min=0.005).prod(-1) for box in (boxes, truth))
+    iou = overlap / (volume + true_volume - overlap)
     return weighted_mean(corner + 0.5 * (1 - iou), there), weighted_mean(iou, there)
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    """(B, K, 3) side lengths of boxes (B, K, 2, 3)."""
+    return boxes[:, :, 1] - boxes[:, :, 0]
 
 
 def _latitude_error(latitude: Tensor, batch: Batch) -> Tensor:
     return (latitude - ray_latitudes(batch["camera"], latitude.shape[-1])).abs().mean()
 
 
-class GeometryTask(Task):
+class GeometryTask(Task[GeometryNet]):
     """Train a GeometryNet on random views; ``size`` below the network's own makes early training
     several times cheaper.
     """
@@ -165,11 +170,11 @@ class GeometryTask(Task):
         if seen.boxes is not None:
             layout, parts["box_iou"] = box_loss(seen.boxes, batch)
             terms.append(0.5 * layout)
-        if seen.relief is not None:
+        if seen.relief is not None and seen.close_normal is not None:
             close = relief_errors(seen.relief, seen.close_normal, batch)
             parts |= {"relief": close.value, "close_normal": close.normal}
             terms += [2 * close.value, close.slope, 0.3 * close.normal]
-        return sum(terms), detached(parts)
+        return sum(terms, value.new_zeros(())), detached(parts)
 
     @torch.no_grad()
     def examine(self, model: GeometryNet) -> ScoresAndPicture:
@@ -188,36 +193,39 @@ def held_out_errors(seen: Geometry, batch: Batch) -> Scores:
     """
     mask = batch["object"].float()
     error = (mask * (seen.depth - batch["depth"]).abs()).sum((1, 2))
+    pixels = mask.sum((1, 2)).clamp(min=1)
     cosine = (mask * (seen.normal * batch["normal"]).sum(1)).sum() / mask.sum()
     off = (seen.camera - batch["camera"]).abs().mean(0).tolist()
-    scores = {
-        "depth_percent": 100 * float((error / mask.sum((1, 2)).clamp(min=1)).mean()),
-        "normal_cosine": float(cosine),
-        "pitch_degrees": off[0] * 180 / np.pi,
-        "focal_percent": 100 * off[1],
-        "span_percent": 100 * off[4],
-    }
+    scores = {"depth_percent": 100 * float((error / pixels).mean())}
+    scores["normal_cosine"] = float(cosine)
+    scores["pitch_degrees"] = off[0] * 180 / np.pi
+    scores["focal_percent"] = 100 * off[1]
+    scores["span_percent"] = 100 * off[4]
     if seen.boxes is not None:
         scores["box_iou"] = float(box_loss(seen.boxes, batch)[1])
     if seen.latitude is not None:
         latitude = _latitude_error(seen.latitude, batch)
         scores["latitude_degrees"] = float(torch.rad2deg(latitude))
-    if seen.relief is not None:
-        coarse = coarse_relief(seen.depth, seen.camera, batch["shown"], windows_of(batch))
+    windows = windows_of(batch)
+    if windows is not None and seen.relief is not None and seen.close_normal is not None:
+        coarse = coarse_relief(seen.depth, seen.camera, batch["shown"], windows)
         reliefs = {"relief_percent": seen.relief, "coarse_relief_percent": coarse}
         for name, relief in reliefs.items():
             scores[name] = 100 * float(relief_errors(relief, seen.close_normal, batch).value)
     return scores
 
 
+def _grey(depth: Tensor) -> Tensor:
+    """(3, H, W) in [-1, 1] of a log relative depth (H, W)."""
+    return (depth[None] / 0.8).clamp(-1, 1).expand(3, -1, -1)
+
+
 def _picture(batch: Batch, depth: Tensor, normal: Tensor) -> np.ndarray:
     """Photo, true depth, predicted depth, predicted normals of held-out views (on the CPU)."""
     columns = []
     for i, known in enumerate(batch["known"]):
-        planes = [batch["picture"][i, :3]]
-        for shown in (batch["depth"][i], depth[i]):
-            planes.append((shown[None] / 0.8).clamp(-1, 1).expand(3, -1, -1) * known)
-        planes.append(normal[i] * known)
-        columns.append(torch.cat(planes, dim=1))
+        photo = batch["picture"][i, :3]
+        depths = [_grey(shown) * known for shown in (batch["depth"][i], depth[i])]
+        columns.append(torch.cat([photo, *depths, normal[i] * known], dim=1))
     sheet = torch.cat(columns, dim=2).permute(1, 2, 0).numpy()
     return ((sheet + 1) * 127.5).clip(0, 255).astype(np.uint8)

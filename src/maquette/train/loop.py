@@ -16,13 +16,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -40,7 +41,7 @@ from maquette.output import atomic_write, writable_folder
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
-from maquette.train.task import Batch, LossAndParts, Parts, Task, on_device
+from maquette.train.task import Batch, LossAndParts, Net, Parts, Task, on_device
 
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
@@ -118,13 +119,13 @@ class _Batches:
 class _Loss(nn.Module):
     """A task's loss as a module, for that is what works on several processes."""
 
-    def __init__(self, task: Task, model: nn.Module):
+    def __init__(self, task: Task[Net], model: Net):
         super().__init__()
-        self.model = model
-        self.loss = task.loss
+        self.model = model  # so that its weights belong to this module
+        self.loss = partial(task.loss, model)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> LossAndParts:
-        return self.loss(self.model, batch, generator)
+        return self.loss(batch, generator)
 
 
 @dataclass
@@ -153,14 +154,14 @@ class _Timer:
         self.since = time.monotonic()
 
 
-class Run:
+class Run(Generic[Net]):
     """A training run in a folder. With ``base``, the weights file holds only what differs from that
     checkpoint.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: Task[Net],
         folder: str | Path,
         config: LoopConfig,
         device: str = "cpu",
@@ -195,12 +196,11 @@ class Run:
             dtype = torch.bfloat16 if self.bf16 else torch.float32
             return Muon(self.model, c.learning_rate, c.weight_decay, dtype=dtype)
         trained = [p for p in self.model.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim >= 2]
+        vectors = [p for p in trained if p.ndim < 2]
         groups = [
-            {
-                "params": [p for p in trained if p.ndim >= 2],
-                "weight_decay": c.weight_decay,
-            },
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+            {"params": matrices, "weight_decay": c.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
         ]
         fused = self.device.type == "cuda"
         return torch.optim.AdamW(groups, lr=c.learning_rate, betas=(0.9, 0.99), fused=fused)
@@ -213,12 +213,9 @@ class Run:
         """
         if self.ranks.rank:
             return
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": dataclasses.asdict(self.progress),
-        }
+        state = {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        state["optimizer"] = self.optimizer.state_dict()
+        state["progress"] = dataclasses.asdict(self.progress)
         with atomic_write(self.folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
         finished = copy.deepcopy(self.average)
@@ -267,9 +264,10 @@ class Run:
 
     def fraction_done(self) -> float:
         """How much of the run is over, in [0, 1]; decides the learning rate and the end."""
-        if self.config.steps is not None:
-            return min(1.0, self.progress.step / self.config.steps)
-        return min(1.0, self.progress.seconds / (60.0 * self.config.minutes))
+        c = self.config
+        if c.minutes is not None:
+            return min(1.0, self.progress.seconds / (60.0 * c.minutes))
+        return min(1.0, self.progress.step / (c.steps or 1))
 
     def rate(self) -> float:
         """Learning rate: linear warm-up, constant, linear fall to zero over the last ``decay`` of
@@ -306,8 +304,9 @@ class Run:
     def _average_weights(self) -> None:
         step = self.progress.step
         beta = min(self.config.ema, (1 + step) / (10 + step))
-        averaged = list(self.average.parameters())
-        torch._foreach_lerp_(averaged, list(self.model.parameters()), 1 - beta)
+        averaged: list[Tensor] = list(self.average.parameters())
+        trained: list[Tensor] = list(self.model.parameters())
+        torch._foreach_lerp_(averaged, trained, 1 - beta)
         for target, source in zip(self.average.buffers(), self.model.buffers()):
             target.copy_(source)
 
@@ -386,9 +385,10 @@ class Run:
     def _loader(self) -> DataLoader:
         c = self.config
         workers = self.ranks.data_workers(self.device) if c.workers is None else c.workers
+        batches = _Batches(self.progress.step, c.batch, self.ranks)
         return DataLoader(
             self.task.dataset,
-            batch_sampler=_Batches(self.progress.step, c.batch, self.ranks),
+            batch_sampler=batches,
             num_workers=workers,
             collate_fn=self.task.collate,
             persistent_workers=workers > 0,

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from maquette.checkpoints.store import Checkpoint
 from maquette.errors import InputError
 from maquette.flow.path import interpolate, logit_normal_times, velocity_target
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
-from maquette.models.generator import Condition
+from maquette.models.generator import Condition, Generator
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets, occupancy_iou
@@ -50,24 +49,24 @@ class MidiOptions:
     single_objects: float = 0.3  # share of the samples
 
 
-def tuned_generator(base: Checkpoint, options: MidiOptions) -> MultiInstanceGenerator:
+def tuned_generator(base: Generator, options: MidiOptions) -> MultiInstanceGenerator:
     """The joint generator that starts from an instance generator; all but the attention of half of
     its blocks is frozen.
     """
-    if base.model.config.frame != "view-centric":
+    if base.config.frame != "view-centric":
         raise InputError(
             "the generator to start from is in the canonical frame; give a view-centric one"
         )
-    blocks = base.model.config.flow.blocks
+    blocks = base.config.flow.blocks
     tuned = blocks // 2
     joint = tuned if options.joint_blocks is None else options.joint_blocks
     if not 0 <= joint <= blocks:
         raise InputError(
             f"joint blocks: got {joint}, the generator has {blocks} blocks; choose 0 to {blocks}"
         )
-    config = MultiInstanceConfig(base.model.config, joint, tuned, options.scene_image)
+    config = MultiInstanceConfig(base.config, joint, tuned, options.scene_image)
     model = MultiInstanceGenerator(config)
-    model.base.load_state_dict(base.model.state_dict())
+    model.base.load_state_dict(base.state_dict())
     return model.freeze()
 
 
@@ -105,13 +104,11 @@ def as_scene(rows: Sample) -> Sample:
     """Rows of a view with its scene branch first -> one group; the branch's crop is the scene
     picture, and its row is not used.
     """
-    count = len(rows["crops"]) - 1
     kept = {name: rows[name][1:] for name in ("crops", "lifted", "target")}
-    return kept | {
-        "scenes": rows["crops"][:1],
-        "scene_of": torch.zeros(count, dtype=torch.int64),
-        "groups": torch.tensor([count]),
-    }
+    count = len(kept["crops"])
+    scene_of = torch.zeros(count, dtype=torch.int64)
+    groups = torch.tensor([count])
+    return kept | {"scenes": rows["crops"][:1], "scene_of": scene_of, "groups": groups}
 
 
 def as_single_objects(rows: Sample) -> Sample:
@@ -138,28 +135,26 @@ def collate_groups(samples: list[Sample]) -> Batch:
 
 
 def midi_task(
-    base: Checkpoint,
+    base: Generator,
     vae: VolumeVAE,
     sources: Sources,
     options: MidiOptions,
     seed: int = 0,
 ) -> MidiTask:
-    """The task of ``maquette train midi``, from an instance generator (kind "generator")."""
+    """The task of ``maquette train midi``, from an instance generator."""
     together = RowConfig(scene_instances=5, zoom_instances=0)
     alone = RowConfig(scene_instances=0, zoom_instances=4)
     judged = replace(together, augment=False, drop_lift=0.0)
-    sizes = base.model.config, vae.config.resolution
-    scenes, singles = (
-        SequenceSamples(sources.views, RowMaker(sources.library, rows, *sizes), seed)
-        for rows in (together, alone)
-    )
+    sizes = base.config, vae.config.resolution
+    scenes = SequenceSamples(sources.views, RowMaker(sources.library, together, *sizes), seed)
+    singles = SequenceSamples(sources.views, RowMaker(sources.library, alone, *sizes), seed)
     examined = RowMaker(sources.held_out, judged, *sizes)
     held_out = SequenceSamples(sources.unseen, examined, seed + 1)
     samples = MultiInstanceSamples(scenes, singles, options.single_objects, seed)
     return MidiTask(tuned_generator(base, options), vae, samples, SceneSamples(held_out))
 
 
-class MidiTask(Task):
+class MidiTask(Task[MultiInstanceGenerator]):
     """Flow matching (eq. 5 of I-Scene's convention) on the latents of all instances of a scene at
     one noise level.
     """

@@ -25,6 +25,9 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
+_Trained = tuple[Tensor, Tensor]  # a parameter and its gradient
+
+
 def orthogonalised(matrices: Tensor) -> Tensor:
     """About the nearest semi-orthogonal matrix (U V^T of the singular value decomposition) of every
     matrix (..., M, N), in its dtype.
@@ -42,7 +45,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
+def weight_matrices(model: nn.Module) -> list[Tensor]:
     """The trained weights of linear layers and convolutions, seen as (outputs, inputs x window);
     not of embeddings or thin layers.
     """
@@ -72,67 +75,57 @@ class Muon(torch.optim.Optimizer):
         balanced = weight_matrices(model)
         mine = {id(p) for p in balanced}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
+        others = [p for p in rest if p.ndim >= 2]
+        vectors = [p for p in rest if p.ndim < 2]
         groups: list[dict[str, Any]] = [
             {"params": balanced, "matrices": True, "weight_decay": weight_decay},
-            {
-                "params": [p for p in rest if p.ndim >= 2],
-                "matrices": False,
-                "weight_decay": weight_decay,
-            },
-            {
-                "params": [p for p in rest if p.ndim < 2],
-                "matrices": False,
-                "weight_decay": 0.0,
-            },
+            {"params": others, "matrices": False, "weight_decay": weight_decay},
+            {"params": vectors, "matrices": False, "weight_decay": 0.0},
         ]
-        super().__init__(
-            [g for g in groups if g["params"]],
-            {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8},
-        )
+        defaults = {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8}
+        super().__init__([group for group in groups if group["params"]], defaults)
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # takes no closure: the loop has gradients
         """One update of all parameters that have a gradient."""
         for group in self.param_groups:
-            trained = [p for p in group["params"] if p.grad is not None]
-            for p in trained:
+            trained = [(p, p.grad) for p in group["params"] if p.grad is not None]
+            for p, _ in trained:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
             (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
 
-    def _step_matrices(self, group: dict[str, Any], trained: list[Tensor]) -> None:
-        alike: dict[
-            tuple[int, int], list[Tensor]
-        ] = {}  # matrices of the same shape are orthogonalised together
-        for p in trained:
-            alike.setdefault((p.shape[0], p[0].numel()), []).append(p)
+    def _step_matrices(self, group: dict[str, Any], trained: list[_Trained]) -> None:
+        # matrices of the same shape are orthogonalised together
+        alike: dict[tuple[int, int], list[_Trained]] = {}
+        for p, gradient in trained:
+            alike.setdefault((p.shape[0], p[0].numel()), []).append((p, gradient))
         for (rows, columns), part in alike.items():
-            ahead = [self._momentum(p, group["momentum"]).flatten(1).to(self._dtype) for p in part]
+            momenta = [self._momentum(p, gradient, group["momentum"]) for p, gradient in part]
+            ahead = torch.stack([momentum.flatten(1).to(self._dtype) for momentum in momenta])
             length = group["lr"] * UPDATE_RMS * math.sqrt(max(rows, columns))
-            for p, direction in zip(part, orthogonalised(torch.stack(ahead))):
+            for (p, _), direction in zip(part, orthogonalised(ahead)):
                 p.add_(direction.view_as(p), alpha=-length)
 
-    def _momentum(self, p: Tensor, share: float) -> Tensor:
+    def _momentum(self, p: Tensor, gradient: Tensor, share: float) -> Tensor:
         """Sum of the gradients so far, each ``share`` of the next; as it will be after one more of
         the same (Nesterov).
         """
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)
-        return p.grad.add(state["momentum"].mul_(share).add_(p.grad), alpha=share)
+        return gradient.add(state["momentum"].mul_(share).add_(gradient), alpha=share)
 
-    def _step_adamw(self, group: dict[str, Any], trained: list[Tensor]) -> None:
+    def _step_adamw(self, group: dict[str, Any], trained: list[_Trained]) -> None:
         first, second = group["betas"]
-        for p in trained:
+        for p, gradient in trained:
             state = self.state[p]
             if not state:
-                state |= {
-                    "steps": 0,
-                    "mean": torch.zeros_like(p),
-                    "square": torch.zeros_like(p),
-                }
+                state |= {"steps": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
             state["steps"] += 1
-            state["mean"].lerp_(p.grad, 1 - first)
-            state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
-            width = (state["square"] / (1 - second ** state["steps"])).sqrt_().add_(group["eps"])
-            p.addcdiv_(state["mean"], width, value=-group["lr"] / (1 - first ** state["steps"]))
+            state["mean"].lerp_(gradient, 1 - first)
+            state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            known = 1 - second ** state["steps"]  # share of the sum that is not its start of 0
+            width = (state["square"] / known).sqrt_().add_(group["eps"])
+            length = group["lr"] / (1 - first ** state["steps"])
+            p.addcdiv_(state["mean"], width, value=-length)

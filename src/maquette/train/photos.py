@@ -104,17 +104,16 @@ def geometry_sample(
     photo = np.ascontiguousarray(cut.of(view.image))
     truth = letterbox(photo, np.ascontiguousarray(cut.of(labels)), config.size)
     picture = _augmented(truth, rng) if config.augment else truth
-    arrays = {
-        "picture": geometry_input(picture),
-        "shown": np.where(picture.labels <= INSTANCES, picture.labels, 0).astype(np.int64),
-        "boxes": _padded(boxes),
-        "labels": truth.labels.astype(np.int64),
-        "camera": _camera_of_cut(view, cut).astype(np.float32),
-        **_surface_targets(view, cut, truth),
-    }
+    shown = np.where(picture.labels <= INSTANCES, picture.labels, 0).astype(np.int64)
+    arrays = _surface_targets(view, cut, truth)
+    arrays["picture"] = geometry_input(picture)
+    arrays["shown"] = shown
+    arrays["boxes"] = _padded(boxes)
+    arrays["labels"] = truth.labels.astype(np.int64)
+    arrays["camera"] = _camera_of_cut(view, cut).astype(np.float32)
     if config.close:
-        shown = np.unique(arrays["shown"])
-        arrays |= close_samples(view, PhotoWindow.of(cut, truth), shown, rng, config)
+        window = PhotoWindow.of(cut, truth)
+        arrays |= close_samples(view, window, np.unique(shown), rng, config)
     sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.augment and rng.random() < 0.5:
         return mirrored(sample)
@@ -147,12 +146,10 @@ def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> dict[str, np.
     relative = _log_depth(depth, np.isfinite(depth), _DEPTHS[1]) - middle
     known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
     normal = cut.of(view.normal)[pixels] @ view.camera.world_from_camera[:3, :3]
-    return {
-        "depth": np.clip(relative, -_FAR, _FAR).astype(np.float32),
-        "known": known,
-        "object": (truth.labels > 0) & known,
-        "normal": np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32),
-    }
+    targets = {"depth": np.clip(relative, -_FAR, _FAR).astype(np.float32), "known": known}
+    targets["object"] = (truth.labels > 0) & known
+    targets["normal"] = np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
+    return targets
 
 
 def _nearest_pixels(picture: Picture, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:

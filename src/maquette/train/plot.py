@@ -19,7 +19,8 @@ def write_loss_plot(path: str | Path, rows: list[dict[str, float]]) -> None:
     """Plot ``loss`` over ``step`` on a logarithmic axis: every logged value thin, the running
     median thick.
     """
-    points = np.array([(r["step"], r["loss"]) for r in rows if r.get("loss", 0) > 0])
+    logged = [row for row in rows if row.get("loss", 0) > 0]
+    points = np.array([(row["step"], row["loss"]) for row in logged])
     image = Image.new("RGB", _SIZE, (250, 250, 248))
     draw = ImageDraw.Draw(image)
     draw.font = ImageFont.load_default(size=14)
@@ -32,20 +33,25 @@ def write_loss_plot(path: str | Path, rows: list[dict[str, float]]) -> None:
 
 def _draw_curve(draw: ImageDraw.ImageDraw, steps: np.ndarray, logs: np.ndarray) -> None:
     """Axes and curve of logarithms of losses (N,) over steps (N,)."""
-    limits = (np.floor(10 * logs.min()) / 10, np.ceil(10 * logs.max()) / 10 + 1e-6)
-    x = np.interp(steps, (steps[0], max(steps[-1], steps[0] + 1)), (_LEFT, _RIGHT))
-    for tick in np.linspace(*limits, _TICKS):
-        y = np.interp(tick, limits, (_BOTTOM, _TOP))
+    lowest = np.floor(10 * logs.min()) / 10
+    limits = (lowest, np.ceil(10 * logs.max()) / 10 + 1e-6)
+    for tick in np.linspace(*limits, _TICKS).tolist():
+        y = float(np.interp(tick, limits, (_BOTTOM, _TOP)))
         draw.line([(_LEFT, y), (_RIGHT, y)], fill=(225, 225, 222))
         draw.text((8, y - 8), f"{10**tick:.3g}", fill=_TEXT)
-    half = max(1, len(logs) // 40)
-    parts = [logs[max(0, i - half) : i + half + 1] for i in range(len(logs))]
-    smooth = np.array([np.median(part) for part in parts])
-    for curve, colour, width in (
-        (logs, (180, 200, 230), 1),
-        (smooth, (30, 90, 180), 3),
-    ):
+    span = (steps[0], max(steps[-1], steps[0] + 1))
+    x = np.interp(steps, span, (_LEFT, _RIGHT)).tolist()
+    curves = ((logs, (180, 200, 230), 1), (_running_median(logs), (30, 90, 180), 3))
+    for curve, colour, width in curves:
         y = np.interp(curve, limits, (_BOTTOM, _TOP))
-        draw.line(list(zip(x, y)), fill=colour, width=width)
+        draw.line(list(zip(x, y.tolist())), fill=colour, width=width)
     draw.text((_RIGHT - 150, _BOTTOM + 14), f"step {int(steps[-1]):,}", fill=_TEXT)
     draw.text((_LEFT, _BOTTOM + 14), f"{int(steps[0]):,}", fill=_TEXT)
+
+
+def _running_median(values: np.ndarray) -> np.ndarray:
+    """(N,) median of a fortieth of the values (N,) to either side of each."""
+    half = max(1, len(values) // 40)
+    starts = np.maximum(np.arange(len(values)) - half, 0)
+    ends = np.arange(len(values)) + half + 1
+    return np.array([np.median(values[start:end]) for start, end in zip(starts, ends)])

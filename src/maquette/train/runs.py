@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from maquette.checkpoints.embedded import BASES, FILES, embedded_folder
 from maquette.checkpoints.store import Checkpoint, load_model
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig
@@ -26,6 +27,7 @@ from maquette.models.image_encoder import (
 )
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.structure_flow import StructureFlowConfig
+from maquette.models.text_to_image import TextToImage
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.train.coherent import CoherentOptions, CoherentTask, coherent_task
 from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
@@ -34,9 +36,9 @@ from maquette.train.geometry import GeometryTask
 from maquette.train.midi import MidiOptions, midi_task
 from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
-from maquette.train.sources import RandomViews, Sources, scene_config
+from maquette.train.sources import RandomViews, Sources, ViewSource, scene_config
 from maquette.train.stored import StoredViews
-from maquette.train.task import Task
+from maquette.train.task import Net, Task, of_class
 from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
@@ -121,11 +123,10 @@ def network_configs(
     """
     if preset == "tiny":
         return _tiny_configs()
-    common = {"layout_blocks": 2, "latitude": True, "close": 64}
+    geometry = GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64)
     if preset == "cpu":
-        geometry = GeometryNetConfig(deeper=(0, 1, 3, 2), **common)
         return VolumeVAEConfig(), geometry, GeneratorConfig()
-    geometry = GeometryNetConfig(widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3), **common)
+    geometry = replace(geometry, widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3))
     flow = StructureFlowConfig(
         width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4
     )
@@ -172,8 +173,8 @@ def start_from(net: nn.Module, old: nn.Module) -> None:
     net.load_state_dict(state, strict=False)
 
 
-def build_task(options: RunOptions) -> Task:
-    """The network, its data and its loss."""
+def build_task(options: RunOptions) -> Task[Any]:
+    """The network, its data and its loss; which network, the options say."""
     if options.network == "volume-vae":
         return _volume_task(options)
     if options.network == "image-encoder":
@@ -181,16 +182,17 @@ def build_task(options: RunOptions) -> Task:
     if options.base is not None:
         return finetune_task(open_base(options.base), _sources(options), options.seed)
     if options.network == "text-to-image":
-        prior = _start(options) or new_text_to_image(options.tiny)
+        prior = _start(options, TextToImage) or new_text_to_image(options.tiny)
         return TextToImageTask(prior, _sources(options), options.seed)
-    vae = _load(options.vae, "volume-vae").model
+    vae = of_class(_load(options.vae, "volume-vae").model, VolumeVAE)
     if options.network == "shapes":
-        shapes = _start(options) or _new_shapes(options, vae)
+        shapes = _start(options, PartShapes) or _new_shapes(options, vae)
         return ShapeTask(shapes, vae, *_libraries(options), options.seed)
     if options.network == "coherent":
         return _coherent_task(options, vae)
     if options.network == "midi":
-        return midi_task(base_of(options), vae, _sources(options), options.midi, options.seed)
+        base = _generator(options.init)
+        return midi_task(base, vae, _sources(options), options.midi, options.seed)
     return _generator_task(options, vae)
 
 
@@ -199,7 +201,9 @@ def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
     itself (then it shows the fit only).
     """
     library = AssetLibrary.open(options.library)
-    return library, AssetLibrary.open(options.held_out) if options.held_out is not None else library
+    if options.held_out is None:
+        return library, library
+    return library, AssetLibrary.open(options.held_out)
 
 
 def _sources(options: RunOptions) -> Sources:
@@ -208,6 +212,7 @@ def _sources(options: RunOptions) -> Sources:
     size = PUBLISHED_PIXELS if options.base else options.image_size
     views = ViewConfig(size=TINY_PIXELS if options.tiny else size)
     scenes = scene_config(options.scenes)
+    source: ViewSource
     if options.views:
         kinds = None if options.scenes == "mixed" else {kind for kind, _ in scenes.mix}
         source = StoredViews.open(options.views, kinds)
@@ -222,9 +227,16 @@ def _load(path: str | None, kind: str) -> Checkpoint:
     return load_model(path or embedded_folder() / FILES[kind], kind)
 
 
-def _start(options: RunOptions) -> nn.Module | None:
+def _start(options: RunOptions, network: type[Net]) -> Net | None:
     """The network of a task as it was trained before; None to begin with a new one."""
-    return load_model(options.init, options.network).model if options.init else None
+    if not options.init:
+        return None
+    return of_class(load_model(options.init, options.network).model, network)
+
+
+def _generator(path: str | None) -> Generator:
+    """The instance generator of a file, or the embedded one."""
+    return of_class(_load(path, "generator").model, Generator)
 
 
 def base_of(options: RunOptions) -> Checkpoint | None:
@@ -236,14 +248,14 @@ def base_of(options: RunOptions) -> Checkpoint | None:
 
 def _volume_task(options: RunOptions) -> VolumeTask:
     libraries = _libraries(options)
-    vae = _start(options) or VolumeVAE(network_configs(options.preset)[0])
+    vae = _start(options, VolumeVAE) or VolumeVAE(network_configs(options.preset)[0])
     return VolumeTask(vae, *libraries, crop=vae.config.resolution // 2, seed=options.seed)
 
 
 def _geometry_task(options: RunOptions) -> GeometryTask:
     sources = _sources(options)
     net = GeometryNet(network_configs(options.preset)[1])
-    old = _start(options)
+    old = _start(options, GeometryNet)
     if old is not None:
         start_from(net, old)
     return GeometryTask(net, sources, options.seed, options.picture_size)
@@ -262,9 +274,9 @@ def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:
 
 def _coherent_task(options: RunOptions, vae: VolumeVAE) -> CoherentTask:
     """The denoisers that fit an encoder and shapes, new or from ``init``."""
-    picture = _load(options.generator, "generator").model.picture
-    shapes = _load(options.shapes, "shapes").model
-    model = _start(options) or _new_coherent(options, picture, shapes)
+    picture = _generator(options.generator).picture
+    shapes = of_class(_load(options.shapes, "shapes").model, PartShapes)
+    model = _start(options, Coherent) or _new_coherent(options, picture, shapes)
     joint = options.coherent.joint
     return coherent_task(model, picture, shapes, vae, _sources(options), joint, options.seed)
 
@@ -291,7 +303,7 @@ def _generator_task(options: RunOptions, vae: VolumeVAE) -> GeneratorTask:
         config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
     model = Generator(config)
     if options.init:
-        model.load_state_dict(load_model(options.init, "generator").model.state_dict())
+        model.load_state_dict(_generator(options.init).state_dict())
     scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
     rows = RowConfig(scene_instances, zoom_instances, options.frame)
     judged = replace(rows, augment=False, drop_lift=0.0)
@@ -308,16 +320,17 @@ def data_record(options: RunOptions) -> dict[str, object]:
     """What a weights file says about its data."""
     names = ("scenes", "frame", "scene_context", "network", "preset")
     library = AssetLibrary.open(options.library)
-    record = {"assets": len(library), "library": Path(options.library).name}
+    record: dict[str, object] = {"assets": len(library), "library": Path(options.library).name}
     record |= {name: getattr(options, name) for name in names}
     if options.base is not None:
         return record | {"base": Path(options.base).name}
     needs = _needs(options)
     if needs:
         record["needs"] = {kind: _load(path, kind).sha256 for kind, path in needs.items()}
-    switches = {"midi": options.midi, "coherent": options.coherent}
-    if options.network in switches:
-        record[options.network] = asdict(switches[options.network])
+    if options.network == "midi":
+        record["midi"] = asdict(options.midi)
+    if options.network == "coherent":
+        record["coherent"] = asdict(options.coherent)
     return record
 
 

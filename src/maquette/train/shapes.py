@@ -75,10 +75,12 @@ class ShapeSamples(Dataset):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index, 7))
         asset = int(rng.integers(len(self.library)))
-        poses = [self._pose(rng) for _ in range(2)]
-        volumes = [placed_volume(self.library, [(asset, pose)], self.resolution) for pose in poses]
+        first = self._pose(rng)
+        second = self._pose(rng)
+        placed = [[(asset, pose)] for pose in (first, second)]
+        volumes = [placed_volume(self.library, one, self.resolution) for one in placed]
         inside = points_inside(volumes[0][0], POINTS, rng)
-        second_from_first = poses[1] @ np.linalg.inv(poses[0])
+        second_from_first = second @ np.linalg.inv(first)
         scale = scale_of(second_from_first)
         way = {
             "inside": inside,
@@ -99,7 +101,7 @@ class ShapeSamples(Dataset):
         return similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
 
 
-class ShapeTask(Task):
+class ShapeTask(Task[PartShapes]):
     """Train PartShapes on the latents of a frozen volume VAE."""
 
     inside_weight = 0.05  # of the negative log likelihood, which is about -1 to 4
@@ -162,12 +164,9 @@ class ShapeTask(Task):
         first = encode_targets(self.vae, batch["volumes"][:, 0])
         here, moved = self._decoded(model, batch, *model.encode(first))
         inside = batch["volumes"][:, :, 0].float() < 0
+        truth = {"iou": (here, 0), "iou_moved": (moved, 1), "iou_vae": (first, 0)}
         scores = {}
-        for name, latent, pose in (
-            ("iou", here, 0),
-            ("iou_moved", moved, 1),
-            ("iou_vae", first, 0),
-        ):
+        for name, (latent, pose) in truth.items():
             scores[name] = float(occupancy_iou(self.vae, latent, inside[:, pose]).mean())
         return scores, None
 
@@ -189,9 +188,9 @@ class ShapeTask(Task):
         turns = [yaw_rotations(yaw) for yaw in torch.from_numpy(yaws).to(device)]
         turned = torch.cat([gaussians.moved(turn, *still).numbers() for turn in turns])
         known = torch.cat([turned, intrinsic.float().repeat(YAWS, 1, 1)], dim=-1)
-        model.mean.copy_(known.mean(0))
-        model.std.copy_(known.std(0).clamp(min=0.02))
+        mean = model.get_buffer("mean").copy_(known.mean(0))
+        deviation = model.get_buffer("std").copy_(known.std(0).clamp(min=0.02))
         # of a random rotation's entries: axes are not to be stretched one by one
-        model.std[:, AXES] = 0.6
-        model.mean[:, AXES] = 0.0
-        model.std[:, PART_NUMBERS - 1] = model.std[:, PART_NUMBERS - 1].clamp(min=0.2)
+        deviation[:, AXES] = 0.6
+        mean[:, AXES] = 0.0
+        deviation[:, PART_NUMBERS - 1].clamp_(min=0.2)

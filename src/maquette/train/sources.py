@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maquette.data.catalogue import Catalogue
 from maquette.data.compose import compose
-from maquette.data.layout import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view

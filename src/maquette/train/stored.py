@@ -43,9 +43,8 @@ class StoredViews:
                 with tarfile.open(path) as tar:
                     for member in tar:
                         key, _, name = member.name.partition(".")
-                        scenes.setdefault((path, key), []).append(
-                            (name, member.offset_data, member.size)
-                        )
+                        stored = (name, member.offset_data, member.size)
+                        scenes.setdefault((path, key), []).append(stored)
             except tarfile.TarError as error:
                 raise InputError(
                     f"{path} is damaged ({error}); delete it and run maquette data build again"

@@ -7,12 +7,14 @@ loss. Functions that collate are plain ones, for they travel to the processes th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+
+from maquette.errors import CheckpointError
 
 Sample = dict[str, Tensor]
 Batch = dict[str, Any]  # tensors, and lists of numbers that the processor needs itself
@@ -22,25 +24,39 @@ Scores = dict[str, float]
 ScoresAndPicture = tuple[Scores, np.ndarray | None]  # the picture is (H, W, 3) uint8
 
 
-class Task(Protocol):
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Task(Protocol, Generic[Net]):
     """What is trained: the model, its samples, its loss and its examination on held-out data."""
 
-    model: nn.Module  # what is optimised and saved
+    model: Net  # what is optimised and saved
     frozen: Sequence[nn.Module] = ()  # networks that the loss needs besides
     dataset: Dataset  # map-style over any non-negative index; a sample depends only on the index
     collate: Callable[[list[Any]], Batch]  # a plain function: it is sent to other processes
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(self, model: Net, batch: Batch, generator: torch.Generator) -> LossAndParts:
         """The scalar to minimise, and named scalars without gradients for the log.
 
         Nothing in it should wait for the device: the scalars are read every few steps only.
         """
 
-    def examine(self, model: nn.Module) -> ScoresAndPicture:
+    def examine(self, model: Net) -> ScoresAndPicture:
         """Scores on held-out data, and a picture of some of them."""
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: Net) -> None:
         """Last change to the averaged weights before they are saved (such as latent statistics)."""
+        return None
+
+
+def of_class(network: nn.Module, wanted: type[Net]) -> Net:
+    """The network, known to be of a class; CheckpointError when its file holds another one."""
+    if not isinstance(network, wanted):
+        raise CheckpointError(
+            f"the weights are of a {type(network).__name__}, expected a {wanted.__name__}; "
+            "give the file of another network"
+        )
+    return network
 
 
 def stacked(samples: list[Sample]) -> Batch:

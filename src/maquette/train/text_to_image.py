@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.captions import things_of
-from maquette.data.layout import Catalogue
+from maquette.data.catalogue import Catalogue
 from maquette.data.pictures import CaptionedPicture, crop_of_view, single_object
 from maquette.flow.ddpm import add_noise, angular_velocity, noise_from_velocity
 from maquette.models.sentences import COMPLETION, VOCABULARY
@@ -104,17 +104,19 @@ class CaptionedPictures(Dataset):
             found += [crop for crop in crops if crop is not None]
         alone = rng.integers(len(self.catalogue), size=SINGLES).tolist()
         assets = [self.catalogue.asset(k) for k in alone]
-        return found[:CROPS] + [single_object(asset, rng, self.config.size) for asset in assets]
+        singles = [single_object(asset, rng, self.config.size) for asset in assets]
+        return found[:CROPS] + singles
 
 
-class TextToImageTask(Task):
+class TextToImageTask(Task[TextToImage]):
     """Train TextToImage."""
 
     text_dropped = 0.1
     collate = staticmethod(concatenated)
 
     def __init__(self, model: TextToImage, sources: Sources, seed: int = 0):
-        self.model = model.to(memory_format=torch.channels_last)
+        # torch's stubs lack the overload
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         views = sources.views
         if isinstance(views, StoredViews):
             views = dataclasses.replace(views, geometry=False)
@@ -150,7 +152,8 @@ class TextToImageTask(Task):
             errors = []
             for step in STEPS:
                 noise = _noise(model, whole, generator)
-                errors.append(_errors(model, whole, words, torch.full((len(words),), step), noise))
+                steps = torch.full((len(words),), step)
+                errors.append(_errors(model, whole, words, steps, noise))
             scores[f"noise{name}"] = float(torch.stack([e.noise for e in errors]).mean())
             scores[f"velocity{name}"] = float(torch.stack([e.velocity for e in errors]).mean())
         scores["words_help"] = scores["velocity_shuffled"] / scores["velocity"] - 1
@@ -191,7 +194,8 @@ def _sheet(model: TextToImage, batch: Batch) -> np.ndarray:
     """Pictures of ``PROMPTS``, and some holes with what the model fills in."""
     device = batch["pictures"].device
     made = model.generate(PROMPTS, range(len(PROMPTS)), guidance=5.0)
-    partly = torch.nonzero(batch["holes"].flatten(1).float().mean(1) < 1)[:6, 0]
+    hidden_share = batch["holes"].flatten(1).float().mean(1)
+    partly = torch.nonzero(hidden_share < 1)[:6, 0]
     pictures = batch["pictures"][partly].float() / 255
     holes = batch["holes"][partly].float()
     sentences = [COMPLETION] * len(partly)

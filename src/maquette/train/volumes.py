@@ -102,7 +102,7 @@ def reconstruction_loss(decoded: Tensor, volume: Tensor) -> tuple[Tensor, Tensor
     return shape, colour
 
 
-class VolumeTask(Task):
+class VolumeTask(Task[VolumeVAE]):
     """Train a VolumeVAE."""
 
     kl_weight = 1e-4
@@ -155,15 +155,16 @@ class VolumeTask(Task):
         volumes = [samples.volume(rng)[None].to(device_of(model)) for rng in generators]
         latents = torch.cat([model.moments(volume)[0] for volume in volumes])
         channels = latents.transpose(0, 1).flatten(1)
-        model.latent_mean.copy_(channels.mean(1))
-        model.latent_std.copy_(channels.std(1).clamp(min=1e-3))
+        model.get_buffer("latent_mean").copy_(channels.mean(1))
+        model.get_buffer("latent_std").copy_(channels.std(1).clamp(min=1e-3))
 
 
 def _slices(truth: Tensor, decoded: Tensor) -> np.ndarray:
     """Middle slices of shape and colour, truth above reconstruction."""
     rows: list[Tensor] = []
     for volume in (truth, decoded):
-        middle = volume[:8, :, :, :, volume.shape[-1] // 2].float().cpu().clamp(-1, 1)
+        depth = volume.shape[-1]
+        middle = volume[:8, ..., depth // 2].float().cpu().clamp(-1, 1)
         shape = middle[:, :1].expand(-1, 3, -1, -1)
         rows += [torch.cat(list(planes), dim=2) for planes in (shape, middle[:, 1:])]
     sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()

@@ -11,16 +11,17 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from maquette.errors import CheckpointError
+from maquette.errors import CheckpointError, present
 
 Config = Mapping[str, Any]  # the content of config.json
 C = TypeVar("C")
+Network = TypeVar("Network", bound=nn.Module)
 Shapes = dict[str, tuple[int, ...]]  # published key -> shape
 Tensors = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -58,8 +59,8 @@ def configured(
 
 
 def builder(
-    network: Callable[[C], nn.Module], config_of: Callable[[Config], C]
-) -> Callable[[Config], nn.Module]:
+    network: Callable[[C], Network], config_of: Callable[[Config], C]
+) -> Callable[[Config], Network]:
     """The function from a published configuration to its network."""
     return lambda config: network(config_of(config))
 
@@ -235,7 +236,7 @@ def as_stored(tensors: Tensors) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class PublishedModel:
+class PublishedModel(Generic[Network]):
     """One published network (or procedure) and how it is checked. The package's docstring says how
     the fields are used.
     """
@@ -244,9 +245,9 @@ class PublishedModel:
     classes: tuple[str, ...]  # class names in config.json that mean this model
     run: Run
     inputs: frozenset[str]  # names in io.npz that are given, not compared
-    build: Callable[[Config], nn.Module] | None = None
-    load: Callable[[nn.Module, Tensors, torch.dtype], None] = load_strictly
-    shapes: Callable[[nn.Module], Shapes] = own_shapes  # of its file; works on the meta device
+    build: Callable[[Config], Network] | None = None
+    load: Callable[[Network, Tensors, torch.dtype], None] = load_strictly
+    shapes: Callable[[Network], Shapes] = own_shapes  # of its file; works on the meta device
     # key -> larger tolerance, documented where it is set
     tolerances: Mapping[str, float] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)  # key -> why it is not compared
@@ -256,6 +257,10 @@ class PublishedModel:
     def answers(self, config: Config) -> bool:
         """Whether a configuration is of this model; the first of MODELS that answers is taken."""
         return class_name(config) in self.classes and (self.when is None or self.when(config))
+
+    def network(self, config: Config) -> Network:
+        """The network of a configuration, without weights; ValueError for a procedure."""
+        return present(self.build, f"network of {self.name}")(config)
 
     def tolerance(self, key: str) -> float:
         """Largest absolute error allowed for an entry of io.npz."""

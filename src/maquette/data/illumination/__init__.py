@@ -26,8 +26,8 @@ from maquette.data.illumination.kernels import (
     meet_planes,
 )
 from maquette.geometry.cameras import intrinsics_from_focal, look_at
+from maquette.render.lighting import Lighting
 from maquette.render.rasterize import RenderBuffers, checked_mesh, draw, pixel_from_world
-from maquette.render.shade import Lighting
 from maquette.render.tones import developed
 from maquette.render.tones import linear as linear  # for views.py, which lights backdrops
 from maquette.types import Camera
@@ -116,8 +116,9 @@ def illuminate(
     directions of ``sun`` share the key light.
     """
     colours = np.stack([lighting.key, lighting.sky, lighting.ground], axis=1).astype(np.float32)
-    strengths = (np.float32(lighting.shadow), np.float32(lighting.occlusion))
-    light = LightColours(*(LightChannel(*channel) for channel in colours), *strengths)
+    red, green, blue = (LightChannel(*channel) for channel in colours)
+    shadow = np.float32(lighting.shadow)
+    light = LightColours(red, green, blue, shadow, np.float32(lighting.occlusion))
     seen = SeenObjects(buffers.depth, buffers.normal, buffers.albedo, buffers.instance)
     planes = _planes(surfaces, camera.position)
     backdrop = np.ascontiguousarray(backdrop, dtype=np.float32)
@@ -159,7 +160,7 @@ def _planes(surfaces: tuple[Surface, ...], eye: np.ndarray) -> TexturedPlanes:
     count = len(surfaces)
     points = np.array([s.point for s in surfaces], np.float64).reshape(count, 3)
     normals = np.array([s.normal for s in surfaces], np.float32).reshape(count, 3)
-    axes = np.array([s.axes for s in surfaces], np.float32).reshape(count, 2, 3)
+    axes: np.ndarray = np.array([s.axes for s in surfaces], np.float32).reshape(count, 2, 3)
     means = np.array([s.mean for s in surfaces], np.float32).reshape(count, 3)
     textures = np.array([s.texture for s in surfaces], np.uint8)
     offsets = (points - eye).astype(np.float32)

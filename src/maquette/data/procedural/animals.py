@@ -72,13 +72,14 @@ def quadruped(rng: Generator) -> PaintedSolid:
     torso = capsule(chest, (0, 0.99 * y, -front), girth, girth * rng.uniform(0.8, 1.0))
     trunk = smooth_union(0.1, torso, capsule(chest, crown, 0.7 * girth, 0.6 * head))
     skull = _skull(crown, muzzle, head)
-    pairs = [_leg(0.6 * girth, z, y - 0.1 * girth, thick) for z in (front, -front)]
-    legs, hooves = zip(*pairs)
+    hip = y - 0.1 * girth
+    fore_legs, fore_hooves = _leg(0.6 * girth, front, hip, thick)
+    hind_legs, hind_hooves = _leg(0.6 * girth, -front, hip, thick)
     ears = _ears(rng, crown, head)
     tail = _tail(rng, (0, y, -length / 2), leg, girth)
-    body = smooth_union(0.05, trunk, skull, *legs, ears, tail)
+    body = smooth_union(0.05, trunk, skull, fore_legs, hind_legs, ears, tail)
     body = painted(body, paint=coat)
-    hooves = painted(*hooves, paint=shaded(colour, 0.5))
+    hooves = painted(fore_hooves, hind_hooves, paint=shaded(colour, 0.5))
     return union(body, hooves, painted(_face(crown, muzzle, head), paint=PUPIL))
 
 
@@ -187,14 +188,14 @@ def fish(rng: Generator) -> PaintedSolid:
     root = (0, 0, -1.15 * half)  # of the tail
     stem = capsule((0, 0, -0.6 * half), root, 0.5 * width, 0.3 * width)
     body = smooth_union(0.1, trunk, stem)
-    fins = _fins(width, height, half, spread=rng.uniform(0.8, 1.3) * height)
+    flat = _fins(width, height, half, spread=rng.uniform(0.8, 1.3) * height)
     x = 0.5 * width
     y = 0.25 * height
     z = 0.72 * half
     eye = ball(0.032, x=x, y=y, z=z)
     pupil = ball(0.018, x=x + 0.02, y=y, z=z + 0.01)
     body = painted(body, paint=skin)
-    fins = painted(*fins, paint=fin_paint)
+    fins = painted(*flat, paint=fin_paint)
     eyes = painted(mirrored(eye), paint=(240, 240, 236))
     return union(body, fins, eyes, painted(mirrored(pupil), paint=PUPIL))
 

@@ -70,7 +70,7 @@ def chair(rng: Generator) -> PaintedSolid:
     cushion = pick(rng, FABRIC) if rng.random() < 0.5 else frame
     lean = rotation_x(-rng.uniform(0.02, 0.2))
     posts = mirrored(box(post, rise, post, x=width / 2 - post, y=rise / 2, rounding=0.2 * post))
-    style = rng.integers(3)
+    style = int(rng.integers(3))
     filling = _back_filling(style, width, rise, post)
     filling = painted(filling, paint=cushion if style == 0 else frame)
     back = union(painted(posts, paint=frame), filling)
@@ -247,8 +247,7 @@ def _cushions(
     width: float, depth: float, x: float, seat_height: float
 ) -> tuple[PaintedSolid, PaintedSolid]:
     """One place of a sofa: what one sits on and what one leans against."""
-    seat = (width - 0.01, 0.16, depth - 0.22)
-    seat = box(*seat, x=x, y=seat_height - 0.04, z=0.1, rounding=0.05)
+    seat = box(width - 0.01, 0.16, depth - 0.22, x=x, y=seat_height - 0.04, z=0.1, rounding=0.05)
     rest = box(width - 0.03, 0.4, 0.15, y=0.2, rounding=0.06)
     back = -depth / 2 + 0.27
     rest = moved(rest, x=x, y=seat_height + 0.03, z=back, rotation=rotation_x(-0.15))
@@ -262,7 +261,7 @@ def bed(rng: Generator) -> PaintedSolid:
     lift = rng.uniform(0.2, 0.35)
     wood = wooden(rng, X, 2.0)
     cover = pick(rng, FABRIC + PLASTIC)
-    blanket_paint = cover
+    blanket_paint: Paint | np.ndarray = cover
     if rng.random() < 0.4:
         blanket_paint = striped(cover, shaded(cover, 0.75), Z, rng.uniform(0.2, 0.5))
     head = rng.uniform(0.8, 1.2)
@@ -270,8 +269,8 @@ def bed(rng: Generator) -> PaintedSolid:
     headboard = box(width, head - 0.05, 0.07, y=head / 2, z=-length / 2, rounding=0.025)
     legs = _legs(rng, width, length, lift, 0.08)
     mattress = box(width - 0.06, 0.22, length - 0.08, y=lift + 0.16, z=0.01, rounding=0.06)
-    blanket = (width + 0.02, 0.26, 0.68 * length)
-    blanket = box(*blanket, y=lift + 0.165, z=0.155 * length, rounding=0.07)
+    size = (width + 0.02, 0.26, 0.68 * length)
+    blanket = box(*size, y=lift + 0.165, z=0.155 * length, rounding=0.07)
     frame = painted(frame, headboard, paint=wood)
     mattress = painted(mattress, paint=(232, 230, 224))
     parts = [frame, painted(legs, paint=wood), mattress, painted(blanket, paint=blanket_paint)]

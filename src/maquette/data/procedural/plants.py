@@ -50,7 +50,7 @@ def tree(rng: Generator) -> PaintedSolid:
         return union(painted(trunk, paint=bark), *_cones(rng, height, leaf))
     fork = height * rng.uniform(0.4, 0.55)
     spread = rng.uniform(0.18, 0.3)
-    wood = [capsule((0, 0.03, 0), (0, fork, 0), rng.uniform(0.045, 0.07), 0.04)]
+    boughs = [capsule((0, 0.03, 0), (0, fork, 0), rng.uniform(0.045, 0.07), 0.04)]
     lobes = []
     count = int(rng.integers(4, 8))
     for i in range(count):
@@ -58,12 +58,12 @@ def tree(rng: Generator) -> PaintedSolid:
         x = spread * np.cos(angle)
         y = fork + rng.uniform(0.12, 0.42) * height
         z = spread * np.sin(angle)
-        wood.append(capsule((0, fork - 0.05, 0), (x, y, z), 0.03, 0.02))
+        boughs.append(capsule((0, fork - 0.05, 0), (x, y, z), 0.03, 0.02))
         lobes.append(ellipsoid(*rng.uniform(0.13, 0.2, 3), x=x, y=y, z=z))
     lobes.append(ellipsoid(0.2, 0.18, 0.2, y=fork + 0.38 * height))
     crown = smooth_union(0.06, *lobes)
     foliage = blended(shaded(leaf, 0.8), shaded(leaf, 1.2), Y, fork, height)
-    wood = smooth_union(0.05, *wood)
+    wood = smooth_union(0.05, *boughs)
     return union(painted(wood, paint=bark), painted(crown, paint=foliage))
 
 
@@ -163,5 +163,4 @@ def mushroom(rng: Generator) -> PaintedSolid:
     stem = capsule((0, 0.06, 0), (0, height, 0), 0.1, 0.065)
     stem = smooth_union(0.05, stem, ellipsoid(0.13, 0.07, 0.13, y=0.06))
     stem = painted(stem, paint=(232, 222, 200))
-    dots = painted(*dots, paint=(244, 240, 228))
-    return union(stem, painted(cap, paint=colour), dots)
+    return union(stem, painted(cap, paint=colour), painted(*dots, paint=(244, 240, 228)))

@@ -4,23 +4,37 @@ its own paint.
 The families of this package compose solids; `meshing` turns them into assets. The formulas are the
 usual exact or bounding distances (see e.g. Hart, "Sphere tracing", 1996; the smooth minimum is the
 quadratic polynomial one). Units are free, +Y is up, points are (N, 3) float32 arrays. ``place``
-stands for the keywords ``x``, ``y`` and ``z``, 0 unless given, or a point ``at``: where the centre
-lies.
+stands for the keywords of `Place`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING, TypedDict
 
 import numba
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Distance = Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,), negative inside
 Paint = Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N, 3) sRGB in 0..255
 Colour = np.ndarray | tuple[float, float, float]  # sRGB in 0..255
 Point = tuple[float, float, float]
+Outline = Sequence[tuple[float, float]] | np.ndarray  # (K, 2) corners of a simple polygon
+
+
+class Place(TypedDict, total=False):
+    """Where a centre lies: coordinates, 0 unless given, or a point."""
+
+    x: float
+    y: float
+    z: float
+    at: Point
+
 
 X, Y, Z = range(3)  # axes: of a mirror, a pattern, a gradient
 
@@ -68,12 +82,13 @@ def near(origin: Point, unit: float, x: float = 0.0, y: float = 0.0, z: float = 
     return from_x + unit * x, from_y + unit * y, from_z + unit * z
 
 
-def _centre(x: float = 0.0, y: float = 0.0, z: float = 0.0, at: Point | None = None) -> np.ndarray:
-    return np.array((x, y, z) if at is None else at, np.float64)
+def _centre(**place: Unpack[Place]) -> np.ndarray:
+    xyz = (place.get("x", 0.0), place.get("y", 0.0), place.get("z", 0.0))
+    return np.array(place.get("at", xyz), np.float64)
 
 
 def box(
-    width: float, height: float, depth: float, *, rounding: float = 0.0, **place: float | Point
+    width: float, height: float, depth: float, *, rounding: float = 0.0, **place: Unpack[Place]
 ) -> PaintedSolid:
     """Make a box with these sides along x, y and z; ``rounding`` is the radius of its edges,
     bounded by half the smallest side.
@@ -90,7 +105,7 @@ def box(
     return _grey(distance, centre - half, centre + half)
 
 
-def ellipsoid(width: float, height: float, depth: float, **place: float | Point) -> PaintedSolid:
+def ellipsoid(width: float, height: float, depth: float, **place: Unpack[Place]) -> PaintedSolid:
     """Make an ellipsoid with these half axes along x, y and z (the distance is of first order)."""
     radii = np.array([width, height, depth], np.float32)
     centre = _centre(**place).astype(np.float32)
@@ -105,7 +120,7 @@ def ellipsoid(width: float, height: float, depth: float, **place: float | Point)
     return _grey(distance, centre - radii, centre + radii)
 
 
-def ball(radius: float, **place: float | Point) -> PaintedSolid:
+def ball(radius: float, **place: Unpack[Place]) -> PaintedSolid:
     """Make a sphere."""
     return ellipsoid(radius, radius, radius, **place)
 
@@ -131,7 +146,7 @@ def capsule(
     return _grey(distance, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
 
 
-def torus(radius: float, thickness: float, **place: float | Point) -> PaintedSolid:
+def torus(radius: float, thickness: float, **place: Unpack[Place]) -> PaintedSolid:
     """Make a ring about the vertical through its centre; ``thickness`` is the tube's radius."""
     centre = _centre(**place).astype(np.float32)
 
@@ -173,7 +188,7 @@ def polygon_distance(p: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return out
 
 
-def lathe(profile: list[tuple[float, float]], rounding: float = 0.0) -> PaintedSolid:
+def lathe(profile: Outline, rounding: float = 0.0) -> PaintedSolid:
     """Turn a closed (radius, y) polygon about the vertical axis; sides on the axis do not count as
     surface.
     """
@@ -194,7 +209,7 @@ def lathe(profile: list[tuple[float, float]], rounding: float = 0.0) -> PaintedS
     return _grey(distance, (-radius, low, -radius), (radius, high, radius))
 
 
-def prism(outline: list[tuple[float, float]], depth: float, rounding: float = 0.0) -> PaintedSolid:
+def prism(outline: Outline, depth: float, rounding: float = 0.0) -> PaintedSolid:
     """Extrude a simple (x, y) polygon to z in [-depth / 2, depth / 2]; ``rounding`` grows the
     outline and rounds all edges.
     """
@@ -217,7 +232,7 @@ def cylinder(
     *,
     top: float | None = None,
     rounding: float = 0.0,
-    **place: float | Point,
+    **place: Unpack[Place],
 ) -> PaintedSolid:
     """Make an upright cylinder, or with another ``top`` radius a frustum."""
     bottom = max(radius - rounding, 1e-3)
@@ -232,7 +247,7 @@ def moved(
     *,
     rotation: np.ndarray | None = None,
     scale: float = 1.0,
-    **place: float | Point,
+    **place: Unpack[Place],
 ) -> PaintedSolid:
     """Scale, then rotate by (3, 3), then shift a solid, paint included."""
     turn = np.eye(3) if rotation is None else rotation

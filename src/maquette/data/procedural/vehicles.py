@@ -21,6 +21,7 @@ from maquette.data.procedural.paints import (
     striped,
 )
 from maquette.data.procedural.shapes import (
+    Paint,
     PaintedSolid,
     Y,
     Z,
@@ -135,7 +136,7 @@ def truck(rng: Generator) -> PaintedSolid:
     rear = -nose + 0.7
     axles = (nose - 0.75, rear, rear + 2.25 * radius)
     wheels, arches = _wheels(rng, axles, radius, width, 0.36)
-    style = rng.integers(4)
+    style = int(rng.integers(4))
     cargo = length - cab_length - 0.15
     load = _load(style, cargo, width, x=-nose + cargo / 2, deck=deck)
     cab = painted(cut(cab, arches), paint=colour)
@@ -194,17 +195,17 @@ def bus(rng: Generator) -> PaintedSolid:
     count = int(length / 1.1)
     places = [(i + 0.5) * length / count - nose for i in range(count)]
     pane = (0.72 * length / count, 0.72, width + 0.07)
-    windows = []
+    panes = []
     for deck in range(decks):
         y = 1.85 + 1.2 * deck
-        windows += [box(*pane, x=x, y=y, rounding=0.02) for x in places]
-        windows.append(box(length + 0.07, 0.8, 0.8 * width, y=y, rounding=0.02))
+        panes += [box(*pane, x=x, y=y, rounding=0.02) for x in places]
+        panes.append(box(length + 0.07, 0.8, 0.8 * width, y=y, rounding=0.02))
 
     def paint(p: np.ndarray) -> np.ndarray:
         return np.where((p[:, Y] < split)[:, None], lower, colour)
 
     body = painted(cut(body, arches), paint=paint)
-    windows = painted(*windows, paint=pick(rng, GLASS))
+    windows = painted(*panes, paint=pick(rng, GLASS))
     lights = _lights(nose + 0.02, -nose - 0.01, y=0.85, z=width / 2 - 0.4)
     return union(body, windows, wheels, *lights)
 
@@ -277,14 +278,15 @@ def _scattered(rng: Generator) -> list[PaintedSolid]:
         turn = turn * np.sign(np.linalg.det(turn))
         if rng.random() >= 0.5:
             turn = rotation_y(rng.uniform(0, 2 * np.pi))
-        paint = pick(rng, PLASTIC + CERAMIC + FABRIC)
+        colour = pick(rng, PLASTIC + CERAMIC + FABRIC)
+        paint: Paint | np.ndarray = colour
         shape = _primitive(rng)
         style = rng.integers(4)
         if style == 0:
             other = pick(rng, PLASTIC)
-            paint = striped(paint, other, int(rng.integers(3)), rng.uniform(0.1, 0.25))
+            paint = striped(colour, other, int(rng.integers(3)), rng.uniform(0.1, 0.25))
         elif style == 1:
-            paint = spotted(rng, paint, pick(rng, CERAMIC), 0.7)
+            paint = spotted(rng, colour, pick(rng, CERAMIC), 0.7)
         x, y, z = rng.uniform(-0.26, 0.26, 3)
         shapes.append(moved(painted(shape, paint=paint), x=x, y=y, z=z, rotation=turn))
     return shapes

@@ -100,7 +100,8 @@ def read_room(root: Path, room: str, objects: tuple[str, ...]) -> Case:
     ids = np.asarray(picture.resize(SIZE, Image.Resampling.NEAREST))
     ids = ids[..., 0] if ids.ndim == 3 else ids
     masks = {k: ids == k + 1 for k in range(len(objects))}
-    visible = _drawn([k for k, mask in masks.items() if mask.sum() > LEAST_SHARE * ids.size], room)
+    least = LEAST_SHARE * ids.size
+    visible = _drawn([k for k, mask in masks.items() if mask.sum() > least], room)
     labelled = [InstanceMask(k + 1, masks[k], _class_of(objects[k])) for k in visible]
     truth = {node_name(k + 1): _object(root, room, objects[k]) for k in visible}
     scene_input = SceneInput(np.asarray(photo), tuple(labelled), room)
@@ -129,15 +130,18 @@ def _object(root: Path, room: str, name: str) -> trimesh.Trimesh:
     surface = root / SURFACES / room / f"{name}.npy"
     if mesh.exists():
         parts = list(load_named_meshes(mesh).values())
-        return parts[0] if len(parts) == 1 else trimesh.util.concatenate(parts)
+        if len(parts) == 1:
+            return parts[0]
+        joined = trimesh.util.concatenate(parts)
+        if not isinstance(joined, trimesh.Trimesh):
+            raise InputError(f"{mesh}: holds no mesh; get it again")
+        return joined
     if not surface.exists():
         raise InputError(f"{mesh}: no such file, nor {surface}; give {MESHES} or {SURFACES}")
     arrays = read_pickled_arrays(surface)
     with damage_named(surface):
-        points, normals = (
-            np.asarray(arrays[key], np.float64).reshape(-1, 3)
-            for key in ("surface_points", "surface_normals")
-        )
+        points = np.asarray(arrays["surface_points"], np.float64).reshape(-1, 3)
+        normals = np.asarray(arrays["surface_normals"], np.float64).reshape(-1, 3)
         if points.shape != normals.shape or not np.isfinite([points, normals]).all():
             raise ValueError(f"{len(points)} points and {len(normals)} normals, some not finite")
         step = -(-len(points) // MOST_POINTS)
@@ -156,7 +160,8 @@ def surfels(points: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
     u = np.cross(normals, helper)
     u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-12)
     v = np.cross(normals, u)
-    across, along = np.cos(CORNERS)[:, None], np.sin(CORNERS)[:, None]
-    offsets = side / np.sqrt(3.0) * (across * u[:, None] + along * v[:, None])
-    vertices = (points[:, None] + offsets).reshape(-1, 3)
-    return trimesh.Trimesh(vertices, np.arange(len(vertices)).reshape(-1, 3), process=False)
+    across = np.cos(CORNERS)[:, None] * u[:, None]
+    along = np.sin(CORNERS)[:, None] * v[:, None]
+    corners = points[:, None] + side / np.sqrt(3.0) * (across + along)
+    faces = np.arange(corners.size // 3).reshape(-1, 3)
+    return trimesh.Trimesh(corners.reshape(-1, 3), faces, process=False)

@@ -18,7 +18,8 @@ import numpy as np
 import trimesh
 
 from maquette.data.assets import Asset
-from maquette.data.layout import AssetList, Catalogue, Placement
+from maquette.data.catalogue import AssetList, Catalogue
+from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.document.appearance import vertex_colors_of
@@ -106,7 +107,8 @@ def _view(path: Path, nodes: Sequence[tuple[str, trimesh.Trimesh]], lowest: floa
         vertices = ((np.asarray(mesh.vertices) - centre) / side).astype(np.float32)
         colors = vertex_colors_of(mesh)[:, :3].astype(np.uint8)
         assets.append(Asset(name, vertices, np.asarray(mesh.faces, np.int32), colors))
-        placements.append(Placement(k, similarity(side, None, centre - (0.0, lowest, 0.0))))
+        on_floor = centre - (0.0, lowest, 0.0)
+        placements.append(Placement(k, similarity(side, None, on_floor)))
     catalogue = Catalogue.of(AssetList(tuple(assets)))
     scene = ComposedScene(tuple(placements), "file")
     rng = np.random.default_rng((2026, zlib.crc32(path.stem.encode())))
@@ -122,4 +124,4 @@ def _view(path: Path, nodes: Sequence[tuple[str, trimesh.Trimesh]], lowest: floa
 
 
 def _raised(by: float) -> np.ndarray:
-    return similarity(1.0, None, (0.0, by, 0.0))
+    return similarity(1.0, None, np.array([0.0, by, 0.0]))

@@ -84,10 +84,12 @@ def _compact(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     linear[:, :3] = np.rint(255 * linear_from_bytes(colors))
     visual = TextureVisuals(material=MATERIAL)
     visual.vertex_attributes["color"] = linear
+    vertices = np.rint(vertices / step) * step
+    normals = np.rint(normals * NORMAL_STEPS) / NORMAL_STEPS
     return trimesh.Trimesh(
-        np.rint(vertices / step) * step,
+        vertices,
         triangles,
-        vertex_normals=np.rint(normals * NORMAL_STEPS) / NORMAL_STEPS,
+        vertex_normals=normals,
         visual=visual,
         process=False,
     )

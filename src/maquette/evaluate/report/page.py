@@ -127,19 +127,16 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 
 def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
     files = assets_folder() / "report"
-    values = {
-        "title": escape(run.folder.path.resolve().name),
-        "style": (files / "report.css").read_text(encoding="utf-8"),
-        "facts": _facts(run),
-        "tables": _tables(run, baseline, undrawn),
-        "legend": _legend(run),
-        "plots": _plots(run),
-        "index": _script_json(_index(run)),
-        "pictures": _script_json({scene: _pictures(run, scene) for scene in run.scenes}),
-        "meshes": "\n".join(_mesh_scripts(run, faces)),
-        "modules": packed_modules("report/scene-view.js"),
-        "script": (files / "report.js").read_text(encoding="utf-8"),
-    }
+    pictures = {scene: _pictures(run, scene) for scene in run.scenes}
+    values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
+    values["title"] = escape(run.folder.path.resolve().name)
+    values["style"] = (files / "report.css").read_text(encoding="utf-8")
+    values["script"] = (files / "report.js").read_text(encoding="utf-8")
+    values["tables"] = _tables(run, baseline, undrawn)
+    values["index"] = _script_json(_index(run))
+    values["pictures"] = _script_json(pictures)
+    values["meshes"] = "\n".join(_mesh_scripts(run, faces))
+    values["modules"] = packed_modules("report/scene-view.js")
     template = (files / "report.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], template)
 
@@ -152,14 +149,12 @@ def _script_json(content: Any) -> str:
 def _facts(run: FinishedRun) -> str:
     threads = run.record.get("threads", 1)
     unusable = run.record.get("unusable") or {}
-    facts = [
-        f"{len(run.scenes)} scenes",
-        f"{len({(row['scene'], row['node']) for row in run.objects})} objects",
-        ", ".join(map(shown, run.methods)),
-        f"protocol {', '.join(distinct(run.rows, 'protocol'))}",
-        f"{threads} thread{'s' * (threads != 1)} per process",
-        f"maquette {run.record.get('maquette', '')}",
-    ]
+    objects = {(row["scene"], row["node"]) for row in run.objects}
+    facts = [f"{len(run.scenes)} scenes", f"{len(objects)} objects"]
+    facts.append(", ".join(map(shown, run.methods)))
+    facts.append(f"protocol {', '.join(distinct(run.rows, 'protocol'))}")
+    facts.append(f"{threads} thread{'s' * (threads != 1)} per process")
+    facts.append(f"maquette {run.record.get('maquette', '')}")
     if unusable:
         facts.append(f"{len(unusable)} scenes could not be used: {next(iter(unusable.values()))}")
     return "".join(f"<li>{escape(fact)}</li>" for fact in facts)
@@ -211,22 +206,14 @@ def _index(run: FinishedRun) -> Record:
     scenes = []
     for name in run.scenes:
         record = read_objects(run.folder.scene(name))
-        scenes.append(
-            {
-                "name": name,
-                "set": set_of(name),
-                "camera": record.get("camera"),
-                "objects": record["objects"],
-                "results": dict(_results(run, name)),
-            }
-        )
-    return {
-        "methods": [{"name": name, "label": shown(name)} for name in run.methods],
-        "metrics": [{"key": key, "label": heading(key)} for key in (*METRICS, *SEEN)],
-        "card": CARD_METRICS,
-        "protocol": run.protocol,
-        "scenes": scenes,
-    }
+        scene: Record = {"name": name, "set": set_of(name), "camera": record.get("camera")}
+        scene["objects"] = record["objects"]
+        scene["results"] = dict(_results(run, name))
+        scenes.append(scene)
+    index: Record = {"card": CARD_METRICS, "protocol": run.protocol, "scenes": scenes}
+    index["methods"] = [{"name": name, "label": shown(name)} for name in run.methods]
+    index["metrics"] = [{"key": key, "label": heading(key)} for key in (*METRICS, *SEEN)]
+    return index
 
 
 def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
@@ -238,17 +225,13 @@ def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
             numbers = {name: _short(scored[name]) for name in OBJECT_METRICS}
             objects[scored["name"]] = numbers | {"miss": scored["miss"]}
         there = run.folder.prediction(row.method, scene).exists()
-        result = {
-            "metrics": {name: _short(value) for name, value in row.metrics.items()},
-            "missing": row.missing,
-            "seconds": _short(row.seconds),
-            "peak_mb": _short(row.peak_mb),
-            "error": row.error,
-            "objects": objects,
-            "camera": run.made(row.method, scene).get("camera"),
-            "aligned": aligned_from_predicted(run, row.method, scene) if there else None,
-            "there": there,
-        }
+        result: Record = {"missing": row.missing, "error": row.error, "objects": objects}
+        result["metrics"] = {name: _short(value) for name, value in row.metrics.items()}
+        result["seconds"] = _short(row.seconds)
+        result["peak_mb"] = _short(row.peak_mb)
+        result["camera"] = run.made(row.method, scene).get("camera")
+        result["there"] = there
+        result["aligned"] = aligned_from_predicted(run, row.method, scene) if there else None
         yield row.method, result
 
 

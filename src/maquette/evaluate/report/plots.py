@@ -54,7 +54,7 @@ SIZE = Axis(
     "size: share of the picture",
     *SIZES,
     ticks=(1e-3, 1e-2, 1e-1),
-    edges=(-np.inf, *np.exp(np.linspace(*np.log(SIZES), 7)[1:-1]), np.inf),
+    edges=(-np.inf, *np.exp(np.linspace(np.log(SIZES[0]), np.log(SIZES[1]), 7)[1:-1]), np.inf),
     log=True,
     percent=True,
 )
@@ -96,7 +96,8 @@ def binned(x: np.ndarray, y: np.ndarray, edges: Sequence[float]) -> np.ndarray:
         inside = (x >= low) & (x < high) & ~np.isnan(y)
         if inside.sum() >= LEAST:
             ends = bootstrap_interval(y[inside][:, None], resamples=600)
-            rows.append((x[inside].mean(), y[inside].mean(), ends[0][0], ends[1][0]))
+            (lower,), (upper,) = ends
+            rows.append((x[inside].mean(), y[inside].mean(), lower, upper))
     return np.array(rows).reshape(-1, 4)
 
 
@@ -145,7 +146,7 @@ def _text(kind: str, x: object, y: object, text: str, anchor: str = "middle") ->
 
 
 def _dots(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
-    known = np.flatnonzero(~np.isnan(one.x) & ~np.isnan(one.y))
+    known = np.flatnonzero(~np.isnan(one.x + one.y))
     known = known[:: max(1, -(-len(known) // MOST_DOTS))]
     values = one.x[known]
     if x.whole:
@@ -164,16 +165,13 @@ def _trend(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
     line = _up(y, mean)
     there = list(zip(across, _up(y, high)))
     back = list(zip(across, _up(y, low)))[::-1]
-    marks = [
-        f'<circle class="mark s{k}" cx="{a:.1f}" cy="{b:.1f}" r="3">'
-        f"<title>{escape(one.name)}: {value:.3g}</title></circle>"
-        for a, b, value in zip(across, line, mean)
-    ]
-    return [
-        f'<polygon class="band s{k}" points="{_points(there + back)}"/>',
-        f'<polyline class="trend s{k}" points="{_points(zip(across, line))}"/>',
-        *marks,
-    ]
+    parts = [f'<polygon class="band s{k}" points="{_points(there + back)}"/>']
+    parts.append(f'<polyline class="trend s{k}" points="{_points(zip(across, line))}"/>')
+    for a, b, value in zip(across, line, mean):
+        title = f"<title>{escape(one.name)}: {value:.3g}</title>"
+        place = f'cx="{a:.1f}" cy="{b:.1f}"'
+        parts.append(f'<circle class="mark s{k}" {place} r="3">{title}</circle>')
+    return parts
 
 
 def _points(places: Iterable[tuple[float, float]]) -> str:

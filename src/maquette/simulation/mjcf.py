@@ -1,0 +1,117 @@
+"""Scene -> MJCF, the files of MuJoCo: bodies with free joints, convex collision meshes, textured
+visual meshes, and inertial properties written in full, so that nothing is derived from meshes.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+
+from maquette.simulation.assets import (
+    GRAVITY,
+    Assets,
+    BodyFiles,
+    assets_folder,
+    mesh_assets,
+    node,
+    numbers,
+    said_of,
+    wxyz,
+    xml_bytes,
+)
+from maquette.simulation.bodies import FRICTION, Bodies, RigidBody
+from maquette.simulation.selection import unique_names, xml_name
+
+GROUPS = {"menagerie": (2, 3), "robosuite": (1, 0)}  # of what is seen and what collides
+# sliding, torsional and rolling; the last keeps round things from rolling for ever
+CONTACT = (FRICTION, 0.005, 0.001)
+SMALLEST_INERTIA = 1e-12  # m^5, of a mesh that MuJoCo takes for a solid
+RESERVED = ("world", "ground")
+
+
+def mjcf_files(bodies: Bodies, path: Path, style: str = "menagerie") -> dict[Path, bytes]:
+    """The scene file and its meshes and textures, by path."""
+    assets = mesh_assets(bodies, assets_folder(path, "mjcf"))
+    return {path: mjcf_bytes(bodies, assets, style, assets.folder.name), **assets.contents}
+
+
+def mjcf_bytes(bodies: Bodies, assets: Assets, style: str, folder: str) -> bytes:
+    """The scene file alone; ``folder`` is that of the assets, seen from it."""
+    visual_group, collision_group = GROUPS[style]
+    root = node(None, "mujoco", model="scene")
+    directories = {"meshdir": folder, "texturedir": folder} if folder else {}
+    node(root, "compiler", angle="radian", **directories)
+    gravity = -GRAVITY * bodies.upward
+    node(root, "option", gravity=gravity, timestep=0.002, integrator="implicitfast")
+    node(root, "statistic", extent=bodies.span)
+    custom = node(root, "custom")
+    node(custom, "text", name="maquette", data="; ".join(said_of(bodies)))
+    node(custom, "numeric", name="metres_per_unit", data=bodies.metres_per_unit)
+    known = float(bodies.scale_is_known)
+    node(custom, "numeric", name="scale_is_known", data=known)
+    defaults = node(root, "default")
+    seen = node(defaults, "default", class_="visual")
+    node(seen, "geom", group=visual_group, contype=0, conaffinity=0, mass=0)
+    collides = node(defaults, "default", class_="collision")
+    node(collides, "geom", group=collision_group, friction=CONTACT, condim=6, rgba=(1, 1, 1, 0.5))
+    asset = node(root, "asset")
+    world = node(root, "worldbody")
+    _add_ground(world, bodies)
+    names = unique_names((body.node for body in bodies.bodies), xml_name, RESERVED)
+    for name, body, files in zip(names, bodies.bodies, assets.files):
+        _add_body(world, asset, name, body, files)
+    return xml_bytes(root, bodies)
+
+
+def _add_ground(world: ElementTree.Element, bodies: Bodies) -> None:
+    light = 3 * bodies.span * bodies.upward
+    node(world, "light", pos=light, dir=-bodies.upward, type="directional")
+    node(
+        world,
+        "geom",
+        name="ground",
+        type="plane",
+        size=(0, 0, bodies.span),
+        pos=bodies.ground * bodies.upward,
+        zaxis=bodies.upward,
+        friction=CONTACT,
+        condim=6,
+        rgba=(0.8, 0.8, 0.8, 1),
+    )
+
+
+def _add_body(
+    world: ElementTree.Element,
+    asset: ElementTree.Element,
+    name: str,
+    body: RigidBody,
+    files: BodyFiles,
+) -> None:
+    node(asset, "texture", name=name, type="2d", file=files.texture)
+    node(asset, "material", name=name, texture=name, specular=0, shininess=0)
+    # as a shell, for a mesh that is seen may enclose nothing
+    node(asset, "mesh", name=name, file=files.visual, inertia="shell")
+    pose = body.file_from_body
+    made = node(world, "body", name=name, pos=pose[:3, 3], quat=wxyz(pose[:3, :3]))
+    if not body.is_static:
+        node(made, "freejoint", name=f"{name}_joint")
+    tensor = body.mass.inertia
+    full = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
+    mass = numbers(body.mass.mass)
+    node(made, "inertial", pos=body.mass.centre, mass=mass, fullinertia=full)
+    node(
+        made, "geom", name=f"{name}_visual", class_="visual", type="mesh", mesh=name, material=name
+    )
+    for k, (file, part) in enumerate(zip(files.parts, body.parts)):
+        own = f"{name}_part_{k}"
+        made_of = "convex" if _is_solid(part.vertices, part.volume) else "shell"
+        node(asset, "mesh", name=own, file=file, inertia=made_of)
+        node(made, "geom", name=own, class_="collision", type="mesh", mesh=own)
+
+
+def _is_solid(vertices: np.ndarray, volume: float) -> bool:
+    """Whether the smallest moment of inertia is above what MuJoCo calls too small."""
+    thinnest = float(np.sort(np.ptp(vertices, axis=0))[:2].max())
+    return volume * thinnest**2 / 12 > SMALLEST_INERTIA
