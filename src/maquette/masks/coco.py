@@ -99,7 +99,7 @@ def mask_from_segmentation(
     """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
     if known. None for polygons of fewer than three corners. Raises InputError.
     """
-    if isinstance(segmentation, np.ndarray):
+    if isinstance(segmentation, np.ndarray) or hasattr(segmentation, "detach"):
         return binary_plane(segmentation, where)
     if isinstance(segmentation, Mapping):
         given = segmentation.get("size")

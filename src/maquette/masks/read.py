@@ -19,6 +19,7 @@ from PIL import Image
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.drawn import Effort, check_aspect
 from maquette.masks.arrays import (
+    as_array,
     binary_plane,
     masks_from_array,
     masks_from_label_map,
@@ -32,6 +33,7 @@ from maquette.photos.read import checked_file, describe_source, open_image, read
 from maquette.types import InstanceMask
 
 MOST_WARNINGS = 50
+STACK_AXES = 3  # of several masks in one array, at least
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
 
 # path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
@@ -123,9 +125,11 @@ def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
         return _from_path(Path(source), reading)
     if isinstance(source, Image.Image):
         return _from_picture(open_image(source), name, reading.warnings)
-    if hasattr(source, "detach"):  # a torch tensor, on whatever device
-        source = source.detach().cpu().numpy()
+    if hasattr(source, "detach"):  # a torch tensor
+        source = as_array(source)
     if isinstance(source, Mapping):
+        if np.ndim(source.get("masks")) >= STACK_AXES:  # as segmenters return them, with scores
+            return masks_from_array(as_array(source["masks"]), name, reading.warnings)
         is_document = bool({"annotations", "shapes", "_via_img_metadata"} & set(source))
         document = masks_from_document if is_document else _from_mapping
         return document(source, reading)
