@@ -7,6 +7,7 @@ with a MemoryBudget before any memory is taken.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
@@ -77,7 +78,15 @@ def read_json(path: Path, remedy: str, budget: MemoryBudget) -> Any:
     content = read_bytes(path, remedy, budget)
     budget.take(JSON_GROWTH * len(content), path)
     with contained(f"{path}: not JSON, or truncated", remedy):
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(decoded(content))
+
+
+def decoded(content: bytes) -> str:
+    """The text in a file: UTF-8, or UTF-16 with the mark that Windows programs put before it.
+    UnicodeError when it is neither.
+    """
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def read_npz(

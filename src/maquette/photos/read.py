@@ -122,12 +122,12 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return _turned_upright(source.copy())
-    return read_pages(source)[0]
+    return read_pages(source, most=1)[0]
 
 
-def read_pages(source: str | Path) -> list[Image.Image]:
-    """Open and decode a file as ``open_image`` does: every page of a TIFF, the first picture of any
-    other. Raises InputError.
+def read_pages(source: str | Path, most: int | None = None) -> list[Image.Image]:
+    """Open and decode a file as ``open_image`` does: every page of a TIFF, every frame of an
+    animation, but not more than ``most``. Raises InputError.
     """
     path = checked_file(source, "an image file")
     damaged = f"{path}: {describe_content(path)} that is truncated or damaged"
@@ -135,7 +135,8 @@ def read_pages(source: str | Path) -> list[Image.Image]:
         try:
             with Image.open(path, formats=_available_formats()) as image:
                 _shrink_jpeg(image)
-                pages = image.n_frames if image.format == "TIFF" else 1
+                pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+                pages = pages if most is None else min(pages, most)
                 check_size((image.width, image.height * pages), str(path))
                 if pages > 1:
                     return [_page(image, k) for k in range(pages)]

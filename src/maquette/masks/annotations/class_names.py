@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from maquette.containers import decoded
 from maquette.errors import InputError, contained
 
 LISTS = ("classes.txt", "obj.names", "labels.txt")  # one name a line
@@ -46,7 +47,7 @@ def class_names(labels: Path, warnings: list[str]) -> dict[int, str]:
 
 def _of_list(path: Path) -> dict[int, str]:
     with contained(f"{path}: not a list of names", "remove it"):
-        listed = path.read_text(encoding="utf-8-sig").splitlines()
+        listed = decoded(path.read_bytes()).splitlines()
     return {k: text.strip() for k, text in enumerate(listed)}
 
 
@@ -61,7 +62,7 @@ def _data_sets(folder: Path) -> Iterator[Path]:
 def _text(path: Path) -> str:
     """The text of a file; nothing when it is none, or too large."""
     try:
-        return path.read_text(encoding="utf-8-sig") if path.stat().st_size < LARGEST_FILE else ""
+        return decoded(path.read_bytes()) if path.stat().st_size < LARGEST_FILE else ""
     except (OSError, ValueError):
         return ""
 

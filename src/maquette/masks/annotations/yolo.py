@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maquette.containers import decoded
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.class_names import class_names
 from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, numbers, polygon_mask
@@ -21,7 +22,7 @@ def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterat
     if photo is None:
         raise InputError(f"{path}: is in shares of the photo's sides; give the photo, too")
     with contained(f"{path}: not a text file", "export it again"):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = decoded(path.read_bytes()).splitlines()
     names = class_names(path, warnings)
     for k, line in enumerate(lines, start=1):
         words = line.split()
