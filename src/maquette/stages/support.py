@@ -163,7 +163,7 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     inside = _within(seen, np.concatenate(beside))
     photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())
     if not len(below) or not len(inside):
-        return _Foot(label, contact, contact[:0], contact[:0], True)
+        return None  # the photo ends there
     return _Foot(label, contact, below, inside, bottom >= photo_bottom)
 
 
