@@ -108,24 +108,20 @@ def bodies_of(
         )
         bodies.append(body)
     metres = float(scene.metres_per_unit or 1.0)
-    return Bodies(
-        tuple(bodies),
-        metres * scene.ground_height,
-        metres * _span(scene),
-        options.up,
-        metres,
-        scaled.is_known,
-        tuple(remarks),
-    )
+    ground = metres * scene.ground_height
+    span = metres * span_of(scene)
+    told = scaled.is_known, tuple(remarks)
+    return Bodies(tuple(bodies), ground, span, options.up, metres, *told)
 
 
 def _turn(up: str) -> np.ndarray:
     return Z_UP_FROM_Y_UP if up == "z" else np.eye(4)
 
 
-def _span(scene: Scene) -> float:
-    boxes = np.array([instance.box for instance in scene.instances])
-    return float((boxes[:, 1].max(0) - boxes[:, 0].min(0)).max())
+def span_of(scene: Scene) -> float:
+    """Longest side of the box of all instances."""
+    boxes = [instance.box for instance in scene.instances]
+    return float(np.ptp(np.concatenate(boxes), axis=0).max())
 
 
 def _placed(scene: Scene, instance: Instance, up: str) -> tuple[np.ndarray, np.ndarray]:

@@ -80,27 +80,20 @@ def _root(bodies: Bodies, style: str, directories: Mapping[str, str]) -> Element
 def _add_ground(world: ElementTree.Element, bodies: Bodies) -> None:
     light = 3 * bodies.span * bodies.upward
     node(world, "light", pos=light, dir=-bodies.upward, type="directional")
-    node(
-        world,
-        "geom",
-        name="ground",
-        type="plane",
-        size=(0, 0, bodies.span),
-        pos=bodies.ground * bodies.upward,
-        zaxis=bodies.upward,
-        friction=CONTACT,
-        condim=6,
-        rgba=(0.8, 0.8, 0.8, 1),
-    )
+    place = {"pos": bodies.ground * bodies.upward, "zaxis": bodies.upward}
+    size = (0, 0, bodies.span)  # without end; drawn in squares
+    plane = node(world, "geom", name="ground", type="plane", size=size, **place)
+    plane.attrib |= {"friction": numbers(CONTACT), "condim": "6", "rgba": "0.8 0.8 0.8 1"}
 
 
 def _add_body(world: ElementTree.Element, name: str, body: RigidBody) -> ElementTree.Element:
     pose = body.file_from_body
-    made = node(world, "body", name=name, pos=pose[:3, 3], quat=wxyz(pose[:3, :3]))
+    turn = wxyz(pose[:3, :3])
+    made = node(world, "body", name=name, pos=pose[:3, 3], quat=turn)
     if not body.is_static:
         node(made, "freejoint", name=f"{name}_joint")
     tensor = body.mass.inertia
-    full = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
+    full = tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]  # the diagonal first
     mass = numbers(body.mass.mass)
     node(made, "inertial", pos=body.mass.centre, mass=mass, fullinertia=full)
     return made

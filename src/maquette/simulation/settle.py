@@ -23,7 +23,7 @@ from maquette.export.glb import smooth_normals
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.render.silhouette import silhouette_scores
-from maquette.simulation.bodies import bodies_of
+from maquette.simulation.bodies import bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.hulls import convex_part, least_thickness
 from maquette.simulation.parts import INSTALL, Decomposition, decomposed
@@ -77,7 +77,8 @@ class _Settling:
     def world(self, held: Collection[int]) -> PhysicsWorld:
         """The bodies in a unit of length in which the scene is one long; ``held`` do not move."""
         visible = self.scene.visible().instances
-        scaled = scaled_scene(self.scene, ScaleOptions(metres_per_unit=1.0 / _span(self.scene)))
+        unit = ScaleOptions(metres_per_unit=1.0 / span_of(self.scene.visible()))
+        scaled = scaled_scene(self.scene, unit)
         made = bodies_of(scaled, self.options, [self.shapes[i.label] for i in visible])
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
@@ -130,12 +131,6 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     return _reported(scene, tried, overlaps, remarks)
 
 
-def _span(scene: Scene) -> float:
-    """Longest side of the box of what is visible."""
-    boxes = np.array([instance.box for instance in scene.visible().instances])
-    return float((boxes[:, 1].max(0) - boxes[:, 0].min(0)).max())
-
-
 # Before physics
 
 
@@ -145,7 +140,7 @@ def _in_contact(scene: Scene) -> tuple[Scene, frozenset[int]]:
     """
     hanging = set()
     given = scene
-    span = _span(scene)
+    span = span_of(scene.visible())
     for instance in _supporters_first(given):
         on = supported_by(given, instance)
         current = scene[instance.label]
@@ -218,7 +213,8 @@ def _base_moved(
     """
     low, high = instance.box[:, 1]
     placed = transform_points(instance.world_from_instance, vertices)
-    placed[(placed[:, 1] < low + share * (high - low)) & down, 1] = low
+    is_low = placed[:, 1] < low + share * (high - low)
+    placed[is_low & down, 1] = low
     return transform_points(np.linalg.inv(instance.world_from_instance), placed)
 
 
@@ -249,11 +245,11 @@ def _try(start: _Settling, held: Collection[int]) -> _Round:
     fallen = set(moving)
     for label, before in world.start.items():
         motions[label] = world.scene_motion(before, ended[label])
-        tilt = tilt_of(apart[label][:3, :3].T @ ended[label][:3, :3])
-        slid = np.linalg.norm(ended[label][:3, 3] - apart[label][:3, 3])
+        change = np.linalg.inv(apart[label]) @ ended[label]
+        tilt = tilt_of(change[:3, :3])
         if tilt > LEANING:
             leaning.add(label)
-        if tilt > TOPPLED or slid > GONE:
+        if tilt > TOPPLED or np.linalg.norm(change[:3, 3]) > GONE:
             fallen.add(label)
     moved = frozenset(leaning), frozenset(fallen), moving
     return _Round(start.scene, motions, *moved, world.penetrations())
@@ -302,29 +298,24 @@ def _reported(
     before: Scene, tried: _Round, overlaps: Mapping[int, float], remarks: Mapping[int, str]
 ) -> SettledScene:
     after = _moved(tried)
+    looks_before = _agreement(before)
+    looks_after = _agreement(after)
     rows = []
-    agreements = _agreement(before), _agreement(after)
     for old in before.visible().instances:
         label = old.label
         new = after[label]
-        turned = _rotation(new) @ _rotation(old).T
-        rests = label not in tried.moving and not _is_held(remarks.get(label, ""))
-        row = RestingObject(
-            label,
-            old.node_name,
-            displacement=float(np.linalg.norm(new.box.mean(0) - old.box.mean(0))),
-            tilt=float(np.rad2deg(tilt_of(turned))),
-            penetration_before=overlaps[label],
-            penetration_after=tried.penetration[label],
-            rests=rests,
-            remark=remarks.get(label, ""),
-            agreement_before=agreements[0].get(label),
-            agreement_after=agreements[1].get(label),
-        )
+        remark = remarks.get(label, "")
+        tilt = tilt_of(_rotation(new) @ _rotation(old).T)
+        displacement = float(np.linalg.norm(new.box.mean(0) - old.box.mean(0)))
+        overlap = overlaps[label], tried.penetration[label]
+        rests = label not in tried.moving and not _is_held(remark)
+        looks = looks_before.get(label), looks_after.get(label)
+        motion = displacement, float(np.rad2deg(tilt))
+        row = RestingObject(label, old.node_name, *motion, *overlap, rests, remark, *looks)
         rows.append(row)
     told = [dataclasses.asdict(row) for row in rows]
     provenance = {**after.provenance, "settled": told}
-    return SettledScene(dataclasses.replace(after, provenance=provenance), tuple(rows))
+    return SettledScene(replace(after, provenance=provenance), tuple(rows))
 
 
 def _is_held(remark: str) -> bool:

@@ -40,12 +40,11 @@ class PhysicsWorld:
     def poses(self) -> dict[int, np.ndarray]:
         """Label -> (4, 4) pose of the body as it is now."""
         self.library.mj_kinematics(self.model, self.data)
-        return {
-            body.label: similarity(
-                1.0, self.data.xmat[k].reshape(3, 3).copy(), self.data.xpos[k].copy()
-            )
-            for k, body in enumerate(self.bodies.bodies, 1)
-        }
+        labels = [body.label for body in self.bodies.bodies]
+        turns = self.data.xmat[1:].reshape(-1, 3, 3)  # the first is the world
+        places = self.data.xpos[1:]
+        made = [similarity(1.0, turn, place) for turn, place in zip(turns, places)]
+        return dict(zip(labels, made))
 
     def scene_motion(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(4, 4) in the scene's frame of a motion between two poses."""
