@@ -54,7 +54,7 @@ FACADE = {
 }  # of the package itself: they show the whole house, so they may name any room
 # Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
-    "types.py": {"regenerate", "export", "stand"},
+    "types.py": {"regenerate", "export", "stand", "settle"},
     "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
 }
 

@@ -125,6 +125,7 @@ def test_the_documents_show_every_command():
         "generate",
         "demo",
         "export",
+        "settle",
         "app",
         "masks",
         "models",

@@ -18,7 +18,8 @@ def main(given: str, made: str, settings: str) -> None:
     with np.load(given) as archive:
         mesh = coacd.Mesh(archive["vertices"], archive["faces"])
     parts = coacd.run_coacd(mesh, seed=0, **json.loads(settings))
-    np.savez(made, **{str(k): np.asarray(corners) for k, (corners, _) in enumerate(parts)})
+    corners = [np.asarray(vertices) for vertices, _ in parts]
+    np.savez(made, **{str(k): found for k, found in enumerate(corners)})
 
 
 if __name__ == "__main__":
