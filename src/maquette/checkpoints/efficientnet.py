@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from maquette.errors import CheckpointError, contained
+from maquette.errors import CheckpointError, contained, present
 from maquette.models.backbone import InvertedResidual, SamePadded, Trunk
 from maquette.nn.layers import of_kind
 
@@ -34,7 +34,7 @@ def trunk_from_release(released: Mapping[str, Tensor]) -> Trunk:
             scale = released[f"{norm}.weight"] / (released[f"{norm}.running_var"] + EPSILON).sqrt()
             shift = released[f"{norm}.bias"] - released[f"{norm}.running_mean"] * scale
             layer.weight.copy_(released[f"{convolution}.weight"] * scale[:, None, None, None])
-            layer.bias.copy_(shift)
+            present(layer.bias, "bias").copy_(shift)
     return trunk
 
 

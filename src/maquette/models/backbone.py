@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maquette.nn.layers import zero_init
+from maquette.nn.layers import Layers, zero_init
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Trunk(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = SamePadded(3, STEM, 3, 2)
-        self.stages = nn.ModuleList()
+        self.stages: Layers[nn.Sequential] = Layers()
         before = STEM
         for stage in STAGES:
             blocks = nn.Sequential()

@@ -206,9 +206,16 @@ def _evidence(
     distance = np.log(seen.depth)
     behind = _at(distance, on_other).mean() - _at(distance, foot.contact).mean()
     beside = _at(labels, foot.beside)
-    shares = [float(is_there.mean()) for is_there in (under == other, under == 0, beside == other)]
-    height = float((top - low[1]) / size[1])
-    return _Evidence(*shares, float(behind), height, float(inside[0]), float(inside[2]))
+    inside_x, _, inside_z = inside.tolist()
+    return _Evidence(
+        float((under == other).mean()),
+        float((under == 0).mean()),
+        float((beside == other).mean()),
+        float(behind),
+        float((top - low[1]) / size[1]),
+        inside_x,
+        inside_z,
+    )
 
 
 def _middle(points: np.ndarray, depth: float) -> np.ndarray:
