@@ -83,10 +83,7 @@ UNMIRRORED = {  # modules without a test file of their own, and why
     "nn/embeddings.py": "in nn/test_blocks.py and through the networks",
 }
 # Debts: tests that are still owed. Nothing may be added.
-OWED = {
-    "data/baking.py",
-    "data/illumination/kernels.py",
-}
+OWED: set[str] = set()
 
 
 def name(path: Path) -> str:

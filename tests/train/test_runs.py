@@ -12,11 +12,12 @@ pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
 from maquette.checkpoints.efficientnet import trunk_from_release
 from maquette.checkpoints.store import load_model, save_model
+from maquette.data.library import build_library
 from maquette.errors import InputError
 from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task, data_record, network_configs
 from tests.checkpoints.test_efficientnet import release
-from tests.train.worlds import build_solids
+from tests.train.worlds import build_solids, solids
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,15 @@ def test_the_other_methods_fit_beside_them(tmp_path):
         save_model(tmp_path / "coherent", Coherent(CoherentConfig())),
     ]
     assert 7e6 < sum(f.stat().st_size for f in files) <= 8.3e6
+
+
+def test_a_library_without_fields_serves_networks_of_pictures_only(tmp_path):
+    library = str(build_library(solids(), tmp_path / "meshes", fields=False).folder)
+    sample = build_task(RunOptions("image-encoder", library, preset="tiny")).dataset[0]
+    assert sample["picture"].isfinite().all()
+    for network in ("volume-vae", "shapes", "iscene"):
+        with pytest.raises(InputError, match="--no-fields"):
+            build_task(RunOptions(network, library, preset="tiny"))
 
 
 def test_unknown_options_are_named(library):

@@ -54,6 +54,7 @@ NETWORKS = (
     "coherent",
     "text-to-image",
 )
+OF_PICTURES = ("image-encoder", "text-to-image")  # see no volumes: no distance fields are needed
 TINY_PIXELS = 128  # of the views for the networks of the tests
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
@@ -205,12 +206,14 @@ def build_task(options: RunOptions) -> Task[Any]:
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
     """The library, and the one that the periodic examination uses: another folder, or the library
-    itself (then it shows the fit only).
+    itself (then it shows the fit only). InputError when they lack the fields that a network needs.
     """
     library = AssetLibrary.open(options.library)
-    if options.held_out is None:
-        return library, library
-    return library, AssetLibrary.open(options.held_out)
+    held_out = library if options.held_out is None else AssetLibrary.open(options.held_out)
+    if options.network not in OF_PICTURES:
+        library.require_fields()
+        held_out.require_fields()
+    return library, held_out
 
 
 def _sources(options: RunOptions) -> Sources:
