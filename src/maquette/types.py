@@ -371,6 +371,8 @@ def check_mesh(mesh: object, what: str) -> None:
     if len(bad):
         wrong = f"{what}: vertex {bad[0]} is {vertices[bad[0]].tolist()}"
         raise InputError(f"{wrong}; expected finite numbers up to {LARGEST_COORDINATE:g}")
+    if not np.ptp(vertices, axis=0).any():
+        raise InputError(f"{what} is a single point; give a surface")
 
 
 def check_faces(faces: np.ndarray, vertices: int, what: str) -> None:
@@ -400,7 +402,7 @@ def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     """Values as float64 of a shape; InputError otherwise."""
     with contained(what, f"give numbers of shape {shape}"):
         array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
+    if array.shape != shape or not (np.abs(array) <= LARGEST_COORDINATE).all():
         found = str(array.tolist())[:200]
         raise InputError(f"{what} is {found}; give finite numbers of shape {shape}")
     return array

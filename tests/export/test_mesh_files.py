@@ -62,6 +62,51 @@ def test_stl_may_have_bytes_behind_its_last_face(tmp_path, tail):
     assert area(tmp_path / "box.stl") == pytest.approx(6.0)
 
 
+@pytest.mark.parametrize("count", [0, 2**32 - 1])
+def test_stl_may_not_know_its_number_of_faces(tmp_path, count):
+    content = trimesh.creation.box((1, 1, 1)).export(file_type="stl")
+    path = tmp_path / "box.stl"
+    path.write_bytes(content[:80] + struct.pack("<I", count) + content[84:])
+    assert area(path) == pytest.approx(6.0)
+
+
+def test_stl_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / "box.stl"
+    path.write_bytes(trimesh.creation.box((1, 1, 1)).export(file_type="stl")[:-20])
+    with pytest.raises(InputError, match="11 faces instead of 12"):
+        read_mesh_file(path)
+
+
+TRIANGLE = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + TRIANGLE,
+        TRIANGLE.replace(b"v 0", b"v\t0").replace(b"f ", b"f\t"),
+        TRIANGLE.replace(b"v", b"  v").replace(b"f", b"  f"),
+        TRIANGLE.replace(b"\n", b"\r"),
+        TRIANGLE.replace(b"\n", b"\r\n"),
+    ],
+)
+def test_marks_tabs_indentation_and_line_ends_of_obj_are_no_hindrance(tmp_path, content):
+    path = tmp_path / "odd.obj"
+    path.write_bytes(content)
+    assert area(path) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("head", ["mtllib a.mtl\nmtllib b.mtl", "mtllib a.mtl b.mtl"])
+def test_an_obj_may_name_several_material_libraries(tmp_path, head):
+    (tmp_path / "a.mtl").write_text("newmtl other\nKd 1 0 0")
+    (tmp_path / "b.mtl").write_text("newmtl wood\nKd 0 1 0")
+    path = write_obj(tmp_path / "two.obj", BRACKET[:3], ["1 2 3"], f"{head}\nusemtl wood")
+    (mesh,) = read_mesh_file(path).scene.geometry.values()
+    assert mesh.visual.material.diffuse[:3].tolist() == [0, 255, 0]
+    (tmp_path / "b.mtl").unlink()
+    assert read_mesh_file(path).notes == ("b.mtl is named but not there",)
+
+
 def test_text_stl_is_no_binary_stl_with_a_tail(tmp_path):
     content = trimesh.creation.box((1, 1, 1)).export(file_type="stl_ascii")
     (tmp_path / "box.stl").write_text(content)

@@ -217,6 +217,31 @@ def test_ids_may_be_text_in_one_place_and_numbers_in_another():
         read_masks(document)
 
 
+def test_a_photo_is_found_by_the_name_that_it_had_before_roboflow():
+    document = with_polygons()
+    named = [("photo", 1), ("other", 2)]
+    document["images"] = [
+        document["images"][0]
+        | {
+            "id": 1.0 * key,
+            "file_name": f"{name}_jpg.rf.3f2a.jpg",
+            "extra": {"name": f"{name}.jpg"},
+        }
+        for name, key in named
+    ]
+    assert same(read_masks(document, image_name="photo.jpg"), three_masks()[:2])
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [({"type": "x", "features": []}, "GeoJSON"), ({"size": {}, "objects": []}, "Supervisely")],
+)
+def test_formats_that_are_not_read_are_named(tmp_path, document, name):
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=f"looks like .*{name}"):
+        read_masks(tmp_path / "m.json")
+
+
 def test_names_are_found_by_text_as_well():
     document = with_polygons()
     for annotation in document["annotations"]:

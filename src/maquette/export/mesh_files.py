@@ -66,6 +66,8 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", 
 _OF_TRIANGLES = {"obj": obj_of_triangles, "ply": ply_of_triangles, "off": off_of_triangles}
 _STL_HEADER = 84  # bytes: 80 of text, and the number of faces
 _STL_FACE = 50
+_STL_TEXT = 1024  # bytes in which a text has named its first facet
+_STL_UNKNOWN = (0, 2**32 - 1)  # what stands for a number that is not known
 # what may stand before a texture's name in an MTL file: -s 1 1 1 -clamp on
 _MAP_OPTIONS = re.compile(r"(?:-[a-z]+(?:\s+(?:on|off|[-+.\d]+))*\s+)+")
 
@@ -129,7 +131,7 @@ def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
     """
     kind = path.suffix[1:].lower()
     if kind == "stl":
-        return _stl_without_tail(path.read_bytes()), kind
+        return _whole_stl(path.read_bytes(), path), kind
     if kind in _OF_TRIANGLES:
         try:
             return _OF_TRIANGLES[kind](path.read_bytes()), kind
@@ -145,16 +147,24 @@ def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
     return None, kind
 
 
-def _stl_without_tail(content: bytes) -> bytes | None:
-    """A binary STL without the bytes that some programs write behind the last face.
+def _whole_stl(content: bytes, path: Path) -> bytes | None:
+    """A binary STL whose number of faces is that of the faces that follow: some programs write
+    bytes behind the last one, or do not know yet how many there will be. None for a text.
 
-    Four letters of a text STL would announce far more faces than any file holds.
+    InputError when there are fewer faces than announced.
     """
-    if len(content) < _STL_HEADER:
+    if len(content) < _STL_HEADER or b"facet" in content[:_STL_TEXT].lower():
         return None
     (faces,) = struct.unpack_from("<I", content, _STL_HEADER - 4)
-    size = _STL_HEADER + faces * _STL_FACE
-    return content[:size] if faces and size < len(content) else None
+    there, rest = divmod(len(content) - _STL_HEADER, _STL_FACE)
+    if faces in _STL_UNKNOWN and there and not rest:
+        faces = there
+    if faces > there:
+        raise InputError(
+            f"{path}: holds {there} faces instead of {faces} and is cut off; get it again"
+        )
+    head = content[: _STL_HEADER - 4] + struct.pack("<I", faces)
+    return head + content[_STL_HEADER : _STL_HEADER + faces * _STL_FACE]
 
 
 class _NamedFiles(FilePathResolver):
@@ -168,6 +178,8 @@ class _NamedFiles(FilePathResolver):
     def get(self, name: str) -> bytes:
         """The content of the file that is meant by ``name``; FileNotFoundError without one."""
         found = find_named(name, Path(self.parent), self.folder)
+        if found is None and name.lower().endswith(".mtl") and len(_several(name)) > 1:
+            return b"\n".join(map(self._or_nothing, _several(name)))
         if found is None:
             self.notes.append(f"{name} is named but not there")
             raise FileNotFoundError(name)
@@ -175,6 +187,18 @@ class _NamedFiles(FilePathResolver):
         if found.suffix.lower() in _PICTURES and not _is_picture(content):
             self.notes.append(f"{name} cannot be read as a picture")
         return content
+
+    def _or_nothing(self, name: str) -> bytes:
+        with contextlib.suppress(FileNotFoundError):  # there is a note
+            return self.get(name)
+        return b""
+
+
+def _several(name: str) -> list[str]:
+    """The material libraries that one line of OBJ names: between tabs here, between spaces as the
+    format has it.
+    """
+    return name.split("\t") if "\t" in name else name.split()
 
 
 def _is_picture(content: bytes) -> bool:

@@ -8,6 +8,7 @@ own. Formats: Wavefront, "Object Files (.obj)", 1995; Geomview's OFF.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ MOST_CORNERS = 5000  # of a face that is not convex; cutting takes their square
 _CONTINUED = re.compile(rb"\\\r?\n")  # a backslash at its end joins a line of OBJ to the next
 _FACE = re.compile(rb"^f((?:[ \t]+-?\d[-/\d]*)+)", re.MULTILINE)
 _POLYGON = re.compile(rb"^f(?:[ \t]+-?\d[-/\d]*){4,}", re.MULTILINE)
+_ODD = re.compile(rb"\A\xef\xbb\xbf|^[ \t]+\S|^[a-z]+[ ]*\t|\r(?!\n)", re.MULTILINE)
+_MATERIALS = b"mtllib "
+_LIBRARY = re.compile(rb"^mtllib[ \t]", re.MULTILINE)
 _BACK = re.compile(rb"^f[ \t\d/]*-", re.MULTILINE)  # a face with a negative reference
 _COUNTED = (b"v ", b"vt ", b"vn ")  # what references of OBJ count, in their order
 
@@ -61,16 +65,27 @@ def joined(
 
 def obj_of_triangles(content: bytes) -> bytes | None:
     """An OBJ whose faces are triangles where a fan would be wrong, and whose references count from
-    the beginning; None when it is such a file anyway.
+    the beginning, in lines that trimesh reads; None when it is such a file anyway.
     """
     content = _CONTINUED.sub(b"", content)
+    is_odd = _ODD.search(content) is not None or len(_LIBRARY.findall(content)) > 1
     has_back = _BACK.search(content) is not None
-    if not has_back and not _POLYGON.search(content):
+    if not is_odd and not has_back and not _POLYGON.search(content):
         return None
-    lines = content.splitlines()
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
+    if is_odd:
+        lines = _plain_lines(lines)
     vertices = _count_forward(lines)
     changed = _cut_faces(lines, vertices)
-    return b"\n".join(lines) if changed or has_back else None
+    return b"\n".join(lines) if changed or has_back or is_odd else None
+
+
+def _plain_lines(lines: Sequence[bytes]) -> list[bytes]:
+    """Lines without indentation and tabs, and all material libraries named in one, between tabs."""
+    plain = [line.strip().replace(b"\t", b" ") for line in lines]
+    libraries = [line[len(_MATERIALS) :].strip() for line in plain if line.startswith(_MATERIALS)]
+    rest = [line for line in plain if not line.startswith(_MATERIALS)]
+    return [_MATERIALS + b"\t".join(dict.fromkeys(libraries)), *rest] if libraries else rest
 
 
 def _count_forward(lines: list[bytes]) -> np.ndarray:

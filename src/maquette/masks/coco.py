@@ -25,6 +25,13 @@ from maquette.photos.pixels import mask_box, shown
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask
 
+OTHER_FORMATS = {  # that are not read, by keys that only they have
+    "GeoJSON": {"type", "features"},
+    "an annotation of Supervisely": {"size", "objects"},
+    "an export of Labelbox": {"data_row", "projects"},
+    "an export of SuperAnnotate": {"metadata", "instances"},
+    "a data set of Datumaro": {"items", "categories"},
+}
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
 
 
@@ -252,9 +259,9 @@ def _select(
     if isinstance(document, list):
         document = {"annotations": document}
     if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
-        raise InputError(
-            f"{name}: is JSON but has no 'annotations'; give COCO instance annotations"
-        )
+        other = _format_of(document)
+        known = f"looks like {other}" if other else "is JSON but has no 'annotations'"
+        raise InputError(f"{name}: {known}; give COCO instance annotations")
     annotations = document["annotations"]
     images = document.get("images") or ([document["image"]] if "image" in document else [])
     if not all(isinstance(entry, dict) for entry in [*annotations, *images]):
@@ -278,6 +285,12 @@ def _select(
     return image, annotations, categories
 
 
+def _format_of(document: Any) -> str:
+    """The name of a format that is known but not read; "" for others."""
+    fits = (name for name, keys in OTHER_FORMATS.items() if keys <= set(document))
+    return next(fits, "") if isinstance(document, dict) else ""
+
+
 def _of_image(
     annotations: list[dict[str, Any]],
     image: dict[str, Any],
@@ -286,15 +299,21 @@ def _of_image(
 ) -> list[dict[str, Any]]:
     """The annotations of an image, whose id may be a number in one place and text in another."""
     key = _key_of(image)
-    known = {str(_key_of(other)) for other in images}
+    known = {_as_text(_key_of(other)) for other in images}
     own = [a for a in annotations if a.get("image_id", key) == key]
-    alike = [a for a in annotations if str(a.get("image_id", key)) == str(key)]
-    if annotations and not any(str(a.get("image_id", key)) in known for a in annotations):
+    alike = [a for a in annotations if _as_text(a.get("image_id", key)) == _as_text(key)]
+    if annotations and not any(_as_text(a.get("image_id", key)) in known for a in annotations):
         raise InputError(
             f"{name}: no annotation belongs to the image with the id {key!r}; "
             f"the first has image_id {annotations[0].get('image_id')!r}"
         )
     return own or alike
+
+
+def _as_text(identifier: Any) -> str:
+    """An id that tools write as 1, "1" or 1.0."""
+    is_whole = isinstance(identifier, float) and identifier.is_integer()
+    return str(int(identifier) if is_whole else identifier)
 
 
 def _key_of(image: dict[str, Any]) -> Any:
@@ -331,13 +350,20 @@ def _image_by_name(
     paths = [Path(str(image.get("file_name", ""))) for image in images]
     exact = [image for image, path in zip(images, paths) if path.name == wanted.name]
     alike = [image for image, path in zip(images, paths) if path.stem == wanted.stem]
-    found = exact or alike
+    before = [image for image in images if _name_before(image) == wanted.name]
+    found = exact or alike or before
     if len(found) != 1:
         raise InputError(
             f"{name}: {len(found)} of its {len(images)} images have the photo's name "
             f"{wanted.name}; rename it"
         )
     return found[0]
+
+
+def _name_before(image: dict[str, Any]) -> Any:
+    """What a picture was called before Roboflow gave it another name."""
+    extra = image.get("extra")
+    return extra.get("name") if isinstance(extra, dict) else None
 
 
 def _uncompressed(text: str | bytes, where: str) -> list[int]:

@@ -40,13 +40,14 @@ def masks_from_file(path: Path, reading: Reading) -> Iterator[InstanceMask]:
     suffix = path.suffix.lower()
     if suffix == ".xml":
         drawings = cvat_drawings(path, reading.size, reading.photo_name, reading.warnings)
-        return instances(drawings, reading.name)
+        return instances(drawings, reading.name, reading.warnings)
     if suffix == ".txt":
-        return instances(yolo_drawings(path, reading.size, reading.warnings), reading.name)
+        drawings = yolo_drawings(path, reading.size, reading.warnings)
+        return instances(drawings, reading.name, reading.warnings)
     document = read_json(path, "export it again", MemoryBudget())
     if is_panoptic(document):
         drawings = panoptic_drawings(document, path, reading.photo_name, reading.warnings)
-        return instances(drawings, reading.name)
+        return instances(drawings, reading.name, reading.warnings)
     return masks_from_document(document, reading)
 
 
@@ -61,4 +62,4 @@ def masks_from_document(document: Any, reading: Reading) -> Iterator[InstanceMas
         drawings = via_drawings(document, *given)
     else:
         return masks_from_coco(document, reading.name, reading.photo_name, reading.warnings)
-    return instances(drawings, reading.name)
+    return instances(drawings, reading.name, reading.warnings)

@@ -82,3 +82,10 @@ def test_entities_are_never_unfolded(tmp_path):
         path.write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', encoding)
         with pytest.raises(InputError, match="entities"):
             list(cvat_drawings(path, SIZE, None, []))
+
+
+def test_group_0_is_no_group(tmp_path):
+    for group, count in ((0, 2), (3, 1)):
+        drawn = f'<polygon label="a" group_id="{group}" points='
+        shapes = "".join(f'{drawn}"{points(corners)}"/>' for corners in (CRATE, PLANK))
+        assert len(read(tmp_path, image(shapes))) == count

@@ -89,3 +89,14 @@ def test_boxes_are_left_out_with_a_warning():
 def test_a_broken_stroke_is_named(content):
     with pytest.raises(InputError, match=r"x\.json: region 1 \(b\): its brush stroke"):
         read([task(region("brushlabels", "b", rle=content))])
+
+
+def test_a_task_alone_one_without_regions_and_names_of_uploads():
+    drawn = region("polygonlabels", "crate", points=percent(CRATE))
+    cancelled = {"was_cancelled": True, "result": [region("polygonlabels", "no", points=[])]}
+    one = task(drawn, image="/data/upload/1/3f2ab1c8-photo.jpg")
+    one["annotations"].insert(0, cancelled)
+    empty = task(image="/data/upload/1/77777777-other.jpg")
+    for document in (one, [one, empty]):
+        assert is_label_studio(document)
+        assert [m.name for m in read(document)] == ["crate"]

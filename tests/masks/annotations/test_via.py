@@ -54,3 +54,19 @@ def test_what_is_wrong_is_named():
         read({"p": {"filename": "photo.jpg", "regions": [torn]}})
     with pytest.raises(InputError, match="VIA 3"):
         read({"project": {}, "metadata": {}, "attribute": {}})
+
+
+def test_attributes_that_are_called_as_names_are_come_first():
+    shape = region("", **CRATE_SHAPE)
+    for attributes in ({"id": "7", "Label": "crate"}, {"class": "crate", "colour": "red"}):
+        shape["region_attributes"] = attributes
+        (found,) = read({"photo.jpg1": {"filename": "photo.jpg", "regions": [shape]}})
+        assert found.name == "crate"
+
+
+def test_where_only_boxes_are_drawn_it_is_said():
+    boxes = {"photo.jpg1": {"filename": "photo.jpg", "regions": [region("a", name="rect")]}}
+    warnings = []
+    drawn = via_drawings(boxes, SIZE, "photo.jpg", "x.json", warnings)
+    with pytest.raises(InputError, match=r"region 1 \(a\) is only a box"):
+        list(instances(drawn, "x.json", warnings))

@@ -23,6 +23,12 @@ def test_outlines_become_objects_of_the_photos_size(tmp_path):
     assert [m.name for m in found] == ["", ""]
 
 
+def test_classes_may_be_written_with_a_point(tmp_path):
+    (tmp_path / "classes.txt").write_text("a\nplank\n")
+    (found,) = read(tmp_path / "photo.txt", line("1.000", PLANK))
+    assert found.name == "plank"
+
+
 def test_names_come_from_the_list_beside_or_above(tmp_path):
     (tmp_path / "classes.txt").write_text("crate\nplank\n")
     (tmp_path / "labels").mkdir()

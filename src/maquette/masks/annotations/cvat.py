@@ -43,7 +43,8 @@ def cvat_drawings(
         )
     images = root.findall("image")
     if root.tag != "annotations" or not images:
-        raise InputError(f"{name}: is XML, but not CVAT for images 1.1; export the task as that")
+        what = "Pascal VOC, whose boxes are no masks" if root.tag == "annotation" else "XML"
+        raise InputError(f"{name}: is {what}, not CVAT for images 1.1; export the task as that")
     files = {k: image.get("name", "") for k, image in enumerate(images)}
     image = images[of_photo(files, photo_name, name)]
     size = picture_size(_whole(image, "height"), _whole(image, "width"), photo, name)
@@ -56,7 +57,8 @@ def cvat_drawings(
             reason = BOX_ONLY if shape.tag == "box" else "has no area"
             warnings.append(f"{shape.tag} {k + 1} ({label}) {reason}, and is left out")
             continue
-        yield Drawing(label, mask, shape.get("group_id"))
+        group = shape.get("group_id")
+        yield Drawing(label, mask, None if group == "0" else group)  # which is none
 
 
 def _tree(path: Path) -> ElementTree.Element:

@@ -61,10 +61,13 @@ class Drawing:
     group: Hashable = None
 
 
-def instances(drawings: Iterable[Drawing], name: str) -> Iterator[InstanceMask]:
+def instances(
+    drawings: Iterable[Drawing], name: str, warnings: Sequence[str] = ()
+) -> Iterator[InstanceMask]:
     """Drawings of one picture -> its objects, numbered in the order in which they are drawn.
 
-    Raises InputError when there is none, or too many.
+    Raises InputError when there is none, which repeats the first of the ``warnings`` that reading
+    them gave, or too many.
     """
     objects: dict[Hashable, _Object] = {}
     effort = Effort(name)
@@ -80,7 +83,10 @@ def instances(drawings: Iterable[Drawing], name: str) -> Iterator[InstanceMask]:
                 "supported; select fewer"
             )
     if not objects:
-        raise InputError(f"{name}: holds no outline or mask of any object; draw at least one")
+        reason = f" ({warnings[0]})" if warnings else ""
+        raise InputError(
+            f"{name}: holds no outline or mask of any object{reason}; draw at least one"
+        )
     for label, found in enumerate(objects.values(), start=1):
         yield InstanceMask(label, found.mask, found.name)
 
@@ -213,7 +219,9 @@ def of_photo(pictures: Mapping[Any, str], photo: str | None, name: str) -> Any:
     stem = PurePosixPath(wanted).stem
     exact = [key for key, file in pictures.items() if base_name(file) == wanted]
     alike = [key for key, file in pictures.items() if PurePosixPath(base_name(file)).stem == stem]
-    found = exact or alike
+    # uploads to Label Studio get some digits before their names
+    behind = [key for key, file in pictures.items() if base_name(file).endswith(f"-{wanted}")]
+    found = exact or alike or behind
     if len(found) != 1:
         raise InputError(
             f"{name}: {len(found)} of its {len(pictures)} pictures have the photo's name {wanted}; "

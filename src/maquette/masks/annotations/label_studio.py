@@ -33,22 +33,26 @@ PER_CENT = 100.0
 
 
 def is_label_studio(document: Any) -> bool:
-    """Whether a JSON document is an export of Label Studio: a list of tasks."""
-    if not isinstance(document, list) or not document:
-        return False
-    return all(isinstance(task, dict) and bool(_results(task)) for task in document)
+    """Whether a JSON document is an export of Label Studio: a list of tasks, of which some may wait
+    for their regions, or a task alone.
+    """
+    if isinstance(document, dict):
+        return "data" in document and bool(_results(document))
+    tasks = document if isinstance(document, list) else []
+    return all(isinstance(task, dict) for task in tasks) and any(map(_results, tasks))
 
 
 def label_studio_drawings(
-    document: list[dict[str, Any]],
+    document: list[dict[str, Any]] | dict[str, Any],
     photo: Size | None,
     photo_name: str | None,
     name: str,
     warnings: list[str],
 ) -> Iterator[Drawing]:
     """Every region with an area of the photo's task; of others a warning is added. InputError."""
-    files = {k: _picture_of(task) for k, task in enumerate(document)}
-    task = document[of_photo(files, photo_name, name)]
+    tasks = [document] if isinstance(document, dict) else document
+    files = {k: _picture_of(task) for k, task in enumerate(tasks)}
+    task = tasks[of_photo(files, photo_name, name)]
     for k, region in enumerate(records(_results(task), name)):
         value = region.get("value", region)
         kind = region.get("type") or _kind(value)
@@ -70,7 +74,9 @@ def _results(task: dict[str, Any]) -> list[Any]:
     """The regions of a task, as the full and as the short export hold them."""
     for key in ("annotations", "completions", "predictions"):
         for annotation in task.get(key) or []:
-            if isinstance(annotation, dict) and isinstance(annotation.get("result"), list):
+            if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
+                continue
+            if isinstance(annotation.get("result"), list):
                 return annotation["result"]
     for values in task.values():
         if isinstance(values, list) and values and all(map(_is_region, values)):

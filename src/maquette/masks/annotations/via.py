@@ -20,6 +20,7 @@ from maquette.masks.annotations.drawn import (
     records,
 )
 
+NAMING = ("name", "label", "class", "type", "category", "object")  # attributes
 PROJECT = "_via_img_metadata"
 
 
@@ -61,8 +62,12 @@ def via_drawings(
 
 
 def _label(attributes: Any) -> str:
-    """The first attribute that says something: a text, or the first choice that is ticked."""
-    for value in attributes.values() if isinstance(attributes, dict) else ():
+    """The first attribute that says something: a text, or the first choice that is ticked. Those
+    that are called as names are come first.
+    """
+    given = attributes if isinstance(attributes, dict) else {}
+    ordered = sorted(given, key=lambda key: str(key).lower() not in NAMING)
+    for value in (given[key] for key in ordered):
         if isinstance(value, str) and value.strip():
             return value.strip()
         if isinstance(value, dict):

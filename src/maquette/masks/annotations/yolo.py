@@ -14,6 +14,7 @@ from maquette.errors import InputError, contained
 from maquette.masks.annotations.class_names import class_names
 from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, numbers, polygon_mask
 
+LONGEST_NUMBER = 9  # digits of a class
 BOX_NUMBERS = 4  # a line of a class and so many numbers is a box of the detection format
 
 
@@ -29,10 +30,7 @@ def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterat
         if not words:
             continue
         where = f"{path}: line {k}"
-        if not words[0].isdecimal():
-            raise InputError(
-                f"{where}: begins with {words[0][:40]!r}; expected the number of a class"
-            )
+        number = _class_number(words[0], where)
         shares = numbers(words[1:], where)
         if len(shares) == BOX_NUMBERS:
             warnings.append(f"line {k} {BOX_ONLY}, and is left out")
@@ -41,7 +39,15 @@ def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterat
         if mask is None:
             warnings.append(f"line {k} has fewer than three corners, and is left out")
             continue
-        yield Drawing(names.get(int(words[0]), ""), mask)
+        yield Drawing(names.get(number, ""), mask)
+
+
+def _class_number(word: str, where: str) -> int:
+    """A class, which some tools write as 0.0. Raises InputError."""
+    whole = word.partition(".")[0] if word.strip("0123456789") == "." else word
+    if not whole.isdecimal() or len(whole) > LONGEST_NUMBER or float(word) != int(whole):
+        raise InputError(f"{where}: begins with {word[:40]!r}; expected the number of a class")
+    return int(whole)
 
 
 def _corners(shares: np.ndarray, photo: Size, where: str) -> np.ndarray:
