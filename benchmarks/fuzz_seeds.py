@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ def write_mask_files(folder: Path) -> None:
         "0 0.1 0.1 0.4 0.1 0.4 0.4\n1 0.5 0.2 0.9 0.2 0.9 0.8 0.5 0.8\n"
     )
     (yolo / "classes.txt").write_text("crate\nplank\n")
+    shutil.copytree(yolo, folder / "yolo-data", ignore=shutil.ignore_patterns("classes.txt"))
+    (folder / "yolo-data" / "data.yaml").write_text("nc: 2\nnames:\n  0: crate\n  1: 'plank'\n")
     _write_panoptic(folder / "panoptic")
 
 
@@ -251,8 +254,32 @@ def write_mesh_files(folder: Path) -> None:
     (folder / "quads.obj").write_text(
         "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0.2 0.1 0\nf 1 2 3 4\nf 1 2 5 3 4\nf -1 -2 -3\n"
     )
+    _write_polygons(folder)
     for name, content in _uncommon_gltf().items():
         (folder / f"{name}.glb").write_bytes(content)
+
+
+DART = ((0, 0), (2, 1), (0, 2), (0.5, 1))  # a concave polygon
+
+
+def _write_polygons(folder: Path) -> None:
+    """Concave faces beside a triangle: PLY as text and in bytes, OFF, OBJ that counts back."""
+    text = "\n".join(f"{x} {y} 0" for x, y in DART)
+    faces = "4 0 1 2 3\n3 0 1 2\n"
+    (folder / "dart.off").write_text(f"OFF\n4 2 0\n{text}\n{faces}")
+    vertices = text.replace("\n", "\nv ")
+    back = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf -4/-4 -3/-3 -2/-2 -1/-1\nf -4 -3 -2\n"
+    (folder / "back.obj").write_text(f"o a\nv {vertices}\n{back}o b\nv {vertices}\n{back}")
+    head = (
+        "ply\nformat {}\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    )
+    head += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    (folder / "dart.ply").write_text(head.format("ascii 1.0") + text + "\n" + faces)
+    for order, name in (("<", "little"), (">", "big")):
+        points = np.array([(*corner, 0) for corner in DART], f"{order}f4").tobytes()
+        rows = struct.pack(f"{order}B4iB3i", 4, 0, 1, 2, 3, 3, 0, 1, 2)
+        binary = head.format(f"binary_{name}_endian 1.0").encode() + points + rows
+        (folder / f"dart-{name}.ply").write_bytes(binary)
 
 
 def _boxes() -> trimesh.Scene:

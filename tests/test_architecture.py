@@ -27,6 +27,7 @@ ORDER = (
     "geometry",
     "photos",
     "masks",
+    "given",
     "inputs",
     "framing",
     "nn",
@@ -39,6 +40,7 @@ ORDER = (
     "methods",
     "pipeline",
     "export",
+    "simulation",
     "batch",
     "data",
     "train",
@@ -52,7 +54,7 @@ FACADE = {
 }  # of the package itself: they show the whole house, so they may name any room
 # Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
-    "types.py": {"regenerate", "export"},
+    "types.py": {"regenerate", "export", "stand", "settle"},
     "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
 }
 
@@ -64,14 +66,17 @@ LINE_NODES = 20  # of a statement, or of the head of a compound one; tables of c
 NODES_PER_PHYSICAL_LINE = 4.0
 PARAMETERS = 10
 # What is above today. The numbers only shrink; at the goal are 0, 0, 1 % and 4.0.
-LARGER_FUNCTIONS = 12
-LARGER_FILES = 2
-DENSER_LINES = 415  # of 26,800
+LARGER_FUNCTIONS = 5
+LARGER_FILES = 1
+DENSER_LINES = 322  # of 30,300
 PACKAGE_DENSITY = 4.17
-PACKAGE_NODES = 222_900
+PACKAGE_NODES = 250_000
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}
 
+# What may catch every exception: the one helper for files of strangers, and a worker, whose parent
+# raises what it caught.
+CATCHING = (("errors.py", "contained"), ("processes.py", "_answer"))
 UNMIRRORED = {  # modules without a test file of their own, and why
     "render/tones.py": "through render/test_shade.py and data/test_views.py",
     "__main__.py": "one call of cli.main; test_import.py runs it",
@@ -215,8 +220,13 @@ def test_nothing_catches_everything():
         if node.type is None
         or broad & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
     ]
-    (contained,) = (f for f in functions(PACKAGE / "errors.py") if f.name == "contained")
-    allowed = [node for node in ast.walk(contained) if isinstance(node, ast.ExceptHandler)]
+    allowed = [
+        node
+        for path, function in CATCHING
+        for f in functions(PACKAGE / path)
+        if f.name == function
+        for node in ast.walk(f)
+    ]
     assert [f"{where}:{n.lineno}" for where, n in everything if n not in allowed] == []
 
 

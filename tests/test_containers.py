@@ -174,6 +174,9 @@ def test_json_is_read_or_named(tmp_path, content):
     (tmp_path / "good.json").write_text(json.dumps({"a": [1]}))
     (tmp_path / "bad.json").write_bytes(content)
     assert read_json(tmp_path / "good.json", "repeat", MemoryBudget()) == {"a": [1]}
+    for encoding in ("utf-8-sig", "utf-16"):  # with the marks of Windows programs
+        (tmp_path / "marked.json").write_text('{"a": "é"}', encoding=encoding)
+        assert read_json(tmp_path / "marked.json", "repeat", MemoryBudget()) == {"a": "é"}
     with pytest.raises(InputError, match=r"bad\.json: not JSON.*; repeat$"):
         read_json(tmp_path / "bad.json", "repeat", MemoryBudget())
 

@@ -13,9 +13,17 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import build_parser
+from maquette.cli.export import SIMULATED
 from maquette.cli.generate import GENERATED
 from maquette.declare import table
-from maquette.options import FileSpace, SceneOptions
+from maquette.given.fit import KNOWN
+from maquette.options import (
+    FileSpace,
+    GeometryOptions,
+    ScaleOptions,
+    SceneOptions,
+    SimulationOptions,
+)
 from maquette.pipeline import Options
 
 ROOT = Path(__file__).parents[1]
@@ -103,9 +111,9 @@ def test_python_blocks_use_what_there_is(block):
         target = resolved(node.func if isinstance(node, ast.Call) else node, names)
         if isinstance(node, ast.Call) and callable(target):
             parameters = inspect.signature(target).parameters
-            known = set(parameters) | (
-                {f.name for f in dataclasses.fields(Options)} if "options" in parameters else set()
-            )
+            known = set(parameters)
+            if "options" in parameters:
+                known |= {f.name for f in dataclasses.fields(Options)} | set(KNOWN)
             assert {keyword.arg for keyword in node.keywords if keyword.arg} <= known, ast.unparse(
                 node
             )
@@ -116,10 +124,13 @@ def test_the_documents_show_every_command():
     assert shown == {
         "generate",
         "demo",
+        "export",
+        "settle",
         "app",
         "masks",
         "models",
         "evaluate",
+        "geometry",
         "benchmark",
         "report",
         "data",
@@ -128,10 +139,17 @@ def test_the_documents_show_every_command():
 
 
 @pytest.mark.parametrize(
-    ("options", "names"), [(SceneOptions, (*GENERATED, "device")), (FileSpace, None)]
+    ("page", "options", "names"),
+    [
+        ("cli", SceneOptions, (*GENERATED, "device")),
+        ("cli", FileSpace, None),
+        ("cli", GeometryOptions, None),
+        ("simulation", ScaleOptions, None),
+        ("simulation", SimulationOptions, SIMULATED),
+    ],
 )
-def test_tables_of_options_are_those_of_the_declarations(options, names):
-    assert table(options, names) in TEXTS["docs/cli.md"]
+def test_tables_of_options_are_those_of_the_declarations(page, options, names):
+    assert table(options, names) in TEXTS[f"docs/{page}.md"]
 
 
 def test_the_oldest_versions_that_are_tried_are_those_that_are_promised():

@@ -7,6 +7,7 @@ import pytest
 
 import maquette
 from maquette.checkpoints.embedded import load_models
+from maquette.document.appearance import appearance_of, vertex_colors_of
 from maquette.errors import InputError
 from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
 from maquette.types import Focal
@@ -30,10 +31,14 @@ def scene(models, photo):
 
 def same(a, b):
     def parts(instance):
+        appearance = appearance_of(instance.mesh)
+        picture = np.zeros(0) if appearance.image is None else np.asarray(appearance.image)
         return (
             instance.mesh.vertices,
             instance.mesh.faces,
-            instance.mesh.visual.vertex_colors,
+            appearance.uv,
+            picture,
+            vertex_colors_of(instance.mesh),
             instance.world_from_instance,
             instance.seed,
         )
@@ -52,7 +57,8 @@ def test_the_same_call_gives_the_same_scene_bit_for_bit(scene, models, photo):
 def test_every_instance_stands_centred_on_itself_with_a_confidence(scene):
     for instance in scene.instances:
         np.testing.assert_allclose(instance.mesh.bounds.mean(0), 0, atol=1e-6)
-        assert 0 <= instance.confidence <= 1 and instance.mesh.visual.vertex_colors.shape[1] == 4
+        assert 0 <= instance.confidence <= 1
+        assert len(vertex_colors_of(instance.mesh)) == len(instance.mesh.vertices)
         np.testing.assert_array_equal(instance.world_from_instance[:3, :3], np.eye(3))
     assert scene.ground_height == min(i.box[0, 1] for i in scene.instances)
 

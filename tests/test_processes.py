@@ -2,6 +2,7 @@
 is interrupted.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from maquette.processes import spawned
+from maquette.errors import MaquetteError
+from maquette.processes import Ended, spawned
 
 PROGRAM = textwrap.dedent("""
     import os, pathlib, sys, time
@@ -27,22 +29,89 @@ PROGRAM = textwrap.dedent("""
 
     if __name__ == "__main__":
         with spawned(2) as pool:
-            for future in [pool.submit(task, sys.argv[1]) for _ in range(5)]:
-                future.result()
+            for _ in pool.outcomes(task, [(sys.argv[1],)] * 5):
+                pass
 """)
+
+
+def results(pool, task, arguments):
+    """What became of each, in the order of the arguments."""
+    found = dict(pool.outcomes(task, arguments))
+    return [found[number] for number in range(len(arguments))]
 
 
 def test_they_compute_what_this_process_would():
     with spawned(2, os.putenv, ("NOTHING", "0")) as pool:
-        assert list(pool.map(divmod, [7, 8, 9], [2, 3, 4])) == [(3, 1), (2, 2), (2, 1)]
+        assert results(pool, divmod, [(7, 2), (8, 3), (9, 4)]) == [(3, 1), (2, 2), (2, 1)]
+        assert results(pool, divmod, []) == []
 
 
 def test_an_error_does_not_wait_for_what_is_under_way():
     start = time.monotonic()
-    with pytest.raises(ZeroDivisionError), spawned(1) as pool:
-        pool.submit(time.sleep, 60)
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError) as caught, spawned(2) as pool:
+        list(pool.outcomes(sleep_or_divide, [(60.0,), (0.0,)]))
     assert time.monotonic() - start < 30
+    assert "sleep_or_divide" in str(caught.value.__cause__)
+
+
+def sleep_or_divide(seconds):
+    time.sleep(seconds)
+    return 1 / seconds
+
+
+def test_leaving_early_does_not_wait_for_what_is_under_way():
+    start = time.monotonic()
+    with spawned(2) as pool:
+        next(pool.outcomes(time.sleep, [(0.01,), (60.0,)]))
+    assert time.monotonic() - start < 30
+
+
+class Stubborn(Exception):
+    """Of a kind that cannot travel."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def be_stubborn():
+    raise Stubborn("one", "two")
+
+
+def test_what_cannot_travel_is_told_in_words():
+    with pytest.raises(RuntimeError, match="Stubborn: one and two"), spawned(1) as pool:
+        list(pool.outcomes(be_stubborn, [()]))
+
+
+def end(way):
+    """End this process in one of the ways in which it can end."""
+    if way == "exit":
+        os._exit(3)
+    if way == "crash":
+        ctypes.string_at(0)
+    if way != "none":
+        os.kill(os.getpid(), signal.Signals[way])
+        time.sleep(5)
+    return os.getpid()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_task_whose_process_ends_is_named_and_the_others_are_done(jobs):
+    ways = ["none", "SIGKILL", "none", "exit", "crash", "SIGTERM", "none"]
+    with spawned(jobs) as pool:
+        found = results(pool, end, [(way,) for way in ways])
+        again = results(pool, end, [("none",)])
+    reasons = [each.reason for each in found if isinstance(each, Ended)]
+    assert [isinstance(each, int) for each in found] == [way == "none" for way in ways]
+    assert "memory" in reasons[0] and "SIGSEGV" in reasons[2]
+    assert reasons[1].endswith("code 3") and reasons[3].endswith("code 1")
+    assert isinstance(again[0], int) and again[0] != os.getpid()
+
+
+def test_processes_that_cannot_be_prepared_are_an_error_not_a_loss():
+    says = r"no process can be started .*code 4"
+    with pytest.raises(MaquetteError, match=says), spawned(2, os._exit, (4,)) as pool:
+        list(pool.outcomes(divmod, [(7, 2)]))
 
 
 ENDLESS = """

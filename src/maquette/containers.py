@@ -7,13 +7,14 @@ with a MemoryBudget before any memory is taken.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -77,7 +78,15 @@ def read_json(path: Path, remedy: str, budget: MemoryBudget) -> Any:
     content = read_bytes(path, remedy, budget)
     budget.take(JSON_GROWTH * len(content), path)
     with contained(f"{path}: not JSON, or truncated", remedy):
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(decoded(content))
+
+
+def decoded(content: bytes) -> str:
+    """The text in a file: UTF-8, or UTF-16 with the mark that Windows programs put before it.
+    UnicodeError when it is neither.
+    """
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def read_npz(
@@ -139,7 +148,7 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str | Path) 
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _check_header(file: BinaryIO, size: int, place: str) -> None:
+def _check_header(file: IO[bytes], size: int, place: str) -> None:
     """Compare what an .npy header declares with the size of the file."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:

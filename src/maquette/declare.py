@@ -33,6 +33,7 @@ class Declaration:
     metavar: str | None = None
     flags: tuple[str, ...] = ()  # on the command line; () = --its-name
     group: str | None = None  # heading in the help of the command line
+    repeated: bool = False  # may be given several times on the command line: a tuple of words
     read: Callable[[str], Any] | None = None  # from a word of the command line to the value
 
     def check(self, name: str, value: Any) -> None:
@@ -137,6 +138,8 @@ def _argument(name: str, declaration: Declaration, defaults: dict[str, Any]) -> 
     if declaration.kind is bool:
         return common | {"action": "store_false" if defaults[name] else "store_true"}
     choices = declaration.choices or None
+    if declaration.repeated:
+        common |= {"action": "extend", "nargs": 1, "default": list(defaults[name])}
     return common | {
         "type": _reader(declaration),
         "choices": choices,

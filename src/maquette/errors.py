@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import TypeVar
 
 REASON_LENGTH = 200  # characters of another library's message that one of ours quotes
 LONGEST_MESSAGE = 1000  # characters
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class MaquetteError(Exception):
@@ -69,6 +71,13 @@ def contained(what: str, remedy: str, kind: type[MaquetteError] = InputError) ->
     except Exception as error:
         logger.debug("%s", what, exc_info=error)
         raise kind(f"{what} ({reason_of(error)}); {remedy}") from error
+
+
+def present(value: T | None, what: str) -> T:
+    """A value that other uses do without; ValueError says what is missing where it is needed."""
+    if value is None:
+        raise ValueError(f"there is no {what} here; do not ask for it")
+    return value
 
 
 def reason_of(error: BaseException) -> str:

@@ -92,12 +92,10 @@ def multiplying(precision: str, device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def _tensor_float(allowed: bool) -> Iterator[None]:
     """Allow or forbid products of float32 with 10 bits of mantissa on graphics cards meanwhile."""
-    users = (cuda.matmul, cudnn)
-    before = [user.allow_tf32 for user in users]
-    for user in users:
-        user.allow_tf32 = allowed
+    before = (cuda.matmul.allow_tf32, cudnn.allow_tf32)
+    cuda.matmul.allow_tf32 = allowed
+    cudnn.allow_tf32 = allowed
     try:
         yield
     finally:
-        for user, value in zip(users, before):
-            user.allow_tf32 = value
+        cuda.matmul.allow_tf32, cudnn.allow_tf32 = before

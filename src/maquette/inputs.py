@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from maquette.given.fit import GeometrySource, Shown, fit_geometry
 from maquette.masks.diagnose import diagnose
 from maquette.masks.read import MaskSource, load_masks, select_masks
 from maquette.photos.pixels import WORKING_SIDE, reduced, working_size
@@ -17,6 +21,7 @@ def read_scene_input(
     masks: MaskSource,
     only: Iterable[int | str] | None = None,
     *,
+    geometry: GeometrySource | None = None,
     max_side: int = WORKING_SIDE,
 ) -> SceneInput:
     """Read a photo, its focal length if its file tells it, and its masks; check that they belong
@@ -24,7 +29,7 @@ def read_scene_input(
 
     ``only`` keeps the instances with these labels or names. Photos with a side above ``max_side``
     pixels are reduced, masks with them: the estimated camera then belongs to the reduced picture.
-    Raises InputError.
+    ``geometry`` is what else is known: depth, camera, gravity. Raises InputError.
     """
     read = read_photo(image)
     image_name = str(image) if isinstance(image, (str, Path)) else getattr(image, "filename", None)
@@ -35,6 +40,23 @@ def read_scene_input(
     kept = reading.masks if only is None else select_masks(reading.masks, only)
     sentences = [sentence for diagnosis in diagnose(kept) for sentence in diagnosis.warnings]
     warnings = (*filter(None, [read.doubt]), *reading.warnings, *sentences)
-    return SceneInput(
-        image=photo, masks=kept, source=describe_source(image), warnings=warnings, focal=read.focal
+    given = SceneInput(photo, kept, describe_source(image), warnings, read.focal)
+    if geometry is None or not geometry.is_there:
+        return given
+    fitted = fit_geometry(geometry, Shown(size, label_map(given), read.focal, given.source))
+    return replace(
+        given,
+        warnings=(*warnings, *fitted.warnings),
+        focal=fitted.focal,
+        geometry=fitted.geometry,
     )
+
+
+def label_map(given: SceneInput) -> np.ndarray:
+    """(H, W) int32: 0 = background; where masks overlap the smaller instance wins, as it usually
+    stands in front.
+    """
+    labels = np.zeros(given.image.shape[:2], np.int32)
+    for mask in sorted(given.masks, key=lambda m: -int(m.mask.sum())):
+        labels[mask.mask] = mask.label
+    return labels

@@ -15,8 +15,11 @@ from maquette.errors import InputError
 
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
+COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
+MJCF_STYLES = ("menagerie", "robosuite")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
+AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
 ESTIMATE = "estimate"  # instead of a field of view: do not believe the photo's file
 TUNING = ("prompt", "iterations", "layout", "prior")  # options of methods that arrange
 ARRANGING = "--method comboverse"
@@ -63,6 +66,23 @@ class SceneOptions:
         True,
         flags=("--no-fit",),
         help="the generator alone: volumes are not held to mask and visible surface",
+    )
+    texture: int | str = option(
+        AUTO,
+        kind=int,
+        least=16,
+        most=8192,
+        words=(AUTO, NONE),
+        metavar="PIXELS",
+        help="longer side of each object's texture, auto (as sharp as the photo, 1024 at most; "
+        "the default) or none: colours per vertex",
+    )
+    triangles: int | None = option(
+        None,
+        kind=int,
+        least=100,
+        metavar="N",
+        help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
     memory: int | None = option(
@@ -120,6 +140,98 @@ class SceneOptions:
         check(self)
 
 
+DEPTH_UNITS = ("auto", "mm", "cm", "m", "relative")
+DEPTH_KINDS = ("z", "ray", "inverse")
+KNOWN = "known geometry"
+
+
+def _vector(text: str) -> tuple[float, float, float]:
+    """``0,1,0`` -> three numbers; InputError otherwise."""
+    parts = text.replace(",", " ").split()
+    try:
+        x, y, z = (float(part) for part in parts)
+    except ValueError:
+        raise InputError(f"a direction is three numbers such as 0,1,0, got {text!r}") from None
+    return x, y, z
+
+
+def _depth_unit(text: str) -> str:
+    """A word of DEPTH_UNITS or metres per step; InputError otherwise."""
+    if text in DEPTH_UNITS:
+        return text
+    try:
+        known = float(text) > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(
+            f"a unit of depth is {', '.join(DEPTH_UNITS)} or metres per step such as 0.0002, "
+            f"got {text!r}"
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometryOptions:
+    """What is known of a photo's depth and camera, as files and words."""
+
+    depth: str | None = option(
+        None,
+        kind=str,
+        metavar="FILE",
+        group=KNOWN,
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
+        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+    )
+    depth_unit: str = option(
+        "auto",
+        read=_depth_unit,
+        metavar="UNIT",
+        group=KNOWN,
+        help="auto (default: whole numbers are mm, fractions m), mm, cm, m, relative, or metres "
+        "per step such as 0.0002",
+    )
+    depth_kind: str = option(
+        "z",
+        choices=DEPTH_KINDS,
+        group=KNOWN,
+        help="z (default: along the optical axis), ray (distance from the camera), inverse (1 / z)",
+    )
+    points: str | None = option(
+        None,
+        kind=str,
+        metavar="FILE",
+        group=KNOWN,
+        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+    )
+    intrinsics: str | None = option(
+        None,
+        kind=str,
+        metavar="CAMERA",
+        group=KNOWN,
+        help="FX,FY,CX,CY in pixels, or a file: .txt .npy .npz .json .yaml, COLMAP's cameras.txt, "
+        "nerfstudio's transforms.json",
+    )
+    gravity: tuple[float, float, float] | None = option(
+        None,
+        kind=object,
+        read=_vector,
+        metavar="X,Y,Z",
+        group=KNOWN,
+        help="where gravity pulls, in the camera's axes: 0,1,0 for a level camera (default: from "
+        "the ground in the depth map, else estimated)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is given."""
+        files = (self.depth, self.points, self.intrinsics)
+        return any(name is not None for name in (*files, self.gravity))
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSpace:
     """How coordinates of OBJ, PLY and STL files are to be read."""
@@ -135,6 +247,7 @@ class FileSpace:
         None,
         kind=float,
         least=1e-6,
+        most=1e9,
         metavar="LENGTH",
         help="longest side of the whole scene in OBJ, PLY and STL, in their unit",
     )
@@ -149,3 +262,74 @@ class FileSpace:
     def is_asked_for(self) -> bool:
         """Whether anything differs from what a scene has anyway."""
         return self != FileSpace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """What a simulator needs to know besides the shapes of a scene."""
+
+    collision: str = option(
+        "parts",
+        choices=COLLISIONS,
+        help="what collides: convex parts (default, needs `pip install 'maquette[sim]'`), "
+        "a hull or a box per object",
+    )
+    density: float = option(
+        600.0,
+        least=1e-3,
+        most=1e5,
+        metavar="KG_M3",
+        help="of everything whose mass is not given, in kg per cubic metre (default 600, as wood)",
+    )
+    mass: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="NAME=KG",
+        help="mass of one object, by node, name or label; may be repeated",
+    )
+    static: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="NAMES",
+        help="objects that never move: nodes, names or labels, separated by commas",
+    )
+    up: str = option("z", choices=("z", "y"), help="upward axis of MJCF, URDF and SDF (default: z)")
+    mjcf_style: str = option(
+        "menagerie",
+        choices=MJCF_STYLES,
+        help="whose numbers for groups: visual 2 and collision 3 (menagerie, default), "
+        "or 1 and 0 (robosuite)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleOptions:
+    """How long a scene unit is."""
+
+    metres_per_unit: float | None = option(
+        None,
+        kind=float,
+        least=1e-6,
+        most=1e6,
+        metavar="X",
+        help="metres in one unit of the scene, whose longest side is about 1",
+    )
+    size: Any = option(
+        (),
+        kind=object,
+        repeated=True,
+        read=str,
+        metavar="LABEL=LENGTH",
+        help="height of one object, such as chair=0.9m or 3=40cm, which sets the scale; "
+        "may be repeated, several are reconciled",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

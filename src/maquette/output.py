@@ -224,7 +224,8 @@ def _lives(process: int) -> bool:
 
 def _give_up(path: Path) -> None:
     """Delete a temporary file or folder, or bring the folder back that it is."""
-    moved = _TEMPORARY.fullmatch(path.name)["moved"]
+    name = _TEMPORARY.fullmatch(path.name)
+    moved = name["moved"] if name else None
     with contextlib.suppress(OSError):
         if moved and path.exists() and not os.path.lexists(path.with_name(moved)):
             os.replace(path, path.with_name(moved))

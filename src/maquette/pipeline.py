@@ -22,6 +22,7 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
+from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
 from maquette.methods.base import (
@@ -46,11 +47,11 @@ from maquette.models.conditioning import camera_from_parameters
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.photos.focal import focal_from_fov
 from maquette.stages.check import check
-from maquette.stages.colour import project_colours
 from maquette.stages.decode import mesh_from_volume
-from maquette.stages.fuse import fuse_evidence
+from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.support import known_supports
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
@@ -58,6 +59,7 @@ __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imag
 # what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
+REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ class Options(SceneOptions):
             return PUBLISHED[self.model]
         method = find_method(self.method) if isinstance(self.method, str) else self.method
         return method.tuned(fit=self.fit, **self.tuning) if method.tuned else method
+
+    @property
+    def finish(self) -> Finish:
+        """What is asked of the meshes."""
+        return Finish(self.fit, self.texture, self.triangles)
 
     @property
     def wishes(self) -> Wishes:
@@ -160,20 +167,30 @@ def generate(
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks:
-    any form that ``read_masks`` takes. only: labels or names of the instances to make. weights: a
+    any form that ``read_masks`` takes. only: labels or names of the instances to make.
+
+    weights: a
     folder instead of the embedded weights; models: already loaded ones. on_instance: called with
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
-    the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, model, memory,
-    fov, prompt, iterations, layout, prior, precision). Raises InputError, CheckpointError.
+    the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
+    triangles, model, memory, fov, prompt, iterations, layout, prior, precision).
+
+    What is known of depth and camera need not be estimated. It is given as further options, the
+    fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
+    cm, m, relative, or metres per step) and of a ``depth_kind`` (z; ray, the distance from the
+    camera; inverse, 1 / z), where nan, inf and 0 are not known; points, a map (H, W, 3) in the
+    camera's OpenCV axes instead; intrinsics, (fx, fy, cx, cy), a matrix (3, 3) or a file; gravity,
+    (3,) where it pulls in the camera's axes. A metric depth sets ``metres_per_unit``.
+
+    Raises InputError, CheckpointError.
     """
+    source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
     chosen = Options(**options)
     clock = _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
-        given = photo
-        if not isinstance(photo, SceneInput):
-            given = read_scene_input(photo, masks, only=only)
+        given = _read(photo, masks, only, source)
         given = replace(given, focal=_focal(given, chosen.fov))
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
@@ -190,21 +207,44 @@ def generate(
             for seed in range(chosen.seed, chosen.seed + chosen.samples)
         ]
     kept = _best(attempts)
-    provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device) | {
-        "options": chosen.record() | kept.decided,
-        "focal": given.focal.source if given.focal else "estimated",
-        "tries": [attempt.record() | {"kept": attempt is kept} for attempt in attempts],
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-    }
+    provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
+    provenance |= _how_it_went(attempts, kept, given, clock)
+    provenance["options"] = chosen.record() | kept.decided
     return Scene(
         instances=kept.instances,
         camera=kept.perception.camera,
         failures=kept.failures,
         ground_height=ground_height(kept.instances),
+        metres_per_unit=kept.perception.metres_per_unit,
         provenance=provenance | method.report(),
         input=given,
+        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
     )
+
+
+def _how_it_went(
+    attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput, clock: _Clock
+) -> dict[str, Any]:
+    """The part of the provenance that is of this run."""
+    tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
+    known = given.geometry
+    told = {} if known is None else {"geometry": {"source": known.source, "metric": known.metric}}
+    return told | {
+        "focal": given.focal.source if given.focal else "estimated",
+        "tries": tries,
+        "seconds": clock.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _read(
+    photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
+) -> SceneInput:
+    if not isinstance(photo, SceneInput):
+        return read_scene_input(photo, masks, only=only, geometry=source)
+    if source.is_there:
+        raise InputError("depth and camera are part of a SceneInput; give them to its reader")
+    return photo
 
 
 def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
@@ -213,6 +253,8 @@ def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
     """
     if fov is None:
         return given.focal
+    if given.geometry is not None and given.geometry.intrinsics is not None:
+        raise InputError("both a field of view and intrinsics are given; give one of the two")
     height, width = given.image.shape[:2]
     return None if fov == ESTIMATE else focal_from_fov(float(fov), width, height)
 
@@ -298,7 +340,7 @@ class _Attempt:
             self.upright.append(made)
         else:
             with self.clock.stage("mesh"):
-                done = instance_of(made, self.perception, self.options.fit)
+                done = instance_of(made, self.perception, self.options.finish)
             if isinstance(done, Failure):
                 self.not_meshed.append(done)
             else:
@@ -334,20 +376,19 @@ def _best(attempts: Sequence[_Attempt]) -> _Attempt:
 
 
 def instance_of(
-    made: ObjectVolume | PlacedMesh, perception: Perception, fit: bool
+    made: ObjectVolume | PlacedMesh, perception: Perception, finish: Finish
 ) -> Instance | Failure:
-    """What a method has made of one object as an instance; ``fit`` holds a volume to the photo."""
+    """What a method has made of one object as an instance; ``finish``: what is asked of the mesh of
+    a volume.
+    """
     name = perception.names.get(made.label, "")
     if isinstance(made, PlacedMesh):
         told = {"name": name, "state": made.state, "warnings": made.warnings}
         return place(made.label, made.mesh, made.seed, **told)
-    volume = made.volume
-    if fit:
-        volume = fuse_evidence(volume, perception, made.label, made.scene_from_cube)
-    mesh = mesh_from_volume(volume, made.scene_from_cube)
+    cube = made.scene_from_cube
+    mesh = finished_mesh(made.volume, perception, made.label, cube, finish)
     if mesh is None:
         return Failure(made.label, "decode", "its volume holds no surface; try another seed")
-    mesh = project_colours(mesh, made.label, perception)
     return place(made.label, mesh, made.seed, name=name, state=made.state)
 
 
@@ -358,16 +399,14 @@ def regenerate(
     seed: int,
     weights: Any = None,
     models: ModelSet | None = None,
-    device: str = "auto",
-    steps: int | None = None,
-    guidance: float | None = None,
-    fit: bool = True,
     method: str | Method | None = None,
+    **options: Any,
 ) -> Scene:
     """The scene with one instance made anew from another seed, at its place; all other instances
     are the same objects.
 
-    The other arguments are those of ``generate``; without ``method``, the one that made the scene.
+    The other arguments are those of ``generate``; ``method``, ``texture`` and ``triangles`` are by
+    default those that made the scene.
     """
     old = scene[label]
     if scene.input is None or not old.state:
@@ -375,22 +414,21 @@ def regenerate(
             f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "
             "and state; generate it again"
         )
-    tuning: dict[str, Any] = {}
+    made_with = scene.provenance.get("options", {})
+    kept = REUSED
     if method is None:
         method = installed_method(scene.provenance.get("method", "iscene"))
-        made_with = scene.provenance.get("options", {}) if method.tuned else {}
-        tuning = {name: made_with[name] for name in TUNING if name in made_with}
-    options = Options(
-        method, seed, steps=steps, guidance=guidance, device=device, fit=fit, **tuning
-    )
-    target = choose_device(device)
-    loaded = models or load_for(options, weights)
+        kept = (*REUSED, *TUNING) if method.tuned else REUSED
+    options = {name: made_with[name] for name in kept if name in made_with} | options
+    chosen = Options(method=method, seed=seed, **options)
+    target = choose_device(chosen.device)
+    loaded = models or load_for(chosen, weights)
     (geometry,) = loaded.models((PERCEPTION,), target)
-    way = options.chosen.open(loaded, target, Workload(1))
+    way = chosen.chosen.open(loaded, target, Workload(1))
     with torch.inference_mode():
         perception = perceive(geometry, scene.input)
-        anew = way.remake(perception, label, old.state, options.wishes)
-    made = instance_of(anew, perception, fit)
+        anew = way.remake(perception, label, old.state, chosen.wishes)
+    made = instance_of(anew, perception, chosen.finish)
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     (made,) = check((made,), perception)

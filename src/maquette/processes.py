@@ -13,45 +13,212 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import multiprocessing
 import os
+import pickle
 import runpy
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
+
+from maquette.errors import MaquetteError, reason_of
+
+KILLED = 9  # SIGKILL, which not every system names
+GRACE = 0.5  # seconds in which a process may leave tidily when it is told to
+PATIENCE = 20  # times that it is told before it is killed
+FALSE_STARTS = 3  # processes in a row that may end before they are prepared
+
+Task = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Instead of what a task returns: its process ended before it did, whatever ended it."""
+
+    reason: str  # part of a line
+
+
+class RemoteTraceback(Exception):
+    """Where a task raised in its process; the cause of the exception that is raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    """A process, and this end of the connection to it."""
+
+    process: BaseProcess
+    connection: Connection
+
+    @classmethod
+    def start(cls, prepare: Task | None, arguments: tuple[Any, ...]) -> _Worker:
+        """Start one; its first message says that it is prepared."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=_work, args=(there, prepare, arguments))
+        process.start()
+        there.close()
+        return cls(process, here)
+
+    def tell(self, message: bytes) -> None:
+        """Send something. If nobody is there any more, the next ``answer`` says so."""
+        with contextlib.suppress(OSError):
+            self.connection.send_bytes(message)
+
+    def answer(self) -> bytes | Ended:
+        """Wait for the next message."""
+        try:
+            return self.connection.recv_bytes()
+        except (EOFError, OSError):
+            self.process.join()
+            return Ended(_way_of_ending(self.process.exitcode or 0))
+
+    def stop(self) -> None:
+        """End it and the task that it is at."""
+        for _ in range(PATIENCE):
+            self.process.terminate()
+            self.process.join(GRACE)
+            if not self.process.is_alive():
+                break
+        self.process.kill()
+        self.leave()
+
+    def leave(self) -> None:
+        """Wait for its end."""
+        self.process.join()
+        self.connection.close()
+
+
+@dataclass(frozen=True, eq=False)
+class _Assignment:
+    """A task that a process is at."""
+
+    number: int
+    packed: bytes
+    worker: _Worker
+
+
+class Workers:
+    """Processes that do tasks, each started when it is first needed; ``spawned`` makes them."""
+
+    def __init__(self, jobs: int, prepare: Task | None, arguments: tuple[Any, ...]) -> None:
+        self._jobs = jobs
+        self._preparation = (prepare, arguments)
+        self._idle: list[_Worker] = []
+        self._under_way: dict[Any, _Assignment] = {}  # by connection
+        self._prepared: set[_Worker] = set()
+        self._false_starts = 0
+
+    def outcomes(
+        self, task: Task, arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Call ``task(*a)`` for all arguments; yields their numbers and what was returned, in the
+        order in which they get done.
+
+        A task whose process ends (killed, out of memory, crashed in C) is ``Ended``, and the others
+        go on. What a task raises is raised here, and ends those that are under way.
+        MaquetteError when no process can be started.
+        """
+        todo = enumerate(arguments)
+        try:
+            while True:
+                free = self._jobs - len(self._under_way)
+                for number, each in itertools.islice(todo, free):
+                    self._begin(number, pickle.dumps((task, each)))
+                if not self._under_way:
+                    return
+                for connection in wait(list(self._under_way)):
+                    yield from self._heard(self._under_way.pop(connection))
+        finally:
+            self._stop()
+
+    def _begin(self, number: int, packed: bytes) -> None:
+        self._idle = [worker for worker in self._idle if worker.process.is_alive()]
+        worker = self._idle.pop() if self._idle else _Worker.start(*self._preparation)
+        self._under_way[worker.connection] = _Assignment(number, packed, worker)
+        worker.tell(packed)
+
+    def _heard(self, assignment: _Assignment) -> Iterator[tuple[int, Any]]:
+        """Take a message about an assignment, which may be its outcome."""
+        worker = assignment.worker
+        answer = worker.answer()
+        if worker in self._prepared:
+            yield assignment.number, self._outcome(worker, answer)
+        elif isinstance(answer, Ended):
+            self._start_again(assignment, answer)
+        else:
+            self._false_starts = 0
+            self._prepared.add(worker)
+            self._under_way[worker.connection] = assignment
+
+    def _outcome(self, worker: _Worker, answer: bytes | Ended) -> Any:
+        if isinstance(answer, Ended):
+            worker.leave()
+            return answer
+        self._idle.append(worker)
+        error, result = pickle.loads(answer)
+        if error is not None:
+            raise error from RemoteTraceback(result)
+        return result
+
+    def _start_again(self, assignment: _Assignment, ended: Ended) -> None:
+        assignment.worker.leave()
+        self._false_starts += 1
+        if self._false_starts >= FALSE_STARTS:
+            raise MaquetteError(
+                f"no process can be started ({ended.reason}); repeat with fewer jobs, and let a "
+                'script begin its work below if __name__ == "__main__"'
+            )
+        self._begin(assignment.number, assignment.packed)
+
+    def _stop(self) -> None:
+        """End the tasks that are under way."""
+        while self._under_way:
+            _, assignment = self._under_way.popitem()
+            assignment.worker.stop()
+
+    def close(self) -> None:
+        """End the tasks that are under way, and let the processes leave."""
+        self._stop()
+        for worker in self._idle:
+            worker.tell(b"")
+        while self._idle:
+            self._idle.pop().leave()
 
 
 @contextlib.contextmanager
 def spawned(
-    jobs: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
-) -> Iterator[ProcessPoolExecutor]:
-    """``jobs`` processes, started when they are first needed. An exception in the body ends them
-    and the tasks they are at.
+    jobs: int, prepare: Task | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[Workers]:
+    """``jobs`` processes, each of which first calls ``prepare(*arguments)``. An exception in the
+    body ends them and the tasks they are at.
 
     They are spawned, not forked: their memory is what their tasks need, and threads of this process
     cannot be torn.
     """
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _begin, (initializer, initargs)
-    )
-    through = False
+    workers = Workers(jobs, prepare, arguments)
     try:
-        yield pool
-        through = True
+        yield workers
     finally:
-        pool.shutdown(wait=through, cancel_futures=True)
-        while not through and (mine := set(multiprocessing.active_children()) - others):
-            for process in mine:
-                process.terminate()  # ends a task; the next one may wait in the queue already
-            for process in mine:
-                process.join(0.5)
-        pool.shutdown(wait=True)
+        workers.close()
+
+
+def _way_of_ending(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    likely = ", most likely for memory" if code == -KILLED else ""
+    return f"its process was ended by {signal.Signals(-code).name}{likely}"
 
 
 def end_with_parent(parent: int | None = None) -> None:
@@ -78,12 +245,35 @@ def _end_after(started_by: int) -> None:
     os._exit(1)
 
 
-def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _work(connection: Connection, prepare: Task | None, arguments: tuple[Any, ...]) -> None:
+    """In a process of its own: say that it is prepared, and do one task after the other until told
+    to leave.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     end_with_parent()
-    if initializer is not None:
-        initializer(*initargs)
+    if prepare is not None:
+        prepare(*arguments)
+    connection.send_bytes(b"prepared")
+    while packed := connection.recv_bytes():
+        connection.send_bytes(_answer(packed))
+
+
+def _answer(packed: bytes) -> bytes:
+    """Do a task: nothing and what it returns, or what it raises and where."""
+    try:
+        task, arguments = pickle.loads(packed)
+        return pickle.dumps((None, task(*arguments)))
+    except Exception as error:
+        return _packed_error(error, traceback.format_exc())
+
+
+def _packed_error(error: Exception, place: str) -> bytes:
+    with contextlib.suppress(Exception):  # some kinds cannot travel
+        packed = pickle.dumps((error, place))
+        pickle.loads(packed)
+        return packed
+    return pickle.dumps((RuntimeError(reason_of(error)), place))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

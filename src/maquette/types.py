@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from maquette.errors import InputError, contained
 if TYPE_CHECKING:
     import trimesh
 
+GROUND = "ground"  # what an object can stand on besides other objects
 LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
 
@@ -73,6 +74,18 @@ class Focal:
 
 
 @dataclass(frozen=True, eq=False)
+class GivenGeometry:
+    """What a user knows of a photo's depth and camera, so that it need not be estimated."""
+
+    # (H, W) float32 z-depth along the optical axis of the photo's own pixels; nan = not known
+    depth: np.ndarray | None = None
+    metric: bool = False  # the depth is in metres; otherwise in an unknown unit
+    intrinsics: np.ndarray | None = None  # (3, 3) of the photo's pixels, centres at +0.5
+    down: np.ndarray | None = None  # (3,) unit, where gravity pulls, in the camera's OpenCV axes
+    source: str = ""  # for people and for provenance
+
+
+@dataclass(frozen=True, eq=False)
 class SceneInput:
     """A photo and the masks of its objects, already decoded, upright and of one size."""
 
@@ -81,6 +94,7 @@ class SceneInput:
     source: str = ""  # where the photo came from, for provenance
     warnings: tuple[str, ...] = ()  # what reading and diagnosis found, for people
     focal: Focal | None = None  # None = not known: it is estimated
+    geometry: GivenGeometry | None = None  # None = depth and camera are estimated
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +144,14 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Support:
+    """What an object stands on."""
+
+    on: int | str | None  # the label of another object, GROUND, or None = not known
+    confidence: float = 1.0  # in [0, 1]
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """The result: instances, failures, the estimated camera, and how it was made. Edits return a
@@ -146,6 +168,9 @@ class Scene:
         default_factory=dict
     )  # method, checkpoint, options, seconds, ...; JSON types only
     input: SceneInput | None = None  # kept for regenerate() and the preview
+    supports: Mapping[int, Support] = field(
+        default_factory=dict
+    )  # label -> what the instance stands on; a label that is missing is not known
 
     def __getitem__(self, label: int) -> Instance:
         """The instance with this label; InputError names the labels there are."""
@@ -161,10 +186,43 @@ class Scene:
         instances = tuple(changed if i.label == label else i for i in self.instances)
         return dataclasses.replace(self, instances=instances)
 
-    def move(self, label: int, translation: tuple[float, float, float] | np.ndarray) -> Scene:
-        """A scene in which one instance is shifted by ``translation`` (3,) in scene units."""
-        placed = self[label].world_from_instance
-        return self._with(label, world_from_instance=shifted(placed, translation, label))
+    def move(
+        self,
+        label: int,
+        translation: tuple[float, float, float] | np.ndarray,
+        carry: bool = False,
+    ) -> Scene:
+        """A scene in which one instance is shifted by ``translation`` (3,) in scene units; with
+        ``carry`` also what stands on it.
+        """
+        moved = self
+        for each in (label, *(self.carried(label) if carry else ())):
+            placed = self[each].world_from_instance
+            moved = moved._with(each, world_from_instance=shifted(placed, translation, each))
+        return moved
+
+    def carried(self, label: int) -> tuple[int, ...]:
+        """The labels of the instances that stand on one, or on one that does; ascending."""
+        found: set[int] = set()
+        pending = [self[label].label]
+        while pending:
+            on = pending.pop()
+            direct = {i.label for i in self.instances if self.support(i.label).on == on}
+            pending += direct - found
+            found |= direct
+        return tuple(sorted(found - {label}))
+
+    def support(self, label: int) -> Support:
+        """What an instance stands on; nothing known of it is a Support of that, too."""
+        return self.supports.get(label, Support(None, 0.0))
+
+    def stand(self, label: int, on: int | str) -> Scene:
+        """A scene in which an instance stands on another one, or on "ground": it is moved up or
+        down until it touches, with all that stands on it. InputError when it is not above it.
+        """
+        from maquette.simulation.contact import stand
+
+        return stand(self, label, on)
 
     def transform(self, label: int, world_from_instance: np.ndarray) -> Scene:
         """A scene in which one instance has a new (4, 4) transform."""
@@ -175,7 +233,9 @@ class Scene:
         """A scene without one instance."""
         deleted = self[label]
         kept = tuple(i for i in self.instances if i is not deleted)
-        return dataclasses.replace(self, instances=kept)
+        left = {one: support for one, support in self.supports.items() if one != label}
+        known = {one: support for one, support in left.items() if support.on != label}
+        return dataclasses.replace(self, instances=kept, supports=known)
 
     def hide(self, label: int, hidden: bool = True) -> Scene:
         """A scene in which one instance is hidden, or shown again."""
@@ -205,7 +265,10 @@ class Scene:
             unchecked, label=free_label(labels), node=node, world_from_instance=placed
         )
         instances = sorted((*self.instances, copy), key=lambda i: i.label)
-        return dataclasses.replace(self, instances=tuple(instances))
+        supports = dict(self.supports)
+        if label in supports:
+            supports[copy.label] = supports[label]
+        return dataclasses.replace(self, instances=tuple(instances), supports=supports)
 
     def rename(self, label: int, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
@@ -230,13 +293,22 @@ class Scene:
 
         return regenerate(self, label, seed=seed, **options)
 
-    def export(self, path: str | Path, **options: Any) -> Path:
-        """Write the scene; the suffix chooses the format (.glb, .obj, .ply, .stl, or .json for the
-        scene document).
+    def settle(self, **options: Any) -> Scene:
+        """A scene whose objects are at rest, as physics leaves them; what was done to each is in
+        ``provenance["settled"]``. options: fields of SimulationOptions. Needs the extra "sim".
         """
-        from maquette.export import export_scene
+        from maquette.options import SimulationOptions
+        from maquette.simulation.settle import settle
 
-        return export_scene(self, path, **options)
+        return settle(self, SimulationOptions(**options)).scene
+
+    def export(self, path: str | Path, **options: Any) -> Path:
+        """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .json for the
+        scene document, or a simulator's .xml (MJCF), .urdf, .sdf, .usda, .usdz.
+        """
+        from maquette.simulation.files import write_scene
+
+        return write_scene(self, path, **options)
 
 
 # What edits of a Scene, and of its document, check alike

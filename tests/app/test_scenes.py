@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import trimesh
 
 import maquette
 from maquette.export.read import load_named_meshes
@@ -85,6 +86,47 @@ def test_files_hold_what_was_edited(server, scene, tmp_path):
             "attachment"
         )
     assert server.get(f"/api/scenes/{scene['id']}/export?format=exe").status == 422
+
+
+@pytest.mark.parametrize("form", ["stl", "ply", "obj"])
+def test_a_file_without_a_unit_has_the_size_and_the_upward_axis_that_were_asked_for(
+    server, scene, tmp_path, form
+):
+    def bounds(query):
+        answer = server.get(f"/api/scenes/{scene['id']}/export?format={form}{query}")
+        assert answer.status == 200
+        path = tmp_path / f"scene.{form}"
+        if form == "obj":
+            with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+                (name,) = [name for name in archive.namelist() if name.endswith(".obj")]
+                path.write_bytes(archive.read(name))
+        else:
+            path.write_bytes(answer.body)
+        return trimesh.load(path, process=False).bounds
+
+    plain = np.ptp(bounds(""), axis=0)
+    asked = np.ptp(bounds("&unit=mm&size=120&up=z"), axis=0)
+    np.testing.assert_allclose(asked, plain[[0, 2, 1]] * 120 / plain.max(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("format=glb&size=120", "obj, ply, stl only"),
+        ("format=json&up=z", "obj, ply, stl only"),
+        ("format=objects&unit=mm&size=1", "obj, ply, stl only"),
+        ("format=stl&unit=mm", "does not tell the scale"),
+        ("format=stl&unit=mile&size=1", "unit must be one of mm"),
+        ("format=stl&size=nan", "size must be"),
+        ("format=stl&size=-1", "size must be"),
+        ("format=stl&size=1e300", "size must be"),
+        ("format=stl&size=big", "size"),
+        ("format=stl&up=x", "up must be one of y, z"),
+    ],
+)
+def test_a_space_that_cannot_be_meant_is_refused(server, scene, query, says):
+    answer = server.get(f"/api/scenes/{scene['id']}/export?{query}")
+    assert answer.status == 422 and says in answer.json["error"]["message"]
 
 
 def test_a_saved_scene_is_opened_again_as_zip_and_as_files(server, scene, tmp_path):

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from maquette.batch.pairs import plain_name, plan
 from maquette.errors import InputError
+from maquette.options import GeometryOptions
 
 
 def touch(folder, *names):
@@ -142,3 +145,32 @@ def test_what_cannot_be_planned_is_refused_with_the_reason(tmp_path, photos, mas
     touch(tmp_path, "p/a.jpg", "p/b.jpg", "q/a.png", "m/a.png", "empty/readme.txt")
     with pytest.raises(InputError, match=says):
         plan([tmp_path / photo for photo in photos], f"{tmp_path}/{masks}", tmp_path / "out")
+
+
+def test_depth_and_camera_of_each_photo_are_found_by_name(tmp_path):
+    touch(tmp_path, "a_rgb.png", "a_seg.png", "a_depth.png", "a_intrinsics.txt", "b.png")
+    touch(tmp_path, "b_seg.png", "b_depth.npy", "b_intrinsics.json")
+    known = GeometryOptions(depth=str(tmp_path), intrinsics=str(tmp_path))
+    jobs, batch = plan([tmp_path], tmp_path, tmp_path / "out", known)
+    found = {
+        job.photo.name: (Path(job.geometry.depth).name, Path(job.geometry.intrinsics).name)
+        for job in jobs
+    }
+    assert batch and found == {
+        "a_rgb.png": ("a_depth.png", "a_intrinsics.txt"),
+        "b.png": ("b_depth.npy", "b_intrinsics.json"),
+    }
+
+
+def test_a_pattern_or_one_file_of_the_camera_is_of_all_photos(tmp_path):
+    touch(tmp_path, "a.png", "a_seg.png", "b.png", "b_seg.png")
+    known = GeometryOptions(depth="z/{stem}.npy", intrinsics="500,500,320,240")
+    jobs, _ = plan([tmp_path], tmp_path, tmp_path / "out", known)
+    assert [Path(job.geometry.depth).as_posix() for job in jobs] == ["z/a.npy", "z/b.npy"]
+    assert {job.geometry.intrinsics for job in jobs} == {"500,500,320,240"}
+
+
+def test_a_folder_without_the_depth_of_a_photo_is_named(tmp_path):
+    touch(tmp_path, "a.png", "a_seg.png")
+    with pytest.raises(InputError, match=r"holds no depth of a.png; expected a_depth with one of"):
+        plan([tmp_path], tmp_path, tmp_path / "out", GeometryOptions(depth=str(tmp_path)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,24 @@ def test_a_configuration_that_makes_no_network_is_refused_before_it_takes_memory
     with pytest.raises(CheckpointError, match="golden") as refusal:
         verify(copy)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("depth", [3000, 65536, 2**40, 10**400])
+def test_a_configuration_that_asks_for_endless_work_is_refused_at_once(copy, depth):
+    change_arguments(copy, depth=depth)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match="damaged") as refusal:
+        verify(copy)
+    assert "\n" not in str(refusal.value) and time.monotonic() - start < 20
+
+
+def test_a_procedure_that_asks_for_endless_steps_is_refused(tmp_path):
+    folder = shutil.copytree(GOLDEN / "triposg_scheduler", tmp_path / "endless")
+    config = json.loads((folder / "config.json").read_text())
+    config["trace"]["steps"] = 10**6
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="steps = 1000000, more than 1000"):
+        verify(folder)
 
 
 def test_inputs_that_do_not_suit_the_network_are_refused(copy):

@@ -80,7 +80,12 @@ def test_options_arrive(generate, tmp_path, capsys):
         t["kept"] for t in scene.provenance["tries"]
     ) == 1
     separate = {path.name for path in (tmp_path / "out" / "scene_instances").iterdir()}
-    assert separate == {"instance_2.obj", "instance_2.mtl", "instance_2.ply"}
+    assert separate == {
+        "instance_2.obj",
+        "instance_2.mtl",
+        "instance_2_instance_2.jpg",
+        "instance_2.ply",
+    }
     assert not (tmp_path / "out" / "scene.glb").exists()
     assert "seed 7" in capsys.readouterr().out
 

@@ -114,7 +114,9 @@ def test_a_folder_becomes_a_library_and_bad_files_become_reasons(tmp_path, folde
         "somebody",
         "CC0-1.0",
     ) and ball.extent_metres == pytest.approx((2, 2, 2), abs=0.05)
-    assert "3  imported" in report.table() and "2  no face has an area" in report.table()
+    assert "3  imported" in report.table()
+    assert "2  no face has an area (the first: flat)" in report.table()
+    assert "1  it cannot be read as a mesh (broken)" in report.table()
 
 
 def test_a_file_that_breaks_the_reader_or_the_cleaning_is_dropped(tmp_path, monkeypatch):

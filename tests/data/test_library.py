@@ -1,6 +1,8 @@
 import json
+import os
 import pickle
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +144,34 @@ def test_whatever_an_asset_raises_is_a_reason_and_the_others_are_built(tmp_path)
     assert sorted(library.names) == ["a", "bb"]
     assert failures(tmp_path).keys() == {"broken"} and "MemoryError" in failures(tmp_path)["broken"]
     assert incomplete(library) == {"bb": "wood.png is named but not there"}
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Ends the process that makes it, unless the file ``cure`` is there."""
+
+    name: str
+    cure: str
+
+    def load(self) -> Asset:
+        if not Path(self.cure).exists():
+            os._exit(9)
+        return replace(ASSETS[0], name=self.name)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_asset_that_ends_its_process_is_a_reason_the_others_are_built_and_it_is_tried_again(
+    tmp_path, jobs
+):
+    cure = tmp_path / "cure"
+    sources = [Deadly("one", str(cure)), *ASSETS, Deadly("two", str(cure))]
+    library = build_library(sources, tmp_path / "out", jobs=jobs)
+    assert sorted(library.names) == ["a", "bb", "ccc"]
+    reasons = failures(tmp_path / "out")
+    assert sorted(reasons) == ["one", "two"] and "exit code 9" in reasons["one"]
+    cure.touch()
+    library = build_library(sources, tmp_path / "out", jobs=jobs)
+    assert len(library) == 5 and failures(tmp_path / "out") == {}
 
 
 def test_several_processes_give_the_same_rows(tmp_path):

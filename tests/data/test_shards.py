@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from maquette.data.shards import (
     shard_name,
 )
 from maquette.data.views import ViewConfig
-from maquette.errors import InputError
+from maquette.errors import InputError, MaquetteError
 from maquette.output import TEMPORARY_PREFIX
 from tests.data.toys import Toys
 
@@ -45,6 +46,30 @@ def test_two_processes_write_the_same_bytes_as_one(
 ) -> None:
     build_shards(catalogue, tmp_path, CONFIG, jobs=2)
     assert contents(tmp_path) == contents(shards) and len(contents(shards)) == 4
+
+
+class Deadly(Toys):
+    """Assets of which the last ends the process that asks for it."""
+
+    def asset(self, index: int):
+        if index == len(self.assets) - 1:
+            os._exit(9)
+        return super().asset(index)
+
+
+def test_a_shard_that_ends_its_process_costs_only_itself(
+    catalogue: Catalogue, shards: Path, tmp_path: Path
+) -> None:
+    samples = list(read_shards(shards))
+    last = len(catalogue) - 1
+    of_last = {s.index // 2 for s in samples if any(p.asset == last for p in s.placements)}
+    assert 0 < len(of_last) < 3
+    deadly = dataclasses.replace(catalogue, library=Deadly(Toys.many().assets))
+    with pytest.raises(MaquetteError, match=f"{len(of_last)} of 3 shards are missing"):
+        build_shards(deadly, tmp_path, CONFIG, jobs=2)
+    assert {shard for shard in range(3) if not (tmp_path / shard_name(shard)).exists()} == of_last
+    build_shards(catalogue, tmp_path, CONFIG)
+    assert contents(tmp_path) == contents(shards)
 
 
 def test_building_again_writes_what_is_missing_only(

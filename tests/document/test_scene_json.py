@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from maquette.document.scene_json import load, save
 from maquette.errors import InputError, OutputError
 from maquette.export.glb import glb_bytes
 from maquette.output import atomic_write
-from maquette.types import Instance
+from maquette.types import GivenGeometry, Instance, InstanceMask, Support
 from tests.document.scenes import coloured, make_scene
 from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
 
@@ -160,6 +161,31 @@ def test_every_field_comes_back(tmp_path):
     for ours, theirs in zip(scene.input.masks, back.input.masks, strict=True):
         assert (ours.label, ours.name, theirs.mask.dtype) == (theirs.label, theirs.name, bool)
         np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+@pytest.mark.parametrize("depth", [None, np.array([[1.5, np.nan], [0.25, 3.0]], np.float32)])
+def test_known_geometry_comes_back_and_a_later_save_drops_its_file(tmp_path, depth):
+    bare = make_scene()
+    given = replace(
+        bare.input,
+        image=bare.input.image[:2, :2],
+        masks=(InstanceMask(1, np.ones((2, 2), bool)),),
+    )
+    matrix = np.array([[50.0, 0, 1], [0, 51, 1], [0, 0, 1]])
+    known = GivenGeometry(depth, depth is not None, matrix, np.array([0, 0.8, 0.6]), "K.txt")
+    scene = replace(bare, input=replace(given, geometry=known))
+    back = load(save(scene, tmp_path)).input.geometry
+    assert (back.metric, back.source) == (known.metric, "K.txt")
+    np.testing.assert_array_equal(back.intrinsics, matrix)
+    np.testing.assert_array_equal(back.down, known.down)
+    if depth is None:
+        assert back.depth is None
+        return
+    assert back.depth.dtype == np.float32
+    np.testing.assert_array_equal(back.depth, depth)
+    assert [*tmp_path.glob("scene_files/depth-*.npz")]
+    save(bare, tmp_path)
+    assert not [*tmp_path.glob("scene_files/depth-*.npz")]
 
 
 def test_saving_again_is_byte_identical_and_so_is_the_export(tmp_path):
@@ -482,3 +508,18 @@ def test_missing_document(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match="holds a list"):
         load(tmp_path / "list.json")
+
+
+def test_supports_come_back_and_wrong_ones_are_refused(tmp_path):
+    supports = {1: Support(3, 0.75), 3: Support("ground", 1.0), 12: Support(None, 0.0)}
+    path = save(make_scene(supports=supports), tmp_path / "a.json")
+    assert load(path).supports == supports
+    text = path.read_text()
+    assert load(save(load(path), tmp_path / "b.json")).supports == supports
+    for said in ("1", "9", '"table"', "1.5", "true"):
+        path.write_text(text.replace('"1": 3', f'"1": {said}'))
+        with pytest.raises(InputError, match=r"supports\.1 is .*; expected the label of another"):
+            load(path)
+    path.write_text(text.replace('"12": null', '"13": null'))
+    with pytest.raises(InputError, match=r"expected labels of the scene"):
+        load(path)

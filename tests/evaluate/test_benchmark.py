@@ -2,19 +2,24 @@
 never repeated.
 """
 
+import contextlib
 import json
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maquette.errors import InputError
+from maquette.evaluate import benchmark
 from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
 from maquette.evaluate.cases import Case, scene_of
 from maquette.evaluate.contestants import Contestant, contestants
 from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
 from maquette.export.glb import write_glb
+from maquette.processes import spawned
 from tests.evaluate.scenes import Toy
 
 
@@ -201,6 +206,79 @@ def test_a_damaged_prediction_costs_its_scene_only(tmp_path):
     rows = run_benchmark(plan(tmp_path / "run", contestants=made))
     assert rows[0].missing == 0 and rows[1].missing == rows[1].objects
     assert rows[1].error and "\n" not in rows[1].error
+
+
+@dataclass(frozen=True)
+class Deadly(Toy):
+    """Ends the process that makes it, unless the file ``cure`` is there."""
+
+    cure: str = ""
+
+    def load(self) -> Case:
+        if not Path(self.cure).exists():
+            os._exit(9)
+        return super().load()
+
+
+def test_a_scene_that_ends_its_process_is_named_and_the_others_are_scored(tmp_path):
+    cure = tmp_path / "cure"
+    sources = (Deadly(0, str(cure)), Toy(1))
+    asked = BenchmarkPlan(tmp_path / "run", sources, ORACLES[1:], ("raw",), jobs=1)
+    assert [row.scene for row in run_benchmark(asked)] == ["random/0001"]
+    unusable = json.loads((tmp_path / "run" / "run.json").read_text())["unusable"]
+    assert list(unusable) == ["random/0000"] and "exit code 9" in unusable["random/0000"]
+    cure.touch()
+    assert len(run_benchmark(asked)) == 2
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["unusable"] == {}
+
+
+STAGES = {"predict": "_predict_one", "score": "load_named_meshes"}
+
+
+def die_at_the_first_scene(stage: str) -> None:
+    """In a process of its own: let a stage of the benchmark end it when it comes to scene 0."""
+    named = STAGES[stage]
+    original = getattr(benchmark, named)
+
+    def deadly(given):
+        path = given if stage == "score" else given.scene
+        return os._exit(9) if "0000" in str(path) else original(given)
+
+    setattr(benchmark, named, deadly)
+
+
+@contextlib.contextmanager
+def deadly_processes(stage: str):
+    with spawned(1, die_at_the_first_scene, (stage,)) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_process_that_ends_is_a_miss_with_its_reason_and_the_next_run_tries_again(
+    tmp_path, stage
+):
+    asked = plan(tmp_path, jobs=1, contestants=ORACLES[1:])
+    with deadly_processes(stage) as pool:
+        usable = benchmark.prepare(asked, pool)
+        benchmark.predict(usable, pool)
+        benchmark.score(usable, pool)
+    lost, good = benchmark.gather(usable)
+    assert "exit code 9" in lost.error and lost.missing == lost.objects
+    assert good.error == "" and good.missing == 0
+    assert [row.error for row in run_benchmark(plan(tmp_path, contestants=ORACLES[1:]))] == ["", ""]
+
+
+def test_whatever_a_method_raises_is_a_miss_of_its_scene_only(tmp_path, monkeypatch):
+    def stumble(case):
+        if case.name == "random/0000":
+            raise RuntimeError("stumbled")
+        return scene_of(case.truth)
+
+    monkeypatch.setattr(benchmark, "started", lambda contestant: stumble)
+    benchmark._predictor.cache_clear()
+    lost, good = run_benchmark(plan(tmp_path, contestants=ORACLES[1:]))
+    benchmark._predictor.cache_clear()
+    assert "stumbled" in lost.error and lost.missing == lost.objects and good.missing == 0
 
 
 def test_a_folder_keeps_to_its_scenes(finished):

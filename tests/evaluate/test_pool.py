@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from maquette.errors import InputError, MaquetteError
-from maquette.evaluate.pool import in_processes, processes
+from maquette.errors import InputError
+from maquette.evaluate.pool import in_processes, lost, processes
 
 
 def note(folder, name):
@@ -15,8 +15,10 @@ def fail(message):
     raise InputError(message)
 
 
-def die():
-    os._exit(9)
+def note_or_die(folder, name):
+    if not name:
+        os._exit(9)
+    note(folder, name)
 
 
 def test_tasks_here_run_one_after_the_other(tmp_path):
@@ -35,7 +37,7 @@ def test_tasks_here_run_one_after_the_other(tmp_path):
     ]
 
 
-def test_tasks_elsewhere_run_once_errors_arrive_and_dead_processes_are_explained(tmp_path):
+def test_tasks_elsewhere_run_once_errors_arrive_and_dead_processes_cost_their_task_only(tmp_path):
     seen = []
     with processes(1, 1) as pool:
         in_processes(
@@ -48,5 +50,7 @@ def test_tasks_elsewhere_run_once_errors_arrive_and_dead_processes_are_explained
         assert str(os.getpid()) not in {path.read_text() for path in tmp_path.iterdir()}
         with pytest.raises(InputError, match="what went wrong"):
             in_processes(pool, fail, [("what went wrong",)])
-        with pytest.raises(MaquetteError, match="fewer --jobs"):
-            in_processes(pool, die, [()])
+        given = [(str(tmp_path), "x"), (str(tmp_path), ""), (str(tmp_path), "y")]
+        results = in_processes(pool, note_or_die, given)
+        assert [arguments for arguments, _ in lost(given, results)] == [given[1]]
+        assert (tmp_path / "x").exists() and (tmp_path / "y").exists()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
-from maquette.document.appearance import linear_from_bytes
+from maquette.document.appearance import Appearance, appearance_of, linear_from_bytes, mesh_with
 from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.export.glb import glb_bytes, mesh_glb_bytes, smooth_normals
@@ -222,6 +223,46 @@ def test_unused_vertices_get_a_unit_normal():
     np.testing.assert_allclose(normals, [[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 0]], atol=1e-7)
 
 
+def photo_ball():
+    """A ball with a photo-like texture, whose vertices are split along a seam."""
+    ball = trimesh.creation.icosphere(3)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 130, 1)).repeat(3, 2)
+    photo = Image.fromarray(noise.astype(np.uint8)).resize((520, 360), Image.BICUBIC)
+    left = ball.vertices[ball.faces].mean(1)[:, 0] < 0
+    split, corner = np.unique(2 * ball.faces + left[:, None], return_inverse=True)
+    points = ball.vertices[split // 2]
+    uv = 0.5 + 0.4 * points[:, :2]
+    return mesh_with(points, corner.reshape(-1, 3), Appearance(uv=uv, image=photo))
+
+
+def test_normals_are_smooth_across_a_seam_of_the_texture_and_the_surface_is_closed():
+    mesh = photo_ball()
+    assert len(mesh.vertices) > len(np.unique(mesh.vertices, axis=0)) and not mesh.is_watertight
+    normals = smooth_normals(np.asarray(mesh.vertices, np.float32), mesh.faces)
+    assert (normals * mesh.vertices).sum(1).min() > 0.999
+    header = header_of(glb_bytes(make_scene(instances=(Instance(1, mesh, np.eye(4), 0),))))
+    assert "doubleSided" not in header["materials"][0]
+
+
+def test_edges_of_a_box_stay_sharp_where_its_vertices_are_split():
+    box = trimesh.creation.box()
+    corners = box.vertices[box.faces].reshape(-1, 3)
+    normals = smooth_normals(corners.astype(np.float32), np.arange(36).reshape(12, 3))
+    np.testing.assert_allclose(normals, np.repeat(box.face_normals, 3, axis=0), atol=1e-6)
+
+
+def test_a_photo_is_a_jpeg_that_looks_the_same(tmp_path):
+    mesh = photo_ball()
+    scene = make_scene(instances=(Instance(1, mesh, np.eye(4), 0),))
+    content = glb_bytes(scene)
+    assert header_of(content)["images"][0]["mimeType"] == "image/jpeg"
+    assert content == glb_bytes(scene)
+    ((_, back, _),) = read_glb(scene.export(tmp_path / "s.glb"))
+    before = np.asarray(appearance_of(mesh).image, float)
+    after = np.asarray(appearance_of(back).image, float)
+    assert np.abs(before - after).mean() < 4
+
+
 VALIDATE = """
 const validator = require('gltf-validator');
 const bytes = new Uint8Array(require('fs').readFileSync(process.argv[1]));
@@ -262,6 +303,7 @@ def test_khronos_validator_finds_nothing(tmp_path, validator_folder):
         "metres": make_scene(metres_per_unit=2.5),
         "empty": make_scene(instances=(), input=None),
         "glass": make_scene().replace(1, transparent),
+        "photo": make_scene(instances=(Instance(1, photo_ball(), np.eye(4), 0),)),
         "replaced": make_scene().replace(3, trimesh.creation.capsule()),
         "large": make_scene(
             instances=(Instance(1, coloured(trimesh.creation.icosphere(7), 0), np.eye(4), 0),)

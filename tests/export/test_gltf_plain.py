@@ -2,17 +2,23 @@
 
 import io
 import json
+import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
+from trimesh.visual.color import ColorVisuals
 
 from maquette.errors import InputError
+from maquette.evaluate.score import score_scene
+from maquette.export import export_scene
 from maquette.export.gltf import GltfFile
 from maquette.export.gltf_plain import moved_texture, node_matrix, triangles_of
 from maquette.export.mesh_files import read_mesh_file
 from maquette.export.read import load_named_meshes, read_glb
+from tests.document.scenes import make_scene
 
 CORNERS = np.array(
     [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]],
@@ -250,3 +256,27 @@ def test_an_unpacked_text_file_means_the_same(tmp_path, box):
     (tmp_path / "my data.bin").write_bytes(file.binary)
     (tmp_path / "a.gltf").write_text(json.dumps(header))
     assert triangles(only_mesh(tmp_path / "a.gltf")) == box
+
+
+GLTF_TRANSFORM = shutil.which("gltf-transform")
+
+
+@pytest.mark.tools
+@pytest.mark.skipif(GLTF_TRANSFORM is None, reason="needs gltf-transform from npm on the PATH")
+@pytest.mark.parametrize("way", ["draco", "meshopt", "quantize"])
+def test_our_own_scene_survives_gltf_transform(tmp_path, way):
+    """Names, places, shapes, colours and textures come back; against itself it scores 100."""
+    scene = make_scene()
+    ours = export_scene(scene, tmp_path / "scene.glb")
+    packed = tmp_path / f"{way}.glb"
+    command = [GLTF_TRANSFORM, way, str(ours), str(packed)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert packed.read_bytes() != ours.read_bytes()
+    score = score_scene(load_named_meshes(packed), load_named_meshes(ours)).to_dict()
+    assert score["f_s"] == score["f_o"] == 100 and not score["missing"] and not score["extra"]
+    for (name, before, _), (same_name, after, _) in zip(read_glb(ours), read_glb(packed)):
+        assert name == same_name
+        assert isinstance(after.visual, type(before.visual))
+        if isinstance(before.visual, ColorVisuals):
+            tones = [mesh.visual.vertex_colors.mean(axis=0) for mesh in (before, after)]
+            np.testing.assert_allclose(*tones, atol=12)

@@ -64,13 +64,24 @@ def test_separate_files_share_the_space_of_the_whole_scene(scene, tmp_path):
     assert (bounds[:, 1].max(0) - bounds[:, 0].min(0)).max() == pytest.approx(120, rel=1e-5)
 
 
+def test_a_single_point_has_no_size(scene):
+    point = np.diag([0.0, 0.0, 0.0, 1.0])
+    (instance, *_) = scene.instances
+    flat = dataclasses.replace(
+        scene, instances=(dataclasses.replace(instance, world_from_instance=point),)
+    )
+    with pytest.raises(InputError, match="single point"):
+        in_file_space(flat, FileSpace(size=120))
+
+
 @pytest.mark.parametrize(
     ("name", "asked", "said"),
     [
         ("a.stl", {"unit": "mm"}, "does not tell the scale"),
         ("a.stl", {"unit": "miles"}, "unit must be one of mm"),
-        ("a.stl", {"size": 0}, "size must be a finite number of at least"),
+        ("a.stl", {"size": 0}, "size must be a finite number from"),
         ("a.stl", {"size": float("nan")}, "size must be"),
+        ("a.stl", {"size": 1e39}, "size must be"),
         ("a.stl", {"up": "x"}, "up must be one of y, z"),
         ("a.glb", {"size": 2}, "of .obj, .ply, .stl only"),
     ],

@@ -82,7 +82,8 @@ def test_a_mirrored_cloud_is_turned_never_mirrored():
 
 
 def test_chamfer_gradient_is_that_of_finite_differences():
-    pair = _Pair(build_tree(chair(200, 0)), build_tree(chair(150, 1) + 0.05), np.eye(4))
+    clouds = (chair(200, 0), chair(150, 1) + 0.05)
+    pair = _Pair([build_tree(cloud) for cloud in clouds], np.eye(4))
     numbers = np.array([0.1, -0.2, 0.3, 0.05, 0.02, -0.03, 1.1])
 
     def at(numbers):

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -119,7 +120,6 @@ def test_lists_of_annotations_as_segmenters_write_them():
         ({"size": [48, 64], "counts": None}, "whole numbers"),
         ({"size": "x"}, "size"),
         ([[1, 2, 3]], "list of numbers"),
-        ([[1, 2, 3, 4]], "2 corners"),
         ([[10**400] * 6], "list of numbers"),
         ([["a", 2, 3, 4, 5, 6]], "list of numbers"),
         ([[float("nan")] * 6], "finite"),
@@ -174,6 +174,26 @@ def test_stray_pieces_are_left_out_with_a_warning():
     assert len(warnings) == 1 and "1 pieces of fewer than three corners" in warnings[0]
 
 
+@pytest.mark.parametrize("stray", [[[3, 4, 5, 6]], [3, 4, 5, 6], [[3, 4]], [[]]])
+def test_an_annotation_of_stray_pieces_alone_is_left_out_with_a_warning(stray):
+    document = with_polygons()
+    document["annotations"].append({"id": 9, "image_id": 1, "segmentation": stray})
+    masks, warnings = load_masks(document)
+    assert same(masks, three_masks()[:2])
+    assert len(warnings) == 1 and "annotation 9 has fewer than three corners" in warnings[0]
+
+
+def test_polygons_may_be_lists_of_points():
+    document = with_polygons()
+    flat = read_masks(document)
+    for annotation in document["annotations"]:
+        pieces = annotation["segmentation"]
+        if isinstance(pieces, list):  # no run lengths
+            points = [np.reshape(piece, (-1, 2)).tolist() for piece in pieces]
+            annotation["segmentation"] = points[0] if len(points) == 1 else points
+    assert same(read_masks(document), flat)
+
+
 @pytest.mark.parametrize("segmentation", [None, []])
 def test_boxes_are_left_out_with_a_warning_unless_nothing_is_left(segmentation):
     document = with_polygons()
@@ -195,6 +215,32 @@ def test_ids_may_be_text_in_one_place_and_numbers_in_another():
     document["images"][0]["id"] = 7
     with pytest.raises(InputError, match="no annotation belongs to the image with the id 7"):
         read_masks(document)
+
+
+def test_names_are_found_by_text_as_well():
+    document = with_polygons()
+    for annotation in document["annotations"]:
+        annotation["category_id"] = str(annotation["category_id"])
+    assert [m.name for m in read_masks(document)] == [m.name for m in three_masks()[:2]]
+
+
+@pytest.mark.parametrize("more", [[[1, 1, 1.1, 1, 1.1, 1.1]], encode_rle(np.zeros((48, 64), bool))])
+def test_a_hundred_thousand_annotations_are_refused_soon(more):
+    document = with_polygons()
+    document["annotations"] += [{"image_id": 1, "segmentation": more}] * 100_000
+    start = time.monotonic()
+    with pytest.raises(InputError, match="more than 10000 shapes in a picture of 64 x 48"):
+        read_masks(document)
+    assert time.monotonic() - start < 30
+
+
+def test_many_warnings_are_not_all_shown():
+    document = with_polygons()
+    boxes = ({"id": 20 + k, "image_id": 1, "segmentation": []} for k in range(900))
+    document["annotations"] += boxes
+    masks, warnings = load_masks(document)
+    assert same(masks, three_masks()[:2])
+    assert len(warnings) == 51 and warnings[-1] == "and 850 more of this kind"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_document(tmp_path):

@@ -155,7 +155,7 @@ def test_numpy_files_and_arrays_in_memory(tmp_path):
         tmp_path / "floats.npy",
         {1: LABELS == 1, 4: LABELS == 4, 7: LABELS == 7},
     ):
-        assert same(read_masks(source), three_masks(), names=False)
+        assert [m.mask.tolist() for m in read_masks(source)] == stack.tolist()
     for source in (
         stack,
         tmp_path / "stack.npy",
@@ -326,6 +326,26 @@ def test_stacks_with_an_axis_of_length_one_and_tensors():
         assert all(
             np.array_equal(a.mask, b) for a, b in zip(read_masks(source), stack, strict=True)
         )
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_every_frame_of_a_moving_picture_is_an_object(tmp_path, suffix):
+    planes = [m.mask.tolist() for m in three_masks()]
+    pages = [Image.fromarray(np.uint8(plane) * 255) for plane in planes]
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    path = tmp_path / f"frames.{suffix}"
+    pages[0].save(path, save_all=True, append_images=pages[1:], **lossless)
+    assert [m.mask.tolist() for m in read_masks(path)] == planes
+
+
+def test_what_segmenters_return_in_memory_is_read():
+    stack = np.stack([m.mask for m in three_masks()])
+    tensor = torch.tensor(stack)
+    sources = [stack[None], tensor[None, :, None], tensor.to(torch.bfloat16), list(tensor[:, None])]
+    sources += [{"masks": stack[:, None], "scores": np.ones(3)}, {"masks": tensor, "iou": [1] * 3}]
+    sources.append([{"segmentation": plane, "area": 1} for plane in tensor])
+    for source in sources:
+        assert [m.mask.tolist() for m in read_masks(source)] == stack.tolist()
 
 
 def test_the_format_of_a_tool_is_known_by_its_content(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from maquette.models.generator import Condition, Generator
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
-from maquette.nn.blocks import middle_blocks
+from maquette.nn.layers import middle_blocks
 from tests.tiny import GENERATOR
 
 

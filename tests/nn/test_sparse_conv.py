@@ -5,11 +5,11 @@ nothing.
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from maquette.nn import sparse_conv
 from maquette.nn.sparse import upsample
 from maquette.nn.sparse_conv import (
-    SampleGroupNorm,
     SparseConv3d,
     SparsePointwise,
     SparseResBlock,
@@ -17,6 +17,7 @@ from maquette.nn.sparse_conv import (
     convolve,
     convolve_children,
     convolve_copies,
+    norm_samples,
 )
 from tests.nn.test_sparse import cells, dense
 
@@ -121,7 +122,7 @@ def test_samples_do_not_touch_each_other():
 
 def test_group_norm_is_over_all_cells_of_a_sample():
     x = 3 + 2 * torch.randn(50, 8)
-    found = SampleGroupNorm(2, 8)(x, (20, 0, 30))
+    found = norm_samples(nn.GroupNorm(2, 8), x, (20, 0, 30))
     for part in found.split([20, 30]):
         assert part.unflatten(1, (2, 4)).mean((0, 2)).abs().max() < 1e-5
         torch.testing.assert_close(

@@ -32,5 +32,5 @@ def solids() -> list[Asset]:
 
 def build_solids(folder) -> str:
     """The library of these, as a folder."""
-    build_library(solids(), folder, jobs=1)
+    build_library(solids(), folder)
     return str(folder)

@@ -61,11 +61,17 @@ class BoundedConnection(H11Protocol):
         """Close one connection of an address that has too many: the oldest that says nothing, or
         this one.
         """
-        address = self.client and self.client[0]
-        same = [c for c in self.connections if c.client and c.client[0] == address]
+        address = _address_of(self)
+        same = [c for c in self.connections if address and _address_of(c) == address]
         if len(same) <= self._limits.connections_per_address:
             return
         silent = [c for c in same if isinstance(c, BoundedConnection) and c.waits_for_head]
         oldest = min(silent, key=lambda c: c._since, default=self)
         oldest.transport.close()
         self.connections.discard(oldest)
+
+
+def _address_of(connection: object) -> str | None:
+    """Where a connection comes from; None where its kind does not tell."""
+    client = getattr(connection, "client", None)
+    return client[0] if client else None

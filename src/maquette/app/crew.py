@@ -19,12 +19,21 @@ from maquette.app.problems import Problem, problem_of
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
-from maquette.errors import MaquetteError
+from maquette.errors import MaquetteError, present
 
 PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
 FIRST_PAUSE = 1.0  # seconds before a worker that does not start is tried again, ...
 LONGEST_PAUSE = 30.0  # ... and after many times
-REGENERATION = ("model", "seed", "steps", "guidance", "fit", "device")  # the options of one object
+REGENERATION = (
+    "model",
+    "seed",
+    "steps",
+    "guidance",
+    "fit",
+    "texture",
+    "triangles",
+    "device",
+)  # the options of one object
 
 JsonObject = dict[str, Any]
 
@@ -199,10 +208,11 @@ class Member(threading.Thread):
         result.
         """
         studio = self.crew.studio
-        process = self._process
+        process = present(self._process, "process of the worker")
+        orders = present(process.stdin, "pipe to the worker")
         with contextlib.suppress(BrokenPipeError):  # reading says how it ended
-            process.stdin.write(json.dumps(self._request(found)) + "\n")
-            process.stdin.flush()
+            orders.write(json.dumps(self._request(found)) + "\n")
+            orders.flush()
         while (message := _read(process)) is not None:
             if message["say"] == "progress":
                 jobs.report(studio, found, message)
@@ -245,7 +255,7 @@ class Member(threading.Thread):
     def _end_pipes(self) -> None:
         if self._process is None:
             return
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
             with contextlib.suppress(BrokenPipeError):  # what was not sent any more
                 pipe.close()
 
@@ -259,5 +269,5 @@ def worker_command(settings: ServerSettings) -> list[str]:
 
 def _read(process: subprocess.Popen[str]) -> JsonObject | None:
     """The next message of a process; None when it has ended."""
-    line = process.stdout.readline()
+    line = present(process.stdout, "pipe from the worker").readline()
     return json.loads(line) if line.endswith("\n") else None

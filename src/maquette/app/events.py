@@ -72,15 +72,15 @@ class News:
                     return
             while not self._closed and not listener.cut:
                 try:
-                    event = await asyncio.wait_for(listener.queue.get(), HEARTBEAT)
+                    upcoming = await asyncio.wait_for(listener.queue.get(), HEARTBEAT)
                 except asyncio.TimeoutError:  # not the builtin one before Python 3.11
                     yield b": still here\n\n"
                     continue
-                if event is None:
+                if upcoming is None:
                     return
-                if wanted(event):
-                    yield encode(*event)
-                    if last(event):
+                if wanted(upcoming):
+                    yield encode(*upcoming)
+                    if last(upcoming):
                         return
         finally:
             with self._lock:

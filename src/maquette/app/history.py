@@ -101,7 +101,7 @@ class History:
         side = "<" if back else ">"
         with store.transaction():
             self._expect(base)
-            found = store.one(
+            found = store.only(
                 f"SELECT {nearest} AS number FROM versions WHERE owner = ? AND number {side} ?",
                 *(self.owner, base),
             )

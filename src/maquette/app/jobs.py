@@ -137,7 +137,7 @@ def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
 
 def _queued(studio: Studio, fill: Callable[[Path], None], **columns: Any) -> JsonObject:
     """A new job whose folder is filled with what it is made from."""
-    nothing_yet = {"instances": [], "failures": [], "warnings": [], "seconds": {}}
+    nothing_yet: JsonObject = {"instances": [], "failures": [], "warnings": [], "seconds": {}}
     with studio.folders.new("jobs") as folder:
         (folder / "instances").mkdir()
         fill(folder)
@@ -178,7 +178,7 @@ def refuse_when_full(studio: Studio) -> None:
 def _waiting(studio: Studio, before: int = 2**62) -> int:
     """How many jobs wait that came before an ordinal number."""
     counted = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < ?"
-    return studio.store.one(counted, before)["n"]
+    return studio.store.only(counted, before)["n"]
 
 
 def _usual_seconds(studio: Studio) -> float:

@@ -12,7 +12,7 @@ from maquette.errors import InputError
 
 JsonObject = dict[str, Any]
 
-OFFERED = {  # what the page lets people choose
+OFFERED: dict[str, JsonObject] = {  # what the page lets people choose
     "seed": {"default": 0, "minimum": 0, "maximum": 2**32 - 1},
     "samples": {"default": 1, "minimum": 1, "maximum": 8},
     "steps": {"default": 6, "minimum": 1, "maximum": 100},
@@ -20,7 +20,15 @@ OFFERED = {  # what the page lets people choose
     "fov": {"default": None, "minimum": 3, "maximum": 140},
     "fit": {"default": True},
 }
-REUSED = ("method", "model", "steps", "guidance", "fit")  # of a scene, to make an object of it anew
+REUSED = (
+    "method",
+    "model",
+    "steps",
+    "guidance",
+    "fit",
+    "texture",
+    "triangles",
+)  # of a scene, to make an object of it anew
 
 
 def offered(capabilities: JsonObject) -> JsonObject:

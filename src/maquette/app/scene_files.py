@@ -7,6 +7,7 @@ be made again from it).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ from maquette.document.fields import Fields
 from maquette.document.ply import decode_ply
 from maquette.document.scene_json import save, scene_of
 from maquette.errors import InputError, contained
-from maquette.export import export_scene
+from maquette.export import SPACELESS, export_scene
+from maquette.options import FileSpace
 from maquette.types import Scene
 
 FORMATS = {  # suffix, and what a person calls it
@@ -38,6 +40,7 @@ FORMATS = {  # suffix, and what a person calls it
     "json": (".zip", "Scene document (ZIP)"),
     "objects": (".zip", "A GLB per object (ZIP)"),
 }
+IN_SPACE = tuple(suffix.removeprefix(".") for suffix in SPACELESS)  # FileSpace is of these
 HIGHEST_LABEL = 65535
 _SUFFIXES = {"mesh": ".ply", "texture": ".png", "state": ".npz", "photo": ".png", "mask": ".png"}
 
@@ -70,8 +73,10 @@ def with_usable_provenance(document: Document) -> Document:
 def references(document: Document) -> Iterator[tuple[Document, str]]:
     """Every place of a document that names a file: the object, and its key."""
     given = document.get("input") or {}
-    places = [(entry, ("mesh", "texture", "state")) for entry in document["instances"]]
-    places += [(given, ("photo",)), *((entry, ("mask",)) for entry in given.get("masks", []))]
+    places: list[tuple[Document, tuple[str, ...]]] = []
+    places += [(entry, ("mesh", "texture", "state")) for entry in document["instances"]]
+    places.append((given, ("photo",)))
+    places += [(entry, ("mask",)) for entry in given.get("masks", [])]
     return ((entry, key) for entry, keys in places for key in keys if entry.get(key) is not None)
 
 
@@ -205,10 +210,12 @@ def saved(scene: Scene, folder: Path) -> Path:
     return save(scene, folder / "scene.json")
 
 
-def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
+def exported(scene: Scene, name: str, form: str, space: FileSpace, folders: Folders) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
+    if space.is_asked_for and form not in IN_SPACE:
+        raise InputError(f"unit, size and up are of {', '.join(IN_SPACE)} only; leave them out")
     stem = downloads.file_stem(name, "scene")
     suffix = FORMATS[form][0]
     with folders.workbench() as folder:
@@ -218,6 +225,7 @@ def exported(scene: Scene, name: str, form: str, folders: Folders) -> Download:
             written = export_scene(scene, folder / f"{stem}.glb", separate=True)
             shutil.move(written, folder / "objects")
         else:
-            written = export_scene(scene, folder / f"{stem}.{form}")
+            asked = dataclasses.asdict(space)
+            written = export_scene(scene, folder / f"{stem}.{form}", **asked)
         content = downloads.zipped(folder) if suffix == ".zip" else written.read_bytes()
     return Download(f"{stem}{'_objects' if form == 'objects' else ''}{suffix}", content)

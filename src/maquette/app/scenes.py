@@ -20,8 +20,9 @@ from maquette.app.uploads import Named
 from maquette.document import edits
 from maquette.document.fields import Fields
 from maquette.document.scene_json import instance_of, scene_of
-from maquette.errors import InputError
+from maquette.errors import InputError, present
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
+from maquette.options import FileSpace
 from maquette.render.preview import preview, render_scene
 from maquette.types import Scene
 
@@ -277,24 +278,26 @@ def masks_file(studio: Studio, identifier: str) -> Path:
     photo_file(studio, identifier)
 
     def made() -> bytes:
-        given = scene(studio, identifier).input
+        given = present(scene(studio, identifier).input, "photo")
         return pictures.label_picture(given.masks, given.image.shape[:2])
 
     return _cached(studio, identifier, "masks.png", made)
 
 
-def export(studio: Studio, identifier: str, form: str, number: int | None) -> Download:
+def export(
+    studio: Studio, identifier: str, form: str, space: FileSpace, number: int | None
+) -> Download:
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
     name = studio.row("scenes", identifier)["name"]
     with studio.turn():
-        return scene_files.exported(scene(studio, identifier, number), name, form, studio.folders)
+        shown = scene(studio, identifier, number)
+        return scene_files.exported(shown, name, form, space, studio.folders)
 
 
 def compare(studio: Studio, one: str, other: str) -> JsonObject:
     """Two scenes side by side, their objects matched by label. Problem 404."""
     roots = {"a": document(studio, one), "b": document(studio, other)}
-    photos = [_photo(root) for root in roots.values()]
-    shown: JsonObject = {"same_photo": all(photos) and filecmp.cmp(*photos, shallow=False)}
+    shown: JsonObject = {"same_photo": _same(_photo(roots["a"]), _photo(roots["b"]))}
     for side, identifier in (("a", one), ("b", other)):
         summary = {"id": identifier, "name": studio.row("scenes", identifier)["name"]}
         shown[side] = summary | _summary(roots[side].data)
@@ -307,6 +310,11 @@ def compare(studio: Studio, one: str, other: str) -> JsonObject:
             objects.setdefault(entry["label"], both)[side] = numbers
     shown["objects"] = [objects[label] for label in sorted(objects)]
     return shown
+
+
+def _same(one: Path | None, other: Path | None) -> bool:
+    """Whether two files have the same content."""
+    return one is not None and other is not None and filecmp.cmp(one, other, shallow=False)
 
 
 def _summary(root: JsonObject) -> JsonObject:

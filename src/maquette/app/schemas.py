@@ -27,6 +27,8 @@ JOB_OPTIONS = (
     "steps",
     "guidance",
     "fit",
+    "texture",
+    "triangles",
     "fov",
     "device",
 )
@@ -253,9 +255,8 @@ def _job_option(name: str) -> tuple[Any, Any]:
     return (kind if default is not None else kind | None, described)
 
 
-_Declared: Any = create_model(
-    "_Declared", __base__=Strict, **{name: _job_option(name) for name in JOB_OPTIONS}
-)
+_DECLARED: dict[str, Any] = {name: _job_option(name) for name in JOB_OPTIONS}
+_Declared: Any = create_model("_Declared", __base__=Strict, **_DECLARED)
 
 
 class JobOptions(_Declared):

@@ -124,7 +124,7 @@ def configuration(app: FastAPI, limits: Limits) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=functools.partial(BoundedConnection, limits=limits),
+        http=functools.partial(BoundedConnection, limits=limits),  # type: ignore[arg-type]  # any maker
         ws="none",
         proxy_headers=False,
         lifespan="on",

@@ -80,7 +80,8 @@ def _check_token(token: str) -> None:
         raise InputError(
             f"the token has {len(token)} characters; give at least {LEAST_TOKEN}, or none"
         )
-    fitting = _TOKEN.match(token).end()
+    found = _TOKEN.match(token)
+    fitting = found.end() if found else 0
     if fitting < len(token):
         raise InputError(
             f"character {fitting + 1} of the token is {token[fitting]!r}, which a browser does not "

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from maquette.app.ownership import APPLICATION_ID, VERSION, check_database
-from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.errors import InputError, MaquetteError, OutputError, present
 
 _SCHEMA = """
 CREATE TABLE photos (id TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, alpha INTEGER,
@@ -109,6 +109,10 @@ class Store:
         """Return the first row of a query, or None."""
         rows = self.all(statement, *values)
         return rows[0] if rows else None
+
+    def only(self, statement: str, *values: Any) -> Row:
+        """Return the row of a query that always has one, such as a count."""
+        return present(self.one(statement, *values), "row")
 
     def ids(self, table: str) -> list[str]:
         """Return the ids of all photos, jobs or scenes."""

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from PIL import Image
 
@@ -73,7 +73,8 @@ class Received:
         """A message in which files have the names that the client gave them."""
         for upload in sorted((*self.files, *self.inner), key=lambda u: -len(str(u.path))):
             ours = rf"{re.escape(str(upload.path))}(?:\.\w+)?"
-            message = re.sub(ours, lambda _, name=upload.name: name, message)
+            theirs = upload.name.replace("\\", r"\\")
+            message = re.sub(ours, theirs, message)
         return message
 
 
@@ -102,7 +103,7 @@ def incoming(folders: Folders, files: Sequence[Named], limits: Limits) -> Iterat
             raise error.saying(received.renamed(str(error))) from error
 
 
-def _written(stream: BinaryIO, path: Path, name: str) -> Upload:
+def _written(stream: IO[bytes], path: Path, name: str) -> Upload:
     with open(path, "wb") as target:
         shutil.copyfileobj(stream, target, PIECE)
     return Upload(path, shown(name) or "the file")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maquette.errors import InputError
+from maquette.options import GeometryOptions
 
 PHOTO_SUFFIXES = (
     ".png",
@@ -30,6 +31,11 @@ PHOTO_SUFFIXES = (
 MASK_PICTURES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 MASK_DATA = (".json", ".npy", ".npz")
 PHOTO_WORDS = "rgb|color|colour|image|img|photo"
+GEOMETRY_SUFFIXES = {
+    "depth": (".png", ".tif", ".tiff", ".npy", ".npz", ".exr"),
+    "points": (".npy", ".npz"),
+    "intrinsics": (".txt", ".json", ".yaml", ".yml", ".npy", ".npz"),
+}
 MASK_WORDS = "seg|segmentation|mask|masks|label|labels|instance|instances|ids"
 
 
@@ -41,25 +47,32 @@ class Job:
     masks: Path | None  # None: see ``problem``
     folder: Path  # of the results
     problem: str = ""  # why no masks were found
+    geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of this photo alone
 
 
 def plan(
-    photos: Sequence[str | Path], masks: str | Path, out: str | Path
+    photos: Sequence[str | Path],
+    masks: str | Path,
+    out: str | Path,
+    geometry: GeometryOptions | None = None,
 ) -> tuple[list[Job], bool]:
     """Jobs for photos and folders of photos, and whether that is a batch (each job then has a
     folder of its own below ``out``).
 
     masks: for one photo whatever ``read_masks`` takes; otherwise a folder with a file or folder per
     photo, one COCO file for all, or a pattern with {stem} (the photo's file name without suffix) or
-    {name} (the same without _rgb and the like). Raises InputError.
+    {name} (the same without _rgb and the like). geometry: of all photos; its files may be folders
+    or patterns, too. Raises InputError.
     """
+    known = geometry or GeometryOptions()
     found = [path for photo in photos for path in _expanded(Path(photo))]
     masks = Path(masks)
     index = _index(masks) if masks.is_dir() else {}
     if len(found) == 1 and not Path(photos[0]).is_dir():
         # a folder may hold the masks of many photos, or one picture per object of this photo
         fitting = _candidates(found[0], masks, index) or [masks]
-        return [_job(found[0], fitting, masks, Path(out))], False
+        job = _job(found[0], fitting, masks, Path(out))
+        return [_with_geometry(job, known)], False
     if masks.is_file() and masks.suffix.lower() != ".json":
         raise InputError(
             f"{masks}: is one mask file for {len(found)} photos; "
@@ -67,10 +80,12 @@ def plan(
         )
     candidates = {photo: _candidates(photo, masks, index) for photo in found}
     jobs = [
-        _job(photo, fitting, masks, Path(out) / photo.stem) for photo, fitting in candidates.items()
+        _job(photo, fitting, masks, Path(out) / photo.stem)
+        for photo, fitting in candidates.items()
+        if not _is_depth(photo, found)
     ]
     taken = {job.masks.resolve() for job in jobs if job.masks is not None}
-    jobs = [job for job in jobs if job.photo.resolve() not in taken]
+    jobs = [_with_geometry(job, known) for job in jobs if job.photo.resolve() not in taken]
     _refuse_twins(jobs)
     return jobs, True
 
@@ -80,6 +95,43 @@ def plain_name(photo: Path) -> str:
     after.
     """
     return re.sub(rf"[_.-](?:{PHOTO_WORDS})$", "", photo.stem, flags=re.IGNORECASE)
+
+
+def _is_depth(picture: Path, pictures: Sequence[Path]) -> bool:
+    """Whether a picture is X_depth.* of a photo X that is there as well."""
+    name = re.sub(r"[_.-]depth$", "", picture.stem, flags=re.IGNORECASE)
+    beside = (other for other in pictures if other.parent == picture.parent)
+    return name != picture.stem and any(name in (p.stem, plain_name(p)) for p in beside)
+
+
+def _with_geometry(job: Job, known: GeometryOptions) -> Job:
+    """The job with the depth and the camera that go with its photo."""
+    depth, points, intrinsics = (
+        _of_photo(job.photo, getattr(known, word), word, suffixes)
+        for word, suffixes in GEOMETRY_SUFFIXES.items()
+    )
+    own = replace(known, depth=depth, points=points, intrinsics=intrinsics)
+    return replace(job, geometry=own)
+
+
+def _of_photo(photo: Path, given: str | None, word: str, suffixes: Sequence[str]) -> str | None:
+    """The file of one photo: of a folder X_word.*, of a pattern its own; anything else as it is.
+    InputError when a folder has none.
+    """
+    if given is None:
+        return None
+    if not Path(given).is_dir():
+        return str(_of_pattern(photo, given)) if "{" in given else given
+    names = [f"{name}_{word}" for name in (photo.stem, plain_name(photo))]
+    for name in names:
+        for suffix in suffixes:
+            path = Path(given) / f"{name}{suffix}"
+            if path.is_file():
+                return str(path)
+    raise InputError(
+        f"{given}: holds no {word} of {photo.name}; expected {names[-1]} with one of "
+        f"{', '.join(suffixes)}"
+    )
 
 
 def _refuse_twins(jobs: Sequence[Job]) -> None:

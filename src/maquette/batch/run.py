@@ -28,12 +28,10 @@ from maquette.batch.results import (
     recover,
     write_result,
 )
-from maquette.checkpoints.embedded import ModelSet
-from maquette.checkpoints.released import PublishedSet
 from maquette.document.scene_json import load
-from maquette.errors import InputError, MaquetteError, contained, reason_of
-from maquette.methods.base import Progress, ignore, silent
-from maquette.options import TUNING
+from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.methods.base import Progress, Weights, ignore, silent
+from maquette.options import TUNING, GeometryOptions
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
 
@@ -50,6 +48,7 @@ class Settings:
     products: Products = field(default_factory=Products)
     weights: Path | None = None  # None = embedded
     overwrite: bool = False
+    geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Session:
     """Settings with the networks that were loaded for them."""
 
     settings: Settings
-    models: ModelSet | PublishedSet
+    models: Weights
     load_seconds: float
 
     @classmethod
@@ -118,6 +117,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             models=session.models,
             progress=progress,
             on_draft=look,
+            **dataclasses.asdict(job.geometry),
             **options,
         )
     seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
@@ -164,12 +164,23 @@ def request_of(job: Job, session: Session) -> Request:
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {
         "photo": fingerprint(job.photo),
-        "masks": fingerprint(job.masks),
+        "masks": fingerprint(present(job.masks, "masks")),
         "weights": session.checkpoint()["sha256"],
     }
     space = session.settings.products.space
     asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    if job.geometry.is_there:
+        asked["geometry"] = _geometry_request(job.geometry)
     return files | {"only": only} | options | asked
+
+
+def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
+    """The known geometry by the contents of its files."""
+    told = dataclasses.asdict(known)
+    for key in ("depth", "points", "intrinsics"):
+        if told[key] is not None and Path(told[key]).is_file():
+            told[key] = fingerprint(Path(told[key]))
+    return told
 
 
 def _outcome(job: Job, status: str, error: str = "") -> Outcome:
@@ -181,7 +192,7 @@ def _finished(job: Job, status: str) -> Outcome:
     place = job.folder / DOCUMENT
     told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
-        document = read_document(job.folder)
+        document = present(read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]

@@ -15,10 +15,10 @@ one noise for all steps). B pictures, L words, S side in pixels, s side of the l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ from maquette.errors import CheckpointError, MissingExtraError
 from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
 from maquette.flow.sample import seeded_noise
 from maquette.models.image_prior import ImagePrior
+from maquette.nn.layers import of_kind
 
 INSTALL = "pip install 'maquette[hub]'"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer")
@@ -38,7 +39,7 @@ FAINTEST = 1e-6  # least share of signal: schedules that end in pure noise would
 class TabulatedSchedule(LinearSchedule):
     """A diffusion whose cumulative a_t are given one by one."""
 
-    signals: Tensor | None = None  # (T,) float64
+    signals: Tensor = field(kw_only=True)  # (T,) float64
 
     @classmethod
     def of(cls, alphas_cumprod: Tensor) -> TabulatedSchedule:
@@ -51,20 +52,47 @@ class TabulatedSchedule(LinearSchedule):
         return self.signals
 
 
+class PipelineNetwork(Protocol):
+    """What is used of a network of diffusers or transformers, a module of torch."""
+
+    config: Any
+    __call__: Callable[..., Any]
+    eval: Callable[[], nn.Module]
+    to: Callable[..., nn.Module]
+    named_modules: Callable[[], Iterator[tuple[str, nn.Module]]]
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of its weights."""
+
+
+class Autoencoder(PipelineNetwork, Protocol):
+    """What is used of diffusers' AutoencoderKL."""
+
+    encode: Callable[[Tensor], Any]
+    decode: Callable[[Tensor], Any]
+
+
 class DiffusersPrior:
     """The parts of a Stable Diffusion pipeline; fulfils ``ImagePrior``. Its weights are frozen."""
 
     def __init__(
         self,
-        unet: nn.Module,
-        vae: nn.Module,
-        text_encoder: nn.Module,
+        unet: PipelineNetwork,
+        vae: Autoencoder,
+        text_encoder: PipelineNetwork,
         tokenizer: Any,
         scheduler: Any,
     ):
-        self.unet, self.vae, self.text_encoder = (
-            part.eval().requires_grad_(False) for part in (unet, vae, text_encoder)
-        )
+        for part in (unet, vae, text_encoder):
+            part.eval().requires_grad_(False)
+        self.unet = unet
+        self.vae = vae
+        self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.schedule = TabulatedSchedule.of(scheduler.alphas_cumprod)
         self.says = scheduler.config.prediction_type
@@ -219,7 +247,7 @@ class DiffusersPrior:
 
 
 @contextlib.contextmanager
-def _louder(unet: nn.Module, gain: Tensor | None) -> Iterator[None]:
+def _louder(unet: PipelineNetwork, gain: Tensor | None) -> Iterator[None]:
     """Multiply the values of each word in all cross-attentions (attn2) by ``gain`` (B, L) while
     this lasts; None changes nothing.
     """
@@ -233,7 +261,8 @@ def _louder(unet: nn.Module, gain: Tensor | None) -> Iterator[None]:
     with contextlib.ExitStack() as hooks:
         for name, module in unet.named_modules():
             if name.endswith("attn2"):
-                hooks.callback(module.to_v.register_forward_hook(louder).remove)
+                to_values = of_kind(module.to_v, nn.Module)
+                hooks.callback(to_values.register_forward_hook(louder).remove)
         yield
 
 
@@ -264,15 +293,21 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
         raise MissingExtraError(
             f"a Stable Diffusion pipeline needs diffusers and transformers: {INSTALL}"
         ) from error
-    kinds = (diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, transformers.CLIPTextModel)
-    local = {"local_files_only": True}
+
+    def opened(kind: Any, name: str) -> Any:
+        part = folder / name
+        return kind.from_pretrained(part, **_variant(part), local_files_only=True)
+
     try:
-        parts = []
-        for name, kind in zip(PARTS, kinds):
-            part = folder / name
-            parts.append(kind.from_pretrained(part, **_variant(part), **local))
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", **local)
-        scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", **local)
+        unet = opened(diffusers.UNet2DConditionModel, "unet")
+        vae = opened(diffusers.AutoencoderKL, "vae")
+        text_encoder = opened(transformers.CLIPTextModel, "text_encoder")
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(
+            str(folder / "tokenizer"), local_files_only=True
+        )
+        scheduler = diffusers.DDPMScheduler.from_pretrained(
+            folder / "scheduler", local_files_only=True
+        )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
@@ -281,7 +316,8 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
         ) from error
     on_processor = torch.device(device).type == "cpu"
     dtype = torch.float32 if on_processor else torch.float16
-    return DiffusersPrior(*(part.to(device, dtype) for part in parts), tokenizer, scheduler)
+    unet, vae, text_encoder = (part.to(device, dtype) for part in (unet, vae, text_encoder))
+    return DiffusersPrior(unet, vae, text_encoder, tokenizer, scheduler)
 
 
 def _variant(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
+from maquette.models.image_prior import ImagePrior
 
 KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
@@ -78,12 +80,12 @@ class ModelSet:
         """Whether the weights of a kind are here."""
         return kind in self._loaded or self.file(kind).exists()
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
+    def models(self, kinds: Iterable[str], device: torch.device | str = "cpu") -> list[Any]:
         """The networks of several kinds, on a device; a pipeline is where it was opened."""
         found = [self[kind].model for kind in kinds]
         return [model.to(device) if isinstance(model, nn.Module) else model for model in found]
 
-    def with_painter(self, pipeline: object, folder: Path) -> ModelSet:
+    def with_painter(self, pipeline: ImagePrior, folder: Path) -> ModelSet:
         """The same set with an image prior of a local folder in place of the text-to-image network.
 
         Its files may be gigabytes: what stands for their sha256 is that of their names and sizes.

@@ -55,7 +55,7 @@ def parameters(config: Mapping[str, Any]) -> int:
     """Number of stored values of a network, without making it."""
     model = model_of(config, "the configuration")
     with torch.device("meta"):
-        network = model.build(config)
+        network = model.network(config)
     return sum(math.prod(shape) for shape in model.shapes(network).values())
 
 

@@ -78,6 +78,8 @@ class HuggingFace:
         for said in info.siblings or ():
             sha256 = said.lfs.sha256 if said.lfs else None
             files[said.rfilename] = RemoteFile(said.rfilename, said.size or 0, sha256)
+        if info.sha is None:
+            raise CheckpointError(f"{repository}: the hub names no commit; try again later")
         return info.sha, files
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:

@@ -75,7 +75,7 @@ class ReleasePart:
 
     def build(self) -> nn.Module:
         """The network without weights."""
-        return self.model.build(self.config)
+        return self.model.network(self.config)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class PublishedSet:
         networks.keep_to_plan()
         return networks
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
+    def models(self, kinds: Iterable[str], device: torch.device | str = "cpu") -> list[Any]:
         """The embedded networks of several kinds, on a device."""
         return self.embedded.models(kinds, device)
 
@@ -234,7 +234,8 @@ def _open_iscene(folders: Mapping[str, Path]) -> Opened:
     slots = told.get("dataset", {}).get("args", {}).get("exp_setting")
     if slots is not None:
         flow.config["args"].setdefault("exp_setting", slots)
-    build = partial(_build_scene_flow, *flow.files)
+    (weights,) = flow.files
+    build = partial(_build_scene_flow, weights)
     return [*parts, replace(flow, model=replace(flow.model, build=build)), eyes], settings
 
 

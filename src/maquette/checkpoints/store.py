@@ -21,16 +21,18 @@ from safetensors.torch import save
 from torch import nn
 
 from maquette.checkpoints.layouts import opened, read_tensors
-from maquette.checkpoints.published.base import check_shapes, own_shapes
+from maquette.checkpoints.published.base import bounded, check_shapes, check_sizes, own_shapes
 from maquette.errors import CheckpointError, contained
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import GeometryNet, GeometryNetConfig
+from maquette.models.image_prior import ImagePrior
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
+from maquette.nn.layers import of_kind
 from maquette.output import atomic_write
 
 TRAIN_AGAIN = "fetch or train it again"
@@ -49,14 +51,11 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
 }
 
 
-SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
-
-
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A loaded model and what its file says about it."""
 
-    model: nn.Module  # in eval mode, float32, on the CPU
+    model: nn.Module | ImagePrior  # in eval mode, float32, on the CPU
     kind: str
     sha256: str  # of the file
     metadata: dict[str, Any] = field(default_factory=dict)  # steps, data, compute, scores, ...
@@ -80,8 +79,9 @@ def _decode(config_class: type, values: dict[str, Any]) -> Any:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    made = field.default_factory is not dataclasses.MISSING
-    return field.default_factory() if made else field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def save_model(
@@ -98,9 +98,10 @@ def save_model(
     differs from it is written.
     """
     kind = next(name for name, (cls, _) in KINDS.items() if type(model) is cls)
+    config: Any = model.config  # of the kind's class, which torch does not tell
     header = {
         "kind": kind,
-        "config": json.dumps(dataclasses.asdict(model.config)),
+        "config": json.dumps(dataclasses.asdict(config)),
         "metadata": json.dumps(metadata or {}),
     }
     known: dict[str, torch.Tensor] = {}
@@ -119,7 +120,8 @@ def save_model(
 
 
 def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
-    return {f"base.{name}": tensor.cpu() for name, tensor in base.model.state_dict().items()}
+    state = of_kind(base.model, nn.Module).state_dict()
+    return {f"base.{name}": tensor.cpu() for name, tensor in state.items()}
 
 
 def load_model(
@@ -157,29 +159,15 @@ def load_model(
         tensors = _on_base(header["base"], base, path) | tensors
     with contained(f"{path}: its configuration makes no {found}", TRAIN_AGAIN, CheckpointError):
         try:
-            _check_sizes(dataclasses.asdict(config), tensors)
-            model = model_class(config)
+            check_sizes(dataclasses.asdict(config), tensors)
+            with bounded():
+                model = model_class(config)
             check_shapes(own_shapes(model), tensors)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
     expected = model.state_dict()
     model.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
     return Checkpoint(model.eval(), found, digest, metadata)
-
-
-def _check_sizes(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    """CheckpointError for sizes far beyond those of the tensors, before they take memory."""
-    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
-    limit = SIZES_PER_SIDE * largest
-    for name, value in config.items():
-        if isinstance(value, dict):
-            _check_sizes(value, tensors)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(number, int) and number > limit for number in numbers):
-            raise CheckpointError(
-                f"the configuration has {name} = {value}, but no side of a tensor is longer than "
-                f"{largest}; the file is damaged"
-            )
 
 
 def kind_of(path: str | Path) -> str:

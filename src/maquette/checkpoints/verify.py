@@ -8,8 +8,9 @@ checkpoint of their own.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,11 @@ from maquette.checkpoints.layouts import read_json, read_tensors
 from maquette.checkpoints.published.base import (
     Config,
     PublishedModel,
+    Tensors,
+    bounded,
     check_shapes,
+    check_sizes,
+    check_steps,
     class_name,
 )
 from maquette.checkpoints.published.families import FAMILIES
@@ -119,7 +124,9 @@ def verify(folder: str | Path) -> Verification:
         raise InputError(
             f"{folder / RECORD}: lacks the inputs {', '.join(absent)} of {model.name}; add them"
         )
-    network = _network(model, config, folder)
+    with _named(folder / CONFIG):
+        check_steps(config)
+    network = _network(model, config, record, folder)
     given = {name: record[name] for name in model.inputs}
     unfit = f"{folder}: {model.name} cannot be run as {CONFIG} says on the inputs in {RECORD}"
     with contained(unfit, "record both again"), torch.inference_mode():
@@ -129,7 +136,9 @@ def verify(folder: str | Path) -> Verification:
     return Verification(str(folder), model.name, comparisons)
 
 
-def _network(model: PublishedModel, config: Config, folder: Path) -> nn.Module | None:
+def _network(
+    model: PublishedModel, config: Config, record: Tensors, folder: Path
+) -> nn.Module | None:
     """The loaded network, None for a mere procedure; it is built on the meta device first, where
     nonsense sizes take no memory. Raises CheckpointError.
     """
@@ -137,17 +146,26 @@ def _network(model: PublishedModel, config: Config, folder: Path) -> nn.Module |
         return None
     weights = folder / WEIGHTS
     tensors = read_tensors(weights)
+    with _named(folder / CONFIG):
+        check_sizes(config, {**record, **tensors})
     unfit = f"{folder / CONFIG}: makes no {model.name} for the weights"
     with contained(unfit, "pass the files of one model", CheckpointError):
-        with torch.device("meta"):
+        with torch.device("meta"), bounded():
             sizes = model.shapes(model.build(config))
-        try:
+        with _named(weights):
             check_shapes(sizes, tensors)
             network = model.build(config)
             model.load(network, tensors, torch.float32)
-        except CheckpointError as error:
-            raise CheckpointError(f"{weights}: {error}") from error
     return network
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Put a file before what is wrong with it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
 
 
 def compare(

@@ -26,10 +26,13 @@ def build_parser() -> argparse.ArgumentParser:
         data,
         demo,
         evaluate,
+        export,
         generate,
+        geometry,
         masks,
         models,
         report,
+        settle,
         train,
     )
 
@@ -40,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (generate, demo, app, masks, models, evaluate, benchmark, report, data, train):
+    scenes = (generate, demo, settle, export, app, masks, geometry, models)
+    for command in (*scenes, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)
     return parser
 

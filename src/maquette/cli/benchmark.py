@@ -5,6 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from maquette.evaluate.benchmark import BenchmarkPlan
+    from maquette.evaluate.cases import CaseSource
+    from maquette.evaluate.contestants import Contestant
 
 EPILOG = """examples:
   maquette benchmark --method iscene,boxes --scenes 48 --assets HELD_OUT/ --out runs/all --jobs 2
@@ -204,7 +213,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:  # noqa: F821
+def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
     """Arguments -> a plan. Raises InputError."""
     from maquette.evaluate.benchmark import BenchmarkPlan
 
@@ -226,7 +235,7 @@ def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:  # noqa: F821
     )
 
 
-def _sources(args: argparse.Namespace) -> list[CaseSource]:  # noqa: F821
+def _sources(args: argparse.Namespace) -> Sequence[CaseSource]:
     from maquette.errors import InputError
     from maquette.evaluate.readers import sources_of
     from maquette.evaluate.sets import SETS, SetSource, set_named
@@ -242,7 +251,7 @@ def _sources(args: argparse.Namespace) -> list[CaseSource]:  # noqa: F821
     return [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
 
 
-def _contestants(args: argparse.Namespace) -> list[Contestant]:  # noqa: F821
+def _contestants(args: argparse.Namespace) -> list[Contestant]:
     from maquette.errors import InputError
     from maquette.evaluate.contestants import contestants
 
@@ -268,7 +277,7 @@ def variants_of(text: str | None) -> dict[str, dict[str, object]]:
         return {}
     option, values = split(text, None)
     known = {"true": True, "false": False}
-    variants = {}
+    variants: dict[str, dict[str, object]] = {}
     for value in listed([values]):
         name = f"{option}-{value}" if value in known else value
         variants[name] = {option: known.get(value, _number(value))}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
 from maquette.declare import add_options, chosen
-from maquette.options import EMBEDDED, FileSpace, SceneOptions
+from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
 
 if TYPE_CHECKING:
     from maquette.batch.pairs import Job
@@ -37,6 +37,7 @@ examples:
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
   maquette generate photos/ --masks photos/ -o scenes/
+  maquette generate rgb.png --masks seg.png --depth depth.png --intrinsics K.txt -o desk/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
 
 exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
@@ -89,6 +90,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
     add_options(parser, FileSpace)
+    add_options(parser, GeometryOptions)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
@@ -136,9 +138,10 @@ def run(args: argparse.Namespace) -> int:
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
+        geometry=chosen(GeometryOptions, args),
     )
     choose_device(args.device)
-    jobs, batch = plan(args.photos, args.masks, args.out)
+    jobs, batch = plan(args.photos, args.masks, args.out, settings.geometry)
     writable_folder(args.out)
     return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
 
@@ -238,14 +241,16 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
+    from maquette.checkpoints.released import PublishedSet
     from maquette.inputs import read_scene_input
     from maquette.pipeline import choose_device
 
     options = session.settings.options
-    if options.model == EMBEDDED or args.json or args.quiet or job.masks is None:
+    weights = session.models
+    if not isinstance(weights, PublishedSet) or args.json or args.quiet or job.masks is None:
         return
     objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
-    plan = session.models.released.plan(choose_device(options.device), objects, options.memory)
+    plan = weights.released.plan(choose_device(options.device), objects, options.memory)
     memory = {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
     print("\n".join(_memory_lines(memory)), flush=True)
 

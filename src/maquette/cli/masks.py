@@ -18,7 +18,7 @@ from maquette.errors import InputError
 if TYPE_CHECKING:
     from maquette.masks.diagnose import Diagnosis
     from maquette.masks.read import MaskReading
-    from maquette.masks.segment import Prompts
+    from maquette.masks.segment import Prompts, Rectangle
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
@@ -236,8 +236,10 @@ def run_make(args: argparse.Namespace) -> int:
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
     read = read_photo(args.photo)
-    cut_out = args.auto and read.alpha is not None
-    masks = segment_alpha(read.alpha) if cut_out else segment(read.image, prompts)
+    if args.auto and read.alpha is not None:
+        masks = segment_alpha(read.alpha)
+    else:
+        masks = segment(read.image, prompts)
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
         _write_overlay(read.image, masks, args.overlay)
@@ -282,13 +284,14 @@ def _prompts(args: argparse.Namespace) -> Prompts:
     return Prompts(boxes, tuple(parse_clicks(args.click or ())))
 
 
-def _box(text: str) -> tuple[float, ...]:
+def _box(text: str) -> Rectangle:
     numbers = _numbers(text.split(","))
     if numbers is None or len(numbers) != 4:
         raise InputError(
             f"--box {text}: expected four numbers X0,Y0,X1,Y1 in pixels, such as 40,60,200,310"
         )
-    return tuple(numbers)
+    left, top, right, bottom = numbers
+    return left, top, right, bottom
 
 
 def parse_clicks(texts: Sequence[str]) -> list[Any]:

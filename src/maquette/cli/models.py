@@ -279,7 +279,7 @@ def _one(verification: Verification) -> list[str]:
 
 
 def _several(verifications: Sequence[Verification]) -> list[str]:
-    rows = [("folder", "model", "outputs", "largest error", "of", "")]
+    rows: list[tuple[str, ...]] = [("folder", "model", "outputs", "largest error", "of", "")]
     rows += [_summary(verification) for verification in verifications]
     problems = [one.problem for one in verifications if one.problem]
     passed = sum(one.passed for one in verifications)

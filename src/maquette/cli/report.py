@@ -67,9 +67,8 @@ def run(args: argparse.Namespace) -> int:
             bar.total = of
             bar.update(done - bar.n)
 
-        jobs = args.jobs if args.jobs > 1 else 0
         path = write_report(
-            args.folder, args.out, baseline=args.baseline, jobs=jobs, progress=progress
+            args.folder, args.out, baseline=args.baseline, jobs=args.jobs, progress=progress
         )
     size = path.stat().st_size / 2**20
     told = json.dumps({"page": str(path), "mb": round(size, 2)})

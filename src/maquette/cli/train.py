@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
+    from _typeshed import DataclassInstance
 
     from maquette.train.loop import Run
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 EPILOG = """examples:
   maquette data import MESHES/ --out library
   maquette train volume-vae    --data library --out runs/vae      --minutes 20
@@ -172,6 +173,11 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
     parser.add_argument(
+        "--backbone",
+        metavar="FILE",
+        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release",
+    )
+    parser.add_argument(
         "--base",
         metavar="FOLDER",
         help="iscene: fine-tune published weights (the folder of `maquette models fetch`)",
@@ -241,8 +247,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.errors import InputError
+    from maquette.models.scene_context_flow import SceneContextFlow
+    from maquette.nn.layers import of_kind
     from maquette.train.coherent import CoherentOptions
-    from maquette.train.finetune import write_release
+    from maquette.train.finetune import FinetuneTask, write_release
     from maquette.train.loop import LoopConfig, Run
     from maquette.train.midi import MidiOptions
     from maquette.train.runs import RunOptions, base_of, build_task, data_record
@@ -260,7 +268,7 @@ def run(args: argparse.Namespace) -> int:
         midi=filled(MidiOptions, given),
         coherent=filled(CoherentOptions, given),
     )
-    defaults = FINE_TUNING if options.base else DEFAULTS[options.network]
+    defaults: dict[str, Any] = FINE_TUNING if options.base else DEFAULTS[options.network]
     config = filled(LoopConfig, defaults | given)
     torch.manual_seed(config.seed)
     task = build_task(options)
@@ -280,8 +288,9 @@ def run(args: argparse.Namespace) -> int:
     minutes = training.progress.seconds / 60
     done = f"done: {training.progress.step} steps, {minutes:.1f} minutes"
     log(f"{done}; weights in {args.out}/weights.safetensors")
-    if options.base and main:
-        released = write_release(args.out, training.average, task.base)
+    if isinstance(task, FinetuneTask) and main:
+        trained = of_kind(training.average, SceneContextFlow)
+        released = write_release(args.out, trained, task.base)
         log(f"and in the layout of the release in {released}")
     return 0
 

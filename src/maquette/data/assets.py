@@ -104,7 +104,7 @@ def manifest_beside(folder: Path) -> dict[str, dict[str, str]]:
     """
     for path in (folder / MANIFEST, folder.parent / MANIFEST):
         if path.is_file():
-            with path.open(newline="", encoding="utf-8") as lines:
+            with path.open(newline="", encoding="utf-8-sig") as lines:
                 rows = list(csv.DictReader(lines))
             return {row.get("id") or row.get("name") or "": row for row in rows}
     return {}

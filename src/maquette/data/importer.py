@@ -69,15 +69,20 @@ class ImportReport:
     others: tuple[Path, ...] = ()  # meshes of formats that are not read
 
     def table(self) -> str:
-        """Lines for people: how many were imported, and what was left out and why, counted."""
+        """Lines for people: how many were imported, and what was left out and why, counted, with
+        the first name of each kind.
+        """
         counts = Counter(_in_short(reason) for reason in self.dropped.values())
+        first = {_in_short(why): name for name, why in sorted(self.dropped.items(), reverse=True)}
         rows = [(len(self.library), "imported")]
         if self.incomplete:
             name, lack = next(iter(self.incomplete.items()))
             rows.append((len(self.incomplete), f"of them incomplete; the first, {name}: {lack}"))
         if self.others:
             rows.append((len(self.others), f"left out: {_of_other_formats(self.others)}"))
-        rows += [(count, reason) for reason, count in counts.most_common()]
+        for reason, count in counts.most_common():
+            which = "the first: " if count > 1 else ""
+            rows.append((count, f"{reason} ({which}{first[reason]})"))
         return "\n".join(f"{count:6d}  {what}" for count, what in rows)
 
 
@@ -93,7 +98,7 @@ def import_folder(
     up: str = "y",
     metric: bool = False,
     face_budget: int = FACE_BUDGET,
-    jobs: int = 1,
+    jobs: int = 0,
     seed: int = 0,
     fields: bool = True,
     progress: Progress | None = None,
@@ -103,6 +108,7 @@ def import_folder(
 
     ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
     Without ``fields``, which take most of the time, the library serves pictures only.
+    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """

@@ -8,7 +8,8 @@ memory-mapped, resumable.
                   colors.bin uint8 triples
     index.jsonl   one line per finished asset: name, source, licence, extent_metres, and vertices
                   and faces as running totals; what its file lacks, if anything
-    failed.jsonl  one line per asset that could not be used: name and reason
+    failed.jsonl  one line per asset that could not be used: name and reason, and whether its
+                  process had ended, so that the next build tries it again
 
 A line of the index is written after its data, so an interrupted build is a smaller library, and
 building again continues. The order is shuffled, so that a partial library is a random subset.
@@ -19,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -29,7 +29,7 @@ import numpy as np
 from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
 from maquette.errors import InputError, contained
-from maquette.processes import spawned
+from maquette.processes import Ended, spawned
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -152,7 +152,7 @@ def build_library(
     sources: Sequence[AssetSource],
     out: str | Path,
     *,
-    jobs: int = 1,
+    jobs: int = 0,
     seed: int = 0,
     fields: bool = True,
     progress: Progress | None = None,
@@ -160,8 +160,9 @@ def build_library(
     """Compute the fields of assets into a library folder, or continue one; returns the library.
 
     Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes
-    compute, one writes. Without ``fields`` the meshes are stored only. InputError when a library is
-    continued the other way.
+    compute, one writes; 0 jobs compute here. An asset whose process ends (out of memory, crashed in
+    C) has failed, and the others are finished. Without ``fields`` the meshes are stored only.
+    InputError when a library is continued the other way.
     """
     root = Path(out)
     names = [source.name for source in sources]
@@ -170,7 +171,7 @@ def build_library(
         raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
-    known = {row["name"] for row in done} | {row["name"] for row in _read_lines(root / _FAILED)}
+    known = {row["name"] for row in done} | {row["name"] for row in _settled(root)}
     shuffled = [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
     todo = [source for source in shuffled if source.name not in known]
     if done and fields != has_fields(root):
@@ -182,7 +183,10 @@ def build_library(
         _prepare(root, done, len(done) + len(todo), fields)
     settled = len(sources) - len(todo)
     for name, outcome in _outcomes(todo, jobs, fields):
-        if isinstance(outcome, str):
+        if isinstance(outcome, Ended):
+            line = {"name": name, "reason": outcome.reason, "again": True}
+            _append_line(root / _FAILED, line)
+        elif isinstance(outcome, str):
             _append_line(root / _FAILED, {"name": name, "reason": outcome})
         else:
             done.append(_write_row(root, done, *outcome))
@@ -202,26 +206,22 @@ def incomplete(library: AssetLibrary) -> dict[str, str]:
     return {row["name"]: "; ".join(row["lacks"]) for row in library.rows if "lacks" in row}
 
 
+def _settled(root: Path) -> Iterator[dict[str, Any]]:
+    """The lines of failed assets that are not tried again."""
+    return (row for row in _read_lines(root / _FAILED) if not row.get("again"))
+
+
 def _outcomes(
     todo: Sequence[AssetSource], jobs: int, fields: bool
-) -> Iterator[tuple[str, _Computed | str]]:
-    """Finished assets as they come; few are under way at a time, for a field takes a megabyte."""
-    if jobs <= 1:
+) -> Iterator[tuple[str, _Computed | str | Ended]]:
+    """Finished assets as they come."""
+    if jobs == 0:
         for source in todo:
             yield source.name, _compute(source, fields)
         return
     with spawned(jobs, _single_thread) as pool:
-        remaining = iter(todo)
-        running: dict[Future, str] = {}
-        while True:
-            for source in remaining:
-                running[pool.submit(_compute, source, fields)] = source.name
-                if len(running) >= 2 * jobs:
-                    break
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+        for number, outcome in pool.outcomes(_compute, [(source, fields) for source in todo]):
+            yield todo[number].name, outcome
 
 
 def _single_thread() -> None:
@@ -263,8 +263,8 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int, fields: bool
         total = done[-1][counted] if done else 0
         with _opened(root / name) as stream:
             stream.truncate(total * 3 * dtype.itemsize)
-    for name in (_INDEX, _FAILED):
-        lines = [json.dumps(line) + "\n" for line in _read_lines(root / name)]
+    for name, kept in ((_INDEX, done), (_FAILED, list(_settled(root)))):
+        lines = [json.dumps(line) + "\n" for line in kept]
         (root / name).write_text("".join(lines), encoding="utf-8")
 
 

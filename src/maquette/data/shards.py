@@ -22,7 +22,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,9 +35,9 @@ from maquette.data.compose import compose
 from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
-from maquette.errors import InputError
+from maquette.errors import InputError, MaquetteError
 from maquette.output import atomic_write, writable_folder
-from maquette.processes import spawned
+from maquette.processes import Ended, spawned
 from maquette.types import Camera
 
 VERSION = 1
@@ -139,11 +138,21 @@ def _indices(config: ShardConfig, shard: int) -> range:
 def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int) -> Iterator[int]:
     """Yield results as shards get finished. Leaving early ends the processes, which remove what
     they had not finished; other files of the folder may be another machine's, which builds, too.
+    MaquetteError when all else is finished and a process had ended.
     """
     # the processes are the parallelism
     with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:
-        for shard in as_completed([pool.submit(write, number) for number in missing]):
-            yield shard.result()
+        lost = []
+        for number, written in pool.outcomes(write, [(shard,) for shard in missing]):
+            if isinstance(written, Ended):
+                lost.append(f"{shard_name(missing[number])}: {written.reason}")
+            else:
+                yield written
+    if lost:
+        raise MaquetteError(
+            f"{len(lost)} of {len(missing)} shards are missing ({lost[0]}); "
+            "the others are written; repeat the command, with fewer jobs"
+        )
 
 
 def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:

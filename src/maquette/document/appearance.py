@@ -8,16 +8,19 @@ for vertex colours (linear) and textures (sRGB).
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import trimesh
 from PIL import Image
+from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from maquette.errors import contained
+from maquette.errors import contained, present
 
+JPEG_QUALITY = 90
 WHITE = np.full(4, 255, np.uint8)
 
 
@@ -76,7 +79,8 @@ def appearance_of(mesh: trimesh.Trimesh) -> Appearance:
     """
     visual = mesh.visual
     if not isinstance(visual, TextureVisuals):
-        return Appearance(colors=np.array(visual.vertex_colors, dtype=np.uint8))
+        coloured = visual or ColorVisuals(mesh)
+        return Appearance(colors=np.array(coloured.vertex_colors, dtype=np.uint8))
     material = visual.material
     image = texture_of(mesh)
     if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
@@ -94,14 +98,40 @@ def texture_of(mesh: trimesh.Trimesh) -> Image.Image | None:
     return getattr(material, kind, None)
 
 
+def png_bytes(image: Image.Image, effort: int = 6) -> bytes:
+    """Return the image as a PNG without metadata, so that equal pixels give equal bytes. effort:
+    of the compression, 1 to 9.
+    """
+    return _encoded(image, "PNG", compress_level=effort)
+
+
+def texture_file(image: Image.Image) -> tuple[bytes, str]:
+    """A texture as a file for other programs, and its suffix: a JPEG when that takes less than half
+    of a PNG, as it does for photos.
+    """
+    if image.mode == "RGB":
+        photo = _encoded(image, "JPEG", quality=JPEG_QUALITY)
+        if 2 * len(photo) < len(png_bytes(image, effort=1)):
+            return photo, ".jpg"
+    return png_bytes(image), ".png"
+
+
+def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
+    stream = io.BytesIO()
+    bare = image.copy()
+    bare.info = {}
+    bare.save(stream, kind, **how)
+    return stream.getvalue()
+
+
 def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:
     """(V, 4) uint8 sRGB RGBA of a mesh; a texture is sampled at the vertices."""
     appearance = appearance_of(mesh)
     if appearance.colors is not None:
         return appearance.colors
-    pixels = np.asarray(appearance.image.convert("RGBA"))
+    pixels = np.asarray(present(appearance.image, "texture").convert("RGBA"))
     height, width = pixels.shape[:2]
-    u, v = (appearance.uv % 1.0).T  # textures repeat
+    u, v = (present(appearance.uv, "texture") % 1.0).T  # textures repeat
     return pixels[
         np.minimum(((1 - v) * height).astype(int), height - 1),
         np.minimum((u * width).astype(int), width - 1),

@@ -19,6 +19,7 @@ from maquette.errors import InputError
 from maquette.types import check_node, free_label, free_node, shifted
 
 Record = dict[str, Any]
+SUPPORT = {"supports", "support_confidence"}  # fields of the document, by label
 SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
 
 
@@ -51,7 +52,13 @@ def delete(document: Fields, labels: Sequence[int]) -> Record:
     """Leave instances out. Raises InputError."""
     for label in labels:
         _entry(document, label)
-    return _with_instances(document, _others(document, labels))
+    left = _with_instances(document, _others(document, labels))
+    gone = {str(label) for label in labels}
+    supports = left.get("supports", {})
+    known = {label for label, on in supports.items() if label not in gone and str(on) not in gone}
+    for key in SUPPORT & left.keys():
+        left[key] = {label: told for label, told in left[key].items() if label in known}
+    return left
 
 
 def duplicate(
@@ -68,7 +75,11 @@ def duplicate(
     node = free_node(original.text("node"), _nodes(document))
     own = {"label": free, "node": node, "confidence": None, "state": None}
     copy = _placed(original, matrix) | own
-    return _with_instances(document, [*document.data["instances"], copy]), free
+    made = _with_instances(document, [*document.data["instances"], copy])
+    for key in SUPPORT & made.keys():
+        if str(label) in made[key]:
+            made[key] = {**made[key], str(free): made[key][str(label)]}
+    return made, free
 
 
 def replace(document: Fields, made: Record) -> Record:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,7 +31,7 @@ class Fields:
     """A JSON object that stands at ``where`` in ``file``."""
 
     file: Path
-    data: Mapping[str, Any]
+    data: dict[str, Any]
     where: str = ""
 
     @classmethod
@@ -78,7 +77,9 @@ class Fields:
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.data.get(key)
-        if type(value) not in (int, float) or not abs(value) < math.inf:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.wrong(key, "a finite number")
+        if not abs(value) < math.inf:
             raise self.wrong(key, "a finite number")
         try:
             return float(value)
@@ -95,6 +96,11 @@ class Fields:
         if matrix.shape != (rows, columns) or not np.isfinite(matrix).all():
             raise self.wrong(key, expected)
         return matrix
+
+    def vector(self, key: str, length: int) -> np.ndarray:
+        """Return a (length,) float64 array of finite numbers, written as a list."""
+        value = self.data.get(key)
+        return Fields(self.file, {key: [value]}, self.where).matrix(key, 1, length)[0]
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of strings."""

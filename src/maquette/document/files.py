@@ -23,7 +23,7 @@ RESTORE = "restore the file or save the scene again"
 DIGITS = 12  # of a file's sha256 that its name carries
 # What this program calls its files; without the sum up to version 0.1.0.
 _OWN_FILE = re.compile(
-    rf"(?:instance_\d+|mask_\d+|photo)(?P<sum>-[0-9a-f]{{{DIGITS}}})?\.(?:ply|png|npz)"
+    rf"(?:instance_\d+|mask_\d+|photo|depth)(?P<sum>-[0-9a-f]{{{DIGITS}}})?\.(?:ply|png|npz)"
 )
 
 

@@ -9,7 +9,7 @@ coordinates as ``s``, ``t`` and the image as a comment, as MeshLab does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,8 @@ def encode_vertices(columns: Mapping[str, np.ndarray], before: str = "", after: 
     """Return a binary PLY with a property of vertices per column (V,), all that a point cloud
     needs. before, after: lines of the header around the vertices'.
     """
-    rows = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    row = [(name, column.dtype) for name, column in columns.items()]
+    rows = np.rec.fromarrays(list(columns.values()), dtype=np.dtype(row))
     header = f"{_FORMAT}{before}element vertex {len(rows)}\n"
     for name, column in columns.items():
         header += f"property {_NAMES[column.dtype]} {name}\n"
@@ -91,8 +92,9 @@ def decode_ply(content: bytes) -> PlyMesh | None:
     triangles = np.frombuffer(content, _FACE, face_count, middle)
     if (triangles["count"] != 3).any():
         return None
-    colors = _columns(rows, ("red", "green", "blue", "alpha"))
-    return PlyMesh(_columns(rows, "xyz"), triangles["index"].copy(), colors, _columns(rows, "st"))
+    vertices = _columns(rows, "xyz")
+    colors = _columns_if_there(rows, ("red", "green", "blue", "alpha"))
+    return PlyMesh(vertices, triangles["index"].copy(), colors, _columns_if_there(rows, "st"))
 
 
 def _smallest_exact(values: np.ndarray) -> np.ndarray:
@@ -103,7 +105,10 @@ def _smallest_exact(values: np.ndarray) -> np.ndarray:
     return short if np.array_equal(short, values) else values
 
 
-def _columns(rows: np.ndarray, names: str | tuple[str, ...]) -> np.ndarray | None:
-    if not set(names) <= set(rows.dtype.names):
-        return None
+def _columns(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.stack([rows[name] for name in names], axis=1)
+
+
+def _columns_if_there(rows: np.ndarray, names: Sequence[str]) -> np.ndarray | None:
+    there = set(names) <= set(rows.dtype.names or ())
+    return _columns(rows, names) if there else None

@@ -22,7 +22,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,23 @@ import trimesh
 from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
-from maquette.document.appearance import Appearance, appearance_of, mesh_with
+from maquette.document.appearance import Appearance, appearance_of, mesh_with, png_bytes
 from maquette.document.fields import Fields
 from maquette.document.files import RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.document.ply import PlyMesh, decode_ply, encode_ply
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.types import (
+    GROUND,
     Camera,
     Failure,
     Focal,
+    GivenGeometry,
     Instance,
     InstanceMask,
     Scene,
     SceneInput,
+    Support,
     check_faces,
     check_unicode,
 )
@@ -134,7 +137,10 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
     scale = _positive(root, "metres_per_unit") if root.has("metres_per_unit") else None
     provenance = dict(root.object("provenance").data)
     given = _input(root.object("input"), files) if root.has("input") else None
-    return Scene(instances, camera, failures, ground_height, frame, scale, provenance, given)
+    supports = _supports(root, {i.label for i in instances})
+    return Scene(
+        instances, camera, failures, ground_height, frame, scale, provenance, given, supports
+    )
 
 
 def _document_path(path: Path) -> Path:
@@ -176,6 +182,11 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     record["camera"] = _camera_record(scene.camera)
     record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
     record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
+    if scene.supports:
+        supports = sorted(scene.supports.items())
+        record["supports"] = {str(label): support.on for label, support in supports}
+        confidence = {str(label): float(support.confidence) for label, support in supports}
+        record["support_confidence"] = confidence
     record["input"] = None if scene.input is None else _input_record(scene.input, files)
     record["provenance"] = _plain(scene.provenance, "provenance")
     record["files"] = files.records
@@ -203,7 +214,10 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
         "confidence": _finite_or_none(instance.confidence),
         "warnings": instance.warnings,
     }
-    record["state"] = files.take(stem, ".npz", _npz_bytes(instance)) if instance.state else None
+    record["state"] = None
+    if instance.state:
+        content = _npz_bytes(instance.state, f"instance {instance.label}: state")
+        record["state"] = files.take(stem, ".npz", content)
     record["hidden"] = instance.hidden
     return record
 
@@ -226,11 +240,26 @@ def _finite_or_none(value: float) -> float | None:
 
 def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
-    record = {"photo": photo, "source": given.source, "warnings": given.warnings}
+    record: dict[str, Any] = {"photo": photo, "source": given.source, "warnings": given.warnings}
     if given.focal is not None:
         record["focal"] = dataclasses.asdict(given.focal)
+    if given.geometry is not None:
+        record["geometry"] = _geometry_record(given.geometry, files)
     record["masks"] = [_mask_record(mask, files) for mask in given.masks]
     return record
+
+
+def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
+    depth = None
+    if known.depth is not None:
+        depth = files.take("depth", ".npz", _npz_bytes({"depth": known.depth}, "the known depth"))
+    return {
+        "depth": depth,
+        "metric": known.metric,
+        "intrinsics": known.intrinsics,
+        "down": known.down,
+        "source": known.source,
+    }
 
 
 def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
@@ -247,25 +276,15 @@ def _photo_bytes(image: np.ndarray) -> bytes:
     return content.tobytes()
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """Return the image as a PNG without metadata, so that equal pixels give equal bytes."""
-    stream = io.BytesIO()
-    bare = image.copy()
-    bare.info = {}
-    bare.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def _npz_bytes(instance: Instance) -> bytes:
-    """Return the state as .npz, with fixed dates, so that equal arrays give equal bytes."""
+def _npz_bytes(arrays: Mapping[str, np.ndarray], where: str) -> bytes:
+    """Return arrays as .npz, with fixed dates, so that equal arrays give equal bytes."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, value in instance.state.items():
+        for key, value in arrays.items():
             array = np.asarray(value)
             if array.dtype.hasobject:
                 raise InputError(
-                    f"instance {instance.label}: state {key!r} holds Python objects; "
-                    "expected a plain array; convert it"
+                    f"{where}: {key!r} holds Python objects; expected a plain array; convert it"
                 )
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -330,6 +349,26 @@ def _camera(record: Fields) -> Camera:
 
 def _failure(record: Fields) -> Failure:
     return Failure(record.whole("label"), record.text("stage"), record.text("reason"))
+
+
+def _supports(root: Fields, labels: Collection[int]) -> dict[int, Support]:
+    """What the instances stand on; nothing in older documents."""
+    if not root.has("supports"):
+        return {}
+    told = root.object("supports")
+    confidence = root.object("support_confidence") if root.has("support_confidence") else None
+    supports = {}
+    for key, on in told.data.items():
+        if key not in {str(label) for label in labels}:
+            raise told.wrong(key, f"labels of the scene: {sorted(labels)}")
+        is_known = type(on) is int and on in labels and str(on) != key
+        if not (is_known or on in (GROUND, None)):
+            raise told.wrong(key, f"the label of another instance, {GROUND!r} or null")
+        sure = 1.0
+        if confidence is not None and confidence.has(key):
+            sure = confidence.number(key)
+        supports[int(key)] = Support(on, sure)
+    return supports
 
 
 def _positive(record: Fields, key: str) -> float:
@@ -407,4 +446,21 @@ def _input(record: Fields, files: SavedFiles) -> SceneInput:
     if record.has("focal"):
         told = record.object("focal")
         focal = Focal(_positive(told, "ratio"), told.text("source"))
-    return SceneInput(image, tuple(masks), record.text("source"), record.texts("warnings"), focal)
+    geometry = None
+    if record.has("geometry"):
+        geometry = _geometry(record.object("geometry"), files, (height, width))
+    source = record.text("source")
+    return SceneInput(image, tuple(masks), source, record.texts("warnings"), focal, geometry)
+
+
+def _geometry(record: Fields, files: SavedFiles, size: tuple[int, int]) -> GivenGeometry:
+    depth = None
+    if record.has("depth"):
+        path, content = files.read(record, "depth")
+        depth = read_npz(io.BytesIO(content), path, files.budget).get("depth")
+        if depth is None or depth.shape != size or depth.dtype.kind != "f":
+            raise record.wrong("depth", "a depth map of the photo's size, the array 'depth'")
+    intrinsics = record.matrix("intrinsics", 3, 3) if record.has("intrinsics") else None
+    down = record.vector("down", 3) if record.has("down") else None
+    metric = record.data.get("metric") is True
+    return GivenGeometry(depth, metric, intrinsics, down, record.text("source"))

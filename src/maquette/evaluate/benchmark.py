@@ -21,13 +21,12 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from maquette import __version__
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, contained
 from maquette.evaluate.cases import (
     CaseSource,
     camera_to_dict,
@@ -39,7 +38,7 @@ from maquette.evaluate.cases import (
 from maquette.evaluate.contestants import Contestant, Predictor, started
 from maquette.evaluate.files import Record, write_record
 from maquette.evaluate.peaks import measured_cost
-from maquette.evaluate.pool import in_processes, processes
+from maquette.evaluate.pool import in_processes, lost, processes
 from maquette.evaluate.protocols import protocol_named
 from maquette.evaluate.resources import networks_of
 from maquette.evaluate.rows import COUNTS, MEASUREMENTS, ResultRow, write_table
@@ -51,10 +50,11 @@ from maquette.evaluate.visibility import mean_silhouette_iou, surface_alignment
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
 from maquette.output import writable_folder
+from maquette.processes import Workers
 from maquette.types import Scene
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
-Pool = ProcessPoolExecutor | None  # of pool.processes
+Pool = Workers | None  # of pool.processes
 SEED = 0  # of the surface samples of every score
 OBJECT_TEXTS = ("name", "predicted", "miss")  # of an ObjectScore; all else are numbers
 
@@ -147,7 +147,9 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
     record |= {"maquette": __version__, "sources": sources, "threads": plan.threads}
     write_record(folder.record_file, record)
     todo = [(source, folder) for source in plan.sources if not folder.scene(source.name).is_dir()]
-    in_processes(pool, _prepare_one, todo, functools.partial(progress, "scenes"))
+    made = in_processes(pool, _prepare_one, todo, functools.partial(progress, "scenes"))
+    for (source, _), reason in lost(todo, made):
+        write_record(folder.unusable(source.name), f"{source.name}: {reason}")
     reasons = {name: reason for name in asked if (reason := finished(folder.unusable(name)))}
     write_record(folder.record_file, record | {"unusable": reasons})
     if len(reasons) == len(asked):
@@ -157,7 +159,9 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
 
 def _prepare_one(source: CaseSource, folder: RunFolder) -> None:
     try:
-        save_case(source.load(), folder.scene(source.name))
+        with contained(f"{source.name}: cannot be prepared", "leave it out"):
+            save_case(source.load(), folder.scene(source.name))
+        folder.unusable(source.name).unlink(missing_ok=True)
     except InputError as error:
         write_record(folder.unusable(source.name), str(error))
 
@@ -197,9 +201,19 @@ def predict(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Non
         tell = functools.partial(progress, contestant.name)
         if contestant.kind == "generator" and todo:
             with processes(plan.jobs, plan.threads) as own:
-                in_processes(own, _predict_one, todo, tell)
+                made = in_processes(own, _predict_one, todo, tell)
         else:
-            in_processes(pool, _predict_one, todo, tell)
+            made = in_processes(pool, _predict_one, todo, tell)
+        for (prediction,), reason in lost(todo, made):
+            _give_up(prediction, reason)
+
+
+def _give_up(prediction: _Prediction, reason: str) -> None:
+    """Record that nothing was made; without the request, so that the next run tries again."""
+    place = (prediction.contestant.name, prediction.scene)
+    prediction.folder.prediction(*place).unlink(missing_ok=True)
+    record: Record = {"request": None, "error": reason, "camera": None, "failures": []}
+    write_record(prediction.folder.making(*place), record)
 
 
 @functools.lru_cache(maxsize=1)
@@ -217,11 +231,10 @@ def _predict_one(prediction: _Prediction) -> None:
     made: Scene | None = None
     with measured_cost() as cost:
         try:
-            made = predictor(case)
+            with contained("the method failed", "look at the scene, or report this"):
+                made = predictor(case)
         except MaquetteError as failure:
             error = str(failure)
-        except MemoryError:
-            error = "out of memory"
     path = folder.prediction(contestant.name, prediction.scene)
     path.unlink(missing_ok=True)
     if made is not None and made.instances:
@@ -286,13 +299,21 @@ def score(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
         for protocol in plan.protocols
     ]
     todo = [(scoring,) for scoring in asked if not scoring.is_done()]
-    in_processes(pool, _score_one, todo, functools.partial(progress, "scores"))
+    scored = in_processes(pool, _score_one, todo, functools.partial(progress, "scores"))
+    missed = [(*arguments, reason) for arguments, reason in lost(todo, scored)]
+    for (scoring, _), reason in lost(missed, in_processes(pool, _score_one, missed)):
+        raise MaquetteError(
+            f"{scoring.scene}: cannot be scored, not even as missed ({reason}); "
+            "repeat the command with fewer --jobs"
+        )
 
 
-def _score_one(scoring: _Scoring) -> None:
+def _score_one(scoring: _Scoring, missed: str = "") -> None:
+    """Write a score; that of an empty prediction where scoring the real one ended a process, with
+    that as its reason and without the request, so that the next run tries again.
+    """
     case = load_case(scoring.folder.scene(scoring.scene), scoring.scene)
     prediction = scoring.folder.prediction(scoring.method, scoring.scene)
-    meshes = load_named_meshes(prediction) if prediction.exists() else {}
 
     def scored(meshes: Meshes) -> SceneScore:
         return score_scene(
@@ -305,8 +326,11 @@ def _score_one(scoring: _Scoring) -> None:
             workers=scoring.threads,
         )
 
-    error = ""
+    error = missed
+    meshes: Meshes = {}
     try:
+        if prediction.exists() and not missed:
+            meshes = load_named_meshes(prediction)
         result = scored(meshes)
     # a prediction with NaN vertices, or of which no name fits: the scene counts as missed
     except InputError as failure:
@@ -319,7 +343,8 @@ def _score_one(scoring: _Scoring) -> None:
         seen["silhouette"] = mean_silhouette_iou(meshes, masks, case.camera)
         seen["l_align"] = surface_alignment(meshes, case.truth, case.camera)
     scores = {**result.to_dict(), **seen}
-    write_record(scoring.file, {"request": scoring.request(), "error": error, "score": scores})
+    request = None if missed else scoring.request()
+    write_record(scoring.file, {"request": request, "error": error, "score": scores})
 
 
 # Rows

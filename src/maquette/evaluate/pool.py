@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from maquette.errors import MaquetteError
-from maquette.processes import spawned
+from maquette.processes import Ended, Workers, spawned
 
 
 @contextlib.contextmanager
-def processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor | None]:
+def processes(jobs: int, threads: int) -> Iterator[Workers | None]:
     """``jobs`` processes of some threads each; None for 0 jobs, which means: here, one after the
     other.
     """
@@ -27,31 +24,31 @@ def processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def in_processes(
-    pool: ProcessPoolExecutor | None,
-    task: Callable[..., None],
+    pool: Workers | None,
+    task: Callable[..., Any],
     arguments: Sequence[tuple[Any, ...]],
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> None:
-    """Call ``task(*a)`` for all arguments. The first error stops all."""
+) -> list[Any]:
+    """Call ``task(*a)`` for all arguments; what they return, in their order. ``Ended`` stands for a
+    task whose process ended; the first error stops all.
+    """
     progress(0, len(arguments))
-    if pool is None:
-        for k, each in enumerate(arguments):
-            task(*each)
-            progress(k + 1, len(arguments))
-        return
-    futures = [pool.submit(task, *each) for each in arguments]
-    try:
-        for k, future in enumerate(as_completed(futures)):
-            future.result()
-            progress(k + 1, len(arguments))
-    except BrokenProcessPool as error:
-        raise MaquetteError(
-            "a process was ended from outside, most likely for memory; "
-            "repeat the command with fewer --jobs"
-        ) from error
-    finally:
-        for future in futures:
-            future.cancel()
+    here = ((number, task(*each)) for number, each in enumerate(arguments))
+    results: list[Any] = [None] * len(arguments)
+    outcomes = here if pool is None else pool.outcomes(task, arguments)
+    for done, (number, result) in enumerate(outcomes, 1):
+        results[number] = result
+        progress(done, len(arguments))
+    return results
+
+
+def lost(
+    arguments: Sequence[tuple[Any, ...]], results: Sequence[Any]
+) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The arguments of tasks whose process ended, and why it did."""
+    for each, result in zip(arguments, results, strict=True):
+        if isinstance(result, Ended):
+            yield each, result.reason
 
 
 def _keep_to(threads: int) -> None:

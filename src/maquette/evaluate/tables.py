@@ -38,8 +38,13 @@ class Table:
 
 def unusable_table(reasons: Mapping[str, str]) -> Table:
     """Every scene that could not be used, with the reason."""
+    return reasons_table("Not used", "scenes that could not be used, and why", reasons)
+
+
+def reasons_table(title: str, note: str, reasons: Mapping[str, str]) -> Table:
+    """Scenes, each with a reason."""
     body = tuple((Cell(name), Cell(reason)) for name, reason in reasons.items())
-    return Table("Not used", "scenes that could not be used, and why", ("scene", "reason"), body)
+    return Table(title, note, ("scene", "reason"), body)
 
 
 def markdown(table: Table) -> str:

@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from scipy.spatial.transform import Rotation
 
-from maquette.document.appearance import Appearance, appearance_of, linear_from_bytes
-from maquette.document.scene_json import png_bytes
-from maquette.errors import InputError
+from maquette.document.appearance import (
+    Appearance,
+    appearance_of,
+    linear_from_bytes,
+    texture_file,
+)
+from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
 from maquette.output import write_files
@@ -29,6 +34,9 @@ from maquette.types import Camera, Instance, Scene, check_faces
 
 # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
 ROUGHNESS = 0.9
+MIME_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+# vertices at one place share a normal where theirs agree with it: cosine of 45 degrees
+CREASE_COSINE = 0.7
 SIMILAR = 1e-9  # relative difference of three scales that is rounding and not a stretch
 MOST_SHEAR = 1e-6  # cosine between axes that should be orthogonal
 
@@ -75,7 +83,12 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
     metres = scene.metres_per_unit
     units = "scene units (the longest side of the scene is 1)" if metres is None else "metres"
     ground = float(scene.ground_height) * (metres or 1.0)
-    extras = {"frame": scene.frame, "up": "+Y", "units": units, "metres_per_unit": metres}
+    extras: dict[str, Any] = {
+        "frame": scene.frame,
+        "up": "+Y",
+        "units": units,
+        "metres_per_unit": metres,
+    }
     extras["ground_height"] = ground
     extras["failures"] = [
         {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
@@ -144,12 +157,13 @@ def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
         "NORMAL": gltf.vertices(smooth_normals(vertices, faces)),
     }
     if appearance.image is None:
-        opaque = bool(appearance.colors[:, 3].min() == 255)
-        colors = appearance.colors[:, : 3 if opaque else 4]
+        colors = present(appearance.colors, "colour")
+        opaque = bool(colors[:, 3].min() == 255)
+        colors = colors[:, : 3 if opaque else 4]
         attributes["COLOR_0"] = gltf.vertices(linear_from_bytes(colors).astype(np.float32))
     else:
         opaque = appearance.image.mode == "RGB"
-        u, v = appearance.uv.T
+        u, v = present(appearance.uv, "texture").T
         top_left = np.stack([u, 1 - v], axis=1).astype(np.float32)
         attributes["TEXCOORD_0"] = gltf.vertices(top_left)
     primitive = {
@@ -166,15 +180,17 @@ def _add_material(gltf: GltfFile, instance: Instance, appearance: Appearance, op
     """
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
     if appearance.image is not None:
-        view = gltf.view(png_bytes(appearance.image))
-        image = gltf.add("images", name=instance.node_name, mimeType="image/png", bufferView=view)
+        content, suffix = texture_file(appearance.image)
+        kind = MIME_TYPES[suffix]
+        view = gltf.view(content)
+        image = gltf.add("images", name=instance.node_name, mimeType=kind, bufferView=view)
         surface["baseColorTexture"] = {"index": gltf.add("textures", source=image)}
     return gltf.add(
         "materials",
         name=instance.node_name,
         pbrMetallicRoughness=surface,
         alphaMode=None if opaque else "BLEND",
-        doubleSided=None if instance.mesh.is_watertight else True,
+        doubleSided=None if _is_closed(instance.mesh) else True,
     )
 
 
@@ -195,9 +211,30 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
     vertex = faces.reshape(-1)
     sums = [np.bincount(vertex, component, len(vertices)) for component in weighted.T]
-    total = np.stack(sums, axis=1)
+    total = _across_seams(vertices, np.stack(sums, axis=1))
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
     return np.where(has_normal, _unit(total), [0.0, 1.0, 0.0]).astype(np.float32)
+
+
+def _across_seams(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Normals (V, 3) of any length, in which vertices at one place share the sum: a seam of the
+    texture is none of the surface. Where they disagree with it, it is a crease, and they stay.
+    """
+    places, place = np.unique(vertices, axis=0, return_inverse=True)
+    if len(places) == len(vertices):
+        return normals
+    place = place.reshape(-1)
+    sums = [np.bincount(place, component, len(places)) for component in normals.T]
+    shared = np.stack(sums, axis=1)[place]
+    agree = (_unit(normals) * _unit(shared)).sum(1, keepdims=True) > CREASE_COSINE
+    return np.where(agree, shared, normals)
+
+
+def _is_closed(mesh: trimesh.Trimesh) -> bool:
+    """Whether the surface has no border, seams of its texture aside."""
+    _, place = np.unique(np.asarray(mesh.vertices), axis=0, return_inverse=True)
+    faces = place.reshape(-1)[mesh.faces]
+    return bool(trimesh.graph.is_watertight(trimesh.geometry.faces_to_edges(faces))[0])
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -141,7 +141,9 @@ def _plain_texture(texture: JsonObject) -> JsonObject:
     """A texture whose picture is named where every reader looks."""
     extensions = texture.get("extensions", {})
     sources = [extension["source"] for extension in extensions.values() if "source" in extension]
-    plain = {key: texture[key] for key in ("sampler", "name", "source") if key in texture}
+    plain: JsonObject = {
+        key: texture[key] for key in ("sampler", "name", "source") if key in texture
+    }
     return plain if "source" in plain or not sources else plain | {"source": sources[0]}
 
 

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -26,7 +27,8 @@ from maquette.errors import InputError, contained
 from maquette.export.gltf import read_header
 from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
 from maquette.export.gltf_source import GltfSource
-from maquette.geometry.polygons import ear_clipped, fan_covers
+from maquette.export.ply_polygons import ply_of_triangles
+from maquette.export.polygon_files import obj_of_triangles, off_of_triangles
 from maquette.types import check_faces
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
@@ -61,10 +63,9 @@ OTHER_SUFFIXES = (
 REMEDY = "convert them to GLB, for example with Blender"
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
+_OF_TRIANGLES = {"obj": obj_of_triangles, "ply": ply_of_triangles, "off": off_of_triangles}
 _STL_HEADER = 84  # bytes: 80 of text, and the number of faces
 _STL_FACE = 50
-_CONTINUED = re.compile(rb"\\\r?\n")  # a backslash at its end joins a line of OBJ to the next
-_POLYGON = re.compile(rb"^f(?:[ \t]+-?\d[-/\d]*){4,}", re.MULTILINE)
 # what may stand before a texture's name in an MTL file: -s 1 1 1 -clamp on
 _MAP_OPTIONS = re.compile(r"(?:-[a-z]+(?:\s+(?:on|off|[-+.\d]+))*\s+)+")
 
@@ -105,7 +106,7 @@ def read_mesh_file(
     return MeshContent(scene, tuple(dict.fromkeys(resolver.notes)))
 
 
-def _parts_of_obj(path: Path, textures: bool) -> dict[str, bool]:
+def _parts_of_obj(path: Path, textures: bool) -> dict[str, Any]:
     """How trimesh takes an OBJ apart: by its objects, or else its groups, or else materials."""
     if path.suffix.lower() != ".obj":
         return {}
@@ -129,8 +130,11 @@ def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
     kind = path.suffix[1:].lower()
     if kind == "stl":
         return _stl_without_tail(path.read_bytes()), kind
-    if kind == "obj":
-        return _obj_without_polygons(path.read_bytes()), kind
+    if kind in _OF_TRIANGLES:
+        try:
+            return _OF_TRIANGLES[kind](path.read_bytes()), kind
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
     if kind in ("glb", "gltf"):
         with open(path, "rb") as file:
             header = read_header(file)
@@ -151,43 +155,6 @@ def _stl_without_tail(content: bytes) -> bytes | None:
     (faces,) = struct.unpack_from("<I", content, _STL_HEADER - 4)
     size = _STL_HEADER + faces * _STL_FACE
     return content[:size] if faces and size < len(content) else None
-
-
-def _obj_without_polygons(content: bytes) -> bytes | None:
-    """An OBJ whose polygons are triangles where a fan from their first corner, as trimesh cuts
-    them, would reach outside of them.
-    """
-    content = _CONTINUED.sub(b"", content)
-    if not _POLYGON.search(content):
-        return None
-    lines = content.splitlines()
-    vertices, polygons = _obj_polygons(lines)
-    changed = False
-    for corners in {len(rows) for rows in polygons.values()}:
-        alike = [line for line, rows in polygons.items() if len(rows) == corners]
-        fans = fan_covers(vertices[[polygons[line] for line in alike]])
-        for line in (line for line, covers in zip(alike, fans) if not covers):
-            references = _POLYGON.match(lines[line])[0].split()[1:]
-            triangles = ear_clipped(vertices[polygons[line]])
-            written = (b"f " + b" ".join(references[k] for k in each) for each in triangles)
-            lines[line] = b"\n".join(written)
-            changed = True
-    return b"\n".join(lines) if changed else None
-
-
-def _obj_polygons(lines: list[bytes]) -> tuple[np.ndarray, dict[int, list[int]]]:
-    """Vertices (V, 3) of an OBJ, and of each line with a face of more than three corners their
-    rows in it. Negative references count back from the last vertex before the line.
-    """
-    vertices = []
-    polygons = {}
-    for number, line in enumerate(lines):
-        if line.startswith(b"v "):
-            vertices.append(line.split()[1:4])
-        elif polygon := _POLYGON.match(line):
-            references = [int(corner.partition(b"/")[0]) for corner in polygon[0].split()[1:]]
-            polygons[number] = [k - 1 if k > 0 else len(vertices) + k for k in references]
-    return np.array(vertices, np.float64), polygons
 
 
 class _NamedFiles(FilePathResolver):

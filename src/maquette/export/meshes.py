@@ -17,10 +17,11 @@ from maquette.document.appearance import (
     appearance_of,
     bytes_from_linear,
     linear_from_bytes,
+    texture_file,
     vertex_colors_of,
 )
 from maquette.document.ply import PlyMesh, encode_ply
-from maquette.document.scene_json import png_bytes
+from maquette.errors import present
 from maquette.geometry.transforms import transform_points
 from maquette.output import write_files
 from maquette.types import Instance, Scene, check_faces, check_unicode
@@ -30,7 +31,7 @@ STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attrib
 
 
 def write_obj(scene: Scene, path: Path) -> None:
-    """Write ``path`` (.obj) and beside it ``<stem>.mtl`` and a PNG per texture. One object per
+    """Write ``path`` (.obj) and beside it ``<stem>.mtl`` and a picture per texture. One object per
     instance, named as its node.
     """
     materials = []
@@ -44,10 +45,12 @@ def write_obj(scene: Scene, path: Path) -> None:
         material = re.sub(r"[^\w.-]+", "_", instance.node_name)
         lines.append(f"o {' '.join(instance.node_name.split())}\nusemtl {material}\n")
         lines.append(_obj_body(vertices, faces + offset, appearance))
-        texture = "" if appearance.image is None else f"{path.stem}_{material}.png"
-        materials.append(_mtl_entry(material, appearance, texture))
+        texture = ""
         if appearance.image is not None:
-            textures[path.with_name(texture)] = png_bytes(appearance.image)
+            content, suffix = texture_file(appearance.image)
+            texture = f"{path.stem}_{material}{suffix}"
+            textures[path.with_name(texture)] = content
+        materials.append(_mtl_entry(material, appearance, texture))
         offset += len(vertices)
     library = {path.with_suffix(".mtl"): "\n".join(materials).encode()}
     write_files({path: "".join(lines).encode()} | library | textures)
@@ -99,13 +102,17 @@ def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarra
 
 def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> str:
     if appearance.image is None:
-        rows = np.concatenate([vertices, appearance.colors[:, :3] / 255], axis=1)
-        return _lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows) + _lines("f %d %d %d\n", faces)
-    coordinates = _lines("v %.9g %.9g %.9g\n", vertices) + _lines("vt %.9g %.9g\n", appearance.uv)
-    return coordinates + _lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
+        colors = present(appearance.colors, "colour")
+        rows = np.concatenate([vertices, colors[:, :3] / 255], axis=1)
+        coordinates = text_lines("v %.9g %.9g %.9g %.4g %.4g %.4g\n", rows)
+        return coordinates + text_lines("f %d %d %d\n", faces)
+    coordinates = text_lines("v %.9g %.9g %.9g\n", vertices)
+    coordinates += text_lines("vt %.9g %.9g\n", present(appearance.uv, "texture"))
+    return coordinates + text_lines("f %d/%d %d/%d %d/%d\n", np.repeat(faces, 2, axis=1))
 
 
-def _lines(template: str, rows: np.ndarray) -> str:
+def text_lines(template: str, rows: np.ndarray) -> str:
+    """Rows (N, K) of numbers, each written as the template says."""
     return (template * len(rows)) % tuple(rows.reshape(-1).tolist())
 
 
@@ -116,6 +123,6 @@ def _mtl_entry(material: str, appearance: Appearance, texture: str) -> str:
     color = (1.0, 1.0, 1.0)
     picture = f"map_Kd {texture}\n" if texture else ""
     if appearance.image is None:
-        mean = linear_from_bytes(appearance.colors).mean(0, keepdims=True)
+        mean = linear_from_bytes(present(appearance.colors, "colour")).mean(0, keepdims=True)
         color = tuple(bytes_from_linear(mean)[0, :3] / 255)
     return f"newmtl {material}\nKd %.4g %.4g %.4g\nKs 0 0 0\nillum 1\n{picture}" % color

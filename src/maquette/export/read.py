@@ -28,7 +28,7 @@ from maquette.document.appearance import (
     texture_of,
     vertex_colors_of,
 )
-from maquette.errors import contained
+from maquette.errors import contained, present
 from maquette.export.gltf import accessor_bytes, read_header
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.transforms import similarity
@@ -160,7 +160,8 @@ def _decoded(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     appearance = appearance_of(mesh)
     if isinstance(mesh.visual, ColorVisuals) and mesh.visual.defined:
         # COLOR_0 without a material: trimesh's bytes are still linear
-        appearance = Appearance(colors=bytes_from_linear(appearance.colors / 255))
+        raw = present(appearance.colors, "colour")
+        appearance = Appearance(colors=bytes_from_linear(raw / 255))
     return mesh_with(mesh.vertices, mesh.faces, appearance)
 
 

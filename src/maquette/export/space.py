@@ -44,7 +44,10 @@ def _file_units_per_unit(scene: Scene, space: FileSpace) -> float:
             raise InputError("the scene has no object whose size could be set; leave size out")
         low = np.min([box[0] for box in boxes], axis=0)
         high = np.max([box[1] for box in boxes], axis=0)
-        return space.size / float((high - low).max())
+        longest = float((high - low).max())
+        if not longest > 0:
+            raise InputError("the scene is a single point, which has no size; leave size out")
+        return space.size / longest
     metres = scene.metres_per_unit
     if metres is None and space.unit is not None:
         raise InputError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from maquette.flow.sample import StepCallback
 from maquette.nn.devices import sent
 
 PredictNoise = Callable[[Tensor, int], Tensor]  # (x_t (B, ...), step) -> eps (B, ...)
+
+
+Step = TypeVar("Step", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class LinearSchedule:
         betas = torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
         return torch.cumprod(1 - betas, dim=0)
 
-    def level(self, step: int | Tensor) -> float | Tensor:
+    def level(self, step: Step) -> Step:
         """Noise level in [0, 1] that stands for a step."""
         return step / (self.steps - 1)
 

@@ -50,7 +50,10 @@ class NoisePrior(Protocol):
     """
 
     size: int  # S, side in pixels of the pictures it was trained on
-    schedule: NoiseSchedule
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Its diffusion."""
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """(B, L, C) what the network attends to; "" is the unconditional prompt. L is the same for
@@ -100,10 +103,18 @@ def sds_loss(
     with torch.enable_grad():
         latents = prior.encode(_resized(leaf, prior.size))
     with torch.no_grad():
-        draw = {"generator": generator, "device": generator.device}
-        step = torch.randint(steps[0], steps[1] + 1, (len(pictures),), **draw)
+        step = torch.randint(
+            steps[0],
+            steps[1] + 1,
+            (len(pictures),),
+            generator=generator,
+            device=generator.device,
+        )
         step = step.to(latents.device)
-        noise = torch.randn(latents.shape, dtype=latents.dtype, **draw).to(latents.device)
+        noise = torch.randn(
+            latents.shape, dtype=latents.dtype, generator=generator, device=generator.device
+        )
+        noise = noise.to(latents.device)
         signal = prior.schedule.signal()
         x_t = add_noise(latents.detach(), noise, table_for(noise, signal)[step])
         error = _guided_noise(prior, x_t, step, prompts, negative, gain, guidance) - noise

@@ -98,7 +98,7 @@ def pad_square(
     what is added.
     """
     height, width = image.shape[:2]
-    x0, y0, x1, y1 = mask_box(masks.any(0))
+    x0, y0, x1, y1 = mask_box(np.any(masks, axis=0))
     across = x0 < border * width or x1 - 1 >= (1 - border) * width
     down = y0 < border * height or y1 - 1 >= (1 - border) * height
     share = border if across or down else 0

@@ -123,9 +123,10 @@ def _joined(face: tuple[int, ...], edges: list[int], inside: list[bool]) -> list
     ends = [EDGES[edge] for edge in edges]
     crossed = [edge for edge, (a, b) in zip(edges, ends) if inside[a] != inside[b]]
     if len(crossed) < 4:
-        return [tuple(crossed)] if crossed else []
+        return list(zip(crossed, crossed[1:]))
     before = [edges[-1], *edges[:-1]]
-    return [pair for *pair, corner in zip(before, edges, face) if inside[corner]]
+    around = zip(before, edges, face)
+    return [(last, edge) for last, edge, corner in around if inside[corner]]
 
 
 def _components(chosen: list[bool]) -> int:
@@ -225,13 +226,13 @@ def _number_loops(case: Tensor) -> tuple[int, Tensor]:
     for number, loops in enumerate(loops_of_cases()):
         for index, loop in enumerate(loops):
             loop_of[number, list(loop)] = index
-    loop = loop_of.to(case.device)[case]
+    own_loop = loop_of.to(case.device)[case]
     loops_in = [len(loops) for loops in loops_of_cases()]
     amount = torch.tensor(loops_in, device=case.device)[case]
     order = torch.argsort(amount, stable=True)
     first = torch.empty_like(amount)
     first[order] = amount[order].cumsum(0) - amount[order]
-    vertex_of_edge = torch.where(loop >= 0, first[:, None] + loop, loop)
+    vertex_of_edge = torch.where(own_loop >= 0, first[:, None] + own_loop, own_loop)
     return int(amount.sum()), vertex_of_edge
 
 

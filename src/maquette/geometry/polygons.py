@@ -6,6 +6,9 @@ A fan from the first corner is right for convex polygons only. Others are cut by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
 _FLAT = 1e-9  # of the polygon's area: what counts as no area
@@ -26,19 +29,77 @@ def fan_covers(corners: np.ndarray) -> np.ndarray:
     return along.min(axis=1) >= -_FLAT * np.einsum("mc,mc->m", whole, whole)
 
 
+def fan(corners: int) -> np.ndarray:
+    """(N - 2, 3) corners of the triangles of a fan from the first one; none below three corners."""
+    last = np.arange(2, max(corners, 2))
+    return np.stack([np.zeros_like(last), last - 1, last], axis=1)
+
+
 def ear_clipped(corners: np.ndarray) -> np.ndarray:
     """(N - 2, 3) indices of triangles that cover a simple polygon (N, 3) and turn as it does.
 
+    The ear with the largest turn goes first, so that flat ones come last. Cutting one off changes
+    whether its neighbours are ears, and nothing else (Eberly, "Triangulation by Ear Clipping",
+    2002), which makes the work the square of the corners.
     Corners in one line make triangles without area; a polygon that crosses itself is cut somehow.
     """
-    flat = _in_plane(corners)
-    remaining = np.arange(len(corners))
+    ring = _Ring.of(_in_plane(corners))
+    ring.look_for_ears(np.arange(len(corners)))
     triangles = []
-    while len(remaining) > 3:
-        ear = _find_ear(flat[remaining])
-        triangles.append(remaining[[ear - 1, ear, (ear + 1) % len(remaining)]])
-        remaining = np.delete(remaining, ear)
-    return np.array([*triangles, remaining])
+    for _ in range(len(corners) - 3):
+        triangle = ring.triangle(ring.best_ear())
+        triangles.append(triangle)
+        ring.cut_off(triangle[1])
+    return np.array([*triangles, np.flatnonzero(ring.left)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Ring:
+    """What is left of an anticlockwise polygon (N, 2), of which corners are cut off."""
+
+    points: np.ndarray  # (N, 2)
+    before: np.ndarray  # (N,) the neighbours of each corner
+    after: np.ndarray
+    left: np.ndarray  # (N,) bool: not cut off yet
+    turn: np.ndarray  # (N,) twice the area of a corner's triangle, negative where it points inward
+    ear: np.ndarray  # (N,) bool: it can be cut off
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> _Ring:
+        numbers = np.arange(len(points))
+        turn = np.zeros(len(points))
+        whole = np.ones(len(points), bool)
+        return cls(points, np.roll(numbers, 1), np.roll(numbers, -1), whole, turn, ~whole)
+
+    def triangle(self, corner: int) -> list[int]:
+        return [int(self.before[corner]), corner, int(self.after[corner])]
+
+    def look_for_ears(self, corners: Iterable[int]) -> None:
+        """Whether corners point outward and their triangles hold no other corner."""
+        chosen = np.fromiter(corners, np.int64)
+        points = self.points[chosen]
+        arriving = points - self.points[self.before[chosen]]
+        self.turn[chosen] = _cross(arriving, self.points[self.after[chosen]] - points)
+        reflex = self.points[self.left & (self.turn <= 0)]
+        for corner in chosen.tolist():
+            triangle = self.points[self.triangle(corner)]
+            self.ear[corner] = self.turn[corner] >= 0 and not _holds_any(triangle, reflex)
+
+    def best_ear(self) -> int:
+        """The ear with the largest turn; of a polygon that crosses itself perhaps no ear."""
+        if not (self.ear & self.left).any():
+            self.look_for_ears(np.flatnonzero(self.left))
+        among = self.ear & self.left
+        if not among.any():
+            among = self.left
+        return int(np.where(among, self.turn, -np.inf).argmax())
+
+    def cut_off(self, corner: int) -> None:
+        before, _, after = self.triangle(corner)
+        self.left[corner] = False
+        self.after[before] = after
+        self.before[after] = before
+        self.look_for_ears([before, after])
 
 
 def _in_plane(corners: np.ndarray) -> np.ndarray:
@@ -49,23 +110,10 @@ def _in_plane(corners: np.ndarray) -> np.ndarray:
     return corners[:, kept if normal[axis] >= 0 else kept[::-1]]
 
 
-def _find_ear(polygon: np.ndarray) -> int:
-    """Index of a corner of an anticlockwise polygon (N, 2) that can be cut off: it points outward
-    and its triangle holds no other corner. The flattest come last.
-    """
-    before = np.roll(polygon, 1, axis=0)
-    after = np.roll(polygon, -1, axis=0)
-    turn = _cross(polygon - before, after - polygon)
-    reflex = polygon[turn <= 0]
-    for corner in np.argsort(-turn, kind="stable"):
-        triangle = np.stack([before[corner], polygon[corner], after[corner]])
-        if turn[corner] >= 0 and not _holds_any(triangle, reflex):
-            return int(corner)
-    return int(turn.argmax())  # only where the polygon crosses itself
-
-
 def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
     """Whether points (P, 2), other than its corners, lie in an anticlockwise triangle (3, 2)."""
+    near = ((points >= triangle.min(axis=0)) & (points <= triangle.max(axis=0))).all(axis=1)
+    points = points[near]
     others = points[(points[:, None] != triangle).any(axis=2).all(axis=1)]
     sides = np.roll(triangle, -1, axis=0) - triangle
     return bool((_cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())

@@ -325,7 +325,7 @@ def _icp(
     """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse
     change; the fit of the last transform.
     """
-    fit = None
+    before: _Fit | None = None
     transform = start
     for _ in range(iterations + 1):
         moved = transform_points(transform, source)
@@ -333,10 +333,10 @@ def _icp(
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
-        before = fit
         fit = _Fit(transform, rmse, fitness)
         if found.sum() < 3 or _settled(before, fit, 1e-6 * reach):
             break
+        before = fit
         transform = step(moved[found], index[found]) @ transform
     return fit
 

@@ -7,6 +7,7 @@ here: clouds are thinned by strides and cells, restarts are evenly spaced.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -153,12 +154,12 @@ def chamfer_fit(
     start = np.array([0, 0, 0, 0, 0, 0, 1.0])
     steps = options.steps // 4
     yaws = [similarity(1.0, rotation_y(angle)) for angle in angles]
-    fits = [_descend(_Pair(*few, yaw), start, steps, options.rate) for yaw in yaws]
+    fits = [_descend(_Pair(few, yaw), start, steps, options.rate) for yaw in yaws]
     fits.sort(key=lambda fit: fit.cost)
     many = [build_tree(thin(cloud, options.points)) for cloud in clouds]
     last = []
     for fit in fits[: max(1, len(yaws) // 4)]:
-        pair = _Pair(*many, fit.yaw)
+        pair = _Pair(many, fit.yaw)
         last.append(_descend(pair, fit.numbers, options.steps - steps, options.rate))
     best = min(last, key=lambda fit: fit.cost)
     return similarity(1.0, None, middle) @ _similarity_of(best.numbers) @ best.yaw @ placed
@@ -167,7 +168,8 @@ def chamfer_fit(
 class _Pair:
     """Two clouds, the source after a turn."""
 
-    def __init__(self, source: PointTree, target: PointTree, yaw: np.ndarray):
+    def __init__(self, clouds: Sequence[PointTree], yaw: np.ndarray):
+        source, target = clouds
         self.source = source
         self.target = target
         self.yaw = yaw  # (4, 4)

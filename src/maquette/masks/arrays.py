@@ -68,8 +68,7 @@ def _from_archive(
         )
     if "labels" not in arrays and "names" not in arrays:
         return masks_from_array(masks, str(path), warnings)
-    if masks.ndim == 4 and masks.shape[1] == 1:
-        masks = masks[:, 0]
+    masks = without_single_axes(masks)
     count = len(masks) if masks.ndim == 3 else -1
     labels = arrays.get("labels", np.arange(1, count + 1))
     names = arrays.get("names", np.full(max(count, 0), ""))
@@ -90,8 +89,7 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
     """Yield the masks of labels (H, W), masks (K, H, W) or (K, 1, H, W), or colours (H, W, 3 or 4)
     uint8; ``warnings`` is extended. Raises InputError.
     """
-    if array.ndim == 4 and array.shape[1] == 1:  # as SAM 2 returns the masks of several boxes
-        array = array[:, 0]
+    array = without_single_axes(array)
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(
             f"{name}: has shape {array.shape}; expected labels (H, W), masks (K, H, W) or "
@@ -117,6 +115,23 @@ def masks_from_array(array: np.ndarray, name: str, warnings: list[str]) -> Itera
     return masks_from_label_map(whole, name)
 
 
+def as_array(values: Any) -> np.ndarray:
+    """An array-like as an array; torch tensors may be on any device and of any precision."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+        return values.numpy()
+    return np.asarray(values)
+
+
+def without_single_axes(array: np.ndarray) -> np.ndarray:
+    """Masks without the axes of length one that segmenters add: (K, 1, H, W), (1, K, H, W)."""
+    if array.ndim <= 3:
+        return array
+    single = [axis for axis in range(array.ndim - 2) if array.shape[axis] == 1]
+    return np.squeeze(array, axis=tuple(single[: array.ndim - 3]))
+
+
 def _check_count(objects: np.ndarray, name: str) -> None:
     if len(objects) > MAX_INSTANCES:
         raise InputError(
@@ -127,7 +142,9 @@ def _check_count(objects: np.ndarray, name: str) -> None:
 
 def binary_plane(plane: Any, name: str) -> np.ndarray:
     """Return an array-like (H, W) with two values, one of them 0, as bool. Raises InputError."""
-    plane = np.asarray(plane)
+    plane = as_array(plane)
+    if plane.ndim == 3 and plane.shape[0] == 1:
+        plane = plane[0]
     if plane.dtype == np.bool_ and plane.ndim == 2:
         return np.array(plane)
     if plane.ndim != 2 or 0 in plane.shape:

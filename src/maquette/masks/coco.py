@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import cv2
 import numpy as np
@@ -67,6 +67,10 @@ def masks_from_coco(
         if annotation.get("iscrowd"):
             warnings.append(f"{called} is marked as a crowd; it is read as one object")
         mask = mask_from_segmentation(segmentation, size, f"{name}: {called}", warnings)
+        if mask is None:
+            warnings.append(f"{called} has fewer than three corners, and is left out")
+            left_out += 1
+            continue
         yield InstanceMask(label, mask, _category(annotation, categories))
     if annotations and left_out == len(annotations):
         raise InputError(
@@ -77,23 +81,25 @@ def masks_from_coco(
 
 def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
     key = annotation.get("category_id")
-    return categories.get(key, "") if isinstance(key, (int, str)) else ""
+    if not isinstance(key, (int, str)):
+        return ""
+    texts = {str(known): text for known, text in categories.items()}  # tools mix 1 and "1"
+    return categories.get(key, texts.get(str(key), ""))
 
 
 def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
     ids = [a.get("id") for a in annotations]
-    small = all(isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL for i in ids)
-    distinct = len(set(ids)) == len(ids) if small else False
-    return ids if distinct else range(1, len(ids) + 1)
+    small = [i for i in ids if isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL]
+    return small if len(set(small)) == len(ids) else range(1, len(ids) + 1)
 
 
 def mask_from_segmentation(
     segmentation: Any, size: tuple[int, int] | None, where: str, warnings: list[str]
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
-    if known. Raises InputError.
+    if known. None for polygons of fewer than three corners. Raises InputError.
     """
-    if isinstance(segmentation, np.ndarray):
+    if isinstance(segmentation, np.ndarray) or hasattr(segmentation, "detach"):
         return binary_plane(segmentation, where)
     if isinstance(segmentation, Mapping):
         given = segmentation.get("size")
@@ -117,21 +123,36 @@ def mask_from_segmentation(
             f"{where}: is a polygon, but the size of the image is not given; "
             "add an entry with width and height to 'images'"
         )
-    if all(isinstance(number, (int, float)) for number in segmentation):
-        segmentation = [segmentation]  # one polygon without the list around it
-    return _without_stray_pieces(segmentation, size, where, warnings)
-
-
-def _without_stray_pieces(
-    polygons: Sequence[Any], size: tuple[int, int], where: str, warnings: list[str]
-) -> np.ndarray:
-    """The mask of the polygons that have an inside; of fewer than three corners a warning."""
-    whole = [p for p in polygons if not isinstance(p, Sequence) or len(p) >= 6]
+    alone = all(map(_is_number, segmentation)) or all(map(_is_point, segmentation))
+    pieces = [segmentation] if alone else segmentation  # one polygon without the list around it
+    polygons = [_corners(piece, where) for piece in pieces]
+    whole = [polygon for polygon in polygons if len(polygon) >= 3]
     if whole and len(whole) < len(polygons):
         warnings.append(
             f"{where}: {len(polygons) - len(whole)} pieces of fewer than three corners are left out"
         )
-    return rasterize_polygons(whole or polygons, size, where)
+    return rasterize_polygons(whole, size, where) if whole else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _corners(polygon: Any, where: str) -> np.ndarray:
+    """[x0, y0, x1, y1, ...] or [[x0, y0], ...] -> corners (N, 2). Raises InputError."""
+    try:
+        corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
+        ) from error
+    if not np.isfinite(corners).all():
+        raise InputError(f"{where}: a polygon has coordinates that are not finite; export it again")
+    return corners
 
 
 def decode_rle(
@@ -153,6 +174,8 @@ def decode_rle(
             f"{where}: the run lengths add up to {sum(runs)} pixels "
             f"but {shown(size)} has {height * width}; export it again"
         )
+    if not sum(runs[1::2]):
+        return np.zeros(size, bool)
     values = np.arange(len(runs)) % 2 == 1
     columns = np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height)
     return columns.T.copy()
@@ -176,19 +199,8 @@ def rasterize_polygons(
     inside. Raises InputError.
     """
     mask = np.zeros(size, bool)
-    for flat in polygons:
-        try:
-            corners = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise InputError(
-                f"{where}: a polygon is not a list of numbers x0, y0, x1, y1, ...; export it again"
-            ) from error
-        if len(corners) < 3 or not np.isfinite(corners).all():
-            raise InputError(
-                f"{where}: a polygon has {len(corners)} corners; "
-                "expected at least 3 with finite coordinates"
-            )
-        x, y = corners.T - 0.5
+    for polygon in polygons:
+        x, y = _corners(polygon, where).T - 0.5
         mask[pixels_in_polygon(y, x, size)] = True
     return mask
 
@@ -303,7 +315,7 @@ def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
     return height, width
 
 
-def _is_side(value: Any) -> bool:
+def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and value > 0
 
 
@@ -370,7 +382,7 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     while edges:
         first = point = next(iter(edges))
         heading = (edges[first][0] + 3) % 4
-        loop = []
+        loop: list[tuple[int, int]] = []
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.

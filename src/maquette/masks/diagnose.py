@@ -48,7 +48,7 @@ def diagnose(masks: Sequence[InstanceMask]) -> tuple[Diagnosis, ...]:
     overlaps = _overlaps(masks)
     diagnoses = []
     for instance, shares in zip(masks, overlaps):
-        sharing = {masks[j].label: float(shares[j]) for j in np.flatnonzero(shares)}
+        sharing = {masks[j].label: float(shares[j]) for j in np.flatnonzero(shares).tolist()}
         measured = _measured(instance, sharing)
         diagnoses.append(replace(measured, warnings=tuple(_sentences(measured))))
     return tuple(diagnoses)

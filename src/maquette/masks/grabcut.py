@@ -58,8 +58,9 @@ def _iterated(image: np.ndarray, state: np.ndarray, side: int, iterations: int) 
     if foreground.sum() < 8 or (~foreground).sum() < 8:  # no colours to learn from
         return foreground
     cv2.setRNGSeed(0)  # GrabCut draws the first colour clusters at random
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, state, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    colours = (np.zeros((1, 65)), np.zeros((1, 65)))  # models of background and foreground
+    nowhere = (0, 0, 0, 0)  # the mask says where to begin, not a box
+    cv2.grabCut(small, state, nowhere, *colours, iterations, cv2.GC_INIT_WITH_MASK)
     return (state == cv2.GC_FGD) | (state == cv2.GC_PR_FGD)
 
 

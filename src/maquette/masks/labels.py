@@ -109,7 +109,8 @@ def labels_from_colors(
     known = {entry["color"]: entry for entry in table or [] if "color" in entry}
     told = [known.get(hex_color(colors[k])) for k in order]
     ranks = range(1, len(order) + 1)
-    numbers = [entry["label"] for entry in told] if all(told) else list(ranks)
+    named = [entry["label"] for entry in told if entry]
+    numbers = named if len(named) == len(order) else list(ranks)
     lookup = np.zeros(len(colors), np.int32)
     lookup[order] = numbers
     labels = lookup[index]

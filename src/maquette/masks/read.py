@@ -17,7 +17,9 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError, contained
+from maquette.masks.annotations.drawn import Effort, check_aspect
 from maquette.masks.arrays import (
+    as_array,
     binary_plane,
     masks_from_array,
     masks_from_label_map,
@@ -26,10 +28,12 @@ from maquette.masks.arrays import (
 from maquette.masks.documents import SUFFIXES as DOCUMENTS
 from maquette.masks.documents import Reading, masks_from_document, masks_from_file
 from maquette.masks.labels import MAX_INSTANCES, read_label_picture
-from maquette.photos.pixels import Size, resize_mask, same_aspect, shown
+from maquette.photos.pixels import Size, resize_mask, shown
 from maquette.photos.read import checked_file, describe_source, open_image, read_pages
 from maquette.types import InstanceMask
 
+MOST_WARNINGS = 50
+STACK_AXES = 3  # of several masks in one array, at least
 IMAGE_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
 
 # path, paths, array, arrays, {label or name: mask}, COCO dictionary, Pillow image, InstanceMasks
@@ -88,7 +92,9 @@ def _loaded(
     warnings = reading.warnings
     image_size = reading.size
     by_label: dict[int, InstanceMask] = {}
+    effort = Effort(name)
     for instance in _instances(source, reading):
+        effort.add(instance.mask)
         if instance.label in by_label:
             raise InputError(
                 f"{name}: label {instance.label} occurs twice; give every object its own label"
@@ -104,7 +110,13 @@ def _loaded(
         by_label[instance.label] = _fitted(instance, image_size, target_size or image_size, name)
     masks = tuple(by_label[label] for label in sorted(by_label))
     _check_result(masks, name)
-    return MaskReading(_renamed(masks, names), tuple(warnings))
+    return MaskReading(_renamed(masks, names), _shortened(warnings))
+
+
+def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Not more warnings than somebody reads."""
+    more = len(warnings) - MOST_WARNINGS
+    return (*warnings[:MOST_WARNINGS], *([f"and {more} more of this kind"] if more > 0 else []))
 
 
 def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
@@ -113,9 +125,11 @@ def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
         return _from_path(Path(source), reading)
     if isinstance(source, Image.Image):
         return _from_picture(open_image(source), name, reading.warnings)
-    if hasattr(source, "detach"):  # a torch tensor, on whatever device
-        source = source.detach().cpu().numpy()
+    if hasattr(source, "detach"):  # a torch tensor
+        source = as_array(source)
     if isinstance(source, Mapping):
+        if np.ndim(source.get("masks")) >= STACK_AXES:  # as segmenters return them, with scores
+            return masks_from_array(as_array(source["masks"]), name, reading.warnings)
         is_document = bool({"annotations", "shapes", "_via_img_metadata"} & set(source))
         document = masks_from_document if is_document else _from_mapping
         return document(source, reading)
@@ -227,14 +241,7 @@ def _fitted(
     size = instance.mask.shape
     if image_size is None or target_size is None:
         return instance
-    if not same_aspect(size, image_size):
-        turned = ""
-        if same_aspect(size[::-1], image_size):
-            turned = " (is the photo turned by its EXIF orientation? then on the upright photo)"
-        raise InputError(
-            f"{name}: the masks have {shown(size)} pixels and the photo {shown(image_size)}, "
-            f"which is another aspect ratio; make masks for this very photo{turned}"
-        )
+    check_aspect(size, image_size, name)
     return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 

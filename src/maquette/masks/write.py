@@ -142,13 +142,11 @@ def _distinct_colors(labels: Sequence[int]) -> dict[int, tuple[int, int, int]]:
 
 
 def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
-    arrays = {
-        "masks": np.stack([m.mask for m in masks]),
-        "labels": np.array([m.label for m in masks], np.int64),
-        "names": np.array([m.name for m in masks], np.str_),
-    }
+    planes = np.stack([m.mask for m in masks])
+    labels = np.array([m.label for m in masks], np.int64)
+    names = np.array([m.name for m in masks], np.str_)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, masks=planes, labels=labels, names=names)
 
 
 def _write_folder(masks: Sequence[InstanceMask], path: Path) -> None:

@@ -126,7 +126,7 @@ class Workload:
 class Weights(Protocol):
     """Weights on the disk or in memory, as ``Method.load`` gives them."""
 
-    def models(self, kinds: Iterable[str], device: object = "cpu") -> list[Any]:
+    def models(self, kinds: Iterable[str], device: torch.device | str = "cpu") -> list[Any]:
         """The embedded networks of several kinds, on a device."""
 
     def has(self, kind: str) -> bool:

@@ -126,12 +126,12 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
     count = len(boxes)
     focal = float(camera.intrinsics[0, 0] / max(camera.width, camera.height))
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
-    measured = (torch.from_numpy(np.asarray(values, np.float32)) for values in (boxes, surfaces))
     return Sight(
         torch.full((count,), focal),
         torch.full((count,), depth),
         torch.from_numpy(camera.world_from_camera).float().expand(count, 4, 4),
-        *measured,
+        torch.from_numpy(np.asarray(boxes, np.float32)),
+        torch.from_numpy(np.asarray(surfaces, np.float32)),
         torch.ones(count, dtype=torch.bool),
     )
 

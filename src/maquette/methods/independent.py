@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from maquette.errors import present
 from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch
 from maquette.stages.crop import ZOOM_MARGIN, box_cube
 from maquette.stages.perceive import Perception
@@ -26,9 +27,10 @@ def make_independent(
     watch: Watch,
 ) -> Iterator[Made]:
     """The instances of a photo."""
-    states = {
-        label: {"scene_from_cube": front_cube(perception.visible_box(label))} for label in labels
-    }
+    states = {}
+    for label in labels:
+        visible = present(perception.visible_box(label), f"pixel of instance {label}")
+        states[label] = {"scene_from_cube": front_cube(visible)}
     yield from zoom_all(models, perception, states, sampling, watch.progress)
 
 

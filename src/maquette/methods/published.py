@@ -16,10 +16,12 @@ import numpy as np
 import torch
 import trimesh
 from torch import Tensor
+from trimesh.visual.color import ColorVisuals
 
 from maquette.checkpoints.catalogue import release
 from maquette.checkpoints.embedded import PERCEPTION, load_models
 from maquette.checkpoints.released import Networks, PublishedSet, open_release
+from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError
 from maquette.geometry.cameras import moved
 from maquette.geometry.transforms import transform_points
@@ -181,7 +183,9 @@ def painted(instances: Sequence[Instance], perception: Perception) -> list[Insta
         mesh = instance.mesh.copy()
         mesh.apply_transform(instance.world_from_instance)
         mean = perception.photo[masks[instance.label]].mean(0)
-        mesh.visual.vertex_colors[:, :3] = mean.round()
+        colours = vertex_colors_of(mesh)
+        colours[:, :3] = mean.round()
+        mesh.visual = ColorVisuals(mesh, vertex_colors=colours)
         mesh = project_colours(mesh, instance.label, seen)
         # colours only: the shape stays as it was, to the bit
         mesh.vertices = np.asarray(instance.mesh.vertices)

@@ -22,14 +22,9 @@ from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity, table_
 from maquette.geometry.part_gaussians import PART_NUMBERS
 from maquette.models.pose_diffusion import OBJECT_CUES, POSE_NUMBERS
 from maquette.nn.attention import Context, Joint
-from maquette.nn.blocks import (
-    ModulatedCrossBlock,
-    modulation_layer,
-    repeated,
-    without_weights,
-    zero_init,
-)
+from maquette.nn.blocks import ModulatedCrossBlock, modulation_layer, without_weights
 from maquette.nn.embeddings import TimestepEmbedder
+from maquette.nn.layers import repeated, zero_init
 
 SCHEDULE = LinearSchedule()
 BOUND = 12.0  # normalised data lies well within

@@ -63,8 +63,8 @@ def _fitted(image: np.ndarray, scale: float, offset: tuple[float, float], size: 
         step = scale / (now / full)
         fit[axis, axis] = step
         fit[axis, 2] = offset[axis] + 0.5 * step - 0.5
-    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    return cv2.warpAffine(image, fit, (size, size), **how)
+    edge = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, fit, (size, size), flags=cv2.INTER_LINEAR, borderMode=edge)
 
 
 def _within(places: np.ndarray, limit: int) -> np.ndarray:

@@ -59,6 +59,8 @@ class Generator(nn.Module):
         tokens = self.picture(crops)
         if self.flow.lift is None:
             return Condition(tokens, None)
+        if lifted is None:
+            raise ValueError("this model needs the lifted grid of each crop; see models/lifting.py")
         return Condition(tokens, self.flow.encode_lift(lifted, encode_volume))
 
     def forward(

@@ -8,6 +8,7 @@ pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from maquette.flow.guidance import Velocity, guide, guide_pair
 from maquette.flow.trellis import levels
 from maquette.models.savings import Savings
 from maquette.models.structure_flow import StructureFlow
-from maquette.nn.attention import AttentionPlan
+from maquette.nn.attention import AttentionPlan, Context
 
+Contexts = TypeVar("Contexts")
+Modulations = TypeVar("Modulations")
 Parts = tuple[bool, ...]  # of a batch: True = conditional, False = unconditional
 # -> a function of (x_t, t) that says the velocities (parts, ...) of all parts
 Passes = Callable[[Parts], Velocity]
@@ -51,13 +54,13 @@ def with_constants(tokens: Tensor, parts: Parts) -> tuple[Tensor | None, Tensor 
     return tokens if any(parts) else None, single
 
 
-class Kept:
+class Kept(Generic[Contexts, Modulations]):
     """Contexts and modulations of a run, made when first needed and, with ``cache``, kept."""
 
     def __init__(
         self,
-        make_contexts: Callable[[], list],
-        make_modulations: Callable[[Tensor], object],
+        make_contexts: Callable[[], Contexts],
+        make_modulations: Callable[[Tensor], Modulations],
         device: torch.device,
         cache: bool,
     ):
@@ -65,16 +68,16 @@ class Kept:
         self._make_modulations = make_modulations
         self._device = device
         self._cache = cache
-        self._contexts: list | None = None
-        self._modulations: dict[float, object] = {}
+        self._contexts: Contexts | None = None
+        self._modulations: dict[float, Modulations] = {}
 
-    def contexts(self) -> list:
+    def contexts(self) -> Contexts:
         """What the cross-attentions need of the picture."""
         if self._contexts is None or not self._cache:
             self._contexts = self._make_contexts()
         return self._contexts
 
-    def modulations(self, t: float) -> object:
+    def modulations(self, t: float) -> Modulations:
         """What the noise level contributes to the network, the same for all rows."""
         if t not in self._modulations or not self._cache:
             self._modulations[t] = self._make_modulations(levels(t, 1, self._device))
@@ -92,7 +95,7 @@ def structure_pass(
     C).
     """
 
-    def contexts() -> list:
+    def contexts() -> list[Context]:
         if savings.constants:
             return network.prepare(*with_constants(context, parts))
         return network.prepare(torch.cat(for_parts(context, parts)))

@@ -108,8 +108,11 @@ def sample_structure(
         plans = network.plans(rows.sources(len(parts)), context.device)
         return structure_pass(network.flow, tokens, parts, savings, plans)
 
+    velocity = guided_velocity(passes, sampling.weight, sampling.interval, savings)
+    if trace is None:
+        return rows.give(integrate(velocity, start, sampling))
+
     def tell(step: int, x_t: Tensor, x_0: Tensor) -> None:
         trace(step, rows.give(x_t), rows.give(x_0))
 
-    velocity = guided_velocity(passes, sampling.weight, sampling.interval, savings)
-    return rows.give(integrate(velocity, start, sampling, None if trace is None else tell))
+    return rows.give(integrate(velocity, start, sampling, tell))

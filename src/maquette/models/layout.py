@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.nn.attention import attend, merge_heads, split_heads
-from maquette.nn.blocks import FeedForward, repeated, zero_init
+from maquette.nn.blocks import FeedForward
+from maquette.nn.layers import repeated, zero_init
 
 # Numbers per instance that are computed, not learnt: see ``VisibleCues``.
 CUE_WIDTH = 29

@@ -113,8 +113,8 @@ def _pass(flow: VecSetFlow, condition: MidiCondition, parts: Parts, savings: Sav
     def contexts() -> list[list[Context]]:
         summaries = torch.cat(for_parts(condition.summary, parts))
         if not savings.constants:
-            tokens = torch.cat(for_parts(condition.tokens, parts))
-            return flow.prepare([summaries, tokens], [None, None])
+            every = torch.cat(for_parts(condition.tokens, parts))
+            return flow.prepare([summaries, every], [None, None])
         tokens, token = with_constants(condition.tokens, parts)
         return flow.prepare([None, tokens], [summaries, token])
 

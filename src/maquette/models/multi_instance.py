@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from maquette.flow.guidance import Velocity, at_one_level
 from maquette.models.generator import Condition, Generator, GeneratorConfig
 from maquette.nn.attention import Joint
-from maquette.nn.blocks import middle_blocks
+from maquette.nn.layers import middle_blocks
 
 
 @dataclass(frozen=True)

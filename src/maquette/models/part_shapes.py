@@ -23,12 +23,11 @@ from maquette.geometry.volumes import cell_centres
 from maquette.nn.blocks import (
     TransformerBlock,
     depth_to_space,
-    repeated,
     space_to_depth,
     to_grid,
     to_tokens,
-    zero_init,
 )
+from maquette.nn.layers import Layers, repeated, zero_init
 
 # longest side of an object in the cube in which its parts are described, centred, in its own axes
 CANONICAL_SIZE = 0.8
@@ -54,6 +53,10 @@ class PartShapes(nn.Module):
     """Encoder and decoder; ``mean`` and ``std`` normalise a part's numbers and intrinsic (P, 16 +
     D) for diffusion.
     """
+
+    start: Tensor  # (P, 16)
+    mean: Tensor  # (P, 16 + D)
+    std: Tensor
 
     def __init__(self, config: PartShapesConfig):
         super().__init__()
@@ -141,7 +144,7 @@ class PartShapes(nn.Module):
         return normalised * self.std[:, PART_NUMBERS:] + self.mean[:, PART_NUMBERS:]
 
 
-def _transformer(c: PartShapesConfig) -> nn.ModuleList:
+def _transformer(c: PartShapesConfig) -> Layers[TransformerBlock]:
     return repeated(c.blocks, TransformerBlock, c.width, c.heads, c.mlp_ratio)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.nn.attention import AttentionPlan, ExternalKeys, SceneContext
-from maquette.nn.blocks import matrix_dtype, middle_blocks
+from maquette.nn.layers import matrix_dtype, middle_blocks
 
 # slots
 INSTANCE = 0

@@ -16,14 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import (
-    ModulatedCrossBlock,
-    matrix_dtype,
-    modulation_layer,
-    repeated,
-    without_weights,
-)
+from maquette.nn.blocks import ModulatedCrossBlock, modulation_layer, without_weights
 from maquette.nn.embeddings import TimestepEmbedder, position_embedding
+from maquette.nn.layers import Layers, matrix_dtype, repeated
 from maquette.nn.sparse import Voxels
 from maquette.nn.sparse_conv import SparseResBlock
 
@@ -72,8 +67,8 @@ class SLatFlow(nn.Module):
         self.t_embedder = TimestepEmbedder(c.width)
         self.adaLN_modulation = modulation_layer(c.width) if c.share_modulation else None
         self.input_layer = nn.Linear(c.channels, c.io_widths[0])
-        self.input_blocks = nn.ModuleList()
-        self.out_blocks = nn.ModuleList()
+        self.input_blocks: Layers[SparseResBlock] = Layers()
+        self.out_blocks: Layers[SparseResBlock] = Layers()
         widths = [*c.io_widths, c.width]
         for width, coarser in zip(widths, widths[1:]):
             same = [SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)]
@@ -112,7 +107,8 @@ class SLatFlow(nn.Module):
             single = single[:, None]
         dtype = matrix_dtype(self.blocks)
         prepared = []
-        for sample in range(len(single if context is None else context)):
+        samples = next(len(tokens) for tokens in (context, single) if tokens is not None)
+        for sample in range(samples):
             given = [
                 None if tokens is None else tokens[sample].to(dtype) for tokens in (context, single)
             ]

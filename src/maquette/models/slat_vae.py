@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from maquette.geometry.flexicubes import CellMesh, mesh_of_cells
 from maquette.geometry.gaussians import Gaussians
-from maquette.nn.blocks import TransformerBlock, matrix_dtype, repeated, without_weights
+from maquette.nn.attention import QKNorm
+from maquette.nn.blocks import TransformerBlock, without_weights
 from maquette.nn.embeddings import position_embedding
+from maquette.nn.layers import matrix_dtype, repeated
 from maquette.nn.sparse import Voxels
 from maquette.nn.sparse_attention import windows
 from maquette.nn.sparse_conv import SubdivideBlock
@@ -50,7 +52,7 @@ class SLatTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.input_layer = nn.Linear(c.channels_in, c.width)
-        norm = "head" if c.qk_norm else None
+        norm: QKNorm | None = "head" if c.qk_norm else None
         sizes = (c.width, c.heads, c.mlp_ratio)
         self.blocks = repeated(c.blocks, TransformerBlock, *sizes, norm, eps=1e-6, affine=False)
         self.out_layer = nn.Linear(c.width, c.channels_out)

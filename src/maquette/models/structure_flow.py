@@ -23,17 +23,14 @@ from maquette.nn.blocks import (
     ModulatedCrossBlock,
     ResBlock3d,
     depth_to_space,
-    matrix_dtype,
-    middle_blocks,
     modulation_layer,
-    repeated,
     space_to_depth,
     to_grid,
     to_tokens,
     without_weights,
-    zero_init,
 )
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
+from maquette.nn.layers import matrix_dtype, middle_blocks, repeated, zero_init
 
 EncodeVolume = Callable[[Tensor], Tensor]  # (B, volume_channels, G, G, G) -> (B, channels, R, R, R)
 # tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)

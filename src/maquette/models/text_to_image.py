@@ -26,17 +26,10 @@ from torch import Tensor, nn
 from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity, table_for
 from maquette.flow.sample import seeded_noise
 from maquette.models.words import MARKER, PADDING, Vocabulary, tokenise
-from maquette.nn.attention import CrossAttention, SelfAttention, merge_heads
-from maquette.nn.blocks import (
-    FeedForward,
-    LayerNorm,
-    TransformerBlock,
-    repeated,
-    to_grid,
-    to_tokens,
-    zero_init,
-)
+from maquette.nn.attention import CrossProjections, SelfAttention, merge_heads
+from maquette.nn.blocks import FeedForward, LayerNorm, TransformerBlock, to_grid, to_tokens
 from maquette.nn.embeddings import TimestepEmbedder
+from maquette.nn.layers import repeated, zero_init
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ class WordEncoder(nn.Module):
         return torch.cat([self.norm(x) * flag, flag], dim=-1)
 
 
-class WordAttention(CrossAttention):
+class WordAttention(CrossProjections):
     """Cross-attention to words whose maps can be seen and multiplied."""
 
     def forward(self, x_BQC: Tensor, words: Words, maps: list[Tensor] | None = None) -> Tensor:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import AttentionPlan, Context, Joint
-from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype, middle_blocks
+from maquette.nn.blocks import LayerNorm, VectorSetBlock
 from maquette.nn.embeddings import level_angles
+from maquette.nn.layers import Layers, matrix_dtype, middle_blocks
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class VecSetFlow(nn.Module):
         self.config = c = config
         self.time_proj = TimeToken(c.width)
         self.proj_in = nn.Linear(c.channels, c.width)
-        self.blocks = nn.ModuleList(
+        self.blocks: Layers[VectorSetBlock] = Layers(
             VectorSetBlock(c.width, c.heads, c.context_widths, skip=i >= c.first_skip)
             for i in range(c.blocks)
         )

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
-from maquette.nn.blocks import LayerNorm, VectorSetBlock, matrix_dtype, repeated
+from maquette.nn.blocks import LayerNorm, VectorSetBlock
+from maquette.nn.layers import Layers, matrix_dtype, repeated
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class VecSetEncoder(nn.Module):
         heads = config.heads
         self.proj_in = nn.Linear(config.point_width + config.channels, width)
         cross = _cross_block(width, heads)
-        self.blocks = nn.ModuleList(
+        self.blocks: Layers[VectorSetBlock] = Layers(
             [cross, *repeated(config.encoder_blocks, VectorSetBlock, width, heads, qk_norm=None)]
         )
         self.norm_out = LayerNorm(width)
@@ -92,7 +93,7 @@ class VecSetDecoder(nn.Module):
         width = config.decoder_width
         heads = config.heads
         cross = _cross_block(width, heads)
-        self.blocks = nn.ModuleList(
+        self.blocks: Layers[VectorSetBlock] = Layers(
             [*repeated(config.decoder_blocks, VectorSetBlock, width, heads, qk_norm=None), cross]
         )
         self.proj_query = nn.Linear(config.point_width, width)

@@ -17,17 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.nn.blocks import (
     Activation,
     LayerNorm,
     TransformerBlock,
-    matrix_dtype,
-    repeated,
     to_grid,
     to_tokens,
     without_weights,
 )
 from maquette.nn.devices import sent
+from maquette.nn.layers import matrix_dtype, repeated
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -111,8 +111,15 @@ class VisionTransformer(nn.Module):
         )
         self.norm_before = LayerNorm(c.width, eps=c.eps) if c.norm_first else None
         sizes = (c.width, c.heads, c.mlp_ratio)
-        switches = (None, c.eps, c.activation, c.layer_scale)
-        self.blocks = repeated(c.blocks, TransformerBlock, *sizes, *switches)
+        self.blocks = repeated(
+            c.blocks,
+            TransformerBlock,
+            *sizes,
+            qk_norm=None,
+            eps=c.eps,
+            activation=c.activation,
+            layer_scale=c.layer_scale,
+        )
         self.norm = LayerNorm(c.width, eps=c.eps)
         self.projection = nn.Linear(c.width, c.projection, bias=False) if c.projection else None
 
@@ -158,7 +165,7 @@ class VisionTransformer(nn.Module):
 
     def summary(self, images: Tensor) -> Tensor:
         """(B, projection) the projected class token (CLIP's image embedding)."""
-        return self.projection(self.norm(self(images)[:, 0]))
+        return present(self.projection, "projection")(self.norm(self(images)[:, 0]))
 
 
 def trellis_tokens(encoder: VisionTransformer, images: Tensor) -> Tensor:

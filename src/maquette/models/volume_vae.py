@@ -119,6 +119,9 @@ class VolumeVAE(nn.Module):
     for the flow.
     """
 
+    latent_mean: Tensor  # (latent_channels,)
+    latent_std: Tensor
+
     def __init__(self, config: VolumeVAEConfig):
         super().__init__()
         self.config = config

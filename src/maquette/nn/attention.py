@@ -167,8 +167,9 @@ class Joint:
         """Attention of all sequences, (B, H, L, D)."""
         if len(set(self.groups)) == 1:
             return _attend_jointly(query, key, value, self.groups[0])
-        parts = zip(*(tensor.split(list(self.groups)) for tensor in (query, key, value)))
-        return torch.cat([_attend_jointly(*part, size) for part, size in zip(parts, self.groups)])
+        sizes = list(self.groups)
+        parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), sizes)
+        return torch.cat([_attend_jointly(*part) for part in parts])
 
 
 def join_sequences(x_BHLD: Tensor, size: int) -> Tensor:
@@ -254,13 +255,14 @@ class Context:
     query, and the output a constant.
     """
 
-    key: Tensor | None  # (A, H, M, D)
-    value: Tensor | None  # (A, H, M, D)
+    keys_values: tuple[Tensor, Tensor] | None  # (A, H, M, D) each
     constant: Tensor | None  # (B - A, 1, C), after the output layer
 
 
-class CrossAttention(nn.Module):
-    """Queries of the sequence over context tokens of another width."""
+class CrossProjections(nn.Module):
+    """Weights of a cross-attention: queries of the sequence, keys and values of context tokens of
+    another width.
+    """
 
     def __init__(
         self,
@@ -288,6 +290,10 @@ class CrossAttention(nn.Module):
         key, value = split_heads(self.to_kv(context_BMC), self.heads, 2)
         return self.k_rms_norm(key).transpose(1, 2), value.transpose(1, 2)
 
+
+class CrossAttention(CrossProjections):
+    """Queries of the sequence over context tokens of another width."""
+
     def prepare(self, context_BMC: Tensor | None, single_B1C: Tensor | None = None) -> Context:
         """Everything that does not depend on the queries; exact.
 
@@ -298,8 +304,7 @@ class CrossAttention(nn.Module):
         if single_B1C is not None:
             _, value = self.to_kv(single_B1C).chunk(2, dim=-1)
             constant = self.to_out(value)
-        keys_values = (None, None) if context_BMC is None else self.keys_values(context_BMC)
-        return Context(*keys_values, constant)
+        return Context(None if context_BMC is None else self.keys_values(context_BMC), constant)
 
     def forward(self, x_BLC: Tensor, context: Tensor | Context) -> Tensor:
         """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or
@@ -307,10 +312,12 @@ class CrossAttention(nn.Module):
         """
         if isinstance(context, Tensor):
             context = self.prepare(context)
-        if context.key is None:
-            return context.constant
-        query = self.query(x_BLC[: len(context.key)])
-        out = self.to_out(merge_heads(attend(query, [context.key], [context.value])))
-        if context.constant is None:
-            return out
-        return torch.cat([out, context.constant.expand(-1, x_BLC.shape[1], -1)])
+        parts = []
+        if context.keys_values is not None:
+            key, value = context.keys_values
+            query = self.query(x_BLC[: len(key)])
+            parts.append(self.to_out(merge_heads(attend(query, [key], [value]))))
+        if context.constant is not None:
+            width = x_BLC.shape[1] if parts else 1
+            parts.append(context.constant.expand(-1, width, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

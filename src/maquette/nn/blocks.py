@@ -6,14 +6,16 @@ Shapes: (B, L, C) for tokens, (B, C, ...) for grids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maquette.errors import present
 from maquette.nn.attention import AttentionPlan, Context, CrossAttention, QKNorm, SelfAttention
+from maquette.nn.layers import Layers, zero_init
 
 
 class QuickGELU(nn.Module):
@@ -48,13 +50,6 @@ class FeedForward(nn.Module):
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
         return self.mlp(x_BLC)
-
-
-def matrix_dtype(module: nn.Module) -> torch.dtype:
-    """Precision of a module's matrices, which its inputs must have: released models keep the blocks
-    in half precision, not the rest.
-    """
-    return next(layer.weight.dtype for layer in module.modules() if isinstance(layer, nn.Linear))
 
 
 class LayerNorm(nn.LayerNorm):
@@ -145,7 +140,7 @@ class ModulatedCrossBlock(nn.Module):
         """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all
         steps of equal noise level.
         """
-        return self.adaLN_modulation(embedded_BC)
+        return present(self.adaLN_modulation, "modulation of each block")(embedded_BC)
 
     def forward(
         self,
@@ -184,14 +179,14 @@ class VectorSetBlock(nn.Module):
     ):
         super().__init__()
         self.skip_linear = nn.Linear(2 * width, width) if skip else None
-        self.skip_norm = LayerNorm(width) if skip else None
-        self.norm1 = LayerNorm(width) if attend_self else None
+        self.skip_norm = LayerNorm(width) if skip else nn.Identity()
+        self.norm1 = LayerNorm(width) if attend_self else nn.Identity()
         self.self_attn = SelfAttention(width, heads, qk_norm, bias=False) if attend_self else None
-        self.cross_norms = nn.ModuleList(LayerNorm(width) for _ in contexts)
-        self.context_norms = nn.ModuleList(
+        self.cross_norms: Layers[LayerNorm] = Layers(LayerNorm(width) for _ in contexts)
+        self.context_norms: Layers[nn.Module] = Layers(
             LayerNorm(context) if norm_context else nn.Identity() for context in contexts
         )
-        self.cross_attns = nn.ModuleList(
+        self.cross_attns: Layers[CrossAttention] = Layers(
             CrossAttention(width, context, heads, qk_norm, bias=False) for context in contexts
         )
         self.norm3 = LayerNorm(width)
@@ -203,8 +198,9 @@ class VectorSetBlock(nn.Module):
         """One prepared context for each cross-attention; see CrossAttention.prepare."""
         prepared = []
         layers = zip(self.context_norms, self.cross_attns)
-        for (norm, attention), *pair in zip(layers, contexts, singles):
-            tokens, token = (None if given is None else norm(given) for given in pair)
+        for (norm, attention), context, single in zip(layers, contexts, singles):
+            tokens = None if context is None else norm(context)
+            token = None if single is None else norm(single)
             prepared.append(attention.prepare(tokens, token))
         return prepared
 
@@ -219,6 +215,8 @@ class VectorSetBlock(nn.Module):
         ``skipped`` the earlier block's output.
         """
         if self.skip_linear is not None:
+            if skipped is None:
+                raise ValueError("a block with a skip needs the output of the earlier block")
             x_BLC = self.skip_norm(self.skip_linear(torch.cat([skipped, x_BLC], dim=-1)))
         if self.self_attn is not None:
             x_BLC = x_BLC + self.self_attn(self.norm1(x_BLC), plan)
@@ -271,7 +269,7 @@ class PointwiseConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, H, W)."""
-        if not torch.is_grad_enabled():
+        if self.bias is None or not torch.is_grad_enabled():
             return super().forward(x)
         product = self.weight.flatten(1) @ x.flatten(2)
         return product.unflatten(2, x.shape[2:]) + self.bias[:, None, None]
@@ -326,21 +324,3 @@ def to_grid(tokens: Tensor, size: Sequence[int]) -> Tensor:
 def without_weights(tokens: Tensor) -> Tensor:
     """Layer norm of tokens (..., C) without weights."""
     return F.layer_norm(tokens, tokens.shape[-1:])
-
-
-def repeated(count: int, make: Callable[..., nn.Module], *arguments, **options) -> nn.ModuleList:
-    """So many modules of one kind, each with weights of its own."""
-    return nn.ModuleList(make(*arguments, **options) for _ in range(count))
-
-
-def middle_blocks(blocks: int, count: int) -> range:
-    """Indices of the ``count`` middle ones of ``blocks`` blocks."""
-    first = blocks // 2 - count // 2
-    return range(first, first + count)
-
-
-def zero_init(module: nn.Module) -> nn.Module:
-    """Set weight and bias of a layer to zero, so that a block or head starts as nothing."""
-    nn.init.zeros_(module.weight)
-    nn.init.zeros_(module.bias)
-    return module

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.nn.devices import sent
+from maquette.nn.layers import matrix_dtype
 
 
 def time_rates(count: int) -> Tensor:
@@ -41,7 +42,7 @@ class TimestepEmbedder(nn.Module):
         """(B,) -> (B, C)."""
         angles = level_angles(t_B, self.frequencies // 2)
         sinusoids = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(sinusoids.to(self.mlp[0].weight.dtype))
+        return self.mlp(sinusoids.to(matrix_dtype(self.mlp)))
 
 
 def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:

@@ -143,7 +143,7 @@ class Voxels:
         half = (self.resolution + 1) // 2
         keys = _numbered(self.coords // _spread(self.coords, (1, 2, 2, 2)), half)
         rest, row_of_parent = torch.unique(keys, sorted=True, return_inverse=True)
-        columns = []
+        columns: list[Tensor] = []
         for _ in range(3):
             columns.insert(0, rest % half)
             rest = rest // half

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.nn.blocks import LayerNorm
+from maquette.nn.layers import of_kind
 from maquette.nn.sparse import CENTRE, OFFSETS, Chunk, Voxels, downsample, upsample
 
 # Output cells whose sums stay in the cache of a CPU core; accelerators take all at once.
@@ -63,10 +64,10 @@ def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels:
     for chunk in _chunks(x_NC, voxels):
         total = _started(bias, x_NC, chunk.size, 2, 2, 2, len(weight))
         for offset, rows, sources in chunk.terms:
-            octants = tuple(_OCTANTS_OF[step] for step in OFFSETS[offset])
+            octants = (slice(None), *(_OCTANTS_OF[step] for step in OFFSETS[offset]))
             kernel = taps[offset].to(x_NC.dtype)
             terms = F.linear(x_NC.index_select(0, sources), kernel.flatten(0, 3))
-            seen = total[(slice(None), *octants)]
+            seen = total[octants]
             seen.index_add_(0, rows, terms.float().unflatten(1, kernel.shape[:4]))
         sums.append(total.to(x_NC.dtype).flatten(0, 3))
     return torch.cat(sums)
@@ -194,14 +195,13 @@ class SparseResBlock(nn.Module):
         return self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), voxels)
 
 
-class SampleGroupNorm(nn.GroupNorm):
-    """Group norm over all cells of each sample, in float32."""
-
-    def forward(self, x_NC: Tensor, counts: tuple[int, ...]) -> Tensor:
-        """(N, C), cells of each sample -> (N, C), the same dtype."""
-        samples = [part.float().T[None] for part in x_NC.split(list(counts)) if len(part)]
-        normed = [super(SampleGroupNorm, self).forward(sample)[0].T for sample in samples]
-        return torch.cat(normed).to(x_NC.dtype) if normed else x_NC
+def norm_samples(norm: nn.GroupNorm, x_NC: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """Group norm over all cells of each sample, in float32: (N, C), cells of each sample -> (N, C),
+    the same dtype.
+    """
+    samples = [part.float().T[None] for part in x_NC.split(list(counts)) if len(part)]
+    normed = [norm(sample)[0].T for sample in samples]
+    return torch.cat(normed).to(x_NC.dtype) if normed else x_NC
 
 
 class SubdivideBlock(nn.Module):
@@ -211,9 +211,9 @@ class SubdivideBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, groups: int = 32):
         super().__init__()
-        self.act_layers = nn.Sequential(SampleGroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
+        self.act_layers = nn.Sequential(nn.GroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
         first = SparseConv3d(channels_in, channels)
-        norm = SampleGroupNorm(groups, channels, eps=1e-5)
+        norm = nn.GroupNorm(groups, channels, eps=1e-5)
         second = SparseConv3d(channels, channels)
         self.out_layers = nn.ModuleList([first, norm, nn.SiLU(), second])
         self.skip_connection = SparsePointwise(channels_in, channels)
@@ -221,7 +221,12 @@ class SubdivideBlock(nn.Module):
     def forward(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
         """(N, C_in) on ``voxels`` -> (8 N, C_out) on ``voxels.children``."""
         fine = voxels.children
-        first, norm, activation, second = self.out_layers
-        h = first.of_children(F.silu(self.act_layers[0](x_NC, voxels.counts)), voxels, shortcut)
-        h = second(activation(norm(h, fine.counts)), fine)
+        norm1 = of_kind(self.act_layers[0], nn.GroupNorm)
+        conv1 = of_kind(self.out_layers[0], SparseConv3d)
+        norm2 = of_kind(self.out_layers[1], nn.GroupNorm)
+        conv2 = of_kind(self.out_layers[3], SparseConv3d)
+        h = norm_samples(norm1, x_NC, voxels.counts)
+        h = conv1.of_children(F.silu(h), voxels, shortcut)
+        h = norm_samples(norm2, h, fine.counts)
+        h = conv2(F.silu(h), fine)
         return h + self.skip_connection(x_NC).repeat_interleave(8, dim=0)

@@ -68,7 +68,7 @@ def focal_of(image: Image.Image) -> tuple[Focal | None, str]:
     """
     exif = image.getexif()
     tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
-    told = {tag: _number(tags.get(tag)) for tag in _TAGS}
+    told: dict[int, float] = {tag: _number(tags.get(tag)) for tag in _TAGS}
     film = told[_BASE.FocalLengthIn35mmFilm]
     length = told[_BASE.FocalLength]
     short, long = sorted(image.size)

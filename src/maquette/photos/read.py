@@ -122,12 +122,12 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return _turned_upright(source.copy())
-    return read_pages(source)[0]
+    return read_pages(source, most=1)[0]
 
 
-def read_pages(source: str | Path) -> list[Image.Image]:
-    """Open and decode a file as ``open_image`` does: every page of a TIFF, the first picture of any
-    other. Raises InputError.
+def read_pages(source: str | Path, most: int | None = None) -> list[Image.Image]:
+    """Open and decode a file as ``open_image`` does: every page of a TIFF, every frame of an
+    animation, but not more than ``most``. Raises InputError.
     """
     path = checked_file(source, "an image file")
     damaged = f"{path}: {describe_content(path)} that is truncated or damaged"
@@ -135,16 +135,16 @@ def read_pages(source: str | Path) -> list[Image.Image]:
         try:
             with Image.open(path, formats=_available_formats()) as image:
                 _shrink_jpeg(image)
-                pages = image.n_frames if image.format == "TIFF" else 1
+                pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+                pages = pages if most is None else min(pages, most)
                 check_size((image.width, image.height * pages), str(path))
                 if pages > 1:
                     return [_page(image, k) for k in range(pages)]
                 image.load()
                 return [_turned_upright(image)]
         except Image.DecompressionBombError as error:
-            raise InputError(
-                f"{path}: claims more than {2 * Image.MAX_IMAGE_PIXELS} pixels; reduce it first"
-            ) from error
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise InputError(f"{path}: claims more than {most} pixels; reduce it first") from error
         except Image.UnidentifiedImageError as error:
             raise InputError(_unidentified(path)) from error
         except PermissionError as error:
@@ -306,16 +306,22 @@ def _srgb(image: Image.Image) -> Image.Image:
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
             if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(profile):
-                target = ImageCms.createProfile("sRGB")
-                return ImageCms.profileToProfile(
-                    image, profile, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
-                )
+                return _converted(image, profile, ImageCms.Intent.RELATIVE_COLORIMETRIC)
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a damaged or mismatched profile: the plain conversion is close enough
     if image.mode == "LAB":
-        lab, srgb = map(ImageCms.createProfile, ("LAB", "sRGB"))
-        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        return _converted(image, ImageCms.createProfile("LAB"), ImageCms.Intent.PERCEPTUAL)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _converted(
+    image: Image.Image,
+    profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile,
+    intent: ImageCms.Intent,
+) -> Image.Image:
+    target = ImageCms.createProfile("sRGB")
+    made = ImageCms.profileToProfile(image, profile, target, intent, outputMode="RGB")
+    return image if made is None else made  # None: it was converted in place
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

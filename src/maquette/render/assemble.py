@@ -24,6 +24,8 @@ class SceneMesh:
     faces: np.ndarray  # (F, 3) int32
     colors: np.ndarray  # (V, 3) uint8, sRGB
     face_instance: np.ndarray  # (F,) int32, position of the face's instance in the sequence
+    uv: np.ndarray  # (V, 2) float32, places in the texture of the instance, if it has one
+    textures: tuple[np.ndarray | None, ...]  # (H, W, 3) uint8 of each instance, sRGB
 
 
 def assemble(instances: Sequence[Instance]) -> SceneMesh:
@@ -31,6 +33,8 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
     vertices = [np.zeros((0, 3))]
     faces = [np.zeros((0, 3), np.int64)]
     colors = [np.zeros((0, 3), np.uint8)]
+    uv = [np.zeros((0, 2))]
+    textures = [_texture(instance.mesh) for instance in instances]
     owner = [np.zeros(0, np.int32)]
     offset = 0
     for position, instance in enumerate(instances):
@@ -39,13 +43,36 @@ def assemble(instances: Sequence[Instance]) -> SceneMesh:
         faces.append(np.asarray(mesh.faces) + offset)
         colors.append(_vertex_colors(mesh)[:, :3])
         owner.append(np.full(len(mesh.faces), position, np.int32))
+        uv.append(_places(mesh))
         offset += len(mesh.vertices)
     return SceneMesh(
         np.concatenate(vertices).astype(np.float32),
         np.concatenate(faces).astype(np.int32),
         np.concatenate(colors).astype(np.uint8),
         np.concatenate(owner),
+        np.concatenate(uv).astype(np.float32),
+        tuple(textures),
     )
+
+
+def _places(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(V, 2) places in the mesh's texture; zeros when it has none."""
+    visual = mesh.visual
+    if isinstance(visual, TextureVisuals) and _texture(mesh) is not None:
+        return np.asarray(visual.uv)
+    return np.zeros((len(mesh.vertices), 2))
+
+
+def _texture(mesh: trimesh.Trimesh) -> np.ndarray | None:
+    """(H, W, 3) uint8: the colour picture of a mesh that has one, and a place in it per vertex."""
+    visual = mesh.visual
+    if not isinstance(visual, TextureVisuals) or visual.uv is None:
+        return None
+    material = visual.material
+    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
+    if image is None or len(visual.uv) != len(mesh.vertices):
+        return None
+    return np.asarray(image.convert("RGB"))
 
 
 def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray:

@@ -7,7 +7,7 @@ Last module of the rendering; nothing here influences the result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -21,6 +21,7 @@ from maquette.render.overlay import fit_photo, mask_overlay
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import albedo_for, shade, with_ground
 from maquette.render.shadows import ShadowMap, shadow_maps
+from maquette.render.texture import textured
 from maquette.types import Camera, Scene, SceneInput
 
 PAPER = (247, 246, 243)
@@ -180,6 +181,7 @@ def _render(
     buffers = rasterize(
         mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
     )
+    buffers = replace(buffers, albedo=textured(buffers, mesh, large))
     backdrop = _backdrop(large.width, large.height)
     if camera.position[1] > stage.ground_height:
         # A floor whose lit colour is the backdrop's: only the shadows on it show.

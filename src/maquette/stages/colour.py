@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
+from trimesh.visual.color import ColorVisuals
 
 from maquette.geometry.cameras import project
 from maquette.stages.fuse import bilinear
@@ -25,12 +26,15 @@ def project_colours(mesh: trimesh.Trimesh, label: int, perception: Perception) -
     pixel, depth = project(perception.camera, vertices)
     shown = _smooth_over_surface(mesh, _shown(mesh, label, perception, pixel, depth))
     photo = bilinear(perception.photo, pixel, cv2.BORDER_REPLICATE)
-    colours = np.asarray(mesh.visual.vertex_colors).copy()
+    visual = mesh.visual
+    if not isinstance(visual, ColorVisuals):
+        raise ValueError("the mesh has no colours of its vertices to blend the photo's onto")
+    colours = np.asarray(visual.vertex_colors).copy()
     hidden = _hidden_colours(vertices, photo, colours[:, :3].astype(np.float64), shown)
     weight = shown[:, None]
     colours[:, :3] = np.clip(weight * photo + (1 - weight) * hidden, 0, 255)
     coloured = mesh.copy()
-    coloured.visual = trimesh.visual.ColorVisuals(coloured, vertex_colors=colours)
+    coloured.visual = ColorVisuals(coloured, vertex_colors=colours)
     return coloured
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import fast_simplification
 import numpy as np
 import torch
 import trimesh
 from scipy import sparse
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from maquette.geometry.isosurface import extract_isosurface
@@ -23,6 +25,10 @@ from maquette.stages.lift import CHUNK, Models
 SMOOTHING = 20
 
 
+# of the collapse, tried in turn until it gets there: how fast its threshold rises; the lower, the
+# better it keeps the shape
+AGGRESSIVENESS = (3.0, 5.0, 7.0)
+ENOUGH = 1.05  # times the triangles that were asked for
 # connected parts with less than this share of the largest one's area are specks
 MIN_COMPONENT = 0.03
 
@@ -63,6 +69,32 @@ def mesh_from_volume(volume: Tensor, scene_from_cube: np.ndarray) -> trimesh.Tri
     rgba[:, :3] = np.rint((samples + 1) * 127.5).clip(0, 255)
     placed = transform_points(scene_from_cube, np.asarray(mesh.vertices))
     return trimesh.Trimesh(placed, mesh.faces, vertex_colors=rgba, process=False)
+
+
+def simplified(mesh: trimesh.Trimesh, triangles: int) -> trimesh.Trimesh:
+    """A mesh of about so many triangles at most, by quadric edge collapse (Garland and Heckbert,
+    1997); its colours are those of the nearest old vertices.
+    """
+    if len(mesh.faces) <= triangles:
+        return mesh
+    points = np.asarray(mesh.vertices, np.float32)
+    size = float(np.ptp(points, axis=0).max())
+    whole = (points / size, np.asarray(mesh.faces, np.int32))
+    for aggressiveness in AGGRESSIVENESS:
+        vertices, faces = fast_simplification.simplify(
+            *whole, target_count=triangles, agg=aggressiveness
+        )
+        if len(faces) <= ENOUGH * triangles:
+            break
+    vertices = vertices * size
+    _, nearest = cKDTree(points).query(vertices)
+    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
+    fewer = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
+    part = trimesh.graph.connected_component_labels(fewer.face_adjacency, len(faces))
+    area = np.bincount(part, fewer.area_faces)
+    fewer.update_faces(area[part] >= MIN_COMPONENT * area.max())  # a hole that closed leaves a fin
+    fewer.remove_unreferenced_vertices()
+    return fewer
 
 
 def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ Objects only ever move along their own rays, so that their picture stays as it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,28 +75,45 @@ def onto_ground(seen: DepthPicture) -> DepthPicture:
     object farther off stands on something else and stays. On held-out scenes this took a tenth off
     the error of the objects' heights and distances.
     """
+    depth = seen.depth.copy()
+    for label, factor in ground_factors(seen).items():
+        # how far it is let down fades out at the tolerance, so that nothing depends on a last bit
+        share = np.clip((CONTACT_TOLERANCE - abs(factor)) / FADING, 0.0, 1.0)
+        depth[seen.picture.labels == label] *= np.exp(share * factor)
+    return replace(seen, depth=depth)
+
+
+def ground_factors(seen: DepthPicture, among: Collection[int] | None = None) -> dict[int, float]:
+    """Label -> log of what brings an object's depth onto the height on which most objects stand
+    within CONTACT_TOLERANCE; none for what reaches above the eye, or when fewer than two are left.
+    ``among``: the labels of those that may stand on the ground; None = all.
+    """
     points = seen.points
     eye_height = seen.camera.position[1]
     bottoms = {}
     for label in shown_labels(seen.picture):
-        heights = np.sort(points[seen.picture.labels == label][:, 1])
-        bottom = float(heights[: max(3, len(heights) // 50)].mean())
+        if among is not None and label not in among:
+            continue
+        bottom = bottom_height(points[seen.picture.labels == label])
         if bottom < eye_height - 0.05:
             bottoms[label] = bottom
     if len(bottoms) < 2:
-        return seen
+        return {}
     below_eye = eye_height - np.array([*bottoms.values()])
     grounds = np.linspace(min(bottoms.values()), max(bottoms.values()), GROUNDS)
     factors = np.log((eye_height - grounds) / below_eye[:, None])  # (objects, grounds)
     misfits = np.minimum(np.abs(factors), CONTACT_TOLERANCE).sum(0)
     ground = best(grounds, misfits)
-    depth = seen.depth.copy()
-    for label, below in zip(bottoms, below_eye):
-        factor = float(np.log((eye_height - ground) / below))
-        # how far it is let down fades out at the tolerance, so that nothing depends on a last bit
-        share = np.clip((CONTACT_TOLERANCE - abs(factor)) / FADING, 0.0, 1.0)
-        depth[seen.picture.labels == label] *= np.exp(share * factor)
-    return replace(seen, depth=depth)
+    return {
+        label: float(np.log((eye_height - ground) / below))
+        for label, below in zip(bottoms, below_eye)
+    }
+
+
+def bottom_height(points: np.ndarray) -> float:
+    """Y of an object's lower end: the mean of its lowest points (N, 3)."""
+    heights = np.sort(points[:, 1])
+    return float(heights[: max(3, len(heights) // 50)].mean())
 
 
 def best(candidates: np.ndarray, misfits: np.ndarray) -> float:

@@ -111,5 +111,7 @@ def bilinear(
     padded = np.zeros((-(-len(pixel) // rows) * rows, 2), np.float32)
     padded[: len(pixel)] = np.clip(pixel - 0.5, -1e4, 1e5)
     at = padded.reshape(rows, -1, 2)
-    sampled = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=border)
+    sampled = cv2.remap(  # type: ignore[call-overload]  # the second map may be absent
+        picture, at, None, cv2.INTER_LINEAR, borderMode=border
+    )
     return sampled.reshape(-1, *picture.shape[2:])[: len(pixel)].astype(np.float64)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maquette.errors import present
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import Condition, Generator
 from maquette.models.lifting import lifted_grid
@@ -64,8 +65,10 @@ def encode(models: Models, perception: Perception, rows: Sequence[CubeRow]) -> C
     parts = []
     for start in range(0, len(rows), CHUNK):
         crops, lifted = zip(*map(inputs, rows[start : start + CHUNK]))
-        given = (torch.stack(tensors).to(models.device) for tensors in (crops, lifted))
-        parts.append(models.generator.encode(*given, models.vae))
-    lifts = zip(*(part.lift for part in parts))
+        pictures = torch.stack(crops).to(models.device)
+        grids = torch.stack(lifted).to(models.device)
+        parts.append(models.generator.encode(pictures, grids, models.vae))
+    lifts = [present(part.lift, "lift") for part in parts]
     context = torch.cat([part.context for part in parts])
-    return Condition(context, tuple(torch.cat(tensors) for tensors in lifts))
+    tokens, guesses, volumes = (torch.cat(tensors) for tensors in zip(*lifts))
+    return Condition(context, (tokens, guesses, volumes))

@@ -14,11 +14,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
+from maquette.inputs import label_map
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -33,6 +35,7 @@ from maquette.models.conditioning import (
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
 from maquette.stages.frame import (
+    BACKGROUND_DEPTH,
     DepthPicture,
     filling_frame,
     in_frame,
@@ -40,7 +43,9 @@ from maquette.stages.frame import (
     onto_ground,
     shown_labels,
 )
-from maquette.types import Camera, SceneInput
+from maquette.stages.measured import Measured, put_in
+from maquette.stages.support import find_supports
+from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
 TOGETHER = 16  # close looks that are taken at once
@@ -60,6 +65,10 @@ class Perception:
     # label -> (2, 3) estimated box in the scene frame, hidden parts included
     boxes: dict[int, np.ndarray] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # of the masks, by label; "" = not known
+    # (H, W) float32 z-depth of the photo's own pixels, where it was given; else None
+    given_depth: np.ndarray | None = None
+    metres_per_unit: float | None = None  # None = not known
+    supports: Mapping[int, Support] = field(default_factory=dict)  # by label
 
     @property
     def photo(self) -> np.ndarray:
@@ -79,9 +88,14 @@ class Perception:
 
     @cached_property
     def photo_depth(self) -> np.ndarray:
-        """(H, W) float32 the depth map on the photo's own pixels, nearest neighbour; far where
-        there is no object.
+        """(H, W) float32 the depth map on the photo's own pixels: that of the nearest pixel of the
+        same object; far where there is none.
+
+        A pixel at an outline often meets a coarse pixel of something else. Read as it is, the
+        background's depth would tell ``fuse`` that the object is not there.
         """
+        if self.given_depth is not None:
+            return self.given_depth
         last = len(self.picture.labels) - 1
 
         def coarse(side: int, offset: float) -> np.ndarray:
@@ -91,7 +105,17 @@ class Perception:
         left, top = self.picture.offset
         rows = coarse(self.camera.height, top)
         columns = coarse(self.camera.width, left)
-        return self.depth[np.ix_(rows, columns)]
+        depth = self.depth[np.ix_(rows, columns)]
+        foreign = self.picture.labels[np.ix_(rows, columns)] != self.label_map
+        depth[foreign] = BACKGROUND_DEPTH
+        y, x = np.nonzero(foreign)
+        labels = self.label_map[y, x]
+        for label in np.intersect1d(labels, shown_labels(self.picture)):
+            at_y, at_x = y[labels == label], x[labels == label]
+            others = self.picture.labels != label
+            nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
+            depth[at_y, at_x] = self.depth[tuple(nearest[:, rows[at_y], columns[at_x]])]
+        return depth
 
     def points_in(self, label: int, scene_from_cube: np.ndarray) -> np.ndarray:
         """(N, 3) float32 visible surface of an instance in a cube's frame."""
@@ -106,16 +130,6 @@ class Perception:
         if len(points) == 0:
             return None
         return np.stack([np.quantile(points, q, axis=0) for q in (trim, 1 - trim)])
-
-
-def label_map(given: SceneInput) -> np.ndarray:
-    """(H, W) int32: 0 = background; where masks overlap the smaller instance wins, as it usually
-    stands in front.
-    """
-    labels = np.zeros(given.image.shape[:2], np.int32)
-    for mask in sorted(given.masks, key=lambda m: -int(m.mask.sum())):
-        labels[mask.mask] = mask.label
-    return labels
 
 
 @torch.no_grad()
@@ -149,13 +163,41 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         picture,
         centre_depth(estimate.camera) * np.exp(relative),
     )
-    seen = onto_ground(into_boxes(seen, estimate.boxes))
-    new_from_old = filling_frame(seen, estimate.boxes)
-    seen, points = in_frame(seen, new_from_old)
-    scale, shift = new_from_old[0, 0], new_from_old[:3, 3]
-    boxes = {label: box * scale + shift for label, box in estimate.boxes.items()}
+    if given.geometry is None:
+        boxed = into_boxes(seen, estimate.boxes)
+        supports = find_supports(boxed, estimate.boxes)
+        known = Measured(onto_ground(boxed), estimate.boxes, None, None)
+    else:
+        known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
+        supports = find_supports(known.seen, known.boxes)
+    return replace(_in_scene_frame(known, given, labels), supports=supports)
+
+
+def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> Perception:
+    """The perceived scene in the frame that it fills."""
+    new_from_old = filling_frame(known.seen, known.boxes)
+    seen, points = in_frame(known.seen, new_from_old)
+    scale = float(new_from_old[0, 0])
+    shift = new_from_old[:3, 3]
+    boxes = {label: box * scale + shift for label, box in known.boxes.items()}
     names = {mask.label: mask.name for mask in given.masks}
-    perception = Perception(given, seen.camera, picture, seen.depth, points, labels, boxes, names)
+    fine = known.fine
+    if fine is not None:
+        fine = np.where(labels > 0, fine * scale, BACKGROUND_DEPTH).astype(np.float32)
+    units = known.units_per_metre
+    perception = Perception(
+        given,
+        seen.camera,
+        seen.picture,
+        seen.depth,
+        points,
+        labels,
+        boxes,
+        names,
+        fine,
+        None if units is None else 1.0 / (units * scale),
+    )
+    shown = shown_labels(seen.picture)
     missing = {label: perception.visible_box(label) for label in shown if label not in boxes}
     return replace(perception, boxes=boxes | missing)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -13,7 +14,7 @@ from maquette.geometry.transforms import similarity
 from maquette.types import Instance
 
 
-def place(label: int, mesh: trimesh.Trimesh, seed: int, **fields: object) -> Instance:
+def place(label: int, mesh: trimesh.Trimesh, seed: int, **fields: Any) -> Instance:
     """An Instance from a mesh in scene coordinates: the mesh moves to its box's centre, the
     transform remembers where that was.
     """

@@ -58,7 +58,7 @@ def scene_frame(
         raise InputError("none of the meshes has a mask; pass the masks that they were made from")
     tries = []
     for azimuth in AZIMUTHS:
-        frame = normalising(made.values(), rotation_y(azimuth))
+        frame = normalising([*made.values()], rotation_y(azimuth))
         camera = fit_camera(
             {label: transform_points(frame, points) for label, points in made.items()}, masks, start
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import nn
 
+from maquette.checkpoints.efficientnet import load_release
 from maquette.checkpoints.embedded import BASES, FILES, embedded_folder
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig
-from maquette.errors import CheckpointError, InputError
+from maquette.errors import CheckpointError, InputError, present
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import (
@@ -77,6 +78,8 @@ class RunOptions:
     # folder of shards with rendered views of that library's assets; None = render on the fly
     views: str | None = None
     image_size: int = 256
+    # PyTorch release of EfficientNet-Lite0, whose features the image encoder is to look through
+    backbone: str | None = None
     # of the image encoder's pictures; below its own size early training is several times cheaper
     picture_size: int | None = None
     # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
@@ -94,6 +97,10 @@ class RunOptions:
             raise InputError(
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
                 "them out"
+            )
+        if self.backbone is not None and self.network != "image-encoder":
+            raise InputError(
+                f"a backbone (--backbone) is for the image-encoder, not for {self.network}"
             )
         choices = {
             "network": NETWORKS,
@@ -257,10 +264,15 @@ def _volume_task(options: RunOptions) -> VolumeTask:
 
 def _geometry_task(options: RunOptions) -> GeometryTask:
     sources = _sources(options)
-    net = GeometryNet(network_configs(options.preset)[1])
+    config = network_configs(options.preset)[1]
     old = _start(options, GeometryNet)
+    goes_on = old is not None and old.config.backbone
+    net = GeometryNet(replace(config, backbone=goes_on or options.backbone is not None))
     if old is not None:
         start_from(net, old)
+    if options.backbone is not None:
+        released = load_release(options.backbone)
+        present(net.backbone, "backbone").trunk.load_state_dict(released.state_dict())
     return GeometryTask(net, sources, options.seed, options.picture_size)
 
 

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from PIL import Image
 
 from tests.app import browser as b
@@ -185,6 +186,17 @@ def test_everything_is_saved_and_a_saved_scene_opens_again(page, app, scene, tmp
     with page.expect_download() as objects:
         page.click(".menu >> text=A GLB per object")
     assert len(zipfile.ZipFile(objects.value.path()).namelist()) == 3
+    page.click("text=More ...")
+    page.click(".menu >> text=STL ...")
+    page.fill("[aria-label='Longest side of the scene']", "120")
+    shot(page, "23-unit")
+    with page.expect_download() as printed:
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    assert printed.value.suggested_filename.endswith(".stl")
+    extents = np.ptp(trimesh.load(printed.value.path(), file_type="stl").bounds, axis=0)
+    boxes = np.array([one["box"] for one in app.call(f"/api/scenes/{scene}")["instances"]])
+    sides = np.ptp(boxes.reshape(-1, 3), axis=0)[[0, 2, 1]]  # Z is up
+    assert np.allclose(extents, 120 * sides / sides.max(), rtol=1e-3)
     page.click("text=More ...")
     with page.expect_download() as saved:
         page.click(".menu >> text=Scene document")

@@ -85,6 +85,17 @@ def test_a_second_report_draws_nothing_again_and_is_the_same(page, run_folder, t
     )
 
 
+def test_a_scene_that_cannot_be_drawn_is_named_and_the_others_are_drawn(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.rmtree(folder / "report-parts", ignore_errors=True)
+    photo = folder / "scenes" / "random" / "0000" / "photo.png"
+    photo.write_bytes(photo.read_bytes()[:100])
+    text = write_report(folder, jobs=1).read_text(encoding="utf-8")
+    (pictures,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
+    assert "Not drawn" in text and "random/0000: cannot be drawn" in text
+    assert "photo" in pictures["random/0001"] and "photo" not in pictures.get("random/0000", {})
+
+
 def test_names_cannot_break_the_page(run_folder, tmp_path):
     folder = shutil.copytree(run_folder, tmp_path / "<b>run")
     for path in folder.rglob("objects.json"):

@@ -78,6 +78,7 @@ def test_what_is_wrong_is_named(tmp_path, body, said):
 
 def test_entities_are_never_unfolded(tmp_path):
     path = tmp_path / "annotations.xml"
-    path.write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>')
-    with pytest.raises(InputError, match="entities"):
-        list(cvat_drawings(path, SIZE, None, []))
+    for encoding in ("utf-8", "utf-16"):
+        path.write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', encoding)
+        with pytest.raises(InputError, match="entities"):
+            list(cvat_drawings(path, SIZE, None, []))

@@ -6,6 +6,7 @@ import pytest
 from maquette.errors import InputError
 from maquette.masks.annotations.drawn import (
     Drawing,
+    Effort,
     ellipse_mask,
     instances,
     of_photo,
@@ -27,6 +28,26 @@ def test_a_turned_ellipse_is_the_ellipse_of_turned_axes():
     turned = ellipse_mask((160, 120), (40, 90), SIZE, "x", turn=math.pi / 2)
     assert (upright == turned).all()
     assert (ellipse_mask(BALL[0], (BALL[1], BALL[1]), SIZE, "x") == ball()).all()
+
+
+def test_an_ellipse_may_reach_over_the_pictures_borders():
+    rows, columns = np.mgrid[:20, :30] + 0.5
+    for x, y, radius in ((-3, 4, 9), (28, 19, 7), (15, 10, 100), (99, 99, 5)):
+        found = ellipse_mask((x, y), (radius, radius), (20, 30), "here")
+        assert (found == ((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)).all()
+
+
+def test_a_picture_has_a_limited_number_of_shapes_and_pixels():
+    mask = np.ones((48, 64), bool)
+    pieces = (Drawing("a", mask, group=1) for _ in range(10_001))
+    with pytest.raises(InputError, match="more than 10000 shapes in a picture of 64 x 48 pixels"):
+        list(instances(pieces, "here"))
+    large = np.broadcast_to(True, (10_000, 10_000))
+    effort = Effort("here")
+    for _ in range(343):
+        effort.add(large)
+    with pytest.raises(InputError, match="more than 343 shapes"):
+        effort.add(large)
 
 
 def test_drawings_of_one_group_are_one_object():

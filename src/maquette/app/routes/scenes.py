@@ -22,6 +22,10 @@ from maquette.app.routes.common import (
 )
 from maquette.app.routes.jobs import accepted
 from maquette.app.schemas import NameRequest, RegenerateRequest, SceneEditRequest, StepRequest
+from maquette.declare import declarations
+from maquette.options import FileSpace
+
+SPACE = declarations(FileSpace)
 
 router = APIRouter(tags=["scenes"])
 
@@ -108,9 +112,13 @@ def export_scene(
     scene: str,
     format: Annotated[str, Query(description="glb, obj, ply, stl, json or objects")] = "glb",
     version: VersionHere = None,
+    unit: Annotated[str | None, Query(description=SPACE["unit"].help)] = None,
+    size: Annotated[float | None, Query(description=SPACE["size"].help)] = None,
+    up: Annotated[str, Query(description=SPACE["up"].help)] = "y",
 ) -> Response:
     """Download a scene."""
-    return download(scenes.export(studio, scene, format, version))
+    space = FileSpace(unit=unit, size=size, up=up)
+    return download(scenes.export(studio, scene, format, space, version))
 
 
 @router.get("/api/scenes/{scene}/instances/{label}.glb", response_class=Response)

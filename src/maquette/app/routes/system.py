@@ -16,6 +16,7 @@ from maquette.app.routes.common import (
     content,
     file,
 )
+from maquette.options import METRES
 
 router = APIRouter(tags=["server"])
 TOLD_LIMITS = ("upload_bytes", "unpacked_bytes", "pixels", "objects", "name_length")
@@ -31,7 +32,11 @@ def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
     shown: JsonObject = {"version": __version__, **known, "limits": limits}
     shown["options"] = options.offered(known)
     shown["mask_forms"] = _forms("form", masks.FORMS)
-    shown["scene_formats"] = _forms("format", scene_files.FORMATS)
+    formats = _forms("format", scene_files.FORMATS)
+    shown["scene_formats"] = [
+        entry | {"space": entry["format"] in scene_files.IN_SPACE} for entry in formats
+    ]
+    shown["units"] = list(METRES)
     shown["token"] = settings.token is not None
     return shown
 

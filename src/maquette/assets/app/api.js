@@ -16,6 +16,14 @@ async function call(method, path, { json, body, headers = {}, signal } = {}) {
     request.body = JSON.stringify(json);
     request.headers["Content-Type"] = "application/json";
   }
+  const answer = await reached(path, request);
+  if (answer.status === 204) return null;
+  const data = await answer.json().catch(() => null);
+  if (answer.ok && data !== null) return data;
+  throw failure(answer, data);
+}
+
+async function reached(path, request) {
   let answer;
   try {
     answer = await fetch(path, request);
@@ -25,11 +33,20 @@ async function call(method, path, { json, body, headers = {}, signal } = {}) {
     throw new ApiError(0, "offline", "the server does not answer; start it again with: maquette app");
   }
   reach.changed(true);
-  if (answer.status === 204) return null;
-  const data = await answer.json().catch(() => null);
-  if (answer.ok && data !== null) return data;
+  return answer;
+}
+
+function failure(answer, data) {
   const { code = "unknown", message = `the server answered ${answer.status}`, ...details } = data?.error ?? {};
-  throw new ApiError(answer.status, code, message, { ...details, current: data?.current ?? data?.error?.current });
+  return new ApiError(answer.status, code, message, { ...details, current: data?.current ?? data?.error?.current });
+}
+
+/** A file of the server: its content as a Blob, and its name. */
+async function file(path) {
+  const answer = await reached(path, {});
+  if (!answer.ok) throw failure(answer, await answer.json().catch(() => null));
+  const [, name = "scene"] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  return { content: await answer.blob(), name };
 }
 
 const get = (path) => call("GET", path);
@@ -77,6 +94,7 @@ export const api = {
   deleteScene: (id) => call("DELETE", `/api/scenes/${id}`),
   openScene: (files) => call("POST", "/api/scenes", { body: form(files) }),
   sceneFile: (id, format) => `/api/scenes/${id}/export?format=${format}`,
+  sceneIn: (id, format, space) => file(`/api/scenes/${id}/export?${new URLSearchParams({ format, ...space })}`),
   instanceFile: (id, label) => `/api/scenes/${id}/instances/${label}.glb`,
   compare: (a, b) => get(`/api/compare?a=${a}&b=${b}`),
 

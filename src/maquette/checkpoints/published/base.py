@@ -8,23 +8,29 @@ mode.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from maquette.errors import CheckpointError
+from maquette.errors import CheckpointError, present
 
 Config = Mapping[str, Any]  # the content of config.json
 C = TypeVar("C")
+Network = TypeVar("Network", bound=nn.Module)
 Shapes = dict[str, tuple[int, ...]]  # published key -> shape
 Tensors = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
 # network (None where there is none), inputs, configuration -> outputs
 Run = Callable[[Any, Tensors, Config], Outputs]
 TOLERANCE = 1e-5  # largest absolute error in float32
+SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
+MOST_STEPS = 1000  # of sampling
+MOST_TENSORS = 10_000  # of a network; the largest published ones have below 2,000
 
 
 def class_name(config: Config) -> str:
@@ -53,8 +59,8 @@ def configured(
 
 
 def builder(
-    network: Callable[[C], nn.Module], config_of: Callable[[Config], C]
-) -> Callable[[Config], nn.Module]:
+    network: Callable[[C], Network], config_of: Callable[[Config], C]
+) -> Callable[[Config], Network]:
     """The function from a published configuration to its network."""
     return lambda config: network(config_of(config))
 
@@ -88,6 +94,66 @@ def fill(network: nn.Module, state: Tensors) -> None:
     """Give a network, which may be on the meta device, these very tensors; ready to be used."""
     network.load_state_dict(state, strict=True, assign=True)
     network.requires_grad_(False).eval()
+
+
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """CheckpointError when the body builds a network of more than MOST_TENSORS tensors: a damaged
+    configuration may ask for millions of blocks, which take hours even without memory.
+    """
+    counted = itertools.count(1)
+
+    def count(*registered: object) -> None:
+        if next(counted) > MOST_TENSORS:
+            raise CheckpointError(
+                f"the configuration asks for more than {MOST_TENSORS} tensors; it is damaged"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def check_sizes(config: Config, tensors: Tensors) -> None:
+    """CheckpointError for numbers of a configuration that ask for far more memory than the tensors
+    take. Seeds may be any number.
+    """
+    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=1)
+    for name, number in _whole_numbers(config, ""):
+        if "seed" not in name and number > SIZES_PER_SIDE * largest:
+            raise CheckpointError(
+                f"the configuration has {name} = {_shortened(number)}, but no side of a tensor is "
+                f"longer than {largest}; it is damaged"
+            )
+
+
+def check_steps(config: Config) -> None:
+    """CheckpointError when a configuration asks for more sampling steps than anybody takes."""
+    for name, number in _whole_numbers(config, ""):
+        if "steps" in name and number > MOST_STEPS:
+            raise CheckpointError(
+                f"the configuration has {name} = {_shortened(number)}, more than {MOST_STEPS}; "
+                "it is damaged"
+            )
+
+
+def _whole_numbers(value: Any, name: str) -> Iterator[tuple[str, int]]:
+    """All whole numbers in a configuration, each with the name that it stands under."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _whole_numbers(inner, str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _whole_numbers(inner, name)
+    elif isinstance(value, int):
+        yield name, value
+
+
+def _shortened(number: int) -> str:
+    """A number as far as a line has room for it."""
+    return f"{number}" if number < 10**20 else "a number of more than 20 digits"
 
 
 def check_shapes(expected: Shapes, tensors: Tensors) -> None:
@@ -170,7 +236,7 @@ def as_stored(tensors: Tensors) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class PublishedModel:
+class PublishedModel(Generic[Network]):
     """One published network (or procedure) and how it is checked. The package's docstring says how
     the fields are used.
     """
@@ -179,9 +245,9 @@ class PublishedModel:
     classes: tuple[str, ...]  # class names in config.json that mean this model
     run: Run
     inputs: frozenset[str]  # names in io.npz that are given, not compared
-    build: Callable[[Config], nn.Module] | None = None
-    load: Callable[[nn.Module, Tensors, torch.dtype], None] = load_strictly
-    shapes: Callable[[nn.Module], Shapes] = own_shapes  # of its file; works on the meta device
+    build: Callable[[Config], Network] | None = None
+    load: Callable[[Network, Tensors, torch.dtype], None] = load_strictly
+    shapes: Callable[[Network], Shapes] = own_shapes  # of its file; works on the meta device
     # key -> larger tolerance, documented where it is set
     tolerances: Mapping[str, float] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)  # key -> why it is not compared
@@ -191,6 +257,10 @@ class PublishedModel:
     def answers(self, config: Config) -> bool:
         """Whether a configuration is of this model; the first of MODELS that answers is taken."""
         return class_name(config) in self.classes and (self.when is None or self.when(config))
+
+    def network(self, config: Config) -> Network:
+        """The network of a configuration, without weights; ValueError for a procedure."""
+        return present(self.build, f"network of {self.name}")(config)
 
     def tolerance(self, key: str) -> float:
         """Largest absolute error allowed for an entry of io.npz."""

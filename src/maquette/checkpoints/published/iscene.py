@@ -45,6 +45,8 @@ from maquette.models.vision import (
     trellis_tokens,
     widened_patches,
 )
+from maquette.models.volume_vae import VolumeVAE
+from maquette.nn.layers import of_kind
 
 NAMES = (
     Rule(r"flow\.(blocks\.\d+\.self_attn)\.external\.(.+)", (r"\1.\2",)),
@@ -102,7 +104,7 @@ def options_of(keys: Iterable[str], config: SceneContextFlowConfig) -> SceneCont
     )
 
 
-def build(config: Config) -> nn.Module:
+def build(config: Config) -> SceneContextFlow:
     """The denoiser of a configuration; of several test cases, the one with most options."""
     cases = [case["ctor"] for case in config.get("cases", {}).values()]
     if not cases:
@@ -151,10 +153,8 @@ def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outp
         slots = len(case["slots"])
         first, second = variant.flow.blocks[:2]
         attention = second.self_attn
-        with recorded(
-            {"block0_out": first, "block1_out": second, "block1_sca_out": attention},
-            {"block1_sca_in": attention},
-        ) as seen:
+        outputs = {"block0_out": first, "block1_out": second, "block1_sca_out": attention}
+        with recorded(outputs, {"block1_sca_in": attention}) as seen:
             found[f"{name}_out"] = variant(x[:n, :slots], levels[:n], cond[:n, :slots])
         if name == "gatebias_n2":
             found |= {f"gatebias_n2_{key}": value for key, value in seen.items()}
@@ -165,7 +165,7 @@ def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outp
     return found | {"base_out": plain.reshape(x.shape)}
 
 
-def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
+def _run_preprocess(network: nn.Module | None, given: Tensors, config: Config) -> Outputs:
     labels = given["labels"].tolist()
     ids = given["ids"].numpy()
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
@@ -212,13 +212,20 @@ def _build_pipeline(config: Config) -> nn.ModuleDict:
 def _load_pipeline(
     networks: nn.ModuleDict, tensors: Tensors, dtype: torch.dtype = torch.float32
 ) -> None:
-    for name, load_part in (("denoiser", load), ("decoder", trellis_structure.load_vae)):
+    def part(name: str) -> Tensors:
         own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
-        load_part(networks[name], without_prefix(own, f"{name}."), dtype)
+        return without_prefix(own, f"{name}.")
+
+    load(networks["denoiser"], part("denoiser"), dtype)
+    trellis_structure.load_vae(_decoder_of(networks), part("decoder"), dtype)
+
+
+def _decoder_of(networks: nn.ModuleDict) -> VolumeVAE:
+    return of_kind(networks["decoder"], VolumeVAE)
 
 
 def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
-    decoder = trellis_structure.vae_shapes(networks["decoder"])
+    decoder = trellis_structure.vae_shapes(_decoder_of(networks))
     found = {f"denoiser.{key}": shape for key, shape in shapes(networks["denoiser"]).items()}
     return found | {f"decoder.{key}": shape for key, shape in decoder.items()}
 
@@ -226,12 +233,13 @@ def _pipeline_shapes(networks: nn.ModuleDict) -> Shapes:
 def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:
     sampling = sampling_from_config(config["sampler"])
     denoiser = config["denoiser"]
-    found = {}
+    complete = of_kind(networks["denoiser"], SceneContextFlow)
+    found: dict[str, Tensor] = {}
     for name, options in config["variants"].items():
         switches = {"enable_gate": options["gate"], "enable_k_bias": options["k_bias"]}
         kinds = " ".join(kind for kind, on in switches.items() if on)
         case = {"ctor": {**denoiser, "type_embedding_type": kinds}}
-        network = _variant(networks["denoiser"], {"args": denoiser["args"]}, case, torch.float32)
+        network = _variant(complete, {"args": denoiser["args"]}, case, torch.float32)
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
         steps: list[tuple[Tensor, ...]] = []
@@ -240,7 +248,7 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
             to.append(state)
 
         latents = sample_structure(network, given["cond"], noise, sampling, trace=kept)
-        logits = networks["decoder"].decode_raw(latents.flatten(0, 1))
+        logits = _decoder_of(networks).decode_raw(latents.flatten(0, 1))
         coords = trellis_structure.occupied(logits)
         details = torch.randn(len(coords), 8, generator=generator)
         noisy, predicted = (torch.stack(states) for states in zip(*steps))
@@ -338,7 +346,7 @@ CONDITIONER = PublishedModel(
     load_conditioner,
     conditioner_shapes,
 )
-PREPROCESSING = PublishedModel(
+PREPROCESSING: PublishedModel[nn.Module] = PublishedModel(
     "iscene-preprocess",
     ("TrellisImageTo3DSceneContextPipeline.preprocess_image",),
     _run_preprocess,

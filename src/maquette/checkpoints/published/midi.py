@@ -25,7 +25,7 @@ from maquette.checkpoints.published.base import (
     recorded,
 )
 from maquette.checkpoints.published.names import without_prefix
-from maquette.errors import InputError
+from maquette.errors import InputError, present
 from maquette.framing.crops import Framing, framing_from_config, whiten
 from maquette.geometry.octree import Grid, evaluate_dense
 from maquette.models.midi3d import (
@@ -37,8 +37,9 @@ from maquette.models.midi3d import (
     sample_midi,
 )
 from maquette.models.vecset_flow import VecSetFlow
-from maquette.models.vecset_vae import field_in_chunks
-from maquette.models.vision import CLIP_MEAN, CLIP_STD
+from maquette.models.vecset_vae import VecSetVAE, field_in_chunks
+from maquette.models.vision import CLIP_MEAN, CLIP_STD, VisionTransformer
+from maquette.nn.layers import of_kind
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def build(config: Config) -> nn.ModuleDict:
         own = dict(config[part.name])
         if part.model is FLOW and "mi_blocks" in config:
             own["mi_blocks"] = config["mi_blocks"]
-        networks[part.folder] = part.model.build(own)
+        networks[part.folder] = part.model.network(own)
     return nn.ModuleDict(networks)
 
 
@@ -84,8 +85,10 @@ def _run_transformer(network: VecSetFlow, given: Tensors, config: Config) -> Out
     x = given["x"]
     levels = given["timestep"] / 1000.0
     contexts = [given["encoder_hidden_states"], given["encoder_hidden_states_2"]]
-    watched = {f"default_block{i}_out": block for i, block in enumerate(network.blocks)}
-    watched["block0_attn1_out"] = network.blocks[0].self_attn
+    watched: dict[str, nn.Module] = {}
+    for number, block in enumerate(network.blocks):
+        watched[f"default_block{number}_out"] = block
+    watched["block0_attn1_out"] = present(network.blocks[0].self_attn, "self-attention")
     watched["block0_attn2_2_out"] = network.blocks[0].cross_attns[1]
     with recorded(watched) as seen:
         default = -network(x, levels, contexts)
@@ -103,7 +106,14 @@ def _run_transformer(network: VecSetFlow, given: Tensors, config: Config) -> Out
 
 def models_of(networks: nn.ModuleDict, clip_framing: Framing, dino_framing: Framing) -> MidiModels:
     """The pipeline's networks under the names they have in maquette."""
-    return MidiModels(*(networks[part.folder] for part in PARTS), clip_framing, dino_framing)
+    return MidiModels(
+        of_kind(networks["image_encoder_1"], VisionTransformer),
+        of_kind(networks["image_encoder_2"], VisionTransformer),
+        of_kind(networks["transformer"], VecSetFlow),
+        of_kind(networks["vae"], VecSetVAE),
+        clip_framing,
+        dino_framing,
+    )
 
 
 def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:

@@ -83,7 +83,7 @@ def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Our state dict under published names, for example to write a checkpoint in the original
     layout.
     """
-    published = {}
+    published: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         rule, names = parts_of(key, rules)
         tensor = tensor.reshape(tensor.shape[rule.drop_leading :])

@@ -26,6 +26,7 @@ from maquette.checkpoints.published.base import (
 )
 from maquette.checkpoints.published.trellis_structure import heads_of
 from maquette.errors import CheckpointError
+from maquette.flow.guidance import Velocity
 from maquette.flow.trellis import levels, sample, sampling_from_config
 from maquette.geometry.flexicubes import (
     Cells,
@@ -44,7 +45,9 @@ from maquette.models.slat_vae import (
     SLatTransformerConfig,
     radiance_fields,
 )
+from maquette.nn.layers import of_kind
 from maquette.nn.sparse import Voxels
+from maquette.nn.sparse_conv import SubdivideBlock
 
 # matrices of these are stored in half precision
 TRUNK = ("blocks", "input_blocks", "out_blocks", "adaLN_modulation", "upsample")
@@ -200,12 +203,13 @@ def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
         outputs[f"{key}_coords"] = grid.coords
     cells = _cells(given, config, "sample_coords")
     condition = given["sample_cond"]
-    passes = [
-        lambda x, t, c=c: network(x, cells, levels(t, 1), c)
-        for c in (condition, torch.zeros_like(condition))
-    ]
+
+    def told(tokens: Tensor) -> Velocity:
+        return lambda x, t: network(x, cells, levels(t, 1), tokens)
+
     sampling = sampling_from_config(config["sampler"])
-    sampled = sample(*passes, given["sample_noise"], sampling)
+    unconditional = told(torch.zeros_like(condition))
+    sampled = sample(told(condition), unconditional, given["sample_noise"], sampling)
     mean, deviation = latent_normalisation(config)
     return outputs | {"sample_out": sampled, "sample_slat": sampled * deviation + mean}
 
@@ -258,7 +262,7 @@ def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     fine = voxels.children.children
     trunk = network.trunk(given["feats"], voxels)
-    first = network.upsample[0]
+    first = of_kind(network.upsample[0], SubdivideBlock)
     outputs = {
         "blk1": trunk,
         "up0": first(trunk, voxels),
@@ -274,7 +278,7 @@ def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     return outputs
 
 
-def _run_flexicubes(network: None, given: Tensors, config: Config) -> Outputs:
+def _run_flexicubes(network: nn.Module | None, given: Tensors, config: Config) -> Outputs:
     side = config["res"]
     cells = surface_cells((given["sdf"] < 0).view((side + 1,) * 3))
     corner = corner_index(cells, side)
@@ -323,7 +327,7 @@ def _with_features(
     return PublishedModel(name, (classes, f"Elastic{classes}"), run, _FEATURES, build, load, **more)
 
 
-MODELS = (
+MODELS: tuple[PublishedModel[Any], ...] = (
     PublishedModel(
         "trellis-slat-flow",
         ("SLatFlowModel", "ElasticSLatFlowModel"),

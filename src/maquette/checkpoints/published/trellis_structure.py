@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maquette.checkpoints.published.base import (
     Config,
@@ -31,6 +31,7 @@ from maquette.checkpoints.published.base import (
     recorded,
 )
 from maquette.errors import CheckpointError
+from maquette.flow.guidance import Velocity
 from maquette.flow.trellis import levels, sample, sampling_from_config
 from maquette.framing.trellis import crop_object
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
@@ -86,11 +87,8 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     a = arguments(config)
     channels = tuple(a["channels"])
     middle = a.get("num_res_blocks_middle", 2)
-    if "in_channels" in a:
-        half = {"encoder_channels": channels, "decoder_channels": ()}
-        half["encoder_middle_blocks"] = middle
-    else:
-        half = {"encoder_channels": (), "decoder_channels": channels, "middle_blocks": middle}
+    encodes = "in_channels" in a
+    middles = "encoder_middle_blocks" if encodes else "middle_blocks"
     return VolumeVAEConfig(
         channels=a.get("in_channels", a.get("out_channels", 1)),
         patch=1,
@@ -99,7 +97,9 @@ def vae_config(config: Config) -> VolumeVAEConfig:
         decoder_blocks=a["num_res_blocks"],
         stem_kernel=3,
         moments_kernel=3,
-        **half,
+        encoder_channels=channels if encodes else (),
+        decoder_channels=() if encodes else channels,
+        **{middles: middle},
     )
 
 
@@ -148,11 +148,13 @@ def load_vae(network: VolumeVAE, tensors: Tensors, dtype: torch.dtype = torch.fl
 def _run_flow(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
     inputs = (given["x"], given["t"].double() / 1000.0, given["cond"])
     block = network.blocks[0]
-    watched = {f"block{i}_out": module for i, module in enumerate(network.blocks)} | {
+    watched: dict[str, nn.Module] = {
         "t_emb": network.t_embedder,
         "block0_self_attn_out": block.self_attn,
         "block0_cross_attn_out": block.cross_attn,
     }
+    for number, layer in enumerate(network.blocks):
+        watched[f"block{number}_out"] = layer
     with recorded(watched, {"tokens_in": network.input_layer}) as outputs:
         out = network(*inputs)
     half = build_flow(config)
@@ -163,8 +165,12 @@ def _run_flow(network: StructureFlow, given: Tensors, config: Config) -> Outputs
 def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outputs:
     noise = given["noise"]
     outputs = {}
-    conditions = [given[name].expand(len(noise), -1, -1) for name in ("cond", "neg_cond")]
-    passes = [lambda x, t, c=c: network(x, levels(t, len(x)), c) for c in conditions]
+
+    def told(condition: Tensor) -> Velocity:
+        tokens = condition.expand(len(noise), -1, -1)
+        return lambda x, t: network(x, levels(t, len(x)), tokens)
+
+    conditional, unconditional = told(given["cond"]), told(given["neg_cond"])
     for name, settings in config["samplers"].items():
         steps: list[tuple[Tensor, ...]] = []
 
@@ -172,7 +178,7 @@ def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outp
             to.append(state)
 
         sampling = sampling_from_config(settings)
-        outputs[f"{name}_samples"] = sample(*passes, noise, sampling, kept)
+        outputs[f"{name}_samples"] = sample(conditional, unconditional, noise, sampling, kept)
         for key, found in zip(("x_t", "x_0"), zip(*steps)):
             outputs[f"{name}_pred_{key}"] = torch.stack(found)
     for count in (5, 12, 25):
@@ -190,7 +196,7 @@ def _run_decoder(network: VolumeVAE, given: Tensors, config: Config) -> Outputs:
     return {"logits": logits, "coords_bxyz": occupied(logits)}
 
 
-def _run_preprocess(network: None, given: Tensors, config: Config) -> Outputs:
+def _run_preprocess(network: nn.Module | None, given: Tensors, config: Config) -> Outputs:
     return {"out": torch.from_numpy(crop_object(given["rgba"].numpy()))}
 
 
@@ -243,7 +249,7 @@ DECODER = PublishedModel(
     load_vae,
     vae_shapes,
 )
-PREPROCESSING = PublishedModel(
+PREPROCESSING: PublishedModel[nn.Module] = PublishedModel(
     "trellis-preprocess",
     ("TrellisImageTo3DPipeline.preprocess_image",),
     _run_preprocess,

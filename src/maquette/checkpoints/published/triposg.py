@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maquette.checkpoints.published.base import (
     Config,
@@ -138,7 +138,7 @@ def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     }
 
 
-def _run_scheduler(network: None, given: Tensors, config: Config) -> Outputs:
+def _run_scheduler(network: nn.Module | None, given: Tensors, config: Config) -> Outputs:
     found: dict[str, Any] = {}
     for steps, shift in ((50, 1), (25, 1), (10, 3)):
         levels = shifted_schedule(steps, shift)
@@ -174,7 +174,7 @@ VAE = PublishedModel(
     load,
     shapes,
 )
-SCHEDULER = PublishedModel(
+SCHEDULER: PublishedModel[nn.Module] = PublishedModel(
     "triposg-scheduler",
     ("RectifiedFlowScheduler",),
     _run_scheduler,

@@ -8,18 +8,19 @@ import base64
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maquette.errors import InputError, contained
 from maquette.evaluate.cases import TRUTH, camera_from_dict, read_objects, set_of
 from maquette.evaluate.comparison import comparison_tables, heading, shown
 from maquette.evaluate.contestants import instances_of, scene_from_glb
 from maquette.evaluate.files import Record
-from maquette.evaluate.pool import in_processes, processes
+from maquette.evaluate.pool import in_processes, lost, processes
 from maquette.evaluate.report.bundle import assets_folder, packed, packed_modules
 from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth
@@ -27,7 +28,7 @@ from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, 
 from maquette.evaluate.report.run import FinishedRun, aligned_from_predicted, read_run
 from maquette.evaluate.rows import distinct, number, picked
 from maquette.evaluate.summary import METRICS, SEEN
-from maquette.evaluate.tables import html, unusable_table
+from maquette.evaluate.tables import html, reasons_table, unusable_table
 from maquette.output import atomic_write
 
 # In the run folder: pictures and small meshes, so that a second report is quick.
@@ -51,7 +52,7 @@ def write_report(
     """Write one self-contained HTML page about a run; returns its path, by default RUN/report.html.
 
     ``baseline`` adds the ablation tables against that method; ``jobs`` processes draw (0 = this
-    one). Raises InputError, OutputError.
+    one). Scenes that cannot be drawn are named in the page. Raises InputError, OutputError.
     """
     folder = Path(folder)
     run = read_run(folder)
@@ -60,8 +61,10 @@ def write_report(
     faces = int(np.clip(ALL_FACES / max(len(run.objects) + truths, 1), *FACES))
     with processes(jobs, 1) as pool:
         tasks = [(folder, scene, tuple(run.methods), faces) for scene in run.scenes]
-        in_processes(pool, _make_parts, tasks, progress)
-    text = _fill(run, faces, baseline)
+        reasons = in_processes(pool, _make_parts, tasks, progress)
+    undrawn = {scene: reason for scene, reason in zip(run.scenes, reasons) if reason}
+    undrawn |= {scene: reason for (_, scene, *_), reason in lost(tasks, reasons)}
+    text = _fill(run, faces, baseline, undrawn)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -74,9 +77,18 @@ def _parts(run: FinishedRun, scene: str) -> Path:
     return run.folder.path / KEPT / scene
 
 
-def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) -> None:
+def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) -> str:
+    """Make the parts of a scene that can be made; returns why others cannot, or nothing."""
+    try:
+        with contained(f"{scene}: cannot be drawn", "repeat the benchmark of this scene"):
+            _draw(read_run(folder), scene, methods, faces)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _draw(run: FinishedRun, scene: str, methods: Sequence[str], faces: int) -> None:
     """Pictures and small meshes of a scene, unless they are there and newer than what they show."""
-    run = read_run(folder)
     place = run.folder.scene(scene)
     truth = place / TRUTH
     parts = _parts(run, scene)
@@ -113,14 +125,14 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 # The page
 
 
-def _fill(run: FinishedRun, faces: int, baseline: str | None) -> str:
+def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
     files = assets_folder() / "report"
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
     values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
     values["title"] = escape(run.folder.path.resolve().name)
     values["style"] = (files / "report.css").read_text(encoding="utf-8")
     values["script"] = (files / "report.js").read_text(encoding="utf-8")
-    values["tables"] = _tables(run, baseline)
+    values["tables"] = _tables(run, baseline, undrawn)
     values["index"] = _script_json(_index(run))
     values["pictures"] = _script_json(pictures)
     values["meshes"] = "\n".join(_mesh_scripts(run, faces))
@@ -148,7 +160,7 @@ def _facts(run: FinishedRun) -> str:
     return "".join(f"<li>{escape(fact)}</li>" for fact in facts)
 
 
-def _tables(run: FinishedRun, baseline: str | None) -> str:
+def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) -> str:
     """The tables of the first protocol, and those of the others to be unfolded."""
     parts = []
     for protocol in distinct(run.rows, "protocol"):
@@ -160,6 +172,9 @@ def _tables(run: FinishedRun, baseline: str | None) -> str:
         parts.append(text)
     if unusable := run.record.get("unusable"):
         parts.append(html(unusable_table(unusable)))
+    if undrawn:
+        note = "scenes of which pictures or meshes are missing on this page, and why"
+        parts.append(html(reasons_table("Not drawn", note, undrawn)))
     return "\n".join(parts)
 
 

@@ -23,6 +23,7 @@ from maquette.masks.annotations.drawn import (
     picture_size,
     polygon_mask,
 )
+from maquette.photos.read import check_size
 
 DRAWN = ("polygon", "mask", "ellipse", "box", "polyline", "points", "cuboid", "skeleton")
 
@@ -62,7 +63,8 @@ def _tree(path: Path) -> ElementTree.Element:
     """The root of an XML file; one that defines entities, which may never end, is refused."""
     with contained(f"{path}: not valid XML", "export it again"):
         content = path.read_bytes()
-        if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
+        plain = content.replace(b"\0", b"")  # of UTF-16
+        if b"<!ENTITY" in plain or b"<!DOCTYPE" in plain:
             raise InputError(
                 f"{path}: defines entities of its own, which are never read; remove them"
             )
@@ -94,6 +96,7 @@ def _mask(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray | No
 
 def _decoded(shape: ElementTree.Element, height: int, width: int, where: str) -> np.ndarray:
     """Run lengths that begin with background, row by row, -> (height, width) bool."""
+    check_size((width, height), where)
     runs = numbers(shape.get("rle", "").split(","), where).astype(np.int64)
     if (runs < 0).any() or runs.sum() != height * width:
         raise InputError(

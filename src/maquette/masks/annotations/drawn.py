@@ -19,11 +19,37 @@ from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES
+from maquette.photos.pixels import same_aspect, shown
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask
 
 Size = tuple[int, int]  # height, width
+MOST_SHAPES = 10_000  # pieces and empty masks included, of one picture
+MOST_PIXELS = 2**35  # of these, altogether: 10,000 of 3 megapixels, 340 of 100
 BOX_ONLY = "is only a box, which is no mask; `maquette masks make --box` makes one of it"
+
+
+@dataclass
+class Effort:
+    """How much has been decoded for a picture, where pieces of objects and empty masks may be any
+    number.
+    """
+
+    name: str  # of the source
+    shapes: int = 0
+    pixels: int = 0
+
+    def add(self, mask: np.ndarray) -> None:
+        """One more mask. InputError when they are too many."""
+        self.shapes += 1
+        self.pixels += mask.size
+        if self.shapes > MOST_SHAPES or self.pixels > MOST_PIXELS:
+            height, width = mask.shape
+            raise InputError(
+                f"{self.name}: has more than {self.shapes - 1} shapes in a picture of "
+                f"{width} x {height} pixels, which is the most that is read; leave out empty ones, "
+                "join the pieces of an object, or make the masks smaller"
+            )
 
 
 @dataclass(frozen=True)
@@ -38,15 +64,16 @@ class Drawing:
 def instances(drawings: Iterable[Drawing], name: str) -> Iterator[InstanceMask]:
     """Drawings of one picture -> its objects, numbered in the order in which they are drawn.
 
-    Raises InputError when there is none.
+    Raises InputError when there is none, or too many.
     """
-    objects: dict[Hashable, Drawing] = {}
+    objects: dict[Hashable, _Object] = {}
+    effort = Effort(name)
     for k, drawing in enumerate(drawings):
+        effort.add(drawing.mask)
         key = ("alone", k) if drawing.group is None else ("group", drawing.group)
-        before = objects.get(key)
-        if before is not None:
-            drawing = Drawing(before.name or drawing.name, before.mask | drawing.mask, key)
-        objects[key] = drawing
+        found = objects.setdefault(key, _Object(drawing.mask.shape))
+        found.name = found.name or drawing.name
+        found.add(drawing.mask)
         if len(objects) > MAX_INSTANCES:
             raise InputError(
                 f"{name}: has more than {MAX_INSTANCES} objects, which is the most that is "
@@ -54,8 +81,30 @@ def instances(drawings: Iterable[Drawing], name: str) -> Iterator[InstanceMask]:
             )
     if not objects:
         raise InputError(f"{name}: holds no outline or mask of any object; draw at least one")
-    for label, drawing in enumerate(objects.values(), start=1):
-        yield InstanceMask(label, drawing.mask, drawing.name)
+    for label, found in enumerate(objects.values(), start=1):
+        yield InstanceMask(label, found.mask, found.name)
+
+
+class _Object:
+    """An object of which pieces are still to come. All objects of a picture wait for its end, so
+    their masks are eight pixels a byte.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.name = ""
+        self.size = size
+        self.packed: np.ndarray | None = None
+
+    def add(self, mask: np.ndarray) -> None:
+        """One more piece (H, W) bool."""
+        packed = np.packbits(mask)
+        self.packed = packed if self.packed is None else self.packed | packed
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool."""
+        count = math.prod(self.size)
+        return np.unpackbits(self.packed, count=count).astype(bool).reshape(self.size)
 
 
 def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
@@ -78,12 +127,17 @@ def ellipse_mask(
     x, y, across, along, turn = numbers([*centre, *radii, turn], where)
     if across <= 0 or along <= 0:
         raise InputError(f"{where}: has the radii {across:g} and {along:g}; expected more than 0")
-    rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
-    right = columns - x
+    reach = max(across, along)
+    top, bottom = (math.floor(min(max(y + side, 0), size[0])) for side in (-reach, reach + 1))
+    left, right = (math.floor(min(max(x + side, 0), size[1])) for side in (-reach, reach + 1))
+    rows, columns = np.mgrid[top:bottom, left:right] + 0.5
+    aside = columns - x
     down = rows - y
-    along_axis = (right * math.cos(turn) + down * math.sin(turn)) / across
-    across_axis = (down * math.cos(turn) - right * math.sin(turn)) / along
-    return along_axis**2 + across_axis**2 <= 1
+    along_axis = (aside * math.cos(turn) + down * math.sin(turn)) / across
+    across_axis = (down * math.cos(turn) - aside * math.sin(turn)) / along
+    mask = np.zeros(size, bool)
+    mask[top:bottom, left:right] = along_axis**2 + across_axis**2 <= 1
+    return mask
 
 
 def pasted(part: np.ndarray, left: Any, top: Any, size: Size, where: str) -> np.ndarray:
@@ -127,7 +181,22 @@ def picture_size(height: Any, width: Any, photo: Size | None, where: str) -> Siz
             "expected positive whole numbers"
         )
     check_size((width, height), where)
+    if photo is not None:
+        check_aspect((height, width), photo, where)
     return height, width
+
+
+def check_aspect(size: Size, photo: Size, name: str) -> None:
+    """InputError when masks of a size (H, W) cannot be of a photo."""
+    if same_aspect(size, photo):
+        return
+    turned = ""
+    if same_aspect(size[::-1], photo):
+        turned = " (is the photo turned by its EXIF orientation? then on the upright photo)"
+    raise InputError(
+        f"{name}: the masks have {shown(size)} pixels and the photo {shown(photo)}, "
+        f"which is another aspect ratio; make masks for this very photo{turned}"
+    )
 
 
 def of_photo(pictures: Mapping[Any, str], photo: str | None, name: str) -> Any:

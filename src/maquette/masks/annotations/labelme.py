@@ -24,6 +24,7 @@ from maquette.masks.annotations.drawn import (
     polygon_mask,
     records,
 )
+from maquette.photos.read import check_size
 from maquette.types import InstanceMask
 
 VERSION = "5.5.0"  # of the format that is written
@@ -71,6 +72,7 @@ def _bitmap(text: Any, where: str) -> np.ndarray:
         except binascii.Error as error:
             raise InputError(f"{where}: its mask is not base64; export it again") from error
         with Image.open(io.BytesIO(content)) as picture:
+            check_size(picture.size, where)
             return np.asarray(picture.convert("L")) > 0
 
 

@@ -36,15 +36,16 @@ def panoptic_drawings(
         entry.get("id"): entry for entry in records(document.get("categories") or [], name)
     }
     numbers = _numbers(_picture(path, annotation))
+    present = set(np.unique(numbers).tolist())
     for segment in segments:
         category = categories.get(segment.get("category_id"), {})
         label = str(category.get("name", ""))
         if not category.get("isthing", 1):
             warnings.append(f"segment {segment.get('id')} ({label}) is no thing, and is left out")
             continue
-        mask = numbers == segment.get("id")
-        if mask.any():
-            yield Drawing(label, mask)
+        identifier = segment.get("id")
+        if isinstance(identifier, int) and identifier in present:
+            yield Drawing(label, numbers == identifier)
         else:
             warnings.append(f"segment {segment.get('id')} ({label}) has no pixel, and is left out")
 

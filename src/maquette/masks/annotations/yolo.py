@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from maquette.containers import decoded
 from maquette.errors import InputError, contained
+from maquette.masks.annotations.class_names import class_names
 from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, numbers, polygon_mask
 
 BOX_NUMBERS = 4  # a line of a class and so many numbers is a box of the detection format
-NAME_LISTS = ("classes.txt", "obj.names", "labels.txt")  # one name a line, beside or one above
 
 
 def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterator[Drawing]:
@@ -21,8 +22,8 @@ def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterat
     if photo is None:
         raise InputError(f"{path}: is in shares of the photo's sides; give the photo, too")
     with contained(f"{path}: not a text file", "export it again"):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    names = _names(path)
+        lines = decoded(path.read_bytes()).splitlines()
+    names = class_names(path, warnings)
     for k, line in enumerate(lines, start=1):
         words = line.split()
         if not words:
@@ -53,14 +54,3 @@ def _corners(shares: np.ndarray, photo: Size, where: str) -> np.ndarray:
         )
     height, width = photo
     return shares[: len(shares) // 2 * 2].reshape(-1, 2) * (width, height)
-
-
-def _names(path: Path) -> dict[int, str]:
-    """The classes' names, when a list of them lies beside the file or in the folder above."""
-    for folder in (path.parent, path.parent.parent):
-        for name in NAME_LISTS:
-            if (folder / name).is_file() and folder / name != path:
-                with contained(f"{folder / name}: not a list of names", "remove it"):
-                    listed = (folder / name).read_text(encoding="utf-8-sig").splitlines()
-                return {k: text.strip() for k, text in enumerate(listed)}
-    return {}

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import fast_simplification
 import numpy as np
 import trimesh
-from scipy.spatial import cKDTree
 
+from maquette.document.appearance import vertex_colors_of
+from maquette.errors import present
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
 from maquette.models.image_encoder import GeometryNet
-from maquette.stages.colour import project_colours
 from maquette.stages.crop import box_cube
-from maquette.stages.decode import mesh_from_volume
-from maquette.stages.fuse import fuse_evidence
+from maquette.stages.decode import simplified
+from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.lift import Models
 from maquette.stages.perceive import perceive
 from maquette.stages.sample import Sampling
@@ -59,14 +58,12 @@ def make_alone(
     surface of the picture.
     """
     own = perceive(net, SceneInput(completed.image, (InstanceMask(label, completed.mask),)))
-    cube = box_cube([own.visible_box(label), own.boxes[label]])
+    visible = present(own.visible_box(label), f"pixel of instance {label}")
+    cube = box_cube([visible, own.boxes[label]])
     volume = zoom_again(models, own, label, {"scene_from_cube": cube}, sampling).volume
-    if fit:
-        volume = fuse_evidence(volume, own, label, cube)
-    mesh = mesh_from_volume(volume, cube)
+    mesh = finished_mesh(volume, own, label, cube, Finish(fit))
     if mesh is None:
         return None
-    mesh = project_colours(mesh, label, own)
     turned = similarity(1.0, rotation_y(-yaw))
     mesh.vertices = transform_points(turned, np.asarray(mesh.vertices))
     size = len(own.picture.labels)
@@ -125,10 +122,7 @@ def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     """
     if len(mesh.faces) <= faces:
         return mesh
-    vertices = np.asarray(mesh.vertices, np.float32)
-    points, triangles = fast_simplification.simplify(
-        vertices, np.asarray(mesh.faces, np.int32), target_count=faces
-    )
-    _, nearest = cKDTree(mesh.vertices).query(points)
-    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
-    return trimesh.Trimesh(points, triangles, vertex_colors=colours, process=False)
+    colours = vertex_colors_of(mesh)
+    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=colours, process=False)
+    whole.merge_vertices()  # of a texture's seams
+    return simplified(whole, faces)

@@ -31,7 +31,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from maquette.document.appearance import vertex_colors_of
-from maquette.errors import InputError
+from maquette.errors import InputError, present
 from maquette.geometry.cameras import resized
 from maquette.geometry.transforms import scale_of, similarity
 from maquette.render.soft import SoftImage, gaussian_blur, soft_render
@@ -226,7 +226,7 @@ def reference_loss(
     colour = gaussian_blur(reference.colour.movedim(-1, 0), blur).movedim(0, -1)
     alpha = gaussian_blur(reference.alpha, blur)
     of_colour = (image.colour - colour).abs().mean()
-    of_alpha = (image.instance_alpha - alpha).abs().sum(0).mean()
+    of_alpha = (present(image.instance_alpha, "share of each instance") - alpha).abs().sum(0).mean()
     return weights[0] * of_colour + weights[1] * of_alpha
 
 

@@ -1,0 +1,1 @@
+"""Depth and cameras that users bring: files of many tools -> GivenGeometry of one photo."""

@@ -1,0 +1,359 @@
+"""Depth, camera and gravity as users give them -> GivenGeometry of one photo, checked.
+
+In the flow: StoredDepth and StoredCamera, the photo's size and masks -> z-depth on the photo's own
+pixels, in metres where the unit is known. What cannot belong to the photo is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+
+from maquette.errors import InputError
+from maquette.geometry.cameras import intrinsics_from_focal
+from maquette.given.cameras import CameraSource, StoredCamera, read_camera
+from maquette.given.depth import DepthSource, StoredDepth, read_depth, read_points
+from maquette.photos.pixels import ASPECT_TOLERANCE, Size, same_aspect, shown
+from maquette.types import Focal, GivenGeometry
+
+METRE_WORDS = {"mm": 0.001, "cm": 0.01, "m": 1.0}
+KINDS = ("z", "ray", "inverse")
+LARGE_METRES = 50.0  # a median above is no scene in metres
+FEW = 0.001  # share of the pixels; fewer known ones are no depth map
+APART = 2  # pixels between an outline and where depth is compared
+FOCAL_TOLERANCE = 0.25  # relative, between a given focal length and the photo's EXIF data
+GravitySource: TypeAlias = str | Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class GeometrySource:
+    """What a user gives beside photo and masks; all of it may be missing."""
+
+    depth: DepthSource | None = None
+    depth_unit: str | float = "auto"  # auto, mm, cm, m, relative, or metres per stored unit
+    depth_kind: str = "z"  # z, ray (distance from the camera) or inverse (1 / z)
+    intrinsics: CameraSource | None = None
+    points: str | Path | np.ndarray | None = None  # (H, W, 3), instead of a depth map
+    gravity: GravitySource | None = None  # where it pulls, in the camera's axes (x right, y down)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is given."""
+        given = (self.depth, self.intrinsics, self.points, self.gravity)
+        return any(value is not None for value in given)
+
+
+KNOWN = tuple(field.name for field in fields(GeometrySource))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedGeometry:
+    """Geometry of one photo, and what to tell of it."""
+
+    geometry: GivenGeometry
+    focal: Focal | None
+    warnings: tuple[str, ...]
+    unit: str  # the unit that was taken, and why
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What is known of the photo."""
+
+    full: Size  # (H, W) of its file
+    labels: np.ndarray  # (h, w) int of the picture that is worked on; 0 = background
+    focal: Focal | None = None  # as its file tells
+    name: str = ""
+
+
+def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
+    """Geometry of the picture that is worked on. Raises InputError."""
+    size: Size = photo.labels.shape[:2]
+    focal = photo.focal
+    stored = _stored(source)
+    camera = _camera(source, stored, photo.name)
+    warnings = list(camera.warnings) if camera else []
+    intrinsics = None if camera is None else scaled_intrinsics(camera, photo.full, size)
+    told = focal
+    if intrinsics is not None:
+        told = Focal(float(intrinsics[0, 0]) / max(size), f"given, {camera.name}" if camera else "")
+        _same_focal(told, focal)
+    depth = None
+    scale = Scale(None, "no depth")
+    if stored is not None:
+        scale = depth_scale(stored, str(source.depth_unit), source.depth_kind)
+        warnings += scale.warnings
+        matrix = intrinsics if intrinsics is not None else centred_intrinsics(told, size)
+        depth = z_depth(stored, scale, source.depth_kind, size, matrix)
+        warnings += _doubts(depth, stored)
+        check_outlines(depth, photo.labels, stored.name)
+    down = None if source.gravity is None else _gravity(source.gravity)
+    name = stored.name if stored else camera.name if camera else "gravity"
+    metric = scale.metres is not None
+    geometry = GivenGeometry(depth, metric, intrinsics, down, name)
+    return FittedGeometry(geometry, told, tuple(warnings), scale.reason)
+
+
+def _stored(source: GeometrySource) -> StoredDepth | None:
+    if source.depth is not None and source.points is not None:
+        raise InputError("both a depth map and points are given; give one of the two")
+    if source.points is not None:
+        if source.depth_kind != "z":
+            raise InputError(f"points have no depth kind, got {source.depth_kind!r}; leave it out")
+        return read_points(source.points)
+    return None if source.depth is None else read_depth(source.depth)
+
+
+def _camera(source: GeometrySource, stored: StoredDepth | None, photo: str) -> StoredCamera | None:
+    """The camera that is given, else the one in the depth's file, else that of its points."""
+    if source.intrinsics is not None:
+        return read_camera(source.intrinsics, photo)
+    if stored is None:
+        return None
+    if stored.intrinsics is not None:
+        height, width = stored.values.shape
+        return replace(read_camera(stored.intrinsics), width=width, height=height, name=stored.name)
+    return None if stored.points is None else camera_of_points(stored)
+
+
+def camera_of_points(stored: StoredDepth) -> StoredCamera:
+    """The pinhole camera that sees points (H, W, 3) at their own pixels, by least squares."""
+    points = stored.points
+    if points is None:
+        raise InputError(f"{stored.name}: has no points")
+    height, width = stored.values.shape
+    rows, columns = np.nonzero((stored.values > 0) & np.isfinite(points).all(-1))
+    if len(rows) < 100:
+        raise InputError(f"{stored.name}: only {len(rows)} points lie before the camera")
+    rays = points[rows, columns, :2] / points[rows, columns, 2:]
+    matrix = np.eye(3)
+    for axis, pixels in enumerate((columns + 0.5, rows + 0.5)):
+        design = np.stack([rays[:, axis], np.ones(len(rays))], axis=1)
+        (focal, centre), residual, *_ = np.linalg.lstsq(design, pixels, rcond=None)
+        spread = float(np.sqrt(residual.mean() / len(rays))) if residual.size else 0.0
+        if focal <= 0 or spread > 0.02 * max(width, height):
+            raise InputError(
+                f"{stored.name}: no pinhole camera sees these points at their pixels; expected "
+                "x right, y down, z forward, one point for each pixel"
+            )
+        matrix[axis, axis] = focal
+        matrix[axis, 2] = centre
+    return StoredCamera(matrix, width, height, stored.name)
+
+
+def scaled_intrinsics(camera: StoredCamera, full: Size, size: Size) -> np.ndarray:
+    """(3, 3) intrinsics of the pixels of a picture of a size (H, W), made of a photo of the size
+    ``full``. InputError when they are of another aspect.
+    """
+    height, width = size
+    if camera.normalised:
+        return np.diag([width, height, 1.0]) @ camera.matrix
+    own = full
+    if camera.width is None or camera.height is None:
+        _centre_inside(camera, full)
+    else:
+        own = camera.height, camera.width
+    if not same_aspect(own, full):
+        raise InputError(
+            f"{camera.name}: is of a picture of {shown(own)}, the photo has {shown(full)}; "
+            "give the camera of this photo"
+        )
+    fit = np.array([width / own[1], height / own[0], 1.0])
+    return np.diag(fit) @ camera.matrix
+
+
+def _centre_inside(camera: StoredCamera, size: Size) -> None:
+    x, y = camera.matrix[:2, 2]
+    height, width = size
+    if not (0.2 * width < x < 0.8 * width and 0.2 * height < y < 0.8 * height):
+        raise InputError(
+            f"{camera.name}: its principal point ({x:.0f}, {y:.0f}) is not near the middle of the "
+            f"photo of {shown(size)}; give the camera of this picture, or its width and height in "
+            "a JSON file"
+        )
+
+
+def _same_focal(given: Focal, told: Focal | None) -> None:
+    if told is None:
+        return
+    off = given.ratio / told.ratio
+    if not 1 - FOCAL_TOLERANCE < off < 1 / (1 - FOCAL_TOLERANCE):
+        raise InputError(
+            f"the given focal length is {given.ratio:.2f} of the photo's longer side, its file "
+            f"says {told.ratio:.2f} ({told.source}); give the camera of this photo, or a copy of "
+            "the photo without EXIF data"
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How stored values become lengths."""
+
+    metres: float | None  # per stored unit; None = unknown
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def depth_scale(stored: StoredDepth, unit: str, kind: str) -> Scale:
+    """Metres per stored unit: by the type of the file first, by its values only with a warning."""
+    if unit in METRE_WORDS:
+        return Scale(METRE_WORDS[unit], f"{unit}, as given")
+    if unit == "relative":
+        return Scale(None, "none, as given")
+    if unit != "auto":
+        return Scale(_factor(unit), f"{unit} m, as given")
+    if kind == "inverse":
+        return Scale(None, "none: inverse depth of an unknown scale (give --depth-unit)")
+    known = stored.values[_known(stored.values)]
+    median = float(np.median(known)) if known.size else 0.0
+    if stored.whole and stored.bits <= 8:
+        raise InputError(
+            f"{stored.name}: a picture of 8 bits holds no measured depth; say what one step is "
+            "with --depth-unit FACTOR (metres) or --depth-unit relative"
+        )
+    if stored.whole:
+        return Scale(0.001, "mm, for it holds whole numbers")
+    if median > LARGE_METRES:
+        told = f"{stored.name}: taken as millimetres, for its median is {median:.0f}"
+        return Scale(0.001, f"mm, for the median is {median:.0f}", (told + "; give --depth-unit",))
+    return Scale(1.0, "m, for it holds fractions")
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (np.isfinite(value) and value > 0):
+        words = ", ".join(METRE_WORDS)
+        raise InputError(
+            f"a unit of depth is auto, {words}, relative, or metres per step such as 0.0002, "
+            f"got {text!r}"
+        )
+    return value
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return np.isfinite(values) & (values > 0)
+
+
+def z_depth(
+    stored: StoredDepth, scale: Scale, kind: str, size: Size, intrinsics: np.ndarray | None
+) -> np.ndarray:
+    """(H, W) float32 z-depth on the photo's pixels, nan where nothing is known. InputError for
+    another aspect, negative values, and when nothing is known.
+    """
+    if kind not in KINDS:
+        raise InputError(f"a kind of depth is one of {', '.join(KINDS)}, got {kind!r}")
+    values = stored.values
+    if not same_aspect(values.shape, size):
+        turned = values.shape[::-1] == size or same_aspect(values.shape[::-1], size)
+        hint = "; it lies on its side: turn it as the photo is shown" if turned else ""
+        raise InputError(
+            f"{stored.name}: is {shown(values.shape)}, the photo {shown(size)}: not of one "
+            f"picture (aspects may differ by {ASPECT_TOLERANCE:.0%}){hint}"
+        )
+    negative = np.isfinite(values) & (values < 0)
+    if negative.mean() > FEW:
+        raise InputError(
+            f"{stored.name}: {negative.mean():.0%} of its values are negative; depth grows away "
+            "from the camera"
+        )
+    known = _known(values)
+    if known.mean() < FEW:
+        raise InputError(f"{stored.name}: nothing is known (0, nan or inf nearly everywhere)")
+    lengths = np.where(known, values * (scale.metres or 1.0), np.nan)
+    if kind == "inverse":
+        lengths = np.where(known, (scale.metres or 1.0) / values, np.nan)
+    depth = _on_pixels(lengths, size)
+    if kind == "ray":
+        if intrinsics is None:
+            raise InputError("distances along rays need a camera; give --intrinsics or --fov")
+        depth = depth / ray_lengths(intrinsics, size)
+    return depth.astype(np.float32)
+
+
+def ray_lengths(intrinsics: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W) length of each pixel's ray with z = 1."""
+    height, width = size
+    x = (np.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+    y = (np.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
+    return np.sqrt(1.0 + x[None] ** 2 + y[:, None] ** 2)
+
+
+def _on_pixels(depth: np.ndarray, size: Size) -> np.ndarray:
+    """Nearest neighbour: a mean of two surfaces is on neither."""
+    if depth.shape == size:
+        return depth
+    height, width = size
+    return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def centred_intrinsics(focal: Focal | None, size: Size) -> np.ndarray | None:
+    """(3, 3) a centred camera of a known focal length."""
+    if focal is None:
+        return None
+    height, width = size
+    return intrinsics_from_focal(focal.ratio * max(size), width, height)
+
+
+def _gravity(source: GravitySource) -> np.ndarray:
+    """(3,) unit vector. InputError for anything else than three numbers of some length."""
+    parts = source.replace(",", " ").split() if isinstance(source, str) else source
+    try:
+        vector = np.asarray([float(part) for part in parts], np.float64)
+    except (TypeError, ValueError):
+        vector = np.zeros(0)
+    length = float(np.linalg.norm(vector)) if vector.shape == (3,) else 0.0
+    if not (np.isfinite(length) and length > 1e-6):
+        raise InputError(
+            f"gravity is three numbers in the camera's axes (x right, y down, z forward), such as "
+            f"0,1,0 for a level camera, got {source!r}"
+        )
+    if vector[1] <= 0:
+        raise InputError(
+            f"gravity {source!r} pulls upwards in the picture; y points down, so its second "
+            "number is above 0 for an upright photo"
+        )
+    return vector / length
+
+
+def _doubts(depth: np.ndarray, stored: StoredDepth) -> list[str]:
+    known = np.isfinite(depth)
+    if known.mean() < 0.5:
+        return [f"{stored.name}: known for {known.mean():.0%} of the pixels; the rest is estimated"]
+    return []
+
+
+def outline_contrast(depth: np.ndarray, labels: np.ndarray) -> float:
+    """Mean step of log depth across the outlines of objects; labels (H, W) int, 0 = background."""
+    logs = np.log(depth)
+    steps = []
+    for axis in (0, 1):
+        edge = np.stack(np.nonzero(np.diff(labels, axis=axis)))
+        apart = np.zeros((2, 1), int)
+        apart[axis] = APART
+        last = np.array([[side - 1] for side in depth.shape])
+        before = logs[tuple(np.maximum(edge - apart, 0))]
+        after = logs[tuple(np.minimum(edge + apart + 1, last))]
+        steps.append(np.abs(before - after))
+    every = np.concatenate(steps)
+    every = every[np.isfinite(every)]
+    return float(np.minimum(every, 0.5).mean()) if every.size else 0.0
+
+
+def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
+    """Refuse a depth map whose steps lie elsewhere than the outlines of the masks. InputError."""
+    here = outline_contrast(depth, labels)
+    mirrored = [np.flip(labels, axes) for axes in (0, 1, (0, 1))]
+    elsewhere = max(outline_contrast(depth, other) for other in mirrored)
+    if elsewhere > 0.02 and here < 0.5 * elsewhere:
+        raise InputError(
+            f"{name}: across the outlines of the masks it changes by {here:.1%}, across the same "
+            f"outlines mirrored by {elsewhere:.1%}; it seems to be of another photo"
+        )

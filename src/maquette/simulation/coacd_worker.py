@@ -1,0 +1,26 @@
+"""``python -m maquette.simulation.coacd_worker GIVEN.npz MADE.npz SETTINGS``: one mesh into convex
+parts. A process of its own, because the library may end it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+
+def main(given: str, made: str, settings: str) -> None:
+    """Write the corners of each part to ``made``, under 0, 1 and so on."""
+    import coacd  # of the extra "sim"
+
+    coacd.set_log_level("error")
+    with np.load(given) as archive:
+        mesh = coacd.Mesh(archive["vertices"], archive["faces"])
+    parts = coacd.run_coacd(mesh, seed=0, **json.loads(settings))
+    corners = [np.asarray(vertices) for vertices, _ in parts]
+    np.savez(made, **{str(k): found for k, found in enumerate(corners)})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

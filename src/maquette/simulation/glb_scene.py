@@ -1,0 +1,88 @@
+"""A GLB, ours or anyone's -> a Scene, so that it can be written for simulators, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from maquette.errors import InputError, contained
+from maquette.export.gltf import read_header
+from maquette.export.read import read_glb
+from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.geometry.transforms import similarity
+from maquette.types import Camera, Instance, Scene
+
+SIDE = 512  # pixels of the camera that such a scene gets
+VIEW = np.array([0.5, 0.6, 1.6])  # where it stands, from the middle, in spans of the scene
+
+
+def scene_of_glb(path: Path) -> Scene:
+    """The nodes with triangles as instances, labelled as maquette wrote them or else by number.
+
+    Lengths are metres, as glTF says, unless the file says that its scale is unknown. InputError
+    when it cannot be read or is empty.
+    """
+    nodes = read_glb(path)
+    if not nodes:
+        raise InputError(f"{path}: has no node with triangles; give another file")
+    with contained(f"{path}: it cannot be read as glTF", "export it again"), open(path, "rb") as f:
+        header = read_header(f)
+    told = {entry.get("name"): _extras(entry) for entry in header.get("nodes", [])}
+    labels = _labels([told.get(name, {}).get("label") for name, _, _ in nodes])
+    instances = []
+    for label, (name, mesh, placed) in zip(labels, nodes):
+        meaning = told.get(name, {}).get("name")
+        known = meaning if isinstance(meaning, str) else ""
+        instances.append(_instance(label, name, known, mesh, placed))
+    instances.sort(key=lambda instance: instance.label)
+    boxes = np.array([instance.box for instance in instances])
+    low = boxes[:, 0].min(0)
+    high = boxes[:, 1].max(0)
+    extras = _extras(next(iter(header.get("scenes", [])), {}))
+    ground = extras.get("ground_height")
+    if not isinstance(ground, (int, float)):
+        ground = low[1]
+    is_unknown = str(extras.get("units", "")).startswith("scene units")
+    return Scene(
+        tuple(instances),
+        _camera(low, high),
+        ground_height=float(ground),
+        metres_per_unit=None if is_unknown else 1.0,
+        provenance={"method": "file"},
+    )
+
+
+def _instance(
+    label: int, node: str, name: str, mesh: trimesh.Trimesh, placed: np.ndarray
+) -> Instance:
+    """With its frame in the middle of the mesh's box."""
+    middle = mesh.bounds.mean(0)
+    mesh.apply_translation(-middle)
+    return Instance(
+        label, mesh, placed @ similarity(1.0, None, middle), seed=0, name=name, node=node
+    )
+
+
+def _extras(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    extras = entry.get("extras")
+    return extras if isinstance(extras, dict) else {}
+
+
+def _labels(told: list[Any]) -> list[int]:
+    """The labels that are told when all are and differ, else 1, 2, 3."""
+    fine = all(type(label) is int and label > 0 for label in told)
+    if fine and len(set(told)) == len(told):
+        return told
+    return list(range(1, len(told) + 1))
+
+
+def _camera(low: np.ndarray, high: np.ndarray) -> Camera:
+    """One that looks at all of it from above."""
+    middle = (low + high) / 2
+    span = float((high - low).max())
+    pose = look_at(middle + VIEW * span, middle)
+    return Camera(intrinsics_from_fov(0.8, SIDE, SIDE), pose, SIDE, SIDE)

@@ -1,0 +1,96 @@
+"""Convex shapes that simulators collide: few vertices, and never flat."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from maquette.geometry.boxes import bounding_box
+
+MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
+THINNEST = 2e-3  # of an object's longest side; what is thinner gets this thickness
+
+
+@dataclass(frozen=True, eq=False)
+class ConvexPart:
+    """A convex solid."""
+
+    vertices: np.ndarray  # (V, 3) float64
+    faces: np.ndarray  # (F, 3) that look outward
+
+    @property
+    def volume(self) -> float:
+        """That it encloses, in cubed units of the vertices."""
+        a, b, c = (self.vertices - self.vertices[0])[self.faces].swapaxes(0, 1)
+        return float((a * np.cross(b, c)).sum() / 6)
+
+    def transformed(self, linear: np.ndarray) -> ConvexPart:
+        """Its image under a linear map (3, 3)."""
+        flipped = self.faces[:, ::-1] if np.linalg.det(linear) < 0 else self.faces
+        return ConvexPart(self.vertices @ linear.T, flipped)
+
+
+def convex_part(points: np.ndarray, thickness: float, most: int = MOST_VERTICES) -> ConvexPart:
+    """The convex hull of points (N, 3), at least about ``thickness`` thick everywhere, with at most
+    ``most`` vertices; its axis-aligned box stays that of the points.
+    """
+    solid = _thickened(np.asarray(points, dtype=np.float64), thickness)
+    try:
+        corners = solid[ConvexHull(solid).vertices]
+        corners = corners[_spread(corners, most)]
+        return _part(corners, ConvexHull(corners))
+    except QhullError:  # thinner than Qhull can tell: its box is a solid
+        return box_part(solid, thickness)
+
+
+def box_part(points: np.ndarray, thickness: float) -> ConvexPart:
+    """The axis-aligned box of points (N, 3), at least ``thickness`` thick."""
+    low, high = bounding_box(np.asarray(points, dtype=np.float64))
+    missing = np.maximum(thickness - (high - low), 0.0) / 2
+    ends = np.stack([low - missing, high + missing])
+    corners = np.array(list(itertools.product(*ends.T)))
+    return _part(corners, ConvexHull(corners))
+
+
+def least_thickness(points: np.ndarray) -> float:
+    """Of the parts of an object with these points (N, 3)."""
+    return THINNEST * float(np.ptp(points, axis=0).max())
+
+
+def _thickened(points: np.ndarray, thickness: float) -> np.ndarray:
+    """The points and, along each principal axis in which they are thin, copies to both sides."""
+    centred = points - points.mean(0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    for axis in axes.T:
+        along = points @ axis
+        missing = thickness - float(np.ptp(along))
+        if missing > 0:
+            points = np.concatenate([points - axis * missing / 2, points + axis * missing / 2])
+    return points
+
+
+def _spread(points: np.ndarray, most: int) -> np.ndarray:
+    """Indices of the extreme points along the axes and then of the farthest from those chosen."""
+    if len(points) <= most:
+        return np.arange(len(points))
+    chosen = list(dict.fromkeys([*points.argmin(0), *points.argmax(0)]))
+    nearest = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(1)
+    while len(chosen) < most:
+        farthest = int(nearest.argmax())
+        chosen.append(farthest)
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[farthest], axis=1))
+    return np.sort(chosen)
+
+
+def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
+    """A hull of scipy with faces that look outward; its unused corners are left out."""
+    triangles = hull.simplices
+    a, b, c = corners[triangles].swapaxes(0, 1)
+    outward = hull.equations[:, :3]
+    inward = (np.cross(b - a, c - a) * outward).sum(1) < 0
+    triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
+    used, renumbered = np.unique(triangles, return_inverse=True)
+    return ConvexPart(corners[used], renumbered.reshape(-1, 3))

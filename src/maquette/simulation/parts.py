@@ -1,0 +1,197 @@
+"""An object -> convex parts, by approximate convex decomposition: CoACD (Wei et al., SIGGRAPH
+2022), in a process of its own, for on some meshes it fails in ways that end the process.
+
+Parts are kept in the user's cache under the sum of the mesh and of the settings, so a scene is
+decomposed once. What fails or takes too long is tried again on a closed surface, then becomes a
+hull; a remark says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import fast_simplification
+import numpy as np
+import trimesh
+
+from maquette.errors import MissingExtraError
+from maquette.output import atomic_write
+from maquette.simulation.hulls import ConvexPart, box_part, convex_part, least_thickness
+
+SECONDS = 20.0  # that one object may take
+TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
+NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
+LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
+SETTINGS = {
+    "threshold": 0.08,
+    "resolution": 500,
+    "mcts_iterations": 20,
+    "mcts_max_depth": 2,
+    "max_convex_hull": 12,
+    "decimate": True,
+    "max_ch_vertex": 64,
+}
+RETRIES = ("auto", "on")  # how the surface is closed before it is decomposed
+INSTALL = "pip install 'maquette[sim]'"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """The convex parts of one object in its mesh's frame."""
+
+    parts: tuple[ConvexPart, ...]
+    remark: str = ""
+
+
+def decomposed(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Decomposition]:
+    """Convex parts of meshes, as ``options.COLLISIONS`` names the ways. MissingExtraError when
+    CoACD is needed and not there.
+    """
+    if collision == "box":
+        return [_boxed(np.asarray(mesh.vertices)) for mesh in meshes]
+    if collision == "hull":
+        return [_hulled(np.asarray(mesh.vertices)) for mesh in meshes]
+    surfaces = [_surface(mesh) for mesh in meshes]  # one after the other: not safe in threads
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(_remembered, surfaces))
+    return [_assembled(surface, corners) for surface, corners in zip(surfaces, found)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """What is decomposed of one object."""
+
+    original: np.ndarray  # (V, 3) vertices of the mesh
+    hull: ConvexPart
+    vertices: np.ndarray  # in a cube of side 1 about the origin, fewer than the mesh has
+    faces: np.ndarray
+    middle: np.ndarray  # (3,) of that cube in the mesh's frame
+    side: float
+    is_nearly_convex: bool
+
+
+def _boxed(points: np.ndarray) -> Decomposition:
+    return Decomposition((box_part(points, least_thickness(points)),))
+
+
+def _hulled(points: np.ndarray) -> Decomposition:
+    return Decomposition((convex_part(points, least_thickness(points)),))
+
+
+def _surface(mesh: trimesh.Trimesh) -> _Surface:
+    original = np.asarray(mesh.vertices, dtype=np.float64)
+    hull = convex_part(original, least_thickness(original))
+    welded = trimesh.Trimesh(original, mesh.faces, process=False)
+    welded.merge_vertices()
+    is_nearly_convex = abs(float(welded.volume)) >= NEARLY_CONVEX * hull.volume
+    low, high = welded.bounds
+    middle = (low + high) / 2
+    side = float((high - low).max())
+    points = (np.asarray(welded.vertices) - middle) / side
+    vertices, faces = _simplified(points, np.asarray(welded.faces))
+    return _Surface(original, hull, vertices, faces, middle, side, is_nearly_convex)
+
+
+def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decomposition:
+    """The parts in the mesh's frame, without crumbs."""
+    if surface.is_nearly_convex:
+        return Decomposition((surface.hull,))
+    if not found:
+        remark = "no convex parts were found in time, so it collides as its convex hull"
+        return Decomposition((surface.hull,), remark)
+    thickness = least_thickness(surface.original)
+    placed = [corners * surface.side + surface.middle for corners in found]
+    parts = [convex_part(corners, thickness) for corners in placed]
+    large = [part for part in parts if part.volume > LEAST_PART * surface.hull.volume]
+    return Decomposition(tuple(large or [surface.hull]))
+
+
+def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if len(faces) <= TRIANGLES:
+        return vertices, faces
+    points, triangles = fast_simplification.simplify(
+        vertices.astype(np.float32), faces.astype(np.int32), target_count=TRIANGLES
+    )
+    return points.astype(np.float64), triangles
+
+
+def _remembered(surface: _Surface) -> list[np.ndarray] | None:
+    """Corners (V, 3) of each part, from the cache or made and put there; None for none."""
+    if surface.is_nearly_convex:
+        return None
+    vertices = surface.vertices
+    faces = surface.faces
+    summed = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode())
+    summed.update(np.round(vertices, 6).tobytes() + np.asarray(faces, np.int64).tobytes())
+    path = cache_folder() / f"{summed.hexdigest()[:32]}.npz"
+    with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile):  # not there, not whole
+        return _read(path)
+    require_extra()
+    found = next((p for mode in RETRIES if (p := _run(vertices, faces, mode))), None)
+    if found:
+        with contextlib.suppress(OSError), atomic_write(path) as temporary:
+            np.savez(temporary, **{str(k): part for k, part in enumerate(found)})
+    return found
+
+
+def cache_folder() -> Path:
+    """Where parts are kept: MAQUETTE_CACHE, else the user's folder for what can be made again."""
+    given = os.environ.get("MAQUETTE_CACHE")
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maquette"
+    return (Path(given) if given else root) / "parts"
+
+
+def require_extra() -> None:
+    """MissingExtraError with the line to install when CoACD is not there."""
+    if importlib.util.find_spec("coacd") is None:
+        raise MissingExtraError(
+            f"convex parts need coacd; install it with: {INSTALL}; or choose collision hull or box"
+        )
+
+
+def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray] | None:
+    """One try in a process of its own; None when it crashes, finds nothing or takes too long."""
+    with tempfile.TemporaryDirectory(prefix="maquette-") as folder:
+        given = Path(folder, "given.npz")
+        made = Path(folder, "made.npz")
+        np.savez(given, vertices=vertices, faces=faces)
+        settings = json.dumps(SETTINGS | {"preprocess_mode": mode})
+        worker = ["maquette.simulation.coacd_worker", str(given), str(made), settings]
+        command = [sys.executable, "-m", "maquette.processes", str(os.getpid()), *worker]
+        one_thread = {"OMP_NUM_THREADS": "1"}
+        try:
+            ended = subprocess.run(
+                command,
+                env=os.environ | one_thread,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            logger.info("convex decomposition took longer than %s s", SECONDS)
+            return None
+        if ended.returncode == 0 and made.exists():
+            return _read(made)
+        logger.info("convex decomposition failed: %s", ended.stderr[-500:])
+        return None
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    with np.load(io.BytesIO(path.read_bytes())) as archive:
+        return [archive[name] for name in sorted(archive.files, key=int)]

@@ -1,0 +1,152 @@
+"""What the photo shows of one object: a window around it, at a bounded resolution.
+
+In the flow: Perception -> Closeup -> ``fuse``, ``colour`` and ``texture``, which hold an object to
+its own pixels. What they cost therefore depends on the object, not on the photo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from maquette.stages.perceive import Perception
+from maquette.types import Camera
+
+
+@dataclass(frozen=True, eq=False)
+class Closeup:
+    """A window (H, W) of a photo, for one of its objects."""
+
+    camera: Camera  # of the window, in the scene frame
+    photo: np.ndarray  # (H, W, 3) uint8 sRGB
+    mask: np.ndarray  # (H, W) bool: the object's pixels
+    depth: np.ndarray  # (H, W) float32 its z-depth, going on beyond the mask; scene units
+    others: np.ndarray  # (H, W) float32 z-depth of other objects' pixels; inf where there is none
+
+    @property
+    def scale(self) -> float:
+        """The longer side of the mask, in pixels of the window."""
+        rows, columns = (np.flatnonzero(self.mask.any(axis)) for axis in (1, 0))
+        return float(max(np.ptp(rows), np.ptp(columns)) + 1)
+
+    def inwards(self) -> np.ndarray:
+        """(H, W) float32 distance of each pixel's centre from the mask's outline in pixels,
+        negative outside. The photo's border is no outline.
+        """
+        inside, outside = (_distance(part) for part in (self.mask, ~self.mask))
+        return inside - outside - np.where(self.mask, 0.5, -0.5).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Which part of a photo a window is, and at what size."""
+
+    part: tuple[slice, slice]  # rows and columns of the photo
+    window_from_photo: np.ndarray  # (3, 3) of homogeneous pixels
+    size: tuple[int, int]  # width and height of the window
+
+    def shrunk(self, picture: np.ndarray) -> np.ndarray:
+        """The part of a picture (H, W, ...) of the photo's size; every pixel of the window is the
+        mean of what it covers.
+        """
+        part = picture[self.part]
+        width, height = self.size
+        if part.shape[:2] == (height, width):
+            return part
+        return cv2.resize(part, self.size, interpolation=cv2.INTER_AREA)
+
+    def sampled(self, picture: np.ndarray) -> np.ndarray:
+        """The part of a picture (H, W) of the photo's size, at the centres of the window's
+        pixels.
+        """
+        part = picture[self.part]
+        rows, columns = map(_centres, self.size[::-1], part.shape)
+        return part[np.ix_(rows, columns)]
+
+
+def _centres(count: int, side: int) -> np.ndarray:
+    """(count,) int: where the centres of so many pixels lie among ``side`` others."""
+    return ((np.arange(count) + 0.5) * side / count).astype(int)
+
+
+def closeup(
+    perception: Perception, label: int, resolution: int, box: np.ndarray | None = None
+) -> Closeup:
+    """The window around an object's mask, joined with ``box`` (2, 2) of the photo's pixels (left,
+    top; right, bottom).
+
+    The mask's longer side has about ``resolution`` pixels at most. ValueError when the mask has
+    none.
+    """
+    own = perception.label_map == label
+    cut = _cut(own, resolution, box)
+    width, height = cut.size
+    intrinsics = cut.window_from_photo @ perception.camera.intrinsics
+    camera = replace(perception.camera, intrinsics=intrinsics, width=width, height=height)
+    share = cut.shrunk(own.astype(np.float32))
+    mask = share > 0.5
+    if not mask.any():  # thinner than a pixel of the window
+        mask = share > 0
+    labels = cut.sampled(perception.label_map)
+    foreign = (labels > 0) & (labels != label)
+    others = np.where(foreign, cut.sampled(perception.photo_depth), np.inf).astype(np.float32)
+    depth = _carried_on(perception, label, cut)
+    return Closeup(camera, cut.shrunk(perception.photo), mask, depth, others)
+
+
+def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _Cut:
+    """The cut around a mask (H, W) bool of a photo, and around a box if one is given."""
+    around = mask_box(own)
+    longest = int(np.ptp(around, axis=0).max())
+    around = around + np.array([[-1], [1]]) * (2 + longest // 50)
+    if box is not None:
+        low = np.minimum(around[0], np.floor(box[0]))
+        around = np.stack([low, np.maximum(around[1], np.ceil(box[1]))])
+    height, width = own.shape
+    left, top, right, bottom = np.clip(around, 0, (width, height)).astype(int).ravel()
+    sides = np.array([right - left, bottom - top])
+    size = np.maximum(1, np.rint(min(1.0, resolution / longest) * sides)).astype(int)
+    window_from_photo = np.diag([*(size / sides), 1.0])
+    window_from_photo[:2, 2] = np.array([-left, -top]) * (size / sides)
+    part = (slice(top, bottom), slice(left, right))
+    return _Cut(part, window_from_photo, (int(size[0]), int(size[1])))
+
+
+def mask_box(mask: np.ndarray) -> np.ndarray:
+    """(2, 2) int: left and top, right and bottom of the pixels of a mask (H, W); right and bottom
+    are one further. ValueError when it has none.
+    """
+    columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
+    if not len(rows):
+        raise ValueError("the mask has no pixel")
+    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]])
+
+
+def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
+    """(H, W) float32 depth of an object on a window's pixels: between pixels of the lifted picture
+    linearly, beyond its outline that of the nearest.
+    """
+    picture = perception.picture
+    others = picture.labels != label
+    nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
+    filled = perception.depth[tuple(nearest)].astype(np.float32)
+    picture_from_photo = np.diag([picture.scale, picture.scale, 1.0])
+    picture_from_photo[:2, 2] = picture.offset
+    corner_from_centre = np.eye(3)
+    corner_from_centre[:2, 2] = 0.5  # OpenCV's pixels have their centres at whole numbers
+    picture_from_window = picture_from_photo @ np.linalg.inv(cut.window_from_photo)
+    change = np.linalg.inv(corner_from_centre) @ picture_from_window @ corner_from_centre
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    border = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=border)
+
+
+def _distance(inside: np.ndarray) -> np.ndarray:
+    """(H, W) float32 distance of each pixel of a mask from the next pixel outside of it."""
+    framed = inside.astype(np.uint8)
+    if framed.all():
+        return np.full(framed.shape, float(max(framed.shape)), np.float32)
+    return cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,0 +1,219 @@
+"""What each object of a photo stands on: another object, the ground, or what nobody can see.
+
+In the flow: part of ``perceive``, from masks and a rough depth map whose objects are in their
+estimated boxes but not on a common ground yet. An object stands on what its mask shows below its
+lower edge, if that also goes on beside its foot and is about as far away; a table's top that the
+object's depth fits on is evidence, an occluder that is nearer is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from maquette.stages.frame import (
+    CONTACT_TOLERANCE,
+    DepthPicture,
+    bottom_height,
+    ground_factors,
+    shown_labels,
+)
+from maquette.types import GROUND, Support
+
+FEW_PIXELS = 12  # a smaller mask says nothing
+FOOT = 0.25  # of a mask's height: how far up its lower edge is a foot
+BELOW = np.arange(1, 5)  # pixels under the lower edge that are looked at
+BESIDE = np.array([2, 3, 5])  # pixels left and right of the mask that are looked at
+GROUND_SHARE = 0.5  # of the pixels below, for an object that stands on the ground
+UNKNOWN = Support(None, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Foot:
+    """Where a mask ends below."""
+
+    label: int
+    contact: np.ndarray  # (N, 2) rows and columns of its lowest pixels
+    below: np.ndarray  # (M, 2) pixels under them
+    beside: np.ndarray  # (K, 2) pixels left and right of its lowest third
+    reaches_edge: bool  # of the photo: what it stands on is not in it
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """How an object's foot and a possible supporter lie to each other."""
+
+    share: float  # of the pixels below the foot that are the supporter
+    ground: float  # that are no object
+    side: float  # of the pixels beside the foot that are the supporter
+    behind: float  # log depth of the supporter below the foot over that of the foot
+    height: float  # of the supporter's surface there, 0 to 1 of its own height
+    inside_x: float  # how far the landed object's middle lies in the supporter's plan, below 0: out
+    inside_z: float
+
+    def is_surrounded(self) -> bool:
+        """Little but the supporter is seen under the object."""
+        fits = self.share >= 0.6 and self.ground <= 0.2 and self.side >= 0.35
+        near = -0.07 <= self.behind <= 0.12 and self.height >= 0.5
+        return fits and near and self.inside_x > 0.03 and self.inside_z > -0.2
+
+    def is_backed(self) -> bool:
+        """Other objects hide a part of what is under it; the rest is the supporter."""
+        fits = self.share >= 0.25 and self.share >= 0.9 * (self.share + self.ground)
+        near = -0.05 <= self.behind <= 0.25 and self.height >= 0.3
+        plan = self.inside_x > 0.08 and self.inside_z > -0.15
+        return fits and self.side >= 0.6 and near and plan
+
+
+def find_supports(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> dict[int, Support]:
+    """What every shown label stands on; boxes: label -> (2, 3) as estimated.
+
+    The confidence is the share of the pixels below the visible foot that agree.
+    """
+    feet = {label: _foot(seen, label) for label in shown_labels(seen.picture)}
+    points = seen.points
+    found = dict.fromkeys(feet, UNKNOWN)
+    on_ground = {}
+    for label, foot in feet.items():
+        if foot is None:
+            continue
+        below = _at(seen.picture.labels, foot.below)
+        share = float((below == 0).mean())
+        others = set(below.tolist()) - {0, label}
+        supporter = _supporter(seen, points, foot, others, boxes)
+        if supporter is not None:
+            found[label] = supporter
+        elif share >= GROUND_SHARE and not foot.reaches_edge:
+            on_ground[label] = Support(GROUND, round(share, 3))
+    factors = ground_factors(seen, on_ground)
+    for label, support in on_ground.items():
+        # the only one of them has nothing to disagree with
+        if len(on_ground) == 1 or abs(factors.get(label, np.inf)) < CONTACT_TOLERANCE:
+            found[label] = support
+    return without_cycles(found)
+
+
+def _supporter(
+    seen: DepthPicture,
+    points: np.ndarray,
+    foot: _Foot,
+    others: Collection[int],
+    boxes: Mapping[int, np.ndarray],
+) -> Support | None:
+    """The object below a foot of which most is seen, among those that fit."""
+    shares = {}
+    for other in sorted(others):
+        evidence = _evidence(seen, points, foot, other, boxes.get(foot.label))
+        if evidence is not None and (evidence.is_surrounded() or evidence.is_backed()):
+            shares[other] = evidence.share
+    if not shares:
+        return None
+    best = max(shares, key=lambda other: shares[other])
+    return Support(best, round(shares[best], 3))
+
+
+def known_supports(supports: Mapping[int, Support], labels: Collection[int]) -> dict[int, Support]:
+    """The supports of those instances that were made; an object that was not supports nothing."""
+    found = {}
+    for label in sorted(supports.keys() & set(labels)):
+        support = supports[label]
+        is_lost = isinstance(support.on, int) and support.on not in labels
+        found[label] = UNKNOWN if is_lost else support
+    return found
+
+
+def without_cycles(supports: Mapping[int, Support]) -> dict[int, Support]:
+    """The supports, with nothing known of objects that would stand on themselves."""
+    return {
+        label: UNKNOWN if _leads_back(label, supports) else support
+        for label, support in supports.items()
+    }
+
+
+def _leads_back(label: int, supports: Mapping[int, Support]) -> bool:
+    at = label
+    for _ in supports:
+        on = supports[at].on if at in supports else None
+        if not isinstance(on, int):
+            return False
+        if on == label:
+            return True
+        at = on
+    return False
+
+
+def _foot(seen: DepthPicture, label: int) -> _Foot | None:
+    own = seen.picture.labels == label
+    if np.count_nonzero(own) < FEW_PIXELS:
+        return None
+    rows, columns = np.nonzero(own)
+    top = int(rows.min())
+    bottom = int(rows.max())
+    lowest = np.full(own.shape[1], -1)
+    np.maximum.at(lowest, columns, rows)
+    is_foot = lowest >= bottom - FOOT * (bottom - top)
+    contact = np.stack([lowest[is_foot], np.flatnonzero(is_foot)], axis=1)
+    under = contact[:, None] + np.stack([BELOW, np.zeros_like(BELOW)], axis=1)
+    below = _within(seen, under.reshape(-1, 2))
+    lowest_third = np.unique(rows[rows >= bottom - (bottom - top) / 3])
+    beside = []
+    for row in lowest_third:
+        own_columns = columns[rows == row]
+        ends = [own_columns.min() - BESIDE, own_columns.max() + BESIDE]
+        reach = np.concatenate(ends)
+        beside.append(np.stack([np.full_like(reach, row), reach], axis=1))
+    inside = _within(seen, np.concatenate(beside))
+    photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())
+    if not len(below) or not len(inside):
+        return None  # the photo ends there
+    return _Foot(label, contact, below, inside, bottom >= photo_bottom)
+
+
+def _within(seen: DepthPicture, pixels: np.ndarray) -> np.ndarray:
+    """Those of the pixels (N, 2) that are of the photo."""
+    fits = ((pixels >= 0) & (pixels < len(seen.picture.labels))).all(1)
+    pixels = pixels[fits]
+    return pixels[_at(seen.picture.inside, pixels)]
+
+
+def _at(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    return values[pixels[:, 0], pixels[:, 1]]
+
+
+def _evidence(
+    seen: DepthPicture, points: np.ndarray, foot: _Foot, other: int, box: np.ndarray | None
+) -> _Evidence | None:
+    """None when the supporter's surface is not below the eye, so that nobody sees it from above.
+    ``box``: the object's own, (2, 3), as estimated.
+    """
+    labels = seen.picture.labels
+    eye = seen.camera.position
+    under = _at(labels, foot.below)
+    on_other = foot.below[under == other]
+    own = points[labels == foot.label]
+    top = float(np.median(_at(points, on_other)[:, 1]))
+    bottom = bottom_height(own)
+    if max(top, bottom) >= eye[1]:
+        return None
+    factor = (eye[1] - top) / (eye[1] - bottom)
+    low, high = np.quantile(points[labels == other], [0.02, 0.98], axis=0)
+    size = np.maximum(high - low, 1e-9)
+    depth = 0.0 if box is None else factor * float(np.ptp(box[:, 2]))
+    middle = _middle(eye + factor * (own - eye), depth)
+    inside = np.minimum(middle - low, high - middle) / size
+    distance = np.log(seen.depth)
+    behind = _at(distance, on_other).mean() - _at(distance, foot.contact).mean()
+    beside = _at(labels, foot.beside)
+    shares = [float(is_there.mean()) for is_there in (under == other, under == 0, beside == other)]
+    height = float((top - low[1]) / size[1])
+    return _Evidence(*shares, float(behind), height, float(inside[0]), float(inside[2]))
+
+
+def _middle(points: np.ndarray, depth: float) -> np.ndarray:
+    """(3,) middle of an object from its visible surface (N, 3) and its extent along z."""
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    middle = (low + high) / 2
+    middle[2] = np.quantile(points[:, 2], 0.95) - depth / 2
+    return middle

@@ -1,0 +1,176 @@
+"""The photo as the texture of a mesh: its own crop is the atlas, nothing is unwrapped.
+
+In the flow: a mesh in the scene frame + Closeup -> the same mesh with a texture. Every vertex that
+the photo shows reads its own pixel; every other one reads where the nearest shown ones do. A face
+reads one of several copies of the crop, the blurrier the less the photo shows of it, and all copies
+are packed into one picture. Vertices are split where faces of different copies meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import trimesh
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.spatial import cKDTree
+from trimesh.visual.material import SimpleMaterial
+from trimesh.visual.texture import TextureVisuals
+
+from maquette.geometry.cameras import project, resized
+from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
+from maquette.stages.closeup import Closeup
+
+# standard deviation of each copy's blur, in square roots of the mask's area, and its scale
+BLURS = (0.0, 0.012, 0.04, 0.1)
+NEAR = (
+    0.015,
+    0.06,
+)  # within these distances (extents) of what is shown a hidden face is less blurred
+CLEARLY, HARDLY = 0.5, 0.2  # shares of a face that the photo shows
+GRAZING, FACING = 0.12, 0.4  # cosines at which a surface begins to be shown, and is
+BEHIND = 0.012  # extents behind the foremost surface at which a point begins to be hidden
+NEIGHBOURS = 6  # shown vertices that a hidden one takes its place from
+LEAST_SHOWN = 8  # vertices; with fewer there is no texture
+LEAST_SIDE = 4  # pixels of a copy
+GUTTER = 2  # pixels between copies
+WHITE = np.full(4, 255, np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Copies of one picture in a larger one."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    corners: np.ndarray  # (4, 2) left and top of each copy
+    scales: np.ndarray  # (4, 2) pixels of a copy per pixel of the first one
+
+
+def textured(mesh: trimesh.Trimesh, seen: Closeup) -> trimesh.Trimesh:
+    """The mesh (scene frame) with the photo as its texture; as it is when the photo shows next to
+    nothing of it.
+    """
+    vertices = np.asarray(mesh.vertices)
+    faces = np.asarray(mesh.faces)
+    shown = shown_share(mesh, seen)
+    clear = shown > CLEARLY
+    if clear.sum() < LEAST_SHOWN:
+        return mesh
+    extent = float(np.ptp(vertices, axis=0).max())
+    pixel, _ = project(seen.camera, vertices)
+    size = (seen.camera.width, seen.camera.height)
+    place = _places(vertices, np.clip(pixel, 0, size), clear)
+    copy = _copies_of_faces(vertices, faces, shown, extent)
+    atlas = pack(_filled_from_inside(seen), seen.mask)
+    split, corner = np.unique(faces * len(BLURS) + copy[:, None], return_inverse=True)
+    vertex, level = np.divmod(split, len(BLURS))
+    pixels = atlas.corners[level] + place[vertex] * atlas.scales[level]
+    height, width = atlas.image.shape[:2]
+    uv = pixels / (width, height) * (1, -1) + (0, 1)
+    image = Image.fromarray(atlas.image)
+    visual = TextureVisuals(uv=uv, material=SimpleMaterial(image=image, diffuse=WHITE))
+    return trimesh.Trimesh(vertices[vertex], corner.reshape(-1, 3), visual=visual, process=False)
+
+
+def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
+    """(V,) in [0, 1] how well the photo shows each vertex: inside the mask, facing the camera,
+    hidden by nothing of the mesh.
+    """
+    vertices = np.asarray(mesh.vertices)
+    camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
+    pixel, depth = project(camera, vertices)
+    towards = camera.position - vertices
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    cosine = (np.asarray(mesh.vertex_normals) * towards).sum(1)
+    slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
+    facing = slope * slope * (3 - 2 * slope)
+    drawn = checked_mesh(vertices, mesh.faces)
+    inverse, _, _ = draw(*drawn, pixel_from_world(camera), camera.width, camera.height)
+    with np.errstate(divide="ignore"):
+        foremost = maximum_filter(np.where(inverse > 0, 1 / inverse, 0), 3)
+    last = (camera.width - 1, camera.height - 1)
+    x, y = np.clip(pixel, 0, last).astype(int).T
+    tolerance = BEHIND * float(np.ptp(vertices, axis=0).max())
+    unhidden = np.clip(2 - (depth - foremost[y, x]) / tolerance, 0, 1)
+    within = np.clip(seen.inwards()[y // 2, x // 2] + 0.5, 0, 1)
+    outside = (pixel < 0) | (pixel >= (camera.width, camera.height))
+    return facing * unhidden * within * ~outside.any(1)
+
+
+def _places(vertices: np.ndarray, pixel: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(V, 2) pixels that the vertices read: shown ones their own, the others the weighted mean of
+    the nearest shown ones'.
+    """
+    place = pixel.copy()
+    count = min(NEIGHBOURS, int(shown.sum()))
+    distance, nearest = cKDTree(vertices[shown]).query(vertices[~shown], k=count)
+    weight = 1 / (distance + 1e-9)
+    weight /= weight.sum(1, keepdims=True)
+    place[~shown] = np.einsum("nk,nkc->nc", weight, pixel[shown][nearest])
+    return place
+
+
+def _copies_of_faces(
+    vertices: np.ndarray, faces: np.ndarray, shown: np.ndarray, extent: float
+) -> np.ndarray:
+    """(F,) the copy that each face reads: 0 where the photo shows it clearly, 1 where hardly, then
+    by the distance to what is shown.
+    """
+    share = shown[faces].mean(1)
+    centres = vertices[faces].mean(1)
+    copy = np.full(len(faces), 3)
+    clear = share > CLEARLY
+    if clear.any():
+        distance, _ = cKDTree(centres[clear]).query(centres)
+        copy[distance < NEAR[1] * extent] = 2
+        copy[(distance < NEAR[0] * extent) | (share > HARDLY)] = 1
+        copy[clear] = 0
+    return copy
+
+
+def _filled_from_inside(seen: Closeup) -> np.ndarray:
+    """(H, W, 3) uint8 the photo, in which what lies at the mask's outline or outside has the colour
+    of the nearest pixel a little inside: masks are never exact, and textures are blurred.
+
+    Where the mask is thin, its middle line is inside.
+    """
+    inwards = seen.inwards()
+    margin = max(1.0, seen.scale / 500)
+    ridge = seen.mask & (inwards >= maximum_filter(inwards, 3))
+    inside = (inwards > margin) | ridge
+    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return seen.photo[rows, columns]
+
+
+def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
+    """A picture (H, W, 3) uint8 and below it smaller copies, blurred within ``mask``."""
+    full = np.array(picture.shape[1::-1])
+    copies = [picture]
+    for level, blur in enumerate(BLURS[1:], start=1):
+        size = np.maximum(LEAST_SIDE, full // 2**level)
+        blurred = _blurred(picture, mask, blur * np.sqrt(mask.sum()))
+        copies.append(cv2.resize(blurred, size, interpolation=cv2.INTER_AREA))
+    sizes = np.array([copy.shape[1::-1] for copy in copies])
+    below = full[1] + GUTTER
+    lefts = np.cumsum(sizes[1:, 0] + GUTTER) - sizes[1:, 0] - GUTTER
+    corners = np.array([(0, 0), *((left, below) for left in lefts)])
+    width, height = (corners + sizes).max(0)
+    atlas = np.zeros((height, width, 3), np.uint8)
+    empty = np.ones((height, width), bool)
+    for copy, (left, top) in zip(copies, corners):
+        part = np.s_[top : top + copy.shape[0], left : left + copy.shape[1]]
+        atlas[part] = copy
+        empty[part] = False
+    rows, columns = distance_transform_edt(empty, return_distances=False, return_indices=True)
+    return Atlas(atlas[rows, columns], corners, sizes / full)
+
+
+def _blurred(picture: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """The picture blurred, its pixels outside of the mask left out as far as possible."""
+    inside = np.maximum(mask.astype(np.float32), 1e-4)[..., None]
+    weighted = np.dstack([picture * inside, inside])
+    blurred = cv2.GaussianBlur(weighted, (0, 0), max(sigma, 0.3))
+    mean = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-9)
+    return np.rint(mean).astype(np.uint8)

@@ -1,0 +1,25 @@
+"""A scene of boxes that stand on the ground, one on top of another."""
+
+import numpy as np
+
+from maquette.geometry.transforms import rotation_y, similarity
+from maquette.types import Instance, Scene
+from tests.document.scenes import coloured, make_scene
+
+GROUND = -0.4
+
+
+def box(label, sides, place, name, **more):
+    import trimesh
+
+    mesh = coloured(trimesh.creation.box(sides), label)
+    return Instance(label, mesh, place, seed=0, name=name, **more)
+
+
+def standing() -> Scene:
+    """A table, a cup on it, and a crate beside it that is turned."""
+    table = box(1, (0.5, 0.2, 0.4), similarity(1.0, None, np.array([0.0, -0.3, 0.0])), "table")
+    cup = box(2, (0.1, 0.1, 0.1), similarity(0.5, None, np.array([0.1, -0.175, 0.1])), "cup")
+    turn = rotation_y(0.5)
+    crate = box(4, (0.3, 0.2, 0.2), similarity(1.0, turn, np.array([-0.4, -0.3, -0.3])), "crate")
+    return make_scene(instances=(table, cup, crate), ground_height=GROUND, input=None, failures=())

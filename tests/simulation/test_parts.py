@@ -1,0 +1,86 @@
+"""Convex decomposition: in a process of its own, remembered, and with a way out."""
+
+import sys
+
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.errors import MissingExtraError
+from maquette.simulation import parts
+from maquette.simulation.parts import decomposed
+
+coacd = pytest.importorskip("coacd")
+
+
+def ell():
+    """An L of two boxes, as one closed surface."""
+    outline = np.array([[0, 0], [1, 0], [1, 0.2], [0.2, 0.2], [0.2, 1], [0, 1]])
+    fronts = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5]])
+    vertices = np.concatenate([np.c_[outline, np.zeros(6)], np.c_[outline, np.full(6, 0.3)]])
+    ring = np.arange(6)
+    ahead = (ring + 1) % 6
+    sides = np.concatenate([np.c_[ring, ahead, ahead + 6], np.c_[ring, ahead + 6, ring + 6]])
+    return trimesh.Trimesh(vertices, np.concatenate([fronts[:, ::-1], fronts + 6, sides]))
+
+
+def test_an_ell_falls_into_parts_that_together_are_the_ell(monkeypatch):
+    mesh = ell()
+    assert mesh.is_volume
+    (found,) = decomposed([mesh], "parts")
+    assert found.remark == "" and len(found.parts) >= 2
+    volume = sum(part.volume for part in found.parts)
+    assert volume == pytest.approx(mesh.volume, rel=0.1)
+    corners = np.concatenate([part.vertices for part in found.parts])
+    assert np.allclose([corners.min(0), corners.max(0)], mesh.bounds, atol=0.02)
+
+    monkeypatch.setattr(parts, "_run", lambda *_: pytest.fail("not remembered"))
+    (again,) = decomposed([mesh], "parts")
+    for first, second in zip(found.parts, again.parts, strict=True):
+        assert np.array_equal(first.vertices, second.vertices)
+
+
+@pytest.mark.parametrize("collision", ["parts", "hull"])
+def test_what_is_convex_already_is_its_hull(collision, monkeypatch):
+    monkeypatch.setattr(parts, "_run", lambda *_: pytest.fail("not needed"))
+    (found,) = decomposed([trimesh.creation.box((1, 2, 3))], collision)
+    assert [part.volume for part in found.parts] == [pytest.approx(6)]
+
+
+def test_a_box_is_its_box():
+    (found,) = decomposed([ell()], "box")
+    assert found.parts[0].volume == pytest.approx(0.3)
+
+
+def test_what_takes_too_long_becomes_a_hull_and_says_so(monkeypatch):
+    monkeypatch.setattr(parts, "SECONDS", 0.01)
+    (found,) = decomposed([ell()], "parts")
+    assert "convex hull" in found.remark and len(found.parts) == 1
+
+
+def test_what_crashes_is_tried_again_and_then_becomes_a_hull(monkeypatch):
+    tried = []
+    monkeypatch.setattr(parts, "_run", lambda vertices, faces, mode: tried.append(mode))
+    (found,) = decomposed([ell()], "parts")
+    assert tried == ["auto", "on"] and "convex hull" in found.remark
+
+
+def test_a_worker_that_dies_is_none(monkeypatch):
+    monkeypatch.setattr(parts, "SETTINGS", {"threshold": "wide"})
+    assert parts._run(np.zeros((3, 3)), np.array([[0, 1, 2]]), "auto") is None
+
+
+def test_a_damaged_file_of_the_cache_is_made_again(monkeypatch):
+    monkeypatch.setattr(parts, "_run", lambda *_: [np.eye(3).repeat(2, 0)])
+    decomposed([ell()], "parts")
+    (file,) = parts.cache_folder().iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:50])
+    decomposed([ell()], "parts")
+    assert file.read_bytes() == whole
+
+
+def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "coacd", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[sim\]'.*hull or box"):
+        decomposed([ell()], "parts")
