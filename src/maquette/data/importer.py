@@ -107,8 +107,8 @@ def import_folder(
     interruption.
 
     ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
-    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
     Without ``fields``, which take most of the time, the library serves pictures only.
+    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """

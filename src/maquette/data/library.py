@@ -161,9 +161,8 @@ def build_library(
 
     Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes
     compute, one writes; 0 jobs compute here. An asset whose process ends (out of memory, crashed in
-    C) has failed, and the others are finished.
-    Without ``fields`` the meshes are stored only. InputError when a library is continued the
-    other way.
+    C) has failed, and the others are finished. Without ``fields`` the meshes are stored only.
+    InputError when a library is continued the other way.
     """
     root = Path(out)
     names = [source.name for source in sources]
