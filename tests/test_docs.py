@@ -25,6 +25,7 @@ from maquette.options import (
     SimulationOptions,
 )
 from maquette.pipeline import Options
+from tests.test_architecture import ORDER
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -125,6 +126,7 @@ def test_the_documents_show_every_command():
         "generate",
         "demo",
         "export",
+        "settle",
         "app",
         "masks",
         "models",
@@ -157,3 +159,18 @@ def test_the_oldest_versions_that_are_tried_are_those_that_are_promised():
     tried = dict(re.findall(r"^([\w-]+)==([\d.]+?)(?:\.\*)?$", pins, re.M))
     for package, version in promised:
         assert tried[package].startswith(version), package
+
+
+def test_the_figure_of_the_architecture_has_the_rooms_in_their_order():
+    figure = TEXTS["docs/architecture.md"].split("```")[1]
+    left = [re.split(r"(?<=\S) {4,}", line.strip())[0] for line in figure.splitlines()]
+    rooms = [word for line in left for word in re.findall(r"[a-z]+", line) if word in ORDER]
+    first = list(dict.fromkeys(rooms))
+    assert first == [room for room in ORDER if room in first] and set(first) == set(ORDER)
+
+
+def test_the_architecture_names_files_that_are_there():
+    named = re.findall(r"`([a-z_0-9]+/[a-z_0-9/]*(?:\.py)?)`", TEXTS["docs/architecture.md"])
+    package = ROOT / "src" / "maquette"
+    missing = [path for path in named if not ((package / path).exists() or (ROOT / path).exists())]
+    assert len(named) > 30 and missing == []

@@ -415,7 +415,7 @@ def regenerate(
             "and state; generate it again"
         )
     made_with = scene.provenance.get("options", {})
-    kept = REUSED
+    kept: tuple[str, ...] = REUSED
     if method is None:
         method = installed_method(scene.provenance.get("method", "iscene"))
         kept = (*REUSED, *TUNING) if method.tuned else REUSED

@@ -293,6 +293,15 @@ class Scene:
 
         return regenerate(self, label, seed=seed, **options)
 
+    def settle(self, **options: Any) -> Scene:
+        """A scene whose objects are at rest, as physics leaves them; what was done to each is in
+        ``provenance["settled"]``. options: fields of SimulationOptions. Needs the extra "sim".
+        """
+        from maquette.options import SimulationOptions
+        from maquette.simulation.settle import settle
+
+        return settle(self, SimulationOptions(**options)).scene
+
     def export(self, path: str | Path, **options: Any) -> Path:
         """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .json for the
         scene document, or a simulator's .xml (MJCF), .urdf, .sdf, .usda, .usdz.

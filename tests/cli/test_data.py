@@ -134,6 +134,18 @@ def test_imported_assets_are_composed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 assets" in capsys.readouterr().out and sheet.exists()
 
 
+def test_meshes_can_be_imported_without_fields(tmp_path, capsys):
+    (tmp_path / "meshes").mkdir()
+    trimesh.creation.box((1.0, 0.5, 0.7)).export(tmp_path / "meshes" / "box.ply")
+    library = str(tmp_path / "library")
+    importing = ["data", "import", str(tmp_path / "meshes"), "--out", library]
+    assert main([*importing, "--no-fields"]) == 0
+    assert not (tmp_path / "library" / "sdf.npy").exists()
+    capsys.readouterr()
+    assert main(importing) == 2
+    assert "without distance fields" in capsys.readouterr().err
+
+
 def test_make_writes_assets_that_import_takes(tmp_path, capsys):
     assert (
         main(["data", "make", "--out", str(tmp_path / "more"), "--count", "2", "--seed", "3"]) == 0

@@ -6,7 +6,6 @@ from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.data.assets import Asset, save_asset, weld
-from maquette.data.baking import baked, split_edges
 from maquette.data.importer import (
     MeshFile,
     find_meshes,
@@ -18,53 +17,6 @@ from maquette.errors import InputError
 
 pytest.importorskip("igl")
 pytest.importorskip("fast_simplification")
-
-
-def quad_mesh(image: np.ndarray) -> trimesh.Trimesh:
-    """A 2 x 1 rectangle in the x-y plane with a picture over all of it."""
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
-    visual = TextureVisuals(
-        uv=corners, material=PBRMaterial(baseColorTexture=Image.fromarray(image))
-    )
-    vertices = np.concatenate([corners * [2, 1], np.zeros((4, 1))], axis=1)
-    return trimesh.Trimesh(vertices, [[0, 1, 2], [0, 2, 3]], visual=visual, process=False)
-
-
-def halves() -> np.ndarray:
-    image = np.full((64, 64, 3), (220, 30, 30), np.uint8)
-    image[:, 32:] = (20, 60, 200)
-    return image
-
-
-def test_textures_become_vertex_colours_at_the_right_places():
-    vertices, faces, colors = baked(quad_mesh(halves()), 4000)
-    assert 2 < len(faces) <= 4000
-    left = vertices[:, 0] < 0.97
-    right = vertices[:, 0] > 1.03
-    assert (colors[left] == (220, 30, 30)).all() and (colors[right] == (20, 60, 200)).all()
-    assert np.linalg.norm(
-        np.cross(*np.moveaxis(np.diff(vertices[faces], axis=1), 1, 0)), axis=1
-    ).sum() / 2 == pytest.approx(2.0)
-
-
-def test_plain_textures_are_not_split():
-    assert len(baked(quad_mesh(np.full((64, 64, 3), 90, np.uint8)), 4000)[1]) == 2
-
-
-def test_splitting_keeps_a_closed_mesh_closed_and_its_volume():
-    mesh = trimesh.creation.icosphere(1)
-    marked_edges = np.random.default_rng(0).random(len(mesh.edges_unique)) < 0.4
-    inverse = mesh.edges_unique_inverse.reshape(-1, 3)  # edges come as (0-1, 1-2, 2-0) per face
-    (vertices,), faces = split_edges(
-        (np.asarray(mesh.vertices),), np.asarray(mesh.faces), marked_edges[inverse]
-    )
-    split = trimesh.Trimesh(vertices, faces, process=False)
-    assert (
-        split.is_watertight
-        and split.volume == pytest.approx(mesh.volume)
-        and split.area == pytest.approx(mesh.area)
-    )
-    assert len(vertices) == len(mesh.vertices) + marked_edges.sum()
 
 
 def write(mesh: trimesh.Trimesh | trimesh.Scene, path) -> MeshFile:

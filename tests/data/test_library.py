@@ -186,3 +186,25 @@ def test_wrong_folders_and_repeated_names_are_input_errors(tmp_path):
         AssetLibrary.open(tmp_path)
     with pytest.raises(InputError, match="unique"):
         build_library([ASSETS[0], replace(ASSETS[1], name="a")], tmp_path)
+
+
+def test_without_fields_the_meshes_are_the_same_and_fields_are_asked_for_in_vain(tmp_path, folder):
+    built = build_library(ASSETS, tmp_path, fields=False)
+    whole = AssetLibrary.open(folder)
+    assert built.names == whole.names
+    for index in range(len(built)):
+        np.testing.assert_array_equal(built.asset(index).vertices, whole.asset(index).vertices)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"vertices.bin", "faces.bin", "colors.bin", "index.jsonl", "failed.jsonl"}
+    for read in (built.sdf, built.rgb, pickle.loads(pickle.dumps(built)).sdf):
+        with pytest.raises(InputError, match="--no-fields"):
+            read(0)
+    whole.require_fields()
+
+
+@pytest.mark.parametrize("fields", [True, False])
+def test_a_library_is_not_continued_the_other_way(tmp_path, fields):
+    build_library(ASSETS[:1], tmp_path, fields=fields)
+    with pytest.raises(InputError, match="another folder"):
+        build_library(ASSETS, tmp_path, fields=not fields)
+    assert len(build_library(ASSETS, tmp_path, fields=fields)) == 3

@@ -10,18 +10,20 @@ from maquette.document.fields import Fields
 from maquette.document.scene_json import load, save, scene_of
 from maquette.errors import InputError
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.types import Support
 from tests.document.scenes import make_scene
 
+SUPPORTS = {1: Support("ground", 0.9), 3: Support(1, 0.5), 12: Support(3, 0.7)}
 PLACE = similarity(1.5, rotation_y(0.3), np.array([0.1, 0.2, -0.3]))
 
 
 @pytest.fixture
 def document(tmp_path):
-    return Fields.read(save(make_scene(), tmp_path / "scene.json"))
+    return Fields.read(save(make_scene(supports=SUPPORTS), tmp_path / "scene.json"))
 
 
 def described(scene):
-    return [
+    return scene.supports, [
         (
             i.label,
             i.node_name,
@@ -44,9 +46,10 @@ def described(scene):
         (lambda d: edits.hide(d, [1, 12]), lambda s: s.hide(1).hide(12)),
         (lambda d: edits.hide(d, [1], False), lambda s: s.hide(1, False)),
         (lambda d: edits.delete(d, [1, 3]), lambda s: s.delete(1).delete(3)),
+        (lambda d: edits.delete(d, [1]), lambda s: s.delete(1)),
         (lambda d: edits.duplicate(d, 1, (0.1, 0, 0))[0], lambda s: s.duplicate(1, (0.1, 0, 0))),
     ],
-    ids=["transform", "rename", "hide", "show", "delete", "duplicate"],
+    ids=["transform", "rename", "hide", "show", "delete", "delete one", "duplicate"],
 )
 def test_an_edit_of_the_record_is_the_verb_of_the_scene(document, on_record, on_scene):
     before = json.dumps(document.data)

@@ -17,7 +17,7 @@ from maquette.document.scene_json import load, save
 from maquette.errors import InputError, OutputError
 from maquette.export.glb import glb_bytes
 from maquette.output import atomic_write
-from maquette.types import GivenGeometry, Instance, InstanceMask
+from maquette.types import GivenGeometry, Instance, InstanceMask, Support
 from tests.document.scenes import coloured, make_scene
 from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
 
@@ -508,3 +508,18 @@ def test_missing_document(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match="holds a list"):
         load(tmp_path / "list.json")
+
+
+def test_supports_come_back_and_wrong_ones_are_refused(tmp_path):
+    supports = {1: Support(3, 0.75), 3: Support("ground", 1.0), 12: Support(None, 0.0)}
+    path = save(make_scene(supports=supports), tmp_path / "a.json")
+    assert load(path).supports == supports
+    text = path.read_text()
+    assert load(save(load(path), tmp_path / "b.json")).supports == supports
+    for said in ("1", "9", '"table"', "1.5", "true"):
+        path.write_text(text.replace('"1": 3', f'"1": {said}'))
+        with pytest.raises(InputError, match=r"supports\.1 is .*; expected the label of another"):
+            load(path)
+    path.write_text(text.replace('"12": null', '"13": null'))
+    with pytest.raises(InputError, match=r"expected labels of the scene"):
+        load(path)

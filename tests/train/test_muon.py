@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from maquette.models.backbone import Backbone
 from maquette.train.muon import UPDATE_RMS, Muon, orthogonalised, weight_matrices
 
 
@@ -61,6 +62,11 @@ def test_matrices_are_the_weights_of_layers():
     assert sorted(stepped) == sorted(
         id(p) for p in model.parameters() if p.requires_grad
     )  # each once
+
+
+def test_a_backbone_moves_as_with_adamw():
+    model = nn.Sequential(nn.Linear(32, 48), Backbone((8, 16, 32, 32)))
+    assert [id(p) for p in weight_matrices(model)] == [id(model[0].weight)]
 
 
 def test_what_is_no_matrix_moves_as_with_adamw():

@@ -2,17 +2,22 @@
 network, ablations are switches.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
+from maquette.checkpoints.efficientnet import trunk_from_release
 from maquette.checkpoints.store import load_model, save_model
+from maquette.data.library import build_library
 from maquette.errors import InputError
 from maquette.train.loop import LoopConfig, Run
 from maquette.train.runs import RunOptions, build_task, data_record, network_configs
-from tests.train.worlds import build_solids
+from tests.checkpoints.test_efficientnet import release
+from tests.train.worlds import build_solids, solids
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,23 @@ def test_image_encoder_learns_depth(library, tmp_path):
     )
     losses = [row["loss"] for row in run.rows if "loss" in row]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_an_image_encoder_looks_through_a_backbone_and_goes_on_with_it(library, tmp_path):
+    torch.save(release(), tmp_path / "lite0.pth")
+    options = RunOptions(
+        "image-encoder", library, preset="tiny", backbone=str(tmp_path / "lite0.pth")
+    )
+    task = build_task(options)
+    released = trunk_from_release(release()).state_dict()
+    for name, tensor in task.model.backbone.trunk.state_dict().items():
+        torch.testing.assert_close(tensor, released[name], rtol=0, atol=0)
+    short_run(options, tmp_path / "run", 2)
+    weights = str(tmp_path / "run" / "weights.safetensors")
+    again = build_task(replace(options, backbone=None, init=weights))
+    assert again.model.config.backbone
+    with pytest.raises(InputError, match="for the image-encoder"):
+        RunOptions("lift", library, backbone="lite0.pth")
 
 
 def test_lift_then_instance_then_scene(library, vae, tmp_path):
@@ -159,6 +181,15 @@ def test_the_other_methods_fit_beside_them(tmp_path):
         save_model(tmp_path / "coherent", Coherent(CoherentConfig())),
     ]
     assert 7e6 < sum(f.stat().st_size for f in files) <= 8.3e6
+
+
+def test_a_library_without_fields_serves_networks_of_pictures_only(tmp_path):
+    library = str(build_library(solids(), tmp_path / "meshes", fields=False).folder)
+    sample = build_task(RunOptions("image-encoder", library, preset="tiny")).dataset[0]
+    assert sample["picture"].isfinite().all()
+    for network in ("volume-vae", "shapes", "iscene"):
+        with pytest.raises(InputError, match="--no-fields"):
+            build_task(RunOptions(network, library, preset="tiny"))
 
 
 def test_unknown_options_are_named(library):

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         masks,
         models,
         report,
+        settle,
         train,
     )
 
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    scenes = (generate, demo, export, app, masks, geometry, models)
+    scenes = (generate, demo, settle, export, app, masks, geometry, models)
     for command in (*scenes, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)
     return parser

@@ -49,6 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     importer.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)"
     )
+    importer.add_argument(
+        "--no-fields",
+        dest="fields",
+        action="store_false",
+        help="leave out the distance fields, which take most of the time: enough for scenes, views "
+        "and the image encoder, not for the VAE or the generator",
+    )
     importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
     importer.set_defaults(run=run_import)
 
@@ -138,6 +145,7 @@ def run_import(args: argparse.Namespace) -> int:
         metric=args.metric,
         jobs=args.jobs,
         seed=args.seed,
+        fields=args.fields,
         progress=_progress("assets", started),
     )
     print(report.table())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,7 @@ def _row(written: SimulationFile, node: str) -> tuple[str, str, str]:
 
 def _summary(written: SimulationFile) -> dict[str, Any]:
     """What ``--json`` prints."""
-    return {
-        "path": str(written.path),
-        "files": [str(path) for path in written.files],
-        "metres_per_unit": written.metres_per_unit,
-        "masses": dict(written.masses),
-        "parts": dict(written.parts),
-        "remarks": list(written.remarks),
-    }
+    told = dataclasses.asdict(written)
+    told["path"] = str(written.path)
+    told["files"] = [str(path) for path in written.files]
+    return told

@@ -44,7 +44,7 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 
 
 # Samples per step, learning rate, optimizer: muon where it was measured to be better (docs/log.md).
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "volume-vae": {"batch": 16, "learning_rate": 1e-3},
     "image-encoder": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
     "lift": {"batch": 4, "learning_rate": 1e-3},
@@ -55,7 +55,10 @@ DEFAULTS = {
     "coherent": {"batch": 8, "learning_rate": 5e-4},
     "text-to-image": {"batch": 4, "learning_rate": 1e-3},
 }
-FINE_TUNING = {"batch": 8, "learning_rate": 5e-5}  # the same with --base: the paper's
+FINE_TUNING: dict[str, Any] = {
+    "batch": 8,
+    "learning_rate": 5e-5,
+}  # the same with --base: the paper's
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -172,6 +175,11 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         "--vae", metavar="FILE", help="weights of the volume VAE (default: embedded)"
     )
     parser.add_argument("--init", metavar="FILE", help="weights to start from")
+    parser.add_argument(
+        "--backbone",
+        metavar="FILE",
+        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release",
+    )
     parser.add_argument(
         "--base",
         metavar="FOLDER",

@@ -112,7 +112,8 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         w, h = size.astype(int).tolist()
         half = w // 2
         if rng.random() < 0.6:
-            cv2.rectangle(image, (x - half, y - h), (x + half, y + h), colour, cv2.FILLED)
+            corner = (x - half, y - h)
+            cv2.rectangle(image, corner, (x + half, y + h), colour, cv2.FILLED)
         else:
             half_axes = (max(half, 1), max(h // 2, 1))
             cv2.ellipse(image, (x, y), half_axes, 0.0, 0.0, 360.0, colour, cv2.FILLED)

@@ -153,6 +153,7 @@ def split_edges(
     for pattern, pieces in _PIECES.items():
         for turn in range(1 if all(pattern) else 3):
             rows = (marked == np.roll(pattern, turn)).all(1)
-            turned = np.roll(points[rows].reshape(-1, 2, 3), -turn, axis=2).reshape(-1, 6)
+            kinds = points[rows].reshape(-1, 2, 3)  # corners, middles
+            turned = np.roll(kinds, -turn, axis=2).reshape(-1, 6)
             split += [turned[:, piece] for piece in pieces]
     return grown, np.concatenate(split)

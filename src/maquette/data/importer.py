@@ -100,6 +100,7 @@ def import_folder(
     face_budget: int = FACE_BUDGET,
     jobs: int = 0,
     seed: int = 0,
+    fields: bool = True,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an
@@ -107,6 +108,7 @@ def import_folder(
 
     ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
     ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
+    Without ``fields``, which take most of the time, the library serves pictures only.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
@@ -115,7 +117,7 @@ def import_folder(
     _require_extras()
     files = find_meshes(folder, up=up, metric=metric, face_budget=face_budget)
     try:
-        library = build_library(files, out, jobs=jobs, seed=seed, progress=progress)
+        library = build_library(files, out, jobs=jobs, seed=seed, fields=fields, progress=progress)
     except InputError as error:
         dropped = failures(out)
         if not dropped:
@@ -149,7 +151,8 @@ def find_meshes(
     files = []
     for path, stem in zip(paths, stems):
         name = stem if times[stem] == 1 else f"{stem}-{path.suffix[1:].lower()}"
-        entry = attributed(path, manifest.get(stem) or manifest.get(path.stem) or {})
+        row = manifest.get(stem) or manifest.get(path.stem) or {}
+        entry = attributed(path, row)
         made = MeshFile(
             path,
             name,

@@ -108,8 +108,9 @@ class _DiscGrid:
     def first_free(self, spots: np.ndarray, radius: float) -> _Spot | None:
         """The first of the spots (K, 2) where a disc of this radius meets no other."""
         for x, z in spots.tolist():
-            reaches = ((a, b, radius + other + self.gap) for a, b, other in self._near(x, z))
-            if all((x - a) ** 2 + (z - b) ** 2 >= reach**2 for a, b, reach in reaches):
+            if all(
+                _apart(x - a, z - b, radius + other + self.gap) for a, b, other in self._near(x, z)
+            ):
                 return x, z
         return None
 
@@ -126,6 +127,10 @@ class _DiscGrid:
         return math.floor(x / self.cell), math.floor(z / self.cell)
 
 
+def _apart(dx: float, dz: float, reach: float) -> bool:
+    return dx**2 + dz**2 >= reach**2
+
+
 def layout_on_floor(
     catalogue: Catalogue,
     assets: np.ndarray,
@@ -139,7 +144,8 @@ def layout_on_floor(
     Random yaws; placements come back in the order of `assets`, disjoint because their discs are.
     """
     radii = catalogue.radii[assets] * sizes
-    order = np.concatenate([[0], 1 + np.argsort(-radii[1:], kind="stable")]).astype(np.int64)
+    larger_first = 1 + np.argsort(-radii[1:], kind="stable")
+    order = np.concatenate([[0], larger_first]).astype(np.int64)
     gap = float(radii.mean() * rng.uniform(*config.density))
     ordered = radii[order]
     centres = np.empty((len(assets), 2))

@@ -1,7 +1,8 @@
 """A folder of assets with their fields, built once and shared by every process that trains:
 memory-mapped, resumable.
 
-    sdf.npy       (N, 64, 64, 64) float16, rows in order of completion
+    sdf.npy       (N, 64, 64, 64) float16, rows in order of completion; this and the next are not
+                  there in a library without fields, which is enough for pictures
     rgb.npy       (N, 64, 64, 64, 3) uint8
     vertices.bin  float32 triples, all meshes one after another; faces.bin int32 triples,
                   colors.bin uint8 triples
@@ -59,6 +60,7 @@ _MESHES: dict[str, tuple[np.dtype[Any], str]] = {
 }
 _TOLD = ("name", "source", "licence", "extent_metres")  # of an asset, in its line of the index
 _NO_ROWS = {"vertices": 0, "faces": 0}
+_Computed = tuple[Asset, AssetField | None]
 _INDEX = "index.jsonl"
 _FAILED = "failed.jsonl"
 
@@ -88,8 +90,9 @@ class AssetLibrary:
     def __post_init__(self) -> None:
         count = len(self.rows)
         maps: dict[str, np.ndarray] = {}
-        for name in _FIELDS:
-            maps[name] = np.load(self.folder / name, mmap_mode="r")[:count]
+        if has_fields(self.folder):
+            for name in _FIELDS:
+                maps[name] = np.load(self.folder / name, mmap_mode="r")[:count]
         for name, (dtype, counted) in _MESHES.items():
             shape = (self.rows[-1][counted], 3)
             maps[name] = np.memmap(self.folder / name, dtype, mode="r", shape=shape)
@@ -117,15 +120,32 @@ class AssetLibrary:
         colors = self._maps["colors.bin"][points]
         return Asset(row["name"], vertices, faces, colors, row["source"], row["licence"], extent)
 
+    def require_fields(self) -> None:
+        """InputError when it was made without distance fields."""
+        if not has_fields(self.folder):
+            raise InputError(
+                f"{self.folder} was imported with --no-fields, but this needs distance fields; "
+                "import the meshes into another folder without that option"
+            )
+
     def sdf(self, index: int) -> np.ndarray:
         """(64, 64, 64) float16 view, negative inside, asset units; the grid spans
-        fields.FIELD_EXTENT.
+        fields.FIELD_EXTENT. InputError without fields.
         """
+        self.require_fields()
         return self._maps["sdf.npy"][index]
 
     def rgb(self, index: int) -> np.ndarray:
-        """(64, 64, 64, 3) uint8 view, colour of the closest surface point."""
+        """(64, 64, 64, 3) uint8 view, colour of the closest surface point. InputError without
+        fields.
+        """
+        self.require_fields()
         return self._maps["rgb.npy"][index]
+
+
+def has_fields(folder: Path) -> bool:
+    """Whether a library's folder holds distance fields, not meshes only."""
+    return (folder / "sdf.npy").exists()
 
 
 def build_library(
@@ -134,6 +154,7 @@ def build_library(
     *,
     jobs: int = 0,
     seed: int = 0,
+    fields: bool = True,
     progress: Progress | None = None,
 ) -> AssetLibrary:
     """Compute the fields of assets into a library folder, or continue one; returns the library.
@@ -141,6 +162,8 @@ def build_library(
     Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes
     compute, one writes; 0 jobs compute here. An asset whose process ends (out of memory, crashed in
     C) has failed, and the others are finished.
+    Without ``fields`` the meshes are stored only. InputError when a library is continued the
+    other way.
     """
     root = Path(out)
     names = [source.name for source in sources]
@@ -152,10 +175,15 @@ def build_library(
     known = {row["name"] for row in done} | {row["name"] for row in _settled(root)}
     shuffled = [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
     todo = [source for source in shuffled if source.name not in known]
+    if done and fields != has_fields(root):
+        raise InputError(
+            f"{root} holds assets {'without' if fields else 'with'} distance fields; "
+            f"{'add' if not fields else 'leave out'} --no-fields, or choose another folder"
+        )
     if todo:
-        _prepare(root, done, len(done) + len(todo))
+        _prepare(root, done, len(done) + len(todo), fields)
     settled = len(sources) - len(todo)
-    for name, outcome in _outcomes(todo, jobs):
+    for name, outcome in _outcomes(todo, jobs, fields):
         if isinstance(outcome, Ended):
             line = {"name": name, "reason": outcome.reason, "again": True}
             _append_line(root / _FAILED, line)
@@ -185,15 +213,15 @@ def _settled(root: Path) -> Iterator[dict[str, Any]]:
 
 
 def _outcomes(
-    todo: Sequence[AssetSource], jobs: int
-) -> Iterator[tuple[str, tuple[Asset, AssetField] | str | Ended]]:
+    todo: Sequence[AssetSource], jobs: int, fields: bool
+) -> Iterator[tuple[str, _Computed | str | Ended]]:
     """Finished assets as they come."""
     if jobs == 0:
         for source in todo:
-            yield source.name, _compute(source)
+            yield source.name, _compute(source, fields)
         return
     with spawned(jobs, _single_thread) as pool:
-        for number, outcome in pool.outcomes(_compute, [(source,) for source in todo]):
+        for number, outcome in pool.outcomes(_compute, [(source, fields) for source in todo]):
             yield todo[number].name, outcome
 
 
@@ -201,24 +229,27 @@ def _single_thread() -> None:
     os.environ.update(IGL_NUM_THREADS="1", OMP_NUM_THREADS="1")  # the processes are the parallelism
 
 
-def _compute(source: AssetSource) -> tuple[Asset, AssetField] | str:
+def _compute(source: AssetSource, fields: bool) -> _Computed | str:
     """Return the asset and its field, or why it cannot be used."""
     try:
         with contained(f"{source.name}: it cannot be computed", "leave it out"):
             asset = source.load()
-            computed = compute_field(asset)
+            computed = compute_field(asset) if fields else None
     except InputError as error:
         return str(error)
-    if not (computed.sdf < 0).any():
+    if computed is not None and not (computed.sdf < 0).any():
         return "nothing is inside or near its surface"
     return asset, computed
 
 
-def _prepare(root: Path, done: list[dict[str, Any]], capacity: int) -> None:
+def _prepare(root: Path, done: list[dict[str, Any]], capacity: int, fields: bool) -> None:
     """Make room for ``capacity`` rows (the files are sparse) and cut off what an interrupted build
     left behind.
     """
     for name, (dtype, shape) in _FIELDS.items():
+        if not fields:
+            (root / name).unlink(missing_ok=True)
+            continue
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
@@ -244,12 +275,13 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _write_row(
-    root: Path, done: list[dict[str, Any]], asset: Asset, fields: AssetField
+    root: Path, done: list[dict[str, Any]], asset: Asset, fields: AssetField | None
 ) -> dict[str, Any]:
     """Store one asset and its field behind those that are done; its line in the index comes last
     and makes it valid.
     """
-    for name, values in (("sdf.npy", fields.sdf), ("rgb.npy", fields.rgb)):
+    stored = {} if fields is None else {"sdf.npy": fields.sdf, "rgb.npy": fields.rgb}
+    for name, values in stored.items():
         with (root / name).open("r+b") as stream:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)

@@ -236,7 +236,8 @@ class _Wall:
         low, high = up
         spots = ((left, low), (right, low), (right, high), (left, high))
         front = lift * self.inwards
-        return np.array([self.foot + u * self.along + (0.0, v, 0.0) + front for u, v in spots])
+        corners = [self.foot + u * self.along + (0.0, v, 0.0) for u, v in spots]
+        return np.array(corners) + front
 
 
 def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
@@ -280,8 +281,9 @@ def _rug(half: np.ndarray, rng: np.random.Generator) -> Iterator[Quad]:
     for grow, lift in ((0.0, 0.004), (-0.08, 0.006)):
         dx = half_x + grow
         dz = half_z + grow
-        outline = [[-dx, lift, dz], [dx, lift, dz], [dx, lift, -dz], [-dx, lift, -dz]]
-        yield np.array(outline) + (x, 0.0, z), rng.uniform(30, 230, 3)
+        front = [[-dx, lift, dz], [dx, lift, dz]]
+        back = [[dx, lift, -dz], [-dx, lift, -dz]]
+        yield np.array(front + back) + (x, 0.0, z), rng.uniform(30, 230, 3)
 
 
 def _paint(rng: np.random.Generator) -> np.ndarray:
@@ -307,7 +309,7 @@ def _shell(quads: list[Quad], box: np.ndarray) -> Shell:
     """Two triangles and one colour for each quad."""
     vertices = np.concatenate([corners for corners, _ in quads]).astype(np.float32)
     colors = np.clip([colour for _, colour in quads], 0, 255)
-    first_corners = 4 * np.arange(len(quads))[:, None, None]
-    faces = (np.array([[0, 1, 2], [0, 2, 3]]) + first_corners).reshape(-1, 3)
+    halves = np.array([[0, 1, 2], [0, 2, 3]])
+    faces = (halves + 4 * np.arange(len(quads))[:, None, None]).reshape(-1, 3)
     colors_of_corners = np.repeat(colors, 4, axis=0).astype(np.uint8)
     return Shell(vertices, faces.astype(np.int32), colors_of_corners, box)

@@ -133,20 +133,22 @@ def compose_duplicates(
     step = diameter * (1.02 + rng.uniform(*layout.density))
     yaw = float(rng.uniform(-math.pi, math.pi))
     poses = _in_a_row(copies, step) if arrangement == "row" else _in_a_ring(copies, step)
-    placed = tuple(place(catalogue, asset, size, yaw + angle, (x, 0.0, z)) for angle, x, z in poses)
+    placed = tuple(place(catalogue, asset, size, yaw + angle, foot) for angle, foot in poses)
     return ComposedScene(placed, "duplicates")
 
 
-def _in_a_row(copies: int, step: float) -> list[tuple[float, float, float]]:
-    """Angle, x and z of places on a line along x."""
-    return [(0.0, (k - 0.5 * (copies - 1)) * step, 0.0) for k in range(copies)]
+def _in_a_row(copies: int, step: float) -> list[tuple[float, tuple[float, float, float]]]:
+    """Angles and feet on a line along x."""
+    middle = 0.5 * (copies - 1)
+    return [(0.0, ((k - middle) * step, 0.0, 0.0)) for k in range(copies)]
 
 
-def _in_a_ring(copies: int, step: float) -> list[tuple[float, float, float]]:
-    """Angle, x and z of places on a circle, about a step from each other, facing outwards."""
+def _in_a_ring(copies: int, step: float) -> list[tuple[float, tuple[float, float, float]]]:
+    """Angles and feet on a circle, about a step from each other, facing outwards."""
     radius = 0.5 * step / math.sin(math.pi / max(copies, 2))
     angles = [2.0 * math.pi * k / copies for k in range(copies)]
-    return [(angle, radius * math.sin(angle), radius * math.cos(angle)) for angle in angles]
+    feet = [(radius * math.sin(angle), 0.0, radius * math.cos(angle)) for angle in angles]
+    return list(zip(angles, feet))
 
 
 def compose_dense(

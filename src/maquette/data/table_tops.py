@@ -45,8 +45,9 @@ def top_polygon(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(K, 2) x/z outline of the slice just below the top of a mesh: the largest closed loop, else
     the hull of the cut; K may be 0.
     """
-    height = float(vertices[:, 1].max()) - 0.02 * float(np.ptp(vertices[:, 1]))
-    segments = slice_segments(vertices, faces, height)
+    heights = vertices[:, 1]
+    level = float(heights.max()) - 0.02 * float(np.ptp(heights))
+    segments = slice_segments(vertices, faces, level)
     loops = [loop for loop in chain_loops(segments) if len(loop) >= 3]
     if loops:
         return max(loops, key=lambda loop: abs(signed_area(loop)))
@@ -69,8 +70,9 @@ def slice_segments(vertices: np.ndarray, faces: np.ndarray, height: float) -> np
 
 def _crossing(start: np.ndarray, end: np.ndarray, height: float) -> np.ndarray:
     """(S, 3) where the ways from start (S, 3) to end (S, 3) cross the plane y = `height`."""
-    along = (height - start[:, 1]) / (end[:, 1] - start[:, 1])
-    return start + along[:, None] * (end - start)
+    way = end - start
+    along = (height - start[:, 1]) / way[:, 1]
+    return start + along[:, None] * way
 
 
 def chain_loops(segments: np.ndarray, tolerance: float = 1e-4) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from maquette.errors import InputError
 from maquette.types import check_node, free_label, free_node, shifted
 
 Record = dict[str, Any]
+SUPPORT = {"supports", "support_confidence"}  # fields of the document, by label
 SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
 
 
@@ -52,13 +53,11 @@ def delete(document: Fields, labels: Sequence[int]) -> Record:
     for label in labels:
         _entry(document, label)
     left = _with_instances(document, _others(document, labels))
-    if "supports" in left:
-        gone = {str(label) for label in labels}
-        left["supports"] = {
-            label: on
-            for label, on in left["supports"].items()
-            if label not in gone and str(on) not in gone
-        }
+    gone = {str(label) for label in labels}
+    supports = left.get("supports", {})
+    known = {label for label, on in supports.items() if label not in gone and str(on) not in gone}
+    for key in SUPPORT & left.keys():
+        left[key] = {label: told for label, told in left[key].items() if label in known}
     return left
 
 
@@ -77,8 +76,8 @@ def duplicate(
     own = {"label": free, "node": node, "confidence": None, "state": None}
     copy = _placed(original, matrix) | own
     made = _with_instances(document, [*document.data["instances"], copy])
-    for key in ("supports", "support_confidence"):
-        if str(label) in made.get(key, {}):
+    for key in SUPPORT & made.keys():
+        if str(label) in made[key]:
             made[key] = {**made[key], str(free): made[key][str(label)]}
     return made, free
 

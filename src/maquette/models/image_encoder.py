@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.errors import present
+from maquette.models.backbone import Backbone
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens
@@ -82,6 +83,8 @@ class GeometryNetConfig:
     latitude: bool = False
     # pixels of the square window in which it looks at one object once more; 0 = it does not
     close: int = 0
+    # the maps of a trunk that was trained on photographs are added at every stride (backbone.py)
+    backbone: bool = False
 
     @property
     def tokens(self) -> int:
@@ -159,6 +162,7 @@ class GeometryNet(nn.Module):
         self.latitude = None
         if config.latitude:
             self.latitude = nn.Sequential(nn.LayerNorm(coarse), zero_init(nn.Linear(coarse, 1)))
+        self.backbone = Backbone(w) if config.backbone else None
         # Own mask and coarse relief join the stem's six channels; both layers start at zero, where
         # a close look changes nothing.
         self.closer = None
@@ -179,12 +183,17 @@ class GeometryNet(nn.Module):
         )
         return to_tokens(stretched)
 
-    def _features(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Output of the stem -> fine features (B, F, S / 2, S / 2) and coarse tokens (B, T, C)."""
+    def _features(self, h: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the stem, and the colours (B, 3, S, S) of its picture -> fine features
+        (B, F, S / 2, S / 2) and coarse tokens (B, T, C).
+        """
         skips = []
+        added = self.backbone(colours) if self.backbone is not None else None
         for level, (block, deeper) in enumerate(zip(self.encode, self.deeper)):
             if level > 0:
                 h = self.down[level - 1](h)
+            if added is not None:
+                h = h + added[level]
             h = deeper(block(h))
             skips.append(h)
         size = h.shape[-2:]
@@ -208,7 +217,7 @@ class GeometryNet(nn.Module):
         boxes and windows, 0 = no object; count: number of boxes, at least the greatest label
         (``None``: that one, for which a device has to be waited for).
         """
-        h, tokens = self._features(self.stem(picture))
+        h, tokens = self._features(self.stem(picture), picture[:, :3])
         summary = torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)
         camera = self.camera(summary).float()
         dense = F.pixel_shuffle(self.dense(h), 2).float()
@@ -237,10 +246,11 @@ class GeometryNet(nn.Module):
         """
         coarse = coarse_relief(depth, camera, labels, windows)
         pictures, mask = windows.pictures.split([6, 1], dim=2)
+        flat = pictures.flatten(0, 1)
         seen = torch.cat([mask, coarse[:, :, None].to(mask.dtype)], dim=2)
         closer = present(self.closer, "close look")
-        stem = self.stem(pictures.flatten(0, 1)) + closer(seen.flatten(0, 1))
-        h, _ = self._features(stem)
+        stem = self.stem(flat) + closer(seen.flatten(0, 1))
+        h, _ = self._features(stem, flat[:, :3])
         normal = unit(F.pixel_shuffle(self.dense(h), 2)[:, 1:].float())
         relief = present(self.relief, "close look")
         finer = F.pixel_shuffle(relief(h), 2).float()[:, 0]

@@ -49,7 +49,8 @@ def find_outlines(
     no place in the picture.
     """
     matrix = pixel_from_world(camera)
-    in_front = (vertices @ matrix[2, :3] + matrix[2, 3] >= NEAR)[faces].all(1)
+    depth = vertices @ matrix[2, :3] + matrix[2, 3]
+    in_front = (depth >= NEAR)[faces].all(1)
     shape = (count, camera.height, camera.width)
     face = np.full(shape, -1, np.int32)
     inverse_depth = np.zeros(shape)
@@ -66,8 +67,9 @@ def find_outlines(
     _crossings(np.flatnonzero(in_front), faces, layer, screen, ends)
     pixels, axis, code = _pairs(face, inverse_depth, faces, screen, ends)
     owner, corner = np.divmod(code, 3)
-    edge = np.stack([faces[owner, corner], faces[owner, (corner + 1) % 3]], axis=1)
-    return Outlines(face, pixels, axis, edge.astype(np.int64))
+    ends_of_edge = [faces[owner, corner], faces[owner, (corner + 1) % 3]]
+    edge = np.stack(ends_of_edge, axis=1).astype(np.int64)
+    return Outlines(face, pixels, axis, edge)
 
 
 class _IntervalEnds(NamedTuple):

@@ -76,8 +76,8 @@ def _occupied_pairs(occupied: np.ndarray) -> tuple[int, int]:
     """First and behind the last pair of elements (2N,) bool of which one is set; the first pair
     when none is.
     """
-    places = np.flatnonzero(occupied)
-    return (int(places[0]) // 2, int(places[-1]) // 2 + 1) if len(places) else (0, 1)
+    pairs = np.flatnonzero(occupied) // 2
+    return (int(pairs[0]), int(pairs[-1]) + 1) if len(pairs) else (0, 1)
 
 
 def fit_photo(image: np.ndarray, width: int, height: int) -> Image.Image:

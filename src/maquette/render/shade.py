@@ -112,7 +112,8 @@ def _sky_visibility(
         left = padded[:-1, :-1] + padded[1:, :-1]
         seen = 0.25 * (left + padded[:-1, 1:] + padded[1:, 1:])
     # an underside sees a floor that lies in its own shade
-    seen = seen * (1.0 - 0.5 * np.clip(-normals[..., 1], 0.0, 1.0))
+    turned_down = np.clip(-normals[..., 1], 0.0, 1.0)
+    seen = seen * (1.0 - 0.5 * turned_down)
     large = seen.repeat(step, axis=0).repeat(step, axis=1)
     return large[:height, :width].ravel()
 

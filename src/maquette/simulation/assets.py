@@ -88,11 +88,10 @@ def roll_pitch_yaw(rotation: np.ndarray) -> np.ndarray:
 
 def node(parent: ElementTree.Element | None, tag: str, **attributes: Any) -> ElementTree.Element:
     """A new element, below ``parent`` when there is one; attributes that are None are left out."""
-    texts = {
-        key.rstrip("_"): value if isinstance(value, str) else numbers(value)
-        for key, value in attributes.items()
-        if value is not None
-    }
+    texts = {}
+    for key, value in attributes.items():
+        if value is not None:
+            texts[key.rstrip("_")] = value if isinstance(value, str) else numbers(value)
     if parent is None:
         return ElementTree.Element(tag, texts)
     return ElementTree.SubElement(parent, tag, texts)

@@ -7,6 +7,7 @@ that stands as its mesh does has no rotation. Lengths are metres, masses kilogra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from maquette.geometry.transforms import similarity
 from maquette.options import SimulationOptions
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
 from maquette.simulation.mass import LEAST_MASS, MassProperties, mesh_mass
-from maquette.simulation.parts import decomposed
+from maquette.simulation.parts import Decomposition, decomposed
 from maquette.simulation.scale import ScaledScene
 from maquette.simulation.selection import assigned, labels_of
 from maquette.types import Instance, Scene, check_mesh
@@ -66,9 +67,16 @@ class Bodies:
         return np.eye(3)["xyz".index(self.up)]
 
 
-def bodies_of(scaled: ScaledScene, options: SimulationOptions) -> Bodies:
-    """Rigid bodies of the visible instances. InputError for what names nothing or weighs nothing;
-    MissingExtraError when convex parts are asked for without CoACD.
+def bodies_of(
+    scaled: ScaledScene,
+    options: SimulationOptions,
+    shapes: Sequence[Decomposition] | None = None,
+) -> Bodies:
+    """Rigid bodies of the visible instances; ``shapes``: what collides of each, where that is known
+    already, in the meshes' frames.
+
+    InputError for what names nothing or weighs nothing; MissingExtraError when convex parts are
+    asked for without CoACD.
     """
     scene = scaled.scene.visible()
     if not scene.instances:
@@ -77,7 +85,8 @@ def bodies_of(scaled: ScaledScene, options: SimulationOptions) -> Bodies:
     static = labels_of(scene, options.static, "--static")
     for instance in scene.instances:
         check_mesh(instance.mesh, f"the mesh of instance {instance.label}")
-    shapes = decomposed([instance.mesh for instance in scene.instances], options.collision)
+    if shapes is None:
+        shapes = decomposed([instance.mesh for instance in scene.instances], options.collision)
     remarks = [*scaled.remarks]
     bodies = []
     for instance, shape in zip(scene.instances, shapes):
@@ -99,24 +108,20 @@ def bodies_of(scaled: ScaledScene, options: SimulationOptions) -> Bodies:
         )
         bodies.append(body)
     metres = float(scene.metres_per_unit or 1.0)
-    return Bodies(
-        tuple(bodies),
-        metres * scene.ground_height,
-        metres * _span(scene),
-        options.up,
-        metres,
-        scaled.is_known,
-        tuple(remarks),
-    )
+    ground = metres * scene.ground_height
+    span = metres * span_of(scene)
+    told = scaled.is_known, tuple(remarks)
+    return Bodies(tuple(bodies), ground, span, options.up, metres, *told)
 
 
 def _turn(up: str) -> np.ndarray:
     return Z_UP_FROM_Y_UP if up == "z" else np.eye(4)
 
 
-def _span(scene: Scene) -> float:
-    boxes = np.array([instance.box for instance in scene.instances])
-    return float((boxes[:, 1].max(0) - boxes[:, 0].min(0)).max())
+def span_of(scene: Scene) -> float:
+    """Longest side of the box of all instances."""
+    boxes = [instance.box for instance in scene.instances]
+    return float(np.ptp(np.concatenate(boxes), axis=0).max())
 
 
 def _placed(scene: Scene, instance: Instance, up: str) -> tuple[np.ndarray, np.ndarray]:

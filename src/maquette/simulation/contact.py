@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 
 import numpy as np
 from trimesh.sample import sample_surface
@@ -12,6 +14,7 @@ from maquette.geometry.transforms import transform_points
 from maquette.types import GROUND, Instance, Scene, Support
 
 SAMPLES = 20_000  # points on each surface
+SUNK = 0.5  # of its height that an object may be below the surface that it stands on
 CELLS = 48  # along the longer side of the plan that two objects share
 
 
@@ -23,7 +26,7 @@ def stand(scene: Scene, label: int, on: int | str) -> Scene:
     not above its supporter in plan.
     """
     if on == GROUND:
-        rise = scene.ground_height - float(scene[label].box[0, 1])
+        rise = -fall(scene, scene[label], GROUND)
     elif not isinstance(on, int):
         raise InputError(f"on is {on!r}; give the label of an instance or {GROUND!r}")
     elif on in (label, *scene.carried(label)):
@@ -32,6 +35,40 @@ def stand(scene: Scene, label: int, on: int | str) -> Scene:
         rise = -_gap(scene[label], scene[on])
     moved = scene.move(label, (0.0, rise, 0.0), carry=True)
     return dataclasses.replace(moved, supports={**scene.supports, label: Support(on, 1.0)})
+
+
+def supported_by(scene: Scene, instance: Instance) -> int | str | None:
+    """What an object stands on: as the scene says, or else what is nearest below it; None when the
+    scene says nothing and nothing is there.
+    """
+    known = scene.support(instance.label).on
+    if known == GROUND or (known is not None and _shows(scene, int(known))):
+        return known
+    carried = scene.carried(instance.label)
+    falls = {GROUND: fall(scene, instance, GROUND)}
+    for other in scene.visible().instances:
+        if other.label not in (instance.label, *carried):
+            with contextlib.suppress(InputError):
+                falls[other.label] = _gap(instance, other)
+    limit = -SUNK * float(np.ptp(instance.box[:, 1]))  # it does not stand on what it is deep in
+    near = {on: gap for on, gap in falls.items() if gap > limit}
+    return min(near, key=lambda on: near[on]) if near else None
+
+
+def _shows(scene: Scene, label: int) -> bool:
+    return any(i.label == label and not i.hidden for i in scene.instances)
+
+
+def fall(scene: Scene, instance: Instance, on: int | str) -> float:
+    """How far an object can fall onto its supporter, below 0 when it must rise; far when it is
+    nowhere above it.
+    """
+    if on == GROUND:
+        return float(instance.box[0, 1]) - scene.ground_height
+    try:
+        return _gap(instance, scene[int(on)])
+    except InputError:
+        return math.inf
 
 
 def _gap(upper: Instance, lower: Instance) -> float:

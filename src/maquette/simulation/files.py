@@ -104,14 +104,10 @@ def write_simulation(
         contents = OTHERS[suffix](bodies, path)
     clear_leftovers(path.parent)
     write_files(contents)
-    return SimulationFile(
-        path,
-        tuple(contents),
-        {body.node: body.mass.mass for body in bodies.bodies},
-        {body.node: len(body.parts) for body in bodies.bodies},
-        bodies.metres_per_unit,
-        bodies.remarks,
-    )
+    masses = {body.node: body.mass.mass for body in bodies.bodies}
+    parts = {body.node: len(body.parts) for body in bodies.bodies}
+    told = bodies.metres_per_unit, bodies.remarks
+    return SimulationFile(path, tuple(contents), masses, parts, *told)
 
 
 def read_scene(path: str | Path) -> Scene:

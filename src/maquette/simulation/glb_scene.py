@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 
 from maquette.errors import InputError, contained
 from maquette.export.gltf import read_header
 from maquette.export.read import read_glb
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.geometry.transforms import similarity
 from maquette.types import Camera, Instance, Scene
 
 SIDE = 512  # pixels of the camera that such a scene gets
@@ -34,24 +36,34 @@ def scene_of_glb(path: Path) -> Scene:
     instances = []
     for label, (name, mesh, placed) in zip(labels, nodes):
         meaning = told.get(name, {}).get("name")
-        middle = mesh.bounds.mean(0)
-        mesh.apply_translation(-middle)
-        centred = placed.copy()
-        centred[:3, 3] += placed[:3, :3] @ middle
         known = meaning if isinstance(meaning, str) else ""
-        instances.append(Instance(label, mesh, centred, seed=0, name=known, node=name))
+        instances.append(_instance(label, name, known, mesh, placed))
     instances.sort(key=lambda instance: instance.label)
     boxes = np.array([instance.box for instance in instances])
     low = boxes[:, 0].min(0)
     high = boxes[:, 1].max(0)
     extras = _extras(next(iter(header.get("scenes", [])), {}))
     ground = extras.get("ground_height")
+    if not isinstance(ground, (int, float)):
+        ground = low[1]
+    is_unknown = str(extras.get("units", "")).startswith("scene units")
     return Scene(
         tuple(instances),
         _camera(low, high),
-        ground_height=float(ground) if isinstance(ground, (int, float)) else float(low[1]),
-        metres_per_unit=None if str(extras.get("units", "")).startswith("scene units") else 1.0,
+        ground_height=float(ground),
+        metres_per_unit=None if is_unknown else 1.0,
         provenance={"method": "file"},
+    )
+
+
+def _instance(
+    label: int, node: str, name: str, mesh: trimesh.Trimesh, placed: np.ndarray
+) -> Instance:
+    """With its frame in the middle of the mesh's box."""
+    middle = mesh.bounds.mean(0)
+    mesh.apply_translation(-middle)
+    return Instance(
+        label, mesh, placed @ similarity(1.0, None, middle), seed=0, name=name, node=node
     )
 
 

@@ -89,7 +89,8 @@ def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
     """A hull of scipy with faces that look outward; its unused corners are left out."""
     triangles = hull.simplices
     a, b, c = corners[triangles].swapaxes(0, 1)
-    inward = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(1) < 0
+    outward = hull.equations[:, :3]
+    inward = (np.cross(b - a, c - a) * outward).sum(1) < 0
     triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
     used, renumbered = np.unique(triangles, return_inverse=True)
     return ConvexPart(corners[used], renumbered.reshape(-1, 3))

@@ -94,7 +94,8 @@ def _capped(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     links = coo_array((weights, open_edges.T), shape=(count, count))
     _, hole_of = connected_components(links, directed=False)
     holes, hole = np.unique(hole_of[open_edges[:, 0]], return_inverse=True)
-    middles = [vertices[open_edges[hole == k, 0]].mean(0) for k in range(len(holes))]
+    rims = [open_edges[hole == k, 0] for k in range(len(holes))]
+    middles = [vertices[rim].mean(0) for rim in rims]
     fans = np.column_stack([open_edges[:, ::-1], count + hole])
     corners = np.concatenate([vertices, np.reshape(middles, (-1, 3))])
     return trimesh.Trimesh(corners, np.concatenate([mesh.faces, fans]), process=False)

@@ -5,13 +5,13 @@ visual meshes, and inertial properties written in full, so that nothing is deriv
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from maquette.simulation.assets import (
     GRAVITY,
-    Assets,
     BodyFiles,
     assets_folder,
     mesh_assets,
@@ -34,14 +34,30 @@ RESERVED = ("world", "ground")
 def mjcf_files(bodies: Bodies, path: Path, style: str = "menagerie") -> dict[Path, bytes]:
     """The scene file and its meshes and textures, by path."""
     assets = mesh_assets(bodies, assets_folder(path, "mjcf"))
-    return {path: mjcf_bytes(bodies, assets, style, assets.folder.name), **assets.contents}
+    folder = assets.folder.name
+    root = _root(bodies, style, {"meshdir": folder, "texturedir": folder})
+    world = root.find("worldbody")
+    names = unique_names((body.node for body in bodies.bodies), xml_name, RESERVED)
+    for name, body, files in zip(names, bodies.bodies, assets.files):
+        made = _add_body(world, name, body)
+        _add_looks(root.find("asset"), made, name, files)
+        _add_parts(root.find("asset"), made, name, body, files.parts)
+    return {path: xml_bytes(root, bodies), **assets.contents}
 
 
-def mjcf_bytes(bodies: Bodies, assets: Assets, style: str, folder: str) -> bytes:
-    """The scene file alone; ``folder`` is that of the assets, seen from it."""
+def collision_mjcf(bodies: Bodies, files: Sequence[BodyFiles]) -> bytes:
+    """A scene file without looks, for the same scene in memory; bodies are called by number."""
+    root = _root(bodies, "menagerie", {})
+    for k, (body, own) in enumerate(zip(bodies.bodies, files)):
+        made = _add_body(root.find("worldbody"), f"body_{k}", body)
+        _add_parts(root.find("asset"), made, f"body_{k}", body, own.parts)
+    return xml_bytes(root, bodies)
+
+
+def _root(bodies: Bodies, style: str, directories: Mapping[str, str]) -> ElementTree.Element:
+    """A scene with a ground and no bodies."""
     visual_group, collision_group = GROUPS[style]
     root = node(None, "mujoco", model="scene")
-    directories = {"meshdir": folder, "texturedir": folder} if folder else {}
     node(root, "compiler", angle="radian", **directories)
     gravity = -GRAVITY * bodies.upward
     node(root, "option", gravity=gravity, timestep=0.002, integrator="implicitfast")
@@ -56,55 +72,52 @@ def mjcf_bytes(bodies: Bodies, assets: Assets, style: str, folder: str) -> bytes
     node(seen, "geom", group=visual_group, contype=0, conaffinity=0, mass=0)
     collides = node(defaults, "default", class_="collision")
     node(collides, "geom", group=collision_group, friction=CONTACT, condim=6, rgba=(1, 1, 1, 0.5))
-    asset = node(root, "asset")
-    world = node(root, "worldbody")
-    _add_ground(world, bodies)
-    names = unique_names((body.node for body in bodies.bodies), xml_name, RESERVED)
-    for name, body, files in zip(names, bodies.bodies, assets.files):
-        _add_body(world, asset, name, body, files)
-    return xml_bytes(root, bodies)
+    node(root, "asset")
+    _add_ground(node(root, "worldbody"), bodies)
+    return root
 
 
 def _add_ground(world: ElementTree.Element, bodies: Bodies) -> None:
     light = 3 * bodies.span * bodies.upward
     node(world, "light", pos=light, dir=-bodies.upward, type="directional")
-    node(
-        world,
-        "geom",
-        name="ground",
-        type="plane",
-        size=(0, 0, bodies.span),
-        pos=bodies.ground * bodies.upward,
-        zaxis=bodies.upward,
-        friction=CONTACT,
-        condim=6,
-        rgba=(0.8, 0.8, 0.8, 1),
-    )
+    place = {"pos": bodies.ground * bodies.upward, "zaxis": bodies.upward}
+    size = (0, 0, bodies.span)  # without end; drawn in squares
+    plane = node(world, "geom", name="ground", type="plane", size=size, **place)
+    plane.attrib |= {"friction": numbers(CONTACT), "condim": "6", "rgba": "0.8 0.8 0.8 1"}
 
 
-def _add_body(
-    world: ElementTree.Element,
-    asset: ElementTree.Element,
-    name: str,
-    body: RigidBody,
-    files: BodyFiles,
+def _add_body(world: ElementTree.Element, name: str, body: RigidBody) -> ElementTree.Element:
+    pose = body.file_from_body
+    turn = wxyz(pose[:3, :3])
+    made = node(world, "body", name=name, pos=pose[:3, 3], quat=turn)
+    if not body.is_static:
+        node(made, "freejoint", name=f"{name}_joint")
+    tensor = body.mass.inertia
+    full = tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]  # the diagonal first
+    mass = numbers(body.mass.mass)
+    node(made, "inertial", pos=body.mass.centre, mass=mass, fullinertia=full)
+    return made
+
+
+def _add_looks(
+    asset: ElementTree.Element, body: ElementTree.Element, name: str, files: BodyFiles
 ) -> None:
     node(asset, "texture", name=name, type="2d", file=files.texture)
     node(asset, "material", name=name, texture=name, specular=0, shininess=0)
     # as a shell, for a mesh that is seen may enclose nothing
     node(asset, "mesh", name=name, file=files.visual, inertia="shell")
-    pose = body.file_from_body
-    made = node(world, "body", name=name, pos=pose[:3, 3], quat=wxyz(pose[:3, :3]))
-    if not body.is_static:
-        node(made, "freejoint", name=f"{name}_joint")
-    tensor = body.mass.inertia
-    full = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
-    mass = numbers(body.mass.mass)
-    node(made, "inertial", pos=body.mass.centre, mass=mass, fullinertia=full)
-    node(
-        made, "geom", name=f"{name}_visual", class_="visual", type="mesh", mesh=name, material=name
-    )
-    for k, (file, part) in enumerate(zip(files.parts, body.parts)):
+    seen = {"name": f"{name}_visual", "class_": "visual", "material": name}
+    node(body, "geom", type="mesh", mesh=name, **seen)
+
+
+def _add_parts(
+    asset: ElementTree.Element,
+    made: ElementTree.Element,
+    name: str,
+    body: RigidBody,
+    files: Sequence[str],
+) -> None:
+    for k, (file, part) in enumerate(zip(files, body.parts)):
         own = f"{name}_part_{k}"
         made_of = "convex" if _is_solid(part.vertices, part.volume) else "shell"
         node(asset, "mesh", name=own, file=file, inertia=made_of)

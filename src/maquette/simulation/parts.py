@@ -45,6 +45,7 @@ SETTINGS = {
     "decimate": True,
     "max_ch_vertex": 64,
 }
+UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # not there, or not whole
 RETRIES = ("auto", "on")  # how the surface is closed before it is decomposed
 INSTALL = "pip install 'maquette[sim]'"
 
@@ -140,13 +141,13 @@ def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     summed = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode())
     summed.update(np.round(vertices, 6).tobytes() + np.asarray(faces, np.int64).tobytes())
     path = cache_folder() / f"{summed.hexdigest()[:32]}.npz"
-    with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile):  # not there, not whole
+    with contextlib.suppress(*UNREADABLE):
         return _read(path)
     require_extra()
     found = next((p for mode in RETRIES if (p := _run(vertices, faces, mode))), None)
     if found:
         with contextlib.suppress(OSError), atomic_write(path) as temporary:
-            np.savez(temporary, **{str(k): part for k, part in enumerate(found)})
+            np.savez(temporary, *found)
     return found
 
 
@@ -194,4 +195,4 @@ def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray]
 
 def _read(path: Path) -> list[np.ndarray]:
     with np.load(io.BytesIO(path.read_bytes())) as archive:
-        return [archive[name] for name in sorted(archive.files, key=int)]
+        return [archive[f"arr_{k}"] for k in range(len(archive.files))]

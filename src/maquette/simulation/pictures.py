@@ -72,14 +72,11 @@ def obj_bytes(surface: TexturedSurface, material: str = "", library: str = "") -
     head = f"mtllib {library}\n" if library else ""
     use = f"usemtl {material}\n" if material else ""
     numbers = np.stack([surface.faces, surface.uv_faces, surface.faces], axis=2) + 1
-    body = [
-        text_lines("v %.9g %.9g %.9g\n", surface.vertices),
-        text_lines("vt %.7g %.7g\n", surface.uv),
-        text_lines("vn %.6g %.6g %.6g\n", surface.normals),
-        use,
-        text_lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", numbers.reshape(-1, 9)),
-    ]
-    return "".join(["# maquette\n", head, *body]).encode()
+    places = text_lines("v %.9g %.9g %.9g\n", surface.vertices)
+    coordinates = text_lines("vt %.7g %.7g\n", surface.uv)
+    normals = text_lines("vn %.6g %.6g %.6g\n", surface.normals)
+    faces = text_lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", numbers.reshape(-1, 9))
+    return "".join(["# maquette\n", head, places, coordinates, normals, use, faces]).encode()
 
 
 def mtl_bytes(material: str, texture: str) -> bytes:

@@ -58,7 +58,8 @@ def _reconciled(scene: Scene, heights: dict[int, float]) -> tuple[float, tuple[s
     spread = max(scales) / min(scales)
     if spread <= DISAGREEMENT:
         return metres, ()
-    said = ", ".join(f"{label}: {scale:.3g}" for label, scale in zip(heights, scales))
+    pairs = zip(heights, scales)
+    said = ", ".join(f"{label}: {scale:.3g}" for label, scale in pairs)
     return metres, (f"the sizes disagree by {spread:.2f}x (metres per unit {said}); their mean",)
 
 

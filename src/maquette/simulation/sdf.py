@@ -48,7 +48,8 @@ def sdf_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
 
 
 def _pose(pose: np.ndarray) -> str:
-    return numbers([*pose[:3, 3], *roll_pitch_yaw(pose[:3, :3])])
+    angles = roll_pitch_yaw(pose[:3, :3])
+    return numbers([*pose[:3, 3], *angles])
 
 
 def _add_ground(world: ElementTree.Element, bodies: Bodies) -> None:

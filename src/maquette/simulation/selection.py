@@ -18,15 +18,12 @@ def chosen_instances(scene: Scene, word: object, what: str) -> list[Instance]:
     InputError, which begins with ``what``, when there is none.
     """
     text = str(word).strip()
-    ways: tuple[Callable[[Instance], str], ...] = (
-        lambda instance: instance.node_name,
-        lambda instance: instance.name,
-        lambda instance: str(instance.label),
-    )
-    for way in ways:
-        found = [instance for instance in scene.instances if text and way(instance) == text]
-        if found:
-            return found
+    by_node = [instance for instance in scene.instances if instance.node_name == text]
+    by_name = [instance for instance in scene.instances if instance.name == text != ""]
+    by_label = [instance for instance in scene.instances if str(instance.label) == text]
+    found = by_node or by_name or by_label
+    if found:
+        return found
     known = ", ".join(_described(instance) for instance in scene.instances)
     raise InputError(f"{what}: no object is called {text!r}; the scene has {known or 'none'}")
 

@@ -34,9 +34,52 @@ from maquette.simulation.pictures import TexturedSurface, textured_surface
 from maquette.simulation.selection import prim_name, unique_names
 
 ALIGNMENT = 64  # bytes, of the files in a usdz archive
+ZIP_HEADER = 30  # bytes before a file's name in a zip archive
+PADDING_HEADER = 4  # bytes before what fills up
 ROOT = "scene"
 RESERVED = ("ground", "physics", "looks")
 GROUND_COLOR = (0.6, 0.6, 0.6)
+COLLIDES = ("PhysicsCollisionAPI", "MaterialBindingAPI")
+PER_VERTEX = '(interpolation = "vertex")'
+PER_CORNER = '(interpolation = "faceVarying")'
+HEAD = """#usda 1.0
+(
+    customLayerData = {{
+        dictionary maquette = {{
+            double metres_per_unit = {metres!r}
+            bool scale_is_known = {known}
+            string remarks = {remarks}
+        }}
+    }}
+    defaultPrim = {root}
+    kilogramsPerUnit = 1
+    metersPerUnit = 1
+    upAxis = "{up}"
+)
+"""
+SURFACE = """token outputs:surface.connect = </{asset}/looks/surface/shader.outputs:surface>
+def Shader "shader"
+{{
+    uniform token info:id = "UsdPreviewSurface"
+    color3f inputs:diffuseColor.connect = </{asset}/looks/surface/texture.outputs:rgb>
+    float inputs:metallic = 0
+    float inputs:roughness = 0.9
+    token outputs:surface
+}}
+def Shader "texture"
+{{
+    uniform token info:id = "UsdUVTexture"
+    asset inputs:file = @./textures/{asset}.png@
+    token inputs:sourceColorSpace = "sRGB"
+    float2 inputs:st.connect = </{asset}/looks/surface/coordinates.outputs:result>
+    float3 outputs:rgb
+}}
+def Shader "coordinates"
+{{
+    uniform token info:id = "UsdPrimvarReader_float2"
+    string inputs:varname = "st"
+    float2 outputs:result
+}}"""
 
 
 @dataclass(frozen=True)
@@ -85,9 +128,9 @@ def usdz_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, content in inside.items():
             entry = zipfile.ZipInfo(name.as_posix())
-            header = stream.tell() + 30 + len(entry.filename.encode())  # of the zip format
-            missing = -(header + 4) % ALIGNMENT  # the padding has a head of 4 bytes
-            entry.extra = b"\x00\x00" + missing.to_bytes(2, "little") + bytes(missing)
+            name_ends = stream.tell() + ZIP_HEADER + len(entry.filename.encode())
+            missing = -(name_ends + PADDING_HEADER) % ALIGNMENT
+            entry.extra = bytes(2) + missing.to_bytes(2, "little") + bytes(missing)
             archive.writestr(entry, content)
     return {path: stream.getvalue()}
 
@@ -96,217 +139,109 @@ def usdz_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
 
 
 def _document(root: Prim, bodies: Bodies, told: Sequence[str] = ()) -> bytes:
-    entries = (
-        f"double metres_per_unit = {bodies.metres_per_unit!r}",
-        f"bool scale_is_known = {str(bodies.scale_is_known).lower()}",
-        f"string remarks = {quoted('; '.join(told))}",
+    known = "true" if bodies.scale_is_known else "false"
+    head = HEAD.format(
+        metres=bodies.metres_per_unit,
+        known=known,
+        remarks=quoted("; ".join(told)),
+        root=quoted(root.name),
+        up=bodies.up.upper(),
     )
-    lines = [
-        "#usda 1.0",
-        "(",
-        "    customLayerData = {",
-        "        dictionary maquette = {",
-        *(f"            {entry}" for entry in entries),
-        "        }",
-        "    }",
-        f"    defaultPrim = {quoted(root.name)}",
-        "    kilogramsPerUnit = 1",
-        "    metersPerUnit = 1",
-        f"    upAxis = {quoted(bodies.up.upper())}",
-        ")",
-        "",
-        *root.lines(),
-        "",
-    ]
+    lines = [head, *root.lines(), ""]
     return "\n".join(lines).encode()
 
 
 def _scene(names: Sequence[str], bodies: Bodies, folder: str) -> bytes:
-    physics = Prim(
-        "PhysicsScene",
-        "physics",
-        properties=(
-            f"vector3f physics:gravityDirection = {vector(-bodies.upward)}",
-            f"float physics:gravityMagnitude = {GRAVITY}",
-        ),
-    )
-    objects = [
-        _reference(name, body, f"./{folder}/{name}/{name}.usda")
-        for name, body in zip(names, bodies.bodies)
-    ]
-    ground = _ground(bodies)
-    looks = Prim("Scope", "looks", children=(_friction(),))
-    root = Prim(
-        "Xform",
-        ROOT,
-        metadata=('kind = "assembly"',),
-        children=(physics, looks, ground, *objects),
-    )
+    gravity = [f"vector3f physics:gravityDirection = {vector(-bodies.upward)}"]
+    gravity.append(f"float physics:gravityMagnitude = {GRAVITY}")
+    children = [Prim("PhysicsScene", "physics", properties=tuple(gravity))]
+    children.append(Prim("Scope", "looks", children=(_friction(),)))
+    children.append(_ground(bodies))
+    for name, body in zip(names, bodies.bodies):
+        children.append(_reference(name, body, f"./{folder}/{name}/{name}.usda"))
+    root = Prim("Xform", ROOT, metadata=('kind = "assembly"',), children=tuple(children))
     return _document(root, bodies, said_of(bodies))
 
 
 def _reference(name: str, body: RigidBody, file: str) -> Prim:
     pose = body.file_from_body
-    return Prim(
-        "Xform",
-        name,
-        metadata=(f"prepend references = @{file}@", f"displayName = {quoted(body.node)}"),
-        properties=(
-            f"quatd xformOp:orient = {vector(wxyz(pose[:3, :3]))}",
-            f"double3 xformOp:translate = {vector(pose[:3, 3])}",
-            'uniform token[] xformOpOrder = ["xformOp:translate", "xformOp:orient"]',
-        ),
-    )
+    metadata = (f"prepend references = @{file}@", f"displayName = {quoted(body.node)}")
+    placed = [f"quatd xformOp:orient = {vector(wxyz(pose[:3, :3]))}"]
+    placed.append(f"double3 xformOp:translate = {vector(pose[:3, 3])}")
+    placed.append('uniform token[] xformOpOrder = ["xformOp:translate", "xformOp:orient"]')
+    return Prim("Xform", name, metadata=metadata, properties=tuple(placed))
 
 
 def _ground(bodies: Bodies) -> Prim:
     side = GROUND_SIDE * bodies.span
     reach = np.where(bodies.upward > 0, 0.0, side / 2)
-    return Prim(
-        "Plane",
-        "ground",
-        ("PhysicsCollisionAPI", "MaterialBindingAPI"),
-        properties=(
-            f"uniform token axis = {quoted(bodies.up.upper())}",
-            f"double length = {side:.10g}",
-            f"double width = {side:.10g}",
-            f"float3[] extent = {vectors([-reach, reach])}",
-            f"color3f[] primvars:displayColor = {vectors([GROUND_COLOR])}",
-            f"rel material:binding:physics = </{ROOT}/looks/friction>",
-            f"double3 xformOp:translate = {vector(bodies.ground * bodies.upward)}",
-            'uniform token[] xformOpOrder = ["xformOp:translate"]',
-        ),
-    )
+    told = [f"uniform token axis = {quoted(bodies.up.upper())}"]
+    told.append(f"double length = {side:.10g}")
+    told.append(f"double width = {side:.10g}")
+    told.append(f"float3[] extent = {vectors([-reach, reach])}")
+    told.append(f"color3f[] primvars:displayColor = {vectors([GROUND_COLOR])}")
+    told.append(f"rel material:binding:physics = </{ROOT}/looks/friction>")
+    told.append(f"double3 xformOp:translate = {vector(bodies.ground * bodies.upward)}")
+    told.append('uniform token[] xformOpOrder = ["xformOp:translate"]')
+    return Prim("Plane", "ground", COLLIDES, properties=tuple(told))
 
 
 def _asset(name: str, body: RigidBody, surface: TexturedSurface, bodies: Bodies) -> bytes:
-    schemas = ["PhysicsMassAPI"]
-    if not body.is_static:
-        schemas.insert(0, "PhysicsRigidBodyAPI")
+    schemas = ["PhysicsMassAPI"] if body.is_static else ["PhysicsRigidBodyAPI", "PhysicsMassAPI"]
     moments, axes = body.mass.principal()
-    properties = [
-        f"float physics:mass = {body.mass.mass:.9g}",
-        f"point3f physics:centerOfMass = {vector(body.mass.centre)}",
-        f"float3 physics:diagonalInertia = {vector(moments)}",
-        f"quatf physics:principalAxes = {vector(wxyz(axes))}",
-    ]
+    told = [f"float physics:mass = {body.mass.mass:.9g}"]
+    told.append(f"point3f physics:centerOfMass = {vector(body.mass.centre)}")
+    told.append(f"float3 physics:diagonalInertia = {vector(moments)}")
+    told.append(f"quatf physics:principalAxes = {vector(wxyz(axes))}")
     if body.meaning:
         schemas.append("SemanticsLabelsAPI:class")
-        properties.append(f"token[] semantics:labels:class = [{quoted(body.meaning)}]")
-    collision = Prim(
-        "Scope",
-        "collision",
-        children=tuple(_collider(name, f"part_{k}", part) for k, part in enumerate(body.parts)),
-    )
-    root = Prim(
-        "Xform",
-        name,
-        tuple(schemas),
-        ('kind = "component"', f"displayName = {quoted(body.node)}"),
-        tuple(properties),
-        (_visual(name, surface), collision, _looks(name)),
-    )
+        told.append(f"token[] semantics:labels:class = [{quoted(body.meaning)}]")
+    parts = [_collider(name, f"part_{k}", part) for k, part in enumerate(body.parts)]
+    collision = Prim("Scope", "collision", children=tuple(parts))
+    children = (_visual(name, surface), collision, _looks(name))
+    metadata = ('kind = "component"', f"displayName = {quoted(body.node)}")
+    root = Prim("Xform", name, tuple(schemas), metadata, tuple(told), children)
     return _document(root, bodies)
 
 
 def _visual(name: str, surface: TexturedSurface) -> Prim:
     used, faces = np.unique(surface.faces, return_inverse=True)
-    return Prim(
-        "Mesh",
-        "visual",
-        ("MaterialBindingAPI",),
-        properties=(
-            *_polygons(surface.vertices[used], faces.reshape(-1, 3)),
-            f"normal3f[] primvars:normals = {vectors(surface.normals[used])} (",
-            '    interpolation = "vertex"',
-            ")",
-            f"texCoord2f[] primvars:st = {vectors(surface.uv)} (",
-            '    interpolation = "faceVarying"',
-            ")",
-            f"int[] primvars:st:indices = {integers(surface.uv_faces)}",
-            f"rel material:binding = </{name}/looks/surface>",
-        ),
-    )
+    told = _polygons(surface.vertices[used], faces.reshape(-1, 3))
+    told.append(f"normal3f[] primvars:normals = {vectors(surface.normals[used])} {PER_VERTEX}")
+    told.append(f"texCoord2f[] primvars:st = {vectors(surface.uv)} {PER_CORNER}")
+    told.append(f"int[] primvars:st:indices = {integers(surface.uv_faces)}")
+    told.append(f"rel material:binding = </{name}/looks/surface>")
+    return Prim("Mesh", "visual", ("MaterialBindingAPI",), properties=tuple(told))
 
 
 def _collider(asset: str, name: str, part: ConvexPart) -> Prim:
-    return Prim(
-        "Mesh",
-        name,
-        ("PhysicsCollisionAPI", "PhysicsMeshCollisionAPI", "MaterialBindingAPI"),
-        properties=(
-            *_polygons(part.vertices, part.faces),
-            'uniform token purpose = "guide"',
-            'uniform token physics:approximation = "convexHull"',
-            f"rel material:binding:physics = </{asset}/looks/friction>",
-        ),
-    )
+    told = _polygons(part.vertices, part.faces)
+    told.append('uniform token purpose = "guide"')
+    told.append('uniform token physics:approximation = "convexHull"')
+    told.append(f"rel material:binding:physics = </{asset}/looks/friction>")
+    schemas = ("PhysicsMeshCollisionAPI", *COLLIDES)
+    return Prim("Mesh", name, schemas, properties=tuple(told))
 
 
 def _polygons(vertices: np.ndarray, faces: np.ndarray) -> list[str]:
-    counts = np.full(len(faces), 3)
-    return [
-        f"float3[] extent = {vectors(bounding_box(vertices))}",
-        f"int[] faceVertexCounts = {integers(counts)}",
-        f"int[] faceVertexIndices = {integers(faces)}",
-        f"point3f[] points = {vectors(vertices)}",
-        'uniform token subdivisionScheme = "none"',
-    ]
+    told = [f"float3[] extent = {vectors(bounding_box(vertices))}"]
+    told.append(f"int[] faceVertexCounts = {integers(np.full(len(faces), 3))}")
+    told.append(f"int[] faceVertexIndices = {integers(faces)}")
+    told.append(f"point3f[] points = {vectors(vertices)}")
+    told.append('uniform token subdivisionScheme = "none"')
+    return told
 
 
 def _looks(asset: str) -> Prim:
-    here = f"/{asset}/looks/surface"
-    coordinates = Prim(
-        "Shader",
-        "coordinates",
-        properties=(
-            'uniform token info:id = "UsdPrimvarReader_float2"',
-            'string inputs:varname = "st"',
-            "float2 outputs:result",
-        ),
-    )
-    texture = Prim(
-        "Shader",
-        "texture",
-        properties=(
-            'uniform token info:id = "UsdUVTexture"',
-            f"asset inputs:file = @./textures/{asset}.png@",
-            'token inputs:sourceColorSpace = "sRGB"',
-            f"float2 inputs:st.connect = <{here}/coordinates.outputs:result>",
-            "float3 outputs:rgb",
-        ),
-    )
-    shader = Prim(
-        "Shader",
-        "shader",
-        properties=(
-            'uniform token info:id = "UsdPreviewSurface"',
-            f"color3f inputs:diffuseColor.connect = <{here}/texture.outputs:rgb>",
-            "float inputs:metallic = 0",
-            "float inputs:roughness = 0.9",
-            "token outputs:surface",
-        ),
-    )
-    surface = Prim(
-        "Material",
-        "surface",
-        properties=(f"token outputs:surface.connect = <{here}/shader.outputs:surface>",),
-        children=(shader, texture, coordinates),
-    )
+    shaders = tuple(line.format(asset=asset) for line in SURFACE.splitlines())
+    surface = Prim("Material", "surface", properties=shaders)
     return Prim("Scope", "looks", children=(surface, _friction()))
 
 
 def _friction() -> Prim:
-    return Prim(
-        "Material",
-        "friction",
-        ("PhysicsMaterialAPI",),
-        properties=(
-            f"float physics:staticFriction = {FRICTION}",
-            f"float physics:dynamicFriction = {FRICTION}",
-            "float physics:restitution = 0",
-        ),
-    )
+    told = [f"float physics:{kind}Friction = {FRICTION}" for kind in ("static", "dynamic")]
+    told.append("float physics:restitution = 0")
+    return Prim("Material", "friction", ("PhysicsMaterialAPI",), properties=tuple(told))
 
 
 # Values

@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from maquette.document.appearance import vertex_colors_of
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
@@ -88,7 +89,7 @@ def simplified(mesh: trimesh.Trimesh, triangles: int) -> trimesh.Trimesh:
             break
     vertices = vertices * size
     _, nearest = cKDTree(points).query(vertices)
-    colours = np.asarray(mesh.visual.vertex_colors)[nearest]
+    colours = vertex_colors_of(mesh)[nearest]
     fewer = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
     part = trimesh.graph.connected_component_labels(fewer.face_adjacency, len(faces))
     area = np.bincount(part, fewer.area_faces)

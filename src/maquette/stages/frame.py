@@ -7,7 +7,7 @@ Objects only ever move along their own rays, so that their picture stays as it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,14 +83,17 @@ def onto_ground(seen: DepthPicture) -> DepthPicture:
     return replace(seen, depth=depth)
 
 
-def ground_factors(seen: DepthPicture) -> dict[int, float]:
+def ground_factors(seen: DepthPicture, among: Collection[int] | None = None) -> dict[int, float]:
     """Label -> log of what brings an object's depth onto the height on which most objects stand
     within CONTACT_TOLERANCE; none for what reaches above the eye, or when fewer than two are left.
+    ``among``: the labels of those that may stand on the ground; None = all.
     """
     points = seen.points
     eye_height = seen.camera.position[1]
     bottoms = {}
     for label in shown_labels(seen.picture):
+        if among is not None and label not in among:
+            continue
         bottom = bottom_height(points[seen.picture.labels == label])
         if bottom < eye_height - 0.05:
             bottoms[label] = bottom

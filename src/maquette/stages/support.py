@@ -72,31 +72,56 @@ def find_supports(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> dict[i
 
     The confidence is the share of the pixels below the visible foot that agree.
     """
+    feet = {label: _foot(seen, label) for label in shown_labels(seen.picture)}
     points = seen.points
-    labels = shown_labels(seen.picture)
-    factors = ground_factors(seen)
-    found = {}
-    for label in labels:
-        foot = _foot(seen, label)
+    found = dict.fromkeys(feet, UNKNOWN)
+    on_ground = {}
+    for label, foot in feet.items():
         if foot is None:
-            found[label] = UNKNOWN
             continue
-        evidence = {
-            other: _evidence(seen, points, foot, other, boxes)
-            for other in np.unique(_at(seen.picture.labels, foot.below))
-            if other not in (0, label)
-        }
-        found[label] = _verdict(seen, foot, evidence, factors.get(label))
+        below = _at(seen.picture.labels, foot.below)
+        share = float((below == 0).mean())
+        others = set(below.tolist()) - {0, label}
+        supporter = _supporter(seen, points, foot, others, boxes)
+        if supporter is not None:
+            found[label] = supporter
+        elif share >= GROUND_SHARE and not foot.reaches_edge:
+            on_ground[label] = Support(GROUND, round(share, 3))
+    factors = ground_factors(seen, on_ground)
+    for label, support in on_ground.items():
+        # the only one of them has nothing to disagree with
+        if len(on_ground) == 1 or abs(factors.get(label, np.inf)) < CONTACT_TOLERANCE:
+            found[label] = support
     return without_cycles(found)
+
+
+def _supporter(
+    seen: DepthPicture,
+    points: np.ndarray,
+    foot: _Foot,
+    others: Collection[int],
+    boxes: Mapping[int, np.ndarray],
+) -> Support | None:
+    """The object below a foot of which most is seen, among those that fit."""
+    shares = {}
+    for other in sorted(others):
+        evidence = _evidence(seen, points, foot, other, boxes.get(foot.label))
+        if evidence is not None and (evidence.is_surrounded() or evidence.is_backed()):
+            shares[other] = evidence.share
+    if not shares:
+        return None
+    best = max(shares, key=lambda other: shares[other])
+    return Support(best, round(shares[best], 3))
 
 
 def known_supports(supports: Mapping[int, Support], labels: Collection[int]) -> dict[int, Support]:
     """The supports of those instances that were made; an object that was not supports nothing."""
-    return {
-        label: UNKNOWN if isinstance(support.on, int) and support.on not in labels else support
-        for label, support in sorted(supports.items())
-        if label in labels
-    }
+    found = {}
+    for label in sorted(supports.keys() & set(labels)):
+        support = supports[label]
+        is_lost = isinstance(support.on, int) and support.on not in labels
+        found[label] = UNKNOWN if is_lost else support
+    return found
 
 
 def without_cycles(supports: Mapping[int, Support]) -> dict[int, Support]:
@@ -119,27 +144,6 @@ def _leads_back(label: int, supports: Mapping[int, Support]) -> bool:
     return False
 
 
-def _verdict(
-    seen: DepthPicture,
-    foot: _Foot,
-    evidence: Mapping[int, _Evidence | None],
-    ground_factor: float | None,
-) -> Support:
-    fitting = {
-        other: found.share
-        for other, found in evidence.items()
-        if found is not None and (found.is_surrounded() or found.is_backed())
-    }
-    if fitting:
-        best = max(fitting, key=lambda other: fitting[other])
-        return Support(int(best), round(fitting[best], 3))
-    ground = float((_at(seen.picture.labels, foot.below) == 0).mean())
-    stands = ground >= GROUND_SHARE and not foot.reaches_edge
-    if stands and ground_factor is not None and abs(ground_factor) < CONTACT_TOLERANCE:
-        return Support(GROUND, round(ground, 3))
-    return UNKNOWN
-
-
 def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     own = seen.picture.labels == label
     if np.count_nonzero(own) < FEW_PIXELS:
@@ -154,16 +158,16 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     under = contact[:, None] + np.stack([BELOW, np.zeros_like(BELOW)], axis=1)
     below = _within(seen, under.reshape(-1, 2))
     lowest_third = np.unique(rows[rows >= bottom - (bottom - top) / 3])
-    ends = np.array([[r, *columns[rows == r][[0, -1]]] for r in lowest_third])
-    beside = [
-        np.stack([ends[:, 0], ends[:, side] + sign * step], axis=1)
-        for side, sign in ((1, -1), (2, 1))
-        for step in BESIDE
-    ]
+    beside = []
+    for row in lowest_third:
+        own_columns = columns[rows == row]
+        ends = [own_columns.min() - BESIDE, own_columns.max() + BESIDE]
+        reach = np.concatenate(ends)
+        beside.append(np.stack([np.full_like(reach, row), reach], axis=1))
     inside = _within(seen, np.concatenate(beside))
     photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())
     if not len(below) or not len(inside):
-        return _Foot(label, contact, contact[:0], contact[:0], True)
+        return None  # the photo ends there
     return _Foot(label, contact, below, inside, bottom >= photo_bottom)
 
 
@@ -179,39 +183,44 @@ def _at(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _evidence(
-    seen: DepthPicture,
-    points: np.ndarray,
-    foot: _Foot,
-    other: int,
-    boxes: Mapping[int, np.ndarray],
+    seen: DepthPicture, points: np.ndarray, foot: _Foot, other: int, box: np.ndarray | None
 ) -> _Evidence | None:
-    """None when the supporter's surface is not below the eye, so that nobody sees it from above."""
+    """None when the supporter's surface is not below the eye, so that nobody sees it from above.
+    ``box``: the object's own, (2, 3), as estimated.
+    """
     labels = seen.picture.labels
     eye = seen.camera.position
     under = _at(labels, foot.below)
     on_other = foot.below[under == other]
-    other_points = points[labels == other]
-    own_points = points[labels == foot.label]
+    own = points[labels == foot.label]
     top = float(np.median(_at(points, on_other)[:, 1]))
-    bottom = bottom_height(own_points)
-    if top >= eye[1] or bottom >= eye[1]:
+    bottom = bottom_height(own)
+    if max(top, bottom) >= eye[1]:
         return None
     factor = (eye[1] - top) / (eye[1] - bottom)
-    landed = eye + factor * (own_points - eye)
-    low, high = np.quantile(other_points, [0.02, 0.98], axis=0)
+    low, high = np.quantile(points[labels == other], [0.02, 0.98], axis=0)
     size = np.maximum(high - low, 1e-9)
-    depth = factor * float(np.ptp(boxes[foot.label][:, 2])) if foot.label in boxes else 0.0
-    own_low, own_high = np.quantile(landed, [0.02, 0.98], axis=0)
-    middle_x = (own_low[0] + own_high[0]) / 2
-    middle_z = float(np.quantile(landed[:, 2], 0.95)) - depth / 2
+    depth = 0.0 if box is None else factor * float(np.ptp(box[:, 2]))
+    middle = _middle(eye + factor * (own - eye), depth)
+    inside = np.minimum(middle - low, high - middle) / size
     distance = np.log(seen.depth)
     behind = _at(distance, on_other).mean() - _at(distance, foot.contact).mean()
+    beside = _at(labels, foot.beside)
+    inside_x, _, inside_z = inside.tolist()
     return _Evidence(
-        share=float((under == other).mean()),
-        ground=float((under == 0).mean()),
-        side=float((_at(labels, foot.beside) == other).mean()),
-        behind=float(behind),
-        height=float((top - low[1]) / size[1]),
-        inside_x=float(min(middle_x - low[0], high[0] - middle_x) / size[0]),
-        inside_z=float(min(middle_z - low[2], high[2] - middle_z) / size[2]),
+        float((under == other).mean()),
+        float((under == 0).mean()),
+        float((beside == other).mean()),
+        float(behind),
+        float((top - low[1]) / size[1]),
+        inside_x,
+        inside_z,
     )
+
+
+def _middle(points: np.ndarray, depth: float) -> np.ndarray:
+    """(3,) middle of an object from its visible surface (N, 3) and its extent along z."""
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    middle = (low + high) / 2
+    middle[2] = np.quantile(points[:, 2], 0.95) - depth / 2
+    return middle

@@ -268,22 +268,26 @@ class Denoising:
         self,
         level: NoiseLevel,
         noise: Tensor,
-        contexts: list[Tensor],
+        context: Tensor,
         groups: list[int],
     ) -> tuple[Tensor, Tensor]:
         """Mean squared error of the velocity that it says, and the data that follow from it."""
         noisy = add_noise(self.clean, noise, level.signal)
-        share = SCHEDULE.level(level.step.float())
-        said = self.denoiser(noisy, share, contexts, groups, self.given).float()
+        said = self._said(noisy, SCHEDULE.level(level.step.float()), context, groups)
         velocity = angular_velocity(self.clean, noise, level.signal)
         return (said - velocity).square().mean(), data_from_angular(noisy, said, level.signal)
 
-    def in_one_step(self, contexts: list[Tensor], groups: list[int]) -> tuple[Tensor, Tensor]:
+    def in_one_step(self, context: Tensor, groups: list[int]) -> tuple[Tensor, Tensor]:
         """Mean squared error of the data that it says without diffusion, and these data."""
         nothing = torch.zeros_like(self.clean)
-        whole = nothing.new_ones(len(nothing))
-        said = self.denoiser(nothing, whole, contexts, groups, self.given).float()
+        said = self._said(nothing, nothing.new_ones(len(nothing)), context, groups)
         return (said - self.clean).square().mean(), said
+
+    def _said(
+        self, noisy: Tensor, level: float | Tensor, context: Tensor, groups: list[int]
+    ) -> Tensor:
+        contexts = [context] * len(self.denoiser.blocks)
+        return self.denoiser(noisy, level, contexts, groups, self.given).float()
 
 
 def _denoisings(model: Coherent, clean: Objects) -> dict[str, Denoising]:
@@ -348,12 +352,11 @@ class CoherentTask(Task[Coherent]):
         errors: dict[str, Tensor] = {}
         guesses: dict[str, Tensor] = {}
         for (name, denoising), level in zip(_denoisings(model, x0).items(), levels, strict=True):
-            contexts = [context] * len(denoising.denoiser.blocks)
             if model.config.diffusion:
                 noise = torch.randn(denoising.clean.shape, generator=generator).to(device)
-                errors[name], guesses[name] = denoising.at(level, noise, contexts, groups)
+                errors[name], guesses[name] = denoising.at(level, noise, context, groups)
             else:
-                errors[name], guesses[name] = denoising.in_one_step(contexts, groups)
+                errors[name], guesses[name] = denoising.in_one_step(context, groups)
         total = errors["pose"] + errors["gaussians"] + errors["intrinsic"]
         if self.joint:
             signal = levels[0].signal

@@ -63,8 +63,8 @@ def occupancy_iou(vae: VolumeVAE, latents: Tensor, truth: Tensor) -> Tensor:
     """(B,) IoU of the insides of decoded latents (B, C, r, r, r) with true insides (B, R, R, R)
     bool.
     """
-    inside = torch.cat([vae.decode(part)[:, 0] for part in latents.split(4)]) < 0
-    return inside_iou(inside, truth)
+    decoded = torch.cat([vae.decode(part)[:, 0] for part in latents.split(4)])
+    return inside_iou(decoded < 0, truth)
 
 
 def inside_iou(one: Tensor, other: Tensor) -> Tensor:

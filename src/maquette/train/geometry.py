@@ -90,11 +90,9 @@ def relief_errors(relief: Tensor, normal: Tensor, batch: Batch) -> ReliefErrors:
     truth = (centred(batch["close_depth"], own) / wide).clamp(-3, 3)
     error = centred(relief, own) - truth
     bend = 1 - (normal * batch["close_normal"]).sum(2)
-    return ReliefErrors(
-        weighted_mean(error.abs(), own.float()),
-        slope_error(error, own.long()),
-        weighted_mean(bend, own.float()),
-    )
+    value = weighted_mean(error.abs(), own.float())
+    slope = slope_error(error, own.long())
+    return ReliefErrors(value, slope, weighted_mean(bend, own.float()))
 
 
 def box_loss(boxes: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maquette.models.backbone import Backbone
+
 LEAST_RANK = 16  # a matrix that is thinner than this has too few directions to balance
 UPDATE_RMS = 0.2  # root mean square of the entries of an update of AdamW, by experience
 # An odd quintic polynomial that, applied five times, brings all singular values from (0.01, 1] to
@@ -47,10 +49,16 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 def weight_matrices(model: nn.Module) -> list[Tensor]:
     """The trained weights of linear layers and convolutions, seen as (outputs, inputs x window);
-    not of embeddings or thin layers.
+    not of embeddings, of thin layers, or of a backbone, which orthogonal steps would make forget.
     """
     layers = (nn.Linear, nn.modules.conv._ConvNd)
-    weights = [module.weight for module in model.modules() if isinstance(module, layers)]
+    trained_before = [part for part in model.modules() if isinstance(part, Backbone)]
+    left_out = {id(layer) for part in trained_before for layer in part.modules()}
+    weights = [
+        module.weight
+        for module in model.modules()
+        if isinstance(module, layers) and id(module) not in left_out
+    ]
     unique = list(dict.fromkeys(weight for weight in weights if weight.requires_grad))
     return [weight for weight in unique if min(weight.shape[0], weight[0].numel()) >= LEAST_RANK]
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import nn
 
+from maquette.checkpoints.efficientnet import load_release
 from maquette.checkpoints.embedded import BASES, FILES, embedded_folder
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig
-from maquette.errors import CheckpointError, InputError
+from maquette.errors import CheckpointError, InputError, present
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import (
@@ -53,6 +54,7 @@ NETWORKS = (
     "coherent",
     "text-to-image",
 )
+OF_PICTURES = ("image-encoder", "text-to-image")  # see no volumes: no distance fields are needed
 TINY_PIXELS = 128  # of the views for the networks of the tests
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
@@ -76,6 +78,8 @@ class RunOptions:
     # folder of shards with rendered views of that library's assets; None = render on the fly
     views: str | None = None
     image_size: int = 256
+    # PyTorch release of EfficientNet-Lite0, whose features the image encoder is to look through
+    backbone: str | None = None
     # of the image encoder's pictures; below its own size early training is several times cheaper
     picture_size: int | None = None
     # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
@@ -93,6 +97,10 @@ class RunOptions:
             raise InputError(
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
                 "them out"
+            )
+        if self.backbone is not None and self.network != "image-encoder":
+            raise InputError(
+                f"a backbone (--backbone) is for the image-encoder, not for {self.network}"
             )
         choices = {
             "network": NETWORKS,
@@ -198,12 +206,14 @@ def build_task(options: RunOptions) -> Task[Any]:
 
 def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
     """The library, and the one that the periodic examination uses: another folder, or the library
-    itself (then it shows the fit only).
+    itself (then it shows the fit only). InputError when they lack the fields that a network needs.
     """
     library = AssetLibrary.open(options.library)
-    if options.held_out is None:
-        return library, library
-    return library, AssetLibrary.open(options.held_out)
+    held_out = library if options.held_out is None else AssetLibrary.open(options.held_out)
+    if options.network not in OF_PICTURES:
+        library.require_fields()
+        held_out.require_fields()
+    return library, held_out
 
 
 def _sources(options: RunOptions) -> Sources:
@@ -254,10 +264,15 @@ def _volume_task(options: RunOptions) -> VolumeTask:
 
 def _geometry_task(options: RunOptions) -> GeometryTask:
     sources = _sources(options)
-    net = GeometryNet(network_configs(options.preset)[1])
+    config = network_configs(options.preset)[1]
     old = _start(options, GeometryNet)
+    goes_on = old is not None and old.config.backbone
+    net = GeometryNet(replace(config, backbone=goes_on or options.backbone is not None))
     if old is not None:
         start_from(net, old)
+    if options.backbone is not None:
+        released = load_release(options.backbone)
+        present(net.backbone, "backbone").trunk.load_state_dict(released.state_dict())
     return GeometryTask(net, sources, options.seed, options.picture_size)
 
 

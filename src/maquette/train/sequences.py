@@ -108,7 +108,8 @@ def coarse_volume(target: Tensor, resolution: int, side: float, rng: np.random.G
     in [-1, 1].
     """
     factor = int(np.clip(round(1.0 / max(side, 0.05)), 1, 8))
-    small = F.adaptive_avg_pool3d(target[None, :1], max(4, target.shape[-1] // (2 * factor)))
+    cells = max(4, target.shape[-1] // (2 * factor))
+    small = F.adaptive_avg_pool3d(target[None, :1], cells)
     size = (resolution,) * 3
     volume = F.interpolate(small, size=size, mode="trilinear", align_corners=False)[0, 0]
     moved = volume.roll(rng.integers(-1, 2, 3).tolist(), dims=(0, 1, 2))

@@ -49,7 +49,7 @@ class Task(Protocol, Generic[Net]):
         return None
 
 
-def of_class(network: nn.Module, wanted: type[Net]) -> Net:
+def of_class(network: object, wanted: type[Net]) -> Net:
     """The network, known to be of a class; CheckpointError when its file holds another one."""
     if not isinstance(network, wanted):
         raise CheckpointError(

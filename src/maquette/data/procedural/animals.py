@@ -72,24 +72,31 @@ def quadruped(rng: Generator) -> PaintedSolid:
     torso = capsule(chest, (0, 0.99 * y, -front), girth, girth * rng.uniform(0.8, 1.0))
     trunk = smooth_union(0.1, torso, capsule(chest, crown, 0.7 * girth, 0.6 * head))
     skull = _skull(crown, muzzle, head)
-    hip = y - 0.1 * girth
-    fore_legs, fore_hooves = _leg(0.6 * girth, front, hip, thick)
-    hind_legs, hind_hooves = _leg(0.6 * girth, -front, hip, thick)
+    legs, hooves = _legs(0.6 * girth, y - 0.1 * girth, front, thick)
     ears = _ears(rng, crown, head)
     tail = _tail(rng, (0, y, -length / 2), leg, girth)
-    body = smooth_union(0.05, trunk, skull, fore_legs, hind_legs, ears, tail)
+    body = smooth_union(0.05, trunk, skull, *legs, ears, tail)
     body = painted(body, paint=coat)
-    hooves = painted(fore_hooves, hind_hooves, paint=shaded(colour, 0.5))
-    return union(body, hooves, painted(_face(crown, muzzle, head), paint=PUPIL))
+    shoes = painted(*hooves, paint=shaded(colour, 0.5))
+    return union(body, shoes, painted(_face(crown, muzzle, head), paint=PUPIL))
 
 
-def _leg(x: float, z: float, hip: float, thick: float) -> tuple[PaintedSolid, PaintedSolid]:
-    """A pair of legs from the height of the hips to the ground, and their hooves."""
+def _legs(
+    x: float, hip: float, reach: float, thick: float
+) -> tuple[list[PaintedSolid], list[PaintedSolid]]:
+    """Pairs of legs at z = ``reach`` and -``reach`` from the height of the hips to the ground, and
+    their hooves.
+    """
     out = 1.05 * x
     ankle = 0.6 * thick
-    limb = capsule((x, hip, z), (out, ankle, z + 0.02), 1.35 * thick, 0.8 * thick)
-    hoof = ellipsoid(thick, 0.7 * thick, 1.2 * thick, x=out, y=ankle, z=z + 0.03)
-    return mirrored(limb), mirrored(hoof)
+    legs = []
+    hooves = []
+    for z in (reach, -reach):
+        limb = capsule((x, hip, z), (out, ankle, z + 0.02), 1.35 * thick, 0.8 * thick)
+        hoof = ellipsoid(thick, 0.7 * thick, 1.2 * thick, x=out, y=ankle, z=z + 0.03)
+        legs.append(mirrored(limb))
+        hooves.append(mirrored(hoof))
+    return legs, hooves
 
 
 def _tail(rng: Generator, rump: Point, leg: float, girth: float) -> PaintedSolid:

@@ -1,0 +1,73 @@
+"""``maquette settle``: a scene -> the same scene with its objects at rest."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from maquette.cli.text import aligned
+from maquette.declare import add_options, chosen
+from maquette.options import SimulationOptions
+
+if TYPE_CHECKING:
+    from maquette.simulation.settle import RestingObject
+
+EPILOG = """OUT is a folder and gets scene.glb and scene.json. SCENE is a folder that `maquette
+generate` made, its scene.json, or a .glb file. Needs: pip install 'maquette[sim]'
+
+examples:
+  maquette settle room/ -o room-settled/
+  maquette settle room/ -o room-settled/ --static lamp,4
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "settle",
+        help="a scene -> the same scene at rest",
+        description="Let the objects of a scene come to rest, moving them as little as possible.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the result")
+    add_options(parser, SimulationOptions, ["collision", "static"])
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Settle."""
+    from pathlib import Path
+
+    from maquette.export import export_scene
+    from maquette.output import refuse_overwrite
+    from maquette.simulation.files import read_scene
+    from maquette.simulation.settle import settle
+
+    options = chosen(SimulationOptions, args)
+    files = [Path(args.out) / name for name in ("scene.glb", "scene.json")]
+    for path in files:
+        refuse_overwrite(path, args.overwrite)
+    settled = settle(read_scene(args.scene), options)
+    for path in files:
+        export_scene(settled.scene, path, overwrite=args.overwrite)
+    if args.json:
+        rows = [dataclasses.asdict(row) for row in settled.objects]
+        print(json.dumps({"files": [str(path) for path in files], "objects": rows}))
+    elif not args.quiet:
+        print("\n".join(f"  {path}" for path in files))
+        print("\n".join(aligned([_row(row) for row in settled.objects])))
+    return 0
+
+
+def _row(row: RestingObject) -> tuple[str, ...]:
+    overlap = f"overlap {row.penetration_before:.4f} -> {row.penetration_after:.4f}"
+    state = "rests" if row.rests else "DOES NOT REST"
+    moved = f"moved {row.displacement:.3f}"
+    return f"  {row.node}", state, moved, f"tilt {row.tilt:.1f}", overlap, row.remark

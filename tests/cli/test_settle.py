@@ -1,0 +1,38 @@
+"""``maquette settle``: arguments in, a folder and words out."""
+
+import json
+
+import pytest
+
+import maquette
+from maquette.cli import main
+from tests.simulation.scenes import standing
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip("mujoco")
+    return standing().export(tmp_path / "room" / "scene.json").parent
+
+
+def settle(scene, out, *options):
+    return main(["settle", str(scene), "-o", str(out), "--collision", "hull", *options])
+
+
+def test_a_folder_with_both_files_is_written(folder, tmp_path, capsys):
+    assert settle(folder, tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert told.count("rests") == 3 and "scene.glb" in told
+    assert (tmp_path / "out" / "scene.glb").exists()
+    assert len(maquette.load(tmp_path / "out").provenance["settled"]) == 3
+    assert settle(folder, tmp_path / "out") == 1
+    assert "already exists" in capsys.readouterr().err
+    assert settle(folder, tmp_path / "out", "--overwrite", "--json", "--static", "cup") == 0
+    rows = json.loads(capsys.readouterr().out)["objects"]
+    assert [row["node"] for row in rows] == ["instance_1", "instance_2", "instance_4"]
+
+
+def test_what_is_not_there_is_refused(folder, tmp_path, capsys):
+    assert settle(folder, tmp_path / "out", "--static", "sofa") == 2
+    assert "no object is called 'sofa'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

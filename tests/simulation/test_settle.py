@@ -1,0 +1,137 @@
+"""Rest: what floats comes down, what overlaps comes apart, what leans is straightened, and what
+stands stays.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.errors import InputError, MissingExtraError
+from maquette.geometry.cameras import moved
+from maquette.geometry.transforms import rotation_x, similarity
+from maquette.options import SimulationOptions
+from maquette.simulation import settle as settling
+from maquette.simulation.settle import settle, tilt_of
+from maquette.types import GROUND
+from tests.simulation.scenes import GROUND as FLOOR
+from tests.simulation.scenes import box, standing
+
+pytest.importorskip("mujoco")
+HULLS = SimulationOptions(collision="hull")
+
+
+def rows_of(scene, **options):
+    found = settle(scene, dataclasses.replace(HULLS, **options))
+    return found.scene, {row.label: row for row in found.objects}
+
+
+def test_what_stands_stays():
+    scene, rows = rows_of(standing())
+    for label, row in rows.items():
+        assert row.rests and row.remark == "" and row.agreement_before is None
+        assert row.displacement < 1e-3 and row.tilt < 0.1
+        assert np.allclose(scene[label].box, standing()[label].box, atol=1e-3)
+    assert [told["label"] for told in scene.provenance["settled"]] == [1, 2, 4]
+
+
+def test_what_floats_or_is_sunk_is_brought_into_contact():
+    lifted = standing().move(4, (0.0, 0.05, 0.0)).move(2, (0.0, -0.02, 0.0)).stand(1, on=GROUND)
+    supports = {**lifted.supports, 4: lifted.support(1)}
+    scene, rows = rows_of(dataclasses.replace(lifted, supports=supports))
+    assert rows[2].penetration_before > 0.015
+    for label, under in ((4, FLOOR), (2, scene[1].box[1, 1])):
+        assert scene[label].box[0, 1] == pytest.approx(under, abs=2e-3)
+        assert rows[label].rests and rows[label].penetration_after < 1e-3
+
+
+def test_contact_is_made_along_the_ray():
+    scene = standing().move(4, (0.0, 0.02, 0.0))
+    eye = scene.camera.position
+    settled, _ = rows_of(scene.stand(1, on=GROUND), static="1")
+    before = scene[4].box.mean(0) - eye
+    after = settled[4].box.mean(0) - eye
+    assert np.linalg.norm(np.cross(before, after)) < 2e-3 * np.linalg.norm(before) ** 2
+    assert np.linalg.norm(after) > np.linalg.norm(before)
+
+
+def test_what_overlaps_is_moved_apart():
+    scene = standing().move(4, (0.1, 0.0, 0.2))
+    _, rows = rows_of(scene)
+    assert rows[4].penetration_before > 0.02
+    assert max(row.penetration_after for row in rows.values()) < 1e-3
+    assert all(row.rests and row.tilt < 1 for row in rows.values())
+
+
+def ragged(height):
+    """A block on one foot beside its middle: it falls over."""
+    block = trimesh.creation.box((0.2, 0.3, 0.2))
+    foot = trimesh.creation.box((0.06, height, 0.06))
+    foot.apply_translation((0.05, -0.15 - height / 2, 0.0))
+    instance = box(1, (1, 1, 1), np.eye(4), "statue")
+    mesh = trimesh.util.concatenate([block, foot])
+    mesh.apply_translation(-mesh.bounds.mean(0))
+    rise = FLOOR + np.ptp(mesh.bounds[:, 1]) / 2
+    place = similarity(1.0, None, np.array([0.0, rise, 0.0]))
+    return dataclasses.replace(instance, mesh=mesh, world_from_instance=place)
+
+
+def test_a_ragged_underside_becomes_flat_so_that_it_stands(monkeypatch):
+    scene = dataclasses.replace(standing(), instances=(ragged(0.02),))
+    settled, rows = rows_of(scene)
+    assert rows[1].rests and "flat underside" in rows[1].remark and rows[1].tilt < 2
+    assert np.allclose(settled[1].mesh.bounds.mean(0), 0)
+    _, more = rows_of(settled)
+    assert more[1].remark == "" and more[1].rests
+
+
+def test_what_cannot_stand_is_held_and_named():
+    scene = dataclasses.replace(standing(), instances=(ragged(0.25),))
+    settled, rows = rows_of(scene)
+    assert not rows[1].rests and "held" in rows[1].remark
+    assert np.allclose(settled[1].box, scene[1].box, atol=1e-3)
+
+
+def test_what_hangs_stays_where_it_is():
+    scene = standing().move(4, (0.0, 0.6, 0.0))
+    settled, rows = rows_of(scene)
+    assert not rows[4].rests and "hangs" in rows[4].remark
+    assert np.allclose(settled[4].world_from_instance, scene[4].world_from_instance)
+
+
+def test_hidden_and_static_objects_do_not_move():
+    scene = standing().move(4, (0.0, 0.01, 0.0)).hide(2)
+    settled, rows = rows_of(scene, static=[4])
+    assert set(rows) == {1, 4}
+    assert np.array_equal(settled[2].world_from_instance, scene[2].world_from_instance)
+
+
+def test_the_size_of_the_scene_does_not_matter():
+    def larger(scene, factor):
+        grown = tuple(
+            dataclasses.replace(i, world_from_instance=similarity(factor) @ i.world_from_instance)
+            for i in scene.instances
+        )
+        camera = moved(scene.camera, similarity(factor))
+        ground = factor * scene.ground_height
+        return dataclasses.replace(scene, instances=grown, ground_height=ground, camera=camera)
+
+    scene = standing().move(4, (0.0, 0.005, 0.0))
+    small, _ = rows_of(scene)
+    large, _ = rows_of(larger(scene, 8.0))
+    for one, other in zip(small.instances, large.instances):
+        assert np.allclose(8 * one.box, other.box, atol=0.01)
+
+
+def test_tilt_is_the_angle_of_the_upright():
+    assert tilt_of(rotation_x(0.3)) == pytest.approx(0.3)
+    assert tilt_of(np.eye(3)) == 0
+
+
+def test_an_empty_scene_or_a_missing_library_is_said(monkeypatch):
+    with pytest.raises(InputError, match="no visible object"):
+        settle(standing().hide(1).hide(2).hide(4))
+    monkeypatch.setattr(settling.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[sim\]'"):
+        settle(standing(), HULLS)
