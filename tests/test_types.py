@@ -93,6 +93,7 @@ NOT_A_MESH = {
     "nan": (mesh([[0, 0, 0], [1, np.nan, 0], [0, 1, 0]], [[0, 1, 2]]), r"vertex 1 is \[1.0, nan"),
     "infinite": (mesh([[np.inf, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]), "vertex 0 is"),
     "too large": (mesh(1e300 * CORNERS, [[0, 1, 2]]), "vertex 0 is"),
+    "point": (mesh(np.ones((3, 3)), [[0, 1, 2]]), "is a single point"),
     "scene": (trimesh.Scene(trimesh.creation.box()), "is a Scene"),
     "points": (trimesh.PointCloud(CORNERS), "is a PointCloud"),
     "path": ("chair.glb", "is a str"),
@@ -109,6 +110,7 @@ def test_replacing_by_what_is_no_mesh_is_refused_at_once(wrong, says):
 WRONG_EDITS = {
     "move nan": (lambda s: s.move(1, (0, np.nan, 0)), r"\[0.0, nan, 0.0\]"),
     "move infinite": (lambda s: s.move(1, (np.inf, 0, 0)), "inf"),
+    "move far": (lambda s: s.move(1, (1e300, 0, 0)), "1e\\+300"),
     "move text": (lambda s: s.move(1, "abc"), "the translation of instance 1"),
     "move in a plane": (lambda s: s.move(1, (0, 1)), r"shape \(3,\)"),
     "duplicate nan": (lambda s: s.duplicate(1, (0, np.nan, 0)), "nan"),

@@ -145,7 +145,8 @@ def off_of_triangles(content: bytes) -> bytes | None:
     vertex_count, face_count = map(int, rows[0][:2])
     points = [row[:3] for row in rows[1 : vertex_count + 1]]
     listed = rows[vertex_count + 1 : vertex_count + face_count + 1]
-    polygons = [np.array(row[1 : int(row[0]) + 1], np.int64) for row in listed]
+    counts = [int(row[0]) for row in listed]
+    polygons = [np.array(row[1 : n + 1], np.int64) for row, n in zip(listed, counts)]
     if all(len(polygon) == 3 for polygon in polygons):
         return None
     vertices = np.array(points, np.float64).reshape(-1, 3)

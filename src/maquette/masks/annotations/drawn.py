@@ -134,8 +134,8 @@ def ellipse_mask(
     if across <= 0 or along <= 0:
         raise InputError(f"{where}: has the radii {across:g} and {along:g}; expected more than 0")
     reach = max(across, along)
-    top, bottom = (math.floor(min(max(y + side, 0), size[0])) for side in (-reach, reach + 1))
-    left, right = (math.floor(min(max(x + side, 0), size[1])) for side in (-reach, reach + 1))
+    top, bottom = _within(y - reach, y + reach, size[0])
+    left, right = _within(x - reach, x + reach, size[1])
     rows, columns = np.mgrid[top:bottom, left:right] + 0.5
     aside = columns - x
     down = rows - y
@@ -144,6 +144,12 @@ def ellipse_mask(
     mask = np.zeros(size, bool)
     mask[top:bottom, left:right] = along_axis**2 + across_axis**2 <= 1
     return mask
+
+
+def _within(low: float, high: float, side: int) -> tuple[int, int]:
+    """The pixels, from and to, that an interval touches in a picture."""
+    first, last = np.clip([low, high + 1], 0, side)
+    return math.floor(first), math.ceil(last)
 
 
 def pasted(part: np.ndarray, left: Any, top: Any, size: Size, where: str) -> np.ndarray:
