@@ -53,9 +53,19 @@ def test_a_box_is_its_box():
 
 
 def test_what_takes_too_long_becomes_a_hull_and_says_so(monkeypatch):
-    monkeypatch.setattr(parts, "SECONDS", 0.01)
+    monkeypatch.setattr(parts, "PATIENCE", 0.01)
     (found,) = decomposed([ell()], "parts")
     assert "convex hull" in found.remark and len(found.parts) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_time_is_that_of_the_processor(monkeypatch):
+    monkeypatch.setattr(parts, "SECONDS", 0)
+    knot = trimesh.creation.torus(0.5, 0.1, 60, 30)
+    with pytest.raises(TimeoutError):
+        parts._run(knot.vertices, knot.faces, "auto")
+    monkeypatch.setattr(parts, "_run", lambda *_: (_ for _ in ()).throw(TimeoutError))
+    assert parts._tried(knot.vertices, knot.faces) is None
 
 
 def test_what_crashes_is_tried_again_and_then_becomes_a_hull(monkeypatch):

@@ -110,6 +110,8 @@ def state(studio: Studio, identifier: str, number: int | None = None) -> JsonObj
     for key in ("ground_height", "metres_per_unit", "failures"):
         shown[key] = root[key]
     shown["instances"] = [_instance(entry, address, masked) for entry in root["instances"]]
+    for one in shown["instances"]:
+        one["stands_on"] = root.get("supports", {}).get(str(one["label"]))
     shown["warnings"] = given.get("warnings", [])
     shown["provenance"] = {"seconds": {}, **root["provenance"]}
     return shown

@@ -15,6 +15,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ from maquette.errors import MissingExtraError
 from maquette.output import atomic_write
 from maquette.simulation.hulls import ConvexPart, box_part, convex_part, least_thickness
 
-SECONDS = 20.0  # that one object may take
+SECONDS = 20  # of the processor that one object may take, so that a busy machine makes the same
+PATIENCE = 120.0  # seconds until a process that gets no processor is ended
 TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
 NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
 LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
@@ -144,11 +146,22 @@ def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     with contextlib.suppress(*UNREADABLE):
         return _read(path)
     require_extra()
-    found = next((p for mode in RETRIES if (p := _run(vertices, faces, mode))), None)
+    found = _tried(vertices, faces)
     if found:
         with contextlib.suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, *found)
     return found
+
+
+def _tried(vertices: np.ndarray, faces: np.ndarray) -> list[np.ndarray] | None:
+    for mode in RETRIES:
+        try:
+            found = _run(vertices, faces, mode)
+        except TimeoutError:
+            return None  # closing the surface first only takes longer
+        if found:
+            return found
+    return None
 
 
 def cache_folder() -> Path:
@@ -167,13 +180,16 @@ def require_extra() -> None:
 
 
 def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray] | None:
-    """One try in a process of its own; None when it crashes, finds nothing or takes too long."""
+    """One try in a process of its own; None when it crashes or finds nothing. TimeoutError when it
+    takes too long.
+    """
     with tempfile.TemporaryDirectory(prefix="maquette-") as folder:
         given = Path(folder, "given.npz")
         made = Path(folder, "made.npz")
         np.savez(given, vertices=vertices, faces=faces)
         settings = json.dumps(SETTINGS | {"preprocess_mode": mode})
         worker = ["maquette.simulation.coacd_worker", str(given), str(made), settings]
+        worker.append(str(SECONDS))
         command = [sys.executable, "-m", "maquette.processes", str(os.getpid()), *worker]
         one_thread = {"OMP_NUM_THREADS": "1"}
         try:
@@ -182,11 +198,12 @@ def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray]
                 env=os.environ | one_thread,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=SECONDS,
+                timeout=PATIENCE,
             )
-        except subprocess.TimeoutExpired:
-            logger.info("convex decomposition took longer than %s s", SECONDS)
-            return None
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
+        if os.name == "posix" and ended.returncode == -signal.SIGXCPU:
+            raise TimeoutError
         if ended.returncode == 0 and made.exists():
             return _read(made)
         logger.info("convex decomposition failed: %s", ended.stderr[-500:])

@@ -36,6 +36,7 @@ BANDS = (0.0, 0.03, 0.06, 0.12)  # of an object's height that becomes its flat u
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
+MOST_LOST = 0.02  # of an object's agreement with its mask
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
@@ -113,22 +114,53 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     given = _Settling(scene, {i.label: part for i, part in zip(visible, parts)}, options)
     touching, hanging = _in_contact(scene)
     start = replace(given, scene=touching)
-    held = hanging | set(labels_of(scene, options.static, "--static"))
+    held = hanging | labels_of(scene, options.static, "--static")
+    tried, remarks = _until_at_rest(start, scene, held)
+    remarks |= dict.fromkeys(hanging, "nothing is near below it, so it hangs where it was")
+    return _reported(scene, tried, given.world(()).penetrations(), remarks)
+
+
+def _until_at_rest(
+    start: _Settling, given: Scene, held: frozenset[int]
+) -> tuple[_Round, dict[int, str]]:
+    """Tries with ever flatter undersides, and holding what they do not help; with a remark for each
+    object to which something was done. ``given``: the scene as the photo shows it.
+    """
     unsteady: set[int] = set()
+    kept: set[int] = set()
     bands: dict[int, int] = {}
+    looks = _agreement(given)
     while True:
-        tried = _try(_flattened(start, bands), held | unsteady)
+        tried = _try(_flattened(start, bands), held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         flatter = [label for label in wanting if bands.get(label, 0) + 1 < len(BANDS)]
         bands |= {label: bands.get(label, 0) + 1 for label in flatter}
-        if not flatter:
-            if not tried.fallen:
-                break
-            unsteady |= tried.fallen.intersection(wanting)
-            bands = {label: band for label, band in bands.items() if label not in unsteady}
-    overlaps = given.world(()).penetrations()
-    remarks = _remarks(bands, unsteady, hanging, tried.moving)
-    return _reported(scene, tried, overlaps, remarks)
+        if flatter:
+            continue
+        unsteady |= tried.fallen.intersection(wanting)
+        lost = set() if tried.fallen else _lost(looks, _moved(tried)) - kept
+        if not (tried.fallen or lost):
+            break
+        kept |= lost
+        start = replace(start, scene=_set_back(start.scene, given, lost))
+        bands = {label: band for label, band in bands.items() if label not in unsteady | kept}
+    remarks = {label: f"the lowest {BANDS[b]:.0%} of it became flat" for label, b in bands.items()}
+    remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
+    remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
+    return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
+
+
+def _lost(looks: Mapping[int, float], settled: Scene) -> set[int]:
+    """The labels of what agrees less with its mask than it should."""
+    now = _agreement(settled)
+    return {label for label, before in looks.items() if before - now[label] > MOST_LOST}
+
+
+def _set_back(scene: Scene, given: Scene, labels: Collection[int]) -> Scene:
+    """The scene with some objects where they were given."""
+    for label in labels:
+        scene = scene.transform(label, given[label].world_from_instance)
+    return scene
 
 
 # Before physics
@@ -279,19 +311,6 @@ def _moved(tried: _Round) -> Scene:
 
 
 # What is said
-
-
-def _remarks(
-    bands: Mapping[int, int], held: set[int], hanging: frozenset[int], moving: frozenset[int]
-) -> dict[int, str]:
-    remarks = {
-        label: f"the lowest {BANDS[band]:.0%} of it became a flat underside"
-        for label, band in bands.items()
-        if band
-    }
-    remarks |= {label: "it would fall over, so it is held where it stands" for label in held}
-    remarks |= {label: "nothing is near below it, so it hangs where it was" for label in hanging}
-    return remarks | {label: "it had not come to rest" for label in moving}
 
 
 def _reported(

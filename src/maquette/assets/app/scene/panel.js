@@ -109,6 +109,12 @@ function nameField({ label, node }) {
     onkeydown: (event) => { if (event.key === "Enter") finish(true, event); else if (event.key === "Escape") { finish(false, event); event.stopPropagation(); } } }); // prettier-ignore
 }
 
+function supporterOf(scene, on) {
+  if (on === null || on === "ground") return on === null ? "not seen" : "the ground";
+  const other = scene.instances.find((one) => one.label === on);
+  return other ? nameOf(other) : `${on}`;
+}
+
 function inspector(instance, remaking) {
   const { label, hidden, seed, confidence, box } = instance, { scene, config } = store.get();
   const input = h("input", { type: "number", min: 0, max: config?.options.seed.maximum ?? 4294967295, value: randomSeedOf(config), "aria-label": "Another seed for this object" });
@@ -118,6 +124,7 @@ function inspector(instance, remaking) {
     h("h3", {}, nameOf(instance)),
     h("dl", { class: "facts" },
       h("dt", {}, "Node"), h("dd", {}, instance.node), h("dt", {}, "Size"), h("dd", {}, size ?? "-"),
+      h("dt", {}, "Stands on"), h("dd", {}, supporterOf(scene, instance.stands_on)),
       h("dt", {}, "Confidence"), h("dd", {}, confidence === null ? "not checked" : confidence.toFixed(2)), h("dt", {}, "Seed"), h("dd", {}, `${seed}`)),
     h("label", { class: "field" }, "Make it anew from seed",
       h("span", { class: "with" }, input, iconButton("dice", "Draw another seed", () => { input.value = randomSeedOf(config); }),
