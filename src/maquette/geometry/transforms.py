@@ -4,6 +4,8 @@ geometry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Real
 
@@ -13,7 +15,7 @@ Transform = Float[np.ndarray, "4 4"]  # a_from_b, of column vectors
 def similarity(
     scale: float = 1.0,
     rotation: Real[np.ndarray, "3 3"] | None = None,
-    translation: Real[np.ndarray, " 3"] | None = None,
+    translation: Sequence[float] | Real[np.ndarray, " 3"] | None = None,
 ) -> Transform:
     """Matrix of ``x -> scale * rotation @ x + translation``."""
     matrix = np.eye(4)
