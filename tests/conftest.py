@@ -1,6 +1,14 @@
-"""Fixtures that are expensive enough to be made once for all tests."""
+"""Fixtures that are expensive enough to be made once for all tests, and the check of shapes."""
 
 import pytest
+from jaxtyping import install_import_hook
+
+import tests.shapes  # noqa: F401
+
+# Before anything of maquette is imported: the shapes in the annotations of these rooms are checked
+# at every call.
+SHAPED = ("maquette.nn", "maquette.flow", "maquette.geometry")
+install_import_hook(SHAPED, "tests.shapes.checked")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def test_chunks_hold_every_term_once():
 def test_an_empty_sample_and_an_empty_grid_are_allowed():
     voxels = Voxels.of(torch.tensor([[1, 0, 0, 0]]), 4, 3)
     assert voxels.counts == (0, 1, 0) and int((voxels.neighbours >= 0).sum()) == 1
-    empty = Voxels.of(torch.zeros(0, 4), 4, 1)
+    empty = Voxels.of(torch.zeros(0, 4, dtype=torch.int64), 4, 1)
     assert empty.neighbours.shape == (27, 0) and len(empty.children) == 0
 
 

@@ -213,14 +213,16 @@ class _Bytes:
 
     def alike(self, element: _Element) -> _Table | None:
         """The rows of an element, if all lists are as long as those of the first row."""
+        if not element.length:
+            return _Table()
         start = self.at
-        row = self._first_row(element) if element.length else np.dtype([])
+        row = self._first_row(element)
         self.at = start
         if start + row.itemsize * element.length > len(self.content):
             return None
-        rows = np.frombuffer(self.content, row, element.length, start) if element.length else None
+        rows = np.frombuffer(self.content, row, element.length, start)
         table = _Table()
-        for each in element.properties if rows is not None else ():
+        for each in element.properties:
             if not each.counted:
                 table.columns[each.name] = rows[each.name]
                 continue

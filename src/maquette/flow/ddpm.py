@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
-from maquette.flow.path import per_row
+from maquette.flow.path import Levels, Rows, per_row
 from maquette.flow.sample import StepCallback
 from maquette.nn.devices import sent
 
@@ -33,8 +34,8 @@ class LinearSchedule:
     first: float = 1e-4
     last: float = 0.02
 
-    def signal(self) -> Tensor:
-        """(T,) float64 on the CPU, the cumulative a_t: share of the data's variance that is left
+    def signal(self) -> Float64[Tensor, " {self.steps}"]:
+        """On the CPU, the cumulative a_t: share of the data's variance that is left
         after each step, from nearly 1 to nearly 0.
         """
         betas = torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
@@ -58,19 +59,19 @@ def table_for(x: Tensor, table: Tensor) -> Tensor:
     return sent(table.to(x.dtype), x.device)
 
 
-def add_noise(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
+def add_noise(x0: Rows, noise: Rows, signal_B: Levels) -> Rows:
     """x_t of data (B, ...) and noise (B, ...); ``signal_B`` (B,) are the cumulative a_t."""
     signal = per_row(signal_B, x0)
     return signal.sqrt() * x0 + (1 - signal).sqrt() * noise
 
 
-def data_from_noise(x_t: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
+def data_from_noise(x_t: Rows, noise: Rows, signal_B: Levels) -> Rows:
     """x0 = (x_t - sqrt(1 - a_t) eps) / sqrt(a_t)."""
     signal = per_row(signal_B, x_t)
     return (x_t - (1 - signal).sqrt() * noise) / signal.sqrt()
 
 
-def noise_from_data(x_t: Tensor, x0: Tensor, signal_B: Tensor) -> Tensor:
+def noise_from_data(x_t: Rows, x0: Rows, signal_B: Levels) -> Rows:
     """The noise: eps = (x_t - sqrt(a_t) x0) / sqrt(1 - a_t)."""
     signal = per_row(signal_B, x_t)
     return (x_t - signal.sqrt() * x0) / (1 - signal).sqrt()
@@ -80,7 +81,7 @@ def noise_from_data(x_t: Tensor, x0: Tensor, signal_B: Tensor) -> Tensor:
 # the same turn with the roles exchanged.
 
 
-def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
+def angular_velocity(x0: Rows, noise: Rows, signal_B: Levels) -> Rows:
     """sqrt(a_t) eps - sqrt(1 - a_t) x0: what a network says that is to be right at all steps
     (Salimans and Ho, arXiv 2202.00512).
 
@@ -91,25 +92,33 @@ def angular_velocity(x0: Tensor, noise: Tensor, signal_B: Tensor) -> Tensor:
     return signal.sqrt() * noise - (1 - signal).sqrt() * x0
 
 
-def noise_from_velocity(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
+def noise_from_velocity(
+    x_t: Rows,
+    velocity: Rows,
+    signal_B: Levels,
+) -> Rows:
     """The noise: eps = sqrt(1 - a_t) x_t + sqrt(a_t) v."""
     return add_noise(velocity, x_t, signal_B)
 
 
-def data_from_angular(x_t: Tensor, velocity: Tensor, signal_B: Tensor) -> Tensor:
+def data_from_angular(
+    x_t: Rows,
+    velocity: Rows,
+    signal_B: Levels,
+) -> Rows:
     """x0 = sqrt(a_t) x_t - sqrt(1 - a_t) v: bounded at every step."""
     return angular_velocity(velocity, x_t, signal_B)
 
 
 def ddim(
     predict: PredictNoise,
-    noise: Tensor,
+    noise: Rows,
     schedule: LinearSchedule,
     count: int,
     bound: float | None = None,
     callback: StepCallback | None = None,
-) -> Tensor:
-    """From noise (B, ...) to data in ``count`` deterministic steps. ``bound`` clips the predicted
+) -> Rows:
+    """From noise to data in ``count`` deterministic steps. ``bound`` clips the predicted
     data, as DDPM samplers do, to [-b, b].
     """
     signal = table_for(noise, schedule.signal())

@@ -19,9 +19,10 @@ Stands before the models: any network with the four names of ``NoisePrior`` will
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -30,6 +31,7 @@ from maquette.flow.ddpm import add_noise, table_for
 from maquette.flow.path import per_row
 
 
+@runtime_checkable
 class NoiseSchedule(Protocol):
     """Steps 0 .. T - 1 of a diffusion; ``flow.ddpm.LinearSchedule`` is one."""
 
@@ -43,6 +45,7 @@ class NoiseSchedule(Protocol):
         """
 
 
+@runtime_checkable
 class NoisePrior(Protocol):
     """The part of a text-to-image model that distillation needs. Pictures, latents and steps may be
     on any device, contexts are on the network's; results come back to where the pictures or
@@ -85,7 +88,7 @@ def sds_loss(
     steps: tuple[int, int] = (800, 900),
     guidance: float = 100.0,
     negative: str = "",
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Return the loss of pictures (B, 3, H, W) in 0..1, a scalar: half the mean over pictures of
     w(t) |eps_hat - eps|^2.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity
@@ -14,10 +15,10 @@ StepCallback = Callable[[int, Tensor], None]  # step that is done, x
 
 def euler(
     velocity: Velocity,
-    noise: Tensor,
-    schedule: Tensor,
+    noise: Float[Tensor, "*any"],
+    schedule: Float[Tensor, " levels"],
     callback: StepCallback | None = None,
-) -> Tensor:
+) -> Float[Tensor, "*any"]:
     """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback`` after each step."""
     x = noise
     levels = schedule.tolist()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity, guide
@@ -38,8 +39,8 @@ class TrellisSampling:
         return 1.0 + self.strength
 
     @property
-    def schedule(self) -> Tensor:
-        """(steps + 1,) float64 noise levels from 1 to 0."""
+    def schedule(self) -> Float64[Tensor, " {self.steps}+1"]:
+        """Noise levels from 1 to 0."""
         return shifted_schedule(self.steps, self.shift, torch.float64)
 
     @property
@@ -66,8 +67,8 @@ def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
     return TrellisSampling(steps, strength, (float(low), float(high)), shift, sigma_min)
 
 
-def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Tensor:
-    """(rows,) one noise level for a network; float64 where the device has it, so that 1000 t is
+def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Float[Tensor, " {rows}"]:
+    """One noise level for a network; float64 where the device has it, so that 1000 t is
     rounded once.
     """
     kind = torch.float32 if torch.device(device).type == "mps" else torch.float64
@@ -105,6 +106,8 @@ def integrate(
     return euler(watched, noise, sampling.schedule, lambda step, x: trace(step, x, predicted[-1]))
 
 
-def predict_data(x_t: Tensor, velocity: Tensor, t: float, sigma_min: float = 1e-5) -> Tensor:
+def predict_data(
+    x_t: Float[Tensor, "*any"], velocity: Float[Tensor, "*any"], t: float, sigma_min: float = 1e-5
+) -> Float[Tensor, "*any"]:
     """x_0 = (1 - s) x_t - (s + (1 - s) t) v, with s = sigma_min."""
     return (1 - sigma_min) * x_t - (sigma_min + (1 - sigma_min) * t) * velocity

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 
-from maquette.geometry.transforms import similarity
+from maquette.geometry.transforms import Transform, similarity
 
 
-def bounding_box(points: np.ndarray) -> np.ndarray:
-    """(2, 3) box of points (N, 3); N >= 1."""
+def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
+    """Box of points; N >= 1."""
     return np.stack([points.min(0), points.max(0)])
 
 
-def pixel_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of a mask (H, W) bool with at least one pixel; right and bottom
     exclusive.
     """
@@ -21,7 +22,7 @@ def pixel_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def box_iou(a: np.ndarray, b: np.ndarray) -> float:
+def box_iou(a: Real[np.ndarray, "2 3"], b: Real[np.ndarray, "2 3"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
@@ -32,8 +33,10 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(overlap / union) if union > 0 else 0.0
 
 
-def scene_from_world(box: np.ndarray, yaw: np.ndarray | None = None) -> np.ndarray:
-    """(4, 4) similarity that turns by ``yaw`` (3, 3), centres ``box`` (already in turned axes) and
+def scene_from_world(
+    box: Float[np.ndarray, "2 3"], yaw: Float[np.ndarray, "3 3"] | None = None
+) -> Transform:
+    """Similarity that turns by ``yaw``, centres ``box`` (already in turned axes) and
     makes its longest side 1.
     """
     scale = 1.0 / max(float((box[1] - box[0]).max()), 1e-9)

@@ -9,8 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float, Real
 
-from maquette.geometry.transforms import rotation_x, scale_of, similarity, transform_points
+from maquette.geometry.transforms import (
+    Transform,
+    rotation_x,
+    scale_of,
+    similarity,
+    transform_points,
+)
 from maquette.types import Camera
 
 # Columns: where the camera's x (right), y (down) and z (forward) axes point in a +Y-up world when
@@ -18,28 +25,28 @@ from maquette.types import Camera
 WORLD_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 
-def intrinsics_from_focal(focal: float, width: int, height: int) -> np.ndarray:
-    """(3, 3) intrinsics of a centred camera with square pixels; ``focal`` in pixels."""
+def intrinsics_from_focal(focal: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
+    """Intrinsics of a centred camera with square pixels; ``focal`` in pixels."""
     matrix = np.diag([focal, focal, 1.0])
     matrix[:2, 2] = width / 2, height / 2
     return matrix
 
 
-def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> np.ndarray:
-    """(3, 3) intrinsics of a centred camera; ``vertical_fov`` (radians) spans ``height`` pixels."""
+def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
+    """Intrinsics of a centred camera; ``vertical_fov`` (radians) spans ``height`` pixels."""
     return intrinsics_from_focal(0.5 * height / np.tan(0.5 * vertical_fov), width, height)
 
 
-def view_centric_rotation(pitch: float) -> np.ndarray:
-    """(3, 3) world_from_camera rotation of an upright camera looking along -Z, tilted down by
+def view_centric_rotation(pitch: float) -> Float[np.ndarray, "3 3"]:
+    """world_from_camera rotation of an upright camera looking along -Z, tilted down by
     ``pitch`` radians.
     """
     return rotation_x(-pitch) @ WORLD_FROM_OPENCV
 
 
-def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4, 4) world_from_camera of an upright camera (+Y up, no roll) at ``position`` (3,) looking
-    at ``target`` (3,).
+def look_at(position: Real[np.ndarray, " 3"], target: Real[np.ndarray, " 3"]) -> Transform:
+    """world_from_camera of an upright camera (+Y up, no roll) at ``position`` looking at
+    ``target``.
     """
     forward = np.asarray(target, dtype=np.float64) - position
     forward /= np.linalg.norm(forward)
@@ -62,9 +69,11 @@ def azimuth_of(camera: Camera) -> float:
     return float(np.arctan2(forward[0], -forward[2]))
 
 
-def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """World points (..., 3) -> pixel coordinates (..., 2) and z-depths (...,), world units; depth
-    <= 0 is behind the camera.
+def project(
+    camera: Camera, points: Real[np.ndarray, "*any 3"]
+) -> tuple[Float[np.ndarray, "*any 2"], Float[np.ndarray, "*any"]]:
+    """World points -> pixel coordinates and z-depths, world units; depth <= 0 is behind the
+    camera.
     """
     local = transform_points(camera.camera_from_world, points)
     depth = local[..., 2]
@@ -73,16 +82,16 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return homogeneous[..., :2] / safe[..., None], depth
 
 
-def pixel_rays(camera: Camera) -> np.ndarray:
-    """(H, W, 3) camera-frame directions with z = 1 through each pixel's centre."""
+def pixel_rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
+    """Camera-frame directions with z = 1 through each pixel's centre."""
     sides = (np.arange(pixels) + 0.5 for pixels in (camera.width, camera.height))
     x, y = np.meshgrid(*sides)
     pixels = np.stack([x, y, np.ones_like(x)], axis=-1)
     return pixels @ np.linalg.inv(camera.intrinsics).T
 
 
-def lift(camera: Camera, depth: np.ndarray) -> np.ndarray:
-    """z-depth (H, W) -> world points (H, W, 3)."""
+def lift(camera: Camera, depth: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
+    """z-depth -> world points."""
     return transform_points(camera.world_from_camera, pixel_rays(camera) * depth[..., None])
 
 
@@ -92,7 +101,7 @@ def resized(camera: Camera, width: int, height: int) -> Camera:
     return replace(camera, intrinsics=scale @ camera.intrinsics, width=width, height=height)
 
 
-def moved(camera: Camera, new_from_world: np.ndarray) -> Camera:
+def moved(camera: Camera, new_from_world: Transform) -> Camera:
     """The same camera in another world frame; ``new_from_world`` is a similarity, the camera pose
     stays rigid.
     """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 # Corners of a cell's edges.
@@ -33,23 +34,23 @@ _RANK = (2, 0, 1)
 
 @dataclass(frozen=True, eq=False)
 class CellMesh:
-    """Vertices (V, 3), faces (F, 3) int64, and attributes (V, K) in [0, 1]."""
+    """A mesh with attributes of its vertices in [0, 1]."""
 
-    vertices: Tensor
-    faces: Tensor
-    attributes: Tensor
+    vertices: Float[Tensor, "V 3"]
+    faces: Int64[Tensor, "F 3"]
+    attributes: Float[Tensor, "V K"]
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
     """S surface cells of an R^3 grid in ascending order, with what belongs to their corners."""
 
-    index: Tensor  # (S, 3) int64
+    index: Int64[Tensor, "S 3"]
     resolution: int
-    distance: Tensor  # (S, 8)
-    position: Tensor  # (S, 8, 3)
-    attributes: Tensor  # (S, 8, K), already in [0, 1]
-    weights: Tensor  # (S, WEIGHTS), before their activations
+    distance: Float[Tensor, "S 8"]
+    position: Float[Tensor, "S 8 3"]
+    attributes: Float[Tensor, "S 8 K"]  # already in [0, 1]
+    weights: Float[Tensor, "S W"]  # WEIGHTS, before their activations
 
 
 def _columns(rows: Tensor, *order: int) -> Tensor:
@@ -157,10 +158,8 @@ def ambiguous_cases() -> dict[int, int]:
     return found
 
 
-def surface_cells(inside: Tensor) -> Tensor:
-    """(S, 3) int64 cells with inside and outside corners, in ascending order; inside (R + 1, R + 1,
-    R + 1) bool.
-    """
+def surface_cells(inside: Bool[Tensor, "X Y Z"]) -> Int64[Tensor, "S 3"]:
+    """Cells with inside and outside corners, in ascending order, from which corners are inside."""
     sides = [side - 1 for side in inside.shape]
     count = torch.zeros(sides, dtype=torch.uint8, device=inside.device)
     for corner in CORNERS:
@@ -169,8 +168,8 @@ def surface_cells(inside: Tensor) -> Tensor:
     return torch.nonzero((count > 0) & (count < 8))
 
 
-def corner_index(cells: Tensor, resolution: int) -> Tensor:
-    """(S, 8) index (x (R + 1) + y) (R + 1) + z of the corners of cells (S, 3)."""
+def corner_index(cells: Int64[Tensor, "S 3"], resolution: int) -> Int64[Tensor, "S 8"]:
+    """Index (x (R + 1) + y) (R + 1) + z of the corners of cells."""
     corners = cells[:, None] + torch.tensor(CORNERS, device=cells.device)
     return _numbered(corners, resolution + 1)
 
@@ -283,11 +282,13 @@ def _quads(cells: Cells, inside: Tensor, vertex_of_edge: Tensor) -> Tensor:
     return torch.cat([turned, _columns(quads[~outside], 2, 3, 1, 0)])
 
 
-def mesh_of_cells(cells: Tensor, features: Tensor, resolution: int) -> CellMesh:
+def mesh_of_cells(
+    cells: Int64[Tensor, "N 3"], features: Float[Tensor, "N _"], resolution: int
+) -> CellMesh:
     """The mesh that a decoder describes cell by cell; only what touches the surface is ever stored
     in floating point.
 
-    cells: (N, 3) int64 active cells; features: (N, 53 + 8 K) per cell: 8 distances, 8 x 3
+    cells: active ones; features: 53 + 8 K per cell: 8 distances, 8 x 3
     deformations, 21 weights, 8 x K attributes. A corner takes the mean of the active cells around
     it; corners without one are outside. Vertices lie in [-0.5, 0.5]^3.
     """

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 SH0 = 0.28209479177387814  # spherical harmonic of degree 0: colour = 0.5 + SH0 * coefficient
@@ -17,11 +18,11 @@ SH0 = 0.28209479177387814  # spherical harmonic of degree 0: colour = 0.5 + SH0 
 class Gaussians:
     """N Gaussians."""
 
-    positions: Tensor  # (N, 3)
-    scales: Tensor  # (N, 3) standard deviations along the own axes
-    rotations: Tensor  # (N, 4) unit quaternions (w, x, y, z)
-    opacities: Tensor  # (N,) in [0, 1]
-    harmonics: Tensor  # (N, 3) degree-0 coefficients of red, green, blue
+    positions: Float[Tensor, "N 3"]
+    scales: Float[Tensor, "N 3"]  # standard deviations along the own axes
+    rotations: Float[Tensor, "N 4"]  # unit quaternions (w, x, y, z)
+    opacities: Float[Tensor, " N"]  # in [0, 1]
+    harmonics: Float[Tensor, "N 3"]  # degree-0 coefficients of red, green, blue
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -32,13 +33,13 @@ class Gaussians:
         return [Gaussians(*part) for part in zip(*parts)]
 
     @property
-    def colors(self) -> Tensor:
-        """(N, 3) sRGB in [0, 1]."""
+    def colors(self) -> Float[Tensor, "N 3"]:
+        """SRGB in [0, 1]."""
         return (0.5 + SH0 * self.harmonics).clamp(0, 1)
 
 
-def rotation_matrices(quaternions: Tensor) -> Tensor:
-    """(N, 3, 3) of unit quaternions (N, 4), (w, x, y, z)."""
+def rotation_matrices(quaternions: Float[Tensor, "*any 4"]) -> Float[Tensor, "*any 3 3"]:
+    """Of unit quaternions (w, x, y, z)."""
     w, x, y, z = quaternions.unbind(-1)
     xy = x * y
     xz = x * z
@@ -51,8 +52,8 @@ def rotation_matrices(quaternions: Tensor) -> Tensor:
     return torch.stack([*first, *second, *third], dim=-1).unflatten(-1, (3, 3))
 
 
-def covariances(gaussians: Gaussians) -> Tensor:
-    """(N, 3, 3) covariance R diag(s^2) R^T."""
+def covariances(gaussians: Gaussians) -> Float[Tensor, "N 3 3"]:
+    """Covariance R diag(s^2) R^T."""
     axes = rotation_matrices(gaussians.rotations) * gaussians.scales[:, None]
     return axes @ axes.transpose(1, 2)
 
@@ -68,8 +69,10 @@ def rotated(gaussians: Gaussians, quaternion: tuple[float, float, float, float])
     )
 
 
-def multiply_quaternions(left: Tensor, right: Tensor) -> Tensor:
-    """The quaternion (..., 4) of turning by ``right`` first and by ``left`` then."""
+def multiply_quaternions(
+    left: Float[Tensor, "*#any 4"], right: Float[Tensor, "*#any 4"]
+) -> Float[Tensor, "*_ 4"]:
+    """The quaternion of turning by ``right`` first and by ``left`` then."""
     a, b, c, d = left.unbind(-1)
     w, x, y, z = right.unbind(-1)
     real = a * w - b * x - c * y - d * z

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float, Float32, Int32
 from skimage.measure import marching_cubes
 
 
-def extract_isosurface(field: np.ndarray, level: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Zero set of a signed field (R, R, R), negative inside -> vertices (V, 3) in [-0.5, 0.5]^3 and
-    faces (F, 3), outward.
+def extract_isosurface(
+    field: Float[np.ndarray, "R R R"], level: float = 0.0
+) -> tuple[Float32[np.ndarray, "V 3"], Int32[np.ndarray, "F 3"]]:
+    """Zero set of a signed field, negative inside -> vertices in [-0.5, 0.5]^3 and faces, outward.
 
     The field is padded with "outside", so that the surface is always closed. Both arrays are empty
     when nothing is inside.

@@ -12,9 +12,11 @@ same one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
+from jaxtyping import Float, Float64, Int64
 
 LEAF = 8  # most points in a leaf
 STACK = 128  # deeper than any tree of this layout can push
@@ -26,15 +28,15 @@ class PointTree:
     level are leaves.
     """
 
-    points: np.ndarray  # (N, 3) float64 as given
-    order: np.ndarray  # (N,) int64: sorted_points = points[order]
-    sorted_points: np.ndarray  # (N, 3) float64, neighbours in space are neighbours in memory
-    starts: np.ndarray  # (K + 1,) int64: leaf l holds sorted_points[starts[l]:starts[l + 1]]
-    boxes: np.ndarray  # (2 K - 1, 6) float64: lower and upper corner of each node
+    points: Float64[np.ndarray, "N 3"]  # as given
+    order: Int64[np.ndarray, " N"]  # sorted_points = points[order]
+    sorted_points: Float64[np.ndarray, "N 3"]  # neighbours in space are neighbours in memory
+    starts: Int64[np.ndarray, " leaves"]  # leaf l: sorted_points[starts[l]:starts[l + 1]]
+    boxes: Float64[np.ndarray, "nodes 6"]  # 2 K - 1: lower and upper corner of each node
 
 
-def build_tree(points: np.ndarray) -> PointTree:
-    """Index points (N, 3), N >= 1."""
+def build_tree(points: Float[np.ndarray, "N 3"]) -> PointTree:
+    """Index points, N >= 1."""
     points = np.ascontiguousarray(points, dtype=np.float64)
     levels = max(0, int(np.ceil(np.log2(len(points) / LEAF))))
     order, starts = _split(points, levels)
@@ -42,15 +44,15 @@ def build_tree(points: np.ndarray) -> PointTree:
     return PointTree(points, order, ordered, starts, _boxes(ordered, starts, levels))
 
 
-def as_tree(cloud: np.ndarray | PointTree) -> PointTree:
-    """Index points (N, 3) unless that has been done."""
+def as_tree(cloud: Float[np.ndarray, "N 3"] | PointTree) -> PointTree:
+    """Index points unless that has been done."""
     return cloud if isinstance(cloud, PointTree) else build_tree(cloud)
 
 
 def nearest(
-    tree: PointTree, queries: np.ndarray, reach: float = np.inf
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (M,) and index (M,) into ``tree.points`` of the point nearest to each query (M, 3).
+    tree: PointTree, queries: Float[np.ndarray, "M 3"], reach: float = np.inf
+) -> tuple[Float64[np.ndarray, " M"], Int64[np.ndarray, " M"]]:
+    """Distance and index into ``tree.points`` of the point nearest to each query.
 
     Only points nearer than ``reach`` count; where there is none the distance is inf and the index
     is N. Fastest when neighbouring queries are neighbours in space, as in ``sorted_points`` of
@@ -65,6 +67,7 @@ def nearest(
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """Halve the points ``levels`` times at the median of their widest axis -> order (N,), leaf
     starts (2^levels + 1,).
@@ -88,6 +91,7 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) -> int:
     axis = 0
     widest = -1.0
@@ -104,6 +108,7 @@ def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) ->
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _select(
     points: np.ndarray, order: np.ndarray, axis: int, first: int, last: int, middle: int
 ) -> None:
@@ -132,6 +137,7 @@ def _select(
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     leaves = 1 << levels
     boxes = np.empty((2 * leaves - 1, 6))
@@ -150,6 +156,7 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) -> float:
     dx = max(boxes[node, 0] - x, 0.0, x - boxes[node, 3])
     dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
@@ -158,6 +165,7 @@ def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) ->
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) -> float:
     dx = points[i, 0] - x
     dy = points[i, 1] - y
@@ -166,6 +174,7 @@ def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) 
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _nearest_leaf(
     boxes: np.ndarray,
     leaves: int,
@@ -202,6 +211,7 @@ def _nearest_leaf(
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _search(
     queries: np.ndarray, ordered: np.ndarray, starts: np.ndarray, boxes: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette.errors import InputError
@@ -30,8 +31,10 @@ class Grid:
     high: tuple[float, float, float]
     cells: int  # along each side
 
-    def points(self, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(N, 3) positions of grid points (N, 3) int64; the same numbers for the same point of
+    def points(
+        self, index: Int64[Tensor, "N 3"], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "N 3"]:
+        """Positions of grid points; the same numbers for the same point of
         finer and coarser grids.
         """
         # In float64 on the CPU: not every device has it.
@@ -49,7 +52,7 @@ class GridField:
     the right sign.
     """
 
-    values: Tensor  # (cells + 1,)^3
+    values: Float[Tensor, "side side side"]  # cells + 1
     asked: int
 
 

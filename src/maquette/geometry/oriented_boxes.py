@@ -7,9 +7,11 @@ by face, so the volume is exact up to rounding for any rotation. No randomness, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Real
 from scipy.spatial import ConvexHull, QhullError
 
 from maquette.errors import InputError
@@ -26,9 +28,9 @@ FLAT = 1e-9  # relative to a box's size: thinner than this is flat, nearer than 
 class OrientedBox:
     """A box with its own axes."""
 
-    centre: np.ndarray  # (3,)
-    sides: np.ndarray  # (3,) full lengths along the box's axes, >= 0
-    rotation: np.ndarray  # (3, 3) world_from_box
+    centre: Float[np.ndarray, " 3"]
+    sides: Float[np.ndarray, " 3"]  # full lengths along the box's axes, >= 0
+    rotation: Float[np.ndarray, "3 3"]  # world_from_box
 
     @property
     def volume(self) -> float:
@@ -36,34 +38,38 @@ class OrientedBox:
         return float(np.prod(self.sides))
 
     @classmethod
-    def around(cls, points: np.ndarray, rotation: np.ndarray) -> OrientedBox:
-        """The smallest box of this rotation around points (N, 3)."""
+    def around(
+        cls, points: Float[np.ndarray, "N 3"], rotation: Float[np.ndarray, "3 3"]
+    ) -> OrientedBox:
+        """The smallest box of this rotation around points."""
         box = bounding_box(points @ rotation)
         return cls(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
 
     @property
-    def corners(self) -> np.ndarray:
-        """(8, 3); corner k takes the upper side of axis 0, 1, 2 where bit 2, 1, 0 of k is set."""
+    def corners(self) -> Float[np.ndarray, "8 3"]:
+        """Corner k takes the upper side of axis 0, 1, 2 where bit 2, 1, 0 of k is set."""
         bits = (np.arange(8)[:, None] >> np.array([2, 1, 0])) & 1
         return self.centre + ((bits - 0.5) * self.sides) @ self.rotation.T
 
     @property
-    def planes(self) -> np.ndarray:
-        """(6, 4) rows (n, d) with outward unit normals: the box is where n . x <= d for all six."""
+    def planes(self) -> Float[np.ndarray, "6 4"]:
+        """Rows (n, d) with outward unit normals: the box is where n . x <= d for all six."""
         normals = np.concatenate([self.rotation.T, -self.rotation.T])
         return np.column_stack([normals, normals @ self.centre + np.tile(self.sides / 2, 2)])
 
 
-def yaw_box(centre: np.ndarray, sides: np.ndarray, yaw: float) -> OrientedBox:
-    """Box of seven numbers: centre (3,), sides (3,) along its own x, y, z, and a turn about +Y in
-    radians.
-    """
+def yaw_box(
+    centre: Sequence[float] | Real[np.ndarray, " 3"],
+    sides: Sequence[float] | Real[np.ndarray, " 3"],
+    yaw: float,
+) -> OrientedBox:
+    """Box of seven numbers: centre, sides along its own x, y, z, and a turn about +Y in radians."""
     centre, sides = (np.asarray(numbers, dtype=np.float64) for numbers in (centre, sides))
     return OrientedBox(centre, sides, rotation_y(yaw))
 
 
-def axis_aligned(box: np.ndarray) -> OrientedBox:
-    """The same box as a (2, 3) one."""
+def axis_aligned(box: Float[np.ndarray, "2 3"]) -> OrientedBox:
+    """The same box with axes of its own."""
     return OrientedBox(box.mean(0), np.ptp(box, axis=0), np.eye(3))
 
 
@@ -165,14 +171,14 @@ def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return points[np.argsort(np.arctan2(spokes @ second, spokes @ first), kind="stable")]
 
 
-def smallest_yaw_box(points: np.ndarray) -> OrientedBox:
+def smallest_yaw_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
     """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge
     of the hull seen from above.
     """
     return OrientedBox.around(points, rotation_y(-_rectangle_angle(points[:, [0, 2]])))
 
 
-def smallest_box(points: np.ndarray) -> OrientedBox:
+def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
     """A small box in any rotation, found by descent: candidates with a side on a face of the convex
     hull and another along its edge, the best of which are turned about their own axes in turn, each
     time to the smallest rectangle, until nothing shrinks.

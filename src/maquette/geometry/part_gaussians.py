@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 PART_NUMBERS = 16
 _SCALES = (0.004, 1.0)  # smallest and largest standard deviation of a part along an axis
 
 
-def orthonormal(columns: Tensor) -> Tensor:
-    """(..., 3, 3) -> the right-handed rotation whose first two columns span what the given ones
+def orthonormal(columns: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
+    """The right-handed rotation whose first two columns span what the given ones
     span (Gram-Schmidt).
     """
     a = columns[..., 0]
@@ -35,14 +36,14 @@ def orthonormal(columns: Tensor) -> Tensor:
 class PartGaussians:
     """B mixtures of P Gaussians N(mean, axes diag(scales^2) axes^T)."""
 
-    mean: Tensor  # (B, P, 3)
-    axes: Tensor  # (B, P, 3, 3) rotations, principal directions in the columns
-    scales: Tensor  # (B, P, 3) standard deviations along the axes
-    log_weight: Tensor  # (B, P); exp sums to 1
+    mean: Float[Tensor, "B P 3"]
+    axes: Float[Tensor, "B P 3 3"]  # rotations, principal directions in the columns
+    scales: Float[Tensor, "B P 3"]  # standard deviations along the axes
+    log_weight: Float[Tensor, "B P"]  # exp sums to 1
 
     @classmethod
-    def of(cls, numbers: Tensor) -> PartGaussians:
-        """From any numbers (B, P, 16): axes are made orthonormal, scales are held within bounds,
+    def of(cls, numbers: Float[Tensor, "B P _"]) -> PartGaussians:
+        """From any numbers, the first 16: axes are made orthonormal, scales are held within bounds,
         weights sum to 1.
         """
         mean, axes, scales, weight = numbers.float().split([3, 9, 3, 1], dim=-1)
@@ -50,29 +51,29 @@ class PartGaussians:
         scales = scales.clamp(*(math.log(limit) for limit in _SCALES)).exp()
         return cls(mean, axes, scales, weight[..., 0].log_softmax(-1))
 
-    def numbers(self) -> Tensor:
-        """(B, P, 16), from which ``of`` makes the same mixture."""
+    def numbers(self) -> Float[Tensor, "B P 16"]:
+        """From which ``of`` makes the same mixture."""
         axes = self.axes.flatten(-2)
         parts = [self.mean, axes, self.scales.log(), self.log_weight[..., None]]
         return torch.cat(parts, dim=-1)
 
-    def local(self, points: Tensor) -> Tensor:
-        """(B, N, P, 3) points (B, N, 3) as every part sees them: along its axes, in its standard
+    def local(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N P 3"]:
+        """Points as every part sees them: along its axes, in its standard
         deviations.
         """
         offset = points[:, :, None] - self.mean[:, None]
         return torch.einsum("bnpi,bpij->bnpj", offset, self.axes) / self.scales[:, None]
 
-    def log_weighted_density(self, local: Tensor) -> Tensor:
-        """(B, N, P) log of weight times density of every part, from local coordinates (B, N, P,
+    def log_weighted_density(self, local: Float[Tensor, "B N P 3"]) -> Float[Tensor, "B N P"]:
+        """Log of weight times density of every part, from local coordinates (B, N, P,
         3).
         """
         norm = self.scales.log().sum(-1) + 1.5 * math.log(2 * math.pi)
         norm = norm - self.log_weight
         return -0.5 * local.square().sum(-1) - norm[:, None]
 
-    def log_density(self, points: Tensor) -> Tensor:
-        """(B, N) log density of the mixture at points (B, N, 3); its integral over space is 1."""
+    def log_density(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
+        """Log density of the mixture at points; its integral over space is 1."""
         return self.log_weighted_density(self.local(points)).logsumexp(-1)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -84,7 +85,12 @@ class PartGaussians:
         offsets = torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes)
         return (offsets + self.mean[:, :, None]).flatten(1, 2)
 
-    def moved(self, rotation: Tensor, scale: Tensor, translation: Tensor) -> PartGaussians:
+    def moved(
+        self,
+        rotation: Float[Tensor, "B 3 3"],
+        scale: Float[Tensor, " B"],
+        translation: Float[Tensor, "B 3"],
+    ) -> PartGaussians:
         """The mixtures of x -> scale rotation x + translation; rotation (B, 3, 3), scale (B,),
         translation (B, 3).
         """
@@ -95,8 +101,8 @@ class PartGaussians:
         return PartGaussians(mean, axes, growth * self.scales, self.log_weight)
 
 
-def yaw_rotations(yaw: Tensor) -> Tensor:
-    """(B, 3, 3) right-handed rotations about +Y by ``yaw`` (B,) radians; ``transforms.rotation_y``
+def yaw_rotations(yaw: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
+    """Right-handed rotations about +Y by ``yaw`` radians; ``transforms.rotation_y``
     for tensors.
     """
     c = yaw.cos()

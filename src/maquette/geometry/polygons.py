@@ -6,22 +6,22 @@ A fan from the first corner is right for convex polygons only. Others are cut by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 _FLAT = 1e-9  # of the polygon's area: what counts as no area
 
 
-def area_vector(corners: np.ndarray) -> np.ndarray:
-    """(..., 3) normal of polygons (..., N, 3) as long as their area, by Newell's sum."""
+def area_vector(corners: Float[np.ndarray, "*any N 3"]) -> Float[np.ndarray, "*any 3"]:
+    """Normal of polygons as long as their area, by Newell's sum."""
     shifted = corners - corners[..., :1, :]
     return 0.5 * np.cross(shifted, np.roll(shifted, -1, axis=-2)).sum(axis=-2)
 
 
-def fan_covers(corners: np.ndarray) -> np.ndarray:
-    """(M,) bool: which polygons (M, N, 3) a fan from the first corner covers exactly."""
+def fan_covers(corners: Float[np.ndarray, "M N 3"]) -> Bool[np.ndarray, " M"]:
+    """Which polygons a fan from the first corner covers exactly."""
     spokes = corners[:, 1:] - corners[:, :1]
     normals = np.cross(spokes[:, :-1], spokes[:, 1:])  # of the fan's triangles
     whole = area_vector(corners)
@@ -29,14 +29,14 @@ def fan_covers(corners: np.ndarray) -> np.ndarray:
     return along.min(axis=1) >= -_FLAT * np.einsum("mc,mc->m", whole, whole)
 
 
-def fan(corners: int) -> np.ndarray:
-    """(N - 2, 3) corners of the triangles of a fan from the first one; none below three corners."""
+def fan(corners: int) -> Int[np.ndarray, "F 3"]:
+    """Corners of the triangles of a fan from the first one; none below three corners."""
     last = np.arange(2, max(corners, 2))
     return np.stack([np.zeros_like(last), last - 1, last], axis=1)
 
 
-def ear_clipped(corners: np.ndarray) -> np.ndarray:
-    """(N - 2, 3) indices of triangles that cover a simple polygon (N, 3) and turn as it does.
+def ear_clipped(corners: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "N-2 3"]:
+    """Indices of triangles that cover a simple polygon and turn as it does.
 
     The ear with the largest turn goes first, so that flat ones come last. Cutting one off changes
     whether its neighbours are ears, and nothing else (Eberly, "Triangulation by Ear Clipping",
@@ -74,14 +74,13 @@ class _Ring:
     def triangle(self, corner: int) -> list[int]:
         return [int(self.before[corner]), corner, int(self.after[corner])]
 
-    def look_for_ears(self, corners: Iterable[int]) -> None:
+    def look_for_ears(self, corners: Int[np.ndarray, " K"]) -> None:
         """Whether corners point outward and their triangles hold no other corner."""
-        chosen = np.fromiter(corners, np.int64)
-        points = self.points[chosen]
-        arriving = points - self.points[self.before[chosen]]
-        self.turn[chosen] = _cross(arriving, self.points[self.after[chosen]] - points)
+        points = self.points[corners]
+        arriving = points - self.points[self.before[corners]]
+        self.turn[corners] = _cross(arriving, self.points[self.after[corners]] - points)
         reflex = self.points[self.left & (self.turn <= 0)]
-        for corner in chosen.tolist():
+        for corner in corners.tolist():
             triangle = self.points[self.triangle(corner)]
             self.ear[corner] = self.turn[corner] >= 0 and not _holds_any(triangle, reflex)
 
@@ -99,7 +98,7 @@ class _Ring:
         self.left[corner] = False
         self.after[before] = after
         self.before[after] = before
-        self.look_for_ears([before, after])
+        self.look_for_ears(np.array([before, after]))
 
 
 def _in_plane(corners: np.ndarray) -> np.ndarray:

@@ -22,13 +22,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Real
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
-from maquette.geometry.transforms import rotation_y, scale_of, similarity, transform_points
+from maquette.geometry.transforms import (
+    Transform,
+    rotation_y,
+    scale_of,
+    similarity,
+    transform_points,
+)
 
 # (K, 3) moved points, (K,) target indices -> (4, 4) correction
 Correction = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -64,7 +71,7 @@ class RobustIcp:
 class Registration:
     """An alignment and how well it fits."""
 
-    target_from_source: np.ndarray  # (4, 4) float64, a similarity with positive determinant
+    target_from_source: Transform  # a similarity with positive determinant
     rmse: float  # of the inlier correspondences, in units of the space
     fitness: float  # share of source points with a correspondence, in [0, 1]
     score: float  # rmse + lambda (1 - fitness); smaller is better
@@ -93,12 +100,12 @@ class _Fit:
 
 
 def umeyama(
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Real[np.ndarray, "N 3"],
+    target: Real[np.ndarray, "N 3"],
     *,
-    weights: np.ndarray | None = None,
+    weights: Real[np.ndarray, " N"] | None = None,
     with_scale: bool = False,
-) -> np.ndarray:
+) -> Transform:
     """(4, 4) least-squares transform from source (N, 3) to corresponding target (N, 3) points;
     ``weights`` (N,) >= 0.
 
@@ -130,10 +137,10 @@ def _nearest_rotation(matrix: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def robust_icp(
-    source: np.ndarray | PointTree,
-    target: np.ndarray | PointTree,
+    source: Float[np.ndarray, "N 3"] | PointTree,
+    target: Float[np.ndarray, "M 3"] | PointTree,
     *,
-    target_normals: np.ndarray | None = None,
+    target_normals: Float[np.ndarray, "M 3"] | None = None,
     options: RobustIcp | None = None,
 ) -> Registration:
     """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's
@@ -160,8 +167,8 @@ def robust_icp(
 
 
 def point_to_point(
-    source: np.ndarray | PointTree,
-    target: np.ndarray | PointTree,
+    source: Float[np.ndarray, "N 3"] | PointTree,
+    target: Float[np.ndarray, "M 3"] | PointTree,
     *,
     reach: float = np.inf,
     iterations: int = 100,
@@ -182,7 +189,9 @@ def point_to_point(
     return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
 
 
-def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
+def estimate_normals(
+    points: Float[np.ndarray, "N 3"], neighbours: int = 16
+) -> Float[np.ndarray, "N 3"]:
     """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is
     arbitrary.
     """
@@ -192,7 +201,7 @@ def estimate_normals(points: np.ndarray, neighbours: int = 16) -> np.ndarray:
     return vectors[..., 0]
 
 
-def voxel_downsample(points: np.ndarray, voxel: float) -> np.ndarray:
+def voxel_downsample(points: Float[np.ndarray, "N 3"], voxel: float) -> Float[np.ndarray, "M 3"]:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
     means, _ = occupied_cells(points, voxel)
     return means
@@ -211,7 +220,7 @@ def occupied_cells(points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndar
     return np.stack(sums, axis=1) / counts[:, None], counts
 
 
-def thin(points: np.ndarray, most: int) -> np.ndarray:
+def thin(points: Float[np.ndarray, " N *rest"], most: int) -> Float[np.ndarray, " M *rest"]:
     """At most ``most`` of the points (N, 3), evenly strided: the same ones every time, a fair share
     of every object.
     """

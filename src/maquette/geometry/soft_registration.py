@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
+from jaxtyping import Float
 
 from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
-from maquette.geometry.transforms import rotation_y, similarity, transform_points
+from maquette.geometry.transforms import Transform, rotation_y, similarity, transform_points
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -48,8 +50,10 @@ class ChamferFit:
 
 
 def filter_registration(
-    source: np.ndarray, target: np.ndarray, options: FilterReg | None = None
-) -> np.ndarray:
+    source: Float[np.ndarray, "N 3"],
+    target: Float[np.ndarray, "M 3"],
+    options: FilterReg | None = None,
+) -> Transform:
     """(4, 4) rigid transform from source (N, 3) to target (M, 3) by FilterReg, point to point, from
     the identity.
 
@@ -82,6 +86,7 @@ def filter_registration(
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) -> float:
     dx = points[i, 0] - others[k, 0]
     dy = points[i, 1] - others[k, 1]
@@ -90,6 +95,7 @@ def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) ->
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+@no_type_check  # numba has types of its own
 def _weighted_means(
     points: np.ndarray, centres: np.ndarray, masses: np.ndarray, spread: float, table: np.ndarray
 ) -> np.ndarray:
@@ -130,8 +136,10 @@ def _weighted_means(
 
 
 def chamfer_fit(
-    source: np.ndarray, target: np.ndarray, options: ChamferFit | None = None
-) -> np.ndarray:
+    source: Float[np.ndarray, "N 3"],
+    target: Float[np.ndarray, "M 3"],
+    options: ChamferFit | None = None,
+) -> Transform:
     """(4, 4) similarity from source (N, 3) to target (M, 3): gradient descent on the squared
     Chamfer distance, as DepR scores scenes.
 

@@ -4,15 +4,20 @@ geometry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float, Real
+
+Transform = Float[np.ndarray, "4 4"]  # a_from_b, of column vectors
 
 
 def similarity(
-    scale: float = 1.0, rotation: np.ndarray | None = None, translation: np.ndarray | None = None
-) -> np.ndarray:
-    """(4, 4) matrix of ``x -> scale * rotation @ x + translation``; rotation (3, 3), translation
-    (3,).
-    """
+    scale: float = 1.0,
+    rotation: Real[np.ndarray, "3 3"] | None = None,
+    translation: Sequence[float] | Real[np.ndarray, " 3"] | None = None,
+) -> Transform:
+    """Matrix of ``x -> scale * rotation @ x + translation``."""
     matrix = np.eye(4)
     linear = np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64)
     matrix[:3, :3] = scale * linear
@@ -21,26 +26,28 @@ def similarity(
     return matrix
 
 
-def rotation_y(angle: float) -> np.ndarray:
-    """(3, 3) right-handed rotation about +Y by ``angle`` radians."""
+def rotation_y(angle: float) -> Float[np.ndarray, "3 3"]:
+    """Right-handed rotation about +Y by ``angle`` radians."""
     c = np.cos(angle)
     s = np.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
-def rotation_x(angle: float) -> np.ndarray:
-    """(3, 3) right-handed rotation about +X by ``angle`` radians."""
+def rotation_x(angle: float) -> Float[np.ndarray, "3 3"]:
+    """Right-handed rotation about +X by ``angle`` radians."""
     c = np.cos(angle)
     s = np.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
-def transform_points(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Map points (..., 3) of frame b to frame a."""
+def transform_points(
+    a_from_b: Transform, points: Real[np.ndarray, "*any 3"]
+) -> Float[np.ndarray, "*any 3"]:
+    """Map points of frame b to frame a."""
     return points @ a_from_b[:3, :3].T + a_from_b[:3, 3]
 
 
-def scale_of(a_from_b: np.ndarray) -> float:
+def scale_of(a_from_b: Transform) -> float:
     """The isotropic scale of a similarity: the cube root of its determinant. Negative for a
     reflection.
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from maquette.geometry.transforms import rotation_y
@@ -24,24 +25,28 @@ EMPTY_BEFORE_OWN = 0.08
 EMPTY_BEFORE_OTHER = 0.02
 
 
-def cell_centres(resolution: int, device: torch.device | str = "cpu") -> Tensor:
-    """(R, R, R, 3) positions of the cells' centres in the cube frame."""
+def cell_centres(
+    resolution: int, device: torch.device | str = "cpu"
+) -> Float32[Tensor, "{resolution} {resolution} {resolution} 3"]:
+    """Positions of the cells' centres in the cube frame."""
     steps = torch.arange(resolution, device=device, dtype=torch.float32) + 0.5
     axis = steps / resolution - 0.5
     return torch.cartesian_prod(axis, axis, axis).unflatten(0, (resolution,) * 3)
 
 
-def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
-    """Trilinear samples of a volume (C, R, R, R) at cube-frame points (..., 3) -> (C, ...); clamped
-    at the border.
-    """
+def sample_volume(
+    volume: Float[Tensor, "C R R R"], points: Float[Tensor, "*any 3"]
+) -> Float[Tensor, " C *any"]:
+    """Trilinear samples of a volume at cube-frame points; clamped at the border."""
     grid = (2.0 * points).flip(-1).to(volume.dtype).reshape(1, 1, 1, -1, 3)
     samples = F.grid_sample(volume[None], grid, padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 
 
-def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
-    """A volume (C, R, R, R), its content turned by ``yaw`` about the cube's vertical axis, in a
+def turn_volume(
+    volume: Float[Tensor, "C R R R"], yaw: float, growth: float = 1.0
+) -> Float[Tensor, "C R R R"]:
+    """A volume, its content turned by ``yaw`` about the cube's vertical axis, in a
     cube ``growth`` times as wide.
 
     Channel 0 is a signed distance: 1 where the old cube does not reach, and in units of the new
@@ -55,8 +60,10 @@ def turn_volume(volume: Tensor, yaw: float, growth: float = 1.0) -> Tensor:
     return resampled
 
 
-def transform_cells(a_from_cube: Tensor, resolution: int) -> Tensor:
-    """(R, R, R, 3) centres of the cube's cells in frame a; ``a_from_cube`` (4, 4)."""
+def transform_cells(
+    a_from_cube: Float[Tensor, "4 4"], resolution: int
+) -> Float32[Tensor, "{resolution} {resolution} {resolution} 3"]:
+    """Centres of the cube's cells in frame a."""
     linear = a_from_cube[:3, :3].float()
     return cell_centres(resolution, linear.device) @ linear.T + a_from_cube[:3, 3].float()
 
@@ -67,19 +74,19 @@ class DepthView:
     with.
     """
 
-    depth: Tensor  # (H, W) z-depth in scene units, > 0 everywhere; far for background
-    labels: Tensor  # (H, W) int64, 0 = background
-    image: Tensor  # (3, H, W) float32 in [-1, 1]
-    intrinsics: Tensor  # (3, 3) pixels
-    camera_from_scene: Tensor  # (4, 4) rigid
+    depth: Float[Tensor, "H W"]  # z-depth in scene units, > 0 everywhere; far for background
+    labels: Int64[Tensor, "H W"]  # 0 = background
+    image: Float32[Tensor, "3 H W"]  # in [-1, 1]
+    intrinsics: Float[Tensor, "3 3"]  # pixels
+    camera_from_scene: Float[Tensor, "4 4"]  # rigid
 
 
 LIFT_CHANNELS = 9
 
 
 def lift_view(
-    view: DepthView, scene_from_cube: Tensor, label: int | None, resolution: int
-) -> Tensor:
+    view: DepthView, scene_from_cube: Float[Tensor, "4 4"], label: int | None, resolution: int
+) -> Float32[Tensor, "9 {resolution} {resolution} {resolution}"]:
     """What the picture says about every cell of a cube, for one instance (or, with ``label=None``,
     for all objects together).
 

@@ -11,9 +11,11 @@ nothing says where their inside would be.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from maquette.errors import InputError
 from maquette.geometry.nearest import STACK, build_tree
@@ -25,15 +27,17 @@ class TriangleTree:
     level are leaves.
     """
 
-    triangles: np.ndarray  # (F, 3, 3) float64 corners, neighbours in space are neighbours in memory
-    starts: np.ndarray  # (K + 1,) int64: leaf l holds triangles[starts[l]:starts[l + 1]]
-    centres: np.ndarray  # (2 K - 1, 3) mean of each node's surface
-    dipoles: np.ndarray  # (2 K - 1, 3) sum of its area vectors
-    radii: np.ndarray  # (2 K - 1,) of the ball round its centre that holds it
+    triangles: Float64[np.ndarray, "F 3 3"]  # corners, neighbours in space are neighbours in memory
+    starts: Int64[np.ndarray, " leaves"]  # K + 1: leaf l holds triangles[starts[l]:starts[l + 1]]
+    centres: Float64[np.ndarray, "nodes 3"]  # 2 K - 1: mean of each node's surface
+    dipoles: Float64[np.ndarray, "nodes 3"]  # sum of its area vectors
+    radii: Float64[np.ndarray, " nodes"]  # of the ball round its centre that holds it
 
 
-def build_triangle_tree(vertices: np.ndarray, faces: np.ndarray) -> TriangleTree:
-    """Index a mesh, vertices (V, 3) and faces (F, 3), F >= 1; faces without area are left out."""
+def build_triangle_tree(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> TriangleTree:
+    """Index a mesh, F >= 1; faces without area are left out."""
     triangles = np.asarray(vertices, dtype=np.float64)[np.asarray(faces)]
     triangles = triangles[np.linalg.norm(_area_vectors(triangles), axis=1) > 0]
     if not len(triangles):
@@ -43,8 +47,10 @@ def build_triangle_tree(vertices: np.ndarray, faces: np.ndarray) -> TriangleTree
     return TriangleTree(ordered, tree.starts, *_dipoles(ordered, tree.starts))
 
 
-def winding_number(tree: TriangleTree, points: np.ndarray, accuracy: float = 3.0) -> np.ndarray:
-    """(M,) winding numbers of points (M, 3); a group is summed as a whole from ``accuracy`` times
+def winding_number(
+    tree: TriangleTree, points: Float[np.ndarray, "M 3"], accuracy: float = 3.0
+) -> Float64[np.ndarray, " M"]:
+    """Winding numbers of points; a group is summed as a whole from ``accuracy`` times
     its radius on (errors up to 0.05).
     """
     points = np.ascontiguousarray(points, dtype=np.float64)
@@ -53,8 +59,8 @@ def winding_number(tree: TriangleTree, points: np.ndarray, accuracy: float = 3.0
     )
 
 
-def inside(tree: TriangleTree, points: np.ndarray) -> np.ndarray:
-    """(M,) bool: the winding number's magnitude is above one half."""
+def inside(tree: TriangleTree, points: Float[np.ndarray, "M 3"]) -> Bool[np.ndarray, " M"]:
+    """The winding number's magnitude is above one half."""
     return np.abs(winding_number(tree, points)) > 0.5
 
 
@@ -88,11 +94,13 @@ def _dipoles(
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _dot(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
     return ax * bx + ay * by + az * bz
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
+@no_type_check  # numba has types of its own
 def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
     """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee
     1983).
@@ -121,6 +129,7 @@ def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check  # numba has types of its own
 def _winding(
     points: np.ndarray,
     triangles: np.ndarray,

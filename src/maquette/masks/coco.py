@@ -200,7 +200,7 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
 
 
 def rasterize_polygons(
-    polygons: Sequence[Sequence[float]], size: tuple[int, int], where: str = "polygon"
+    polygons: Sequence[Sequence[float] | np.ndarray], size: tuple[int, int], where: str = "polygon"
 ) -> np.ndarray:
     """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie
     inside. Raises InputError.
@@ -269,8 +269,8 @@ def _select(
             f"{name}: its annotations or images are not objects; give COCO instance annotations"
         )
     listed = [c for c in document.get("categories") or [] if isinstance(c, dict)]
-    known = [c for c in listed if isinstance(c.get("id"), (int, str))]
-    categories = {c["id"]: str(c.get("name", "")) for c in known}
+    numbered = [c for c in listed if isinstance(c.get("id"), (int, str))]
+    categories = {c["id"]: str(c.get("name", "")) for c in numbered}
     if not images:
         named = {str(a.get("image_id")) for a in annotations}
         if len(named) > 1:

@@ -128,8 +128,9 @@ def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
     if hasattr(source, "detach"):  # a torch tensor
         source = as_array(source)
     if isinstance(source, Mapping):
-        if np.ndim(source.get("masks")) >= STACK_AXES:  # as segmenters return them, with scores
-            return masks_from_array(as_array(source["masks"]), name, reading.warnings)
+        stack = source.get("masks")
+        if stack is not None and np.ndim(stack) >= STACK_AXES:  # of segmenters, with scores
+            return masks_from_array(as_array(stack), name, reading.warnings)
         is_document = bool({"annotations", "shapes", "_via_img_metadata"} & set(source))
         document = masks_from_document if is_document else _from_mapping
         return document(source, reading)

@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from maquette.nn.devices import sent
@@ -29,11 +30,11 @@ SHORT = 128  # keys; see ``attend``
 
 
 def attend(
-    query_BHLD: Tensor,
-    keys_BHLD: Sequence[Tensor],
-    values_BHLD: Sequence[Tensor],
-    seen: Tensor | None = None,
-) -> Tensor:
+    query_BHLD: Float[Tensor, "B H L D"],
+    keys_BHLD: Sequence[Float[Tensor, "B H _ D"]],
+    values_BHLD: Sequence[Float[Tensor, "B H _ D"]],
+    seen: Bool[Tensor, "#B #H #L M"] | None = None,
+) -> Float[Tensor, "B H L D"]:
     """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ
     in length.
 
@@ -56,12 +57,14 @@ def _in_one(groups: Sequence[Tensor]) -> Tensor:
     return groups[0] if len(groups) == 1 else torch.cat(tuple(groups), dim=2)
 
 
-def split_heads(projected: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+def split_heads(
+    projected: Float[Tensor, "B L _"], heads: int, parts: int
+) -> tuple[Float[Tensor, "B L {heads} D"], ...]:
     """(B, L, parts * C) -> ``parts`` tensors (B, L, H, D), such as query, key and value."""
     return projected.unflatten(-1, (parts, heads, -1)).unbind(2)
 
 
-def merge_heads(x_BHLD: Tensor) -> Tensor:
+def merge_heads(x_BHLD: Float[Tensor, "B H L D"]) -> Float[Tensor, "B L H*D"]:
     """(B, H, L, D) -> (B, L, C)."""
     return x_BHLD.transpose(1, 2).flatten(2)
 
@@ -89,7 +92,7 @@ class ExternalKeys(nn.Module):
         self.ext_gate = nn.Parameter(torch.zeros(sources, heads)) if gate else None
         self.k_type_bias = nn.Parameter(torch.zeros(sources, heads, head_width)) if bias else None
 
-    def forward(self, source: int, key_BHLD: Tensor) -> Tensor:
+    def forward(self, source: int, key_BHLD: Float[Tensor, "B H L D"]) -> Float[Tensor, "B H L D"]:
         """The keys as the queries of another sequence see them; same shape and dtype."""
         if self.k_type_bias is not None:
             shift = self.scale * self.k_type_bias[source].float().tanh()
@@ -106,12 +109,12 @@ class SceneContext:
     only (I-Scene, eq. 3).
     """
 
-    rows: Tensor  # (N,) int64, ascending
-    others: Tensor  # (B - N,) int64, the sequences that are not in ``rows``
-    sources: Tensor  # (N, S) int64
+    rows: Int64[Tensor, " N"]  # ascending
+    others: Int64[Tensor, " others"]  # the sequences that are not in ``rows``
+    sources: Int64[Tensor, "N S"]
 
     @classmethod
-    def of(cls, scene_of: Tensor) -> SceneContext:
+    def of(cls, scene_of: Int64[Tensor, " B *S"]) -> SceneContext:
         """From ``scene_of`` (B,) or (B, S) int64: the sequences that each sequence also sees; -1 =
         it sees none, as the scene branches and independent instances.
 
@@ -130,9 +133,13 @@ class SceneContext:
         return SceneContext(rows, others, sources)
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
-    ) -> Tensor:
-        """Attention of all sequences, (B, H, L, D)."""
+        self,
+        query: Float[Tensor, "B H L D"],
+        key: Float[Tensor, "B H L D"],
+        value: Float[Tensor, "B H L D"],
+        external: ExternalKeys | None = None,
+    ) -> Float[Tensor, "B H L D"]:
+        """Attention of all sequences."""
         if not len(self.rows):
             return attend(query, [key], [value])
         keys = [key[rows] for rows in self.sources.unbind(1)]
@@ -162,9 +169,13 @@ class Joint:
     groups: tuple[int, ...]  # sequences of each group; they sum to B
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
-    ) -> Tensor:
-        """Attention of all sequences, (B, H, L, D)."""
+        self,
+        query: Float[Tensor, "B H L D"],
+        key: Float[Tensor, "B H L D"],
+        value: Float[Tensor, "B H L D"],
+        external: ExternalKeys | None = None,
+    ) -> Float[Tensor, "B H L D"]:
+        """Attention of all sequences."""
         if len(set(self.groups)) == 1:
             return _attend_jointly(query, key, value, self.groups[0])
         sizes = list(self.groups)
@@ -172,7 +183,9 @@ class Joint:
         return torch.cat([_attend_jointly(*part) for part in parts])
 
 
-def join_sequences(x_BHLD: Tensor, size: int) -> Tensor:
+def join_sequences(
+    x_BHLD: Float[Tensor, "B H L D"], size: int
+) -> Float[Tensor, "B//{size} H {size}*L D"]:
     """(B, H, L, D) -> (B / size, H, size L, D): the tokens of consecutive sequences in one row; a
     view of projected tokens.
     """
@@ -194,8 +207,8 @@ class MultiHeadRMSNorm(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(heads, head_width))
 
-    def forward(self, x_BLHD: Tensor) -> Tensor:
-        """(B, L, H, D) -> the same shape and dtype."""
+    def forward(self, x_BLHD: Float[Tensor, "B L H D"]) -> Float[Tensor, "B L H D"]:
+        """The same shape and dtype."""
         directions = F.normalize(x_BLHD.float(), dim=-1)
         return (directions * self.gamma * x_BLHD.shape[-1] ** 0.5).to(x_BLHD.dtype)
 
@@ -208,7 +221,7 @@ class SharedRMSNorm(nn.RMSNorm):
     def __init__(self, head_width: int):
         super().__init__(head_width, eps=1e-6)
 
-    def forward(self, x_BLHD: Tensor) -> Tensor:
+    def forward(self, x_BLHD: Float[Tensor, "B L H D"]) -> Float[Tensor, "B L H D"]:
         """(B, L, H, D) -> the same shape and dtype; sums are taken in float32."""
         return F.rms_norm(x_BLHD, self.normalized_shape, self.weight.to(x_BLHD.dtype), self.eps)
 
@@ -234,8 +247,10 @@ class SelfAttention(nn.Module):
         # Set by networks that gate the keys of other sequences.
         self.external: ExternalKeys | None = None
 
-    def forward(self, x_BLC: Tensor, plan: AttentionPlan | None = None) -> Tensor:
-        """(B, L, C) -> (B, L, C)."""
+    def forward(
+        self, x_BLC: Float[Tensor, "B L C"], plan: AttentionPlan | None = None
+    ) -> Float[Tensor, "B L C"]:
+        """Tokens that have looked at the others."""
         query, key, value = split_heads(self.to_qkv(x_BLC), self.heads, 3)
         query = self.q_rms_norm(query).transpose(1, 2)
         key = self.k_rms_norm(key).transpose(1, 2)
@@ -255,8 +270,9 @@ class Context:
     query, and the output a constant.
     """
 
-    keys_values: tuple[Tensor, Tensor] | None  # (A, H, M, D) each
-    constant: Tensor | None  # (B - A, 1, C), after the output layer
+    # of the first A sequences
+    keys_values: tuple[Float[Tensor, "A H M D"], Float[Tensor, "A H M D"]] | None
+    constant: Float[Tensor, "_ 1 C"] | None  # after the output layer
 
 
 class CrossProjections(nn.Module):
@@ -280,13 +296,15 @@ class CrossProjections(nn.Module):
         self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.to_out = nn.Linear(width, width)
 
-    def query(self, x_BLC: Tensor) -> Tensor:
-        """Queries (B, H, L, D) of tokens (B, L, C)."""
+    def query(self, x_BLC: Float[Tensor, "B L C"]) -> Float[Tensor, "B H L D"]:
+        """Queries of tokens."""
         (query,) = split_heads(self.to_q(x_BLC), self.heads, 1)
         return self.q_rms_norm(query).transpose(1, 2)
 
-    def keys_values(self, context_BMC: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, M, D) of context tokens (B, M, context width)."""
+    def keys_values(
+        self, context_BMC: Float[Tensor, "B M context"]
+    ) -> tuple[Float[Tensor, "B H M D"], Float[Tensor, "B H M D"]]:
+        """Keys and values of context tokens."""
         key, value = split_heads(self.to_kv(context_BMC), self.heads, 2)
         return self.k_rms_norm(key).transpose(1, 2), value.transpose(1, 2)
 
@@ -294,7 +312,11 @@ class CrossProjections(nn.Module):
 class CrossAttention(CrossProjections):
     """Queries of the sequence over context tokens of another width."""
 
-    def prepare(self, context_BMC: Tensor | None, single_B1C: Tensor | None = None) -> Context:
+    def prepare(
+        self,
+        context_BMC: Float[Tensor, "A M context"] | None,
+        single_B1C: Float[Tensor, "_ 1 context"] | None = None,
+    ) -> Context:
         """Everything that does not depend on the queries; exact.
 
         ``context_BMC`` (A, M, context width) belongs to the first A sequences, ``single_B1C`` (B -
@@ -306,7 +328,9 @@ class CrossAttention(CrossProjections):
             constant = self.to_out(value)
         return Context(None if context_BMC is None else self.keys_values(context_BMC), constant)
 
-    def forward(self, x_BLC: Tensor, context: Tensor | Context) -> Tensor:
+    def forward(
+        self, x_BLC: Float[Tensor, "B L C"], context: Float[Tensor, "B M context"] | Context
+    ) -> Float[Tensor, "B _ C"]:
         """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or
         (B, 1, C) if it is constant.
         """

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.errors import present
@@ -21,8 +22,8 @@ from maquette.nn.layers import Layers, zero_init
 class QuickGELU(nn.Module):
     """x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
+    def forward(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Each number for itself."""
         return x * torch.sigmoid(1.702 * x)
 
 
@@ -47,8 +48,8 @@ class FeedForward(nn.Module):
             nn.Linear(width, hidden), activation_module(activation), nn.Linear(hidden, width)
         )
 
-    def forward(self, x_BLC: Tensor) -> Tensor:
-        """(B, L, C) -> (B, L, C)."""
+    def forward(self, x_BLC: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
+        """Each token for itself."""
         return self.mlp(x_BLC)
 
 
@@ -60,8 +61,8 @@ class LayerNorm(nn.LayerNorm):
     rounded to the input's type.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> the same shape and dtype."""
+    def forward(self, x: Float[Tensor, "*any C"]) -> Float[Tensor, "*any C"]:
+        """The same dtype."""
         if self.weight is None or self.weight.dtype == x.dtype:
             return super().forward(x)
         weight = self.weight.to(x.dtype)
@@ -93,8 +94,10 @@ class TransformerBlock(nn.Module):
         self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
         self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
 
-    def forward(self, x_BLC: Tensor, plan: AttentionPlan | None = None) -> Tensor:
-        """(B, L, C) -> (B, L, C); ``plan`` as in SelfAttention."""
+    def forward(
+        self, x_BLC: Float[Tensor, "B L C"], plan: AttentionPlan | None = None
+    ) -> Float[Tensor, "B L C"]:
+        """``plan`` as in SelfAttention."""
         x_BLC = x_BLC + _scaled(self.scale1, self.attn(self.norm1(x_BLC), plan))
         return x_BLC + _scaled(self.scale2, self.mlp(self.norm2(x_BLC)))
 
@@ -136,22 +139,20 @@ class ModulatedCrossBlock(nn.Module):
         self.mlp = FeedForward(width, mlp_ratio)
         self.adaLN_modulation = None if share_modulation else modulation_layer(width)
 
-    def modulation(self, embedded_BC: Tensor) -> Tensor:
-        """(B, 6 C) shifts, scales and gates of an embedded noise level (B, C); the same for all
-        steps of equal noise level.
+    def modulation(self, embedded_BC: Float[Tensor, "B C"]) -> Float[Tensor, "B 6*C"]:
+        """Shifts, scales and gates of an embedded noise level; the same for all steps of equal
+        noise level.
         """
         return present(self.adaLN_modulation, "modulation of each block")(embedded_BC)
 
     def forward(
         self,
-        x_BLC: Tensor,
-        modulation: Tensor,
-        context: Tensor | Context,
+        x_BLC: Float[Tensor, "B L C"],
+        modulation: Float[Tensor, "#B 6*C"],
+        context: Float[Tensor, "B M context"] | Context,
         plan: AttentionPlan | None = None,
-    ) -> Tensor:
-        """(B, L, C) -> (B, L, C). ``modulation`` is (B or 1, 6 C); ``context`` as in
-        CrossAttention; ``plan`` as in SelfAttention.
-        """
+    ) -> Float[Tensor, "B L C"]:
+        """``context`` as in CrossAttention; ``plan`` as in SelfAttention."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=-1)
         x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, plan)
         x_BLC = x_BLC + self.cross_attn(self.norm2(x_BLC), context)
@@ -206,13 +207,13 @@ class VectorSetBlock(nn.Module):
 
     def forward(
         self,
-        x_BLC: Tensor,
-        contexts: Sequence[Tensor | Context] = (),
+        x_BLC: Float[Tensor, "B L C"],
+        contexts: Sequence[Float[Tensor, "B _ _"] | Context] = (),
         plan: AttentionPlan | None = None,
-        skipped: Tensor | None = None,
-    ) -> Tensor:
-        """(B, L, C) -> (B, L, C); ``contexts`` one for each cross-attention, tokens or prepared;
-        ``skipped`` the earlier block's output.
+        skipped: Float[Tensor, "B L C"] | None = None,
+    ) -> Float[Tensor, "B L C"]:
+        """``contexts`` one for each cross-attention, tokens or prepared; ``skipped`` the earlier
+        block's output.
         """
         if self.skip_linear is not None:
             if skipped is None:
@@ -232,8 +233,8 @@ class VectorSetBlock(nn.Module):
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (B, C, ...) grids, in float32."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> the same shape and dtype."""
+    def forward(self, x: Float[Tensor, "B C *cells"]) -> Float[Tensor, "B C *cells"]:
+        """The same dtype."""
         normed = super().forward(x.movedim(1, -1).float())
         return normed.movedim(-1, 1).to(x.dtype)
 
@@ -250,8 +251,8 @@ class ResBlock3d(nn.Module):
         self.norm2 = ChannelNorm(channels)
         self.conv2 = zero_init(nn.Conv3d(channels, channels, 3, padding=1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) -> the same shape."""
+    def forward(self, x: Float[Tensor, "B C X Y Z"]) -> Float[Tensor, "B C X Y Z"]:
+        """Features of the same cells."""
         hidden = self.conv1(F.silu(self.norm1(x)))
         return x + self.conv2(F.silu(self.norm2(hidden)))
 
@@ -267,8 +268,8 @@ class PointwiseConv2d(nn.Conv2d):
     def __init__(self, channels_in: int, channels: int):
         super().__init__(channels_in, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> (B, C, H, W)."""
+    def forward(self, x: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C H W"]:
+        """Features of the same pixels."""
         if self.bias is None or not torch.is_grad_enabled():
             return super().forward(x)
         product = self.weight.flatten(1) @ x.flatten(2)
@@ -289,20 +290,24 @@ class ResBlock2d(nn.Module):
         same = channels_in == channels
         self.skip = nn.Identity() if same else PointwiseConv2d(channels_in, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> (B, C, H, W)."""
+    def forward(self, x: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C H W"]:
+        """Features of the same pixels."""
         hidden = self.conv1(F.silu(self.norm1(x)))
         return self.skip(x) + self.conv2(F.silu(self.norm2(hidden)))
 
 
-def space_to_depth(x: Tensor, patch: int) -> Tensor:
+def space_to_depth(
+    x: Float[Tensor, "B C _ _ _"], patch: int
+) -> Float[Tensor, "B C*{patch}**3 X Y Z"]:
     """(B, C, pX, pY, pZ) -> (B, C p^3, X, Y, Z), channels ordered (c, px, py, pz)."""
     for axis in (2, 4, 6):
         x = x.unflatten(axis, (-1, patch))
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(1, 4)
 
 
-def depth_to_space(x: Tensor, patch: int) -> Tensor:
+def depth_to_space(
+    x: Float[Tensor, "B _ X Y Z"], patch: int
+) -> Float[Tensor, "B C {patch}*X {patch}*Y {patch}*Z"]:
     """(B, C p^3, X, Y, Z) -> (B, C, pX, pY, pZ): the inverse of ``space_to_depth`` (3D pixel
     shuffle).
     """
@@ -311,16 +316,16 @@ def depth_to_space(x: Tensor, patch: int) -> Tensor:
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
-def to_tokens(grid: Tensor) -> Tensor:
-    """(B, C, ...) -> (B, L, C): one token for each cell, in row order."""
+def to_tokens(grid: Float[Tensor, "B C *cells"]) -> Float[Tensor, "B L C"]:
+    """One token for each cell, in row order."""
     return grid.flatten(2).transpose(1, 2)
 
 
-def to_grid(tokens: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, L, C) -> (B, C, *size): the inverse of ``to_tokens``."""
+def to_grid(tokens: Float[Tensor, "B L C"], size: Sequence[int]) -> Float[Tensor, "B C *size"]:
+    """The inverse of ``to_tokens``."""
     return tokens.transpose(1, 2).unflatten(2, tuple(size))
 
 
-def without_weights(tokens: Tensor) -> Tensor:
-    """Layer norm of tokens (..., C) without weights."""
+def without_weights(tokens: Float[Tensor, "*any C"]) -> Float[Tensor, "*any C"]:
+    """Layer norm of tokens without weights."""
     return F.layer_norm(tokens, tokens.shape[-1:])

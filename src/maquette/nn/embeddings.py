@@ -7,13 +7,14 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float, Float32, Real
 from torch import Tensor, nn
 
 from maquette.nn.devices import sent
 from maquette.nn.layers import matrix_dtype
 
 
-def time_rates(count: int) -> Tensor:
+def time_rates(count: int) -> Float32[Tensor, " {count}"]:
     """(count,) float32 rates exp(-ln(10000) i / count) of the sinusoids of a noise level.
 
     The exponential is taken in float64: in float32 it differs in the last bit from processor to
@@ -23,8 +24,8 @@ def time_rates(count: int) -> Tensor:
     return exponents.double().exp().float()
 
 
-def level_angles(t_B: Tensor, count: int) -> Tensor:
-    """(B, count) float32 angles of the sinusoids of noise levels t (B,) in [0, 1]."""
+def level_angles(t_B: Float[Tensor, " B"], count: int) -> Float32[Tensor, "B {count}"]:
+    """Angles of the sinusoids of noise levels t (B,) in [0, 1]."""
     return (1000.0 * t_B).float()[:, None] * sent(time_rates(count), t_B.device)
 
 
@@ -38,14 +39,16 @@ class TimestepEmbedder(nn.Module):
         self.frequencies = frequencies
         self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, t_B: Tensor) -> Tensor:
-        """(B,) -> (B, C)."""
+    def forward(self, t_B: Float[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Embedded noise levels."""
         angles = level_angles(t_B, self.frequencies // 2)
         sinusoids = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.mlp(sinusoids.to(matrix_dtype(self.mlp)))
 
 
-def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
+def position_embedding(
+    coordinates_N3: Real[Tensor, "N 3"], width: int
+) -> Float32[Tensor, "N {width}"]:
     """(N, C) absolute embedding of integer cells (x, y, z): per axis [sin | cos] of width // 6
     rates, zero-padded to C.
     """
@@ -56,7 +59,9 @@ def position_embedding(coordinates_N3: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(embedding, (0, width - embedding.shape[1]))
 
 
-def grid_position_embedding(resolution: int, width: int) -> Tensor:
+def grid_position_embedding(
+    resolution: int, width: int
+) -> Float32[Tensor, "{resolution}**3 {width}"]:
     """(R^3, C) embedding of all cells of a grid in [x, y, z] order."""
     axis = torch.arange(resolution, dtype=torch.float32)
     return position_embedding(torch.cartesian_prod(axis, axis, axis), width)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import torch
+from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor
 
 from maquette.nn.devices import sent
@@ -39,13 +40,13 @@ class Voxels:
     contiguous, in the order of the samples.
     """
 
-    coords: Tensor  # (N, 4) int64, rows (sample, x, y, z)
+    coords: Int64[Tensor, "N 4"]  # rows (sample, x, y, z)
     resolution: int  # cells per side
     batch: int  # samples; one may be empty
     made: dict = field(default_factory=dict, repr=False)  # what was computed for arguments
 
     @classmethod
-    def of(cls, coords: Tensor, resolution: int, batch: int | None = None) -> Voxels:
+    def of(cls, coords: Int[Tensor, "N 4"], resolution: int, batch: int | None = None) -> Voxels:
         """From rows (sample, x, y, z) of any integer type, grouped by sample. Raises ValueError for
         cells outside of the grid.
         """
@@ -75,7 +76,7 @@ class Voxels:
         return tuple(torch.bincount(self.coords[:, 0], minlength=self.batch).tolist())
 
     @cached_property
-    def keys(self) -> Tensor:
+    def keys(self) -> Int64[Tensor, " N"]:
         """(N,) one number per cell, ascending in lexicographic order of (sample, x, y, z)."""
         return _numbered(self.coords, self.resolution)
 
@@ -97,7 +98,7 @@ class Voxels:
         return one
 
     @cached_property
-    def neighbours(self) -> Tensor:
+    def neighbours(self) -> Int32[Tensor, "27 N"]:
         """(27, N) int32 row of the cell at each of OFFSETS, -1 where it is not active. One lookup
         table per sample, 4 (R + 2)^3 bytes.
         """
@@ -172,7 +173,7 @@ class Voxels:
         fine.__dict__["counts"] = tuple(len(OCTANTS) * count for count in self.counts)
         return fine
 
-    def per_cell(self, values_BC: Tensor) -> Tensor:
+    def per_cell(self, values_BC: Float[Tensor, "B C"]) -> Float[Tensor, "N C"]:
         """Values (B, C) of samples -> (N, C) of their cells; one value (1, C) is for all and stays
         as it is.
         """
@@ -190,7 +191,7 @@ def _numbered(coords: Tensor, side: int) -> Tensor:
     return ((sample * side + x) * side + y) * side + z
 
 
-def downsample(features_NC: Tensor, voxels: Voxels) -> Tensor:
+def downsample(features_NC: Float[Tensor, "N C"], voxels: Voxels) -> Float[Tensor, "M C"]:
     """Features (M, C) of the parents: sum / (n + 1) over the n active children.
 
     Not a mean: the released weights were trained with a zero row counted among the children.
@@ -202,6 +203,6 @@ def downsample(features_NC: Tensor, voxels: Voxels) -> Tensor:
     return (sums / (counts + 1)[:, None]).to(features_NC.dtype)
 
 
-def upsample(features_MC: Tensor, voxels: Voxels) -> Tensor:
+def upsample(features_MC: Float[Tensor, "M C"], voxels: Voxels) -> Float[Tensor, "N C"]:
     """Features (M, C) of the parents of ``voxels`` -> copies for their active children (N, C)."""
     return features_MC.index_select(0, voxels.parents[1])

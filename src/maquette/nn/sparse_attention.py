@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maquette.nn.attention import ExternalKeys, attend
@@ -21,11 +22,11 @@ LENGTHS = 8  # different padded lengths that windows are sorted into
 class WindowBatch:
     """W windows of similar size, padded to L places."""
 
-    rows: Tensor  # (W, L) token of each place; padding repeats the window's first token
-    mask: Tensor | None  # (W, 1, 1, L) bool, False = padding; None = there is none
+    rows: Int64[Tensor, "W L"]  # token of each place; padding repeats the window's first token
+    mask: Bool[Tensor, "W 1 1 L"] | None  # False = padding; None = there is none
 
-    def gathered(self, x_NHD: Tensor) -> Tensor:
-        """(W, H, L, D) of the tokens (N, H, D)."""
+    def gathered(self, x_NHD: Float[Tensor, "N H D"]) -> Float[Tensor, "W H L D"]:
+        """The tokens of the windows."""
         return x_NHD[self.rows].transpose(1, 2)
 
 
@@ -34,12 +35,16 @@ class WindowPlan:
     """Plan: tokens see those of their own window."""
 
     batches: tuple[WindowBatch, ...]
-    place: Tensor  # (N,) where each token is among all places
+    place: Int64[Tensor, " N"]  # where each token is among all places
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, external: ExternalKeys | None = None
-    ) -> Tensor:
-        """Attention of all windows, (1, H, N, D)."""
+        self,
+        query: Float[Tensor, "1 H N D"],
+        key: Float[Tensor, "1 H N D"],
+        value: Float[Tensor, "1 H N D"],
+        external: ExternalKeys | None = None,
+    ) -> Float[Tensor, "1 H N D"]:
+        """Attention of all windows."""
         tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
         outputs = []
         for batch in self.batches:

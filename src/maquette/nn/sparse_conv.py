@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.nn.blocks import LayerNorm
@@ -23,7 +24,12 @@ from maquette.nn.sparse import CENTRE, OFFSETS, Chunk, Voxels, downsample, upsam
 CHUNK = 4096
 
 
-def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
+def convolve(
+    x_NC: Float[Tensor, "N C_in"],
+    weight: Float[Tensor, "C_out 3 3 3 C_in"],
+    bias: Float[Tensor, " C_out"] | None,
+    voxels: Voxels,
+) -> Float[Tensor, "N C_out"]:
     """(N, C_in) -> (N, C_out); weight (C_out, 3, 3, 3, C_in)."""
     kernel = weight.flatten(1, 3)
     sums = []
@@ -37,7 +43,12 @@ def convolve(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) 
     return torch.cat(sums)
 
 
-def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
+def convolve_copies(
+    x_MC: Float[Tensor, "M C_in"],
+    weight: Float[Tensor, "C_out 3 3 3 C_in"],
+    bias: Float[Tensor, " C_out"] | None,
+    voxels: Voxels,
+) -> Float[Tensor, "N C_out"]:
     """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is
     formed once per parent, not per child.
     """
@@ -52,7 +63,12 @@ def convolve_copies(x_MC: Tensor, weight: Tensor, bias: Tensor | None, voxels: V
     return total.to(x_MC.dtype)
 
 
-def convolve_children(x_NC: Tensor, weight: Tensor, bias: Tensor | None, voxels: Voxels) -> Tensor:
+def convolve_children(
+    x_NC: Float[Tensor, "N C_in"],
+    weight: Float[Tensor, "C_out 3 3 3 C_in"],
+    bias: Float[Tensor, " C_out"] | None,
+    voxels: Voxels,
+) -> Float[Tensor, "8*N C_out"]:
     """``convolve`` of features that all eight children of each cell share: (N, C_in) -> (8 N,
     C_out), in the order of ``children``.
 
@@ -124,7 +140,7 @@ class SparseConv3d(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 3)
 
-    def forward(self, x_NC: Tensor, voxels: Voxels) -> Tensor:
+    def forward(self, x_NC: Float[Tensor, "N _"], voxels: Voxels) -> Float[Tensor, "N _"]:
         """(N, C_in) -> (N, C_out)."""
         return convolve(x_NC, self.conv.weight, self.conv.bias, voxels)
 
@@ -150,7 +166,7 @@ class SparsePointwise(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 1)
 
-    def forward(self, x_NC: Tensor) -> Tensor:
+    def forward(self, x_NC: Float[Tensor, "N _"]) -> Float[Tensor, "N _"]:
         """(N, C_in) -> (N, C_out)."""
         return torch.addmm(self.conv.bias, x_NC, self.conv.weight.reshape(x_NC.shape[1], -1))
 
@@ -170,11 +186,13 @@ class SparseResBlock(nn.Module):
         same = channels_in == channels
         self.skip_connection = nn.Identity() if same else nn.Linear(channels_in, channels)
 
-    def modulation(self, embedded_BC: Tensor) -> Tensor:
+    def modulation(self, embedded_BC: Float[Tensor, "B _"]) -> Float[Tensor, "B _"]:
         """(B, 2 C_out) scale and shift of an embedded noise level."""
         return self.emb_layers(embedded_BC)
 
-    def forward(self, x_NC: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
+    def forward(
+        self, x_NC: Float[Tensor, "N _"], modulation: Float[Tensor, "B _"], voxels: Voxels
+    ) -> Float[Tensor, "N _"]:
         """(N, C_in) -> (N, C_out)."""
         h = self.conv1(F.silu(self.norm1(x_NC)), voxels)
         return self._finish(h, modulation, voxels) + self.skip_connection(x_NC)
@@ -195,7 +213,9 @@ class SparseResBlock(nn.Module):
         return self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), voxels)
 
 
-def norm_samples(norm: nn.GroupNorm, x_NC: Tensor, counts: tuple[int, ...]) -> Tensor:
+def norm_samples(
+    norm: nn.GroupNorm, x_NC: Float[Tensor, "N C"], counts: tuple[int, ...]
+) -> Float[Tensor, "N C"]:
     """Group norm over all cells of each sample, in float32: (N, C), cells of each sample -> (N, C),
     the same dtype.
     """
@@ -218,7 +238,9 @@ class SubdivideBlock(nn.Module):
         self.out_layers = nn.ModuleList([first, norm, nn.SiLU(), second])
         self.skip_connection = SparsePointwise(channels_in, channels)
 
-    def forward(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def forward(
+        self, x_NC: Float[Tensor, "N _"], voxels: Voxels, shortcut: bool = True
+    ) -> Float[Tensor, "8*N _"]:
         """(N, C_in) on ``voxels`` -> (8 N, C_out) on ``voxels.children``."""
         fine = voxels.children
         norm1 = of_kind(self.act_layers[0], nn.GroupNorm)

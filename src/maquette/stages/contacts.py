@@ -51,7 +51,7 @@ def in_contact(
     contacts = _with_levels(_contacts(start, supports))
     if not contacts:
         return start
-    labels = sorted({c.label for c in contacts} | {c.on for c in contacts if c.on != GROUND})
+    labels = sorted({c.label for c in contacts} | {c.on for c in contacts if isinstance(c.on, int)})
     system = _System(tuple(contacts), {label: k for k, label in enumerate(labels)})
     solved = least_squares(system.errors, system.guess(), loss="huber", f_scale=OUTLIER)
     depth = start.depth.copy()
@@ -65,7 +65,7 @@ class _System:
     """Unknowns: a log factor per object, the ground, and the tops of all levels."""
 
     contacts: tuple[_Contact, ...]
-    column: dict[int, int]  # of an object's factor
+    column: dict[int | str, int]  # of an object's factor
 
     @property
     def ground(self) -> int:
@@ -92,12 +92,12 @@ class _System:
         for contact in self.contacts:
             bottom = contact.bottom + values[self.column[contact.label]]
             if contact.on == GROUND:
-                found.append([(bottom - values[self.ground]) / ON_GROUND])
+                found.append(np.array([(bottom - values[self.ground]) / ON_GROUND]))
                 continue
             height = values[self._top(contact)]
             surface = contact.top + values[self.column[contact.on]]
             spread = TOP * np.sqrt(children[contact.level])
-            found.append([(bottom - height) / ON_TOP, (height - surface) / spread])
+            found.append(np.array([(bottom - height) / ON_TOP, (height - surface) / spread]))
         return np.concatenate(found)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from skimage.draw import polygon as pixels_in_polygon
 
-from maquette.errors import InputError
+from maquette.errors import InputError, present
 from maquette.masks.labels import MAX_INSTANCES
 from maquette.photos.pixels import same_aspect, shown
 from maquette.photos.read import check_size
@@ -110,7 +110,8 @@ class _Object:
     def mask(self) -> np.ndarray:
         """(H, W) bool."""
         count = math.prod(self.size)
-        return np.unpackbits(self.packed, count=count).astype(bool).reshape(self.size)
+        packed = present(self.packed, "piece of the mask")
+        return np.unpackbits(packed, count=count).astype(bool).reshape(self.size)
 
 
 def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
