@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, maximum_filter
 
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
@@ -113,6 +113,11 @@ def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _Cut:
     window_from_photo[:2, 2] = np.array([-left, -top]) * (size / sides)
     part = (slice(top, bottom), slice(left, right))
     return _Cut(part, window_from_photo, (int(size[0]), int(size[1])))
+
+
+def middle_lines(mask: np.ndarray, inwards: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the pixels of a mask that no neighbour is farther inside than."""
+    return mask & (inwards >= maximum_filter(inwards, 3))
 
 
 def mask_box(mask: np.ndarray) -> np.ndarray:

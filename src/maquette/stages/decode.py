@@ -13,10 +13,8 @@ import numpy as np
 import torch
 import trimesh
 from scipy import sparse
-from scipy.spatial import cKDTree
 from torch import Tensor
 
-from maquette.document.appearance import vertex_colors_of
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
@@ -24,14 +22,15 @@ from maquette.stages.lift import CHUNK, Models
 
 # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
 SMOOTHING = 20
-
+TOWARDS, AWAY = 0.5, 0.53  # steps
+FINE, FINE_SMOOTHING = 64, 8  # more cells a side than this need less, and thin parts bear less
 
 # of the collapse, tried in turn until it gets there: how fast its threshold rises; the lower, the
 # better it keeps the shape
 AGGRESSIVENESS = (3.0, 5.0, 7.0)
 ENOUGH = 1.05  # times the triangles that were asked for
 # connected parts with less than this share of the largest one's area are specks
-MIN_COMPONENT = 0.03
+MIN_COMPONENT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,52 +49,80 @@ def decode(models: Models, latents: Tensor) -> Tensor:
     return torch.cat([models.vae.decode(part).float().cpu() for part in latents.split(CHUNK)])
 
 
-def mesh_from_volume(volume: Tensor, scene_from_cube: np.ndarray) -> trimesh.Trimesh | None:
+def mesh_from_volume(
+    volume: Tensor,
+    scene_from_cube: np.ndarray,
+    field: np.ndarray | None = None,
+    triangles: int | None = None,
+) -> trimesh.Trimesh | None:
     """Volume (4, R, R, R) with TSDF and colour in [-1, 1] -> coloured mesh in the scene frame; None
     when it holds no surface.
+
+    ``field`` (S, S, S) is taken instead of the TSDF; the mesh has at most about so many
+    ``triangles``.
     """
     volume = volume.float().cpu()
-    vertices, faces = extract_isosurface(volume[0].numpy())
+    field = volume[0].numpy() if field is None else field
+    vertices, faces = extract_isosurface(field)
     if len(faces) == 0:
         return None
-    mesh = trimesh.Trimesh(*drop_specks(vertices, faces), process=False)
-    # by distance it would take twenty times as long
-    neighbours = trimesh.smoothing.laplacian_calculation(mesh, equal_weight=True)
-    trimesh.smoothing.filter_taubin(
-        mesh, lamb=0.5, nu=0.53, iterations=SMOOTHING, laplacian_operator=neighbours
-    )  # nothing shrinks
-    points = torch.from_numpy(np.asarray(mesh.vertices, np.float32))
-    samples = sample_volume(volume[1:], points).T.numpy()
+    vertices, faces = drop_specks(vertices, faces)
+    rounds = SMOOTHING if len(field) <= FINE else FINE_SMOOTHING
+    vertices = smoothed(vertices, faces, rounds)
+    if triangles is not None:
+        vertices, faces = simplified(vertices, faces, triangles)
+    samples = sample_volume(volume[1:], torch.from_numpy(vertices)).T.numpy()
     rgba = np.full((len(samples), 4), 255, np.uint8)
     rgba[:, :3] = np.rint((samples + 1) * 127.5).clip(0, 255)
-    placed = transform_points(scene_from_cube, np.asarray(mesh.vertices))
-    return trimesh.Trimesh(placed, mesh.faces, vertex_colors=rgba, process=False)
+    placed = transform_points(scene_from_cube, vertices.astype(np.float64))
+    return trimesh.Trimesh(placed, faces, vertex_colors=rgba, process=False)
 
 
-def simplified(mesh: trimesh.Trimesh, triangles: int) -> trimesh.Trimesh:
-    """A mesh of about so many triangles at most, by quadric edge collapse (Garland and Heckbert,
-    1997); its colours are those of the nearest old vertices.
+def smoothed(vertices: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
+    """Vertices (V, 3) float32 of a closed surface, drawn towards their neighbours and a little
+    farther away in turn, so that nothing shrinks (Taubin, 1995).
     """
-    if len(mesh.faces) <= triangles:
-        return mesh
-    points = np.asarray(mesh.vertices, np.float32)
-    size = float(np.ptp(points, axis=0).max())
-    whole = (points / size, np.asarray(mesh.faces, np.int32))
+    starts = faces.ravel()
+    ends = np.roll(faces, -1, axis=1).ravel()  # every edge is once in each of its two faces
+    ones = np.ones(len(starts), np.float32)
+    neighbours = sparse.csr_matrix((ones, (starts, ends)), shape=(len(vertices),) * 2)
+    share = 1 / np.maximum(neighbours.sum(1).A1, 1).astype(np.float32)[:, None]
+    for step in range(rounds):
+        towards = (neighbours @ vertices) * share - vertices
+        vertices = vertices + (-AWAY if step % 2 else TOWARDS) * towards
+    return vertices
+
+
+def simplified(
+    vertices: np.ndarray, faces: np.ndarray, triangles: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A surface of about so many triangles at most, by quadric edge collapse (Garland and Heckbert,
+    1997). It stays closed.
+    """
+    if len(faces) <= triangles:
+        return vertices, faces
+    size = float(np.ptp(vertices, axis=0).max())
+    whole = ((vertices / size).astype(np.float32), faces.astype(np.int32))
     for aggressiveness in AGGRESSIVENESS:
-        vertices, faces = fast_simplification.simplify(
+        points, fewer = fast_simplification.simplify(
             *whole, target_count=triangles, agg=aggressiveness
         )
-        if len(faces) <= ENOUGH * triangles:
+        if len(fewer) <= ENOUGH * triangles:
             break
-    vertices = vertices * size
-    _, nearest = cKDTree(points).query(vertices)
-    colours = vertex_colors_of(mesh)[nearest]
-    fewer = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
-    part = trimesh.graph.connected_component_labels(fewer.face_adjacency, len(faces))
-    area = np.bincount(part, fewer.area_faces)
-    fewer.update_faces(area[part] >= MIN_COMPONENT * area.max())  # a hole that closed leaves a fin
-    fewer.remove_unreferenced_vertices()
-    return fewer
+    return _without_fins(points * size, fewer)
+
+
+def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A collapsed surface without the few triangles back to back that a hole leaves when it closes:
+    they hang together with the rest by corners only.
+    """
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    part = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(faces))
+    area = np.bincount(part, mesh.area_faces)
+    used, renumbered = np.unique(
+        faces[area[part] >= MIN_COMPONENT * area.max()], return_inverse=True
+    )
+    return vertices[used], renumbered.reshape(-1, 3).astype(np.int32)
 
 
 def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from maquette.options import AUTO, NONE
 from maquette.stages.closeup import closeup, mask_box
 from maquette.stages.colour import project_colours
-from maquette.stages.decode import mesh_from_volume, simplified
-from maquette.stages.fuse import fuse_evidence
+from maquette.stages.decode import mesh_from_volume
+from maquette.stages.fuse import fused_field
 from maquette.stages.perceive import Perception
 from maquette.stages.texture import textured
 
@@ -47,12 +47,13 @@ def finished_mesh(
     no surface.
     """
     finish = finish or Finish()
+    field = None
     if finish.fit:
-        volume = fuse_evidence(volume, perception, label, scene_from_cube)
-    mesh = mesh_from_volume(volume, scene_from_cube)
+        field = fused_field(volume[0], perception, label, scene_from_cube)
+    triangles = finish.triangles or _triangles(perception, label, finish)
+    mesh = mesh_from_volume(volume, scene_from_cube, field, triangles)
     if mesh is None:
         return None
-    mesh = simplified(mesh, finish.triangles or _triangles(perception, label, finish))
     if finish.texture == NONE:
         return project_colours(mesh, label, perception)
     pixels = MOST_PIXELS if finish.texture == AUTO else int(finish.texture)

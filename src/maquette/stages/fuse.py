@@ -1,93 +1,191 @@
 """Hold the generator to what the photo shows: carve with the silhouette, keep the visible surface.
 
-In the flow: a generated volume + Perception -> the volume that agrees with the photo, before it
-becomes a mesh. What is hidden stays the generator's; what is visible is the depth map's. Ours, not
-I-Scene's: a small model needs it, a large one hardly notices.
+In the flow: a generated volume + Perception -> a finer field that agrees with the photo, before it
+becomes a mesh. What is hidden stays the generator's; what is visible is the depth map's, and the
+outline is the mask's, at the photo's own resolution. Ours, not I-Scene's: a small model needs it, a
+large one hardly notices.
 
 All fields are truncated signed distances in the cube of the instance, negative inside:
     result = min( max(generated, hull, front), max(shell, hull) )
 hull: the cells that project into the mask (or may be hidden); front: the cells not in front of the
 visible surface;
 shell: a thin layer just behind the visible surface.
+The photo is asked only where it can matter: near the hull's or the front's border.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
+from maquette.stages.closeup import Closeup, closeup, middle_lines
 from maquette.stages.perceive import Perception
+from maquette.types import Camera
 
+RESOLUTION = 128  # cells of a fused field along each side
+CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+NOTHING = 0.9  # from this value on a generated field says that nothing is near
+LARGEST_REACH = 64  # pixels
+COARSE = 32  # cells along each side, from which it follows where the photo is asked
+MARGIN = 0.25  # truncations by which such a cell must be clear of every border
+PIXELS = 768  # of a mask's longer side; more say nothing to cells of this size
 SHELL = 0.05  # thickness of the visible layer, in cube sides
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
+LEAST_HALF_WIDTH = 0.75  # cells, of any part
+OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
+RIM = 1.0  # pixels beyond the mask in which the surface goes on
 
 
 @dataclass(frozen=True, eq=False)
 class SeenCells:
-    """What a photo says of N cells, for one instance."""
+    """What a photo says of N cells, for one instance; in truncations."""
 
-    pixel: tuple[np.ndarray, np.ndarray]  # row and column (N,) of each, clipped to the photo
-    share: np.ndarray  # (N,) of the mask around that pixel; 1 outside of the photo
+    hull: np.ndarray  # (N,) signed distance from the cone of the mask; -1 where it says nothing
+    gap: np.ndarray  # (N,) > 0: in front of the visible surface
     visible: np.ndarray  # (N,) bool: the photo shows the instance's surface there
-    gap: np.ndarray  # (N,) > 0: in front of that surface, in truncations
-    hidden: np.ndarray  # (N,) bool: something else may hide the cell
+    hidden: np.ndarray  # (N,) bool: something else may hide the cell, or it is outside of the photo
+
+    @property
+    def front(self) -> np.ndarray:
+        """(N,) signed distance from what is behind the visible surface."""
+        return np.where(self.visible, self.gap, -1.0)
+
+    @property
+    def shell(self) -> np.ndarray:
+        """(N,) signed distance from the visible layer."""
+        half = 0.5 * SHELL / TRUNCATION
+        return np.where(self.visible, np.abs(self.gap + half) - half, 1.0)
 
 
-def fuse_evidence(
-    volume: Tensor, perception: Perception, label: int, scene_from_cube: np.ndarray
-) -> Tensor:
-    """Volume (4, R, R, R) of one instance -> the same, agreeing with the photo where that shows the
-    instance.
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """The window of a photo around a cube, and what it says of places in it."""
+
+    window: Closeup
+    scene_from_cube: np.ndarray  # (4, 4)
+    inwards: np.ndarray  # (H, W) float32 pixels from the object's outline, negative outside
+
+    @property
+    def side(self) -> float:
+        """Of the cube, in scene units."""
+        return float(self.scene_from_cube[0, 0])
+
+    @property
+    def pixels_per_unit(self) -> float:
+        """Of the window, at the middle of the cube."""
+        _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
+        return float(self.window.camera.intrinsics[0, 0] / max(depth, 1e-3))
+
+    def see(self, cells: np.ndarray, depth: np.ndarray | None = None) -> SeenCells:
+        """What it says of cells (N, 3) in the cube's frame; ``depth`` (H, W) instead of the
+        window's own.
+        """
+        camera = self.window.camera
+        pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
+        size = np.array([camera.width, camera.height])
+        inside = ((pixel >= 0) & (pixel < size)).all(1) & (away > 1e-3)
+        columns, rows = np.clip(pixel, 0, size - 1).astype(int).T
+        hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
+        maps = np.dstack([self.inwards, self.window.depth if depth is None else depth])
+        inwards, surface = bilinear(maps, pixel, cv2.BORDER_REPLICATE).T
+        truncations = self.side * TRUNCATION
+        hull = -inwards * away / camera.intrinsics[0, 0] / truncations
+        gap = (surface - away) / truncations
+        visible = inside & (inwards > -RIM)
+        return SeenCells(np.where(hidden, -1.0, hull), gap, visible, hidden)
+
+
+def fused_field(
+    generated: Tensor, perception: Perception, label: int, scene_from_cube: np.ndarray
+) -> np.ndarray:
+    """Field (R, R, R) of one instance -> a finer one, (RESOLUTION,) * 3 float32, that agrees with
+    the photo where that shows the instance.
     """
-    shape = volume.shape[1:]
-    cells = see_cells(perception, label, scene_from_cube, shape[-1])
-    half = 0.5 * SHELL / TRUNCATION
-    hull = np.where(cells.hidden, -1.0, 4.0 * (0.5 - cells.share))
-    front = np.where(cells.visible, cells.gap, -1.0)
-    shell = np.where(cells.visible, np.abs(cells.gap + half) - half, 1.0)
-    generated = volume[0].reshape(-1).double().numpy()
-    carved = np.maximum.reduce([generated, hull, front])
-    fused = np.minimum(carved, np.maximum(shell, hull)).clip(-1, 1)
-    fused = _without_hidden_islands(fused.reshape(shape), (shell < 0).reshape(shape)).reshape(-1)
-    result = volume.clone(memory_format=torch.contiguous_format)
-    result[0] = torch.from_numpy(fused.astype(np.float32)).reshape(shape)
-    uncoloured = cells.visible & (np.abs(generated) >= 1) & (np.abs(fused) < 1)
-    rows, columns = (index[uncoloured] for index in cells.pixel)
-    colours = perception.photo[rows, columns].astype(np.float32).T / 127.5 - 1.0
-    result.view(4, -1)[1:, torch.from_numpy(uncoloured)] = torch.from_numpy(colours)
-    return result
+    corners = transform_points(scene_from_cube, CORNERS)
+    window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
+    witness = Witness(window, scene_from_cube, window.inwards())
+    witness = replace(witness, inwards=_outline(witness))
+    shape = (RESOLUTION,) * 3
+    fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
+    field = fine.numpy().copy()
+    outside, near = (_finer(part) for part in _coarse_look(witness, fine))
+    field[outside] = 1.0
+    cells = np.argwhere(near)
+    seen = witness.see((cells + 0.5) / RESOLUTION - 0.5)
+    carved = np.maximum.reduce([field[near], seen.hull, seen.front])
+    field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
+    shown = np.zeros(shape, bool)
+    shown[near] = seen.shell < 0
+    return _without_hidden_islands(field, shown)
 
 
-def see_cells(
-    perception: Perception, label: int, scene_from_cube: np.ndarray, resolution: int
-) -> SeenCells:
-    """Project the cells of an instance's cube into the photo."""
-    camera = perception.camera
-    centres = cell_centres(resolution).numpy().reshape(-1, 3).astype(np.float64)
-    pixel, depth = project(camera, transform_points(scene_from_cube, centres))
-    size = np.array([camera.width, camera.height])
-    inside = ((pixel >= 0) & (pixel < size)).all(1) & (depth > 1e-3)
-    columns, rows = np.clip(pixel.astype(int), 0, size - 1).T
-    mask = (perception.label_map == label).astype(np.float32)
-    sigma = 0.6 * max(1.0, max(mask.shape) / len(perception.picture.labels))
-    share = bilinear(cv2.GaussianBlur(mask, (0, 0), sigma), pixel)
-    weight = bilinear(mask, pixel)
-    surface = np.where(mask > 0, perception.photo_depth, 0.0).astype(np.float32)
-    seen = bilinear(surface, pixel) / np.maximum(weight, 1e-6)
-    others = (perception.label_map > 0) & (mask == 0)
-    nearest = np.where(others, perception.photo_depth, np.inf).astype(np.float32)[rows, columns]
-    gap = (seen - depth) / float(scene_from_cube[0, 0]) / TRUNCATION
-    visible = inside & (weight > 0.05)
-    hidden = inside & (nearest < depth - CONTACT)
-    return SeenCells((rows, columns), np.where(inside, share, 1.0), visible, gap, hidden)
+def _outline(witness: Witness) -> np.ndarray:
+    """(H, W) float32 pixels from the outline that the mesh is to have: the mask's without steps,
+    and nowhere thinner than the cells can show.
+    """
+    inwards = witness.inwards
+    smooth = cv2.GaussianBlur(inwards, (0, 0), OUTLINE_BLUR)
+    cell = witness.pixels_per_unit * witness.side / RESOLUTION
+    least = max(LEAST_HALF_WIDTH * cell, 0.5)
+    thin = middle_lines(witness.window.mask, inwards) & (inwards < least)
+    if not thin.any():
+        return smooth
+    away = cv2.distanceTransform((~thin).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.maximum(smooth, least - away)
+
+
+def _coarse_look(witness: Witness, generated: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (COARSE,) * 3 bool that are outside for certain, and those of which the photo has to be
+    asked in detail. In the others the generator alone decides; ``generated`` (R, R, R): what it
+    says.
+
+    The depth within a cell's picture may jump, so both its least and its largest are looked at.
+    """
+    clear = 0.5 * np.sqrt(3) / COARSE / TRUNCATION + MARGIN
+    centres = cell_centres(COARSE).numpy().reshape(-1, 3).astype(np.float64)
+    reach = int(clear * TRUNCATION * witness.side * witness.pixels_per_unit) + 1
+    kernel = np.ones((2 * min(reach, LARGEST_REACH) + 1,) * 2, np.uint8)
+    depth = witness.window.depth
+    nearest = witness.see(centres, cv2.erode(depth, kernel))
+    farthest = witness.see(centres, cv2.dilate(depth, kernel))
+    hull = nearest.hull
+    in_front = nearest.visible & (nearest.gap > clear)
+    far_behind = farthest.gap < -SHELL / TRUNCATION - clear
+    at_hull = np.abs(hull) < clear
+    shell = ~in_front & ~far_behind & (at_hull | (nearest.visible & (hull < 0)))
+    least = -F.max_pool3d(-generated[None, None], RESOLUTION // COARSE)
+    matter = least.numpy().reshape(-1) < NOTHING
+    grid = (COARSE,) * 3
+    hidden = nearest.hidden.reshape(grid)
+    edge = (ndimage.maximum_filter(hidden, 3) & ~ndimage.minimum_filter(hidden, 3)).reshape(-1)
+    near = shell | (matter & (at_hull | edge))
+    outside = ~near & ((hull > clear) | in_front)
+    return outside.reshape(grid), near.reshape(grid)
+
+
+def _finer(cells: np.ndarray) -> np.ndarray:
+    """(COARSE,) * 3 -> (RESOLUTION,) * 3, each cell's value in all cells that it holds."""
+    for axis in range(3):
+        cells = cells.repeat(RESOLUTION // COARSE, axis)
+    return cells
+
+
+def _box_in_photo(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """(2, 2) left and top, right and bottom of the picture of points; the whole photo when some are
+    behind the camera.
+    """
+    pixel, depth = project(camera, points)
+    if (depth < 1e-3).any():
+        return np.array([[0, 0], [camera.width, camera.height]])
+    return np.stack([pixel.min(0), pixel.max(0)])
 
 
 def _without_hidden_islands(field: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.cameras import project, resized
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
-from maquette.stages.closeup import Closeup
+from maquette.stages.closeup import Closeup, middle_lines
 
 # standard deviation of each copy's blur, in square roots of the mask's area, and its scale
 BLURS = (0.0, 0.012, 0.04, 0.1)
@@ -138,8 +138,7 @@ def _filled_from_inside(seen: Closeup) -> np.ndarray:
     """
     inwards = seen.inwards()
     margin = max(1.0, seen.scale / 500)
-    ridge = seen.mask & (inwards >= maximum_filter(inwards, 3))
-    inside = (inwards > margin) | ridge
+    inside = (inwards > margin) | middle_lines(seen.mask, inwards)
     rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return seen.photo[rows, columns]
 

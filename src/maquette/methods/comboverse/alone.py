@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
+from scipy.spatial import cKDTree
 
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import present
@@ -122,7 +123,8 @@ def lighter(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     """
     if len(mesh.faces) <= faces:
         return mesh
-    colours = vertex_colors_of(mesh)
-    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=colours, process=False)
-    whole.merge_vertices()  # of a texture's seams
-    return simplified(whole, faces)
+    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)  # without a texture's seams
+    points, triangles = simplified(np.asarray(whole.vertices), np.asarray(whole.faces), faces)
+    _, nearest = cKDTree(mesh.vertices).query(points)
+    colours = vertex_colors_of(mesh)[nearest]
+    return trimesh.Trimesh(points, triangles, vertex_colors=colours, process=False)
