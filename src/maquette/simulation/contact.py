@@ -45,7 +45,7 @@ def supported_by(scene: Scene, instance: Instance) -> int | str | None:
     if known == GROUND or (known is not None and _shows(scene, int(known))):
         return known
     carried = scene.carried(instance.label)
-    falls = {GROUND: fall(scene, instance, GROUND)}
+    falls: dict[int | str, float] = {GROUND: fall(scene, instance, GROUND)}
     for other in scene.visible().instances:
         if other.label not in (instance.label, *carried):
             with contextlib.suppress(InputError):

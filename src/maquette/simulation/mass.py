@@ -72,7 +72,8 @@ def _closed(vertices: np.ndarray, faces: np.ndarray) -> tuple[trimesh.Trimesh | 
     """A closed surface of consistent faces, or None; with what was done."""
     whole = trimesh.Trimesh(vertices, faces, process=False)
     whole.merge_vertices()
-    whole.update_faces(whole.nondegenerate_faces(height=None))
+    a, b, c = whole.faces.T
+    whole.update_faces((a != b) & (b != c) & (c != a))  # merging has made lines of some
     if not len(whole.faces):
         return None, ""
     if whole.is_watertight and whole.is_winding_consistent:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maquette.errors import present
 from maquette.simulation.assets import (
     GRAVITY,
     BodyFiles,
@@ -36,21 +37,24 @@ def mjcf_files(bodies: Bodies, path: Path, style: str = "menagerie") -> dict[Pat
     assets = mesh_assets(bodies, assets_folder(path, "mjcf"))
     folder = assets.folder.name
     root = _root(bodies, style, {"meshdir": folder, "texturedir": folder})
-    world = root.find("worldbody")
+    world = present(root.find("worldbody"), "worldbody")
+    asset = present(root.find("asset"), "asset")
     names = unique_names((body.node for body in bodies.bodies), xml_name, RESERVED)
     for name, body, files in zip(names, bodies.bodies, assets.files):
         made = _add_body(world, name, body)
-        _add_looks(root.find("asset"), made, name, files)
-        _add_parts(root.find("asset"), made, name, body, files.parts)
+        _add_looks(asset, made, name, files)
+        _add_parts(asset, made, name, body, files.parts)
     return {path: xml_bytes(root, bodies), **assets.contents}
 
 
 def collision_mjcf(bodies: Bodies, files: Sequence[BodyFiles]) -> bytes:
     """A scene file without looks, for the same scene in memory; bodies are called by number."""
     root = _root(bodies, "menagerie", {})
+    world = present(root.find("worldbody"), "worldbody")
+    asset = present(root.find("asset"), "asset")
     for k, (body, own) in enumerate(zip(bodies.bodies, files)):
-        made = _add_body(root.find("worldbody"), f"body_{k}", body)
-        _add_parts(root.find("asset"), made, f"body_{k}", body, own.parts)
+        made = _add_body(world, f"body_{k}", body)
+        _add_parts(asset, made, f"body_{k}", body, own.parts)
     return xml_bytes(root, bodies)
 
 

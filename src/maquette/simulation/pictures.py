@@ -14,6 +14,7 @@ import trimesh
 from PIL import Image
 
 from maquette.document.appearance import appearance_of
+from maquette.errors import present
 from maquette.export.glb import smooth_normals
 from maquette.export.meshes import text_lines
 
@@ -43,8 +44,9 @@ def textured_surface(mesh: trimesh.Trimesh) -> TexturedSurface:
     appearance = appearance_of(mesh)
     if appearance.image is not None:
         image = appearance.image.convert("RGB")
-        return TexturedSurface(vertices, faces, normals, appearance.uv, faces, image)
-    uv, image = _baked(appearance.colors[:, :3][faces])
+        return TexturedSurface(vertices, faces, normals, present(appearance.uv, "uv"), faces, image)
+    colors = present(appearance.colors, "colour")
+    uv, image = _baked(colors[:, :3][faces])
     uv_faces = np.arange(3 * len(faces)).reshape(-1, 3)
     return TexturedSurface(vertices, faces, normals, uv, uv_faces, image)
 

@@ -178,7 +178,7 @@ def _ground(bodies: Bodies) -> Prim:
     told = [f"uniform token axis = {quoted(bodies.up.upper())}"]
     told.append(f"double length = {side:.10g}")
     told.append(f"double width = {side:.10g}")
-    told.append(f"float3[] extent = {vectors([-reach, reach])}")
+    told.append(f"float3[] extent = {vectors(np.stack([-reach, reach]))}")
     told.append(f"color3f[] primvars:displayColor = {vectors([GROUND_COLOR])}")
     told.append(f"rel material:binding:physics = </{ROOT}/looks/friction>")
     told.append(f"double3 xformOp:translate = {vector(bodies.ground * bodies.upward)}")

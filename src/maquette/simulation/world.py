@@ -69,9 +69,10 @@ class PhysicsWorld:
         self.library.mj_forward(self.model, self.data)
         deepest: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
         for contact in self.data.contact:
-            pair = tuple(int(self.model.geom_bodyid[geom]) for geom in contact.geom)
+            first, second = (int(self.model.geom_bodyid[geom]) for geom in contact.geom)
+            pair = (first, second)
             depth = -float(contact.dist)
-            if depth > deepest.get(pair, (None, 0.0))[1]:
+            if depth > (deepest[pair][1] if pair in deepest else 0.0):
                 deepest[pair] = (np.array(contact.frame[:3]), depth)
         return [(*pair, *found) for pair, found in deepest.items()]
 
