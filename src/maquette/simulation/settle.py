@@ -36,7 +36,7 @@ BANDS = (0.0, 0.03, 0.06, 0.12)  # of an object's height that becomes its flat u
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
-MOST_LOST = 0.02  # of an object's agreement with its mask
+MOST_LOST = 0.02  # of the objects' mean agreement with their masks
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
@@ -138,7 +138,7 @@ def _until_at_rest(
         if flatter:
             continue
         unsteady |= tried.fallen.intersection(wanting)
-        lost = set() if tried.fallen else _lost(looks, _moved(tried)) - kept
+        lost = set() if tried.fallen else _lost(looks, _moved(tried), held | kept)
         if not (tried.fallen or lost):
             break
         kept |= lost
@@ -150,10 +150,16 @@ def _until_at_rest(
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
 
-def _lost(looks: Mapping[int, float], settled: Scene) -> set[int]:
-    """The labels of what agrees less with its mask than it should."""
+def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> set[int]:
+    """The label of the object that lost most agreement, where they lost too much on average; not
+    of one that is held anyway.
+    """
     now = _agreement(settled)
-    return {label for label, before in looks.items() if before - now[label] > MOST_LOST}
+    losses = {label: before - now[label] for label, before in looks.items()}
+    free = losses.keys() - still
+    if not free or np.mean(list(losses.values())) <= MOST_LOST:
+        return set()
+    return {max(free, key=lambda label: losses[label])}
 
 
 def _set_back(scene: Scene, given: Scene, labels: Collection[int]) -> Scene:
