@@ -11,12 +11,13 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
 
 help:
 	@echo "make demo      install, then turn the bundled picture into out/demo/scene.glb, scene.json and preview.png"
 	@echo "make test      install, then run the tests"
-	@echo "make install   only install, into $(VENV)"
+	@echo "make install   only install everything that development needs, into $(VENV)"
 	@echo "make lint      check style and format"
 	@echo "make types     check the types"
 	@echo "make matrix    run the tests under the oldest and the newest Python and torch that are promised"
@@ -24,26 +25,37 @@ help:
 
 install: $(INSTALLED)
 
+# $(call installed,WHAT): put WHAT of this folder into the environment, which is made when it is missing.
 # pip of the system fills a bare environment (`venv --without-pip`), so Debian's separate python3-venv package is not needed.
 # Modules are byte-compiled here because machines that set PYTHONDONTWRITEBYTECODE or PIP_NO_COMPILE would compile torch at every start.
-$(INSTALLED): pyproject.toml constraints.txt
+define installed
 	@test -n "$(PYTHON)" || { echo "maquette needs Python 3.10 or newer (on Debian: apt install python3 python3-pip)" >&2; exit 1; }
-	@echo "Installing into $(VENV) with $$($(PYTHON) --version); the first time this downloads PyTorch and takes minutes."
 	@if $(PYTHON) -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))' 2>/dev/null; then \
-		$(PYTHON) -m venv --without-pip $(VENV); \
+		test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV); \
 		pip="$(PYTHON) -m pip --python $(BIN)/python"; \
 	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
-		$(PYTHON) -m venv $(VENV); \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 		pip="$(BIN)/python -m pip"; \
 	else \
 		echo "$(PYTHON) has neither pip 22.3 nor venv (on Debian: apt install python3-pip, or python3-venv)" >&2; exit 1; \
 	fi; \
-	$$pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$$pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '$(1)'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null 2>&1 || true  # some packages carry files for other Pythons
 	@touch $@
+endef
+
+# What making scenes needs.
+$(RUNTIME): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): 1.5 GB on disk, half of it PyTorch; a few minutes the first time."
+	$(call installed,.)
 	@echo "Installed: $$($(BIN)/maquette --version)"
 
-demo: $(INSTALLED)
+# With what the tests and all optional parts need.
+$(INSTALLED): $(RUNTIME)
+	@echo "Installing what the tests need: DEV_GB GB more."
+	$(call installed,.[dev])
+
+demo: $(RUNTIME)
 	@$(BIN)/maquette demo -o out/demo
 
 # One process per core and one thread each: small networks gain nothing from more threads, which get in each other's way.
