@@ -112,10 +112,8 @@ def _trellis(*names: str) -> HubRepository:
 def _component(
     folder: str, stem: str, size: int | None, sha256: str | None = None, about: int = 0
 ) -> tuple[ReleasedFile, ...]:
-    return (
-        ReleasedFile(f"{folder}/config.json", about=1_000),
-        ReleasedFile(f"{folder}/{stem}.safetensors", size, sha256, about),
-    )
+    config = ReleasedFile(f"{folder}/config.json", about=1_000)
+    return config, ReleasedFile(f"{folder}/{stem}.safetensors", size, sha256, about)
 
 
 _DINOV2 = HubRepository(  # the weights of the hub's dinov2_vitl14_reg, as safetensors

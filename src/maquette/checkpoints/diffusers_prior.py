@@ -102,13 +102,14 @@ class DiffusersPrior:
                 "another pipeline"
             )
         self.channels = vae.config.latent_channels
-        if unet.config.in_channels not in (self.channels, 2 * self.channels + 1):
+        taken = unet.config.in_channels
+        when_inpainting = 2 * self.channels + 1
+        if taken not in (self.channels, when_inpainting):
             raise CheckpointError(
-                f"the UNet takes {unet.config.in_channels} channels, expected {self.channels} "
-                f"(text to image) or {2 * self.channels + 1} (inpainting); choose a Stable "
-                "Diffusion 1 or 2 pipeline"
+                f"the UNet takes {taken} channels, expected {self.channels} (text to image) or "
+                f"{when_inpainting} (inpainting); choose a Stable Diffusion 1 or 2 pipeline"
             )
-        self.inpaints = unet.config.in_channels > self.channels
+        self.inpaints = taken > self.channels
         self.reduction = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent
         self.size = unet.config.sample_size * self.reduction
 

@@ -70,9 +70,10 @@ class ModelSet:
         for other, wanted in checkpoint.metadata.get("needs", {}).items():
             found = self[other].sha256
             if found != wanted:
+                before = f"the {other} {wanted[:12]}..."
                 raise CheckpointError(
-                    f"{path} was trained with the {other} {wanted[:12]}..., but {found[:12]}... "
-                    f"lies beside it; train {kind} again or put files of one release together"
+                    f"{path} was trained with {before}, but {found[:12]}... lies beside it; "
+                    f"train {kind} again or put files of one release together"
                 )
         return checkpoint
 
@@ -90,12 +91,11 @@ class ModelSet:
 
         Its files may be gigabytes: what stands for their sha256 is that of their names and sizes.
         """
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        listed = "\n".join(
-            f"{path.relative_to(folder).as_posix()} {path.stat().st_size}"
-            for path in files
-            if not path.name.startswith(".")
-        )
+        lines = []
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                lines.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
+        listed = "\n".join(lines)
         digest = hashlib.sha256(listed.encode()).hexdigest()
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)

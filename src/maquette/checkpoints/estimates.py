@@ -148,14 +148,12 @@ def _vector_sets(
     contexts = _contexts(rows, tokens, flow.width, flow.blocks, load)
     channels = vae.decoder_width * load.width
     asked = (POINTS * load.points + VECTOR_TOKENS * LATENT_VECTORS) * channels
-    return [
-        *(
-            ("image", (name,), _vision(config, load.batch, VECTORS_SIDE, load))
-            for name, config in eyes.items()
-        ),
-        ("flow", ("flow",), _guided(active, contexts, load)),
-        ("mesh", ("vae",), asked + FIELD * 257**3),
+    seeing = [
+        ("image", (name,), _vision(config, load.batch, VECTORS_SIDE, load))
+        for name, config in eyes.items()
     ]
+    sampling = ("flow", ("flow",), _guided(active, contexts, load))
+    return [*seeing, sampling, ("mesh", ("vae",), asked + FIELD * 257**3)]
 
 
 def _midi(configs: Configs, load: Load) -> list[StageMemory]:

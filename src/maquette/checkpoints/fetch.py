@@ -74,10 +74,10 @@ def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
         folder = found[source.repository]
         if not (folder / source.marker).is_file():
             where = "" if root is None else f" --to {root}"
+            fetch = f"maquette models fetch {release.name}{where}"
             raise CheckpointError(
                 f"{release.name} is not complete in {chosen}: {source.repository} should stand in "
-                f"{folder}; fetch it with `maquette models fetch {release.name}{where}`, or pass "
-                "its folder with --weights"
+                f"{folder}; fetch it with `{fetch}`, or pass its folder with --weights"
             )
     return found
 
@@ -116,9 +116,10 @@ def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda 
         digest = file_sha256(path)
         if item.sha256 not in (None, digest):
             path.unlink()
+            differ = f"sha256 {digest[:12]}..., expected {item.sha256[:12]}..."
             raise CheckpointError(
-                f"{repository}: {item.path} arrived damaged, sha256 {digest[:12]}..., expected "
-                f"{item.sha256[:12]}...; it was deleted, fetch it again"
+                f"{repository}: {item.path} arrived damaged, {differ}; it was deleted, fetch it "
+                "again"
             )
         entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
         if not item.trusted and item.size > 2**20:
@@ -140,11 +141,8 @@ def check_space(needed: int, root: Path) -> None:
     there = next(path for path in (root, *root.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if needed + RESERVE > free:
-        raise OutputError(
-            f"{root}: {needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free; make "
-            "room "
-            "or choose another disk with --to FOLDER"
-        )
+        room = f"{needed / 1e9:.2f} GB are to come but {free / 1e9:.2f} GB are free"
+        raise OutputError(f"{root}: {room}; make room or choose another disk with --to FOLDER")
 
 
 def check_release(release: Release, root: Path) -> list[str]:
@@ -241,9 +239,10 @@ def _demand(
         size, sha256 = known.size, known.sha256
     for what, expected, found in (("size", size, remote.size), ("sha256", sha256, remote.sha256)):
         if None not in (expected, found) and expected != found:
+            place = f"{source.repository} at {commit[:12]}: {remote.path}"
             raise CheckpointError(
-                f"{source.repository} at {commit[:12]}: {remote.path} has {what} {found}, the "
-                f"catalogue says {expected}; do not use it, report it"
+                f"{place} has {what} {found}, the catalogue says {expected}; do not use it, "
+                "report it"
             )
     expected = sha256 or (recorded or {}).get("sha256")
     trusted = expected is not None

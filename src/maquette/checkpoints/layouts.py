@@ -66,9 +66,8 @@ def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> tuple[Path
         if name.endswith(PICKLES):
             raise CheckpointError(pickle_reason(folder / name))
     wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
-    raise CheckpointError(
-        f"{folder} has no {wanted}, only {', '.join(there[:SHOWN]) or 'nothing'}; {FETCH}"
-    )
+    seen = ", ".join(there[:SHOWN]) or "nothing"
+    raise CheckpointError(f"{folder} has no {wanted}, only {seen}; {FETCH}")
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
@@ -79,10 +78,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
     files = [index.parent / name for name in dict.fromkeys(listed.values())]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
-        raise CheckpointError(
-            f"{index.parent} lacks {len(absent)} of {len(files)} shards, the first is "
-            f"{absent[0]}; {FETCH}"
-        )
+        share = f"{len(absent)} of {len(files)} shards"
+        raise CheckpointError(f"{index.parent} lacks {share}, the first is {absent[0]}; {FETCH}")
     return tuple(files)
 
 

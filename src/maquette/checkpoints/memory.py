@@ -68,11 +68,9 @@ class MemoryPlan:
             (True, "disk"): "one stage's networks at a time",
             (True, "memory"): "networks wait in the machine's memory",
         }
-        said = [
-            DTYPE_NAMES[self.dtype],
-            places.get((self.staged, self.keep), "all networks stay loaded"),
-            f"{self.batch} at a time" if self.batch else "all objects at once",
-        ]
+        place = places.get((self.staged, self.keep), "all networks stay loaded")
+        together = f"{self.batch} at a time" if self.batch else "all objects at once"
+        said = [DTYPE_NAMES[self.dtype], place, together]
         if not self.savings.one_batch:
             said.append("guidance passes one after the other")
         said.append(f"{self.points} points at a time")
@@ -107,10 +105,11 @@ def choose_plan(
     least = min(candidates, key=lambda plan: plan.peak)
     if budget is None:
         return replace(least, lacking=least.peak * 2**20 - limit)
+    needed = f"{least.peak / 1024:.1f} GB ({least.describe()})"
+    allowed = f"--memory allows {budget / 2**30:.1f} GB"
     raise InputError(
-        f"{release.name} with {instances} objects needs about {least.peak / 1024:.1f} GB "
-        f"({least.describe()}), but --memory allows {budget / 2**30:.1f} GB; allow more or make "
-        "fewer objects (--only)"
+        f"{release.name} with {instances} objects needs about {needed}, but {allowed}; allow more "
+        "or make fewer objects (--only)"
     )
 
 

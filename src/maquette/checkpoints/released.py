@@ -51,6 +51,18 @@ ISCENE_INDEX = "iscene_config.json"
 EYES = "preprocessor_config.json"  # of a feature extractor
 SCHEDULER = "scheduler_config.json"
 # Our name of a TRELLIS network -> its entry in pipeline.json.
+# networks in the layout of diffusers: name, folder, model
+MIDI_PARTS = (
+    ("clip", "image_encoder_1", clip.CLIP),
+    ("dino", "image_encoder_2", dinov2.TRANSFORMERS),
+    ("flow", "transformer", midi.FLOW),
+    ("vae", "vae", triposg.VAE),
+)
+TRIPOSG_PARTS = (
+    ("dino", "image_encoder_dinov2", dinov2.TRANSFORMERS),
+    ("flow", "transformer", triposg.FLOW),
+    ("vae", "vae", triposg.VAE),
+)
 TRELLIS_ENTRIES = {
     "structure-flow": "sparse_structure_flow_model",
     "structure-decoder": "sparse_structure_decoder",
@@ -92,11 +104,10 @@ class Released:
         """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for
         scene.json.
         """
-        known = {
-            f"{repository}/{path}": value
-            for repository, folder in self.folders.items()
-            for path, value in recorded_sums(folder).items()
-        }
+        known = {}
+        for repository, folder in self.folders.items():
+            for path, value in recorded_sums(folder).items():
+                known[f"{repository}/{path}"] = value
         if not known:
             known = {name: f"{part.bytes} bytes" for name, part in self.parts.items()}
         return {"name": self.release.name, "sha256": known}
@@ -117,10 +128,10 @@ class Released:
     def size(self) -> ReleaseSize:
         """Configuration and parameters of each network, from the headers of its files."""
         configs = {name: part.config for name, part in self.parts.items()}
-        sizes = {
-            name: sum(map(math.prod, read_shapes(*part.files).values()))
-            for name, part in self.parts.items()
-        }
+        sizes = {}
+        for name, part in self.parts.items():
+            shapes = read_shapes(*part.files).values()
+            sizes[name] = sum(map(math.prod, shapes))
         return ReleaseSize(self.release.name, configs, sizes)
 
 
@@ -185,12 +196,7 @@ def _open_midi(folders: Mapping[str, Path]) -> Opened:
     eyes = {name: folder / name / EYES for name in ("feature_extractor_1", "feature_extractor_2")}
     settings = {name: read_json(path) for name, path in eyes.items()}
     settings["scheduler"] = read_json(folder / "scheduler" / SCHEDULER)
-    parts = [
-        _component("clip", folder / "image_encoder_1", clip.CLIP),
-        _component("dino", folder / "image_encoder_2", dinov2.TRANSFORMERS),
-        _component("flow", folder / "transformer", midi.FLOW),
-        _component("vae", folder / "vae", triposg.VAE),
-    ]
+    parts = [_component(name, folder / place, model) for name, place, model in MIDI_PARTS]
     return parts, settings
 
 
@@ -200,11 +206,7 @@ def _open_triposg(folders: Mapping[str, Path]) -> Opened:
         "preprocessor": read_json(folder / "feature_extractor_dinov2" / EYES),
         "scheduler": read_json(folder / "scheduler" / SCHEDULER),
     }
-    parts = [
-        _component("dino", folder / "image_encoder_dinov2", dinov2.TRANSFORMERS),
-        _component("flow", folder / "transformer", triposg.FLOW),
-        _component("vae", folder / "vae", triposg.VAE),
-    ]
+    parts = [_component(name, folder / place, model) for name, place, model in TRIPOSG_PARTS]
     return parts, settings
 
 

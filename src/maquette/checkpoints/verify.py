@@ -100,10 +100,11 @@ def read_record(path: Path) -> dict[str, Tensor]:
     except InputError as error:
         raise CheckpointError(f"{error}") from error
     with contained(f"{path}: not arrays of numbers", "record them again", CheckpointError):
-        return {
-            name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
-            for name, array in arrays.items()
-        }
+        tensors = {}
+        for name, array in arrays.items():
+            single = array.astype(np.float32) if array.dtype == np.float16 else array
+            tensors[name] = torch.from_numpy(single)
+        return tensors
 
 
 def verify(folder: str | Path) -> Verification:

@@ -44,11 +44,8 @@ def linear_from_srgb(encoded: np.ndarray) -> np.ndarray:
 def srgb_from_linear(intensity: np.ndarray) -> np.ndarray:
     """Return sRGB-encoded values in [0, 1] of light intensities in [0, 1], float64."""
     intensity = np.asarray(intensity, dtype=np.float64)
-    return np.where(
-        intensity <= 0.0031308,
-        intensity * 12.92,
-        1.055 * np.maximum(intensity, 0.0) ** (1 / 2.4) - 0.055,
-    )
+    curve = 1.055 * np.maximum(intensity, 0.0) ** (1 / 2.4) - 0.055
+    return np.where(intensity <= 0.0031308, intensity * 12.92, curve)
 
 
 def linear_from_bytes(colors: np.ndarray) -> np.ndarray:
@@ -132,10 +129,9 @@ def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:
     pixels = np.asarray(present(appearance.image, "texture").convert("RGBA"))
     height, width = pixels.shape[:2]
     u, v = (present(appearance.uv, "texture") % 1.0).T  # textures repeat
-    return pixels[
-        np.minimum(((1 - v) * height).astype(int), height - 1),
-        np.minimum((u * width).astype(int), width - 1),
-    ]
+    rows = np.minimum(((1 - v) * height).astype(int), height - 1)
+    columns = np.minimum((u * width).astype(int), width - 1)
+    return pixels[rows, columns]
 
 
 def mesh_with(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> trimesh.Trimesh:
@@ -188,7 +184,7 @@ def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
     if np.all(factor == 1):
         return image
     pixels = np.asarray(image)
-    scaled = bytes_from_linear(
-        linear_from_bytes(pixels.reshape(-1, pixels.shape[2])) * factor[: pixels.shape[2]]
-    )
+    channels = pixels.shape[2]
+    linear = linear_from_bytes(pixels.reshape(-1, channels))
+    scaled = bytes_from_linear(linear * factor[:channels])
     return Image.fromarray(scaled[:, : pixels.shape[2]].reshape(pixels.shape))

@@ -26,7 +26,9 @@ def box_iou(a: Real[np.ndarray, "2 3"], b: Real[np.ndarray, "2 3"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
-    common = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])
+    low = np.maximum(a[0], b[0])
+    high = np.minimum(a[1], b[1])
+    common = high - low
     overlap = np.clip(common, 0.0, None).prod()
     volume, other = (np.diff(box, axis=0).prod() for box in (a, b))
     union = volume + other - overlap

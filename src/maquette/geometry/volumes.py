@@ -38,7 +38,8 @@ def sample_volume(
     volume: Float[Tensor, "C R R R"], points: Float[Tensor, "*any 3"]
 ) -> Float[Tensor, " C *any"]:
     """Trilinear samples of a volume at cube-frame points; clamped at the border."""
-    grid = (2.0 * points).flip(-1).to(volume.dtype).reshape(1, 1, 1, -1, 3)
+    zyx = (2.0 * points).flip(-1)
+    grid = zyx.to(volume.dtype).reshape(1, 1, 1, -1, 3)
     samples = F.grid_sample(volume[None], grid, padding_mode="border", align_corners=False)
     return samples.reshape(volume.shape[0], *points.shape[:-1])
 

@@ -43,7 +43,8 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
     also its noise level.
     """
     height, width = lab.shape[:2]
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    across, down = (np.linspace(-1, 1, side) for side in (width, height))
+    x, y = np.meshgrid(across, down)
     terms = (np.ones_like(x), x, y, x * y, x * x, y * y)
     basis = np.stack(terms, axis=-1)
     rim = np.ones((height, width), bool)

@@ -177,9 +177,9 @@ def decode_rle(
         )
     height, width = size
     if sum(runs) != height * width:
+        whole = f"{shown(size)} has {height * width}"
         raise InputError(
-            f"{where}: the run lengths add up to {sum(runs)} pixels "
-            f"but {shown(size)} has {height * width}; export it again"
+            f"{where}: the run lengths add up to {sum(runs)} pixels but {whole}; export it again"
         )
     if not sum(runs[1::2]):
         return np.zeros(size, bool)
@@ -237,17 +237,10 @@ def coco_document(
     for m in masks:
         x0, y0, x1, y1 = mask_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
-        annotations.append(
-            {
-                "id": m.label,
-                "image_id": 1,
-                "category_id": category[m.name],
-                "segmentation": shape,
-                "area": int(m.mask.sum()),
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "iscrowd": 0,
-            }
-        )
+        entry: dict[str, Any] = {"id": m.label, "image_id": 1, "category_id": category[m.name]}
+        entry |= {"segmentation": shape, "area": int(m.mask.sum())}
+        entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0}
+        annotations.append(entry)
     image = {"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}
     categories = [{"id": k, "name": text} for text, k in category.items()]
     return {"images": [image], "annotations": annotations, "categories": categories}
@@ -353,10 +346,8 @@ def _image_by_name(
     before = [image for image in images if _name_before(image) == wanted.name]
     found = exact or alike or before
     if len(found) != 1:
-        raise InputError(
-            f"{name}: {len(found)} of its {len(images)} images have the photo's name "
-            f"{wanted.name}; rename it"
-        )
+        share = f"{len(found)} of its {len(images)} images"
+        raise InputError(f"{name}: {share} have the photo's name {wanted.name}; rename it")
     return found[0]
 
 

@@ -98,7 +98,7 @@ def labels_from_colors(
     if (codes == 0).any():
         background = int(np.flatnonzero(codes == 0)[0])
     else:
-        sides = (index[0], index[-1], index[:, 0], index[:, -1])
+        sides = [*index[[0, -1]], *index[:, [0, -1]].T]  # top, bottom, left, right
         background = int(np.bincount(np.concatenate(sides)).argmax())
         most_frequent = hex_color(colors[background])
         warnings += (
@@ -135,7 +135,8 @@ def _palette_means_labels(image: Image.Image) -> bool:
     # the colours count, not the indices.
     palette = image.getpalette("RGB") or [0, 0, 0]
     used = np.flatnonzero(image.histogram())
-    black = [palette[3 * k : 3 * k + 3] == [0, 0, 0] for k in used]
+    colours = [palette[3 * k : 3 * k + 3] for k in used]
+    black = [colour == [0, 0, 0] for colour in colours]
     return palette[:3] == [0, 0, 0] or not any(black)
 
 

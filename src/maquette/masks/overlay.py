@@ -94,7 +94,8 @@ def _badge(text: str, color: tuple[int, int, int], size: float) -> Image.Image:
     for inset, fill in ((0, white), (rim, dark)):
         plate = (inset, inset, large[0] - 1 - inset, large[1] - 1 - inset)
         draw.rounded_rectangle(plate, radius=large[1] / 2 - inset, fill=fill)
-    centre = ((large[0] - left - right) / 2, (large[1] - top - bottom) / 2)
+    across, down = large
+    centre = ((across - left - right) / 2, (down - top - bottom) / 2)
     draw.text(centre, text, fill=white, font=font)
     return badge.resize((width, height), Image.Resampling.BOX)
 

@@ -253,10 +253,8 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
     for m in masks:
         if m.mask.shape != first.mask.shape:
             has = f"label {m.label} has {shown(m.mask.shape)}"
-            raise InputError(
-                f"{name}: {has} pixels label {first.label} {shown(first.mask.shape)}; "
-                "give masks of one size"
-            )
+            other = f"label {first.label} {shown(first.mask.shape)}"
+            raise InputError(f"{name}: {has} pixels {other}; give masks of one size")
     if len(masks) == 1 and first.mask.all():
         raise InputError(
             f"{name}: the only mask covers the whole picture; "

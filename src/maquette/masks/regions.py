@@ -78,7 +78,8 @@ def _outline_score(region: np.ndarray, edges: np.ndarray) -> float:
     rim = cv2.dilate(binary, kernel) > cv2.erode(binary, kernel)
     if not rim.any():
         return 0.0
-    cut_off = float(region[[0, -1]].sum()) + float(region[:, [0, -1]].sum())
+    ends = [0, -1]
+    cut_off = float(region[ends].sum()) + float(region[:, ends].sum())
     sharpness = float(np.minimum(edges[rim], STRONG_EDGE).mean())
     wholeness = 1.0 - BORDER_PENALTY * cut_off / (float(rim.sum()) + cut_off)
     return sharpness * float(region.mean()) ** AREA_EXPONENT * wholeness

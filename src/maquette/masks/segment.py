@@ -182,9 +182,9 @@ def _check_clicks(clicks: Sequence[Click], size: Size) -> None:
     height, width = size
     for click in clicks:
         if not (0 <= click.x < width and 0 <= click.y < height):
+            place = f"{click.x:g},{click.y:g}"
             raise InputError(
-                f"the click {click.x:g},{click.y:g} is outside of the photo, "
-                f"which has {shown(size)} pixels"
+                f"the click {place} is outside of the photo, which has {shown(size)} pixels"
             )
 
 

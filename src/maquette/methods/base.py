@@ -263,12 +263,11 @@ class EmbeddedMethod(Generic[N]):
     def wanted(self, wishes: Wishes) -> Sampling:
         """Its sampling with what the user wants changed."""
         default = self.sampling
+        guidance = default.guidance if wishes.guidance is None else wishes.guidance
+        steps = wishes.steps or default.steps
+        zoom_steps = wishes.steps or default.zoom_steps
         return replace(
-            default,
-            seed=wishes.seed,
-            steps=wishes.steps or default.steps,
-            zoom_steps=wishes.steps or default.zoom_steps,
-            guidance=default.guidance if wishes.guidance is None else wishes.guidance,
+            default, seed=wishes.seed, steps=steps, zoom_steps=zoom_steps, guidance=guidance
         )
 
 

@@ -70,14 +70,9 @@ def make_coherent(
 ) -> Iterator[Made]:
     """The instances of a photo."""
     context, sight = look(models, perception, labels)
-    made = models.scene.sample(
-        context,
-        (len(labels),),
-        _noise(models, labels, sampling),
-        sampling.steps,
-        sampling.guidance,
-        partial(watch.progress, "scene"),
-    )
+    noise = _noise(models, labels, sampling)
+    steps = (sampling.steps, sampling.guidance, partial(watch.progress, "scene"))
+    made = models.scene.sample(context, (len(labels),), noise, *steps)
     for done, volume in enumerate(volumes_of(models, made, sight, labels, sampling.seed)):
         watch.progress("objects", done / len(labels))
         yield volume
@@ -109,12 +104,9 @@ def look(
     ).to(models.device)
     size = models.generator.config.picture.size
     crops = [instance_crop(perception.photo, perception.label_map, label, size) for label in labels]
-    depth = float(sight.depth[0])
-    focal = float(sight.focal[0])
-    cues = [
-        object_cues(box, points, depth, pitch_of(camera), focal)
-        for points, box in zip(surfaces, sight.boxes.cpu().numpy())
-    ]
+    view = (float(sight.depth[0]), pitch_of(camera), float(sight.focal[0]))
+    boxes = sight.boxes.cpu().numpy()
+    cues = [object_cues(box, points, *view) for points, box in zip(surfaces, boxes)]
     pictures, told = (torch.from_numpy(np.stack(a)).to(models.device) for a in (crops, cues))
     return models.scene.context(models.generator.picture(pictures), told), sight
 
@@ -126,14 +118,19 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
     count = len(boxes)
     focal = float(camera.intrinsics[0, 0] / max(camera.width, camera.height))
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
+    pose = torch.from_numpy(camera.world_from_camera).float()
     return Sight(
-        torch.full((count,), focal),
-        torch.full((count,), depth),
-        torch.from_numpy(camera.world_from_camera).float().expand(count, 4, 4),
-        torch.from_numpy(np.asarray(boxes, np.float32)),
-        torch.from_numpy(np.asarray(surfaces, np.float32)),
-        torch.ones(count, dtype=torch.bool),
+        focal=torch.full((count,), focal),
+        depth=torch.full((count,), depth),
+        scene_from_camera=pose.expand(count, 4, 4),
+        boxes=_single(boxes),
+        surface=_single(surfaces),
+        seen=torch.ones(count, dtype=torch.bool),
     )
+
+
+def _single(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
 
 
 def _noise(models: CoherentModels, labels: Sequence[int], sampling: Sampling) -> Objects:

@@ -40,7 +40,8 @@ def front_cube(visible: np.ndarray) -> np.ndarray:
     """
     cube = box_cube([visible])
     margin = (ZOOM_MARGIN - 1) / 2 * float((visible[1] - visible[0]).max())
-    cube[2, 3] = visible[1, 2] + margin - cube[0, 0] / 2  # the camera looks along -Z
+    front = visible[1, 2] + margin  # the camera looks along -Z
+    cube[2, 3] = front - cube[0, 0] / 2
     return cube
 
 

@@ -76,14 +76,16 @@ def on_white(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     rows = np.flatnonzero(mask.any(1))
     columns = np.flatnonzero(mask.any(0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    across = slice(columns[0], columns[-1] + 1)
+    box = (slice(rows[0], rows[-1] + 1), across)
     inside = np.where(mask[box][..., None], image[box], np.uint8(255))
     longer = max(inside.shape[:2])
     side = longer + 2 * int(MARGIN * longer)
     square = np.full((side, side, 3), 255, np.uint8)
-    top = (side - inside.shape[0]) // 2
-    left = (side - inside.shape[1]) // 2
-    square[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    height, width = inside.shape[:2]
+    top = (side - height) // 2
+    left = (side - width) // 2
+    square[top : top + height, left : left + width] = inside
     return square
 
 

@@ -215,7 +215,8 @@ class LayoutHead(nn.Module):
         sampled = labels[:, None, 1::2, 1::2] == wanted
         exact = sampled.flatten(2).any(-1)[..., None, None]
         masks = torch.where(exact, sampled, whole > 0)
-        cues = visible_cues(points[:, :, 1::2, 1::2].float(), masks, camera.float())
+        halved = points[:, :, 1::2, 1::2].float()
+        cues = visible_cues(halved, masks, camera.float())
         pooled = [_pooled(whole, fine.float()), _pooled_tokens(whole, tokens.float())]
         x = self.inputs(torch.cat([cues.numbers, *pooled], dim=-1))
         for block in self.blocks:

@@ -177,7 +177,8 @@ def relation(a: Thing, b: Thing, eye: np.ndarray) -> str | None:
 
 def are_close(a: Thing, b: Thing) -> bool:
     """Whether hardly anything fits between two things: the gap of their boxes is small."""
-    apart = np.maximum(a.box[0] - b.box[1], b.box[0] - a.box[1])
+    (low, high), (other_low, other_high) = a.box, b.box
+    apart = np.maximum(low - other_high, other_low - high)
     gap = float(np.linalg.norm(np.maximum(apart, 0.0)))
     return gap <= CLOSE * min(a.side, b.side)
 
@@ -212,7 +213,8 @@ def caption(things: Sequence[Thing], eye: np.ndarray, rng: np.random.Generator) 
     """
     if len(things) == 1:
         return name_of(things[0], rng)
-    alike = 2 <= len(things) <= 1 + len(COUNTS) and len({t.noun for t in things}) == 1
+    nouns = {thing.noun for thing in things}
+    alike = 2 <= len(things) <= 1 + len(COUNTS) and len(nouns) == 1
     if alike and rng.random() < 0.5:
         one = things[0]
         if len({t.colour for t in things}) > 1:

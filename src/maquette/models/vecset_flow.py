@@ -78,9 +78,10 @@ class VecSetFlow(nn.Module):
         self.config = c = config
         self.time_proj = TimeToken(c.width)
         self.proj_in = nn.Linear(c.channels, c.width)
+        sizes = (c.width, c.heads, c.context_widths)
+        skips = [index >= c.first_skip for index in range(c.blocks)]
         self.blocks: Layers[VectorSetBlock] = Layers(
-            VectorSetBlock(c.width, c.heads, c.context_widths, skip=i >= c.first_skip)
-            for i in range(c.blocks)
+            VectorSetBlock(*sizes, skip=skip) for skip in skips
         )
         self.norm_out = LayerNorm(c.width)
         self.proj_out = nn.Linear(c.width, c.channels)

@@ -45,9 +45,10 @@ def focal_from_fov(degrees: float, width: int, height: int) -> Focal:
             return Focal(ratio, f"given, {degrees:g} degrees")
     low = math.ceil(10 * fov_from_focal(LONGEST, width, height)) / 10
     high = math.floor(fov_from_focal(SHORTEST, width, height))
+    photo = f"a {width} x {height} photo"
     raise InputError(
-        f"a vertical field of view of {degrees:g} degrees is not one of a {width} x {height} "
-        f"photo; give {low:g} to {high:g} degrees"
+        f"a vertical field of view of {degrees:g} degrees is not one of {photo}; give {low:g} to "
+        f"{high:g} degrees"
     )
 
 

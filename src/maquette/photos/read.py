@@ -157,7 +157,8 @@ def _shrink_jpeg(image: Image.Image) -> None:
     """Let a JPEG of too many pixels be decoded at a half, a quarter or an eighth of its size."""
     share = MAX_PIXELS / (image.width * image.height)
     if image.format in ("JPEG", "MPO") and share < 1:
-        wanted = (int(image.width * share**0.5) // 2, int(image.height * share**0.5) // 2)
+        scale = share**0.5
+        wanted = (int(image.width * scale) // 2, int(image.height * scale) // 2)
         image.draft(image.mode, wanted)
 
 
@@ -171,9 +172,9 @@ def _page(image: Image.Image, number: int) -> Image.Image:
 def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse a width and height of too many pixels, with an InputError."""
     if size[0] * size[1] > MAX_PIXELS:
+        most = f"{MAX_PIXELS // 10**6} million"
         raise InputError(
-            f"{name}: has {size[0]} x {size[1]} pixels; "
-            f"{MAX_PIXELS // 10**6} million may be read at most, reduce it first"
+            f"{name}: has {size[0]} x {size[1]} pixels; {most} may be read at most, reduce it first"
         )
 
 

@@ -163,11 +163,10 @@ def check_shapes(expected: Shapes, tensors: Tensors) -> None:
     found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     missing = sorted(set(expected) - set(found))
     extra = sorted(set(found) - set(expected))
-    wrong = [
-        f"{key} is {list(found[key])}, expected {list(shape)}"
-        for key, shape in expected.items()
-        if found.get(key, shape) != tuple(shape)
-    ]
+    wrong = []
+    for key, shape in expected.items():
+        if found.get(key, shape) != tuple(shape):
+            wrong.append(f"{key} is {list(found[key])}, expected {list(shape)}")
     kinds = {"missing": missing, "extra": extra, "of another shape": wrong}
     said = [_some(names, what) for what, names in kinds.items() if names]
     if said:
@@ -179,7 +178,8 @@ def check_shapes(expected: Shapes, tensors: Tensors) -> None:
 
 def _some(names: list[str], what: str) -> str:
     more = ", ..." if len(names) > 3 else ""
-    return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+    first = ", ".join(names[:3])
+    return f"{len(names)} {what} ({first}{more})"
 
 
 def precision(

@@ -65,6 +65,7 @@ TRELLIS_LARGE = {
     "qk_rms_norm": True,
 }  # what a configuration may leave out
 PREFIX = "base_img_conditioner."
+SPARSE = np.s_[:, :, 3::14, 3::14]  # the recorded pixels of the slots' pictures
 
 
 OWN_FIELDS = {"context_blocks": "scene_context_attn_num", "key_bias_scale": "k_bias_scale"}
@@ -76,11 +77,12 @@ def flow_config(config: Config) -> SceneContextFlowConfig:
     own = {**a, **config.get("ctor", {})}
     kinds = own.get("type_embedding_type") or ""
     words = (own.get("exp_setting") or "global local").split()
+    flow = trellis_structure.flow_config({"args": {**TRELLIS_LARGE, **a}})
     return configured(
         SceneContextFlowConfig,
         own,
         OWN_FIELDS,
-        flow=trellis_structure.flow_config({"args": {**TRELLIS_LARGE, **a}}),
+        flow=flow,
         slots=1 + len(words),
         key_gate="enable_gate" in kinds,
         key_bias="enable_k_bias" in kinds,
@@ -91,11 +93,10 @@ def options_of(keys: Iterable[str], config: SceneContextFlowConfig) -> SceneCont
     """The configuration with the gates, biases and context blocks that the keys of a state dict
     show.
     """
-    keys = list(keys)
-    gates, biases = (
-        sum(bool(re.fullmatch(rf"blocks\.\d+\.self_attn\.{name}", key)) for key in keys)
-        for name in ("ext_gate", "k_type_bias")
-    )
+    found = [re.fullmatch(r"blocks\.\d+\.self_attn\.(\w+)", key) for key in keys]
+    of_attention = [match[1] for match in found if match]
+    gates = of_attention.count("ext_gate")
+    biases = of_attention.count("k_type_bias")
     return replace(
         config,
         key_gate=gates > 0,
@@ -136,7 +137,10 @@ def _variant(
         variant = SceneContextFlow(wanted)
     expected = shapes(variant)
     given = published_tensors(network)
-    cut = {key: given[key][tuple(slice(n) for n in shape)] for key, shape in expected.items()}
+    cut = {}
+    for key, shape in expected.items():
+        kept = tuple(slice(size) for size in shape)
+        cut[key] = given[key][kept]
     load(variant, cut, dtype)
     return variant
 
@@ -155,7 +159,8 @@ def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outp
         attention = second.self_attn
         outputs = {"block0_out": first, "block1_out": second, "block1_sca_out": attention}
         with recorded(outputs, {"block1_sca_in": attention}) as seen:
-            found[f"{name}_out"] = variant(x[:n, :slots], levels[:n], cond[:n, :slots])
+            some = np.s_[:n, :slots]
+            found[f"{name}_out"] = variant(x[some], levels[:n], cond[some])
         if name == "gatebias_n2":
             found |= {f"gatebias_n2_{key}": value for key, value in seen.items()}
     flow = network.flow
@@ -171,8 +176,9 @@ def _run_preprocess(network: nn.Module | None, given: Tensors, config: Config) -
     pictures = slot_pictures(given["rgb"].numpy(), [ids == label for label in labels])
     found = {}
     for label, slots in zip(labels, pictures):
-        found[f"slots_{label}"] = torch.from_numpy(slots[:, :, 3::14, 3::14])
-        found[f"sum_{label}"] = torch.from_numpy(slots.astype(np.float64).sum((1, 2, 3)))
+        sums = slots.astype(np.float64).sum((1, 2, 3))
+        found[f"slots_{label}"] = torch.from_numpy(slots[SPARSE])
+        found[f"sum_{label}"] = torch.from_numpy(sums)
     return found
 
 
@@ -201,12 +207,9 @@ def _build_pipeline(config: Config) -> nn.ModuleDict:
     denoiser = config["denoiser"]
     gated = any(variant["gate"] for variant in config["variants"].values())
     options = {**denoiser, "type_embedding_type": "enable_gate enable_k_bias" if gated else None}
-    return nn.ModuleDict(
-        {
-            "denoiser": build({"args": denoiser["args"], "ctor": options}),
-            "decoder": trellis_structure.build_vae(config["decoder"]),
-        }
-    )
+    network = build({"args": denoiser["args"], "ctor": options})
+    decoder = trellis_structure.build_vae(config["decoder"])
+    return nn.ModuleDict({"denoiser": network, "decoder": decoder})
 
 
 def _load_pipeline(

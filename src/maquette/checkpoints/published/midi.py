@@ -95,25 +95,21 @@ def _run_transformer(network: VecSetFlow, given: Tensors, config: Config) -> Out
     count = config["num_instances"]
     scenes = len(x) // count
     ragged = (2, *(1,) * (count - 2)) * scenes
-    return seen | {
-        "out_default": default,
-        "out_mi_ni3": -network(x, levels, contexts, (count,) * scenes),
-        "out_mi_ragged_2of3": -network(x, levels, contexts, ragged),
-        "time_sinusoid": network.time_proj.sinusoids(levels),
-        "temb": network.time_proj(levels)[:, 0],
-    }
+    seen["out_default"] = default
+    seen["out_mi_ni3"] = -network(x, levels, contexts, (count,) * scenes)
+    seen["out_mi_ragged_2of3"] = -network(x, levels, contexts, ragged)
+    seen["time_sinusoid"] = network.time_proj.sinusoids(levels)
+    seen["temb"] = network.time_proj(levels)[:, 0]
+    return seen
 
 
 def models_of(networks: nn.ModuleDict, clip_framing: Framing, dino_framing: Framing) -> MidiModels:
     """The pipeline's networks under the names they have in maquette."""
-    return MidiModels(
-        of_kind(networks["image_encoder_1"], VisionTransformer),
-        of_kind(networks["image_encoder_2"], VisionTransformer),
-        of_kind(networks["transformer"], VecSetFlow),
-        of_kind(networks["vae"], VecSetVAE),
-        clip_framing,
-        dino_framing,
-    )
+    clip_eyes = of_kind(networks["image_encoder_1"], VisionTransformer)
+    dino_eyes = of_kind(networks["image_encoder_2"], VisionTransformer)
+    flow = of_kind(networks["transformer"], VecSetFlow)
+    vae = of_kind(networks["vae"], VecSetVAE)
+    return MidiModels(clip_eyes, dino_eyes, flow, vae, clip_framing, dino_framing)
 
 
 def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Outputs:
@@ -133,18 +129,19 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
         models.flow, condition, noise, sampling, on_step=lambda step, x: steps.append(x)
     )
     whitened = np.stack([whiten(image, mask) for mask in masks])
-    return _decoded(models, final) | {
-        "instance_rgbs": torch.from_numpy(whitened),
-        "masks": torch.from_numpy(255 * masks.astype(np.uint8)),
-        "clip_pixel_values": for_clip,
-        "dino_pixel_values": for_dino[:, :3],
-        "dino_scene_pixel_values": for_dino[:, 3:6],
-        "dino_mask_pixel_values": for_dino[:, 6:],
-        "image_embeds_1": condition.summary,
-        "image_embeds_2": condition.tokens,
-        "latents_steps": torch.stack(steps),
-        "latents_final": final,
-    }
+    own, scene, mask_channel = for_dino.split([3, 3, 1], dim=1)
+    outputs = _decoded(models, final)
+    outputs["instance_rgbs"] = torch.from_numpy(whitened)
+    outputs["masks"] = torch.from_numpy(255 * masks.astype(np.uint8))
+    outputs["clip_pixel_values"] = for_clip
+    outputs["dino_pixel_values"] = own
+    outputs["dino_scene_pixel_values"] = scene
+    outputs["dino_mask_pixel_values"] = mask_channel
+    outputs["image_embeds_1"] = condition.summary
+    outputs["image_embeds_2"] = condition.tokens
+    outputs["latents_steps"] = torch.stack(steps)
+    outputs["latents_final"] = final
+    return outputs
 
 
 def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, Tensor]:

@@ -82,6 +82,16 @@ HEAD_FIELDS = {  # of the representation of a decoder of Gaussians
     "scale_bias": "scaling_bias",
     "opacity_bias": "opacity_bias",
 }
+# numbers of Gaussians before their activations: recorded name -> ours
+RAW = {"xyz": "position", "scaling": "scale", "rotation": "rotation", "opacity": "opacity"}
+# of the flow: recorded name -> ours
+WATCHED = {
+    "in0": "input_blocks.0",
+    "in1": "input_blocks.1",
+    "blk1": "blocks",
+    "ob0": "out_blocks.0",
+    "ob1": "out_blocks.1",
+}
 RATES = ("_xyz", "_features_dc", "_scaling", "_rotation", "_opacity")
 
 
@@ -94,11 +104,11 @@ def flow_config(config: Config) -> SLatFlowConfig:
     patch = a.get("patch_size", 2)
     position = a.get("pe_mode", "ape")
     if position != "ape" or a.get("qk_rms_norm_cross") or patch != 2 ** len(widths):
+        normed = a.get("qk_rms_norm_cross")
         raise CheckpointError(
-            f"pe_mode {position!r}, qk_rms_norm_cross {a.get('qk_rms_norm_cross')}, patch_size "
-            f"{patch} with io_block_channels {list(widths)}; expected 'ape', false, and one "
-            "halving "
-            "for each width, as in the released model"
+            f"pe_mode {position!r}, qk_rms_norm_cross {normed}, patch_size {patch} with "
+            f"io_block_channels {list(widths)}; expected 'ape', false, and one halving for each "
+            "width, as in the released model"
         )
     computed = {"heads": heads_of(a), "io_widths": widths}
     return configured(SLatFlowConfig, a, FLOW_FIELDS, qk_norm=False, **computed)
@@ -192,13 +202,8 @@ def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
     contexts = network.prepare(given["cond"])
     (out,) = network.velocity(given["feats"], voxels, modulations, contexts, trace=seen.__setitem__)
     outputs = {"out": out}
-    for key, name, grid in (
-        ("in0", "input_blocks.0", voxels),
-        ("in1", "input_blocks.1", coarse),
-        ("blk1", "blocks", coarse),
-        ("ob0", "out_blocks.0", voxels),
-        ("ob1", "out_blocks.1", voxels),
-    ):
+    for key, name in WATCHED.items():
+        grid = coarse if key in ("in1", "blk1") else voxels
         outputs[f"{key}_feats"] = seen[name].flatten(0, -2)
         outputs[f"{key}_coords"] = grid.coords
     cells = _cells(given, config, "sample_coords")
@@ -229,19 +234,14 @@ def _run_gaussians(network: GaussianDecoder, given: Tensors, config: Config) -> 
     upper, right = torch.triu_indices(3, 3)
     for b, gaussians in enumerate(network.gaussians(features, voxels)):
         part = {name: value.split(sizes)[b] for name, value in raw.items()}
-        found = {
-            "xyz": part["position"],
-            "features_dc": part["colour"][:, None],
-            "scaling": part["scale"],
-            "rotation": part["rotation"],
-            "opacity": part["opacity"],
-            "get_xyz": gaussians.positions,
-            "get_scaling": gaussians.scales,
-            "get_rotation": gaussians.rotations,
-            "get_opacity": gaussians.opacities[:, None],
-            "get_features": gaussians.harmonics[:, None],
-            "cov": covariances(gaussians)[:, upper, right],
-        }
+        found = {theirs: part[ours] for theirs, ours in RAW.items()}
+        found["features_dc"] = part["colour"][:, None]
+        found["get_xyz"] = gaussians.positions
+        found["get_scaling"] = gaussians.scales
+        found["get_rotation"] = gaussians.rotations
+        found["get_opacity"] = gaussians.opacities[:, None]
+        found["get_features"] = gaussians.harmonics[:, None]
+        found["cov"] = covariances(gaussians)[:, upper, right]
         outputs |= {f"g{b}_{name}": value for name, value in found.items()}
     return outputs
 
@@ -263,13 +263,9 @@ def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     fine = voxels.children.children
     trunk = network.trunk(given["feats"], voxels)
     first = of_kind(network.upsample[0], SubdivideBlock)
-    outputs = {
-        "blk1": trunk,
-        "up0": first(trunk, voxels),
-        "up0_skip": first.skip_connection(trunk).repeat_interleave(8, dim=0),
-        "out_coords": fine.coords,
-        "out_feats": network(given["feats"], voxels),
-    }
+    outputs = {"blk1": trunk, "up0": first(trunk, voxels), "out_coords": fine.coords}
+    outputs["up0_skip"] = first.skip_connection(trunk).repeat_interleave(8, dim=0)
+    outputs["out_feats"] = network(given["feats"], voxels)
     for b, features in enumerate(outputs["out_feats"].split(list(fine.counts))):
         mesh = mesh_of_cells(fine.sample(b).coords[:, 1:], features, fine.resolution)
         outputs[f"mesh{b}_vertices"] = mesh.vertices
@@ -288,16 +284,9 @@ def _run_flexicubes(network: nn.Module | None, given: Tensors, config: Config) -
     position = every / side - 0.5 + reach * given["deform_raw"].tanh()
     raw = [given["beta_raw"], given["alpha_raw"], given["gamma_raw"][:, None]]
     colours = given["color_raw"].sigmoid()
-    mesh = dual_mesh(
-        Cells(
-            cells,
-            side,
-            given["sdf"][corner],
-            position[corner],
-            colours[corner],
-            torch.cat(raw, dim=1)[number],
-        )
-    )
+    weights = torch.cat(raw, dim=1)[number]
+    distance = given["sdf"][corner]
+    mesh = dual_mesh(Cells(cells, side, distance, position[corner], colours[corner], weights))
     return {
         "grid_vertices": position,
         "vertices": mesh.vertices,

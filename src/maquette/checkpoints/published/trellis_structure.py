@@ -8,6 +8,7 @@ The files store the matrices of the blocks in half precision and everything else
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -87,20 +88,20 @@ def vae_config(config: Config) -> VolumeVAEConfig:
     a = arguments(config)
     channels = tuple(a["channels"])
     middle = a.get("num_res_blocks_middle", 2)
-    encodes = "in_channels" in a
-    middles = "encoder_middle_blocks" if encodes else "middle_blocks"
-    return VolumeVAEConfig(
+    common = VolumeVAEConfig(
         channels=a.get("in_channels", a.get("out_channels", 1)),
         patch=1,
         latent_channels=a["latent_channels"],
-        encoder_blocks=a["num_res_blocks"],
-        decoder_blocks=a["num_res_blocks"],
+        encoder_channels=(),
+        decoder_channels=(),
         stem_kernel=3,
         moments_kernel=3,
-        encoder_channels=channels if encodes else (),
-        decoder_channels=() if encodes else channels,
-        **{middles: middle},
     )
+    blocks = a["num_res_blocks"]
+    common = replace(common, encoder_blocks=blocks, decoder_blocks=blocks)
+    if "in_channels" in a:
+        return replace(common, encoder_channels=channels, encoder_middle_blocks=middle)
+    return replace(common, decoder_channels=channels, middle_blocks=middle)
 
 
 build_vae = builder(VolumeVAE, vae_config)

@@ -31,18 +31,21 @@ from maquette.flow.schedule import shifted_schedule
 from maquette.models.vecset_flow import VecSetFlow, VecSetFlowConfig, midi_joint_blocks
 from maquette.models.vecset_vae import VecSetVAE, VecSetVAEConfig
 
+# of a block's self-attention and feed-forward layer
+BLOCK: dict[str, str | tuple[str, ...]] = {
+    r"self_attn\.to_qkv\.(.+)": (r"attn1.to_q.\2", r"attn1.to_k.\2", r"attn1.to_v.\2"),
+    r"self_attn\.(q|k)_rms_norm\.(.+)": r"attn1.norm_\2.\3",
+    r"self_attn\.to_out\.(.+)": r"attn1.to_out.0.\2",
+    r"mlp\.mlp\.0\.(.+)": r"ff.net.0.proj.\2",
+    r"mlp\.mlp\.2\.(.+)": r"ff.net.2.\2",
+}
+
 
 def attention_rules(heads: int) -> tuple[Rule, ...]:
     """Names of a block's attentions and feed-forward layer; ``attn2_2`` is the second
     cross-attention.
     """
-    table: dict[str, str | tuple[str, ...]] = {
-        r"self_attn\.to_qkv\.(.+)": tuple(rf"attn1.to_{part}.\2" for part in "qkv"),
-        r"self_attn\.(q|k)_rms_norm\.(.+)": r"attn1.norm_\2.\3",
-        r"self_attn\.to_out\.(.+)": r"attn1.to_out.0.\2",
-        r"mlp\.mlp\.0\.(.+)": r"ff.net.0.proj.\2",
-        r"mlp\.mlp\.2\.(.+)": r"ff.net.2.\2",
-    }
+    table = dict(BLOCK)
     for index, suffix in enumerate(("2", "2_2")):
         ours = rf"cross_attns\.{index}\."
         theirs = f"attn{suffix}."
@@ -129,13 +132,10 @@ def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
-    return {
-        "mean": mean,
-        "logvar": log_variance,
-        "decoded": decoded[..., None],
-        "latent_kv": network.decoder_tokens(given["z"]),
-        "embed_first4": network.embed(points[:, :4]),
-    }
+    outputs = {"mean": mean, "logvar": log_variance, "decoded": decoded[..., None]}
+    outputs["latent_kv"] = network.decoder_tokens(given["z"])
+    outputs["embed_first4"] = network.embed(points[:, :4])
+    return outputs
 
 
 def _run_scheduler(network: nn.Module | None, given: Tensors, config: Config) -> Outputs:
@@ -146,12 +146,12 @@ def _run_scheduler(network: nn.Module | None, given: Tensors, config: Config) ->
         found[f"timesteps_{steps}_shift{shift}"] = 1000.0 * levels[:-1]
     velocities = iter(given["trace_v"])
     trace: list[Tensor] = []
-    euler(
-        lambda x, t: -next(velocities),
-        given["trace_x0"],
-        shifted_schedule(config["trace"]["steps"], config["trace"]["shift"]),
-        lambda step, x: trace.append(x),
-    )
+    schedule = shifted_schedule(config["trace"]["steps"], config["trace"]["shift"])
+
+    def keep(step: int, x: Tensor) -> None:
+        trace.append(x)
+
+    euler(lambda x, t: -next(velocities), given["trace_x0"], schedule, keep)
     noised = interpolate(given["noise_x0"], given["noise_eps"], given["noise_t"] / 1000.0)
     return found | {"trace_x": torch.stack(trace), "noise_xt": noised}
 

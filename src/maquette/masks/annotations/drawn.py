@@ -122,7 +122,8 @@ def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
     if len(points) < 3:
         return None
     mask = np.zeros(size, bool)
-    rows, columns = pixels_in_polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, size)
+    x, y = (points - 0.5).T
+    rows, columns = pixels_in_polygon(y, x, size)
     mask[rows, columns] = True
     return mask
 
@@ -157,10 +158,12 @@ def pasted(part: np.ndarray, left: Any, top: Any, size: Size, where: str) -> np.
     """A small mask (h, w) at its place in a picture -> mask (H, W) bool. Raises InputError."""
     column, row = (round(value) for value in numbers([left, top], where))
     height, width = part.shape
-    if column < 0 or row < 0 or row + height > size[0] or column + width > size[1]:
+    below = row + height
+    beside = column + width
+    if min(column, row) < 0 or below > size[0] or beside > size[1]:
+        given = f"its mask of {width} x {height} pixels at {column}, {row}"
         raise InputError(
-            f"{where}: its mask of {width} x {height} pixels at {column}, {row} does not lie "
-            f"within the picture of {size[1]} x {size[0]}"
+            f"{where}: {given} does not lie within the picture of {size[1]} x {size[0]}"
         )
     mask = np.zeros(size, bool)
     mask[row : row + height, column : column + width] = part

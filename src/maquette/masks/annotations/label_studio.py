@@ -121,17 +121,15 @@ def _mask(kind: str, value: dict[str, Any], size: Size, where: str) -> np.ndarra
 def _brushed(content: Any, size: Size, where: str) -> np.ndarray:
     """The pixels (H, W) bool that a brush stroke covers. Raises InputError."""
     expected = size[0] * size[1] * CHANNELS
-    numbers_ok = isinstance(content, list) and all(
-        isinstance(byte, int) and 0 <= byte < 256 for byte in content
-    )
+    numbers_ok = isinstance(content, list) and all(map(_is_byte, content))
     if not numbers_ok:
         raise InputError(f"{where}: its brush stroke is no list of bytes; export it again")
     bits = _Bits(bytes(content), where)
     count = bits.take(32)
     if count != expected:
+        picture = f"a picture of {size[1]} x {size[0]} pixels"
         raise InputError(
-            f"{where}: its brush stroke has {count} values; expected {expected} for a picture of "
-            f"{size[1]} x {size[0]} pixels"
+            f"{where}: its brush stroke has {count} values; expected {expected} for {picture}"
         )
     word = bits.take(5) + 1
     lengths = [bits.take(4) + 1 for _ in range(4)]
@@ -164,3 +162,7 @@ class _Bits:
         number = int("".join(map(str, self.bits[self.at : end])), 2)
         self.at = end
         return number
+
+
+def _is_byte(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 256

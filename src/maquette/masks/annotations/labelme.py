@@ -60,7 +60,8 @@ def _mask(shape: dict[str, Any], kind: str, size: Size, where: str) -> np.ndarra
         radius = math.dist(points[0], points[1])
         return ellipse_mask(points[0], (radius, radius), size, where)
     if kind == "mask" and len(points) > 0:
-        return pasted(_bitmap(shape.get("mask"), where), points[0, 0], points[0, 1], size, where)
+        left, top = points[0]
+        return pasted(_bitmap(shape.get("mask"), where), left, top, size, where)
     return None
 
 
@@ -78,15 +79,11 @@ def _bitmap(text: Any, where: str) -> np.ndarray:
 
 def labelme_document(masks: Iterable[InstanceMask], size: Size, photo: str) -> dict[str, Any]:
     """Masks of a picture of ``size`` -> the JSON document; each is a bitmap, so nothing is lost."""
-    return {
-        "version": VERSION,
-        "flags": {},
-        "shapes": [_shape(mask) for mask in masks],
-        "imagePath": photo,
-        "imageData": None,
-        "imageHeight": size[0],
-        "imageWidth": size[1],
-    }
+    document: dict[str, Any] = {"version": VERSION, "flags": {}}
+    document["shapes"] = [_shape(mask) for mask in masks]
+    height, width = size
+    picture = {"imagePath": photo, "imageData": None, "imageHeight": height, "imageWidth": width}
+    return document | picture
 
 
 def _shape(instance: InstanceMask) -> dict[str, Any]:
@@ -94,15 +91,12 @@ def _shape(instance: InstanceMask) -> dict[str, Any]:
     columns = np.flatnonzero(instance.mask.any(axis=0))
     low = int(columns[0]), int(rows[0])
     high = int(columns[-1]), int(rows[-1])
-    part = instance.mask[low[1] : high[1] + 1, low[0] : high[0] + 1]
+    across, down = (slice(first, last + 1) for first, last in zip(low, high))
+    part = instance.mask[down, across]
     content = io.BytesIO()
     Image.fromarray(part.astype(np.uint8) * 255).save(content, format="PNG")
-    return {
-        "label": instance.name or f"object_{instance.label}",
-        "points": [list(low), list(high)],
-        "group_id": instance.label,
-        "description": "",
-        "shape_type": "mask",
-        "flags": {},
-        "mask": base64.b64encode(content.getvalue()).decode("ascii"),
-    }
+    label = instance.name or f"object_{instance.label}"
+    shape: dict[str, Any] = {"label": label, "points": [list(low), list(high)]}
+    shape |= {"group_id": instance.label, "description": "", "shape_type": "mask", "flags": {}}
+    shape["mask"] = base64.b64encode(content.getvalue()).decode("ascii")
+    return shape

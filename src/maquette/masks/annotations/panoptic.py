@@ -64,5 +64,6 @@ def _picture(path: Path, annotation: dict[str, Any]) -> Path:
 
 def _numbers(path: Path) -> np.ndarray:
     """The number (H, W) of the segment of every pixel."""
-    red, green, blue = np.moveaxis(np.asarray(open_image(path).convert("RGB"), np.int64), -1, 0)
+    picture = open_image(path).convert("RGB")
+    red, green, blue = np.moveaxis(np.asarray(picture, np.int64), -1, 0)
     return red + 256 * green + 65536 * blue

@@ -80,9 +80,8 @@ def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
     """How far to the right (radians about the vertical) the line of sight through a pixel (2,)
     points from -Z.
     """
-    ray = camera.world_from_camera[:3, :3] @ np.linalg.solve(
-        camera.intrinsics, np.array([*pixel, 1.0])
-    )
+    in_camera = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0]))
+    ray = camera.world_from_camera[:3, :3] @ in_camera
     return float(np.arctan2(ray[0], -ray[2]))
 
 
@@ -107,7 +106,8 @@ def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) 
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
         place = similarity(scale, None, centre - scale * middle)
         seen = picture_box(camera, transform_points(place, points))
-        pixel = pixel + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
+        wanted = box[:2] + box[2:]
+        pixel = pixel + (wanted - seen[:2] - seen[2:]) / 2
         scale *= longer / max(float((seen[2:] - seen[:2]).max()), 1e-6)
     return place
 

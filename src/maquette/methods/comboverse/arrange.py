@@ -139,23 +139,21 @@ def parts_from_meshes(meshes: Sequence[trimesh.Trimesh]) -> MeshParts:
     colours = [vertex_colors_of(mesh)[:, :3] for mesh in meshes]
     numbers = np.arange(len(meshes))
     face_counts = [len(mesh.faces) for mesh in meshes]
-    return MeshParts(
-        torch.from_numpy(np.concatenate(vertices).astype(np.float32)),
-        torch.from_numpy(np.concatenate(faces).astype(np.int64)),
-        torch.from_numpy(np.concatenate(colours).astype(np.float32) / 255),
-        torch.from_numpy(np.repeat(numbers, vertex_counts)),
-        torch.from_numpy(np.repeat(numbers, face_counts)),
-        pivots,
-    )
+    corners = torch.from_numpy(np.concatenate(vertices).astype(np.float32))
+    triangles = torch.from_numpy(np.concatenate(faces).astype(np.int64))
+    paint = torch.from_numpy(np.concatenate(colours).astype(np.float32) / 255)
+    of_vertex = torch.from_numpy(np.repeat(numbers, vertex_counts))
+    of_face = torch.from_numpy(np.repeat(numbers, face_counts))
+    return MeshParts(corners, triangles, paint, of_vertex, of_face, pivots)
 
 
 def placements_from(parts: MeshParts, scene_from_mesh: np.ndarray) -> Placements:
     """From similarities (N, 4, 4), one for each mesh that ``parts`` was made of."""
     scales = np.array([scale_of(matrix) for matrix in scene_from_mesh])
     if len(scene_from_mesh) != len(parts.pivots) or not (scales > 0).all():
+        given = f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()}"
         raise InputError(
-            f"{len(scene_from_mesh)} places with scales {scales.round(3).tolist()} for "
-            f"{len(parts.pivots)} meshes; expected one similarity for each"
+            f"{given} for {len(parts.pivots)} meshes; expected one similarity for each"
         )
     linear = scene_from_mesh[:, :3, :3]
     turns = Rotation.from_matrix(linear / scales[:, None, None]).as_rotvec()
@@ -172,14 +170,18 @@ def transforms(parts: MeshParts, placements: Placements) -> np.ndarray:
     turns = Rotation.from_rotvec(placements.rotation.detach().double().numpy()).as_matrix()
     centres = placements.translation.detach().double().numpy()
     rows = zip(scales, turns, centres, parts.pivots)
-    return np.stack([similarity(s, r, t - s * r @ pivot) for s, r, t, pivot in rows])
+    places = []
+    for scale, rotation, translation, pivot in rows:
+        places.append(similarity(scale, rotation, translation - scale * rotation @ pivot))
+    return np.stack(places)
 
 
 def placed_vertices(parts: MeshParts, placements: Placements) -> Tensor:
     """(V, 3) vertices in the scene, differentiable in the placements."""
     x, y, z = placements.rotation.unbind(1)
     zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
+    entries = [zero, -z, y, z, zero, -x, -y, x, zero]
+    skew = torch.stack(entries, dim=1).reshape(-1, 3, 3)
     turn = torch.matrix_exp(skew)  # smooth at zero, unlike Rodrigues' formula
     linear = placements.log_scale.exp()[:, None, None] * turn
     turned = torch.einsum("vij,vj->vi", linear[parts.owner], parts.vertices)
@@ -198,7 +200,8 @@ def reference_view(
         raise InputError(f"labels {missing} have no mask; the photo has {sorted(masks)}")
     height, width = given.image.shape[:2]
     scale = size / max(height, width)
-    small = resized(camera, max(1, round(scale * width)), max(1, round(scale * height)))
+    sides = [max(1, round(scale * side)) for side in (width, height)]
+    small = resized(camera, *sides)
 
     def shrunk(array: np.ndarray) -> np.ndarray:
         target = (small.width, small.height)
@@ -348,10 +351,10 @@ class _Free:
         if self.reach is not None:
             step = self.reach * torch.tanh(step / self.reach)
         nearer = (1 + step).clamp(min=NEAREST)[:, None]  # along the line of sight
-        sideways = torch.cat([self.unit * self.place, torch.zeros_like(self.place[:, :1])], dim=1)
+        no_depth = torch.zeros_like(self.place[:, :1])
+        sideways = torch.cat([self.unit * self.place, no_depth], dim=1)
         shift = (self.origins + sideways) * nearer - self.origins
-        return Placements(
-            self.start.log_scale + self.scale,
-            self.start.rotation + self.rotation,
-            self.start.translation + shift @ self.scene_from_camera.T,
-        )
+        log_scale = self.start.log_scale + self.scale
+        rotation = self.start.rotation + self.rotation
+        translation = self.start.translation + shift @ self.scene_from_camera.T
+        return Placements(log_scale, rotation, translation)

@@ -67,8 +67,9 @@ class _Window:
     @classmethod
     def around(cls, box: np.ndarray) -> _Window:
         """With a MARGIN around a box (4,)."""
-        side = max(4, int(np.ceil(MARGIN * (box[2:] - box[:2]).max())))
-        left, top = np.floor((box[:2] + box[2:] - side) / 2).astype(int)
+        low, high = box[:2], box[2:]
+        side = max(4, int(np.ceil(MARGIN * (high - low).max())))
+        left, top = np.floor((low + high - side) / 2).astype(int)
         return cls(int(left), int(top), side)
 
     def cut(self, array: np.ndarray, outside: float | bool) -> np.ndarray:
@@ -129,7 +130,9 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
     grow = GROWTH * np.tile(own[2:] - own[:2], 2)
     reach = np.concatenate([pixel.min(0), pixel.max(0)])
     reach = np.clip(reach, own - grow, own + grow)
-    return np.concatenate([np.minimum(own[:2], reach[:2]), np.maximum(own[2:], reach[2:])])
+    low = np.minimum(own[:2], reach[:2])
+    high = np.maximum(own[2:], reach[2:])
+    return np.concatenate([low, high])
 
 
 def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
@@ -214,9 +217,8 @@ def _reduced(found: Completed) -> Completed:
     if len(found.mask) <= LARGEST:
         return found
     size = (LARGEST, LARGEST)
-    visible, mask = (
-        cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        for m in (found.visible, found.mask)
-    )
+    planes = [plane.astype(np.uint8) for plane in (found.visible, found.mask)]
+    resized = [cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST) for plane in planes]
+    visible, mask = (plane > 0 for plane in resized)
     image = cv2.resize(found.image, size, interpolation=cv2.INTER_AREA)
     return replace(found, image=image, mask=mask | visible, visible=visible)
