@@ -52,7 +52,7 @@ $(RUNTIME): pyproject.toml constraints.txt
 
 # With what the tests and all optional parts need.
 $(INSTALLED): $(RUNTIME)
-	@echo "Installing what the tests need: DEV_GB GB more."
+	@echo "Installing what the tests need: 0.8 GB more."
 	$(call installed,.[dev])
 
 demo: $(RUNTIME)
