@@ -151,10 +151,8 @@ def chamfer_fit(
     best quarter of the restarts goes on.
     """
     options = options or ChamferFit()
-    volume, wanted = (smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target))
-    scale = np.cbrt(wanted / volume) if min(volume, wanted) > 0 else 1.0
     middle = target.mean(0)
-    placed = similarity(scale, None, -scale * source.mean(0))  # about the origin, where angles act
+    placed = _as_large(source, target)
     centred = (transform_points(placed, source), target - middle)
     clouds = [build_tree(points).sorted_points for points in centred]
     angles = 2.0 * np.pi * np.arange(options.restarts) / options.restarts
@@ -171,6 +169,13 @@ def chamfer_fit(
         last.append(_descend(pair, fit.numbers, options.steps - steps, options.rate))
     best = min(last, key=lambda fit: fit.cost)
     return similarity(1.0, None, middle) @ _similarity_of(best.numbers) @ best.yaw @ placed
+
+
+def _as_large(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(4, 4) that brings the source to the target's size and to the origin, where angles act."""
+    volume, wanted = (smallest_box(thin(cloud, 20_000)).volume for cloud in (source, target))
+    scale = np.cbrt(wanted / volume) if min(volume, wanted) > 0 else 1.0
+    return similarity(scale, None, -scale * source.mean(0))
 
 
 class _Pair:

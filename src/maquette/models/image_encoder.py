@@ -133,6 +133,10 @@ def _camera_head(width: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.SiLU(), head)
 
 
+def _latitude_head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), zero_init(nn.Linear(width, 1)))
+
+
 def _dense_head(width: int, out: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), out)
 
@@ -159,9 +163,7 @@ class GeometryNet(nn.Module):
         self.layout = None
         if config.layout_blocks:
             self.layout = LayoutHead(fine, coarse, blocks=config.layout_blocks)
-        self.latitude = None
-        if config.latitude:
-            self.latitude = nn.Sequential(nn.LayerNorm(coarse), zero_init(nn.Linear(coarse, 1)))
+        self.latitude = _latitude_head(coarse) if config.latitude else None
         self.backbone = Backbone(w) if config.backbone else None
         # Own mask and coarse relief join the stem's six channels; both layers start at zero, where
         # a close look changes nothing.

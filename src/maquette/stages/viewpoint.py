@@ -113,18 +113,21 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
             [*edges, PRIOR * np.array([(x[0] - pitch) / PITCH_SPREAD, x[1] / FOCAL_SPREAD])]
         )
 
-    union = np.concatenate(
-        [
-            np.min([b[:2] for b in boxes.values()], axis=0),
-            np.max([b[2:] for b in boxes.values()], axis=0),
-        ]
-    )
-    distance = np.clip(focal / max(float((union[2:] - union[:2]).max()), 1.0), 1.2, 20.0)
-    offset = (
-        ((union[:2] + union[2:]) / 2 - np.array([start.width, start.height]) / 2) * distance / focal
-    )
-    first = np.array([pitch, 0.0, *offset, np.log(distance)])
+    first = np.array([pitch, 0.0, *_first_place(np.array([*boxes.values()]), start)])
     return camera(least_squares(residuals, first, loss="soft_l1", f_scale=0.05, max_nfev=60).x)
+
+
+def _first_place(boxes: np.ndarray, start: Camera) -> tuple[float, float, float]:
+    """How far right of the camera's axis, below it, and (as a logarithm) before it a scene of size
+    1 stands that fills the boxes (N, 4) together.
+    """
+    focal = float(start.intrinsics[1, 1])
+    low = boxes[:, :2].min(0)
+    high = boxes[:, 2:].max(0)
+    distance = np.clip(focal / max(float((high - low).max()), 1.0), 1.2, 20.0)
+    middle = np.array([start.width, start.height]) / 2
+    right, down = ((low + high) / 2 - middle) * distance / focal
+    return right, down, np.log(distance)
 
 
 def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perception) -> np.ndarray:

@@ -239,10 +239,7 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
     complete = of_kind(networks["denoiser"], SceneContextFlow)
     found: dict[str, Tensor] = {}
     for name, options in config["variants"].items():
-        switches = {"enable_gate": options["gate"], "enable_k_bias": options["k_bias"]}
-        kinds = " ".join(kind for kind, on in switches.items() if on)
-        case = {"ctor": {**denoiser, "type_embedding_type": kinds}}
-        network = _variant(complete, {"args": denoiser["args"]}, case, torch.float32)
+        network = _switched(complete, denoiser, options)
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
         steps: list[tuple[Tensor, ...]] = []
@@ -270,6 +267,14 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
     for count in (5, 25):
         found[f"t_seq_{count}"] = replace(sampling, steps=count).schedule
     return found
+
+
+def _switched(complete: SceneContextFlow, denoiser: Config, options: Config) -> SceneContextFlow:
+    """The flow with gate and bias of the keys on or off."""
+    switches = {"enable_gate": options["gate"], "enable_k_bias": options["k_bias"]}
+    kinds = " ".join(kind for kind, on in switches.items() if on)
+    case = {"ctor": {**denoiser, "type_embedding_type": kinds}}
+    return _variant(complete, {"args": denoiser["args"]}, case, torch.float32)
 
 
 def _run_conditioner(network: VisionTransformer, given: Tensors, config: Config) -> Outputs:
