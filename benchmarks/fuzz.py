@@ -71,6 +71,17 @@ def read_mask_file(path: Path) -> None:
         assert mask.mask.shape == fuzz_seeds.SIZE and mask.label > 0, mask
 
 
+def read_geometry(path: Path) -> None:
+    """A depth map, points or a camera, brought to the photo."""
+    from maquette.given.fit import GeometrySource, Shown, fit_geometry
+
+    key = path.name.partition(".")[0].partition("_")[0]
+    photo = Shown(fuzz_seeds.SIZE, fuzz_seeds.labels().astype(int), name="photo.png")
+    fitted = fit_geometry(GeometrySource(**{key: path}), photo)
+    depth = fitted.geometry.depth
+    assert depth is None or depth.shape == fuzz_seeds.SIZE, depth.shape
+
+
 def read_scene(path: Path) -> None:
     """A scene document, saved and exported again."""
     from maquette.document.scene_json import load, save
@@ -134,6 +145,7 @@ class Target:
 TARGETS = {
     "photo": Target(fuzz_seeds.write_photos, read_photo),
     "masks": Target(fuzz_seeds.write_mask_files, read_mask_file),
+    "geometry": Target(fuzz_seeds.write_geometry, read_geometry),
     "scene": Target(fuzz_seeds.write_scenes, read_scene),
     "mesh": Target(fuzz_seeds.write_mesh_files, read_mesh),
     "evaluation": Target(

@@ -151,6 +151,34 @@ _CVAT = """<?xml version="1.0"?><annotations>
 </image></annotations>"""
 
 
+def write_geometry(folder: Path) -> None:
+    """Depth maps, maps of points and cameras, named by the option that takes them."""
+    depth = np.where(labels() > 0, 1.5, 2.0) + np.linspace(0, 0.3, SIZE[1])
+    Image.fromarray((1000 * depth).astype(np.uint16)).save(folder / "depth_mm.png")
+    Image.fromarray(depth.astype(np.float32)).save(folder / "depth_m.tif")
+    np.save(folder / "depth_array.npy", depth)
+    shares = np.array([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    sound = depth < 2.2
+    np.savez(folder / "depth_moge.npz", depth=depth, mask=sound, intrinsics=shares)
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    rays = np.stack([(columns - SIZE[1] / 2) / 70, (rows - SIZE[0] / 2) / 70], axis=-1)
+    points = np.concatenate([rays, np.ones((*SIZE, 1))], axis=-1) * depth[..., None]
+    np.save(folder / "points.npy", points)
+    width, height = SIZE[1], SIZE[0]
+    centre = f"{width / 2} {height / 2}"
+    numbers = {"fx": 70, "fy": 70, "cx": width / 2, "cy": height / 2, "w": width, "h": height}
+    cameras = {
+        "intrinsics_four.txt": f"70 70 {centre}",
+        "intrinsics_colmap.txt": f"1 PINHOLE {width} {height} 70 70 {centre}",
+        "intrinsics.json": json.dumps(numbers),
+        "intrinsics_frames.json": json.dumps({"frames": [{"file_path": "photo.png"} | numbers]}),
+        "intrinsics.yaml": "".join(f"{key}: {value}\n" for key, value in numbers.items()),
+    }
+    for name, text in cameras.items():
+        (folder / name).write_text(text)
+    np.save(folder / "intrinsics_shares.npy", shares)
+
+
 def _annotations() -> dict[str, Any]:
     """Documents of annotation tools: polygons, ellipses, circles and brush strokes."""
     circle = {"label": "ball", "points": [[40, 20], [49, 20]], "shape_type": "circle"}

@@ -25,7 +25,17 @@ def fuzz():
         yield module
 
 
-TARGETS = ("photo", "masks", "scene", "mesh", "evaluation", "midi-3dfront", "weights", "verify")
+TARGETS = (
+    "photo",
+    "masks",
+    "geometry",
+    "scene",
+    "mesh",
+    "evaluation",
+    "midi-3dfront",
+    "weights",
+    "verify",
+)
 
 
 def test_every_target_is_tried(fuzz):

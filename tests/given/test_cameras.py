@@ -101,3 +101,9 @@ def test_an_angle_and_a_size_are_a_camera(tmp_path):
 def test_what_is_no_camera_is_refused_in_one_line(tmp_path, name, content, said):
     with pytest.raises(InputError, match=said):
         read_camera(write(tmp_path / name, content))
+
+
+def test_an_array_of_text_is_no_camera(tmp_path):
+    np.save(tmp_path / "k.npy", np.array([["", "a"]]))
+    with pytest.raises(InputError, match="holds no numbers"):
+        read_camera(tmp_path / "k.npy")

@@ -77,6 +77,8 @@ def test_points_tell_their_camera():
     assert (camera.width, camera.height) == (WIDTH, HEIGHT)
     with pytest.raises(InputError, match="no pinhole camera"):
         depth_of(GeometrySource(points=points * [1, -1, 1]))  # y upwards
+    with pytest.raises(InputError, match="no pinhole camera"):
+        depth_of(GeometrySource(points=points * [1e300, 1, 1]))
 
 
 def test_depth_of_another_photo_is_refused():

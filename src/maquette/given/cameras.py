@@ -72,7 +72,9 @@ def read_camera(source: CameraSource, photo: str = "") -> StoredCamera:
     name = str(path)
     match path.suffix.lower():
         case ".npy":
-            return _of_numbers(np.asarray(read_npy(path, budget), np.float64).ravel(), name)
+            with contained(f"{name}: holds no numbers", REMEDY):
+                values = np.asarray(read_npy(path, budget), np.float64).ravel()
+            return _of_numbers(values, name)
         case ".npz":
             return _of_mapping(read_npz(path, name, budget), name, photo)
         case ".json":

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.given.cameras import CameraSource, StoredCamera, read_camera
 from maquette.given.depth import DepthSource, StoredDepth, read_depth, read_points
@@ -26,6 +26,9 @@ KINDS = ("z", "ray", "inverse")
 LARGE_METRES = 50.0  # a median above is no scene in metres
 FEW = 0.001  # share of the pixels; fewer known ones are no depth map
 APART = 2  # pixels between an outline and where depth is compared
+POINTS_REMEDY = "expected x right, y down, z forward, one point for each pixel"
+MOST_SPREAD = 0.02  # of the longer side, by which points may miss their pixels on average
+LARGEST_RAY = 1e3  # x or y over z; farther aside no pinhole camera sees
 FOCAL_TOLERANCE = 0.25  # relative, between a given focal length and the photo's EXIF data
 GravitySource: TypeAlias = str | Sequence[float] | np.ndarray
 
@@ -130,20 +133,31 @@ def camera_of_points(stored: StoredDepth) -> StoredCamera:
     rows, columns = np.nonzero((stored.values > 0) & np.isfinite(points).all(-1))
     if len(rows) < 100:
         raise InputError(f"{stored.name}: only {len(rows)} points lie before the camera")
-    rays = points[rows, columns, :2] / points[rows, columns, 2:]
-    matrix = np.eye(3)
-    for axis, pixels in enumerate((columns + 0.5, rows + 0.5)):
-        design = np.stack([rays[:, axis], np.ones(len(rays))], axis=1)
-        (focal, centre), residual, *_ = np.linalg.lstsq(design, pixels, rcond=None)
-        spread = float(np.sqrt(residual.mean() / len(rays))) if residual.size else 0.0
-        if focal <= 0 or spread > 0.02 * max(width, height):
-            raise InputError(
-                f"{stored.name}: no pinhole camera sees these points at their pixels; expected "
-                "x right, y down, z forward, one point for each pixel"
-            )
-        matrix[axis, axis] = focal
-        matrix[axis, 2] = centre
+    with contained(f"{stored.name}: no camera can be found for its points", POINTS_REMEDY):
+        rays = points[rows, columns, :2] / points[rows, columns, 2:]
+        matrix = np.eye(3)
+        for axis, pixels in enumerate((columns + 0.5, rows + 0.5)):
+            focal, centre, spread = _line(rays[:, axis], pixels)
+            if not (focal > 0 and spread < MOST_SPREAD * max(width, height)):
+                raise InputError(
+                    f"{stored.name}: no pinhole camera sees these points at their pixels; "
+                    f"{POINTS_REMEDY}"
+                )
+            matrix[axis, axis] = focal
+            matrix[axis, 2] = centre
     return StoredCamera(matrix, width, height, stored.name)
+
+
+def _line(rays: np.ndarray, pixels: np.ndarray) -> tuple[float, float, float]:
+    """Slope and offset of the pixels (N,) over the rays (N,), and how far off they are on average
+    (root mean square).
+    """
+    if not np.isfinite(rays).all() or np.abs(rays).max() > LARGEST_RAY:
+        return 0.0, 0.0, np.inf
+    design = np.stack([rays, np.ones(len(rays))], axis=1)
+    (slope, offset), *_ = np.linalg.lstsq(design, pixels, rcond=None)
+    off = design @ [slope, offset] - pixels
+    return float(slope), float(offset), float(np.sqrt(np.square(off).mean()))
 
 
 def scaled_intrinsics(camera: StoredCamera, full: Size, size: Size) -> np.ndarray:
