@@ -15,6 +15,7 @@ from maquette.models.conditioning import letterbox
 from maquette.stages import fuse
 from maquette.stages.closeup import closeup
 from maquette.stages.fuse import RESOLUTION, Witness, fused_field
+from maquette.stages.thin import thin_parts
 from tests.stages.balls import RADIUS, perceived_ball
 
 SIZE = 256
@@ -94,11 +95,22 @@ def test_a_pole_of_one_pixel_is_whole(seen):
     assert len(height) == np.ptp(height) + 1 > 0.6 * RESOLUTION
 
 
+def test_a_pole_that_seems_to_stand_behind_a_wall_all_around_it_is_whole(seen):
+    labels = np.full_like(seen.label_map, 2)
+    labels[60:200, 128] = 1
+    picture = letterbox(seen.photo, labels, SIZE)
+    depth = np.where(picture.labels == 1, 2.0, 1.8).astype(np.float32)
+    pole = dataclasses.replace(seen, picture=picture, depth=depth, label_map=labels)
+    found = fused(torch.ones(64, 64, 64), pole, similarity(0.8, None, np.zeros(3)))
+    height = np.flatnonzero(found.any((0, 2)))
+    assert len(height) == np.ptp(height) + 1 > 0.6 * RESOLUTION
+
+
 def test_asking_near_borders_only_is_as_good_as_asking_everywhere(seen):
     cube = similarity(0.9, None, np.array([0.05, -0.03, 0.1]))
     volume = ball(0.35, (0.1, 0.0, 0.1))
     window = closeup(seen, 1, fuse.PIXELS, np.array([[0.0, 0.0], [SIZE, SIZE]]))
-    witness = Witness(window, cube, window.inwards())
+    witness = Witness(window, cube, window.inwards(), thin_parts(window, window.inwards(), 0.9))
     cells = witness.see(CELLS.reshape(-1, 3).double().numpy())
     generated = F.interpolate(volume[None, None], (RESOLUTION,) * 3, mode="trilinear")
     carved = np.maximum.reduce([generated.numpy().reshape(-1), cells.hull, cells.front])

@@ -27,7 +27,9 @@ from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.closeup import Closeup, closeup, middle_lines
+from maquette.stages.join import joined
 from maquette.stages.perceive import Perception
+from maquette.stages.thin import ThinParts, thin_parts
 from maquette.types import Camera
 
 RESOLUTION = 128  # cells of a fused field along each side
@@ -38,6 +40,8 @@ COARSE = 32  # cells along each side, from which it follows where the photo is a
 MARGIN = 0.25  # truncations by which such a cell must be clear of every border
 PIXELS = 768  # of a mask's longer side; more say nothing to cells of this size
 SHELL = 0.05  # thickness of the visible layer, in cube sides
+# least and largest thickness, in truncations; smoothing eats at a layer of fewer cells
+THICKNESS = (3 / RESOLUTION / TRUNCATION, SHELL / TRUNCATION)
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
@@ -48,10 +52,17 @@ RIM = 1.0  # pixels beyond the mask in which the surface goes on
 class SeenCells:
     """What a photo says of N cells, for one instance; in truncations."""
 
-    hull: np.ndarray  # (N,) signed distance from the cone of the mask; -1 where it says nothing
+    outline: np.ndarray  # (N,) signed distance from the cone of the mask
     gap: np.ndarray  # (N,) > 0: in front of the visible surface
+    thickness: np.ndarray  # (N,) of the visible layer
+    slim: np.ndarray  # (N,) bool: a thin part is there, behind which there is nothing
     visible: np.ndarray  # (N,) bool: the photo shows the instance's surface there
     hidden: np.ndarray  # (N,) bool: something else may hide the cell, or it is outside of the photo
+
+    @property
+    def hull(self) -> np.ndarray:
+        """(N,) signed distance from the cone of the mask; -1 where that says nothing."""
+        return np.where(self.hidden, -1.0, self.outline)
 
     @property
     def front(self) -> np.ndarray:
@@ -61,7 +72,7 @@ class SeenCells:
     @property
     def shell(self) -> np.ndarray:
         """(N,) signed distance from the visible layer."""
-        half = 0.5 * SHELL / TRUNCATION
+        half = 0.5 * self.thickness
         return np.where(self.visible, np.abs(self.gap + half) - half, 1.0)
 
 
@@ -72,6 +83,7 @@ class Witness:
     window: Closeup
     scene_from_cube: np.ndarray  # (4, 4)
     inwards: np.ndarray  # (H, W) float32 pixels from the object's outline, negative outside
+    thin: ThinParts
 
     @property
     def side(self) -> float:
@@ -84,23 +96,32 @@ class Witness:
         _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
         return float(self.window.camera.intrinsics[0, 0] / max(depth, 1e-3))
 
-    def see(self, cells: np.ndarray, depth: np.ndarray | None = None) -> SeenCells:
-        """What it says of cells (N, 3) in the cube's frame; ``depth`` (H, W) instead of the
-        window's own.
-        """
+    def see(self, cells: np.ndarray) -> SeenCells:
+        """What it says of cells (N, 3) in the cube's frame."""
         camera = self.window.camera
         pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
         size = np.array([camera.width, camera.height])
         inside = ((pixel >= 0) & (pixel < size)).all(1) & (away > 1e-3)
         columns, rows = np.clip(pixel, 0, size - 1).astype(int).T
         hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
-        maps = np.dstack([self.inwards, self.window.depth if depth is None else depth])
+        maps = np.dstack([self.inwards, self.thin.depth])
         inwards, surface = bilinear(maps, pixel, cv2.BORDER_REPLICATE).T
+        slim = inside & self.thin.here[rows, columns]
         truncations = self.side * TRUNCATION
-        hull = -inwards * away / camera.intrinsics[0, 0] / truncations
+        outline = -inwards * away / camera.intrinsics[0, 0] / truncations
         gap = (surface - away) / truncations
+        thickness = np.clip(self.thin.thickness[rows, columns] / truncations, *THICKNESS)
         visible = inside & (inwards > -RIM)
-        return SeenCells(np.where(hidden, -1.0, hull), gap, visible, hidden)
+        return SeenCells(outline, gap, thickness, slim, visible, hidden)
+
+    def covers_others(self, cells: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether cells (N, 3) in the cube's frame stand before another object."""
+        camera = self.window.camera
+        pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
+        last = (camera.width - 1, camera.height - 1)
+        columns, rows = np.clip(pixel, 0, last).astype(int).T
+        others = self.window.others[rows, columns]
+        return np.isfinite(others) & (others >= away - CONTACT)
 
 
 def fused_field(
@@ -111,7 +132,9 @@ def fused_field(
     """
     corners = transform_points(scene_from_cube, CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
-    witness = Witness(window, scene_from_cube, window.inwards())
+    inwards = window.inwards()
+    thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]))
+    witness = Witness(window, scene_from_cube, inwards, thin)
     witness = replace(witness, inwards=_outline(witness))
     shape = (RESOLUTION,) * 3
     fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
@@ -119,12 +142,14 @@ def fused_field(
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
     cells = np.argwhere(near)
-    seen = witness.see((cells + 0.5) / RESOLUTION - 0.5)
-    carved = np.maximum.reduce([field[near], seen.hull, seen.front])
+    seen = witness.see(_position(cells))
+    behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
+    carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
     shown = np.zeros(shape, bool)
     shown[near] = seen.shell < 0
-    return _without_hidden_islands(field, shown)
+    field = _without_hidden_islands(field, shown)
+    return joined(field, lambda cells: ~witness.covers_others(_position(cells)))
 
 
 def _outline(witness: Witness) -> np.ndarray:
@@ -153,22 +178,31 @@ def _coarse_look(witness: Witness, generated: Tensor) -> tuple[np.ndarray, np.nd
     centres = cell_centres(COARSE).numpy().reshape(-1, 3).astype(np.float64)
     reach = int(clear * TRUNCATION * witness.side * witness.pixels_per_unit) + 1
     kernel = np.ones((2 * min(reach, LARGEST_REACH) + 1,) * 2, np.uint8)
-    depth = witness.window.depth
-    nearest = witness.see(centres, cv2.erode(depth, kernel))
-    farthest = witness.see(centres, cv2.dilate(depth, kernel))
+    thin = witness.thin
+    around = cv2.dilate(thin.here.astype(np.uint8), kernel) > 0
+    low, high = (
+        replace(witness, thin=replace(thin, depth=extreme(thin.depth, kernel), here=around))
+        for extreme in (cv2.erode, cv2.dilate)
+    )
+    nearest, farthest = low.see(centres), high.see(centres)
     hull = nearest.hull
     in_front = nearest.visible & (nearest.gap > clear)
     far_behind = farthest.gap < -SHELL / TRUNCATION - clear
-    at_hull = np.abs(hull) < clear
-    shell = ~in_front & ~far_behind & (at_hull | (nearest.visible & (hull < 0)))
+    at_outline = np.abs(nearest.outline) < clear
+    shell = ~in_front & ~far_behind & (at_outline | nearest.visible)
     least = -F.max_pool3d(-generated[None, None], RESOLUTION // COARSE)
     matter = least.numpy().reshape(-1) < NOTHING
     grid = (COARSE,) * 3
     hidden = nearest.hidden.reshape(grid)
     edge = (ndimage.maximum_filter(hidden, 3) & ~ndimage.minimum_filter(hidden, 3)).reshape(-1)
-    near = shell | (matter & (at_hull | edge))
+    near = shell | (matter & (at_outline | edge | nearest.slim))
     outside = ~near & ((hull > clear) | in_front)
     return outside.reshape(grid), near.reshape(grid)
+
+
+def _position(cells: np.ndarray) -> np.ndarray:
+    """Centres of cells (N, 3) of a fused field, in the cube's frame."""
+    return (cells + 0.5) / RESOLUTION - 0.5
 
 
 def _finer(cells: np.ndarray) -> np.ndarray:

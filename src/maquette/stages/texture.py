@@ -149,8 +149,8 @@ def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
     copies = [picture]
     for level, blur in enumerate(BLURS[1:], start=1):
         size = np.maximum(LEAST_SIDE, full // 2**level)
-        blurred = _blurred(picture, mask, blur * np.sqrt(mask.sum()))
-        copies.append(cv2.resize(blurred, size, interpolation=cv2.INTER_AREA))
+        sigma = blur * np.sqrt(mask.sum()) / 2**level
+        copies.append(_blurred(picture, mask, size, sigma))
     sizes = np.array([copy.shape[1::-1] for copy in copies])
     below = full[1] + GUTTER
     lefts = np.cumsum(sizes[1:, 0] + GUTTER) - sizes[1:, 0] - GUTTER
@@ -166,10 +166,13 @@ def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
     return Atlas(atlas[rows, columns], corners, sizes / full)
 
 
-def _blurred(picture: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """The picture blurred, its pixels outside of the mask left out as far as possible."""
+def _blurred(picture: np.ndarray, mask: np.ndarray, size: np.ndarray, sigma: float) -> np.ndarray:
+    """The picture at a smaller size (width, height) and blurred there, its pixels outside of the
+    mask left out as far as possible.
+    """
     inside = np.maximum(mask.astype(np.float32), 1e-4)[..., None]
     weighted = np.dstack([picture * inside, inside])
-    blurred = cv2.GaussianBlur(weighted, (0, 0), max(sigma, 0.3))
+    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), max(sigma, 0.3))
     mean = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-9)
     return np.rint(mean).astype(np.uint8)
