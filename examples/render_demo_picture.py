@@ -55,7 +55,7 @@ rng = np.random.default_rng(seed)
 assets = tuple(procedural_asset(rng, family) for family, *_ in STAGE)
 heights = [size * np.ptp(asset.vertices[:, 1]) for asset, (_, _, _, size, _) in zip(assets, STAGE)]
 placements = tuple(
-    Placement(k, similarity(size, rotation_y(np.deg2rad(degrees)), (x, height / 2, z)))
+    Placement(k, similarity(size, rotation_y(np.deg2rad(degrees)), (x, float(height) / 2, z)))
     for k, (height, (_, x, z, size, degrees)) in enumerate(zip(heights, STAGE))
 )
 config = ViewConfig(

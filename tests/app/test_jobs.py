@@ -37,6 +37,8 @@ def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
         "steps": None,
         "guidance": None,
         "fit": True,
+        "texture": "auto",
+        "triangles": None,
     }
     assert job["options"] == {**expected, "fov": None, "device": "auto"}
     assert [i["label"] for i in job["instances"]] == [1, 2] and job["created"] <= job[

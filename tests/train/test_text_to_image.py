@@ -105,8 +105,9 @@ def test_a_model_that_knows_the_pictures_has_no_loss(task, batch, monkeypatch):
             masked[:, :3][~covered.expand_as(pictures)], pictures[~covered.expand_as(pictures)]
         )
         assert not masked[:, :3][covered.expand_as(pictures)].any()
-        signal = task.model.schedule.signal()[step].reshape(-1, 1, 1, 1).float()
-        noise = (x_t - signal.sqrt() * pictures) / (1 - signal).sqrt()
+        signal = task.model.schedule.signal()[step].float()
+        rows = signal.reshape(-1, 1, 1, 1)
+        noise = (x_t - rows.sqrt() * pictures) / (1 - rows).sqrt()
         return angular_velocity(pictures, noise, signal)
 
     monkeypatch.setattr(task.model, "velocity", velocity)

@@ -176,15 +176,9 @@ def _coarse_look(witness: Witness, generated: Tensor) -> tuple[np.ndarray, np.nd
     """
     clear = 0.5 * np.sqrt(3) / COARSE / TRUNCATION + MARGIN
     centres = cell_centres(COARSE).numpy().reshape(-1, 3).astype(np.float64)
-    reach = int(clear * TRUNCATION * witness.side * witness.pixels_per_unit) + 1
-    kernel = np.ones((2 * min(reach, LARGEST_REACH) + 1,) * 2, np.uint8)
-    thin = witness.thin
-    around = cv2.dilate(thin.here.astype(np.uint8), kernel) > 0
-    low, high = (
-        replace(witness, thin=replace(thin, depth=extreme(thin.depth, kernel), here=around))
-        for extreme in (cv2.erode, cv2.dilate)
-    )
-    nearest, farthest = low.see(centres), high.see(centres)
+    low, high = _extremes(witness, clear)
+    nearest = low.see(centres)
+    farthest = high.see(centres)
     hull = nearest.hull
     in_front = nearest.visible & (nearest.gap > clear)
     far_behind = farthest.gap < -SHELL / TRUNCATION - clear
@@ -198,6 +192,19 @@ def _coarse_look(witness: Witness, generated: Tensor) -> tuple[np.ndarray, np.nd
     near = shell | (matter & (at_outline | edge | nearest.slim))
     outside = ~near & ((hull > clear) | in_front)
     return outside.reshape(grid), near.reshape(grid)
+
+
+def _extremes(witness: Witness, clear: float) -> tuple[Witness, Witness]:
+    """What is seen with the least and with the largest depth within a cell's picture; clear: how
+    far a cell reaches, in truncations.
+    """
+    reach = int(clear * TRUNCATION * witness.side * witness.pixels_per_unit) + 1
+    kernel = np.ones((2 * min(reach, LARGEST_REACH) + 1,) * 2, np.uint8)
+    thin = witness.thin
+    around = cv2.dilate(thin.here.astype(np.uint8), kernel) > 0
+    depths = (extreme(thin.depth, kernel) for extreme in (cv2.erode, cv2.dilate))
+    low, high = (replace(thin, depth=depth, here=around) for depth in depths)
+    return replace(witness, thin=low), replace(witness, thin=high)
 
 
 def _position(cells: np.ndarray) -> np.ndarray:

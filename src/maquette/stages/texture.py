@@ -172,7 +172,7 @@ def _blurred(picture: np.ndarray, mask: np.ndarray, size: np.ndarray, sigma: flo
     """
     inside = np.maximum(mask.astype(np.float32), 1e-4)[..., None]
     weighted = np.dstack([picture * inside, inside])
-    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(weighted, size.tolist(), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), max(sigma, 0.3))
     mean = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-9)
     return np.rint(mean).astype(np.uint8)

@@ -81,10 +81,9 @@ def half_width(mask: np.ndarray, inwards: np.ndarray, most: float) -> np.ndarray
 def _upright(thin: np.ndarray, surroundings: float) -> np.ndarray:
     """The pixels of thin parts (H, W) bool around which outlines rather run up than across."""
     picture = thin.astype(np.float32)
-    across, along = (
-        cv2.GaussianBlur(cv2.Sobel(picture, cv2.CV_32F, *axis) ** 2, (0, 0), max(surroundings, 1))
-        for axis in ((1, 0), (0, 1))
-    )
+    slopes = (cv2.Sobel(picture, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
+    sigma = max(surroundings, 1)
+    across, along = (cv2.GaussianBlur(slope**2, (0, 0), sigma) for slope in slopes)
     return thin & (across > STEEP * along)
 
 
