@@ -86,10 +86,9 @@ def closeup(
     width, height = cut.size
     intrinsics = cut.window_from_photo @ perception.camera.intrinsics
     camera = replace(perception.camera, intrinsics=intrinsics, width=width, height=height)
-    share = cut.shrunk(own.astype(np.float32))
-    mask = share > 0.5
+    mask = cut.shrunk(own.view(np.uint8)) > 0  # rounded: at least half of what a pixel covers
     if not mask.any():  # thinner than a pixel of the window
-        mask = share > 0
+        mask = cut.shrunk(own.astype(np.float32)) > 0
     labels = cut.sampled(perception.label_map)
     foreign = (labels > 0) & (labels != label)
     others = np.where(foreign, cut.sampled(perception.photo_depth), np.inf).astype(np.float32)
