@@ -34,13 +34,13 @@ from maquette.models.conditioning import (
 )
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
+from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
     DepthPicture,
     filling_frame,
     in_frame,
     into_boxes,
-    onto_ground,
     shown_labels,
 )
 from maquette.stages.measured import Measured, put_in
@@ -166,7 +166,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     if given.geometry is None:
         boxed = into_boxes(seen, estimate.boxes)
         supports = find_supports(boxed, estimate.boxes)
-        known = Measured(onto_ground(boxed), estimate.boxes, None, None)
+        known = Measured(in_contact(seen, boxed, supports), estimate.boxes, None, None)
     else:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
         supports = find_supports(known.seen, known.boxes)
