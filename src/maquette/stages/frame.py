@@ -24,7 +24,6 @@ CONTACT_TOLERANCE = 0.1
 GROUNDS = 25  # heights that are tried
 NEARER = np.exp(np.linspace(-0.35, 0.35, 71))  # factors of an object's distance that are tried
 UNDECIDED = 2e-3  # misfits that are apart by less are about equally good
-FADING = 0.02  # log depth over which letting down fades out at its tolerance
 LOW_WEIGHTS = np.array([1.0, 0.5, 0.0])  # of a box's left, bottom and back side
 
 
@@ -65,21 +64,6 @@ def into_boxes(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> DepthPict
             high_misfit = np.abs(eye + NEARER[:, None] * (high - eye) - box_high)
             misfit = low_misfit @ LOW_WEIGHTS + high_misfit.sum(1)
             depth[own] *= best(NEARER, misfit)
-    return replace(seen, depth=depth)
-
-
-def onto_ground(seen: DepthPicture) -> DepthPicture:
-    """Move objects that nearly stand on a common ground onto it.
-
-    The ground is the height on which most objects stand within CONTACT_TOLERANCE (log depth). An
-    object farther off stands on something else and stays. On held-out scenes this took a tenth off
-    the error of the objects' heights and distances.
-    """
-    depth = seen.depth.copy()
-    for label, factor in ground_factors(seen).items():
-        # how far it is let down fades out at the tolerance, so that nothing depends on a last bit
-        share = np.clip((CONTACT_TOLERANCE - abs(factor)) / FADING, 0.0, 1.0)
-        depth[seen.picture.labels == label] *= np.exp(share * factor)
     return replace(seen, depth=depth)
 
 
