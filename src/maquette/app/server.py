@@ -119,12 +119,13 @@ def configuration(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """How connections are handled: no web sockets, no proxies, no waiting for those that say
     nothing.
     """
+    connection = functools.partial(BoundedConnection, limits=limits)
     return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=functools.partial(BoundedConnection, limits=limits),  # type: ignore[arg-type]  # any maker
+        http=connection,  # type: ignore[arg-type]  # a class, says its type; any maker will do
         ws="none",
         proxy_headers=False,
         lifespan="on",
