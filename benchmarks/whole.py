@@ -35,7 +35,8 @@ from skimage.metrics import structural_similarity
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.data.assets import load_asset
-from maquette.data.layout import AssetList, Catalogue, Placement
+from maquette.data.catalogue import AssetList, Catalogue
+from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, sample_view
 from maquette.export.glb import glb_bytes

