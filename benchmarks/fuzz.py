@@ -187,12 +187,17 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 def try_case(target: str, case: int) -> Outcome:
     """Write a case, read it and judge what happened."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder:
+        return read_and_judge(target, write_case(target, case, Path(folder)), case)
+
+
+def read_and_judge(target: str, path: Path, case: int = 0) -> Outcome:
+    """What a reader makes of an input; whatever it raises is judged, for that is looked for."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        path = write_case(target, case, Path(folder))
         try:
             TARGETS[target].read(path)
-        except Exception as error:  # the very thing that is looked for
+        except Exception as error:
             return judged(case, error)
     return Outcome(case, "good")
 

@@ -38,6 +38,7 @@ SIZE = (48, 64)  # (H, W) of every picture
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 LARGEST_FOLDER = 450_000  # bytes of a published network that is tried; larger ones take too long
 ROOM = "house/room"
+SHARES = np.array([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])  # intrinsics over the picture's sides
 
 
 @dataclass(frozen=True)
@@ -153,17 +154,24 @@ _CVAT = """<?xml version="1.0"?><annotations>
 
 def write_geometry(folder: Path) -> None:
     """Depth maps, maps of points and cameras, named by the option that takes them."""
+    _write_depth_maps(folder)
+    _write_cameras(folder)
+
+
+def _write_depth_maps(folder: Path) -> None:
     depth = np.where(labels() > 0, 1.5, 2.0) + np.linspace(0, 0.3, SIZE[1])
     Image.fromarray((1000 * depth).astype(np.uint16)).save(folder / "depth_mm.png")
     Image.fromarray(depth.astype(np.float32)).save(folder / "depth_m.tif")
     np.save(folder / "depth_array.npy", depth)
-    shares = np.array([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
     sound = depth < 2.2
-    np.savez(folder / "depth_moge.npz", depth=depth, mask=sound, intrinsics=shares)
+    np.savez(folder / "depth_moge.npz", depth=depth, mask=sound, intrinsics=SHARES)
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     rays = np.stack([(columns - SIZE[1] / 2) / 70, (rows - SIZE[0] / 2) / 70], axis=-1)
     points = np.concatenate([rays, np.ones((*SIZE, 1))], axis=-1) * depth[..., None]
     np.save(folder / "points.npy", points)
+
+
+def _write_cameras(folder: Path) -> None:
     width, height = SIZE[1], SIZE[0]
     centre = f"{width / 2} {height / 2}"
     numbers = {"fx": 70, "fy": 70, "cx": width / 2, "cy": height / 2, "w": width, "h": height}
@@ -176,7 +184,7 @@ def write_geometry(folder: Path) -> None:
     }
     for name, text in cameras.items():
         (folder / name).write_text(text)
-    np.save(folder / "intrinsics_shares.npy", shares)
+    np.save(folder / "intrinsics_shares.npy", SHARES)
 
 
 def _annotations() -> dict[str, Any]:

@@ -44,10 +44,13 @@ def test_every_target_is_tried(fuzz):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_sound_is_read(fuzz, target, tmp_path):
-    for number, seed in enumerate(fuzz.seeds(target)):
+    seeds = fuzz.seeds(target)
+    for number, seed in enumerate(seeds):
         folder = tmp_path / str(number)
         fuzz.write_files(folder, seed.files)
-        fuzz.TARGETS[target].read(folder / seed.entry)
+        outcome = fuzz.read_and_judge(target, folder / seed.entry)
+        assert (seed.entry, outcome.kind, outcome.message) == (seed.entry, "good", "")
+    assert seeds
 
 
 @pytest.mark.parametrize("target", TARGETS)

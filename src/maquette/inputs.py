@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from maquette.given.fit import GeometrySource, Shown, fit_geometry
 from maquette.masks.diagnose import diagnose
+from maquette.masks.labels import painted
 from maquette.masks.read import MaskSource, load_masks, select_masks
 from maquette.photos.pixels import WORKING_SIDE, reduced, working_size
 from maquette.photos.read import ImageSource, describe_source, read_photo
@@ -43,20 +42,10 @@ def read_scene_input(
     given = SceneInput(photo, kept, describe_source(image), warnings, read.focal)
     if geometry is None or not geometry.is_there:
         return given
-    fitted = fit_geometry(geometry, Shown(size, label_map(given), read.focal, given.source))
+    fitted = fit_geometry(geometry, Shown(size, painted(kept, target), read.focal, given.source))
     return replace(
         given,
         warnings=(*warnings, *fitted.warnings),
         focal=fitted.focal,
         geometry=fitted.geometry,
     )
-
-
-def label_map(given: SceneInput) -> np.ndarray:
-    """(H, W) int32: 0 = background; where masks overlap the smaller instance wins, as it usually
-    stands in front.
-    """
-    labels = np.zeros(given.image.shape[:2], np.int32)
-    for mask in sorted(given.masks, key=lambda m: -int(m.mask.sum())):
-        labels[mask.mask] = mask.label
-    return labels

@@ -6,6 +6,7 @@ anything: no arrays, no networks. What an option does is said where it is used.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +141,7 @@ class SceneOptions:
         check(self)
 
 
-DEPTH_UNITS = ("auto", "mm", "cm", "m", "relative")
+DEPTH_UNITS = ("auto", *METRES, "relative")
 DEPTH_KINDS = ("z", "ray", "inverse")
 KNOWN = "known geometry"
 
@@ -155,20 +156,20 @@ def _vector(text: str) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _depth_unit(text: str) -> str:
-    """A word of DEPTH_UNITS or metres per step; InputError otherwise."""
-    if text in DEPTH_UNITS:
-        return text
+def parse_depth_unit(unit: str | float) -> str | float:
+    """A word of DEPTH_UNITS, or metres per step as a number; InputError otherwise."""
+    if unit in DEPTH_UNITS:
+        return unit
     try:
-        known = float(text) > 0
+        metres = float(unit)
     except ValueError:
-        known = False
-    if not known:
+        metres = 0.0
+    if not 0.0 < metres < math.inf:
         raise InputError(
             f"a unit of depth is {', '.join(DEPTH_UNITS)} or metres per step such as 0.0002, "
-            f"got {text!r}"
+            f"got {unit!r}"
         )
-    return text
+    return metres
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,13 +184,14 @@ class GeometryOptions:
         help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
         "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
     )
-    depth_unit: str = option(
+    depth_unit: Any = option(
         "auto",
-        read=_depth_unit,
+        kind=object,
+        read=parse_depth_unit,
         metavar="UNIT",
         group=KNOWN,
-        help="auto (default: whole numbers are mm, fractions m), mm, cm, m, relative, or metres "
-        "per step such as 0.0002",
+        help="auto (default: whole numbers are mm, fractions m), mm, cm, m, in, ft, relative, or "
+        "metres per step such as 0.0002",
     )
     depth_kind: str = option(
         "z",

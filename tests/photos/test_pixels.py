@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from maquette.geometry.boxes import pixel_box
 from maquette.photos.pixels import (
     connected_parts,
     cut,
-    mask_box,
     reduced,
     resize_mask,
     same_aspect,
@@ -15,7 +15,7 @@ from tests.masks.pictures import disc, photo, three_masks
 
 def test_a_box_holds_the_mask_and_touches_it_on_all_sides():
     for instance in three_masks():
-        x0, y0, x1, y1 = mask_box(instance.mask)
+        x0, y0, x1, y1 = pixel_box(instance.mask)
         inside = instance.mask[y0:y1, x0:x1]
         assert inside.sum() == instance.mask.sum()
         assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))

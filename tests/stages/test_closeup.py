@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import project
-from maquette.stages.closeup import closeup, mask_box
+from maquette.stages.closeup import closeup
 from tests.stages.balls import RADIUS, ball_depth, perceived_ball
 
 
@@ -24,7 +25,9 @@ def test_it_is_the_same_view_at_a_bounded_resolution(seen, resolution):
     factor = np.divide(*focals)
     np.testing.assert_allclose(pixel - pixel[0], (in_photo - in_photo[0]) * factor)
     middle = project(window.camera, np.zeros(3))[0]
-    np.testing.assert_allclose(middle, mask_box(window.mask).mean(0), atol=0.6)
+    np.testing.assert_allclose(
+        middle, np.array(pixel_box(window.mask)).reshape(2, 2).mean(0), atol=0.6
+    )
     np.testing.assert_allclose(depth, depth_in_photo)
 
 
@@ -60,4 +63,4 @@ def test_a_box_makes_the_window_larger_and_other_objects_have_their_depth(seen):
 
 def test_a_mask_without_pixels_is_said():
     with pytest.raises(ValueError, match="no pixel"):
-        mask_box(np.zeros((4, 4), bool))
+        pixel_box(np.zeros((4, 4), bool))

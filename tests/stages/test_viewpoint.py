@@ -3,6 +3,7 @@ import pytest
 import trimesh
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, pitch_of, project, view_centric_rotation
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.models.conditioning import letterbox
@@ -11,7 +12,6 @@ from maquette.stages.perceive import Perception
 from maquette.stages.viewpoint import (
     extremes,
     fit_camera,
-    mask_box,
     normalising,
     place_alone,
     placed,
@@ -105,7 +105,7 @@ def test_a_single_object_covers_its_mask_at_its_depth(turn):
     )
     frame = place_alone(made, mask, perception(view, masks, depth))
     pixel, found = project(view, transform_points(frame, np.asarray(made.vertices)))
-    alone = mask_box(masks_of({1: meshes[1]}, view)[0].mask)
+    alone = np.array(pixel_box(masks_of({1: meshes[1]}, view)[0].mask))
     assert np.abs(np.concatenate([pixel.min(0), pixel.max(0)]) - alone).max() < 8.0
     assert found.min() == pytest.approx(depth, rel=0.15)
 

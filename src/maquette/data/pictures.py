@@ -20,10 +20,10 @@ import numpy as np
 
 from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
-from maquette.photos.pixels import mask_box
 from maquette.render.lighting import random_lighting
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import shade
@@ -105,7 +105,7 @@ def _window(
     instance: np.ndarray, labels: np.ndarray, rng: np.random.Generator
 ) -> tuple[slice, slice]:
     """Rows and columns of a square around one to four objects that are neighbours in a picture."""
-    boxes = np.array([mask_box(instance == label) for label in labels], np.float64)
+    boxes = np.array([pixel_box(instance == label) for label in labels], np.float64)
     lows, highs = np.split(boxes, 2, axis=1)
     sizes = np.sqrt((highs - lows).prod(axis=1))
     first = rng.choice(len(labels), p=sizes / sizes.sum())
@@ -240,7 +240,7 @@ def _box(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool the box of a mask with a margin, as a user draws it."""
-    x0, y0, x1, y1 = mask_box(mask)
+    x0, y0, x1, y1 = pixel_box(mask)
     above, below, left, right = rng.integers(0, 6, 4)
     box = np.zeros_like(mask)
     top = max(y0 - above, 0)

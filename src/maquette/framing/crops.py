@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import CheckpointError
-from maquette.photos.pixels import cut, mask_box
+from maquette.geometry.boxes import pixel_box
+from maquette.photos.pixels import cut
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def pad_square(
     what is added.
     """
     height, width = image.shape[:2]
-    x0, y0, x1, y1 = mask_box(np.any(masks, axis=0))
+    x0, y0, x1, y1 = pixel_box(np.any(masks, axis=0))
     across = x0 < border * width or x1 - 1 >= (1 - border) * width
     down = y0 < border * height or y1 - 1 >= (1 - border) * height
     share = border if across or down else 0

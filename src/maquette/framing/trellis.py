@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.photos.pixels import mask_box
+from maquette.geometry.boxes import pixel_box
 
 SIDE = 518  # pixels: 37 patches of 14
 MARGIN = 1.2  # side of the crop over the longer side of the object's box
@@ -22,7 +22,7 @@ def crop_box(mask: np.ndarray, least: int = 0) -> tuple[int, int, int, int]:
     Centred on the middle of the extreme pixels; its side is 1.2 times their larger distance, made
     even, and twice ``least`` at least; ends are rounded half to even.
     """
-    left, top, right, bottom = mask_box(mask)
+    left, top, right, bottom = pixel_box(mask)
     distance = max(right - left, bottom - top) - 1
     half = max(int(MARGIN * distance) // 2, least)
     x = (left + right - 1) / 2

@@ -14,11 +14,13 @@ def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
 
 
 def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a mask (H, W) bool with at least one pixel; right and bottom
-    exclusive.
+    """Left, top, right and bottom of the pixels of a mask; right and bottom exclusive. ValueError
+    when it has none.
     """
     columns = np.flatnonzero(mask.any(0)).tolist()
     rows = np.flatnonzero(mask.any(1)).tolist()
+    if not rows:
+        raise ValueError("the mask has no pixel, so it has no box")
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 

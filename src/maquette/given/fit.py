@@ -18,11 +18,10 @@ from maquette.errors import InputError, contained
 from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.given.cameras import CameraSource, StoredCamera, read_camera
 from maquette.given.depth import DepthSource, StoredDepth, read_depth, read_points
+from maquette.options import DEPTH_KINDS, METRES, parse_depth_unit
 from maquette.photos.pixels import ASPECT_TOLERANCE, Size, same_aspect, shown
 from maquette.types import Focal, GivenGeometry
 
-METRE_WORDS = {"mm": 0.001, "cm": 0.01, "m": 1.0}
-KINDS = ("z", "ray", "inverse")
 LARGE_METRES = 50.0  # a median above is no scene in metres
 FEW = 0.001  # share of the pixels; fewer known ones are no depth map
 APART = 2  # pixels between an outline and where depth is compared
@@ -38,7 +37,7 @@ class GeometrySource:
     """What a user gives beside photo and masks; all of it may be missing."""
 
     depth: DepthSource | None = None
-    depth_unit: str | float = "auto"  # auto, mm, cm, m, relative, or metres per stored unit
+    depth_unit: str | float = "auto"  # see ``options.parse_depth_unit``
     depth_kind: str = "z"  # z, ray (distance from the camera) or inverse (1 / z)
     intrinsics: CameraSource | None = None
     points: str | Path | np.ndarray | None = None  # (H, W, 3), instead of a depth map
@@ -89,7 +88,7 @@ def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
     depth = None
     scale = Scale(None, "no depth")
     if stored is not None:
-        scale = depth_scale(stored, str(source.depth_unit), source.depth_kind)
+        scale = depth_scale(stored, source.depth_unit, source.depth_kind)
         warnings += scale.warnings
         matrix = intrinsics if intrinsics is not None else centred_intrinsics(told, size)
         depth = z_depth(stored, scale, source.depth_kind, size, matrix)
@@ -213,14 +212,15 @@ class Scale:
     warnings: tuple[str, ...] = ()
 
 
-def depth_scale(stored: StoredDepth, unit: str, kind: str) -> Scale:
+def depth_scale(stored: StoredDepth, unit: str | float, kind: str) -> Scale:
     """Metres per stored unit: by the type of the file first, by its values only with a warning."""
-    if unit in METRE_WORDS:
-        return Scale(METRE_WORDS[unit], f"{unit}, as given")
-    if unit == "relative":
+    asked = parse_depth_unit(unit)
+    if isinstance(asked, float):
+        return Scale(asked, f"{asked:g} m, as given")
+    if asked == "relative":
         return Scale(None, "none, as given")
-    if unit != "auto":
-        return Scale(_factor(unit), f"{unit} m, as given")
+    if asked != "auto":
+        return Scale(METRES[asked], f"{asked}, as given")
     if kind == "inverse":
         return Scale(None, "none: inverse depth of an unknown scale (give --depth-unit)")
     known = stored.values[_known(stored.values)]
@@ -238,20 +238,6 @@ def depth_scale(stored: StoredDepth, unit: str, kind: str) -> Scale:
     return Scale(1.0, "m, for it holds fractions")
 
 
-def _factor(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (np.isfinite(value) and value > 0):
-        words = ", ".join(METRE_WORDS)
-        raise InputError(
-            f"a unit of depth is auto, {words}, relative, or metres per step such as 0.0002, "
-            f"got {text!r}"
-        )
-    return value
-
-
 def _known(values: np.ndarray) -> np.ndarray:
     return np.isfinite(values) & (values > 0)
 
@@ -262,8 +248,8 @@ def z_depth(
     """(H, W) float32 z-depth on the photo's pixels, nan where nothing is known. InputError for
     another aspect, negative values, and when nothing is known.
     """
-    if kind not in KINDS:
-        raise InputError(f"a kind of depth is one of {', '.join(KINDS)}, got {kind!r}")
+    if kind not in DEPTH_KINDS:
+        raise InputError(f"a kind of depth is one of {', '.join(DEPTH_KINDS)}, got {kind!r}")
     values = stored.values
     if not same_aspect(values.shape, size):
         turned = values.shape[::-1] == size or same_aspect(values.shape[::-1], size)

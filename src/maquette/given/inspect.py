@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,9 @@ from maquette.given.fit import (
     centred_intrinsics,
     fit_geometry,
 )
-from maquette.masks.read import load_masks
+from maquette.masks.labels import painted
+from maquette.masks.read import MaskSource, load_masks
+from maquette.options import GeometryOptions
 from maquette.photos.read import read_photo
 from maquette.types import InstanceMask
 
@@ -60,16 +61,16 @@ class Inspection:
     warnings: tuple[str, ...] = ()
 
 
-def inspect_geometry(photo: str | Path, masks: Any, options: Any) -> Inspection:
-    """What the files say; masks: None = none; options: a ``GeometryOptions``. Raises InputError."""
+def inspect_geometry(
+    photo: str | Path, masks: MaskSource | None, options: GeometryOptions
+) -> Inspection:
+    """What the files say; masks: None = none. Raises InputError."""
     read = read_photo(photo)
     size = read.image.shape[:2]
     found: Sequence[InstanceMask] = ()
     if masks is not None:
         found = load_masks(masks, size, image_name=str(photo)).masks
-    labels = np.zeros(size, np.int32)
-    for mask in found:
-        labels[mask.mask] = mask.label
+    labels = painted(found, size)
     source = GeometrySource(**asdict(options))
     fitted = fit_geometry(source, Shown(size, labels, read.focal, str(photo)))
     depth = fitted.geometry.depth

@@ -15,10 +15,11 @@ import numpy as np
 from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.masks.annotations.drawn import BOX_ONLY
 from maquette.masks.arrays import binary_plane
 from maquette.masks.run_lengths import decode_rle, encode_rle
-from maquette.photos.pixels import mask_box, shown
+from maquette.photos.pixels import shown
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask
 
@@ -195,7 +196,7 @@ def coco_document(
     category = {text: k + 1 for k, text in enumerate(names)}
     annotations = []
     for m in masks:
-        x0, y0, x1, y1 = mask_box(m.mask)
+        x0, y0, x1, y1 = pixel_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
         entry: dict[str, Any] = {"id": m.label, "image_id": 1, "category_id": category[m.name]}
         entry |= {"segmentation": shape, "area": int(m.mask.sum())}

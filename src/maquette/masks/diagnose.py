@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from maquette.photos.pixels import connected_parts, mask_box
+from maquette.geometry.boxes import pixel_box
+from maquette.photos.pixels import connected_parts
 from maquette.types import InstanceMask
 
 TINY = 64  # pixels; below, hardly any shape is visible
@@ -71,7 +72,7 @@ def _overlaps(masks: Sequence[InstanceMask]) -> np.ndarray:
 def _measured(instance: InstanceMask, overlaps: dict[int, float]) -> Diagnosis:
     mask = instance.mask
     height, width = mask.shape
-    x0, y0, x1, y1 = mask_box(mask)
+    x0, y0, x1, y1 = pixel_box(mask)
     inside = np.pad(mask[y0:y1, x0:x1], 1).astype(np.uint8)
     pixels = int(inside.sum())
     least = max(SPECK_PIXELS, SPECK_SHARE * pixels)

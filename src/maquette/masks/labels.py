@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from maquette.errors import InputError
+from maquette.types import InstanceMask
 
 MAX_INSTANCES = 255
 # PNG text chunk with labels, names and colours; other programs may drop it
@@ -41,6 +42,16 @@ class LabelPicture(NamedTuple):
     labels: np.ndarray  # (H, W) int32, 0 = background
     names: dict[int, str]
     warnings: tuple[str, ...]
+
+
+def painted(masks: Iterable[InstanceMask], size: tuple[int, int]) -> np.ndarray:
+    """(H, W) int32 labels of masks of one size (H, W), 0 where there is none. Where masks overlap
+    the smaller one wins, as it usually stands in front.
+    """
+    labels = np.zeros(size, np.int32)
+    for mask in sorted(masks, key=lambda mask: -int(mask.mask.sum())):
+        labels[mask.mask] = mask.label
+    return labels
 
 
 def read_label_picture(image: Image.Image, name: str) -> LabelPicture:

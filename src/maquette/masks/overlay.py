@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from maquette.photos.pixels import mask_box
+from maquette.geometry.boxes import pixel_box
 from maquette.types import InstanceMask
 
 # golden ratio: consecutive hues are far apart however many there are
@@ -54,7 +54,7 @@ def _mixed(pixels: np.ndarray, color: tuple[int, int, int], opacity: float) -> n
 
 def _draw_outline(drawn: np.ndarray, instance: InstanceMask, width: int) -> None:
     """Draw the object's rim, inside its mask, in its full colour."""
-    x0, y0, x1, y1 = mask_box(instance.mask)
+    x0, y0, x1, y1 = pixel_box(instance.mask)
     window = drawn[y0:y1, x0:x1]
     inside = instance.mask[y0:y1, x0:x1]
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
@@ -102,7 +102,7 @@ def _badge(text: str, color: tuple[int, int, int], size: float) -> Image.Image:
 
 def _middle(mask: np.ndarray) -> tuple[float, float]:
     """Return the pixel (x, y) deepest inside a mask."""
-    x0, y0, x1, y1 = mask_box(mask)
+    x0, y0, x1, y1 = pixel_box(mask)
     inside = np.pad(mask[y0:y1, x0:x1], 1).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)

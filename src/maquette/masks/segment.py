@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.masks.background import foreground_of_plain_background
 from maquette.masks.grabcut import grabcut
 from maquette.masks.regions import clicked_region
 from maquette.photos.pixels import (
     Size,
     connected_parts,
-    mask_box,
     reduced,
     resize_mask,
     shown,
@@ -151,7 +151,7 @@ def _clicked(image: np.ndarray, clicks: Sequence[Click], label: int) -> np.ndarr
     state[cv2.dilate(region.astype(np.uint8), kernel) == 0] = cv2.GC_BGD
     state[_dots(own, state.shape)] = cv2.GC_FGD
     state[_dots(others + negative, state.shape)] = cv2.GC_BGD
-    return _cut_out(image, state, mask_box(state != cv2.GC_BGD), own)
+    return _cut_out(image, state, pixel_box(state != cv2.GC_BGD), own)
 
 
 def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
@@ -173,7 +173,7 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Cli
     state[pluses] = cv2.GC_FGD
     state[minuses] = cv2.GC_BGD
     concerned = mask | added | removed | pluses | minuses
-    found = _cut_out(image, state, mask_box(concerned), positive)
+    found = _cut_out(image, state, pixel_box(concerned), positive)
     found = (found | pluses) & ~minuses
     return (mask | _touched(found & ~mask, pluses)) & ~_touched(mask & ~found, minuses)
 
@@ -246,7 +246,7 @@ def _left_to_right(foreground: np.ndarray, complaint: str) -> list[InstanceMask]
         raise InputError(complaint)
 
     def middle(part: np.ndarray) -> float:
-        left, _, right, _ = mask_box(part)
+        left, _, right, _ = pixel_box(part)
         return 0.5 * (left + right)
 
     ordered = sorted(parts, key=middle)

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from maquette.errors import InputError, OutputError
 from maquette.masks.annotations.labelme import labelme_document
 from maquette.masks.coco import coco_document
-from maquette.masks.labels import TABLE_KEY, hex_color
+from maquette.masks.labels import TABLE_KEY, hex_color, painted
 from maquette.masks.overlay import instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask
@@ -94,9 +94,7 @@ def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
     """Paint masks into one (H, W) int32 map of labels, larger objects first; InputError when one is
     covered completely.
     """
-    labels = np.zeros(masks[0].mask.shape, np.int32)
-    for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
-        labels[m.mask] = m.label
+    labels = painted(masks, masks[0].mask.shape)
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
         raise InputError(

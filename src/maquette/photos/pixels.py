@@ -21,13 +21,6 @@ def shown(size: Size) -> str:
     return f"{size[1]} x {size[0]}"
 
 
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The box x0, y0, x1, y1 around the pixels of a mask (H, W) bool that has one at least."""
-    columns = np.flatnonzero(mask.any(0)).tolist()
-    rows = np.flatnonzero(mask.any(1)).tolist()
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-
-
 def cut(
     picture: np.ndarray,
     box: tuple[int, int, int, int],

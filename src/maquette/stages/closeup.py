@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, maximum_filter
 
+from maquette.geometry.boxes import pixel_box
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
 
@@ -98,7 +99,7 @@ def closeup(
 
 def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _Cut:
     """The cut around a mask (H, W) bool of a photo, and around a box if one is given."""
-    around = mask_box(own)
+    around = np.array(pixel_box(own)).reshape(2, 2)
     longest = int(np.ptp(around, axis=0).max())
     around = around + np.array([[-1], [1]]) * (2 + longest // 50)
     if box is not None:
@@ -119,20 +120,16 @@ def middle_lines(mask: np.ndarray, inwards: np.ndarray) -> np.ndarray:
     return mask & (inwards >= maximum_filter(inwards, 3))
 
 
-def mask_box(mask: np.ndarray) -> np.ndarray:
-    """(2, 2) int: left and top, right and bottom of the pixels of a mask (H, W); right and bottom
-    are one further. ValueError when it has none.
-    """
-    columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
-    if not len(rows):
-        raise ValueError("the mask has no pixel")
-    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]])
-
-
 def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     """(H, W) float32 depth of an object on a window's pixels: between pixels of the lifted picture
-    linearly, beyond its outline that of the nearest.
+    linearly, beyond its outline that of the nearest. A depth map that was given is asked at the
+    photo's own pixels.
     """
+    if perception.given_depth is not None:
+        foreign = perception.label_map[cut.part] != label
+        place = distance_transform_edt(foreign, return_distances=False, return_indices=True)
+        whole = perception.given_depth[cut.part][tuple(place)]
+        return cv2.resize(whole, cut.size, interpolation=cv2.INTER_NEAREST)
     picture = perception.picture
     others = picture.labels != label
     nearest = distance_transform_edt(others, return_distances=False, return_indices=True)

@@ -12,8 +12,9 @@ import numpy as np
 import trimesh
 from torch import Tensor
 
+from maquette.geometry.boxes import pixel_box
 from maquette.options import AUTO, NONE
-from maquette.stages.closeup import closeup, mask_box
+from maquette.stages.closeup import closeup
 from maquette.stages.colour import project_colours
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.fuse import fused_field
@@ -62,7 +63,7 @@ def finished_mesh(
 
 def _triangles(perception: Perception, label: int, finish: Finish) -> int:
     """As many as an object of its size in the photo deserves."""
-    box = mask_box(perception.label_map == label)
-    size = np.ptp(box, axis=0).max() / max(perception.label_map.shape)
+    left, top, right, bottom = pixel_box(perception.label_map == label)
+    size = max(right - left, bottom - top) / max(perception.label_map.shape)
     most = MOST_TRIANGLES * min(1.0, size / LARGE)
     return round(max(LEAST_TRIANGLES, most)) * (COLOURED if finish.texture == NONE else 1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
-from maquette.inputs import label_map
+from maquette.masks.labels import painted
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -141,7 +141,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
 
     InputError when the objects are so small that the lifted picture shows none of them.
     """
-    labels = label_map(given)
+    labels = painted(given.masks, given.image.shape[:2])
     height, width = labels.shape
     picture = letterbox(given.image, labels, LIFT_SIZE)
     shown = shown_labels(picture)

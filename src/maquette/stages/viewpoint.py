@@ -17,6 +17,7 @@ import trimesh
 from scipy.optimize import least_squares
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
     pitch_of,
@@ -89,7 +90,7 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     vertices are those of the masks.
     """
     outlines = {label: extremes(points) for label, points in vertices.items()}
-    boxes = {mask.label: mask_box(mask.mask) for mask in masks if mask.label in outlines}
+    boxes = {m.label: np.array(pixel_box(m.mask)) for m in masks if m.label in outlines}
     size = float(max(start.width, start.height))
     pitch = pitch_of(start)
     focal = float(start.intrinsics[1, 1])
@@ -136,7 +137,7 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
     """
     camera = perception.camera
     depth = visible_depth(perception, mask.label)
-    box = mask_box(mask.mask)
+    box = np.array(pixel_box(mask.mask))
     points = extremes(np.asarray(mesh.vertices, np.float64))
     tries = []
     for azimuth in AZIMUTHS:
@@ -224,10 +225,3 @@ def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
     pixel, depth = project(camera, points)
     pixel = np.where(depth[:, None] > 1e-3, pixel, 10.0 * max(camera.width, camera.height))
     return np.concatenate([pixel.min(0), pixel.max(0)])
-
-
-def mask_box(mask: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right, bottom in pixels of a mask (H, W) bool, outer edges of its pixels."""
-    rows = np.flatnonzero(mask.any(1))
-    columns = np.flatnonzero(mask.any(0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)

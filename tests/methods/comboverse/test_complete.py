@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_focal, lift, resized
 from maquette.geometry.transforms import similarity
 from maquette.methods.comboverse.complete import (
@@ -21,7 +22,6 @@ from maquette.methods.comboverse.complete import (
 from maquette.models.conditioning import letterbox, letterboxed_camera
 from maquette.stages.frame import BACKGROUND_DEPTH
 from maquette.stages.perceive import LIFT_SIZE, Perception
-from maquette.stages.viewpoint import mask_box
 from maquette.types import Camera, SceneInput
 from tests.priors import FormulaPrior
 
@@ -63,7 +63,7 @@ def test_what_is_hidden_is_painted_and_what_is_visible_stays_to_the_bit():
     assert (done.image[~done.mask] == BLANK).all() and done.warning == ""
     found = done.mask.sum() / whole.sum()
     assert 0.85 < found < 1.15 and done.visible.sum() < 0.6 * whole.sum()
-    np.testing.assert_allclose(done.box, mask_box(whole), atol=4)
+    np.testing.assert_allclose(done.box, pixel_box(whole), atol=4)
     ((filled, hole, prompts),) = prior.asked
     assert prompts == (PROMPT,) and 0 < hole.mean() < 0.5 and filled.shape == (1, 3, 16, 16)
 
@@ -79,7 +79,7 @@ def test_what_is_farther_away_hides_nothing_and_is_not_painted():
     prior = FormulaPrior()
     done = complete(prior, perception, 1, seed=0)
     assert prior.asked == [] and (done.mask == done.visible).all()
-    np.testing.assert_array_equal(done.box, mask_box(perception.label_map == 1))
+    np.testing.assert_array_equal(done.box, pixel_box(perception.label_map == 1))
 
 
 def test_without_a_prior_the_visible_part_is_all_and_it_says_so():
@@ -100,8 +100,8 @@ def test_the_same_seed_paints_the_same():
 
 def test_the_amodal_box_holds_the_mask_and_grows_within_limits():
     whole, perception = hidden_world()
-    own = mask_box(perception.label_map == 1)
-    np.testing.assert_allclose(amodal_box(perception, 1), mask_box(whole), atol=1)
+    own = np.array(pixel_box(perception.label_map == 1))
+    np.testing.assert_allclose(amodal_box(perception, 1), pixel_box(whole), atol=1)
     huge = dataclasses.replace(perception, boxes={1: np.array([[-9.0, -9, -1], [9, 9, 0]])})
     grow = GROWTH * np.tile(own[2:] - own[:2], 2)
     np.testing.assert_allclose(amodal_box(huge, 1), own + grow * np.array([-1, -1, 1, 1]))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.transforms import transform_points
 from maquette.methods.base import PlacedMesh, Sampling, Watch
 from maquette.methods.comboverse.alone import lighter
@@ -26,7 +27,7 @@ from maquette.methods.comboverse.method import (
     second_stage,
 )
 from maquette.models.image_encoder import GeometryNet
-from maquette.stages.viewpoint import mask_box, picture_box
+from maquette.stages.viewpoint import picture_box
 from tests.methods.worlds import result, world
 from tests.priors import FormulaPrior
 from tests.tiny import GEOMETRY
@@ -74,7 +75,7 @@ def test_without_iterations_the_layout_is_the_start_to_the_bit():
 
 def test_every_object_starts_over_the_box_of_its_mask_without_rotation():
     for shape in run(layout="none", painting=False).shapes:
-        box = mask_box(world().perception.label_map == shape.label)
+        box = np.array(pixel_box(world().perception.label_map == shape.label))
         seen = picture_box(world().perception.camera, np.asarray(shape.mesh.vertices))
         np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=1)
         # the start is found on a lighter copy, whose outline is off by a part of a pixel

@@ -23,10 +23,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
 from maquette.stages.perceive import Perception
-from maquette.stages.viewpoint import mask_box
 
 # of the paper
 PROMPT = "a complete 3D model"
@@ -113,7 +113,7 @@ def complete(prior: ImagePrior | None, perception: Perception, label: int, seed:
             painted = _paint(prior, pixels, visible, region, seed)
             pixels = np.where(visible[..., None], pixels, painted)
             whole = visible | second_cut(pixels, visible, hidden, region & ~hidden)
-    edges = mask_box(whole) + np.array([window.left, window.top] * 2)
+    edges = np.array(pixel_box(whole), np.float64) + np.array([window.left, window.top] * 2)
     shown = np.where(whole[..., None], pixels, np.uint8(BLANK))
     return _reduced(Completed(shown, whole, visible, edges, warning))
 
@@ -122,7 +122,7 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
     """(4,) left, top, right, bottom in pixels of an object with its hidden parts: the box of its
     mask, joined with where its box in space appears in the photo, at most GROWTH farther out.
     """
-    own = mask_box(perception.label_map == label)
+    own = np.array(pixel_box(perception.label_map == label), np.float64)
     corners = np.array([*itertools.product(*np.asarray(perception.boxes[label]).T)])
     pixel, depth = project(perception.camera, corners)
     if (depth <= 1e-3).any():
