@@ -17,7 +17,7 @@ from maquette.stages.measured import (
     without_mixed_pixels,
 )
 from maquette.stages.perceive import perceive
-from maquette.types import GivenGeometry
+from maquette.types import Focal, GivenGeometry
 from tests.given.scenery import HEIGHT, WIDTH, scenery
 from tests.tiny import GEOMETRY
 
@@ -96,6 +96,20 @@ def test_unknown_pixels_take_the_estimate_and_known_ones_never_do():
     np.testing.assert_allclose(depth[own], truth.depth[own], rtol=0.02)
     there = np.isfinite(known)
     np.testing.assert_array_equal(depth[there], known[there])
+
+
+def test_to_be_told_what_is_estimated_changes_nothing():
+    """Intrinsics of the centred camera that a known focal length means anyway."""
+    torch.manual_seed(0)
+    net = GeometryNet(replace(GEOMETRY, layout_blocks=1)).eval()
+    given = replace(scenery().given, focal=Focal(0.9, "given"))
+    plain = perceive(net, given)
+    told = perceive(net, replace(given, geometry=GivenGeometry(intrinsics=plain.camera.intrinsics)))
+    np.testing.assert_allclose(told.depth, plain.depth, rtol=1e-6)
+    np.testing.assert_allclose(
+        told.camera.world_from_camera, plain.camera.world_from_camera, atol=1e-9
+    )
+    assert told.boxes.keys() == plain.boxes.keys() and told.supports == plain.supports
 
 
 def test_a_camera_alone_changes_the_lens_and_not_the_unit():

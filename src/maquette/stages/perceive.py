@@ -163,13 +163,15 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         picture,
         centre_depth(estimate.camera) * np.exp(relative),
     )
-    if given.geometry is None:
-        boxed = into_boxes(seen, estimate.boxes)
-        supports = find_supports(boxed, estimate.boxes)
-        known = Measured(in_contact(seen, boxed, supports), estimate.boxes, None, None)
-    else:
+    known = Measured(seen, estimate.boxes, None, None)
+    if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
+    if known.fine is not None:  # measured surfaces are where they are
         supports = find_supports(known.seen, known.boxes)
+    else:
+        boxed = into_boxes(known.seen, known.boxes)
+        supports = find_supports(boxed, known.boxes)
+        known = replace(known, seen=in_contact(known.seen, boxed, supports))
     return replace(_in_scene_frame(known, given, labels), supports=supports)
 
 
