@@ -94,14 +94,18 @@ def scored(case: Case, source: GeometrySource, models: Any) -> Mapping[str, floa
         for i in scene.instances
     }
     found = score_scene(meshes, case.truth, "iscene", 0, camera=case.camera)
-    unit = (scene.metres_per_unit or METRES) / METRES
+    size = size_error(case, meshes, (scene.metres_per_unit or METRES) / METRES)
+    return {"scene F": found.f_s, "object F": found.f_o, "box IoU": found.iou_b, "size": size}
+
+
+def size_error(case: Case, meshes: Mapping[str, trimesh.Trimesh], unit: float) -> float:
+    """Median relative error of the sides of boxes; unit: true units in one of the scene."""
     off = []
     for name, truth in case.truth.items():
         if name in meshes:
             sides = np.ptp(meshes[name].bounds, axis=0) * unit
             off.append(np.abs(sides / np.maximum(truth.extents, 1e-3) - 1))
-    size = float(np.median(np.concatenate(off)))
-    return {"scene F": found.f_s, "object F": found.f_o, "box IoU": found.iou_b, "size": size}
+    return float(np.median(np.concatenate(off)))
 
 
 def main() -> None:
@@ -121,6 +125,11 @@ def main() -> None:
                 rows.setdefault(name, []).append(scored(case, source, models))
     print(f"| given, {chosen.scenes} scenes | scene F | object F | box IoU | size error |")
     print("|---|---|---|---|---|")
+    print_rows(rows)
+
+
+def print_rows(rows: Mapping[str, list[Mapping[str, float]]]) -> None:
+    """The means of each way."""
     for name, found in rows.items():
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
         print(

@@ -39,35 +39,40 @@ def drop_test(scene: Scene, options: SimulationOptions) -> tuple[np.ndarray, np.
     return np.array(stands), overlaps
 
 
+def before_and_after(path: str, options: SimulationOptions) -> tuple[np.ndarray, ...]:
+    """Of a scene's objects: which stood, stand and are held, overlaps before and after, and what
+    the masks lost. Each scene is a line.
+    """
+    scene = load(path)
+    stood, overlap = drop_test(scene, options)
+    begun = time.perf_counter()
+    settled = settle(scene, options)
+    seconds = time.perf_counter() - begun
+    stands, left = drop_test(settled.scene, options)
+    held = np.array([not row.rests for row in settled.objects])
+    looks = [
+        row.agreement_before - row.agreement_after
+        for row in settled.objects
+        if row.agreement_before is not None and row.agreement_after is not None
+    ]
+    print(
+        f"{path}: {len(stood)} objects, stood {stood.sum()}, stand {stands.sum()}, "
+        f"held {held.sum()}, {seconds:.1f} s; masks lost {np.mean(looks or [0]):.3f}",
+        flush=True,
+    )
+    for row in settled.objects:
+        if row.remark:
+            print(f"    {row.node}: {row.remark}; moved {row.displacement:.3f}")
+    return stood, stands, held, overlap, left, np.array(looks)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="+")
     parser.add_argument("--collision", default="parts")
     args = parser.parse_args()
     options = SimulationOptions(collision=args.collision, up="y")
-    rows = []
-    for path in args.scenes:
-        scene = load(path)
-        stood, overlap = drop_test(scene, options)
-        begun = time.perf_counter()
-        settled = settle(scene, options)
-        seconds = time.perf_counter() - begun
-        stands, left = drop_test(settled.scene, options)
-        held = np.array([not row.rests for row in settled.objects])
-        looks = [
-            row.agreement_before - row.agreement_after
-            for row in settled.objects
-            if row.agreement_before is not None and row.agreement_after is not None
-        ]
-        rows.append((stood, stands, held, overlap, left, np.array(looks)))
-        print(
-            f"{path}: {len(stood)} objects, stood {stood.sum()}, stand {stands.sum()}, "
-            f"held {held.sum()}, {seconds:.1f} s; masks lost {np.mean(looks or [0]):.3f}",
-            flush=True,
-        )
-        for row in settled.objects:
-            if row.remark:
-                print(f"    {row.node}: {row.remark}; moved {row.displacement:.3f}")
+    rows = [before_and_after(path, options) for path in args.scenes]
     stood, stands, held, overlap, left, looks = (np.concatenate(column) for column in zip(*rows))
     print(f"{len(stood)} objects: stood {stood.mean():.2f}, stand {stands.mean():.2f}")
     print(f"held {held.mean():.2f}, stand or held {(stands | held).mean():.2f}")

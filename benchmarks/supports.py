@@ -31,7 +31,7 @@ from maquette.geometry.boxes import box_iou
 from maquette.geometry.transforms import transform_points
 from maquette.models.conditioning import letterboxed_camera
 from maquette.models.image_encoder import GeometryNet
-from maquette.render.rasterize import rasterize
+from maquette.render.rasterize import RenderBuffers, rasterize
 from maquette.stages import perceive as perceive_module
 from maquette.stages.contacts import in_contact
 from maquette.stages.frame import DepthPicture, onto_ground
@@ -95,12 +95,7 @@ def _noting(both: Callable[..., None]) -> Callable[..., Any]:
 def _placed_iou(case: Case, seen: DepthPicture) -> float:
     """True boxes scaled and moved along the estimated rays to the estimated mean depths."""
     true_camera = letterboxed_camera(case.camera, seen.picture)
-    meshes = list(case.truth.values())
-    whole = trimesh.util.concatenate(meshes)
-    owners = np.repeat([label_of(n) for n in case.truth], [len(m.faces) for m in meshes])
-    drawn = rasterize(
-        whole.vertices, whole.faces, true_camera, face_instance=owners.astype(np.int32)
-    )
+    drawn = _drawn(case, true_camera)
     estimated = letterboxed_camera(seen.camera, seen.picture)
     truth = []
     placed = []
@@ -119,6 +114,14 @@ def _placed_iou(case: Case, seen: DepthPicture) -> float:
         truth.append(box)
         placed.append(at_estimate + (box - at_true) * scale)
     return float(np.mean([box_iou(a, b) for a, b in zip(*_aligned(placed, truth))]))
+
+
+def _drawn(case: Case, camera: Camera) -> RenderBuffers:
+    """The truth as a camera sees it."""
+    meshes = list(case.truth.values())
+    whole = trimesh.util.concatenate(meshes)
+    owners = np.repeat([label_of(n) for n in case.truth], [len(m.faces) for m in meshes])
+    return rasterize(whole.vertices, whole.faces, camera, face_instance=owners.astype(np.int32))
 
 
 def _at_depth(camera: Camera, pixel: np.ndarray, depth: float) -> np.ndarray:
@@ -166,17 +169,22 @@ def main() -> None:
         compare_placement(library, net, args.sets, args.scenes)
         return
     for name in args.sets.split(","):
-        found: Counter[str] = Counter()
-        for index in tqdm(range(args.scenes), desc=name, disable=None):
-            case = make_case(library, name, index)
-            supports = perceive(net, case.scene_input).supports
-            for label, true in true_supports(case).items():
-                if label in supports:
-                    said = verdict(supports[label].on, true)
-                    found[said] += 1
-                    if "WRONG" in said:
-                        print(f"  {case.name} label {label}: {supports[label]}, truly {true}")
-        print(f"{name}: {dict(sorted(found.items()))}", flush=True)
+        cases = [make_case(library, name, index) for index in range(args.scenes)]
+        counted = sum((verdicts(c, net) for c in tqdm(cases, name, disable=None)), Counter())
+        print(f"{name}: {dict(sorted(counted.items()))}", flush=True)
+
+
+def verdicts(case: Case, net: GeometryNet) -> Counter[str]:
+    """How often each verdict holds in a scene; what is wrong is printed."""
+    found: Counter[str] = Counter()
+    supports = perceive(net, case.scene_input).supports
+    for label, true in true_supports(case).items():
+        if label in supports:
+            said = verdict(supports[label].on, true)
+            found[said] += 1
+            if "WRONG" in said:
+                print(f"  {case.name} label {label}: {supports[label]}, truly {true}")
+    return found
 
 
 if __name__ == "__main__":

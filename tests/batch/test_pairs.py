@@ -170,7 +170,9 @@ def test_a_pattern_or_one_file_of_the_camera_is_of_all_photos(tmp_path):
     assert {job.geometry.intrinsics for job in jobs} == {"500,500,320,240"}
 
 
-def test_a_folder_without_the_depth_of_a_photo_is_named(tmp_path):
-    touch(tmp_path, "a.png", "a_seg.png")
-    with pytest.raises(InputError, match=r"holds no depth of a.png; expected a_depth with one of"):
-        plan([tmp_path], tmp_path, tmp_path / "out", GeometryOptions(depth=str(tmp_path)))
+def test_a_photo_without_its_depth_is_named_and_the_others_are_made(tmp_path):
+    touch(tmp_path, "a.png", "a_seg.png", "b.png", "b_seg.png", "b_depth.npy")
+    jobs, _ = plan([tmp_path], tmp_path, tmp_path / "out", GeometryOptions(depth=str(tmp_path)))
+    problems = {job.photo.name: job.problem for job in jobs}
+    assert problems["b.png"] == ""
+    assert "holds no depth of a.png; expected a_depth with one of" in problems["a.png"]

@@ -46,7 +46,7 @@ class Job:
     photo: Path
     masks: Path | None  # None: see ``problem``
     folder: Path  # of the results
-    problem: str = ""  # why no masks were found
+    problem: str = ""  # why it cannot be made: no masks, or no depth, go with the photo
     geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of this photo alone
 
 
@@ -78,12 +78,11 @@ def plan(
             f"{masks}: is one mask file for {len(found)} photos; "
             "give a folder, a pattern with {stem}, or one COCO .json"
         )
-    candidates = {photo: _candidates(photo, masks, index) for photo in found}
-    jobs = [
-        _job(photo, fitting, masks, Path(out) / photo.stem)
-        for photo, fitting in candidates.items()
-        if not _is_depth(photo, found)
-    ]
+    jobs = []
+    for photo in found:
+        if not _is_depth(photo, found):
+            fitting = _candidates(photo, masks, index)
+            jobs.append(_job(photo, fitting, masks, Path(out) / photo.stem))
     taken = {job.masks.resolve() for job in jobs if job.masks is not None}
     jobs = [_with_geometry(job, known) for job in jobs if job.photo.resolve() not in taken]
     _refuse_twins(jobs)
@@ -105,11 +104,14 @@ def _is_depth(picture: Path, pictures: Sequence[Path]) -> bool:
 
 
 def _with_geometry(job: Job, known: GeometryOptions) -> Job:
-    """The job with the depth and the camera that go with its photo."""
-    depth, points, intrinsics = (
-        _of_photo(job.photo, getattr(known, word), word, suffixes)
-        for word, suffixes in GEOMETRY_SUFFIXES.items()
-    )
+    """The job with the depth and the camera that go with its photo, or with what is missing."""
+    try:
+        depth, points, intrinsics = (
+            _of_photo(job.photo, getattr(known, word), word, suffixes)
+            for word, suffixes in GEOMETRY_SUFFIXES.items()
+        )
+    except InputError as error:
+        return replace(job, problem=job.problem or str(error))
     own = replace(known, depth=depth, points=points, intrinsics=intrinsics)
     return replace(job, geometry=own)
 

@@ -97,7 +97,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
 
     live: draw preview-live.png every few seconds until the scene is there.
     """
-    if job.masks is None:
+    if job.problem or job.masks is None:
         raise InputError(job.problem)
     settings = session.settings
     request = request_of(job, session)
