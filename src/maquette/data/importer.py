@@ -32,9 +32,11 @@ from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000
+HERE = ImportOptions(jobs=0)  # in this process
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
 _MAX_SOURCE_FACES = 2_000_000
 # textures may split a mesh up to this many times the budget before it is simplified
@@ -94,30 +96,27 @@ def _in_short(reason: str) -> str:
 def import_folder(
     folder: str | Path,
     out: str | Path,
-    *,
-    up: str = "y",
-    metric: bool = False,
-    face_budget: int = FACE_BUDGET,
-    jobs: int = 0,
-    seed: int = 0,
-    fields: bool = True,
+    options: ImportOptions = HERE,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an
     interruption.
 
-    ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
-    Without ``fields``, which take most of the time, the library serves pictures only.
-    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
+    ``options.jobs`` processes work, and a file that ends one is dropped with that reason.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
-    if up not in ("y", "z"):
-        raise InputError(f"up is {up!r}; expected y or z")
     _require_extras()
-    files = find_meshes(folder, up=up, metric=metric, face_budget=face_budget)
+    files = find_meshes(folder, up=options.up, metric=options.metric)
     try:
-        library = build_library(files, out, jobs=jobs, seed=seed, fields=fields, progress=progress)
+        library = build_library(
+            files,
+            out,
+            jobs=options.jobs,
+            seed=options.seed,
+            fields=options.fields,
+            progress=progress,
+        )
     except InputError as error:
         dropped = failures(out)
         if not dropped:
@@ -130,9 +129,7 @@ def import_folder(
     return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
 
 
-def find_meshes(
-    folder: str | Path, *, up: str = "y", metric: bool = False, face_budget: int = FACE_BUDGET
-) -> tuple[MeshFile, ...]:
+def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
@@ -160,7 +157,6 @@ def find_meshes(
             entry.licence,
             up=up,
             metric=metric or entry.metric,
-            face_budget=face_budget,
             folder=root,
         )
         files.append(made)

@@ -71,7 +71,7 @@ class BenchmarkPlan:
     sources: tuple[CaseSource, ...]
     contestants: tuple[Contestant, ...]
     protocols: tuple[str, ...] = ("iscene",)
-    extra: tuple[str, ...] = ()  # measures beyond those of the protocols, of protocols.EXTRAS
+    extra: tuple[str, ...] = ()  # measures beyond those of the protocols: of EXTRAS
     jobs: int = 1  # processes; 0 = in this process, without any (for tests)
     # of each process; part of the result, since sums depend on it, so it does not follow from
     # ``jobs``

@@ -36,7 +36,7 @@ from maquette.evaluate.measure import (
     miss_distance,
 )
 from maquette.evaluate.metrics import f_score
-from maquette.evaluate.protocols import EXTRAS, ISCENE, Protocol, protocol_named
+from maquette.evaluate.protocols import ISCENE, Protocol, protocol_named
 from maquette.evaluate.surfaces import (
     Meshes,
     Surfaces,
@@ -54,6 +54,7 @@ from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
+from maquette.options.benchmark import EXTRAS
 from maquette.types import Camera
 
 # Numbers by field of a score; which fields, only the protocol and what is wanted say.
@@ -173,7 +174,7 @@ def score_scene(
     unit).
 
     ``match`` is "names" or "hungarian" (matching.py). ``extra`` adds measures to those of the
-    protocol (``protocols.EXTRAS``). With a ``camera`` of the same world frame only what lies in its
+    protocol (``EXTRAS``). With a ``camera`` of the same world frame only what lies in its
     picture counts, where the protocol is about one view. ``workers`` threads change the time, not
     the numbers. The same inputs and seed give the same result bit for bit. An empty ``pred`` is a
     scene of misses. Raises InputError for an empty or surfaceless ground truth, vertices that are

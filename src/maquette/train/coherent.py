@@ -75,16 +75,6 @@ TEMPERATURE = 0.25  # of the noise in the examination, as for a photo
 AP_THRESHOLD = 0.15  # IoU above which a box counts as found (AP3D@15)
 
 
-@dataclass(frozen=True)
-class CoherentOptions:
-    """The switches of the paper's ablations."""
-
-    diffusion: bool = True
-    intra_scene: bool = True
-    joint: bool = True  # False: poses and shapes at different noise, and without the alignment loss
-    yaw: bool = True  # False: shapes in the view's axes
-
-
 @dataclass(frozen=True, eq=False)
 class ScenePhoto:
     """A view as the network gets to know it."""
