@@ -86,13 +86,6 @@ def read_image(source: ImageSource) -> np.ndarray:
     return read_photo(source).image
 
 
-def read_alpha(source: ImageSource) -> np.ndarray | None:
-    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises
-    InputError.
-    """
-    return read_photo(source).alpha
-
-
 def read_photo(source: ImageSource) -> Photo:
     """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)

@@ -224,10 +224,8 @@ def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
     """
     axis = torch.from_numpy(outlines.axis)[:, None]
     ends = screen[torch.from_numpy(outlines.edge)]  # (P, 2, 2)
-    start, end = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0].unbind(1)
-    start_across, end_across = ends.gather(2, (1 - axis)[:, None].expand(-1, 2, 1))[..., 0].unbind(
-        1
-    )
+    start, end = _coordinates(ends, axis)
+    start_across, end_across = _coordinates(ends, 1 - axis)
     centre = _centres(torch.from_numpy(outlines.pixels[:, 0]), outlines.face.shape).to(screen)
     run = end - start
     rise = end_across - start_across
