@@ -169,11 +169,13 @@ def other_meshes(folder: str | Path) -> tuple[Path, ...]:
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files below a folder that end in one of the suffixes, sorted."""
     paths = (path for path in root.rglob("*") if path.suffix.lower() in suffixes)
     return tuple(sorted(path for path in paths if path.is_file()))
 
 
 def _of_other_formats(paths: tuple[Path, ...]) -> str:
+    """What a report says about files that are not read."""
     suffixes = sorted({path.suffix.lower() for path in paths})
     return f"of other formats ({', '.join(suffixes)}); {mesh_files.REMEDY}"
 
@@ -188,6 +190,7 @@ def import_mesh(file: MeshFile) -> Asset:
 
 
 def _imported(file: MeshFile) -> Asset:
+    """One asset of one file: +Y up, turned outward, simplified, longest side 1, centred."""
     soup, lacks = _read(file)
     vertices, faces, colors = _cleaned(soup)
     if not len(faces):
@@ -203,6 +206,7 @@ def _imported(file: MeshFile) -> Asset:
 
 
 def _require_extras() -> None:
+    """MissingExtraError with the line to install."""
     try:
         import fast_simplification  # noqa: F401
         import igl  # noqa: F401
@@ -240,6 +244,7 @@ def _placed_meshes(scene: trimesh.Scene) -> Iterator[trimesh.Trimesh]:
 
 
 def _joined(soups: list[Soup]) -> Soup:
+    """Several soups as one; faces keep their own vertices."""
     vertices, faces, colors = zip(*soups)
     starts = np.cumsum([0, *map(len, vertices)])
     shifted = [own + start for own, start in zip(faces, starts)]
@@ -264,6 +269,7 @@ def _cleaned(soup: Soup) -> Soup:
 
 
 def _normalised(vertices: np.ndarray) -> np.ndarray:
+    """Vertices (V, 3) with the box's centre at the origin and its longest side 1."""
     low = vertices.min(0)
     high = vertices.max(0)
     return (vertices - (low + high) / 2) / (high - low).max()
@@ -328,6 +334,7 @@ def _relief(
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Values (N, 3, C) of the corners of triangles (N, 3, 3) at points (N, 3) in them -> (N, C)."""
     weights = np.clip(trimesh.triangles.points_to_barycentric(triangle, point), 0.0, 1.0)
     weights = np.nan_to_num(weights, nan=1 / 3)
     weights = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)

@@ -125,6 +125,7 @@ def _window(
 
 
 def _resized(picture: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+    """A picture (H, W, ...) as a square of ``size`` pixels."""
     return cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=interpolation)
 
 
@@ -223,6 +224,7 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
 
 
 def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A thick random polyline of three pieces, as a mask."""
     way = np.cumsum(rng.normal(0, 0.25 * size, (4, 2)), axis=0) + 0.5 * size
     thickness = int(rng.integers(size // 10, size // 4))
     canvas = np.zeros((size, size), np.uint8)
@@ -230,6 +232,7 @@ def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _box(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random rectangle with sides of at least a fifth of the picture's, as a mask."""
     hole = np.zeros((size, size), bool)
     height, width = rng.integers(size // 5, size + 1, 2)
     top = int(rng.integers(0, size - height + 1))
@@ -263,6 +266,7 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _half_plane_box_or_shape(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What hides an object: a half plane, a box, or its own mask turned and shifted."""
     size = len(mask)
     kind = rng.integers(3)
     if kind == 0:

@@ -34,6 +34,7 @@ def _half_hull(ordered: list[Corner]) -> list[Corner]:
 
 
 def _turns_left(a: Corner, b: Corner, c: Corner) -> bool:
+    """Whether the way from a over b to c turns left."""
     (ax, ay), (bx, by), (cx, cy) = a, b, c
     return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0
 

@@ -79,6 +79,7 @@ def _named(catalogue: Catalogue, words: tuple[str, ...]) -> np.ndarray:
 
 
 def _first_of(*candidates: np.ndarray) -> np.ndarray:
+    """The first of the candidates that is not empty."""
     return next(c for c in candidates if len(c))
 
 
@@ -153,6 +154,7 @@ class _Room:
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    """Whether two rectangles (low x, low z, high x, high z) share an area."""
     in_x = a[0] < b[2] and b[0] < a[2]
     in_z = a[1] < b[3] and b[1] < a[3]
     return in_x and in_z
@@ -180,6 +182,7 @@ def _set_table(room: _Room, rng: np.random.Generator) -> list[Placement]:
 
 
 def _quarter_turns(count: np.integer) -> float:
+    """Radians."""
     return float(count) * 0.5 * math.pi
 
 

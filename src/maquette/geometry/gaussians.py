@@ -1,4 +1,5 @@
 """Gaussian splats: where they are, how large, how turned, how opaque, and in which colour."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -66,12 +66,14 @@ class _Ring:
 
     @classmethod
     def of(cls, points: np.ndarray) -> _Ring:
+        """A polygon (K, 2) of which nothing is cut off yet."""
         numbers = np.arange(len(points))
         turn = np.zeros(len(points))
         whole = np.ones(len(points), bool)
         return cls(points, np.roll(numbers, 1), np.roll(numbers, -1), whole, turn, ~whole)
 
     def triangle(self, corner: int) -> list[int]:
+        """The corner between those that are its neighbours by now."""
         return [int(self.before[corner]), corner, int(self.after[corner])]
 
     def look_for_ears(self, corners: Int[np.ndarray, " K"]) -> None:
@@ -94,6 +96,7 @@ class _Ring:
         return int(np.where(among, self.turn, -np.inf).argmax())
 
     def cut_off(self, corner: int) -> None:
+        """Take a corner away; its neighbours may become ears."""
         before, _, after = self.triangle(corner)
         self.left[corner] = False
         self.after[before] = after
@@ -119,6 +122,7 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cross products of vectors (..., 2), along z."""
     ax, ay = np.moveaxis(a, -1, 0)
     bx, by = np.moveaxis(b, -1, 0)
     return ax * by - ay * bx

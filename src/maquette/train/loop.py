@@ -153,6 +153,7 @@ class Run(Generic[Net]):
         self._rates: list[float] = []  # of these steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        """Weight decay is for matrices only."""
         c = self.config
         if c.optimizer == "muon":
             dtype = torch.bfloat16 if self.bf16 else torch.float32
@@ -264,6 +265,7 @@ class Run(Generic[Net]):
 
     @torch.no_grad()
     def _average_weights(self) -> None:
+        """Exponential moving average, quicker in the first steps."""
         step = self.progress.step
         beta = min(self.config.ema, (1 + step) / (10 + step))
         averaged: list[Tensor] = list(self.average.parameters())
@@ -288,6 +290,7 @@ class Run(Generic[Net]):
         return row
 
     def _log_step(self, log: Log) -> None:
+        """A row with the means since the last one, and a line for people."""
         numbers = self.read()
         step = self.progress.step
         seen = self.config.batch * self.ranks.world * step
@@ -303,6 +306,7 @@ class Run(Generic[Net]):
             log(" | ".join([f"step {step}", done, f"{speed:.1f} samples/s", *shown]))
 
     def _examine(self, log: Log) -> None:
+        """Scores of the averaged weights as a row, a line and a picture."""
         was_training = self.average.training
         scores, picture = self.task.examine(self.average.eval())
         self.average.train(was_training)
@@ -345,6 +349,7 @@ class Run(Generic[Net]):
         )
 
     def _loader(self) -> DataLoader:
+        """Batches from where the run stands; processes as the device needs them."""
         c = self.config
         workers = self.ranks.data_workers(self.device) if c.workers is None else c.workers
         batches = _Batches(self.progress.step, c.batch, self.ranks)
@@ -396,6 +401,7 @@ class Run(Generic[Net]):
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
+    """The log as CSV, all or nothing; rows may lack columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")
@@ -404,6 +410,7 @@ def _write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def _read_rows(path: Path) -> list[Row]:
+    """The inverse of ``_write_rows``; no rows when there is no file."""
     if not path.exists():
         return []
     with path.open() as file:

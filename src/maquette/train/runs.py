@@ -68,6 +68,7 @@ def network_configs(
 
 
 def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+    """Networks that the tests train in seconds."""
     vae = VolumeVAEConfig(
         resolution=32,
         latent_channels=8,
@@ -183,12 +184,14 @@ def base_of(options: RunOptions) -> Checkpoint | None:
 
 
 def _volume_task(options: RunOptions) -> VolumeTask:
+    """The volume VAE, new or from ``init``."""
     libraries = _libraries(options)
     vae = _start(options, VolumeVAE) or VolumeVAE(network_configs(options.preset)[0])
     return VolumeTask(vae, *libraries, crop=vae.config.resolution // 2, seed=options.seed)
 
 
 def _geometry_task(options: RunOptions) -> GeometryTask:
+    """The image encoder, new or from ``init``, perhaps with a pretrained trunk."""
     sources = _sources(options)
     config = network_configs(options.preset)[1]
     old = _start(options, GeometryNet)
@@ -223,6 +226,7 @@ def _coherent_task(options: RunOptions, vae: VolumeVAE) -> CoherentTask:
 
 
 def _new_coherent(options: RunOptions, picture: PictureEncoder, shapes: PartShapes) -> Coherent:
+    """Denoisers that fit an encoder and shapes, with the ablations asked for."""
     chosen = options.coherent
     config = CoherentConfig(
         picture.config.width,
