@@ -20,8 +20,6 @@ from maquette.options.training import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from maquette.train.loop import Run
 
 EPILOG = """examples:
@@ -80,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from maquette.errors import InputError
+    from maquette.hardware import choose_device
     from maquette.models.scene_context_flow import SceneContextFlow
     from maquette.nn.layers import of_kind
     from maquette.train.finetune import FinetuneTask, write_release
@@ -95,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     options, config = asked(args)
     torch.manual_seed(config.seed)
     task = build_task(options)
-    device = str(chosen_device(args.device))
+    device = str(choose_device(args.device))
     training = Run(task, args.out, config, device, data_record(options), base_of(options))
     if args.resume:
         training.resume()
@@ -142,20 +141,3 @@ def _size(training: Run) -> str:
     precision = "bf16" if training.bf16 else "fp32"
     size = f"{sum(trained) / 1e6:.2f} M parameters"
     return f"{size}, {training.device}, {precision}, batch {training.config.batch}"
-
-
-def chosen_device(name: str) -> torch.device:
-    """``cuda:1`` is the second card; InputError when a device is asked for that is not there."""
-    import torch
-
-    from maquette.errors import InputError
-    from maquette.pipeline import choose_device
-
-    kind, _, number = name.partition(":")
-    device = choose_device(kind)
-    if not number:
-        return device
-    cards = torch.cuda.device_count() if device.type == "cuda" else 0
-    if not number.isdecimal() or int(number) >= cards:
-        raise InputError(f"--device {name} is not there; this machine has {cards} CUDA devices")
-    return torch.device(device.type, int(number))
