@@ -9,9 +9,9 @@ from jaxtyping import TypeCheckError
 
 from maquette.flow.path import interpolate
 from maquette.geometry.transforms import transform_points
+from maquette.nn.attention import attend, merge_heads
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="shapes are not checked there")
-from maquette.nn.attention import attend, merge_heads
 
 
 def test_a_wrong_number_of_axes_is_caught():
