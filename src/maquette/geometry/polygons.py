@@ -80,7 +80,7 @@ class _Ring:
         """Whether corners point outward and their triangles hold no other corner."""
         points = self.points[corners]
         arriving = points - self.points[self.before[corners]]
-        self.turn[corners] = _cross(arriving, self.points[self.after[corners]] - points)
+        self.turn[corners] = cross(arriving, self.points[self.after[corners]] - points)
         reflex = self.points[self.left & (self.turn <= 0)]
         for corner in corners.tolist():
             triangle = self.points[self.triangle(corner)]
@@ -118,11 +118,11 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
     points = points[near]
     others = points[(points[:, None] != triangle).any(axis=2).all(axis=1)]
     sides = np.roll(triangle, -1, axis=0) - triangle
-    return bool((_cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
+    return bool((cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The cross products of vectors (..., 2), along z."""
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(...) cross products of vectors (..., 2): signed areas of the parallelograms between them."""
     ax, ay = np.moveaxis(a, -1, 0)
     bx, by = np.moveaxis(b, -1, 0)
     return ax * by - ay * bx
