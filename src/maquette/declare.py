@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -105,6 +106,22 @@ def declarations(options: type) -> dict[str, Declaration]:
     }
 
 
+def names_of(options: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [field.name for field in dataclasses.fields(options)]
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], what: str) -> None:
+    """InputError for the first name of an option that is not known, with the nearest one that is;
+    ``what`` takes the options.
+    """
+    for name in given:
+        if name not in known:
+            like = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {like[0]!r}?" if like else f"it has {', '.join(sorted(known))}"
+            raise InputError(f"{what} has no option {name!r}; {meant}")
+
+
 def check(options: Any) -> None:
     """InputError for the first value of a dataclass of options that is outside of its bounds."""
     for name, declaration in declarations(type(options)).items():
@@ -162,7 +179,10 @@ def _reader(declaration: Declaration) -> Callable[[str], Any]:
 
 def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Chosen:
     """The options that a command line gives; ``more``: those that it does not have."""
-    there = {name: getattr(args, name) for name in declarations(options) if hasattr(args, name)}
+    found = declarations(options)
+    there = {name: getattr(args, name) for name in found if hasattr(args, name)}
+    for name, value in there.items():  # in the words of the command line
+        found[name].check(_flags(name, found[name])[0], value)
     return options(**(there | more))
 
 

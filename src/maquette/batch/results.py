@@ -48,7 +48,7 @@ PREVIEW = "preview.png"
 SEPARATE = "scene_instances"
 # Files that may be replaced and deleted because a result's document lists them.
 _PRODUCT = re.compile(
-    rf"(?:scene(?:_[\w.-]+)?|{SEPARATE}/[\w.-]+)\.(?:glb|obj|mtl|ply|stl|png)|{PREVIEW}"
+    rf"(?:scene(?:_[\w.-]+)?|{SEPARATE}/[\w.-]+)\.(?:glb|obj|mtl|ply|stl|html|png)|{PREVIEW}"
 )
 # In the folder in which a result is prepared.
 _NEW = "new"

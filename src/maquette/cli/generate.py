@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
+from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
 from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
 
@@ -84,7 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="make only these objects: labels or names, separated by commas",
     )
     parser.add_argument(
-        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)"
+        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl,html (default: glb)"
     )
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
@@ -104,6 +105,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add_options(parser, SceneOptions, ["device"])
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
+    )
+    parser.add_argument(
+        "--view", action="store_true", help="then show the scene in 3D, as `maquette view` does"
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(
@@ -142,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
     )
     choose_device(args.device)
     jobs, batch = plan(args.photos, args.masks, args.out, settings.geometry)
+    if batch and args.view:
+        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
     writable_folder(args.out)
     return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
 
@@ -172,6 +178,10 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
         _print_json([outcome])
     elif not args.quiet:
         print("\n".join(_report(outcome)))
+    if args.view:
+        shown = view_file(job.folder)
+        if not (args.json or args.quiet):
+            print(f"shown by: {shown}")
     return 0
 
 
