@@ -406,7 +406,7 @@ def instance_of(
 
 def regenerate(
     scene: Scene,
-    label: int,
+    which: int | str,
     *,
     seed: int,
     weights: Any = None,
@@ -414,14 +414,15 @@ def regenerate(
     method: str | Method | None = None,
     **options: Any,
 ) -> Scene:
-    """The scene with one instance made anew from another seed, at its place; all other instances
-    are the same objects.
+    """The scene with one instance, told by its label or name, made anew from another seed, at its
+    place; all other instances are the same objects.
 
     The other arguments are those of ``generate``; ``method``, ``texture`` and ``triangles`` are by
     default those that made the scene.
     """
     refuse_unknown(options, names_of(Options), "regenerate")
-    old = scene[label]
+    old = scene[which]
+    label = old.label
     if scene.input is None or not old.state:
         raise InputError(
             f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import trimesh
 
 SHOWN = 8  # names in the short form of a scene
+WRITING = ("preview", "export")  # stages after a scene is made
 GROUND = "ground"  # what an object can stand on besides other objects
 LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
@@ -338,7 +339,7 @@ class Scene:
         """
         from maquette.pipeline import regenerate  # the verbs live downstream of the nouns
 
-        return regenerate(self, self[label].label, seed=seed, **options)
+        return regenerate(self, label, seed=seed, **options)
 
     def settle(self, **options: Any) -> Scene:
         """A scene whose objects are at rest, as physics leaves them; what was done to each is in
@@ -358,6 +359,13 @@ class Scene:
         from maquette.simulation.files import write_scene
 
         return write_scene(self, path, **options)
+
+
+def making_seconds(seconds: Mapping[str, float]) -> float:
+    """How long a scene took, from the seconds per stage in its provenance, without those that only
+    write it down: what the picture and the terminal say.
+    """
+    return sum(spent for stage, spent in seconds.items() if stage not in WRITING)
 
 
 # What edits of a Scene, and of its document, check alike

@@ -156,6 +156,12 @@ def _add_loop_options(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true", help="torch.compile the blocks of the network"
     )
     parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "--log",
+        choices=("csv", "tensorboard"),
+        help="tensorboard: curves and pictures for it, too, in RUN/tensorboard "
+        "(pip install 'maquette[tensorboard]'; default: log.csv alone)",
+    )
 
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
