@@ -3,8 +3,9 @@ the ground.
 
 One file: Edit > Preferences > Add-ons > Install from Disk. A photo is made into a scene by a
 running `maquette app` (docs/app-api.md), whose address is in the add-on's preferences; Blender's
-own Python needs nothing for that. A .glb is read as it is; a scene.json, or the folder of one, needs the
-scene.glb that `maquette generate` writes beside it, or the package maquette in Blender's Python.
+own Python needs nothing for that. A .glb is read as it is; a scene.json, or the folder of one,
+needs the scene.glb that `maquette generate` writes beside it, or the package maquette in Blender's
+Python.
 
 The functions below the heading "Without the window" do the work and need no window.
 """

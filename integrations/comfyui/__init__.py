@@ -2,7 +2,7 @@
 
 Put (or link) this folder into ComfyUI/custom_nodes and install maquette into ComfyUI's Python. The
 contract is ComfyUI's documented one: classes with INPUT_TYPES, RETURN_TYPES, FUNCTION and CATEGORY,
-and the mapping NODE_CLASS_MAPPINGS. An IMAGE is a tensor (B, H, W, 3) and a MASK one (B, H, W), both
+and the mapping NODE_CLASS_MAPPINGS. An IMAGE is a tensor (B, H, W, 3), a MASK one (B, H, W), both
 from 0 to 1; each mask of a batch is one object.
 """
 

@@ -108,7 +108,7 @@ function showExamples(examples) {
     return;
   }
   place.replaceChildren(...examples.map((example) => card({
-    picture: example.thumbnail, name: example.title, about: [`${example.objects} objects, masks included`],
+    picture: example.thumbnail, name: example.title, about: [`${example.objects} objects, with masks`],
     open: async () => { location.hash = `photo/${(await api.openExample(example.name)).id}`; },
   }))); // prettier-ignore
 }
