@@ -21,6 +21,7 @@ import torch
 
 from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
+from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
@@ -52,7 +53,7 @@ from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, Scene, SceneInput
+from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
@@ -185,6 +186,7 @@ def generate(
 
     Raises InputError, CheckpointError.
     """
+    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
     source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
     chosen = Options(**options)
     clock = _Clock()
@@ -241,6 +243,11 @@ def _read(
     photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
 ) -> SceneInput:
     if not isinstance(photo, SceneInput):
+        if masks is None:
+            raise InputError(
+                "the masks of the objects are missing; give generate(photo, masks=...) a file, an "
+                "array, or {name: mask}. `maquette masks make` makes them from boxes and clicks"
+            )
         return read_scene_input(photo, masks, only=only, geometry=source)
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")
@@ -346,7 +353,12 @@ class _Attempt:
             else:
                 self._show(done)
 
+    @cached_property
+    def _nodes(self) -> dict[int, str]:
+        return node_names(self.perception.given.masks)
+
     def _show(self, instance: Instance) -> None:
+        instance = replace(instance, node=self._nodes.get(instance.label, ""))
         self.by_label[instance.label] = instance
         self.callbacks.on_instance(instance)
         perception = self.perception
@@ -394,7 +406,7 @@ def instance_of(
 
 def regenerate(
     scene: Scene,
-    label: int,
+    which: int | str,
     *,
     seed: int,
     weights: Any = None,
@@ -402,13 +414,15 @@ def regenerate(
     method: str | Method | None = None,
     **options: Any,
 ) -> Scene:
-    """The scene with one instance made anew from another seed, at its place; all other instances
-    are the same objects.
+    """The scene with one instance, told by its label or name, made anew from another seed, at its
+    place; all other instances are the same objects.
 
     The other arguments are those of ``generate``; ``method``, ``texture`` and ``triangles`` are by
     default those that made the scene.
     """
-    old = scene[label]
+    refuse_unknown(options, names_of(Options), "regenerate")
+    old = scene[which]
+    label = old.label
     if scene.input is None or not old.state:
         raise InputError(
             f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "

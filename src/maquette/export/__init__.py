@@ -1,5 +1,5 @@
-"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, JSON
-for maquette itself.
+"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, HTML
+for people, JSON for maquette itself.
 
 Every format shares one world: +Y up, the scene frame, in metres when the scene knows its scale and
 in scene units otherwise.
@@ -16,6 +16,7 @@ from maquette.document.scene_json import save
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
 from maquette.export.meshes import write_obj, write_ply, write_stl
+from maquette.export.page import write_page
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace
 from maquette.output import clear_leftovers, refuse_overwrite
@@ -26,6 +27,7 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".obj": write_obj,
     ".ply": write_ply,
     ".stl": write_stl,
+    ".html": write_page,
 }
 DOCUMENT_SUFFIX = ".json"
 SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
@@ -42,8 +44,8 @@ def export_scene(
     size: float | None = None,
     up: str = "y",
 ) -> Path:
-    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
-    .json for the scene document.
+    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, .html
+    for a page that shows it, or .json for the scene document.
 
     With ``formats`` (such as ``("glb", "obj")``) one file per format is written, named like
     ``path`` with the format's suffix. With ``separate`` each instance gets a file of its own,

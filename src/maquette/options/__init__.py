@@ -19,6 +19,9 @@ METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of u
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
 MJCF_STYLES = ("menagerie", "robosuite")
+# suffixes of what a scene is written as besides its document, and those that say no unit
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "html")
+SPACELESS = ("obj", "ply", "stl")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
 AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
