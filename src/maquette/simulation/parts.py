@@ -34,7 +34,7 @@ from maquette.output import atomic_write
 from maquette.simulation.hulls import ConvexPart, box_part, convex_part, least_thickness
 
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
-PATIENCE = 120.0  # seconds until a process that gets no processor is ended
+PATIENCE = 600.0  # seconds until a process that gets no processor is ended
 TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
 NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
 LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
