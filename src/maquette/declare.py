@@ -136,6 +136,8 @@ def _argument(name: str, declaration: Declaration, defaults: dict[str, Any]) -> 
     """The keywords of ``add_argument``."""
     common = {"dest": name, "help": declaration.help.replace("%", "%%"), "default": defaults[name]}
     if declaration.kind is bool:
+        if not declaration.flags:  # on and off
+            return common | {"action": argparse.BooleanOptionalAction}
         return common | {"action": "store_false" if defaults[name] else "store_true"}
     choices = declaration.choices or None
     if declaration.repeated:

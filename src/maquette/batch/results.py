@@ -28,7 +28,7 @@ from maquette.containers import MemoryBudget, read_json
 from maquette.document.scene_json import saving
 from maquette.errors import InputError, OutputError
 from maquette.export import SPACELESS, WRITERS, export_scene
-from maquette.options import FileSpace
+from maquette.options import FileSpace, Surroundings
 from maquette.output import (
     RESULT_SUFFIX,
     abandoned,
@@ -66,6 +66,7 @@ class Products:
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
     space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
+    around: Surroundings = field(default_factory=Surroundings)
 
     def __post_init__(self) -> None:
         unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]
@@ -191,7 +192,8 @@ def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
         Image.fromarray(preview(scene)).save(stream, "PNG")
         write_files({folder / PREVIEW: stream.getvalue()})
     drawn = time.perf_counter()
-    wanted = {"formats": products.formats, **dataclasses.asdict(products.space)}
+    said = dataclasses.asdict(products.space) | dataclasses.asdict(products.around)
+    wanted = {"formats": products.formats, **said}
     export_scene(scene, folder / "scene.glb", **wanted)
     if products.separate:
         export_scene(scene, folder / "scene.glb", separate=True, **wanted)

@@ -31,9 +31,10 @@ from maquette.batch.results import (
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, present, reason_of
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import TUNING, GeometryOptions
+from maquette.options import TUNING, GeometryOptions, ScaleOptions
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
+from maquette.simulation.scale import scaled_scene
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -49,6 +50,7 @@ class Settings:
     weights: Path | None = None  # None = embedded
     overwrite: bool = False
     geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
+    scale: ScaleOptions = field(default_factory=ScaleOptions)
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,21 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             **dataclasses.asdict(job.geometry),
             **options,
         )
+    told = {}
+    if settings.scale.is_asked_for:
+        scaled = scaled_scene(scene, settings.scale)
+        scene = scaled.scene
+        told["scale"] = list(scaled.remarks)
     seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
-    provenance = scene.provenance | {
-        "checkpoint": session.checkpoint(),
-        "seconds": seconds,
-        "request": request,
-    }
+    provenance = (
+        scene.provenance
+        | told
+        | {
+            "checkpoint": session.checkpoint(),
+            "seconds": seconds,
+            "request": request,
+        }
+    )
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
@@ -158,6 +169,8 @@ def request_of(job: Job, session: Session) -> Request:
     """
     options = dataclasses.asdict(session.settings.options)
     del options["device"], options["memory"], options["precision"]
+    if not options["settle"]:
+        del options["settle"]
     options = {
         key: value for key, value in options.items() if key not in TUNING or value is not None
     }
@@ -169,6 +182,10 @@ def request_of(job: Job, session: Session) -> Request:
     }
     space = session.settings.products.space
     asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    products = session.settings.products
+    asked |= {} if products.around.ground is None else {"ground": products.around.ground}
+    scale = session.settings.scale
+    asked |= {"scale": dataclasses.asdict(scale)} if scale.is_asked_for else {}
     if job.geometry.is_there:
         asked["geometry"] = _geometry_request(job.geometry)
     return files | {"only": only} | options | asked

@@ -65,6 +65,8 @@ def write_scene(scene: Scene, path: str | Path, **options: Any) -> Path:
             known = ", ".join(SIMULATION_SUFFIXES)
             raise InputError(f"{', '.join(alien)}: only files for simulators take it ({known})")
         return export_scene(scene, path, **options)
+    if options.get("ground") is not None:
+        raise InputError("ground: files for simulators have one anyway; leave it out")
     overwrite = options.pop("overwrite", True)
     simulation = _taken(SimulationOptions, options)
     scale = _taken(ScaleOptions, options)

@@ -90,6 +90,8 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
     touching = corners[above < CONTACT * height]
     pivot = touching[np.linalg.norm(touching - eye, axis=1).argmin(), [0, 2]]
     most = np.abs((corners[:, [0, 2]] - pivot) @ slope).max()
+    if most < 1e-6 * height:
+        return given
     band = most / MOST_SQUEEZED  # of heights that make up for it; what is above stays
 
     def level(points: np.ndarray) -> np.ndarray:

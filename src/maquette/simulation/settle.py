@@ -10,7 +10,6 @@ where it was, and named.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ import numpy as np
 import trimesh
 
 from maquette.document.appearance import appearance_of, mesh_with
-from maquette.errors import InputError, MissingExtraError
+from maquette.errors import InputError, require_extra
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
@@ -26,7 +25,7 @@ from maquette.render.silhouette import silhouette_scores
 from maquette.simulation.bodies import bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
-from maquette.simulation.parts import INSTALL, Decomposition, decomposed
+from maquette.simulation.parts import Decomposition, decomposed, remember
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.selection import labels_of
 from maquette.simulation.world import PhysicsWorld, world_of
@@ -87,12 +86,36 @@ class _Settling:
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
 
+    def standing(self, label: int) -> Standing:
+        """An object in the scene's axes."""
+        instance = self.scene[label]
+        pose = instance.world_from_instance
+        shape = self.shapes[label].parts
+        parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
+        vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
+        return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
+
+    def reshaped(self, label: int, made: Standing) -> _Settling:
+        """With another shape of an object, where it stands. Convex parts are those that were made;
+        a hull or a box is found anew.
+        """
+        instance = self.scene[label]
+        back = np.linalg.inv(instance.world_from_instance)
+        vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
+        mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
+        parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
+        shape = replace(self.shapes[label], parts=tuple(parts))
+        if self.options.collision != "parts":
+            (shape,) = decomposed([mesh], self.options.collision)
+        scene = _with_mesh(self.scene, label, mesh)
+        return replace(self, scene=scene, shapes={**self.shapes, label: shape})
+
 
 @dataclass(frozen=True, eq=False)
 class _Round:
     """One try: what there was before physics, and what physics made of it."""
 
-    start: Scene
+    start: _Settling
     moved: dict[int, np.ndarray]  # label -> (4, 4) what its placement is multiplied with
     leaning: frozenset[int]  # labels of what moved more than it should
     fallen: frozenset[int]  # labels of what did not stay standing
@@ -107,8 +130,7 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     MissingExtraError without MuJoCo (and, for convex parts, CoACD); InputError for a scene without
     visible objects.
     """
-    if importlib.util.find_spec("mujoco") is None:
-        raise MissingExtraError(f"settling needs mujoco; install it with: {INSTALL}")
+    require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
     visible = scene.visible().instances
     if not visible:
@@ -144,7 +166,7 @@ def _until_at_rest(given: _Settling, held: frozenset[int]) -> tuple[_Round, dict
             break
         kept |= lost
         efforts = {label: effort for label, effort in efforts.items() if label not in kept}
-    remarks = _changes(given.scene, tried.start)
+    remarks = _changes(given.scene, tried.start.scene)
     remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
@@ -197,28 +219,27 @@ def _standing(given: _Settling, efforts: Mapping[int, int], still: Collection[in
     ends are, for undersides that nobody sees have told its height before.
     """
     scene = given.scene
-    shapes = dict(given.shapes)
     eye = scene.camera.position
     least = LEAST_DROP * span_of(scene.visible())
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
     on = {label: supported_by(scene, scene[label]) for label in moving}
-    bodies = {label: levelled(_standing_of(scene[label], shapes[label]), eye) for label in moving}
+    bodies = {label: levelled(given.standing(label), eye) for label in moving}
     lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
     if lows:
-        scene = replace(scene, ground_height=float(np.median(lows)))
+        scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     for label in moving:
         supporter = on[label]
         reach = REACHES[efforts.get(label, 0)]
         floor = scene.ground_height if supporter == GROUND else -np.inf
         made = footed(bodies[label], reach, floor, _shown(scene, label))
-        mesh, shapes[label] = _in_its_frame(scene[label], shapes[label], made)
-        scene = _with_mesh(scene, label, mesh)
+        given = replace(given, scene=scene).reshaped(label, made)
+        scene = given.scene
         drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
         if np.isfinite(drop):
             bottom = float(scene[label].box[0, 1])
             motion = _along_ray(eye, bottom, bottom - drop, least)
             scene = scene.transform(label, motion @ scene[label].world_from_instance)
-    return replace(given, scene=scene, shapes=shapes)
+    return replace(given, scene=scene)
 
 
 def _with_room(given: _Settling, still: Collection[int]) -> _Settling:
@@ -229,13 +250,8 @@ def _with_room(given: _Settling, still: Collection[int]) -> _Settling:
         pressed = _pressed(given, still)
         if not pressed:
             break
-        scene = given.scene
-        shapes = dict(given.shapes)
         for label, push in pressed:
-            made = squeezed(_standing_of(scene[label], shapes[label]), push, MOST_SQUEEZED)
-            mesh, shapes[label] = _in_its_frame(scene[label], shapes[label], made)
-            scene = _with_mesh(scene, label, mesh)
-        given = replace(given, scene=scene, shapes=shapes)
+            given = given.reshaped(label, squeezed(given.standing(label), push, MOST_SQUEEZED))
     return given
 
 
@@ -259,25 +275,6 @@ def _pressed(given: _Settling, still: Collection[int]) -> list[tuple[int, np.nda
             outward = direction if label == first else -direction
             found.append((label, outward * needed * width / sum(widths.values())))
     return found
-
-
-def _standing_of(instance: Instance, shape: Decomposition) -> Standing:
-    pose = instance.world_from_instance
-    corners = [transform_points(pose, part.vertices) for part in shape.parts]
-    parts = [replace(part, vertices=own) for part, own in zip(shape.parts, corners)]
-    vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
-    return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
-
-
-def _in_its_frame(
-    instance: Instance, shape: Decomposition, made: Standing
-) -> tuple[trimesh.Trimesh, Decomposition]:
-    """Mesh and convex parts in the mesh's frame."""
-    back = np.linalg.inv(instance.world_from_instance)
-    vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
-    parts = [replace(part, vertices=transform_points(back, part.vertices)) for part in made.parts]
-    looks = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
-    return looks, replace(shape, parts=tuple(parts))
 
 
 def _shown(scene: Scene, label: int) -> Shown:
@@ -359,7 +356,7 @@ def _try(start: _Settling, held: Collection[int]) -> _Round:
         if tilt > TOPPLED or np.linalg.norm(change[:3, 3]) > GONE:
             fallen.add(label)
     moved = frozenset(leaning), frozenset(fallen), moving
-    return _Round(start.scene, motions, *moved, world.penetrations())
+    return _Round(start, motions, *moved, world.penetrations())
 
 
 def tilt_of(rotation: np.ndarray) -> float:
@@ -374,14 +371,15 @@ def _first(scene: Scene, labels: frozenset[int]) -> list[int]:
 
 
 def _moved(tried: _Round) -> Scene:
-    scene = tried.start
+    scene = tried.start.scene
     for label, motion in tried.moved.items():
         instance = scene[label]
-        middle = np.asarray(instance.mesh.bounds).mean(0)
-        centred = instance.mesh.copy()
-        centred.apply_translation(-middle)
+        vertices = np.asarray(instance.mesh.vertices)
+        middle = (vertices.min(0) + vertices.max(0)) / 2
+        centred = (vertices - middle).astype(np.float32)
+        mesh = mesh_with(centred, instance.mesh.faces, appearance_of(instance.mesh))
         placed = motion @ instance.world_from_instance @ similarity(1.0, None, middle)
-        scene = _with_mesh(scene, label, centred).transform(label, placed)
+        scene = _with_mesh(scene, label, mesh).transform(label, placed)
     return scene
 
 
@@ -392,6 +390,9 @@ def _reported(
     before: Scene, tried: _Round, overlaps: Mapping[int, float], remarks: Mapping[int, str]
 ) -> SettledScene:
     after = _moved(tried)
+    for label, shape in tried.start.shapes.items():
+        if tried.start.options.collision == "parts":
+            remember(after[label].mesh, tried.start.scene[label].mesh, shape)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []
@@ -409,7 +410,11 @@ def _reported(
         rows.append(row)
     told = [dataclasses.asdict(row) for row in rows]
     provenance = {**after.provenance, "settled": told}
-    return SettledScene(replace(after, provenance=provenance), tuple(rows))
+    checked = [
+        replace(i, confidence=looks_after.get(i.label, i.confidence)) for i in after.instances
+    ]
+    made = replace(after, instances=tuple(checked), provenance=provenance)
+    return SettledScene(made, tuple(rows))
 
 
 def _is_held(remark: str) -> bool:
