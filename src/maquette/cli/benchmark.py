@@ -131,8 +131,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--extra",
         action="append",
         metavar="NAMES",
-        help="measure more: physics, boxes, volume, poses, emd, one-way (see maquette evaluate); "
-        "repeat or separate by commas (default: physics,boxes; none = nothing more)",
+        help="measure more: physics, dynamics, boxes, volume, poses, emd, one-way "
+        "(see maquette evaluate); repeat or separate by commas "
+        "(default: physics,boxes; none = nothing more)",
     )
     parser.add_argument(
         "--baseline",

@@ -36,7 +36,7 @@ examples:
   maquette evaluate --pred out/scene.glb --gt truth.glb --extra physics --extra volume
   maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json"""
 
-_EXTRAS = ("poses", "emd", "boxes", "volume", "physics", "one-way")
+_EXTRAS = ("poses", "emd", "boxes", "volume", "physics", "dynamics", "one-way")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -70,8 +70,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=_EXTRAS,
         default=[],
         help="measure more than the protocol does; repeat for several. physics: penetration, "
-        "floating, stability of the prediction; volume: volumetric IoU; boxes: turned boxes and "
-        "AP@15; poses: ADD-S and ICP-Rot; emd; one-way Chamfer distance",
+        "floating, stability of the prediction; dynamics: what time does to it in MuJoCo; "
+        "volume: volumetric IoU; boxes: turned boxes and AP@15; poses: ADD-S and ICP-Rot; emd; "
+        "one-way Chamfer distance",
     )
     parser.add_argument(
         "--camera",
