@@ -164,6 +164,8 @@ def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, An
     if _flags(name, declaration)[0].startswith("-"):
         required = default is dataclasses.MISSING
         common |= {"dest": name} | ({"required": True} if required else {"default": default})
+    if declaration.kind is bool and not declaration.flags:  # on and off
+        return common | {"action": argparse.BooleanOptionalAction}
     if declaration.kind is bool:
         return common | {"action": "store_false" if default else "store_true"}
     if declaration.repeated:

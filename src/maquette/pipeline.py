@@ -22,7 +22,7 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.declare import names_of, refuse_unknown
-from maquette.errors import InputError
+from maquette.errors import InputError, require_extra
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
@@ -73,6 +73,9 @@ class Options(SceneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.settle:
+            for library in ("mujoco", "coacd"):
+                require_extra(library, "settling", "sim")
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             known = ", ".join([EMBEDDED, *PUBLISHED])
             raise InputError(f"unknown model {self.model!r}; choose from {known}")
@@ -175,7 +178,7 @@ def generate(
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
-    triangles, model, memory, fov, prompt, iterations, layout, prior, precision).
+    triangles, model, memory, fov, prompt, iterations, layout, prior, settle, precision).
 
     What is known of depth and camera need not be estimated. It is given as further options, the
     fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
@@ -210,9 +213,9 @@ def generate(
         ]
     kept = _best(attempts)
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
-    provenance |= _how_it_went(attempts, kept, given, clock)
+    provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
-    return Scene(
+    scene = Scene(
         instances=kept.instances,
         camera=kept.perception.camera,
         failures=kept.failures,
@@ -222,11 +225,15 @@ def generate(
         input=given,
         supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
     )
+    if chosen.settle:
+        progress("settle", 0.0)
+        with clock.stage("settle"):
+            scene = scene.settle()
+    spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
+    return replace(scene, provenance=scene.provenance | spent)
 
 
-def _how_it_went(
-    attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput, clock: _Clock
-) -> dict[str, Any]:
+def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
     """The part of the provenance that is of this run."""
     tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
     known = given.geometry
@@ -234,8 +241,6 @@ def _how_it_went(
     return told | {
         "focal": given.focal.source if given.focal else "estimated",
         "tries": tries,
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
     }
 
 

@@ -31,6 +31,7 @@ from maquette.errors import InputError, MaquetteError, contained
 from maquette.methods.base import Progress, Weights, ignore, silent
 from maquette.output import writable_folder
 from maquette.pipeline import Options, generate, load_for
+from maquette.simulation.scale import scaled_scene
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -92,12 +93,12 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             **dataclasses.asdict(job.geometry),
             **options,
         )
-    seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
-    provenance = scene.provenance | {
-        "checkpoint": session.checkpoint(),
-        "seconds": seconds,
-        "request": request,
-    }
+    provenance = {**scene.provenance, "checkpoint": session.checkpoint(), "request": request}
+    if settings.scale.is_asked_for:
+        scaled = scaled_scene(scene, settings.scale)
+        scene = scaled.scene
+        provenance["scale"] = list(scaled.remarks)
+    provenance["seconds"] = scene.provenance["seconds"] | {"load": session.load_seconds}
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from maquette.cli.text import aligned, counted
 from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
-from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
+from maquette.options import (
+    EMBEDDED,
+    FileSpace,
+    GeometryOptions,
+    ScaleOptions,
+    SceneOptions,
+    Surroundings,
+)
 from maquette.types import WRITING, making_seconds
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ examples:
   maquette generate room.jpg --masks room_seg.png -o room/
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
+  maquette generate room.jpg --masks room_seg.png -o room/ --size chair=0.9m --ground disc
   maquette generate photos/ --masks photos/ -o scenes/
   maquette generate rgb.png --masks seg.png --depth depth.png --intrinsics K.txt -o desk/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
@@ -57,6 +65,7 @@ GENERATED = (
     "steps",
     "guidance",
     "fov",
+    "settle",
     "precision",
     "prompt",
     "iterations",
@@ -92,7 +101,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
-    add_options(parser, FileSpace)
+    add_options(parser, FileSpace, ["unit", "up"])
+    add_options(parser, ScaleOptions)  # a --size without a name is that of FileSpace
+    add_options(parser, Surroundings)
     add_options(parser, GeometryOptions)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
@@ -131,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
             "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
             "the embedded one takes 1 GB"
         )
+    named = [word for word in args.size if "=" in word]
+    lengths = [word for word in args.size if "=" not in word]
     wanted = Wanted(
         options=chosen(SceneOptions, args),
         only=None if args.only is None else _listed(args.only),
@@ -138,11 +151,13 @@ def run(args: argparse.Namespace) -> int:
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
             separate=args.separate,
             preview=not args.no_preview,
-            space=chosen(FileSpace, args),
+            space=FileSpace(unit=args.unit, up=args.up, size=_length(lengths)),
+            around=chosen(Surroundings, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
         geometry=chosen(GeometryOptions, args),
+        scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -156,6 +171,17 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
+
+
+def _length(words: Sequence[str]) -> float | None:
+    """The longest side of the scene that was asked for; of several the last."""
+    from maquette.errors import InputError
+
+    try:
+        return float(words[-1]) if words else None
+    except ValueError:
+        expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
+        raise InputError(f"--size {words[-1]}: expected {expected}") from None
 
 
 def _settings(wanted: Wanted) -> Settings:

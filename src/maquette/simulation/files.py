@@ -68,6 +68,8 @@ def write_scene(scene: Scene, path: str | Path, **options: Any) -> Path:
         refuse_unknown(options, MESH_OPTIONS, "export")
         return export_scene(scene, path, **options)
     refuse_unknown(options, [*MESH_OPTIONS, *_names()], "export")
+    if options.pop("ground", None) is not None:
+        raise InputError("ground: files for simulators have one anyway; leave it out")
     overwrite = options.pop("overwrite", True)
     simulation = _taken(SimulationOptions, options)
     scale = _taken(ScaleOptions, options)
