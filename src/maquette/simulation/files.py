@@ -34,7 +34,7 @@ OTHERS: Mapping[str, Writer] = {
     ".usdz": usdz_files,
 }
 MJCF_SUFFIX = ".xml"
-MESH_OPTIONS = ("formats", "separate", "overwrite", "unit", "size", "up")  # of export_scene
+MESH_OPTIONS = ("formats", "separate", "overwrite", "unit", "size", "up", "ground")
 SIMULATION_SUFFIXES = (MJCF_SUFFIX, *OTHERS)
 
 logger = logging.getLogger(__name__)
