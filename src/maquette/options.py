@@ -86,6 +86,15 @@ class SceneOptions:
         help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
+    perception: Any = option(
+        EMBEDDED,
+        kind=object,
+        read=str,
+        metavar="NAME",
+        help="what sees depth and camera: embedded (default), moge-2-vits, depth-pro, "
+        "depth-anything-v2, any depth model OWNER/NAME of transformers, or a folder; "
+        "fetch it with `maquette models fetch NAME`",
+    )
     memory: int | None = option(
         None,
         kind=int,

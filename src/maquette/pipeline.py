@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from maquette import __version__
+from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.errors import InputError
 from maquette.given.fit import KNOWN, GeometrySource
@@ -51,6 +52,7 @@ from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
@@ -110,10 +112,13 @@ class Options(SceneOptions):
     def record(self) -> dict[str, Any]:
         """The options for provenance, the method by its name."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.precision == "auto":
-            del fields["precision"]
-        method = self.method if isinstance(self.method, str) else self.method.name
-        return fields | {"method": method}
+        for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):
+            if fields[key] == usual:
+                del fields[key]
+        for key in ("method", "perception"):
+            if not isinstance(fields.get(key, ""), str):
+                fields[key] = fields[key].name
+        return fields
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
@@ -152,6 +157,17 @@ def load_for(options: Options, weights: str | Path | None = None) -> Weights:
     return options.chosen.load(weights, choose_device(options.device))
 
 
+def open_perception(options: Options) -> DepthNetwork | None:
+    """The network of others that the options name; None = our own. InputError when it is not here,
+    CheckpointError when it sees no depth.
+    """
+    if options.perception == EMBEDDED:
+        return None
+    if isinstance(options.perception, DepthNetwork):
+        return options.perception
+    return open_depth_network(str(options.perception), choose_device(options.device))
+
+
 def generate(
     photo: Any,
     masks: Any = None,
@@ -174,7 +190,7 @@ def generate(
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
-    triangles, model, memory, fov, prompt, iterations, layout, prior, precision).
+    triangles, model, perception, memory, fov, prompt, iterations, layout, prior, precision).
 
     What is known of depth and camera need not be estimated. It is given as further options, the
     fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
@@ -197,10 +213,15 @@ def generate(
         (geometry,) = loaded.models((PERCEPTION,), device)
         work = Workload(len(given.masks), chosen.memory, chosen.precision)
         method = chosen.chosen.open(loaded, device, work)
+        network = open_perception(chosen)
     callbacks = _Callbacks(progress, on_instance, on_draft)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
+            if network is not None:
+                given = with_seen_depth(
+                    given, network, lambda bare: perceive(geometry, bare).photo_depth
+                )
             perception = perceive(geometry, given)
         attempts = [
             _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)

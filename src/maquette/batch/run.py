@@ -28,12 +28,13 @@ from maquette.batch.results import (
     recover,
     write_result,
 )
+from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, present, reason_of
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import TUNING, GeometryOptions
+from maquette.options import EMBEDDED, TUNING, GeometryOptions
 from maquette.output import writable_folder
-from maquette.pipeline import Options, generate, load_for
+from maquette.pipeline import Options, generate, load_for, open_perception
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -78,13 +79,15 @@ class Session:
     settings: Settings
     models: Weights
     load_seconds: float
+    perception: DepthNetwork | None = None  # None = the embedded one
 
     @classmethod
     def start(cls, settings: Settings) -> Session:
         """Load the networks. Raises CheckpointError."""
         start = time.perf_counter()
         models = load_for(settings.options, settings.weights)
-        return cls(settings, models, round(time.perf_counter() - start, 3))
+        network = open_perception(settings.options)
+        return cls(settings, models, round(time.perf_counter() - start, 3), network)
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
@@ -109,6 +112,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         return _finished(job, "kept")
     writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
+    options["perception"] = session.perception or EMBEDDED
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
         scene = generate(
             job.photo,
@@ -161,6 +165,8 @@ def request_of(job: Job, session: Session) -> Request:
     options = {
         key: value for key, value in options.items() if key not in TUNING or value is not None
     }
+    if options["perception"] == EMBEDDED:
+        del options["perception"]
     only = None if session.settings.only is None else sorted(session.settings.only)
     files = {
         "photo": fingerprint(job.photo),

@@ -82,6 +82,15 @@ class HuggingFace:
             raise CheckpointError(f"{repository}: the hub names no commit; try again later")
         return info.sha, files
 
+    def licence(self, repository: str) -> str:
+        """What the card of a repository says of its licence."""
+        try:
+            card = self._hub.HfApi(endpoint=self._endpoint).model_info(repository).card_data
+        except (self._hub.errors.HTTPError, OSError) as error:
+            raise self._explained(error, repository, "") from error
+        told = {} if card is None else card.to_dict()
+        return str(told.get("license_name") or told.get("license") or "not said: ask its makers")
+
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file; what an earlier try has left is continued.
 

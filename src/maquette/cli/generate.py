@@ -48,6 +48,7 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 GENERATED = (
     "method",
     "model",
+    "perception",
     "memory",
     "seed",
     "samples",
