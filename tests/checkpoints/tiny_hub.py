@@ -82,3 +82,133 @@ def depth_pro(folder, side=128):
         "size": {"height": side, "width": side},
     }
     return save(folder, DepthProForDepthEstimation(config), processor)
+
+
+def sam2(folder):
+    """SAM 2.1 as its release names itself, 64 pixels a side."""
+    from transformers import Sam2Config, Sam2Model
+
+    torch.manual_seed(0)
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 8,
+        "num_attention_heads": 1,
+        "image_size": [64, 64],
+        "patch_kernel_size": [7, 7],
+        "patch_stride": [4, 4],
+        "patch_padding": [3, 3],
+        "query_stride": [2, 2],
+        "window_positional_embedding_background_size": [4, 4],
+        "num_query_pool_stages": 3,
+        "blocks_per_stage": [1, 1, 1, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64],
+        "num_attention_heads_per_stage": [1, 1, 2, 2],
+        "window_size_per_stage": [4, 4, 2, 2],
+        "global_attention_blocks": [3],
+    }
+    vision = {
+        "backbone_config": backbone,
+        "backbone_channel_list": [64, 32, 16, 8],
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        "fpn_hidden_size": 16,
+    }
+    decoder = {
+        "hidden_size": 16,
+        "mlp_dim": 16,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 16,
+        "iou_head_depth": 2,
+    }
+    prompts = {"hidden_size": 16, "image_size": 64, "patch_size": 16}
+    config = Sam2Config(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
+    )
+    processor = {"image_processor_type": "Sam2ImageProcessor", "size": {"height": 64, "width": 64}}
+    return save(folder, Sam2Model(config), processor)
+
+
+def mask2former(folder):
+    from transformers import (
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        SwinConfig,
+    )
+
+    torch.manual_seed(0)
+    swin = SwinConfig(
+        image_size=32,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 1, 1],
+        window_size=2,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = Mask2FormerConfig(
+        backbone_config=swin,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=8,
+        dim_feedforward=8,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=1,
+        num_queries=5,
+        id2label={0: "cup", 1: "chair"},
+    )
+    processor = {
+        "image_processor_type": "Mask2FormerImageProcessor",
+        "size": {"height": 64, "width": 64},
+        "num_labels": 2,
+    }
+    return save(folder, Mask2FormerForUniversalSegmentation(config), processor)
+
+
+def grounding_dino(folder):
+    from transformers import (
+        BertConfig,
+        BertTokenizer,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        SwinConfig,
+    )
+
+    torch.manual_seed(0)
+    swin = SwinConfig(
+        image_size=32,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 1, 1],
+        window_size=2,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cup", "chair", "a"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    text = BertConfig(
+        vocab_size=len(words),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+    )
+    config = GroundingDinoConfig(
+        backbone_config=swin,
+        text_config=text,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=6,
+        max_text_len=16,
+        num_feature_levels=3,
+    )
+    processor = {
+        "image_processor_type": "GroundingDinoImageProcessor",
+        "processor_class": "GroundingDinoProcessor",
+        "size": {"height": 64, "width": 64},
+    }
+    return save(folder, GroundingDinoForObjectDetection(config), processor)

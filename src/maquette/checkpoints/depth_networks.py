@@ -100,17 +100,17 @@ def _transformers_look(
         raise CheckpointError(
             f"{folder}: completes a depth map and does not see one; give it as --depth FILE"
         )
-    network = _loaded(folder, "AutoModelForDepthEstimation").to(device)
+    network = loaded(folder, "AutoModelForDepthEstimation").to(device)
     if kind == "depth_pro":
         size = read_json(folder / "preprocessor_config.json").get("size", {})
         return functools.partial(_look_depth_pro, network, size.get("height", 1536))
-    processor = _loaded(folder, "AutoImageProcessor")
+    processor = loaded(folder, "AutoImageProcessor")
     relative = config.get("depth_estimation_type", "relative") == "relative"
     inverse = kind in DISPARITY or (kind in BY_CONFIG and relative)
     return functools.partial(_look_any, network, processor, inverse)
 
 
-def _loaded(folder: Path, auto: str) -> Any:
+def loaded(folder: Path, auto: str) -> Any:
     """A part of a model through one of transformers' Auto classes, from its folder alone."""
     try:
         import transformers
