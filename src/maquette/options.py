@@ -190,8 +190,9 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
-        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz, .exr or .r3d; 0, nan, "
+        "inf = not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or "
+        "{name}",
     )
     depth_unit: Any = option(
         "auto",
@@ -213,7 +214,8 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+        help="instead of a depth map: .npy, .npz or .exr of points (H, W, 3), x right, y down, "
+        "z forward",
     )
     intrinsics: str | None = option(
         None,

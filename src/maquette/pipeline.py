@@ -22,6 +22,7 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
+from maquette.checkpoints.mask_networks import propose
 from maquette.errors import InputError
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
@@ -47,6 +48,7 @@ from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.photos.focal import focal_from_fov
+from maquette.photos.read import read_photo
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
@@ -61,6 +63,7 @@ __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imag
 # what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
+PROPOSED = "no masks were given: the objects were found without them"
 REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
 
 
@@ -183,10 +186,11 @@ def generate(
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks:
-    any form that ``read_masks`` takes. only: labels or names of the instances to make.
+    any form that ``read_masks`` takes; without them the objects are looked for. only: labels or
+    names of the instances to make.
 
-    weights: a
-    folder instead of the embedded weights; models: already loaded ones. on_instance: called with
+    weights: a folder instead of the embedded weights; models: already loaded ones. on_instance:
+    called with
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
@@ -262,7 +266,10 @@ def _read(
     photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
 ) -> SceneInput:
     if not isinstance(photo, SceneInput):
-        return read_scene_input(photo, masks, only=only, geometry=source)
+        if masks is not None:
+            return read_scene_input(photo, masks, only=only, geometry=source)
+        given = read_scene_input(photo, propose(read_photo(photo)), only=only, geometry=source)
+        return replace(given, warnings=(PROPOSED, *given.warnings))
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")
     return photo

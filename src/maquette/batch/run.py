@@ -29,12 +29,17 @@ from maquette.batch.results import (
     write_result,
 )
 from maquette.checkpoints.depth_networks import DepthNetwork
+from maquette.checkpoints.mask_networks import propose
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
 from maquette.options import EMBEDDED, TUNING, GeometryOptions
 from maquette.output import writable_folder
+from maquette.photos.read import read_photo
 from maquette.pipeline import Options, generate, load_for, open_perception
+
+PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -67,6 +72,7 @@ class Outcome:
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+    proposed: bool = False  # the masks were not given: they were found, and lie in the folder
     memory: dict[str, Any] = field(
         default_factory=dict
     )  # of a published model: plan, estimated and measured peaks in MB by stage
@@ -100,8 +106,11 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
 
     live: draw preview-live.png every few seconds until the scene is there.
     """
-    if job.problem or job.masks is None:
+    if job.problem:
         raise InputError(job.problem)
+    if job.masks is None:
+        outcome = run_job(_with_proposed(job), session, progress, live)
+        return dataclasses.replace(outcome, proposed=True)
     settings = session.settings
     request = request_of(job, session)
     recover(job.folder)
@@ -134,6 +143,24 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
     return _finished(job, "made")
+
+
+def _with_proposed(job: Job) -> Job:
+    """A job whose masks are found, and written beside its scene; those of an earlier run, which a
+    person may have corrected, are kept. InputError when nothing is found.
+    """
+    masks = job.folder / PROPOSED
+    if not masks.is_file():
+        remedy = "mark the objects with `maquette masks make`"
+        try:
+            found = propose(read_photo(job.photo))
+        except InputError as error:
+            raise InputError(
+                f"{job.photo}: no masks are given, and none could be found: {error}; {remedy}"
+            ) from error
+        writable_folder(job.folder)
+        write_masks(found, masks, image_name=job.photo.name)
+    return dataclasses.replace(job, masks=masks)
 
 
 def run_jobs(

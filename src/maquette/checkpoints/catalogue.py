@@ -278,6 +278,11 @@ class HubModel:
     marker: str = "config.json"  # a file that it has
 
     @property
+    def sees_depth(self) -> bool:
+        """Whether it can be a ``--perception``."""
+        return self.what.startswith("depth")
+
+    @property
     def offer(self) -> str:
         """What is said before it is fetched."""
         size = f"about {self.about / 1e6:.0f} MB"

@@ -39,6 +39,9 @@ class Hub(Protocol):
     def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
         """Return the commit of a revision (None = the newest) and its files by path."""
 
+    def licence(self, repository: str) -> str:
+        """Return what the card of a repository says of its licence."""
+
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
         has left.
