@@ -94,12 +94,9 @@ def test_words_become_boxes_and_boxes_masks(tmp_path, monkeypatch):
             mask[box[1] : box[3], box[0] : box[2]] = True
             return mask
 
-    try:
-        masks = find(PHOTO, ["Cup", " chair"], detector, Boxes)
-    except InputError as error:  # random boxes may hide each other
-        assert asked and "no object" in str(error)
-        return
-    assert len(masks) == len(asked) and all(mask.mask.any() for mask in masks)
+    masks = find(PHOTO, ["Cup", " chair"], detector, Boxes)
+    assert 0 < len(masks) <= len(asked) and all(mask.mask.any() for mask in masks)
+    assert [mask.label for mask in masks] == list(range(1, len(masks) + 1))
 
 
 def test_nothing_found_and_no_words_are_said(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ Auto classes of transformers. Nothing is fetched here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -28,8 +29,7 @@ from maquette.masks.propose import (
     MaskProposer,
     PhotoMasks,
     PixelBox,
-    Prompts,
-    answers,
+    check_box,
     without_overlap,
 )
 from maquette.masks.segment import ByColour
@@ -99,9 +99,14 @@ def find(
     boxes = _boxes_of(network, loaded(folder, "AutoProcessor"), photo, wanted)
     if not boxes:
         raise InputError(f"nothing was found by {', '.join(wanted)}; use other words, or clicks")
-    prompts = Prompts(boxes=tuple(box for box, _ in boxes))
-    masks = answers(proposer(photo), prompts)
-    return [InstanceMask(mask.label, mask.mask, name) for mask, (_, name) in zip(masks, boxes)]
+    look = proposer(photo)
+    filled = []
+    for box, name in boxes:
+        with contextlib.suppress(InputError):  # of a box that holds nothing
+            filled.append((look.boxed(check_box(box, look.size)), name))
+    if not any(mask.any() for mask, _ in filled):
+        raise InputError(f"no outline was found in the boxes of {', '.join(wanted)}; use clicks")
+    return numbered([mask for mask, _ in filled], [name for _, name in filled])
 
 
 @torch.no_grad()

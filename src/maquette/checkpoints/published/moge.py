@@ -40,22 +40,27 @@ def is_moge(names: Tensors) -> bool:
 def config_of(tensors: Tensors) -> MoGeConfig:
     """Sizes, read off names and shapes. CheckpointError when something is missing."""
     try:
+        vision = _vision(tensors)
+        step = vision.blocks // DEPTHS
         return MoGeConfig(
-            *_vision(tensors),
+            vision,
+            tuple(step * (k + 1) - 1 for k in range(DEPTHS)),
             len(tensors["encoder.output_projections.0.weight"]),
-            *(_pyramid(tensors, name) for name in ("neck", "points_head", "mask_head")),
+            _pyramid(tensors, "neck"),
+            _pyramid(tensors, "points_head"),
+            _pyramid(tensors, "mask_head"),
             _widths(tensors, "scale_head"),
         )
     except KeyError as error:
         raise CheckpointError(f"these are not the weights of MoGe-2: {error} is missing") from error
 
 
-def _vision(tensors: Tensors) -> tuple[VisionConfig, tuple[int, ...]]:
+def _vision(tensors: Tensors) -> VisionConfig:
     width = tensors[f"{BACKBONE}cls_token"].shape[-1]
     patch = tensors[f"{BACKBONE}patch_embed.proj.weight"].shape[-1]
     side = round((tensors[f"{BACKBONE}pos_embed"].shape[1] - 1) ** 0.5)
     blocks = _count(tensors, rf"{re.escape(BACKBONE)}blocks\.(\d+)\.norm1\.weight")
-    config = VisionConfig(
+    return VisionConfig(
         image_size=side * patch,
         patch=patch,
         width=width,
@@ -65,8 +70,6 @@ def _vision(tensors: Tensors) -> tuple[VisionConfig, tuple[int, ...]]:
         antialias=False,
         stretch_offset=0.1,
     )
-    step = blocks // DEPTHS
-    return config, tuple(step * (k + 1) - 1 for k in range(DEPTHS))
 
 
 def _count(tensors: Tensors, pattern: str) -> int:
