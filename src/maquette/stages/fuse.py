@@ -133,7 +133,8 @@ def fused_field(
     corners = transform_points(scene_from_cube, CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
     inwards = window.inwards()
-    thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]))
+    measured = perception.given_depth is not None
+    thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]), measured)
     witness = Witness(window, scene_from_cube, inwards, thin)
     witness = replace(witness, inwards=_outline(witness))
     shape = (RESOLUTION,) * 3
