@@ -47,6 +47,7 @@ several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "volume-vae": {"batch": 16, "learning_rate": 1e-3},
     "image-encoder": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
+    "segmenter": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
     "lift": {"batch": 4, "learning_rate": 1e-3},
     "instance": {"batch": 6, "learning_rate": 6e-4},
     "iscene": {"batch": 5, "learning_rate": 4e-4},
@@ -140,7 +141,7 @@ def _add_loop_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--optimizer",
         choices=("muon", "adamw"),
-        help="default: muon for the image encoder, else adamw",
+        help="default: muon for the image encoder and the segmenter, else adamw",
     )
     parser.add_argument(
         "--workers",
@@ -178,7 +179,8 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="FILE",
-        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release",
+        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release; "
+        "segmenter: begin with its trunk, and keep that as it is",
     )
     parser.add_argument(
         "--base",

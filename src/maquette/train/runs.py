@@ -27,6 +27,7 @@ from maquette.models.image_encoder import (
     PictureEncoderConfig,
 )
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
+from maquette.models.segmenter import SegmenterConfig, SegmenterNet
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.text_to_image import TextToImage
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
@@ -35,6 +36,7 @@ from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.midi import MidiOptions, midi_task
+from maquette.train.segmentation import SegmentationTask
 from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, ViewSource, scene_config
@@ -46,6 +48,7 @@ from maquette.train.volumes import VolumeTask
 NETWORKS = (
     "volume-vae",
     "image-encoder",
+    "segmenter",
     "lift",
     "instance",
     "iscene",
@@ -54,7 +57,8 @@ NETWORKS = (
     "coherent",
     "text-to-image",
 )
-OF_PICTURES = ("image-encoder", "text-to-image")  # see no volumes: no distance fields are needed
+OF_PICTURES = ("image-encoder", "segmenter", "text-to-image")  # see no volumes: no distance fields are needed
+OF_BACKBONE = ("image-encoder", "segmenter")  # look through EfficientNet-Lite0
 TINY_PIXELS = 128  # of the views for the networks of the tests
 PRESETS = ("tiny", "cpu", "gpu")
 SCENES = ("mixed", "random", "rooms")
@@ -78,7 +82,8 @@ class RunOptions:
     # folder of shards with rendered views of that library's assets; None = render on the fly
     views: str | None = None
     image_size: int = 256
-    # PyTorch release of EfficientNet-Lite0, whose features the image encoder is to look through
+    # PyTorch release of EfficientNet-Lite0, whose features the image encoder is to look through;
+    # the segmenter's own trunk begins with it and is kept
     backbone: str | None = None
     # of the image encoder's pictures; below its own size early training is several times cheaper
     picture_size: int | None = None
@@ -98,9 +103,10 @@ class RunOptions:
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
                 "them out"
             )
-        if self.backbone is not None and self.network != "image-encoder":
+        if self.backbone is not None and self.network not in OF_BACKBONE:
             raise InputError(
-                f"a backbone (--backbone) is for the image-encoder, not for {self.network}"
+                "a backbone (--backbone) is for the image-encoder and the segmenter, not for "
+                f"{self.network}"
             )
         choices = {
             "network": NETWORKS,
@@ -187,6 +193,8 @@ def build_task(options: RunOptions) -> Task[Any]:
         return _volume_task(options)
     if options.network == "image-encoder":
         return _geometry_task(options)
+    if options.network == "segmenter":
+        return _segmentation_task(options)
     if options.base is not None:
         return finetune_task(open_base(options.base), _sources(options), options.seed)
     if options.network == "text-to-image":
@@ -274,6 +282,21 @@ def _geometry_task(options: RunOptions) -> GeometryTask:
         released = load_release(options.backbone)
         present(net.backbone, "backbone").trunk.load_state_dict(released.state_dict())
     return GeometryTask(net, sources, options.seed, options.picture_size)
+
+
+def _segmentation_task(options: RunOptions) -> SegmentationTask:
+    """With a backbone its trunk is kept as released; without one the whole network is trained."""
+    sources = _sources(options)
+    if isinstance(sources.views, StoredViews):
+        sources = replace(sources, views=replace(sources.views, geometry=False))
+    config = SegmenterConfig(size=64, widths=(8, 8, 16, 32)) if options.tiny else SegmenterConfig()
+    net = _start(options, SegmenterNet) or SegmenterNet(config)
+    if options.backbone is not None:
+        released = load_release(options.backbone).state_dict()
+        kept = net.trunk.state_dict()
+        net.trunk.load_state_dict({name: released[name] for name in kept})
+        net.trunk.requires_grad_(False)
+    return SegmentationTask(net, sources, options.seed, options.picture_size)
 
 
 def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:

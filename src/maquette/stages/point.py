@@ -1,0 +1,216 @@
+"""The objects of a photo that someone points at, or all of them, through the segmenter.
+
+In the flow: photo -> ``PointedPhoto``, which answers clicks and boxes (masks/propose.py) -> masks.
+The network first looks at the whole photo, once; then at a window around what it has found there,
+so that a small object gets as many pixels as a large one. A box, or a mask that is to be changed,
+says at once where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from maquette.geometry.boxes import pixel_box
+from maquette.masks.propose import Click, PixelBox
+from maquette.models.conditioning import cut_square
+from maquette.models.segmenter import PROMPTS, SegmenterNet, click_plane
+from maquette.photos.pixels import Size, connected_parts
+
+MARGIN = 1.4  # side of a window over the longer side of what it is to show
+LEAST_SIDE = 24  # pixels of a photo that a window shows at least
+WIDE = 0.75  # of the photo's longer side: a window that wide shows no more than the photo does
+LOST = 0.35  # of the photo's longer side: what is looked at around clicks that met nothing
+LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
+
+
+class Window(NamedTuple):
+    """A square part of a photo, in its pixels; it may reach over the photo's edges."""
+
+    left: int
+    top: int
+    side: int
+
+    @classmethod
+    def around(cls, box: PixelBox, margin: float, size: Size) -> Window:
+        """Around a box, moved into the photo (H, W) where it fits into it."""
+        x0, y0, x1, y1 = box
+        side = max(int(np.ceil(margin * max(x1 - x0, y1 - y0))), LEAST_SIDE)
+        height, width = size
+        places = []
+        for low, high, length in ((x0, x1, width), (y0, y1, height)):
+            place = round((low + high - side) / 2)
+            places.append(int(np.clip(place, 0, length - side)) if side <= length else place)
+        return cls(places[0], places[1], side)
+
+    @classmethod
+    def whole(cls, size: Size) -> Window:
+        """All of a photo (H, W)."""
+        height, width = size
+        side = max(size)
+        return cls((width - side) // 2, (height - side) // 2, side)
+
+    def shares(self, clicks: Sequence[Click]) -> Tensor:
+        """(N, 2) places of clicks in shares of the window's sides."""
+        places = [[click.x - self.left, click.y - self.top] for click in clicks]
+        return torch.tensor(places).reshape(-1, 2) / self.side
+
+    def seen(self, plane: np.ndarray, by: Window, cells: int) -> np.ndarray:
+        """What a plane (C, C) float32 of this window is in another one, (cells, cells)."""
+        scale = self.side / by.side * cells / len(plane)
+        offset = np.array([self.left - by.left, self.top - by.top]) * (cells / by.side)
+        shift = offset + 0.5 * scale - 0.5
+        moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        return cv2.warpAffine(plane, moved, (cells, cells), flags=cv2.INTER_LINEAR)
+
+    def of_photo(self, mask: np.ndarray, cells: int) -> np.ndarray:
+        """(cells, cells) float32 share of each cell that a mask (H, W) bool covers."""
+        ys, xs, rows, columns = self._overlap(mask.shape)
+        square = np.zeros((self.side, self.side), np.float32)
+        square[rows, columns] = mask[ys, xs]
+        return cv2.resize(square, (cells, cells), interpolation=cv2.INTER_AREA)
+
+    def in_photo(self, logits: np.ndarray, size: Size) -> np.ndarray:
+        """The mask (H, W) bool of logits (C, C) float32; nothing is outside of the window."""
+        large = cv2.resize(logits, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
+        ys, xs, rows, columns = self._overlap(size)
+        mask = np.zeros(size, bool)
+        mask[ys, xs] = large[rows, columns] > 0
+        return mask
+
+    def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
+        """Rows and columns of the photo that are seen, and the same in the window."""
+        found = []
+        for start, length in ((self.top, size[0]), (self.left, size[1])):
+            low, high = max(start, 0), min(start + self.side, length)
+            found.append((slice(low, high), slice(low - start, high - start)))
+        (ys, rows), (xs, columns) = found
+        return ys, xs, rows, columns
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A window of a photo as the network's trunk sees it."""
+
+    window: Window
+    maps: list[Tensor]
+
+
+class Found(NamedTuple):
+    """An answer about a window."""
+
+    logits: np.ndarray  # (S / 2, S / 2) float32
+    quality: float  # the IoU that the network expects
+
+
+@dataclass(frozen=True, eq=False)
+class PointedPhoto:
+    """A photo that the segmenter has looked at; see ``masks.propose.PhotoMasks``."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    net: SegmenterNet
+
+    @property
+    def size(self) -> Size:
+        """(H, W)."""
+        return self.image.shape[:2]
+
+    @cached_property
+    def whole(self) -> Look:
+        """The look at all of it."""
+        return self.look(Window.whole(self.size))
+
+    @torch.inference_mode()
+    def look(self, window: Window) -> Look:
+        """Look at a window."""
+        nothing = np.zeros(self.size, np.uint8)
+        cut = cut_square(self.image, nothing, window, self.net.config.size)
+        colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
+        picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
+        return Look(window, self.net.look(picture[None]))
+
+    @torch.inference_mode()
+    def ask(
+        self,
+        look: Look,
+        clicks: Sequence[Click],
+        box: PixelBox | None = None,
+        before: np.ndarray | None = None,
+    ) -> Found:
+        """What clicks, a box, or an earlier mask (C, C) of the same window mean."""
+        window = look.window
+        cells = self.net.config.size // 2
+        planes = torch.zeros(PROMPTS, cells, cells)
+        for number, positive in enumerate((True, False)):
+            chosen = [click for click in clicks if click.positive == positive]
+            planes[number] = click_plane(window.shares(chosen), (cells, cells))
+        if box is not None:
+            corner = np.array([window.left, window.top] * 2)
+            x0, y0, x1, y1 = np.rint((np.array(box) - corner) * (cells / window.side)).astype(int)
+            planes[2, max(y0, 0) : max(y1, 1), max(x0, 0) : max(x1, 1)] = 1.0
+        if before is not None:
+            planes[3] = torch.from_numpy(before)
+        found = self.net(look.maps, planes[None])
+        return Found(found.logits[0].float().numpy(), float(found.quality.sigmoid()))
+
+    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+        """The object (H, W) bool that clicks mean, or that they make of a mask."""
+        if before is None or not before.any():
+            return self._first(clicks)
+        ys, xs = _pixels(clicks, self.size)
+        shown = before.copy()
+        shown[ys, xs] = True
+        look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
+        known = look.window.of_photo(before, self.net.config.size // 2)
+        return self._mask(look, self.ask(look, clicks, before=known), clicks)
+
+    def boxed(self, box: PixelBox) -> np.ndarray:
+        """The object (H, W) bool in a box."""
+        look = self.look(Window.around(box, MARGIN, self.size))
+        return self._mask(look, self.ask(look, (), box), ())
+
+    def _first(self, clicks: Sequence[Click]) -> np.ndarray:
+        """The object that first clicks mean: as the whole photo shows it, and then from near."""
+        far = self.whole
+        found = self.ask(far, clicks)
+        ys, xs = _pixels([click for click in clicks if click.positive], self.size)
+        mask = self._mask(far, found, clicks)
+        if mask[ys, xs].any():
+            mask[ys, xs] = True
+            near = Window.around(pixel_box(mask), MARGIN, self.size)
+        else:
+            side = round(LOST * far.window.side)
+            around = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
+            near = Window.around(around, 1.0, self.size)
+            near = Window(near.left - (side - near.side) // 2, near.top - (side - near.side) // 2, side)
+        if near.side >= WIDE * far.window.side:
+            return mask
+        look = self.look(near)
+        cells = self.net.config.size // 2
+        chances = 1 / (1 + np.exp(-found.logits))
+        known = far.window.seen(chances, near, cells)
+        return self._mask(look, self.ask(look, clicks, before=known), clicks)
+
+    def _mask(self, look: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
+        """The mask of an answer without specks: large parts and those that are clicked on."""
+        mask = look.window.in_photo(found.logits, self.size)
+        number, areas = connected_parts(mask)
+        if len(areas) <= 2:
+            return mask
+        kept = set(1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max()))
+        ys, xs = _pixels([click for click in clicks if click.positive], self.size)
+        return np.isin(number, list(kept | set(number[ys, xs].tolist()) - {0}))
+
+
+def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of clicks in a photo."""
+    places = np.array([[click.y, click.x] for click in clicks]).reshape(-1, 2)
+    rows, columns = places.astype(int).T
+    return rows.clip(0, size[0] - 1), columns.clip(0, size[1] - 1)
