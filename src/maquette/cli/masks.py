@@ -17,8 +17,8 @@ from maquette.errors import InputError
 
 if TYPE_CHECKING:
     from maquette.masks.diagnose import Diagnosis
+    from maquette.masks.propose import Prompts, Rectangle
     from maquette.masks.read import MaskReading
-    from maquette.masks.segment import Prompts, Rectangle
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
@@ -278,7 +278,7 @@ def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -
 
 
 def _prompts(args: argparse.Namespace) -> Prompts:
-    from maquette.masks.segment import Prompts
+    from maquette.masks.propose import Prompts
 
     boxes = tuple(_box(text) for text in args.box or ())
     return Prompts(boxes, tuple(parse_clicks(args.click or ())))
@@ -296,7 +296,7 @@ def _box(text: str) -> Rectangle:
 
 def parse_clicks(texts: Sequence[str]) -> list[Any]:
     """Turn ``X,Y[,WHAT]`` into clicks; the grammar is in the help text. Raises InputError."""
-    from maquette.masks.segment import Click
+    from maquette.masks.propose import Click
 
     clicks: list[Click] = []
     before = highest = 0
