@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maquette.errors import InputError, MissingExtraError
+from maquette.masks.propose import MaskProposer
+from maquette.masks.segment import ByColour
 
 DEFAULT_PORT = 8765
 LEAST_TOKEN = 16  # characters of a token that somebody chooses
@@ -54,6 +56,7 @@ class ServerSettings:
     ] = ()  # folders beside the embedded weights; the first is the default then
     limits: Limits = field(default_factory=Limits)
     heavy: int = 2  # pictures that are read or cut out at the same time
+    proposer: MaskProposer = ByColour  # who says what a click or a box means
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:

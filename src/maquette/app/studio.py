@@ -17,6 +17,7 @@ from maquette.app.problems import busy, not_found
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
 from maquette.errors import OutputError
+from maquette.masks.propose import PhotoMasks
 
 LOCKS = 32  # of each kind of thing; several things share one
 
@@ -38,6 +39,8 @@ class Studio:
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
     locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=_locks)
+    # the photo that somebody pointed at last, by its id: a network looks at it once
+    looked_at: dict[str, PhotoMasks] = field(default_factory=dict)
 
     @classmethod
     def open(cls, settings: ServerSettings) -> Studio:

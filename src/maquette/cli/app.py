@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from maquette.masks.propose import PhotoMasks
 
 EPILOG = """examples:
   maquette app
@@ -92,9 +98,17 @@ def run(args: argparse.Namespace) -> int:
         token,
         tuple(args.allow_host),
         tuple(args.weights),
+        proposer=_proposer,
     )
 
     from maquette.app.server import serve
 
     serve(settings, lambda line: print(line, flush=True), open_browser=not args.no_browser)
     return 0
+
+
+def _proposer(image: np.ndarray) -> PhotoMasks:
+    """The segmenter, loaded when somebody first points at something."""
+    from maquette.stages.point import embedded_proposer
+
+    return embedded_proposer()(image)

@@ -60,6 +60,7 @@ examples:
 _MAKE_EXAMPLES = """\
 examples:
   maquette masks make photo.jpg -o masks.png --auto           objects on a plain background
+  maquette masks make photo.jpg -o masks.png --everything     objects on any background
   maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --box 220,90,400,300
   maquette masks make photo.jpg -o masks.png --click 120,180 --click 130,60,+ --click 310,200
 
@@ -138,7 +139,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_make(commands: argparse._SubParsersAction) -> None:
-    about = "make masks from boxes, clicks, or a plain background, without any download"
+    about = "make masks from boxes, clicks, or of everything, without any download"
     parser = commands.add_parser(
         "make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW
     )
@@ -168,6 +169,11 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
         "--auto",
         action="store_true",
         help="everything that stands on a plain background, or the parts of a cut-out",
+    )
+    how.add_argument(
+        "--everything",
+        action="store_true",
+        help="all objects that the segmenter finds, whatever is behind them",
     )
     parser.add_argument(
         "--overlay", metavar="PNG", type=Path, help="also write the masks drawn over the photo"
@@ -228,9 +234,10 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_make(args: argparse.Namespace) -> int:
     """Segment and write."""
     from maquette.masks.diagnose import diagnose
-    from maquette.masks.segment import segment, segment_alpha
+    from maquette.masks.segment import ByColour, segment, segment_alpha
     from maquette.masks.write import form_of, write_masks
     from maquette.photos.read import read_photo
+    from maquette.stages.point import embedded_proposer
 
     prompts = _prompts(args)
     form_of(args.output)
@@ -239,7 +246,7 @@ def run_make(args: argparse.Namespace) -> int:
     if args.auto and read.alpha is not None:
         masks = segment_alpha(read.alpha)
     else:
-        masks = segment(read.image, prompts)
+        masks = segment(read.image, prompts, ByColour if args.auto else embedded_proposer())
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
         _write_overlay(read.image, masks, args.overlay)

@@ -3,9 +3,9 @@ photographs, let into our own encoder of pictures and masks.
 
 In the flow: colours of a picture -> maps at strides 2, 4, 8, 16 and 32 -> added to those of
 GeometryNet (image_encoder.py) by layers that start at zero, so that an encoder that was trained
-without a trunk goes on from where it was; or read by the segmenter (segmenter.py). Architecture: M. Tan and Q. Le, "EfficientNet", 2019,
-without squeeze-and-excitation and with ReLU6 ("Lite"). Its batch norms are folded into the
-convolutions, for their statistics stay those of the release.
+without a trunk goes on from where it was; or read by the segmenter (segmenter.py). Architecture:
+M. Tan and Q. Le, "EfficientNet", 2019, without squeeze-and-excitation and with ReLU6 ("Lite"). Its
+batch norms are folded into the convolutions, for their statistics stay those of the release.
 """
 
 from __future__ import annotations

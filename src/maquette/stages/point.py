@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 import cv2
@@ -18,16 +18,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maquette.checkpoints.embedded import load_models
+from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
-from maquette.masks.propose import Click, PixelBox
+from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
+from maquette.masks.segment import ByColour
 from maquette.models.conditioning import cut_square
 from maquette.models.segmenter import PROMPTS, SegmenterNet, click_plane
 from maquette.photos.pixels import Size, connected_parts
+from maquette.types import InstanceMask
 
 MARGIN = 1.4  # side of a window over the longer side of what it is to show
 LEAST_SIDE = 24  # pixels of a photo that a window shows at least
 WIDE = 0.75  # of the photo's longer side: a window that wide shows no more than the photo does
 LOST = 0.35  # of the photo's longer side: what is looked at around clicks that met nothing
+GRID = 12  # clicks along the photo's longer side that look for everything
+LEAST_QUALITY = 0.5  # expected IoU of what counts as an object then
+LEAST_SHARE = 0.001  # of the photo that such an object has
+SAME = 0.5  # share of the smaller of two masks, from which on they are of one object
 LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
 
 
@@ -116,11 +124,17 @@ class PointedPhoto:
 
     image: np.ndarray  # (H, W, 3) uint8
     net: SegmenterNet
+    side: int | None = None  # pixels of the windows that are shown to it; None = its own
 
     @property
     def size(self) -> Size:
         """(H, W)."""
         return self.image.shape[:2]
+
+    @property
+    def pixels(self) -> int:
+        """Side of the windows that are shown to the network."""
+        return self.side or self.net.config.size
 
     @cached_property
     def whole(self) -> Look:
@@ -131,7 +145,7 @@ class PointedPhoto:
     def look(self, window: Window) -> Look:
         """Look at a window."""
         nothing = np.zeros(self.size, np.uint8)
-        cut = cut_square(self.image, nothing, window, self.net.config.size)
+        cut = cut_square(self.image, nothing, window, self.pixels)
         colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
         picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
         return Look(window, self.net.look(picture[None]))
@@ -146,7 +160,7 @@ class PointedPhoto:
     ) -> Found:
         """What clicks, a box, or an earlier mask (C, C) of the same window mean."""
         window = look.window
-        cells = self.net.config.size // 2
+        cells = self.pixels // 2
         planes = torch.zeros(PROMPTS, cells, cells)
         for number, positive in enumerate((True, False)):
             chosen = [click for click in clicks if click.positive == positive]
@@ -163,50 +177,102 @@ class PointedPhoto:
     def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
         """The object (H, W) bool that clicks mean, or that they make of a mask."""
         if before is None or not before.any():
-            return self._first(clicks)
-        ys, xs = _pixels(clicks, self.size)
+            far = self.whole
+            return self._from_near(far, self.ask(far, clicks), clicks)
         shown = before.copy()
-        shown[ys, xs] = True
+        shown[_pixels(clicks, self.size)] = True
         look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
-        known = look.window.of_photo(before, self.net.config.size // 2)
-        return self._mask(look, self.ask(look, clicks, before=known), clicks)
+        known = look.window.of_photo(before, self.pixels // 2)
+        return self._mask(look.window, self.ask(look, clicks, before=known).logits, clicks)
 
     def boxed(self, box: PixelBox) -> np.ndarray:
         """The object (H, W) bool in a box."""
         look = self.look(Window.around(box, MARGIN, self.size))
-        return self._mask(look, self.ask(look, (), box), ())
+        return self._mask(look.window, self.ask(look, (), box).logits, ())
 
-    def _first(self, clicks: Sequence[Click]) -> np.ndarray:
-        """The object that first clicks mean: as the whole photo shows it, and then from near."""
+    def everything(self) -> list[InstanceMask]:
+        """The objects that clicks all over the photo mean, from left to right. InputError when
+        there is none.
+        """
         far = self.whole
-        found = self.ask(far, clicks)
-        ys, xs = _pixels([click for click in clicks if click.positive], self.size)
-        mask = self._mask(far, found, clicks)
-        if mask[ys, xs].any():
-            mask[ys, xs] = True
-            near = Window.around(pixel_box(mask), MARGIN, self.size)
-        else:
-            side = round(LOST * far.window.side)
-            around = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
-            near = Window.around(around, 1.0, self.size)
-            near = Window(near.left - (side - near.side) // 2, near.top - (side - near.side) // 2, side)
-        if near.side >= WIDE * far.window.side:
-            return mask
-        look = self.look(near)
-        cells = self.net.config.size // 2
-        chances = 1 / (1 + np.exp(-found.logits))
-        known = far.window.seen(chances, near, cells)
-        return self._mask(look, self.ask(look, clicks, before=known), clicks)
+        found = [
+            (click, answer) for click in self._all_over() for answer in [self.ask(far, [click])]
+        ]
+        kept = _different([answer for _, answer in found])
+        masks = [self._from_near(far, found[k][1], [found[k][0]]) for k in kept]
+        masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
+        masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
+        if not masks:
+            raise InputError("no object stands out from the background; use boxes or clicks")
+        masks.sort(key=lambda mask: pixel_box(mask)[0])
+        return [InstanceMask(label, mask) for label, mask in enumerate(masks, start=1)]
 
-    def _mask(self, look: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
+    def _all_over(self) -> list[Click]:
+        """Clicks in the middles of the cells of a grid."""
+        height, width = self.size
+        step = max(self.size) / GRID
+        xs, ys = (np.arange(0.5 * step, length, step) for length in (width, height))
+        return [Click(x, y, 1) for y in ys.tolist() for x in xs.tolist()]
+
+    def _from_near(self, far: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
+        """The object of first clicks, as the whole photo shows it, looked at from near."""
+        mask = self._mask(far.window, found.logits, clicks)
+        window = self._near(mask, [click for click in clicks if click.positive])
+        if window.side >= WIDE * far.window.side:
+            return mask
+        look = self.look(window)
+        chances = 1 / (1 + np.exp(-found.logits))
+        known = far.window.seen(chances, window, self.pixels // 2)
+        return self._mask(window, self.ask(look, clicks, before=known).logits, clicks)
+
+    def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
+        """The window around a mask (H, W), or around clicks that met nothing."""
+        places = _pixels(clicks, self.size)
+        met = mask[places].any()
+        shown = mask.copy() if met else np.zeros_like(mask)
+        shown[places] = True
+        if met:
+            return Window.around(pixel_box(shown), MARGIN, self.size)
+        x0, y0, x1, y1 = pixel_box(shown)
+        wide = round(0.5 * LOST * max(self.size))
+        return Window.around((x0 - wide, y0 - wide, x1 + wide, y1 + wide), 1.0, self.size)
+
+    def _mask(self, window: Window, logits: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """The mask of an answer without specks: large parts and those that are clicked on."""
-        mask = look.window.in_photo(found.logits, self.size)
+        mask = window.in_photo(logits, self.size)
         number, areas = connected_parts(mask)
         if len(areas) <= 2:
             return mask
-        kept = set(1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max()))
-        ys, xs = _pixels([click for click in clicks if click.positive], self.size)
-        return np.isin(number, list(kept | set(number[ys, xs].tolist()) - {0}))
+        large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+        positive = [click for click in clicks if click.positive]
+        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
+        return np.isin(number, np.union1d(large, clicked))
+
+
+def _different(answers: Sequence[Found]) -> list[int]:
+    """Numbers of the answers that are likely to be objects, the best of those that are alike."""
+    kept: list[int] = []
+    masks = [answer.logits > 0 for answer in answers]
+    for number in np.argsort([-answer.quality for answer in answers]).tolist():
+        mask = masks[number]
+        if answers[number].quality < LEAST_QUALITY or not mask.any():
+            continue
+        overlaps = [(mask & masks[k]).sum() / min(mask.sum(), masks[k].sum()) for k in kept]
+        if max(overlaps, default=0.0) < SAME:
+            kept.append(number)
+    return kept
+
+
+@cache
+def embedded_proposer() -> MaskProposer:
+    """The segmenter of the package; GrabCut where its weights are missing. CheckpointError when
+    they are damaged.
+    """
+    models = load_models()
+    if not models.has("segmenter"):
+        return ByColour
+    (net,) = models.models(["segmenter"])
+    return partial(PointedPhoto, net=net)
 
 
 def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,11 @@ NETWORKS = (
     "coherent",
     "text-to-image",
 )
-OF_PICTURES = ("image-encoder", "segmenter", "text-to-image")  # see no volumes: no distance fields are needed
+OF_PICTURES = (
+    "image-encoder",
+    "segmenter",
+    "text-to-image",
+)  # see no volumes: no distance fields are needed
 OF_BACKBONE = ("image-encoder", "segmenter")  # look through EfficientNet-Lite0
 TINY_PIXELS = 128  # of the views for the networks of the tests
 PRESETS = ("tiny", "cpu", "gpu")

@@ -215,7 +215,7 @@ class MaskLoss(NamedTuple):
 
 
 def mask_loss(found: Segmented, truth: Tensor, inside: Tensor) -> MaskLoss:
-    """truth and inside: (B, S, S) bool; logits are compared at their own half size."""
+    """Logits against masks, at the logits' half size; truth and inside: (B, S, S) bool."""
     meant = truth.flatten(1).any(1).float()
     counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
     wanted = F.avg_pool2d(truth[:, None].float(), 2)[:, 0]
