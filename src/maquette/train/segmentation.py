@@ -1,7 +1,7 @@
 """Task: the segmenter. Windows of rendered views in which someone points at an object.
 
 In the flow: a view -> a window around one of its objects, or all of it, under other textures,
-surroundings and colours -> rounds of clicks at what is wrong (clicks.py) -> the loss of one round.
+surroundings and colours -> rounds of clicks at what is wrong (clicks.py) -> the mean loss of all.
 A trunk that was trained on photographs stays as it is until the decoder is trained: what it knows
 of photographs is what rendered pictures cannot teach.
 """
@@ -53,7 +53,7 @@ COARSE = 0.3
 NOTHING = 0.1  # probability of a click on what is no object, of which little quality is expected
 DECIDED = 0.5  # probability that the mask before has no doubts, as masks of people have none
 FORGOTTEN = 0.2  # probability that only the newest click is known besides the mask before
-ROUNDS = (0.45, 0.2, 0.2, 0.15)  # probabilities of 0, 1, 2, 3 clicks before the round that counts
+ROUNDS = (0.4, 0.3, 0.2, 0.1)  # probabilities of 1 to 4 answers, each of which is to be right
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,15 +267,18 @@ class SegmentationTask(Task[SegmenterNet]):
         pointing = _Pointing(batch, rng)
         pointing.begin(BOXED, BOXED_AND_CLICKED, COARSE)
         device = device_of(model)
-        rounds = int(rng.choice(len(ROUNDS), p=ROUNDS))
-        with torch.no_grad():
-            for _ in range(rounds):
-                pointing.answer(model(maps, pointing.prompts.to(device)).logits)
-        found = model(maps, pointing.prompts.to(device))
-        terms = mask_loss(found, batch["truth"], batch["inside"])
-        loss = 2 * terms.entropy + terms.dice + 0.1 * terms.quality
-        parts = detached(terms._asdict())
-        return loss, parts | {("first_iou" if rounds == 0 else "later_iou"): parts["iou"]}
+        rounds = 1 + int(rng.choice(len(ROUNDS), p=ROUNDS))
+        terms: list[MaskLoss] = []
+        for number in range(rounds):
+            found = model(maps, pointing.prompts.to(device))
+            terms.append(mask_loss(found, batch["truth"], batch["inside"]))
+            if number + 1 < rounds:
+                pointing.answer(found.logits.detach())
+        means = [torch.stack(values).mean() for values in zip(*terms)]
+        mean = MaskLoss(*means)
+        loss = 2 * mean.entropy + mean.dice + 0.1 * mean.quality
+        parts = detached({"first_iou": terms[0].iou, "last_iou": terms[-1].iou})
+        return loss, parts | detached(mean._asdict())
 
     @torch.no_grad()
     def examine(self, model: SegmenterNet) -> ScoresAndPicture:
