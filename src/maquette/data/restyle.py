@@ -77,8 +77,11 @@ def _patch(
     picture = pictures[int(rng.integers(len(pictures)))]
     most = min(picture.shape[:2])
     side = int(most * rng.uniform(0.25, 1.0))
-    top, left = (int(rng.integers(length - side + 1)) for length in picture.shape[:2])
-    part = np.rot90(picture[top : top + side, left : left + side], int(rng.integers(4)))
+    height, width = picture.shape[:2]
+    top = int(rng.integers(height - side + 1))
+    left = int(rng.integers(width - side + 1))
+    part = picture[top : top + side, left : left + side]
+    part = np.rot90(part, int(rng.integers(4)))
     if rng.random() < 0.5:
         part = part[:, ::-1]
     return cv2.resize(np.ascontiguousarray(part), size[::-1], interpolation=cv2.INTER_AREA)

@@ -11,6 +11,7 @@ pictures to photographs better than what colours and shapes mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -62,6 +63,17 @@ def click_plane(points: Tensor, size: tuple[int, int]) -> Tensor:
     return near.amax(0) if len(points) else torch.zeros(size)
 
 
+def box_plane(corners: Sequence[float], size: tuple[int, int]) -> Tensor:
+    """(H, W) 1 inside of a box x0, y0, x1, y1 in shares of the window's sides, 0 outside."""
+    height, width = size
+    x0, y0, x1, y1 = corners
+    plane = torch.zeros(size)
+    rows = slice(max(round(y0 * height), 0), max(round(y1 * height), 1))
+    columns = slice(max(round(x0 * width), 0), max(round(x1 * width), 1))
+    plane[rows, columns] = 1.0
+    return plane
+
+
 class Compared(nn.Module):
     """How alike each place is to the mean of what each prompt marks, and to what a box leaves
     outside: (B, C, H, W) features and (B, 4, H, W) prompts -> (B, 5, H, W) cosines.
@@ -92,9 +104,8 @@ class Level(nn.Module):
         self.features = nn.Conv2d(channels, width, 1)
         self.compared = Compared(channels) if compares else None
         told = PROMPTS + (PROMPTS + 1 if compares else 0)
-        self.prompts = nn.Sequential(
-            nn.Conv2d(told + 2, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 1)
-        )
+        around = nn.Conv2d(told + 2, width, 3, padding=1)
+        self.prompts = nn.Sequential(around, nn.SiLU(), nn.Conv2d(width, width, 1))
 
     def forward(self, features: Tensor, prompts: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 4, H, W) -> (B, W', H, W)."""
@@ -122,22 +133,20 @@ class SegmenterNet(nn.Module):
         widths = config.widths
         coarse = widths[-1]
         self.trunk = Trunk(KEPT_STAGES)
-        levels = enumerate(zip(KEPT_MAPS, widths))
-        self.levels: Layers[Level] = Layers(
-            Level(channels, width, compares=number > 0) for number, (channels, width) in levels
-        )
-        self.deepest = nn.Sequential(
-            nn.GroupNorm(GROUPS, KEPT_MAPS[-1]), nn.Conv2d(KEPT_MAPS[-1], coarse, 1)
-        )
+        *seen, deepest = KEPT_MAPS
+        self.levels: Layers[Level] = Layers()
+        for channels, width in zip(seen, widths):
+            self.levels.append(Level(channels, width, compares=channels != seen[0]))
+        norm = nn.GroupNorm(GROUPS, deepest)
+        self.deepest = nn.Sequential(norm, nn.Conv2d(deepest, coarse, 1))
         self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
         self.quality = nn.Sequential(nn.LayerNorm(coarse), nn.Linear(coarse, 1))
         pairs = list(zip(widths[:-1], widths[1:]))
         self.up = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for narrow, wide in pairs)
         self.draw = nn.ModuleList(ResBlock2d(narrow, narrow) for narrow, _ in pairs)
         fine = widths[0]
-        self.mask = nn.Sequential(
-            nn.GroupNorm(GROUPS, fine), nn.SiLU(), nn.Conv2d(fine, 1, 3, padding=1)
-        )
+        drawn = nn.Conv2d(fine, 1, 3, padding=1)
+        self.mask = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), drawn)
 
     def look(self, pictures: Tensor) -> list[Tensor]:
         """The trunk's maps of windows (B, 3, S, S) with colours in [-1, 1], S a multiple of 32."""
@@ -147,16 +156,19 @@ class SegmenterNet(nn.Module):
     def forward(self, maps: list[Tensor], prompts: Tensor) -> Segmented:
         """Maps of ``look`` and prompts (B, 4, S / 2, S / 2), see PROMPTS, in [0, 1]."""
         *seen, deepest = maps
-        told = [prompts]
-        for _ in seen[1:]:
-            told.append(F.avg_pool2d(told[-1], 2))
-        *finer, coarse = (level(*pair) for level, *pair in zip(self.levels, seen, told))
+        finer = []
+        for level, found in zip(self.levels, seen):
+            finer.append(level(found, prompts))
+            prompts = F.avg_pool2d(prompts, 2)
+        coarse = finer.pop()
         size = coarse.shape[-2:]
         h = coarse + F.interpolate(self.deepest(deepest), size=size, mode="bilinear")
         tokens = to_tokens(h)
         for block in self.blocks:
             tokens = block(tokens)
         h = to_grid(tokens, size)
-        for level, up, draw in zip(*map(reversed, (finer, self.up, self.draw))):
-            h = draw(level + F.interpolate(up(h), scale_factor=2.0, mode="bilinear"))
+        steps = list(zip(finer, self.up, self.draw))
+        for level, up, draw in reversed(steps):
+            enlarged = F.interpolate(up(h), scale_factor=2.0, mode="bilinear")
+            h = draw(level + enlarged)
         return Segmented(self.mask(h)[:, 0], self.quality(tokens.mean(1))[:, 0])

@@ -24,7 +24,7 @@ from maquette.geometry.boxes import pixel_box
 from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
 from maquette.masks.segment import ByColour
 from maquette.models.conditioning import cut_square
-from maquette.models.segmenter import PROMPTS, SegmenterNet, click_plane
+from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_plane
 from maquette.photos.pixels import Size, connected_parts
 from maquette.types import InstanceMask
 
@@ -73,9 +73,11 @@ class Window(NamedTuple):
     def seen(self, plane: np.ndarray, by: Window, cells: int) -> np.ndarray:
         """What a plane (C, C) float32 of this window is in another one, (cells, cells)."""
         scale = self.side / by.side * cells / len(plane)
-        offset = np.array([self.left - by.left, self.top - by.top]) * (cells / by.side)
-        shift = offset + 0.5 * scale - 0.5
-        moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        between = np.array([self.left - by.left, self.top - by.top])
+        offset = between * (cells / by.side)
+        moved = np.zeros((2, 3))
+        moved[:, :2] = scale * np.eye(2)
+        moved[:, 2] = offset + 0.5 * scale - 0.5
         return cv2.warpAffine(plane, moved, (cells, cells), flags=cv2.INTER_LINEAR)
 
     def of_photo(self, mask: np.ndarray, cells: int) -> np.ndarray:
@@ -167,8 +169,8 @@ class PointedPhoto:
             planes[number] = click_plane(window.shares(chosen), (cells, cells))
         if box is not None:
             corner = np.array([window.left, window.top] * 2)
-            x0, y0, x1, y1 = np.rint((np.array(box) - corner) * (cells / window.side)).astype(int)
-            planes[2, max(y0, 0) : max(y1, 1), max(x0, 0) : max(x1, 1)] = 1.0
+            shares = (np.array(box) - corner) / window.side
+            planes[2] = box_plane(shares.tolist(), (cells, cells))
         if before is not None:
             planes[3] = torch.from_numpy(before)
         found = self.net(look.maps, planes[None])
@@ -257,10 +259,15 @@ def _different(answers: Sequence[Found]) -> list[int]:
         mask = masks[number]
         if answers[number].quality < LEAST_QUALITY or not mask.any():
             continue
-        overlaps = [(mask & masks[k]).sum() / min(mask.sum(), masks[k].sum()) for k in kept]
+        overlaps = [_common(mask, masks[k]) for k in kept]
         if max(overlaps, default=0.0) < SAME:
             kept.append(number)
     return kept
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of the smaller of two masks that both have."""
+    return float((a & b).sum() / min(a.sum(), b.sum()))
 
 
 @cache

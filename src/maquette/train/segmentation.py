@@ -23,7 +23,7 @@ from maquette.data.restyle import Restyler
 from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
 from maquette.models.conditioning import Cut, cut_square
-from maquette.models.segmenter import PROMPTS, Segmented, SegmenterNet, click_plane
+from maquette.models.segmenter import PROMPTS, Segmented, SegmenterNet, box_plane, click_plane
 from maquette.train.clicks import NextClick, drawn_box, next_click
 from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
@@ -38,7 +38,7 @@ from maquette.train.task import (
     stacked,
 )
 
-EXAMINED = 32  # held-out windows
+EXAMINED = 16  # held-out windows
 SHOWN = 8  # of them, in the picture of the examination
 LEAST = 0.0012  # of a view's pixels that an object must have
 WHOLE = 0.3  # probability of a window that shows the whole view
@@ -119,7 +119,8 @@ def _window(labels: np.ndarray, label: int, rng: np.random.Generator) -> tuple[i
     places = []
     for low, high, length in ((x0, x1, width), (y0, y1, height)):
         free = side - 0.75 * (high - low)
-        place = round((low + high - side) / 2 + 0.5 * free * rng.uniform(-1, 1))
+        moved = 0.5 * free * rng.uniform(-1, 1)
+        place = round((low + high - side) / 2 + moved)
         inside = int(np.clip(place, 0, length - side)) if side <= length else place
         places.append(inside if rng.random() < INSIDE else place)
     return places[0], places[1], side
@@ -166,13 +167,10 @@ class _Pointing:
                 self._correct(number, mask)
 
     def _box(self, number: int) -> None:
-        x0, y0, x1, y1 = drawn_box(pixel_box(self.truth[number]), self.rng)
-        plane = self.prompts[number, 2]
-        columns, rows = (
-            slice(max(round(low / 2), 0), max(round(high / 2), 1))
-            for low, high in ((x0, x1), (y0, y1))
-        )
-        plane[rows, columns] = 1.0
+        drawn = drawn_box(pixel_box(self.truth[number]), self.rng)
+        side = self.truth.shape[-1]
+        shares = [place / side for place in drawn]
+        self.prompts[number, 2] = box_plane(shares, (side // 2, side // 2))
 
     def _correct(self, number: int, found: np.ndarray) -> None:
         """One more click where a mask is wrong."""
@@ -297,7 +295,8 @@ class SegmentationTask(Task[SegmenterNet]):
             for _ in range(clicks - 1):
                 pointing.answer(found.logits)
                 found = model(maps, pointing.prompts.to(device))
-            scores[f"iou_{name}"] = float(mask_loss(found, batch["truth"], batch["inside"]).iou)
+            judged = mask_loss(found, batch["truth"], batch["inside"])
+            scores[f"iou_{name}"] = float(judged.iou)
             shown.append(_enlarged(found.logits[:SHOWN]).sigmoid().cpu())
         return scores, _picture(batch, shown)
 
@@ -305,6 +304,9 @@ class SegmentationTask(Task[SegmenterNet]):
 def _picture(batch: Batch, found: list[Tensor]) -> np.ndarray:
     """Windows, and what was found in them, row by row."""
     rows = [batch["picture"][:SHOWN].cpu()]
-    rows += [(2 * masks - 1)[:, None].expand(-1, 3, -1, -1) for masks in found]
+    for masks in found:
+        grey = (2 * masks - 1)[:, None]
+        rows.append(grey.expand(-1, 3, -1, -1))
     sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-    return ((sheet.permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    levels = (sheet.permute(1, 2, 0).numpy() + 1) * 127.5
+    return levels.clip(0, 255).astype(np.uint8)
