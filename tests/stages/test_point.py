@@ -108,7 +108,7 @@ def test_a_box_and_a_mask_say_where_to_look():
     boxed = net.asked[0][2]
     assert 0.9 < boxed.sum() * (56 / 32) ** 2 / (40 * 30) < 1.15  # a cell is 56 / 32 pixels wide
     changed = pointed.clicked([Click(100, 75, 1, False)], block())
-    assert iou(changed, block()) > 0.9
+    assert iou(changed, block()) > 0.85  # a cell of this wide window is three pixels wide
     assert net.asked[1][1].max() > 0.5 and not net.asked[1][0].any()
     assert len(net.shown) == 2
 

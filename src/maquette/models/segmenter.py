@@ -171,4 +171,6 @@ class SegmenterNet(nn.Module):
         for level, up, draw in reversed(steps):
             enlarged = F.interpolate(up(h), scale_factor=2.0, mode="bilinear")
             h = draw(level + enlarged)
-        return Segmented(self.mask(h)[:, 0], self.quality(tokens.mean(1))[:, 0])
+        logits = self.mask(h)
+        quality = self.quality(tokens.mean(1))
+        return Segmented(logits[:, 0], quality[:, 0])

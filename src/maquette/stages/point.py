@@ -21,6 +21,7 @@ from torch import Tensor
 from maquette.checkpoints.embedded import load_models
 from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
+from maquette.masks.grabcut import held_to_edges
 from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
 from maquette.masks.segment import ByColour
 from maquette.models.conditioning import cut_square
@@ -32,6 +33,9 @@ MARGIN = 1.4  # side of a window over the longer side of what it is to show
 LEAST_SIDE = 24  # pixels of a photo that a window shows at least
 WIDE = 0.75  # of the photo's longer side: a window that wide shows no more than the photo does
 LOST = 0.35  # of the photo's longer side: what is looked at around clicks that met nothing
+BOXED = -0.85  # logit from which on a pixel in a box belongs to its object
+SLACK = 0.03  # of a box's sides, by which an object may reach over it
+CERTAIN = 0.75  # nearness to a click, see ``click_plane``; about a hundredth of the window
 GRID = 12  # clicks along the photo's longer side that look for everything
 LEAST_QUALITY = 0.5  # expected IoU of what counts as an object then
 LEAST_SHARE = 0.001  # of the photo that such an object has
@@ -69,6 +73,15 @@ class Window(NamedTuple):
         """(N, 2) places of clicks in shares of the window's sides."""
         places = [[click.x - self.left, click.y - self.top] for click in clicks]
         return torch.tensor(places).reshape(-1, 2) / self.side
+
+    def corners(self, box: PixelBox, slack: float = 0.0) -> list[float]:
+        """Corners of a box in shares of the window's sides, the box enlarged by a share of its
+        own sides on each side.
+        """
+        sides = np.array([box[2] - box[0], box[3] - box[1]])
+        moved = np.concatenate([-slack * sides, slack * sides])
+        places = np.array(box) + moved - [self.left, self.top, self.left, self.top]
+        return (places / self.side).tolist()
 
     def seen(self, plane: np.ndarray, by: Window, cells: int) -> np.ndarray:
         """What a plane (C, C) float32 of this window is in another one, (cells, cells)."""
@@ -110,6 +123,7 @@ class Look:
     """A window of a photo as the network's trunk sees it."""
 
     window: Window
+    colours: np.ndarray  # (S, S, 3) uint8
     maps: list[Tensor]
 
 
@@ -150,7 +164,7 @@ class PointedPhoto:
         cut = cut_square(self.image, nothing, window, self.pixels)
         colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
         picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
-        return Look(window, self.net.look(picture[None]))
+        return Look(window, cut.colours, self.net.look(picture[None]))
 
     @torch.inference_mode()
     def ask(
@@ -168,9 +182,7 @@ class PointedPhoto:
             chosen = [click for click in clicks if click.positive == positive]
             planes[number] = click_plane(window.shares(chosen), (cells, cells))
         if box is not None:
-            corner = np.array([window.left, window.top] * 2)
-            shares = (np.array(box) - corner) / window.side
-            planes[2] = box_plane(shares.tolist(), (cells, cells))
+            planes[2] = box_plane(window.corners(box), (cells, cells))
         if before is not None:
             planes[3] = torch.from_numpy(before)
         found = self.net(look.maps, planes[None])
@@ -185,12 +197,12 @@ class PointedPhoto:
         shown[_pixels(clicks, self.size)] = True
         look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
         known = look.window.of_photo(before, self.pixels // 2)
-        return self._mask(look.window, self.ask(look, clicks, before=known).logits, clicks)
+        return self._outlined(look, self.ask(look, clicks, before=known), clicks)
 
     def boxed(self, box: PixelBox) -> np.ndarray:
         """The object (H, W) bool in a box."""
         look = self.look(Window.around(box, MARGIN, self.size))
-        return self._mask(look.window, self.ask(look, (), box).logits, ())
+        return self._outlined(look, self.ask(look, (), box), (), box)
 
     def everything(self) -> list[InstanceMask]:
         """The objects that clicks all over the photo mean, from left to right. InputError when
@@ -218,14 +230,14 @@ class PointedPhoto:
 
     def _from_near(self, far: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
         """The object of first clicks, as the whole photo shows it, looked at from near."""
-        mask = self._mask(far.window, found.logits, clicks)
+        mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
         window = self._near(mask, [click for click in clicks if click.positive])
         if window.side >= WIDE * far.window.side:
-            return mask
+            return self._outlined(far, found, clicks)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
         known = far.window.seen(chances, window, self.pixels // 2)
-        return self._mask(window, self.ask(look, clicks, before=known).logits, clicks)
+        return self._outlined(look, self.ask(look, clicks, before=known), clicks)
 
     def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
         """The window around a mask (H, W), or around clicks that met nothing."""
@@ -239,9 +251,26 @@ class PointedPhoto:
         wide = round(0.5 * LOST * max(self.size))
         return Window.around((x0 - wide, y0 - wide, x1 + wide, y1 + wide), 1.0, self.size)
 
-    def _mask(self, window: Window, logits: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
-        """The mask of an answer without specks: large parts and those that are clicked on."""
-        mask = window.in_photo(logits, self.size)
+    def _outlined(
+        self, look: Look, found: Found, clicks: Sequence[Click], box: PixelBox | None = None
+    ) -> np.ndarray:
+        """The mask (H, W) bool of an answer; its outline is that of the colours, and clicks and
+        the box are taken at their word.
+        """
+        size = (self.pixels, self.pixels)
+        logits = cv2.resize(found.logits, size, interpolation=cv2.INTER_LINEAR)
+        yes = _dots(look.window, [click for click in clicks if click.positive], size)
+        no = _dots(look.window, [click for click in clicks if not click.positive], size)
+        mask = logits > 0
+        if box is not None:
+            no = ~(box_plane(look.window.corners(box, SLACK), size).numpy() > 0)
+            mask = logits > BOXED
+        edged = held_to_edges(look.colours, (mask | yes) & ~no, yes & ~no, no)
+        surface = np.where(edged, 1, -1).astype(np.float32)
+        return self._without_specks(look.window.in_photo(surface, self.size), clicks)
+
+    def _without_specks(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+        """The large parts of a mask (H, W), and those that are clicked on."""
         number, areas = connected_parts(mask)
         if len(areas) <= 2:
             return mask
@@ -263,6 +292,13 @@ def _different(answers: Sequence[Found]) -> list[int]:
         if max(overlaps, default=0.0) < SAME:
             kept.append(number)
     return kept
+
+
+def _dots(window: Window, clicks: Sequence[Click], size: Size) -> np.ndarray:
+    """Mark (H, W) bool the surroundings of clicks in a window, which are certain."""
+    if not clicks:
+        return np.zeros(size, bool)
+    return click_plane(window.shares(clicks), size).numpy() > CERTAIN
 
 
 def _common(a: np.ndarray, b: np.ndarray) -> float:
