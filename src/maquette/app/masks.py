@@ -57,7 +57,7 @@ class Canvas:
         """The photo for whoever proposes masks."""
         known = self.studio.looked_at.get(self.photo)
         if known is None:
-            known = self.studio.settings.proposer(self.image)
+            known = self.studio.proposer(self.image)
             self.studio.looked_at.clear()
             self.studio.looked_at[self.photo] = known
         return known

@@ -247,6 +247,7 @@ def _settle(stage: Path) -> None:
 
 
 def _bring_back(stage: Path, entering: Sequence[str]) -> None:
+    """Undo a move that did not end: what was there comes back, what is new goes."""
     for name in entering:
         place = stage.parent / name
         if os.path.lexists(stage / _OLD / name):
@@ -273,6 +274,7 @@ def _identity(path: Path) -> list[int] | None:
 
 
 def _files_below(folder: Path) -> list[str]:
+    """Paths below a folder, relative to it, sorted."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
@@ -290,6 +292,7 @@ def _own(names: Any) -> list[str]:
 
 
 def _difference(made_from: Any, wanted: Request) -> str:
+    """What has changed since a scene was made, in words."""
     if not isinstance(made_from, dict):
         return "unknown options"
     sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}

@@ -184,6 +184,7 @@ def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
 
 
 def _outcome(job: Job, status: str, error: str = "") -> Outcome:
+    """Of a photo of which nothing was made."""
     return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
 
 

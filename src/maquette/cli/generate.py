@@ -119,8 +119,9 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.results import Products
     from maquette.batch.run import Settings
     from maquette.errors import InputError
+    from maquette.hardware import choose_device
     from maquette.output import writable_folder
-    from maquette.pipeline import Options, choose_device
+    from maquette.pipeline import Options
 
     if args.memory is not None and args.model == EMBEDDED:
         raise InputError(
@@ -242,8 +243,8 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.checkpoints.released import PublishedSet
+    from maquette.hardware import choose_device
     from maquette.inputs import read_scene_input
-    from maquette.pipeline import choose_device
 
     options = session.settings.options
     weights = session.models

@@ -74,6 +74,7 @@ def write_report(
 
 
 def _parts(run: FinishedRun, scene: str) -> Path:
+    """Where the parts of a scene are kept."""
     return run.folder.path / KEPT / scene
 
 
@@ -119,6 +120,7 @@ def _keep(paths: Sequence[Path], source: Path, made: Callable[[], Sequence[bytes
 
 
 def _small_meshes(path: Path, faces: int) -> list[bytes]:
+    """A GLB file as one of at most so many faces."""
     return [compact_glb(instances_of(scene_from_glb(path)), faces)]
 
 
@@ -126,6 +128,7 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 
 
 def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
+    """The page: its template with everything put in."""
     files = assets_folder() / "report"
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
     values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
@@ -147,6 +150,7 @@ def _script_json(content: Any) -> str:
 
 
 def _facts(run: FinishedRun) -> str:
+    """What was run, as a list of HTML."""
     threads = run.record.get("threads", 1)
     unusable = run.record.get("unusable") or {}
     objects = {(row["scene"], row["node"]) for row in run.objects}
@@ -179,11 +183,13 @@ def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) 
 
 
 def _legend(run: FinishedRun) -> str:
+    """The methods and their colours."""
     names = enumerate(map(shown, run.methods))
     return "".join(f'<li><i class="s{k}"></i>{escape(name)}</li>' for k, name in names)
 
 
 def _plots(run: FinishedRun) -> str:
+    """F-score and box IoU of objects over size, hidden share and number, as SVG."""
     own = [row for row in run.objects if row["protocol"] == run.protocol]
     parts = []
     for score, y in (("f_o", PER_CENT), ("iou_b", UNIT)):
@@ -236,6 +242,7 @@ def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
 
 
 def _short(value: float | None) -> float | None:
+    """Five digits; None for what is not finite, which JSON lacks."""
     return None if value is None or not np.isfinite(value) else float(f"{value:.5g}")
 
 
