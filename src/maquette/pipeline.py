@@ -22,7 +22,6 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
-from maquette.checkpoints.mask_networks import propose
 from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError, require_extra
 from maquette.given.fit import KNOWN, GeometrySource
@@ -55,6 +54,7 @@ from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
@@ -276,7 +276,7 @@ def _read(
     if not isinstance(photo, SceneInput):
         if masks is not None:
             return read_scene_input(photo, masks, only=only, geometry=source)
-        given = read_scene_input(photo, propose(read_photo(photo)), only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
         return replace(given, warnings=(PROPOSED, *given.warnings))
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")

@@ -27,7 +27,6 @@ from maquette.batch.live import live_preview
 from maquette.batch.pairs import Job
 from maquette.batch.results import recover, write_result
 from maquette.checkpoints.depth_networks import DepthNetwork
-from maquette.checkpoints.mask_networks import propose
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained
 from maquette.masks import write_masks
@@ -37,6 +36,7 @@ from maquette.output import writable_folder
 from maquette.photos.read import read_photo
 from maquette.pipeline import Options, generate, load_for, open_perception
 from maquette.simulation.scale import scaled_scene
+from maquette.stages.point import proposed
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
@@ -126,7 +126,7 @@ def _with_proposed(job: Job) -> Job:
     if not masks.is_file():
         remedy = "mark the objects with `maquette masks make`"
         try:
-            found = propose(read_photo(job.photo))
+            found = proposed(read_photo(job.photo))
         except InputError as error:
             raise InputError(
                 f"{job.photo}: no masks are given, and none could be found: {error}; {remedy}"

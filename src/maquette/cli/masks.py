@@ -60,7 +60,8 @@ examples:
 
 _MAKE_EXAMPLES = """\
 examples:
-  maquette masks make photo.jpg -o masks.png --everything     objects on a plain background
+  maquette masks make photo.jpg -o masks.png --auto           objects on a plain background
+  maquette masks make photo.jpg -o masks.png --everything     objects on any background
   maquette masks make photo.jpg -o masks.png --everything --model sam2.1
   maquette masks make photo.jpg -o masks.png --find 'chair, lamp' --model sam2.1
   maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --name cup --box 220,90,400,300
@@ -168,10 +169,14 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
         help="a point on an object, in pixels; repeat for more (see below)",
     )
     how.add_argument(
-        "--everything",
         "--auto",
         action="store_true",
-        help="all objects: without --model on a plain background, or the parts of a cut-out",
+        help="everything that stands on a plain background, or the parts of a cut-out",
+    )
+    how.add_argument(
+        "--everything",
+        action="store_true",
+        help="all objects that the model finds, whatever is behind them",
     )
     how.add_argument(
         "--find",
@@ -181,8 +186,8 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        default="colour",
-        help="what finds outlines: colour (default, needs no weights), sam2.1, mask2former "
+        default="embedded",
+        help="what finds outlines: embedded (default), colour (GrabCut), sam2.1, mask2former "
         "(everything, with names), any such model OWNER/NAME, or a folder",
     )
     parser.add_argument(
@@ -295,14 +300,16 @@ def run_make(args: argparse.Namespace) -> int:
 
 
 def _made(args: argparse.Namespace, read: Photo, prompts: Prompts) -> Sequence[InstanceMask]:
-    from maquette.checkpoints.mask_networks import find, open_proposer, propose
+    """What the arguments ask for."""
+    from maquette.checkpoints.mask_networks import find
     from maquette.hardware import choose_device
-    from maquette.masks.segment import segment
+    from maquette.masks.edit import find_all
+    from maquette.masks.segment import ByColour, segment
+    from maquette.stages.point import proposer_named
 
-    device = choose_device("auto")
-    if args.everything:
-        return propose(read, args.model, device)
-    look = open_proposer(args.model, device)
+    if args.auto:
+        return find_all(ByColour(read.image), read.alpha).masks
+    look = proposer_named(args.model, choose_device("auto"))
     if args.find:
         return find(read.image, args.find.split(","), args.detector, look)
     return segment(read.image, prompts, look)
@@ -344,7 +351,7 @@ def _names(args: argparse.Namespace) -> dict[int, str]:
     """Label -> name, of the objects that are named. Raises InputError."""
     named: dict[int, str] = {}
     for place, (before, name) in enumerate(args.name or (), 1):
-        label = place if args.auto else before
+        label = place if args.auto or args.everything else before
         if args.click:
             positive = [click for click in parse_clicks(args.click[:before]) if click.positive]
             label = positive[-1].label if positive else 0
