@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +32,14 @@ from maquette.batch.results import (
 )
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.execute.pool import Engine, processes
+from maquette.execute.processes import Ended
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import TUNING, GeometryOptions
+from maquette.options import EMBEDDED, TUNING, GeometryOptions
 from maquette.output import writable_folder
-from maquette.pipeline import Options, generate, load_for
+from maquette.pipeline import Options, choose_device, generate, load_for
 
+MOST_PROCESSES = 4  # unless more are asked for: each takes about 1 GB
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
@@ -139,12 +144,59 @@ def run_jobs(
     error.
     """
     for job in jobs:
-        try:
-            with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
-                outcome = run_job(job, session, progress)
-        except MaquetteError as error:
-            outcome = failed(job, error)
-        yield outcome
+        yield _outcome_of(job, session, progress)
+
+
+def run_jobs_apart(jobs: Sequence[Job], settings: Settings, engine: Engine) -> Iterator[Outcome]:
+    """The same in other processes, in the order in which photos get done. A process that ends, for
+    want of memory or by a crash in C, costs its photo only. Raises what keeps a process from
+    loading the networks.
+    """
+    if not jobs:
+        return
+    folders = dict.fromkeys(job.folder.parent for job in jobs)
+    with processes(engine.at_most(len(jobs)), [writable_folder(f) for f in folders]) as pool:
+        for number, outcome in pool.outcomes(_run_apart, [(job, settings) for job in jobs]):
+            if isinstance(outcome, Ended):
+                outcome = failed(jobs[number], MaquetteError(outcome.reason))
+            yield outcome
+
+
+def workers_for(options: Options, jobs: int | None) -> tuple[int, int]:
+    """How many processes make several photos, ``jobs`` when that is said, and threads of each.
+
+    The embedded networks are so small that two processes of one thread are faster than one of two,
+    and with one thread a scene has the same bytes on every machine. The others need all there is.
+    """
+    processors = os.cpu_count() or 1
+    small = options.model == EMBEDDED and choose_device(options.device).type == "cpu"
+    if jobs is None:
+        jobs = min(processors, MOST_PROCESSES) if small else 1
+    return jobs, 1 if small else processors
+
+
+@functools.lru_cache(maxsize=1)
+def _session(settings: Settings) -> Session:
+    """Started once in a process."""
+    return Session.start(settings)
+
+
+def _run_apart(job: Job, settings: Settings) -> Outcome:
+    return _outcome_of(job, _session(settings), silent)
+
+
+def _outcome_of(job: Job, session: Session, progress: Progress) -> Outcome:
+    try:
+        with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
+            return run_job(job, session, progress)
+    except MaquetteError as error:
+        return failed(job, error)
+
+
+def is_made(job: Job, session: Session) -> bool:
+    """Whether the finished result of just this request is there."""
+    products = session.settings.products
+    return not job.problem and is_finished(job.folder, request_of(job, session), products)
 
 
 def failed(job: Job, error: BaseException) -> Outcome:

@@ -7,6 +7,10 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from maquette.declare import add_options, chosen
+from maquette.errors import InputError
+from maquette.options import ExecutionOptions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -169,6 +173,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="T",
         help="CPU threads of each process (default 1)",
     )
+    add_options(parser, ExecutionOptions)
     parser.add_argument(
         "--prepare-only", action="store_true", help="write the photos, masks and truths, and stop"
     )
@@ -185,16 +190,16 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.evaluate.benchmark import prepare, run_benchmark
     from maquette.evaluate.comparison import as_json, comparison_tables
-    from maquette.evaluate.pool import processes
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
+    from maquette.execute.pool import processes
     from maquette.output import atomic_write
 
     with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
         plan = plan_of(args, Path(args.out or temporary))
         with Bars() as bars:
             if args.prepare_only:
-                with processes(plan.jobs, plan.threads) as pool:
+                with processes(plan.engine) as pool:
                     usable = prepare(plan, pool, bars)
                 print(f"{len(usable.scenes)} scenes in {plan.out / 'scenes'}")
                 return 0
@@ -216,7 +221,10 @@ def run(args: argparse.Namespace) -> int:
 def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
     """Arguments -> a plan. Raises InputError."""
     from maquette.evaluate.benchmark import BenchmarkPlan
+    from maquette.execute.pool import Engine
 
+    if (args.shard or args.merge) and not args.out:
+        raise InputError("--shard and --merge need --out RUN, the folder that all machines share")
     made = _contestants(args)
     names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
     compared = args.title or args.variants or len(args.weights) > 1
@@ -228,15 +236,13 @@ def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
         tuple(made),
         protocols=tuple(listed(args.protocol or ["iscene"])),
         extra=tuple(extra),
-        jobs=args.jobs,
-        threads=args.threads,
+        engine=Engine.of(chosen(ExecutionOptions, args), args.jobs, args.threads),
         title=args.title,
         baseline=baseline,
     )
 
 
 def _sources(args: argparse.Namespace) -> Sequence[CaseSource]:
-    from maquette.errors import InputError
     from maquette.evaluate.readers import sources_of
     from maquette.evaluate.sets import SETS, SetSource, set_named
 
@@ -252,7 +258,6 @@ def _sources(args: argparse.Namespace) -> Sequence[CaseSource]:
 
 
 def _contestants(args: argparse.Namespace) -> list[Contestant]:
-    from maquette.errors import InputError
     from maquette.evaluate.contestants import contestants
 
     methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
@@ -301,8 +306,6 @@ def listed(texts: list[str]) -> list[str]:
 
 def split(text: str, name: str | None) -> tuple[str, str]:
     """NAME=DIR as a pair; without a name the given one, InputError when there is none."""
-    from maquette.errors import InputError
-
     left, equals, right = text.partition("=")
     if equals:
         return left, right

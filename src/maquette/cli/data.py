@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maquette.declare import add_options, chosen
 from maquette.errors import InputError
+from maquette.options import ExecutionOptions
 
 if TYPE_CHECKING:
     from maquette.data.catalogue import Catalogue
     from maquette.data.shards import ShardConfig
+    from maquette.execute.pool import Engine
 
 PROCEDURAL_ASSETS = 24  # made when no library is given
 KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
@@ -57,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "and the image encoder, not for the VAE or the generator",
     )
     importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
+    add_options(importer, ExecutionOptions)
     importer.set_defaults(run=run_import)
 
     maker = actions.add_parser(
@@ -103,6 +107,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     build.add_argument(
         "--per-shard", type=int, default=64, metavar="K", help="scenes in one shard (default: 64)"
     )
+    add_options(build, ExecutionOptions)
     build.set_defaults(run=run_build)
 
 
@@ -143,7 +148,7 @@ def run_import(args: argparse.Namespace) -> int:
         args.out,
         up=args.up,
         metric=args.metric,
-        jobs=args.jobs,
+        engine=_engine(args),
         seed=args.seed,
         fields=args.fields,
         progress=_progress("assets", started),
@@ -153,7 +158,7 @@ def run_import(args: argparse.Namespace) -> int:
         print(f"dropped {name}: {reason}")
     for name, lack in sorted(report.incomplete.items()) if args.verbose else ():
         print(f"incomplete {name}: {lack}")
-    print(f"{args.out}: {len(report.library)} assets")
+    print(f"{report.library.folder}: {len(report.library)} assets")
     return 0
 
 
@@ -205,12 +210,24 @@ def run_build(args: argparse.Namespace) -> int:
     catalogue = _catalogue(args.library, args.seed)
     started = time.monotonic()
     progress = _progress("scenes", started)
-    written = build_shards(catalogue, args.out, config, jobs=args.jobs, progress=progress)
+    engine = _engine(args)
+    written = build_shards(catalogue, args.out, config, engine=engine, progress=progress)
     seconds = max(time.monotonic() - started, 1e-6)
     rate = written * args.views / seconds
+    if engine.merge:
+        print(f"{args.out}: all {config.shards} shards with {args.scenes} scenes are there")
+        return 0
     kept = f", {args.scenes - written} were there already" if written < args.scenes else ""
+    if not engine.share.is_all:
+        kept = f", the share {engine.share} of {args.scenes}"
     print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({rate:.1f} views/s){kept}")
     return 0
+
+
+def _engine(args: argparse.Namespace) -> Engine:
+    from maquette.execute.pool import Engine
+
+    return Engine.of(chosen(ExecutionOptions, args), args.jobs)
 
 
 def _shard_config(args: argparse.Namespace) -> ShardConfig:

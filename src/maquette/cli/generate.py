@@ -8,16 +8,19 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
 from maquette.declare import add_options, chosen
-from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
+from maquette.options import EMBEDDED, ExecutionOptions, FileSpace, GeometryOptions, SceneOptions
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from maquette.batch.pairs import Job
     from maquette.batch.run import Outcome, Session, Settings
+    from maquette.execute.pool import Engine
 
 EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
 several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is
@@ -95,6 +98,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="J",
+        help="processes for several photos (default: one a processor, at most four, for the "
+        "embedded model, else one); 0 = in this one, which a photo can end",
+    )
+    add_options(parser, ExecutionOptions)
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -117,8 +128,9 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.batch.pairs import plan
     from maquette.batch.results import Products
-    from maquette.batch.run import Settings
+    from maquette.batch.run import Settings, workers_for
     from maquette.errors import InputError
+    from maquette.execute.pool import Engine
     from maquette.output import writable_folder
     from maquette.pipeline import Options, choose_device
 
@@ -143,7 +155,11 @@ def run(args: argparse.Namespace) -> int:
     choose_device(args.device)
     jobs, batch = plan(args.photos, args.masks, args.out, settings.geometry)
     writable_folder(args.out)
-    return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
+    asked = chosen(ExecutionOptions, args)
+    engine = Engine.of(asked, *workers_for(settings.options, args.jobs))
+    if batch or asked != ExecutionOptions():
+        return run_batch(engine.share.part(jobs), settings, engine, args)
+    return run_one(jobs[0], settings, args)
 
 
 def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
@@ -175,23 +191,19 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
+def run_batch(
+    jobs: Sequence[Job], settings: Settings, engine: Engine, args: argparse.Namespace
+) -> int:
     """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what
     failed.
     """
-    from maquette.batch.run import Session, run_jobs
-
-    session = Session.start(settings)
+    if engine.merge:
+        return _merge(jobs, settings, args)
     bar = _bar(len(jobs), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
     lines = not (args.quiet or args.json) and bar.disable
     outcomes: list[Outcome] = []
-
-    def show(stage: str, share: float) -> None:
-        photo = jobs[len(outcomes)].photo
-        bar.set_description_str(f"{photo.name}: {stage}")
-
     try:
-        for outcome in run_jobs(jobs, session, show):
+        for outcome in _outcomes(jobs, settings, engine, bar):
             outcomes.append(outcome)
             bar.update()
             if lines:
@@ -199,8 +211,38 @@ def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace)
                 print(f"{counter} {outcome.photo}: {_verdict(outcome)}", flush=True)
     finally:
         bar.close()
+        places = {str(job.photo): number for number, job in enumerate(jobs)}
+        outcomes.sort(key=lambda outcome: places[outcome.photo])
         _conclude(outcomes, len(jobs), args)
     return int(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def _outcomes(
+    jobs: Sequence[Job], settings: Settings, engine: Engine, bar: tqdm
+) -> Iterator[Outcome]:
+    """One for each photo, as they get done."""
+    from maquette.batch.run import Session, run_jobs, run_jobs_apart
+
+    if engine.jobs > 0 or engine.cluster is not None:
+        yield from run_jobs_apart(jobs, settings, engine)
+        return
+
+    def show(stage: str, share: float) -> None:
+        bar.set_description_str(f"{jobs[bar.n].photo.name}: {stage}")
+
+    yield from run_jobs(jobs, Session.start(settings), show)
+
+
+def _merge(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
+    """After all shares: InputError unless every photo is finished."""
+    from maquette.batch.run import Session, is_made
+    from maquette.execute.share import require_all
+
+    session = Session.start(settings)
+    missing = [str(job.photo) for job in jobs if not is_made(job, session)]
+    require_all(missing, len(jobs), "photos")
+    print(f"{args.out}: all {len(jobs)} photos are made")
+    return 0
 
 
 def _bar(total: float, form: str, args: argparse.Namespace):

@@ -30,6 +30,7 @@ from maquette.data.baking import Soup, baked
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.execute.pool import HERE, Engine
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 
@@ -98,7 +99,7 @@ def import_folder(
     up: str = "y",
     metric: bool = False,
     face_budget: int = FACE_BUDGET,
-    jobs: int = 0,
+    engine: Engine = HERE,
     seed: int = 0,
     fields: bool = True,
     progress: Progress | None = None,
@@ -108,7 +109,8 @@ def import_folder(
 
     ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
     Without ``fields``, which take most of the time, the library serves pictures only.
-    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
+    The processes of the engine work, and a file that ends one is dropped with that reason; a share
+    of the files makes a library of its own, see ``build_library``.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
@@ -117,7 +119,9 @@ def import_folder(
     _require_extras()
     files = find_meshes(folder, up=up, metric=metric, face_budget=face_budget)
     try:
-        library = build_library(files, out, jobs=jobs, seed=seed, fields=fields, progress=progress)
+        library = build_library(
+            files, out, engine=engine, seed=seed, fields=fields, progress=progress
+        )
     except InputError as error:
         dropped = failures(out)
         if not dropped:
@@ -127,7 +131,8 @@ def import_folder(
             f"none of the {len(files)} meshes of {folder} could be used; "
             f"the first, {name}: {reason}"
         ) from error
-    return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
+    dropped = failures(library.folder)
+    return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
 def find_meshes(
