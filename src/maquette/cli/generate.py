@@ -146,19 +146,38 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generate."""
-    from pathlib import Path
-
-    from maquette.batch.finished import Products, Wanted, kept_before
+    from maquette.batch.finished import kept_before
     from maquette.batch.pairs import plan
     from maquette.errors import InputError
     from maquette.execute.share import Share
     from maquette.output import writable_folder
 
-    if args.memory is not None and args.model == EMBEDDED:
-        raise InputError(
-            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
-            "the embedded one takes 1 GB"
-        )
+    wanted = _wanted(args)
+    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
+    if batch and args.view:
+        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
+    writable_folder(args.out)
+    asked = chosen(ExecutionOptions, args)
+    if not batch and asked == ExecutionOptions():
+        return run_one(jobs[0], wanted, args)
+    if asked.merge:
+        return _merge(jobs, wanted, args)
+    jobs = Share.read(asked.shard).part(jobs)
+    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
+    if not (args.quiet or args.json):
+        photos = counted(len(jobs), "photo")
+        left = len(jobs) - len(kept)
+        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
+    return run_batch(jobs, kept, wanted, args)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """What the arguments ask of all photos. Raises InputError."""
+    from pathlib import Path
+
+    from maquette.batch.finished import Products, Wanted
+    from maquette.errors import InputError
+
     named = [word for word in args.size if "=" in word]
     lengths = [word for word in args.size if "=" not in word]
     wanted = Wanted(
@@ -176,22 +195,12 @@ def run(args: argparse.Namespace) -> int:
         geometry=chosen(GeometryOptions, args),
         scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
-    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
-    if batch and args.view:
-        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
-    writable_folder(args.out)
-    asked = chosen(ExecutionOptions, args)
-    if not batch and asked == ExecutionOptions():
-        return run_one(jobs[0], wanted, args)
-    if asked.merge:
-        return _merge(jobs, wanted, args)
-    jobs = Share.read(asked.shard).part(jobs)
-    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
-    if not (args.quiet or args.json):
-        photos = counted(len(jobs), "photo")
-        left = len(jobs) - len(kept)
-        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
-    return run_batch(jobs, kept, wanted, args)
+    if wanted.options.memory is not None and wanted.options.model == EMBEDDED:
+        raise InputError(
+            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
+            "the embedded one takes 1 GB"
+        )
+    return wanted
 
 
 def _length(words: Sequence[str]) -> float | None:

@@ -170,18 +170,13 @@ def build_library(
     InputError when a library is continued the other way, or when a share has not finished.
     """
     root = Path(out)
-    names = [source.name for source in sources]
-    repeated = len(names) - len(set(names))
-    if repeated:
-        raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
-    shuffled = [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
     if not engine.share.is_all:
         root = root / SHARES / str(engine.share).replace("/", "-of-")
-    sources = shuffled = engine.share.part(shuffled)
+    sources = engine.share.part(_shuffled(sources, seed))
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
     known = {row["name"] for row in done} | {row["name"] for row in _settled(root)}
-    todo = [source for source in shuffled if source.name not in known]
+    todo = [source for source in sources if source.name not in known]
     if done and fields != has_fields(root):
         raise InputError(
             f"{root} holds assets {'without' if fields else 'with'} distance fields; "
@@ -192,17 +187,30 @@ def build_library(
     settled = len(sources) - len(todo)
     outcomes = _merged(todo, root) if engine.merge else _outcomes(todo, engine, fields, root)
     for name, outcome in outcomes:
-        if isinstance(outcome, Ended):
-            line = {"name": name, "reason": outcome.reason, "again": True}
-            _append_line(root / _FAILED, line)
-        elif isinstance(outcome, str):
-            _append_line(root / _FAILED, {"name": name, "reason": outcome})
-        else:
+        if isinstance(outcome, tuple):
             done.append(_write_row(root, done, *outcome))
+        else:
+            _write_failure(root, name, outcome)
         settled += 1
         if progress is not None:
             progress(settled, len(sources))
     return AssetLibrary.open(root)
+
+
+def _shuffled(sources: Sequence[AssetSource], seed: int) -> list[AssetSource]:
+    """The sources in the order of the library. InputError when two have one name."""
+    repeated = len(sources) - len({source.name for source in sources})
+    if repeated:
+        raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
+    return [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
+
+
+def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
+    """Record why an asset cannot be used, or was lost and is to be tried again."""
+    if isinstance(outcome, Ended):
+        _append_line(root / _FAILED, {"name": name, "reason": outcome.reason, "again": True})
+    else:
+        _append_line(root / _FAILED, {"name": name, "reason": outcome})
 
 
 def failures(folder: str | Path) -> dict[str, str]:
