@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from maquette.data.assets import Asset, crossed, weld
 from maquette.data.orientation import libigl, orient
+from maquette.geometry.transforms import unit
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -174,8 +175,7 @@ def _sheet_growth(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarray) -> np
     looking = np.flatnonzero(~solid & (closest.distance < _NEAR))
     used = closest.of_cell[looking]
     face = closest.face[used]
-    normal = crossed(mesh.vertices, mesh.faces[face])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    normal = unit(crossed(mesh.vertices, mesh.faces[face]), 1e-12)
     offset = _centre_of(looking) - closest.point[used]
     away = np.einsum("ni,ni->n", offset, normal) / np.maximum(closest.distance[looking], 1e-12)
     point = _off_the_border(mesh, face, closest.point[used])

@@ -32,6 +32,7 @@ from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.geometry.transforms import unit
 from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
@@ -329,8 +330,7 @@ def _relief(
         np.add.at(normal, place, across)
         np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
         np.add.at(count, place, 1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * normal
+    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit(normal, 1e-12)
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import transform_points, unit
 
 if TYPE_CHECKING:
     import trimesh
@@ -115,13 +115,8 @@ def sample_mesh(
     u = np.where(outside, 1.0 - u, u)
     v = np.where(outside, 1.0 - v, v)
     points = a + u * (b - a) + v * (c - a)
-    normals = unit_vectors(np.cross(b - a, c - a))
+    normals = unit(np.cross(b - a, c - a))
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
-
-
-def unit_vectors(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (N, 3), none of them 0, each divided by its length."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def stream(seed: int, role: str, name: str) -> np.random.Generator:
@@ -193,4 +188,4 @@ def normalised(
         area = surface.area * float(stretch[0]) ** 2
     points = (surface.points - centre) * stretch
     corners = (surface.corners - centre) * stretch
-    return SampledSurface(points, unit_vectors(surface.normals / stretch), corners, area)
+    return SampledSurface(points, unit(surface.normals / stretch), corners, area)

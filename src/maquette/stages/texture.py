@@ -20,6 +20,7 @@ from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.cameras import project, resized
+from maquette.geometry.transforms import unit
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 
@@ -81,8 +82,7 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     vertices = np.asarray(mesh.vertices)
     camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
     pixel, depth = project(camera, vertices)
-    towards = camera.position - vertices
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    towards = unit(camera.position - vertices)
     cosine = (np.asarray(mesh.vertex_normals) * towards).sum(1)
     slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
     facing = slope * slope * (3 - 2 * slope)

@@ -15,6 +15,7 @@ from maquette.document.appearance import linear_from_bytes, vertex_colors_of
 from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
+from maquette.geometry.transforms import unit
 
 STEPS = 4096  # of a position within its object's box
 NORMAL_STEPS = 64  # of a normal's coordinate between 0 and 1
@@ -48,8 +49,7 @@ def with_edges(
     FLAT allows.
     """
     a, b, c = vertices[faces.T]
-    normal = np.cross(b - a, c - a)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    normal = unit(np.cross(b - a, c - a))
     smooth = smooth_normals(vertices.astype(np.float32), faces)[faces]
     bent = np.einsum("fk,fck->fc", normal, smooth) < np.sqrt(0.5 + 0.5 * FLAT)
     chosen = np.where(bent[..., None], normal[:, None], smooth).reshape(-1, 3)
