@@ -32,6 +32,7 @@ from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import unit
 from maquette.options.data import ImportOptions
 
@@ -261,7 +262,7 @@ def _cleaned(soup: Soup) -> Soup:
     faces = faces[whole[faces].all(axis=1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
-    size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
+    size = longest_side(vertices) if len(vertices) else 0.0
     doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
     faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)

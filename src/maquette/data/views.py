@@ -43,7 +43,7 @@ from maquette.data.scenes import (
     placed_vertices,
 )
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box, scene_from_world
+from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import (
     azimuth_of,
     intrinsics_from_fov,
@@ -268,7 +268,7 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
     rotation = look_at(np.array(away), np.zeros(3))[:3, :3]
     half_frame = math.tan(0.5 * field_of_view)
     position = fit_position(corners, rotation, half_frame * fill, half_frame * offset)
-    lowest_place = 0.03 * float(np.ptp(corners, axis=0).max())  # above the floor
+    lowest_place = 0.03 * longest_side(corners)  # above the floor
     position[1] = max(position[1], lowest_place)
     intrinsics = intrinsics_from_fov(field_of_view, config.size, config.size)
     return Camera(intrinsics, similarity(1.0, rotation, position), config.size, config.size)

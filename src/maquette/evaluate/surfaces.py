@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.transforms import transform_points, unit
 
 if TYPE_CHECKING:
@@ -79,11 +79,6 @@ def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
     a, b, c = np.asarray(vertices, dtype=np.float64)[np.asarray(faces).T]
     return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-
-
-def longest_side(box: np.ndarray) -> float:
-    """The longest side of a box (2, 3), or of any points (N, 3)."""
-    return float(np.ptp(box, axis=0).max())
 
 
 def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:

@@ -11,6 +11,7 @@ import trimesh
 from scipy.spatial import cKDTree
 from trimesh.visual.color import ColorVisuals
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import unit
 from maquette.stages.fuse import bilinear
@@ -59,7 +60,7 @@ def _shown(
         inner = mask
     size = np.array([camera.width, camera.height])
     x, y = np.clip(pixel, 0, size - 1).astype(int).T
-    extent = float(np.ptp(vertices, axis=0).max())
+    extent = longest_side(vertices)
     behind = np.abs(depth - perception.photo_depth[y, x])
     near = np.clip(1.5 - behind / (0.12 * extent + 1e-6), 0, 1)
     return facing * inner[y, x] * near * _first_hit(pixel, depth, size, 0.06 * extent)

@@ -15,6 +15,7 @@ import trimesh
 from scipy import sparse
 from torch import Tensor
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
@@ -101,7 +102,7 @@ def simplified(
     """
     if len(faces) <= triangles:
         return vertices, faces
-    size = float(np.ptp(vertices, axis=0).max())
+    size = longest_side(vertices)
     whole = ((vertices / size).astype(np.float32), faces.astype(np.int32))
     for aggressiveness in AGGRESSIVENESS:
         points, fewer = fast_simplification.simplify(

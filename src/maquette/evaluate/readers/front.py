@@ -35,6 +35,7 @@ from maquette.evaluate.files import damage_named, read_record
 from maquette.evaluate.readers.pickled import read_pickled_arrays
 from maquette.evaluate.readers.source import FileSource
 from maquette.export.read import load_named_meshes
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import unit
 from maquette.photos.read import open_image, read_image
 from maquette.types import InstanceMask, SceneInput
@@ -159,7 +160,7 @@ def surfels(points: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
     Sampling such a mesh by area draws the points again, so every point-based metric works; volumes
     and contacts do not.
     """
-    side = SURFEL * max(float(np.ptp(points, axis=0).max()), 1e-12)
+    side = SURFEL * max(longest_side(points), 1e-12)
     helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
     u = unit(np.cross(normals, helper), 1e-12)
     v = np.cross(normals, u)

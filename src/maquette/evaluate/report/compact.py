@@ -15,6 +15,7 @@ from maquette.document.appearance import linear_from_bytes, vertex_colors_of
 from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import unit
 
 STEPS = 4096  # of a position within its object's box
@@ -78,7 +79,7 @@ def _compact(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     material.
     """
     vertices, triangles, colors, normals = with_edges(*simplified(mesh, faces))
-    side = max(float(np.ptp(vertices, axis=0).max()), 1e-9)
+    side = max(longest_side(vertices), 1e-9)
     step = 2.0 ** np.ceil(np.log2(side)) / STEPS  # a power of two leaves the last digits zero
     linear = np.full((len(colors), 4), 255, np.uint8)
     linear[:, :3] = np.rint(255 * linear_from_bytes(colors))

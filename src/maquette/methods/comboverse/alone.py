@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import present
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
@@ -100,7 +101,7 @@ def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) 
     nearer = float(((middle - alone.surface) @ forward).mean())
     pixel = (box[:2] + box[2:]) / 2
     longer = float((box[2:] - box[:2]).max())
-    size = float(np.ptp(points, axis=0).max())
+    size = longest_side(points)
     scale = depth * longer / camera.intrinsics[0, 0] / size
     for _ in range(ROUNDS):
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
