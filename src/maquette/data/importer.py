@@ -20,7 +20,6 @@ from maquette.data.assets import (
     Asset,
     AssetFile,
     attributed,
-    crossed,
     load_asset,
     manifest_beside,
     split_by_label,
@@ -33,6 +32,7 @@ from maquette.errors import InputError, MissingExtraError, contained
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit
 from maquette.options.data import ImportOptions
 
@@ -263,7 +263,7 @@ def _cleaned(soup: Soup) -> Soup:
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
     size = longest_side(vertices) if len(vertices) else 0.0
-    doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
+    doubled_area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
     faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
     colors = keys[used, 3:].astype(np.uint8)
@@ -323,7 +323,7 @@ def _relief(
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.
     """
-    across = crossed(welded, topology)
+    across = doubled_normals(welded, topology)
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))

@@ -52,6 +52,7 @@ from maquette.geometry.cameras import (
     project,
     resized,
 )
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.render.lighting import Lighting, dome, random_lighting
 from maquette.render.rasterize import RenderBuffers, rasterize
@@ -219,9 +220,9 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
     faces = geometry.faces
     owners = geometry.face_instance
     if staged.scene.shell is not None:
-        a, b, c = geometry.vertices[faces].swapaxes(0, 1)
-        towards = camera.position.astype(np.float32) - a
-        facing = np.einsum("fc,fc->f", np.cross(b - a, c - a), towards) > 0.0
+        towards = camera.position.astype(np.float32) - geometry.vertices[faces[:, 0]]
+        normals = doubled_normals(geometry.vertices, faces)
+        facing = np.einsum("fc,fc->f", normals, towards) > 0.0
         seen = (owners >= 0) | facing
         faces = faces[seen]
         owners = owners[seen]

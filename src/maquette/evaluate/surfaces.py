@@ -13,6 +13,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import transform_points, unit
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def require_surfaces(truth: Meshes) -> None:
 
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
-    a, b, c = np.asarray(vertices, dtype=np.float64)[np.asarray(faces).T]
-    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    normals = doubled_normals(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
+    return 0.5 * np.linalg.norm(normals, axis=1)
 
 
 def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:

@@ -16,6 +16,7 @@ from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
 from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit
 
 STEPS = 4096  # of a position within its object's box
@@ -49,8 +50,7 @@ def with_edges(
     A corner keeps the smooth normal of its vertex unless its face turns away from it by more than
     FLAT allows.
     """
-    a, b, c = vertices[faces.T]
-    normal = unit(np.cross(b - a, c - a))
+    normal = unit(doubled_normals(vertices, faces))
     smooth = smooth_normals(vertices.astype(np.float32), faces)[faces]
     bent = np.einsum("fk,fck->fc", normal, smooth) < np.sqrt(0.5 + 0.5 * FLAT)
     chosen = np.where(bent[..., None], normal[:, None], smooth).reshape(-1, 3)
