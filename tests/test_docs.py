@@ -131,6 +131,7 @@ def test_the_documents_show_every_command():
         "demo",
         "export",
         "settle",
+        "view",
         "app",
         "masks",
         "models",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -108,6 +109,22 @@ def declarations(options: type) -> dict[str, Declaration]:
     }
 
 
+def names_of(options: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [field.name for field in dataclasses.fields(options)]
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], what: str) -> None:
+    """InputError for the first name of an option that is not known, with the nearest one that is;
+    ``what`` takes the options.
+    """
+    for name in given:
+        if name not in known:
+            like = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {like[0]!r}?" if like else f"it has {', '.join(sorted(known))}"
+            raise InputError(f"{what} has no option {name!r}; {meant}")
+
+
 def check(options: Any) -> None:
     """InputError for the first value of a dataclass of options that is outside of its bounds."""
     for name, declaration in declarations(type(options)).items():
@@ -147,6 +164,8 @@ def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, An
     if _flags(name, declaration)[0].startswith("-"):
         required = default is dataclasses.MISSING
         common |= {"dest": name} | ({"required": True} if required else {"default": default})
+    if declaration.kind is bool and not declaration.flags:  # on and off
+        return common | {"action": argparse.BooleanOptionalAction}
     if declaration.kind is bool:
         return common | {"action": "store_false" if default else "store_true"}
     if declaration.repeated:
@@ -177,6 +196,7 @@ def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Ch
     for name, declaration in declarations(options).items():
         if hasattr(args, name):
             value = getattr(args, name)
+            declaration.check(_flags(name, declaration)[0], value)  # in the command line's words
             there[name] = tuple(value) if declaration.repeated else value
     return options(**(there | more))
 

@@ -177,6 +177,15 @@ def kind_of(path: str | Path) -> str:
     return _header(path).get("kind", "?")
 
 
+def describe_file(path: str | Path) -> dict[str, Any]:
+    """Kind and configuration of a weights file, from its header alone, as JSON. Raises
+    CheckpointError.
+    """
+    header = _header(path)
+    with _damaged_header(Path(path)):
+        return {"kind": header["kind"], "config": json.loads(header["config"])}
+
+
 def _header(path: str | Path) -> dict[str, str]:
     with opened(path) as file:
         return file.metadata() or {}

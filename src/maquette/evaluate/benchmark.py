@@ -35,7 +35,7 @@ from maquette.evaluate.cases import (
     save_case,
     set_of,
 )
-from maquette.evaluate.contestants import Contestant, Predictor, started
+from maquette.evaluate.contestants import Contestant, Predictor, called_by_label, started
 from maquette.evaluate.files import Record, write_record
 from maquette.evaluate.peaks import measured_cost
 from maquette.evaluate.pool import in_processes, lost, processes
@@ -241,7 +241,7 @@ def _predict_one(prediction: _Prediction) -> None:
     path.unlink(missing_ok=True)
     if made is not None and made.instances:
         try:
-            write_glb(made, path)
+            write_glb(called_by_label(made), path)
         except InputError as failure:  # vertices that are no numbers
             error = str(failure)
     record = {"request": prediction.request, "error": error, **asdict(cost)}

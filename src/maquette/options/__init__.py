@@ -18,7 +18,11 @@ from maquette.errors import InputError
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
+GROUNDS = ("plane", "disc")
 MJCF_STYLES = ("menagerie", "robosuite")
+# suffixes of what a scene is written as besides its document, and those that say no unit
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "html")
+SPACELESS = ("obj", "ply", "stl")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
 AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
@@ -133,6 +137,11 @@ class SceneOptions:
         metavar="DIR",
         group=ARRANGING,
         help="folder of a Stable Diffusion pipeline instead of the embedded model",
+    )
+    settle: bool = option(
+        False,
+        help="let the objects come to rest, as `maquette settle` does "
+        "(needs `pip install 'maquette[sim]'`; off by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"
@@ -268,6 +277,22 @@ class FileSpace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is written around the objects of a scene."""
+
+    ground: str | None = option(
+        None,
+        kind=str,
+        choices=GROUNDS,
+        help="also a surface under the objects, as a node `ground`: a square plane or a disc "
+        "(default: none)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulationOptions:
     """What a simulator needs to know besides the shapes of a scene."""
 
@@ -330,3 +355,8 @@ class ScaleOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything is given."""
+        return self.metres_per_unit is not None or bool(self.size)

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 FINE_TUNING: dict[str, Any] = {"batch": 8, "learning_rate": 5e-5}  # with --base: the paper's
 NETWORKS = tuple(DEFAULTS)
 OPTIMIZERS = ("muon", "adamw")
+LOGS = ("csv", "tensorboard")
 PATCH = 16  # pixels; the side of a picture is a multiple of it
 _MIDI = "midi, with its ablations"
 _COHERENT = "coherent, with its ablations"
@@ -258,6 +259,12 @@ class LoopConfig:
     save_minutes: float = 5.0
     examine_minutes: float = 15.0
     compile: bool = option(False, help="torch.compile the blocks of the network")
+    log: str = option(
+        "csv",
+        choices=LOGS,
+        help="tensorboard: curves and pictures for it, too, in RUN/tensorboard "
+        "(pip install 'maquette[tensorboard]'; default: log.csv alone)",
+    )
 
     def __post_init__(self) -> None:
         check(self)

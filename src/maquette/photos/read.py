@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from maquette.containers import checked_file
 from maquette.errors import InputError, contained
 from maquette.photos.focal import focal_of
 from maquette.photos.pixels import shown
@@ -170,20 +171,6 @@ def check_size(size: tuple[int, int], name: str) -> None:
         raise InputError(
             f"{name}: has {size[0]} x {size[1]} pixels; {most} may be read at most, reduce it first"
         )
-
-
-def checked_file(source: str | Path, what: str) -> Path:
-    """Return the path of an existing, non-empty file; InputError says ``what`` was expected."""
-    path = Path(source)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give {what}")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if not path.is_file():
-        raise InputError(f"{path}: is not a regular file; give {what}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
-    return path
 
 
 def describe_content(path: Path) -> str:

@@ -39,6 +39,7 @@ from maquette.nn.blocks import (
 )
 from maquette.options.training import LoopConfig
 from maquette.output import atomic_write, writable_folder
+from maquette.train.board import Board
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
@@ -143,6 +144,7 @@ class Run(Generic[Net]):
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.progress = _Progress()
         self.rows: list[Row] = []
+        self.board: Board | None = None
         native = config.precision == "auto" and native_bf16(self.device)
         self.bf16 = config.precision == "bf16" or native
         self.optimizer = self._optimizer()
@@ -289,6 +291,12 @@ class Run(Generic[Net]):
         self._rates.clear()
         return row
 
+    def _record(self, row: Row) -> None:
+        """A row of the log, wherever that is kept."""
+        self.rows.append(row)
+        if self.board is not None:
+            self.board.add(row)
+
     def _log_step(self, log: Log) -> None:
         """A row with the means since the last one, and a line for people."""
         numbers = self.read()
@@ -299,7 +307,7 @@ class Run(Generic[Net]):
             "seconds": round(self.progress.seconds, 1),
             "samples_per_second": speed,
         }
-        self.rows.append({"step": step, **times, **numbers})
+        self._record({"step": step, **times, **numbers})
         if self.ranks.rank == 0:
             done = f"{100 * self.fraction_done():.1f} %"
             shown = [f"{name} {value:.4g}" for name, value in numbers.items()]
@@ -312,8 +320,10 @@ class Run(Generic[Net]):
         self.average.train(was_training)
         step = self.progress.step
         named = {f"held_out_{name}": score for name, score in scores.items()}
-        self.rows.append({"step": step, "seconds": round(self.progress.seconds, 1), **named})
+        self._record({"step": step, "seconds": round(self.progress.seconds, 1), **named})
         if picture is not None:
+            if self.board is not None:
+                self.board.show(picture, step)
             with atomic_write(self.folder / f"sample_{step:07d}.png") as temporary:
                 Image.fromarray(picture).save(temporary)
         rounded = {name: round(score, 4) for name, score in scores.items()}
@@ -323,6 +333,8 @@ class Run(Generic[Net]):
         """Train to the end of the schedule or of the slice; saves always, also on Ctrl-C. Returns
         the last row of the log.
         """
+        if self.config.log == "tensorboard" and self.ranks.rank == 0:
+            self.board = Board(self.folder, self.progress.step)
         with self.ranks.together(self.device):
             if self.ranks.world > 1:
                 self._loss = self._among_processes()
@@ -336,6 +348,8 @@ class Run(Generic[Net]):
             if self.ranks.rank == 0 and self.fraction_done() >= 1:
                 self._examine(log)
                 self.save()
+        if self.board is not None:
+            self.board.close()
         return self.rows[-1] if self.rows else {}
 
     def _among_processes(self) -> nn.Module:

@@ -27,9 +27,10 @@ from maquette.evaluate.cases import (
     with_recorded_focal,
 )
 from maquette.evaluate.files import fingerprint, read_object
+from maquette.evaluate.pairs import by_label
 from maquette.evaluate.readers.source import FileSource
 from maquette.evaluate.surfaces import Meshes
-from maquette.export.read import load_named_meshes
+from maquette.export.read import load_named_meshes, node_labels
 from maquette.inputs import read_scene_input
 from maquette.types import Camera, SceneInput
 
@@ -90,7 +91,8 @@ def _first_there(folder: Path, names: tuple[str, ...]) -> Path:
 def _meshes(truth: Path) -> Meshes:
     """The nodes of a file, or of all files of a folder, which are then called after their files."""
     if not truth.is_dir():
-        return load_named_meshes(truth)
+        nodes = load_named_meshes(truth)
+        return {**nodes, **by_label(nodes, node_labels(truth))}
     meshes = {}
     for file in sorted(truth.iterdir()):
         nodes = load_named_meshes(file)

@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +18,6 @@ from maquette.evaluate.comparison import comparison_tables, heading, shown
 from maquette.evaluate.contestants import instances_of, scene_from_glb
 from maquette.evaluate.files import Record
 from maquette.evaluate.pool import in_processes, lost, processes
-from maquette.evaluate.report.bundle import assets_folder, packed, packed_modules
 from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth
 from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Series, plot
@@ -29,6 +25,7 @@ from maquette.evaluate.report.run import FinishedRun, aligned_from_predicted, re
 from maquette.evaluate.rows import distinct, number, picked
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.tables import html, reasons_table, unusable_table
+from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.output import atomic_write
 
 # In the run folder: pictures and small meshes, so that a second report is quick.
@@ -129,24 +126,15 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 
 def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
     """The page: its template with everything put in."""
-    files = assets_folder() / "report"
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
     values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
     values["title"] = escape(run.folder.path.resolve().name)
-    values["style"] = (files / "report.css").read_text(encoding="utf-8")
-    values["script"] = (files / "report.js").read_text(encoding="utf-8")
     values["tables"] = _tables(run, baseline, undrawn)
-    values["index"] = _script_json(_index(run))
-    values["pictures"] = _script_json(pictures)
+    values["index"] = script_json(_index(run))
+    values["pictures"] = script_json(pictures)
     values["meshes"] = "\n".join(_mesh_scripts(run, faces))
     values["modules"] = packed_modules("report/scene-view.js")
-    template = (files / "report.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], template)
-
-
-def _script_json(content: Any) -> str:
-    """JSON that cannot end the <script> it stands in."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return filled("report", **values)
 
 
 def _facts(run: FinishedRun) -> str:
