@@ -20,6 +20,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
+    on_ray,
     pitch_of,
     project,
     resized,
@@ -156,12 +157,6 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
 def _longer_side(box: np.ndarray) -> float:
     """Pixels, of a picture box (4,)."""
     return float((box[2:] - box[:2]).max())
-
-
-def on_ray(camera: Camera, pixel: np.ndarray, depth: float) -> np.ndarray:
-    """(3,) the scene point at a z-depth that a pixel (2,) shows."""
-    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
-    return transform_points(camera.world_from_camera, ray)
 
 
 def visible_depth(perception: Perception, label: int) -> float:

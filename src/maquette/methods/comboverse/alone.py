@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import present
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.cameras import project
+from maquette.geometry.cameras import on_ray, project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
 from maquette.models.image_encoder import GeometryNet
@@ -27,7 +27,7 @@ from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.lift import Models
 from maquette.stages.perceive import perceive
 from maquette.stages.sample import Sampling
-from maquette.stages.viewpoint import extremes, on_ray, picture_box
+from maquette.stages.viewpoint import extremes, picture_box
 from maquette.stages.zoom import zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
