@@ -107,6 +107,7 @@ class Outcome:
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+    proposed: bool = False  # the masks were not given: they were found, and lie in the folder
     memory: dict[str, Any] = field(
         default_factory=dict
     )  # of a published model: plan, estimated and measured peaks in MB by stage
@@ -186,6 +187,8 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
     del options["device"], options["memory"], options["precision"]
     if not options["settle"]:
         del options["settle"]
+    if options["perception"] == EMBEDDED:
+        del options["perception"]
     options = {
         key: value for key, value in options.items() if key not in TUNING or value is not None
     }

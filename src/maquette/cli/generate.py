@@ -43,6 +43,7 @@ masks:  a label picture, a folder of one picture per object, COCO .json, .npy or
           a .json    COCO file in which the photos are found by their file names
 
 examples:
+  maquette generate room.jpg -o room/
   maquette generate room.jpg --masks room_seg.png -o room/
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
@@ -59,6 +60,7 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 GENERATED = (
     "method",
     "model",
+    "perception",
     "memory",
     "seed",
     "samples",
@@ -80,13 +82,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "generate",
         help="photos and masks -> 3D scenes",
         description="Turn photos with instance masks into editable 3D scenes.",
-        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]",
+        usage="maquette generate PHOTO... [--masks MASKS] -o OUT [options]",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument(
-        "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
+        "--masks",
+        metavar="MASKS",
+        help="masks of the objects (see below); left out, the objects are looked for, "
+        "and the masks lie in OUT/masks.png",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_options(parser, SceneOptions, GENERATED)
@@ -354,6 +359,11 @@ def _report(outcome: Outcome) -> list[str]:
         lines.append(
             f"{outcome.photo}: already finished, from the same photo, masks and options; "
             "--overwrite makes it again"
+        )
+    if outcome.proposed:
+        lines.append(
+            f"no masks were given: {counted(len(outcome.instances), 'object')} found, "
+            f"{outcome.masks}; correct them and run it again, or give --masks"
         )
     lines += [f"  {path}" for path in outcome.files]
     stages = [f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()]

@@ -91,6 +91,15 @@ class SceneOptions:
         help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
+    perception: Any = option(
+        EMBEDDED,
+        kind=object,
+        read=str,
+        metavar="NAME",
+        help="what sees depth and camera: embedded (default), moge-2-vits, depth-pro, "
+        "depth-anything-v2, any depth model OWNER/NAME of transformers, or a folder; "
+        "fetch it with `maquette models fetch NAME`",
+    )
     memory: int | None = option(
         None,
         kind=int,
@@ -191,8 +200,9 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
-        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz, .exr or .r3d; 0, nan, "
+        "inf = not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or "
+        "{name}",
     )
     depth_unit: Any = option(
         "auto",
@@ -214,7 +224,8 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+        help="instead of a depth map: .npy, .npz or .exr of points (H, W, 3), x right, y down, "
+        "z forward",
     )
     intrinsics: str | None = option(
         None,
