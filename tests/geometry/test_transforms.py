@@ -9,7 +9,7 @@ from maquette.geometry.transforms import (
     scale_of,
     similarity,
     transform_points,
-    unit,
+    unit_vectors,
 )
 
 
@@ -41,5 +41,5 @@ def test_a_reflection_has_negative_scale():
 
 def test_unit_vectors_keep_their_direction_and_zero_stays_zero():
     vectors = np.array([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0], [0.0, -1e-9, 0.0]])
-    np.testing.assert_allclose(unit(vectors), [[0.6, 0, 0.8], [0, 0, 0], [0, -1, 0]])
-    assert unit(vectors.astype(np.float32)).dtype == np.float32
+    np.testing.assert_allclose(unit_vectors(vectors), [[0.6, 0, 0.8], [0, 0, 0], [0, -1, 0]])
+    assert unit_vectors(vectors.astype(np.float32)).dtype == np.float32

@@ -21,7 +21,7 @@ from scipy import ndimage
 from maquette.data.assets import Asset, weld
 from maquette.data.orientation import libigl, orient
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -176,7 +176,7 @@ def _sheet_growth(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarray) -> np
     looking = np.flatnonzero(~solid & (closest.distance < _NEAR))
     used = closest.of_cell[looking]
     face = closest.face[used]
-    normal = unit(doubled_normals(mesh.vertices, mesh.faces[face]), 1e-12)
+    normal = unit_vectors(doubled_normals(mesh.vertices, mesh.faces[face]), 1e-12)
     offset = _centre_of(looking) - closest.point[used]
     away = np.einsum("ni,ni->n", offset, normal) / np.maximum(closest.distance[looking], 1e-12)
     point = _off_the_border(mesh, face, closest.point[used])

@@ -33,7 +33,7 @@ from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
@@ -331,7 +331,7 @@ def _relief(
         np.add.at(normal, place, across)
         np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
         np.add.at(count, place, 1)
-    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit(normal, 1e-12)
+    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit_vectors(normal, 1e-12)
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import transform_points, unit
+from maquette.geometry.transforms import transform_points, unit_vectors
 
 if TYPE_CHECKING:
     import trimesh
@@ -111,7 +111,7 @@ def sample_mesh(
     u = np.where(outside, 1.0 - u, u)
     v = np.where(outside, 1.0 - v, v)
     points = a + u * (b - a) + v * (c - a)
-    normals = unit(np.cross(b - a, c - a))
+    normals = unit_vectors(np.cross(b - a, c - a))
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
 
 
@@ -184,4 +184,4 @@ def normalised(
         area = surface.area * float(stretch[0]) ** 2
     points = (surface.points - centre) * stretch
     corners = (surface.corners - centre) * stretch
-    return SampledSurface(points, unit(surface.normals / stretch), corners, area)
+    return SampledSurface(points, unit_vectors(surface.normals / stretch), corners, area)

@@ -13,7 +13,7 @@ from trimesh.visual.color import ColorVisuals
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import transform_points, unit
+from maquette.geometry.transforms import transform_points, unit_vectors
 from maquette.types import Instance
 
 
@@ -94,4 +94,4 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     corners = faces.ravel()
     of_corners = np.repeat(normals, 3, axis=0).T
     summed = np.stack([np.bincount(corners, part, len(vertices)) for part in of_corners], axis=1)
-    return unit(summed).astype(np.float32)
+    return unit_vectors(summed).astype(np.float32)

@@ -13,7 +13,7 @@ from trimesh.visual.color import ColorVisuals
 
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 from maquette.stages.fuse import bilinear
 from maquette.stages.perceive import Perception
 
@@ -50,7 +50,7 @@ def _shown(
     """(V,) in [0, 1] how well the photo shows each vertex, from its pixel (V, 2) and z-depth."""
     camera = perception.camera
     vertices = np.asarray(mesh.vertices)
-    towards = unit(camera.position - vertices)
+    towards = unit_vectors(camera.position - vertices)
     cosine = np.sum(np.asarray(mesh.vertex_normals) * towards, axis=1)
     facing = np.clip((cosine - 0.15) / 0.35, 0, 1)
     mask = (perception.label_map == label).astype(np.uint8)

@@ -21,7 +21,7 @@ from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project, resized
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 
@@ -83,7 +83,7 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     vertices = np.asarray(mesh.vertices)
     camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
     pixel, depth = project(camera, vertices)
-    towards = unit(camera.position - vertices)
+    towards = unit_vectors(camera.position - vertices)
     cosine = (np.asarray(mesh.vertex_normals) * towards).sum(1)
     slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
     facing = slope * slope * (3 - 2 * slope)

@@ -36,7 +36,7 @@ from maquette.evaluate.readers.pickled import read_pickled_arrays
 from maquette.evaluate.readers.source import FileSource
 from maquette.export.read import load_named_meshes
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 from maquette.photos.read import open_image, read_image
 from maquette.types import InstanceMask, SceneInput
 
@@ -162,7 +162,7 @@ def surfels(points: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
     """
     side = SURFEL * max(longest_side(points), 1e-12)
     helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
-    u = unit(np.cross(normals, helper), 1e-12)
+    u = unit_vectors(np.cross(normals, helper), 1e-12)
     v = np.cross(normals, u)
     across = np.cos(CORNERS)[:, None] * u[:, None]
     along = np.sin(CORNERS)[:, None] * v[:, None]

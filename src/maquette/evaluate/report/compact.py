@@ -17,7 +17,7 @@ from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import unit
+from maquette.geometry.transforms import unit_vectors
 
 STEPS = 4096  # of a position within its object's box
 NORMAL_STEPS = 64  # of a normal's coordinate between 0 and 1
@@ -50,7 +50,7 @@ def with_edges(
     A corner keeps the smooth normal of its vertex unless its face turns away from it by more than
     FLAT allows.
     """
-    normal = unit(doubled_normals(vertices, faces))
+    normal = unit_vectors(doubled_normals(vertices, faces))
     smooth = smooth_normals(vertices.astype(np.float32), faces)[faces]
     bent = np.einsum("fk,fck->fc", normal, smooth) < np.sqrt(0.5 + 0.5 * FLAT)
     chosen = np.where(bent[..., None], normal[:, None], smooth).reshape(-1, 3)
