@@ -245,7 +245,6 @@ def test_names_of_masks_become_nodes_and_go_through_every_file(models, photo, tm
 
 def test_what_is_missing_or_unknown_is_said_with_what_is_right(photo, scene):
     for call, words in [
-        (lambda: generate(photo[0]), "masks of the objects are missing"),
         (lambda: generate(*photo, sed=1), "did you mean 'seed'"),
         (lambda: scene.regenerate(1, seed=1, devise="cpu"), "did you mean 'device'"),
         (lambda: generate(*photo, seed="one"), "seed must be a whole number"),

@@ -252,7 +252,12 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
 def _embedded_sums() -> set[str]:
     """Sha256 of the weights that the package brings."""
     try:
-        listed = resources.files("maquette").joinpath("weights", "manifest.json").read_text("utf-8")
+        listed = (
+            resources.files("maquette")
+            .joinpath("weights")
+            .joinpath("manifest.json")
+            .read_text("utf-8")
+        )
         return set(json.loads(listed).values())
     except (OSError, ValueError):
         return set()

@@ -29,6 +29,7 @@ from maquette.data.baking import Soup, baked
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.execute.pool import Engine
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
@@ -38,7 +39,7 @@ from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000
-HERE = ImportOptions(jobs=0)  # in this process
+ONE_BY_ONE = ImportOptions(jobs=0)  # in this process
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
 _MAX_SOURCE_FACES = 2_000_000
 # textures may split a mesh up to this many times the budget before it is simplified
@@ -98,13 +99,16 @@ def _in_short(reason: str) -> str:
 def import_folder(
     folder: str | Path,
     out: str | Path,
-    options: ImportOptions = HERE,
+    options: ImportOptions = ONE_BY_ONE,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an
     interruption.
 
-    ``options.jobs`` processes work, and a file that ends one is dropped with that reason.
+    The processes of the engine (default: ``options.jobs`` of this machine) work, and a file that
+    ends one is dropped with that reason; a share of the files makes a library of its own, see
+    ``build_library``.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
@@ -114,7 +118,7 @@ def import_folder(
         library = build_library(
             files,
             out,
-            jobs=options.jobs,
+            engine=engine or Engine(options.jobs),
             seed=options.seed,
             fields=options.fields,
             progress=progress,
@@ -128,7 +132,8 @@ def import_folder(
             f"none of the {len(files)} meshes of {folder} could be used; "
             f"the first, {name}: {reason}"
         ) from error
-    return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
+    dropped = failures(library.folder)
+    return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
 def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
