@@ -54,8 +54,7 @@ FACADE = {
 }  # of the package itself: they show the whole house, so they may name any room
 # Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
-    "types.py": {"regenerate", "export", "stand", "settle"},
-    "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
+    "types.py": {"_repr_html_", "regenerate", "export", "stand", "settle"},
 }
 
 # Sizes are counted in syntax nodes (expressions and statements, docstrings aside), for lines can be

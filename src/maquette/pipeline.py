@@ -22,8 +22,8 @@ import torch
 from maquette import __version__
 from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
-from maquette.checkpoints.mask_networks import propose
-from maquette.errors import InputError
+from maquette.declare import names_of, refuse_unknown
+from maquette.errors import InputError, require_extra
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
@@ -54,9 +54,10 @@ from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, Scene, SceneInput
+from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
@@ -77,6 +78,9 @@ class Options(SceneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.settle:
+            for library in ("mujoco", "coacd"):
+                require_extra(library, "settling", "sim")
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             known = ", ".join([EMBEDDED, *PUBLISHED])
             raise InputError(f"unknown model {self.model!r}; choose from {known}")
@@ -194,7 +198,8 @@ def generate(
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
-    triangles, model, perception, memory, fov, prompt, iterations, layout, prior, precision).
+    triangles, model, perception, memory, fov, prompt, iterations, layout, prior, settle,
+    precision).
 
     What is known of depth and camera need not be estimated. It is given as further options, the
     fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
@@ -205,6 +210,7 @@ def generate(
 
     Raises InputError, CheckpointError.
     """
+    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
     source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
     chosen = Options(**options)
     clock = _Clock()
@@ -233,9 +239,9 @@ def generate(
         ]
     kept = _best(attempts)
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
-    provenance |= _how_it_went(attempts, kept, given, clock)
+    provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
-    return Scene(
+    scene = Scene(
         instances=kept.instances,
         camera=kept.perception.camera,
         failures=kept.failures,
@@ -245,11 +251,15 @@ def generate(
         input=given,
         supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
     )
+    if chosen.settle:
+        progress("settle", 0.0)
+        with clock.stage("settle"):
+            scene = scene.settle()
+    spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
+    return replace(scene, provenance=scene.provenance | spent)
 
 
-def _how_it_went(
-    attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput, clock: _Clock
-) -> dict[str, Any]:
+def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
     """The part of the provenance that is of this run."""
     tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
     known = given.geometry
@@ -257,8 +267,6 @@ def _how_it_went(
     return told | {
         "focal": given.focal.source if given.focal else "estimated",
         "tries": tries,
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
     }
 
 
@@ -268,7 +276,7 @@ def _read(
     if not isinstance(photo, SceneInput):
         if masks is not None:
             return read_scene_input(photo, masks, only=only, geometry=source)
-        given = read_scene_input(photo, propose(read_photo(photo)), only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
         return replace(given, warnings=(PROPOSED, *given.warnings))
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")
@@ -374,7 +382,12 @@ class _Attempt:
             else:
                 self._show(done)
 
+    @cached_property
+    def _nodes(self) -> dict[int, str]:
+        return node_names(self.perception.given.masks)
+
     def _show(self, instance: Instance) -> None:
+        instance = replace(instance, node=self._nodes.get(instance.label, ""))
         self.by_label[instance.label] = instance
         self.callbacks.on_instance(instance)
         perception = self.perception
@@ -422,7 +435,7 @@ def instance_of(
 
 def regenerate(
     scene: Scene,
-    label: int,
+    which: int | str,
     *,
     seed: int,
     weights: Any = None,
@@ -430,13 +443,15 @@ def regenerate(
     method: str | Method | None = None,
     **options: Any,
 ) -> Scene:
-    """The scene with one instance made anew from another seed, at its place; all other instances
-    are the same objects.
+    """The scene with one instance, told by its label or name, made anew from another seed, at its
+    place; all other instances are the same objects.
 
     The other arguments are those of ``generate``; ``method``, ``texture`` and ``triangles`` are by
     default those that made the scene.
     """
-    old = scene[label]
+    refuse_unknown(options, names_of(Options), "regenerate")
+    old = scene[which]
+    label = old.label
     if scene.input is None or not old.state:
         raise InputError(
             f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "

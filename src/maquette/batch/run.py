@@ -10,34 +10,33 @@ import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from maquette.batch.live import live_preview
-from maquette.batch.pairs import Job
-from maquette.batch.results import (
-    DOCUMENT,
-    Products,
-    Request,
-    fingerprint,
+from maquette.batch.finished import (
+    Outcome,
+    Wanted,
+    failed,
+    finished,
     is_finished,
     missing,
-    read_document,
-    recover,
-    write_result,
+    request_of,
 )
+from maquette.batch.live import live_preview
+from maquette.batch.pairs import Job
+from maquette.batch.results import recover, write_result
 from maquette.checkpoints.depth_networks import DepthNetwork
-from maquette.checkpoints.mask_networks import propose
 from maquette.document.scene_json import load
-from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.errors import InputError, MaquetteError, contained
 from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import EMBEDDED, TUNING, GeometryOptions
+from maquette.options import EMBEDDED
 from maquette.output import writable_folder
 from maquette.photos.read import read_photo
 from maquette.pipeline import Options, generate, load_for, open_perception
+from maquette.simulation.scale import scaled_scene
+from maquette.stages.point import proposed
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
@@ -46,36 +45,10 @@ PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Wanted):
     """What is the same for all photos of a run."""
 
     options: Options = field(default_factory=Options)
-    only: tuple[str, ...] | None = None  # labels or names
-    products: Products = field(default_factory=Products)
-    weights: Path | None = None  # None = embedded
-    overwrite: bool = False
-    geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a photo; the fields are what ``--json`` prints."""
-
-    photo: str
-    masks: str
-    folder: str
-    status: str  # "made", "kept" (was finished before) or "failed"
-    error: str = ""  # one line
-    files: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)  # per stage; "load" once per run
-    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, warnings
-    failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
-    warnings: tuple[str, ...] = ()  # of the input
-    tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
-    proposed: bool = False  # the masks were not given: they were found, and lie in the folder
-    memory: dict[str, Any] = field(
-        default_factory=dict
-    )  # of a published model: plan, estimated and measured peaks in MB by stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +85,13 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         outcome = run_job(_with_proposed(job), session, progress, live)
         return dataclasses.replace(outcome, proposed=True)
     settings = session.settings
-    request = request_of(job, session)
+    request = request_of(job, settings, session.checkpoint()["sha256"])
     recover(job.folder)
     if not settings.overwrite and is_finished(job.folder, request, settings.products):
         lacking = missing(job.folder, settings.products)
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
-        return _finished(job, "kept")
+        return finished(job, "kept")
     writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
     options["perception"] = session.perception or EMBEDDED
@@ -133,16 +106,16 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             **dataclasses.asdict(job.geometry),
             **options,
         )
-    seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
-    provenance = scene.provenance | {
-        "checkpoint": session.checkpoint(),
-        "seconds": seconds,
-        "request": request,
-    }
+    provenance = {**scene.provenance, "checkpoint": session.checkpoint(), "request": request}
+    if settings.scale.is_asked_for:
+        scaled = scaled_scene(scene, settings.scale)
+        scene = scaled.scene
+        provenance["scale"] = list(scaled.remarks)
+    provenance["seconds"] = scene.provenance["seconds"] | {"load": session.load_seconds}
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
-    return _finished(job, "made")
+    return finished(job, "made")
 
 
 def _with_proposed(job: Job) -> Job:
@@ -153,7 +126,7 @@ def _with_proposed(job: Job) -> Job:
     if not masks.is_file():
         remedy = "mark the objects with `maquette masks make`"
         try:
-            found = propose(read_photo(job.photo))
+            found = proposed(read_photo(job.photo))
         except InputError as error:
             raise InputError(
                 f"{job.photo}: no masks are given, and none could be found: {error}; {remedy}"
@@ -176,64 +149,3 @@ def run_jobs(
         except MaquetteError as error:
             outcome = failed(job, error)
         yield outcome
-
-
-def failed(job: Job, error: BaseException) -> Outcome:
-    """The outcome of a photo that raised."""
-    return _outcome(job, "failed", reason_of(error))
-
-
-def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. Device, memory and precision do not belong to it: moving
-    to another machine makes no result outdated.
-    """
-    options = dataclasses.asdict(session.settings.options)
-    del options["device"], options["memory"], options["precision"]
-    options = {
-        key: value for key, value in options.items() if key not in TUNING or value is not None
-    }
-    if options["perception"] == EMBEDDED:
-        del options["perception"]
-    only = None if session.settings.only is None else sorted(session.settings.only)
-    files = {
-        "photo": fingerprint(job.photo),
-        "masks": fingerprint(present(job.masks, "masks")),
-        "weights": session.checkpoint()["sha256"],
-    }
-    space = session.settings.products.space
-    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
-    if job.geometry.is_there:
-        asked["geometry"] = _geometry_request(job.geometry)
-    return files | {"only": only} | options | asked
-
-
-def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
-    """The known geometry by the contents of its files."""
-    told = dataclasses.asdict(known)
-    for key in ("depth", "points", "intrinsics"):
-        if told[key] is not None and Path(told[key]).is_file():
-            told[key] = fingerprint(Path(told[key]))
-    return told
-
-
-def _outcome(job: Job, status: str, error: str = "") -> Outcome:
-    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
-
-
-def _finished(job: Job, status: str) -> Outcome:
-    """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
-    place = job.folder / DOCUMENT
-    told = ("label", "name", "node", "confidence", "warnings")
-    with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
-        document = present(read_document(job.folder), "scene document")
-        provenance = document["provenance"]
-        listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
-        names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
-        instances = [{key: entry[key] for key in told} for entry in document["instances"]]
-        found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
-        found["files"] = tuple(str(job.folder / name) for name in names)
-        found["instances"] = tuple(instances)
-        found["failures"] = tuple(document["failures"])
-        found["warnings"] = tuple((document["input"] or {}).get("warnings", ()))
-        found["tries"] = tuple(provenance.get("tries", ()))
-        return dataclasses.replace(_outcome(job, status), **found)

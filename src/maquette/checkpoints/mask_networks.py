@@ -23,7 +23,6 @@ from maquette.checkpoints.catalogue import hub_folder
 from maquette.checkpoints.depth_networks import loaded
 from maquette.checkpoints.layouts import read_json
 from maquette.errors import CheckpointError, InputError
-from maquette.masks.edit import Masks, find_all
 from maquette.masks.propose import (
     Click,
     MaskProposer,
@@ -34,7 +33,6 @@ from maquette.masks.propose import (
 )
 from maquette.masks.segment import ByColour
 from maquette.photos.pixels import Size
-from maquette.photos.read import Photo
 from maquette.types import InstanceMask
 
 COLOUR = "colour"  # the name of the proposer that needs no weights
@@ -73,14 +71,6 @@ def open_proposer(name: str, device: torch.device) -> MaskProposer:
         f"{folder}: is a {kind}, which proposes no masks; known are {', '.join(POINTING)} and the "
         "kinds of transformers' instance and universal segmentation"
     )
-
-
-def propose(read: Photo, name: str = COLOUR, device: torch.device | None = None) -> Masks:
-    """Masks of everything in a photo, as a proposer by its name has them; of a cut-out, its opaque
-    parts. Raises InputError, CheckpointError.
-    """
-    look = open_proposer(name, device or torch.device("cpu"))
-    return find_all(look(read.image), read.alpha).masks
 
 
 def find(

@@ -12,12 +12,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
+from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
-from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
+from maquette.options import (
+    EMBEDDED,
+    FileSpace,
+    GeometryOptions,
+    ScaleOptions,
+    SceneOptions,
+    Surroundings,
+)
+from maquette.types import WRITING, making_seconds
 
 if TYPE_CHECKING:
+    from maquette.batch.finished import Outcome, Wanted
     from maquette.batch.pairs import Job
-    from maquette.batch.run import Outcome, Session, Settings
+    from maquette.batch.run import Session, Settings
 
 EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
 several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is
@@ -37,6 +47,7 @@ examples:
   maquette generate room.jpg --masks room_seg.png -o room/
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
+  maquette generate room.jpg --masks room_seg.png -o room/ --size chair=0.9m --ground disc
   maquette generate photos/ --masks photos/ -o scenes/
   maquette generate rgb.png --masks seg.png --depth depth.png --intrinsics K.txt -o desk/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
@@ -56,6 +67,7 @@ GENERATED = (
     "steps",
     "guidance",
     "fov",
+    "settle",
     "precision",
     "prompt",
     "iterations",
@@ -89,12 +101,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="make only these objects: labels or names, separated by commas",
     )
     parser.add_argument(
-        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)"
+        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl,html (default: glb)"
     )
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
-    add_options(parser, FileSpace)
+    add_options(parser, FileSpace, ["unit", "up"])
+    add_options(parser, ScaleOptions)  # a --size without a name is that of FileSpace
+    add_options(parser, Surroundings)
     add_options(parser, GeometryOptions)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
@@ -110,6 +124,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
     )
+    parser.add_argument(
+        "--view", action="store_true", help="then show the scene in 3D, as `maquette view` does"
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON summary instead of text"
@@ -120,40 +137,90 @@ def run(args: argparse.Namespace) -> int:
     """Generate."""
     from pathlib import Path
 
+    from maquette.batch.finished import Products, Wanted, kept_before
     from maquette.batch.pairs import plan
-    from maquette.batch.results import Products
-    from maquette.batch.run import Settings
     from maquette.errors import InputError
     from maquette.output import writable_folder
-    from maquette.pipeline import Options, choose_device
 
     if args.memory is not None and args.model == EMBEDDED:
         raise InputError(
             "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
             "the embedded one takes 1 GB"
         )
-    settings = Settings(
-        options=chosen(Options, args),
+    named = [word for word in args.size if "=" in word]
+    lengths = [word for word in args.size if "=" not in word]
+    wanted = Wanted(
+        options=chosen(SceneOptions, args),
         only=None if args.only is None else _listed(args.only),
         products=Products(
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
             separate=args.separate,
             preview=not args.no_preview,
-            space=chosen(FileSpace, args),
+            space=FileSpace(unit=args.unit, up=args.up, size=_length(lengths)),
+            around=chosen(Surroundings, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
         geometry=chosen(GeometryOptions, args),
+        scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
-    choose_device(args.device)
-    jobs, batch = plan(args.photos, args.masks, args.out, settings.geometry)
+    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
+    if batch and args.view:
+        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
     writable_folder(args.out)
-    return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
+    if not batch:
+        return run_one(jobs[0], wanted, args)
+    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
+    if not (args.quiet or args.json):
+        photos = counted(len(jobs), "photo")
+        left = len(jobs) - len(kept)
+        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
+    return run_batch(jobs, kept, wanted, args)
 
 
-def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
+def _length(words: Sequence[str]) -> float | None:
+    """The longest side of the scene that was asked for; of several the last."""
+    from maquette.errors import InputError
+
+    try:
+        return float(words[-1]) if words else None
+    except ValueError:
+        expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
+        raise InputError(f"--size {words[-1]}: expected {expected}") from None
+
+
+def _settings(wanted: Wanted) -> Settings:
+    """The same with all that making needs. Raises InputError for options that do not fit."""
+    from maquette.batch.run import Settings
+    from maquette.hardware import choose_device
+    from maquette.pipeline import Options
+
+    given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    given["options"] = Options(**dataclasses.asdict(wanted.options))
+    choose_device(wanted.options.device)
+    return Settings(**given)
+
+
+def run_one(job: Job, wanted: Wanted, args: argparse.Namespace) -> int:
     """One photo: the stages on a terminal, then a summary. Its error is the command's error."""
-    from maquette.batch.run import PICTURE_ERRORS, Session, failed, run_job
+    from maquette.batch.finished import kept_before
+
+    outcome = kept_before(job, wanted) or _made(job, wanted, args)
+    if args.json:
+        _print_json([outcome])
+    elif not args.quiet:
+        print("\n".join(_report(outcome)))
+    if args.view:
+        shown = view_file(job.folder)
+        if not (args.json or args.quiet):
+            print(f"shown by: {shown}")
+    return 0
+
+
+def _made(job: Job, wanted: Wanted, args: argparse.Namespace) -> Outcome:
+    """Make one photo, with a bar of its stages."""
+    from maquette.batch.finished import failed
+    from maquette.batch.run import PICTURE_ERRORS, Session, run_job
 
     bar = _bar(1.0, "{desc:<10}{percentage:3.0f}%|{bar:24}| {elapsed}", args)
 
@@ -164,48 +231,62 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
 
     try:
         show("load", 0.0)
-        session = Session.start(settings)
+        session = Session.start(_settings(wanted))
         _announce(job, session, args)
-        outcome = run_job(job, session, show)
+        return run_job(job, session, show)
     except PICTURE_ERRORS as error:
         if args.json:
             _print_json([failed(job, error)])
         raise
     finally:
         bar.close()
-    if args.json:
-        _print_json([outcome])
-    elif not args.quiet:
-        print("\n".join(_report(outcome)))
-    return 0
 
 
-def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
-    """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what
-    failed.
+def run_batch(
+    jobs: Sequence[Job], kept: dict[int, Outcome], wanted: Wanted, args: argparse.Namespace
+) -> int:
+    """Several photos, without those that are kept: a bar on a terminal, otherwise a line per photo;
+    at the end a table of what failed.
     """
+    outcomes = dict(kept)
+    left = [k for k in range(len(jobs)) if k not in kept]
+    try:
+        if left:
+            _make_all(jobs, left, outcomes, wanted, args)
+    finally:
+        _conclude([outcomes[k] for k in sorted(outcomes)], len(jobs), args)
+    return int(any(outcome.status == "failed" for outcome in outcomes.values()))
+
+
+def _make_all(
+    jobs: Sequence[Job],
+    left: Sequence[int],
+    outcomes: dict[int, Outcome],
+    wanted: Wanted,
+    args: argparse.Namespace,
+) -> None:
+    """Make those that are left, into ``outcomes``, as they come."""
     from maquette.batch.run import Session, run_jobs
 
-    session = Session.start(settings)
-    bar = _bar(len(jobs), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
+    session = Session.start(_settings(wanted))
+    bar = _bar(len(left), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
     lines = not (args.quiet or args.json) and bar.disable
-    outcomes: list[Outcome] = []
+    waiting = iter(left)
+    k = next(waiting)
 
     def show(stage: str, share: float) -> None:
-        photo = jobs[len(outcomes)].photo
-        bar.set_description_str(f"{photo.name}: {stage}")
+        bar.set_description_str(f"{jobs[k].photo.name}: {stage}")
 
     try:
-        for outcome in run_jobs(jobs, session, show):
-            outcomes.append(outcome)
+        for outcome in run_jobs([jobs[k] for k in left], session, show):
+            outcomes[k] = outcome
             bar.update()
             if lines:
                 counter = f"[{len(outcomes)}/{len(jobs)}]"
                 print(f"{counter} {outcome.photo}: {_verdict(outcome)}", flush=True)
+            k = next(waiting, k)
     finally:
         bar.close()
-        _conclude(outcomes, len(jobs), args)
-    return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
 def _bar(total: float, form: str, args: argparse.Namespace):
@@ -247,8 +328,8 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.checkpoints.released import PublishedSet
+    from maquette.hardware import choose_device
     from maquette.inputs import read_scene_input
-    from maquette.pipeline import choose_device
 
     options = session.settings.options
     weights = session.models
@@ -268,7 +349,7 @@ def _verdict(outcome: Outcome) -> str:
         objects += f", {len(outcome.failures)} failed"
     if outcome.status == "kept":
         return f"{objects}, finished before"
-    return f"{objects}, {sum(outcome.seconds.values()):.1f} s"
+    return f"{objects}, {making_seconds(outcome.seconds):.1f} s"
 
 
 def _report(outcome: Outcome) -> list[str]:
@@ -285,8 +366,11 @@ def _report(outcome: Outcome) -> list[str]:
             f"{outcome.masks}; correct them and run it again, or give --masks"
         )
     lines += [f"  {path}" for path in outcome.files]
-    stages = " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
-    lines.append(f"seconds: {sum(outcome.seconds.values()):.1f} = {stages}")
+    stages = [f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()]
+    made = [stage for stage in stages if stage.split()[0] not in WRITING]
+    written = [stage for stage in stages if stage not in made]
+    total = f"{making_seconds(outcome.seconds):.1f} = {' + '.join(made)}"
+    lines.append(f"seconds: {total}; then {' + '.join(written)}")
     if outcome.memory:
         lines += _memory_lines(outcome.memory)
     if len(outcome.tries) > 1:

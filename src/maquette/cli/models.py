@@ -23,6 +23,7 @@ EPILOG = """examples:
   maquette models                               what there is, with sizes, licences and limits
   maquette models fetch trellis-iscene          says size and licence, asks, then brings it
   maquette models plan midi-3d --memory 8GB     what --memory would do, without doing it
+  maquette models pack -o maquette-weights      the embedded weights as a Hub repository
   maquette models verify tests/golden/*/        recorded outputs of the original code against ours
   maquette generate photo.jpg --masks masks.png -o out --model trellis-iscene --memory 8GB
 """
@@ -87,6 +88,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=run_plan)
 
+    pack = actions.add_parser(
+        "pack",
+        help="the embedded weights, or those of a folder, in the layout of a Hugging Face Hub "
+        "repository: files, config.json and model card",
+    )
+    pack.add_argument("-o", "--out", required=True, metavar="FOLDER", help="what to write")
+    pack.add_argument("--weights", metavar="DIR", help="these instead of the embedded ones")
+    pack.add_argument("--name", default="maquette", help="title of the card (default: maquette)")
+    pack.add_argument("--overwrite", action="store_true", help="replace FOLDER")
+    pack.set_defaults(run=run_pack)
+
     verify = actions.add_parser(
         "verify",
         help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
@@ -121,6 +133,19 @@ def run_list(args: argparse.Namespace) -> int:
         print("\n".join(f"  {what:<10}  {fact}" for what, fact in _facts(release).items()))
     print("\nfor --perception, and for `maquette masks make` (any other OWNER/NAME as well):")
     print("\n".join(aligned([(f"  {model.name}", model.offer) for model in HUB_MODELS])))
+    return 0
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Write the folder."""
+    from pathlib import Path
+
+    from maquette.checkpoints.embedded import load_models
+    from maquette.checkpoints.pack import pack
+
+    folder = pack(load_models(args.weights), Path(args.out), args.name, args.overwrite)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    print(f"use it with --weights {folder}, or upload the folder as it is")
     return 0
 
 
@@ -220,7 +245,7 @@ def run_plan(args: argparse.Namespace) -> int:
     from maquette.checkpoints.full_size import release_size
     from maquette.checkpoints.memory import choose_plan
     from maquette.checkpoints.released import open_release
-    from maquette.pipeline import choose_device
+    from maquette.hardware import choose_device
 
     wanted = release(args.name)
     device = choose_device("auto") if args.device == "auto" else torch.device(args.device)

@@ -32,7 +32,7 @@ from maquette.output import atomic_write
 
 GEOMETRY = ("f_s", "cd_s", "f_o", "cd_o", "iou_b")
 LAYOUT = ("f_s_raw", "iou_b_raw", "iou_obb", "ap15", "l_align", "silhouette")
-PHYSICS = ("penetration", "gap", "floating", "stable")
+PHYSICS = ("penetration", "gap", "floating", "stable", "depth", "displacement", "peak_energy")
 ABLATION = ("f_s", "f_o", "f_s_raw", "iou_obb", "ap15", "l_align")
 NAMES = {"iou_obb": "IoU3D", "ap15": "AP3D@15"}  # as the papers call them
 BEGIN = "<!-- begin: written by hand in {name}, included unchanged -->"
@@ -185,6 +185,7 @@ def ablation_table(rows: Rows, title: str, baseline: str, networks: Networks) ->
 
 
 def _change(cell: Cell) -> str:
+    """A difference with its spread and whether it is better or worse."""
     spread = f" ± {cell.spread}" if cell.spread else ""
     return cell.text + spread + (f" {cell.worth}" if cell.worth else "")
 

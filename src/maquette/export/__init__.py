@@ -1,5 +1,5 @@
-"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, JSON
-for maquette itself.
+"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, HTML
+for people, JSON for maquette itself.
 
 Every format shares one world: +Y up, the scene frame, in metres when the scene knows its scale and
 in scene units otherwise.
@@ -15,9 +15,11 @@ from pathlib import Path
 from maquette.document.scene_json import save
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
+from maquette.export.ground import with_ground
 from maquette.export.meshes import write_obj, write_ply, write_stl
+from maquette.export.page import write_page
 from maquette.export.space import in_file_space
-from maquette.options import FileSpace
+from maquette.options import FileSpace, Surroundings
 from maquette.output import clear_leftovers, refuse_overwrite
 from maquette.types import Scene
 
@@ -26,6 +28,7 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".obj": write_obj,
     ".ply": write_ply,
     ".stl": write_stl,
+    ".html": write_page,
 }
 DOCUMENT_SUFFIX = ".json"
 SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
@@ -41,9 +44,10 @@ def export_scene(
     unit: str | None = None,
     size: float | None = None,
     up: str = "y",
+    ground: str | None = None,
 ) -> Path:
-    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
-    .json for the scene document.
+    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, .html
+    for a page that shows it, or .json for the scene document.
 
     With ``formats`` (such as ``("glb", "obj")``) one file per format is written, named like
     ``path`` with the format's suffix. With ``separate`` each instance gets a file of its own,
@@ -52,6 +56,7 @@ def export_scene(
 
     ``unit`` (mm, cm, m, in, ft), ``size`` (the longest side of the whole scene in that unit) and
     ``up`` (y or z) are of OBJ, PLY and STL, which do not say theirs; GLB is in metres with +Y up.
+    ``ground``: a surface under the objects, too, "plane" or "disc", as a node ``ground``.
 
     Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
     place that cannot be, or is taken.
@@ -62,8 +67,12 @@ def export_scene(
         raise InputError(f"no format to write; expected some of {_known()}")
     targets = [_target(path, name) for name in names]
     space = FileSpace(unit=unit, size=size, up=up)
+    kind = Surroundings(ground=ground).ground
     if space.is_asked_for and not any(target.suffix.lower() in SPACELESS for target in targets):
         raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
+    if kind is not None and any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):
+        raise InputError("a scene document holds no ground; leave it out, or choose another format")
+    scene = with_ground(scene, kind)
     placed = in_file_space(scene, space) if space.is_asked_for else scene
     if separate:
         return _export_separately(scene, placed, targets, overwrite)
@@ -74,6 +83,7 @@ def export_scene(
 
 
 def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
+    """Write a scene in the format that the suffix means; only the document keeps what is hidden."""
     if path.suffix.lower() == DOCUMENT_SUFFIX:
         save(scene, path, overwrite=overwrite)
         return
@@ -105,6 +115,7 @@ def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwri
 
 
 def _known() -> str:
+    """The suffixes that can be written, for a message."""
     return ", ".join([*WRITERS, DOCUMENT_SUFFIX])
 
 

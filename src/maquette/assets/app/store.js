@@ -51,7 +51,8 @@ export const store = createStore({
   selected: null, // label selected in the scene
   sceneTool: "select", snapping: false,
   look: { colouring: "photo", wireframe: false, grid: true },
-  inPhotoView: false, blend: 1,
+  inPhotoView: false, turning: false, blend: 1,
+  again: null, // {label, before, after, shows} of the object that was made anew last
   remaking: {}, remade: 0, // label -> {share} of objects that are made anew; counts their starts and ends
   rival: null, // {title, share} of a scene that is made for comparison
   other: null, comparison: null, // the scene at the right when comparing

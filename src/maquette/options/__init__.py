@@ -1,4 +1,5 @@
-"""Every option of a command that Python and the app have, too, declared once.
+"""Every option of a command that Python and the app have, too, declared once: here those of scenes
+and files, beside this file those of data, training and benchmarks.
 
 Stands at the very start of the flow, so that the command line can show its help without loading
 anything: no arrays, no networks. What an option does is said where it is used.
@@ -17,7 +18,11 @@ from maquette.errors import InputError
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
+GROUNDS = ("plane", "disc")
 MJCF_STYLES = ("menagerie", "robosuite")
+# suffixes of what a scene is written as besides its document, and those that say no unit
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "html")
+SPACELESS = ("obj", "ply", "stl")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
 AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
@@ -141,6 +146,11 @@ class SceneOptions:
         metavar="DIR",
         group=ARRANGING,
         help="folder of a Stable Diffusion pipeline instead of the embedded model",
+    )
+    settle: bool = option(
+        False,
+        help="let the objects come to rest, as `maquette settle` does "
+        "(needs `pip install 'maquette[sim]'`; off by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"
@@ -278,6 +288,22 @@ class FileSpace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is written around the objects of a scene."""
+
+    ground: str | None = option(
+        None,
+        kind=str,
+        choices=GROUNDS,
+        help="also a surface under the objects, as a node `ground`: a square plane or a disc "
+        "(default: none)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulationOptions:
     """What a simulator needs to know besides the shapes of a scene."""
 
@@ -296,17 +322,13 @@ class SimulationOptions:
     )
     mass: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAME=KG",
         help="mass of one object, by node, name or label; may be repeated",
     )
     static: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAMES",
         help="objects that never move: nodes, names or labels, separated by commas",
     )
@@ -336,9 +358,7 @@ class ScaleOptions:
     )
     size: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="LABEL=LENGTH",
         help="height of one object, such as chair=0.9m or 3=40cm, which sets the scale; "
         "may be repeated, several are reconciled",
@@ -346,3 +366,8 @@ class ScaleOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything is given."""
+        return self.metres_per_unit is not None or bool(self.size)
