@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from maquette.app.settings import ServerSettings
 from maquette.cli import build_parser
 from maquette.cli.export import SIMULATED
 from maquette.cli.generate import GENERATED
-from maquette.declare import table
+from maquette.declare import declarations, table
 from maquette.given.fit import KNOWN
 from maquette.options import (
     FileSpace,
@@ -24,6 +25,9 @@ from maquette.options import (
     SceneOptions,
     SimulationOptions,
 )
+from maquette.options.benchmark import BenchmarkOptions
+from maquette.options.data import DataSetOptions, ImportOptions
+from maquette.options.training import CoherentOptions, LoopConfig, MidiOptions, RunOptions
 from maquette.pipeline import Options
 from tests.test_architecture import ORDER
 
@@ -148,6 +152,14 @@ def test_the_documents_show_every_command():
         ("cli", GeometryOptions, None),
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
+        ("cli", ServerSettings, None),
+        ("cli", BenchmarkOptions, None),
+        ("cli", ImportOptions, None),
+        ("cli", DataSetOptions, None),
+        ("training", LoopConfig, None),
+        ("training", RunOptions, [name for name in declarations(RunOptions) if name != "network"]),
+        ("training", MidiOptions, None),
+        ("training", CoherentOptions, None),
     ],
 )
 def test_tables_of_options_are_those_of_the_declarations(page, options, names):

@@ -14,8 +14,9 @@ from maquette.checkpoints.efficientnet import trunk_from_release
 from maquette.checkpoints.store import load_model, save_model
 from maquette.data.library import build_library
 from maquette.errors import InputError
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task, data_record, network_configs
+from maquette.options.training import LoopConfig, RunOptions
+from maquette.train.loop import Run
+from maquette.train.runs import build_task, data_record, network_configs
 from tests.checkpoints.test_efficientnet import release
 from tests.train.worlds import build_solids, solids
 
@@ -169,7 +170,8 @@ def test_the_other_methods_fit_beside_them(tmp_path):
     from maquette.models.coherent import Coherent, CoherentConfig
     from maquette.models.generator import Generator
     from maquette.models.part_shapes import PartShapes, PartShapesConfig
-    from maquette.train.midi import MidiOptions, tuned_generator
+    from maquette.options.training import MidiOptions
+    from maquette.train.midi import tuned_generator
 
     base = load_model(save_model(tmp_path / "generator", Generator(network_configs("cpu")[2])))
     midi = tuned_generator(base.model, MidiOptions())
@@ -199,5 +201,5 @@ def test_unknown_options_are_named(library):
         {"scenes": "mars"},
         {"frame": "upside-down"},
     ):
-        with pytest.raises(InputError, match="choose from"):
+        with pytest.raises(InputError, match="must be one of"):
             RunOptions(**{"network": "iscene", "library": library, **wrong})

@@ -200,6 +200,7 @@ def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> li
 
 
 def _of_pattern(photo: Path, pattern: str) -> Path:
+    """The file that a pattern means for a photo; InputError for other words in braces."""
     unknown = set(re.findall(r"\{([^{}]*)\}", pattern)) - {"stem", "name"}
     if unknown and not Path(pattern).exists():
         raise InputError(

@@ -141,6 +141,7 @@ def _settle(stage: Path) -> None:
 
 
 def _bring_back(stage: Path, entering: Sequence[str]) -> None:
+    """Undo a move that did not end: what was there comes back, what is new goes."""
     for name in entering:
         place = stage.parent / name
         if os.path.lexists(stage / _OLD / name):
@@ -167,5 +168,6 @@ def _identity(path: Path) -> list[int] | None:
 
 
 def _files_below(folder: Path) -> list[str]:
+    """Paths below a folder, relative to it, sorted."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in files)

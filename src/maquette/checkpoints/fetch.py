@@ -26,7 +26,7 @@ from maquette.checkpoints.catalogue import (
     source_folder,
 )
 from maquette.checkpoints.hub import Hub, RemoteFile
-from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_json, rescue_pickle
+from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_config, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
 from maquette.output import atomic_write, writable_folder
 
@@ -177,7 +177,7 @@ def read_pin(folder: Path) -> Pin:
     path = folder / PIN_FILE
     if not path.is_file():
         return Pin()
-    said = read_json(path)
+    said = read_config(path)
     pin = Pin(said.get("revision"), said.get("files", ()))
     if not isinstance(pin.files, dict) or not isinstance(pin.revision, str):
         raise CheckpointError(f"{path} is damaged; delete it and fetch the model again")
@@ -262,7 +262,7 @@ def _complete(source: HubRepository, folder: Path, pin: Pin) -> bool:
     if not known or not all(_stands(folder, *recorded) for recorded in pin.files.items()):
         return False
     indices = [path for path in pin.files if ".safetensors.index" in path]
-    listed = [read_json(folder / path).get("weight_map", {}).values() for path in indices]
+    listed = [read_config(folder / path).get("weight_map", {}).values() for path in indices]
     return set().union(*listed) <= set(pin.files)
 
 

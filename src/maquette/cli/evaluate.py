@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from maquette.options.benchmark import EXTRAS
+
 _DESCRIPTION = """\
 Compare two scenes object by object: GLB files, scene documents (.json), or anything else with named
 objects. Objects are paired by node name, or by where they stand (--match hungarian). One that is
@@ -35,8 +37,6 @@ examples:
   maquette evaluate --pred out/scene.glb --gt truth.glb --match hungarian
   maquette evaluate --pred out/scene.glb --gt truth.glb --extra physics --extra volume
   maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json"""
-
-_EXTRAS = ("poses", "emd", "boxes", "volume", "physics", "one-way")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -72,7 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--extra",
         action="append",
-        choices=_EXTRAS,
+        choices=tuple(EXTRAS),
         default=[],
         help="measure more than the protocol does; repeat for several. physics: penetration, "
         "floating, stability of the prediction; volume: volumetric IoU; boxes: turned boxes and "

@@ -161,7 +161,8 @@ def run(args: argparse.Namespace) -> int:
 def _settings(wanted: Wanted) -> Settings:
     """The same with all that making needs. Raises InputError for options that do not fit."""
     from maquette.batch.run import Settings
-    from maquette.pipeline import Options, choose_device
+    from maquette.hardware import choose_device
+    from maquette.pipeline import Options
 
     given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
     given["options"] = Options(**dataclasses.asdict(wanted.options))
@@ -296,8 +297,8 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.checkpoints.released import PublishedSet
+    from maquette.hardware import choose_device
     from maquette.inputs import read_scene_input
-    from maquette.pipeline import choose_device
 
     options = session.settings.options
     weights = session.models

@@ -242,7 +242,7 @@ def run_plan(args: argparse.Namespace) -> int:
     from maquette.checkpoints.full_size import release_size
     from maquette.checkpoints.memory import choose_plan
     from maquette.checkpoints.released import open_release
-    from maquette.pipeline import choose_device
+    from maquette.hardware import choose_device
 
     wanted = release(args.name)
     device = choose_device("auto") if args.device == "auto" else torch.device(args.device)

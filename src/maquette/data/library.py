@@ -269,6 +269,7 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int, fields: bool
 
 
 def _opened(path: Path) -> BinaryIO:
+    """A file to read and write that is there, empty if it was not."""
     path.touch()
     return path.open("r+b")
 
@@ -301,6 +302,7 @@ def _write_row(
 
 
 def _append_line(path: Path, line: dict[str, Any]) -> None:
+    """One JSON object more, on a line of its own."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 

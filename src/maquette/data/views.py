@@ -197,6 +197,7 @@ def stage(
 
 
 def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
+    """Cameras are drawn until one sees an object; InputError when none of them does."""
     for _ in range(config.attempts):
         shot = _shoot(staged, sample_camera(staged.focus, rng, config))
         kept = _kept(shot.truth.instance, staged.scene, rng, config)
@@ -213,6 +214,7 @@ def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig)
 
 
 def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
+    """What a camera sees; walls that turn their backs to it are left out."""
     geometry = staged.geometry
     faces = geometry.faces
     owners = geometry.face_instance
@@ -383,6 +385,7 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+    """Numbers whose logarithms are uniform between those of low and high."""
     return np.exp(rng.uniform(math.log(low), math.log(high), count))
 
 

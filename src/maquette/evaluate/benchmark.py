@@ -71,7 +71,7 @@ class BenchmarkPlan:
     sources: tuple[CaseSource, ...]
     contestants: tuple[Contestant, ...]
     protocols: tuple[str, ...] = ("iscene",)
-    extra: tuple[str, ...] = ()  # measures beyond those of the protocols, of protocols.EXTRAS
+    extra: tuple[str, ...] = ()  # measures beyond those of the protocols: of EXTRAS
     jobs: int = 1  # processes; 0 = in this process, without any (for tests)
     # of each process; part of the result, since sums depend on it, so it does not follow from
     # ``jobs``
@@ -158,6 +158,7 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
 
 
 def _prepare_one(source: CaseSource, folder: RunFolder) -> None:
+    """Write a case, or why it cannot be used."""
     try:
         with contained(f"{source.name}: cannot be prepared", "leave it out"):
             save_case(source.load(), folder.scene(source.name))
@@ -223,6 +224,7 @@ def _predictor(contestant: Contestant) -> Predictor:
 
 
 def _predict_one(prediction: _Prediction) -> None:
+    """Run a method on a case and store what it made, what it cost, or how it failed."""
     folder = prediction.folder
     contestant = prediction.contestant
     case = load_case(folder.scene(prediction.scene), prediction.scene)
@@ -395,6 +397,7 @@ def _kept_for_results(plan: BenchmarkPlan, record: Mapping[str, Any]) -> Record:
 
 
 def _row(scoring: _Scoring) -> ResultRow:
+    """What is stored of a scene, a method and a protocol, as a row of the table."""
     stored = finished(scoring.file)
     made = finished(scoring.folder.making(scoring.method, scoring.scene)) or {}
     values = stored["score"]
@@ -413,6 +416,7 @@ def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str,
 
 
 def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
+    """The same, a row an object, with what made it hard."""
     values = finished(scoring.file)["score"]
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]
     known = {f"instance_{about['label']}": about for about in listed}
@@ -435,4 +439,5 @@ def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
 
 
 def _rounded(value: Any) -> Any:
+    """Six digits are enough in tables; infinities stay."""
     return round(value, 6) if isinstance(value, float) and math.isfinite(value) else value

@@ -76,6 +76,7 @@ def export_scene(
 
 
 def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
+    """Write a scene in the format that the suffix means; only the document keeps what is hidden."""
     if path.suffix.lower() == DOCUMENT_SUFFIX:
         save(scene, path, overwrite=overwrite)
         return
@@ -107,6 +108,7 @@ def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwri
 
 
 def _known() -> str:
+    """The suffixes that can be written, for a message."""
     return ", ".join([*WRITERS, DOCUMENT_SUFFIX])
 
 

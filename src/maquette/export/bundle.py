@@ -40,6 +40,7 @@ def modules_of(entry: str, root: Path | None = None) -> dict[str, str]:
         source = (root / path).read_text(encoding="utf-8")
 
         def rename(match: re.Match[str]) -> str:
+            """The same import with the name that the module has in the page."""
             target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match.group(3)))
             visit(target)
             return f"{match.group(1)}{match.group(2)}{PREFIX}{target}{match.group(2)}"

@@ -142,6 +142,7 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
 
 
 def _above(node: str, parents: Mapping[str, str]) -> Iterator[str]:
+    """The nodes above one, from its parent to the root."""
     for _ in range(len(parents)):  # parents that go round in a circle end here
         if node not in parents:
             return

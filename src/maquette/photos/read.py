@@ -87,13 +87,6 @@ def read_image(source: ImageSource) -> np.ndarray:
     return read_photo(source).image
 
 
-def read_alpha(source: ImageSource) -> np.ndarray | None:
-    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises
-    InputError.
-    """
-    return read_photo(source).alpha
-
-
 def read_photo(source: ImageSource) -> Photo:
     """Read all that a photo's file tells from one decoding. Raises InputError."""
     name = describe_source(source)
@@ -164,6 +157,7 @@ def _shrink_jpeg(image: Image.Image) -> None:
 
 
 def _page(image: Image.Image, number: int) -> Image.Image:
+    """One picture of several in a file, upright."""
     image.seek(number)
     page = image.copy()
     page.format = image.format  # type: ignore[misc]
@@ -201,6 +195,7 @@ def describe_content(path: Path) -> str:
 
 
 def _unidentified(path: Path) -> str:
+    """Why Pillow cannot open a file, and what to do."""
     found = describe_content(path)
     if found in ("a PNG image", "a JPEG image", "a GIF image", "a WebP image"):
         return f"{path}: {found} that is truncated or damaged; copy or export it again"
@@ -219,6 +214,7 @@ def describe_source(source: object) -> str:
 
 
 def _available_formats() -> list[str]:
+    """Those of FORMATS that this Pillow can open."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -239,6 +235,7 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
+    """An array as a picture; InputError for shapes, types and values that are none."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     of_pictures = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -262,6 +259,7 @@ def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
 
 
 def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W, 3) sRGB and (H, W) opacity, None when it is opaque everywhere."""
     alpha = None
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _rgb_from_deep_grey(image), None
@@ -277,6 +275,7 @@ def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _rgb_from_deep_grey(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) of 16 bits or floats; ValueError for floats out of range."""
     values = np.asarray(image)
     if image.mode == "F":
         high = 1.0 if values.max() <= 1.0 else 255.0
@@ -289,6 +288,7 @@ def _rgb_from_deep_grey(image: Image.Image) -> np.ndarray:
 
 
 def _srgb(image: Image.Image) -> Image.Image:
+    """The picture in sRGB, by its colour profile when it has a sound one."""
     data = image.info.get("icc_profile")
     if data:
         try:
@@ -307,11 +307,13 @@ def _converted(
     profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile,
     intent: ImageCms.Intent,
 ) -> Image.Image:
+    """From a colour profile to sRGB."""
     target = ImageCms.createProfile("sRGB")
     made = ImageCms.profileToProfile(image, profile, target, intent, outputMode="RGB")
     return image if made is None else made  # None: it was converted in place
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(H, W, 3) over white, rounded."""
     opacity = alpha[..., None].astype(np.uint16)
     return ((rgb * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)

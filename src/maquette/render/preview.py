@@ -162,6 +162,7 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
 
 
 def _stage(scene: Scene, directions: int = 64) -> _Stage:
+    """What all pictures of a scene share: mesh, normals, ground, shadows of the sky."""
     mesh = assemble(scene.instances)
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
     lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
@@ -253,6 +254,7 @@ def _input_tiles(given: SceneInput, width: int, height: int) -> list[tuple[str, 
 
 
 def _counted(count: int, thing: str) -> str:
+    """A number with its noun: 1 mask, 3 masks."""
     return f"{count} {thing}" + "s" * (count != 1)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from maquette.errors import MissingExtraError
 
-LOGS = ("csv", "tensorboard")  # what --log takes
 FOLDER = "tensorboard"  # in the run's folder
 
 

@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from maquette.checkpoints.store import Checkpoint, save_model
-from maquette.errors import CheckpointError, InputError
+from maquette.errors import CheckpointError
 from maquette.hardware import native_bf16
 from maquette.nn.blocks import (
     ModulatedCrossBlock,
@@ -37,8 +37,9 @@ from maquette.nn.blocks import (
     TransformerBlock,
     VectorSetBlock,
 )
+from maquette.options.training import LoopConfig
 from maquette.output import atomic_write, writable_folder
-from maquette.train.board import LOGS, Board
+from maquette.train.board import Board
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
@@ -47,48 +48,6 @@ from maquette.train.task import Batch, LossAndParts, Net, Parts, Task, on_device
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
 BLOCKS = (ModulatedCrossBlock, ResBlock2d, ResBlock3d, TransformerBlock, VectorSetBlock)
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and how fast."""
-
-    steps: int | None = None  # end after this many steps, or
-    # after this much training time, summed over resumed runs; the schedule ends with it
-    minutes: float | None = None
-    slice_minutes: float | None = None  # stop (resumable) after this much time in this process
-    batch: int = 8
-    learning_rate: float = 4e-4
-    optimizer: str = "adamw"  # or "muon" (muon.py)
-    weight_decay: float = 0.01
-    warmup: int = 100  # steps
-    decay: float = 0.3  # the last part of the run, in which the rate falls linearly to zero
-    clip: float = 1.0
-    ema: float = 0.998
-    seed: int = 0
-    workers: int | None = None  # processes that prepare data; None = what the device needs
-    # "fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively
-    precision: str = "auto"
-    log_every: int = 20
-    save_minutes: float = 5.0
-    examine_minutes: float = 15.0
-    compile: bool = False
-    log: str = "csv"  # or "tensorboard": beside log.csv, see board.py
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise InputError(
-                f"training needs either steps or minutes, got steps={self.steps} and "
-                f"minutes={self.minutes}; pass one of them"
-            )
-        if self.optimizer not in ("muon", "adamw"):
-            raise InputError(f"optimizer {self.optimizer!r} is unknown; choose muon or adamw")
-        if self.log not in LOGS:
-            raise InputError(f"log {self.log!r} is unknown; choose {' or '.join(LOGS)}")
-        for name in ("steps", "minutes", "batch", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; expected more than 0")
 
 
 def compile_blocks(model: nn.Module, **options: Any) -> nn.Module:
@@ -196,6 +155,7 @@ class Run(Generic[Net]):
         self._rates: list[float] = []  # of these steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        """Weight decay is for matrices only."""
         c = self.config
         if c.optimizer == "muon":
             dtype = torch.bfloat16 if self.bf16 else torch.float32
@@ -307,6 +267,7 @@ class Run(Generic[Net]):
 
     @torch.no_grad()
     def _average_weights(self) -> None:
+        """Exponential moving average, quicker in the first steps."""
         step = self.progress.step
         beta = min(self.config.ema, (1 + step) / (10 + step))
         averaged: list[Tensor] = list(self.average.parameters())
@@ -337,6 +298,7 @@ class Run(Generic[Net]):
             self.board.add(row)
 
     def _log_step(self, log: Log) -> None:
+        """A row with the means since the last one, and a line for people."""
         numbers = self.read()
         step = self.progress.step
         seen = self.config.batch * self.ranks.world * step
@@ -352,6 +314,7 @@ class Run(Generic[Net]):
             log(" | ".join([f"step {step}", done, f"{speed:.1f} samples/s", *shown]))
 
     def _examine(self, log: Log) -> None:
+        """Scores of the averaged weights as a row, a line and a picture."""
         was_training = self.average.training
         scores, picture = self.task.examine(self.average.eval())
         self.average.train(was_training)
@@ -400,6 +363,7 @@ class Run(Generic[Net]):
         )
 
     def _loader(self) -> DataLoader:
+        """Batches from where the run stands; processes as the device needs them."""
         c = self.config
         workers = self.ranks.data_workers(self.device) if c.workers is None else c.workers
         batches = _Batches(self.progress.step, c.batch, self.ranks)
@@ -451,6 +415,7 @@ class Run(Generic[Net]):
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
+    """The log as CSV, all or nothing; rows may lack columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")
@@ -459,6 +424,7 @@ def _write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def _read_rows(path: Path) -> list[Row]:
+    """The inverse of ``_write_rows``; no rows when there is no file."""
     if not path.exists():
         return []
     with path.open() as file:

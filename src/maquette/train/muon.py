@@ -104,6 +104,7 @@ class Muon(torch.optim.Optimizer):
             (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
 
     def _step_matrices(self, group: dict[str, Any], trained: list[_Trained]) -> None:
+        """Along the orthogonalised momentum; an update's RMS is that of AdamW."""
         # matrices of the same shape are orthogonalised together
         alike: dict[tuple[int, int], list[_Trained]] = {}
         for p, gradient in trained:
@@ -125,6 +126,7 @@ class Muon(torch.optim.Optimizer):
         return gradient.add(state["momentum"].mul_(share).add_(gradient), alpha=share)
 
     def _step_adamw(self, group: dict[str, Any], trained: list[_Trained]) -> None:
+        """For vectors, embeddings and what else is no matrix."""
         first, second = group["betas"]
         for p, gradient in trained:
             state = self.state[p]

@@ -55,6 +55,7 @@ def folder_sources(root: Path) -> Iterator[FileSource]:
 
 
 def _name(folder: Path, root: Path) -> str:
+    """Set and scene: the folder below the root, or the root and the folder."""
     relative = folder.relative_to(root).as_posix()
     if "/" in relative:
         return relative
@@ -80,6 +81,7 @@ def read_folder(folder: Path, name: str) -> Case:
 
 
 def _first_there(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of the names that exists; InputError when none does."""
     found = next((folder / name for name in names if (folder / name).exists()), None)
     if found is None:
         raise InputError(f"{folder}: none of {', '.join(names)} is there; {ADVICE}")

@@ -71,6 +71,7 @@ def write_report(
 
 
 def _parts(run: FinishedRun, scene: str) -> Path:
+    """Where the parts of a scene are kept."""
     return run.folder.path / KEPT / scene
 
 
@@ -116,6 +117,7 @@ def _keep(paths: Sequence[Path], source: Path, made: Callable[[], Sequence[bytes
 
 
 def _small_meshes(path: Path, faces: int) -> list[bytes]:
+    """A GLB file as one of at most so many faces."""
     return [compact_glb(instances_of(scene_from_glb(path)), faces)]
 
 
@@ -123,6 +125,7 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 
 
 def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
+    """The page: its template with everything put in."""
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
     values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
     values["title"] = escape(run.folder.path.resolve().name)
@@ -135,6 +138,7 @@ def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[s
 
 
 def _facts(run: FinishedRun) -> str:
+    """What was run, as a list of HTML."""
     threads = run.record.get("threads", 1)
     unusable = run.record.get("unusable") or {}
     objects = {(row["scene"], row["node"]) for row in run.objects}
@@ -167,11 +171,13 @@ def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) 
 
 
 def _legend(run: FinishedRun) -> str:
+    """The methods and their colours."""
     names = enumerate(map(shown, run.methods))
     return "".join(f'<li><i class="s{k}"></i>{escape(name)}</li>' for k, name in names)
 
 
 def _plots(run: FinishedRun) -> str:
+    """F-score and box IoU of objects over size, hidden share and number, as SVG."""
     own = [row for row in run.objects if row["protocol"] == run.protocol]
     parts = []
     for score, y in (("f_o", PER_CENT), ("iou_b", UNIT)):
@@ -224,6 +230,7 @@ def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
 
 
 def _short(value: float | None) -> float | None:
+    """Five digits; None for what is not finite, which JSON lacks."""
     return None if value is None or not np.isfinite(value) else float(f"{value:.5g}")
 
 

@@ -1,4 +1,5 @@
-"""Every option of a command that Python and the app have, too, declared once.
+"""Every option of a command that Python and the app have, too, declared once: here those of scenes
+and files, beside this file those of data, training and benchmarks.
 
 Stands at the very start of the flow, so that the command line can show its help without loading
 anything: no arrays, no networks. What an option does is said where it is used.
@@ -288,17 +289,13 @@ class SimulationOptions:
     )
     mass: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAME=KG",
         help="mass of one object, by node, name or label; may be repeated",
     )
     static: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAMES",
         help="objects that never move: nodes, names or labels, separated by commas",
     )
@@ -328,9 +325,7 @@ class ScaleOptions:
     )
     size: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="LABEL=LENGTH",
         help="height of one object, such as chair=0.9m or 3=40cm, which sets the scale; "
         "may be repeated, several are reconciled",
