@@ -164,6 +164,8 @@ def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, An
     if _flags(name, declaration)[0].startswith("-"):
         required = default is dataclasses.MISSING
         common |= {"dest": name} | ({"required": True} if required else {"default": default})
+    if declaration.kind is bool and not declaration.flags:  # on and off
+        return common | {"action": argparse.BooleanOptionalAction}
     if declaration.kind is bool:
         return common | {"action": "store_false" if default else "store_true"}
     if declaration.repeated:
@@ -194,9 +196,8 @@ def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Ch
     for name, declaration in declarations(options).items():
         if hasattr(args, name):
             value = getattr(args, name)
+            declaration.check(_flags(name, declaration)[0], value)  # in the command line's words
             there[name] = tuple(value) if declaration.repeated else value
-            # in the words of the command line
-            declaration.check(_flags(name, declaration)[0], there[name])
     return options(**(there | more))
 
 

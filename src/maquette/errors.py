@@ -8,6 +8,7 @@ MaquetteError on one line and exits with its ``exit_code``; any other exception 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 from collections.abc import Iterator
 from typing import TypeVar
@@ -54,6 +55,15 @@ class CheckpointError(MaquetteError):
 
 class MissingExtraError(MaquetteError):
     """An optional dependency is needed; the message names the exact ``pip install`` line."""
+
+
+def require_extra(library: str, purpose: str, extra: str, instead: str = "") -> None:
+    """MissingExtraError with the line to install, and what to do ``instead``, when a library of an
+    extra is not there.
+    """
+    if importlib.util.find_spec(library) is None:
+        line = f"install it with: pip install 'maquette[{extra}]'"
+        raise MissingExtraError(f"{purpose} needs {library}; {line}{instead}")
 
 
 @contextlib.contextmanager

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from maquette import __version__
+from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.declare import names_of, refuse_unknown
-from maquette.errors import InputError
+from maquette.errors import InputError, require_extra
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
@@ -47,11 +48,14 @@ from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.photos.focal import focal_from_fov
+from maquette.photos.read import read_photo
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.point import proposed
+from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
 from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
 
@@ -60,6 +64,7 @@ __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imag
 # what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
+PROPOSED = "no masks were given: the objects were found without them"
 REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
 
 
@@ -73,6 +78,9 @@ class Options(SceneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.settle:
+            for library in ("mujoco", "coacd"):
+                require_extra(library, "settling", "sim")
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             known = ", ".join([EMBEDDED, *PUBLISHED])
             raise InputError(f"unknown model {self.model!r}; choose from {known}")
@@ -111,10 +119,13 @@ class Options(SceneOptions):
     def record(self) -> dict[str, Any]:
         """The options for provenance, the method by its name."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.precision == "auto":
-            del fields["precision"]
-        method = self.method if isinstance(self.method, str) else self.method.name
-        return fields | {"method": method}
+        for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):
+            if fields[key] == usual:
+                del fields[key]
+        for key in ("method", "perception"):
+            if not isinstance(fields.get(key, ""), str):
+                fields[key] = fields[key].name
+        return fields
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
@@ -153,6 +164,17 @@ def load_for(options: Options, weights: str | Path | None = None) -> Weights:
     return options.chosen.load(weights, choose_device(options.device))
 
 
+def open_perception(options: Options) -> DepthNetwork | None:
+    """The network of others that the options name; None = our own. InputError when it is not here,
+    CheckpointError when it sees no depth.
+    """
+    if options.perception == EMBEDDED:
+        return None
+    if isinstance(options.perception, DepthNetwork):
+        return options.perception
+    return open_depth_network(str(options.perception), choose_device(options.device))
+
+
 def generate(
     photo: Any,
     masks: Any = None,
@@ -168,14 +190,16 @@ def generate(
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks:
-    any form that ``read_masks`` takes. only: labels or names of the instances to make.
+    any form that ``read_masks`` takes; without them the objects are looked for. only: labels or
+    names of the instances to make.
 
-    weights: a
-    folder instead of the embedded weights; models: already loaded ones. on_instance: called with
+    weights: a folder instead of the embedded weights; models: already loaded ones. on_instance:
+    called with
     each instance as soon as it is made, before the self-check gives it a confidence, and again when
     it has moved; on_draft: then called with all that there is so far. Both for every try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
-    triangles, model, memory, fov, prompt, iterations, layout, prior, precision).
+    triangles, model, perception, memory, fov, prompt, iterations, layout, prior, settle,
+    precision).
 
     What is known of depth and camera need not be estimated. It is given as further options, the
     fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
@@ -198,10 +222,15 @@ def generate(
         (geometry,) = loaded.models((PERCEPTION,), device)
         work = Workload(len(given.masks), chosen.memory, chosen.precision)
         method = chosen.chosen.open(loaded, device, work)
+        network = open_perception(chosen)
     callbacks = _Callbacks(progress, on_instance, on_draft)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
+            if network is not None:
+                given = with_seen_depth(
+                    given, network, lambda bare: perceive(geometry, bare).photo_depth
+                )
             perception = perceive(geometry, given)
         attempts = [
             _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)
@@ -209,9 +238,9 @@ def generate(
         ]
     kept = _best(attempts)
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
-    provenance |= _how_it_went(attempts, kept, given, clock)
+    provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
-    return Scene(
+    scene = Scene(
         instances=kept.instances,
         camera=kept.perception.camera,
         failures=kept.failures,
@@ -221,11 +250,15 @@ def generate(
         input=given,
         supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
     )
+    if chosen.settle:
+        progress("settle", 0.0)
+        with clock.stage("settle"):
+            scene = scene.settle()
+    spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
+    return replace(scene, provenance=scene.provenance | spent)
 
 
-def _how_it_went(
-    attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput, clock: _Clock
-) -> dict[str, Any]:
+def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
     """The part of the provenance that is of this run."""
     tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
     known = given.geometry
@@ -233,8 +266,6 @@ def _how_it_went(
     return told | {
         "focal": given.focal.source if given.focal else "estimated",
         "tries": tries,
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
     }
 
 
@@ -248,12 +279,10 @@ def _read(
     photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
 ) -> SceneInput:
     if not isinstance(photo, SceneInput):
-        if masks is None:
-            raise InputError(
-                "the masks of the objects are missing; give generate(photo, masks=...) a file, an "
-                "array, or {name: mask}. `maquette masks make` makes them from boxes and clicks"
-            )
-        return read_scene_input(photo, masks, only=only, geometry=source)
+        if masks is not None:
+            return read_scene_input(photo, masks, only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
+        return replace(given, warnings=(PROPOSED, *given.warnings))
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")
     return photo

@@ -95,6 +95,26 @@ def test_an_image_encoder_looks_through_a_backbone_and_goes_on_with_it(library, 
         RunOptions("lift", library, backbone="lite0.pth")
 
 
+def test_a_segmenter_keeps_the_trunk_it_begins_with_until_it_goes_on(library, tmp_path):
+    torch.save(release(), tmp_path / "lite0.pth")
+    options = RunOptions("segmenter", library, preset="tiny", backbone=str(tmp_path / "lite0.pth"))
+    _, run, first = short_run(options, tmp_path / "run", 8, batch=4)
+    released = trunk_from_release(release()).state_dict()
+    after = run.model.state_dict()
+    trunk = {name for name in after if name.startswith("trunk.")}
+    for name in trunk:
+        torch.testing.assert_close(
+            after[name], released[name.removeprefix("trunk.")], rtol=0, atol=0
+        )
+    moved = [name for name in set(after) - trunk if not torch.equal(after[name], first[name])]
+    assert len(moved) > 0.9 * len(set(after) - trunk)
+    losses = [row["loss"] for row in run.rows if "loss" in row]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    weights = str(tmp_path / "run" / "weights.safetensors")
+    again = build_task(replace(options, backbone=None, init=weights))
+    assert all(p.requires_grad for p in again.model.parameters())
+
+
 def test_lift_then_instance_then_scene(library, vae, tmp_path):
     _, run, _ = short_run(
         RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3

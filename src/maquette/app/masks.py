@@ -24,7 +24,6 @@ from maquette.masks import edit as editing
 from maquette.masks.diagnose import Diagnosis, diagnose
 from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
-from maquette.masks.segment import ByColour
 from maquette.masks.write import write_masks
 from maquette.types import InstanceMask
 
@@ -56,7 +55,12 @@ class Canvas:
     @property
     def looked_at(self) -> PhotoMasks:
         """The photo for whoever proposes masks."""
-        return ByColour(self.image)
+        known = self.studio.looked_at.get(self.photo)
+        if known is None:
+            known = self.studio.proposer(self.image)
+            self.studio.looked_at.clear()
+            self.studio.looked_at[self.photo] = known
+        return known
 
     @property
     def alpha(self) -> np.ndarray | None:

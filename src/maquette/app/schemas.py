@@ -22,6 +22,7 @@ LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
 JOB_OPTIONS = (
     "method",
     "model",
+    "perception",
     "seed",
     "samples",
     "steps",

@@ -29,7 +29,9 @@ from maquette.options import (
     TUNING,
     FileSpace,
     GeometryOptions,
+    ScaleOptions,
     SceneOptions,
+    Surroundings,
 )
 from maquette.output import TEMPORARY_PREFIX
 
@@ -53,6 +55,7 @@ class Products:
     separate: bool = False  # one file per instance and format, too
     preview: bool = True
     space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
+    around: Surroundings = field(default_factory=Surroundings)
 
     def __post_init__(self) -> None:
         unknown = [repr(name) for name in self.formats if name not in MESH_FORMATS]
@@ -86,6 +89,7 @@ class Wanted:
     weights: Path | None = None  # None = embedded
     overwrite: bool = False
     geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
+    scale: ScaleOptions = field(default_factory=ScaleOptions)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Outcome:
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+    proposed: bool = False  # the masks were not given: they were found, and lie in the folder
     memory: dict[str, Any] = field(
         default_factory=dict
     )  # of a published model: plan, estimated and measured peaks in MB by stage
@@ -180,6 +185,10 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
     """
     options = {f.name: getattr(wanted.options, f.name) for f in dataclasses.fields(SceneOptions)}
     del options["device"], options["memory"], options["precision"]
+    if not options["settle"]:
+        del options["settle"]
+    if options["perception"] == EMBEDDED:
+        del options["perception"]
     options = {
         key: value for key, value in options.items() if key not in TUNING or value is not None
     }
@@ -189,8 +198,14 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
         "weights": weights,
     }
     only = None if wanted.only is None else sorted(wanted.only)
-    space = wanted.products.space
-    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
+    products = wanted.products
+    asked: Request = {}
+    if products.space.is_asked_for:
+        asked["space"] = dataclasses.asdict(products.space)
+    if products.around.ground is not None:
+        asked["ground"] = products.around.ground
+    if wanted.scale.is_asked_for:
+        asked["scale"] = dataclasses.asdict(wanted.scale)
     if job.geometry.is_there:
         asked["geometry"] = _geometry_request(job.geometry)
     return files | {"only": only} | options | asked

@@ -85,7 +85,8 @@ def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
         Image.fromarray(preview(scene)).save(stream, "PNG")
         write_files({folder / PREVIEW: stream.getvalue()})
     drawn = time.perf_counter()
-    wanted = {"formats": products.formats, **dataclasses.asdict(products.space)}
+    said = dataclasses.asdict(products.space) | dataclasses.asdict(products.around)
+    wanted = {"formats": products.formats, **said}
     export_scene(scene, folder / "scene.glb", **wanted)
     if products.separate:
         export_scene(scene, folder / "scene.glb", separate=True, **wanted)

@@ -20,7 +20,16 @@ from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
 from maquette.models.image_prior import ImagePrior
 
-KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
+KINDS = (
+    "volume-vae",
+    "image-encoder",
+    "segmenter",
+    "generator",
+    "midi",
+    "shapes",
+    "coherent",
+    "text-to-image",
+)
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
 MANIFEST = "manifest.json"  # beside weights: file -> sha256
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maquette.app.settings import ServerSettings
 from maquette.declare import add_options, chosen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from maquette.masks.propose import PhotoMasks
 
 EPILOG = """examples:
   maquette app
@@ -52,5 +59,12 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.app.server import serve
 
-    serve(settings, lambda line: print(line, flush=True), open_browser=not args.no_browser)
+    serve(settings, partial(print, flush=True), not args.no_browser, _looked_at)
     return 0
+
+
+def _looked_at(image: np.ndarray) -> PhotoMasks:
+    """A photo for the segmenter, which is loaded when somebody first points at something."""
+    from maquette.stages.point import embedded_proposer
+
+    return embedded_proposer()(image)

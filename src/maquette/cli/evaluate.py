@@ -75,8 +75,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=tuple(EXTRAS),
         default=[],
         help="measure more than the protocol does; repeat for several. physics: penetration, "
-        "floating, stability of the prediction; volume: volumetric IoU; boxes: turned boxes and "
-        "AP@15; poses: ADD-S and ICP-Rot; emd; one-way Chamfer distance",
+        "floating, stability of the prediction; dynamics: what time does to it in MuJoCo; "
+        "volume: volumetric IoU; boxes: turned boxes and AP@15; poses: ADD-S and ICP-Rot; emd; "
+        "one-way Chamfer distance",
     )
     parser.add_argument(
         "--camera",

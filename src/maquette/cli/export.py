@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maquette.cli.text import aligned, counted
 from maquette.declare import add_options, chosen
-from maquette.options import FileSpace, ScaleOptions, SimulationOptions
+from maquette.options import FileSpace, ScaleOptions, SimulationOptions, Surroundings
 
 if TYPE_CHECKING:
     from maquette.simulation.files import SimulationFile
@@ -34,6 +34,7 @@ examples:
   maquette export room/ -o room.usda --static table,3 --mass chair=4.5
   maquette export room/ -o room.urdf --collision hull --density 300
   maquette export room/ -o room.stl --unit mm --up z --size chair=90cm
+  maquette export room/ -o room.glb --ground disc
 """
 
 # options of bodies that this command has; the upward axis is one of meshes, too
@@ -61,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="upward axis (default: z for simulators, y for OBJ, PLY and STL)",
     )
     add_options(parser, FileSpace, ["unit"])
+    add_options(parser, Surroundings)
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
@@ -98,6 +100,7 @@ def _export_meshes(args: argparse.Namespace, scene: Scene, scale: ScaleOptions) 
     scaled = scaled_scene(scene, scale)
     space = {} if args.unit is None else {"unit": args.unit}
     space |= {} if args.up is None else {"up": args.up}
+    space |= {} if args.ground is None else {"ground": args.ground}
     chosen_scene = scaled.scene if scaled.is_known else scene
     path = export_scene(chosen_scene, args.out, overwrite=args.overwrite, **space)
     remarks = scaled.remarks if scaled.is_known else ()
@@ -119,6 +122,8 @@ def _export_simulation(args: argparse.Namespace, scene: Scene, scale: ScaleOptio
 
     if args.unit is not None:
         raise InputError("--unit: files for simulators are in metres; leave it out")
+    if args.ground is not None:
+        raise InputError("--ground: files for simulators have one anyway; leave it out")
     more = {} if args.up is None else {"up": args.up}
     given = vars(args).copy()
     del given["up"]

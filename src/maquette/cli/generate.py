@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from maquette.cli.text import aligned, counted
 from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
-from maquette.options import EMBEDDED, FileSpace, GeometryOptions, SceneOptions
+from maquette.options import (
+    EMBEDDED,
+    FileSpace,
+    GeometryOptions,
+    ScaleOptions,
+    SceneOptions,
+    Surroundings,
+)
 from maquette.types import WRITING, making_seconds
 
 if TYPE_CHECKING:
@@ -36,9 +43,11 @@ masks:  a label picture, a folder of one picture per object, COCO .json, .npy or
           a .json    COCO file in which the photos are found by their file names
 
 examples:
+  maquette generate room.jpg -o room/
   maquette generate room.jpg --masks room_seg.png -o room/
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
+  maquette generate room.jpg --masks room_seg.png -o room/ --size chair=0.9m --ground disc
   maquette generate photos/ --masks photos/ -o scenes/
   maquette generate rgb.png --masks seg.png --depth depth.png --intrinsics K.txt -o desk/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
@@ -51,12 +60,14 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 GENERATED = (
     "method",
     "model",
+    "perception",
     "memory",
     "seed",
     "samples",
     "steps",
     "guidance",
     "fov",
+    "settle",
     "precision",
     "prompt",
     "iterations",
@@ -71,13 +82,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "generate",
         help="photos and masks -> 3D scenes",
         description="Turn photos with instance masks into editable 3D scenes.",
-        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]",
+        usage="maquette generate PHOTO... [--masks MASKS] -o OUT [options]",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument(
-        "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
+        "--masks",
+        metavar="MASKS",
+        help="masks of the objects (see below); left out, the objects are looked for, "
+        "and the masks lie in OUT/masks.png",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_options(parser, SceneOptions, GENERATED)
@@ -92,7 +106,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
     )
-    add_options(parser, FileSpace)
+    add_options(parser, FileSpace, ["unit", "up"])
+    add_options(parser, ScaleOptions)  # a --size without a name is that of FileSpace
+    add_options(parser, Surroundings)
     add_options(parser, GeometryOptions)
     parser.add_argument("--no-preview", action="store_true", help="do not draw preview.png")
     parser.add_argument(
@@ -131,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
             "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
             "the embedded one takes 1 GB"
         )
+    named = [word for word in args.size if "=" in word]
+    lengths = [word for word in args.size if "=" not in word]
     wanted = Wanted(
         options=chosen(SceneOptions, args),
         only=None if args.only is None else _listed(args.only),
@@ -138,11 +156,13 @@ def run(args: argparse.Namespace) -> int:
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
             separate=args.separate,
             preview=not args.no_preview,
-            space=chosen(FileSpace, args),
+            space=FileSpace(unit=args.unit, up=args.up, size=_length(lengths)),
+            around=chosen(Surroundings, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
         geometry=chosen(GeometryOptions, args),
+        scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -156,6 +176,17 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
+
+
+def _length(words: Sequence[str]) -> float | None:
+    """The longest side of the scene that was asked for; of several the last."""
+    from maquette.errors import InputError
+
+    try:
+        return float(words[-1]) if words else None
+    except ValueError:
+        expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
+        raise InputError(f"--size {words[-1]}: expected {expected}") from None
 
 
 def _settings(wanted: Wanted) -> Settings:
@@ -328,6 +359,11 @@ def _report(outcome: Outcome) -> list[str]:
         lines.append(
             f"{outcome.photo}: already finished, from the same photo, masks and options; "
             "--overwrite makes it again"
+        )
+    if outcome.proposed:
+        lines.append(
+            f"no masks were given: {counted(len(outcome.instances), 'object')} found, "
+            f"{outcome.masks}; correct them and run it again, or give --masks"
         )
     lines += [f"  {path}" for path in outcome.files]
     stages = [f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()]

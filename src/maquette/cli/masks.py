@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maquette.masks.diagnose import Diagnosis
     from maquette.masks.propose import Prompts, Rectangle
     from maquette.masks.read import MaskReading
+    from maquette.photos.read import Photo
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
@@ -60,6 +61,9 @@ examples:
 _MAKE_EXAMPLES = """\
 examples:
   maquette masks make photo.jpg -o masks.png --auto           objects on a plain background
+  maquette masks make photo.jpg -o masks.png --everything     objects on any background
+  maquette masks make photo.jpg -o masks.png --everything --model sam2.1
+  maquette masks make photo.jpg -o masks.png --find 'chair, lamp' --model sam2.1
   maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --name cup --box 220,90,400,300
   maquette masks make photo.jpg -o masks.png --click 120,180 --click 130,60,+ --click 310,200
 
@@ -138,7 +142,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_make(commands: argparse._SubParsersAction) -> None:
-    about = "make masks from boxes, clicks, or a plain background, without any download"
+    about = "make masks from boxes, clicks or words, or of everything"
     parser = commands.add_parser(
         "make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW
     )
@@ -168,6 +172,29 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
         "--auto",
         action="store_true",
         help="everything that stands on a plain background, or the parts of a cut-out",
+    )
+    how.add_argument(
+        "--everything",
+        action="store_true",
+        help="all objects that the model finds, whatever is behind them",
+    )
+    how.add_argument(
+        "--find",
+        metavar="WORDS",
+        help="objects by words, such as 'chair, lamp', in the boxes of --detector",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default="embedded",
+        help="what finds outlines: embedded (default), colour (GrabCut), sam2.1, mask2former "
+        "(everything, with names), any such model OWNER/NAME, or a folder",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="NAME",
+        default="grounding-dino",
+        help="what finds boxes for --find: grounding-dino (default), OWNER/NAME, or a folder",
     )
     parser.add_argument(
         "--name",
@@ -250,7 +277,6 @@ def run_make(args: argparse.Namespace) -> int:
     """Segment and write."""
     from maquette.masks.diagnose import diagnose
     from maquette.masks.read import read_masks
-    from maquette.masks.segment import segment, segment_alpha
     from maquette.masks.write import form_of, write_masks
     from maquette.photos.read import read_photo
 
@@ -259,10 +285,7 @@ def run_make(args: argparse.Namespace) -> int:
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
     read = read_photo(args.photo)
-    if args.auto and read.alpha is not None:
-        masks = segment_alpha(read.alpha)
-    else:
-        masks = segment(read.image, prompts)
+    masks = _made(args, read, prompts)
     masks = list(read_masks(masks, names=names)) if names else masks
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
@@ -274,6 +297,22 @@ def run_make(args: argparse.Namespace) -> int:
     if args.overlay:
         print(f"overlay: {args.overlay}")
     return 0
+
+
+def _made(args: argparse.Namespace, read: Photo, prompts: Prompts) -> Sequence[InstanceMask]:
+    """What the arguments ask for."""
+    from maquette.checkpoints.mask_networks import find
+    from maquette.hardware import choose_device
+    from maquette.masks.edit import find_all
+    from maquette.masks.segment import ByColour, segment
+    from maquette.stages.point import proposer_named
+
+    if args.auto:
+        return find_all(ByColour(read.image), read.alpha).masks
+    look = proposer_named(args.model, choose_device("auto"))
+    if args.find:
+        return find(read.image, args.find.split(","), args.detector, look)
+    return segment(read.image, prompts, look)
 
 
 def _load(args: argparse.Namespace, size: tuple[int, int] | None) -> MaskReading:
@@ -312,7 +351,7 @@ def _names(args: argparse.Namespace) -> dict[int, str]:
     """Label -> name, of the objects that are named. Raises InputError."""
     named: dict[int, str] = {}
     for place, (before, name) in enumerate(args.name or (), 1):
-        label = place if args.auto else before
+        label = place if args.auto or args.everything else before
         if args.click:
             positive = [click for click in parse_clicks(args.click[:before]) if click.positive]
             label = positive[-1].label if positive else 0

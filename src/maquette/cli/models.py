@@ -115,7 +115,7 @@ def run_list(args: argparse.Namespace) -> int:
     """Print the catalogue."""
     import dataclasses
 
-    from maquette.checkpoints.catalogue import RELEASES, default_root, is_here
+    from maquette.checkpoints.catalogue import HUB_MODELS, RELEASES, default_root, is_here
 
     here = {release.name: is_here(release, default_root()) for release in RELEASES}
     if args.json:
@@ -134,6 +134,8 @@ def run_list(args: argparse.Namespace) -> int:
     for release in RELEASES:
         print(f"\n{release.name}: {release.what}")
         print("\n".join(f"  {what:<10}  {fact}" for what, fact in _facts(release).items()))
+    print("\nfor --perception, and for `maquette masks make` (any other OWNER/NAME as well):")
+    print("\n".join(aligned([(f"  {model.name}", model.offer) for model in HUB_MODELS])))
     return 0
 
 
@@ -177,15 +179,19 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Say what would come and under which licence, ask, bring it."""
     from pathlib import Path
 
-    from maquette.checkpoints.catalogue import default_root, release
-    from maquette.checkpoints.fetch import check_space, fetch, survey
+    from maquette.checkpoints.catalogue import RELEASES, default_root, release
+    from maquette.checkpoints.fetch import any_repository, check_space, fetch, survey
     from maquette.checkpoints.hub import HuggingFace
 
-    wanted = release(args.name)
     root = Path(args.to) if args.to else default_root()
+    hub = HuggingFace(quiet=args.quiet)
+    if args.name in [known.name for known in RELEASES]:
+        wanted = release(args.name)
+    else:
+        wanted = any_repository(args.name, hub)
     print(f"{wanted.title}: {_download(wanted)}")
     print(f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)
-    missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
+    missing = survey(wanted, root, hub)
     if not missing:
         print(f"{wanted.name} is complete in {root}")
         return 0
@@ -201,7 +207,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     if not args.yes and not _agrees():
         print("nothing was fetched")
         return 1
-    fetch(missing, root, HuggingFace(quiet=args.quiet), lambda line: print(line, flush=True))
+    fetch(missing, root, hub, lambda line: print(line, flush=True))
     print(f"{wanted.name} is complete in {root}")
     return 0
 

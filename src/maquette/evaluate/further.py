@@ -19,6 +19,7 @@ from maquette.evaluate.detection import (
     class_of,
     detections,
 )
+from maquette.evaluate.dynamics import scene_dynamics
 from maquette.evaluate.metrics import earth_movers_distance, surface_distances
 from maquette.evaluate.physics import scene_physics
 from maquette.evaluate.poses import add_s, diameter, icp_rotation
@@ -114,6 +115,19 @@ def physics_extras(predicted: Meshes, unit_per_mesh: float) -> dict[str, float]:
     found = scene_physics(solid)
     extras = {"penetration": 100.0 * found.share, "gap": found.gap * unit_per_mesh}
     return extras | {"floating": 100.0 * found.floating, "stable": 100.0 * found.stable}
+
+
+def dynamics_extras(predicted: Meshes, metres_per_mesh: float, seed: int) -> dict[str, float]:
+    """Measures of a prediction in MuJoCo by field of SceneScore, after scaling its lengths to
+    metres. {} without any surface.
+    """
+    solid = {name: mesh for name, mesh in predicted.items() if not check_mesh(mesh, name)}
+    if not solid:
+        return {}
+    metric = {name: mesh.copy().apply_scale(metres_per_mesh) for name, mesh in solid.items()}
+    found = scene_dynamics(metric, seed=seed)
+    lengths = {"depth": found.depth, "displacement": found.displacement}
+    return lengths | {"peak_energy": found.peak_energy}
 
 
 def add_s_hits(values: Collection[float | None]) -> float | None:

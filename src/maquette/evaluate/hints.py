@@ -118,7 +118,7 @@ def _mean_overlap(boxes: np.ndarray, others: np.ndarray) -> float:
 
 def winding_hints(meshes: Meshes, wanted: Collection[str]) -> list[str]:
     """Judge the orientation of faces when a measure needs an inside."""
-    if {"volume", "physics"}.isdisjoint(wanted):
+    if {"volume", "physics", "dynamics"}.isdisjoint(wanted):
         return []
     faced = {name: mesh for name, mesh in meshes.items() if len(mesh.faces)}
     mixed = [name for name, mesh in faced.items() if not mesh.is_winding_consistent]

@@ -32,7 +32,7 @@ from maquette.output import atomic_write
 
 GEOMETRY = ("f_s", "cd_s", "f_o", "cd_o", "iou_b")
 LAYOUT = ("f_s_raw", "iou_b_raw", "iou_obb", "ap15", "l_align", "silhouette")
-PHYSICS = ("penetration", "gap", "floating", "stable")
+PHYSICS = ("penetration", "gap", "floating", "stable", "depth", "displacement", "peak_energy")
 ABLATION = ("f_s", "f_o", "f_s_raw", "iou_obb", "ap15", "l_align")
 NAMES = {"iou_obb": "IoU3D", "ap15": "AP3D@15"}  # as the papers call them
 BEGIN = "<!-- begin: written by hand in {name}, included unchanged -->"

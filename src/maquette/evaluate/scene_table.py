@@ -33,6 +33,9 @@ AS_GIVEN = {
     "gap": ("distance to fall", 4),
     "floating": ("floating objects, %", 1),
     "stable": ("stable objects, %", 1),
+    "depth": ("penetration depth, m", 5),
+    "displacement": ("displacement, m", 4),
+    "peak_energy": ("peak kinetic energy, J/kg", 3),
 }
 PER_OBJECT = ("cd_o", "f_o", "iou_b")
 PER_OBJECT_AT_TIMES = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")

@@ -21,6 +21,7 @@ from maquette.errors import InputError
 from maquette.evaluate.detection import OrientedBoxes
 from maquette.evaluate.further import (
     add_s_hits,
+    dynamics_extras,
     missed_extras,
     object_extras,
     physics_extras,
@@ -130,6 +131,10 @@ class SceneScore:
     floating: float | None = None  # percent of predicted objects that touch nothing
     # percent of predicted objects that touch something and would not tip
     stable: float | None = None
+    # of the prediction in MuJoCo, the true scene's longest side being 1 m (dynamics.py)
+    depth: float | None = None  # metres, mean of surface samples in other objects
+    displacement: float | None = None  # metres, mean of the same samples after all that time
+    peak_energy: float | None = None  # J/kg
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dicts, lists and JSON scalars."""
@@ -365,6 +370,9 @@ def _scene_numbers(whole: SurfaceComparison | None, sides: _Sides, terms: _Terms
         more["ap15"] = scene_average_precision(*boxes, sides.pairs)
     if "physics" in terms.wanted:
         more |= physics_extras(sides.predicted_meshes, scale_of(terms.unit_from_world))
+    if "dynamics" in terms.wanted:
+        metres = 1.0 / longest_side(_box(sides.true_meshes))
+        more |= dynamics_extras(sides.predicted_meshes, metres, terms.seed)
     return more
 
 

@@ -18,6 +18,7 @@ from maquette.errors import InputError
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
 BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
+GROUNDS = ("plane", "disc")
 MJCF_STYLES = ("menagerie", "robosuite")
 # suffixes of what a scene is written as besides its document, and those that say no unit
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "html")
@@ -90,6 +91,15 @@ class SceneOptions:
         help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
+    perception: Any = option(
+        EMBEDDED,
+        kind=object,
+        read=str,
+        metavar="NAME",
+        help="what sees depth and camera: embedded (default), moge-2-vits, depth-pro, "
+        "depth-anything-v2, any depth model OWNER/NAME of transformers, or a folder; "
+        "fetch it with `maquette models fetch NAME`",
+    )
     memory: int | None = option(
         None,
         kind=int,
@@ -136,6 +146,11 @@ class SceneOptions:
         metavar="DIR",
         group=ARRANGING,
         help="folder of a Stable Diffusion pipeline instead of the embedded model",
+    )
+    settle: bool = option(
+        False,
+        help="let the objects come to rest, as `maquette settle` does "
+        "(needs `pip install 'maquette[sim]'`; off by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"
@@ -185,8 +200,9 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
-        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz, .exr or .r3d; 0, nan, "
+        "inf = not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or "
+        "{name}",
     )
     depth_unit: Any = option(
         "auto",
@@ -208,7 +224,8 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+        help="instead of a depth map: .npy, .npz or .exr of points (H, W, 3), x right, y down, "
+        "z forward",
     )
     intrinsics: str | None = option(
         None,
@@ -268,6 +285,22 @@ class FileSpace:
     def is_asked_for(self) -> bool:
         """Whether anything differs from what a scene has anyway."""
         return self != FileSpace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is written around the objects of a scene."""
+
+    ground: str | None = option(
+        None,
+        kind=str,
+        choices=GROUNDS,
+        help="also a surface under the objects, as a node `ground`: a square plane or a disc "
+        "(default: none)",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,3 +366,8 @@ class ScaleOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything is given."""
+        return self.metres_per_unit is not None or bool(self.size)

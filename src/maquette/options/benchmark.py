@@ -15,6 +15,7 @@ EXTRAS = {
     "boxes": "oriented box IoU of every object and AP@15 of the scene (detection.py)",
     "volume": "volumetric IoU of every object where it stands (solids.py)",
     "physics": "penetration, floating distance, stability (physics.py)",
+    "dynamics": "penetration depth, displacement and peak energy in MuJoCo (dynamics.py)",
     "one-way": "Chamfer distance of the scene from prediction to truth only",
 }
 _SCENES = "scenes"

@@ -17,6 +17,7 @@ from maquette.errors import InputError
 DEFAULTS: dict[str, dict[str, Any]] = {
     "volume-vae": {"batch": 16, "learning_rate": 1e-3},
     "image-encoder": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
+    "segmenter": {"batch": 16, "learning_rate": 2e-3, "optimizer": "muon"},
     "lift": {"batch": 4, "learning_rate": 1e-3},
     "instance": {"batch": 6, "learning_rate": 6e-4},
     "iscene": {"batch": 5, "learning_rate": 4e-4},
@@ -27,8 +28,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 FINE_TUNING: dict[str, Any] = {"batch": 8, "learning_rate": 5e-5}  # with --base: the paper's
 NETWORKS = tuple(DEFAULTS)
+OF_BACKBONE = ("image-encoder", "segmenter")  # look through EfficientNet-Lite0
 OPTIMIZERS = ("muon", "adamw")
-LOGS = ("csv", "tensorboard")  # where the rows of a training go, besides the terminal
+LOGS = ("csv", "tensorboard")
 PATCH = 16  # pixels; the side of a picture is a multiple of it
 _MIDI = "midi, with its ablations"
 _COHERENT = "coherent, with its ablations"
@@ -155,7 +157,8 @@ class RunOptions:
         None,
         kind=str,
         metavar="FILE",
-        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release",
+        help="image-encoder: look through EfficientNet-Lite0 as well, from its PyTorch release; "
+        "segmenter: begin with its trunk, and keep that as it is",
     )
     picture_size: int | None = option(
         None,
@@ -195,9 +198,10 @@ class RunOptions:
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
                 "them out"
             )
-        if self.backbone is not None and self.network != "image-encoder":
+        if self.backbone is not None and self.network not in OF_BACKBONE:
             raise InputError(
-                f"a backbone (--backbone) is for the image-encoder, not for {self.network}"
+                "a backbone (--backbone) is for the image-encoder and the segmenter, not for "
+                f"{self.network}"
             )
         if self.picture_size is not None and self.picture_size % PATCH:
             raise InputError(
@@ -262,8 +266,8 @@ class LoopConfig:
     log: str = option(
         "csv",
         choices=LOGS,
-        help="tensorboard: curves and pictures for it, too, in RUN/tensorboard (extra "
-        "`[tensorboard]`; default: log.csv alone)",
+        help="tensorboard: curves and pictures for it, too, in RUN/tensorboard "
+        "(pip install 'maquette[tensorboard]'; default: log.csv alone)",
     )
 
     def __post_init__(self) -> None:

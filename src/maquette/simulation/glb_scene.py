@@ -11,6 +11,7 @@ import trimesh
 
 from maquette.errors import InputError, contained
 from maquette.export.gltf import read_header
+from maquette.export.ground import NODE as GROUND_NODE
 from maquette.export.read import read_glb
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.geometry.transforms import similarity
@@ -26,12 +27,13 @@ def scene_of_glb(path: Path) -> Scene:
     Lengths are metres, as glTF says, unless the file says that its scale is unknown. InputError
     when it cannot be read or is empty.
     """
-    nodes = read_glb(path)
-    if not nodes:
+    read = read_glb(path)
+    if not read:
         raise InputError(f"{path}: has no node with triangles; give another file")
     with contained(f"{path}: it cannot be read as glTF", "export it again"), open(path, "rb") as f:
         header = read_header(f)
     told = {entry.get("name"): _extras(entry) for entry in header.get("nodes", [])}
+    nodes = [node for node in read if told.get(node[0], {}).get("name") != GROUND_NODE] or read
     labels = _labels([told.get(name, {}).get("label") for name, _, _ in nodes])
     instances = []
     for label, (name, mesh, placed) in zip(labels, nodes):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import json
 import logging
@@ -29,12 +28,12 @@ import fast_simplification
 import numpy as np
 import trimesh
 
-from maquette.errors import MissingExtraError
+from maquette.errors import require_extra
 from maquette.output import atomic_write
 from maquette.simulation.hulls import ConvexPart, box_part, convex_part, least_thickness
 
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
-PATIENCE = 120.0  # seconds until a process that gets no processor is ended
+PATIENCE = 600.0  # seconds until a process that gets no processor is ended
 TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
 NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
 LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
@@ -49,7 +48,6 @@ SETTINGS = {
 }
 UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # not there, or not whole
 RETRIES = ("auto", "on")  # how the surface is closed before it is decomposed
-INSTALL = "pip install 'maquette[sim]'"
 
 logger = logging.getLogger(__name__)
 
@@ -138,19 +136,36 @@ def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     """Corners (V, 3) of each part, from the cache or made and put there; None for none."""
     if surface.is_nearly_convex:
         return None
-    vertices = surface.vertices
-    faces = surface.faces
-    summed = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode())
-    summed.update(np.round(vertices, 6).tobytes() + np.asarray(faces, np.int64).tobytes())
-    path = cache_folder() / f"{summed.hexdigest()[:32]}.npz"
+    path = _kept(surface)
     with contextlib.suppress(*UNREADABLE):
         return _read(path)
-    require_extra()
-    found = _tried(vertices, faces)
+    require_extra("coacd", "finding convex parts", "sim", "; or choose collision hull or box")
+    found = _tried(surface.vertices, surface.faces)
     if found:
         with contextlib.suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, *found)
     return found
+
+
+def _kept(surface: _Surface) -> Path:
+    """The file in which the parts of a surface are kept."""
+    summed = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode())
+    faces = np.asarray(surface.faces, np.int64)
+    summed.update(np.round(surface.vertices, 6).tobytes() + faces.tobytes())
+    return cache_folder() / f"{summed.hexdigest()[:32]}.npz"
+
+
+def remember(mesh: trimesh.Trimesh, was: trimesh.Trimesh, shape: Decomposition) -> None:
+    """Keep the convex parts of a mesh, given in the frame of ``was``, the same but not centred on
+    its box, so that a file that is written of it collides alike. None are kept of what is a hull.
+    """
+    surface = _surface(mesh)
+    if surface.is_nearly_convex or shape.remark:
+        return
+    shift = np.asarray(mesh.vertices)[0] - np.asarray(was.vertices)[0]
+    placed = [part.vertices + shift - surface.middle for part in shape.parts]
+    with contextlib.suppress(OSError), atomic_write(_kept(surface)) as temporary:
+        np.savez(temporary, *[corners / surface.side for corners in placed])
 
 
 def _tried(vertices: np.ndarray, faces: np.ndarray) -> list[np.ndarray] | None:
@@ -169,14 +184,6 @@ def cache_folder() -> Path:
     given = os.environ.get("MAQUETTE_CACHE")
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maquette"
     return (Path(given) if given else root) / "parts"
-
-
-def require_extra() -> None:
-    """MissingExtraError with the line to install when CoACD is not there."""
-    if importlib.util.find_spec("coacd") is None:
-        raise MissingExtraError(
-            f"convex parts need coacd; install it with: {INSTALL}; or choose collision hull or box"
-        )
 
 
 def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray] | None:

@@ -10,7 +10,6 @@ where it was, and named.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,26 +17,29 @@ import numpy as np
 import trimesh
 
 from maquette.document.appearance import appearance_of, mesh_with
-from maquette.errors import InputError, MissingExtraError
-from maquette.export.glb import smooth_normals
+from maquette.errors import InputError, require_extra
+from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.render.silhouette import silhouette_scores
 from maquette.simulation.bodies import bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
-from maquette.simulation.hulls import convex_part, least_thickness
-from maquette.simulation.parts import INSTALL, Decomposition, decomposed
+from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
+from maquette.simulation.parts import Decomposition, decomposed, remember
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.selection import labels_of
 from maquette.simulation.world import PhysicsWorld, world_of
-from maquette.types import Instance, Scene
+from maquette.types import GROUND, Instance, Scene
 
-BANDS = (0.0, 0.03, 0.06, 0.12)  # of an object's height that becomes its flat underside, by round
-DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
+REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
+UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
-MOST_LOST = 0.02  # of the objects' mean agreement with their masks
+MOST_LOST = 0.04  # of a scene's mean agreement with its masks
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
+ROUNDS = 4  # of making room between objects that run into each other
+SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
+MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
@@ -84,12 +86,36 @@ class _Settling:
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
 
+    def standing(self, label: int) -> Standing:
+        """An object in the scene's axes."""
+        instance = self.scene[label]
+        pose = instance.world_from_instance
+        shape = self.shapes[label].parts
+        parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
+        vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
+        return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
+
+    def reshaped(self, label: int, made: Standing) -> _Settling:
+        """With another shape of an object, where it stands. Convex parts are those that were made;
+        a hull or a box is found anew.
+        """
+        instance = self.scene[label]
+        back = np.linalg.inv(instance.world_from_instance)
+        vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
+        mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
+        parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
+        shape = replace(self.shapes[label], parts=tuple(parts))
+        if self.options.collision != "parts":
+            (shape,) = decomposed([mesh], self.options.collision)
+        scene = _with_mesh(self.scene, label, mesh)
+        return replace(self, scene=scene, shapes={**self.shapes, label: shape})
+
 
 @dataclass(frozen=True, eq=False)
 class _Round:
     """One try: what there was before physics, and what physics made of it."""
 
-    start: Scene
+    start: _Settling
     moved: dict[int, np.ndarray]  # label -> (4, 4) what its placement is multiplied with
     leaning: frozenset[int]  # labels of what moved more than it should
     fallen: frozenset[int]  # labels of what did not stay standing
@@ -104,50 +130,59 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     MissingExtraError without MuJoCo (and, for convex parts, CoACD); InputError for a scene without
     visible objects.
     """
-    if importlib.util.find_spec("mujoco") is None:
-        raise MissingExtraError(f"settling needs mujoco; install it with: {INSTALL}")
+    require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
     parts = decomposed([instance.mesh for instance in visible], options.collision)
     given = _Settling(scene, {i.label: part for i, part in zip(visible, parts)}, options)
-    touching, hanging = _in_contact(scene)
-    start = replace(given, scene=touching)
+    hanging = _hanging(scene)
     held = hanging | labels_of(scene, options.static, "--static")
-    tried, remarks = _until_at_rest(start, scene, held)
+    tried, remarks = _until_at_rest(given, held)
     remarks |= dict.fromkeys(hanging, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, given.world(()).penetrations(), remarks)
 
 
-def _until_at_rest(
-    start: _Settling, given: Scene, held: frozenset[int]
-) -> tuple[_Round, dict[int, str]]:
-    """Tries with ever flatter undersides, and holding what they do not help; with a remark for each
-    object to which something was done. ``given``: the scene as the photo shows it.
+def _until_at_rest(given: _Settling, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
+    """Tries with ever wider footings, and holding what they do not help; with a remark for each
+    object to which something was done.
     """
     unsteady: set[int] = set()
     kept: set[int] = set()
-    bands: dict[int, int] = {}
-    looks = _agreement(given)
+    efforts: dict[int, int] = {}
+    looks = _agreement(given.scene)
     while True:
-        tried = _try(_flattened(start, bands), held | unsteady | kept)
+        start = _with_room(_standing(given, efforts, held | kept), held | kept)
+        tried = _try(start, held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
-        flatter = [label for label in wanting if bands.get(label, 0) + 1 < len(BANDS)]
-        bands |= {label: bands.get(label, 0) + 1 for label in flatter}
-        if flatter:
+        wider = [label for label in wanting if efforts.get(label, 0) + 1 < len(REACHES)]
+        efforts |= {label: efforts.get(label, 0) + 1 for label in wider}
+        if wider:
             continue
         unsteady |= tried.fallen.intersection(wanting)
         lost = set() if tried.fallen else _lost(looks, _moved(tried), held | kept)
         if not (tried.fallen or lost):
             break
         kept |= lost
-        start = replace(start, scene=_set_back(start.scene, given, lost))
-        bands = {label: band for label, band in bands.items() if label not in unsteady | kept}
-    remarks = {label: f"the lowest {BANDS[b]:.0%} of it became flat" for label, b in bands.items()}
+        efforts = {label: effort for label, effort in efforts.items() if label not in kept}
+    remarks = _changes(given.scene, tried.start.scene)
     remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
+
+
+def _changes(before: Scene, after: Scene) -> dict[int, str]:
+    """A remark for each object whose underside is another one."""
+    remarks = {}
+    for old in before.visible().instances:
+        was = np.asarray(old.mesh.vertices)
+        moved = (
+            np.abs(np.asarray(after[old.label].mesh.vertices) - was).max() / np.ptp(was, 0).max()
+        )
+        if moved > UNCHANGED:
+            remarks[old.label] = f"its underside was moved by up to {moved:.0%} of its size"
+    return remarks
 
 
 def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> set[int]:
@@ -162,36 +197,108 @@ def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) ->
     return {max(free, key=lambda label: losses[label])}
 
 
-def _set_back(scene: Scene, given: Scene, labels: Collection[int]) -> Scene:
-    """The scene with some objects where they were given."""
-    for label in labels:
-        scene = scene.transform(label, given[label].world_from_instance)
-    return scene
-
-
 # Before physics
 
 
-def _in_contact(scene: Scene) -> tuple[Scene, frozenset[int]]:
-    """Each object moved along its ray until it touches what it stands on, supporters first, and the
-    labels of those that hang, which stay where they are.
-    """
-    hanging = set()
-    given = scene
+def _hanging(scene: Scene) -> frozenset[int]:
+    """The labels of what has nothing near below it, and of which nothing is known."""
     span = span_of(scene.visible())
-    for instance in _supporters_first(given):
-        on = supported_by(given, instance)
-        current = scene[instance.label]
-        drop = np.inf if on is None else fall(scene, current, on)
-        is_known = on is not None and on == given.support(instance.label).on
-        is_near = on is not None and fall(given, instance, on) < NEAR * span
-        if not (np.isfinite(drop) and (is_known or is_near)):
-            hanging.add(instance.label)
+    found = set()
+    for instance in scene.visible().instances:
+        on = supported_by(scene, instance)
+        drop = np.inf if on is None else fall(scene, instance, on)
+        is_known = on is not None and on == scene.support(instance.label).on
+        if not np.isfinite(drop) or not (is_known or drop < NEAR * span):
+            found.add(instance.label)
+    return frozenset(found)
+
+
+def _standing(given: _Settling, efforts: Mapping[int, int], still: Collection[int]) -> _Settling:
+    """The scene with each object on a firm footing, and moved along its ray until it touches what
+    it stands on, supporters first; not those that are ``still``. The ground is where most lower
+    ends are, for undersides that nobody sees have told its height before.
+    """
+    scene = given.scene
+    eye = scene.camera.position
+    least = LEAST_DROP * span_of(scene.visible())
+    moving = [i.label for i in _supporters_first(scene) if i.label not in still]
+    on = {label: supported_by(scene, scene[label]) for label in moving}
+    bodies = {label: levelled(given.standing(label), eye) for label in moving}
+    lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
+    if lows:
+        scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
+    for label in moving:
+        supporter = on[label]
+        reach = REACHES[efforts.get(label, 0)]
+        floor = scene.ground_height if supporter == GROUND else -np.inf
+        made = footed(bodies[label], reach, floor, _shown(scene, label))
+        given = replace(given, scene=scene).reshaped(label, made)
+        scene = given.scene
+        drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
+        if np.isfinite(drop):
+            bottom = float(scene[label].box[0, 1])
+            motion = _along_ray(eye, bottom, bottom - drop, least)
+            scene = scene.transform(label, motion @ scene[label].world_from_instance)
+    return replace(given, scene=scene)
+
+
+def _with_room(given: _Settling, still: Collection[int]) -> _Settling:
+    """Objects that run into each other made narrower on the sides that do, for moving them would
+    leave the photo; each by a share of its width, and not by much. Not what stands on the other.
+    """
+    for _ in range(ROUNDS):
+        pressed = _pressed(given, still)
+        if not pressed:
+            break
+        for label, push in pressed:
+            given = given.reshaped(label, squeezed(given.standing(label), push, MOST_SQUEEZED))
+    return given
+
+
+def _pressed(given: _Settling, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
+    """Labels of overlapping objects with the way (3,) that their side has to give, horizontal."""
+    found = []
+    for first, second, way in given.world(still).pair_overlaps():
+        level = way * (1.0, 0.0, 1.0)
+        depth = np.linalg.norm(way)
+        stands = second == given.scene.support(first).on or first == given.scene.support(second).on
+        if stands or np.linalg.norm(level) < SIDEWAYS * depth:
             continue
-        bottom = float(current.box[0, 1])
-        motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
-        scene = scene.transform(instance.label, motion @ current.world_from_instance)
-    return scene, frozenset(hanging)
+        direction = level / np.linalg.norm(level)
+        needed = depth**2 / np.linalg.norm(level)
+        widths = {
+            label: float(np.ptp(given.scene[label].box, axis=0) @ np.abs(direction))
+            for label in (first, second)
+            if label not in still
+        }
+        for label, width in widths.items():
+            outward = direction if label == first else -direction
+            found.append((label, outward * needed * width / sum(widths.values())))
+    return found
+
+
+def _shown(scene: Scene, label: int) -> Shown:
+    """Whether the photo tells that there is nothing of an object at points (N, 3): what it shows
+    there is neither the object nor another one that is nearer. False everywhere without a photo.
+    """
+    camera = scene.camera
+    hidden_from = np.full((camera.height, camera.width), np.inf)  # depth
+    made = {instance.label: instance for instance in scene.visible().instances}
+    for mask in scene.input.masks if scene.input is not None else ():
+        if mask.label in made:
+            middle = made[mask.label].box.mean(0)
+            nearest = 0.0 if mask.label == label else float(project(camera, middle)[1])
+            hidden_from[mask.mask] = nearest
+
+    def shown(points: np.ndarray) -> np.ndarray:
+        pixels, depth = project(camera, points)
+        column, row = np.floor(pixels).astype(int).T
+        inside = (depth > 0) & (row >= 0) & (row < camera.height)
+        inside &= (column >= 0) & (column < camera.width)
+        inside[inside] = depth[inside] < hidden_from[row[inside], column[inside]]
+        return inside & (scene.input is not None)
+
+    return shown
 
 
 def _supporters_first(scene: Scene) -> list[Instance]:
@@ -221,52 +328,11 @@ def _along_ray(eye: np.ndarray, bottom: float, target: float, least: float) -> n
     return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
 
 
-def _flattened(start: _Settling, bands: Mapping[int, int]) -> _Settling:
-    """The scene with flat undersides of the objects in ``bands``, parts included."""
-    scene = start.scene
-    shapes = dict(start.shapes)
-    for label, band in bands.items():
-        instance = scene[label]
-        thickness = least_thickness(np.asarray(instance.mesh.vertices))
-        parts = shapes[label].parts
-        corners = [_base_moved(instance, part.vertices, BANDS[band]) for part in parts]
-        flat = tuple(convex_part(points, thickness) for points in corners)
-        shapes[label] = replace(shapes[label], parts=flat)
-        scene = _with_mesh(scene, label, _with_flat_base(instance, BANDS[band]))
-    return replace(start, scene=scene, shapes=shapes)
-
-
 def _with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:
     """Another mesh in the same frame, which need not be the middle of its box."""
     changed = replace(scene[label], mesh=mesh)
     instances = tuple(changed if i.label == label else i for i in scene.instances)
     return replace(scene, instances=instances)
-
-
-def _base_moved(
-    instance: Instance, vertices: np.ndarray, share: float, down: np.ndarray | bool = True
-) -> np.ndarray:
-    """Vertices (V, 3) of the mesh's frame, those in the lowest ``share`` of the object's height
-    moved down to its lower end where ``down``.
-    """
-    low, high = instance.box[:, 1]
-    placed = transform_points(instance.world_from_instance, vertices)
-    is_low = placed[:, 1] < low + share * (high - low)
-    placed[is_low & down, 1] = low
-    return transform_points(np.linalg.inv(instance.world_from_instance), placed)
-
-
-def _with_flat_base(instance: Instance, share: float) -> trimesh.Trimesh:
-    """The mesh with what faces down in the lowest ``share`` of its height moved down to its lower
-    end, so that it stands on all of it.
-    """
-    mesh = instance.mesh
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
-    placed = transform_points(instance.world_from_instance, vertices)
-    down = smooth_normals(placed, faces)[:, 1] < DOWNWARD
-    moved = _base_moved(instance, vertices, share, down)
-    return mesh_with(moved, faces, appearance_of(mesh))
 
 
 # Physics
@@ -290,7 +356,7 @@ def _try(start: _Settling, held: Collection[int]) -> _Round:
         if tilt > TOPPLED or np.linalg.norm(change[:3, 3]) > GONE:
             fallen.add(label)
     moved = frozenset(leaning), frozenset(fallen), moving
-    return _Round(start.scene, motions, *moved, world.penetrations())
+    return _Round(start, motions, *moved, world.penetrations())
 
 
 def tilt_of(rotation: np.ndarray) -> float:
@@ -305,14 +371,15 @@ def _first(scene: Scene, labels: frozenset[int]) -> list[int]:
 
 
 def _moved(tried: _Round) -> Scene:
-    scene = tried.start
+    scene = tried.start.scene
     for label, motion in tried.moved.items():
         instance = scene[label]
-        middle = np.asarray(instance.mesh.bounds).mean(0)
-        centred = instance.mesh.copy()
-        centred.apply_translation(-middle)
+        vertices = np.asarray(instance.mesh.vertices)
+        middle = (vertices.min(0) + vertices.max(0)) / 2
+        centred = (vertices - middle).astype(np.float32)
+        mesh = mesh_with(centred, instance.mesh.faces, appearance_of(instance.mesh))
         placed = motion @ instance.world_from_instance @ similarity(1.0, None, middle)
-        scene = _with_mesh(scene, label, centred).transform(label, placed)
+        scene = _with_mesh(scene, label, mesh).transform(label, placed)
     return scene
 
 
@@ -323,6 +390,9 @@ def _reported(
     before: Scene, tried: _Round, overlaps: Mapping[int, float], remarks: Mapping[int, str]
 ) -> SettledScene:
     after = _moved(tried)
+    for label, shape in tried.start.shapes.items():
+        if tried.start.options.collision == "parts":
+            remember(after[label].mesh, tried.start.scene[label].mesh, shape)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []
@@ -340,7 +410,11 @@ def _reported(
         rows.append(row)
     told = [dataclasses.asdict(row) for row in rows]
     provenance = {**after.provenance, "settled": told}
-    return SettledScene(replace(after, provenance=provenance), tuple(rows))
+    checked = [
+        replace(i, confidence=looks_after.get(i.label, i.confidence)) for i in after.instances
+    ]
+    made = replace(after, instances=tuple(checked), provenance=provenance)
+    return SettledScene(made, tuple(rows))
 
 
 def _is_held(remark: str) -> bool:

@@ -62,6 +62,18 @@ class PhysicsWorld:
                     deepest[label] = max(deepest[label], float(found))
         return deepest
 
+    def pair_overlaps(self) -> list[tuple[int, int, np.ndarray]]:
+        """Labels of two bodies, and the way (3,) in the scene by which the first is in the second,
+        at its deepest; overlaps that may stay are left out.
+        """
+        labels = [body.label for body in self.bodies.bodies]
+        back = np.linalg.inv(self.bodies.file_from_scene)[:3, :3]
+        return [
+            (labels[first - 1], labels[second - 1], back @ direction * depth)
+            for first, second, direction, depth in self._overlaps()
+            if min(first, second) > 0 and depth > ENOUGH
+        ]
+
     def _overlaps(self) -> list[tuple[int, int, np.ndarray, float]]:
         """Bodies, the direction (3,) from the first to the second, and the depth, of each pair at
         its deepest.

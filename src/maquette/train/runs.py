@@ -27,6 +27,7 @@ from maquette.models.image_encoder import (
     PictureEncoderConfig,
 )
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
+from maquette.models.segmenter import SegmenterConfig, SegmenterNet
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.text_to_image import TextToImage
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
@@ -36,6 +37,7 @@ from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.midi import midi_task
+from maquette.train.segmentation import SegmentationTask
 from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, ViewSource, scene_config
@@ -44,7 +46,8 @@ from maquette.train.task import Net, Task, of_class
 from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
-OF_PICTURES = ("image-encoder", "text-to-image")  # see no volumes: no distance fields are needed
+# see no volumes: no distance fields are needed
+OF_PICTURES = ("image-encoder", "segmenter", "text-to-image")
 TINY_PIXELS = 128  # of the views for the networks of the tests
 EMBEDDED_PIXELS = 256  # of those for all others
 
@@ -114,6 +117,8 @@ def build_task(options: RunOptions) -> Task[Any]:
         return _volume_task(options)
     if options.network == "image-encoder":
         return _geometry_task(options)
+    if options.network == "segmenter":
+        return _segmentation_task(options)
     if options.base is not None:
         return finetune_task(open_base(options.base), _sources(options), options.seed)
     if options.network == "text-to-image":
@@ -203,6 +208,21 @@ def _geometry_task(options: RunOptions) -> GeometryTask:
         released = load_release(options.backbone)
         present(net.backbone, "backbone").trunk.load_state_dict(released.state_dict())
     return GeometryTask(net, sources, options.seed, options.picture_size)
+
+
+def _segmentation_task(options: RunOptions) -> SegmentationTask:
+    """With a backbone its trunk is kept as released; without one the whole network is trained."""
+    sources = _sources(options)
+    if isinstance(sources.views, StoredViews):
+        sources = replace(sources, views=replace(sources.views, geometry=False))
+    config = SegmenterConfig(size=64, widths=(8, 8, 16, 32)) if options.tiny else SegmenterConfig()
+    net = _start(options, SegmenterNet) or SegmenterNet(config)
+    if options.backbone is not None:
+        released = load_release(options.backbone).state_dict()
+        kept = net.trunk.state_dict()
+        net.trunk.load_state_dict({name: released[name] for name in kept})
+        net.trunk.requires_grad_(False)
+    return SegmentationTask(net, sources, options.seed, options.picture_size)
 
 
 def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:

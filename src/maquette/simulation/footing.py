@@ -1,0 +1,188 @@
+"""An object whose underside carries it: what a generator leaves ragged, slanted or undone below is
+put right, as little of it as is needed, so that the object stands as the photo shows it.
+
+Part of settling, before physics. An object stands when its centre of mass is above the convex hull
+of its contacts. On its own it would roll onto the facet of its convex hull that is below its centre
+of mass: where that is only slanted, the object is sheared until the facet is level; where its
+contacts still do not reach far enough around the centre, the lowest places that do are drawn down
+as feet. Every step is made to the surface and to the convex parts alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from maquette.export.glb import smooth_normals
+from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
+from maquette.simulation.mass import mesh_mass
+
+STEEPEST = np.tan(np.deg2rad(25.0))  # slope of an underside that is levelled
+CONTACT = 0.02  # of the object's height: what is so near its lower end touches the ground
+SUNK = 0.15  # of its height that an object may be below the ground for that to be made flat
+DIRECTIONS = 16  # around the centre of mass
+FOOT = 0.05  # of the longer side of the plan: radius of a foot
+SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
+DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
+MOST_SQUEEZED = 0.7  # of the height in which a levelled underside is made up for
+SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
+ALONG = np.linspace(0.0, 0.9, 6)  # where a foot is looked at, from its sole up
+
+Shown = Callable[[np.ndarray], np.ndarray]  # points (N, 3) -> (N,) whether matter there would show
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """An object in the scene's axes, +Y up."""
+
+    vertices: np.ndarray  # (V, 3)
+    faces: np.ndarray  # (F, 3)
+    parts: tuple[ConvexPart, ...]  # what collides
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(3,) of mass, of even density."""
+        hull = convex_part(self.vertices, least_thickness(self.vertices), len(self.vertices))
+        found, _ = mesh_mass(self.vertices, self.faces, hull, density=1.0)
+        return found.centre
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(N, 3) of all parts."""
+        return np.concatenate([part.vertices for part in self.parts])
+
+
+def footed(given: Standing, reach: float, floor: float, shown: Shown) -> Standing:
+    """The object with contacts that reach, in all directions, at least ``reach`` of the way from
+    its centre of mass to its rim, seen from above. What of it is below ``floor`` is raised to it,
+    unless that is much.
+    """
+    heights = given.corners[:, 1]
+    low = float(heights.min())
+    height = np.ptp(heights)
+    if low < floor < low + SUNK * height:
+        low = floor
+    return _with_feet(_soled(given, low, CONTACT * height), low, reach, shown)
+
+
+def levelled(given: Standing, eye: np.ndarray) -> Standing:
+    """Sheared, so that the facet onto which it would roll is level; what of the facet is nearest to
+    the eye (3,) stays, for the photo shows it.
+    """
+    try:
+        hull = ConvexHull(given.corners)
+    except QhullError:
+        return given
+    planes = hull.equations[hull.equations[:, 1] < -1e-3]
+    slopes = -planes[:, [0, 2]] / planes[:, 1:2]
+    offsets = -planes[:, 3] / planes[:, 1]
+    lowest = int(np.argmax(slopes @ given.centre[[0, 2]] + offsets))
+    slope = slopes[lowest]
+    if np.linalg.norm(slope) > STEEPEST:
+        return given
+    corners = given.corners
+    above = corners[:, 1] - corners[:, [0, 2]] @ slope - offsets[lowest]
+    low, high = corners[:, 1].min(), corners[:, 1].max()
+    height = max(high - low, 1e-12)
+    touching = corners[above < CONTACT * height]
+    pivot = touching[np.linalg.norm(touching - eye, axis=1).argmin(), [0, 2]]
+    most = np.abs((corners[:, [0, 2]] - pivot) @ slope).max()
+    if most < 1e-6 * height:
+        return given
+    band = most / MOST_SQUEEZED  # of heights that make up for it; what is above stays
+
+    def level(points: np.ndarray) -> np.ndarray:
+        plan = points[:, [0, 2]]
+        rise = (plan - pivot) @ slope
+        over = points[:, 1] - (plan @ slope + offsets[lowest])
+        share = np.clip(1.0 - over / band, 0.0, 1.0) if band < height else 1.0
+        return points - np.outer(rise * share, [0.0, 1.0, 0.0])
+
+    return _warped(given, level)
+
+
+def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
+    """The object narrower, on its side towards ``push`` (3,), by its length, or by ``most`` of its
+    width; from its middle on, ever more.
+    """
+    length = float(np.linalg.norm(push))
+    direction = push / length
+    along = given.corners @ direction
+    middle = (along.min() + along.max()) / 2
+    half = max(along.max() - middle, 1e-12)
+    step = min(length, 2 * most * half)
+
+    def narrower(points: np.ndarray) -> np.ndarray:
+        share = np.clip((points @ direction - middle) / half, 0.0, 1.0)
+        return points - np.outer(step * share, direction)
+
+    return _warped(given, narrower)
+
+
+def _warped(given: Standing, warp) -> Standing:
+    thickness = least_thickness(given.vertices)
+    parts = tuple(convex_part(warp(part.vertices), thickness) for part in given.parts)
+    return Standing(warp(given.vertices), given.faces, parts)
+
+
+def _soled(given: Standing, low: float, band: float) -> Standing:
+    """What is less than ``band`` above a height, or below it, is at it."""
+
+    def flat(points: np.ndarray) -> np.ndarray:
+        heights = np.where(points[:, 1] < low + band, low, points[:, 1])
+        return np.stack([points[:, 0], heights, points[:, 2]], axis=1)
+
+    return _warped(given, flat)
+
+
+def _with_feet(given: Standing, low: float, reach: float, shown: Shown) -> Standing:
+    """Feet where contacts do not reach far enough; of the places that do, the lowest, rather where
+    the photo does not show it.
+    """
+    angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    centre = given.centre[[0, 2]]
+    reaches = (given.vertices[:, [0, 2]] - centre) @ directions
+    wanted = reach * reaches.max(0)
+    height = np.ptp(given.vertices[:, 1])
+    costs = _costs(given.vertices, low, shown)
+    for _ in range(DIRECTIONS):
+        corners = given.corners
+        contacts = corners[corners[:, 1] < low + 1e-3 * height]
+        reached = ((contacts[:, [0, 2]] - centre) @ directions).max(0)
+        lacking = wanted - reached
+        worst = int(lacking.argmax())
+        if lacking[worst] <= 0:
+            break
+        outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
+        given = _with_foot(given, int(outside[costs[outside].argmin()]), low)
+    return given
+
+
+def _costs(vertices: np.ndarray, low: float, shown: Shown) -> np.ndarray:
+    """(V,) of a foot from each vertex down to a height."""
+    lengths = vertices[:, 1] - low
+    share = np.zeros(len(vertices))
+    for along in ALONG:
+        points = vertices.copy()
+        points[:, 1] = low + along * lengths
+        share += shown(points) / len(ALONG)
+    return lengths + SHOWN * np.ptp(vertices[:, 1]) * share
+
+
+def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
+    """The surroundings of a vertex of the underside, drawn down to a height."""
+    vertices = given.vertices.copy()
+    plan = vertices[:, [0, 2]]
+    size = np.ptp(vertices, axis=0)
+    near = np.linalg.norm(plan - plan[vertex], axis=1) < FOOT * max(size[0], size[2])
+    near &= vertices[:, 1] < vertices[vertex, 1] + SOLE * size[1]
+    near &= smooth_normals(vertices, given.faces)[:, 1] < DOWNWARD
+    near[vertex] = True
+    before = vertices[near]
+    vertices[near, 1] = low
+    leg = convex_part(np.concatenate([before, vertices[near]]), least_thickness(vertices))
+    return Standing(vertices, given.faces, (*given.parts, leg))

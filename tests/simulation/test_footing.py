@@ -1,0 +1,108 @@
+"""Undersides: what a slanted, ragged or missing one is made into, and that nothing else changes."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from maquette.evaluate.physics import margin_in_hull
+from maquette.simulation.footing import Standing, footed, levelled, squeezed
+from maquette.simulation.hulls import convex_part
+
+EYE = np.array([0.0, 1.0, 5.0])
+
+
+def hidden(points):
+    return np.zeros(len(points), bool)
+
+
+def of(mesh):
+    vertices = np.asarray(mesh.vertices, np.float64)
+    return Standing(vertices, np.asarray(mesh.faces), (convex_part(vertices, 1e-4),))
+
+
+def block(sides=(1.0, 1.0, 1.0)):
+    return of(trimesh.creation.box(sides).subdivide().subdivide())
+
+
+def margin(made):
+    """Of the centre of mass in its contacts."""
+    corners = made.corners
+    low = corners[:, 1].min()
+    contacts = corners[corners[:, 1] < low + 1e-6]
+    return margin_in_hull(made.centre[[0, 2]], contacts[:, [0, 2]])
+
+
+def test_a_block_stays_as_it_is():
+    given = block()
+    made = footed(levelled(given, EYE), 0.3, -np.inf, hidden)
+    assert np.allclose(made.vertices, given.vertices) and len(made.parts) == 1
+
+
+@pytest.mark.parametrize("slope", [(0.2, 0.0), (0.0, -0.2), (0.1, 0.15)])
+def test_a_slanted_underside_becomes_level_and_the_top_stays(slope):
+    mesh = trimesh.creation.box((1.0, 1.0, 1.0)).subdivide()
+    vertices = mesh.vertices.copy()
+    is_low = vertices[:, 1] == -0.5
+    vertices[is_low, 1] += vertices[is_low][:, [0, 2]] @ slope
+    made = levelled(of(trimesh.Trimesh(vertices, mesh.faces)), EYE)
+    assert np.ptp(made.vertices[is_low, 1]) < 1e-9
+    assert np.allclose(made.vertices[vertices[:, 1] == 0.5], vertices[vertices[:, 1] == 0.5])
+    front = is_low & (vertices[:, 2] == 0.5)
+    assert np.isclose(made.vertices[front, 1], vertices[front, 1]).any()
+
+
+def test_a_steep_underside_is_no_underside():
+    wedge = of(trimesh.Trimesh([[0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1]], None).convex_hull)
+    assert np.array_equal(levelled(wedge, EYE).vertices, wedge.vertices)
+
+
+def tripod_without_a_leg():
+    top = trimesh.creation.box((1.0, 0.1, 1.0)).subdivide().subdivide().subdivide()
+    legs = []
+    for x in (-0.4, 0.4):
+        leg = trimesh.creation.box((0.1, 1.0, 0.1))
+        leg.apply_translation((x, -0.5, 0.4))
+        legs.append(leg)
+    return of(trimesh.util.concatenate([top, *legs]))
+
+
+@pytest.mark.parametrize("reach", [0.2, 0.5])
+def test_a_table_without_hind_legs_gets_one_and_stands(reach):
+    given = tripod_without_a_leg()
+    assert margin(given) < 0
+    made = footed(levelled(given, EYE), reach, -np.inf, hidden)
+    assert margin(made) > 0.9 * reach * 0.5 * np.cos(np.pi / 16)
+    assert len(made.parts) > len(given.parts)
+    changed = np.flatnonzero((made.vertices != given.vertices).any(1))
+    assert len(changed) < len(given.vertices) / 4
+    assert (given.vertices[changed, 1] < 0).all()
+
+
+def test_a_foot_stands_where_the_photo_does_not_show_it():
+    given = tripod_without_a_leg()
+
+    def shown(points):
+        return points[:, 0] > 0.0
+
+    made = footed(given, 0.3, -np.inf, shown)
+    moved = np.abs(made.vertices - given.vertices).max(1) > 0.1
+    assert moved.any() and (made.vertices[moved, 0] <= 0.05).all()
+
+
+def test_what_is_a_little_below_the_floor_is_raised_to_it_and_what_is_far_is_not():
+    given = block()
+    made = footed(given, 0.3, -0.4, hidden)
+    assert made.vertices[:, 1].min() == pytest.approx(-0.4)
+    assert np.ptp(made.vertices[:, 1]) == pytest.approx(0.9)
+    assert footed(given, 0.3, 0.0, hidden).vertices[:, 1].min() == pytest.approx(-0.5)
+
+
+def test_squeezing_takes_from_one_side_only_and_not_too_much():
+    given = block()
+    made = squeezed(given, np.array([0.05, 0.0, 0.0]), most=0.1)
+    assert made.vertices[:, 0].max() == pytest.approx(0.45)
+    left = given.vertices[:, 0] <= 0
+    assert np.allclose(made.vertices[left], given.vertices[left])
+    assert np.allclose(made.vertices[:, 1:], given.vertices[:, 1:])
+    most = squeezed(given, np.array([0.5, 0.0, 0.0]), most=0.1)
+    assert most.vertices[:, 0].max() == pytest.approx(0.4)
