@@ -62,13 +62,13 @@ class Products:
         if unknown or not self.formats:
             known = ",".join(MESH_FORMATS)
             raise InputError(
-                f"format {', '.join(unknown) or '(none given)'} cannot be written; "
+                f"--format {', '.join(unknown) or '(none given)'} cannot be written; "
                 f"choose some of {known}"
             )
         if self.space.is_asked_for and not {*self.formats} & {*SPACELESS}:
             raise InputError(
-                f"unit, size and up are of {', '.join(SPACELESS)} only; "
-                "write one of them (format), too, or leave them out"
+                f"--unit, --size and --up are of {', '.join(SPACELESS)} only; "
+                "write one of them, too (--format), or leave them out"
             )
 
     def names(self) -> list[str]:
