@@ -19,7 +19,7 @@ import pytest
 
 from maquette.checkpoints import embedded
 from maquette.cli import main
-from tests.test_docs import ROOT, TEXTS
+from tests.test_docs import ROOT, TEXTS, lines_of
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
@@ -62,7 +62,7 @@ def is_run(words: list[str]) -> bool:
 
 def run_shell(block: str, folder: Path) -> None:
     """A shell block, line by line; maquette in this process."""
-    for line in filter(None, (line.partition(" #")[0].strip() for line in block.splitlines())):
+    for line in filter(None, (line.partition(" #")[0].strip() for line in lines_of(block))):
         words = shlex.split(line)
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
