@@ -23,6 +23,7 @@ from maquette.options import (
     ScaleOptions,
     SceneOptions,
     SimulationOptions,
+    Surroundings,
 )
 from maquette.pipeline import Options
 from tests.test_architecture import ORDER
@@ -145,6 +146,8 @@ def test_the_documents_show_every_command():
         ("cli", SceneOptions, (*GENERATED, "device")),
         ("cli", FileSpace, None),
         ("cli", GeometryOptions, None),
+        ("cli", ScaleOptions, None),
+        ("cli", Surroundings, None),
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
     ],

@@ -86,6 +86,15 @@ class _Settling:
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
 
+    def drop(self, label: int, on: int | str) -> float:
+        """How far what collides of an object can fall onto what collides of its supporter."""
+        scene = self.scene
+        for each in (label, on):
+            if isinstance(each, int):
+                parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.shapes[each].parts]
+                scene = _with_mesh(scene, each, trimesh.util.concatenate(parts))
+        return fall(scene, scene[label], on)
+
     def standing(self, label: int) -> Standing:
         """An object in the scene's axes."""
         instance = self.scene[label]
@@ -234,7 +243,7 @@ def _standing(given: _Settling, efforts: Mapping[int, int], still: Collection[in
         made = footed(bodies[label], reach, floor, _shown(scene, label))
         given = replace(given, scene=scene).reshaped(label, made)
         scene = given.scene
-        drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
+        drop = np.inf if supporter is None else given.drop(label, supporter)
         if np.isfinite(drop):
             bottom = float(scene[label].box[0, 1])
             motion = _along_ray(eye, bottom, bottom - drop, least)
