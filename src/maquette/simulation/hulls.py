@@ -92,12 +92,12 @@ def _sides() -> np.ndarray:
     """(54, 3) the six axes, then eight directions close around each."""
     axes = np.concatenate([np.eye(3), -np.eye(3)])
     around = np.arange(8) * np.pi / 4
-    near = [
-        axis + RIM * (np.cos(angle) * np.roll(axis, 1) + np.sin(angle) * np.roll(axis, 2))
-        for axis in axes
-        for angle in around
-    ]
-    return np.concatenate([axes, near])
+    near = []
+    for axis in axes:
+        first = np.outer(np.cos(around), np.roll(axis, 1))
+        second = np.outer(np.sin(around), np.roll(axis, 2))
+        near.append(axis + RIM * (first + second))
+    return np.concatenate([axes, *near])
 
 
 def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
