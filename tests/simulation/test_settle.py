@@ -13,7 +13,6 @@ from maquette.geometry.cameras import moved
 from maquette.geometry.transforms import rotation_x, similarity
 from maquette.options import SimulationOptions
 from maquette.render.silhouette import instance_silhouettes
-from maquette.simulation import settle as settling
 from maquette.simulation.settle import settle, tilt_of
 from maquette.types import GROUND, InstanceMask, SceneInput
 from tests.simulation.scenes import GROUND as FLOOR

@@ -144,16 +144,15 @@ def _pressed(given: Arrangement, still: Collection[int]) -> list[tuple[int, np.n
     for first, second, way in given.world(still).pair_overlaps():
         level = way * (1.0, 0.0, 1.0)
         depth = np.linalg.norm(way)
-        stands = second == given.scene.support(first).on or first == given.scene.support(second).on
-        if stands or np.linalg.norm(level) < SIDEWAYS * depth:
+        on = given.scene.support(first).on, given.scene.support(second).on
+        if on[0] == second or on[1] == first or np.linalg.norm(level) < SIDEWAYS * depth:
             continue
         direction = level / np.linalg.norm(level)
         needed = depth**2 / np.linalg.norm(level)
-        widths = {
-            label: float(np.ptp(given.scene[label].box, axis=0) @ np.abs(direction))
-            for label in (first, second)
-            if label not in still
-        }
+        widths = {}
+        for label in {first, second} - set(still):
+            size = np.ptp(given.scene[label].box, axis=0)
+            widths[label] = float(size @ np.abs(direction))
         for label, width in widths.items():
             outward = direction if label == first else -direction
             found.append((label, outward * needed * width / sum(widths.values())))

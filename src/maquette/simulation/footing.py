@@ -187,7 +187,8 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     vertices = given.vertices.copy()
     plan = vertices[:, [0, 2]]
     size = np.ptp(vertices, axis=0)
-    near = np.linalg.norm(plan - plan[vertex], axis=1) < FOOT * max(size[0], size[2])
+    radius = FOOT * max(size[0], size[2])
+    near = np.linalg.norm(plan - plan[vertex], axis=1) < radius
     near &= vertices[:, 1] < vertices[vertex, 1] + SOLE * size[1]
     near &= smooth_normals(vertices, given.faces)[:, 1] < DOWNWARD
     near[vertex] = True

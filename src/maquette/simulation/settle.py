@@ -129,9 +129,8 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
     remarks = {}
     for old in before.visible().instances:
         was = np.asarray(old.mesh.vertices)
-        moved = (
-            np.abs(np.asarray(after[old.label].mesh.vertices) - was).max() / np.ptp(was, 0).max()
-        )
+        now = np.asarray(after[old.label].mesh.vertices)
+        moved = np.abs(now - was).max() / np.ptp(was, axis=0).max()
         if moved > UNCHANGED:
             remarks[old.label] = f"its underside was moved by up to {moved:.0%} of its size"
     return remarks
