@@ -24,6 +24,7 @@ from maquette.options import (
     ScaleOptions,
     SceneOptions,
     SimulationOptions,
+    Surroundings,
 )
 from maquette.options.benchmark import BenchmarkOptions
 from maquette.options.data import DataSetOptions, ImportOptions
@@ -155,6 +156,8 @@ def test_the_documents_show_every_command():
         ("cli", SceneOptions, (*GENERATED, "device")),
         ("cli", FileSpace, None),
         ("cli", GeometryOptions, None),
+        ("cli", ScaleOptions, None),
+        ("cli", Surroundings, None),
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
         ("cli", ServerSettings, None),
