@@ -26,8 +26,8 @@ from tests.test_docs import ROOT, TEXTS, lines_of
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
 PUBLISHED = {"models fetch", "models check", "models convert", "models verify"}
-# options that need files of somebody else's
-FOREIGN = {"--model", "--perception", "--prior", "--weights"}
+# options that need files or machines of somebody else
+FOREIGN = {"--engine", "--model", "--perception", "--prior", "--weights"}
 SLOW = {
     f"docs/{page}.md" for page in ("cli", "comboverse", "evaluation", "python-api", "simulation")
 }

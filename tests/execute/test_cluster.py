@@ -56,6 +56,14 @@ def no_ray(name):
     raise ImportError(name)
 
 
+@pytest.mark.tools
+def test_no_cluster_at_an_address():
+    pytest.importorskip("ray")
+    refused = pytest.raises(InputError, match="no Ray cluster can be reached there")
+    with refused, connected(Cluster("127.0.0.1:1"), 1, 1, [], keep_opencv_to):
+        pass
+
+
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")
@@ -84,12 +92,4 @@ def test_workers_do_what_processes_do_and_lost_ones_are_replaced(ray, tmp_path):
 def test_what_cannot_be_is_said(ray, tmp_path):
     refused = pytest.raises(InputError, match="graphics cards, which is less than one worker needs")
     with refused, connected(Cluster(LOCAL, gpus=1), 1, 1, [], keep_opencv_to):
-        pass
-
-
-@pytest.mark.tools
-def test_no_cluster_at_an_address():
-    pytest.importorskip("ray")
-    refused = pytest.raises(InputError, match="no Ray cluster can be reached there")
-    with refused, connected(Cluster("127.0.0.1:1"), 1, 1, [], keep_opencv_to):
         pass
