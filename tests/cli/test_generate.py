@@ -92,6 +92,33 @@ def test_options_arrive(generate, tmp_path, capsys):
     assert "seed 7" in capsys.readouterr().out
 
 
+def test_a_size_by_name_sets_the_scale_and_a_ground_is_written(generate, tmp_path):
+    photo = write_photo(tmp_path)
+    options = ("--size", "1=50cm", "--ground", "disc", "--format", "glb,obj", "--size", "2")
+    assert generate(*photo, *options) == 0
+    scene = maquette.load(tmp_path / "out")
+    low, high = scene[1].box
+    assert scene.metres_per_unit == pytest.approx(0.5 / (high[1] - low[1]))
+    assert [i.label for i in scene.instances] == [1, 2]
+    text = (tmp_path / "out" / "scene.obj").read_text()
+    assert "o ground" in text
+    assert generate(*photo, *options) == 0  # finished before
+    assert generate(*photo, *options[2:]) == 1  # another scale
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--size", "tall"), "--size tall: expected LABEL=LENGTH"),
+        (("--size", "lamp=1m"), "no object is called 'lamp'"),
+        (("--size", "1=1m", "--metres-per-unit", "2"), "both set the scale"),
+    ],
+)
+def test_a_scale_that_cannot_be_meant_is_one_line(generate, tmp_path, capsys, options, said):
+    assert generate(*write_photo(tmp_path), *options) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_same_seed_same_bytes(generate, tmp_path):
     photo, masks = write_photo(tmp_path)
     for out in ("a", "b"):
@@ -191,9 +218,11 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
     with subprocess.Popen(
         command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     ) as process:
+        begins = process.stdout.readline()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=120)
+    assert begins.startswith("4 photos: 0 finished before, 4 to make")
     assert first.startswith("[1/4]") and "of 4 photos" in rest
     assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
     assert not [path for path in (tmp_path / "out").rglob(".maquette-*")]
