@@ -28,7 +28,8 @@ protocols (docs/evaluation.md has every definition):
   sam3d-layout  SAM 3D Objects: box IoU, ADD-S, ICP-Rot, no alignment
   sunrgbd-ap15  SUN RGB-D: turned boxes, AP at IoU 0.15, in metres
   pix3d         Pix3D: every object by itself
-  raw           no alignment at all"""
+  raw           no alignment at all
+  tetris3d      Tetris3D: penetration, displacement and energy in MuJoCo, no alignment"""
 
 _EXAMPLES = """\
 examples:
