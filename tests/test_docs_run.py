@@ -24,7 +24,12 @@ from tests.test_docs import ROOT, TEXTS
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
 PUBLISHED = {"models fetch", "models check", "models convert", "models verify"}
-FOREIGN = {"--model", "--perception", "--prior", "--weights"}  # options that need files of somebody else's
+FOREIGN = {"--model", "--perception", "--prior", "--weights"}  # of files of somebody else
+    "--model",
+    "--perception",
+    "--prior",
+    "--weights",
+}  # options that need files of somebody else's
 SLOW = {"docs/simulation.md", "docs/comboverse.md", "docs/evaluation.md"}
 NOT_WHOLE = {"docs/adding_a_method.md"}  # its Python is a skeleton; an example runs the whole
 EXTRAS = {"docs/simulation.md": ("coacd", "mujoco")}

@@ -21,11 +21,11 @@ ARRAYS = ("depth", "intrinsics", "down")
 def write_known(path: Path, known: GivenGeometry, focal: Focal | None) -> None:
     """Write what was given of a photo, and its focal length. Raises OutputError."""
     arrays = {key: getattr(known, key) for key in ARRAYS if getattr(known, key) is not None}
-    words = {"source": known.source, "metric": known.metric}
+    arrays |= {"source": np.array(known.source), "metric": np.array(known.metric)}
     if focal is not None:
-        words |= {"focal": focal.ratio, "focal_source": focal.source}
+        arrays |= {"focal": np.array(focal.ratio), "focal_source": np.array(focal.source)}
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays, **{key: np.array(it) for key, it in words.items()})
+        np.savez_compressed(file, **arrays)
 
 
 def with_known(given: SceneInput, path: Path) -> SceneInput:
