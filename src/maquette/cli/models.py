@@ -88,6 +88,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=run_plan)
 
+    _add_pack(actions)
+    verify = actions.add_parser(
+        "verify",
+        help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
+    )
+    verify.add_argument("folders", nargs="+", metavar="FOLDER")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=run_verify)
+
+
+def _add_pack(actions: argparse._SubParsersAction) -> None:
     pack = actions.add_parser(
         "pack",
         help="the embedded weights, or those of a folder, in the layout of a Hugging Face Hub "
@@ -98,14 +109,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     pack.add_argument("--name", default="maquette", help="title of the card (default: maquette)")
     pack.add_argument("--overwrite", action="store_true", help="replace FOLDER")
     pack.set_defaults(run=run_pack)
-
-    verify = actions.add_parser(
-        "verify",
-        help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
-    )
-    verify.add_argument("folders", nargs="+", metavar="FOLDER")
-    verify.add_argument("--json", action="store_true", help="print JSON")
-    verify.set_defaults(run=run_verify)
 
 
 def run_list(args: argparse.Namespace) -> int:
