@@ -36,7 +36,7 @@ def test_found_said_written_and_kept(plain, tiny_weights, tmp_path, capsys):
     masks = read_masks(out / "masks.png")
     assert [mask.label for mask in masks] == [1, 2]
     write_masks(masks[:1], out / "masks.png", overwrite=True)  # as a person corrects them
-    assert run(plain, out, tiny_weights, "--json") == 0
+    assert run(plain, out, tiny_weights, "--overwrite", "--json") == 0
     told = json.loads(capsys.readouterr().out)["results"][0]
     assert told["proposed"] and [i["label"] for i in told["instances"]] == [1]
 

@@ -120,18 +120,20 @@ def any_repository(name: str, hub: Hub) -> Release:
     if not weights:
         raise CheckpointError(f"{known.repository} has no weights that are read; give another")
     listed = tuple(ReleasedFile(path, files[path].size) for path in (*wanted, *weights))
+    licence = f"{known.licence}; its card says {hub.licence(known.repository)}"
+    sources = (HubRepository(known.repository, None, listed),)
     return Release(
-        name,
-        known.repository,
-        known.what,
-        False,
-        f"{known.licence}; its card says {hub.licence(known.repository)}",
-        "what its licence says",
-        "",
-        (HubRepository(known.repository, None, listed),),
-        0.0,
-        "a photo",
-        (0.0, 0.0),
+        name=name,
+        title=known.repository,
+        what=known.what,
+        scene=False,
+        licence=licence,
+        limits="what its licence says",
+        paper="",
+        sources=sources,
+        parameters=0.0,
+        needs="a photo",
+        memory=(0.0, 0.0),
     )
 
 

@@ -133,10 +133,11 @@ def _apart(
 
 
 def _box_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    both = float(np.prod(sides.clip(0)))
-    areas = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
-    return both / max(areas - both, 1e-9)
+    low = np.maximum(one[:2], other[:2])
+    high = np.minimum(one[2:], other[2:])
+    both = float(np.prod((high - low).clip(0)))
+    areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
+    return both / max(sum(areas) - both, 1e-9)
 
 
 def _kind(folder: Path) -> str:

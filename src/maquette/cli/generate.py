@@ -411,7 +411,7 @@ def _report(outcome: Outcome) -> list[str]:
     if outcome.proposed:
         lines.append(
             f"no masks were given: {counted(len(outcome.instances), 'object')} found, "
-            f"{outcome.masks}; correct them and run it again, or give --masks"
+            f"{outcome.masks}; correct them and run it again with --overwrite, or give --masks"
         )
     lines += [f"  {path}" for path in outcome.files]
     stages = [f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()]

@@ -7,6 +7,7 @@ number the photo's file has. LZFSE is read by pyliblzfse (extra ``record3d``).
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import zipfile
 from collections.abc import Mapping
@@ -30,11 +31,8 @@ def read_record3d(path: Path, photo: str, budget: MemoryBudget) -> StoredDepth:
     Raises InputError.
     """
     with contained(f"{path}: not a sound Record3D archive", REMEDY), zipfile.ZipFile(path) as file:
-        numbers = sorted(
-            PurePath(name).stem
-            for name in file.namelist()
-            if name.startswith(FRAMES) and name.endswith(DEPTH)
-        )
+        depths = fnmatch.filter(file.namelist(), f"{FRAMES}*{DEPTH}")
+        numbers = sorted(PurePath(name).stem for name in depths)
         frame = _frame(numbers, PurePath(photo).stem, path)
         entries = [file.getinfo("metadata"), file.getinfo(f"{FRAMES}{frame}{DEPTH}")]
         budget.take(sum(entry.file_size for entry in entries), path)

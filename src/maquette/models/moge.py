@@ -74,6 +74,10 @@ class _Residual(nn.Module):
         return x + self.layers(x)
 
 
+def _residuals(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(_Residual(width) for _ in range(count)))
+
+
 def _convolution(into: int, out: int) -> nn.Conv2d:
     return nn.Conv2d(into, out, 3, padding=1, padding_mode="replicate")
 
@@ -95,10 +99,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.input_blocks = nn.ModuleList(map(_adapted, c.into, c.widths))
         self.resamplers = nn.ModuleList(map(_finer, c.widths[:-1], c.widths[1:], c.transposed))
-        self.res_blocks = nn.ModuleList(
-            nn.Sequential(*(_Residual(width) for _ in range(count)))
-            for width, count in zip(c.widths, c.blocks)
-        )
+        self.res_blocks = nn.ModuleList(map(_residuals, c.widths, c.blocks))
         self.output_blocks = nn.ModuleList(map(_adapted, c.widths, c.out))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -167,7 +168,8 @@ class MoGe(nn.Module):
         slopes, log_depth = points.permute(0, 2, 3, 1).split([2, 1], dim=-1)
         depth = log_depth.exp()
         scale = self.scale_head(class_token)[:, 0].exp()
-        return Pointmap(torch.cat([slopes * depth, depth], -1), mask[:, 0].sigmoid(), scale)
+        mapped = torch.cat([slopes * depth, depth], -1)
+        return Pointmap(mapped, mask[:, 0].sigmoid(), scale)
 
 
 def _on_pixels(plane: Tensor, size: tuple[int, int]) -> Tensor:
@@ -180,10 +182,12 @@ def view_plane(size: tuple[int, int], aspect: float) -> Tensor:
     """
     height, width = size
     diagonal = (1 + aspect**2) ** 0.5
-    x, y = (
-        torch.linspace(-1, 1, side) * span / diagonal * (side - 1) / side
-        for side, span in ((width, aspect), (height, 1.0))
-    )
+
+    def centres(side: int, span: float) -> Tensor:
+        return torch.linspace(-1, 1, side) * span * (side - 1) / side
+
+    x = centres(width, aspect / diagonal)
+    y = centres(height, 1.0 / diagonal)
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([columns, rows])
 
@@ -202,8 +206,8 @@ def focal_and_shift(
     kept = mask[chosen]
     if kept.sum() < 2:
         return focal or 1.0, 0.0
-    x, y = np.meshgrid(columns + 0.5 - width / 2, rows + 0.5 - height / 2)
-    pixels = np.stack([x, y], axis=-1)[kept] / max(height, width)
+    x, y = np.meshgrid(columns - (width - 1) / 2, rows - (height - 1) / 2)
+    pixels = np.stack([x[kept], y[kept]], axis=-1) / max(height, width)
     there = points[chosen][kept].astype(np.float64)
 
     def projected(shift: float) -> np.ndarray:

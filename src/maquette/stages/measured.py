@@ -146,10 +146,11 @@ def floors(
 def _heights(depth: np.ndarray, camera: Camera) -> np.ndarray:
     """(H, W) height in the scene frame of what each pixel shows."""
     height, width = depth.shape
-    columns = (np.arange(width) + 0.5 - camera.intrinsics[0, 2]) / camera.intrinsics[0, 0]
-    rows = (np.arange(height) + 0.5 - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1]
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+    x = (np.arange(width) + 0.5 - cx) / fx
+    y = (np.arange(height) + 0.5 - cy) / fy
     across, down, ahead, start = camera.world_from_camera[1]
-    return (across * columns + down * rows[:, None] + ahead) * depth + start
+    return (across * x + down * y[:, None] + ahead) * depth + start
 
 
 def _under(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

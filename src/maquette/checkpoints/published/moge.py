@@ -42,15 +42,13 @@ def config_of(tensors: Tensors) -> MoGeConfig:
     try:
         vision = _vision(tensors)
         step = vision.blocks // DEPTHS
-        return MoGeConfig(
-            vision,
-            tuple(step * (k + 1) - 1 for k in range(DEPTHS)),
-            len(tensors["encoder.output_projections.0.weight"]),
-            _pyramid(tensors, "neck"),
-            _pyramid(tensors, "points_head"),
-            _pyramid(tensors, "mask_head"),
-            _widths(tensors, "scale_head"),
+        layers = tuple(step * (k + 1) - 1 for k in range(DEPTHS))
+        features = len(tensors["encoder.output_projections.0.weight"])
+        neck, points, mask = (
+            _pyramid(tensors, name) for name in ("neck", "points_head", "mask_head")
         )
+        scale = _widths(tensors, "scale_head")
+        return MoGeConfig(vision, layers, features, neck, points, mask, scale)
     except KeyError as error:
         raise CheckpointError(f"these are not the weights of MoGe-2: {error} is missing") from error
 
@@ -82,22 +80,21 @@ def _pyramid(tensors: Tensors, name: str) -> PyramidConfig:
     levels = range(steps + 1)
     if f"{name}.res_blocks.1.0.layers.0.weight" in tensors:
         raise CheckpointError(f"{name} has norms between its convolutions; no release has them")
-    into = [_channels(tensors, f"{name}.input_blocks.{level}.weight", 1) for level in levels]
+    coarsest = tensors[f"{name}.input_blocks.0.weight"].shape[0]
     finer = [tensors[f"{name}.resamplers.{level}.1.weight"].shape[0] for level in range(steps)]
+    convolved = rf"{name}\.res_blocks\.%d\.(\d+)\.layers\.2\.weight"
     return PyramidConfig(
-        tuple(into),
-        (tensors[f"{name}.input_blocks.0.weight"].shape[0], *finer),
-        tuple(_channels(tensors, f"{name}.output_blocks.{level}.weight", 0) for level in levels),
-        tuple(
-            _count(tensors, rf"{name}\.res_blocks\.{level}\.(\d+)\.layers\.2\.weight")
-            for level in levels
-        ),
+        tuple(_channels(tensors, f"{name}.input_blocks.{level}", 1) for level in levels),
+        (coarsest, *finer),
+        tuple(_channels(tensors, f"{name}.output_blocks.{level}", 0) for level in levels),
+        tuple(_count(tensors, convolved % level) for level in levels),
         tuple(f"{name}.resamplers.{level}.0.weight" in tensors for level in range(steps)),
     )
 
 
-def _channels(tensors: Tensors, name: str, axis: int) -> int | None:
-    return tensors[name].shape[axis] if name in tensors else None
+def _channels(tensors: Tensors, layer: str, axis: int) -> int | None:
+    weight = tensors.get(f"{layer}.weight")
+    return None if weight is None else weight.shape[axis]
 
 
 def _widths(tensors: Tensors, name: str) -> tuple[int, ...]:
