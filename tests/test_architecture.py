@@ -22,7 +22,7 @@ ORDER = (
     "types",
     "containers",
     "output",
-    "processes",
+    "execute",
     "hardware",
     "geometry",
     "photos",
@@ -75,7 +75,7 @@ MORE_PARAMETERS: dict[str, int] = {}
 
 # What may catch every exception: the one helper for files of strangers, and a worker, whose parent
 # raises what it caught.
-CATCHING = (("errors.py", "contained"), ("processes.py", "_answer"))
+CATCHING = (("errors.py", "contained"), ("execute/processes.py", "answer_to"))
 UNMIRRORED = {  # modules without a test file of their own, and why
     "render/tones.py": "through render/test_shade.py and data/test_views.py",
     "__main__.py": "one call of cli.main; test_import.py runs it",

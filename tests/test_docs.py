@@ -24,6 +24,7 @@ from maquette.options import (
     ScaleOptions,
     SceneOptions,
     SimulationOptions,
+    Surroundings,
 )
 from maquette.options.benchmark import BenchmarkOptions
 from maquette.options.data import DataSetOptions, ImportOptions
@@ -40,11 +41,16 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def lines_of(block: str) -> list[str]:
+    """The lines of a shell block; a backslash at its end goes on in the next."""
+    return [" ".join(line.split()) for line in block.replace("\\\n", " ").splitlines()]
+
+
 COMMANDS = {
     f"{name}: {line}": line
     for name, text in TEXTS.items()
     for block in blocks(text, "sh")
-    for line in block.splitlines()
+    for line in lines_of(block)
     if line.startswith("maquette ")
 }
 
@@ -150,6 +156,8 @@ def test_the_documents_show_every_command():
         ("cli", SceneOptions, (*GENERATED, "device")),
         ("cli", FileSpace, None),
         ("cli", GeometryOptions, None),
+        ("cli", ScaleOptions, None),
+        ("cli", Surroundings, None),
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
         ("cli", ServerSettings, None),

@@ -8,7 +8,7 @@ import pytest
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.document.appearance import appearance_of, vertex_colors_of
-from maquette.errors import InputError
+from maquette.errors import InputError, MissingExtraError
 from maquette.masks import read_masks
 from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
 from maquette.types import Focal
@@ -82,6 +82,22 @@ def test_provenance_says_how_it_was_made(scene):
             "kept": True,
         }
     ]
+
+
+def test_settling_is_the_scenes_own_and_counts_as_a_stage(models, photo, scene, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    settled = []
+    monkeypatch.setattr(maquette.Scene, "settle", lambda self: settled.append(self) or self)
+    made = generate(*photo, models=models, steps=2, settle=True)
+    assert len(settled) == 1 and "settle" in made.provenance["seconds"]
+    assert made.provenance["options"]["settle"] is True
+    assert all(same(a, b) for a, b in zip(scene.instances, made.instances))
+
+
+def test_settling_without_its_extra_is_said_before_any_work(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"needs mujoco.*pip install 'maquette\[sim\]'"):
+        generate("not-there.jpg", "not-there.png", settle=True)
 
 
 def test_a_field_of_view_from_the_user_goes_before_the_photos_own(models, photo, scene, tmp_path):
@@ -245,7 +261,6 @@ def test_names_of_masks_become_nodes_and_go_through_every_file(models, photo, tm
 
 def test_what_is_missing_or_unknown_is_said_with_what_is_right(photo, scene):
     for call, words in [
-        (lambda: generate(photo[0]), "masks of the objects are missing"),
         (lambda: generate(*photo, sed=1), "did you mean 'seed'"),
         (lambda: scene.regenerate(1, seed=1, devise="cpu"), "did you mean 'device'"),
         (lambda: generate(*photo, seed="one"), "seed must be a whole number"),

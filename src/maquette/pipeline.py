@@ -46,6 +46,7 @@ from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_method
 from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
+from maquette.models.image_encoder import GeometryNet
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.photos.focal import focal_from_fov
 from maquette.photos.read import read_photo
@@ -194,9 +195,9 @@ def generate(
     names of the instances to make.
 
     weights: a folder instead of the embedded weights; models: already loaded ones. on_instance:
-    called with
-    each instance as soon as it is made, before the self-check gives it a confidence, and again when
-    it has moved; on_draft: then called with all that there is so far. Both for every try. options:
+    called with each instance as soon as it is made, before the self-check gives it a confidence,
+    and again when it has moved; on_draft: then called with all that there is so far. Both for every
+    try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
     triangles, model, perception, memory, fov, prompt, iterations, layout, prior, settle,
     precision).
@@ -210,8 +211,7 @@ def generate(
 
     Raises InputError, CheckpointError.
     """
-    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
-    source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
+    source = _taken_out(options)
     chosen = Options(**options)
     clock = _Clock()
     device = choose_device(chosen.device)
@@ -228,10 +228,7 @@ def generate(
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
-            if network is not None:
-                given = with_seen_depth(
-                    given, network, lambda bare: perceive(geometry, bare).photo_depth
-                )
+            given = _seen_by(network, geometry, given)
             perception = perceive(geometry, given)
         attempts = [
             _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)
@@ -241,22 +238,34 @@ def generate(
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
     provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
-    scene = Scene(
-        instances=kept.instances,
-        camera=kept.perception.camera,
-        failures=kept.failures,
-        ground_height=ground_height(kept.instances),
-        metres_per_unit=kept.perception.metres_per_unit,
-        provenance=provenance | method.report(),
-        input=given,
-        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
-    )
+    scene = _scene_of(kept, given, provenance | method.report())
     if chosen.settle:
         progress("settle", 0.0)
         with clock.stage("settle"):
             scene = scene.settle()
     spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
     return replace(scene, provenance=scene.provenance | spent)
+
+
+def _seen_by(network: DepthNetwork | None, ours: GeometryNet, given: SceneInput) -> SceneInput:
+    """The input with the depth that a network of others sees, if there is one."""
+    if network is None:
+        return given
+    return with_seen_depth(given, network, lambda bare: perceive(ours, bare).photo_depth)
+
+
+def _scene_of(kept: _Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
+    """What an attempt has made of the input."""
+    return Scene(
+        instances=kept.instances,
+        camera=kept.perception.camera,
+        failures=kept.failures,
+        ground_height=ground_height(kept.instances),
+        metres_per_unit=kept.perception.metres_per_unit,
+        provenance=provenance,
+        input=given,
+        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
+    )
 
 
 def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
@@ -268,6 +277,12 @@ def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput
         "focal": given.focal.source if given.focal else "estimated",
         "tries": tries,
     }
+
+
+def _taken_out(options: dict[str, Any]) -> GeometrySource:
+    """What is known of depth and camera, out of all options. InputError for an unknown one."""
+    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
+    return GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
 
 
 def _read(

@@ -23,6 +23,8 @@ def generate(tiny_weights, tmp_path):
         fast = [
             "--steps",
             "1",
+            "--jobs",
+            "0",
             "--weights",
             str(tiny_weights),
             *([] if preview else ["--no-preview"]),
@@ -90,6 +92,33 @@ def test_options_arrive(generate, tmp_path, capsys):
     assert "seed 7" in capsys.readouterr().out
 
 
+def test_a_size_by_name_sets_the_scale_and_a_ground_is_written(generate, tmp_path):
+    photo = write_photo(tmp_path)
+    options = ("--size", "1=50cm", "--ground", "disc", "--format", "glb,obj", "--size", "2")
+    assert generate(*photo, *options) == 0
+    scene = maquette.load(tmp_path / "out")
+    low, high = scene[1].box
+    assert scene.metres_per_unit == pytest.approx(0.5 / (high[1] - low[1]))
+    assert [i.label for i in scene.instances] == [1, 2]
+    text = (tmp_path / "out" / "scene.obj").read_text()
+    assert "o ground" in text
+    assert generate(*photo, *options) == 0  # finished before
+    assert generate(*photo, *options[2:]) == 1  # another scale
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--size", "tall"), "--size tall: expected LABEL=LENGTH"),
+        (("--size", "lamp=1m"), "no object is called 'lamp'"),
+        (("--size", "1=1m", "--metres-per-unit", "2"), "both set the scale"),
+    ],
+)
+def test_a_scale_that_cannot_be_meant_is_one_line(generate, tmp_path, capsys, options, said):
+    assert generate(*write_photo(tmp_path), *options) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_same_seed_same_bytes(generate, tmp_path):
     photo, masks = write_photo(tmp_path)
     for out in ("a", "b"):
@@ -140,6 +169,25 @@ def test_folder_of_photos_named_as_rgb_and_seg(generate, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["kept"] == 2
 
 
+def test_processes_and_shares_make_what_one_makes(generate, tmp_path, capsys):
+    for name in ("a", "b", "c"):
+        write_photo(tmp_path, f"{name}.png")
+    whole = tmp_path / "whole"
+    assert generate(tmp_path, tmp_path, out=whole) == 0
+    shared = tmp_path / "shared"
+    assert generate(tmp_path, tmp_path, "--shard", "2/2", "--jobs", "1", out=shared) == 0
+    assert sorted(path.name for path in shared.iterdir()) == ["b"]
+    capsys.readouterr()
+    assert generate(tmp_path, tmp_path, "--merge", out=shared) == 2
+    assert "2 of 3 photos are missing" in capsys.readouterr().err
+    assert generate(tmp_path, tmp_path, "--shard", "1/2", out=shared) == 0
+    assert generate(tmp_path, tmp_path, "--merge", out=shared) == 0
+    assert "all 3 photos are made" in capsys.readouterr().out
+    for name in ("a", "b", "c"):
+        made = [(folder / name / "scene.glb").read_bytes() for folder in (whole, shared)]
+        assert made[0] == made[1]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
 def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate, capsys):
     """A real Ctrl-C: the finished photo stays, nothing is half-written, and the same command
@@ -170,9 +218,11 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
     with subprocess.Popen(
         command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     ) as process:
+        begins = process.stdout.readline()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=120)
+    assert begins.startswith("4 photos: 0 finished before, 4 to make")
     assert first.startswith("[1/4]") and "of 4 photos" in rest
     assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
     assert not [path for path in (tmp_path / "out").rglob(".maquette-*")]

@@ -13,7 +13,6 @@ from maquette.geometry.cameras import moved
 from maquette.geometry.transforms import rotation_x, similarity
 from maquette.options import SimulationOptions
 from maquette.render.silhouette import instance_silhouettes
-from maquette.simulation import settle as settling
 from maquette.simulation.settle import settle, tilt_of
 from maquette.types import GROUND, InstanceMask, SceneInput
 from tests.simulation.scenes import GROUND as FLOOR
@@ -89,7 +88,7 @@ def test_what_a_ragged_underside_would_let_fall_stands(height):
 
 
 def test_what_cannot_stand_is_held_and_named(monkeypatch):
-    monkeypatch.setattr(settling, "footed", lambda given, *how: given)
+    monkeypatch.setattr("maquette.simulation.arrange.footed", lambda given, *how: given)
     scene = dataclasses.replace(standing(), instances=(ragged(0.25),))
     settled, rows = rows_of(scene)
     assert not rows[1].rests and "held" in rows[1].remark

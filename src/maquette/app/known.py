@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,12 @@ ARRAYS = ("depth", "intrinsics", "down")
 
 def write_known(path: Path, known: GivenGeometry, focal: Focal | None) -> None:
     """Write what was given of a photo, and its focal length. Raises OutputError."""
-    arrays = {key: getattr(known, key) for key in ARRAYS if getattr(known, key) is not None}
-    words = {"source": known.source, "metric": known.metric}
+    told = {key: getattr(known, key) for key in (*ARRAYS, "source", "metric")}
     if focal is not None:
-        words |= {"focal": focal.ratio, "focal_source": focal.source}
+        told |= {"focal": focal.ratio, "focal_source": focal.source}
+    arrays: dict[str, Any] = {key: np.array(it) for key, it in told.items() if it is not None}
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays, **{key: np.array(it) for key, it in words.items()})
+        np.savez_compressed(file, **arrays)
 
 
 def with_known(given: SceneInput, path: Path) -> SceneInput:

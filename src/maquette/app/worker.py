@@ -3,7 +3,7 @@ how a job is cancelled.
 
 Requests come as JSON lines on stdin and answers go as JSON lines to what was stdout; whatever else
 prints goes to stderr. Weights stay loaded between jobs. It ends when stdin does, and with its
-server, which runs it by way of maquette.processes.
+server, which runs it by way of maquette.execute.processes.
 
     -> {"do": "generate", "folder": job folder with image.png and masks.npz, "options": {...},
       "source": name}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +31,12 @@ from maquette.batch.results import recover, write_result
 from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained
+from maquette.execute.pool import Engine, processes
+from maquette.execute.processes import Ended
+from maquette.hardware import choose_device
 from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import EMBEDDED
+from maquette.options import EMBEDDED, SceneOptions
 from maquette.output import writable_folder
 from maquette.photos.read import read_photo
 from maquette.pipeline import Options, generate, load_for, open_perception
@@ -40,6 +45,7 @@ from maquette.stages.point import proposed
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
+MOST_PROCESSES = 4  # unless more are asked for: each takes about 1 GB
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
@@ -143,9 +149,57 @@ def run_jobs(
     error.
     """
     for job in jobs:
-        try:
-            with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
-                outcome = run_job(job, session, progress)
-        except MaquetteError as error:
-            outcome = failed(job, error)
-        yield outcome
+        yield _outcome_of(job, session, progress)
+
+
+def run_jobs_apart(jobs: Sequence[Job], settings: Settings, engine: Engine) -> Iterator[Outcome]:
+    """The same in other processes, in the order in which photos get done. A process that ends, for
+    want of memory or by a crash in C, costs its photo only. Raises what keeps a process from
+    loading the networks.
+    """
+    folders = dict.fromkeys(job.folder.parent for job in jobs)
+    with processes(engine.at_most(len(jobs)), [writable_folder(f) for f in folders]) as pool:
+        for number, outcome in pool.outcomes(_run_apart, [(job, settings) for job in jobs]):
+            if isinstance(outcome, Ended):
+                outcome = failed(jobs[number], MaquetteError(outcome.reason))
+            yield outcome
+
+
+def workers_for(options: SceneOptions, jobs: int | None) -> tuple[int, int]:
+    """How many processes make several photos, ``jobs`` when that is said, and threads of each.
+
+    The embedded networks are so small that two processes of one thread are faster than one of two,
+    and with one thread a scene has the same bytes on every machine. The others need all there is.
+    """
+    processors = os.cpu_count() or 1
+    small = options.model == EMBEDDED and choose_device(options.device).type == "cpu"
+    if jobs is None:
+        jobs = min(processors, MOST_PROCESSES) if small else 1
+    return jobs, 1 if small else processors
+
+
+@functools.lru_cache(maxsize=1)
+def _session(settings: Settings) -> Session:
+    """Started once in a process."""
+    return Session.start(settings)
+
+
+def _run_apart(job: Job, settings: Settings) -> Outcome:
+    return _outcome_of(job, _session(settings), silent)
+
+
+def _outcome_of(job: Job, session: Session, progress: Progress) -> Outcome:
+    try:
+        with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
+            return run_job(job, session, progress)
+    except MaquetteError as error:
+        return failed(job, error)
+
+
+def is_made(job: Job, session: Session) -> bool:
+    """Whether the finished result of just this request is there."""
+    if job.problem or not job.folder.exists():
+        return False
+    wanted = session.settings
+    request = request_of(job, wanted, session.checkpoint()["sha256"])
+    return is_finished(job.folder, request, wanted.products)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from maquette.checkpoints.catalogue import hub_folder
 from maquette.checkpoints.hub import INSTALL
-from maquette.checkpoints.layouts import find_weights, read_json, read_tensors
+from maquette.checkpoints.layouts import find_weights, read_config, read_tensors
 from maquette.checkpoints.published import moge
 from maquette.errors import CheckpointError, InputError, MissingExtraError, contained
 from maquette.models.moge import MoGe, focal_and_shift
@@ -88,7 +88,7 @@ def _colours(photo: np.ndarray) -> Tensor:
 def _transformers_look(
     folder: Path, device: torch.device
 ) -> Callable[[np.ndarray, float | None], SeenDepth]:
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     kind = str(config.get("model_type"))
     known = (*METRIC, *DISPARITY, *BY_CONFIG)
     if kind not in known:
@@ -102,7 +102,7 @@ def _transformers_look(
         )
     network = loaded(folder, "AutoModelForDepthEstimation").to(device)
     if kind == "depth_pro":
-        size = read_json(folder / "preprocessor_config.json").get("size", {})
+        size = read_config(folder / "preprocessor_config.json").get("size", {})
         return functools.partial(_look_depth_pro, network, size.get("height", 1536))
     processor = loaded(folder, "AutoImageProcessor")
     relative = config.get("depth_estimation_type", "relative") == "relative"

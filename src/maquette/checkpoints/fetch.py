@@ -115,7 +115,8 @@ def any_repository(name: str, hub: Hub) -> Release:
     wanted = [path for path in sorted(files) if re.fullmatch(SMALL_FILES, path)]
     weights = [path for path in sorted(files) if re.fullmatch(WEIGHT_FILES, path)]
     if not weights:
-        weights = [path for path in ("model.pt", "pytorch_model.bin") if path in files][:1]
+        fallbacks = ("model.pt", "pytorch_model.bin")
+        weights = [str(path) for path in fallbacks if path in files][:1]
     if not weights:
         raise CheckpointError(f"{known.repository} has no weights that are read; give another")
     listed = tuple(ReleasedFile(path, files[path].size) for path in (*wanted, *weights))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from maquette.checkpoints.catalogue import hub_folder
 from maquette.checkpoints.depth_networks import loaded
-from maquette.checkpoints.layouts import read_json
+from maquette.checkpoints.layouts import read_config
 from maquette.errors import CheckpointError, InputError
 from maquette.masks.propose import (
     Click,
@@ -142,7 +142,7 @@ def _box_overlap(one: np.ndarray, other: np.ndarray) -> float:
 def _kind(folder: Path) -> str:
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: has no config.json; give a folder of transformers")
-    return str(read_json(folder / "config.json").get("model_type"))
+    return str(read_config(folder / "config.json").get("model_type"))
 
 
 def _kinds(auto: str) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ def _kinds(auto: str) -> tuple[str, ...]:
 
 def _side(folder: Path) -> int:
     told = folder / "preprocessor_config.json"
-    size = read_json(told).get("size", {}) if told.is_file() else {}
+    size = read_config(told).get("size", {}) if told.is_file() else {}
     return int(size.get("height", SIDE))
 
 

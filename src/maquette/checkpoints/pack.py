@@ -13,6 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from maquette import __version__
 from maquette.checkpoints.embedded import FILES, MANIFEST, ModelSet
 from maquette.checkpoints.store import describe_file
@@ -85,7 +87,7 @@ def pack(models: ModelSet, folder: Path, name: str, overwrite: bool = False) -> 
         sums[FILES[kind]] = found.sha256
         told = describe_file(models.file(kind))
         config["networks"][kind] = {"file": FILES[kind], "sha256": found.sha256, **told}
-        count = sum(p.numel() for p in found.model.parameters())
+        count = sum(tensor.numel() for tensor in load_file(models.file(kind)).values())
         rows.append(
             f"| `{FILES[kind]}` | {kind} | {count / 1e6:.1f} M | {_trained(found.metadata)} |"
         )

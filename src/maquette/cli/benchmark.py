@@ -8,8 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from maquette.declare import add_options, chosen
+from maquette.errors import InputError
 from maquette.options import SceneOptions
 from maquette.options.benchmark import BenchmarkOptions
+from maquette.options.execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser, BenchmarkOptions)
+    add_options(parser, ExecutionOptions)
     add_options(parser, SceneOptions, (*GENERATING, *CHANGING))
     parser.add_argument(
         "--prepare-only", action="store_true", help="write the photos, masks and truths, and stop"
@@ -71,16 +74,16 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.evaluate.benchmark import prepare, run_benchmark
     from maquette.evaluate.comparison import as_json, comparison_tables
-    from maquette.evaluate.pool import processes
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
+    from maquette.execute.pool import processes
     from maquette.output import atomic_write
 
     with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
         plan = plan_of(args, Path(args.out or temporary))
         with Bars() as bars:
             if args.prepare_only:
-                with processes(plan.jobs, plan.threads) as pool:
+                with processes(plan.engine) as pool:
                     usable = prepare(plan, pool, bars)
                 print(f"{len(usable.scenes)} scenes in {plan.out / 'scenes'}")
                 return 0
@@ -102,7 +105,10 @@ def run(args: argparse.Namespace) -> int:
 def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
     """Arguments -> a plan. Raises InputError."""
     from maquette.evaluate.benchmark import BenchmarkPlan
+    from maquette.execute.pool import Engine
 
+    if (args.shard or args.merge) and not args.out:
+        raise InputError("--shard and --merge need --out RUN, the folder that all machines share")
     asked = chosen(BenchmarkOptions, args)
     made = _contestants(asked, _of_methods(args))
     names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
@@ -115,8 +121,7 @@ def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
         tuple(made),
         protocols=tuple(listed(asked.protocols or ("iscene",))),
         extra=tuple(extra),
-        jobs=asked.jobs,
-        threads=asked.threads,
+        engine=Engine.of(chosen(ExecutionOptions, args), asked.jobs, asked.threads),
         title=asked.title,
         baseline=baseline,
     )
@@ -144,7 +149,6 @@ def _sources(asked: BenchmarkOptions) -> Sequence[CaseSource]:
 
 
 def _contestants(asked: BenchmarkOptions, options: dict[str, object]) -> list[Contestant]:
-    from maquette.errors import InputError
     from maquette.evaluate.contestants import contestants
 
     methods = [name for name in listed(asked.methods or ("iscene",)) if name != "none"]
@@ -188,8 +192,6 @@ def listed(texts: Iterable[str]) -> list[str]:
 
 def split(text: str, name: str | None) -> tuple[str, str]:
     """NAME=DIR as a pair; without a name the given one, InputError when there is none."""
-    from maquette.errors import InputError
-
     left, equals, right = text.partition("=")
     if equals:
         return left, right

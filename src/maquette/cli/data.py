@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from maquette.declare import add_options, chosen
 from maquette.errors import InputError
 from maquette.options.data import DataSetOptions, ImportOptions
+from maquette.options.execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from maquette.data.catalogue import Catalogue
@@ -44,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_options(importer, ImportOptions)
     importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
+    add_options(importer, ExecutionOptions)
     importer.set_defaults(run=run_import)
 
     maker = actions.add_parser(
@@ -86,21 +88,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="folder of the shards; continued when it exists",
     )
     add_options(build, DataSetOptions)
+    add_options(build, ExecutionOptions)
     build.set_defaults(run=run_build)
 
 
 def run_import(args: argparse.Namespace) -> int:
     """Build or continue a library."""
     from maquette.data.importer import import_folder
+    from maquette.execute.pool import Engine
 
     options = chosen(ImportOptions, args)
-    report = import_folder(args.folder, args.out, options, _progress("assets", time.monotonic()))
+    engine = Engine.of(chosen(ExecutionOptions, args), options.jobs)
+    progress = _progress("assets", time.monotonic())
+    report = import_folder(args.folder, args.out, options, progress, engine)
     print(report.table())
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
         print(f"dropped {name}: {reason}")
     for name, lack in sorted(report.incomplete.items()) if args.verbose else ():
         print(f"incomplete {name}: {lack}")
-    print(f"{args.out}: {len(report.library)} assets")
+    print(f"{report.library.folder}: {len(report.library)} assets")
     return 0
 
 
@@ -148,16 +154,23 @@ def run_preview(args: argparse.Namespace) -> int:
 def run_build(args: argparse.Namespace) -> int:
     """Write the missing shards of a data set."""
     from maquette.data.shards import build_shards
+    from maquette.execute.pool import Engine
 
     asked = chosen(DataSetOptions, args)
     config = _shard_config(asked)
     catalogue = _catalogue(asked.library, asked.seed)
     started = time.monotonic()
     progress = _progress("scenes", started)
-    written = build_shards(catalogue, args.out, config, jobs=asked.jobs, progress=progress)
+    engine = Engine.of(chosen(ExecutionOptions, args), asked.jobs)
+    written = build_shards(catalogue, args.out, config, engine=engine, progress=progress)
+    if engine.merge:
+        print(f"{args.out}: all {config.shards} shards with {asked.scenes} scenes are there")
+        return 0
     seconds = max(time.monotonic() - started, 1e-6)
     rate = written * asked.views / seconds
     kept = f", {asked.scenes - written} were there already" if written < asked.scenes else ""
+    if not engine.share.is_all:
+        kept = f", the share {engine.share} of {asked.scenes}"
     print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({rate:.1f} views/s){kept}")
     return 0
 

@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
@@ -22,9 +22,12 @@ from maquette.options import (
     SceneOptions,
     Surroundings,
 )
+from maquette.options.execution import ExecutionOptions
 from maquette.types import WRITING, making_seconds
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from maquette.batch.finished import Outcome, Wanted
     from maquette.batch.pairs import Job
     from maquette.batch.run import Session, Settings
@@ -114,6 +117,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="J",
+        help="processes for several photos (default: one a processor, at most four, for the "
+        "embedded model, else one); 0 = in this one, which a photo can end",
+    )
+    add_options(parser, ExecutionOptions)
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -135,18 +146,38 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generate."""
-    from pathlib import Path
-
-    from maquette.batch.finished import Products, Wanted, kept_before
+    from maquette.batch.finished import kept_before
     from maquette.batch.pairs import plan
     from maquette.errors import InputError
+    from maquette.execute.share import Share
     from maquette.output import writable_folder
 
-    if args.memory is not None and args.model == EMBEDDED:
-        raise InputError(
-            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
-            "the embedded one takes 1 GB"
-        )
+    wanted = _wanted(args)
+    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
+    if batch and args.view:
+        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
+    writable_folder(args.out)
+    asked = chosen(ExecutionOptions, args)
+    if not batch and asked == ExecutionOptions():
+        return run_one(jobs[0], wanted, args)
+    if asked.merge:
+        return _merge(jobs, wanted, args)
+    jobs = Share.read(asked.shard).part(jobs)
+    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
+    if not (args.quiet or args.json):
+        photos = counted(len(jobs), "photo")
+        left = len(jobs) - len(kept)
+        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
+    return run_batch(jobs, kept, wanted, args)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """What the arguments ask of all photos. Raises InputError."""
+    from pathlib import Path
+
+    from maquette.batch.finished import Products, Wanted
+    from maquette.errors import InputError
+
     named = [word for word in args.size if "=" in word]
     lengths = [word for word in args.size if "=" not in word]
     wanted = Wanted(
@@ -164,18 +195,12 @@ def run(args: argparse.Namespace) -> int:
         geometry=chosen(GeometryOptions, args),
         scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
-    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
-    if batch and args.view:
-        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
-    writable_folder(args.out)
-    if not batch:
-        return run_one(jobs[0], wanted, args)
-    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
-    if not (args.quiet or args.json):
-        photos = counted(len(jobs), "photo")
-        left = len(jobs) - len(kept)
-        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
-    return run_batch(jobs, kept, wanted, args)
+    if wanted.options.memory is not None and wanted.options.model == EMBEDDED:
+        raise InputError(
+            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
+            "the embedded one takes 1 GB"
+        )
+    return wanted
 
 
 def _length(words: Sequence[str]) -> float | None:
@@ -266,27 +291,50 @@ def _make_all(
     args: argparse.Namespace,
 ) -> None:
     """Make those that are left, into ``outcomes``, as they come."""
-    from maquette.batch.run import Session, run_jobs
-
-    session = Session.start(_settings(wanted))
     bar = _bar(len(left), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
     lines = not (args.quiet or args.json) and bar.disable
-    waiting = iter(left)
-    k = next(waiting)
-
-    def show(stage: str, share: float) -> None:
-        bar.set_description_str(f"{jobs[k].photo.name}: {stage}")
-
+    numbers = {str(jobs[k].photo): k for k in left}
     try:
-        for outcome in run_jobs([jobs[k] for k in left], session, show):
-            outcomes[k] = outcome
+        for outcome in _outcomes([jobs[k] for k in left], wanted, bar, args):
+            outcomes[numbers[outcome.photo]] = outcome
             bar.update()
             if lines:
                 counter = f"[{len(outcomes)}/{len(jobs)}]"
                 print(f"{counter} {outcome.photo}: {_verdict(outcome)}", flush=True)
-            k = next(waiting, k)
     finally:
         bar.close()
+
+
+def _outcomes(
+    jobs: Sequence[Job], wanted: Wanted, bar: tqdm, args: argparse.Namespace
+) -> Iterator[Outcome]:
+    """One for each photo, as they get done."""
+    from maquette.batch.run import Session, run_jobs, run_jobs_apart, workers_for
+    from maquette.execute.pool import Engine
+
+    settings = _settings(wanted)
+    processes = workers_for(settings.options, args.jobs)
+    engine = Engine.of(chosen(ExecutionOptions, args), *processes)
+    if engine.jobs > 0 or engine.cluster is not None:
+        yield from run_jobs_apart(jobs, settings, engine)
+        return
+
+    def show(stage: str, share: float) -> None:
+        bar.set_description_str(f"{jobs[bar.n].photo.name}: {stage}")
+
+    yield from run_jobs(jobs, Session.start(settings), show)
+
+
+def _merge(jobs: Sequence[Job], wanted: Wanted, args: argparse.Namespace) -> int:
+    """After all shares: InputError unless every photo is finished."""
+    from maquette.batch.run import Session, is_made
+    from maquette.execute.share import require_all
+
+    session = Session.start(_settings(wanted))
+    missing = [str(job.photo) for job in jobs if not is_made(job, session)]
+    require_all(missing, len(jobs), "photos")
+    print(f"{args.out}: all {len(jobs)} photos are made")
+    return 0
 
 
 def _bar(total: float, form: str, args: argparse.Namespace):

@@ -88,6 +88,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=run_plan)
 
+    _add_pack(actions)
+    verify = actions.add_parser(
+        "verify",
+        help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
+    )
+    verify.add_argument("folders", nargs="+", metavar="FOLDER")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=run_verify)
+
+
+def _add_pack(actions: argparse._SubParsersAction) -> None:
     pack = actions.add_parser(
         "pack",
         help="the embedded weights, or those of a folder, in the layout of a Hugging Face Hub "
@@ -98,14 +109,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     pack.add_argument("--name", default="maquette", help="title of the card (default: maquette)")
     pack.add_argument("--overwrite", action="store_true", help="replace FOLDER")
     pack.set_defaults(run=run_pack)
-
-    verify = actions.add_parser(
-        "verify",
-        help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
-    )
-    verify.add_argument("folders", nargs="+", metavar="FOLDER")
-    verify.add_argument("--json", action="store_true", help="print JSON")
-    verify.set_defaults(run=run_verify)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -176,16 +179,16 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Say what would come and under which licence, ask, bring it."""
     from pathlib import Path
 
-    from maquette.checkpoints.catalogue import RELEASES, default_root, release
+    from maquette.checkpoints.catalogue import HUB_MODELS, default_root, release
     from maquette.checkpoints.fetch import any_repository, check_space, fetch, survey
     from maquette.checkpoints.hub import HuggingFace
 
     root = Path(args.to) if args.to else default_root()
     hub = HuggingFace(quiet=args.quiet)
-    if args.name in [known.name for known in RELEASES]:
-        wanted = release(args.name)
-    else:
+    if "/" in args.name or args.name in [model.name for model in HUB_MODELS]:
         wanted = any_repository(args.name, hub)
+    else:
+        wanted = release(args.name)
     print(f"{wanted.title}: {_download(wanted)}")
     print(f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)
     missing = survey(wanted, root, hub)

@@ -20,7 +20,6 @@ from maquette.data.assets import (
     Asset,
     AssetFile,
     attributed,
-    crossed,
     load_asset,
     manifest_beside,
     split_by_label,
@@ -30,13 +29,17 @@ from maquette.data.baking import Soup, baked
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.execute.pool import Engine
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000
-HERE = ImportOptions(jobs=0)  # in this process
+ONE_BY_ONE = ImportOptions(jobs=0)  # in this process
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
 _MAX_SOURCE_FACES = 2_000_000
 # textures may split a mesh up to this many times the budget before it is simplified
@@ -96,13 +99,16 @@ def _in_short(reason: str) -> str:
 def import_folder(
     folder: str | Path,
     out: str | Path,
-    options: ImportOptions = HERE,
+    options: ImportOptions = ONE_BY_ONE,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an
     interruption.
 
-    ``options.jobs`` processes work, and a file that ends one is dropped with that reason.
+    The processes of the engine (default: ``options.jobs`` of this machine) work, and a file that
+    ends one is dropped with that reason; a share of the files makes a library of its own, see
+    ``build_library``.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
@@ -112,7 +118,7 @@ def import_folder(
         library = build_library(
             files,
             out,
-            jobs=options.jobs,
+            engine=engine or Engine(options.jobs),
             seed=options.seed,
             fields=options.fields,
             progress=progress,
@@ -126,7 +132,8 @@ def import_folder(
             f"none of the {len(files)} meshes of {folder} could be used; "
             f"the first, {name}: {reason}"
         ) from error
-    return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
+    dropped = failures(library.folder)
+    return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
 def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
@@ -260,8 +267,8 @@ def _cleaned(soup: Soup) -> Soup:
     faces = faces[whole[faces].all(axis=1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
-    size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
-    doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
+    size = longest_side(vertices) if len(vertices) else 0.0
+    doubled_area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
     faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
     colors = keys[used, 3:].astype(np.uint8)
@@ -321,7 +328,7 @@ def _relief(
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.
     """
-    across = crossed(welded, topology)
+    across = doubled_normals(welded, topology)
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))
@@ -329,8 +336,7 @@ def _relief(
         np.add.at(normal, place, across)
         np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
         np.add.at(count, place, 1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * normal
+    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit_vectors(normal, 1e-12)
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:

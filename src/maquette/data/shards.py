@@ -36,8 +36,10 @@ from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError, MaquetteError
+from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
+from maquette.execute.processes import Ended
+from maquette.execute.share import require_all
 from maquette.output import atomic_write, writable_folder
-from maquette.processes import Ended, spawned
 from maquette.types import Camera
 
 VERSION = 1
@@ -96,32 +98,37 @@ def build_shards(
     folder: str | Path,
     config: ShardConfig,
     *,
-    jobs: int = 1,
+    engine: Engine = HERE,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the shards that ``folder`` lacks with ``jobs`` processes; returns how many scenes were
-    written now.
+    """Write the shards that ``folder`` lacks and that are of the engine's share; returns how many
+    scenes were written now.
 
     ``progress`` is told (finished, all) scenes after each shard. InputError when the folder holds
-    another data set.
+    another data set, and with ``engine.merge`` when a shard is missing.
     """
-    if config.scenes < 1 or config.views < 1 or jobs < 1:
+    if config.scenes < 1 or config.views < 1:
         raise InputError(
-            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; "
-            "each must be at least 1"
+            f"got {config.scenes} scenes and {config.views} views; each must be at least 1"
         )
     catalogue = Catalogue.of(library)
     root = writable_folder(folder)
     _claim(root, catalogue, config)
-    missing = [shard for shard in range(config.shards) if not (root / shard_name(shard)).exists()]
-    done = config.scenes - sum(len(_indices(config, shard)) for shard in missing)
+    every = range(config.shards)
+    if engine.merge:
+        lacking = [name for name in map(shard_name, every) if not (root / name).exists()]
+        require_all(lacking, len(every), "shards")
+        return 0
+    own = engine.share.part(every)
+    missing = [shard for shard in own if not (root / shard_name(shard)).exists()]
+    of = sum(len(_indices(config, shard)) for shard in own)
+    done = of - sum(len(_indices(config, shard)) for shard in missing)
     before = done
     write = partial(_write_shard, catalogue, root, config)
-    finished = map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs)
-    for written in finished:
+    for written in _written(write, missing, engine, root):
         done += written
         if progress is not None:
-            progress(done, config.scenes)
+            progress(done, of)
     return done - before
 
 
@@ -136,14 +143,17 @@ def _indices(config: ShardConfig, shard: int) -> range:
     return range(first, min(first + config.per_shard, config.scenes))
 
 
-def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int) -> Iterator[int]:
+def _written(
+    write: Callable[[int], int], missing: list[int], engine: Engine, root: Path
+) -> Iterator[int]:
     """Yield results as shards get finished. Leaving early ends the processes, which remove what
     they had not finished; other files of the folder may be another machine's, which builds, too.
     MaquetteError when all else is finished and a process had ended.
     """
-    # the processes are the parallelism
-    with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:
-        lost = []
+    if not missing:
+        return
+    lost = []
+    with processes(engine.at_most(len(missing)), [root], keep_opencv_to) as pool:
         for number, written in pool.outcomes(write, [(shard,) for shard in missing]):
             if isinstance(written, Ended):
                 lost.append(f"{shard_name(missing[number])}: {written.reason}")

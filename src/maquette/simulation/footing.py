@@ -72,21 +72,13 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
     """Sheared, so that the facet onto which it would roll is level; what of the facet is nearest to
     the eye (3,) stays, for the photo shows it.
     """
-    try:
-        hull = ConvexHull(given.corners)
-    except QhullError:
+    facet = _facet_below(given)
+    if facet is None:
         return given
-    planes = hull.equations[hull.equations[:, 1] < -1e-3]
-    slopes = -planes[:, [0, 2]] / planes[:, 1:2]
-    offsets = -planes[:, 3] / planes[:, 1]
-    lowest = int(np.argmax(slopes @ given.centre[[0, 2]] + offsets))
-    slope = slopes[lowest]
-    if np.linalg.norm(slope) > STEEPEST:
-        return given
+    slope, offset = facet
     corners = given.corners
-    above = corners[:, 1] - corners[:, [0, 2]] @ slope - offsets[lowest]
-    low, high = corners[:, 1].min(), corners[:, 1].max()
-    height = max(high - low, 1e-12)
+    height = float(np.ptp(corners[:, 1]))
+    above = corners[:, 1] - corners[:, [0, 2]] @ slope - offset
     touching = corners[above < CONTACT * height]
     pivot = touching[np.linalg.norm(touching - eye, axis=1).argmin(), [0, 2]]
     most = np.abs((corners[:, [0, 2]] - pivot) @ slope).max()
@@ -97,11 +89,27 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
     def level(points: np.ndarray) -> np.ndarray:
         plan = points[:, [0, 2]]
         rise = (plan - pivot) @ slope
-        over = points[:, 1] - (plan @ slope + offsets[lowest])
+        over = points[:, 1] - (plan @ slope + offset)
         share = np.clip(1.0 - over / band, 0.0, 1.0) if band < height else 1.0
         return points - np.outer(rise * share, [0.0, 1.0, 0.0])
 
     return _warped(given, level)
+
+
+def _facet_below(given: Standing) -> tuple[np.ndarray, float] | None:
+    """The facet of the convex hull below the centre of mass, as y = slope (2,) @ (x, z) + offset;
+    None where it is too steep for an underside, or there is no hull.
+    """
+    try:
+        hull = ConvexHull(given.corners)
+    except QhullError:
+        return None
+    planes = hull.equations[hull.equations[:, 1] < -1e-3]
+    slopes = -planes[:, [0, 2]] / planes[:, 1:2]
+    offsets = -planes[:, 3] / planes[:, 1]
+    below = int(np.argmax(slopes @ given.centre[[0, 2]] + offsets))
+    slope = slopes[below]
+    return None if np.linalg.norm(slope) > STEEPEST else (slope, float(offsets[below]))
 
 
 def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
@@ -122,7 +130,7 @@ def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
     return _warped(given, narrower)
 
 
-def _warped(given: Standing, warp) -> Standing:
+def _warped(given: Standing, warp: Callable[[np.ndarray], np.ndarray]) -> Standing:
     thickness = least_thickness(given.vertices)
     parts = tuple(convex_part(warp(part.vertices), thickness) for part in given.parts)
     return Standing(warp(given.vertices), given.faces, parts)
@@ -152,7 +160,8 @@ def _with_feet(given: Standing, low: float, reach: float, shown: Shown) -> Stand
     for _ in range(DIRECTIONS):
         corners = given.corners
         contacts = corners[corners[:, 1] < low + 1e-3 * height]
-        reached = ((contacts[:, [0, 2]] - centre) @ directions).max(0)
+        offsets = contacts[:, [0, 2]] - centre
+        reached = (offsets @ directions).max(0)
         lacking = wanted - reached
         worst = int(lacking.argmax())
         if lacking[worst] <= 0:
@@ -178,7 +187,8 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     vertices = given.vertices.copy()
     plan = vertices[:, [0, 2]]
     size = np.ptp(vertices, axis=0)
-    near = np.linalg.norm(plan - plan[vertex], axis=1) < FOOT * max(size[0], size[2])
+    radius = FOOT * max(size[0], size[2])
+    near = np.linalg.norm(plan - plan[vertex], axis=1) < radius
     near &= vertices[:, 1] < vertices[vertex, 1] + SOLE * size[1]
     near &= smooth_normals(vertices, given.faces)[:, 1] < DOWNWARD
     near[vertex] = True

@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from maquette.geometry.boxes import bounding_box
 
 MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
+RIM = 0.1  # tangent from an axis, of the directions in which a flat side's rim is looked for
 THINNEST = 2e-3  # of an object's longest side; what is thinner gets this thickness
 
 
@@ -73,16 +74,30 @@ def _thickened(points: np.ndarray, thickness: float) -> np.ndarray:
 
 
 def _spread(points: np.ndarray, most: int) -> np.ndarray:
-    """Indices of the extreme points along the axes and then of the farthest from those chosen."""
+    """Indices of the extreme points along the axes, of those around them, so that a flat side on
+    which an object stands keeps its rim, and then of the farthest from those chosen.
+    """
     if len(points) <= most:
         return np.arange(len(points))
-    chosen = list(dict.fromkeys([*points.argmin(0), *points.argmax(0)]))
+    chosen = list(dict.fromkeys((points @ _sides().T).argmax(0).tolist()))[:most]
     nearest = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(1)
     while len(chosen) < most:
         farthest = int(nearest.argmax())
         chosen.append(farthest)
         nearest = np.minimum(nearest, np.linalg.norm(points - points[farthest], axis=1))
     return np.sort(chosen)
+
+
+def _sides() -> np.ndarray:
+    """(54, 3) the six axes, then eight directions close around each."""
+    axes = np.concatenate([np.eye(3), -np.eye(3)])
+    around = np.arange(8) * np.pi / 4
+    near = []
+    for axis in axes:
+        first = np.outer(np.cos(around), np.roll(axis, 1))
+        second = np.outer(np.sin(around), np.roll(axis, 2))
+        near.append(axis + RIM * (first + second))
+    return np.concatenate([axes, *near])
 
 
 def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:

@@ -14,32 +14,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import trimesh
 
 from maquette.document.appearance import appearance_of, mesh_with
 from maquette.errors import InputError, require_extra
-from maquette.geometry.cameras import project
-from maquette.geometry.transforms import similarity, transform_points
-from maquette.options import ScaleOptions, SimulationOptions
+from maquette.geometry.transforms import similarity
+from maquette.options import SimulationOptions
 from maquette.render.silhouette import silhouette_scores
-from maquette.simulation.bodies import bodies_of, span_of
-from maquette.simulation.contact import fall, supported_by
-from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
-from maquette.simulation.parts import Decomposition, decomposed, remember
-from maquette.simulation.scale import scaled_scene
+from maquette.simulation.arrange import (
+    REACHES,
+    Arrangement,
+    arranged,
+    hanging,
+    with_mesh,
+    with_room,
+)
+from maquette.simulation.parts import decomposed, remember
 from maquette.simulation.selection import labels_of
-from maquette.simulation.world import PhysicsWorld, world_of
-from maquette.types import GROUND, Instance, Scene
+from maquette.types import Instance, Scene
 
-REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
-LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
-LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 MOST_LOST = 0.04  # of a scene's mean agreement with its masks
-NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
-ROUNDS = 4  # of making room between objects that run into each other
-SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
-MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
@@ -70,52 +64,10 @@ class SettledScene:
 
 
 @dataclass(frozen=True, eq=False)
-class _Settling:
-    """A scene on its way to rest, and what collides of its visible instances."""
-
-    scene: Scene
-    shapes: dict[int, Decomposition]  # by label, in the meshes' frames
-    options: SimulationOptions
-
-    def world(self, held: Collection[int]) -> PhysicsWorld:
-        """The bodies in a unit of length in which the scene is one long; ``held`` do not move."""
-        visible = self.scene.visible().instances
-        unit = ScaleOptions(metres_per_unit=1.0 / span_of(self.scene.visible()))
-        scaled = scaled_scene(self.scene, unit)
-        made = bodies_of(scaled, self.options, [self.shapes[i.label] for i in visible])
-        bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
-        return world_of(replace(made, bodies=bodies))
-
-    def standing(self, label: int) -> Standing:
-        """An object in the scene's axes."""
-        instance = self.scene[label]
-        pose = instance.world_from_instance
-        shape = self.shapes[label].parts
-        parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
-        vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
-        return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
-
-    def reshaped(self, label: int, made: Standing) -> _Settling:
-        """With another shape of an object, where it stands. Convex parts are those that were made;
-        a hull or a box is found anew.
-        """
-        instance = self.scene[label]
-        back = np.linalg.inv(instance.world_from_instance)
-        vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
-        mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
-        parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
-        shape = replace(self.shapes[label], parts=tuple(parts))
-        if self.options.collision != "parts":
-            (shape,) = decomposed([mesh], self.options.collision)
-        scene = _with_mesh(self.scene, label, mesh)
-        return replace(self, scene=scene, shapes={**self.shapes, label: shape})
-
-
-@dataclass(frozen=True, eq=False)
 class _Round:
     """One try: what there was before physics, and what physics made of it."""
 
-    start: _Settling
+    start: Arrangement
     moved: dict[int, np.ndarray]  # label -> (4, 4) what its placement is multiplied with
     leaning: frozenset[int]  # labels of what moved more than it should
     fallen: frozenset[int]  # labels of what did not stay standing
@@ -136,15 +88,15 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     if not visible:
         raise InputError("the scene has no visible object that could settle")
     parts = decomposed([instance.mesh for instance in visible], options.collision)
-    given = _Settling(scene, {i.label: part for i, part in zip(visible, parts)}, options)
-    hanging = _hanging(scene)
-    held = hanging | labels_of(scene, options.static, "--static")
+    given = Arrangement(scene, {i.label: part for i, part in zip(visible, parts)}, options)
+    hung = hanging(scene)
+    held = hung | labels_of(scene, options.static, "--static")
     tried, remarks = _until_at_rest(given, held)
-    remarks |= dict.fromkeys(hanging, "nothing is near below it, so it hangs where it was")
+    remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, given.world(()).penetrations(), remarks)
 
 
-def _until_at_rest(given: _Settling, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
+def _until_at_rest(given: Arrangement, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
     object to which something was done.
     """
@@ -153,7 +105,7 @@ def _until_at_rest(given: _Settling, held: frozenset[int]) -> tuple[_Round, dict
     efforts: dict[int, int] = {}
     looks = _agreement(given.scene)
     while True:
-        start = _with_room(_standing(given, efforts, held | kept), held | kept)
+        start = with_room(arranged(given, efforts, held | kept), held | kept)
         tried = _try(start, held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if efforts.get(label, 0) + 1 < len(REACHES)]
@@ -177,9 +129,8 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
     remarks = {}
     for old in before.visible().instances:
         was = np.asarray(old.mesh.vertices)
-        moved = (
-            np.abs(np.asarray(after[old.label].mesh.vertices) - was).max() / np.ptp(was, 0).max()
-        )
+        now = np.asarray(after[old.label].mesh.vertices)
+        moved = np.abs(now - was).max() / np.ptp(was, axis=0).max()
         if moved > UNCHANGED:
             remarks[old.label] = f"its underside was moved by up to {moved:.0%} of its size"
     return remarks
@@ -197,148 +148,10 @@ def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) ->
     return {max(free, key=lambda label: losses[label])}
 
 
-# Before physics
-
-
-def _hanging(scene: Scene) -> frozenset[int]:
-    """The labels of what has nothing near below it, and of which nothing is known."""
-    span = span_of(scene.visible())
-    found = set()
-    for instance in scene.visible().instances:
-        on = supported_by(scene, instance)
-        drop = np.inf if on is None else fall(scene, instance, on)
-        is_known = on is not None and on == scene.support(instance.label).on
-        if not np.isfinite(drop) or not (is_known or drop < NEAR * span):
-            found.add(instance.label)
-    return frozenset(found)
-
-
-def _standing(given: _Settling, efforts: Mapping[int, int], still: Collection[int]) -> _Settling:
-    """The scene with each object on a firm footing, and moved along its ray until it touches what
-    it stands on, supporters first; not those that are ``still``. The ground is where most lower
-    ends are, for undersides that nobody sees have told its height before.
-    """
-    scene = given.scene
-    eye = scene.camera.position
-    least = LEAST_DROP * span_of(scene.visible())
-    moving = [i.label for i in _supporters_first(scene) if i.label not in still]
-    on = {label: supported_by(scene, scene[label]) for label in moving}
-    bodies = {label: levelled(given.standing(label), eye) for label in moving}
-    lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
-    if lows:
-        scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
-    for label in moving:
-        supporter = on[label]
-        reach = REACHES[efforts.get(label, 0)]
-        floor = scene.ground_height if supporter == GROUND else -np.inf
-        made = footed(bodies[label], reach, floor, _shown(scene, label))
-        given = replace(given, scene=scene).reshaped(label, made)
-        scene = given.scene
-        drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
-        if np.isfinite(drop):
-            bottom = float(scene[label].box[0, 1])
-            motion = _along_ray(eye, bottom, bottom - drop, least)
-            scene = scene.transform(label, motion @ scene[label].world_from_instance)
-    return replace(given, scene=scene)
-
-
-def _with_room(given: _Settling, still: Collection[int]) -> _Settling:
-    """Objects that run into each other made narrower on the sides that do, for moving them would
-    leave the photo; each by a share of its width, and not by much. Not what stands on the other.
-    """
-    for _ in range(ROUNDS):
-        pressed = _pressed(given, still)
-        if not pressed:
-            break
-        for label, push in pressed:
-            given = given.reshaped(label, squeezed(given.standing(label), push, MOST_SQUEEZED))
-    return given
-
-
-def _pressed(given: _Settling, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
-    """Labels of overlapping objects with the way (3,) that their side has to give, horizontal."""
-    found = []
-    for first, second, way in given.world(still).pair_overlaps():
-        level = way * (1.0, 0.0, 1.0)
-        depth = np.linalg.norm(way)
-        stands = second == given.scene.support(first).on or first == given.scene.support(second).on
-        if stands or np.linalg.norm(level) < SIDEWAYS * depth:
-            continue
-        direction = level / np.linalg.norm(level)
-        needed = depth**2 / np.linalg.norm(level)
-        widths = {
-            label: float(np.ptp(given.scene[label].box, axis=0) @ np.abs(direction))
-            for label in (first, second)
-            if label not in still
-        }
-        for label, width in widths.items():
-            outward = direction if label == first else -direction
-            found.append((label, outward * needed * width / sum(widths.values())))
-    return found
-
-
-def _shown(scene: Scene, label: int) -> Shown:
-    """Whether the photo tells that there is nothing of an object at points (N, 3): what it shows
-    there is neither the object nor another one that is nearer. False everywhere without a photo.
-    """
-    camera = scene.camera
-    hidden_from = np.full((camera.height, camera.width), np.inf)  # depth
-    made = {instance.label: instance for instance in scene.visible().instances}
-    for mask in scene.input.masks if scene.input is not None else ():
-        if mask.label in made:
-            middle = made[mask.label].box.mean(0)
-            nearest = 0.0 if mask.label == label else float(project(camera, middle)[1])
-            hidden_from[mask.mask] = nearest
-
-    def shown(points: np.ndarray) -> np.ndarray:
-        pixels, depth = project(camera, points)
-        column, row = np.floor(pixels).astype(int).T
-        inside = (depth > 0) & (row >= 0) & (row < camera.height)
-        inside &= (column >= 0) & (column < camera.width)
-        inside[inside] = depth[inside] < hidden_from[row[inside], column[inside]]
-        return inside & (scene.input is not None)
-
-    return shown
-
-
-def _supporters_first(scene: Scene) -> list[Instance]:
-    visible = scene.visible().instances
-    return sorted(visible, key=lambda i: (_level(scene, i.label), float(i.box[0, 1])))
-
-
-def _level(scene: Scene, label: int) -> int:
-    """How many objects are between an object and the ground."""
-    level = 0
-    on = scene.support(label).on
-    while isinstance(on, int) and level < len(scene.instances):
-        level += 1
-        on = scene.support(on).on
-    return level
-
-
-def _along_ray(eye: np.ndarray, bottom: float, target: float, least: float) -> np.ndarray:
-    """(4, 4) what brings an object's lower end to another height: about the eye, so that its
-    picture is the same, or straight up or down where that would be far, or less than ``least``
-    below the eye.
-    """
-    if min(eye[1] - bottom, eye[1] - target) > least:
-        factor = (eye[1] - target) / (eye[1] - bottom)
-        if abs(np.log(factor)) < LARGEST_STEP:
-            return similarity(factor, None, (1 - factor) * eye)
-    return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
-
-
-def _with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:
-    """Another mesh in the same frame, which need not be the middle of its box."""
-    changed = replace(scene[label], mesh=mesh)
-    instances = tuple(changed if i.label == label else i for i in scene.instances)
-    return replace(scene, instances=instances)
-
-
 # Physics
 
 
-def _try(start: _Settling, held: Collection[int]) -> _Round:
+def _try(start: Arrangement, held: Collection[int]) -> _Round:
     world = start.world(held)
     world.move_apart()
     apart = world.poses()
@@ -379,7 +192,7 @@ def _moved(tried: _Round) -> Scene:
         centred = (vertices - middle).astype(np.float32)
         mesh = mesh_with(centred, instance.mesh.faces, appearance_of(instance.mesh))
         placed = motion @ instance.world_from_instance @ similarity(1.0, None, middle)
-        scene = _with_mesh(scene, label, mesh).transform(label, placed)
+        scene = with_mesh(scene, label, mesh).transform(label, placed)
     return scene
 
 

@@ -17,7 +17,6 @@ from maquette.evaluate.cases import TRUTH, camera_from_dict, read_objects, set_o
 from maquette.evaluate.comparison import comparison_tables, heading, shown
 from maquette.evaluate.contestants import instances_of, scene_from_glb
 from maquette.evaluate.files import Record
-from maquette.evaluate.pool import in_processes, lost, processes
 from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth
 from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Series, plot
@@ -25,6 +24,7 @@ from maquette.evaluate.report.run import FinishedRun, aligned_from_predicted, re
 from maquette.evaluate.rows import distinct, number, picked
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.tables import html, reasons_table, unusable_table
+from maquette.execute.pool import Engine, in_processes, lost, processes
 from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.output import atomic_write
 
@@ -56,7 +56,7 @@ def write_report(
     path = folder / "report.html" if out is None else Path(out)
     truths = len(run.objects) / len(run.methods)
     faces = int(np.clip(ALL_FACES / max(len(run.objects) + truths, 1), *FACES))
-    with processes(jobs, 1) as pool:
+    with processes(Engine(jobs)) as pool:
         tasks = [(folder, scene, tuple(run.methods), faces) for scene in run.scenes]
         reasons = in_processes(pool, _make_parts, tasks, progress)
     undrawn = {scene: reason for scene, reason in zip(run.scenes, reasons) if reason}

@@ -118,7 +118,8 @@ function supporterOf(scene, on) {
 function inspector(instance, remaking) {
   const { label, hidden, seed, confidence, box } = instance, { scene, config } = store.get();
   const input = h("input", { type: "number", min: 0, max: config?.options.seed.maximum ?? 4294967295, value: randomSeedOf(config), "aria-label": "Another seed for this object" });
-  const size = box && [0, 1, 2].map((axis) => (box[1][axis] - box[0][axis]).toFixed(2)).join(" × ");
+  const metres = scene.metres_per_unit;
+  const size = box && [0, 1, 2].map((axis) => ((box[1][axis] - box[0][axis]) * (metres ?? 1)).toFixed(2)).join(" × ") + (metres ? " m" : "");
   const action = (name, text, run, properties = {}) => h("button", { type: "button", onclick: run, ...properties }, icon(name), text);
   return h("div", { class: "inspector", role: "group", "aria-label": `Selected: ${nameOf(instance)}` },
     h("h3", {}, nameOf(instance)),

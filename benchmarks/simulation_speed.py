@@ -1,0 +1,61 @@
+"""How long a scene takes to MJCF and to rest: seconds of the processor, children included, which a
+busy machine does not change, and of the clock.
+
+    python benchmarks/simulation_speed.py SCENE [--collision parts,hull]
+
+Convex parts are made anew. Each is done twice; the second time the libraries are loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from maquette.document.scene_json import load
+from maquette.options import SimulationOptions
+from maquette.simulation.files import write_simulation
+from maquette.simulation.settle import settle
+from maquette.types import Scene
+
+
+def told(what: str, work: Callable[[Path], object]) -> None:
+    """Print seconds of the processor, of this process and its children, and of the clock."""
+    for turn in ("first", "again"):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["MAQUETTE_CACHE"] = folder
+            before = os.times()
+            work(Path(folder))
+            after = os.times()
+        spent = sum(after[:4]) - sum(before[:4])
+        clock = after.elapsed - before.elapsed
+        said = f"{spent:.1f} s of the processor, {clock:.1f} s of the clock"
+        print(f"{what}, {turn}: {said}", flush=True)
+
+
+def exported(scene: Scene, options: SimulationOptions, folder: Path) -> None:
+    write_simulation(scene, folder / "room.xml", options)
+
+
+def settled(scene: Scene, options: SimulationOptions, folder: Path) -> None:
+    settle(scene, options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scene")
+    parser.add_argument("--collision", default="parts,hull")
+    args = parser.parse_args()
+    scene = load(args.scene)
+    count = len(scene.visible().instances)
+    for collision in args.collision.split(","):
+        options = SimulationOptions(collision=collision)
+        told(f"export, {collision}, {count} objects", partial(exported, scene, options))
+        told(f"settle, {collision}, {count} objects", partial(settled, scene, options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""A scene made ready to come to rest: on firm footings, in contact with what it stands on, with
+room between what runs into each other. In the flow: the part of settling before physics; objects
+move along their rays and change where the photo does not show them, supporters first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import trimesh
+
+from maquette.document.appearance import appearance_of, mesh_with
+from maquette.geometry.cameras import project
+from maquette.geometry.transforms import similarity, transform_points
+from maquette.options import ScaleOptions, SimulationOptions
+from maquette.simulation.bodies import bodies_of, span_of
+from maquette.simulation.contact import fall, supported_by
+from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
+from maquette.simulation.parts import Decomposition, decomposed
+from maquette.simulation.scale import scaled_scene
+from maquette.simulation.world import PhysicsWorld, world_of
+from maquette.types import GROUND, Instance, Scene
+
+REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
+LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
+LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
+NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
+ROUNDS = 4  # of making room between objects that run into each other
+SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
+MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """A scene on its way to rest, and what collides of its visible instances."""
+
+    scene: Scene
+    shapes: dict[int, Decomposition]  # by label, in the meshes' frames
+    options: SimulationOptions
+
+    def world(self, held: Collection[int]) -> PhysicsWorld:
+        """The bodies in a unit of length in which the scene is one long; ``held`` do not move."""
+        visible = self.scene.visible().instances
+        unit = ScaleOptions(metres_per_unit=1.0 / span_of(self.scene.visible()))
+        scaled = scaled_scene(self.scene, unit)
+        made = bodies_of(scaled, self.options, [self.shapes[i.label] for i in visible])
+        bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
+        return world_of(replace(made, bodies=bodies))
+
+    def drop(self, label: int, on: int | str) -> float:
+        """How far what collides of an object can fall onto what collides of its supporter."""
+        scene = self.scene
+        for each in (label, on):
+            if isinstance(each, int):
+                parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.shapes[each].parts]
+                scene = with_mesh(scene, each, trimesh.util.concatenate(parts))
+        return fall(scene, scene[label], on)
+
+    def standing(self, label: int) -> Standing:
+        """An object in the scene's axes."""
+        instance = self.scene[label]
+        pose = instance.world_from_instance
+        shape = self.shapes[label].parts
+        parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
+        vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
+        return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
+
+    def reshaped(self, label: int, made: Standing) -> Arrangement:
+        """With another shape of an object, where it stands. Convex parts are those that were made;
+        a hull or a box is found anew.
+        """
+        instance = self.scene[label]
+        back = np.linalg.inv(instance.world_from_instance)
+        vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
+        mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
+        parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
+        shape = replace(self.shapes[label], parts=tuple(parts))
+        if self.options.collision != "parts":
+            (shape,) = decomposed([mesh], self.options.collision)
+        scene = with_mesh(self.scene, label, mesh)
+        return replace(self, scene=scene, shapes={**self.shapes, label: shape})
+
+
+def hanging(scene: Scene) -> frozenset[int]:
+    """The labels of what has nothing near below it, and of which nothing is known."""
+    span = span_of(scene.visible())
+    found = set()
+    for instance in scene.visible().instances:
+        on = supported_by(scene, instance)
+        drop = np.inf if on is None else fall(scene, instance, on)
+        is_known = on is not None and on == scene.support(instance.label).on
+        if not np.isfinite(drop) or not (is_known or drop < NEAR * span):
+            found.add(instance.label)
+    return frozenset(found)
+
+
+def arranged(given: Arrangement, efforts: Mapping[int, int], still: Collection[int]) -> Arrangement:
+    """The scene with each object on a firm footing, and moved along its ray until it touches what
+    it stands on, supporters first; not those that are ``still``. The ground is where most lower
+    ends are, for undersides that nobody sees have told its height before.
+    """
+    scene = given.scene
+    eye = scene.camera.position
+    least = LEAST_DROP * span_of(scene.visible())
+    moving = [i.label for i in _supporters_first(scene) if i.label not in still]
+    on = {label: supported_by(scene, scene[label]) for label in moving}
+    bodies = {label: levelled(given.standing(label), eye) for label in moving}
+    lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
+    if lows:
+        scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
+    for label in moving:
+        supporter = on[label]
+        reach = REACHES[efforts.get(label, 0)]
+        floor = scene.ground_height if supporter == GROUND else -np.inf
+        made = footed(bodies[label], reach, floor, _shown(scene, label))
+        given = replace(given, scene=scene).reshaped(label, made)
+        scene = given.scene
+        drop = np.inf if supporter is None else given.drop(label, supporter)
+        if np.isfinite(drop):
+            bottom = float(scene[label].box[0, 1])
+            motion = _along_ray(eye, bottom, bottom - drop, least)
+            scene = scene.transform(label, motion @ scene[label].world_from_instance)
+    return replace(given, scene=scene)
+
+
+def with_room(given: Arrangement, still: Collection[int]) -> Arrangement:
+    """Objects that run into each other made narrower on the sides that do, for moving them would
+    leave the photo; each by a share of its width, and not by much. Not what stands on the other.
+    """
+    for _ in range(ROUNDS):
+        pressed = _pressed(given, still)
+        if not pressed:
+            break
+        for label, push in pressed:
+            given = given.reshaped(label, squeezed(given.standing(label), push, MOST_SQUEEZED))
+    return given
+
+
+def _pressed(given: Arrangement, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
+    """Labels of overlapping objects with the way (3,) that their side has to give, horizontal."""
+    found = []
+    for first, second, way in given.world(still).pair_overlaps():
+        level = way * (1.0, 0.0, 1.0)
+        depth = np.linalg.norm(way)
+        on = given.scene.support(first).on, given.scene.support(second).on
+        if on[0] == second or on[1] == first or np.linalg.norm(level) < SIDEWAYS * depth:
+            continue
+        direction = level / np.linalg.norm(level)
+        needed = depth**2 / np.linalg.norm(level)
+        widths = {}
+        for label in {first, second} - set(still):
+            size = np.ptp(given.scene[label].box, axis=0)
+            widths[label] = float(size @ np.abs(direction))
+        for label, width in widths.items():
+            outward = direction if label == first else -direction
+            found.append((label, outward * needed * width / sum(widths.values())))
+    return found
+
+
+def _shown(scene: Scene, label: int) -> Shown:
+    """Whether the photo tells that there is nothing of an object at points (N, 3): what it shows
+    there is neither the object nor another one that is nearer. False everywhere without a photo.
+    """
+    camera = scene.camera
+    hidden_from = np.full((camera.height, camera.width), np.inf)  # depth
+    made = {instance.label: instance for instance in scene.visible().instances}
+    for mask in scene.input.masks if scene.input is not None else ():
+        if mask.label in made:
+            middle = made[mask.label].box.mean(0)
+            nearest = 0.0 if mask.label == label else float(project(camera, middle)[1])
+            hidden_from[mask.mask] = nearest
+
+    def shown(points: np.ndarray) -> np.ndarray:
+        pixels, depth = project(camera, points)
+        column, row = np.floor(pixels).astype(int).T
+        inside = (depth > 0) & (row >= 0) & (row < camera.height)
+        inside &= (column >= 0) & (column < camera.width)
+        inside[inside] = depth[inside] < hidden_from[row[inside], column[inside]]
+        return inside & (scene.input is not None)
+
+    return shown
+
+
+def _supporters_first(scene: Scene) -> list[Instance]:
+    visible = scene.visible().instances
+    return sorted(visible, key=lambda i: (_level(scene, i.label), float(i.box[0, 1])))
+
+
+def _level(scene: Scene, label: int) -> int:
+    """How many objects are between an object and the ground."""
+    level = 0
+    on = scene.support(label).on
+    while isinstance(on, int) and level < len(scene.instances):
+        level += 1
+        on = scene.support(on).on
+    return level
+
+
+def _along_ray(eye: np.ndarray, bottom: float, target: float, least: float) -> np.ndarray:
+    """(4, 4) what brings an object's lower end to another height: about the eye, so that its
+    picture is the same, or straight up or down where that would be far, or less than ``least``
+    below the eye.
+    """
+    if min(eye[1] - bottom, eye[1] - target) > least:
+        factor = (eye[1] - target) / (eye[1] - bottom)
+        if abs(np.log(factor)) < LARGEST_STEP:
+            return similarity(factor, None, (1 - factor) * eye)
+    return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
+
+
+def with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:
+    """Another mesh in the same frame, which need not be the middle of its box."""
+    changed = replace(scene[label], mesh=mesh)
+    instances = tuple(changed if i.label == label else i for i in scene.instances)
+    return replace(scene, instances=instances)
