@@ -98,7 +98,7 @@ def test_an_image_encoder_looks_through_a_backbone_and_goes_on_with_it(library, 
 def test_a_segmenter_keeps_the_trunk_it_begins_with_until_it_goes_on(library, tmp_path):
     torch.save(release(), tmp_path / "lite0.pth")
     options = RunOptions("segmenter", library, preset="tiny", backbone=str(tmp_path / "lite0.pth"))
-    _, run, first = short_run(options, tmp_path / "run", 8, batch=4)
+    _, run, first = short_run(options, tmp_path / "run", 8, batch=2)
     released = trunk_from_release(release()).state_dict()
     after = run.model.state_dict()
     trunk = {name for name in after if name.startswith("trunk.")}
