@@ -38,7 +38,7 @@ from maquette.train.task import (
     stacked,
 )
 
-EXAMINED = 16  # held-out windows
+EXAMINED = 12  # held-out windows
 SHOWN = 8  # of them, in the picture of the examination
 LEAST = 0.0012  # of a view's pixels that an object must have
 WHOLE = 0.3  # probability of a window that shows the whole view
