@@ -216,8 +216,7 @@ def generate(
     clock = _Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
-        given = _read(photo, masks, only, source)
-        given = replace(given, focal=_focal(given, chosen.fov))
+        given = _read(photo, masks, only, source, chosen.fov)
     with clock.stage("load"):
         loaded = models or load_for(chosen, weights)
         (geometry,) = loaded.models((PERCEPTION,), device)
@@ -243,6 +242,11 @@ def generate(
         progress("settle", 0.0)
         with clock.stage("settle"):
             scene = scene.settle()
+    return _with_costs(scene, clock)
+
+
+def _with_costs(scene: Scene, clock: _Clock) -> Scene:
+    """The scene with what making it took in its provenance."""
     spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
     return replace(scene, provenance=scene.provenance | spent)
 
@@ -286,16 +290,24 @@ def _taken_out(options: dict[str, Any]) -> GeometrySource:
 
 
 def _read(
-    photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
+    photo: Any,
+    masks: Any,
+    only: Sequence[int | str] | None,
+    source: GeometrySource,
+    fov: float | str | None,
 ) -> SceneInput:
-    if not isinstance(photo, SceneInput):
-        if masks is not None:
-            return read_scene_input(photo, masks, only=only, geometry=source)
-        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
-        return replace(given, warnings=(PROPOSED, *given.warnings))
-    if source.is_there:
-        raise InputError("depth and camera are part of a SceneInput; give them to its reader")
-    return photo
+    """The input with the focal length that is to be used. Raises InputError."""
+    given = photo
+    if isinstance(photo, SceneInput):
+        if source.is_there:
+            raise InputError("depth and camera are part of a SceneInput; give them to its reader")
+    elif masks is not None:
+        given = read_scene_input(photo, masks, only=only, geometry=source)
+    else:
+        found = proposed(read_photo(photo))
+        given = read_scene_input(photo, found, only=only, geometry=source)
+        given = replace(given, warnings=(PROPOSED, *given.warnings))
+    return replace(given, focal=_focal(given, fov))
 
 
 def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:

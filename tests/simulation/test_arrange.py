@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maquette.options import SimulationOptions
-from maquette.simulation.arrange import Arrangement, arranged, hanging, with_room
+from maquette.simulation.arrange import CollidingScene, arranged, hanging, with_room
 from maquette.simulation.parts import decomposed
 from maquette.types import GROUND, Support
 from tests.simulation.scenes import standing
@@ -18,7 +18,7 @@ def of(scene):
     visible = scene.visible().instances
     shapes = decomposed([instance.mesh for instance in visible], "hull")
     by_label = {instance.label: shape for instance, shape in zip(visible, shapes)}
-    return Arrangement(scene, by_label, SimulationOptions(collision="hull", up="y"))
+    return CollidingScene(scene, by_label, SimulationOptions(collision="hull", up="y"))
 
 
 def test_what_nothing_is_near_below_hangs_unless_it_is_known_to_stand():

@@ -33,7 +33,7 @@ MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in e
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangement:
+class CollidingScene:
     """A scene on its way to rest, and what collides of its visible instances."""
 
     scene: Scene
@@ -55,7 +55,9 @@ class Arrangement:
         for each in (label, on):
             if isinstance(each, int):
                 parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.shapes[each].parts]
-                scene = with_mesh(scene, each, trimesh.util.concatenate(parts))
+                whole = trimesh.util.concatenate(parts)
+                assert isinstance(whole, trimesh.Trimesh)
+                scene = with_mesh(scene, each, whole)
         return fall(scene, scene[label], on)
 
     def standing(self, label: int) -> Standing:
@@ -67,7 +69,7 @@ class Arrangement:
         vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
         return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
 
-    def reshaped(self, label: int, made: Standing) -> Arrangement:
+    def reshaped(self, label: int, made: Standing) -> CollidingScene:
         """With another shape of an object, where it stands. Convex parts are those that were made;
         a hull or a box is found anew.
         """
@@ -96,7 +98,9 @@ def hanging(scene: Scene) -> frozenset[int]:
     return frozenset(found)
 
 
-def arranged(given: Arrangement, efforts: Mapping[int, int], still: Collection[int]) -> Arrangement:
+def arranged(
+    given: CollidingScene, efforts: Mapping[int, int], still: Collection[int]
+) -> CollidingScene:
     """The scene with each object on a firm footing, and moved along its ray until it touches what
     it stands on, supporters first; not those that are ``still``. The ground is where most lower
     ends are, for undersides that nobody sees have told its height before.
@@ -125,7 +129,7 @@ def arranged(given: Arrangement, efforts: Mapping[int, int], still: Collection[i
     return replace(given, scene=scene)
 
 
-def with_room(given: Arrangement, still: Collection[int]) -> Arrangement:
+def with_room(given: CollidingScene, still: Collection[int]) -> CollidingScene:
     """Objects that run into each other made narrower on the sides that do, for moving them would
     leave the photo; each by a share of its width, and not by much. Not what stands on the other.
     """
@@ -138,7 +142,7 @@ def with_room(given: Arrangement, still: Collection[int]) -> Arrangement:
     return given
 
 
-def _pressed(given: Arrangement, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
+def _pressed(given: CollidingScene, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
     """Labels of overlapping objects with the way (3,) that their side has to give, horizontal."""
     found = []
     for first, second, way in given.world(still).pair_overlaps():

@@ -22,7 +22,7 @@ from maquette.options import SimulationOptions
 from maquette.render.silhouette import silhouette_scores
 from maquette.simulation.arrange import (
     REACHES,
-    Arrangement,
+    CollidingScene,
     arranged,
     hanging,
     with_mesh,
@@ -67,7 +67,7 @@ class SettledScene:
 class _Round:
     """One try: what there was before physics, and what physics made of it."""
 
-    start: Arrangement
+    start: CollidingScene
     moved: dict[int, np.ndarray]  # label -> (4, 4) what its placement is multiplied with
     leaning: frozenset[int]  # labels of what moved more than it should
     fallen: frozenset[int]  # labels of what did not stay standing
@@ -88,7 +88,7 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     if not visible:
         raise InputError("the scene has no visible object that could settle")
     parts = decomposed([instance.mesh for instance in visible], options.collision)
-    given = Arrangement(scene, {i.label: part for i, part in zip(visible, parts)}, options)
+    given = CollidingScene(scene, {i.label: part for i, part in zip(visible, parts)}, options)
     hung = hanging(scene)
     held = hung | labels_of(scene, options.static, "--static")
     tried, remarks = _until_at_rest(given, held)
@@ -96,7 +96,7 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     return _reported(scene, tried, given.world(()).penetrations(), remarks)
 
 
-def _until_at_rest(given: Arrangement, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
+def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
     object to which something was done.
     """
@@ -151,7 +151,7 @@ def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) ->
 # Physics
 
 
-def _try(start: Arrangement, held: Collection[int]) -> _Round:
+def _try(start: CollidingScene, held: Collection[int]) -> _Round:
     world = start.world(held)
     world.move_apart()
     apart = world.poses()
