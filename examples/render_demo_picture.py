@@ -22,6 +22,7 @@ from maquette.data.layout import Placement
 from maquette.data.procedural import procedural_asset
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, sample_view
+from maquette.evaluate.report.compact import simplified
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.masks import write_masks
 from maquette.stages.place import place
@@ -92,7 +93,9 @@ camera = {"fx": fx, "fy": fy, "cx": cx, "cy": cy} | size
 truth = []
 for mask, placement in zip(masks, view.placements):
     asset = assets[placement.asset]
-    mesh = trimesh.Trimesh(asset.vertices, asset.faces, vertex_colors=asset.colors, process=False)
+    whole = trimesh.Trimesh(asset.vertices, asset.faces, vertex_colors=asset.colors, process=False)
+    vertices, faces, colors = simplified(whole, 2000)  # the package stays small
+    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
     mesh.apply_transform(view.scene_from_world @ placement.world_from_asset)
     truth.append(place(mask.label, mesh, 0, name=mask.name, node=mask.name))
 scene = Scene(

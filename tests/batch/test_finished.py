@@ -76,6 +76,7 @@ def test_whatever_is_there_otherwise_is_left_to_making(job, monkeypatch):
     (job.folder / ".maquette-0-1-abc.result").mkdir()
     assert kept_before(job, WANTED) is None
     assert kept_before(dataclasses.replace(job, problem="no masks"), WANTED) is None
+    assert kept_before(dataclasses.replace(job, masks=None), WANTED) is None
     write_photo(job.photo.parent, seed=3)
     assert kept_before(job, WANTED) is None
 

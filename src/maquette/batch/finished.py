@@ -227,9 +227,11 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
     (weights of a folder, a method of a file, another version, leftovers of a killed run, files that
     are still to be written) making it decides, with all that it loads.
     """
-    embedded = wanted.weights is None and wanted.options.model == EMBEDDED
-    known = embedded and not wanted.overwrite and isinstance(wanted.options.method, str)
-    if not known or job.problem or ".py:" in wanted.options.method:
+    options = wanted.options
+    if wanted.overwrite or job.problem or job.masks is None:
+        return None
+    is_ours = wanted.weights is None and options.model == options.perception == EMBEDDED
+    if not is_ours or not isinstance(options.method, str) or ".py:" in options.method:
         return None
     document = read_document(job.folder)
     if document is None or any(job.folder.glob(f"{TEMPORARY_PREFIX}*")):
