@@ -2,17 +2,19 @@
 exact depth and camera, with a sensor's faults, and with the camera alone.
 
     python benchmarks/given_depth.py --assets HELD_OUT/ [--set random] [--scenes 12]
+    python benchmarks/given_depth.py --from TRACED/              # of benchmarks/path_traced.py
 
 The depth goes through a file, as 16-bit millimetres, with the whole scene 1.5 m across. The sensor
-has 0.5 per cent of noise, 2 per cent of pixels that drop out, and holes along every outline. Size
-error: median over the sides of the objects' boxes, of the true side.
+has 0.5 per cent of noise, 2 per cent of pixels that drop out, and holes along every outline. A
+scene that says how long its unit is, is compared in metres. Size error: median over the sides of
+the objects' boxes, of the true side.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from tqdm import tqdm
 
 import maquette
 from maquette.checkpoints.embedded import load_models
-from maquette.evaluate.cases import Case, node_name
+from maquette.evaluate.cases import Case, load_case, node_name
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.sets import held_out_assets, make_case
 from maquette.given.fit import GeometrySource
@@ -89,23 +91,36 @@ def scored(case: Case, source: GeometrySource, models: Any) -> Mapping[str, floa
         bare.image, {mask.label: mask.mask for mask in bare.masks}, geometry=source
     )
     scene = maquette.generate(given, models=models, seed=0)
+    unit = (scene.metres_per_unit or METRES) / METRES
     meshes = {
-        node_name(i.label): i.mesh.copy().apply_transform(i.world_from_instance)
+        node_name(i.label): i.mesh.copy().apply_transform(i.world_from_instance).apply_scale(unit)
         for i in scene.instances
     }
-    found = score_scene(meshes, case.truth, "iscene", 0, camera=case.camera)
-    size = size_error(case, meshes, (scene.metres_per_unit or METRES) / METRES)
+    found = score_scene(meshes, case.truth, "iscene", 0)
+    size = size_error(case, meshes)
     return {"scene F": found.f_s, "object F": found.f_o, "box IoU": found.iou_b, "size": size}
 
 
-def size_error(case: Case, meshes: Mapping[str, trimesh.Trimesh], unit: float) -> float:
-    """Median relative error of the sides of boxes; unit: true units in one of the scene."""
+def size_error(case: Case, meshes: Mapping[str, trimesh.Trimesh]) -> float:
+    """Median relative error of the sides of boxes."""
     off = []
     for name, truth in case.truth.items():
         if name in meshes:
-            sides = np.ptp(meshes[name].bounds, axis=0) * unit
+            sides = np.ptp(meshes[name].bounds, axis=0)
             off.append(np.abs(sides / np.maximum(truth.extents, 1e-3) - 1))
     return float(np.median(np.concatenate(off)))
+
+
+def cases_of(chosen: argparse.Namespace) -> Iterator[Case]:
+    """The scenes of a folder, or of a set."""
+    if chosen.folder is not None:
+        found = sorted(chosen.folder.rglob("objects.json"))
+        for place in found[: chosen.scenes]:
+            yield load_case(place.parent)
+        return
+    library = held_out_assets(chosen.assets)
+    for index in range(chosen.scenes):
+        yield make_case(library, chosen.set, index)
 
 
 def main() -> None:
@@ -114,16 +129,19 @@ def main() -> None:
     parser.add_argument("--assets", help="folder of held-out meshes; default: procedural ones")
     parser.add_argument("--set", default="random")
     parser.add_argument("--scenes", type=int, default=12)
+    parser.add_argument("--from", dest="folder", type=Path, help="prepared scenes, path-traced")
+    parser.add_argument("--only", help="of the ways, separated by commas; default: all")
     chosen = parser.parse_args()
     models = load_models(None)
-    library = held_out_assets(chosen.assets)
+    wanted = chosen.only.split(",") if chosen.only else None
     rows: dict[str, list[Mapping[str, float]]] = {}
+    cases = list(cases_of(chosen))
     with tempfile.TemporaryDirectory() as folder:
-        for index in tqdm(range(chosen.scenes), desc="scenes"):
-            case = make_case(library, chosen.set, index)
+        for case in tqdm(cases, desc="scenes"):
             for name, source in variants(case, folder).items():
-                rows.setdefault(name, []).append(scored(case, source, models))
-    print(f"| given, {chosen.scenes} scenes | scene F | object F | box IoU | size error |")
+                if wanted is None or name in wanted:
+                    rows.setdefault(name, []).append(scored(case, source, models))
+    print(f"| given, {len(cases)} scenes | scene F | object F | box IoU | size error |")
     print("|---|---|---|---|---|")
     print_rows(rows)
 

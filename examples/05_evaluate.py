@@ -1,13 +1,13 @@
-"""Score a scene against its truth under a named protocol. Objects are matched by node name; a
-missing one counts as zero.
+"""Score a scene against its truth under a named protocol. Objects are matched by label, or by
+node name where a file tells no labels; a missing one counts as zero.
 
 Uses `scene.glb` of example 02 and `truth.glb` of example 01.
 """
 
-from maquette.evaluate.score import score_scene
-from maquette.export.read import load_named_meshes
+from maquette.evaluate import load_pair, score_scene
 
-score = score_scene(load_named_meshes("scene.glb"), load_named_meshes("truth.glb"), "iscene")
+predicted, truth = load_pair("scene.glb", "truth.glb")
+score = score_scene(predicted, truth, "iscene")
 print(
     f"{score.protocol}: scene F {score.f_s:.1f} %, object F {score.f_o:.1f} %, box IoU "
     f"{score.iou_b:.2f}"

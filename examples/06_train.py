@@ -5,8 +5,9 @@ Uses `library/` of example 01. A real run takes the preset "cpu" or "gpu" and mi
 steps; see docs/training.md.
 """
 
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task
+from maquette.options.training import LoopConfig, RunOptions
+from maquette.train.loop import Run
+from maquette.train.runs import build_task
 
 options = RunOptions(network="volume-vae", library="library", held_out="library", preset="tiny")
 settings = {

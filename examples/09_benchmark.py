@@ -13,14 +13,14 @@ from maquette.evaluate.comparison import comparison_tables
 from maquette.evaluate.contestants import contestants, oracle_boxes
 from maquette.evaluate.sets import SetSource
 from maquette.evaluate.tables import markdown
+from maquette.execute.pool import HERE, Here
 
 if __name__ == "__main__":
     run = Path("benchmark")
     theirs = Path("their_glbs")
     scenes = (SetSource("random", 0),)
-    prepare(
-        BenchmarkPlan(run, scenes, (), jobs=0), None
-    )  # photos and masks, for a system that knows nothing of maquette
+    # photos and masks, for a system that knows nothing of maquette
+    prepare(BenchmarkPlan(run, scenes, ()), Here())
 
     for scene in scenes:
         case = load_case(
@@ -29,5 +29,7 @@ if __name__ == "__main__":
         scene_of(oracle_boxes(case)).export(theirs / f"{scene.name}.glb")
 
     compared = contestants(["spheres"], weights={}, files={"theirs": str(theirs)})
-    rows = run_benchmark(BenchmarkPlan(run, scenes, tuple(compared), protocols=("raw",), jobs=0))
+    rows = run_benchmark(
+        BenchmarkPlan(run, scenes, tuple(compared), protocols=("raw",), engine=HERE)
+    )
     print(markdown(comparison_tables(rows)[0]))

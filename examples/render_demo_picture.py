@@ -1,5 +1,5 @@
 """Render the pictures that `maquette demo` and the page use: five procedural objects on a floor,
-`photo.jpg` and `masks.png`.
+`photo.jpg` and `masks.png`, with their truth: `depth.png`, `camera.json` and `truth.glb`.
 
     python examples/render_demo_picture.py FOLDER [SEED] [STAGE]    (bundled: room with seed 1,
     table with 4, garden with 3)
@@ -8,13 +8,15 @@ The stage is room, table or garden; the seed chooses the objects' looks, the lig
 the camera.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from PIL import Image
 
-from maquette import InstanceMask
+from maquette import InstanceMask, Scene
 from maquette.data.catalogue import AssetList, Catalogue
 from maquette.data.layout import Placement
 from maquette.data.procedural import procedural_asset
@@ -22,6 +24,7 @@ from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, sample_view
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.masks import write_masks
+from maquette.stages.place import place
 
 # family, x, z, size of the longest side, degrees about +Y
 STAGES = {
@@ -77,3 +80,22 @@ for label, placement in enumerate(view.placements, start=1):
 folder.mkdir(parents=True, exist_ok=True)
 Image.fromarray(view.image).save(folder / "photo.jpg", quality=92)
 write_masks(masks, folder / "masks.png", overwrite=True)
+
+# What is known of a picture that was rendered: depth and camera in metres, and the scene itself.
+metres = 1.0 / np.cbrt(np.linalg.det(view.scene_from_world[:3, :3]))
+depth = np.where(np.isfinite(view.depth), view.depth * metres * 1000.0, 0.0)
+Image.fromarray(np.rint(depth).astype(np.uint16)).save(folder / "depth.png", optimize=True)
+(fx, _, cx), (_, fy, cy), _ = view.camera.intrinsics.tolist()
+size = {"width": view.camera.width, "height": view.camera.height}
+camera = {"fx": fx, "fy": fy, "cx": cx, "cy": cy} | size
+(folder / "camera.json").write_text(json.dumps(camera, indent=1) + "\n")
+truth = []
+for mask, placement in zip(masks, view.placements):
+    asset = assets[placement.asset]
+    mesh = trimesh.Trimesh(asset.vertices, asset.faces, vertex_colors=asset.colors, process=False)
+    mesh.apply_transform(view.scene_from_world @ placement.world_from_asset)
+    truth.append(place(mask.label, mesh, 0, name=mask.name, node=mask.name))
+scene = Scene(
+    tuple(truth), view.camera, ground_height=view.ground_height, metres_per_unit=float(metres)
+)
+scene.export(folder / "truth.glb")

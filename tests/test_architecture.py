@@ -22,7 +22,7 @@ ORDER = (
     "types",
     "containers",
     "output",
-    "processes",
+    "execute",
     "hardware",
     "geometry",
     "photos",
@@ -54,8 +54,7 @@ FACADE = {
 }  # of the package itself: they show the whole house, so they may name any room
 # Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
-    "types.py": {"regenerate", "export", "stand", "settle"},
-    "export/read.py": {"load_named_meshes"},  # a scene document is a rare input
+    "types.py": {"_repr_html_", "regenerate", "export", "stand", "settle"},
 }
 
 # Sizes are counted in syntax nodes (expressions and statements, docstrings aside), for lines can be
@@ -76,7 +75,7 @@ MORE_PARAMETERS: dict[str, int] = {}
 
 # What may catch every exception: the one helper for files of strangers, and a worker, whose parent
 # raises what it caught.
-CATCHING = (("errors.py", "contained"), ("processes.py", "_answer"))
+CATCHING = (("errors.py", "contained"), ("execute/processes.py", "answer_to"))
 UNMIRRORED = {  # modules without a test file of their own, and why
     "render/tones.py": "through render/test_shade.py and data/test_views.py",
     "__main__.py": "one call of cli.main; test_import.py runs it",

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from maquette.app.settings import ServerSettings
 from maquette.cli import build_parser
 from maquette.cli.export import SIMULATED
 from maquette.cli.generate import GENERATED
-from maquette.declare import table
+from maquette.declare import declarations, table
 from maquette.given.fit import KNOWN
 from maquette.options import (
     FileSpace,
@@ -25,6 +26,9 @@ from maquette.options import (
     SimulationOptions,
     Surroundings,
 )
+from maquette.options.benchmark import BenchmarkOptions
+from maquette.options.data import DataSetOptions, ImportOptions
+from maquette.options.training import CoherentOptions, LoopConfig, MidiOptions, RunOptions
 from maquette.pipeline import Options
 from tests.test_architecture import ORDER
 
@@ -128,6 +132,7 @@ def test_the_documents_show_every_command():
         "demo",
         "export",
         "settle",
+        "view",
         "app",
         "masks",
         "models",
@@ -150,6 +155,14 @@ def test_the_documents_show_every_command():
         ("cli", Surroundings, None),
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
+        ("cli", ServerSettings, None),
+        ("cli", BenchmarkOptions, None),
+        ("cli", ImportOptions, None),
+        ("cli", DataSetOptions, None),
+        ("training", LoopConfig, None),
+        ("training", RunOptions, [name for name in declarations(RunOptions) if name != "network"]),
+        ("training", MidiOptions, None),
+        ("training", CoherentOptions, None),
     ],
 )
 def test_tables_of_options_are_those_of_the_declarations(page, options, names):

@@ -2,9 +2,14 @@
 
 import pytest
 
+from maquette.cli import build_parser
+from maquette.cli.train import asked
+from maquette.data.scenes import SceneConfig
 from maquette.declare import declarations
 from maquette.errors import InputError
 from maquette.options import METRES, FileSpace, SceneOptions, parse_memory
+from maquette.options.data import KINDS
+from maquette.options.training import CoherentOptions, LoopConfig, MidiOptions
 
 
 def test_only_what_differs_is_asked_for():
@@ -54,3 +59,23 @@ def test_other_sizes_are_refused(text):
 def test_values_out_of_bounds_are_refused(given, said):
     with pytest.raises(InputError, match=said):
         SceneOptions(**given)
+
+
+def test_every_kind_of_scene_can_be_asked_for():
+    assert set(KINDS) == {kind for kind, _ in SceneConfig().mix}
+
+
+def test_what_a_network_needs_is_what_was_not_said():
+    words = ["train", "image-encoder", "--data", "a", "--out", "b", "--steps", "3", "--seed", "7"]
+    plain = asked(build_parser().parse_args(words))
+    assert plain[0].network == "image-encoder" and plain[0].library == "a" and plain[0].seed == 7
+    assert plain[1] == LoopConfig(steps=3, seed=7, batch=16, learning_rate=1e-3, optimizer="muon")
+    said = asked(build_parser().parse_args([*words, "--batch", "2", "--optimizer", "adamw"]))
+    assert said[1] == LoopConfig(steps=3, seed=7, batch=2, learning_rate=1e-3)
+
+
+def test_ablations_reach_their_networks():
+    words = ["train", "midi", "--data", "a", "--out", "b", "--minutes", "1", "--joint-blocks", "0"]
+    options, _ = asked(build_parser().parse_args([*words, "--no-scene-image", "--no-yaw"]))
+    assert options.midi == MidiOptions(joint_blocks=0, scene_image=False)
+    assert options.coherent == CoherentOptions(yaw=False)

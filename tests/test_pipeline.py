@@ -9,6 +9,7 @@ import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.document.appearance import appearance_of, vertex_colors_of
 from maquette.errors import InputError, MissingExtraError
+from maquette.masks import read_masks
 from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
 from maquette.types import Focal
 from tests.tiny import save_tiny_weights, write_photo
@@ -243,3 +244,26 @@ def test_scenes_can_be_imagined_without_a_photo(models, tmp_path):
     ] == "coherent"
     with pytest.raises(InputError, match="at least one object"):
         imagine(0, models=models)
+
+
+def test_names_of_masks_become_nodes_and_go_through_every_file(models, photo, tmp_path):
+    image, masks = photo
+    named = [dataclasses.replace(m, name="cup" if m.label < 3 else "") for m in read_masks(masks)]
+    made = generate(image, named, models=models, steps=2)
+    nodes = {1: "cup", 2: "cup_2", 3: "instance_3"}
+    assert {i.label: i.node_name for i in made.instances} == nodes
+    assert regenerate(made, "cup_2", seed=5, models=models, steps=2)["cup_2"].label == 2
+    for name in ("scene.json", "scene.glb"):
+        again = maquette.load(made.export(tmp_path / name))
+        assert {i.label: i.node_name for i in again.instances} == nodes
+        assert [i.name for i in again.instances] == ["cup", "cup", ""]
+
+
+def test_what_is_missing_or_unknown_is_said_with_what_is_right(photo, scene):
+    for call, words in [
+        (lambda: generate(*photo, sed=1), "did you mean 'seed'"),
+        (lambda: scene.regenerate(1, seed=1, devise="cpu"), "did you mean 'device'"),
+        (lambda: generate(*photo, seed="one"), "seed must be a whole number"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            call()

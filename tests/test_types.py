@@ -8,6 +8,7 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import similarity
+from maquette.types import InstanceMask, node_names
 from tests.document.scenes import coloured, make_scene
 
 
@@ -61,7 +62,7 @@ def test_names_stay_unique_and_unknown_labels_are_named():
     with pytest.raises(InputError, match="taken"):
         scene.rename(1, "instance_12")
     assert scene.rename(1, "instance_1")[1].node_name == "instance_1"
-    with pytest.raises(InputError, match=r"\[1, 3, 12\]"):
+    with pytest.raises(InputError, match=r"has 1 .*, 3 .*, 12 "):
         scene[2]
 
 
@@ -118,7 +119,7 @@ WRONG_EDITS = {
     "transform nan": (lambda s: s.transform(1, np.full((4, 4), np.nan)), "nan"),
     "rename nul": (lambda s: s.rename(1, "a\0b"), r"zero character \(NUL\)"),
     "rename surrogate": (lambda s: s.rename(1, "a\ud800"), r"\\ud800, half of a surrogate"),
-    "rename unknown": (lambda s: s.rename(99, "a"), r"label 99 is not in the scene; it has \["),
+    "rename unknown": (lambda s: s.rename(99, "a"), r"label 99 is not in the scene; it has "),
     "move unknown": (lambda s: s.move(99, (0, 0, 0)), "label 99"),
     "replace unknown": (lambda s: s.replace(99, trimesh.creation.box()), "label 99"),
 }
@@ -128,3 +129,53 @@ WRONG_EDITS = {
 def test_wrong_edits_are_refused_at_once_with_what_was_given(edit, says):
     with pytest.raises(InputError, match=says):
         edit(make_scene())
+
+
+def test_named_masks_give_named_nodes_and_the_others_their_labels():
+    pixel = np.ones((1, 1), bool)
+    names = ["cup", "cup", " cup_2 ", "", "instance_1", "tea\npot", "\0", "cup"]
+    masks = [InstanceMask(label, pixel, name) for label, name in enumerate(names, 3)]
+    assert node_names(masks) == {3: "cup", 4: "cup_2", 5: "cup_2_2", 8: "tea pot", 10: "cup_3"}
+
+
+def test_objects_are_found_by_label_node_and_name_and_edited_by_them():
+    scene = make_scene().rename(1, "egg")
+    assert scene["egg"] is scene[1] is scene["ball"]
+    with pytest.raises(InputError, match="did you mean 'egg'"):
+        scene["eg"]
+    by_name = scene.move("egg", (0, 1, 0)).hide("egg").delete("instance_12")
+    by_label = scene.move(1, (0, 1, 0)).hide(1).delete(12)
+    assert [(i.label, i.hidden, i.box.tolist()) for i in by_name.instances] == [
+        (i.label, i.hidden, i.box.tolist()) for i in by_label.instances
+    ]
+
+
+def test_what_is_printed_is_short():
+    scene = make_scene()
+    assert str(scene) == "Scene(3 objects: instance_1, crate é, instance_12; 1 failed)"
+    assert repr(scene[1]) == "Instance(1, 'instance_1', 320 triangles, confidence 0.83)"
+    many = dataclasses.replace(scene, instances=scene.instances * 40, failures=())
+    assert len(str(many)) < 200
+
+
+def test_a_new_mesh_fits_into_the_old_ones_box_unless_told_otherwise():
+    scene = make_scene()
+    old = scene[3].box
+    for sides in [(50.0, 10.0, 20.0), (1e-4, 2e-4, 1e-4), (3.0, 0.0, 1.0)]:
+        mesh = trimesh.creation.box((1.0, 1.0, 1.0))
+        mesh.vertices = mesh.vertices * sides + 7.0
+        new = scene.replace("crate é", mesh)[3].box
+        assert (new[0] >= old[0] - 1e-9).all() and (new[1] <= old[1] + 1e-9).all()
+        assert new[0, 1] == pytest.approx(old[0, 1])  # it stands where the old one stood
+        assert (np.ptp(new, axis=0) / np.ptp(old, axis=0)).max() == pytest.approx(1.0)
+        kept = scene.replace(3, mesh, fit=False)[3].box
+        np.testing.assert_allclose(np.ptp(kept, axis=0), sides)
+        np.testing.assert_allclose(kept.mean(0), old.mean(0))
+
+
+def test_unknown_options_are_named_with_the_nearest(tmp_path):
+    with pytest.raises(InputError, match=r"overwrit.*did you mean 'overwrite'"):
+        make_scene().export(tmp_path / "s.glb", overwrit=True)
+    with pytest.raises(InputError, match=r"densty.*did you mean 'density'"):
+        make_scene().settle(densty=3)
+    assert not (tmp_path / "s.glb").exists()

@@ -17,8 +17,8 @@ from maquette.errors import (
 from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
 
 if TYPE_CHECKING:
-    from maquette.document.scene_json import load
     from maquette.pipeline import generate, imagine
+    from maquette.simulation.files import read_scene as load
 
 __version__ = "0.2.0"
 
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(pipeline, name)
     if name == "load":
-        from maquette.document.scene_json import load
+        from maquette.simulation.files import read_scene
 
-        return load
+        return read_scene
     raise AttributeError(f"module 'maquette' has no attribute {name!r}")

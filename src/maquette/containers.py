@@ -64,6 +64,20 @@ def check_file(path: Path, remedy: str, budget: MemoryBudget) -> None:
             budget.take(size, path)
 
 
+def checked_file(source: str | Path, what: str) -> Path:
+    """Return the path of an existing, non-empty file; InputError says ``what`` was expected."""
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give {what}")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        raise InputError(f"{path}: is not a regular file; give {what}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
+    return path
+
+
 def read_bytes(path: Path, remedy: str, budget: MemoryBudget) -> bytes:
     """The content of a file after ``check_file``; it does not take from the budget, for what it
     unpacks to will.

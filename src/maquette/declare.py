@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ class Declaration:
     choices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()  # what may be said instead of a number
     metavar: str | None = None
-    flags: tuple[str, ...] = ()  # on the command line; () = --its-name
+    flags: tuple[str, ...] = ()  # on the command line; () = --its-name; its name = by its place
     group: str | None = None  # heading in the help of the command line
     repeated: bool = False  # may be given several times on the command line: a tuple of words
     read: Callable[[str], Any] | None = None  # from a word of the command line to the value
@@ -88,8 +89,11 @@ class Declaration:
 def option(default: Any = dataclasses.MISSING, *, help: str, **declared: Any) -> Any:
     """A field of a dataclass of options; ``declared``: what Declaration takes.
 
-    ``kind`` is that of the default when it is left out.
+    ``kind`` is that of the default when it is left out; what is repeated are texts. Without a
+    default the command line has to give it.
     """
+    if declared.get("repeated"):
+        declared = {"kind": object, "read": str} | declared
     if "kind" not in declared:
         declared["kind"] = type(default)
     declaration = Declaration(help=help, **declared)
@@ -105,6 +109,22 @@ def declarations(options: type) -> dict[str, Declaration]:
     }
 
 
+def names_of(options: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [field.name for field in dataclasses.fields(options)]
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], what: str) -> None:
+    """InputError for the first name of an option that is not known, with the nearest one that is;
+    ``what`` takes the options.
+    """
+    for name in given:
+        if name not in known:
+            like = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {like[0]!r}?" if like else f"it has {', '.join(sorted(known))}"
+            raise InputError(f"{what} has no option {name!r}; {meant}")
+
+
 def check(options: Any) -> None:
     """InputError for the first value of a dataclass of options that is outside of its bounds."""
     for name, declaration in declarations(type(options)).items():
@@ -114,7 +134,10 @@ def check(options: Any) -> None:
 def add_options(
     parser: argparse.ArgumentParser, options: type, names: Iterable[str] | None = None
 ) -> None:
-    """Declare the options, or some of them, on a command line, each under its heading."""
+    """Declare the options, or some of them, on a command line, each under its heading.
+
+    A parser whose ``argument_default`` is SUPPRESS keeps to itself what was not said.
+    """
     groups: dict[str, argparse._ArgumentGroup] = {}
     found = declarations(options)
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
@@ -125,26 +148,31 @@ def add_options(
             if declaration.group not in groups:
                 groups[declaration.group] = parser.add_argument_group(declaration.group)
             where = groups[declaration.group]
-        where.add_argument(*_flags(name, declaration), **_argument(name, declaration, defaults))
+        keywords = _argument(name, declaration, defaults[name])
+        if parser.argument_default is argparse.SUPPRESS:
+            keywords.pop("default", None)
+        where.add_argument(*_flags(name, declaration), **keywords)
 
 
 def _flags(name: str, declaration: Declaration) -> tuple[str, ...]:
     return declaration.flags or (f"--{name.replace('_', '-')}",)
 
 
-def _argument(name: str, declaration: Declaration, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of ``add_argument``."""
-    common = {"dest": name, "help": declaration.help.replace("%", "%%"), "default": defaults[name]}
+def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, Any]:
+    """The keywords of ``add_argument``. A flag without a dash stands for a place in the line."""
+    common: dict[str, Any] = {"help": declaration.help.replace("%", "%%")}
+    if _flags(name, declaration)[0].startswith("-"):
+        required = default is dataclasses.MISSING
+        common |= {"dest": name} | ({"required": True} if required else {"default": default})
+    if declaration.kind is bool and not declaration.flags:  # on and off
+        return common | {"action": argparse.BooleanOptionalAction}
     if declaration.kind is bool:
-        if not declaration.flags:  # on and off
-            return common | {"action": argparse.BooleanOptionalAction}
-        return common | {"action": "store_false" if defaults[name] else "store_true"}
-    choices = declaration.choices or None
+        return common | {"action": "store_false" if default else "store_true"}
     if declaration.repeated:
-        common |= {"action": "extend", "nargs": 1, "default": list(defaults[name])}
+        common |= {"action": "extend", "nargs": 1, "default": list(default)}
     return common | {
         "type": _reader(declaration),
-        "choices": choices,
+        "choices": declaration.choices or None,
         "metavar": declaration.metavar,
     }
 
@@ -164,7 +192,12 @@ def _reader(declaration: Declaration) -> Callable[[str], Any]:
 
 def chosen(options: type[_Chosen], args: argparse.Namespace, **more: Any) -> _Chosen:
     """The options that a command line gives; ``more``: those that it does not have."""
-    there = {name: getattr(args, name) for name in declarations(options) if hasattr(args, name)}
+    there: dict[str, Any] = {}
+    for name, declaration in declarations(options).items():
+        if hasattr(args, name):
+            value = getattr(args, name)
+            declaration.check(_flags(name, declaration)[0], value)  # in the command line's words
+            there[name] = tuple(value) if declaration.repeated else value
     return options(**(there | more))
 
 

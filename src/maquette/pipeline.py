@@ -20,7 +20,9 @@ import numpy as np
 import torch
 
 from maquette import __version__
+from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
+from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError, require_extra
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
@@ -44,21 +46,26 @@ from maquette.methods.coherent import COHERENT, imagine_coherent
 from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_method
 from maquette.methods.published import in_scene
 from maquette.models.conditioning import camera_from_parameters
+from maquette.models.image_encoder import GeometryNet
 from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
 from maquette.photos.focal import focal_from_fov
+from maquette.photos.read import read_photo
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception, perceive
 from maquette.stages.place import ground_height, place
+from maquette.stages.point import proposed
+from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, Scene, SceneInput
+from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
 # what ``imagine`` sees: looks down by 26 degrees, sees the whole frame
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
+PROPOSED = "no masks were given: the objects were found without them"
 REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
 
 
@@ -113,10 +120,13 @@ class Options(SceneOptions):
     def record(self) -> dict[str, Any]:
         """The options for provenance, the method by its name."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.precision == "auto":
-            del fields["precision"]
-        method = self.method if isinstance(self.method, str) else self.method.name
-        return fields | {"method": method}
+        for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):
+            if fields[key] == usual:
+                del fields[key]
+        for key in ("method", "perception"):
+            if not isinstance(fields.get(key, ""), str):
+                fields[key] = fields[key].name
+        return fields
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds of embedded weights that are needed."""
@@ -155,6 +165,17 @@ def load_for(options: Options, weights: str | Path | None = None) -> Weights:
     return options.chosen.load(weights, choose_device(options.device))
 
 
+def open_perception(options: Options) -> DepthNetwork | None:
+    """The network of others that the options name; None = our own. InputError when it is not here,
+    CheckpointError when it sees no depth.
+    """
+    if options.perception == EMBEDDED:
+        return None
+    if isinstance(options.perception, DepthNetwork):
+        return options.perception
+    return open_depth_network(str(options.perception), choose_device(options.device))
+
+
 def generate(
     photo: Any,
     masks: Any = None,
@@ -170,14 +191,16 @@ def generate(
     """One photo and the masks of its objects -> an editable 3D scene.
 
     photo: a path, an array (H, W, 3) or a PIL image - or a SceneInput, then without masks. masks:
-    any form that ``read_masks`` takes. only: labels or names of the instances to make.
+    any form that ``read_masks`` takes; without them the objects are looked for. only: labels or
+    names of the instances to make.
 
-    weights: a
-    folder instead of the embedded weights; models: already loaded ones. on_instance: called with
-    each instance as soon as it is made, before the self-check gives it a confidence, and again when
-    it has moved; on_draft: then called with all that there is so far. Both for every try. options:
+    weights: a folder instead of the embedded weights; models: already loaded ones. on_instance:
+    called with each instance as soon as it is made, before the self-check gives it a confidence,
+    and again when it has moved; on_draft: then called with all that there is so far. Both for every
+    try. options:
     the fields of ``Options`` (method, seed, samples, steps, guidance, device, fit, texture,
-    triangles, model, memory, fov, prompt, iterations, layout, prior, settle, precision).
+    triangles, model, perception, memory, fov, prompt, iterations, layout, prior, settle,
+    precision).
 
     What is known of depth and camera need not be estimated. It is given as further options, the
     fields of ``GeometrySource``: depth, a map (H, W) as file or array in ``depth_unit`` (auto, mm,
@@ -188,6 +211,7 @@ def generate(
 
     Raises InputError, CheckpointError.
     """
+    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
     source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
     chosen = Options(**options)
     clock = _Clock()
@@ -200,10 +224,12 @@ def generate(
         (geometry,) = loaded.models((PERCEPTION,), device)
         work = Workload(len(given.masks), chosen.memory, chosen.precision)
         method = chosen.chosen.open(loaded, device, work)
+        network = open_perception(chosen)
     callbacks = _Callbacks(progress, on_instance, on_draft)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
+            given = _seen_by(network, geometry, given)
             perception = perceive(geometry, given)
         attempts = [
             _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)
@@ -213,22 +239,34 @@ def generate(
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
     provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
-    scene = Scene(
-        instances=kept.instances,
-        camera=kept.perception.camera,
-        failures=kept.failures,
-        ground_height=ground_height(kept.instances),
-        metres_per_unit=kept.perception.metres_per_unit,
-        provenance=provenance | method.report(),
-        input=given,
-        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
-    )
+    scene = _scene_of(kept, given, provenance | method.report())
     if chosen.settle:
         progress("settle", 0.0)
         with clock.stage("settle"):
             scene = scene.settle()
     spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
     return replace(scene, provenance=scene.provenance | spent)
+
+
+def _seen_by(network: DepthNetwork | None, ours: GeometryNet, given: SceneInput) -> SceneInput:
+    """The input with the depth that a network of others sees, if there is one."""
+    if network is None:
+        return given
+    return with_seen_depth(given, network, lambda bare: perceive(ours, bare).photo_depth)
+
+
+def _scene_of(kept: _Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
+    """What an attempt has made of the input."""
+    return Scene(
+        instances=kept.instances,
+        camera=kept.perception.camera,
+        failures=kept.failures,
+        ground_height=ground_height(kept.instances),
+        metres_per_unit=kept.perception.metres_per_unit,
+        provenance=provenance,
+        input=given,
+        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
+    )
 
 
 def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
@@ -246,7 +284,10 @@ def _read(
     photo: Any, masks: Any, only: Sequence[int | str] | None, source: GeometrySource
 ) -> SceneInput:
     if not isinstance(photo, SceneInput):
-        return read_scene_input(photo, masks, only=only, geometry=source)
+        if masks is not None:
+            return read_scene_input(photo, masks, only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
+        return replace(given, warnings=(PROPOSED, *given.warnings))
     if source.is_there:
         raise InputError("depth and camera are part of a SceneInput; give them to its reader")
     return photo
@@ -351,7 +392,12 @@ class _Attempt:
             else:
                 self._show(done)
 
+    @cached_property
+    def _nodes(self) -> dict[int, str]:
+        return node_names(self.perception.given.masks)
+
     def _show(self, instance: Instance) -> None:
+        instance = replace(instance, node=self._nodes.get(instance.label, ""))
         self.by_label[instance.label] = instance
         self.callbacks.on_instance(instance)
         perception = self.perception
@@ -399,7 +445,7 @@ def instance_of(
 
 def regenerate(
     scene: Scene,
-    label: int,
+    which: int | str,
     *,
     seed: int,
     weights: Any = None,
@@ -407,13 +453,15 @@ def regenerate(
     method: str | Method | None = None,
     **options: Any,
 ) -> Scene:
-    """The scene with one instance made anew from another seed, at its place; all other instances
-    are the same objects.
+    """The scene with one instance, told by its label or name, made anew from another seed, at its
+    place; all other instances are the same objects.
 
     The other arguments are those of ``generate``; ``method``, ``texture`` and ``triangles`` are by
     default those that made the scene.
     """
-    old = scene[label]
+    refuse_unknown(options, names_of(Options), "regenerate")
+    old = scene[which]
+    label = old.label
     if scene.input is None or not old.state:
         raise InputError(
             f"instance {label} cannot be regenerated: the scene does not hold its photo, masks "

@@ -17,19 +17,24 @@ Transforms are named ``a_from_b`` and are 4x4 float64 arrays that map column vec
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError, contained
 
 if TYPE_CHECKING:
     import trimesh
 
+SHOWN = 8  # names in the short form of a scene
+WRITING = ("preview", "export")  # stages after a scene is made
 GROUND = "ground"  # what an object can stand on besides other objects
 LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
@@ -112,8 +117,8 @@ class Instance:
     confidence: float = float(
         "nan"
     )  # IoU of the projected silhouette with the input mask, in [0, 1]; nan = not checked
-    name: str = ""  # free text; the node name is always ``instance_<label>`` unless renamed
-    node: str = ""  # glTF node name
+    name: str = ""  # free text, of the mask
+    node: str = ""  # glTF node name; empty = instance_<label>. See node_names
     warnings: tuple[str, ...] = ()
     state: dict[str, np.ndarray] = field(
         default_factory=dict
@@ -121,6 +126,12 @@ class Instance:
     hidden: bool = (
         False  # kept in the scene document, left out of pictures and of files for other programs
     )
+
+    def __repr__(self) -> str:
+        about = [f"{self.label}, {self.node_name!r}, {len(self.mesh.faces):,} triangles"]
+        if self.confidence == self.confidence:
+            about.append(f"confidence {self.confidence:.2f}")
+        return f"Instance({', '.join(about)})"
 
     @property
     def node_name(self) -> str:
@@ -172,23 +183,43 @@ class Scene:
         default_factory=dict
     )  # label -> what the instance stands on; a label that is missing is not known
 
-    def __getitem__(self, label: int) -> Instance:
-        """The instance with this label; InputError names the labels there are."""
-        for instance in self.instances:
-            if instance.label == label:
-                return instance
-        raise InputError(
-            f"label {label} is not in the scene; it has {[i.label for i in self.instances]}"
-        )
+    def __repr__(self) -> str:
+        names = [i.node_name for i in self.instances[:SHOWN]]
+        names += ["..."] * (len(self.instances) > SHOWN)
+        noun = "object" if len(self.instances) == 1 else "objects"
+        failed = f"; {len(self.failures)} failed" if self.failures else ""
+        return f"Scene({len(self.instances)} {noun}: {', '.join(names)}{failed})"
 
-    def _with(self, label: int, **changes: Any) -> Scene:
-        changed = dataclasses.replace(self[label], **changes)
-        instances = tuple(changed if i.label == label else i for i in self.instances)
+    def _repr_html_(self) -> str:
+        """The scene in 3D where a notebook shows it."""
+        from maquette.export.page import notebook_frame
+
+        return notebook_frame(self)
+
+    def __getitem__(self, which: int | str) -> Instance:
+        """The instance with this label, node name, or name of its mask if no other one has it;
+        InputError names what there is.
+        """
+        for key in ("label", "node_name", "name"):
+            found = [i for i in self.instances if getattr(i, key) == which]
+            if len(found) == 1 and which != "":
+                return found[0]
+        known = {i.label: i.node_name for i in self.instances}
+        like = difflib.get_close_matches(str(which), known.values(), 1)
+        there = ", ".join(f"{label} ({node})" for label, node in known.items()) or "no object"
+        meant = f"did you mean {like[0]!r}? It" if like else "it"
+        asked = f"name {which!r}" if isinstance(which, str) else f"label {which}"
+        raise InputError(f"{asked} is not in the scene; {meant} has {there}")
+
+    def _with(self, which: int | str, **changes: Any) -> Scene:
+        old = self[which]
+        changed = dataclasses.replace(old, **changes)
+        instances = tuple(changed if i is old else i for i in self.instances)
         return dataclasses.replace(self, instances=instances)
 
     def move(
         self,
-        label: int,
+        label: int | str,
         translation: tuple[float, float, float] | np.ndarray,
         carry: bool = False,
     ) -> Scene:
@@ -196,48 +227,50 @@ class Scene:
         ``carry`` also what stands on it.
         """
         moved = self
-        for each in (label, *(self.carried(label) if carry else ())):
+        for each in (self[label].label, *(self.carried(label) if carry else ())):
             placed = self[each].world_from_instance
             moved = moved._with(each, world_from_instance=shifted(placed, translation, each))
         return moved
 
-    def carried(self, label: int) -> tuple[int, ...]:
+    def carried(self, label: int | str) -> tuple[int, ...]:
         """The labels of the instances that stand on one, or on one that does; ascending."""
         found: set[int] = set()
-        pending = [self[label].label]
+        lowest = self[label].label
+        pending = [lowest]
         while pending:
             on = pending.pop()
             direct = {i.label for i in self.instances if self.support(i.label).on == on}
             pending += direct - found
             found |= direct
-        return tuple(sorted(found - {label}))
+        return tuple(sorted(found - {lowest}))
 
     def support(self, label: int) -> Support:
         """What an instance stands on; nothing known of it is a Support of that, too."""
         return self.supports.get(label, Support(None, 0.0))
 
-    def stand(self, label: int, on: int | str) -> Scene:
+    def stand(self, label: int | str, on: int | str) -> Scene:
         """A scene in which an instance stands on another one, or on "ground": it is moved up or
         down until it touches, with all that stands on it. InputError when it is not above it.
         """
         from maquette.simulation.contact import stand
 
-        return stand(self, label, on)
+        return stand(self, self[label].label, on if on == GROUND else self[on].label)
 
-    def transform(self, label: int, world_from_instance: np.ndarray) -> Scene:
+    def transform(self, label: int | str, world_from_instance: np.ndarray) -> Scene:
         """A scene in which one instance has a new (4, 4) transform."""
         what = f"the transform of instance {label}"
         return self._with(label, world_from_instance=_finite(world_from_instance, (4, 4), what))
 
-    def delete(self, label: int) -> Scene:
+    def delete(self, label: int | str) -> Scene:
         """A scene without one instance."""
         deleted = self[label]
+        label = deleted.label
         kept = tuple(i for i in self.instances if i is not deleted)
         left = {one: support for one, support in self.supports.items() if one != label}
         known = {one: support for one, support in left.items() if support.on != label}
         return dataclasses.replace(self, instances=kept, supports=known)
 
-    def hide(self, label: int, hidden: bool = True) -> Scene:
+    def hide(self, label: int | str, hidden: bool = True) -> Scene:
         """A scene in which one instance is hidden, or shown again."""
         return self._with(label, hidden=hidden)
 
@@ -246,7 +279,9 @@ class Scene:
         return dataclasses.replace(self, instances=tuple(i for i in self.instances if not i.hidden))
 
     def duplicate(
-        self, label: int, translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0)
+        self,
+        label: int | str,
+        translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0),
     ) -> Scene:
         """A scene with a copy of one instance, shifted by ``translation`` (3,); it has the smallest
         free label and the node <node>_copy.
@@ -255,6 +290,7 @@ class Scene:
         regenerated.
         """
         original = self[label]
+        label = original.label
         labels = {i.label for i in self.instances}
         if self.input is not None:  # objects that failed or were deleted keep their labels
             labels |= {mask.label for mask in self.input.masks}
@@ -270,22 +306,34 @@ class Scene:
             supports[copy.label] = supports[label]
         return dataclasses.replace(self, instances=tuple(instances), supports=supports)
 
-    def rename(self, label: int, node: str) -> Scene:
+    def rename(self, label: int | str, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
-        check_node(label, node, {i.node_name for i in self.instances if i is not self[label]})
+        old = self[label]
+        check_node(old.label, node, {i.node_name for i in self.instances if i is not old})
         return self._with(label, node=node)
 
-    def replace(self, label: int, mesh: trimesh.Trimesh) -> Scene:
-        """A scene in which one instance has another mesh, in the same place; the mesh is centred on
-        its own box. InputError when it is no mesh with faces and finite vertices.
+    def replace(self, label: int | str, mesh: trimesh.Trimesh, fit: bool = True) -> Scene:
+        """A scene in which one instance has another mesh, in the same place: as large as fits into
+        the old one's box, and standing where that stood. Without ``fit`` the mesh keeps its size,
+        and the middle of its box comes to the middle of the old one's. InputError when it is no
+        mesh with faces and finite vertices.
         """
-        self[label]
+        old = self[label]
         check_mesh(mesh, f"the new mesh of instance {label}")
         centred = mesh.copy()
         centred.apply_translation(-centred.bounds.mean(0))
-        return self._with(label, mesh=centred)
+        if not fit:
+            return self._with(label, mesh=centred)
+        before = old.mesh.extents
+        now = centred.extents
+        thick = (before > 0) & (now > 0)  # a flat mesh has a side of zero
+        largest = before.max() / now.max()
+        centred.apply_scale(float((before[thick] / now[thick]).min(initial=largest)))
+        changed = self._with(label, mesh=centred)
+        sunk = old.box[0, 1] - changed[old.label].box[0, 1]
+        return changed.move(old.label, (0.0, sunk, 0.0))
 
-    def regenerate(self, label: int, seed: int, **options: Any) -> Scene:
+    def regenerate(self, label: int | str, seed: int, **options: Any) -> Scene:
         """A scene in which one instance is made anew from another seed at its place; all others
         stay bit-identical.
         """
@@ -300,15 +348,24 @@ class Scene:
         from maquette.options import SimulationOptions
         from maquette.simulation.settle import settle
 
+        refuse_unknown(options, names_of(SimulationOptions), "settle")
         return settle(self, SimulationOptions(**options)).scene
 
     def export(self, path: str | Path, **options: Any) -> Path:
-        """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .json for the
-        scene document, or a simulator's .xml (MJCF), .urdf, .sdf, .usda, .usdz.
+        """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .html for a page
+        that shows it, .json for the scene document, or a simulator's .xml (MJCF), .urdf, .sdf,
+        .usda, .usdz.
         """
         from maquette.simulation.files import write_scene
 
         return write_scene(self, path, **options)
+
+
+def making_seconds(seconds: Mapping[str, float]) -> float:
+    """How long a scene took, from the seconds per stage in its provenance, without those that only
+    write it down: what the picture and the terminal say.
+    """
+    return sum(spent for stage, spent in seconds.items() if stage not in WRITING)
 
 
 # What edits of a Scene, and of its document, check alike
@@ -342,6 +399,21 @@ def check_unicode(text: str, what: str) -> None:
 def free_label(taken: Collection[int]) -> int:
     """The smallest positive label that is not taken."""
     return next(label for label in itertools.count(1) if label not in taken)
+
+
+def node_names(masks: Iterable[InstanceMask]) -> dict[int, str]:
+    """The node of every named object, by label: its name, with a number from the second object of
+    that name on (cup, cup_2). Names that look like a label's own node (instance_3), or that no file
+    can hold, give none.
+    """
+    nodes: dict[int, str] = {}
+    for mask in masks:
+        name = " ".join(mask.name.split())
+        if name.isprintable() and not re.fullmatch(r"(instance_\d+)?", name):
+            numbered = (f"{name}_{number}" for number in itertools.count(2))
+            taken = set(nodes.values())
+            nodes[mask.label] = next(n for n in itertools.chain([name], numbered) if n not in taken)
+    return nodes
 
 
 def free_node(node: str, taken: Collection[str]) -> str:

@@ -30,6 +30,7 @@ CAPABILITIES = {
         {"name": "embedded", "title": "Fake", "methods": ["iscene", "midi"], "default": True},
         {"name": "other", "title": "Other", "methods": ["midi"], "default": False},
     ],
+    "perceptions": ["embedded"],
     "devices": ["cpu"],
 }
 

@@ -99,7 +99,7 @@ class Live:
     def post(self, path, body=None, **headers):
         return self.call("POST", path, body, **headers)
 
-    def send(self, path, files, **fields):
+    def send(self, path, files, method="POST", **fields):
         """A multipart form; files are (field, name, bytes)."""
         boundary = uuid.uuid4().hex
         parts = [
@@ -114,7 +114,8 @@ class Live:
                 f'filename="{name}"\r\n\r\n'
             )
             parts.append(head.encode() + content + b"\r\n")
-        return self.post(
+        return self.call(
+            method,
             path,
             b"".join(parts) + f"--{boundary}--\r\n".encode(),
             Content_Type=f"multipart/form-data; boundary={boundary}",

@@ -32,6 +32,7 @@ def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
     expected = {
         "method": "iscene",
         "model": "embedded",
+        "perception": "embedded",
         "seed": 7,
         "samples": 1,
         "steps": None,

@@ -30,7 +30,7 @@ def test_a_turned_or_large_photo_comes_upright_and_reduced(server):
     image = Image.fromarray(np.zeros((1500, 3000, 3), np.uint8))
     exif = image.getexif()
     exif[0x0112] = 6
-    exif.get_ifd(0x8769)[0xA405] = 28
+    exif[0x8769] = {0xA405: 28}
     stream = io.BytesIO()
     image.save(stream, "JPEG", exif=exif)
     photo = server.send("/api/photos", [("file", "a.jpg", stream.getvalue())]).json

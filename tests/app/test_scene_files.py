@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from maquette.app import scene_files
+from maquette.app.folders import Folders
 from maquette.app.problems import Problem
 from maquette.app.settings import Limits
 from maquette.app.uploads import Received, Upload, UploadBudget
 from maquette.document.fields import Fields
 from maquette.document.scene_json import save, scene_of
+from maquette.errors import InputError
+from maquette.options import FileSpace
 from tests.document.scenes import make_scene
 
 
@@ -122,3 +125,21 @@ def test_archives_within_an_archive_are_counted_together(tmp_path):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 64 << 20
+
+
+def test_a_glb_of_any_program_opens_and_a_scene_is_shared_as_one_page(tmp_path):
+    path = make_scene().rename(1, "egg").export(tmp_path / "upload.bin.glb")
+    uploaded = path.rename(tmp_path / "upload.bin")
+    limits = Limits()
+    received = Received(
+        (Upload(uploaded, "Room.GLB"),), limits, UploadBudget(limits.unpacked_bytes)
+    )
+    scene = scene_files.opened(received)
+    assert scene["egg"].label == 1 and scene.input is None
+    page = scene_files.exported(scene, "room", "html", FileSpace(), Folders.at(tmp_path / "data"))
+    assert page.name == "room.html" and b"viewer.js" not in page.content[:100]
+    assert page.content.startswith(b"<!doctype html>") and page.media_type.startswith("text/html")
+    text = tmp_path / "words.glb"
+    text.write_text("no glTF")
+    with pytest.raises(InputError):
+        scene_files.opened(Received((Upload(text, "a.glb"),), limits, UploadBudget(1 << 30)))

@@ -28,7 +28,7 @@ def with_focal_length(png):
     """The picture as from a camera with a lens of 70 mm."""
     exif = Image.Exif()
     stream = io.BytesIO()
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 70
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.FocalLengthIn35mmFilm: 70}
     Image.open(io.BytesIO(png)).save(stream, "PNG", exif=exif.tobytes())
     return stream.getvalue()
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from maquette import output
+from maquette.batch.finished import Products
 from maquette.batch.live import LIVE, WIDTH, LivePreview, draft_picture, live_preview
 from maquette.batch.pairs import Job
-from maquette.batch.results import Products
 from maquette.batch.run import Session, Settings, run_job
 from maquette.pipeline import Options
 from tests.document.scenes import make_scene

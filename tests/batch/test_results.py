@@ -12,14 +12,8 @@ import pytest
 
 import maquette
 from maquette.batch import results
-from maquette.batch.results import (
-    Products,
-    fingerprint,
-    is_finished,
-    missing,
-    read_document,
-    write_result,
-)
+from maquette.batch.finished import Products, fingerprint, is_finished, missing, read_document
+from maquette.batch.results import write_result
 from maquette.errors import InputError, OutputError
 from tests.document.scenes import make_scene
 from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree

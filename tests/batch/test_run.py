@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import maquette
-from maquette.batch import results, run
+from maquette.batch import finished, run
+from maquette.batch.finished import Products
 from maquette.batch.pairs import Job
-from maquette.batch.results import Products
 from maquette.batch.run import Session, Settings, run_job, run_jobs
 from maquette.errors import CheckpointError, InputError, OutputError
 from maquette.pipeline import Options
@@ -54,7 +54,7 @@ def test_provenance_names_the_weights_and_what_it_was_made_from(job, session, ti
     provenance = maquette.load(job.folder).provenance
     assert provenance["checkpoint"]["name"] == tiny_weights.name
     assert (
-        provenance["request"]["photo"] == results.fingerprint(job.photo)
+        provenance["request"]["photo"] == finished.fingerprint(job.photo)
         and "device" not in provenance["request"]
     )
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from maquette.checkpoints.layouts import (
     dinov2_hub_names,
     find_weights,
-    read_json,
+    read_config,
     read_shapes,
     read_tensors,
     rescue_pickle,
@@ -139,11 +139,11 @@ def test_a_pickle_with_more_than_tensors_is_refused(tmp_path, content):
 
 def test_damaged_json_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"a": ')
-    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
-        read_json(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match=r"config\.json: not JSON"):
+        read_config(tmp_path / "config.json")
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="expected a JSON object"):
-        read_json(tmp_path / "config.json")
+        read_config(tmp_path / "config.json")
 
 
 def hub_dino(depth=2, width=4):

@@ -4,7 +4,8 @@ import pytest
 import trimesh
 
 from maquette.cli import main
-from maquette.evaluate.protocols import EXTRAS, PROTOCOLS
+from maquette.evaluate.protocols import PROTOCOLS
+from maquette.options.benchmark import EXTRAS
 from tests.evaluate.scenes import room
 
 

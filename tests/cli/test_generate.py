@@ -23,6 +23,8 @@ def generate(tiny_weights, tmp_path):
         fast = [
             "--steps",
             "1",
+            "--jobs",
+            "0",
             "--weights",
             str(tiny_weights),
             *([] if preview else ["--no-preview"]),
@@ -165,6 +167,25 @@ def test_folder_of_photos_named_as_rgb_and_seg(generate, tmp_path, capsys):
     (tmp_path / "in" / "c_rgb.jpg").unlink()
     assert generate(tmp_path / "in", tmp_path / "in", "--json") == 0
     assert json.loads(capsys.readouterr().out)["kept"] == 2
+
+
+def test_processes_and_shares_make_what_one_makes(generate, tmp_path, capsys):
+    for name in ("a", "b", "c"):
+        write_photo(tmp_path, f"{name}.png")
+    whole = tmp_path / "whole"
+    assert generate(tmp_path, tmp_path, out=whole) == 0
+    shared = tmp_path / "shared"
+    assert generate(tmp_path, tmp_path, "--shard", "2/2", "--jobs", "1", out=shared) == 0
+    assert sorted(path.name for path in shared.iterdir()) == ["b"]
+    capsys.readouterr()
+    assert generate(tmp_path, tmp_path, "--merge", out=shared) == 2
+    assert "2 of 3 photos are missing" in capsys.readouterr().err
+    assert generate(tmp_path, tmp_path, "--shard", "1/2", out=shared) == 0
+    assert generate(tmp_path, tmp_path, "--merge", out=shared) == 0
+    assert "all 3 photos are made" in capsys.readouterr().out
+    for name in ("a", "b", "c"):
+        made = [(folder / name / "scene.glb").read_bytes() for folder in (whole, shared)]
+        assert made[0] == made[1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")

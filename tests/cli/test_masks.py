@@ -149,3 +149,13 @@ def test_the_grammar_of_clicks():
     for wrong in (["1,2,+"], ["1"], ["1,2,3,4"], ["1,2,0"], ["a,b"], ["1,2,+-3"]):
         with pytest.raises(InputError, match="expected X,Y"):
             parse_clicks(wrong)
+
+
+def test_names_belong_to_the_box_or_click_before_them(folder):
+    boxes = ["--box", "2,2,30,30", "--name", "cup", "--box", "34,10,60,40"]
+    clicks = ["--click", "16,16", "--click", "48,24", "--name", "jug", "--click", "14,16,1"]
+    for k, (prompts, named) in enumerate([(boxes, ["cup", ""]), (clicks, ["", "jug"])]):
+        assert main(["masks", "make", "photo.png", "-o", f"{k}.png", *prompts]) == 0
+        assert [mask.name for mask in read_masks(f"{k}.png")] == named
+    first = ["masks", "make", "photo.png", "-o", "x.png", "--name", "cup", "--box", "2,2,30,30"]
+    assert main(first) == 2

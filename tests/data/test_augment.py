@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from maquette.data.augment import AugmentConfig, augment_image, jitter_labels, jitter_mask
+from maquette.data.augment import (
+    AugmentConfig,
+    MaskJitter,
+    augment_image,
+    jitter_labels,
+    jitter_mask,
+)
 
 QUIET = AugmentConfig(
     exposure=0,
@@ -19,7 +25,6 @@ QUIET = AugmentConfig(
     noise=0,
     jpeg_probability=0,
     grey_probability=0,
-    mask_probability=0,
 )
 
 
@@ -37,7 +42,7 @@ def disc(radius: float, size: int = 128) -> np.ndarray:
 def test_nothing_changes_when_everything_is_off(picture: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     assert np.abs(augment_image(picture, rng, QUIET).astype(int) - picture).max() <= 1
-    assert np.array_equal(jitter_mask(disc(20), rng, QUIET), disc(20))
+    assert np.array_equal(jitter_mask(disc(20), rng, MaskJitter(probability=0)), disc(20))
 
 
 def test_pictures_vary_but_show_the_same(picture: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from maquette.data.importer import (
     other_meshes,
 )
 from maquette.errors import InputError
+from maquette.options.data import ImportOptions
 
 pytest.importorskip("igl")
 pytest.importorskip("fast_simplification")
@@ -161,8 +162,8 @@ def test_meshes_of_other_formats_are_counted(tmp_path, folder):
 def test_wrong_requests_are_input_errors(tmp_path, folder):
     with pytest.raises(InputError, match="holds no meshes"):
         import_folder(tmp_path / "nothing", tmp_path / "out")
-    with pytest.raises(InputError, match="expected y or z"):
-        import_folder(folder, tmp_path / "out", up="x")
+    with pytest.raises(InputError, match="up must be one of y, z"):
+        import_folder(folder, tmp_path / "out", ImportOptions(up="x"))
     only_bad = tmp_path / "bad"
     only_bad.mkdir()
     (only_bad / "empty.obj").write_text("")

@@ -12,6 +12,8 @@ from maquette.data.assets import Asset, AssetFile, save_asset
 from maquette.data.fields import compute_field
 from maquette.data.library import AssetLibrary, build_library, failures, incomplete
 from maquette.errors import InputError
+from maquette.execute.pool import Engine
+from maquette.execute.share import Share
 
 pytest.importorskip("igl")
 
@@ -102,6 +104,16 @@ def test_an_interrupted_build_continues_and_gives_the_same_library(tmp_path, fol
     same(complete)
 
 
+def test_shares_put_together_are_the_library_that_one_machine_makes(tmp_path, folder):
+    for number in (1, 2):
+        with pytest.raises(InputError, match="assets are missing"):
+            build_library(ASSETS, tmp_path, engine=Engine(merge=True))
+        build_library(ASSETS, tmp_path, engine=Engine(0, share=Share(number, 2)))
+    same(build_library(ASSETS, tmp_path, engine=Engine(merge=True)))
+    for file in sorted(folder.iterdir()):
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
 def test_a_library_can_grow(tmp_path):
     build_library(ASSETS[:1], tmp_path)
     grown = build_library(ASSETS, tmp_path)
@@ -165,17 +177,17 @@ def test_an_asset_that_ends_its_process_is_a_reason_the_others_are_built_and_it_
 ):
     cure = tmp_path / "cure"
     sources = [Deadly("one", str(cure)), *ASSETS, Deadly("two", str(cure))]
-    library = build_library(sources, tmp_path / "out", jobs=jobs)
+    library = build_library(sources, tmp_path / "out", engine=Engine(jobs))
     assert sorted(library.names) == ["a", "bb", "ccc"]
     reasons = failures(tmp_path / "out")
     assert sorted(reasons) == ["one", "two"] and "exit code 9" in reasons["one"]
     cure.touch()
-    library = build_library(sources, tmp_path / "out", jobs=jobs)
+    library = build_library(sources, tmp_path / "out", engine=Engine(jobs))
     assert len(library) == 5 and failures(tmp_path / "out") == {}
 
 
 def test_several_processes_give_the_same_rows(tmp_path):
-    library = build_library(ASSETS, tmp_path, jobs=2)
+    library = build_library(ASSETS, tmp_path, engine=Engine(2))
     same(library)
     lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     assert [line["vertices"] for line in lines] == list(np.cumsum([8, 8, 8]))

@@ -19,6 +19,8 @@ from maquette.data.shards import (
 )
 from maquette.data.views import ViewConfig
 from maquette.errors import InputError, MaquetteError
+from maquette.execute.pool import Engine
+from maquette.execute.share import Share
 from maquette.output import TEMPORARY_PREFIX
 from tests.data.toys import Toys
 
@@ -44,8 +46,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_two_processes_write_the_same_bytes_as_one(
     catalogue: Catalogue, shards: Path, tmp_path: Path
 ) -> None:
-    build_shards(catalogue, tmp_path, CONFIG, jobs=2)
+    build_shards(catalogue, tmp_path, CONFIG, engine=Engine(2))
     assert contents(tmp_path) == contents(shards) and len(contents(shards)) == 4
+
+
+def test_shares_write_the_same_bytes_together(
+    catalogue: Catalogue, shards: Path, tmp_path: Path
+) -> None:
+    for number in (2, 1):
+        if number == 1:
+            with pytest.raises(InputError, match="2 of 3 shards are missing: scenes-000000"):
+                build_shards(catalogue, tmp_path, CONFIG, engine=Engine(merge=True))
+        build_shards(catalogue, tmp_path, CONFIG, engine=Engine(0, share=Share(number, 2)))
+    assert build_shards(catalogue, tmp_path, CONFIG, engine=Engine(merge=True)) == 0
+    assert contents(tmp_path) == contents(shards)
 
 
 class Deadly(Toys):
@@ -66,7 +80,7 @@ def test_a_shard_that_ends_its_process_costs_only_itself(
     assert 0 < len(of_last) < 3
     deadly = dataclasses.replace(catalogue, library=Deadly(Toys.many().assets))
     with pytest.raises(MaquetteError, match=f"{len(of_last)} of 3 shards are missing"):
-        build_shards(deadly, tmp_path, CONFIG, jobs=2)
+        build_shards(deadly, tmp_path, CONFIG, engine=Engine(2))
     assert {shard for shard in range(3) if not (tmp_path / shard_name(shard)).exists()} == of_last
     build_shards(catalogue, tmp_path, CONFIG)
     assert contents(tmp_path) == contents(shards)
@@ -176,5 +190,5 @@ def test_the_record_names_every_option(shards: Path) -> None:
 def test_files_in_the_making_of_another_machine_stay(catalogue: Catalogue, tmp_path: Path) -> None:
     foreign = tmp_path / f"{TEMPORARY_PREFIX}of-another-machine.tar"
     foreign.write_bytes(b"half a shard")
-    build_shards(catalogue, tmp_path, CONFIG, jobs=2)
+    build_shards(catalogue, tmp_path, CONFIG, engine=Engine(2))
     assert foreign.read_bytes() == b"half a shard"

@@ -11,6 +11,7 @@ from maquette.data.layout import place
 from maquette.data.rooms import compose_room
 from maquette.data.scenes import ComposedScene, placed_vertices
 from maquette.data.views import (
+    NEAREST_CENTRE,
     UNIT_CORNERS,
     View,
     ViewConfig,
@@ -237,3 +238,16 @@ def test_a_close_up_is_fitted_to_what_is_in_focus(catalogue: Catalogue) -> None:
         )
         assert {p.asset for p in view.placements} == {2}  # the table is background
         assert (view.instance > 0).mean() > 0.05
+
+
+def test_the_centre_of_a_scene_is_in_front_of_a_close_up(catalogue: Catalogue) -> None:
+    table = place(catalogue, 0, 6.0, 0.0, (0.0, 0.0, 0.0))
+    top = 6.0 * float(catalogue.extents[0, 1])
+    ball = place(catalogue, 2, 0.3, 0.0, (2.5, top, 0.0))
+    scene = ComposedScene((table, ball), "test", focus=(1,))
+    config = dataclasses.replace(SMALL, unmasked_support=0.0)
+    depths = []
+    for seed in range(8):
+        view = sample_view(scene, catalogue, np.random.default_rng(seed), config)
+        depths.append(project(view.camera, np.zeros(3))[1])
+    assert min(depths) > NEAREST_CENTRE

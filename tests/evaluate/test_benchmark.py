@@ -18,9 +18,14 @@ from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
 from maquette.evaluate.cases import Case, scene_of
 from maquette.evaluate.contestants import Contestant, contestants
 from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
+from maquette.execute.pool import HERE, Engine
+from maquette.execute.processes import spawned
+from maquette.execute.share import Share
 from maquette.export.glb import write_glb
-from maquette.processes import spawned
 from tests.evaluate.scenes import Toy
+
+ONE = Share(1, 2)
+TWO = Share(2, 2)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def plan(out, count=2, **changes) -> BenchmarkPlan:
     return BenchmarkPlan(
         out,
         tuple(Toy(k) for k in range(count)),
-        **{"contestants": ORACLES, "protocols": ("raw",), "jobs": 0} | changes,
+        **{"contestants": ORACLES, "protocols": ("raw",), "engine": HERE} | changes,
     )
 
 
@@ -86,7 +91,7 @@ def test_every_object_has_a_row_with_its_size_and_how_much_is_hidden(finished):
 
 
 def test_processes_change_nothing_but_the_time(finished, tmp_path):
-    rows = run_benchmark(plan(tmp_path, jobs=2))
+    rows = run_benchmark(plan(tmp_path, engine=Engine(2)))
     assert records(rows) == records(finished[1])
     assert (tmp_path / "objects.csv").read_bytes() == (finished[0] / "objects.csv").read_bytes()
 
@@ -185,13 +190,17 @@ def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
 
 
 def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
-    rows = run_benchmark(BenchmarkPlan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), jobs=0))
+    rows = run_benchmark(
+        BenchmarkPlan(tmp_path, (Toy(0), Broken(1)), ORACLES, ("raw",), engine=HERE)
+    )
     assert {row.scene for row in rows} == {"random/0000"}
     assert json.loads((tmp_path / "run.json").read_text())["unusable"] == {
         "random/0001": "this scene is broken"
     }
     with pytest.raises(InputError, match=r"none of 1 scenes.*this scene is broken"):
-        run_benchmark(BenchmarkPlan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), jobs=0))
+        run_benchmark(
+            BenchmarkPlan(tmp_path / "other", (Broken(1),), ORACLES, ("raw",), engine=HERE)
+        )
 
 
 def test_a_damaged_prediction_costs_its_scene_only(tmp_path):
@@ -223,7 +232,7 @@ class Deadly(Toy):
 def test_a_scene_that_ends_its_process_is_named_and_the_others_are_scored(tmp_path):
     cure = tmp_path / "cure"
     sources = (Deadly(0, str(cure)), Toy(1))
-    asked = BenchmarkPlan(tmp_path / "run", sources, ORACLES[1:], ("raw",), jobs=1)
+    asked = BenchmarkPlan(tmp_path / "run", sources, ORACLES[1:], ("raw",), engine=Engine(1))
     assert [row.scene for row in run_benchmark(asked)] == ["random/0001"]
     unusable = json.loads((tmp_path / "run" / "run.json").read_text())["unusable"]
     assert list(unusable) == ["random/0000"] and "exit code 9" in unusable["random/0000"]
@@ -257,7 +266,7 @@ def deadly_processes(stage: str):
 def test_a_process_that_ends_is_a_miss_with_its_reason_and_the_next_run_tries_again(
     tmp_path, stage
 ):
-    asked = plan(tmp_path, jobs=1, contestants=ORACLES[1:])
+    asked = plan(tmp_path, engine=Engine(1), contestants=ORACLES[1:])
     with deadly_processes(stage) as pool:
         usable = benchmark.prepare(asked, pool)
         benchmark.predict(usable, pool)
@@ -287,14 +296,25 @@ def test_a_folder_keeps_to_its_scenes(finished):
         pass
 
     with pytest.raises(InputError, match="choose another --out"):
-        run_benchmark(BenchmarkPlan(finished[0], (Other(0),), ORACLES, ("raw",), jobs=0))
+        run_benchmark(BenchmarkPlan(finished[0], (Other(0),), ORACLES, ("raw",), engine=HERE))
+
+
+def test_shares_of_the_scenes_together_are_the_run(finished, tmp_path):
+    merge = plan(tmp_path, engine=Engine(merge=True))
+    with pytest.raises(InputError, match="2 of 2 scenes are missing"):
+        run_benchmark(merge)
+    (first,) = {row.scene for row in run_benchmark(plan(tmp_path, engine=Engine(0, share=ONE)))}
+    with pytest.raises(InputError, match="1 of 2 scenes are missing"):
+        run_benchmark(merge)
+    run_benchmark(plan(tmp_path, engine=Engine(0, share=TWO)))
+    assert records(run_benchmark(merge)) == records(finished[1])
+    assert first == finished[1][0].scene
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"count": 0}, "no scenes"),
-        ({"jobs": -1}, "jobs"),
         ({"protocols": ("magic",)}, "magic"),
         ({"extra": ("magic",)}, "magic"),
     ],

@@ -14,11 +14,12 @@ from maquette.evaluate.further import (
     object_extras,
     scene_average_precision,
 )
-from maquette.evaluate.protocols import EXTRAS, GEN3DSR, RAW
+from maquette.evaluate.protocols import GEN3DSR, RAW
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.surfaces import sample_mesh
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.options.benchmark import EXTRAS
 from maquette.types import Camera
 from tests.evaluate.scenes import all_moved, chair, moved, room
 

@@ -134,7 +134,7 @@ def test_separate_files_stand_in_their_places(tmp_path):
 
 
 def test_wrong_requests(tmp_path):
-    with pytest.raises(InputError, match=r"'\.fbx'.*\.glb, \.obj, \.ply, \.stl, \.json"):
+    with pytest.raises(InputError, match=r"'\.fbx'.*\.glb, \.obj, \.ply, \.stl, \.html, \.json"):
         make_scene().export(tmp_path / "s.fbx")
     with pytest.raises(InputError, match="'usd'"):
         make_scene().export(tmp_path / "s", formats=["usd"])

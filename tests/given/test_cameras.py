@@ -107,3 +107,14 @@ def test_an_array_of_text_is_no_camera(tmp_path):
     np.save(tmp_path / "k.npy", np.array([["", "a"]]))
     with pytest.raises(InputError, match="holds no numbers"):
         read_camera(tmp_path / "k.npy")
+
+
+def test_the_angles_of_moge_are_a_centred_camera(tmp_path):
+    path = tmp_path / "fov.json"
+    path.write_text('{"fov_x": 90, "fov_y": 53.13010235415598}')
+    stored = read_camera(path)
+    assert stored.normalised
+    assert np.allclose(stored.matrix, [[0.5, 0, 0.5], [0, 1.0, 0.5], [0, 0, 1]])
+    path.write_text('{"fov_x": 190, "fov_y": 53}')
+    with pytest.raises(InputError, match="190 and 53 degrees"):
+        read_camera(path)

@@ -98,3 +98,16 @@ def test_what_is_no_depth_map_is_refused_in_one_line(tmp_path, make, said):
 def test_points_of_another_shape_are_refused():
     with pytest.raises(InputError, match=r"\(H, W, 3\)"):
         read_points(np.zeros((4, 5)))
+
+
+def test_points_of_an_exr_are_red_green_blue_and_a_cloud_has_no_pixels(tmp_path):
+    exr = pytest.importorskip("OpenEXR")
+    points = np.random.default_rng(0).random((12, 16, 3)).astype(np.float32)
+    channels = {name: np.ascontiguousarray(points[..., k]) for k, name in enumerate("RGB")}
+    path = tmp_path / "points.exr"
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    exr.File(header, channels).write(str(path))
+    stored = read_points(path)
+    assert np.allclose(stored.points, points) and np.allclose(stored.values, points[..., 2])
+    with pytest.raises(InputError, match="which point belongs to which pixel"):
+        read_points(tmp_path / "cloud.ply")

@@ -8,6 +8,7 @@ import pytest
 from maquette.errors import InputError
 from maquette.masks import edit
 from maquette.masks.labels import MAX_INSTANCES
+from maquette.masks.segment import ByColour
 from maquette.types import InstanceMask
 from tests.masks.pictures import disc, same, three_masks
 
@@ -35,19 +36,19 @@ def by_label(masks):
 
 def test_a_box_makes_the_object_in_it_or_replaces_a_mask():
     image, (left, right) = scene()
-    first = edit.cut_out_box((), image, (28, 38, 92, 102))
+    first = edit.cut_out_box((), ByColour(image), (28, 38, 92, 102))
     assert first.changed == (1,) and iou(first.masks[0].mask, left) > 0.95
-    second = edit.cut_out_box(first.masks, image, (112, 62, 168, 118))
+    second = edit.cut_out_box(first.masks, ByColour(image), (112, 62, 168, 118))
     assert second.changed == (2,) and iou(second.masks[1].mask, right) > 0.95
     named = edit.rename(
         edit.paint_stroke(second.masks, image.shape[:2], [(60, 70)], 15, 1, erase=True).masks,
         1,
         "ball",
     )
-    again = edit.cut_out_box(named.masks, image, (28, 38, 92, 102), label=1)
+    again = edit.cut_out_box(named.masks, ByColour(image), (28, 38, 92, 102), label=1)
     assert (again.masks[0].mask == first.masks[0].mask).all() and again.masks[0].name == "ball"
     with pytest.raises(InputError, match="no pixel left"):
-        edit.cut_out_box(again.masks, image, (28, 38, 92, 102))
+        edit.cut_out_box(again.masks, ByColour(image), (28, 38, 92, 102))
 
 
 def test_of_found_objects_the_smaller_keeps_the_pixels_both_claim():
@@ -62,27 +63,27 @@ def test_of_found_objects_the_smaller_keeps_the_pixels_both_claim():
 
 def test_clicks_make_objects_and_change_only_what_they_stand_on():
     image, (left, right) = scene()
-    made = edit.click_on((), image, [(60, 70, True)])
+    made = edit.click_on((), ByColour(image), [(60, 70, True)])
     assert iou(made.masks[0].mask, left) > 0.95
-    both = edit.click_on(made.masks, image, [(140, 90, True)], label=1)
+    both = edit.click_on(made.masks, ByColour(image), [(140, 90, True)], label=1)
     assert (
         iou(both.masks[0].mask, left | right) > 0.9
         and (both.masks[0].mask | ~made.masks[0].mask).all()
     )  # nothing was lost
-    alone = edit.click_on(both.masks, image, [(140, 90, False)], label=1)
+    alone = edit.click_on(both.masks, ByColour(image), [(140, 90, False)], label=1)
     assert (
         iou(alone.masks[0].mask, left) > 0.9
         and not (alone.masks[0].mask & ~both.masks[0].mask).any()
     )  # nothing was won
     with pytest.raises(InputError, match="outside"):
-        edit.click_on(both.masks, image, [(500, 90, True)], label=1)
+        edit.click_on(both.masks, ByColour(image), [(500, 90, True)], label=1)
 
 
 def test_a_click_decides_its_own_pixel():
     image, (left, _) = scene()
     masks = (InstanceMask(1, left),)
     for x, y, positive in ((10, 10, True), (60, 70, False), (60, 70, True), (10, 10, False)):
-        after = by_label(edit.click_on(masks, image, [(x, y, positive)], label=1).masks)
+        after = by_label(edit.click_on(masks, ByColour(image), [(x, y, positive)], label=1).masks)
         assert (1 in after and after[1][y, x]) == positive
 
 
@@ -181,7 +182,7 @@ def test_the_smallest_free_label_is_taken_until_there_are_too_many():
 
 def test_everything_on_a_plain_background_or_opaque():
     image, truth = scene()
-    found = edit.find_all(image)
+    found = edit.find_all(ByColour(image))
     assert found.changed == (1, 2) and min(iou(m.mask, t) for m, t in zip(found.masks, truth)) > 0.9
-    opaque = edit.find_all(image, alpha=np.where(truth[1], 255, 0).astype(np.uint8))
+    opaque = edit.find_all(ByColour(image), alpha=np.where(truth[1], 255, 0).astype(np.uint8))
     assert len(opaque.masks) == 1 and (opaque.masks[0].mask == truth[1]).all()

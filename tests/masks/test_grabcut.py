@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maquette.masks.grabcut import grabcut
+from maquette.masks.grabcut import grabcut, held_to_edges
 from tests.masks.pictures import disc
 
 
@@ -50,3 +50,23 @@ def test_nothing_to_learn_from_leaves_the_state_as_it_is():
     everything = np.full(left.shape, cv2.GC_PR_FGD, np.uint8)
     assert grabcut(image, everything).all()
     assert not grabcut(image, np.full(left.shape, cv2.GC_BGD, np.uint8)).any()
+
+
+def test_an_outline_is_moved_to_the_colours_edge_near_it():
+    """A disc that is found one ninth too small, and one too large, becomes the disc; what is
+    certain stays, whatever the colours.
+    """
+    y, x = np.mgrid[:96, :96]
+    radius = np.hypot(y - 48, x - 48)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 6, (96, 96, 3))
+    image = (np.where((radius < 27)[..., None], (190, 120, 60), (60, 90, 140)) + noise).clip(0, 255)
+    image = image.astype(np.uint8)
+    nothing = np.zeros((96, 96), bool)
+    for found in (24, 30):
+        moved = held_to_edges(image, radius < found, nothing, nothing)
+        assert (moved != (radius < 27)).mean() < 0.01
+    corner = (y < 4) & (x < 4)
+    middle = radius < 3
+    held = held_to_edges(image, radius < 27, corner, middle)
+    assert held[corner].all() and not held[middle].any()

@@ -4,17 +4,22 @@ import pytest
 
 from maquette.errors import InputError
 from maquette.masks.diagnose import diagnose
+from maquette.masks.propose import Click, Prompts
 from maquette.masks.segment import (
-    Click,
-    Prompts,
-    grabcut_boxes,
-    grabcut_clicks,
     segment,
     segment_alpha,
     segment_plain_background,
 )
 from maquette.types import InstanceMask
 from tests.masks.pictures import disc, photo
+
+
+def _in_boxes(image, boxes):
+    return segment(image, Prompts(boxes=tuple(boxes)))
+
+
+def _by_clicks(image, clicks):
+    return segment(image, Prompts(clicks=tuple(clicks)))
 
 
 def _scene(height=150, width=200, shadow=0.0):
@@ -39,9 +44,9 @@ def _ious(masks, truth):
 def test_boxes_find_the_objects_twice_the_same():
     image, truth = _scene()
     boxes = [d.box for d in diagnose([InstanceMask(k + 1, t) for k, t in enumerate(truth)])]
-    masks = grabcut_boxes(image, boxes)
+    masks = _in_boxes(image, boxes)
     assert min(_ious(masks, truth)) > 0.95 and [m.label for m in masks] == [1, 2]
-    assert all((a.mask == b.mask).all() for a, b in zip(masks, grabcut_boxes(image, boxes)))
+    assert all((a.mask == b.mask).all() for a, b in zip(masks, _in_boxes(image, boxes)))
     assert not (masks[0].mask & masks[1].mask).any()
 
 
@@ -56,9 +61,9 @@ def test_several_clicks_join_the_parts_and_negative_ones_take_them_away():
     bridge = np.zeros_like(left)
     bridge[76:84, 80:125] = True
     image[bridge & ~left & ~right] = (90, 160, 60)
-    (joined,) = grabcut_clicks(image, [Click(60, 70, 1), Click(140, 90, 1), Click(100, 80, 1)])
+    (joined,) = _by_clicks(image, [Click(60, 70, 1), Click(140, 90, 1), Click(100, 80, 1)])
     assert (joined.mask & (left | right)).sum() > 0.9 * (left | right).sum()
-    (alone,) = grabcut_clicks(
+    (alone,) = _by_clicks(
         image, [Click(60, 70, 1), Click(140, 90, 1, False), Click(104, 80, 0, False)]
     )
     assert _ious([alone], [left])[0] > 0.9
@@ -75,7 +80,7 @@ def test_large_pictures_are_refined_beyond_the_coarse_scale():
     image, truth = _scene()
     big = cv2.resize(image, (800, 600), interpolation=cv2.INTER_CUBIC)
     mask = cv2.resize(truth[0].astype(np.float32), (800, 600)) > 0.5
-    (found,) = grabcut_boxes(big, [diagnose([InstanceMask(1, mask)])[0].box])
+    (found,) = _in_boxes(big, [diagnose([InstanceMask(1, mask)])[0].box])
     assert _ious([found], [mask])[0] > 0.97
 
 
@@ -99,12 +104,12 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(InputError, match="no object"):
         segment_plain_background(np.full((90, 120, 3), 180, np.uint8))
     with pytest.raises(InputError, match=r"click 500,10 is outside.*200 x 150"):
-        grabcut_clicks(image, [Click(500, 10, 1)])
+        _by_clicks(image, [Click(500, 10, 1)])
     with pytest.raises(InputError, match="negative"):
-        grabcut_clicks(image, [Click(50, 10, 1, False)])
+        _by_clicks(image, [Click(50, 10, 1, False)])
     with pytest.raises(InputError, match="less than 4 pixels"):
-        grabcut_boxes(image, [(300, 10, 400, 50)])
+        _in_boxes(image, [(300, 10, 400, 50)])
     with pytest.raises(InputError, match="whole photo"):
-        grabcut_boxes(image, [(0, 0, 200, 150)])
+        _in_boxes(image, [(0, 0, 200, 150)])
     with pytest.raises(InputError, match="one kind"):
         segment(photo(), Prompts(((1, 2, 30, 40),), (Click(1, 1, 1),)))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from maquette.errors import InputError
-from maquette.photos.read import MAX_PIXELS, read_alpha, read_image, read_pages
+from maquette.photos.read import MAX_PIXELS, read_image, read_pages, read_photo
 from tests.masks.pictures import photo
 
 
@@ -16,7 +16,7 @@ def test_lossless_formats_give_the_pixels_back(tmp_path, suffix):
     path = tmp_path / f"photo.{suffix}"
     Image.fromarray(photo()).save(path, **({"lossless": True} if suffix == "webp" else {}))
     assert (read_image(path) == photo()).all()
-    assert read_alpha(path) is None
+    assert read_photo(path).alpha is None
 
 
 def test_jpeg_is_close(tmp_path):
@@ -63,7 +63,7 @@ def test_alpha_is_composited_on_white(tmp_path):
         np.abs(read_image(tmp_path / "a.png") - (photo() * opacity + 255 * (1 - opacity))).max()
         <= 0.51
     )
-    assert (read_alpha(tmp_path / "a.png") == alpha).all()
+    assert (read_photo(tmp_path / "a.png").alpha == alpha).all()
 
 
 def test_palette_with_a_transparent_index(tmp_path):
@@ -72,7 +72,7 @@ def test_palette_with_a_transparent_index(tmp_path):
     image.save(tmp_path / "p.png", transparency=1)
     read = read_image(tmp_path / "p.png")
     assert read[0, :3].tolist() == [[255, 0, 0], [255, 255, 255], [0, 0, 255]]
-    assert read_alpha(tmp_path / "p.png")[0, :3].tolist() == [255, 0, 255]
+    assert read_photo(tmp_path / "p.png").alpha[0, :3].tolist() == [255, 0, 255]
 
 
 def test_cmyk_without_a_profile_keeps_the_primaries(tmp_path):

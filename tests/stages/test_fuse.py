@@ -116,3 +116,11 @@ def test_asking_near_borders_only_is_as_good_as_asking_everywhere(seen):
     carved = np.maximum.reduce([generated.numpy().reshape(-1), cells.hull, cells.front])
     everywhere = np.minimum(carved, np.maximum(cells.shell, cells.hull)) < 0
     assert iou(everywhere.reshape((RESOLUTION,) * 3), fused(volume, seen, cube)) > 0.99
+
+
+def test_nothing_lies_below_a_floor():
+    cube = np.diag([0.5, 0.5, 0.5, 1.0])
+    cube[:3, 3] = [0, 0.1, 0]
+    below = fuse._below_floor(0.1, cube)[0, :, 0]
+    assert below.shape == (RESOLUTION,) and (np.diff(below) <= 0).all()
+    assert (below[: RESOLUTION // 2] > 0).all() and (below[RESOLUTION // 2 :] < 0).all()

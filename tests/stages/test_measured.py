@@ -1,6 +1,7 @@
 """What was measured is what is perceived, whatever the network says."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ from maquette.geometry.cameras import lift, pitch_of
 from maquette.models.conditioning import camera_from_parameters, camera_parameters
 from maquette.models.image_encoder import GeometryNet
 from maquette.stages.measured import (
+    Measured,
     down_of_pitch,
     filled,
+    floors,
     posed_camera,
     upright_rotation,
     without_mixed_pixels,
 )
 from maquette.stages.perceive import perceive
-from maquette.types import Focal, GivenGeometry
+from maquette.types import GROUND, Focal, GivenGeometry, Support
 from tests.given.scenery import HEIGHT, WIDTH, scenery
 from tests.tiny import GEOMETRY
 
@@ -134,3 +137,18 @@ def test_mixed_pixels_at_outlines_go_and_surfaces_stay():
     cleaned = without_mixed_pixels(mixed, truth.labels)
     assert np.isnan(cleaned[rows[first], columns[first]]).all()
     assert np.isfinite(cleaned[own]).sum() >= 0.99 * own.sum() - first.sum()
+
+
+def test_a_floor_is_what_the_depth_shows_under_the_foot():
+    """A box on the ground, one on that box, and one whose foot is hidden."""
+    there = scenery()
+    depth = np.where(np.isfinite(there.depth), there.depth, np.nan)
+    seen = SimpleNamespace(camera=there.camera)
+    known = Measured(seen, {}, None, 1.0, depth)
+    supports = {1: Support(GROUND), 2: Support(None)}
+    low = floors(known, supports, there.labels)
+    assert low[1] == pytest.approx(0.0, abs=0.01)
+    assert low[2] == low[1]  # not seen: the lowest ground
+    stacked = floors(known, {1: Support(GROUND), 2: Support(1)}, there.labels)
+    assert stacked[2] <= there.boxes[2][0, 1] + 0.02  # it is seen further down than that
+    assert floors(Measured(seen, {}, None, None), supports, there.labels) == {}

@@ -85,3 +85,21 @@ def test_the_width_of_a_strip_is_known_at_each_of_its_pixels():
     found = half_width(mask, inwards, 20.0)
     assert (found[20:80, 42:50] > 4.5).all() and found[mask].max() <= 6.0
     assert (found[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [0.0, 0.005])
+def test_a_measured_leg_loses_its_noise_and_nothing_else(bend, noise):
+    mask, leg, _ = seat_on_a_leg()
+    along = (np.mgrid[:SIZE, :SIZE][0] - 90) / 130
+    slanted = 2.0 + np.where(leg, 0.3 * along + bend * np.sin(np.pi * along), 0.0)
+    noisy = slanted * (1 + noise * np.random.default_rng(0).standard_normal(mask.shape))
+    seen = window(mask, noisy)
+    inner = leg & (np.mgrid[:SIZE, :SIZE][0] > 105)
+
+    def error(depth):
+        return np.sqrt(np.mean((depth[inner] - slanted[inner]) ** 2))
+
+    found = error(thin_parts(seen, seen.inwards(), SIDE, measured=True).depth)
+    believed = error(thin_parts(seen, seen.inwards(), SIDE).depth)
+    assert found < 0.5 * believed and found < 0.004 + (0.008 if bend and noise else 0.0)

@@ -13,9 +13,10 @@ from maquette.geometry.part_gaussians import yaw_rotations
 from maquette.models.generator import Generator
 from maquette.models.part_shapes import CANONICAL_SIZE, PartShapes
 from maquette.models.pose_diffusion import Pose
-from maquette.train.coherent import CoherentOptions, sight_of
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task, data_record, network_configs
+from maquette.options.training import CoherentOptions, LoopConfig, RunOptions
+from maquette.train.coherent import sight_of
+from maquette.train.loop import Run
+from maquette.train.runs import build_task, data_record, network_configs
 from tests.tiny import SHAPES, ball_vae
 from tests.train.worlds import build_solids
 

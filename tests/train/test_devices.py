@@ -9,10 +9,11 @@ import torch
 pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
 from maquette.checkpoints.embedded import FILES
+from maquette.options.training import LoopConfig, RunOptions
 from maquette.train import text_to_image, volumes
 from maquette.train.finetune import FinetuneTask
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, base_of, build_task
+from maquette.train.loop import Run
+from maquette.train.runs import base_of, build_task
 from maquette.train.task import HeldOut
 from tests.checkpoints.tiny_trellis import write_trellis
 from tests.devices import install

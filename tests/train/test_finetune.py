@@ -15,6 +15,7 @@ from maquette.checkpoints.store import load_model
 from maquette.cli import main
 from maquette.errors import CheckpointError, InputError
 from maquette.geometry.volumes import cell_centres
+from maquette.options.training import LoopConfig, RunOptions
 from maquette.train.finetune import (
     FinetuneTask,
     open_base,
@@ -22,8 +23,8 @@ from maquette.train.finetune import (
     trellis_axes,
     write_release,
 )
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task
+from maquette.train.loop import Run
+from maquette.train.runs import build_task
 from tests.checkpoints.tiny_releases import put_json, put_tensors, seeded
 from tests.checkpoints.tiny_trellis import DECODER, write_iscene, write_trellis
 from tests.train.worlds import build_solids

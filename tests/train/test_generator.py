@@ -10,6 +10,7 @@ pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
 from maquette.checkpoints.embedded import FILES
 from maquette.flow.path import logit_normal_times
+from maquette.options.training import RunOptions
 from maquette.train.generator import (
     encode_targets,
     guess_loss,
@@ -17,7 +18,7 @@ from maquette.train.generator import (
     occupancy_iou,
     row_times,
 )
-from maquette.train.runs import RunOptions, build_task
+from maquette.train.runs import build_task
 from tests.tiny import ball_vae
 from tests.train.worlds import build_solids
 

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from maquette.checkpoints import store
 from maquette.errors import CheckpointError, InputError
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
-from maquette.train.loop import BLOCKS, LoopConfig, Run, compile_blocks
+from maquette.options.training import LoopConfig
+from maquette.train.loop import BLOCKS, Run, compile_blocks
 from maquette.train.task import Task, stacked
 
 TINY = VolumeVAEConfig(
@@ -153,15 +154,16 @@ def test_length_must_be_given_once():
         LoopConfig()
     with pytest.raises(InputError):
         LoopConfig(steps=1, minutes=1.0)
-    with pytest.raises(InputError, match="muon or adamw"):
+    with pytest.raises(InputError, match="one of muon, adamw"):
         LoopConfig(steps=1, optimizer="sgd")
 
 
-@pytest.mark.parametrize("wrong", ["steps", "batch", "learning_rate"])
+@pytest.mark.parametrize("wrong", ["steps", "batch", "learning_rate", "minutes"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_what_must_be_positive_is(wrong, value):
-    with pytest.raises(InputError, match=f"{wrong} is {value}; expected more than 0"):
-        LoopConfig(**{"steps": 1, wrong: value})
+    length = {} if wrong == "minutes" else {"steps": 1}
+    with pytest.raises(InputError, match=f"{wrong} must be .*, got {value}"):
+        LoopConfig(**{**length, wrong: value})
 
 
 def test_rows_hold_the_means_of_the_steps_since_the_last_one(tmp_path):

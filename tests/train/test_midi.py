@@ -12,9 +12,10 @@ pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 from maquette.checkpoints.store import load_model, save_model
 from maquette.errors import InputError
 from maquette.models.generator import Generator
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.midi import MidiOptions, as_scene, as_single_objects, collate_groups
-from maquette.train.runs import RunOptions, base_of, build_task, data_record, network_configs
+from maquette.options.training import LoopConfig, MidiOptions, RunOptions
+from maquette.train.loop import Run
+from maquette.train.midi import as_scene, as_single_objects, collate_groups
+from maquette.train.runs import base_of, build_task, data_record, network_configs
 from tests.tiny import ball_vae
 from tests.train.worlds import build_solids
 

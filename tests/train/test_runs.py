@@ -14,8 +14,9 @@ from maquette.checkpoints.efficientnet import trunk_from_release
 from maquette.checkpoints.store import load_model, save_model
 from maquette.data.library import build_library
 from maquette.errors import InputError
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task, data_record, network_configs
+from maquette.options.training import LoopConfig, RunOptions
+from maquette.train.loop import Run
+from maquette.train.runs import build_task, data_record, network_configs
 from tests.checkpoints.test_efficientnet import release
 from tests.train.worlds import build_solids, solids
 
@@ -94,6 +95,26 @@ def test_an_image_encoder_looks_through_a_backbone_and_goes_on_with_it(library, 
         RunOptions("lift", library, backbone="lite0.pth")
 
 
+def test_a_segmenter_keeps_the_trunk_it_begins_with_until_it_goes_on(library, tmp_path):
+    torch.save(release(), tmp_path / "lite0.pth")
+    options = RunOptions("segmenter", library, preset="tiny", backbone=str(tmp_path / "lite0.pth"))
+    _, run, first = short_run(options, tmp_path / "run", 8, batch=4)
+    released = trunk_from_release(release()).state_dict()
+    after = run.model.state_dict()
+    trunk = {name for name in after if name.startswith("trunk.")}
+    for name in trunk:
+        torch.testing.assert_close(
+            after[name], released[name.removeprefix("trunk.")], rtol=0, atol=0
+        )
+    moved = [name for name in set(after) - trunk if not torch.equal(after[name], first[name])]
+    assert len(moved) > 0.9 * len(set(after) - trunk)
+    losses = [row["loss"] for row in run.rows if "loss" in row]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    weights = str(tmp_path / "run" / "weights.safetensors")
+    again = build_task(replace(options, backbone=None, init=weights))
+    assert all(p.requires_grad for p in again.model.parameters())
+
+
 def test_lift_then_instance_then_scene(library, vae, tmp_path):
     _, run, _ = short_run(
         RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3
@@ -169,7 +190,8 @@ def test_the_other_methods_fit_beside_them(tmp_path):
     from maquette.models.coherent import Coherent, CoherentConfig
     from maquette.models.generator import Generator
     from maquette.models.part_shapes import PartShapes, PartShapesConfig
-    from maquette.train.midi import MidiOptions, tuned_generator
+    from maquette.options.training import MidiOptions
+    from maquette.train.midi import tuned_generator
 
     base = load_model(save_model(tmp_path / "generator", Generator(network_configs("cpu")[2])))
     midi = tuned_generator(base.model, MidiOptions())
@@ -199,5 +221,5 @@ def test_unknown_options_are_named(library):
         {"scenes": "mars"},
         {"frame": "upside-down"},
     ):
-        with pytest.raises(InputError, match="choose from"):
+        with pytest.raises(InputError, match="must be one of"):
             RunOptions(**{"network": "iscene", "library": library, **wrong})

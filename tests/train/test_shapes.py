@@ -12,7 +12,8 @@ from maquette.checkpoints.store import load_model
 from maquette.data.library import AssetLibrary
 from maquette.geometry.volumes import sample_volume
 from maquette.models.part_shapes import CANONICAL_SIZE, PartShapes
-from maquette.train.loop import LoopConfig, Run
+from maquette.options.training import LoopConfig
+from maquette.train.loop import Run
 from maquette.train.shapes import ShapeSamples, ShapeTask, canonical_volume, points_inside
 from tests.tiny import SHAPES, ball_vae
 from tests.train.worlds import build_solids

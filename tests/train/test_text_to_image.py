@@ -13,8 +13,9 @@ from maquette.data.shards import ShardConfig, build_shards
 from maquette.data.views import ViewConfig
 from maquette.flow.ddpm import angular_velocity
 from maquette.models.words import PADDING
-from maquette.train.loop import LoopConfig, Run
-from maquette.train.runs import RunOptions, build_task
+from maquette.options.training import LoopConfig, RunOptions
+from maquette.train.loop import Run
+from maquette.train.runs import build_task
 from maquette.train.text_to_image import CROPS, PROMPTS, SINGLES, contact_sheet, new_text_to_image
 from tests.train.worlds import build_solids, solids
 

@@ -262,7 +262,7 @@ class Member(threading.Thread):
 
 def worker_command(settings: ServerSettings) -> list[str]:
     """How a worker process is started: so that it ends with its server."""
-    guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+    guarded = [sys.executable, "-m", "maquette.execute.processes", str(os.getpid())]
     weights = [f"--weights={folder.resolve()}" for folder in settings.weights]
     return [*guarded, "maquette.app.worker", *weights]
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from maquette.app import geometry, pictures, scenes, uploads
 from maquette.app import masks as photo_masks
-from maquette.app import pictures, scenes, uploads
+from maquette.app.known import KNOWN
 from maquette.app.problems import busy, conflict, not_found
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
@@ -68,8 +69,11 @@ def submit(
             )
         chosen = masks if only is None else select_masks(masks, only)
 
+        source = studio.folders.of("photos", photo)
+        geometry.check(source, chosen)
+
         def fill(folder: Path) -> None:
-            _link(studio.folders.of("photos", photo), folder, PICTURES)
+            _link(source, folder, PICTURES)
             with studio.turn():
                 write_masks(chosen, folder / MASKS)
 
@@ -150,11 +154,11 @@ def _queued(studio: Studio, fill: Callable[[Path], None], **columns: Any) -> Jso
 
 
 def _link(source: Path, target: Path, names: Sequence[str]) -> None:
-    """Give files that never change, and the focal length where there is one, a second name; copy
-    them where the disk has no such thing.
+    """Give files that never change, and what is known of depth and camera, a second name; copy them
+    where the disk has no such thing.
     """
-    has_focal = (source / pictures.FOCAL).exists()
-    for name in (*names, pictures.FOCAL) if has_focal else names:
+    known = (name for name in (pictures.FOCAL, KNOWN) if (source / name).exists())
+    for name in (*names, *known):
         try:
             os.link(source / name, target / name)
         except FileNotFoundError as error:

@@ -22,6 +22,7 @@ from maquette.app.uploads import Named
 from maquette.errors import InputError
 from maquette.masks import edit as editing
 from maquette.masks.diagnose import Diagnosis, diagnose
+from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
 from maquette.masks.write import write_masks
 from maquette.types import InstanceMask
@@ -50,6 +51,16 @@ class Canvas:
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8."""
         return photos.image_of(self.studio, self.photo)
+
+    @property
+    def looked_at(self) -> PhotoMasks:
+        """The photo for whoever proposes masks."""
+        known = self.studio.looked_at.get(self.photo)
+        if known is None:
+            known = self.studio.proposer(self.image)
+            self.studio.looked_at.clear()
+            self.studio.looked_at[self.photo] = known
+        return known
 
     @property
     def alpha(self) -> np.ndarray | None:

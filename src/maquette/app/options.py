@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from maquette.app.schemas import JobOptions, RegenerateRequest
 from maquette.errors import InputError
+from maquette.options import EMBEDDED
 
 JsonObject = dict[str, Any]
 
@@ -49,6 +50,11 @@ def resolved(
     else:
         chosen = {**before, **options.model_dump(exclude_unset=True)}
     model = _model(chosen["model"], capabilities)
+    seeing = capabilities.get("perceptions", [EMBEDDED])
+    if chosen["perception"] not in seeing:
+        raise InputError(
+            f"{chosen['perception']!r} is not here to see depth; choose one of {', '.join(seeing)}"
+        )
     devices = ("auto", *capabilities["devices"])
     if chosen["device"] not in devices:
         raise InputError(

@@ -17,6 +17,7 @@ from maquette.app.studio import Studio
 from maquette.photos.pixels import working_size
 from maquette.photos.read import Photo, read_photo
 
+FULL = "full.json"  # height and width of the picture that came in
 JsonObject = dict[str, Any]
 _SHOWN = ("id", "name", "width", "height", "notes", "created", "changed")
 
@@ -59,6 +60,7 @@ def _write(read: Photo, folder: Path, size: tuple[int, int]) -> None:
     image = _resized(read.image, size)
     (folder / "masks").mkdir()
     pictures.write(folder / "image.png", pictures.png(image))
+    pictures.write(folder / FULL, json.dumps(read.image.shape[:2]).encode())
     pictures.write(folder / "thumbnail.jpg", pictures.thumbnail(image))
     if read.focal is not None:
         focal = json.dumps(dataclasses.asdict(read.focal))
@@ -123,12 +125,23 @@ def size_of(studio: Studio, identifier: str) -> tuple[int, int]:
     return found["height"], found["width"]
 
 
+def full_size(folder: Path, size: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of the picture that came in; ``size`` where that was not noted."""
+    path = folder / FULL
+    if not path.exists():
+        return size
+    height, width = json.loads(path.read_bytes())
+    return height, width
+
+
 def _view(studio: Studio, found: Row) -> JsonObject:
     address = f"/api/photos/{found['id']}"
     version = History(studio, "photos", found["id"]).current()
     shown = {key: found[key] for key in _SHOWN}
     for key, file in (("image", "image.png"), ("thumbnail", "thumbnail.jpg"), ("masks", "masks")):
         shown[key] = f"{address}/{file}"
+    told = studio.folders.of("photos", found["id"]) / "geometry.json"
+    shown["geometry"] = json.loads(told.read_bytes()) if told.exists() else None
     shown["objects"] = len(version.document["objects"])
     shown["version"] = version.number
     return shown

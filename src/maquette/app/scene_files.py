@@ -30,6 +30,7 @@ from maquette.document.scene_json import save, scene_of
 from maquette.errors import InputError, contained
 from maquette.export import SPACELESS, export_scene
 from maquette.options import FileSpace
+from maquette.simulation.glb_scene import scene_of_glb
 from maquette.types import Scene
 
 FORMATS = {  # suffix, and what a person calls it
@@ -37,6 +38,7 @@ FORMATS = {  # suffix, and what a person calls it
     "obj": (".zip", "OBJ with materials (ZIP)"),
     "ply": (".ply", "PLY"),
     "stl": (".stl", "STL"),
+    "html": (".html", "Web page to share (HTML)"),
     "json": (".zip", "Scene document (ZIP)"),
     "objects": (".zip", "A GLB per object (ZIP)"),
 }
@@ -130,9 +132,11 @@ def drop_unused(folder: Path, documents: Sequence[Document]) -> None:
 
 def opened(received: Received) -> Scene:
     """Read an uploaded scene: a ZIP, or scene.json and its files, known by the last part of their
-    names. Raises Problem, InputError.
+    names; or a GLB, of maquette or any other program. Raises Problem, InputError.
     """
     files: Sequence[Upload] = received.files
+    if len(files) == 1 and files[0].name.lower().endswith(".glb"):
+        return _of_glb(files[0].path, received.limits)
     if len(files) == 1 and uploads.content_kind(files[0].path) == "zip":
         files = uploads.unpacked(files[0], received)
     root = _document_among(files, received)
@@ -154,6 +158,18 @@ def opened(received: Received) -> Scene:
         entry[key] = place
     root.data["files"] = new_sums
     return scene_of(root, received.budget)
+
+
+def _of_glb(path: Path, limits: Limits) -> Scene:
+    """The scene of an uploaded GLB."""
+    scene = scene_of_glb(path.rename(path.with_suffix(".glb")))
+    labels = [instance.label for instance in scene.instances]
+    if len(labels) > 4 * limits.objects or max(labels) > HIGHEST_LABEL:
+        raise too_large(
+            f"{path}: has {len(labels)} objects, labels up to {max(labels)}; at most "
+            f"{4 * limits.objects} are taken, and labels up to {HIGHEST_LABEL}"
+        )
+    return scene
 
 
 def _document_among(files: Sequence[Upload], received: Received) -> Fields:

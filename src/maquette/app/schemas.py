@@ -22,6 +22,7 @@ LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
 JOB_OPTIONS = (
     "method",
     "model",
+    "perception",
     "seed",
     "samples",
     "steps",
@@ -71,7 +72,7 @@ class ClickPoint(Strict):
 
 
 class BoxEdit(Strict):
-    """GrabCut in a box x0, y0, x1, y1."""
+    """The object in a box x0, y0, x1, y1."""
 
     kind: Literal["box"]
     box: tuple[Number, Number, Number, Number]
@@ -79,11 +80,11 @@ class BoxEdit(Strict):
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.cut_out_box(masks, canvas.image, self.box, self.label)
+        return editing.cut_out_box(masks, canvas.looked_at, self.box, self.label)
 
 
 class ClicksEdit(Strict):
-    """GrabCut from points."""
+    """The object that points mean."""
 
     kind: Literal["clicks"]
     clicks: Annotated[list[ClickPoint], Field(min_length=1, max_length=100)]
@@ -92,7 +93,7 @@ class ClicksEdit(Strict):
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
         return editing.click_on(
-            masks, canvas.image, [(c.x, c.y, c.positive) for c in self.clicks], self.label
+            masks, canvas.looked_at, [(c.x, c.y, c.positive) for c in self.clicks], self.label
         )
 
 
@@ -183,13 +184,13 @@ class ReorderEdit(Strict):
 
 
 class AutoEdit(Strict):
-    """Everything on a plain background."""
+    """Everything that is found."""
 
     kind: Literal["auto"]
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.find_all(canvas.image, canvas.alpha)
+        return editing.find_all(canvas.looked_at, canvas.alpha)
 
 
 class ClearEdit(Strict):

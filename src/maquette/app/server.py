@@ -34,6 +34,8 @@ from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.masks.propose import MaskProposer
+from maquette.masks.segment import ByColour
 
 ABOUT = (
     "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, "
@@ -89,12 +91,17 @@ async def _life(studio: Studio, worker: Sequence[str] | None, app: FastAPI) -> A
         studio.close()
 
 
-def serve(settings: ServerSettings, announce: Callable[[str], None], open_browser: bool) -> None:
+def serve(
+    settings: ServerSettings,
+    announce: Callable[[str], None],
+    open_browser: bool,
+    proposer: MaskProposer = ByColour,
+) -> None:
     """Run a server until it is interrupted. InputError when the address or the data folder cannot
     be used, OutputError for the latter.
     """
     with _listen(settings) as listener:
-        app = create_app(Studio.open(settings))
+        app = create_app(Studio.open(settings, proposer))
         server = uvicorn.Server(configuration(app, settings.limits))
         entrance = _entrance(settings, listener.getsockname()[1])
         announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")

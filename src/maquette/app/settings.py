@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maquette.declare import check, option
 from maquette.errors import InputError, MissingExtraError
 
 DEFAULT_PORT = 8765
@@ -43,27 +44,52 @@ class ServerSettings:
     """Where a server listens and keeps its things."""
 
     data: Path
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    workers: int = 1
-    queue: int = 16  # jobs that wait
-    token: str | None = None  # None = nobody is asked for one
-    hosts: tuple[str, ...] = ()  # further names of this server
-    weights: tuple[
-        Path, ...
-    ] = ()  # folders beside the embedded weights; the first is the default then
+    host: str = option("127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, only this machine")
+    port: int = option(
+        DEFAULT_PORT,
+        least=0,
+        most=65535,
+        metavar="N",
+        help=f"default: {DEFAULT_PORT}; 0 takes a free one",
+    )
+    workers: int = option(
+        1,
+        least=1,
+        metavar="N",
+        help="jobs that are made at the same time, each in a process of its own (default: 1)",
+    )
+    queue: int = option(
+        16,
+        least=1,
+        metavar="N",
+        help="jobs that may wait (default: 16); further ones are answered with 429 and a time",
+    )
+    token: str | None = option(
+        None,
+        kind=str,
+        metavar="TEXT",
+        help="ask everybody for this token (drawn by itself when other machines can come)",
+    )
+    hosts: tuple[str, ...] = option(
+        (),
+        repeated=True,
+        flags=("--allow-host",),
+        metavar="NAME",
+        help="another name by which browsers may call this server",
+    )
+    weights: tuple[Path, ...] = option(
+        (),
+        repeated=True,
+        read=Path,
+        metavar="DIR",
+        help="a folder of weights to offer besides the embedded ones; may be repeated, the first "
+        "is the default",
+    )
     limits: Limits = field(default_factory=Limits)
     heavy: int = 2  # pictures that are read or cut out at the same time
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port < 65536:
-            raise InputError(
-                f"port {self.port} does not exist; choose one from 1 to 65535, or 0 for a free one"
-            )
-        if self.workers < 1 or self.queue < 1:
-            raise InputError(
-                f"workers and queue must be at least 1, got {self.workers} and {self.queue}"
-            )
+        check(self)
         if self.token is not None:
             _check_token(self.token)
         if self.token is None and not is_loopback(self.host):

@@ -17,6 +17,8 @@ from maquette.app.problems import busy, not_found
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
 from maquette.errors import OutputError
+from maquette.masks.propose import MaskProposer, PhotoMasks
+from maquette.masks.segment import ByColour
 
 LOCKS = 32  # of each kind of thing; several things share one
 
@@ -35,12 +37,15 @@ class Studio:
     folders: Folders
     store: Store
     turns: threading.BoundedSemaphore
+    proposer: MaskProposer = ByColour  # who says what a click or a box means
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
     locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=_locks)
+    # the photo that somebody pointed at last, by its id: a network looks at it once
+    looked_at: dict[str, PhotoMasks] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, settings: ServerSettings) -> Studio:
+    def open(cls, settings: ServerSettings, proposer: MaskProposer = ByColour) -> Studio:
         """Open or create the data folder, and tidy up what a crash has left. A folder or database
         that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """
@@ -51,7 +56,8 @@ class Studio:
         except OutputError:
             store.close()
             raise
-        return cls(settings, folders, store, threading.BoundedSemaphore(settings.heavy))
+        turns = threading.BoundedSemaphore(settings.heavy)
+        return cls(settings, folders, store, turns, proposer)
 
     def row(self, kind: str, identifier: str) -> Row:
         """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there

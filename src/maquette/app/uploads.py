@@ -228,6 +228,16 @@ def _take_data(upload: Upload, kind: str, received: Received) -> None:
     received.budget.take(size, upload.path)
 
 
+def take_known(upload: Upload, suffix: str, received: Received) -> None:
+    """Count what a file of depth or of a camera will take. Raises Problem, InputError."""
+    if suffix in (".png", ".tif", ".tiff"):
+        take_picture(upload, received)
+    elif suffix in (".npz", ".r3d"):
+        received.budget.take(_unpacked_bytes(upload.path, received.limits), upload.path)
+    else:
+        received.budget.take(upload.path.stat().st_size * JSON_GROWTH, upload.path)
+
+
 def _unpacked_bytes(path: Path, limits: Limits) -> int:
     """What an archive unpacks to, by its directory. Problem 413 for too many files."""
     entries = _entries(path)

@@ -3,7 +3,7 @@ how a job is cancelled.
 
 Requests come as JSON lines on stdin and answers go as JSON lines to what was stdout; whatever else
 prints goes to stderr. Weights stay loaded between jobs. It ends when stdin does, and with its
-server, which runs it by way of maquette.processes.
+server, which runs it by way of maquette.execute.processes.
 
     -> {"do": "generate", "folder": job folder with image.png and masks.npz, "options": {...},
       "source": name}
@@ -30,16 +30,32 @@ from typing import Any
 import torch
 
 from maquette.app import pictures
+from maquette.app.known import KNOWN, with_known
 from maquette.batch.run import PICTURE_ERRORS
-from maquette.checkpoints.catalogue import default_root, is_here, release
+from maquette.checkpoints.catalogue import (
+    HUB_MODELS,
+    default_root,
+    hub_folder,
+    is_here,
+    release,
+)
 from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
 from maquette.document.fields import Fields
 from maquette.document.scene_json import save, scene_of
+from maquette.errors import InputError
 from maquette.export.glb import mesh_glb_bytes
 from maquette.masks import read_masks
 from maquette.masks.diagnose import diagnose
 from maquette.options import EMBEDDED
-from maquette.pipeline import METHODS, PUBLISHED, Options, generate, load_for, regenerate
+from maquette.pipeline import (
+    METHODS,
+    PUBLISHED,
+    Options,
+    generate,
+    load_for,
+    open_perception,
+    regenerate,
+)
 from maquette.types import Focal, Instance, SceneInput
 
 INTERVAL = 0.1  # seconds between two messages of progress in one stage
@@ -106,7 +122,6 @@ class Reporter:
 def make(request: JsonObject, models: Any, say: Say) -> None:
     """A scene of a photo and its masks, saved in ``result`` of the job's folder."""
     folder = Path(request["folder"])
-    options = Options(**request["options"])
     given = input_of(folder, request["source"])
     reporter = Reporter(say, folder, [m.label for m in given.masks])
     reporter.progress("load", 0.0)
@@ -115,7 +130,7 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
         models=models,
         progress=reporter.progress,
         on_instance=reporter.instance,
-        **dataclasses.asdict(options),
+        **request["options"],
     )
     reporter.progress("write", 0.0)
     save(scene, folder / "result" / "scene.json")
@@ -131,7 +146,8 @@ def input_of(folder: Path, source: str) -> SceneInput:
     told = folder / pictures.FOCAL
     focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
     image = pictures.read_picture(folder / "image.png")
-    return SceneInput(image, masks, source, tuple(warnings), focal)
+    given = SceneInput(image, masks, source, tuple(warnings), focal)
+    return with_known(given, folder / KNOWN)
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:
@@ -139,7 +155,8 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     folder = Path(request["folder"])
     label = request["label"]
     options = dict(request["options"])
-    for key in ("model", "method"):  # the weights are loaded, and the scene knows its method
+    # the weights are loaded, and the scene knows its method and what was seen of its photo
+    for key in ("model", "method", "perception"):
         options.pop(key, None)
     reporter = Reporter(say, folder, [label])
     reporter.progress("load", 0.0)
@@ -168,7 +185,15 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
     models += [_model(name, f"{name} (published)", [name]) for name in fetched]
     for k, model in enumerate(models):
         model["default"] = k == 0
-    return {"methods": methods, "models": models, "devices": _devices()}
+    seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.sees_depth and _is_fetched(m.name))]
+    return {"methods": methods, "models": models, "perceptions": seen, "devices": _devices()}
+
+
+def _is_fetched(name: str) -> bool:
+    try:
+        return hub_folder(name).is_dir()
+    except InputError:
+        return False
 
 
 def _model(name: str, title: str, methods: list[str]) -> JsonObject:
@@ -214,6 +239,11 @@ def weights_for(options: JsonObject, folders: dict[str, Path], loaded: dict[str,
     """The weights of a request's model, loaded once; the options become those of the pipeline.
     Raises CheckpointError.
     """
+    seen = options.get("perception", EMBEDDED)
+    if seen != EMBEDDED:
+        if seen not in loaded:
+            loaded[seen] = open_perception(Options(perception=seen))
+        options["perception"] = loaded[seen]
     name = options.pop("model")
     is_published = name in PUBLISHED
     if is_published:

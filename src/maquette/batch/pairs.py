@@ -32,8 +32,8 @@ MASK_PICTURES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 MASK_DATA = (".json", ".npy", ".npz")
 PHOTO_WORDS = "rgb|color|colour|image|img|photo"
 GEOMETRY_SUFFIXES = {
-    "depth": (".png", ".tif", ".tiff", ".npy", ".npz", ".exr"),
-    "points": (".npy", ".npz"),
+    "depth": (".png", ".tif", ".tiff", ".npy", ".npz", ".exr", ".r3d"),
+    "points": (".npy", ".npz", ".exr"),
     "intrinsics": (".txt", ".json", ".yaml", ".yml", ".npy", ".npz"),
 }
 MASK_WORDS = "seg|segmentation|mask|masks|label|labels|instance|instances|ids"
@@ -44,7 +44,7 @@ class Job:
     """One photo to be made into a scene."""
 
     photo: Path
-    masks: Path | None  # None: see ``problem``
+    masks: Path | None  # None: to be proposed, or see ``problem``
     folder: Path  # of the results
     problem: str = ""  # why it cannot be made: no masks, or no depth, go with the photo
     geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of this photo alone
@@ -52,7 +52,7 @@ class Job:
 
 def plan(
     photos: Sequence[str | Path],
-    masks: str | Path,
+    masks: str | Path | None,
     out: str | Path,
     geometry: GeometryOptions | None = None,
 ) -> tuple[list[Job], bool]:
@@ -61,11 +61,13 @@ def plan(
 
     masks: for one photo whatever ``read_masks`` takes; otherwise a folder with a file or folder per
     photo, one COCO file for all, or a pattern with {stem} (the photo's file name without suffix) or
-    {name} (the same without _rgb and the like). geometry: of all photos; its files may be folders
-    or patterns, too. Raises InputError.
+    {name} (the same without _rgb and the like); None: they are proposed. geometry: of all photos;
+    its files may be folders or patterns, too. Raises InputError.
     """
     known = geometry or GeometryOptions()
     found = [path for photo in photos for path in _expanded(Path(photo))]
+    if masks is None:
+        return _without_masks(photos, found, Path(out), known)
     masks = Path(masks)
     index = _index(masks) if masks.is_dir() else {}
     if len(found) == 1 and not Path(photos[0]).is_dir():
@@ -87,6 +89,17 @@ def plan(
     jobs = [_with_geometry(job, known) for job in jobs if job.photo.resolve() not in taken]
     _refuse_twins(jobs)
     return jobs, True
+
+
+def _without_masks(
+    photos: Sequence[str | Path], found: Sequence[Path], out: Path, known: GeometryOptions
+) -> tuple[list[Job], bool]:
+    single = len(found) == 1 and not Path(photos[0]).is_dir()
+    kept = [photo for photo in found if not _is_depth(photo, found)]
+    folders = [out] if single else [out / photo.stem for photo in kept]
+    jobs = [Job(photo, None, folder) for photo, folder in zip(kept, folders)]
+    _refuse_twins(jobs)
+    return [_with_geometry(job, known) for job in jobs], not single
 
 
 def plain_name(photo: Path) -> str:
@@ -200,6 +213,7 @@ def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> li
 
 
 def _of_pattern(photo: Path, pattern: str) -> Path:
+    """The file that a pattern means for a photo; InputError for other words in braces."""
     unknown = set(re.findall(r"\{([^{}]*)\}", pattern)) - {"stem", "name"}
     if unknown and not Path(pattern).exists():
         raise InputError(

@@ -10,25 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from maquette.containers import MemoryBudget, read_json
+from maquette.batch.finished import (
+    DOCUMENT,
+    PREVIEW,
+    SEPARATE,
+    Products,
+    listed_files,
+    own_names,
+)
 from maquette.document.scene_json import saving
-from maquette.errors import InputError, OutputError
-from maquette.export import SPACELESS, WRITERS, export_scene
-from maquette.options import FileSpace, Surroundings
+from maquette.errors import OutputError
+from maquette.export import export_scene
 from maquette.output import (
     RESULT_SUFFIX,
     abandoned,
@@ -38,122 +40,13 @@ from maquette.output import (
     writable_folder,
     write_files,
 )
-from maquette.photos.read import checked_file
 from maquette.render.preview import preview
 from maquette.types import Scene
 
-DOCUMENT = "scene.json"
-DOCUMENT_FILES = "scene_files"
-PREVIEW = "preview.png"
-SEPARATE = "scene_instances"
-# Files that may be replaced and deleted because a result's document lists them.
-_PRODUCT = re.compile(
-    rf"(?:scene(?:_[\w.-]+)?|{SEPARATE}/[\w.-]+)\.(?:glb|obj|mtl|ply|stl|png)|{PREVIEW}"
-)
 # In the folder in which a result is prepared.
 _NEW = "new"
 _OLD = "old"
 _JOURNAL = "journal.json"
-
-Request = dict[str, Any]  # what decides a result, as JSON
-
-
-@dataclass(frozen=True)
-class Products:
-    """What is written besides the scene document."""
-
-    formats: tuple[str, ...] = ("glb",)
-    separate: bool = False  # one file per instance and format, too
-    preview: bool = True
-    space: FileSpace = field(default_factory=FileSpace)  # of OBJ, PLY and STL
-    around: Surroundings = field(default_factory=Surroundings)
-
-    def __post_init__(self) -> None:
-        unknown = [repr(name) for name in self.formats if f".{name}" not in WRITERS]
-        if unknown or not self.formats:
-            known = ",".join(suffix[1:] for suffix in WRITERS)
-            raise InputError(
-                f"format {', '.join(unknown) or '(none given)'} cannot be written; "
-                f"choose some of {known}"
-            )
-        if self.space.is_asked_for and not {f".{name}" for name in self.formats} & {*SPACELESS}:
-            raise InputError(
-                f"unit, size and up are of {', '.join(SPACELESS)} only; "
-                "write one of them (format), too, or leave them out"
-            )
-
-    def names(self) -> list[str]:
-        """File and folder names below the result's folder, the document's own two not counted."""
-        names = [f"scene.{name}" for name in self.formats]
-        if "obj" in self.formats:
-            names.append("scene.mtl")
-        return names + [SEPARATE] * self.separate + [PREVIEW] * self.preview
-
-
-def fingerprint(source: Path) -> str:
-    """Sha256 of a file, or of the names and contents of a folder's files. InputError when it is
-    missing.
-    """
-    if not source.is_dir():
-        return hashlib.sha256(checked_file(source, "a file").read_bytes()).hexdigest()
-    total = hashlib.sha256()
-    for path in sorted(source.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def read_document(folder: Path) -> dict[str, Any] | None:
-    """The JSON of a finished result; None when there is none, also when scene.json is not a
-    maquette scene.
-    """
-    try:
-        document = read_json(folder / DOCUMENT, "make it again", MemoryBudget())
-    except InputError:
-        return None
-    is_ours = isinstance(document, dict) and isinstance(document.get("provenance"), dict)
-    return document if is_ours else None
-
-
-def is_finished(folder: Path, request: Request, products: Products) -> bool:
-    """Tell whether the folder holds the scene that this request would make, edited by hand or not.
-
-    OutputError when it holds another one, or other files of the names that would be written.
-    """
-    document = read_document(folder)
-    if document is None:
-        for name in (DOCUMENT, DOCUMENT_FILES, *products.names()):
-            if os.path.lexists(folder / name):
-                raise OutputError(
-                    f"{folder / name}: already exists and would be overwritten; "
-                    "choose another folder or pass --overwrite"
-                )
-        return False
-    made_from = document["provenance"].get("request")
-    wanted = json.loads(json.dumps(request))
-    if made_from != wanted:
-        raise OutputError(
-            f"{folder / DOCUMENT}: was made with {_difference(made_from, wanted)}; "
-            "choose another folder or pass --overwrite to replace it"
-        )
-    return True
-
-
-def missing(folder: Path, products: Products) -> Products | None:
-    """What to write so that a finished result has the products, too, besides those it had; None
-    when it has them all.
-    """
-    if all((folder / name).exists() for name in products.names()):
-        return None
-    had = {name.partition("/")[0] for name in _listed_files(folder)}
-    before = [suffix[1:] for suffix in WRITERS if f"scene{suffix}" in had]
-    formats = dict.fromkeys([*products.formats, *before])
-    return dataclasses.replace(
-        products,
-        formats=tuple(formats),
-        separate=products.separate or SEPARATE in had,
-        preview=products.preview or PREVIEW in had,
-    )
 
 
 def write_result(scene: Scene, folder: Path, products: Products) -> None:
@@ -215,7 +108,7 @@ def _move_in(stage: Path, folder: Path) -> None:
         if os.path.lexists(folder / name):
             (stage / _OLD / name).parent.mkdir(parents=True, exist_ok=True)
             _link(folder / name, stage / _OLD / name)
-    leaving = _listed_files(folder) - set(entering)
+    leaving = listed_files(folder) - set(entering)
     journal = {
         "document": _identity(folder / DOCUMENT),
         "entering": entering,
@@ -239,9 +132,9 @@ def _settle(stage: Path) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError):  # no journal: nothing was moved
         journal = json.loads((stage / _JOURNAL).read_bytes())
         if _identity(folder / DOCUMENT) == journal["document"]:
-            _bring_back(stage, _own(journal["entering"]))
+            _bring_back(stage, own_names(journal["entering"]))
         else:
-            for name in _own(journal["leaving"]):
+            for name in own_names(journal["leaving"]):
                 (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (folder / SEPARATE).rmdir()  # if it is empty
@@ -249,6 +142,7 @@ def _settle(stage: Path) -> None:
 
 
 def _bring_back(stage: Path, entering: Sequence[str]) -> None:
+    """Undo a move that did not end: what was there comes back, what is new goes."""
     for name in entering:
         place = stage.parent / name
         if os.path.lexists(stage / _OLD / name):
@@ -275,32 +169,6 @@ def _identity(path: Path) -> list[int] | None:
 
 
 def _files_below(folder: Path) -> list[str]:
+    """Paths below a folder, relative to it, sorted."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in files)
-
-
-def _listed_files(folder: Path) -> set[str]:
-    """The products that a result's document lists, whatever else somebody may have put there."""
-    document = read_document(folder)
-    return set(_own(document["provenance"].get("files"))) if document else set()
-
-
-def _own(names: Any) -> list[str]:
-    """Those of the names that products have: a list that somebody edited deletes nothing else."""
-    listed = names if isinstance(names, list) else []
-    return [name for name in listed if isinstance(name, str) and _PRODUCT.fullmatch(name)]
-
-
-def _difference(made_from: Any, wanted: Request) -> str:
-    if not isinstance(made_from, dict):
-        return "unknown options"
-    sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}
-    changes = []
-    for name in [*sources, *sorted({*made_from, *wanted})]:
-        before = made_from.get(name)
-        now = wanted.get(name)
-        if before != now and name in sources:
-            return sources[name]
-        if before != now:
-            changes.append(f"{name} {before} instead of {now}")
-    return ", ".join(changes)

@@ -7,70 +7,54 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from maquette.batch.live import live_preview
-from maquette.batch.pairs import Job
-from maquette.batch.results import (
-    DOCUMENT,
-    Products,
-    Request,
-    fingerprint,
+from maquette.batch.finished import (
+    Outcome,
+    Wanted,
+    failed,
+    finished,
     is_finished,
     missing,
-    read_document,
-    recover,
-    write_result,
+    request_of,
 )
+from maquette.batch.live import live_preview
+from maquette.batch.pairs import Job
+from maquette.batch.results import recover, write_result
+from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.document.scene_json import load
-from maquette.errors import InputError, MaquetteError, contained, present, reason_of
+from maquette.errors import InputError, MaquetteError, contained
+from maquette.execute.pool import Engine, processes
+from maquette.execute.processes import Ended
+from maquette.hardware import choose_device
+from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
-from maquette.options import TUNING, GeometryOptions, ScaleOptions
+from maquette.options import EMBEDDED, SceneOptions
 from maquette.output import writable_folder
-from maquette.pipeline import Options, generate, load_for
+from maquette.photos.read import read_photo
+from maquette.pipeline import Options, generate, load_for, open_perception
 from maquette.simulation.scale import scaled_scene
+from maquette.stages.point import proposed
 
+PROPOSED = "masks.png"  # beside a scene whose masks were not given
+
+MOST_PROCESSES = 4  # unless more are asked for: each takes about 1 GB
 # What making a single photo may raise; anything else is a bug. In a batch nothing ends the others.
 PICTURE_ERRORS = (MaquetteError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Wanted):
     """What is the same for all photos of a run."""
 
     options: Options = field(default_factory=Options)
-    only: tuple[str, ...] | None = None  # labels or names
-    products: Products = field(default_factory=Products)
-    weights: Path | None = None  # None = embedded
-    overwrite: bool = False
-    geometry: GeometryOptions = field(default_factory=GeometryOptions)  # of all photos, see Job
-    scale: ScaleOptions = field(default_factory=ScaleOptions)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a photo; the fields are what ``--json`` prints."""
-
-    photo: str
-    masks: str
-    folder: str
-    status: str  # "made", "kept" (was finished before) or "failed"
-    error: str = ""  # one line
-    files: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)  # per stage; "load" once per run
-    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, warnings
-    failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
-    warnings: tuple[str, ...] = ()  # of the input
-    tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
-    memory: dict[str, Any] = field(
-        default_factory=dict
-    )  # of a published model: plan, estimated and measured peaks in MB by stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +64,15 @@ class Session:
     settings: Settings
     models: Weights
     load_seconds: float
+    perception: DepthNetwork | None = None  # None = the embedded one
 
     @classmethod
     def start(cls, settings: Settings) -> Session:
         """Load the networks. Raises CheckpointError."""
         start = time.perf_counter()
         models = load_for(settings.options, settings.weights)
-        return cls(settings, models, round(time.perf_counter() - start, 3))
+        network = open_perception(settings.options)
+        return cls(settings, models, round(time.perf_counter() - start, 3), network)
 
     def checkpoint(self) -> dict[str, Any]:
         """Name and sha256 of the weights, as provenance records them."""
@@ -99,18 +85,22 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
 
     live: draw preview-live.png every few seconds until the scene is there.
     """
-    if job.problem or job.masks is None:
+    if job.problem:
         raise InputError(job.problem)
+    if job.masks is None:
+        outcome = run_job(_with_proposed(job), session, progress, live)
+        return dataclasses.replace(outcome, proposed=True)
     settings = session.settings
-    request = request_of(job, session)
+    request = request_of(job, settings, session.checkpoint()["sha256"])
     recover(job.folder)
     if not settings.overwrite and is_finished(job.folder, request, settings.products):
         lacking = missing(job.folder, settings.products)
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
-        return _finished(job, "kept")
+        return finished(job, "kept")
     writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
+    options["perception"] = session.perception or EMBEDDED
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
         scene = generate(
             job.photo,
@@ -122,25 +112,34 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
             **dataclasses.asdict(job.geometry),
             **options,
         )
-    told = {}
+    provenance = {**scene.provenance, "checkpoint": session.checkpoint(), "request": request}
     if settings.scale.is_asked_for:
         scaled = scaled_scene(scene, settings.scale)
         scene = scaled.scene
-        told["scale"] = list(scaled.remarks)
-    seconds = scene.provenance["seconds"] | {"load": session.load_seconds}
-    provenance = (
-        scene.provenance
-        | told
-        | {
-            "checkpoint": session.checkpoint(),
-            "seconds": seconds,
-            "request": request,
-        }
-    )
+        provenance["scale"] = list(scaled.remarks)
+    provenance["seconds"] = scene.provenance["seconds"] | {"load": session.load_seconds}
     progress("write", 0.0)
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
-    return _finished(job, "made")
+    return finished(job, "made")
+
+
+def _with_proposed(job: Job) -> Job:
+    """A job whose masks are found, and written beside its scene; those of an earlier run, which a
+    person may have corrected, are kept. InputError when nothing is found.
+    """
+    masks = job.folder / PROPOSED
+    if not masks.is_file():
+        remedy = "mark the objects with `maquette masks make`"
+        try:
+            found = proposed(read_photo(job.photo))
+        except InputError as error:
+            raise InputError(
+                f"{job.photo}: no masks are given, and none could be found: {error}; {remedy}"
+            ) from error
+        writable_folder(job.folder)
+        write_masks(found, masks, image_name=job.photo.name)
+    return dataclasses.replace(job, masks=masks)
 
 
 def run_jobs(
@@ -150,74 +149,57 @@ def run_jobs(
     error.
     """
     for job in jobs:
-        try:
-            with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
-                outcome = run_job(job, session, progress)
-        except MaquetteError as error:
-            outcome = failed(job, error)
-        yield outcome
+        yield _outcome_of(job, session, progress)
 
 
-def failed(job: Job, error: BaseException) -> Outcome:
-    """The outcome of a photo that raised."""
-    return _outcome(job, "failed", reason_of(error))
-
-
-def request_of(job: Job, session: Session) -> Request:
-    """What decides the result of a job. Device, memory and precision do not belong to it: moving
-    to another machine makes no result outdated.
+def run_jobs_apart(jobs: Sequence[Job], settings: Settings, engine: Engine) -> Iterator[Outcome]:
+    """The same in other processes, in the order in which photos get done. A process that ends, for
+    want of memory or by a crash in C, costs its photo only. Raises what keeps a process from
+    loading the networks.
     """
-    options = dataclasses.asdict(session.settings.options)
-    del options["device"], options["memory"], options["precision"]
-    if not options["settle"]:
-        del options["settle"]
-    options = {
-        key: value for key, value in options.items() if key not in TUNING or value is not None
-    }
-    only = None if session.settings.only is None else sorted(session.settings.only)
-    files = {
-        "photo": fingerprint(job.photo),
-        "masks": fingerprint(present(job.masks, "masks")),
-        "weights": session.checkpoint()["sha256"],
-    }
-    space = session.settings.products.space
-    asked = {"space": dataclasses.asdict(space)} if space.is_asked_for else {}
-    products = session.settings.products
-    asked |= {} if products.around.ground is None else {"ground": products.around.ground}
-    scale = session.settings.scale
-    asked |= {"scale": dataclasses.asdict(scale)} if scale.is_asked_for else {}
-    if job.geometry.is_there:
-        asked["geometry"] = _geometry_request(job.geometry)
-    return files | {"only": only} | options | asked
+    folders = dict.fromkeys(job.folder.parent for job in jobs)
+    with processes(engine.at_most(len(jobs)), [writable_folder(f) for f in folders]) as pool:
+        for number, outcome in pool.outcomes(_run_apart, [(job, settings) for job in jobs]):
+            if isinstance(outcome, Ended):
+                outcome = failed(jobs[number], MaquetteError(outcome.reason))
+            yield outcome
 
 
-def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
-    """The known geometry by the contents of its files."""
-    told = dataclasses.asdict(known)
-    for key in ("depth", "points", "intrinsics"):
-        if told[key] is not None and Path(told[key]).is_file():
-            told[key] = fingerprint(Path(told[key]))
-    return told
+def workers_for(options: SceneOptions, jobs: int | None) -> tuple[int, int]:
+    """How many processes make several photos, ``jobs`` when that is said, and threads of each.
+
+    The embedded networks are so small that two processes of one thread are faster than one of two,
+    and with one thread a scene has the same bytes on every machine. The others need all there is.
+    """
+    processors = os.cpu_count() or 1
+    small = options.model == EMBEDDED and choose_device(options.device).type == "cpu"
+    if jobs is None:
+        jobs = min(processors, MOST_PROCESSES) if small else 1
+    return jobs, 1 if small else processors
 
 
-def _outcome(job: Job, status: str, error: str = "") -> Outcome:
-    return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
+@functools.lru_cache(maxsize=1)
+def _session(settings: Settings) -> Session:
+    """Started once in a process."""
+    return Session.start(settings)
 
 
-def _finished(job: Job, status: str) -> Outcome:
-    """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
-    place = job.folder / DOCUMENT
-    told = ("label", "name", "node", "confidence", "warnings")
-    with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
-        document = present(read_document(job.folder), "scene document")
-        provenance = document["provenance"]
-        listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
-        names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
-        instances = [{key: entry[key] for key in told} for entry in document["instances"]]
-        found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
-        found["files"] = tuple(str(job.folder / name) for name in names)
-        found["instances"] = tuple(instances)
-        found["failures"] = tuple(document["failures"])
-        found["warnings"] = tuple((document["input"] or {}).get("warnings", ()))
-        found["tries"] = tuple(provenance.get("tries", ()))
-        return dataclasses.replace(_outcome(job, status), **found)
+def _run_apart(job: Job, settings: Settings) -> Outcome:
+    return _outcome_of(job, _session(settings), silent)
+
+
+def _outcome_of(job: Job, session: Session, progress: Progress) -> Outcome:
+    try:
+        with contained(f"{job.photo}: cannot be made", "look at the photo and its masks"):
+            return run_job(job, session, progress)
+    except MaquetteError as error:
+        return failed(job, error)
+
+
+def is_made(job: Job, session: Session) -> bool:
+    """Whether the finished result of just this request is there."""
+    if job.problem or not job.folder.exists():
+        return False
+    wanted = session.settings
+    request = request_of(job, wanted, session.checkpoint()["sha256"])
+    return is_finished(job.folder, request, wanted.products)

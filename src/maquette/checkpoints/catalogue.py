@@ -266,6 +266,120 @@ RELEASES: tuple[Release, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class HubModel:
+    """A network of others that looks at photos: for depth and camera, or for masks."""
+
+    name: str  # on the command line
+    repository: str
+    licence: str
+    about: int  # bytes, roughly
+    what: str
+    marker: str = "config.json"  # a file that it has
+
+    @property
+    def sees_depth(self) -> bool:
+        """Whether it can be a ``--perception``."""
+        return self.what.startswith("depth")
+
+    @property
+    def offer(self) -> str:
+        """What is said before it is fetched."""
+        size = f"about {self.about / 1e6:.0f} MB"
+        return f"{self.repository} ({self.what}; {size}, licence: {self.licence})"
+
+
+HUB_MODELS: tuple[HubModel, ...] = (
+    HubModel(
+        "moge-2-vits",
+        "Ruicheng/moge-2-vits-normal",
+        "MIT, Apache-2.0 (DINOv2)",
+        141_000_000,
+        "depth in metres and focal length",
+        "model.safetensors",
+    ),
+    HubModel(
+        "moge-2-vitl",
+        "Ruicheng/moge-2-vitl",
+        "MIT, Apache-2.0 (DINOv2)",
+        1_310_000_000,
+        "depth in metres and focal length",
+        "model.safetensors",
+    ),
+    HubModel(
+        "depth-pro",
+        "apple/DepthPro-hf",
+        "apple-amlr, for research only",
+        1_904_000_000,
+        "depth in metres and focal length",
+    ),
+    HubModel(
+        "depth-anything-v2",
+        "depth-anything/Depth-Anything-V2-Small-hf",
+        "Apache-2.0",
+        99_000_000,
+        "depth without scale",
+    ),
+    HubModel(
+        "zoedepth",
+        "Intel/zoedepth-nyu-kitti",
+        "MIT",
+        1_380_000_000,
+        "depth in metres",
+    ),
+    HubModel(
+        "sam2.1",
+        "facebook/sam2.1-hiera-tiny",
+        "Apache-2.0",
+        156_000_000,
+        "masks by clicks and boxes, and of everything",
+    ),
+    HubModel(
+        "grounding-dino",
+        "IDEA-Research/grounding-dino-tiny",
+        "Apache-2.0",
+        690_000_000,
+        "boxes by words",
+    ),
+    HubModel(
+        "mask2former",
+        "facebook/mask2former-swin-small-coco-instance",
+        "MIT",
+        276_000_000,
+        "masks of everything of 80 kinds, with names",
+    ),
+)
+
+
+def hub_model(name: str) -> HubModel:
+    """A model by its short name, or any repository OWNER/NAME. InputError lists the names."""
+    for found in HUB_MODELS:
+        if name in (found.name, found.repository):
+            return found
+    if name.count("/") == 1 and all(name.split("/")):
+        return HubModel(name, name, "see its page", 0, "not in the list of maquette")
+    names = ", ".join(found.name for found in HUB_MODELS)
+    raise InputError(
+        f"unknown model {name!r}; give a folder, a repository OWNER/NAME, or one of {names}"
+    )
+
+
+def hub_folder(name: str, root: Path | None = None) -> Path:
+    """The folder of a model of others: ``name`` itself when it is one, else where it was fetched.
+    InputError with size, licence and the command when it is not here.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    wanted = hub_model(name)
+    folder = (root or default_root()) / wanted.repository.rpartition("/")[2]
+    if not (folder / wanted.marker).is_file():
+        raise InputError(
+            f"{name} is not on this machine: {wanted.offer}; "
+            f"bring it with `maquette models fetch {name}`, or give its folder"
+        )
+    return folder
+
+
 def release(name: str) -> Release:
     """The release of this name; InputError lists the names there are."""
     for found in RELEASES:

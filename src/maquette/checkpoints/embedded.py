@@ -20,8 +20,18 @@ from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
 from maquette.models.image_prior import ImagePrior
 
-KINDS = ("volume-vae", "image-encoder", "generator", "midi", "shapes", "coherent", "text-to-image")
+KINDS = (
+    "volume-vae",
+    "image-encoder",
+    "segmenter",
+    "generator",
+    "midi",
+    "shapes",
+    "coherent",
+    "text-to-image",
+)
 FILES = {kind: f"{kind}.safetensors" for kind in KINDS}
+MANIFEST = "manifest.json"  # beside weights: file -> sha256
 WEIGHTS = "weights.safetensors"  # what a run of ``maquette train`` leaves, of any kind
 PERCEPTION = "image-encoder"  # the kind that every method starts from
 PAINTER = "text-to-image"  # the kind whose place a published pipeline may take
@@ -132,7 +142,7 @@ def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> 
             f"{chosen} holds {WEIGHTS} of kind {run!r} and {FILES[run]}; keep one of them"
         )
     trusted = chosen if run is None else embedded_folder()
-    manifest = trusted / "manifest.json"
+    manifest = trusted / MANIFEST
     if folder is None and not manifest.exists():
         raise CheckpointError(
             f"no embedded weights here ({manifest} is missing); reinstall maquette or pass "

@@ -23,14 +23,17 @@ from maquette.checkpoints.catalogue import (
     Release,
     ReleasedFile,
     default_root,
+    hub_model,
     source_folder,
 )
 from maquette.checkpoints.hub import Hub, RemoteFile
-from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_json, rescue_pickle
+from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_config, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
 from maquette.output import atomic_write, writable_folder
 
 PIN_FILE = ".maquette.json"
+SMALL_FILES = r"[^/]*\.(json|txt|model)"  # of a repository, that may be needed
+WEIGHT_FILES = r"model(-\d+-of-\d+)?\.safetensors"
 RESERVE = 2**28  # bytes that stay free on the disk
 
 
@@ -101,6 +104,35 @@ def survey(release: Release, root: Path, hub: Hub) -> list[Missing]:
             if entry is None or not _stands(folder, path, entry):
                 missing.append(_demand(source, commit, files[path], known, entry))
     return missing
+
+
+def any_repository(name: str, hub: Hub) -> Release:
+    """A repository of the hub that looks at photos, with what is needed of it: configurations,
+    words, and the weights once. Raises InputError, CheckpointError.
+    """
+    known = hub_model(name)
+    _, files = hub.listing(known.repository, None)
+    wanted = [path for path in sorted(files) if re.fullmatch(SMALL_FILES, path)]
+    weights = [path for path in sorted(files) if re.fullmatch(WEIGHT_FILES, path)]
+    if not weights:
+        fallbacks = ("model.pt", "pytorch_model.bin")
+        weights = [str(path) for path in fallbacks if path in files][:1]
+    if not weights:
+        raise CheckpointError(f"{known.repository} has no weights that are read; give another")
+    listed = tuple(ReleasedFile(path, files[path].size) for path in (*wanted, *weights))
+    return Release(
+        name,
+        known.repository,
+        known.what,
+        False,
+        f"{known.licence}; its card says {hub.licence(known.repository)}",
+        "what its licence says",
+        "",
+        (HubRepository(known.repository, None, listed),),
+        0.0,
+        "a photo",
+        (0.0, 0.0),
+    )
 
 
 def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
@@ -177,7 +209,7 @@ def read_pin(folder: Path) -> Pin:
     path = folder / PIN_FILE
     if not path.is_file():
         return Pin()
-    said = read_json(path)
+    said = read_config(path)
     pin = Pin(said.get("revision"), said.get("files", ()))
     if not isinstance(pin.files, dict) or not isinstance(pin.revision, str):
         raise CheckpointError(f"{path} is damaged; delete it and fetch the model again")
@@ -262,7 +294,7 @@ def _complete(source: HubRepository, folder: Path, pin: Pin) -> bool:
     if not known or not all(_stands(folder, *recorded) for recorded in pin.files.items()):
         return False
     indices = [path for path in pin.files if ".safetensors.index" in path]
-    listed = [read_json(folder / path).get("weight_map", {}).values() for path in indices]
+    listed = [read_config(folder / path).get("weight_map", {}).values() for path in indices]
     return set().union(*listed) <= set(pin.files)
 
 

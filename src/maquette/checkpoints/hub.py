@@ -39,6 +39,9 @@ class Hub(Protocol):
     def listing(self, repository: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
         """Return the commit of a revision (None = the newest) and its files by path."""
 
+    def licence(self, repository: str) -> str:
+        """Return what the card of a repository says of its licence."""
+
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
         has left.
@@ -81,6 +84,15 @@ class HuggingFace:
         if info.sha is None:
             raise CheckpointError(f"{repository}: the hub names no commit; try again later")
         return info.sha, files
+
+    def licence(self, repository: str) -> str:
+        """What the card of a repository says of its licence."""
+        try:
+            card = self._hub.HfApi(endpoint=self._endpoint).model_info(repository).card_data
+        except (self._hub.errors.HTTPError, OSError) as error:
+            raise self._explained(error, repository, "") from error
+        told = {} if card is None else card.to_dict()
+        return str(told.get("license_name") or told.get("license") or "not said: ask its makers")
 
     def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
         """Bring one file; what an earlier try has left is continued.

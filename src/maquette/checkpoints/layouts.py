@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maquette.errors import CheckpointError, contained
+from maquette.containers import MemoryBudget, read_json
+from maquette.errors import CheckpointError, InputError, contained
 from maquette.output import atomic_write
 
 # how diffusers and transformers name the weights of a component
@@ -33,13 +33,12 @@ SHOWN = 3  # names of files that one message lists
 FETCH = "fetch the model again"
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path) -> dict[str, Any]:
     """Read the object of a JSON file; CheckpointError names the file and what is wrong."""
-    path = Path(path)
-    with contained(f"cannot read {path}", f"{FETCH} or pass its folder", CheckpointError):
-        text = path.read_text(encoding="utf-8")
-    with contained(f"{path} is not JSON", FETCH, CheckpointError):
-        found = json.loads(text)
+    try:
+        found = read_json(Path(path), f"{FETCH} or pass its folder", MemoryBudget())
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
     if not isinstance(found, dict):
         raise CheckpointError(
             f"{path} holds {type(found).__name__}, expected a JSON object; {FETCH}"
@@ -72,7 +71,7 @@ def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> tuple[Path
 
 def _shards(index: Path) -> tuple[Path, ...]:
     """Return the files that an index names, in its order; a missing one is named."""
-    listed = read_json(index).get("weight_map")
+    listed = read_config(index).get("weight_map")
     if not isinstance(listed, dict) or not listed:
         raise CheckpointError(f"{index} lists no weights; {FETCH}")
     files = [index.parent / name for name in dict.fromkeys(listed.values())]

@@ -8,7 +8,6 @@ free.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 import sys
@@ -190,14 +189,18 @@ def _told(path: str, name: str, otherwise: float) -> float:
     return float(found[1]) * 1024 if found else otherwise
 
 
-def reset_peak(device: torch.device) -> None:
-    """Start a new measurement of the peak, where the system allows it."""
+def reset_peak(device: torch.device) -> bool:
+    """Start a new measurement of the peak. False where the system does not allow that: then the
+    peak is that of the whole run.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif sys.platform == "linux":
-        # not permitted in some containers: then the peak is that of the whole run
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or a container that does not permit it
+        return False
+    return True
 
 
 def peak_memory(device: torch.device) -> float:

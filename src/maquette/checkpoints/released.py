@@ -26,7 +26,7 @@ from maquette.checkpoints.fetch import locate, recorded_sums
 from maquette.checkpoints.layouts import (
     FETCH,
     find_weights,
-    read_json,
+    read_config,
     read_shapes,
     read_tensors,
 )
@@ -188,14 +188,14 @@ Opened = tuple[list[ReleasePart], dict[str, Any]]  # networks and settings
 
 def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
     """A network as diffusers and transformers store it."""
-    return ReleasePart(name, read_json(folder / "config.json"), find_weights(folder), model)
+    return ReleasePart(name, read_config(folder / "config.json"), find_weights(folder), model)
 
 
 def _open_midi(folders: Mapping[str, Path]) -> Opened:
     (folder,) = folders.values()
     eyes = {name: folder / name / EYES for name in ("feature_extractor_1", "feature_extractor_2")}
-    settings = {name: read_json(path) for name, path in eyes.items()}
-    settings["scheduler"] = read_json(folder / "scheduler" / SCHEDULER)
+    settings = {name: read_config(path) for name, path in eyes.items()}
+    settings["scheduler"] = read_config(folder / "scheduler" / SCHEDULER)
     parts = [_component(name, folder / place, model) for name, place, model in MIDI_PARTS]
     return parts, settings
 
@@ -203,8 +203,8 @@ def _open_midi(folders: Mapping[str, Path]) -> Opened:
 def _open_triposg(folders: Mapping[str, Path]) -> Opened:
     (folder,) = folders.values()
     settings = {
-        "preprocessor": read_json(folder / "feature_extractor_dinov2" / EYES),
-        "scheduler": read_json(folder / "scheduler" / SCHEDULER),
+        "preprocessor": read_config(folder / "feature_extractor_dinov2" / EYES),
+        "scheduler": read_config(folder / "scheduler" / SCHEDULER),
     }
     parts = [_component(name, folder / place, model) for name, place, model in TRIPOSG_PARTS]
     return parts, settings
@@ -223,7 +223,7 @@ def _open_iscene(folders: Mapping[str, Path]) -> Opened:
     settings = _trellis_settings(base)
     others = [name for name in TRELLIS_ENTRIES if name != "structure-flow"]
     parts = [_trellis_part(name, base, settings) for name in others]
-    index = read_json(own / ISCENE_INDEX)
+    index = read_config(own / ISCENE_INDEX)
     keys = ("config_file", "denoiser_checkpoint", "image_conditioner_checkpoint")
     absent = [key for key in keys if key not in index]
     if absent:
@@ -261,7 +261,7 @@ def _build_scene_flow(file: Path, config: Config) -> nn.Module:
 
 
 def _trellis_settings(base: Path) -> dict[str, Any]:
-    settings = read_json(base / PIPELINE).get("args", {})
+    settings = read_config(base / PIPELINE).get("args", {})
     if not isinstance(settings.get("models"), dict):
         raise CheckpointError(f"{base / PIPELINE} lists no models; {FETCH}")
     return settings
@@ -272,7 +272,7 @@ def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Release
     path = settings["models"].get(TRELLIS_ENTRIES[name])
     if path is None:
         raise CheckpointError(f"{base / PIPELINE} has no {TRELLIS_ENTRIES[name]}; {FETCH}")
-    config = read_json(base / f"{path}.json")
+    config = read_config(base / f"{path}.json")
     file = base / f"{path}.safetensors"
     if not file.is_file():
         raise CheckpointError(f"{file} is missing; {FETCH}")

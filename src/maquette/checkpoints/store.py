@@ -30,6 +30,7 @@ from maquette.models.image_prior import ImagePrior
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
+from maquette.models.segmenter import SegmenterConfig, SegmenterNet
 from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.layers import of_kind
@@ -41,6 +42,7 @@ TRAIN_AGAIN = "fetch or train it again"
 KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "volume-vae": (VolumeVAE, VolumeVAEConfig),
     "image-encoder": (GeometryNet, GeometryNetConfig),
+    "segmenter": (SegmenterNet, SegmenterConfig),
     "generator": (Generator, GeneratorConfig),
     "midi": (MultiInstanceGenerator, MultiInstanceConfig),
     "shapes": (PartShapes, PartShapesConfig),
@@ -175,6 +177,15 @@ def kind_of(path: str | Path) -> str:
     CheckpointError.
     """
     return _header(path).get("kind", "?")
+
+
+def describe_file(path: str | Path) -> dict[str, Any]:
+    """Kind and configuration of a weights file, from its header alone, as JSON. Raises
+    CheckpointError.
+    """
+    header = _header(path)
+    with _damaged_header(Path(path)):
+        return {"kind": header["kind"], "config": json.loads(header["config"])}
 
 
 def _header(path: str | Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maquette.checkpoints.layouts import read_json, read_tensors
+from maquette.checkpoints.layouts import read_config, read_tensors
 from maquette.checkpoints.published.base import (
     Config,
     PublishedModel,
@@ -117,7 +117,7 @@ def verify(folder: str | Path) -> Verification:
             f"{folder}: expected {CONFIG}, {RECORD} and, for a network, {WEIGHTS}; "
             "see docs/published-models.md"
         )
-    config = read_json(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     model = model_of(config, folder / CONFIG)
     record = read_record(folder / RECORD)
     absent = sorted(model.inputs - set(record))

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         report,
         settle,
         train,
+        view,
     )
 
     parser = argparse.ArgumentParser(
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    scenes = (generate, demo, settle, export, app, masks, geometry, models)
+    scenes = (generate, demo, view, settle, export, app, masks, geometry, models)
     for command in (*scenes, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)
     return parser

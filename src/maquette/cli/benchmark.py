@@ -7,8 +7,14 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from maquette.declare import add_options, chosen
+from maquette.errors import InputError
+from maquette.options import SceneOptions
+from maquette.options.benchmark import BenchmarkOptions
+from maquette.options.execution import ExecutionOptions
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from maquette.evaluate.benchmark import BenchmarkPlan
@@ -35,6 +41,9 @@ formats: folder (one folder per scene), glb (a scene per file, photos are render
   See docs/evaluation-data.md.
 """
 
+GENERATING = ("seed", "samples", "steps", "guidance", "device")  # a contestant always has them
+CHANGING = ("iterations", "fit")  # it has them when they differ from the default
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
@@ -46,130 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    scenes = parser.add_argument_group("scenes")
-    scenes.add_argument(
-        "--set",
-        action="append",
-        dest="sets",
-        metavar="NAMES",
-        help="repeat or separate by commas (default: random)",
-    )
-    scenes.add_argument(
-        "--scenes",
-        type=int,
-        metavar="N",
-        help="scenes per set (default 48), or the first N of --from (default: all)",
-    )
-    scenes.add_argument(
-        "--assets",
-        metavar="FOLDER",
-        help="held-out assets as .npz (default: procedural families never trained on)",
-    )
-    scenes.add_argument(
-        "--from",
-        dest="source",
-        metavar="PATH",
-        help="scenes with ground truth of your own instead of the sets",
-    )
-    scenes.add_argument(
-        "--gt-format",
-        default="folder",
-        metavar="FORMAT",
-        help="folder, glb or midi-3dfront (default: folder)",
-    )
-    methods = parser.add_argument_group("methods")
-    methods.add_argument(
-        "--method",
-        action="append",
-        metavar="NAMES",
-        help="repeat or separate by commas (default: iscene)",
-    )
-    methods.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="[NAME=]DIR",
-        help="not the embedded ones; repeat to compare",
-    )
-    methods.add_argument(
-        "--variants",
-        metavar="OPTION=VALUES",
-        help="one contestant for each of several values of an option, such "
-        "as layout (none, depth, sds, ssds) or fit (true, false)",
-    )
-    methods.add_argument(
-        "--predictions",
-        action="append",
-        default=[],
-        metavar="NAME=DIR",
-        help="another system's DIR/<scene>.glb",
-    )
-    methods.add_argument("--steps", type=int, help="sampling steps")
-    methods.add_argument("--guidance", type=float, help="guidance weight (1 = off)")
-    methods.add_argument(
-        "--samples", type=int, default=1, help="tries per scene, the best by the self-check is kept"
-    )
-    methods.add_argument(
-        "--iterations", type=int, metavar="N", help="of arranging, for methods that arrange"
-    )
-    methods.add_argument(
-        "--no-fit",
-        action="store_true",
-        help="the generator alone: volumes are not held to mask and visible surface",
-    )
-    methods.add_argument("--seed", type=int, default=0)
-    methods.add_argument(
-        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps or auto (default)"
-    )
-    parser.add_argument(
-        "--protocol",
-        action="append",
-        metavar="NAMES",
-        help="repeat or separate by commas (default: iscene)",
-    )
-    parser.add_argument(
-        "--extra",
-        action="append",
-        metavar="NAMES",
-        help="measure more: physics, dynamics, boxes, volume, poses, emd, one-way "
-        "(see maquette evaluate); repeat or separate by commas "
-        "(default: physics,boxes; none = nothing more)",
-    )
-    parser.add_argument(
-        "--baseline",
-        metavar="METHOD",
-        help="of ablation tables (default: the first of several --weights or --variants)",
-    )
-    parser.add_argument(
-        "--title",
-        default="",
-        metavar="TEXT",
-        help="the methods are variants: their own table of differences in --results",
-    )
-    parser.add_argument(
-        "--results",
-        metavar="FILE.md",
-        help="write a page about everything in --out; FILE-text.md beside it is included",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="RUN",
-        help="folder for everything; a repeated command continues there; for maquette report",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="J",
-        help="processes (default 1); the rows do not depend on it",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        metavar="T",
-        help="CPU threads of each process (default 1)",
-    )
+    add_options(parser, BenchmarkOptions)
+    add_options(parser, ExecutionOptions)
+    add_options(parser, SceneOptions, (*GENERATING, *CHANGING))
     parser.add_argument(
         "--prepare-only", action="store_true", help="write the photos, masks and truths, and stop"
     )
@@ -186,16 +74,16 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.evaluate.benchmark import prepare, run_benchmark
     from maquette.evaluate.comparison import as_json, comparison_tables
-    from maquette.evaluate.pool import processes
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
+    from maquette.execute.pool import processes
     from maquette.output import atomic_write
 
     with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
         plan = plan_of(args, Path(args.out or temporary))
         with Bars() as bars:
             if args.prepare_only:
-                with processes(plan.jobs, plan.threads) as pool:
+                with processes(plan.engine) as pool:
                     usable = prepare(plan, pool, bars)
                 print(f"{len(usable.scenes)} scenes in {plan.out / 'scenes'}")
                 return 0
@@ -217,57 +105,59 @@ def run(args: argparse.Namespace) -> int:
 def plan_of(args: argparse.Namespace, out: Path) -> BenchmarkPlan:
     """Arguments -> a plan. Raises InputError."""
     from maquette.evaluate.benchmark import BenchmarkPlan
+    from maquette.execute.pool import Engine
 
-    made = _contestants(args)
+    if (args.shard or args.merge) and not args.out:
+        raise InputError("--shard and --merge need --out RUN, the folder that all machines share")
+    asked = chosen(BenchmarkOptions, args)
+    made = _contestants(asked, _of_methods(args))
     names = [c.name for c in made if c.kind == "generator"] or [c.name for c in made]
-    compared = args.title or args.variants or len(args.weights) > 1
-    baseline = args.baseline or (names[0] if names and compared else None)
-    extra = [name for name in listed(args.extra or ["physics", "boxes"]) if name != "none"]
+    compared = asked.title or asked.variants or len(asked.weights) > 1
+    baseline = asked.baseline or (names[0] if names and compared else None)
+    extra = [name for name in listed(asked.extra or ("physics", "boxes")) if name != "none"]
     return BenchmarkPlan(
         out,
-        tuple(_sources(args)),
+        tuple(_sources(asked)),
         tuple(made),
-        protocols=tuple(listed(args.protocol or ["iscene"])),
+        protocols=tuple(listed(asked.protocols or ("iscene",))),
         extra=tuple(extra),
-        jobs=args.jobs,
-        threads=args.threads,
-        title=args.title,
+        engine=Engine.of(chosen(ExecutionOptions, args), asked.jobs, asked.threads),
+        title=asked.title,
         baseline=baseline,
     )
 
 
-def _sources(args: argparse.Namespace) -> Sequence[CaseSource]:
-    from maquette.errors import InputError
+def _of_methods(args: argparse.Namespace) -> dict[str, object]:
+    """What the methods are told."""
+    options = chosen(SceneOptions, args)
+    changed = (name for name in CHANGING if getattr(options, name) != getattr(SceneOptions, name))
+    return {name: getattr(options, name) for name in (*GENERATING, *changed)}
+
+
+def _sources(asked: BenchmarkOptions) -> Sequence[CaseSource]:
     from maquette.evaluate.readers import sources_of
     from maquette.evaluate.sets import SETS, SetSource, set_named
 
-    if args.scenes is not None and args.scenes < 1:
-        raise InputError(f"--scenes must be at least 1, got {args.scenes}")
-    if args.source:
-        return sources_of(args.source, args.gt_format, args.scenes)
-    names = listed(args.sets or ["random"])
+    if asked.source:
+        return sources_of(asked.source, asked.gt_format, asked.scenes)
+    names = listed(asked.sets or ("random",))
     names = list(SETS) if names == ["all"] else names
     for name in names:
         set_named(name)
-    return [SetSource(name, k, args.assets) for name in names for k in range(args.scenes or 48)]
+    count = asked.scenes or 48
+    return [SetSource(name, k, asked.assets) for name in names for k in range(count)]
 
 
-def _contestants(args: argparse.Namespace) -> list[Contestant]:
-    from maquette.errors import InputError
+def _contestants(asked: BenchmarkOptions, options: dict[str, object]) -> list[Contestant]:
     from maquette.evaluate.contestants import contestants
 
-    methods = [name for name in listed(args.method or ["iscene"]) if name != "none"]
-    weights = dict(split(text, "") for text in args.weights)
-    files = dict(split(text, None) for text in args.predictions)
-    if len(weights) < len(args.weights):
-        raise InputError(f"--weights {args.weights} need different names; write NAME=DIR for each")
-    given = ("seed", "samples", "steps", "guidance", "device")
-    options = {name: getattr(args, name) for name in given}
-    if args.iterations is not None:
-        options["iterations"] = args.iterations
-    if args.no_fit:
-        options["fit"] = False
-    return contestants(methods, weights, files, options, variants_of(args.variants))
+    methods = [name for name in listed(asked.methods or ("iscene",)) if name != "none"]
+    weights = dict(split(text, "") for text in asked.weights)
+    files = dict(split(text, None) for text in asked.predictions)
+    if len(weights) < len(asked.weights):
+        given = " ".join(asked.weights)
+        raise InputError(f"--weights {given} need different names; write NAME=DIR for each")
+    return contestants(methods, weights, files, options, variants_of(asked.variants))
 
 
 def variants_of(text: str | None) -> dict[str, dict[str, object]]:
@@ -294,7 +184,7 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def listed(texts: list[str]) -> list[str]:
+def listed(texts: Iterable[str]) -> list[str]:
     """Repeated and comma-separated values as one list, each once."""
     parts = [part.strip() for text in texts for part in text.split(",")]
     return list(dict.fromkeys(filter(None, parts)))
@@ -302,8 +192,6 @@ def listed(texts: list[str]) -> list[str]:
 
 def split(text: str, name: str | None) -> tuple[str, str]:
     """NAME=DIR as a pair; without a name the given one, InputError when there is none."""
-    from maquette.errors import InputError
-
     left, equals, right = text.partition("=")
     if equals:
         return left, right

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maquette.declare import add_options, chosen
 from maquette.errors import InputError
+from maquette.options.data import DataSetOptions, ImportOptions
+from maquette.options.execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from maquette.data.catalogue import Catalogue
     from maquette.data.shards import ShardConfig
 
 PROCEDURAL_ASSETS = 24  # made when no library is given
-KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -41,22 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="LIBRARY",
         help="folder of the library; continued when it exists",
     )
-    importer.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
-    importer.add_argument(
-        "--up", choices=("y", "z"), default="y", help="upward axis of the files (default: y)"
-    )
-    importer.add_argument("--metric", action="store_true", help="the files' unit is the metre")
-    importer.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="of the order of the assets (default: 0)"
-    )
-    importer.add_argument(
-        "--no-fields",
-        dest="fields",
-        action="store_false",
-        help="leave out the distance fields, which take most of the time: enough for scenes, views "
-        "and the image encoder, not for the VAE or the generator",
-    )
+    add_options(importer, ImportOptions)
     importer.add_argument("--verbose", action="store_true", help="say of each file what was wrong")
+    add_options(importer, ExecutionOptions)
     importer.set_defaults(run=run_import)
 
     maker = actions.add_parser(
@@ -85,8 +74,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="SHEET",
         help="the picture to write, .png or .jpg",
     )
-    _add_scene_options(preview, scenes=12, views=3)
-    preview.set_defaults(run=run_preview)
+    add_options(preview, DataSetOptions, ("library", "scenes", "views", "size", "kind", "seed"))
+    preview.set_defaults(run=run_preview, scenes=12, views=3)
 
     build = actions.add_parser(
         "build", help="write scenes and views as WebDataset shards; can be interrupted and repeated"
@@ -98,62 +87,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="SHARDS",
         help="folder of the shards; continued when it exists",
     )
-    _add_scene_options(build, scenes=1000, views=4)
-    build.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
-    build.add_argument(
-        "--per-shard", type=int, default=64, metavar="K", help="scenes in one shard (default: 64)"
-    )
+    add_options(build, DataSetOptions)
+    add_options(build, ExecutionOptions)
     build.set_defaults(run=run_build)
-
-
-def _add_scene_options(parser: argparse.ArgumentParser, scenes: int, views: int) -> None:
-    parser.add_argument(
-        "--library",
-        type=Path,
-        metavar="DIR",
-        help="from 'maquette data import'; default: procedural assets",
-    )
-    parser.add_argument(
-        "--scenes", type=int, default=scenes, metavar="N", help=f"(default: {scenes})"
-    )
-    parser.add_argument(
-        "--views", type=int, default=views, metavar="V", help=f"per scene (default: {views})"
-    )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=128,
-        metavar="PX",
-        help="side of a view in pixels (default: 128)",
-    )
-    parser.add_argument(
-        "--kind", choices=KINDS, help="compose only this kind of scene (default: a mixture)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
 
 
 def run_import(args: argparse.Namespace) -> int:
     """Build or continue a library."""
     from maquette.data.importer import import_folder
+    from maquette.execute.pool import Engine
 
-    _at_least_one(jobs=args.jobs)
-    started = time.monotonic()
-    report = import_folder(
-        args.folder,
-        args.out,
-        up=args.up,
-        metric=args.metric,
-        jobs=args.jobs,
-        seed=args.seed,
-        fields=args.fields,
-        progress=_progress("assets", started),
-    )
+    options = chosen(ImportOptions, args)
+    engine = Engine.of(chosen(ExecutionOptions, args), options.jobs)
+    progress = _progress("assets", time.monotonic())
+    report = import_folder(args.folder, args.out, options, progress, engine)
     print(report.table())
     for name, reason in sorted(report.dropped.items()) if args.verbose else ():
         print(f"dropped {name}: {reason}")
     for name, lack in sorted(report.incomplete.items()) if args.verbose else ():
         print(f"incomplete {name}: {lack}")
-    print(f"{args.out}: {len(report.library)} assets")
+    print(f"{report.library.folder}: {len(report.library)} assets")
     return 0
 
 
@@ -162,7 +115,8 @@ def run_make(args: argparse.Namespace) -> int:
     from maquette.data.library import AssetLibrary
     from maquette.data.variants import make_assets
 
-    _at_least_one(count=args.count)
+    if args.count < 1:
+        raise InputError(f"--count must be at least 1, got {args.count}")
     originals = AssetLibrary.open(args.vary) if args.vary is not None else None
     make_assets(args.out, args.count, args.seed, originals, _progress("assets", time.monotonic()))
     print(f"{args.out}: {args.count} assets; next: maquette data import {args.out} --out LIBRARY")
@@ -181,16 +135,17 @@ def run_preview(args: argparse.Namespace) -> int:
         raise InputError(
             f"--out {args.out} is no picture; expected a name that ends in .png or .jpg"
         )
-    config = _shard_config(args)
-    catalogue = _catalogue(args.library, args.seed)
+    asked = chosen(DataSetOptions, args)
+    config = _shard_config(asked)
+    catalogue = _catalogue(asked.library, asked.seed)
     started = time.monotonic()
-    scenes = [make_scene(catalogue, config, index)[1] for index in range(args.scenes)]
+    scenes = [make_scene(catalogue, config, index)[1] for index in range(asked.scenes)]
     seconds = time.monotonic() - started
     with atomic_write(args.out) as temporary:
         cv2.imwrite(str(temporary), contact_sheet(scenes)[..., ::-1])
-    rate = args.scenes * args.views / max(seconds, 1e-6)
+    rate = asked.scenes * asked.views / max(seconds, 1e-6)
     print(
-        f"{args.out}: {args.scenes} scenes of {len(catalogue)} assets, {args.views} views each, "
+        f"{args.out}: {asked.scenes} scenes of {len(catalogue)} assets, {asked.views} views each, "
         f"{rate:.1f} views/s"
     )
     return 0
@@ -199,46 +154,38 @@ def run_preview(args: argparse.Namespace) -> int:
 def run_build(args: argparse.Namespace) -> int:
     """Write the missing shards of a data set."""
     from maquette.data.shards import build_shards
+    from maquette.execute.pool import Engine
 
-    _at_least_one(jobs=args.jobs)
-    config = _shard_config(args)
-    catalogue = _catalogue(args.library, args.seed)
+    asked = chosen(DataSetOptions, args)
+    config = _shard_config(asked)
+    catalogue = _catalogue(asked.library, asked.seed)
     started = time.monotonic()
     progress = _progress("scenes", started)
-    written = build_shards(catalogue, args.out, config, jobs=args.jobs, progress=progress)
+    engine = Engine.of(chosen(ExecutionOptions, args), asked.jobs)
+    written = build_shards(catalogue, args.out, config, engine=engine, progress=progress)
+    if engine.merge:
+        print(f"{args.out}: all {config.shards} shards with {asked.scenes} scenes are there")
+        return 0
     seconds = max(time.monotonic() - started, 1e-6)
-    rate = written * args.views / seconds
-    kept = f", {args.scenes - written} were there already" if written < args.scenes else ""
+    rate = written * asked.views / seconds
+    kept = f", {asked.scenes - written} were there already" if written < asked.scenes else ""
+    if not engine.share.is_all:
+        kept = f", the share {engine.share} of {asked.scenes}"
     print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({rate:.1f} views/s){kept}")
     return 0
 
 
-def _shard_config(args: argparse.Namespace) -> ShardConfig:
+def _shard_config(asked: DataSetOptions) -> ShardConfig:
     from maquette.data.scenes import SceneConfig
     from maquette.data.shards import ShardConfig
     from maquette.data.views import ViewConfig
 
-    per_shard = getattr(args, "per_shard", 64)
-    _at_least_one(scenes=args.scenes, views=args.views, per_shard=per_shard)
-    if args.seed < 0 or not 32 <= args.size <= 1024:
-        raise InputError(
-            f"got --seed {args.seed} --size {args.size}; expected a seed of at least 0 "
-            "and a size of 32 to 1024 pixels"
-        )
-    scene = SceneConfig(mix=((args.kind, 1.0),)) if args.kind else SceneConfig()
-    view = ViewConfig(size=args.size)
-    return ShardConfig(args.scenes, args.views, args.seed, per_shard, scene, view)
+    scene = SceneConfig(mix=((asked.kind, 1.0),)) if asked.kind else SceneConfig()
+    view = ViewConfig(size=asked.size)
+    return ShardConfig(asked.scenes, asked.views, asked.seed, asked.per_shard, scene, view)
 
 
-def _at_least_one(**options: int) -> None:
-    for name, value in options.items():
-        if value < 1:
-            raise InputError(
-                f"--{name.replace('_', '-')} {value} is too small; expected at least 1"
-            )
-
-
-def _catalogue(folder: Path | None, seed: int) -> Catalogue:
+def _catalogue(folder: str | None, seed: int) -> Catalogue:
     """Open a library, or make procedural assets."""
     import numpy as np
 

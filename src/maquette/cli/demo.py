@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -13,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "demo",
         help="make a scene of the bundled picture",
         description="Make a 3D scene of the bundled picture, without network: "
-        "scene.glb, scene.json, preview.png.",
+        "scene.glb, scene.json, preview.png, and the picture itself with its truth.",
     )
     parser.add_argument(
         "-o",
@@ -38,20 +39,28 @@ def run(args: argparse.Namespace) -> int:
     from importlib import resources
     from pathlib import Path
 
+    from maquette.batch.finished import Wanted, fingerprint, read_document
     from maquette.batch.pairs import Job
-    from maquette.batch.results import fingerprint, read_document
-    from maquette.batch.run import Settings
     from maquette.cli.generate import run_one
-    from maquette.pipeline import Options
+    from maquette.options import SceneOptions
+    from maquette.output import write_files
 
     bundled = Path(str(resources.files("maquette"))) / "assets" / "demo"
     photo = bundled / "photo.jpg"
     job = Job(photo, bundled / "masks.png", Path(args.out))
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")
     is_former_demo = isinstance(former, dict) and former.get("photo") == fingerprint(photo)
-    settings = Settings(
-        Options(seed=args.seed, device=args.device),
+    wanted = Wanted(
+        SceneOptions(seed=args.seed, device=args.device),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=is_former_demo,
     )
-    return run_one(job, settings, args)
+    code = run_one(job, wanted, args)
+    for file in sorted(bundled.iterdir()):
+        if not (job.folder / file.name).exists():  # what is there may be somebody's
+            write_files({job.folder / file.name: file.read_bytes()})
+    if not (args.quiet or args.json):
+        command = sys.argv[0] if Path(sys.argv[0]).stem == "maquette" else "maquette"
+        print(f"the picture, its masks and their truth are in {job.folder}, too")
+        print(f"look at the scene: {command} view {job.folder}")
+    return code

@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from maquette.options.benchmark import EXTRAS
+
 _DESCRIPTION = """\
 Compare two scenes object by object: GLB files, scene documents (.json), or anything else with named
 objects. Objects are paired by node name, or by where they stand (--match hungarian). One that is
@@ -36,8 +38,6 @@ examples:
   maquette evaluate --pred out/scene.glb --gt truth.glb --extra physics --extra volume
   maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json"""
 
-_EXTRAS = ("poses", "emd", "boxes", "volume", "physics", "dynamics", "one-way")
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
@@ -48,7 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pred", required=True, metavar="FILE", help="the predicted scene")
+    parser.add_argument(
+        "--pred",
+        required=True,
+        metavar="FILE",
+        help="the predicted scene: folder, .json or .glb",
+    )
     parser.add_argument(
         "--gt", required=True, metavar="FILE", help="the true scene, one named node per object"
     )
@@ -62,12 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--match",
         choices=("names", "hungarian"),
         default="names",
-        help="pair objects by node name, or by place",
+        help="pair objects by label or node name, or by place",
     )
     parser.add_argument(
         "--extra",
         action="append",
-        choices=_EXTRAS,
+        choices=tuple(EXTRAS),
         default=[],
         help="measure more than the protocol does; repeat for several. physics: penetration, "
         "floating, stability of the prediction; dynamics: what time does to it in MuJoCo; "
@@ -88,17 +93,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the score; a low one is not a failure of the command."""
-    from maquette.document.scene_json import load
-    from maquette.evaluate import protocol_named, score_scene
+    from maquette.evaluate import load_pair, protocol_named, score_scene
     from maquette.evaluate.scene_table import scene_table
-    from maquette.export.read import load_named_meshes
+    from maquette.simulation.files import read_scene
 
     protocol = protocol_named(args.protocol)
-    camera = load(args.camera).camera if args.camera else None
-    predicted = load_named_meshes(args.pred)
-    # an object of several parts below a named node is one mesh where the other file has one
-    truth = load_named_meshes(args.gt, whole=predicted)
-    predicted = load_named_meshes(args.pred, whole=truth) if truth.keys() - predicted else predicted
+    camera = read_scene(args.camera).camera if args.camera else None
+    predicted, truth = load_pair(args.pred, args.gt)
     score = score_scene(
         predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
     )

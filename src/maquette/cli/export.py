@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EPILOG = """formats, by the suffix of FILE:
   .glb .obj .ply .stl   meshes
+  .html                 one web page that shows the scene in 3D, without network
   .xml                  MJCF, for MuJoCo
   .urdf .sdf            for ROS, PyBullet, Gazebo and others
   .usda .usdz           USD, for Isaac Sim, Newton, Blender and others
@@ -28,6 +29,7 @@ tell the scale: without --size or --metres-per-unit one unit counts as one metre
 so. Meshes of a simulator's file stand in a folder beside it.
 
 examples:
+  maquette export room/ -o room.html
   maquette export room/ -o room.xml --size chair=0.9m
   maquette export room/ -o room.usda --static table,3 --mass chair=4.5
   maquette export room/ -o room.urdf --collision hull --density 300

@@ -8,10 +8,11 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted
+from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
 from maquette.options import (
     EMBEDDED,
@@ -21,10 +22,15 @@ from maquette.options import (
     SceneOptions,
     Surroundings,
 )
+from maquette.options.execution import ExecutionOptions
+from maquette.types import WRITING, making_seconds
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from maquette.batch.finished import Outcome, Wanted
     from maquette.batch.pairs import Job
-    from maquette.batch.run import Outcome, Session, Settings
+    from maquette.batch.run import Session, Settings
 
 EPILOG = """one photo:       OUT/scene.glb, OUT/scene.json, OUT/preview.png
 several photos:  OUT/<photo name>/scene.glb and so on. What is finished is skipped, what fails is
@@ -40,6 +46,7 @@ masks:  a label picture, a folder of one picture per object, COCO .json, .npy or
           a .json    COCO file in which the photos are found by their file names
 
 examples:
+  maquette generate room.jpg -o room/
   maquette generate room.jpg --masks room_seg.png -o room/
   maquette generate room.jpg --masks room_seg.png -o room/ --samples 4 --only 1,3,lamp
   maquette generate room.jpg --masks room_seg.png -o room/ --format glb,obj --separate
@@ -56,6 +63,7 @@ exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
 GENERATED = (
     "method",
     "model",
+    "perception",
     "memory",
     "seed",
     "samples",
@@ -77,13 +85,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "generate",
         help="photos and masks -> 3D scenes",
         description="Turn photos with instance masks into editable 3D scenes.",
-        usage="maquette generate PHOTO... --masks MASKS -o OUT [options]",
+        usage="maquette generate PHOTO... [--masks MASKS] -o OUT [options]",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument(
-        "--masks", required=True, metavar="MASKS", help="masks of the objects (see below)"
+        "--masks",
+        metavar="MASKS",
+        help="masks of the objects (see below); left out, the objects are looked for, "
+        "and the masks lie in OUT/masks.png",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_options(parser, SceneOptions, GENERATED)
@@ -93,7 +104,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="make only these objects: labels or names, separated by commas",
     )
     parser.add_argument(
-        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl (default: glb)"
+        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl,html (default: glb)"
     )
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
@@ -106,6 +117,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="make it again and replace what is there"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="J",
+        help="processes for several photos (default: one a processor, at most four, for the "
+        "embedded model, else one); 0 = in this one, which a photo can end",
+    )
+    add_options(parser, ExecutionOptions)
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -116,6 +135,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="DIR", help="folder with other weights than the embedded ones"
     )
+    parser.add_argument(
+        "--view", action="store_true", help="then show the scene in 3D, as `maquette view` does"
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON summary instead of text"
@@ -124,24 +146,42 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generate."""
+    from maquette.batch.finished import kept_before
+    from maquette.batch.pairs import plan
+    from maquette.errors import InputError
+    from maquette.execute.share import Share
+    from maquette.output import writable_folder
+
+    wanted = _wanted(args)
+    jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
+    if batch and args.view:
+        raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
+    writable_folder(args.out)
+    asked = chosen(ExecutionOptions, args)
+    if not batch and asked == ExecutionOptions():
+        return run_one(jobs[0], wanted, args)
+    if asked.merge:
+        return _merge(jobs, wanted, args)
+    jobs = Share.read(asked.shard).part(jobs)
+    kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
+    if not (args.quiet or args.json):
+        photos = counted(len(jobs), "photo")
+        left = len(jobs) - len(kept)
+        print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
+    return run_batch(jobs, kept, wanted, args)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """What the arguments ask of all photos. Raises InputError."""
     from pathlib import Path
 
-    from maquette.batch.pairs import plan
-    from maquette.batch.results import Products
-    from maquette.batch.run import Settings
+    from maquette.batch.finished import Products, Wanted
     from maquette.errors import InputError
-    from maquette.output import writable_folder
-    from maquette.pipeline import Options, choose_device
 
-    if args.memory is not None and args.model == EMBEDDED:
-        raise InputError(
-            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
-            "the embedded one takes 1 GB"
-        )
     named = [word for word in args.size if "=" in word]
     lengths = [word for word in args.size if "=" not in word]
-    settings = Settings(
-        options=chosen(Options, args),
+    wanted = Wanted(
+        options=chosen(SceneOptions, args),
         only=None if args.only is None else _listed(args.only),
         products=Products(
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
@@ -155,10 +195,12 @@ def run(args: argparse.Namespace) -> int:
         geometry=chosen(GeometryOptions, args),
         scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
     )
-    choose_device(args.device)
-    jobs, batch = plan(args.photos, args.masks, args.out, settings.geometry)
-    writable_folder(args.out)
-    return run_batch(jobs, settings, args) if batch else run_one(jobs[0], settings, args)
+    if wanted.options.memory is not None and wanted.options.model == EMBEDDED:
+        raise InputError(
+            "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
+            "the embedded one takes 1 GB"
+        )
+    return wanted
 
 
 def _length(words: Sequence[str]) -> float | None:
@@ -172,9 +214,38 @@ def _length(words: Sequence[str]) -> float | None:
         raise InputError(f"--size {words[-1]}: expected {expected}") from None
 
 
-def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
+def _settings(wanted: Wanted) -> Settings:
+    """The same with all that making needs. Raises InputError for options that do not fit."""
+    from maquette.batch.run import Settings
+    from maquette.hardware import choose_device
+    from maquette.pipeline import Options
+
+    given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    given["options"] = Options(**dataclasses.asdict(wanted.options))
+    choose_device(wanted.options.device)
+    return Settings(**given)
+
+
+def run_one(job: Job, wanted: Wanted, args: argparse.Namespace) -> int:
     """One photo: the stages on a terminal, then a summary. Its error is the command's error."""
-    from maquette.batch.run import PICTURE_ERRORS, Session, failed, run_job
+    from maquette.batch.finished import kept_before
+
+    outcome = kept_before(job, wanted) or _made(job, wanted, args)
+    if args.json:
+        _print_json([outcome])
+    elif not args.quiet:
+        print("\n".join(_report(outcome)))
+    if args.view:
+        shown = view_file(job.folder)
+        if not (args.json or args.quiet):
+            print(f"shown by: {shown}")
+    return 0
+
+
+def _made(job: Job, wanted: Wanted, args: argparse.Namespace) -> Outcome:
+    """Make one photo, with a bar of its stages."""
+    from maquette.batch.finished import failed
+    from maquette.batch.run import PICTURE_ERRORS, Session, run_job
 
     bar = _bar(1.0, "{desc:<10}{percentage:3.0f}%|{bar:24}| {elapsed}", args)
 
@@ -185,48 +256,85 @@ def run_one(job: Job, settings: Settings, args: argparse.Namespace) -> int:
 
     try:
         show("load", 0.0)
-        session = Session.start(settings)
+        session = Session.start(_settings(wanted))
         _announce(job, session, args)
-        outcome = run_job(job, session, show)
+        return run_job(job, session, show)
     except PICTURE_ERRORS as error:
         if args.json:
             _print_json([failed(job, error)])
         raise
     finally:
         bar.close()
-    if args.json:
-        _print_json([outcome])
-    elif not args.quiet:
-        print("\n".join(_report(outcome)))
-    return 0
 
 
-def run_batch(jobs: Sequence[Job], settings: Settings, args: argparse.Namespace) -> int:
-    """Several photos: a bar on a terminal, otherwise a line per photo; at the end a table of what
-    failed.
+def run_batch(
+    jobs: Sequence[Job], kept: dict[int, Outcome], wanted: Wanted, args: argparse.Namespace
+) -> int:
+    """Several photos, without those that are kept: a bar on a terminal, otherwise a line per photo;
+    at the end a table of what failed.
     """
-    from maquette.batch.run import Session, run_jobs
-
-    session = Session.start(settings)
-    bar = _bar(len(jobs), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
-    lines = not (args.quiet or args.json) and bar.disable
-    outcomes: list[Outcome] = []
-
-    def show(stage: str, share: float) -> None:
-        photo = jobs[len(outcomes)].photo
-        bar.set_description_str(f"{photo.name}: {stage}")
-
+    outcomes = dict(kept)
+    left = [k for k in range(len(jobs)) if k not in kept]
     try:
-        for outcome in run_jobs(jobs, session, show):
-            outcomes.append(outcome)
+        if left:
+            _make_all(jobs, left, outcomes, wanted, args)
+    finally:
+        _conclude([outcomes[k] for k in sorted(outcomes)], len(jobs), args)
+    return int(any(outcome.status == "failed" for outcome in outcomes.values()))
+
+
+def _make_all(
+    jobs: Sequence[Job],
+    left: Sequence[int],
+    outcomes: dict[int, Outcome],
+    wanted: Wanted,
+    args: argparse.Namespace,
+) -> None:
+    """Make those that are left, into ``outcomes``, as they come."""
+    bar = _bar(len(left), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
+    lines = not (args.quiet or args.json) and bar.disable
+    numbers = {str(jobs[k].photo): k for k in left}
+    try:
+        for outcome in _outcomes([jobs[k] for k in left], wanted, bar, args):
+            outcomes[numbers[outcome.photo]] = outcome
             bar.update()
             if lines:
                 counter = f"[{len(outcomes)}/{len(jobs)}]"
                 print(f"{counter} {outcome.photo}: {_verdict(outcome)}", flush=True)
     finally:
         bar.close()
-        _conclude(outcomes, len(jobs), args)
-    return int(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def _outcomes(
+    jobs: Sequence[Job], wanted: Wanted, bar: tqdm, args: argparse.Namespace
+) -> Iterator[Outcome]:
+    """One for each photo, as they get done."""
+    from maquette.batch.run import Session, run_jobs, run_jobs_apart, workers_for
+    from maquette.execute.pool import Engine
+
+    settings = _settings(wanted)
+    processes = workers_for(settings.options, args.jobs)
+    engine = Engine.of(chosen(ExecutionOptions, args), *processes)
+    if engine.jobs > 0 or engine.cluster is not None:
+        yield from run_jobs_apart(jobs, settings, engine)
+        return
+
+    def show(stage: str, share: float) -> None:
+        bar.set_description_str(f"{jobs[bar.n].photo.name}: {stage}")
+
+    yield from run_jobs(jobs, Session.start(settings), show)
+
+
+def _merge(jobs: Sequence[Job], wanted: Wanted, args: argparse.Namespace) -> int:
+    """After all shares: InputError unless every photo is finished."""
+    from maquette.batch.run import Session, is_made
+    from maquette.execute.share import require_all
+
+    session = Session.start(_settings(wanted))
+    missing = [str(job.photo) for job in jobs if not is_made(job, session)]
+    require_all(missing, len(jobs), "photos")
+    print(f"{args.out}: all {len(jobs)} photos are made")
+    return 0
 
 
 def _bar(total: float, form: str, args: argparse.Namespace):
@@ -268,8 +376,8 @@ def _count(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
     """The memory plan of a published model, before minutes are spent on it."""
     from maquette.checkpoints.released import PublishedSet
+    from maquette.hardware import choose_device
     from maquette.inputs import read_scene_input
-    from maquette.pipeline import choose_device
 
     options = session.settings.options
     weights = session.models
@@ -289,7 +397,7 @@ def _verdict(outcome: Outcome) -> str:
         objects += f", {len(outcome.failures)} failed"
     if outcome.status == "kept":
         return f"{objects}, finished before"
-    return f"{objects}, {sum(outcome.seconds.values()):.1f} s"
+    return f"{objects}, {making_seconds(outcome.seconds):.1f} s"
 
 
 def _report(outcome: Outcome) -> list[str]:
@@ -300,9 +408,17 @@ def _report(outcome: Outcome) -> list[str]:
             f"{outcome.photo}: already finished, from the same photo, masks and options; "
             "--overwrite makes it again"
         )
+    if outcome.proposed:
+        lines.append(
+            f"no masks were given: {counted(len(outcome.instances), 'object')} found, "
+            f"{outcome.masks}; correct them and run it again, or give --masks"
+        )
     lines += [f"  {path}" for path in outcome.files]
-    stages = " + ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
-    lines.append(f"seconds: {sum(outcome.seconds.values()):.1f} = {stages}")
+    stages = [f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items()]
+    made = [stage for stage in stages if stage.split()[0] not in WRITING]
+    written = [stage for stage in stages if stage not in made]
+    total = f"{making_seconds(outcome.seconds):.1f} = {' + '.join(made)}"
+    lines.append(f"seconds: {total}; then {' + '.join(written)}")
     if outcome.memory:
         lines += _memory_lines(outcome.memory)
     if len(outcome.tries) > 1:

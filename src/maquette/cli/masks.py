@@ -17,8 +17,9 @@ from maquette.errors import InputError
 
 if TYPE_CHECKING:
     from maquette.masks.diagnose import Diagnosis
+    from maquette.masks.propose import Prompts, Rectangle
     from maquette.masks.read import MaskReading
-    from maquette.masks.segment import Prompts, Rectangle
+    from maquette.photos.read import Photo
     from maquette.types import InstanceMask
 
 _OVERLAY_SUFFIXES = (".png", ".jpg", ".webp")
@@ -60,7 +61,10 @@ examples:
 _MAKE_EXAMPLES = """\
 examples:
   maquette masks make photo.jpg -o masks.png --auto           objects on a plain background
-  maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --box 220,90,400,300
+  maquette masks make photo.jpg -o masks.png --everything     objects on any background
+  maquette masks make photo.jpg -o masks.png --everything --model sam2.1
+  maquette masks make photo.jpg -o masks.png --find 'chair, lamp' --model sam2.1
+  maquette masks make photo.jpg -o masks.png --box 40,60,200,310 --name cup --box 220,90,400,300
   maquette masks make photo.jpg -o masks.png --click 120,180 --click 130,60,+ --click 310,200
 
 clicks: X,Y starts a new object; X,Y,+ is one more point of the object before; X,Y,- is background
@@ -138,7 +142,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_make(commands: argparse._SubParsersAction) -> None:
-    about = "make masks from boxes, clicks, or a plain background, without any download"
+    about = "make masks from boxes, clicks or words, or of everything"
     parser = commands.add_parser(
         "make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW
     )
@@ -169,11 +173,55 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="everything that stands on a plain background, or the parts of a cut-out",
     )
+    how.add_argument(
+        "--everything",
+        action="store_true",
+        help="all objects that the model finds, whatever is behind them",
+    )
+    how.add_argument(
+        "--find",
+        metavar="WORDS",
+        help="objects by words, such as 'chair, lamp', in the boxes of --detector",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default="embedded",
+        help="what finds outlines: embedded (default), colour (GrabCut), sam2.1, mask2former "
+        "(everything, with names), any such model OWNER/NAME, or a folder",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="NAME",
+        default="grounding-dino",
+        help="what finds boxes for --find: grounding-dino (default), OWNER/NAME, or a folder",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        action=_Name,
+        help="of the object of the --box or --click before; with --auto of the next object from "
+        "the left. It becomes the name of the object's node",
+    )
     parser.add_argument(
         "--overlay", metavar="PNG", type=Path, help="also write the masks drawn over the photo"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.set_defaults(run=run_make)
+
+
+class _Name(argparse.Action):
+    """Remembers how many boxes and clicks stood before each name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = len(namespace.box or namespace.click or ())
+        namespace.name = [*(namespace.name or ()), (before, values)]
 
 
 def run_inspect(args: argparse.Namespace) -> int:
@@ -228,18 +276,17 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_make(args: argparse.Namespace) -> int:
     """Segment and write."""
     from maquette.masks.diagnose import diagnose
-    from maquette.masks.segment import segment, segment_alpha
+    from maquette.masks.read import read_masks
     from maquette.masks.write import form_of, write_masks
     from maquette.photos.read import read_photo
 
     prompts = _prompts(args)
+    names = _names(args)
     form_of(args.output)
     _check_outputs(args.output, args.overlay, args.overwrite)
     read = read_photo(args.photo)
-    if args.auto and read.alpha is not None:
-        masks = segment_alpha(read.alpha)
-    else:
-        masks = segment(read.image, prompts)
+    masks = _made(args, read, prompts)
+    masks = list(read_masks(masks, names=names)) if names else masks
     write_masks(masks, args.output, overwrite=args.overwrite, image_name=args.photo.name)
     if args.overlay:
         _write_overlay(read.image, masks, args.overlay)
@@ -250,6 +297,22 @@ def run_make(args: argparse.Namespace) -> int:
     if args.overlay:
         print(f"overlay: {args.overlay}")
     return 0
+
+
+def _made(args: argparse.Namespace, read: Photo, prompts: Prompts) -> Sequence[InstanceMask]:
+    """What the arguments ask for."""
+    from maquette.checkpoints.mask_networks import find
+    from maquette.hardware import choose_device
+    from maquette.masks.edit import find_all
+    from maquette.masks.segment import ByColour, segment
+    from maquette.stages.point import proposer_named
+
+    if args.auto:
+        return find_all(ByColour(read.image), read.alpha).masks
+    look = proposer_named(args.model, choose_device("auto"))
+    if args.find:
+        return find(read.image, args.find.split(","), args.detector, look)
+    return segment(read.image, prompts, look)
 
 
 def _load(args: argparse.Namespace, size: tuple[int, int] | None) -> MaskReading:
@@ -278,10 +341,24 @@ def _check_outputs(output: Path | None, overlay: Path | None, overwrite: bool) -
 
 
 def _prompts(args: argparse.Namespace) -> Prompts:
-    from maquette.masks.segment import Prompts
+    from maquette.masks.propose import Prompts
 
     boxes = tuple(_box(text) for text in args.box or ())
     return Prompts(boxes, tuple(parse_clicks(args.click or ())))
+
+
+def _names(args: argparse.Namespace) -> dict[int, str]:
+    """Label -> name, of the objects that are named. Raises InputError."""
+    named: dict[int, str] = {}
+    for place, (before, name) in enumerate(args.name or (), 1):
+        label = place if args.auto or args.everything else before
+        if args.click:
+            positive = [click for click in parse_clicks(args.click[:before]) if click.positive]
+            label = positive[-1].label if positive else 0
+        if not label or label in named:
+            raise InputError(f"--name {name}: expected after the --box or --click of its object")
+        named[label] = name
+    return named
 
 
 def _box(text: str) -> Rectangle:
@@ -296,7 +373,7 @@ def _box(text: str) -> Rectangle:
 
 def parse_clicks(texts: Sequence[str]) -> list[Any]:
     """Turn ``X,Y[,WHAT]`` into clicks; the grammar is in the help text. Raises InputError."""
-    from maquette.masks.segment import Click
+    from maquette.masks.propose import Click
 
     clicks: list[Click] = []
     before = highest = 0

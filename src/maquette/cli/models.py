@@ -23,6 +23,7 @@ EPILOG = """examples:
   maquette models                               what there is, with sizes, licences and limits
   maquette models fetch trellis-iscene          says size and licence, asks, then brings it
   maquette models plan midi-3d --memory 8GB     what --memory would do, without doing it
+  maquette models pack -o maquette-weights      the embedded weights as a Hub repository
   maquette models verify tests/golden/*/        recorded outputs of the original code against ours
   maquette generate photo.jpg --masks masks.png -o out --model trellis-iscene --memory 8GB
 """
@@ -87,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=run_plan)
 
+    _add_pack(actions)
     verify = actions.add_parser(
         "verify",
         help="compare with recorded outputs: FOLDER holds config.json, model.safetensors, io.npz",
@@ -96,11 +98,24 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     verify.set_defaults(run=run_verify)
 
 
+def _add_pack(actions: argparse._SubParsersAction) -> None:
+    pack = actions.add_parser(
+        "pack",
+        help="the embedded weights, or those of a folder, in the layout of a Hugging Face Hub "
+        "repository: files, config.json and model card",
+    )
+    pack.add_argument("-o", "--out", required=True, metavar="FOLDER", help="what to write")
+    pack.add_argument("--weights", metavar="DIR", help="these instead of the embedded ones")
+    pack.add_argument("--name", default="maquette", help="title of the card (default: maquette)")
+    pack.add_argument("--overwrite", action="store_true", help="replace FOLDER")
+    pack.set_defaults(run=run_pack)
+
+
 def run_list(args: argparse.Namespace) -> int:
     """Print the catalogue."""
     import dataclasses
 
-    from maquette.checkpoints.catalogue import RELEASES, default_root, is_here
+    from maquette.checkpoints.catalogue import HUB_MODELS, RELEASES, default_root, is_here
 
     here = {release.name: is_here(release, default_root()) for release in RELEASES}
     if args.json:
@@ -119,6 +134,21 @@ def run_list(args: argparse.Namespace) -> int:
     for release in RELEASES:
         print(f"\n{release.name}: {release.what}")
         print("\n".join(f"  {what:<10}  {fact}" for what, fact in _facts(release).items()))
+    print("\nfor --perception, and for `maquette masks make` (any other OWNER/NAME as well):")
+    print("\n".join(aligned([(f"  {model.name}", model.offer) for model in HUB_MODELS])))
+    return 0
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Write the folder."""
+    from pathlib import Path
+
+    from maquette.checkpoints.embedded import load_models
+    from maquette.checkpoints.pack import pack
+
+    folder = pack(load_models(args.weights), Path(args.out), args.name, args.overwrite)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    print(f"use it with --weights {folder}, or upload the folder as it is")
     return 0
 
 
@@ -149,15 +179,19 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Say what would come and under which licence, ask, bring it."""
     from pathlib import Path
 
-    from maquette.checkpoints.catalogue import default_root, release
-    from maquette.checkpoints.fetch import check_space, fetch, survey
+    from maquette.checkpoints.catalogue import RELEASES, default_root, release
+    from maquette.checkpoints.fetch import any_repository, check_space, fetch, survey
     from maquette.checkpoints.hub import HuggingFace
 
-    wanted = release(args.name)
     root = Path(args.to) if args.to else default_root()
+    hub = HuggingFace(quiet=args.quiet)
+    if args.name in [known.name for known in RELEASES]:
+        wanted = release(args.name)
+    else:
+        wanted = any_repository(args.name, hub)
     print(f"{wanted.title}: {_download(wanted)}")
     print(f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)
-    missing = survey(wanted, root, HuggingFace(quiet=args.quiet))
+    missing = survey(wanted, root, hub)
     if not missing:
         print(f"{wanted.name} is complete in {root}")
         return 0
@@ -173,7 +207,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     if not args.yes and not _agrees():
         print("nothing was fetched")
         return 1
-    fetch(missing, root, HuggingFace(quiet=args.quiet), lambda line: print(line, flush=True))
+    fetch(missing, root, hub, lambda line: print(line, flush=True))
     print(f"{wanted.name} is complete in {root}")
     return 0
 
@@ -214,7 +248,7 @@ def run_plan(args: argparse.Namespace) -> int:
     from maquette.checkpoints.full_size import release_size
     from maquette.checkpoints.memory import choose_plan
     from maquette.checkpoints.released import open_release
-    from maquette.pipeline import choose_device
+    from maquette.hardware import choose_device
 
     wanted = release(args.name)
     device = choose_device("auto") if args.device == "auto" else torch.device(args.device)

@@ -17,6 +17,30 @@ import numpy as np
 from maquette.photos.pixels import connected_parts
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+ENCODING = 2.2  # exponent between linear light and what is stored
+GREEN_BALANCE = 0.3  # how much less white balance changes green than red and blue
+UNIT_SIDE = 128  # pixels; lengths of effects are those in a picture of this height
+JPEG_QUALITY = (25, 95)
+DEFOCUSED = 0.6  # share of blurred pictures that are out of focus; the others were made smaller
+COLOURED = 0.6  # share of noisy pictures whose channels have noise of their own
+
+
+@dataclass(frozen=True)
+class MaskJitter:
+    """How hands and segmenters draw a mask. Lengths in shares of the square root of its area."""
+
+    probability: float = 0.6  # that a mask is disturbed at all
+    reach: float = 0.06  # how far its boundary moves: small objects bear little
+    most_reach: float = 2.5  # the same, in pixels at UNIT_SIDE
+    wave: float = 0.8  # largest deviation of a wavy boundary, of the reach
+    cells: tuple[int, ...] = (4, 8, 16)  # of the waves, along the picture
+    hole_probability: float = 0.25
+    hole: float = 0.12  # largest radius of a hole
+    fragment_probability: float = 0.2  # that a fragment is lost
+    least_left: float = 0.4  # share of the area; a mask that would lose more stays
+
+
+JITTER = MaskJitter()
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,7 @@ class AugmentConfig:
     saturation: float = 0.3
     channel: float = 0.03  # offset per channel, in 0..1
     vignette: float = 0.5  # largest loss of light in the corners
+    vignette_probability: float = 0.4
     haze: float = 0.35  # largest share of haze at the far end
     blur: float = 0.9  # largest deviation of a Gaussian, pixels at 128
     noise: float = 0.05  # largest deviation, in 0..1
@@ -40,7 +65,6 @@ class AugmentConfig:
     noise_probability: float = 0.4
     jpeg_probability: float = 0.4
     grey_probability: float = 0.03
-    mask_probability: float = 0.6  # that a mask is disturbed at all
 
 
 def augment_image(
@@ -54,20 +78,20 @@ def augment_image(
     when it is given.
     """
     config = config or AugmentConfig()
-    light = (image.astype(np.float32) * np.float32(1.0 / 255.0)) ** np.float32(2.2)
+    light = (image.astype(np.float32) * np.float32(1.0 / 255.0)) ** np.float32(ENCODING)
     light *= _gains(rng, config)
-    if config.vignette > 0.0 and rng.random() < 0.4:
+    if config.vignette > 0.0 and rng.random() < config.vignette_probability:
         light *= _vignette(rng, config.vignette, *image.shape[:2])[..., None]
     if config.haze > 0.0 and rng.random() < config.haze_probability:
         light = _hazy(light, rng, config.haze, depth)
-    exponent = np.float32(math.exp(rng.normal(0.0, config.gamma)) / 2.2)
+    exponent = np.float32(math.exp(rng.normal(0.0, config.gamma)) / ENCODING)
     encoded = _toned(np.minimum(light, 4.0) ** exponent, rng, config)
     return _recorded(encoded, rng, config)
 
 
 def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """(3,) float32 exposure times white balance."""
-    balance = rng.normal(0.0, 1.0, 3) * config.white_balance * (1.0, 0.3, 1.0)
+    balance = rng.normal(0.0, 1.0, 3) * config.white_balance * (1.0, GREEN_BALANCE, 1.0)
     return np.exp(rng.normal(0.0, config.exposure) + balance).astype(np.float32)
 
 
@@ -112,13 +136,13 @@ def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConf
     if config.blur > 0.0 and rng.random() < config.blur_probability:
         encoded = _blurred(encoded, rng, config.blur)
     if config.noise > 0.0 and rng.random() < config.noise_probability:
-        channels = 3 if rng.random() < 0.6 else 1
+        channels = 3 if rng.random() < COLOURED else 1
         grain = rng.standard_normal((*encoded.shape[:2], channels), dtype=np.float32)
         encoded = encoded + np.float32(rng.uniform(0.0, config.noise)) * grain
     levels = encoded * np.float32(255.0) + np.float32(0.5)
     picture = levels.clip(0.0, 255.0).astype(np.uint8)
     if rng.random() < config.jpeg_probability:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))]
         _, packed = cv2.imencode(".jpg", picture[..., ::-1], quality)
         decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
         picture = np.ascontiguousarray(decoded[..., ::-1])
@@ -128,8 +152,8 @@ def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConf
 def _blurred(encoded: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
     """Out of focus, or through a lower resolution."""
     height, width = encoded.shape[:2]
-    if rng.random() < 0.6:
-        deviation = float(rng.uniform(0.1, most)) * height / 128.0
+    if rng.random() < DEFOCUSED:
+        deviation = float(rng.uniform(0.1, most)) * height / UNIT_SIDE
         return cv2.GaussianBlur(encoded, (0, 0), max(deviation, 0.1))
     shrink = float(rng.uniform(0.45, 0.95))
     size = max(int(width * shrink), 1), max(int(height * shrink), 1)
@@ -141,7 +165,7 @@ def _blurred(encoded: np.ndarray, rng: np.random.Generator, most: float) -> np.n
 
 
 def jitter_labels(
-    instance: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None
+    instance: np.ndarray, rng: np.random.Generator, jitter: MaskJitter = JITTER
 ) -> np.ndarray:
     """Disturb every mask of a label image (H, W) int32 (0 = background) on its own; where masks now
     overlap, a random one wins.
@@ -151,33 +175,32 @@ def jitter_labels(
     labels = np.unique(instance[instance > 0])
     jittered = np.zeros_like(instance)
     for label in rng.permutation(labels):
-        jittered[jitter_mask(instance == label, rng, config)] = label
+        jittered[jitter_mask(instance == label, rng, jitter)] = label
     for label in np.setdiff1d(labels, jittered):  # covered by others: it gets its own pixels back
         jittered[instance == label] = label
     return jittered
 
 
 def jitter_mask(
-    mask: np.ndarray, rng: np.random.Generator, config: AugmentConfig | None = None
+    mask: np.ndarray, rng: np.random.Generator, jitter: MaskJitter = JITTER
 ) -> np.ndarray:
     """Disturb a mask (H, W) bool by a few pixels: grown or shrunk, a wavy boundary, holes, a lost
     fragment. Never empty unless it was.
     """
-    config = config or AugmentConfig()
-    if not mask.any() or rng.random() >= config.mask_probability:
+    if not mask.any() or rng.random() >= jitter.probability:
         return mask.copy()
-    pixel = mask.shape[0] / 128.0
+    pixel = mask.shape[0] / UNIT_SIDE
     thickness = math.sqrt(float(mask.sum()))
-    reach = float(np.clip(0.06 * thickness, 0.0, 2.5 * pixel))  # small objects bear little
+    reach = min(jitter.reach * thickness, jitter.most_reach * pixel)
     distance = _signed_distance(mask)
-    wave = _smooth_noise(rng, mask.shape, int(rng.choice([4, 8, 16])))
+    wave = _smooth_noise(rng, mask.shape, int(rng.choice(jitter.cells)))
     grown = distance + reach * rng.normal(0.0, 0.5)
-    moved = grown + reach * rng.uniform(0.0, 0.8) * wave > 0.0
-    if rng.random() < 0.25:
-        moved &= ~_spots(mask, rng, 0.12 * thickness)
-    if rng.random() < 0.2:
+    moved = grown + reach * rng.uniform(0.0, jitter.wave) * wave > 0.0
+    if rng.random() < jitter.hole_probability:
+        moved &= ~_spots(mask, rng, jitter.hole * thickness)
+    if rng.random() < jitter.fragment_probability:
         moved = _without_fragment(moved, rng)
-    return moved if moved.sum() >= 0.4 * mask.sum() else mask.copy()
+    return moved if moved.sum() >= jitter.least_left * mask.sum() else mask.copy()
 
 
 def _signed_distance(mask: np.ndarray) -> np.ndarray:

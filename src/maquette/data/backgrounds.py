@@ -9,12 +9,17 @@ instance.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+Family = Callable[[np.random.Generator, np.ndarray], np.ndarray]  # base colour (3,) -> a tile
+Palette = tuple[tuple[int, int, int], ...]
+
 TILE = 256  # side of a texture, texels
+ANY_COLOUR = 0.3  # share of the textures of a family with a palette that do not keep to it
 
 WOODS = (
     (196, 154, 108),
@@ -32,6 +37,9 @@ STONES = (
     (75, 75, 78),
     (168, 152, 132),
 )
+BACKDROPS = {"plain": 0.3, "gradient": 0.2, "sky": 0.15, "clutter": 0.35}  # kind -> share
+ZENITH = np.array([95, 150, 215])  # sRGB of a sky
+HORIZON = np.array([215, 225, 235])
 SOILS = ((120, 98, 70), (96, 120, 62), (148, 130, 98), (80, 96, 58), (176, 158, 122), (70, 66, 60))
 
 
@@ -84,7 +92,7 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.nda
     """(H, W, 3) float32 in 0..1, sRGB-encoded: one colour, a gradient, a sky, or the blur of a
     cluttered place.
     """
-    kind = rng.choice(["plain", "gradient", "sky", "clutter"], p=[0.3, 0.2, 0.15, 0.35])
+    kind = rng.choice(list(BACKDROPS), p=list(BACKDROPS.values()))
     if kind == "plain":
         colour = random_colour(rng, pale=0.5)
         return np.broadcast_to(colour, (height, width, 3)).astype(np.float32) / 255.0
@@ -93,8 +101,8 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.nda
     top = random_colour(rng, pale=0.4)
     bottom = random_colour(rng, pale=0.4)
     if kind == "sky":
-        top = np.array([95, 150, 215]) + rng.uniform(-30, 30, 3)
-        bottom = np.array([215, 225, 235]) + rng.uniform(-20, 15, 3)
+        top = ZENITH + rng.uniform(-30, 30, 3)
+        bottom = HORIZON + rng.uniform(-20, 15, 3)
     ramp = np.linspace(0.0, 1.0, height)[:, None, None] ** rng.uniform(0.5, 1.5)
     rows = np.clip((top + ramp * (bottom - top)) / 255.0, 0.0, 1.0).astype(np.float32)
     return np.repeat(rows, width, axis=1)
@@ -138,18 +146,9 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     """Draw a tile (TILE, TILE, 3) uint8 of a random family, with colours of that family or, less
     often, any.
     """
-    families = (plain, rough, checker, planks, tiles, carpet, speckled, veined)
-    shares = (0.16, 0.17, 0.08, 0.22, 0.1, 0.13, 0.07, 0.07)
-    family = families[int(rng.choice(len(families), p=shares))]
-    palettes = {
-        planks: WOODS,
-        rough: SOILS + STONES,
-        tiles: STONES,
-        speckled: STONES,
-        veined: STONES + WOODS,
-    }
-    palette = palettes.get(family)
-    if palette is None or rng.random() < 0.3:
+    shares = [share for _, share, _ in TEXTURES]
+    family, _, palette = TEXTURES[int(rng.choice(len(TEXTURES), p=shares))]
+    if not palette or rng.random() < ANY_COLOUR:
         return family(rng, random_colour(rng, pale=0.3))
     base = np.array(palette[int(rng.integers(len(palette)))])
     return family(rng, _within_bytes(base * rng.uniform(0.75, 1.2)))
@@ -288,3 +287,16 @@ def _shaded(base: np.ndarray, relative: np.ndarray) -> np.ndarray:
 
 def _within_bytes(colours: np.ndarray) -> np.ndarray:
     return np.clip(colours, 0, 255)
+
+
+# Families of textures: share, and the colours that they usually have; () = any.
+TEXTURES: tuple[tuple[Family, float, Palette], ...] = (
+    (plain, 0.16, ()),
+    (rough, 0.17, SOILS + STONES),
+    (checker, 0.08, ()),
+    (planks, 0.22, WOODS),
+    (tiles, 0.1, STONES),
+    (carpet, 0.13, ()),
+    (speckled, 0.07, STONES),
+    (veined, 0.07, STONES + WOODS),
+)

@@ -58,6 +58,7 @@ def baked(mesh: trimesh.Trimesh, face_limit: int, linear_colors: bool = False) -
 def _textured(
     vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, image: Image.Image, face_limit: int
 ) -> Soup:
+    """Triangles split where the texture is detailed, at most to the limit; a colour per vertex."""
     pixels = _pixels(image)
     for _ in range(_ROUNDS):
         wanted = _detailed_edges(vertices, faces, uv, pixels)
@@ -110,6 +111,7 @@ def _detailed_edges(
 
 
 def _longest(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3) whether edge k of a face, from corner k to the next, is as long as its longest."""
     corners = vertices[faces]
     length = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
     return length >= length.max(1, keepdims=True)

@@ -227,6 +227,7 @@ def _cell_of(points: np.ndarray) -> np.ndarray:
 
 
 def _flat_index(index: np.ndarray) -> np.ndarray:
+    """Numbers of the samples at indices (..., 3) of the cube."""
     return np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), _CUBE)
 
 

@@ -30,11 +30,14 @@ from maquette.data.baking import Soup, baked
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.execute.pool import Engine
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 FACE_BUDGET = 5000
+ONE_BY_ONE = ImportOptions(jobs=0)  # in this process
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
 _MAX_SOURCE_FACES = 2_000_000
 # textures may split a mesh up to this many times the budget before it is simplified
@@ -94,30 +97,30 @@ def _in_short(reason: str) -> str:
 def import_folder(
     folder: str | Path,
     out: str | Path,
-    *,
-    up: str = "y",
-    metric: bool = False,
-    face_budget: int = FACE_BUDGET,
-    jobs: int = 0,
-    seed: int = 0,
-    fields: bool = True,
+    options: ImportOptions = ONE_BY_ONE,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an
     interruption.
 
-    ``up`` is the files' upward axis ("y" or "z"), ``metric`` says that their unit is the metre.
-    Without ``fields``, which take most of the time, the library serves pictures only.
-    ``jobs`` processes work, and a file that ends one is dropped with that reason; 0 = this one.
+    The processes of the engine (default: ``options.jobs`` of this machine) work, and a file that
+    ends one is dropped with that reason; a share of the files makes a library of its own, see
+    ``build_library``.
     InputError when the folder holds no mesh or none can be used; MissingExtraError without the
     extra maquette[data].
     """
-    if up not in ("y", "z"):
-        raise InputError(f"up is {up!r}; expected y or z")
     _require_extras()
-    files = find_meshes(folder, up=up, metric=metric, face_budget=face_budget)
+    files = find_meshes(folder, up=options.up, metric=options.metric)
     try:
-        library = build_library(files, out, jobs=jobs, seed=seed, fields=fields, progress=progress)
+        library = build_library(
+            files,
+            out,
+            engine=engine or Engine(options.jobs),
+            seed=options.seed,
+            fields=options.fields,
+            progress=progress,
+        )
     except InputError as error:
         dropped = failures(out)
         if not dropped:
@@ -127,12 +130,11 @@ def import_folder(
             f"none of the {len(files)} meshes of {folder} could be used; "
             f"the first, {name}: {reason}"
         ) from error
-    return ImportReport(library, failures(out), incomplete(library), other_meshes(folder))
+    dropped = failures(library.folder)
+    return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
-def find_meshes(
-    folder: str | Path, *, up: str = "y", metric: bool = False, face_budget: int = FACE_BUDGET
-) -> tuple[MeshFile, ...]:
+def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
@@ -160,7 +162,6 @@ def find_meshes(
             entry.licence,
             up=up,
             metric=metric or entry.metric,
-            face_budget=face_budget,
             folder=root,
         )
         files.append(made)
@@ -173,11 +174,13 @@ def other_meshes(folder: str | Path) -> tuple[Path, ...]:
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files below a folder that end in one of the suffixes, sorted."""
     paths = (path for path in root.rglob("*") if path.suffix.lower() in suffixes)
     return tuple(sorted(path for path in paths if path.is_file()))
 
 
 def _of_other_formats(paths: tuple[Path, ...]) -> str:
+    """What a report says about files that are not read."""
     suffixes = sorted({path.suffix.lower() for path in paths})
     return f"of other formats ({', '.join(suffixes)}); {mesh_files.REMEDY}"
 
@@ -192,6 +195,7 @@ def import_mesh(file: MeshFile) -> Asset:
 
 
 def _imported(file: MeshFile) -> Asset:
+    """One asset of one file: +Y up, turned outward, simplified, longest side 1, centred."""
     soup, lacks = _read(file)
     vertices, faces, colors = _cleaned(soup)
     if not len(faces):
@@ -207,6 +211,7 @@ def _imported(file: MeshFile) -> Asset:
 
 
 def _require_extras() -> None:
+    """MissingExtraError with the line to install."""
     try:
         import fast_simplification  # noqa: F401
         import igl  # noqa: F401
@@ -244,6 +249,7 @@ def _placed_meshes(scene: trimesh.Scene) -> Iterator[trimesh.Trimesh]:
 
 
 def _joined(soups: list[Soup]) -> Soup:
+    """Several soups as one; faces keep their own vertices."""
     vertices, faces, colors = zip(*soups)
     starts = np.cumsum([0, *map(len, vertices)])
     shifted = [own + start for own, start in zip(faces, starts)]
@@ -268,6 +274,7 @@ def _cleaned(soup: Soup) -> Soup:
 
 
 def _normalised(vertices: np.ndarray) -> np.ndarray:
+    """Vertices (V, 3) with the box's centre at the origin and its longest side 1."""
     low = vertices.min(0)
     high = vertices.max(0)
     return (vertices - (low + high) / 2) / (high - low).max()
@@ -332,6 +339,7 @@ def _relief(
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Values (N, 3, C) of the corners of triangles (N, 3, 3) at points (N, 3) in them -> (N, C)."""
     weights = np.clip(trimesh.triangles.points_to_barycentric(triangle, point), 0.0, 1.0)
     weights = np.nan_to_num(weights, nan=1 / 3)
     weights = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)

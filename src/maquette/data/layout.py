@@ -119,15 +119,18 @@ class _DiscGrid:
         self.discs.setdefault(self._cell_of(*spot), []).append((*spot, radius))
 
     def _near(self, x: float, z: float) -> Iterator[_Disc]:
+        """The discs in the cell of a point and in its eight neighbours."""
         column, row = self._cell_of(x, z)
         for i, j in product((-1, 0, 1), repeat=2):
             yield from self.discs.get((column + i, row + j), ())
 
     def _cell_of(self, x: float, z: float) -> tuple[int, int]:
+        """Column and row of the cell of a point."""
         return math.floor(x / self.cell), math.floor(z / self.cell)
 
 
 def _apart(dx: float, dz: float, reach: float) -> bool:
+    """Whether two points that differ by dx and dz are at least ``reach`` apart."""
     return dx**2 + dz**2 >= reach**2
 
 
@@ -207,6 +210,7 @@ class _PlacedTop:
 
 
 def _placed_top(catalogue: Catalogue, table: Placement) -> _PlacedTop:
+    """Where a table's top lies on the floor plan (x, z), how high, and how wide it is."""
     polygon = catalogue.top(table.asset)
     world_from_table = table.world_from_asset
     scale = math.sqrt(float((world_from_table[:3, 0] ** 2).sum()))
@@ -228,6 +232,7 @@ def _room(points: np.ndarray, polygon: np.ndarray, discs: list[_Disc]) -> np.nda
 
 
 def _points_around(polygon: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """``count`` points (K, 2), uniform in the box of a polygon."""
     low = polygon.min(0)
     high = polygon.max(0)
     return low + rng.random((count, 2)) * (high - low)

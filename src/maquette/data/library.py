@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -29,7 +29,9 @@ import numpy as np
 from maquette.data.assets import Asset
 from maquette.data.fields import FIELD_RESOLUTION, AssetField, compute_field
 from maquette.errors import InputError, contained
-from maquette.processes import Ended, spawned
+from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, processes
+from maquette.execute.processes import Ended
+from maquette.execute.share import require_all
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -61,6 +63,7 @@ _MESHES: dict[str, tuple[np.dtype[Any], str]] = {
 _TOLD = ("name", "source", "licence", "extent_metres")  # of an asset, in its line of the index
 _NO_ROWS = {"vertices": 0, "faces": 0}
 _Computed = tuple[Asset, AssetField | None]
+SHARES = "shares"  # folder of a library with those that machines made of their shares
 _INDEX = "index.jsonl"
 _FAILED = "failed.jsonl"
 
@@ -152,28 +155,28 @@ def build_library(
     sources: Sequence[AssetSource],
     out: str | Path,
     *,
-    jobs: int = 0,
+    engine: Engine = HERE,
     seed: int = 0,
     fields: bool = True,
     progress: Progress | None = None,
 ) -> AssetLibrary:
-    """Compute the fields of assets into a library folder, or continue one; returns the library.
+    """Compute the fields of assets into a library folder, or continue one; returns the library,
+    whose bytes do not depend on the engine.
 
-    Assets whose name is already in the library (or failed before) are skipped. ``jobs`` processes
-    compute, one writes; 0 jobs compute here. An asset whose process ends (out of memory, crashed in
-    C) has failed, and the others are finished. Without ``fields`` the meshes are stored only.
-    InputError when a library is continued the other way.
+    Assets whose name is already in the library (or failed before) are skipped. The processes of the
+    engine compute, one writes. An asset whose process ends (out of memory, crashed in C) has
+    failed, and the others are finished. Without ``fields`` the meshes are stored only. A share of
+    the work makes a library of its own in ``shares/``, and ``engine.merge`` puts those together.
+    InputError when a library is continued the other way, or when a share has not finished.
     """
     root = Path(out)
-    names = [source.name for source in sources]
-    repeated = len(names) - len(set(names))
-    if repeated:
-        raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
+    if not engine.share.is_all:
+        root = root / SHARES / str(engine.share).replace("/", "-of-")
+    sources = engine.share.part(_shuffled(sources, seed))
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
     known = {row["name"] for row in done} | {row["name"] for row in _settled(root)}
-    shuffled = [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
-    todo = [source for source in shuffled if source.name not in known]
+    todo = [source for source in sources if source.name not in known]
     if done and fields != has_fields(root):
         raise InputError(
             f"{root} holds assets {'without' if fields else 'with'} distance fields; "
@@ -182,18 +185,32 @@ def build_library(
     if todo:
         _prepare(root, done, len(done) + len(todo), fields)
     settled = len(sources) - len(todo)
-    for name, outcome in _outcomes(todo, jobs, fields):
-        if isinstance(outcome, Ended):
-            line = {"name": name, "reason": outcome.reason, "again": True}
-            _append_line(root / _FAILED, line)
-        elif isinstance(outcome, str):
-            _append_line(root / _FAILED, {"name": name, "reason": outcome})
-        else:
+    outcomes = _merged(todo, root) if engine.merge else _outcomes(todo, engine, fields, root)
+    for name, outcome in outcomes:
+        if isinstance(outcome, tuple):
             done.append(_write_row(root, done, *outcome))
+        else:
+            _write_failure(root, name, outcome)
         settled += 1
         if progress is not None:
             progress(settled, len(sources))
     return AssetLibrary.open(root)
+
+
+def _shuffled(sources: Sequence[AssetSource], seed: int) -> list[AssetSource]:
+    """The sources in the order of the library. InputError when two have one name."""
+    repeated = len(sources) - len({source.name for source in sources})
+    if repeated:
+        raise InputError(f"asset names must be unique, {repeated} are repeated; rename the files")
+    return [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
+
+
+def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
+    """Record why an asset cannot be used, or was lost and is to be tried again."""
+    if isinstance(outcome, Ended):
+        _append_line(root / _FAILED, {"name": name, "reason": outcome.reason, "again": True})
+    else:
+        _append_line(root / _FAILED, {"name": name, "reason": outcome})
 
 
 def failures(folder: str | Path) -> dict[str, str]:
@@ -212,20 +229,39 @@ def _settled(root: Path) -> Iterator[dict[str, Any]]:
 
 
 def _outcomes(
-    todo: Sequence[AssetSource], jobs: int, fields: bool
+    todo: Sequence[AssetSource], engine: Engine, fields: bool, root: Path
 ) -> Iterator[tuple[str, _Computed | str | Ended]]:
-    """Finished assets as they come."""
-    if jobs == 0:
-        for source in todo:
-            yield source.name, _compute(source, fields)
+    """Finished assets in their order, each as soon as those before it are there."""
+    if not todo:
         return
-    with spawned(jobs, _single_thread) as pool:
-        for number, outcome in pool.outcomes(_compute, [(source, fields) for source in todo]):
+    with processes(engine, [root], keep_opencv_to) as pool:
+        outcomes = pool.outcomes(_compute, [(source, fields) for source in todo])
+        for number, outcome in in_order(outcomes):
             yield todo[number].name, outcome
 
 
-def _single_thread() -> None:
-    os.environ.update(IGL_NUM_THREADS="1", OMP_NUM_THREADS="1")  # the processes are the parallelism
+def _merged(
+    todo: Sequence[AssetSource], root: Path
+) -> Iterator[tuple[str, _Computed | str | Ended]]:
+    """The same from the libraries of shares. InputError when an asset is in none of them."""
+    folders = sorted((root / SHARES).glob("*-of-*"))
+    parts = [AssetLibrary.open(folder) for folder in folders if (folder / _INDEX).exists()]
+    places = {name: (part, k) for part in parts for k, name in enumerate(part.names)}
+    refused = {row["name"]: row["reason"] for folder in folders for row in _settled(folder)}
+    names = [source.name for source in todo]
+    require_all(
+        [name for name in names if name not in places and name not in refused],
+        len(todo),
+        "assets",
+    )
+    for name in names:
+        if name in refused:
+            yield name, refused[name]
+            continue
+        part, k = places[name]
+        stored = AssetField(part.sdf(k), part.rgb(k)) if has_fields(part.folder) else None
+        lacks = part.rows[k].get("lacks", ())
+        yield name, (replace(part.asset(k), lacks=tuple(lacks)), stored)
 
 
 def _compute(source: AssetSource, fields: bool) -> _Computed | str:
@@ -269,6 +305,7 @@ def _prepare(root: Path, done: list[dict[str, Any]], capacity: int, fields: bool
 
 
 def _opened(path: Path) -> BinaryIO:
+    """A file to read and write that is there, empty if it was not."""
     path.touch()
     return path.open("r+b")
 
@@ -301,6 +338,7 @@ def _write_row(
 
 
 def _append_line(path: Path, line: dict[str, Any]) -> None:
+    """One JSON object more, on a line of its own."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 

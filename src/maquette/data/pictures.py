@@ -36,6 +36,14 @@ NAMED = 4  # objects of a caption, at most
 NOISY = 0.5  # share of ComboVerse's cases that are in front of noise
 GREY = 128
 COVERED = (0.1, 0.65)  # share of a single object that is hidden
+COMPLETED = 0.6  # share of the single objects that are partly hidden
+GROUP_SHARES = (0.3, 0.4, 0.2, 0.1)  # of crops around one, two, three and four objects
+ROOM_AROUND = (1.05, 1.35)  # side of a crop, of the longest side of its objects
+LEAST_SIDE = 32  # pixels of a crop
+TOUCHING = 0.02  # share of the ring around objects in which others touch them
+FOV = (20, 50)  # degrees, of a single object's picture
+TRIES = 12  # to hide a share of an object that is in COVERED
+DRAWN_MARGIN = 6  # pixels by which a user's box is larger, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +119,13 @@ def _window(
     first = rng.choice(len(labels), p=sizes / sizes.sum())
     doubled_middles = lows + highs
     away = np.abs(doubled_middles - doubled_middles[first]).sum(axis=1)
-    count = int(rng.choice([1, 2, 3, 4], p=[0.3, 0.4, 0.2, 0.1]))
+    count = 1 + int(rng.choice(len(GROUP_SHARES), p=GROUP_SHARES))
     group = np.argsort(away, kind="stable")[:count]
     low = lows[group].min(0)
     high = highs[group].max(0)
     longest = (high - low).max()
-    side = float(np.clip(longest * rng.uniform(1.05, 1.35), 32, min(instance.shape)))
+    wanted = longest * rng.uniform(*ROOM_AROUND)
+    side = float(np.clip(wanted, LEAST_SIDE, min(instance.shape)))
     shift = rng.uniform(-0.5, 0.5, 2) * max(side - longest, 0.0)
     corner = 0.5 * (low + high) - 0.5 * side + shift
     limits = np.array(instance.shape[::-1]) - side
@@ -125,6 +134,7 @@ def _window(
 
 
 def _resized(picture: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+    """A picture (H, W, ...) as a square of ``size`` pixels."""
     return cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=interpolation)
 
 
@@ -132,14 +142,14 @@ def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
     """Whether other objects touch these, so that removing those might leave bites in these."""
     kept = np.isin(instance, labels)
     ring = _grown(kept) & ~kept
-    return bool((instance[ring] > 0).mean() > 0.02) if ring.any() else False
+    return bool((instance[ring] > 0).mean() > TOUCHING) if ring.any() else False
 
 
 # ---- single objects
 
 
 def single_object(
-    asset: AssetLike, rng: np.random.Generator, size: int, completion: float = 0.6
+    asset: AssetLike, rng: np.random.Generator, size: int, completion: float = COMPLETED
 ) -> CaptionedPicture:
     """An asset alone, lit, from anywhere above the floor; with probability ``completion`` partly
     hidden, with ComboVerse's prompt.
@@ -172,7 +182,7 @@ def _portrait(
     flat = np.cos(elevation)
     towards = (flat * np.sin(azimuth), np.sin(elevation), flat * np.cos(azimuth))
     radius = float(np.linalg.norm(asset.vertices, axis=1).max())
-    fov = np.radians(rng.uniform(20, 50))
+    fov = np.radians(rng.uniform(*FOV))
     distance = radius * rng.uniform(1.0, 1.35) / np.sin(0.5 * fov)
     side = 2 * size
     pose = look_at(distance * np.array(towards), np.zeros(3))
@@ -223,6 +233,7 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
 
 
 def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A thick random polyline of three pieces, as a mask."""
     way = np.cumsum(rng.normal(0, 0.25 * size, (4, 2)), axis=0) + 0.5 * size
     thickness = int(rng.integers(size // 10, size // 4))
     canvas = np.zeros((size, size), np.uint8)
@@ -230,6 +241,7 @@ def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _box(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random rectangle with sides of at least a fifth of the picture's, as a mask."""
     hole = np.zeros((size, size), bool)
     height, width = rng.integers(size // 5, size + 1, 2)
     top = int(rng.integers(0, size - height + 1))
@@ -241,7 +253,7 @@ def _box(rng: np.random.Generator, size: int) -> np.ndarray:
 def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(S, S) bool the box of a mask with a margin, as a user draws it."""
     x0, y0, x1, y1 = pixel_box(mask)
-    above, below, left, right = rng.integers(0, 6, 4)
+    above, below, left, right = rng.integers(0, DRAWN_MARGIN, 4)
     box = np.zeros_like(mask)
     top = max(y0 - above, 0)
     box[top : y1 + below, max(x0 - left, 0) : x1 + right] = True
@@ -253,7 +265,7 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shape), shifted and scaled.
     """
     best = np.zeros_like(mask)
-    for _ in range(12):
+    for _ in range(TRIES):
         tried = _half_plane_box_or_shape(mask, rng)
         share = float((tried & mask).sum()) / float(mask.sum())
         if COVERED[0] <= share <= COVERED[1]:
@@ -263,6 +275,7 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _half_plane_box_or_shape(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What hides an object: a half plane, a box, or its own mask turned and shifted."""
     size = len(mask)
     kind = rng.integers(3)
     if kind == 0:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from maquette.geometry.polygons import cross
+
 Corner = tuple[float, float]
 
 
@@ -34,6 +36,7 @@ def _half_hull(ordered: list[Corner]) -> list[Corner]:
 
 
 def _turns_left(a: Corner, b: Corner, c: Corner) -> bool:
+    """Whether the way from a over b to c turns left."""
     (ax, ay), (bx, by), (cx, cy) = a, b, c
     return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0
 
@@ -56,9 +59,7 @@ def _cross_with_next(polygon: np.ndarray) -> np.ndarray:
     """(K,) cross product of each corner with the next: twice the signed areas of the triangles
     that the edges span with the origin (the shoelace formula).
     """
-    x, y = polygon.T
-    next_x, next_y = np.roll(polygon, -1, axis=0).T
-    return x * next_y - next_x * y
+    return cross(polygon, np.roll(polygon, -1, axis=0))
 
 
 def inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:

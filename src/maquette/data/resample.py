@@ -94,6 +94,7 @@ def _in_cells(asset_from_cube, point, extent, size):
 
 @numba.njit(inline="always", fastmath=True)
 def _coordinate(row, point, extent, size):
+    """One index, in cells of the asset's grid, of a point in the cube."""
     a, b, c, d = row
     x, y, z = point
     in_asset = a * x + b * y + c * z + d
@@ -111,6 +112,7 @@ def _clamped(place, last):
 
 @numba.njit(inline="always", fastmath=True)
 def _apart(a, b):
+    """Distance of two points."""
     dx = a[0] - b[0]
     dy = a[1] - b[1]
     dz = a[2] - b[2]
@@ -131,6 +133,7 @@ def _trilinear(grid, corner, place):
 
 @numba.njit(inline="always", fastmath=True)
 def _bilinear(plane, b, c, v, w):
+    """Between four neighbours of a plane: fractions v of the rows and w of the columns."""
     near = _linear(plane[b], c, w)
     far = _linear(plane[b + 1], c, w)
     return near * (1 - v) + far * v
@@ -138,6 +141,7 @@ def _bilinear(plane, b, c, v, w):
 
 @numba.njit(inline="always", fastmath=True)
 def _linear(row, c, w):
+    """Between two neighbours in a row: fraction w of the second."""
     return row[c] * (1 - w) + row[c + 1] * w
 
 

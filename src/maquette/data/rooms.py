@@ -22,6 +22,10 @@ from maquette.data.layout import Placement, place, stack_on
 from maquette.data.scenes import ComposedScene, SceneConfig, Shell, draw_assets
 
 MARGIN = 0.04  # metres between furniture and walls
+TALLEST = 2.2  # metres, of furniture
+TABLE_HEIGHT = 0.85  # metres, at most
+SMALLEST_HALF, LARGEST_HALF = (1.5, 1.4), (2.6, 2.4)  # metres, half sides of a floor
+SKIRTING_SIZE = (0.09, 0.012)  # metres, height and thickness
 SKIRTING = np.array([235, 232, 226])  # sRGB of most skirting boards
 WORDS: dict[str, tuple[str, ...]] = {  # which words of a name give an asset a role
     "chair": ("chair", "stool"),
@@ -79,6 +83,7 @@ def _named(catalogue: Catalogue, words: tuple[str, ...]) -> np.ndarray:
 
 
 def _first_of(*candidates: np.ndarray) -> np.ndarray:
+    """The first of the candidates that is not empty."""
     return next(c for c in candidates if len(c))
 
 
@@ -91,7 +96,7 @@ def compose_room(
     catalogue = Catalogue.of(library)
     most = (config or SceneConfig()).layout.count[1]
     roles_of(catalogue)
-    half = rng.uniform((1.5, 1.4), (2.6, 2.4))
+    half = rng.uniform(SMALLEST_HALF, LARGEST_HALF)
     room = _Room(catalogue, half)
     placements: list[Placement] = []
     if rng.random() < 0.75:
@@ -127,10 +132,10 @@ class _Room:
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)  # low, high x/z
 
     def draw(self, role: str, rng: np.random.Generator) -> tuple[int, float]:
-        """Draw an asset of a role and its longest side, no taller than 2.2 m."""
+        """Draw an asset of a role and its longest side, no taller than TALLEST."""
         asset = int(rng.choice(self.catalogue.roles[role]))
         wanted = rng.uniform(*SIZES[role])
-        return asset, float(min(wanted, 2.2 / max(self.catalogue.extents[asset, 1], 1e-3)))
+        return asset, float(min(wanted, TALLEST / max(self.catalogue.extents[asset, 1], 1e-3)))
 
     def turned(self, asset: int, size: float, yaw: float) -> _Piece:
         """An asset turned by ``yaw``, with the box around it."""
@@ -153,6 +158,7 @@ class _Room:
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    """Whether two rectangles (low x, low z, high x, high z) share an area."""
     in_x = a[0] < b[2] and b[0] < a[2]
     in_z = a[1] < b[3] and b[1] < a[3]
     return in_x and in_z
@@ -161,7 +167,7 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 def _set_table(room: _Room, rng: np.random.Generator) -> list[Placement]:
     """Place a table near the middle and up to four identical chairs that face it."""
     asset, size = room.draw("table", rng)
-    size = min(size, 0.85 / max(room.catalogue.extents[asset, 1], 0.2))
+    size = min(size, TABLE_HEIGHT / max(room.catalogue.extents[asset, 1], 0.2))
     table = room.turned(asset, size, _quarter_turns(rng.integers(0, 2)))
     x, z = (rng.uniform(-0.3, 0.3, 2) * room.half).tolist()
     placed = room.stand(table, x, z)
@@ -180,6 +186,7 @@ def _set_table(room: _Room, rng: np.random.Generator) -> list[Placement]:
 
 
 def _quarter_turns(count: np.integer) -> float:
+    """Of so many quarter turns, in radians."""
     return float(count) * 0.5 * math.pi
 
 
@@ -262,7 +269,8 @@ def _decorated(
     colour = paint if rng.random() < 0.7 else _paint(rng)
     yield wall.rectangle(across, (0.0, height), 0.0), colour
     skirting = SKIRTING if rng.random() < 0.6 else paint * 0.7
-    yield wall.rectangle(across, (0.0, 0.09), 0.012), skirting
+    tall, thick = SKIRTING_SIZE
+    yield wall.rectangle(across, (0.0, tall), thick), skirting
     for _ in range(int(rng.integers(0, 3))):
         centre = rng.uniform(-0.7, 0.7) * wall.reach
         low = rng.uniform(0.9, 1.3)

@@ -36,8 +36,10 @@ from maquette.data.layout import Placement
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_views
 from maquette.errors import InputError, MaquetteError
+from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
+from maquette.execute.processes import Ended
+from maquette.execute.share import require_all
 from maquette.output import atomic_write, writable_folder
-from maquette.processes import Ended, spawned
 from maquette.types import Camera
 
 VERSION = 1
@@ -96,32 +98,37 @@ def build_shards(
     folder: str | Path,
     config: ShardConfig,
     *,
-    jobs: int = 1,
+    engine: Engine = HERE,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the shards that ``folder`` lacks with ``jobs`` processes; returns how many scenes were
-    written now.
+    """Write the shards that ``folder`` lacks and that are of the engine's share; returns how many
+    scenes were written now.
 
     ``progress`` is told (finished, all) scenes after each shard. InputError when the folder holds
-    another data set.
+    another data set, and with ``engine.merge`` when a shard is missing.
     """
-    if config.scenes < 1 or config.views < 1 or jobs < 1:
+    if config.scenes < 1 or config.views < 1:
         raise InputError(
-            f"got {config.scenes} scenes, {config.views} views and {jobs} jobs; "
-            "each must be at least 1"
+            f"got {config.scenes} scenes and {config.views} views; each must be at least 1"
         )
     catalogue = Catalogue.of(library)
     root = writable_folder(folder)
     _claim(root, catalogue, config)
-    missing = [shard for shard in range(config.shards) if not (root / shard_name(shard)).exists()]
-    done = config.scenes - sum(len(_indices(config, shard)) for shard in missing)
+    every = range(config.shards)
+    if engine.merge:
+        lacking = [name for name in map(shard_name, every) if not (root / name).exists()]
+        require_all(lacking, len(every), "shards")
+        return 0
+    own = engine.share.part(every)
+    missing = [shard for shard in own if not (root / shard_name(shard)).exists()]
+    of = sum(len(_indices(config, shard)) for shard in own)
+    done = of - sum(len(_indices(config, shard)) for shard in missing)
     before = done
     write = partial(_write_shard, catalogue, root, config)
-    finished = map(write, missing) if jobs == 1 else _in_processes(write, missing, jobs)
-    for written in finished:
+    for written in _written(write, missing, engine, root):
         done += written
         if progress is not None:
-            progress(done, config.scenes)
+            progress(done, of)
     return done - before
 
 
@@ -131,18 +138,22 @@ def shard_name(shard: int) -> str:
 
 
 def _indices(config: ShardConfig, shard: int) -> range:
+    """The scenes of a shard."""
     first = shard * config.per_shard
     return range(first, min(first + config.per_shard, config.scenes))
 
 
-def _in_processes(write: Callable[[int], int], missing: list[int], jobs: int) -> Iterator[int]:
+def _written(
+    write: Callable[[int], int], missing: list[int], engine: Engine, root: Path
+) -> Iterator[int]:
     """Yield results as shards get finished. Leaving early ends the processes, which remove what
     they had not finished; other files of the folder may be another machine's, which builds, too.
     MaquetteError when all else is finished and a process had ended.
     """
-    # the processes are the parallelism
-    with spawned(min(jobs, max(len(missing), 1)), cv2.setNumThreads, (1,)) as pool:
-        lost = []
+    if not missing:
+        return
+    lost = []
+    with processes(engine.at_most(len(missing)), [root], keep_opencv_to) as pool:
         for number, written in pool.outcomes(write, [(shard,) for shard in missing]):
             if isinstance(written, Ended):
                 lost.append(f"{shard_name(missing[number])}: {written.reason}")
@@ -191,6 +202,7 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
 
 
 def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: int) -> int:
+    """Make the scenes of one shard and write them all or nothing; how many there are."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for index in _indices(config, shard):
@@ -205,6 +217,7 @@ def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: i
 
 
 def _members(catalogue: Catalogue, config: ShardConfig, index: int) -> Iterator[tuple[str, bytes]]:
+    """The files of one scene: document, meshes, and the pictures of each view."""
     scene, views = make_scene(catalogue, config, index)
     placements = [_placement_document(p, catalogue) for p in scene.placements]
     document = {
@@ -223,6 +236,7 @@ def _members(catalogue: Catalogue, config: ShardConfig, index: int) -> Iterator[
 
 
 def _pictures(view: View) -> Iterator[tuple[str, bytes]]:
+    """A view as JPEG and as PNGs of depth (16 bits), normals and instances."""
     seen = np.isfinite(view.depth)
     steps = np.minimum(np.round(view.depth / _depth_unit(view.depth)), FAR - 1)
     depth = np.where(seen, steps, FAR).astype(np.uint16)
@@ -246,6 +260,7 @@ def _depth_unit(depth: np.ndarray) -> float:
 
 
 def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str, Any]:
+    """A placement as JSON; the asset also by its name, for other libraries."""
     return {
         "asset": placement.asset,
         "name": catalogue.names[placement.asset],
@@ -254,6 +269,7 @@ def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str,
 
 
 def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
+    """A view's numbers as JSON; its placements as numbers of those of the scene."""
     order = [id(placement) for placement in scene.placements]
     kept = [order.index(id(placement)) for placement in view.placements]
     return {
@@ -267,6 +283,7 @@ def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
 
 
 def _packed_meshes(assets: list[AssetLike]) -> bytes:
+    """Meshes as one .npz; row k of ``starts``: where vertices and faces of mesh k begin."""
     vertices = np.concatenate([asset.vertices for asset in assets]).astype(np.float32)
     faces = np.concatenate([asset.faces for asset in assets]).astype(np.int32)
     colors = np.concatenate([asset.colors for asset in assets]).astype(np.uint8)
@@ -278,6 +295,7 @@ def _packed_meshes(assets: list[AssetLike]) -> bytes:
 
 
 def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None) -> bytes:
+    """A picture as a file; channels in OpenCV's order, blue first."""
     _, packed = cv2.imencode(suffix, np.ascontiguousarray(picture), options or [])
     return packed.tobytes()
 
@@ -323,6 +341,7 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
 
 
 def _sample(members: dict[str, bytes]) -> SceneSample:
+    """A scene from its files."""
     document = json.loads(members["scene.json"])
     names = tuple(entry["name"] for entry in document["placements"])
     meshes = tuple(_meshes(members["instances.npz"]))
@@ -332,6 +351,7 @@ def _sample(members: dict[str, bytes]) -> SceneSample:
 
 
 def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
+    """Placements from their JSON."""
     return tuple(
         Placement(entry["asset"], np.array(entry["world_from_asset"]))
         for entry in document["placements"]
@@ -339,6 +359,7 @@ def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
 
 
 def _meshes(packed: bytes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The inverse of ``_packed_meshes``."""
     with np.load(io.BytesIO(packed)) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     starts = arrays["starts"].tolist()
@@ -357,6 +378,7 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
 
 
 def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> View:
+    """View ``number`` of a scene: the inverse of ``_pictures`` and ``_view_document``."""
     entry = document["views"][number]
     placements = _placements(document)
     image = np.ascontiguousarray(_decoded(members[f"{number}.image.jpg"])[..., ::-1])
@@ -382,6 +404,7 @@ def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> V
 
 
 def _decoded(content: bytes) -> np.ndarray:
+    """The inverse of ``_encoded``; ValueError for a damaged picture."""
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError("a picture cannot be decoded")

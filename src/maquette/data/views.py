@@ -44,12 +44,21 @@ from maquette.data.scenes import (
 )
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, scene_from_world
-from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, moved, resized
+from maquette.geometry.cameras import (
+    azimuth_of,
+    intrinsics_from_fov,
+    look_at,
+    moved,
+    project,
+    resized,
+)
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.render.lighting import Lighting, dome, random_lighting
 from maquette.render.rasterize import RenderBuffers, rasterize
 from maquette.types import Camera
 
+# In scene units: depths are trained relative to that of the scene's centre, as logarithms.
+NEAREST_CENTRE = 0.2
 UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
@@ -188,12 +197,16 @@ def stage(
 
 
 def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
+    """Cameras are drawn until one sees an object; InputError when none of them does."""
     for _ in range(config.attempts):
         shot = _shoot(staged, sample_camera(staged.focus, rng, config))
         kept = _kept(shot.truth.instance, staged.scene, rng, config)
         if len(kept):
             image = _picture(staged, shot, rng, config)
-            return _in_scene_frame(staged, shot, kept, *image)
+            view = _in_scene_frame(staged, shot, kept, *image)
+            _, depth_of_centre = project(view.camera, np.zeros(3))
+            if depth_of_centre > NEAREST_CENTRE:
+                return view
     raise InputError(
         f"none of {config.attempts} cameras sees an object of {config.least_pixels} pixels; "
         "use a larger view size"
@@ -201,6 +214,7 @@ def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig)
 
 
 def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
+    """What a camera sees; walls that turn their backs to it are left out."""
     geometry = staged.geometry
     faces = geometry.faces
     owners = geometry.face_instance
@@ -371,6 +385,7 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+    """Numbers whose logarithms are uniform between those of low and high."""
     return np.exp(rng.uniform(math.log(low), math.log(high), count))
 
 

@@ -18,11 +18,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import json
 import math
-import re
-import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +33,7 @@ from maquette.document.appearance import Appearance, appearance_of, mesh_with, p
 from maquette.document.fields import Fields
 from maquette.document.files import RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.document.ply import PlyMesh, decode_ply, encode_ply
+from maquette.document.values import dump, finite_or_none, npz_bytes, plain
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
 from maquette.types import (
@@ -50,15 +48,14 @@ from maquette.types import (
     SceneInput,
     Support,
     check_faces,
-    check_unicode,
 )
 
 MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
 DEFAULT_NAME = "scene.json"
+SHARED_NAME = "scene.glb"  # beside it, or instead of it
 PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
-DEEPEST = 100  # levels of provenance
 
 
 def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
@@ -81,7 +78,7 @@ def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterato
     refuse_overwrite(path, overwrite)
     _check(scene)
     files = NewFiles(f"{path.stem}_files")
-    text = _dump(_scene_record(scene, files))
+    text = dump(_scene_record(scene, files))
     before = _text_of(path)
     added: list[Path] = []
     done = False
@@ -109,6 +106,22 @@ def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
     memory = MemoryBudget(budget)
     with contained(f"{path}: cannot be read as a scene document", RESTORE):
         return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
+
+
+def scene_file(path: str | Path) -> Path:
+    """The file that a scene's folder means: its scene.json, or else its scene.glb; any other path
+    is the file itself. InputError for a folder with neither.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in (DEFAULT_NAME, SHARED_NAME):
+        if (path / name).is_file():
+            return path / name
+    raise InputError(
+        f"{path}: holds neither {DEFAULT_NAME} nor {SHARED_NAME}; give a folder that `maquette "
+        "generate` made, or a scene's file"
+    )
 
 
 def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
@@ -188,7 +201,7 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
         confidence = {str(label): float(support.confidence) for label, support in supports}
         record["support_confidence"] = confidence
     record["input"] = None if scene.input is None else _input_record(scene.input, files)
-    record["provenance"] = _plain(scene.provenance, "provenance")
+    record["provenance"] = plain(scene.provenance, "provenance")
     record["files"] = files.records
     return record
 
@@ -211,12 +224,12 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
         "world_from_instance": instance.world_from_instance,
         "box": instance.box,
         "seed": instance.seed,
-        "confidence": _finite_or_none(instance.confidence),
+        "confidence": finite_or_none(instance.confidence),
         "warnings": instance.warnings,
     }
     record["state"] = None
     if instance.state:
-        content = _npz_bytes(instance.state, f"instance {instance.label}: state")
+        content = npz_bytes(instance.state, f"instance {instance.label}: state")
         record["state"] = files.take(stem, ".npz", content)
     record["hidden"] = instance.hidden
     return record
@@ -234,10 +247,6 @@ def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str,
     return {"mesh": files.take(stem, ".ply", content), "texture": texture}
 
 
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
     record: dict[str, Any] = {"photo": photo, "source": given.source, "warnings": given.warnings}
@@ -252,7 +261,7 @@ def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
 def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
     depth = None
     if known.depth is not None:
-        depth = files.take("depth", ".npz", _npz_bytes({"depth": known.depth}, "the known depth"))
+        depth = files.take("depth", ".npz", npz_bytes({"depth": known.depth}, "the known depth"))
     return {
         "depth": depth,
         "metric": known.metric,
@@ -274,67 +283,6 @@ def _photo_bytes(image: np.ndarray) -> bytes:
         ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
     )
     return content.tobytes()
-
-
-def _npz_bytes(arrays: Mapping[str, np.ndarray], where: str) -> bytes:
-    """Return arrays as .npz, with fixed dates, so that equal arrays give equal bytes."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, value in arrays.items():
-            array = np.asarray(value)
-            if array.dtype.hasobject:
-                raise InputError(
-                    f"{where}: {key!r} holds Python objects; expected a plain array; convert it"
-                )
-            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    return stream.getvalue()
-
-
-def _plain(value: Any, where: str, depth: int = 0) -> Any:
-    """Return the JSON form of provenance: numpy numbers become numbers, tuples lists, nan and
-    infinity null.
-    """
-    if depth > DEEPEST:
-        raise InputError(f"{where[:60]}... is nested more than {DEEPEST} levels deep; flatten it")
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    deeper = depth + 1
-    if isinstance(value, Mapping):
-        items = value.items()
-        return {str(k): _plain(item, f"{where}.{k}", deeper) for k, item in items}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{where}[{k}]", deeper) for k, item in enumerate(value)]
-    if isinstance(value, float):
-        return _finite_or_none(value)
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    raise InputError(
-        f"{where} is a {type(value).__name__}; expected what JSON can hold; "
-        "convert it to text or numbers"
-    )
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise InputError(f"the scene has a {type(value).__name__} where JSON wants text or numbers")
-
-
-def _dump(record: dict[str, Any]) -> str:
-    """Return indented JSON in which a row of numbers is one line."""
-    try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_listed)
-    except ValueError as error:
-        raise InputError(
-            f"the scene has a number that is not finite, or too long ({error}), in its camera, "
-            "a transform, a mesh or the provenance; fix or delete it"
-        ) from error
-    check_unicode(text, "the scene has a name or another text that")
-    rows = re.compile(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]")
-    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
 
 
 # Records and files -> Scene

@@ -35,10 +35,9 @@ from maquette.evaluate.cases import (
     save_case,
     set_of,
 )
-from maquette.evaluate.contestants import Contestant, Predictor, started
+from maquette.evaluate.contestants import Contestant, Predictor, called_by_label, started
 from maquette.evaluate.files import Record, write_record
 from maquette.evaluate.peaks import measured_cost
-from maquette.evaluate.pool import in_processes, lost, processes
 from maquette.evaluate.protocols import protocol_named
 from maquette.evaluate.resources import networks_of
 from maquette.evaluate.rows import COUNTS, MEASUREMENTS, ResultRow, write_table
@@ -47,16 +46,18 @@ from maquette.evaluate.score import ObjectScore, SceneScore, require_extras, sco
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.surfaces import Meshes
 from maquette.evaluate.visibility import mean_silhouette_iou, surface_alignment
+from maquette.execute.pool import Engine, Here, Pool, in_processes, lost, processes
+from maquette.execute.share import require_all
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
 from maquette.output import writable_folder
-from maquette.processes import Workers
 from maquette.types import Scene
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
-Pool = Workers | None  # of pool.processes
 SEED = 0  # of the surface samples of every score
 OBJECT_TEXTS = ("name", "predicted", "miss")  # of an ObjectScore; all else are numbers
+
+ONE_PROCESS = Engine()
 
 
 def silent(stage: str, done: int, of: int) -> None:
@@ -71,11 +72,9 @@ class BenchmarkPlan:
     sources: tuple[CaseSource, ...]
     contestants: tuple[Contestant, ...]
     protocols: tuple[str, ...] = ("iscene",)
-    extra: tuple[str, ...] = ()  # measures beyond those of the protocols, of protocols.EXTRAS
-    jobs: int = 1  # processes; 0 = in this process, without any (for tests)
-    # of each process; part of the result, since sums depend on it, so it does not follow from
-    # ``jobs``
-    threads: int = 1
+    extra: tuple[str, ...] = ()  # measures beyond those of the protocols: of EXTRAS
+    # its threads are part of the result, since sums depend on them; its processes are not
+    engine: Engine = ONE_PROCESS
     # of the comparison that the contestants make; "" = they are methods, not variants of one
     title: str = ""
     baseline: str | None = None  # the contestant of a comparison that the others are compared with
@@ -83,11 +82,6 @@ class BenchmarkPlan:
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("there are no scenes to run; ask for at least one")
-        if self.jobs < 0 or self.threads < 1:
-            raise InputError(
-                "jobs must be at least 0 and threads at least 1, "
-                f"got {self.jobs} and {self.threads}"
-            )
         if self.title and self.baseline not in self.methods:
             raise InputError(
                 f"baseline {self.baseline!r} of {self.title!r} is none of the methods; "
@@ -114,14 +108,34 @@ class BenchmarkPlan:
 
 
 def run_benchmark(plan: BenchmarkPlan, progress: Progress = silent) -> list[ResultRow]:
-    """All stages. Returns the rows of this plan, in the order scenes, contestants, protocols,
-    whatever the number of processes.
+    """All stages, of the engine's share of the scenes. Returns the rows of these, in the order
+    scenes, contestants, protocols, whatever the engine.
+
+    InputError with ``engine.merge`` when something has not been made or scored.
     """
-    with processes(plan.jobs, plan.threads) as pool:
+    if plan.engine.merge:
+        _require_finished(plan)
+        return gather(prepare(plan, Here(), progress))
+    with processes(plan.engine, [writable_folder(plan.out)]) as pool:
         usable = prepare(plan, pool, progress)
         predict(usable, pool, progress)
         score(usable, pool, progress)
     return gather(usable)
+
+
+def _require_finished(plan: BenchmarkPlan) -> None:
+    """InputError when a scene, a prediction or a score of a plan is missing."""
+    folder = plan.folder
+    out = {name for name in plan.scenes if finished(folder.unusable(name))}
+    lacking = [n for n in plan.scenes if n not in out and not folder.scene(n).is_dir()]
+    require_all(lacking, len(plan.sources), "scenes")
+    usable = replace(plan, sources=tuple(s for s in plan.sources if s.name not in out))
+    asked = [prediction for made in usable.contestants for prediction in _asked(usable, made)]
+    made = [f"{each.contestant.name} of {each.scene}" for each in asked if not each.is_made()]
+    require_all(made, len(asked), "predictions")
+    scorings = _scorings(usable)
+    scored = [f"{each.method} of {each.scene}" for each in scorings if not each.is_done()]
+    require_all(scored, len(scorings), "scores")
 
 
 # Scenes
@@ -144,8 +158,10 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
                 f"{plan.out}: scene {name} was made from {sources[name]}, not {identity}; "
                 "choose another --out"
             )
-    record |= {"maquette": __version__, "sources": sources, "threads": plan.threads}
+    record |= {"maquette": __version__, "sources": sources, "threads": plan.engine.threads}
     write_record(folder.record_file, record)
+    plan = replace(plan, sources=tuple(plan.engine.share.part(plan.sources)))
+    asked = {source.name: source.identity for source in plan.sources}
     todo = [(source, folder) for source in plan.sources if not folder.scene(source.name).is_dir()]
     made = in_processes(pool, _prepare_one, todo, functools.partial(progress, "scenes"))
     for (source, _), reason in lost(todo, made):
@@ -158,6 +174,7 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
 
 
 def _prepare_one(source: CaseSource, folder: RunFolder) -> None:
+    """Write a case, or why it cannot be used."""
     try:
         with contained(f"{source.name}: cannot be prepared", "leave it out"):
             save_case(source.load(), folder.scene(source.name))
@@ -182,9 +199,12 @@ class _Prediction:
         """Whether a result of this request is there. Files of other systems are read anew: they may
         have been replaced.
         """
+        return self.contestant.kind != "files" and self.is_made()
+
+    def is_made(self) -> bool:
+        """The same of whatever made it."""
         made = finished(self.folder.making(self.contestant.name, self.scene))
-        known = made is not None and made.get("request") == json.loads(json.dumps(self.request))
-        return known and self.contestant.kind != "files"
+        return made is not None and made.get("request") == json.loads(json.dumps(self.request))
 
 
 def predict(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
@@ -195,17 +215,20 @@ def predict(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Non
     are in the memory that is measured.
     """
     for contestant in plan.contestants:
-        request = contestant.request()
-        asked = [_Prediction(plan.folder, contestant, request, scene) for scene in plan.scenes]
-        todo = [(prediction,) for prediction in asked if not prediction.is_done()]
+        todo = [(each,) for each in _asked(plan, contestant) if not each.is_done()]
         tell = functools.partial(progress, contestant.name)
         if contestant.kind == "generator" and todo:
-            with processes(plan.jobs, plan.threads) as own:
+            with processes(plan.engine) as own:
                 made = in_processes(own, _predict_one, todo, tell)
         else:
             made = in_processes(pool, _predict_one, todo, tell)
         for (prediction,), reason in lost(todo, made):
             _give_up(prediction, reason)
+
+
+def _asked(plan: BenchmarkPlan, contestant: Contestant) -> list[_Prediction]:
+    request = contestant.request()
+    return [_Prediction(plan.folder, contestant, request, scene) for scene in plan.scenes]
 
 
 def _give_up(prediction: _Prediction, reason: str) -> None:
@@ -223,6 +246,7 @@ def _predictor(contestant: Contestant) -> Predictor:
 
 
 def _predict_one(prediction: _Prediction) -> None:
+    """Run a method on a case and store what it made, what it cost, or how it failed."""
     folder = prediction.folder
     contestant = prediction.contestant
     case = load_case(folder.scene(prediction.scene), prediction.scene)
@@ -239,7 +263,7 @@ def _predict_one(prediction: _Prediction) -> None:
     path.unlink(missing_ok=True)
     if made is not None and made.instances:
         try:
-            write_glb(made, path)
+            write_glb(called_by_label(made), path)
         except InputError as failure:  # vertices that are no numbers
             error = str(failure)
     record = {"request": prediction.request, "error": error, **asdict(cost)}
@@ -292,13 +316,7 @@ def score(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
     """Score every prediction under every protocol, unless this very file was scored by this version
     of the protocol before.
     """
-    asked = [
-        _Scoring(plan.folder, protocol, method, scene, plan.extra, plan.threads)
-        for scene in plan.scenes
-        for method in plan.methods
-        for protocol in plan.protocols
-    ]
-    todo = [(scoring,) for scoring in asked if not scoring.is_done()]
+    todo = [(scoring,) for scoring in _scorings(plan) if not scoring.is_done()]
     scored = in_processes(pool, _score_one, todo, functools.partial(progress, "scores"))
     missed = [(*arguments, reason) for arguments, reason in lost(todo, scored)]
     for (scoring, _), reason in lost(missed, in_processes(pool, _score_one, missed)):
@@ -306,6 +324,15 @@ def score(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
             f"{scoring.scene}: cannot be scored, not even as missed ({reason}); "
             "repeat the command with fewer --jobs"
         )
+
+
+def _scorings(plan: BenchmarkPlan) -> list[_Scoring]:
+    return [
+        _Scoring(plan.folder, protocol, method, scene, plan.extra, plan.engine.threads)
+        for scene in plan.scenes
+        for method in plan.methods
+        for protocol in plan.protocols
+    ]
 
 
 def _score_one(scoring: _Scoring, missed: str = "") -> None:
@@ -395,6 +422,7 @@ def _kept_for_results(plan: BenchmarkPlan, record: Mapping[str, Any]) -> Record:
 
 
 def _row(scoring: _Scoring) -> ResultRow:
+    """What is stored of a scene, a method and a protocol, as a row of the table."""
     stored = finished(scoring.file)
     made = finished(scoring.folder.making(scoring.method, scoring.scene)) or {}
     values = stored["score"]
@@ -413,6 +441,7 @@ def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str,
 
 
 def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
+    """The same, a row an object, with what made it hard."""
     values = finished(scoring.file)["score"]
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]
     known = {f"instance_{about['label']}": about for about in listed}
@@ -435,4 +464,5 @@ def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
 
 
 def _rounded(value: Any) -> Any:
+    """Six digits are enough in tables; infinities stay."""
     return round(value, 6) if isinstance(value, float) and math.isfinite(value) else value

@@ -158,6 +158,7 @@ def data_table(rows: Rows, baseline: str) -> Table:
 
 
 def _ablation(rows: Rows, baseline: str, metrics: tuple[str, ...], title: str) -> Table:
+    """Every set and metric of the variants, each with its difference to the baseline."""
     methods = [method for method in distinct(rows, "method") if method not in ORACLES]
     head = ["variant"]
     columns = [[Cell(method) for method in methods]]
@@ -215,15 +216,18 @@ def mean(values: Numbers, metric: str, spread: bool | None = None) -> Cell:
 
 
 def _mean(values: Numbers) -> float:
+    """Of values of which some may be nan."""
     return float(means_of(np.array(values)[:, None])[0])
 
 
 def _interval(values: Numbers) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean."""
     low, high = bootstrap_interval(np.array(values)[:, None])
     return float(low[0]), float(high[0])
 
 
 def _half(low: float, high: float, digits: int) -> str:
+    """Half the width of an interval, as text."""
     return f"{(high - low) / 2:.{digits}f}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import trimesh
 
 from maquette.checkpoints.embedded import FILES, load_models
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, natural, scene_of
+from maquette.evaluate.cases import NO_LABEL, Case, scene_of
 from maquette.evaluate.files import Record, damage_named
+from maquette.evaluate.pairs import by_label
 from maquette.evaluate.surfaces import Meshes
-from maquette.export.read import read_glb
+from maquette.export.read import node_labels, read_glb
 from maquette.methods.lookup import find_method
 from maquette.pipeline import PUBLISHED, Options, generate, load_for
 from maquette.types import Scene
@@ -175,12 +176,12 @@ def _called(generator: str) -> str:
 
 
 def scene_from_glb(path: Path) -> Scene:
-    """Read a GLB as a Scene with its colours, named by its nodes, with a camera in front of it.
-    InputError when it cannot be read.
+    """Read a GLB as a Scene with its colours, named by the labels or nodes that it tells, with a
+    camera in front of it. InputError when it cannot be read.
     """
     with damage_named(path):
-        parts = sorted(read_glb(path), key=lambda part: natural(part[0]))
-        return scene_of({name: mesh.apply_transform(matrix) for name, mesh, matrix in parts})
+        meshes = {name: mesh.apply_transform(matrix) for name, mesh, matrix in read_glb(path)}
+        return scene_of(by_label(meshes, node_labels(path)))
 
 
 def instances_of(scene: Scene) -> Meshes:
@@ -188,3 +189,11 @@ def instances_of(scene: Scene) -> Meshes:
     return {
         i.node_name: i.mesh.copy().apply_transform(i.world_from_instance) for i in scene.instances
     }
+
+
+def called_by_label(scene: Scene) -> Scene:
+    """The scene with nodes ``instance_<label>``, as truths have them, whatever its objects' names
+    are; labels that scene_of made up aside.
+    """
+    told = [i if i.label >= NO_LABEL else replace(i, node="") for i in scene.instances]
+    return replace(scene, instances=tuple(told))

@@ -1,8 +1,8 @@
 """Measures beyond Chamfer, F and box IoU that a protocol, or a user, asks for: poses, EMD, oriented
 boxes, volumes, physics.
 
-``protocols.EXTRAS`` names them. All are taken where the objects were put, without the protocol's
-alignment. A miss gets ``MISSED``.
+``EXTRAS`` (options/benchmark.py) names them. All are taken where the objects were put, without the
+protocol's alignment. A miss gets ``MISSED``.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from maquette.checkpoints.memory import peak_memory
+from maquette.checkpoints.memory import peak_memory, reset_peak
+
+CPU = torch.device("cpu")
+GPU = torch.device("cuda")
 
 
 @dataclass
@@ -38,23 +40,15 @@ def measured_cost() -> Iterator[Cost]:
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     if on_gpu:
         torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    was_reset = _reset_peak()
+        reset_peak(GPU)
+    was_reset = reset_peak(CPU)
     start = time.perf_counter()
     try:
         yield cost
     finally:
         if on_gpu:
             torch.cuda.synchronize()
-            cost.gpu_peak_mb = peak_memory(torch.device("cuda"))
+            cost.gpu_peak_mb = peak_memory(GPU)
         cost.seconds = time.perf_counter() - start
         if was_reset:
-            cost.peak_mb = peak_memory(torch.device("cpu"))
-
-
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
+            cost.peak_mb = peak_memory(CPU)

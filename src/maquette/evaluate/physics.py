@@ -27,6 +27,7 @@ from maquette.evaluate.solids import (
 )
 from maquette.evaluate.surfaces import Meshes, check_mesh, longest_side
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.polygons import cross
 
 GROUND = -1  # as the owner of a surface
 CELL_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -212,12 +213,12 @@ def _block_crossings(triangles: np.ndarray, columns: _Columns) -> np.ndarray:
     flat = triangles[:, :, [0, 2]]
     ab = flat[:, 1] - flat[:, 0]
     ac = flat[:, 2] - flat[:, 0]
-    area = _cross(ac, ab)  # > 0: the outward normal points up
+    area = cross(ac, ab)  # > 0: the outward normal points up
     of, cells = _cells_around(flat[area != 0.0], columns)
     of = np.flatnonzero(area)[of]
     from_a = columns.origin + (cells + 0.5) * columns.side - flat[of, 0]
-    u = _cross(ac[of], from_a) / area[of]
-    v = _cross(from_a, ab[of]) / area[of]
+    u = cross(ac[of], from_a) / area[of]
+    v = cross(from_a, ab[of]) / area[of]
     inside = (u >= -1e-12) & (v >= -1e-12) & (u + v <= 1.0 + 1e-12)
     a, b, c = triangles[of, :, 1].T
     found = np.zeros(len(of), CROSSING)
@@ -225,13 +226,6 @@ def _block_crossings(triangles: np.ndarray, columns: _Columns) -> np.ndarray:
     found["height"] = a + u * (b - a) + v * (c - a)
     found["up"] = area[of] > 0
     return found[inside]
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) cross products of vectors (N, 2)."""
-    ax, az = a.T
-    bx, bz = b.T
-    return ax * bz - az * bx
 
 
 def _cells_around(flat: np.ndarray, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:

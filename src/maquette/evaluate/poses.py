@@ -89,6 +89,7 @@ def rotation_angle(rotation: np.ndarray) -> np.ndarray:
 
 
 def _degrees(cosine: np.ndarray) -> np.ndarray:
+    """Of cosines, which rounding may have carried beyond 1."""
     return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 

@@ -61,16 +61,6 @@ class Protocol:
         return self.frame == "camera" and self.scene_unit == "given"
 
 
-EXTRAS = {
-    "poses": "ADD-S and ICP-Rot of every object (poses.py)",
-    "emd": "earth mover's distance of every object (metrics.py)",
-    "boxes": "oriented box IoU of every object and AP@15 of the scene (detection.py)",
-    "volume": "volumetric IoU of every object where it stands (solids.py)",
-    "physics": "penetration, floating distance, stability (physics.py)",
-    "dynamics": "penetration depth, displacement and peak energy in MuJoCo (dynamics.py)",
-    "one-way": "Chamfer distance of the scene from prediction to truth only",
-}
-
 # The paper does not state its units. Scene: as MIDI, which it compares with. Object: chosen by
 # measurement. On ten random scenes of held-out objects, replacing every object by its exact box /
 # by a sphere as wide as the box's mean side gives (F_s, F_o, IoU-B) 84, 45, .75 / 79, 18, .32 with

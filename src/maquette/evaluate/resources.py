@@ -73,6 +73,7 @@ def read_network(models: ModelSet, kind: str) -> Network:
 
 
 def _processor(said: Mapping[str, Any]) -> str:
+    """On what, and on how many of it, weights were trained."""
     if "hardware" in said:
         return str(said["hardware"])
     if "device" not in said:

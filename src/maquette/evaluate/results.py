@@ -185,6 +185,7 @@ def ablation_table(rows: Rows, title: str, baseline: str, networks: Networks) ->
 
 
 def _change(cell: Cell) -> str:
+    """A difference with its spread and whether it is better or worse."""
     spread = f" ± {cell.spread}" if cell.spread else ""
     return cell.text + spread + (f" {cell.worth}" if cell.worth else "")
 

@@ -77,10 +77,12 @@ def _measures(score: SceneScore) -> list[tuple[str, ...]]:
 
 
 def _number(value: float | None, digits: int) -> str:
+    """Empty when it was not measured."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def _objects(score: SceneScore) -> list[str]:
+    """A line per object, with the columns that were measured."""
     more = [field for field in PER_OBJECT_AT_TIMES if getattr(score, field) is not None]
     digits = {**dict.fromkeys((*PER_OBJECT, *more), 4), "f_o": 2}
     lines = [("object", *digits, "")]
@@ -92,6 +94,7 @@ def _objects(score: SceneScore) -> list[str]:
 
 
 def _remark(row: ObjectScore) -> str:
+    """Why an object is missed, or with which it was paired."""
     if row.miss:
         return f"  MISS: {row.miss}"
     return "" if row.predicted == row.name else f"  matched with {row.predicted}"

@@ -37,7 +37,7 @@ from maquette.evaluate.measure import (
     miss_distance,
 )
 from maquette.evaluate.metrics import f_score
-from maquette.evaluate.protocols import EXTRAS, ISCENE, Protocol, protocol_named
+from maquette.evaluate.protocols import ISCENE, Protocol, protocol_named
 from maquette.evaluate.surfaces import (
     Meshes,
     Surfaces,
@@ -55,6 +55,7 @@ from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
+from maquette.options.benchmark import EXTRAS
 from maquette.types import Camera
 
 # Numbers by field of a score; which fields, only the protocol and what is wanted say.
@@ -178,7 +179,7 @@ def score_scene(
     unit).
 
     ``match`` is "names" or "hungarian" (matching.py). ``extra`` adds measures to those of the
-    protocol (``protocols.EXTRAS``). With a ``camera`` of the same world frame only what lies in its
+    protocol (``EXTRAS``). With a ``camera`` of the same world frame only what lies in its
     picture counts, where the protocol is about one view. ``workers`` threads change the time, not
     the numbers. The same inputs and seed give the same result bit for bit. An empty ``pred`` is a
     scene of misses. Raises InputError for an empty or surfaceless ground truth, vertices that are
@@ -236,6 +237,7 @@ def require_extras(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _unit_from_world(truth: Meshes, protocol: Protocol) -> np.ndarray:
+    """The similarity (4, 4) from the true scene into the protocol's unit."""
     if protocol.scene_unit == "given":
         return np.eye(4)
     return similarity(2.0) @ scene_from_world(_box(truth))
@@ -248,6 +250,7 @@ def _box(meshes: Meshes) -> np.ndarray:
 
 
 def _sides(predicted_meshes: Meshes, true_meshes: Meshes, terms: _Terms) -> _Sides:
+    """Both scenes sampled, and who is compared with whom; InputError when nothing is to be seen."""
     truth = _sampled(true_meshes, "truth", terms)
     predicted = _sampled(predicted_meshes, "predicted", terms)
     if not truth:
@@ -260,6 +263,7 @@ def _sides(predicted_meshes: Meshes, true_meshes: Meshes, terms: _Terms) -> _Sid
 
 
 def _boxes(surfaces: Surfaces) -> dict[str, np.ndarray]:
+    """Name -> box (2, 3)."""
     return {name: surface.box for name, surface in surfaces.items()}
 
 
@@ -286,6 +290,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
 
 
 def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
+    """(N,) which points (N, 3) a camera has in its picture."""
     pixels, depth = project(camera, points)
     inside = (pixels >= 0) & (pixels < (camera.width, camera.height))
     return (depth > 0) & inside.all(1)
@@ -343,6 +348,7 @@ def _distance_scores(
 
 
 def _object_means(rows: Sequence[ObjectScore]) -> ByField:
+    """Means over the objects of everything that was measured of all of them."""
     means: ByField = {"add_s_01": add_s_hits([row.add_s for row in rows])}
     for field in (*OBJECT_MEANS, *OBJECT_EXTRAS):
         values = [getattr(row, field) for row in rows]
@@ -371,6 +377,7 @@ def _scene_numbers(whole: SurfaceComparison | None, sides: _Sides, terms: _Terms
 
 
 def _turned_boxes(surfaces: Surfaces) -> OrientedBoxes:
+    """Name -> the smallest box that is turned about +Y only."""
     return {name: smallest_yaw_box(surface.corners) for name, surface in surfaces.items()}
 
 

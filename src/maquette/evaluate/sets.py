@@ -54,23 +54,28 @@ class SceneSet:
 
 
 def _pair_or_more(case: Case, view: View) -> bool:
+    """At least two objects."""
     return len(case.truth) >= 2
 
 
 def _several(case: Case, view: View) -> bool:
+    """At least three objects."""
     return len(case.truth) >= 3
 
 
 def _something_stacked(case: Case, view: View) -> bool:
+    """An object on a larger one."""
     return bool(stacked(case.truth))
 
 
 def _twins(case: Case, view: View) -> bool:
+    """Two of the same asset in the same size."""
     looks = [(p.asset, round(scale_of(p.world_from_asset), 6)) for p in view.placements]
     return len(set(looks)) < len(looks)
 
 
 def _half_hidden(case: Case, view: View) -> bool:
+    """The most hidden object is hidden by a share in OCCLUSION."""
     return OCCLUSION[0] <= max(case.hidden.values()) <= OCCLUSION[1]
 
 
@@ -159,6 +164,7 @@ def held_out_assets(folder: str | Path | None) -> AssetList:
 
 @functools.lru_cache(maxsize=1)
 def _assets_identity(folder: str | None) -> str:
+    """Which assets a set is made of, for the record."""
     if folder is None:
         return "procedural assets"
     files = list(Path(folder).glob("*.npz"))
@@ -192,6 +198,7 @@ def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
 
 
 def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
+    """A view as a case: photo, masks, true meshes in the scene frame, camera."""
     masks = []
     truth = {}
     for label, placement in enumerate(view.placements, 1):
@@ -206,6 +213,7 @@ def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
 def _placed(
     asset: AssetLike, scene_from_world: np.ndarray, placement: Placement
 ) -> trimesh.Trimesh:
+    """An asset as a coloured mesh in the scene frame."""
     scene_from_asset = scene_from_world @ placement.world_from_asset
     vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
     colors = np.full((len(vertices), 4), 255, np.uint8)
@@ -224,6 +232,7 @@ def stacked(truth: Meshes) -> list[tuple[str, str]]:
 
 
 def _stands_on(upper: np.ndarray, lower: np.ndarray) -> bool:
+    """Whether one box's foot is at the top of another, larger one, and above it."""
     low, high = lower
     foot = upper.mean(0)
     foot[1] = upper[0, 1]

@@ -154,6 +154,7 @@ def pooled(surfaces: Iterable[SampledSurface], count: int) -> SampledSurface:
 
 
 def _first(surface: SampledSurface, count: int) -> SampledSurface:
+    """The first ``count`` samples, which are as random as all."""
     return replace(surface, points=surface.points[:count], normals=surface.normals[:count])
 
 

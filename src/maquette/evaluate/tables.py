@@ -60,6 +60,7 @@ def markdown(table: Table) -> str:
 
 
 def _plain(cell: Cell) -> str:
+    """A cell in Markdown."""
     text = cell.text.replace("|", "\\|")
     text = f"**{text}**" if cell.best else text
     spread = f" ± {cell.spread}" if cell.spread else ""
@@ -90,6 +91,7 @@ def html(table: Table) -> str:
 
 
 def _html_cell(cell: Cell, tag: str, name: str) -> str:
+    """A cell as a td or th."""
     spread = f'<span class="spread">±{escape(cell.spread)}</span>' if cell.spread else ""
     classes = " ".join(filter(None, (name, "best" if cell.best else "", cell.worth)))
     return f'<{tag} class="{classes}">{escape(cell.text)}{spread}</{tag.split()[0]}>'

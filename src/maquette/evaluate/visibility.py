@@ -91,6 +91,7 @@ def surface_alignment(predicted: Meshes, truth: Meshes, camera: Camera) -> float
 
 
 def _at_most(camera: Camera, side: int) -> Camera:
+    """A camera whose longer side is at most ``side`` pixels."""
     scale = min(1.0, side / max(camera.width, camera.height))
     return resized_by(camera, scale)
 

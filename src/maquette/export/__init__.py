@@ -1,5 +1,5 @@
-"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, JSON
-for maquette itself.
+"""Scene -> files for other programs: GLB for tools and the web, OBJ, PLY and STL for the rest, HTML
+for people, JSON for maquette itself.
 
 Every format shares one world: +Y up, the scene frame, in metres when the scene knows its scale and
 in scene units otherwise.
@@ -17,6 +17,7 @@ from maquette.errors import InputError
 from maquette.export.glb import write_glb
 from maquette.export.ground import with_ground
 from maquette.export.meshes import write_obj, write_ply, write_stl
+from maquette.export.page import write_page
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace, Surroundings
 from maquette.output import clear_leftovers, refuse_overwrite
@@ -27,6 +28,7 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".obj": write_obj,
     ".ply": write_ply,
     ".stl": write_stl,
+    ".html": write_page,
 }
 DOCUMENT_SUFFIX = ".json"
 SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
@@ -44,8 +46,8 @@ def export_scene(
     up: str = "y",
     ground: str | None = None,
 ) -> Path:
-    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, or
-    .json for the scene document.
+    """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, .html
+    for a page that shows it, or .json for the scene document.
 
     With ``formats`` (such as ``("glb", "obj")``) one file per format is written, named like
     ``path`` with the format's suffix. With ``separate`` each instance gets a file of its own,
@@ -81,6 +83,7 @@ def export_scene(
 
 
 def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
+    """Write a scene in the format that the suffix means; only the document keeps what is hidden."""
     if path.suffix.lower() == DOCUMENT_SUFFIX:
         save(scene, path, overwrite=overwrite)
         return
@@ -112,6 +115,7 @@ def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwri
 
 
 def _known() -> str:
+    """The suffixes that can be written, for a message."""
     return ", ".join([*WRITERS, DOCUMENT_SUFFIX])
 
 

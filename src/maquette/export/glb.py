@@ -101,6 +101,7 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
 
 
 def _add_instance(gltf: GltfFile, instance: Instance, units: float) -> int:
+    """A node with its mesh, its place, and what is known of it as extras."""
     extras: dict[str, Any] = {"label": int(instance.label), "seed": int(instance.seed)}
     if math.isfinite(instance.confidence):
         extras["confidence"] = float(instance.confidence)
@@ -143,6 +144,7 @@ def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
 
 
 def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
+    """An instance's mesh, in its own frame; InputError when there is nothing to draw."""
     name = f"the mesh of instance {instance.label}"
     vertices = np.asarray(instance.mesh.vertices).astype(np.float32)
     faces = np.asarray(instance.mesh.faces)

@@ -82,6 +82,7 @@ class GltfFile:
         return self._accessor(view, indices, "SCALAR")
 
     def _accessor(self, view: int, values: np.ndarray, kind: str, **more: Any) -> int:
+        """Number of a new accessor of values (N, ...) that lie in a buffer view."""
         component = COMPONENT_TYPES[values.dtype.name]
         about = {"bufferView": view, "componentType": component, "count": len(values)}
         return self.add("accessors", **about, type=kind, **more)
@@ -127,9 +128,11 @@ def accessor_bytes(accessor: Mapping[str, Any]) -> int:
 
 
 def _little_endian(values: np.ndarray) -> bytes:
+    """Bytes as glTF wants them, on every machine."""
     return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
 
 
 def _chunk(kind: bytes, content: bytes, padding: bytes) -> bytes:
+    """A chunk of a GLB: length, kind, content, padded to the alignment."""
     content += padding * (-len(content) % ALIGNMENT)
     return CHUNK_HEADER.pack(len(content), kind) + content

@@ -179,6 +179,7 @@ class _Nodes:
                 self._write_mesh(number, node)
 
     def _write_mesh(self, number: int, node: JsonObject) -> None:
+        """A node's mesh written out: posed by its skin, or once for each of its instances."""
         plain = self.written.arrays["nodes"][number]
         instances = node.get("extensions", {}).get(INSTANCED)
         if "skin" in node:
@@ -211,6 +212,7 @@ class _Nodes:
         return self.written.add("meshes", name=mesh.get("name"), primitives=primitives)
 
     def _primitive(self, primitive: JsonObject, joints: np.ndarray | None) -> JsonObject | None:
+        """A primitive as plain triangles; None for points and lines, InputError for wrong faces."""
         mode = primitive.get("mode", TRIANGLES)
         if mode not in (TRIANGLES, STRIP, FAN):
             return None
@@ -253,6 +255,7 @@ class _Corners:
 
 
 def _corners(source: GltfSource, primitive: JsonObject) -> _Corners:
+    """What a primitive says of its vertices, unpacked, and which it draws."""
     listed = source.header["accessors"]
     accessors = {name: listed[number] for name, number in primitive["attributes"].items()}
     packed = primitive.get("extensions", {}).get(DRACO)
@@ -288,6 +291,7 @@ def _unpacked_by_draco(
 
 
 def _without_parent(nodes: Sequence[JsonObject]) -> list[int]:
+    """The numbers of nodes that are nobody's child."""
     children = {child for node in nodes for child in node.get("children", [])}
     return [k for k in range(len(nodes)) if k not in children]
 
@@ -327,6 +331,7 @@ def _joint_matrices(header: JsonObject, node: JsonObject, source: GltfSource) ->
 
 
 def _world_matrix(nodes: Sequence[JsonObject], parents: Mapping[int, int], node: int) -> np.ndarray:
+    """World from node (4, 4); InputError for nodes that are their own ancestors."""
     matrix = np.eye(4)
     for _ in range(len(nodes)):  # parents that go round in a circle end here
         matrix = node_matrix(nodes[node]) @ matrix

@@ -101,6 +101,7 @@ class GltfSource:
     def _sparse(
         self, place: JsonObject, count: int, columns: int, dtype: np.dtype | None
     ) -> np.ndarray:
+        """(count, columns) indices or values of a sparse accessor."""
         dtype = DTYPES[place["componentType"]] if dtype is None else dtype
         content = self.view(place["bufferView"])
         return np.ndarray((count, columns), dtype, content, place.get("byteOffset", 0))
@@ -128,6 +129,7 @@ class GltfSource:
 
 
 def _mime_type(content: bytes) -> str:
+    """PNG or JPEG: glTF knows no other."""
     return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
 

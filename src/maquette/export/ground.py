@@ -56,5 +56,5 @@ def _polygon(corners: int, half: float) -> trimesh.Trimesh:
     rim = radius * np.stack([np.cos(angles), np.zeros(corners), -np.sin(angles)], axis=1)
     fan = np.arange(1, corners - 1)
     faces = np.stack([np.zeros_like(fan), fan, fan + 1], axis=1)
-    colors = np.tile(np.uint8(COLOR), (corners, 1))
+    colors = np.tile(np.array(COLOR, np.uint8), (corners, 1))
     return mesh_with(rim, faces, Appearance(colors=colors))

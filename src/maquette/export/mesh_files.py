@@ -120,6 +120,7 @@ def _parts_of_obj(path: Path, textures: bool) -> dict[str, Any]:
 
 
 def _check_faces(scene: trimesh.Scene, path: Path) -> None:
+    """InputError for a face that names a vertex which is not there."""
     for name, mesh in scene.geometry.items():
         if isinstance(mesh, trimesh.Trimesh):
             check_faces(np.asarray(mesh.faces), len(mesh.vertices), f"{path}: {name}")
@@ -189,6 +190,7 @@ class _NamedFiles(FilePathResolver):
         return content
 
     def _or_nothing(self, name: str) -> bytes:
+        """The content of a file, empty when it is missing."""
         with contextlib.suppress(FileNotFoundError):  # there is a note
             return self.get(name)
         return b""
@@ -202,6 +204,7 @@ def _several(name: str) -> list[str]:
 
 
 def _is_picture(content: bytes) -> bool:
+    """Whether Pillow can open it."""
     with contextlib.suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(content)):
         return True
     return False
@@ -223,6 +226,7 @@ def find_named(name: str, place: Path, folder: Path) -> Path | None:
 
 
 def _spellings(name: str) -> Iterator[str]:
+    """Ways to write the name of a texture: as it is, quoted for URLs, behind map options."""
     plain = name.strip().strip('"').replace("\\", "/")
     yield plain
     yield unquote(plain)

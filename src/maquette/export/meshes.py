@@ -101,6 +101,7 @@ def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarra
 
 
 def _obj_body(vertices: np.ndarray, faces: np.ndarray, appearance: Appearance) -> str:
+    """Vertices and faces as lines; coordinates of a texture, or colours behind the vertices."""
     if appearance.image is None:
         colors = present(appearance.colors, "colour")
         rows = np.concatenate([vertices, colors[:, :3] / 255], axis=1)

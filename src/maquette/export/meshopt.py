@@ -42,11 +42,13 @@ def unpack(content: bytes, mode: str, count: int, stride: int, filter_name: str)
 
 
 def _check(sound: bool) -> None:
+    """InputError when the data are not sound."""
     if not sound:
         raise InputError("its meshopt data are damaged; export it again")
 
 
 def _indices(decode, packed: np.ndarray, header: int, count: int, stride: int) -> np.ndarray:
+    """(count,) vertex numbers of 2 or 4 bytes, after a header byte with kind and version."""
     _check(len(packed) > 0 and packed[0] & 0xF0 == header and stride in (2, 4))
     _check(packed[0] & 0x0F <= 1 and (count % 3 == 0 or header != TRIANGLES_HEADER))
     indices = np.zeros(count, np.uint32)
@@ -143,6 +145,7 @@ def _varint(packed, at, end):
 
 @njit(cache=True)
 def _unzigzag(number):
+    """0, 1, 2, 3, ... -> 0, -1, 1, -2, ..."""
     return (number >> 1) ^ -(number & 1)
 
 
@@ -179,6 +182,7 @@ AT = 4  # where the next number stands in the data
 
 @njit(cache=True)
 def _remember_edge(memory, a, b):
+    """In the ring of edges, over the oldest."""
     memory.edges[memory.counters[EDGES] % FIFO, 0] = a
     memory.edges[memory.counters[EDGES] % FIFO, 1] = b
     memory.counters[EDGES] += 1
@@ -186,18 +190,21 @@ def _remember_edge(memory, a, b):
 
 @njit(cache=True)
 def _remember_vertex(memory, vertex):
+    """In the ring of vertices, over the oldest."""
     memory.vertices[memory.counters[VERTICES] % FIFO] = vertex
     memory.counters[VERTICES] += 1
 
 
 @njit(cache=True)
 def _fresh(memory):
+    """The next vertex that no face has named yet."""
     memory.counters[FRESH] += 1
     return memory.counters[FRESH] - 1
 
 
 @njit(cache=True)
 def _written_out(packed, end, memory):
+    """A vertex that is stored as its difference to the last one."""
     number, memory.counters[AT] = _varint(packed, memory.counters[AT], end)
     memory.counters[LAST] += _unzigzag(number)
     return memory.counters[LAST]

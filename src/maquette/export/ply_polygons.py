@@ -151,6 +151,7 @@ def _is_text_of_triangles(ply: _Ply) -> bool:
 
 
 def _tables(ply: _Ply) -> dict[str, _Table]:
+    """The rows of every element, at once where all are alike, else one by one."""
     source = _Words(iter(ply.body.split())) if ply.is_text else _Bytes(ply.body)
     tables = {}
     for element in ply.elements:
@@ -277,11 +278,13 @@ def _written(
 
 
 def _declared(name: str, values: np.ndarray) -> str:
+    """The line of the header for a column."""
     listed = "list uchar " if values.ndim == 2 else ""
     return f"property {listed}{_NAMES[values.dtype.newbyteorder('=')]} {name}"
 
 
 def _packed(columns: Mapping[str, np.ndarray], length: int) -> bytes:
+    """Columns (N,) or (N, K) as binary rows; lists with their count of one byte before them."""
     fields: list[tuple] = []
     for name, values in columns.items():
         fields += [(_COUNT_OF + name, "u1")] if values.ndim == 2 else []

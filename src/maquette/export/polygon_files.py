@@ -127,6 +127,7 @@ def _cut_faces(lines: list[bytes], vertices: np.ndarray) -> bool:
 
 
 def _rows(corners: Sequence[bytes]) -> np.ndarray:
+    """Vertex numbers, from 0, of corners such as 7/1/3, from 1."""
     return np.array([int(corner.partition(b"/")[0]) for corner in corners], np.int64) - 1
 
 

@@ -28,6 +28,7 @@ from maquette.document.appearance import (
     texture_of,
     vertex_colors_of,
 )
+from maquette.document.scene_json import load, scene_file
 from maquette.errors import contained, present
 from maquette.export.gltf import accessor_bytes, read_header
 from maquette.export.mesh_files import read_mesh_file
@@ -66,18 +67,16 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
 
 
 def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str, trimesh.Trimesh]:
-    """Return the meshes of a file in world coordinates by node name; shapes only, without decoding
-    any texture.
+    """Return the meshes of a file, or of a scene's folder, in world coordinates by node name;
+    shapes only, without decoding any texture.
 
     whole: names of nodes that are one mesh with all that stands below them, as programs write an
     object of several parts. A .json scene document gives its instances by node name; any other
     suffix that trimesh reads as a scene works like a GLB, the objects or groups of an OBJ are its
     nodes. Raises InputError as ``read_glb`` does.
     """
-    path = Path(path)
+    path = scene_file(path)
     if path.suffix.lower() == ".json":
-        from maquette.document.scene_json import load
-
         scene = load(path)
         file_from_world = similarity(scene.metres_per_unit or 1.0)
         return {
@@ -91,6 +90,22 @@ def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str
             placed = _merged(node.parts).apply_transform(node.world_from_node)
             found.setdefault(name, []).append(placed)
         return {name: _merged(parts) for name, parts in sorted(found.items())}
+
+
+def node_labels(path: str | Path) -> dict[str, int]:
+    """Node name -> label, of what maquette has written (``extras`` of a glTF file's nodes, or a
+    scene document): names may be anybody's, labels are the masks'. InputError when the file cannot
+    be read.
+    """
+    path = scene_file(path)
+    if path.suffix.lower() not in (".glb", ".gltf", ".json"):
+        return {}
+    with _reading(path), open(path, "rb") as file:
+        header = read_header(file)
+        entries = [(node.get("name"), node.get("extras")) for node in header.get("nodes", [])]
+        entries += [(entry.get("node"), entry) for entry in header.get("instances", [])]
+    told = {name: about.get("label") for name, about in entries if isinstance(about, dict)}
+    return {name: label for name, label in told.items() if type(label) is int and label > 0}
 
 
 def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
@@ -126,6 +141,7 @@ def _nodes(path: Path, budget: MemoryBudget, skip_materials: bool) -> list[_Node
 
 
 def _above(node: str, parents: Mapping[str, str]) -> Iterator[str]:
+    """The nodes above one, from its parent to the root."""
     for _ in range(len(parents)):  # parents that go round in a circle end here
         if node not in parents:
             return

@@ -38,6 +38,7 @@ def in_file_space(scene: Scene, space: FileSpace) -> Scene:
 
 
 def _file_units_per_unit(scene: Scene, space: FileSpace) -> float:
+    """Units of the file in one unit of the scene; InputError when it cannot be told."""
     if space.size is not None:
         boxes = [instance.box for instance in scene.visible().instances]
         if not boxes:

@@ -131,6 +131,7 @@ def sds_loss(
 def _check_request(
     prior: NoisePrior, pictures: Tensor, prompts: Sequence[str], steps: tuple[int, int]
 ) -> None:
+    """InputError for pictures, prompts and steps that do not fit each other or the prior."""
     shape = tuple(pictures.shape)
     if len(shape) != 4 or shape[1] != 3 or shape[0] == 0:
         raise InputError(
@@ -183,6 +184,7 @@ def _guided_noise(
 
 
 def _resized(pictures: Tensor, size: int) -> Tensor:
+    """Pictures (B, 3, H, W) as squares."""
     if pictures.shape[-2:] == (size, size):
         return pictures
     return interpolate(pictures, (size, size), mode="bilinear", antialias=True)

@@ -43,14 +43,6 @@ class TrellisSampling:
         """Noise levels from 1 to 0."""
         return shifted_schedule(self.steps, self.shift, torch.float64)
 
-    @property
-    def guided_steps(self) -> int:
-        """Steps that need a second, unconditional evaluation."""
-        if not self.strength:
-            return 0
-        low, high = self.interval
-        return sum(low <= t <= high for t in self.schedule[:-1].tolist())
-
 
 def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
     """From a sampler's entry of pipeline.json: its class (``name`` or ``cls``), ``args`` and

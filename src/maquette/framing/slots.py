@@ -47,5 +47,6 @@ def slot_pictures(
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    """(H, W, C) -> (C, size, size) in 0..1."""
     resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LANCZOS4)
     return np.clip(resized, 0.0, 1.0).transpose(2, 0, 1)

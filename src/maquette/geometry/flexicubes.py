@@ -97,6 +97,7 @@ def loops_of_cases() -> tuple[tuple[tuple[int, ...], ...], ...]:
 
 
 def _corners_inside(case: int) -> list[bool]:
+    """Which of the eight corners a case has inside: bit k of it."""
     return [bool(case >> corner & 1) for corner in range(8)]
 
 
@@ -257,6 +258,7 @@ def _place(cells: Cells, vertex_of_edge: Tensor, count: int) -> tuple[Tensor, Te
 
 
 def _about_one(raw: Tensor) -> Tensor:
+    """Raw outputs of a network -> weights in (0.01, 1.99)."""
     return raw.tanh() * 0.99 + 1
 
 

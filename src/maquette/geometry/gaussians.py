@@ -1,11 +1,9 @@
-"""Gaussian splats: positions, sizes, orientations, opacities and colours of anisotropic Gaussians,
-and how they turn and move.
-"""
+"""Gaussian splats: where they are, how large, how turned, how opaque, and in which colour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -56,27 +54,3 @@ def covariances(gaussians: Gaussians) -> Float[Tensor, "N 3 3"]:
     """Covariance R diag(s^2) R^T."""
     axes = rotation_matrices(gaussians.rotations) * gaussians.scales[:, None]
     return axes @ axes.transpose(1, 2)
-
-
-def rotated(gaussians: Gaussians, quaternion: tuple[float, float, float, float]) -> Gaussians:
-    """The Gaussians turned about the origin by a unit quaternion (w, x, y, z)."""
-    turn = gaussians.rotations.new_tensor(quaternion)
-    matrix = rotation_matrices(turn)
-    return replace(
-        gaussians,
-        positions=gaussians.positions @ matrix.T,
-        rotations=multiply_quaternions(turn, gaussians.rotations),
-    )
-
-
-def multiply_quaternions(
-    left: Float[Tensor, "*#any 4"], right: Float[Tensor, "*#any 4"]
-) -> Float[Tensor, "*_ 4"]:
-    """The quaternion of turning by ``right`` first and by ``left`` then."""
-    a, b, c, d = left.unbind(-1)
-    w, x, y, z = right.unbind(-1)
-    real = a * w - b * x - c * y - d * z
-    i = a * x + b * w + c * z - d * y
-    j = a * y - b * z + c * w + d * x
-    k = a * z + b * y - c * x + d * w
-    return torch.stack([real, i, j, k], dim=-1)

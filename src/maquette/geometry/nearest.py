@@ -93,6 +93,7 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba has types of its own
 def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) -> int:
+    """The axis along which ``points[order[start:end]]`` spread the most."""
     axis = 0
     widest = -1.0
     for k in range(3):
@@ -139,6 +140,7 @@ def _select(
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba has types of its own
 def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
+    """(nodes, 6) lower and upper corners; leaves first, then each node around its children."""
     leaves = 1 << levels
     boxes = np.empty((2 * leaves - 1, 6))
     for leaf in range(leaves):
@@ -158,6 +160,7 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
 @numba.njit(cache=True, nogil=True, inline="always")
 @no_type_check  # numba has types of its own
 def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) -> float:
+    """Squared distance of a point to a node's box, 0 inside."""
     dx = max(boxes[node, 0] - x, 0.0, x - boxes[node, 3])
     dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
     dz = max(boxes[node, 2] - z, 0.0, z - boxes[node, 5])
@@ -167,6 +170,7 @@ def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) ->
 @numba.njit(cache=True, nogil=True, inline="always")
 @no_type_check  # numba has types of its own
 def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) -> float:
+    """Of point i to (x, y, z)."""
     dx = points[i, 0] - x
     dy = points[i, 1] - y
     dz = points[i, 2] - z

@@ -66,19 +66,21 @@ class _Ring:
 
     @classmethod
     def of(cls, points: np.ndarray) -> _Ring:
+        """A polygon (K, 2) of which nothing is cut off yet."""
         numbers = np.arange(len(points))
         turn = np.zeros(len(points))
         whole = np.ones(len(points), bool)
         return cls(points, np.roll(numbers, 1), np.roll(numbers, -1), whole, turn, ~whole)
 
     def triangle(self, corner: int) -> list[int]:
+        """The corner between those that are its neighbours by now."""
         return [int(self.before[corner]), corner, int(self.after[corner])]
 
     def look_for_ears(self, corners: Int[np.ndarray, " K"]) -> None:
         """Whether corners point outward and their triangles hold no other corner."""
         points = self.points[corners]
         arriving = points - self.points[self.before[corners]]
-        self.turn[corners] = _cross(arriving, self.points[self.after[corners]] - points)
+        self.turn[corners] = cross(arriving, self.points[self.after[corners]] - points)
         reflex = self.points[self.left & (self.turn <= 0)]
         for corner in corners.tolist():
             triangle = self.points[self.triangle(corner)]
@@ -94,6 +96,7 @@ class _Ring:
         return int(np.where(among, self.turn, -np.inf).argmax())
 
     def cut_off(self, corner: int) -> None:
+        """Take a corner away; its neighbours may become ears."""
         before, _, after = self.triangle(corner)
         self.left[corner] = False
         self.after[before] = after
@@ -115,10 +118,11 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
     points = points[near]
     others = points[(points[:, None] != triangle).any(axis=2).all(axis=1)]
     sides = np.roll(triangle, -1, axis=0) - triangle
-    return bool((_cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
+    return bool((cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(...) cross products of vectors (..., 2): signed areas of the parallelograms between them."""
     ax, ay = np.moveaxis(a, -1, 0)
     bx, by = np.moveaxis(b, -1, 0)
     return ax * by - ay * bx

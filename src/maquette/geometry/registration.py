@@ -230,6 +230,7 @@ def thin(points: Float[np.ndarray, " N *rest"], most: int) -> Float[np.ndarray, 
 
 
 def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
+    """Where clouds are compared: as they are, or source and target each in its own box."""
     source_box = bounding_box(source)
     target_box = bounding_box(target)
     middle = target_box.mean(0)
@@ -245,6 +246,7 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
 
 
 def _longest_side(box: np.ndarray) -> float:
+    """Of a box (2, 3), at least a little."""
     return max(float(np.ptp(box, axis=0).max()), 1e-12)
 
 

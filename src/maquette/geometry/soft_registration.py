@@ -88,6 +88,7 @@ def filter_registration(
 @numba.njit(cache=True, nogil=True, inline="always")
 @no_type_check  # numba has types of its own
 def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) -> float:
+    """Between point i and point k of the others."""
     dx = points[i, 0] - others[k, 0]
     dy = points[i, 1] - others[k, 1]
     dz = points[i, 2] - others[k, 2]

@@ -96,6 +96,7 @@ def _dipoles(
 @numba.njit(cache=True, nogil=True, inline="always")
 @no_type_check  # numba has types of its own
 def _dot(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
+    """Of two vectors, as numbers: arrays of three would be made anew in every step."""
     return ax * bx + ay * by + az * bz
 
 
@@ -139,6 +140,7 @@ def _winding(
     radii: np.ndarray,
     accuracy: float,
 ) -> np.ndarray:
+    """(N,) sums over the tree: dipoles of what is far (``accuracy``), solid angles of the rest."""
     leaves = len(starts) - 1
     numbers = np.zeros(len(points))
     nodes = np.empty(STACK, np.int64)

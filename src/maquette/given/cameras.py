@@ -153,6 +153,8 @@ def _of_mapping(fields: Mapping[str, Any], name: str, photo: str) -> StoredCamer
     if "frames" in fields or "camera_angle_x" in fields or "fl_x" in fields:
         shift = 0.0
         fields = {**fields, **_frame_of(fields, photo)}
+    if "fov_x" in fields and "fov_y" in fields:
+        return _of_angles(fields, name)
     size = _size(fields, name)
     matrix = next((fields[key] for key in MATRICES if key in fields), None)
     if isinstance(matrix, Mapping):  # {data: [...]} of ROS, or names once more
@@ -166,6 +168,16 @@ def _of_mapping(fields: Mapping[str, Any], name: str, photo: str) -> StoredCamer
         width, height = size or (None, None)
         return StoredCamera(stored.matrix, width, height, name)
     return _checked(_named_matrix(fields, name, size), name, size, shift)
+
+
+def _of_angles(fields: Mapping[str, Any], name: str) -> StoredCamera:
+    """MoGe's fov.json: the angles of a centred camera in degrees."""
+    with contained(f"{name}: its angles are no numbers", REMEDY):
+        x, y = (float(fields[key]) for key in ("fov_x", "fov_y"))
+    if not (0 < x < 180 and 0 < y < 180):
+        raise InputError(f"{name}: its angles are {x:g} and {y:g} degrees; expected below 180")
+    fx, fy = (0.5 / np.tan(0.5 * np.radians(angle)) for angle in (x, y))
+    return _checked(_pinhole(fx, fy, 0.5, 0.5), name)
 
 
 def _named_matrix(fields: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> np.ndarray:

@@ -2,13 +2,12 @@
 
 In the flow: a path or an array -> StoredDepth; ``fit`` makes z-depth of the photo's pixels of it.
 Read are pictures of one channel (PNG and TIFF, 16 and 32 bits), .npy, .npz (of MoGe and of Depth
-Anything 3 as well), and EXR with the extra ``exr``.
+Anything 3 as well), EXR with the extra ``exr``, and Record3D's archives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +16,8 @@ from PIL import Image
 
 from maquette.containers import MEMORY, MemoryBudget, read_bytes, read_npy, read_npz, read_picture
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.given.record3d import read_record3d
+from maquette.given.stored import StoredDepth
 
 DepthSource: TypeAlias = str | Path | np.ndarray | Image.Image
 
@@ -25,20 +26,10 @@ DEPTH_KEYS = ("depth", "depth_map", "depths", "z", "arr_0")  # of an archive, in
 EXR_CHANNELS = ("Z", "Depth", "depth.Z", "R", "Y", "V")
 
 
-@dataclass(frozen=True, eq=False)
-class StoredDepth:
-    """A depth map as its file holds it."""
-
-    values: np.ndarray  # (h, w) float64; nan where the file says that nothing is known
-    whole: bool  # whole numbers, as sensors write millimetres
-    bits: int  # of a stored value
-    name: str
-    intrinsics: np.ndarray | None = None  # (3, 3) when the file has them, as it has them
-    points: np.ndarray | None = None  # (h, w, 3) in the camera's axes, when the file has no depth
-
-
-def read_depth(source: DepthSource) -> StoredDepth:
-    """A depth map from a file, an array (H, W) or a picture. Raises InputError."""
+def read_depth(source: DepthSource, photo: str = "") -> StoredDepth:
+    """A depth map from a file, an array (H, W) or a picture; photo: the name of the picture, where
+    a file has several frames. Raises InputError.
+    """
     if isinstance(source, np.ndarray):
         return _of_array(source, f"the array of shape {source.shape}")
     if isinstance(source, Image.Image):
@@ -46,6 +37,8 @@ def read_depth(source: DepthSource) -> StoredDepth:
     path = Path(source)
     budget = MemoryBudget(MEMORY)
     suffix = path.suffix.lower()
+    if suffix == ".r3d":
+        return read_record3d(path, photo, budget)
     if suffix == ".npz":
         return _of_archive(read_npz(path, path, budget), str(path))
     if suffix == ".npy":
@@ -61,6 +54,13 @@ def read_points(source: str | Path | np.ndarray) -> StoredDepth:
     if not isinstance(source, np.ndarray):
         path = Path(source)
         budget = MemoryBudget(MEMORY)
+        if path.suffix.lower() == ".exr":
+            return _of_points(_points_of_exr(path), str(path))
+        if path.suffix.lower() == ".ply":
+            raise InputError(
+                f"{path}: a cloud does not say which point belongs to which pixel; give the map of "
+                "points (H, W, 3) as .npy, .npz or .exr"
+            )
         if path.suffix.lower() == ".npz":
             arrays = read_npz(path, path, budget)
             if "points" not in arrays:
@@ -137,7 +137,7 @@ def _single(array: np.ndarray, dimensions: int, name: str) -> np.ndarray:
     return array
 
 
-def _of_exr(path: Path) -> StoredDepth:
+def _exr_channels(path: Path) -> dict[str, np.ndarray]:
     try:
         import OpenEXR
     except ImportError as error:
@@ -145,10 +145,24 @@ def _of_exr(path: Path) -> StoredDepth:
         raise MissingExtraError(f"{path}: reading EXR needs OpenEXR: {line}") from error
     with contained(f"{path}: not a sound EXR file", "save it again"):
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
-        name = next((name for name in EXR_CHANNELS if name in channels), None)
-        if name is None:
-            raise InputError(f"{path}: has no channel of depth but {_listed(channels)}")
-        return _of_array(np.asarray(channels[name].pixels), f"{path}: {name}")
+        return {name: np.asarray(channel.pixels) for name, channel in channels.items()}
+
+
+def _of_exr(path: Path) -> StoredDepth:
+    channels = _exr_channels(path)
+    name = next((name for name in EXR_CHANNELS if name in channels), None)
+    if name is None:
+        raise InputError(f"{path}: has no channel of depth but {_listed(channels)}")
+    return _of_array(channels[name], f"{path}: {name}")
+
+
+def _points_of_exr(path: Path) -> np.ndarray:
+    """(H, W, 3) as MoGe writes them: x, y, z in the channels of red, green, blue."""
+    channels = _exr_channels(path)
+    for names in (("R", "G", "B"), ("X", "Y", "Z")):
+        if all(name in channels for name in names):
+            return np.stack([channels[name] for name in names], axis=-1)
+    raise InputError(f"{path}: has no three channels of points but {_listed(channels)}")
 
 
 def _listed(names: Mapping[str, object]) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from maquette.errors import InputError, contained
 from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.given.cameras import CameraSource, StoredCamera, read_camera
-from maquette.given.depth import DepthSource, StoredDepth, read_depth, read_points
+from maquette.given.depth import DepthSource, read_depth, read_points
+from maquette.given.stored import StoredDepth
 from maquette.options import DEPTH_KINDS, METRES, parse_depth_unit
 from maquette.photos.pixels import ASPECT_TOLERANCE, Size, same_aspect, shown
 from maquette.types import Focal, GivenGeometry
@@ -77,7 +78,7 @@ def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
     """Geometry of the picture that is worked on. Raises InputError."""
     size: Size = photo.labels.shape[:2]
     focal = photo.focal
-    stored = _stored(source)
+    stored = _stored(source, photo.name)
     camera = _camera(source, stored, photo.name)
     warnings = list(camera.warnings) if camera else []
     intrinsics = None if camera is None else scaled_intrinsics(camera, photo.full, size)
@@ -101,14 +102,14 @@ def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
     return FittedGeometry(geometry, told, tuple(warnings), scale.reason)
 
 
-def _stored(source: GeometrySource) -> StoredDepth | None:
+def _stored(source: GeometrySource, photo: str) -> StoredDepth | None:
     if source.depth is not None and source.points is not None:
         raise InputError("both a depth map and points are given; give one of the two")
     if source.points is not None:
         if source.depth_kind != "z":
             raise InputError(f"points have no depth kind, got {source.depth_kind!r}; leave it out")
         return read_points(source.points)
-    return None if source.depth is None else read_depth(source.depth)
+    return None if source.depth is None else read_depth(source.depth, photo)
 
 
 def _camera(source: GeometrySource, stored: StoredDepth | None, photo: str) -> StoredCamera | None:

@@ -18,14 +18,8 @@ from scipy import ndimage
 
 from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES
-from maquette.masks.segment import (
-    Click,
-    grabcut_boxes,
-    grabcut_clicks,
-    refine_with_clicks,
-    segment_alpha,
-    segment_plain_background,
-)
+from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
+from maquette.masks.segment import segment_alpha
 from maquette.photos.pixels import connected_parts
 from maquette.types import InstanceMask
 
@@ -44,31 +38,30 @@ class Edited:
 
 
 def cut_out_box(
-    masks: Masks,
-    image: np.ndarray,
-    box: tuple[float, float, float, float],
-    label: int | None = None,
+    masks: Masks, photo: PhotoMasks, box: Rectangle, label: int | None = None
 ) -> Edited:
     """Make the object in a box (x0, y0, x1, y1), or give the object ``label`` that mask. Raises
     InputError.
     """
-    found = grabcut_boxes(image, [box])[0].mask
-    return _placed(masks, found, label, takes=False)
+    (found,) = answers(photo, Prompts(boxes=(box,)))
+    return _placed(masks, found.mask, label, takes=False)
 
 
 def click_on(
     masks: Masks,
-    image: np.ndarray,
+    photo: PhotoMasks,
     points: Sequence[tuple[float, float, bool]],
     label: int | None = None,
 ) -> Edited:
     """Change an object by points (x, y, belongs to it), or make a new one of them. Raises
     InputError.
     """
-    clicks = [Click(x, y, label or 1, positive) for x, y, positive in points]
+    clicks = tuple(Click(x, y, label or 1, positive) for x, y, positive in points)
     if label is None:
-        return _placed(masks, grabcut_clicks(image, clicks)[0].mask, None, takes=False)
-    refined = refine_with_clicks(image, _chosen(masks, label).mask, clicks)
+        (found,) = answers(photo, Prompts(clicks=clicks))
+        return _placed(masks, found.mask, None, takes=False)
+    check_clicks(clicks, photo.size)
+    refined = photo.clicked(clicks, _chosen(masks, label).mask)
     # What a click names is meant, so a point in another object takes that part of it.
     return _placed(masks, refined, label, takes=True)
 
@@ -174,11 +167,9 @@ def reorder(masks: Masks, labels: Sequence[int]) -> Edited:
     return Edited(renumbered, tuple(k for k, label in numbered if k != label))
 
 
-def find_all(image: np.ndarray, alpha: np.ndarray | None = None) -> Edited:
-    """Find everything that stands on a plain background, or the opaque parts of a cut-out, alpha
-    (H, W) uint8. Raises InputError.
-    """
-    masks = tuple(segment_plain_background(image) if alpha is None else segment_alpha(alpha))
+def find_all(photo: PhotoMasks, alpha: np.ndarray | None = None) -> Edited:
+    """Find everything, or the opaque parts of a cut-out, alpha (H, W) uint8. Raises InputError."""
+    masks = tuple(photo.everything() if alpha is None else segment_alpha(alpha))
     if len(masks) > MAX_INSTANCES:
         raise InputError(
             f"{len(masks)} objects were found and at most {MAX_INSTANCES} are supported; "

@@ -19,6 +19,7 @@ from maquette.photos.pixels import connected_parts, reduced, resize_mask, workin
 COARSE_SIDE = 320  # pixels; GrabCut takes well under a second
 FINE_SIDE = 1000  # pixels; beyond, the outline is enlarged
 LEAST_PART = 0.05  # of the object's largest part; smaller ones are noise
+REACH = 0.06  # of a mask's size (root of its area): how far its outline may be moved
 SMALL_HOLE = 0.01  # of the object; smaller ones are closed
 
 
@@ -46,6 +47,23 @@ def _refined(image: np.ndarray, state: np.ndarray, mask: np.ndarray) -> np.ndarr
     refined[inside | (state == cv2.GC_FGD)] = cv2.GC_FGD
     fine = _iterated(image, refined, FINE_SIDE, iterations=1).astype(np.float32)
     return cv2.resize(fine, state.shape[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
+
+
+def held_to_edges(
+    image: np.ndarray, mask: np.ndarray, yes: np.ndarray, no: np.ndarray
+) -> np.ndarray:
+    """A mask (H, W) bool of a picture (H, W, 3) uint8 whose outline GrabCut moves to the colours'
+    edges near it; the pixels ``yes`` and ``no`` (H, W) bool are certain.
+    """
+    reach = max(3, round(REACH * np.sqrt(mask.sum())))
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    binary = mask.astype(np.uint8)
+    state = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    state[cv2.dilate(binary, kernel) == 0] = cv2.GC_BGD
+    state[cv2.erode(binary, kernel) > 0] = cv2.GC_FGD
+    state[yes] = cv2.GC_FGD
+    state[no] = cv2.GC_BGD
+    return _iterated(image, state, max(mask.shape), iterations=1)
 
 
 def _iterated(image: np.ndarray, state: np.ndarray, side: int, iterations: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from maquette.containers import checked_file
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.drawn import Effort, check_aspect
 from maquette.masks.arrays import (
@@ -29,7 +30,7 @@ from maquette.masks.documents import SUFFIXES as DOCUMENTS
 from maquette.masks.documents import Reading, masks_from_document, masks_from_file
 from maquette.masks.labels import MAX_INSTANCES, read_label_picture
 from maquette.photos.pixels import Size, resize_mask, shown
-from maquette.photos.read import checked_file, describe_source, open_image, read_pages
+from maquette.photos.read import describe_source, open_image, read_pages
 from maquette.types import InstanceMask
 
 MOST_WARNINGS = 50

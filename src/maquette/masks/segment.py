@@ -1,14 +1,11 @@
-"""Masks without a model to download: from boxes or clicks with GrabCut, or of everything on a plain
-background.
-
-Any function of the type ``Segmenter`` can stand in the place of ``segment``.
+"""Masks without any network: from boxes or clicks with GrabCut, or of everything on a plain
+background. One of the proposers that ``propose`` describes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,13 +14,13 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
 from maquette.masks.background import foreground_of_plain_background
 from maquette.masks.grabcut import grabcut
+from maquette.masks.propose import Click, MaskProposer, PixelBox, Prompts, answers
 from maquette.masks.regions import clicked_region
 from maquette.photos.pixels import (
     Size,
     connected_parts,
     reduced,
     resize_mask,
-    shown,
     working_size,
 )
 from maquette.types import InstanceMask
@@ -35,61 +32,43 @@ CONTEXT = 0.4
 COLLAPSED = 0.2  # of the box; when GrabCut leaves less, it has lost the object
 SPECK_SHARE = 0.0008  # of the photo; smaller components on a plain background are dust
 
-Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+
+@dataclass(frozen=True, eq=False)
+class ByColour:
+    """A photo whose objects are told apart by their colours; see ``PhotoMasks``."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+
+    @property
+    def size(self) -> Size:
+        """(H, W)."""
+        return self.image.shape[:2]
+
+    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+        """The object around clicks: first the region with the sharpest outline, from which GrabCut
+        then learns the colours; of a mask, the pieces that are clicked change.
+        """
+        if before is not None:
+            return refine_with_clicks(self.image, before, clicks)
+        return _clicked(self.image, clicks)
+
+    def boxed(self, box: PixelBox) -> np.ndarray:
+        """GrabCut in a box."""
+        return _boxed(self.image, box)
+
+    def everything(self) -> list[InstanceMask]:
+        """What stands on a plain background."""
+        return segment_plain_background(self.image)
 
 
-@dataclass(frozen=True)
-class Click:
-    """A point of the photo that belongs to the object ``label``, or does not; label 0 is the
-    background for all.
-    """
-
-    x: float  # pixels
-    y: float
-    label: int
-    positive: bool = True
+def segment(
+    image: np.ndarray, prompts: Prompts, proposer: MaskProposer = ByColour
+) -> list[InstanceMask]:
+    """Masks of a photo (H, W, 3) uint8 by what the prompts say. Raises InputError."""
+    return answers(proposer(image), prompts)
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """What a person points at; nothing at all means "find the objects yourself"."""
-
-    boxes: tuple[Rectangle, ...] = ()  # one object each
-    clicks: tuple[Click, ...] = ()
-
-
-class Segmenter(Protocol):
-    """Photo (H, W, 3) uint8 and prompts -> masks (H, W) with labels 1, 2, ... Raises InputError
-    when nothing can be found.
-    """
-
-    def __call__(self, image: np.ndarray, prompts: Prompts) -> list[InstanceMask]:
-        """Segment one photo."""
-        ...
-
-
-def segment(image: np.ndarray, prompts: Prompts) -> list[InstanceMask]:
-    """Segment with what the prompts give: boxes, clicks, or nothing. The default ``Segmenter``."""
-    if prompts.boxes and prompts.clicks:
-        raise InputError("boxes and clicks together; give one kind")
-    if prompts.boxes:
-        return grabcut_boxes(image, prompts.boxes)
-    if prompts.clicks:
-        return grabcut_clicks(image, prompts.clicks)
-    return segment_plain_background(image)
-
-
-def grabcut_boxes(image: np.ndarray, boxes: Sequence[Rectangle]) -> list[InstanceMask]:
-    """Cut out one object per box (x0, y0, x1, y1); where two claim a pixel, the smaller box wins.
-    Raises InputError.
-    """
-    rectangles = [_clipped(box, image.shape[:2]) for box in boxes]
-    masks = [_boxed(image, rectangle) for rectangle in rectangles]
-    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in rectangles]
-    return _numbered(_without_overlap(masks, areas), [f"box {k + 1}" for k in range(len(masks))])
-
-
-def _boxed(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def _boxed(image: np.ndarray, box: PixelBox) -> np.ndarray:
     """Cut out the object (H, W) bool of one box."""
     x0, y0, x1, y1 = box
     inner = np.s_[y0:y1, x0:x1]
@@ -106,7 +85,7 @@ def _boxed(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
 def _cut_out(
     image: np.ndarray,
     state: np.ndarray,
-    box: tuple[int, int, int, int],
+    box: PixelBox,
     keep: Sequence[Click] = (),
 ) -> np.ndarray:
     """Run GrabCut in a box and its surroundings -> (H, W) bool, with the parts that are clicked."""
@@ -122,35 +101,17 @@ def _cut_out(
     return found
 
 
-def grabcut_clicks(image: np.ndarray, clicks: Sequence[Click]) -> list[InstanceMask]:
-    """Cut out one object per label of the clicks. Raises InputError when a click is outside of the
-    photo or nothing is found.
-
-    Each object is first the region around its clicks with the sharpest outline; GrabCut then learns
-    the colours from it.
-    """
-    _check_clicks(clicks, image.shape[:2])
-    labels = sorted({c.label for c in clicks if c.positive and c.label > 0})
-    if not labels:
-        raise InputError("all clicks are negative; click at least once on an object")
-    masks = [_clicked(image, clicks, label) for label in labels]
-    masks = _without_overlap(masks, [m.sum() for m in masks])
-    return _numbered(masks, [f"clicks on label {label}" for label in labels], labels)
-
-
-def _clicked(image: np.ndarray, clicks: Sequence[Click], label: int) -> np.ndarray:
-    """Cut out the object (H, W) bool of one label."""
-    own = [c for c in clicks if c.label == label and c.positive]
-    # A negative click for another label says nothing about this one.
-    negative = [c for c in clicks if c.label in (0, label) and not c.positive]
-    others = [c for c in clicks if c.label != label and c.positive]
-    region = _region_of(image, own, others + negative)
+def _clicked(image: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """Cut out the object (H, W) bool of clicks."""
+    own = [c for c in clicks if c.positive]
+    negative = [c for c in clicks if not c.positive]
+    region = _region_of(image, own, negative)
     reach = max(2, round(REACH * np.sqrt(region.sum())))
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     state = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     state[cv2.dilate(region.astype(np.uint8), kernel) == 0] = cv2.GC_BGD
     state[_dots(own, state.shape)] = cv2.GC_FGD
-    state[_dots(others + negative, state.shape)] = cv2.GC_BGD
+    state[_dots(negative, state.shape)] = cv2.GC_BGD
     return _cut_out(image, state, pixel_box(state != cv2.GC_BGD), own)
 
 
@@ -159,9 +120,7 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Cli
     negative one takes it away.
 
     Only the connected pieces that a click stands on change, so an object never jumps elsewhere.
-    Raises InputError.
     """
-    _check_clicks(clicks, mask.shape)
     positive = [c for c in clicks if c.positive]
     negative = [c for c in clicks if not c.positive]
     added = _region_of(image, positive, negative)
@@ -176,16 +135,6 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Cli
     found = _cut_out(image, state, pixel_box(concerned), positive)
     found = (found | pluses) & ~minuses
     return (mask | _touched(found & ~mask, pluses)) & ~_touched(mask & ~found, minuses)
-
-
-def _check_clicks(clicks: Sequence[Click], size: Size) -> None:
-    height, width = size
-    for click in clicks:
-        if not (0 <= click.x < width and 0 <= click.y < height):
-            place = f"{click.x:g},{click.y:g}"
-            raise InputError(
-                f"the click {place} is outside of the photo, which has {shown(size)} pixels"
-            )
 
 
 def _region_of(image: np.ndarray, own: Sequence[Click], others: Sequence[Click]) -> np.ndarray:
@@ -260,46 +209,3 @@ def _core(size: Size) -> np.ndarray:
     state = np.where(radius < 1.0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     state[radius < 0.5] = cv2.GC_FGD
     return state.astype(np.uint8)
-
-
-def _clipped(box: Rectangle, size: Size) -> tuple[int, int, int, int]:
-    height, width = size
-    x0, x1 = sorted((box[0], box[2]))
-    y0, y1 = sorted((box[1], box[3]))
-    x0 = max(round(x0), 0)
-    y0 = max(round(y0), 0)
-    x1 = min(round(x1), width)
-    y1 = min(round(y1), height)
-    if x1 - x0 < 4 or y1 - y0 < 4:
-        given = ",".join(f"{v:g}" for v in box)
-        raise InputError(
-            f"the box {given} has less than 4 pixels a side inside the photo of {shown(size)}"
-        )
-    if (x1 - x0, y1 - y0) == (width, height):
-        raise InputError(
-            "the box is the whole photo; "
-            "draw it around one object, so that some background is left outside"
-        )
-    return x0, y0, x1, y1
-
-
-def _without_overlap(masks: Sequence[np.ndarray], sizes: Sequence[float]) -> list[np.ndarray]:
-    """Give each pixel to the smallest of the objects that claim it."""
-    taken = np.zeros(masks[0].shape, bool)
-    result: dict[int, np.ndarray] = {}
-    for k in np.argsort(sizes, kind="stable"):
-        result[int(k)] = masks[k] & ~taken
-        taken |= masks[k]
-    return [result[k] for k in range(len(masks))]
-
-
-def _numbered(
-    masks: Sequence[np.ndarray], origins: Sequence[str], labels: Sequence[int] | None = None
-) -> list[InstanceMask]:
-    for mask, origin in zip(masks, origins):
-        if not mask.any():
-            raise InputError(
-                f"{origin}: no object was found there; give a tighter box or more clicks"
-            )
-    labels = labels or range(1, len(masks) + 1)
-    return [InstanceMask(label, mask) for label, mask in zip(labels, masks)]

@@ -130,10 +130,12 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
 
 
 def _single(values: np.ndarray) -> Tensor:
+    """An array as a float32 tensor."""
     return torch.from_numpy(np.asarray(values, np.float32))
 
 
 def _noise(models: CoherentModels, labels: Sequence[int], sampling: Sampling) -> Objects:
+    """Each object's noise, from its own seed."""
     seeds = [instance_seed(sampling.seed, label) for label in labels]
     noise = sampling.temperature * seeded_noise((models.scene.count,), seeds)
     return models.scene.split(noise.to(models.device))

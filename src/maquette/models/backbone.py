@@ -3,9 +3,9 @@ photographs, let into our own encoder of pictures and masks.
 
 In the flow: colours of a picture -> maps at strides 2, 4, 8, 16 and 32 -> added to those of
 GeometryNet (image_encoder.py) by layers that start at zero, so that an encoder that was trained
-without a trunk goes on from where it was. Architecture: M. Tan and Q. Le, "EfficientNet", 2019,
-without squeeze-and-excitation and with ReLU6 ("Lite"). Its batch norms are folded into the
-convolutions, for their statistics stay those of the release.
+without a trunk goes on from where it was; or read by the segmenter (segmenter.py). Architecture:
+M. Tan and Q. Le, "EfficientNet", 2019, without squeeze-and-excitation and with ReLU6 ("Lite"). Its
+batch norms are folded into the convolutions, for their statistics stay those of the release.
 """
 
 from __future__ import annotations
@@ -82,14 +82,17 @@ class InvertedResidual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(B, 3, H, W) colours in [-1, 1] -> five maps, widths MAPS."""
+    """(B, 3, H, W) colours in [-1, 1] -> a map of each tapped stage; by default five maps, widths
+    MAPS.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: tuple[Stage, ...] = STAGES) -> None:
         super().__init__()
+        self.taps = tuple(stage.tapped for stage in stages)
         self.stem = SamePadded(3, STEM, 3, 2)
         self.stages: Layers[nn.Sequential] = Layers()
         before = STEM
-        for stage in STAGES:
+        for stage in stages:
             blocks = nn.Sequential()
             for number in range(stage.count):
                 stride = stage.stride if number == 0 else 1
@@ -103,9 +106,9 @@ class Trunk(nn.Module):
         """The maps, finest first."""
         h = F.relu6(self.stem(colours))
         maps = []
-        for stage, blocks in zip(STAGES, self.stages):
+        for tapped, blocks in zip(self.taps, self.stages):
             h = blocks(h)
-            if stage.tapped:
+            if tapped:
                 maps.append(h)
         return maps
 

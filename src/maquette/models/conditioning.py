@@ -124,6 +124,16 @@ def cut_window(
     side = max(int(np.ceil(margin * max(y1 - y0, x1 - x0))), 8)
     left = round((x0 + x1 - side) / 2)
     top = round((y0 + y1 - side) / 2)
+    return cut_square(image, labels, (left, top, side), size)
+
+
+def cut_square(
+    image: np.ndarray, labels: np.ndarray, window: tuple[int, int, int], size: int
+) -> Cut:
+    """A square window (left, top, side) of a photo (H, W, 3) uint8 with labels (H, W), which it
+    has to overlap, resampled to size x size.
+    """
+    left, top, side = window
     height, width = labels.shape
     ys, rows = _overlap(top, side, height)
     xs, columns = _overlap(left, side, width)
@@ -135,7 +145,7 @@ def cut_window(
     inside = _within(y, height) & _within(x, width)
     pixels = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
     shown = np.where(inside, labels[pixels], 0)
-    return Cut((left, top, side), _resampled(part, size), shown, inside, pixels)
+    return Cut(window, _resampled(part, size), shown, inside, pixels)
 
 
 def _overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:

@@ -105,16 +105,12 @@ class WordEncoder(nn.Module):
 
 
 class WordAttention(CrossProjections):
-    """Cross-attention to words whose maps can be seen and multiplied."""
+    """Cross-attention to words whose maps can be multiplied."""
 
-    def forward(self, x_BQC: Tensor, words: Words, maps: list[Tensor] | None = None) -> Tensor:
-        """(B, Q, C) -> (B, Q, C); appends its softmax maps (B, H, Q, L), before the gain, to
-        ``maps``.
-        """
+    def forward(self, x_BQC: Tensor, words: Words) -> Tensor:
+        """(B, Q, C) -> (B, Q, C)."""
         key, value = self.keys_values(words.tokens)
         weights = _weights(self.query(x_BQC), key, words.bias)
-        if maps is not None:
-            maps.append(weights)
         if words.gain is not None:
             weights = weights * words.gain
         return self.to_out(merge_heads(weights.to(value.dtype) @ value))
@@ -145,8 +141,8 @@ class _WordLayer(nn.Module):
         self.norm = LayerNorm(channels)
         self.attention = WordAttention(channels, word_width, heads)
 
-    def forward(self, x: Tensor, words: Words, maps: list[Tensor] | None) -> Tensor:
-        told = self.attention(self.norm(to_tokens(x)), words, maps)
+    def forward(self, x: Tensor, words: Words) -> Tensor:
+        told = self.attention(self.norm(to_tokens(x)), words)
         return x + to_grid(told, x.shape[2:])
 
 
@@ -163,12 +159,10 @@ class _MiddleBlock(nn.Module):
         self.words = WordAttention(width, word_width, heads)
         self.mlp = FeedForward(width, 2.0)
 
-    def forward(
-        self, x: Tensor, time_BC: Tensor, words: Words, maps: list[Tensor] | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, time_BC: Tensor, words: Words) -> Tensor:
         scale, shift = self.modulation(time_BC)[:, None].chunk(2, dim=-1)
         x = x + self.among(self.norm1(x) * (1 + scale) + shift, _attend)
-        x = x + self.words(self.norm2(x), words, maps)
+        x = x + self.words(self.norm2(x), words)
         return x + self.mlp(self.norm3(x))
 
 
@@ -245,13 +239,12 @@ class TextToImage(nn.Module):
         context: Tensor,
         gain: Tensor | None = None,
         masked: Tensor | None = None,
-        maps: list[Tensor] | None = None,
     ) -> Tensor:
         """The angular velocity (B, 3, S, S) of ``x_t`` (B, 3, S, S) at ``step`` (B,) int64.
 
         ``context`` (B, L, C + 1) and ``gain`` (B, L) as in ``noise``; ``masked`` (B, 4, S, S) is a
         picture in -1..1 that is 0 under its mask, and the mask (``hidden``), None for a mask of
-        ones. Every cross-attention appends its maps (B, H, Q, L) to ``maps``.
+        ones.
         """
         home = x_t.device
         if masked is None:
@@ -262,14 +255,14 @@ class TextToImage(nn.Module):
         time = self.time(self.schedule.level(step.to(self.device)))
         x = F.pixel_unshuffle(seen, 2).contiguous(memory_format=torch.channels_last)
         fine = self.down0(self.enter(x), time)
-        middle = self.down_words(self.down1(self.to_middle(fine), time), words, maps)
+        middle = self.down_words(self.down1(self.to_middle(fine), time), words)
         coarse = self.to_coarse(middle)
         tokens = to_tokens(coarse) + self.position
         for block in self.middle:
-            tokens = block(tokens, time, words, maps)
+            tokens = block(tokens, time, words)
         coarse = self.from_coarse(to_grid(tokens, coarse.shape[2:]))
         middle = self.up1(middle + F.interpolate(coarse, scale_factor=2.0), time)
-        middle = self.from_middle(self.up_words(middle, words, maps))
+        middle = self.from_middle(self.up_words(middle, words))
         fine = self.up0(fine + F.interpolate(middle, scale_factor=2.0), time)
         return F.pixel_shuffle(self.leave(self.last(fine, time)), 2).to(home)
 
@@ -287,15 +280,6 @@ class TextToImage(nn.Module):
         velocity = self.velocity(x_t, step, context, gain, masked)
         signal = table_for(x_t, self.schedule.signal())[step.to(x_t.device)]
         return noise_from_velocity(x_t, velocity.to(x_t.dtype), signal)
-
-    @torch.no_grad()
-    def attention_maps(self, x_t: Tensor, step: Tensor, context: Tensor) -> list[Tensor]:
-        """The maps (B, H, Q, L) of all cross-attentions, in the order of the network; over the
-        words they sum to 1, padding is 0.
-        """
-        maps: list[Tensor] = []
-        self.velocity(x_t, step, context, maps=maps)
-        return maps
 
     # ---- pictures from words
 

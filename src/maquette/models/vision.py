@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,9 @@ class VisionConfig:
     # when the position embedding is stretched to another picture size; transformers' DINOv2 has
     # False
     antialias: bool = True
+    # patches that the stretched embedding is thought to be larger, as DINOv2 without registers has
+    # it: 0.1
+    stretch_offset: float = 0.0
 
     @property
     def patches(self) -> int:
@@ -127,6 +131,10 @@ class VisionTransformer(nn.Module):
         """(B, channels, H, W) normalised, sides multiples of the patch -> (B, 1 + registers + h w,
         C), before the last norm.
         """
+        return self.after(images, [len(self.blocks) - 1])[0]
+
+    def after(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """The same after each of some blocks, by their ascending numbers."""
         images = images.to(self.patch_embed.weight.dtype)
         patches = self.patch_embed(images)
         class_token = self.cls_token.expand(len(images), -1, -1)
@@ -139,9 +147,12 @@ class VisionTransformer(nn.Module):
         if self.norm_before is not None:
             tokens = self.norm_before(tokens)
         tokens = tokens.to(matrix_dtype(self.blocks))
-        for block in self.blocks:
+        found = []
+        for number, block in enumerate(self.blocks):
             tokens = block(tokens)
-        return tokens.to(self.norm.weight.dtype)
+            if number in wanted:
+                found.append(tokens.to(self.norm.weight.dtype))
+        return found
 
     def positions(self, grid: Sequence[int], square: bool = True) -> Tensor:
         """(1, 1 + h w, C) position embedding, stretched (bicubic, in float32) unless the picture
@@ -151,11 +162,15 @@ class VisionTransformer(nn.Module):
         if square and tuple(grid) == (side, side):
             return self.pos_embed
         first, of_patches = self.pos_embed.split([1, self.config.patches], dim=1)
+        offset = self.config.stretch_offset
+        wanted: dict[str, Any] = {"size": tuple(grid)}
+        if offset:
+            wanted = {"scale_factor": tuple((length + offset) / side for length in grid)}
         stretched = F.interpolate(
             to_grid(of_patches.float(), (side, side)),
-            size=tuple(grid),
             mode="bicubic",
             antialias=self.config.antialias,
+            **wanted,
         )
         return torch.cat([first, to_tokens(stretched).to(first.dtype)], dim=1)
 

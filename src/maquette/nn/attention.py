@@ -54,6 +54,7 @@ def attend(
 
 
 def _in_one(groups: Sequence[Tensor]) -> Tensor:
+    """Keys or values of several groups as one sequence."""
     return groups[0] if len(groups) == 1 else torch.cat(tuple(groups), dim=2)
 
 
@@ -193,6 +194,7 @@ def join_sequences(
 
 
 def _attend_jointly(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
+    """Attention among the tokens of ``size`` sequences that follow each other."""
     query, key, value = (join_sequences(tensor, size) for tensor in (query, key, value))
     out = attend(query, [key], [value])
     return out.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)
@@ -227,6 +229,7 @@ class SharedRMSNorm(nn.RMSNorm):
 
 
 def _head_norm(kind: QKNorm | None, heads: int, head_width: int) -> nn.Module:
+    """The normalisation of queries and keys of a kind."""
     if kind is None:
         return nn.Identity()
     return MultiHeadRMSNorm(heads, head_width) if kind == "head" else SharedRMSNorm(head_width)

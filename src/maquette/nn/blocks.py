@@ -103,6 +103,7 @@ class TransformerBlock(nn.Module):
 
 
 def _scaled(scale: Tensor | None, branch: Tensor) -> Tensor:
+    """A branch times its layer scale, if it has one."""
     return branch if scale is None else scale.to(branch.dtype) * branch
 
 

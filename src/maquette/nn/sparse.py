@@ -129,6 +129,7 @@ class Voxels:
         return self.made["chunks", size]
 
     def _chunk(self, cells: slice) -> Chunk:
+        """Some cells with the neighbours that are there, sorted by offset."""
         neighbours = self.neighbours[:, cells]
         offsets, rows = torch.nonzero(neighbours >= 0, as_tuple=True)
         counts = torch.bincount(offsets, minlength=len(OFFSETS)).tolist()

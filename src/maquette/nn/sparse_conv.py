@@ -90,6 +90,7 @@ def convolve_children(
 
 
 def _chunks(features: Tensor, voxels: Voxels) -> list[Chunk]:
+    """Everything at once on an accelerator; on a processor in parts that fit its cache."""
     return voxels.chunks(CHUNK if features.device.type == "cpu" else None)
 
 
@@ -209,6 +210,7 @@ class SparseResBlock(nn.Module):
         return self._finish(h, modulation, voxels) + upsample(self.skip_connection(x_MC), voxels)
 
     def _finish(self, h: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
+        """The second half of the block: modulated norm, activation, convolution."""
         scale, shift = voxels.per_cell(modulation).chunk(2, dim=-1)
         return self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), voxels)
 

@@ -89,6 +89,7 @@ def focal_of(image: Image.Image) -> tuple[Focal | None, str]:
 
 
 def _believed(ratio: float, source: str) -> tuple[Focal | None, str]:
+    """A focal length by the longer side, or why it is not used."""
     if SHORTEST <= ratio <= LONGEST:
         return Focal(ratio, source), ""
     return (
@@ -99,6 +100,7 @@ def _believed(ratio: float, source: str) -> tuple[Focal | None, str]:
 
 
 def _pixels_per_millimetre(told: dict[int, float]) -> float:
+    """Of the sensor, as EXIF data tell it."""
     resolution = max(told[_BASE.FocalPlaneXResolution], told[_BASE.FocalPlaneYResolution])
     unit = int(told[_BASE.FocalPlaneResolutionUnit])
     return resolution / _MILLIMETRES.get(unit, 25.4)

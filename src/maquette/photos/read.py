@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from maquette.containers import checked_file
 from maquette.errors import InputError, contained
 from maquette.photos.focal import focal_of
 from maquette.photos.pixels import shown
@@ -84,13 +85,6 @@ def read_image(source: ImageSource) -> np.ndarray:
     InputError.
     """
     return read_photo(source).image
-
-
-def read_alpha(source: ImageSource) -> np.ndarray | None:
-    """Read a photo's opacity as (H, W) uint8, or None when it is opaque everywhere. Raises
-    InputError.
-    """
-    return read_photo(source).alpha
 
 
 def read_photo(source: ImageSource) -> Photo:
@@ -163,6 +157,7 @@ def _shrink_jpeg(image: Image.Image) -> None:
 
 
 def _page(image: Image.Image, number: int) -> Image.Image:
+    """One picture of several in a file, upright."""
     image.seek(number)
     page = image.copy()
     page.format = image.format  # type: ignore[misc]
@@ -176,20 +171,6 @@ def check_size(size: tuple[int, int], name: str) -> None:
         raise InputError(
             f"{name}: has {size[0]} x {size[1]} pixels; {most} may be read at most, reduce it first"
         )
-
-
-def checked_file(source: str | Path, what: str) -> Path:
-    """Return the path of an existing, non-empty file; InputError says ``what`` was expected."""
-    path = Path(source)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give {what}")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if not path.is_file():
-        raise InputError(f"{path}: is not a regular file; give {what}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
-    return path
 
 
 def describe_content(path: Path) -> str:
@@ -214,6 +195,7 @@ def describe_content(path: Path) -> str:
 
 
 def _unidentified(path: Path) -> str:
+    """Why Pillow cannot open a file, and what to do."""
     found = describe_content(path)
     if found in ("a PNG image", "a JPEG image", "a GIF image", "a WebP image"):
         return f"{path}: {found} that is truncated or damaged; copy or export it again"
@@ -232,6 +214,7 @@ def describe_source(source: object) -> str:
 
 
 def _available_formats() -> list[str]:
+    """Those of FORMATS that this Pillow can open."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -252,6 +235,7 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 
 def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
+    """An array as a picture; InputError for shapes, types and values that are none."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     of_pictures = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -275,6 +259,7 @@ def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
 
 
 def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W, 3) sRGB and (H, W) opacity, None when it is opaque everywhere."""
     alpha = None
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _rgb_from_deep_grey(image), None
@@ -290,6 +275,7 @@ def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _rgb_from_deep_grey(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) of 16 bits or floats; ValueError for floats out of range."""
     values = np.asarray(image)
     if image.mode == "F":
         high = 1.0 if values.max() <= 1.0 else 255.0
@@ -302,6 +288,7 @@ def _rgb_from_deep_grey(image: Image.Image) -> np.ndarray:
 
 
 def _srgb(image: Image.Image) -> Image.Image:
+    """The picture in sRGB, by its colour profile when it has a sound one."""
     data = image.info.get("icc_profile")
     if data:
         try:
@@ -320,11 +307,13 @@ def _converted(
     profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile,
     intent: ImageCms.Intent,
 ) -> Image.Image:
+    """From a colour profile to sRGB."""
     target = ImageCms.createProfile("sRGB")
     made = ImageCms.profileToProfile(image, profile, target, intent, outputMode="RGB")
     return image if made is None else made  # None: it was converted in place
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(H, W, 3) over white, rounded."""
     opacity = alpha[..., None].astype(np.uint16)
     return ((rgb * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)

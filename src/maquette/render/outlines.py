@@ -85,6 +85,7 @@ class _IntervalEnds(NamedTuple):
 
 
 def _no_ends(shape: tuple[int, int, int]) -> _IntervalEnds:
+    """Intervals that hold nothing yet, for each layer and both directions."""
     layers, height, width = shape
     both = (layers, 2, height, width)
     edges = np.full((2, *both), -1, np.int32)

@@ -88,6 +88,7 @@ def fit_photo(image: np.ndarray, width: int, height: int) -> Image.Image:
 
 
 def _halved(mask: np.ndarray) -> np.ndarray:
+    """A mask at half the size: shares of the four pixels."""
     height, width = mask.shape
     return mask.reshape(height // 2, 2, width // 2, 2).mean((1, 3), dtype=np.float32)
 

@@ -22,7 +22,7 @@ from maquette.render.rasterize import rasterize
 from maquette.render.shade import albedo_for, shade, with_ground
 from maquette.render.shadows import ShadowMap, shadow_maps
 from maquette.render.texture import textured
-from maquette.types import Camera, Scene, SceneInput
+from maquette.types import Camera, Scene, SceneInput, making_seconds
 
 PAPER = (247, 246, 243)
 INK = (58, 58, 60)
@@ -36,6 +36,9 @@ TURNS = (
     ("from behind", 180.0),
     ("from the left", -55.0),
 )  # degrees about +Y from the photo's view
+# A sheet is for a glance, and takes no more than a tenth of the time that its scene takes.
+SHEET_SUPERSAMPLE = 1.5
+SHEET_DIRECTIONS = 32  # of the sky
 GAP = 28  # between tiles, pixels
 MARGIN = 48  # around the sheet
 CAPTION = 38  # height of a line of text under a tile
@@ -109,7 +112,7 @@ def orbit_cameras(
     return [Camera(intrinsics, pose, width, height) for pose in poses]
 
 
-def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
+def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     """The whole story in one picture, (H, W, 3) uint8: photo, masks, the result from the same
     camera, and three other sides.
 
@@ -117,7 +120,7 @@ def preview(scene: Scene, tile_height: int = 400) -> np.ndarray:
     photo's shape within limits.
     """
     scene = scene.visible()
-    stage = _stage(scene)
+    stage = _stage(scene, SHEET_DIRECTIONS)
     aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
     width = round(aspect * tile_height)
     height = tile_height
@@ -158,25 +161,26 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
     return np.asarray(_sheet(above + below, len(above), "maquette", ""))
 
 
-def _stage(scene: Scene) -> _Stage:
+def _stage(scene: Scene, directions: int = 64) -> _Stage:
+    """What all pictures of a scene share: mesh, normals, ground, shadows of the sky."""
     mesh = assemble(scene.instances)
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
     lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
     ground = min(scene.ground_height, lowest)
-    sky = shadow_maps(mesh.vertices, mesh.faces, dome(64), 128)
+    sky = shadow_maps(mesh.vertices, mesh.faces, dome(directions), 128)
     return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
 
 
 def _tile(stage: _Stage, camera: Camera) -> Image.Image:
-    return Image.fromarray(_render(stage, camera))
+    return Image.fromarray(_render(stage, camera, SHEET_SUPERSAMPLE))
 
 
 def _render(
-    stage: _Stage, camera: Camera, supersample: int = 2, lighting: Lighting | None = None
+    stage: _Stage, camera: Camera, supersample: float = 2, lighting: Lighting | None = None
 ) -> np.ndarray:
     """Draw ``supersample`` times larger, light it, put shadows on the backdrop, and average."""
     lighting = studio_lighting(-azimuth_of(camera)) if lighting is None else lighting
-    large = resized(camera, supersample * camera.width, supersample * camera.height)
+    large = resized(camera, round(supersample * camera.width), round(supersample * camera.height))
     mesh = stage.mesh
     buffers = rasterize(
         mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
@@ -198,7 +202,8 @@ def _render(
         supersampled=supersample > 1,
         background=backdrop,
     )
-    return np.asarray(Image.fromarray(image).reduce(supersample))
+    size = (camera.width, camera.height)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
 def _backdrop(width: int, height: int) -> np.ndarray:
@@ -249,6 +254,7 @@ def _input_tiles(given: SceneInput, width: int, height: int) -> list[tuple[str, 
 
 
 def _counted(count: int, thing: str) -> str:
+    """A number with its noun: 1 mask, 3 masks."""
     return f"{count} {thing}" + "s" * (count != 1)
 
 
@@ -299,6 +305,6 @@ def _footer(scene: Scene) -> tuple[str, str]:
     if scene.failures:
         right.append(f"{len(scene.failures)} failed")
     if seconds:
-        right.append(f"{sum(seconds.values()):.1f} s")
+        right.append(f"{making_seconds(seconds):.1f} s")
     left = f"maquette · {method}" if method else "maquette"
     return left, " · ".join(right)

@@ -163,12 +163,14 @@ def centres_between(a, b, c, count):
 
 @inlined
 def _span(screen, axis, corners, count):
+    """The pixel centres along an axis that the triangle's box holds, as start and end."""
     i, j, k = corners
     return centres_between(screen[i, axis], screen[j, axis], screen[k, axis], count)
 
 
 @compiled
 def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
+    """Fill ``inverse_depth`` and ``face_of`` (H, W): the nearest face of every pixel."""
     height, width = face_of.shape
     for v in range(len(vertices)):
         point = row_of(vertices, v)
@@ -273,6 +275,7 @@ def _smooth_normal(normals, face, weights, flat):
 
 @compiled
 def _resolve(face_of, homogeneous, vertices, faces, eye, colors, normals, normal, albedo):
+    """Fill normal and albedo of every pixel with a face, between its corners."""
     height, width = face_of.shape
     eye = (eye[0], eye[1], eye[2])
     for row in range(height):

@@ -176,6 +176,7 @@ class _PackedLight(NamedTuple):
 
 
 def _packed(lighting: Lighting, eye: np.ndarray) -> _PackedLight:
+    """The light as the kernel wants it, in float32."""
     towards = lighting.direction / np.linalg.norm(lighting.direction)
     colours = np.stack([lighting.key, lighting.sky, lighting.ground]).astype(np.float32)
     scalars = [lighting.shadow, lighting.occlusion, lighting.specular, lighting.gloss]
@@ -187,6 +188,7 @@ def _packed(lighting: Lighting, eye: np.ndarray) -> _PackedLight:
 
 @inlined
 def _linear(a):
+    """As ``tones.linear``, in a kernel."""
     return a * (a * (a * THIRD_POWER + SECOND_POWER) + FIRST_POWER)
 
 

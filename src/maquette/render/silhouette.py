@@ -91,6 +91,7 @@ def resample_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 def _alone_iou(
     silhouettes: Mapping[int, np.ndarray], masks: Sequence[InstanceMask]
 ) -> dict[int, float]:
+    """As ``silhouette_iou``, each instance drawn alone, where no other mask is."""
     covered = np.sum([m.mask for m in masks], axis=0)  # by how many masks
     scores = {}
     for m in masks:
@@ -101,6 +102,7 @@ def _alone_iou(
 
 
 def _visible_faces(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> np.ndarray:
+    """(H, W) number of the nearest face, -1 where there is none."""
     vertices, faces = checked_mesh(vertices, faces)
     return draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)[1]
 
@@ -108,6 +110,7 @@ def _visible_faces(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> n
 def _instances_and_camera(
     scene: Scene | Sequence[Instance], camera: Camera | None
 ) -> tuple[Sequence[Instance], Camera]:
+    """A scene's own camera unless another is given; InputError when there is none."""
     if isinstance(scene, Scene):
         return scene.instances, scene.camera if camera is None else camera
     if camera is None:
@@ -116,6 +119,7 @@ def _instances_and_camera(
 
 
 def _same_size(mask: InstanceMask, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask (H, W) bool; InputError when the picture has another size."""
     if mask.mask.shape != shape:
         raise InputError(
             f"mask {mask.label} has shape {mask.mask.shape}, the picture {shape}; draw both at "
@@ -125,5 +129,6 @@ def _same_size(mask: InstanceMask, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two masks, 0 when both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 0.0

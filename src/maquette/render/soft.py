@@ -120,6 +120,7 @@ def _image_of(channels: Tensor) -> SoftImage:
 def _check(
     vertices: Tensor, colours: Tensor, sharpness: float, order_sharpness: float | None
 ) -> None:
+    """InputError for steepnesses that are not positive and colours that fit no vertices."""
     if not sharpness > 0 or (order_sharpness is not None and not order_sharpness > 0):
         raise InputError(
             f"sharpness is {sharpness}, order_sharpness {order_sharpness}; expected positive "
@@ -143,12 +144,14 @@ def gaussian_blur(picture: Tensor, width: float) -> Tensor:
 
 
 def _blur_matrix(size: int, width: float) -> Tensor:
+    """(S, S) a Gaussian of a width in pixels around every place; rows sum to 1."""
     places = torch.arange(size, dtype=torch.float64)
     weights = torch.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
     return weights / weights.sum(1, keepdim=True)
 
 
 def _checked_layers(face_instance: Tensor | np.ndarray, count: int) -> np.ndarray:
+    """(F,) int32 layer of every face; InputError for what cannot be one."""
     layer = np.ascontiguousarray(face_instance, dtype=np.int32)
     if layer.shape != (count,) or (count and layer.min() < 0):
         raise InputError(
@@ -224,10 +227,8 @@ def _crossings(screen: Tensor, outlines: Outlines) -> tuple[Tensor, Tensor]:
     """
     axis = torch.from_numpy(outlines.axis)[:, None]
     ends = screen[torch.from_numpy(outlines.edge)]  # (P, 2, 2)
-    start, end = ends.gather(2, axis[:, None].expand(-1, 2, 1))[..., 0].unbind(1)
-    start_across, end_across = ends.gather(2, (1 - axis)[:, None].expand(-1, 2, 1))[..., 0].unbind(
-        1
-    )
+    start, end = _coordinates(ends, axis)
+    start_across, end_across = _coordinates(ends, 1 - axis)
     centre = _centres(torch.from_numpy(outlines.pixels[:, 0]), outlines.face.shape).to(screen)
     run = end - start
     rise = end_across - start_across

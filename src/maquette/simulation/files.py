@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maquette.document.scene_json import load
+from maquette.containers import MEMORY
+from maquette.declare import names_of, refuse_unknown
+from maquette.document.scene_json import load, scene_file
 from maquette.errors import InputError
 from maquette.export import DOCUMENT_SUFFIX, WRITERS, export_scene
 from maquette.options import ScaleOptions, SimulationOptions
@@ -32,6 +34,7 @@ OTHERS: Mapping[str, Writer] = {
     ".usdz": usdz_files,
 }
 MJCF_SUFFIX = ".xml"
+MESH_OPTIONS = ("formats", "separate", "overwrite", "unit", "size", "up", "ground")
 SIMULATION_SUFFIXES = (MJCF_SUFFIX, *OTHERS)
 
 logger = logging.getLogger(__name__)
@@ -58,14 +61,14 @@ def write_scene(scene: Scene, path: str | Path, **options: Any) -> Path:
     InputError for what the format does not take.
     """
     if Path(path).suffix.lower() not in SIMULATION_SUFFIXES:
-        own = {f.name for kind in (SimulationOptions, ScaleOptions) for f in fields(kind)}
-        theirs = {"size", "up"}
-        alien = sorted((set(options) & own) - theirs)
+        alien = sorted((set(options) & _names()) - set(MESH_OPTIONS))
         if alien:
             known = ", ".join(SIMULATION_SUFFIXES)
             raise InputError(f"{', '.join(alien)}: only files for simulators take it ({known})")
+        refuse_unknown(options, MESH_OPTIONS, "export")
         return export_scene(scene, path, **options)
-    if options.get("ground") is not None:
+    refuse_unknown(options, [*MESH_OPTIONS, *_names()], "export")
+    if options.pop("ground", None) is not None:
         raise InputError("ground: files for simulators have one anyway; leave it out")
     overwrite = options.pop("overwrite", True)
     simulation = _taken(SimulationOptions, options)
@@ -78,9 +81,14 @@ def write_scene(scene: Scene, path: str | Path, **options: Any) -> Path:
     return written.path
 
 
+def _names() -> set[str]:
+    """Of the options of files for simulators."""
+    return {name for kind in (SimulationOptions, ScaleOptions) for name in names_of(kind)}
+
+
 def _taken(kind: type, options: dict[str, Any]) -> Any:
     """An instance of a dataclass of options from those that it has, which are taken out."""
-    names = [f.name for f in fields(kind) if f.name in options]
+    names = [name for name in names_of(kind) if name in options]
     return kind(**{name: options.pop(name) for name in names})
 
 
@@ -112,13 +120,17 @@ def write_simulation(
     return SimulationFile(path, tuple(contents), masses, parts, *told)
 
 
-def read_scene(path: str | Path) -> Scene:
-    """A scene from its folder, its document, or a GLB. InputError for anything else."""
-    path = Path(path)
+def read_scene(path: str | Path, *, budget: int = MEMORY) -> Scene:
+    """A scene from its folder, its document, or a GLB, ours or anyone's. InputError for anything
+    else.
+
+    budget: bytes that a document with all its meshes, arrays and pictures may take, unpacked.
+    """
+    path = scene_file(path)
     if path.suffix.lower() == ".glb":
         return scene_of_glb(path)
-    if path.is_dir() or path.suffix.lower() == DOCUMENT_SUFFIX:
-        return load(path)
+    if path.suffix.lower() == DOCUMENT_SUFFIX:
+        return load(path, budget=budget)
     raise InputError(f"{path}: expected a scene's folder, its scene.json, or a .glb file")
 
 

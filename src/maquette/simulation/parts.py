@@ -197,7 +197,7 @@ def _run(vertices: np.ndarray, faces: np.ndarray, mode: str) -> list[np.ndarray]
         settings = json.dumps(SETTINGS | {"preprocess_mode": mode})
         worker = ["maquette.simulation.coacd_worker", str(given), str(made), settings]
         worker.append(str(SECONDS))
-        command = [sys.executable, "-m", "maquette.processes", str(os.getpid()), *worker]
+        command = [sys.executable, "-m", "maquette.execute.processes", str(os.getpid()), *worker]
         one_thread = {"OMP_NUM_THREADS": "1"}
         try:
             ended = subprocess.run(

@@ -41,5 +41,6 @@ def view_azimuth(distances: Mapping[int, Tensor], points: Mapping[int, np.ndarra
 
 
 def _error(distance: Tensor, points: Tensor, yaw: float) -> float:
+    """Mean distance of the turned surface to the volume's, in units of the truncation."""
     turned = points @ torch.from_numpy(rotation_y(yaw)).float()  # rows: R(-yaw) x
     return float(sample_volume(distance[None], turned).abs().mean())

@@ -102,6 +102,7 @@ class _System:
 
 
 def _start(raw: DepthPicture, boxed: DepthPicture, supports: Mapping[int, Support]) -> DepthPicture:
+    """Depths to begin with: of what stands on another, between the raw and the boxed ones."""
     depth = boxed.depth.copy()
     for label, support in supports.items():
         if isinstance(support.on, int):

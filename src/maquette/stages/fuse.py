@@ -133,7 +133,8 @@ def fused_field(
     corners = transform_points(scene_from_cube, CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
     inwards = window.inwards()
-    thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]))
+    measured = perception.given_depth is not None
+    thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]), measured)
     witness = Witness(window, scene_from_cube, inwards, thin)
     witness = replace(witness, inwards=_outline(witness))
     shape = (RESOLUTION,) * 3
@@ -148,8 +149,19 @@ def fused_field(
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
     shown = np.zeros(shape, bool)
     shown[near] = seen.shell < 0
+    if label in perception.floors:
+        field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
     field = _without_hidden_islands(field, shown)
     return joined(field, lambda cells: ~witness.covers_others(_position(cells)))
+
+
+def _below_floor(height: float, scene_from_cube: np.ndarray) -> np.ndarray:
+    """(1, R, 1) how far each layer of cells lies below a height of the scene, in truncations."""
+    layers = np.zeros((RESOLUTION, 3))
+    layers[:, 1] = (np.arange(RESOLUTION) + 0.5) / RESOLUTION - 0.5
+    below = height - transform_points(scene_from_cube, layers)[:, 1]
+    truncations = float(scene_from_cube[0, 0]) * TRUNCATION
+    return (below / truncations).clip(-1, 1).astype(np.float32)[None, :, None]
 
 
 def _outline(witness: Witness) -> np.ndarray:

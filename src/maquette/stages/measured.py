@@ -17,12 +17,14 @@ from maquette.geometry.ground import ground_down
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import Picture, centre_depth
 from maquette.stages.frame import LOW_WEIGHTS, NEARER, DepthPicture, best, shown_labels
-from maquette.types import Camera, GivenGeometry
+from maquette.types import GROUND, Camera, GivenGeometry, Support
 
 TRIM = 0.02  # share of an object's points at either end that its extent ignores
 SLACK = 0.03  # log depth by which a pixel at an outline may leave the range of its object
 STEP = 0.04  # log depth between neighbouring pixels of one surface
 RIM = 2  # pixels at an outline in which sensors mix two surfaces
+FOOT = 0.25  # of a mask's height, from below
+UNDER = np.arange(1, 7)  # pixels under the foot that are looked at
 FEW_PIXELS = 20  # an object with fewer known ones keeps its estimate, scaled as the scene is
 
 
@@ -34,6 +36,8 @@ class Measured:
     boxes: dict[int, np.ndarray]  # label -> (2, 3)
     fine: np.ndarray | None  # (H, W) z-depth of the photo's pixels in scene units, 0 = background
     units_per_metre: float | None  # scene units; of an unknown unit of depth None
+    # (H, W) measured z-depth in scene units of everything, nan = not known; None = nothing measured
+    whole: np.ndarray | None = None
 
 
 def posed_camera(
@@ -105,7 +109,61 @@ def put_in(
     fine = filled(known * scale, rough, labels)
     seen = DepthPicture(camera, picture, _on_picture(fine, labels, picture, estimated.depth))
     placed = _around_surfaces(turned, seen, estimated)
-    return Measured(seen, placed, fine, scale if given.metric else None)
+    whole = given.depth * scale
+    return Measured(seen, placed, fine, scale if given.metric else None, whole)
+
+
+def floors(
+    known: Measured, supports: Mapping[int, Support], labels: np.ndarray
+) -> dict[int, float]:
+    """Label -> the height (scene frame) of what an object stands on, as it is measured under its
+    foot; nothing of it lies below. Where the foot is hidden it is the lowest of the ground.
+
+    labels: (H, W) of the photo. Empty without a measured depth.
+    """
+    if known.whole is None:
+        return {}
+    heights = _heights(known.whole, known.seen.camera)
+    found = {}
+    for label, support in supports.items():
+        rows, columns = _under(labels == label)
+        on = 0 if support.on == GROUND else support.on
+        near = heights[rows, columns][labels[rows, columns] == on]
+        near = near[np.isfinite(near)]
+        if support.on is not None and near.size >= FEW_PIXELS:
+            found[label] = float(np.median(near))
+    grounds = [found[label] for label in found if supports[label].on == GROUND]
+    for label in supports:
+        if label not in found and grounds:
+            found[label] = min(grounds)
+    for label in found:
+        own = heights[(labels == label) & np.isfinite(heights)]
+        if own.size:  # it is seen down to there
+            found[label] = min(found[label], float(np.quantile(own, TRIM)))
+    return found
+
+
+def _heights(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """(H, W) height in the scene frame of what each pixel shows."""
+    height, width = depth.shape
+    columns = (np.arange(width) + 0.5 - camera.intrinsics[0, 2]) / camera.intrinsics[0, 0]
+    rows = (np.arange(height) + 0.5 - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1]
+    across, down, ahead, start = camera.world_from_camera[1]
+    return (across * columns + down * rows[:, None] + ahead) * depth + start
+
+
+def _under(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels under the foot of a mask (H, W) bool: under the lowest pixel
+    of each column, where that is in the lowest part of the mask.
+    """
+    columns = np.flatnonzero(own.any(0))
+    lowest = len(own) - 1 - np.argmax(own[::-1, columns], axis=0)
+    seen = np.flatnonzero(own.any(1))
+    foot = lowest >= seen[-1] - FOOT * (seen[-1] - seen[0])
+    rows = lowest[foot][:, None] + UNDER
+    places = np.broadcast_to(columns[foot][:, None], rows.shape)
+    inside = rows < len(own)
+    return rows[inside], places[inside]
 
 
 def _turned(

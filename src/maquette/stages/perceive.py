@@ -43,7 +43,7 @@ from maquette.stages.frame import (
     into_boxes,
     shown_labels,
 )
-from maquette.stages.measured import Measured, put_in
+from maquette.stages.measured import Measured, floors, put_in
 from maquette.stages.support import find_supports
 from maquette.types import Camera, SceneInput, Support
 
@@ -69,6 +69,8 @@ class Perception:
     given_depth: np.ndarray | None = None
     metres_per_unit: float | None = None  # None = not known
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
+    # label -> height below which nothing of it lies; empty without a measured depth
+    floors: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def photo(self) -> np.ndarray:
@@ -172,10 +174,12 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         boxed = into_boxes(known.seen, known.boxes)
         supports = find_supports(boxed, known.boxes)
         known = replace(known, seen=in_contact(known.seen, boxed, supports))
-    return replace(_in_scene_frame(known, given, labels), supports=supports)
+    return _in_scene_frame(known, given, labels, supports)
 
 
-def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> Perception:
+def _in_scene_frame(
+    known: Measured, given: SceneInput, labels: np.ndarray, supports: Mapping[int, Support]
+) -> Perception:
     """The perceived scene in the frame that it fills."""
     new_from_old = filling_frame(known.seen, known.boxes)
     seen, points = in_frame(known.seen, new_from_old)
@@ -187,6 +191,7 @@ def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> P
     if fine is not None:
         fine = np.where(labels > 0, fine * scale, BACKGROUND_DEPTH).astype(np.float32)
     units = known.units_per_metre
+    low = floors(known, supports, labels)
     perception = Perception(
         given,
         seen.camera,
@@ -198,6 +203,8 @@ def _in_scene_frame(known: Measured, given: SceneInput, labels: np.ndarray) -> P
         names,
         fine,
         None if units is None else 1.0 / (units * scale),
+        supports,
+        {label: height * scale + float(shift[1]) for label, height in low.items()},
     )
     shown = shown_labels(seen.picture)
     missing = {label: perception.visible_box(label) for label in shown if label not in boxes}

@@ -133,6 +133,7 @@ def without_cycles(supports: Mapping[int, Support]) -> dict[int, Support]:
 
 
 def _leads_back(label: int, supports: Mapping[int, Support]) -> bool:
+    """Whether an object stands, over others, on itself."""
     at = label
     for _ in supports:
         on = supports[at].on if at in supports else None
@@ -179,6 +180,7 @@ def _within(seen: DepthPicture, pixels: np.ndarray) -> np.ndarray:
 
 
 def _at(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Values (H, W) at pixels (N, 2) of row and column."""
     return values[pixels[:, 0], pixels[:, 1]]
 
 

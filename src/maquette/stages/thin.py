@@ -25,6 +25,7 @@ SURROUNDINGS = 0.02  # of the mask's longer side, in which they are compared
 SHORTEST = 0.06  # of the mask's longer side; shorter parts are left as they are
 OFF_THE_LINE = 0.08  # cube sides that half of a part's points may at most lie before or behind it
 UPRIGHTNESS = 0.5  # weight of the belief that a part is vertical against its own slope
+NOISE = 0.005  # of the depth; what a measured part may lie off a line
 ROUNDNESS = 1.3  # thickness over width: smoothing takes the corners off
 ROUNDS = 8  # of the robust fit
 RIM = 3  # pixels beyond the mask in which a part's depth and thickness go on
@@ -39,9 +40,12 @@ class ThinParts:
     here: np.ndarray  # (H, W) bool
 
 
-def thin_parts(window: Closeup, inwards: np.ndarray, side: float) -> ThinParts:
+def thin_parts(
+    window: Closeup, inwards: np.ndarray, side: float, measured: bool = False
+) -> ThinParts:
     """Find and straighten the thin parts of a window's object; ``inwards`` (H, W): distances from
-    its outline in pixels, ``side``: of its cube in scene units.
+    its outline in pixels, ``side``: of its cube in scene units. measured: its depth was given, so
+    that a line may take the noise out of it and nothing else.
     """
     unit = window.depth / window.camera.intrinsics[0, 0]  # scene units per pixel
     most = THIN * side / float(unit[window.mask].min())
@@ -55,8 +59,11 @@ def thin_parts(window: Closeup, inwards: np.ndarray, side: float) -> ThinParts:
         rows, columns = rows + place[0].start, columns + place[1].start
         if np.ptp(rows) < SHORTEST * window.scale:
             continue
-        straight = _straightened(window, rows, columns)
-        if np.median(np.abs(straight - depth[rows, columns])) < OFF_THE_LINE * side:
+        straight = _straightened(window, rows, columns, 0.0 if measured else UPRIGHTNESS)
+        least = OFF_THE_LINE * side
+        if measured:
+            least = NOISE * float(np.median(depth[rows, columns]))
+        if np.median(np.abs(straight - depth[rows, columns])) < least:
             depth[rows, columns] = straight
             thickness[rows, columns] = ROUNDNESS * width[rows, columns]
     return _carried_beyond(ThinParts(depth, thickness, np.isfinite(thickness)))
@@ -87,9 +94,11 @@ def _upright(thin: np.ndarray, surroundings: float) -> np.ndarray:
     return thin & (across > STEEP * along)
 
 
-def _straightened(window: Closeup, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _straightened(
+    window: Closeup, rows: np.ndarray, columns: np.ndarray, belief: float
+) -> np.ndarray:
     """(N,) depths of a part's pixels on a straight line in space, or in a plane when it is as wide
-    as several: 1 / z is linear in the picture.
+    as several: 1 / z is linear in the picture. belief: weight of its being vertical.
     """
     inverse = 1 / window.depth[rows, columns].astype(np.float64)
     middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
@@ -103,7 +112,7 @@ def _straightened(window: Closeup, rows: np.ndarray, columns: np.ndarray) -> np.
     for _ in range(ROUNDS):
         level = np.average(inverse - at @ slope, weights=weight)
         spread = (at * weight[:, None]).T @ at
-        prior = UPRIGHTNESS * np.diag(spread.diagonal() + 1e-12)
+        prior = belief * np.diag(spread.diagonal() + 1e-12)
         target = at.T @ (weight * (inverse - level)) + prior @ believed
         slope = np.linalg.solve(spread + prior, target)
         residual = np.abs(inverse - level - at @ slope)

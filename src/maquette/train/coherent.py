@@ -75,16 +75,6 @@ TEMPERATURE = 0.25  # of the noise in the examination, as for a photo
 AP_THRESHOLD = 0.15  # IoU above which a box counts as found (AP3D@15)
 
 
-@dataclass(frozen=True)
-class CoherentOptions:
-    """The switches of the paper's ablations."""
-
-    diffusion: bool = True
-    intra_scene: bool = True
-    joint: bool = True  # False: poses and shapes at different noise, and without the alignment loss
-    yaw: bool = True  # False: shapes in the view's axes
-
-
 @dataclass(frozen=True, eq=False)
 class ScenePhoto:
     """A view as the network gets to know it."""
@@ -144,6 +134,7 @@ class ObjectSamples(Dataset):
         return {**stacked(rows), "groups": torch.tensor([len(chosen)])}
 
     def _object(self, photo: ScenePhoto, k: int, rng: np.random.Generator) -> Sample:
+        """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera
         placement = photo.view.placements[k]
         focal = float(camera.intrinsics[0, 0] / camera.width)
@@ -192,6 +183,7 @@ class ShapeCodes:
 
     @torch.no_grad()
     def _read(self, assets: list[int], device: torch.device) -> None:
+        """Encode the shapes of some assets and keep their codes."""
         resolution = self.vae.config.resolution
         volumes = [canonical_volume(self.library, asset, resolution) for asset in assets]
         latents = encode_targets(self.vae, torch.stack(volumes).to(device))
@@ -286,11 +278,13 @@ class Denoising:
     def _said(
         self, noisy: Tensor, level: float | Tensor, context: Tensor, groups: list[int]
     ) -> Tensor:
+        """What the denoiser predicts, in float32."""
         contexts = [context] * len(self.denoiser.blocks)
         return self.denoiser(noisy, level, contexts, groups, self.given).float()
 
 
 def _denoisings(model: Coherent, clean: Objects) -> dict[str, Denoising]:
+    """Each part with its denoiser and its truth; the last one is also told the Gaussians."""
     return {
         "pose": Denoising(model.pose, clean.pose),
         "gaussians": Denoising(model.gaussians, clean.gaussians),

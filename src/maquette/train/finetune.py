@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.layouts import read_json
+from maquette.checkpoints.layouts import read_config
 from maquette.checkpoints.published import dinov2, iscene, trellis_structure
 from maquette.checkpoints.published.names import to_published
 from maquette.checkpoints.released import (
@@ -127,12 +127,13 @@ def reprogrammed(flow: StructureFlow) -> SceneContextFlow:
 
 
 def _structure_encoder(released: Released) -> ReleasePart:
+    """TRELLIS's encoder of structures; CheckpointError says where it is expected."""
     base = released.folders[BASE]
     for path in sorted(base.glob("ckpts/ss_enc*.json")):
         file = path.with_suffix(".safetensors")
         if file.is_file():
             encoder = trellis_structure.ENCODER
-            return ReleasePart("structure-encoder", read_json(path), (file,), encoder)
+            return ReleasePart("structure-encoder", read_config(path), (file,), encoder)
     raise CheckpointError(
         f"{base / 'ckpts'} has no ss_enc*.json with its .safetensors; training needs TRELLIS's "
         "structure encoder: put ss_enc_conv3d_16l8_fp16.json and .safetensors of the same release "
@@ -186,6 +187,7 @@ class SlotSamples(Dataset):
         raise no_object(self.seed, index)
 
     def _pictures(self, view: View, chosen: int, seen: list[int]) -> Tensor:
+        """What the slots of an instance see: it, and the others around it."""
         others = [k for k in seen if k != chosen]
         masks = [view.instance == k + 1 for k in [chosen, *others]]
         return torch.from_numpy(slot_pictures(view.image, masks, self.slots, self.pixels)[0])
@@ -251,6 +253,7 @@ class FinetuneTask(Task[SceneContextFlow]):
         t: Tensor,
         noise: Tensor,
     ) -> Tensor:
+        """(N, S) mean squared errors of the velocity."""
         velocity = model(interpolate(latents, noise, t), t, tokens)
         return (velocity.float() - velocity_target(latents, noise)).square().mean((2, 3, 4, 5))
 
@@ -326,6 +329,7 @@ def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str
 
 
 def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
+    """The configuration in the words of the release."""
     flow = c.flow
     kinds = {"enable_gate": c.key_gate, "enable_k_bias": c.key_bias}
     used = [name for name, is_used in kinds.items() if is_used]
@@ -353,6 +357,7 @@ def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
 
 
 def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
+    """The configuration in the words of the release."""
     return {
         "img_size": eyes.image_size,
         "patch_size": eyes.patch,
@@ -372,6 +377,7 @@ def _put_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _put(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors in half precision, as the release has them."""
     half = {key: t.detach().cpu().half().contiguous().clone() for key, t in tensors.items()}
     with atomic_write(path) as temporary:
         save_file(half, temporary)

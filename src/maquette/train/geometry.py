@@ -119,6 +119,7 @@ def _sides(boxes: Tensor) -> Tensor:
 
 
 def _latitude_error(latitude: Tensor, batch: Batch) -> Tensor:
+    """Mean absolute error of the sine of the rays' latitudes."""
     return (latitude - ray_latitudes(batch["camera"], latitude.shape[-1])).abs().mean()
 
 

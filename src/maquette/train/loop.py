@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from maquette.checkpoints.store import Checkpoint, save_model
-from maquette.errors import CheckpointError, InputError
+from maquette.errors import CheckpointError
 from maquette.hardware import native_bf16
 from maquette.nn.blocks import (
     ModulatedCrossBlock,
@@ -37,7 +37,9 @@ from maquette.nn.blocks import (
     TransformerBlock,
     VectorSetBlock,
 )
+from maquette.options.training import LoopConfig
 from maquette.output import atomic_write, writable_folder
+from maquette.train.board import Board
 from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
@@ -46,45 +48,6 @@ from maquette.train.task import Batch, LossAndParts, Net, Parts, Task, on_device
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
 BLOCKS = (ModulatedCrossBlock, ResBlock2d, ResBlock3d, TransformerBlock, VectorSetBlock)
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and how fast."""
-
-    steps: int | None = None  # end after this many steps, or
-    # after this much training time, summed over resumed runs; the schedule ends with it
-    minutes: float | None = None
-    slice_minutes: float | None = None  # stop (resumable) after this much time in this process
-    batch: int = 8
-    learning_rate: float = 4e-4
-    optimizer: str = "adamw"  # or "muon" (muon.py)
-    weight_decay: float = 0.01
-    warmup: int = 100  # steps
-    decay: float = 0.3  # the last part of the run, in which the rate falls linearly to zero
-    clip: float = 1.0
-    ema: float = 0.998
-    seed: int = 0
-    workers: int | None = None  # processes that prepare data; None = what the device needs
-    # "fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively
-    precision: str = "auto"
-    log_every: int = 20
-    save_minutes: float = 5.0
-    examine_minutes: float = 15.0
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise InputError(
-                f"training needs either steps or minutes, got steps={self.steps} and "
-                f"minutes={self.minutes}; pass one of them"
-            )
-        if self.optimizer not in ("muon", "adamw"):
-            raise InputError(f"optimizer {self.optimizer!r} is unknown; choose muon or adamw")
-        for name in ("steps", "minutes", "batch", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; expected more than 0")
 
 
 def compile_blocks(model: nn.Module, **options: Any) -> nn.Module:
@@ -181,6 +144,7 @@ class Run(Generic[Net]):
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.progress = _Progress()
         self.rows: list[Row] = []
+        self.board: Board | None = None
         native = config.precision == "auto" and native_bf16(self.device)
         self.bf16 = config.precision == "bf16" or native
         self.optimizer = self._optimizer()
@@ -191,6 +155,7 @@ class Run(Generic[Net]):
         self._rates: list[float] = []  # of these steps
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        """Weight decay is for matrices only."""
         c = self.config
         if c.optimizer == "muon":
             dtype = torch.bfloat16 if self.bf16 else torch.float32
@@ -302,6 +267,7 @@ class Run(Generic[Net]):
 
     @torch.no_grad()
     def _average_weights(self) -> None:
+        """Exponential moving average, quicker in the first steps."""
         step = self.progress.step
         beta = min(self.config.ema, (1 + step) / (10 + step))
         averaged: list[Tensor] = list(self.average.parameters())
@@ -325,7 +291,14 @@ class Run(Generic[Net]):
         self._rates.clear()
         return row
 
+    def _record(self, row: Row) -> None:
+        """A row of the log, wherever that is kept."""
+        self.rows.append(row)
+        if self.board is not None:
+            self.board.add(row)
+
     def _log_step(self, log: Log) -> None:
+        """A row with the means since the last one, and a line for people."""
         numbers = self.read()
         step = self.progress.step
         seen = self.config.batch * self.ranks.world * step
@@ -334,20 +307,23 @@ class Run(Generic[Net]):
             "seconds": round(self.progress.seconds, 1),
             "samples_per_second": speed,
         }
-        self.rows.append({"step": step, **times, **numbers})
+        self._record({"step": step, **times, **numbers})
         if self.ranks.rank == 0:
             done = f"{100 * self.fraction_done():.1f} %"
             shown = [f"{name} {value:.4g}" for name, value in numbers.items()]
             log(" | ".join([f"step {step}", done, f"{speed:.1f} samples/s", *shown]))
 
     def _examine(self, log: Log) -> None:
+        """Scores of the averaged weights as a row, a line and a picture."""
         was_training = self.average.training
         scores, picture = self.task.examine(self.average.eval())
         self.average.train(was_training)
         step = self.progress.step
         named = {f"held_out_{name}": score for name, score in scores.items()}
-        self.rows.append({"step": step, "seconds": round(self.progress.seconds, 1), **named})
+        self._record({"step": step, "seconds": round(self.progress.seconds, 1), **named})
         if picture is not None:
+            if self.board is not None:
+                self.board.show(picture, step)
             with atomic_write(self.folder / f"sample_{step:07d}.png") as temporary:
                 Image.fromarray(picture).save(temporary)
         rounded = {name: round(score, 4) for name, score in scores.items()}
@@ -357,6 +333,8 @@ class Run(Generic[Net]):
         """Train to the end of the schedule or of the slice; saves always, also on Ctrl-C. Returns
         the last row of the log.
         """
+        if self.config.log == "tensorboard" and self.ranks.rank == 0:
+            self.board = Board(self.folder, self.progress.step)
         with self.ranks.together(self.device):
             if self.ranks.world > 1:
                 self._loss = self._among_processes()
@@ -370,6 +348,8 @@ class Run(Generic[Net]):
             if self.ranks.rank == 0 and self.fraction_done() >= 1:
                 self._examine(log)
                 self.save()
+        if self.board is not None:
+            self.board.close()
         return self.rows[-1] if self.rows else {}
 
     def _among_processes(self) -> nn.Module:
@@ -383,6 +363,7 @@ class Run(Generic[Net]):
         )
 
     def _loader(self) -> DataLoader:
+        """Batches from where the run stands; processes as the device needs them."""
         c = self.config
         workers = self.ranks.data_workers(self.device) if c.workers is None else c.workers
         batches = _Batches(self.progress.step, c.batch, self.ranks)
@@ -434,6 +415,7 @@ class Run(Generic[Net]):
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
+    """The log as CSV, all or nothing; rows may lack columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")
@@ -442,6 +424,7 @@ def _write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def _read_rows(path: Path) -> list[Row]:
+    """The inverse of ``_write_rows``; no rows when there is no file."""
     if not path.exists():
         return []
     with path.open() as file:

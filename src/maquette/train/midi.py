@@ -22,6 +22,7 @@ from maquette.flow.schedule import shifted_schedule
 from maquette.models.generator import Condition, Generator
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
+from maquette.options.training import MidiOptions
 from maquette.train.generator import encode_targets, occupancy_iou
 from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.sources import Sources
@@ -38,15 +39,6 @@ from maquette.train.task import (
 )
 
 EXAMINED = 8  # held-out scenes
-
-
-@dataclass(frozen=True)
-class MidiOptions:
-    """The switches of the paper's ablations."""
-
-    joint_blocks: int | None = None  # middle blocks; 0 = independent instances; None = half of them
-    scene_image: bool = True
-    single_objects: float = 0.3  # share of the samples
 
 
 def tuned_generator(base: Generator, options: MidiOptions) -> MultiInstanceGenerator:

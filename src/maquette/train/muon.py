@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maquette.models.backbone import Backbone
+from maquette.models.backbone import Backbone, Trunk
 
 LEAST_RANK = 16  # a matrix that is thinner than this has too few directions to balance
 UPDATE_RMS = 0.2  # root mean square of the entries of an update of AdamW, by experience
@@ -52,7 +52,7 @@ def weight_matrices(model: nn.Module) -> list[Tensor]:
     not of embeddings, of thin layers, or of a backbone, which orthogonal steps would make forget.
     """
     layers = (nn.Linear, nn.modules.conv._ConvNd)
-    trained_before = [part for part in model.modules() if isinstance(part, Backbone)]
+    trained_before = [part for part in model.modules() if isinstance(part, (Backbone, Trunk))]
     left_out = {id(layer) for part in trained_before for layer in part.modules()}
     weights = [
         module.weight
@@ -104,6 +104,7 @@ class Muon(torch.optim.Optimizer):
             (self._step_matrices if group["matrices"] else self._step_adamw)(group, trained)
 
     def _step_matrices(self, group: dict[str, Any], trained: list[_Trained]) -> None:
+        """Along the orthogonalised momentum; an update's RMS is that of AdamW."""
         # matrices of the same shape are orthogonalised together
         alike: dict[tuple[int, int], list[_Trained]] = {}
         for p, gradient in trained:
@@ -125,6 +126,7 @@ class Muon(torch.optim.Optimizer):
         return gradient.add(state["momentum"].mul_(share).add_(gradient), alpha=share)
 
     def _step_adamw(self, group: dict[str, Any], trained: list[_Trained]) -> None:
+        """For vectors, embeddings and what else is no matrix."""
         first, second = group["betas"]
         for p, gradient in trained:
             state = self.state[p]

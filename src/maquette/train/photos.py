@@ -121,6 +121,7 @@ def geometry_sample(
 
 
 def _padded(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (N, 2, 3) as (INSTANCES, 2, 3), zero behind them."""
     padded = np.zeros((INSTANCES, 2, 3), np.float32)
     padded[: len(boxes)] = boxes[:INSTANCES]
     return padded
@@ -164,6 +165,7 @@ def _nearest_pixels(picture: Picture, shape: tuple[int, ...]) -> tuple[np.ndarra
 
 
 def _log_depth(depth: np.ndarray, known: np.ndarray, otherwise: float) -> np.ndarray:
+    """Logarithms of depths, clipped; ``otherwise`` where it is not known."""
     return np.log(np.clip(np.where(known, depth, otherwise), *_DEPTHS))
 
 

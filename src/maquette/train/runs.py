@@ -4,7 +4,7 @@ train`` calls.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
 from maquette.data.views import ViewConfig
-from maquette.errors import CheckpointError, InputError, present
+from maquette.errors import CheckpointError, present
 from maquette.models.coherent import Coherent, CoherentConfig
 from maquette.models.generator import Generator, GeneratorConfig
 from maquette.models.image_encoder import (
@@ -27,14 +27,17 @@ from maquette.models.image_encoder import (
     PictureEncoderConfig,
 )
 from maquette.models.part_shapes import PartShapes, PartShapesConfig
+from maquette.models.segmenter import SegmenterConfig, SegmenterNet
 from maquette.models.structure_flow import StructureFlowConfig
 from maquette.models.text_to_image import TextToImage
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
-from maquette.train.coherent import CoherentOptions, CoherentTask, coherent_task
+from maquette.options.training import RunOptions
+from maquette.train.coherent import CoherentTask, coherent_task
 from maquette.train.finetune import PUBLISHED_PIXELS, finetune_task, open_base
 from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
-from maquette.train.midi import MidiOptions, midi_task
+from maquette.train.midi import midi_task
+from maquette.train.segmentation import SegmentationTask
 from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, ViewSource, scene_config
@@ -43,84 +46,10 @@ from maquette.train.task import Net, Task, of_class
 from maquette.train.text_to_image import TextToImageTask, new_text_to_image
 from maquette.train.volumes import VolumeTask
 
-NETWORKS = (
-    "volume-vae",
-    "image-encoder",
-    "lift",
-    "instance",
-    "iscene",
-    "midi",
-    "shapes",
-    "coherent",
-    "text-to-image",
-)
-OF_PICTURES = ("image-encoder", "text-to-image")  # see no volumes: no distance fields are needed
+# see no volumes: no distance fields are needed
+OF_PICTURES = ("image-encoder", "segmenter", "text-to-image")
 TINY_PIXELS = 128  # of the views for the networks of the tests
-PRESETS = ("tiny", "cpu", "gpu")
-SCENES = ("mixed", "random", "rooms")
-FRAMES = ("view-centric", "canonical")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What to train, on what, with which switches (the ablations of I-Scene are switches)."""
-
-    network: str
-    library: str  # folder of an AssetLibrary
-    # folder of another one, for the examination; None = the same assets in other scenes
-    held_out: str | None = None
-    preset: str = "cpu"
-    scenes: str = "mixed"  # "rooms" = curated-style rooms instead of random scenes (ablation)
-    scene_context: bool = True  # False = without scene-context attention (ablation)
-    frame: str = "view-centric"  # "canonical" (ablation)
-    vae: str | None = None  # weights of the volume VAE; None = the embedded ones
-    init: str | None = None  # weights to start from; for ``iscene`` the instance generator
-    # folder of shards with rendered views of that library's assets; None = render on the fly
-    views: str | None = None
-    image_size: int = 256
-    # PyTorch release of EfficientNet-Lite0, whose features the image encoder is to look through
-    backbone: str | None = None
-    # of the image encoder's pictures; below its own size early training is several times cheaper
-    picture_size: int | None = None
-    # weights of the generator whose encoder ``coherent`` looks through; None = the embedded ones
-    generator: str | None = None
-    # weights of the shapes that ``coherent`` makes; None = the embedded ones
-    shapes: str | None = None
-    midi: MidiOptions = field(default_factory=MidiOptions)
-    coherent: CoherentOptions = field(default_factory=CoherentOptions)
-    # folder of releases in their original layouts; ``iscene`` then fine-tunes published weights
-    base: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.base is not None and (self.network != "iscene" or self.init is not None):
-            raise InputError(
-                "published weights (--base) are for `iscene` and exclude --init; leave one of "
-                "them out"
-            )
-        if self.backbone is not None and self.network != "image-encoder":
-            raise InputError(
-                f"a backbone (--backbone) is for the image-encoder, not for {self.network}"
-            )
-        choices = {
-            "network": NETWORKS,
-            "preset": PRESETS,
-            "scenes": SCENES,
-            "frame": FRAMES,
-        }
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(f"unknown {name} {value!r}; choose from {', '.join(allowed)}")
-        if self.picture_size is not None and (self.picture_size < 16 or self.picture_size % 16):
-            raise InputError(
-                f"the side of the pictures is {self.picture_size}; expected a multiple of 16"
-            )
-
-    @property
-    def tiny(self) -> bool:
-        """Whether the networks are those of the tests."""
-        return self.preset == "tiny"
+EMBEDDED_PIXELS = 256  # of those for all others
 
 
 def network_configs(
@@ -142,6 +71,7 @@ def network_configs(
 
 
 def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig]:
+    """Networks that the tests train in seconds."""
     vae = VolumeVAEConfig(
         resolution=32,
         latent_channels=8,
@@ -187,6 +117,8 @@ def build_task(options: RunOptions) -> Task[Any]:
         return _volume_task(options)
     if options.network == "image-encoder":
         return _geometry_task(options)
+    if options.network == "segmenter":
+        return _segmentation_task(options)
     if options.base is not None:
         return finetune_task(open_base(options.base), _sources(options), options.seed)
     if options.network == "text-to-image":
@@ -219,7 +151,7 @@ def _libraries(options: RunOptions) -> tuple[AssetLibrary, AssetLibrary]:
 def _sources(options: RunOptions) -> Sources:
     """The libraries and views of scenes of both."""
     library, held_out = _libraries(options)
-    size = PUBLISHED_PIXELS if options.base else options.image_size
+    size = PUBLISHED_PIXELS if options.base else EMBEDDED_PIXELS
     views = ViewConfig(size=TINY_PIXELS if options.tiny else size)
     scenes = scene_config(options.scenes)
     source: ViewSource
@@ -257,12 +189,14 @@ def base_of(options: RunOptions) -> Checkpoint | None:
 
 
 def _volume_task(options: RunOptions) -> VolumeTask:
+    """The volume VAE, new or from ``init``."""
     libraries = _libraries(options)
     vae = _start(options, VolumeVAE) or VolumeVAE(network_configs(options.preset)[0])
     return VolumeTask(vae, *libraries, crop=vae.config.resolution // 2, seed=options.seed)
 
 
 def _geometry_task(options: RunOptions) -> GeometryTask:
+    """The image encoder, new or from ``init``, perhaps with a pretrained trunk."""
     sources = _sources(options)
     config = network_configs(options.preset)[1]
     old = _start(options, GeometryNet)
@@ -274,6 +208,21 @@ def _geometry_task(options: RunOptions) -> GeometryTask:
         released = load_release(options.backbone)
         present(net.backbone, "backbone").trunk.load_state_dict(released.state_dict())
     return GeometryTask(net, sources, options.seed, options.picture_size)
+
+
+def _segmentation_task(options: RunOptions) -> SegmentationTask:
+    """With a backbone its trunk is kept as released; without one the whole network is trained."""
+    sources = _sources(options)
+    if isinstance(sources.views, StoredViews):
+        sources = replace(sources, views=replace(sources.views, geometry=False))
+    config = SegmenterConfig(size=64, widths=(8, 8, 16, 32)) if options.tiny else SegmenterConfig()
+    net = _start(options, SegmenterNet) or SegmenterNet(config)
+    if options.backbone is not None:
+        released = load_release(options.backbone).state_dict()
+        kept = net.trunk.state_dict()
+        net.trunk.load_state_dict({name: released[name] for name in kept})
+        net.trunk.requires_grad_(False)
+    return SegmentationTask(net, sources, options.seed, options.picture_size)
 
 
 def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:
@@ -297,6 +246,7 @@ def _coherent_task(options: RunOptions, vae: VolumeVAE) -> CoherentTask:
 
 
 def _new_coherent(options: RunOptions, picture: PictureEncoder, shapes: PartShapes) -> Coherent:
+    """Denoisers that fit an encoder and shapes, with the ablations asked for."""
     chosen = options.coherent
     config = CoherentConfig(
         picture.config.width,

@@ -232,6 +232,7 @@ class RowMaker:
         target: Tensor,
         scene: int,
     ) -> Sample:
+        """What one row of a sequence sees and should say; ``label`` None = the whole scene."""
         crop = instance_crop(shown.image, shown.drawn, label, self.model.picture.size)
         return {
             "crops": torch.from_numpy(crop),

@@ -53,6 +53,7 @@ class VolumeSamples(Dataset):
         return [self._object(rng, alone=count == 1) for _ in range(count)]
 
     def _object(self, rng: np.random.Generator, alone: bool) -> tuple[int, np.ndarray]:
+        """A random asset and its place (4, 4) in the cube; smaller when it is not alone."""
         size = rng.uniform(0.55, 0.95) if alone else np.exp(rng.uniform(*np.log(SMALLER)))
         place = rng.uniform(-0.5, 0.5, 3) * max(0.0, 1.0 - 0.8 * size)
         asset = int(rng.integers(len(self.library)))

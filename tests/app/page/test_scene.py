@@ -25,6 +25,8 @@ pytestmark = IN_A_BROWSER
 def test_the_photos_view_lays_the_scene_over_the_photo_to_the_pixel(page, app, scene):
     b.go(page, app, f"#scene/{scene}")
     b.scene_ready(page, 3)
+    page.keyboard.press("p")
+    b.scene_ready(page, 3)
     document = app.call(f"/api/scenes/{scene}")
     camera = document["camera"]
     k = np.array(camera["intrinsics"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
 from maquette.evaluate.cases import scene_of
 from maquette.evaluate.contestants import contestants
+from maquette.execute.pool import HERE
 from maquette.export.glb import write_glb
 from tests.evaluate.scenes import Toy
 
@@ -22,7 +23,7 @@ def finished_run(folder: Path, scenes: int = 2) -> Path:
     made = contestants(["truth"], {}, {"theirs": str(folder / "theirs")})
     run_benchmark(
         BenchmarkPlan(
-            folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), jobs=0
+            folder / "run", tuple(Toy(k) for k in range(scenes)), tuple(made), ("raw",), engine=HERE
         )
     )
     return folder / "run"

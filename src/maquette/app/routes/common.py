@@ -13,10 +13,12 @@ from starlette.datastructures import UploadFile
 
 from maquette.app.crew import Crew
 from maquette.app.downloads import MEDIA_TYPES, Download
+from maquette.app.geometry import WORDS
 from maquette.app.problems import file_type, not_found
 from maquette.app.schemas import LAST_VERSION
 from maquette.app.studio import Studio
 from maquette.app.uploads import Named
+from maquette.batch.pairs import GEOMETRY_SUFFIXES
 from maquette.errors import InputError
 
 # for addresses whose content never changes
@@ -101,6 +103,29 @@ def files_in(form: Fields, field: str = "file") -> list[Named]:
     if any(isinstance(value, str) for value in values):
         raise InputError(f"the field {field!r} is text; expected a file")
     return values
+
+
+def geometry_in(form: Fields) -> tuple[dict[str, Named], dict[str, str]]:
+    """What a form tells of depth and camera: files and words by field. InputError for a field with
+    several values, or with text where a file is expected.
+    """
+    files: dict[str, Named] = {}
+    words: dict[str, str] = {}
+    for key in (*GEOMETRY_SUFFIXES, *WORDS):
+        values = form.get(key, [])
+        if len(values) > 1:
+            raise InputError(f"the field {key!r} is there {len(values)} times; send it once")
+        for value in values:
+            if not isinstance(value, str):
+                files[key] = value
+            elif key in WORDS:
+                words[key] = value
+            else:
+                raise InputError(f"the field {key!r} is text; expected a file")
+    strange = [key for key in files if key not in GEOMETRY_SUFFIXES]
+    if strange:
+        raise InputError(f"the field {strange[0]!r} is a file; expected text")
+    return files, words
 
 
 def file(path: Path, forever: bool = False) -> Response:

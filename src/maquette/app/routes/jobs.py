@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
-from maquette.app import jobs, masks, options, photos, samples
+from maquette.app import geometry, jobs, masks, options, photos, samples
 from maquette.app.events import Event
 from maquette.app.problems import conflict
 from maquette.app.routes.common import (
@@ -26,6 +26,7 @@ from maquette.app.routes.common import (
     file,
     files_in,
     form_of,
+    geometry_in,
 )
 from maquette.app.schemas import JobOptions, JobRequest, Model, RepeatRequest
 from maquette.errors import InputError, MaquetteError
@@ -51,6 +52,12 @@ SUBMISSION = {
                     "options": {"type": "string", "description": "JSON, as in the other form"},
                     "only": {"type": "string"},
                     "name": {"type": "string"},
+                    "depth": {"type": "string", "format": "binary"},
+                    "points": {"type": "string", "format": "binary"},
+                    "intrinsics": {"type": "string", "description": "FX,FY,CX,CY, or a file"},
+                    "depth_unit": {"type": "string"},
+                    "depth_kind": {"type": "string"},
+                    "gravity": {"type": "string", "description": "X,Y,Z"},
                 },
             }
         },
@@ -122,6 +129,9 @@ def _submit_files(studio: StudioHere, crew: CrewHere, form: Fields) -> JsonObjec
     done = False
     try:
         masks.load(studio, photo, mask_files)
+        known, words = geometry_in(form)
+        if known or words:
+            geometry.put(studio, photo, known, words)
         job = jobs.submit(studio, photo, chosen, only, name)
         done = True
     finally:

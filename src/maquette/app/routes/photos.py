@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from maquette.app import masks, photos, pictures, samples
+from maquette.app import geometry, masks, photos, pictures, samples
 from maquette.app.routes.common import (
     FILE_BODY,
     Form,
@@ -20,9 +20,11 @@ from maquette.app.routes.common import (
     download,
     file,
     files_in,
+    geometry_in,
 )
 from maquette.app.schemas import MaskEditRequest, NameRequest, StepRequest
 from maquette.errors import InputError
+from maquette.options import DEPTH_KINDS
 
 router = APIRouter(prefix="/api/photos", tags=["photos and masks"])
 Label = Annotated[int, Path(ge=1, le=65535)]
@@ -84,6 +86,44 @@ def photo_thumbnail(studio: StudioHere, photo: str) -> Response:
 def _file(studio: StudioHere, photo: str, name: str) -> Response:
     studio.row("photos", photo)
     return file(studio.folders.of("photos", photo) / name, forever=True)
+
+
+GEOMETRY_BODY = {
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "depth": {"type": "string", "format": "binary"},
+                    "points": {"type": "string", "format": "binary"},
+                    "intrinsics": {"type": "string", "description": "FX,FY,CX,CY, or a file"},
+                    "depth_unit": {"type": "string"},
+                    "depth_kind": {"type": "string", "enum": list(DEPTH_KINDS)},
+                    "gravity": {"type": "string", "description": "X,Y,Z"},
+                },
+            }
+        }
+    }
+}
+
+
+@router.put(
+    "/{photo}/geometry",
+    openapi_extra={"requestBody": GEOMETRY_BODY},
+    responses=answers(samples.PHOTO, 200, 404, 413, 415, 422),
+)
+def put_geometry(studio: StudioHere, photo: str, form: Form) -> JsonObject:
+    """What is known of a photo's depth, camera and gravity, in place of what was; in any form that
+    `maquette generate --depth` reads.
+    """
+    files, words = geometry_in(form)
+    return geometry.put(studio, photo, files, words)
+
+
+@router.delete("/{photo}/geometry", responses=answers(samples.PHOTO, 200, 404))
+def delete_geometry(studio: StudioHere, photo: str) -> JsonObject:
+    """Forget it; depth and camera are estimated again."""
+    return geometry.remove(studio, photo)
 
 
 @router.get("/{photo}/masks", responses=answers(samples.MASKS, 200, 404))

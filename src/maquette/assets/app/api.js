@@ -69,6 +69,8 @@ export const api = {
   addPhoto: (file) => call("POST", "/api/photos", { body: form([file]) }),
   renamePhoto: (id, name) => call("PATCH", `/api/photos/${id}`, { json: { name } }),
   deletePhoto: (id) => call("DELETE", `/api/photos/${id}`),
+  putGeometry: (id, body) => call("PUT", `/api/photos/${id}/geometry`, { body }),
+  deleteGeometry: (id) => call("DELETE", `/api/photos/${id}/geometry`),
 
   masks: (id) => get(`/api/photos/${id}/masks`),
   editMasks: (id, version, edit) => post(`/api/photos/${id}/masks/edits`, { version, edit }),

@@ -58,7 +58,7 @@ async function busy(text, work) {
 /** Files dropped or pasted anywhere: a photo on the first screen, masks beside a photo, a saved scene everywhere. */
 async function receive(files) {
   if (!files.length) return;
-  const isScene = files.some((file) => file.name === "scene.json") || (files.length === 1 && /\.zip$/i.test(files[0].name) && store.get().screen !== "masks");
+  const isScene = files.some((file) => file.name === "scene.json") || (files.length === 1 && (/\.glb$/i.test(files[0].name) || (/\.zip$/i.test(files[0].name) && store.get().screen !== "masks")));
   if (isScene) await openFiles(files);
   else if (store.get().screen === "masks") await importMasks(files);
   else await take(files);
@@ -71,7 +71,7 @@ export function mountDropping() {
   window.addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     depth += 1;
-    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, or a saved scene";
+    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, a saved scene, or a GLB";
     veil.hidden = false;
   });
   window.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
@@ -108,7 +108,7 @@ function showExamples(examples) {
     return;
   }
   place.replaceChildren(...examples.map((example) => card({
-    picture: example.thumbnail, name: example.title, about: [`${example.objects} objects, masks included`],
+    picture: example.thumbnail, name: example.title, about: [`${example.objects} objects, with masks`],
     open: async () => { location.hash = `photo/${(await api.openExample(example.name)).id}`; },
   }))); // prettier-ignore
 }

@@ -51,9 +51,10 @@ export const store = createStore({
   selected: null, // label selected in the scene
   sceneTool: "select", snapping: false,
   look: { colouring: "photo", wireframe: false, grid: true },
-  inPhotoView: false, blend: 1,
+  inPhotoView: false, turning: false, blend: 1,
+  again: null, // {label, before, after, shows} of the object that was made anew last
   remaking: {}, remade: 0, // label -> {share} of objects that are made anew; counts their starts and ends
   rival: null, // {title, share} of a scene that is made for comparison
   other: null, comparison: null, // the scene at the right when comparing
-  request: { method: null, model: null, seed: 0, samples: 1, steps: null, guidance: null, fov: null, fit: true }, // what the next job is asked for
+  request: { method: null, model: null, perception: "embedded", seed: 0, samples: 1, steps: null, guidance: null, fov: null, fit: true }, // what the next job is asked for
 });

@@ -116,25 +116,6 @@ function showTools() {
 
 // The 3D view
 
-/** Text of base64 and zlib, as the page holds it, as an ArrayBuffer. */
-async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
-}
-
-let loading = null;
-
-/** The modules of the 3D view. A page from a file may not import other files: each module becomes a blob, an import map names them. */
-function loadViewModule() {
-  loading ??= (async () => {
-    const modules = JSON.parse(new TextDecoder().decode(await unpack(document.getElementById("modules").textContent)));
-    const imports = Object.fromEntries(Object.entries(modules).map(([name, source]) => [name, URL.createObjectURL(new Blob([source], { type: "text/javascript" }))]));
-    document.head.append(element("script", { type: "importmap", textContent: JSON.stringify({ imports }) }));
-    return import("maquette/report/scene-view.js");
-  })();
-  return loading;
-}
-
 async function mesh(scene, name) {
   const found = document.querySelector(`script[data-mesh="${CSS.escape(`${scene}|${name}`)}"]`);
   return found ? unpack(found.textContent) : null;
@@ -144,7 +125,7 @@ async function open(scene) {
   state.open = scene;
   if (!dialog.open) dialog.showModal();
   try {
-    const { showScene } = await loadViewModule();
+    const { showScene } = await loadModule("maquette/report/scene-view.js");
     if (state.open === scene) await showScene({ scene, method: state.method, index, mesh, picture, shown, heading, element });
   } catch (error) {
     document.getElementById("views").replaceChildren(element("div", { className: "view" }, element("div", { className: "wait", textContent: `The 3D view cannot be shown: ${error.message}` })));
@@ -159,7 +140,7 @@ function go(step) {
 
 dialog.addEventListener("close", () => {
   state.open = null;
-  loading?.then(({ hideScene }) => hideScene());
+  loadingModule?.then(({ hideScene }) => hideScene());
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 document.getElementById("close").addEventListener("click", () => dialog.close());

@@ -7,6 +7,9 @@ import { fieldOfView, photoRectangle, poseFromOpenCV, projectLikePhoto } from ".
 const FLIGHT = 420; // milliseconds
 const FREE_FIELD = 38; // degrees, of a view that is not the photo's
 const ROOM = 1.12; // around what is framed
+const TURN = 0.9; // of OrbitControls: about a minute for a turn
+
+const reducedMotion = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Eye {
   #flight = null;
@@ -22,6 +25,21 @@ export class Eye {
     this.controls = new OrbitControls(this.camera, viewer.canvas);
     Object.assign(this.controls, { enableDamping: true, dampingFactor: 0.12, zoomToCursor: true, rotateSpeed: 0.9, maxPolarAngle: Math.PI * 0.58 });
     this.controls.addEventListener("change", () => this.#orbited());
+    this.controls.addEventListener("start", () => this.turn(false));
+    this.controls.autoRotateSpeed = TURN;
+  }
+
+  /** Go slowly around the scene until it is touched. Whoever wants less motion sees it standing. */
+  turn(on) {
+    const turning = on && !reducedMotion();
+    if (turning === this.controls.autoRotate) return;
+    this.controls.autoRotate = turning;
+    this.viewer.emit("turn", turning);
+    this.viewer.invalidate();
+  }
+
+  get turning() {
+    return this.controls.autoRotate;
   }
 
   /** Tell the photo's camera (null: there is none); a view that has shown nothing yet starts there. */
@@ -93,8 +111,9 @@ export class Eye {
   /** One step in time; tells whether there will be another. */
   advance(now) {
     if (!this.#flight) {
-      if (!this.photoMode) this.controls.update();
-      return false;
+      if (!this.photoMode) this.controls.update(Math.min(now - (this.before ?? now), 100) / 1000);
+      this.before = now;
+      return this.turning;
     }
     const { start, goal, since, photo } = this.#flight;
     const share = Math.min(Math.max(now - since, 0) / FLIGHT, 1), eased = share * share * (3 - 2 * share);
@@ -143,7 +162,7 @@ export class Eye {
   #fly(goal, animated, photo = false) {
     const start = this.state();
     this.#setPhotoMode(false);
-    const still = !animated || document.hidden || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const still = !animated || document.hidden || reducedMotion();
     if (still) {
       this.#apply(goal);
       this.#arrive(photo);
@@ -167,6 +186,7 @@ export class Eye {
   }
 
   #setPhotoMode(on) {
+    if (on) this.turn(false);
     const changed = on !== this.photoMode;
     this.photoMode = on;
     if (changed) {

@@ -9,7 +9,7 @@
  * --viewer-grid-strength, --viewer-shadow, --viewer-accent. The background is the element's own. It draws only when something changed.
  *
  * Events, by on(name, callback), which returns its own end: select (label or null), transform (label, world_from_instance),
- * camera, photo (true while the picture is seen as the photo's camera saw it), loading (number of files under way), drawn.
+ * camera, turn (true while the scene turns by itself), photo (true while the picture is seen as the photo's camera saw it), loading (number of files under way), drawn.
  */
 
 import * as THREE from "../three/three.module.min.js";
@@ -312,6 +312,15 @@ export class Viewer {
   /** Look along a direction given as (x, y, z) from the centre, such as (0, 1, 0.001) for the view from above. */
   viewFrom(x, y, z, animated = true) {
     this.eye.viewFrom(this.box(), x, y, z, animated);
+  }
+
+  /** Let the scene turn slowly until it is touched. */
+  turn(on = true) {
+    this.eye.turn(on);
+  }
+
+  get turning() {
+    return this.eye.turning;
   }
 
   cameraState() {

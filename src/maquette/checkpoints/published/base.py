@@ -225,16 +225,6 @@ def recorded(
         yield found
 
 
-def as_stored(tensors: Tensors) -> dict[str, Tensor]:
-    """Half-precision tensors as float32; golden weights are stored as float16 where that
-    is exact.
-    """
-    return {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in tensors.items()
-    }
-
-
 @dataclass(frozen=True)
 class PublishedModel(Generic[Network]):
     """One published network (or procedure) and how it is checked. The package's docstring says how

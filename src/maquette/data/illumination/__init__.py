@@ -144,11 +144,13 @@ def develop(light: np.ndarray, exposure: float, shoulder: float) -> np.ndarray:
 
 
 def _texels_per_unit(maps: ShadowMaps) -> np.float32:
+    """How many texels of the first shadow map one world unit covers."""
     x, y, z = maps.texels_from_world[0, 0, :3]
     return np.sqrt(x * x + y * y + z * z)
 
 
 def _eye(camera: Camera) -> Eye:
+    """A camera as the kernels want it: position, world from pixel, focal length in pixels."""
     world_from_pixel = camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
     matrix = tuple(tuple(row) for row in world_from_pixel.astype(np.float32))
     position = tuple(camera.position.astype(np.float32))

@@ -76,6 +76,7 @@ def procedural_asset(
 
 
 def _maker(family: str) -> Callable[[Generator], PaintedSolid]:
+    """The function of a family; InputError for one that is unknown."""
     if family not in FAMILIES:
         raise InputError(
             f"there is no procedural family {family!r}; choose one of: {', '.join(FAMILIES)}"

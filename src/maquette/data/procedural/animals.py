@@ -115,6 +115,7 @@ def _ears(rng: Generator, crown: Point, head: float) -> PaintedSolid:
 
 
 def _skull(crown: Point, muzzle: Point, head: float) -> PaintedSolid:
+    """A head and what grows out of it towards the muzzle."""
     brow = ellipsoid(0.85 * head, head, head, at=crown)
     snout = capsule(crown, muzzle, 0.6 * head, 0.42 * head)
     return smooth_union(0.04, brow, snout)
@@ -170,6 +171,7 @@ def _bird_legs(size: float, hip: float) -> tuple[PaintedSolid, PaintedSolid]:
 
 
 def _wing(size: float, heart: Point, *, folded: bool) -> PaintedSolid:
+    """A right wing: along the body when folded, else spread to the side."""
     if folded:
         wing = ellipsoid(0.2 * size, 0.6 * size, 1.2 * size)
         place = near(heart, size, x=0.78, y=0.1, z=-0.25)

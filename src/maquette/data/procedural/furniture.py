@@ -239,6 +239,7 @@ def sofa(rng: Generator) -> PaintedSolid:
 
 
 def _pillow(rng: Generator, place: Point) -> PaintedSolid:
+    """A sofa pillow that leans back, its centre at ``place``."""
     pillow = painted(box(0.36, 0.36, 0.14, rounding=0.07), paint=pick(rng, PLASTIC))
     return moved(pillow, at=place, rotation=rotation_x(-0.35))
 

@@ -52,6 +52,7 @@ Profile = list[tuple[float, float]]  # (radius, y), from the foot to the rim
 
 
 def _glaze(rng: Generator, height: float, bands: bool = True) -> Paint | np.ndarray:
+    """Bands, a gradient of two glazes or, as often as both, one colour."""
     colour = pick(rng, CERAMIC)
     style = rng.integers(4)
     if style == 0 and bands:

@@ -68,6 +68,7 @@ def painted(*shapes: PaintedSolid, paint: Paint | Colour) -> PaintedSolid:
 
 
 def _of_one_part(distance: Distance, box: np.ndarray, paint: Paint) -> PaintedSolid:
+    """A solid that is one region of one paint."""
     return PaintedSolid(distance, box, (PaintedPart(distance, paint),))
 
 
@@ -83,6 +84,7 @@ def near(origin: Point, unit: float, x: float = 0.0, y: float = 0.0, z: float = 
 
 
 def _centre(**place: Unpack[Place]) -> np.ndarray:
+    """The point (3,) that a place names."""
     xyz = (place.get("x", 0.0), place.get("y", 0.0), place.get("z", 0.0))
     return np.array(place.get("at", xyz), np.float64)
 

@@ -251,6 +251,7 @@ def _hull(bow: float, height: float, width: float) -> tuple[PaintedSolid, Painte
 
 
 def _primitive(rng: Generator) -> PaintedSolid:
+    """One solid of the simplest kinds, some 0.3 to 0.6 across."""
     a, b, c = rng.uniform(0.14, 0.32, 3)
     kind = rng.integers(6)
     if kind == 0:

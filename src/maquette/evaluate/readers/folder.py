@@ -27,9 +27,10 @@ from maquette.evaluate.cases import (
     with_recorded_focal,
 )
 from maquette.evaluate.files import fingerprint, read_object
+from maquette.evaluate.pairs import by_label
 from maquette.evaluate.readers.source import FileSource
 from maquette.evaluate.surfaces import Meshes
-from maquette.export.read import load_named_meshes
+from maquette.export.read import load_named_meshes, node_labels
 from maquette.inputs import read_scene_input
 from maquette.types import Camera, SceneInput
 
@@ -54,6 +55,7 @@ def folder_sources(root: Path) -> Iterator[FileSource]:
 
 
 def _name(folder: Path, root: Path) -> str:
+    """Set and scene: the folder below the root, or the root and the folder."""
     relative = folder.relative_to(root).as_posix()
     if "/" in relative:
         return relative
@@ -79,6 +81,7 @@ def read_folder(folder: Path, name: str) -> Case:
 
 
 def _first_there(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of the names that exists; InputError when none does."""
     found = next((folder / name for name in names if (folder / name).exists()), None)
     if found is None:
         raise InputError(f"{folder}: none of {', '.join(names)} is there; {ADVICE}")
@@ -88,7 +91,8 @@ def _first_there(folder: Path, names: tuple[str, ...]) -> Path:
 def _meshes(truth: Path) -> Meshes:
     """The nodes of a file, or of all files of a folder, which are then called after their files."""
     if not truth.is_dir():
-        return load_named_meshes(truth)
+        nodes = load_named_meshes(truth)
+        return {**nodes, **by_label(nodes, node_labels(truth))}
     meshes = {}
     for file in sorted(truth.iterdir()):
         nodes = load_named_meshes(file)

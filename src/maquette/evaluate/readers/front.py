@@ -73,6 +73,7 @@ def front_sources(root: Path, last: int = TEST_ROOMS) -> Iterator[FileSource]:
 
 
 def _list(path: Path) -> list[Any]:
+    """The list in a JSON file; InputError for anything else, and for an empty one."""
     content = read_record(path, ADVICE)
     if not isinstance(content, list) or not content:
         raise InputError(
@@ -122,10 +123,12 @@ def _drawn(visible: list[int], room: str) -> list[int]:
 
 
 def _class_of(name: str) -> str:
+    """``Chair_12`` -> ``chair``."""
     return name.partition("_")[0].lower()
 
 
 def _object(root: Path, room: str, name: str) -> trimesh.Trimesh:
+    """An object as a mesh, or as a surface of points made to small triangles."""
     mesh = root / MESHES / room / f"{name}.glb"
     surface = root / SURFACES / room / f"{name}.npy"
     if mesh.exists():

@@ -58,6 +58,7 @@ def glb_sources(path: Path) -> Iterator[FileSource]:
 
 
 def _checksum(file: Path) -> str:
+    """Eight hexadecimal digits that tell whether a file has changed."""
     try:
         return f"{zlib.crc32(file.read_bytes()):08x}"
     except OSError:  # reading it will say why
@@ -124,4 +125,5 @@ def _view(path: Path, nodes: Sequence[tuple[str, trimesh.Trimesh]], lowest: floa
 
 
 def _raised(by: float) -> np.ndarray:
+    """A shift (4, 4) along +Y."""
     return similarity(1.0, None, np.array([0.0, by, 0.0]))

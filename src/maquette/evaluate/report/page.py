@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +17,6 @@ from maquette.evaluate.cases import TRUTH, camera_from_dict, read_objects, set_o
 from maquette.evaluate.comparison import comparison_tables, heading, shown
 from maquette.evaluate.contestants import instances_of, scene_from_glb
 from maquette.evaluate.files import Record
-from maquette.evaluate.pool import in_processes, lost, processes
-from maquette.evaluate.report.bundle import assets_folder, packed, packed_modules
 from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth
 from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Series, plot
@@ -29,6 +24,8 @@ from maquette.evaluate.report.run import FinishedRun, aligned_from_predicted, re
 from maquette.evaluate.rows import distinct, number, picked
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.tables import html, reasons_table, unusable_table
+from maquette.execute.pool import Engine, in_processes, lost, processes
+from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.output import atomic_write
 
 # In the run folder: pictures and small meshes, so that a second report is quick.
@@ -59,7 +56,7 @@ def write_report(
     path = folder / "report.html" if out is None else Path(out)
     truths = len(run.objects) / len(run.methods)
     faces = int(np.clip(ALL_FACES / max(len(run.objects) + truths, 1), *FACES))
-    with processes(jobs, 1) as pool:
+    with processes(Engine(jobs)) as pool:
         tasks = [(folder, scene, tuple(run.methods), faces) for scene in run.scenes]
         reasons = in_processes(pool, _make_parts, tasks, progress)
     undrawn = {scene: reason for scene, reason in zip(run.scenes, reasons) if reason}
@@ -74,6 +71,7 @@ def write_report(
 
 
 def _parts(run: FinishedRun, scene: str) -> Path:
+    """Where the parts of a scene are kept."""
     return run.folder.path / KEPT / scene
 
 
@@ -119,6 +117,7 @@ def _keep(paths: Sequence[Path], source: Path, made: Callable[[], Sequence[bytes
 
 
 def _small_meshes(path: Path, faces: int) -> list[bytes]:
+    """A GLB file as one of at most so many faces."""
     return [compact_glb(instances_of(scene_from_glb(path)), faces)]
 
 
@@ -126,27 +125,20 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 
 
 def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
-    files = assets_folder() / "report"
+    """The page: its template with everything put in."""
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
     values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
     values["title"] = escape(run.folder.path.resolve().name)
-    values["style"] = (files / "report.css").read_text(encoding="utf-8")
-    values["script"] = (files / "report.js").read_text(encoding="utf-8")
     values["tables"] = _tables(run, baseline, undrawn)
-    values["index"] = _script_json(_index(run))
-    values["pictures"] = _script_json(pictures)
+    values["index"] = script_json(_index(run))
+    values["pictures"] = script_json(pictures)
     values["meshes"] = "\n".join(_mesh_scripts(run, faces))
     values["modules"] = packed_modules("report/scene-view.js")
-    template = (files / "report.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], template)
-
-
-def _script_json(content: Any) -> str:
-    """JSON that cannot end the <script> it stands in."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return filled("report", **values)
 
 
 def _facts(run: FinishedRun) -> str:
+    """What was run, as a list of HTML."""
     threads = run.record.get("threads", 1)
     unusable = run.record.get("unusable") or {}
     objects = {(row["scene"], row["node"]) for row in run.objects}
@@ -179,11 +171,13 @@ def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) 
 
 
 def _legend(run: FinishedRun) -> str:
+    """The methods and their colours."""
     names = enumerate(map(shown, run.methods))
     return "".join(f'<li><i class="s{k}"></i>{escape(name)}</li>' for k, name in names)
 
 
 def _plots(run: FinishedRun) -> str:
+    """F-score and box IoU of objects over size, hidden share and number, as SVG."""
     own = [row for row in run.objects if row["protocol"] == run.protocol]
     parts = []
     for score, y in (("f_o", PER_CENT), ("iou_b", UNIT)):
@@ -236,6 +230,7 @@ def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
 
 
 def _short(value: float | None) -> float | None:
+    """Five digits; None for what is not finite, which JSON lacks."""
     return None if value is None or not np.isfinite(value) else float(f"{value:.5g}")
 
 

@@ -56,16 +56,19 @@ def turntable(scene: Scene, start: Camera) -> list[Camera]:
 
 
 def _true_camera(folder: Path) -> Camera | None:
+    """Of a case, None when it is not known."""
     return camera_from_dict(read_objects(folder).get("camera"), str(folder))
 
 
 def _view(scene: Scene, camera: Camera | None) -> bytes:
+    """A rendered scene as JPEG, from the camera or its own."""
     camera = camera or scene.camera
     small = resized_by(camera, SIDE / max(camera.width, camera.height))
     return _jpeg(Image.fromarray(render_views(scene, [small])[0]))
 
 
 def _jpeg(picture: Image.Image) -> bytes:
+    """The bytes of a file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()

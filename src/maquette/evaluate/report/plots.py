@@ -118,14 +118,17 @@ def plot(series: Sequence[Series], x: Axis, y: Axis) -> str:
 
 
 def _across(x: Axis, value: np.ndarray | float) -> np.ndarray:
+    """Pixels from the left of the picture."""
     return LEFT + x.share(value) * (RIGHT - LEFT)
 
 
 def _up(y: Axis, value: np.ndarray | float) -> np.ndarray:
+    """Pixels from the top of the picture."""
     return BOTTOM - y.share(value) * (BOTTOM - TOP)
 
 
 def _grid(x: Axis, y: Axis) -> list[str]:
+    """Lines, numbers and names of both axes."""
     parts = []
     for tick in y.ticks:
         at = float(_up(y, tick))
@@ -142,10 +145,12 @@ def _grid(x: Axis, y: Axis) -> list[str]:
 
 
 def _text(kind: str, x: object, y: object, text: str, anchor: str = "middle") -> str:
+    """Some text at a place."""
     return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 
 def _dots(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
+    """One path with all objects of a method, thinned to MOST_DOTS."""
     known = np.flatnonzero(~np.isnan(one.x + one.y))
     known = known[:: max(1, -(-len(known) // MOST_DOTS))]
     values = one.x[known]
@@ -157,6 +162,7 @@ def _dots(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
 
 
 def _trend(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
+    """The means of the bins as a line with marks, their intervals as a band."""
     rows = binned(one.x, one.y, x.edges)
     if len(rows) < 2:
         return []
@@ -175,4 +181,5 @@ def _trend(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
 
 
 def _points(places: Iterable[tuple[float, float]]) -> str:
+    """Places as SVG writes them."""
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in places)

@@ -3,6 +3,7 @@
 import { byId, h, iconButton } from "../dom.js";
 import { store } from "../store.js";
 import { makeScene } from "./actions.js";
+import { knownGeometry } from "./geometry.js";
 
 export function mountRequest() {
   const form = byId("make");
@@ -54,6 +55,7 @@ const set = (changes) => store.set({ request: { ...store.get().request, ...chang
 
 function build(form, config) {
   const { request } = store.get(), method = chosenMethod(config, request.method), models = modelsOf(config, method.name);
+  const perceptions = config.perceptions ?? [];
   const seed = number("seed", "Seed", config.options.seed, request.seed, false);
   const dice = iconButton("dice", "Another seed", () => { set({ seed: randomSeed(config) }); seed.value = store.get().request.seed; });
   const select = (label, choices, chosen, onpick) => h("label", { class: "field" }, label,
@@ -74,7 +76,9 @@ function build(form, config) {
           field("Tries (the best is kept)", number("samples", "Tries", config.options.samples, request.samples, false)),
           field("Field of view, degrees", number("fov", "Vertical field of view", config.options.fov, request.fov, true, "any")),
           field("Guidance", number("guidance", "Guidance", { ...config.options.guidance, default: method.guidance ?? config.options.guidance.default }, request.guidance, true, "any"))),
+        perceptions.length > 1 && select("Depth and camera are seen by", perceptions.map((name) => ({ name, title: name })), request.perception, (name) => set({ perception: name })),
         h("label", { class: "check" }, h("input", { type: "checkbox", checked: request.fit, onchange: (event) => set({ fit: event.target.checked }) }), "Hold objects to what the photo shows"))),
+    h("details", {}, h("summary", {}, "Known depth and camera"), knownGeometry()),
     h("p", { class: "why" }),
     h("button", { type: "submit", class: "primary large" }, "Make the scene")); // prettier-ignore
   enable(form, store.get().masks, store.get().working);

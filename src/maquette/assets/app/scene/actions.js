@@ -63,7 +63,7 @@ export async function openScene(id) {
   leaveScene();
   const scene = await api.scene(id);
   const same = store.get().scene?.id === id;
-  store.set({ screen: "scene", scene, job: null, other: null, comparison: null, selected: same ? store.get().selected : null, ...photoFor(scene) });
+  store.set({ again: null, screen: "scene", scene, job: null, other: null, comparison: null, selected: same ? store.get().selected : null, ...photoFor(scene) });
 }
 
 /** Show two scenes of one photo side by side. */
@@ -144,7 +144,12 @@ export async function regenerate(label, seed) {
     end: async (end) => {
       mark(label, null);
       if (store.get().scene?.id !== scene.id) return;
-      if (end.state === "done") accept(await api.scene(scene.id));
+      if (end.state === "done") {
+        const before = instanceOf(label);
+        accept(await api.scene(scene.id));
+        const after = instanceOf(label);
+        if (before && after) store.set({ again: { label, before, after, shows: "after" } });
+      }
       else toast(`object ${label}: ${(await api.job(job.id)).error ?? end.state}`, { error: true });
     },
     lost: () => mark(label, null),

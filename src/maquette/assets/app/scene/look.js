@@ -3,9 +3,9 @@
 import { confidenceColour } from "../../viewer/looks.js";
 import { byId, h, iconButton, segments } from "../dom.js";
 import { store } from "../store.js";
-import { mainViewer } from "./views.js";
+import { mainViewer, turnScene } from "./views.js";
 
-const COLOURINGS = [["photo", "Photo", "Colours of the photo (1)"], ["instance", "Objects", "One colour for each object (2)"],
+const COLOURINGS = [["photo", "Colours", "The objects' own colours (1)"], ["instance", "Objects", "One colour for each object (2)"],
                     ["confidence", "Confidence", "How well each object covers its mask (3)"], ["clay", "Clay", "Shape only (4)"]]; // prettier-ignore
 
 export function mountLook() {
@@ -34,18 +34,18 @@ function legend() {
 }
 
 function mountEye() {
-  const photo = h("button", { type: "button", class: "quiet", title: "See it as the photo's camera saw it (P)", onclick: () => mainViewer()?.viewPhoto() }, "Photo view");
+  const turn = h("button", { type: "button", class: "quiet", title: "Let the scene turn slowly (Space)", onclick: turnScene }, "Turn");
   const slider = h("input", { type: "range", min: 0, max: 1, step: 0.01, value: 1, "aria-label": "Blend from the photo to the scene",
     oninput: (event) => store.set({ blend: Number(event.target.value) }) }); // prettier-ignore
   const blend = h("label", {}, "Photo", slider, "Scene");
   const around = [["Front", 0, 0.12, 1], ["Side", 1, 0.12, 0], ["Top", 0, 1, 0.001]].map(([name, x, y, z]) =>
     h("button", { type: "button", class: "quiet", title: `Look from the ${name.toLowerCase()}`, onclick: () => mainViewer()?.viewFrom(x, y, z) }, name));
-  byId("eye").replaceChildren(photo, blend, ...around);
-  store.watch(["inPhotoView", "scene"], ({ inPhotoView, scene }) => {
-    photo.disabled = !scene;
-    photo.setAttribute("aria-pressed", String(inPhotoView));
+  byId("eye").replaceChildren(turn, blend, ...around);
+  store.watch(["inPhotoView", "scene", "turning"], ({ inPhotoView, scene, turning }) => {
+    turn.disabled = !scene;
+    turn.setAttribute("aria-pressed", String(turning));
+    turn.hidden = inPhotoView || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     blend.hidden = !inPhotoView || !scene?.image;
-    photo.hidden = inPhotoView && Boolean(scene?.image);
   });
   store.watch(["blend"], ({ blend: share }) => { slider.value = share; });
 }

@@ -2,17 +2,17 @@
 
 import { confidenceColour } from "../../viewer/looks.js";
 import { api } from "../api.js";
-import { byId, download, h, iconButton, openMenu } from "../dom.js";
+import { byId, download, h, iconButton, openMenu, segments } from "../dom.js";
 import { icon } from "../icons.js";
 import { randomSeed } from "../masks/request.js";
 import { store } from "../store.js";
-import { duplicate, edit, makeForComparison, methodTitle, nameOf, over, regenerate, removeInstance, siblings, toggleHidden } from "./actions.js";
+import { duplicate, edit, makeForComparison, methodTitle, nameOf, over, regenerate, removeInstance, siblings, toggleHidden, undo } from "./actions.js";
 import { pick } from "./views.js";
 
 let renaming = false;
 
 export function mountPanel() {
-  store.watch(["config", "job", "scene", "other", "comparison", "selected", "remade"], show);
+  store.watch(["config", "job", "scene", "other", "comparison", "selected", "remade", "again"], show);
   store.watch(["remaking"], ({ remaking = {}, selected }) => {
     const again = byId("scene-panel").querySelector(".again"); // only its number changes
     if (again && remaking[selected]) again.textContent = `${Math.round(100 * (remaking[selected].share ?? 0))} %`;
@@ -131,6 +131,7 @@ function inspector(instance, remaking) {
       h("span", { class: "with" }, input, iconButton("dice", "Draw another seed", () => { input.value = randomSeedOf(config); }),
         h("button", { type: "button", class: "again", disabled: !instance.can_regenerate || Boolean(remaking), onclick: () => { if (input.reportValidity()) regenerate(label, Number(input.value)); } },
           remaking ? `${Math.round(100 * (remaking.share ?? 0))} %` : "Again"))),
+    againChoice(instance, scene),
     instance.can_regenerate ? null : h("p", { class: "hint" }, "The scene was saved without what making it anew needs."),
     h("div", { class: "actions" },
       action("pen", "Rename", renameSelected), action("copy", "Duplicate", () => duplicate(label)),
@@ -139,10 +140,22 @@ function inspector(instance, remaking) {
       action("trash", "Delete", () => removeInstance(label), { class: "danger" }))); // prettier-ignore
 }
 
+/** After "Again": the object as it was and as it is, to choose from. */
+function againChoice({ label, glb }, scene) {
+  const { again } = store.get();
+  if (again?.label !== label || again.after.glb !== glb) return null;
+  const percent = ({ confidence }) => (confidence === null || confidence === undefined ? "" : ` ${Math.round(100 * confidence)} %`);
+  const choices = [["before", `Before${percent(again.before)}`, "The object as it was"], ["after", `After${percent(again.after)}`, "The object as it is now"]];
+  return h("div", { class: "field" }, "Made anew",
+    h("span", { class: "with" }, segments("Before and after", choices, again.shows, (shows) => store.set({ again: { ...again, shows } })),
+      again.shows === "before" && scene.can_undo ? h("button", { type: "button", onclick: () => { store.set({ again: null }); undo(); } }, "Take it back") : null)); // prettier-ignore
+}
+
 const randomSeedOf = (config) => (config ? randomSeed(config) : 1);
 
 function summary(scene) {
-  const seconds = Object.values(scene.provenance?.seconds ?? {}).reduce((sum, one) => sum + one, 0);
+  const stages = Object.entries(scene.provenance?.seconds ?? {}).filter(([stage]) => !["preview", "export"].includes(stage)); // as in the terminal
+  const seconds = stages.reduce((sum, [, one]) => sum + one, 0);
   const facts = [["Method", methodTitle(scene.method) || null], ["Seed", scene.seed], ["Made in", seconds ? `${seconds.toFixed(1)} s` : null]].filter(([, value]) => value !== null && value !== undefined);
   return h("div", { class: "inspector" }, h("h3", {}, "Scene"),
     h("dl", { class: "facts" }, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, `${value}`)])),

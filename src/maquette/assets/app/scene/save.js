@@ -11,9 +11,10 @@ const space = { unit: "mm", size: 100, up: "z" };
 export function mountSave() {
   const glb = h("button", { type: "button", class: "primary", onclick: () => saveAs("glb") }, "Save GLB");
   const picture = iconButton("camera", "Save a picture of the view (PNG)", savePicture);
+  const share = iconButton("share", "Share: one web page with the scene in 3D", () => saveAs("html"));
   const more = h("button", { type: "button", "aria-haspopup": "menu", onclick: (event) => openMenu(event.currentTarget, menu()) }, "More ...");
-  byId("save").replaceChildren(h("div", { class: "buttons" }, glb, picture, more));
-  store.watch(["scene"], ({ scene }) => [glb, picture, more].forEach((button) => { button.disabled = !scene; }));
+  byId("save").replaceChildren(h("div", { class: "buttons" }, glb, share, picture, more));
+  store.watch(["scene"], ({ scene }) => [glb, share, picture, more].forEach((button) => { button.disabled = !scene; }));
 }
 
 /** Let the browser save the scene in one of the server's formats. */

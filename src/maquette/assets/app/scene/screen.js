@@ -7,7 +7,7 @@ import { mountLook } from "./look.js";
 import { mountPanel, renameSelected } from "./panel.js";
 import { mountProgress } from "./progress.js";
 import { mountSave } from "./save.js";
-import { frameSelection, mainViewer, mountViews } from "./views.js";
+import { frameSelection, mountViews, photoView, turnScene } from "./views.js";
 
 /** The tools in the order of the toolbar. */
 export const SCENE_TOOLS = [
@@ -58,7 +58,8 @@ export function sceneKey(event) {
   if (tool && scene && (!other || tool.name === "select")) store.set({ sceneTool: tool.name });
   else if (event.key === "Escape") store.set({ selected: null });
   else if (key === "f") frameSelection();
-  else if (key === "p") mainViewer()?.viewPhoto();
+  else if (key === "p") photoView();
+  else if (key === " " && !event.target.closest("button")) turnScene();
   else if (key === "s") store.set({ snapping: !snapping });
   else if (key === "z") store.set({ look: { ...look, wireframe: !look.wireframe } });
   else if (key === "g") store.set({ look: { ...look, grid: !look.grid } });

@@ -19,6 +19,7 @@ export function mountViews() {
   store.watch(["other"], showRight);
   store.watch(["selected"], ({ selected }) => [left, right].forEach((viewer) => viewer?.select(selected)));
   store.watch(["look"], ({ look }) => [left, right].forEach((viewer) => viewer?.setLook(look)));
+  store.watch(["again"], showAgain);
   store.watch(["blend"], ({ blend }) => [left, right].forEach((viewer) => viewer?.setBlend(blend)));
   store.watch(["sceneTool", "snapping"], ({ sceneTool, snapping }) => {
     left?.gizmo.setTool(sceneTool);
@@ -52,6 +53,36 @@ function ensureLeft() {
   left = createViewer(byId("view-a"), "3D view of the scene");
   left?.on("transform", (label, matrix) => edit({ kind: "transform", label, world_from_instance: matrix }));
   left?.on("photo", (inPhotoView) => store.set({ inPhotoView }));
+  left?.on("turn", (turning) => store.set({ turning }));
+  mountInset();
+}
+
+/** The photo as a small picture in the corner; pressed, the scene is seen as its camera saw it. */
+function mountInset() {
+  const picture = h("img", { alt: "", draggable: false });
+  const inset = h("button", { type: "button", class: "float inset", title: "See the scene as the photo's camera saw it (P)", onclick: photoView }, picture, h("span", {}, "Photo"));
+  byId("view-a").append(inset);
+  store.watch(["scene", "other", "inPhotoView"], ({ scene, other, inPhotoView }) => {
+    inset.hidden = !scene?.image || Boolean(other) || !left;
+    if (!inset.hidden && picture.getAttribute("src") !== scene.image) picture.src = scene.image;
+    inset.setAttribute("aria-pressed", String(inPhotoView));
+  });
+}
+
+/** To the photo's view, and from there back to a look from aside. */
+export function photoView() {
+  if (left?.photoMode) lookAround(true);
+  else left?.viewPhoto();
+}
+
+/** Let the scene turn, or stand still. */
+export function turnScene() {
+  left?.turn(!left.turning);
+}
+
+function lookAround(animated) {
+  left.viewFrom(0.45, 0.42, 1, animated);
+  left.turn();
 }
 
 function showLeft({ screen, job, scene }) {
@@ -73,7 +104,8 @@ async function showScene(viewer, scene) {
   if (viewer.photoAddress !== scene.image) viewer.setPhoto(scene.image);
   viewer.setCamera(scene.camera);
   await viewer.setInstances(scene.instances, { ground: scene.ground_height });
-  if (first) viewer.viewPhoto(!empty);
+  if (first && viewer === left && !store.get().other) lookAround(!empty);
+  else if (first) viewer.viewPhoto(!empty);
   viewer.select(store.get().selected);
 }
 
@@ -103,6 +135,11 @@ function showRight({ other, scene }) {
     left.viewPhoto(false);
     unlink = linkCameras(left, right);
   });
+}
+
+/** Of an object that was made anew: as it was, or as it is. */
+function showAgain({ again, scene }) {
+  if (again && scene && left) left.setInstance(again.shows === "before" ? { ...again.before, world_from_instance: again.after.world_from_instance } : again.after);
 }
 
 /** Fill the view with the selected object, or with everything. */

@@ -3,7 +3,7 @@ import json
 import re
 import zlib
 
-from maquette.evaluate.report.bundle import IMPORT, assets_folder, modules_of, packed_modules
+from maquette.export.bundle import IMPORT, assets_folder, modules_of, packed_modules
 
 
 def write(folder, **files):

@@ -1,12 +1,12 @@
 """Processes that work for this one, and end with it.
 
-Just after output in the flow. A terminal sends Ctrl-C to all processes of a command; if each dealt
+A terminal sends Ctrl-C to all processes of a command; if each dealt
 with it by itself, all would print their tracebacks. So it is the first process's business: it stops
 waiting, ends the others, and says one line (cli). A first process that is killed has no chance to
 do so; the others notice by themselves.
 
-``python -m maquette.processes PID MODULE ARGUMENT...`` runs a module that ends with process PID,
-its parent.
+``python -m maquette.execute.processes PID MODULE ARGUMENT...`` runs a module that ends with process
+PID, its parent.
 """
 
 from __future__ import annotations
@@ -167,10 +167,7 @@ class Workers:
             worker.leave()
             return answer
         self._idle.append(worker)
-        error, result = pickle.loads(answer)
-        if error is not None:
-            raise error from RemoteTraceback(result)
-        return result
+        return unpacked(answer)
 
     def _start_again(self, assignment: _Assignment, ended: Ended) -> None:
         assignment.worker.leave()
@@ -256,16 +253,26 @@ def _work(connection: Connection, prepare: Task | None, arguments: tuple[Any, ..
         prepare(*arguments)
     connection.send_bytes(b"prepared")
     while packed := connection.recv_bytes():
-        connection.send_bytes(_answer(packed))
+        connection.send_bytes(answer_to(packed))
 
 
-def _answer(packed: bytes) -> bytes:
-    """Do a task: nothing and what it returns, or what it raises and where."""
+def answer_to(packed: bytes) -> bytes:
+    """Do a packed task and its arguments: nothing and what it returns, or what it raises and where,
+    packed.
+    """
     try:
         task, arguments = pickle.loads(packed)
         return pickle.dumps((None, task(*arguments)))
     except Exception as error:
         return _packed_error(error, traceback.format_exc())
+
+
+def unpacked(answer: bytes) -> Any:
+    """What a task returned, from ``answer_to``; raises what it raised."""
+    error, result = pickle.loads(answer)
+    if error is not None:
+        raise error from RemoteTraceback(result)
+    return result
 
 
 def _packed_error(error: Exception, place: str) -> bytes:

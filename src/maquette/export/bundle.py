@@ -14,6 +14,7 @@ import re
 import zlib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 IMPORT = re.compile(r"""((?:\bfrom|\bimport)\s*)(["'])(\.{1,2}/[^"']+)\2""")
 PREFIX = "maquette/"  # of the bare names
@@ -39,6 +40,7 @@ def modules_of(entry: str, root: Path | None = None) -> dict[str, str]:
         source = (root / path).read_text(encoding="utf-8")
 
         def rename(match: re.Match[str]) -> str:
+            """The same import with the name that the module has in the page."""
             target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match.group(3)))
             visit(target)
             return f"{match.group(1)}{match.group(2)}{PREFIX}{target}{match.group(2)}"
@@ -49,6 +51,24 @@ def modules_of(entry: str, root: Path | None = None) -> dict[str, str]:
 
     visit(entry)
     return found
+
+
+def filled(folder: str, **values: str) -> str:
+    """The page ``assets/<folder>/<folder>.html`` with its style, its script, and what else stands
+    in {{braces}}.
+    """
+    files = assets_folder() / folder
+    values["style"] = (files / f"{folder}.css").read_text(encoding="utf-8")
+    unpacking = (assets_folder() / "viewer" / "unpack.js").read_text(encoding="utf-8")
+    script = (files / f"{folder}.js").read_text(encoding="utf-8")
+    values["script"] = f"{unpacking}\n{script}"
+    template = (files / f"{folder}.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], template)
+
+
+def script_json(content: Any) -> str:
+    """JSON that cannot end the <script> it stands in."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def packed(content: bytes) -> str:

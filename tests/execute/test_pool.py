@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from maquette.errors import InputError
-from maquette.evaluate.pool import in_processes, lost, processes
+from maquette.execute.pool import Engine, in_processes, lost, processes
 
 
 def note(folder, name):
@@ -23,7 +23,7 @@ def note_or_die(folder, name):
 
 def test_tasks_here_run_one_after_the_other(tmp_path):
     seen = []
-    with processes(0, 1) as pool:
+    with processes(Engine(0)) as pool:
         in_processes(
             pool,
             note,
@@ -39,7 +39,7 @@ def test_tasks_here_run_one_after_the_other(tmp_path):
 
 def test_tasks_elsewhere_run_once_errors_arrive_and_dead_processes_cost_their_task_only(tmp_path):
     seen = []
-    with processes(1, 1) as pool:
+    with processes(Engine(1)) as pool:
         in_processes(
             pool,
             note,

@@ -1,4 +1,5 @@
-"""Every option of a command that Python and the app have, too, declared once.
+"""Every option of a command that Python and the app have, too, declared once: here those of scenes
+and files, beside this file those of data, training and benchmarks.
 
 Stands at the very start of the flow, so that the command line can show its help without loading
 anything: no arrays, no networks. What an option does is said where it is used.
@@ -19,6 +20,9 @@ BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units 
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
 GROUNDS = ("plane", "disc")
 MJCF_STYLES = ("menagerie", "robosuite")
+# suffixes of what a scene is written as besides its document, and those that say no unit
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "html")
+SPACELESS = ("obj", "ply", "stl")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 EMBEDDED = "embedded"  # the model that ships with the package
 AUTO, NONE = "auto", "none"  # instead of a number of pixels of a texture
@@ -87,6 +91,15 @@ class SceneOptions:
         help="at most so many triangles per object (default: about 8,000 for large ones)",
     )
     model: str = option(EMBEDDED, metavar="NAME", help="a published model (see `maquette models`)")
+    perception: Any = option(
+        EMBEDDED,
+        kind=object,
+        read=str,
+        metavar="NAME",
+        help="what sees depth and camera: embedded (default), moge-2-vits, depth-pro, "
+        "depth-anything-v2, any depth model OWNER/NAME of transformers, or a folder; "
+        "fetch it with `maquette models fetch NAME`",
+    )
     memory: int | None = option(
         None,
         kind=int,
@@ -187,8 +200,9 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz or .exr; 0, nan, inf = "
-        "not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or {name}",
+        help="depth map of the photo: PNG or TIFF of 16 bits, .npy, .npz, .exr or .r3d; 0, nan, "
+        "inf = not known. Several photos: a folder of X_depth.*, or a pattern with {stem} or "
+        "{name}",
     )
     depth_unit: Any = option(
         "auto",
@@ -210,7 +224,8 @@ class GeometryOptions:
         kind=str,
         metavar="FILE",
         group=KNOWN,
-        help="instead of a depth map: .npy or .npz of points (H, W, 3), x right, y down, z forward",
+        help="instead of a depth map: .npy, .npz or .exr of points (H, W, 3), x right, y down, "
+        "z forward",
     )
     intrinsics: str | None = option(
         None,
@@ -307,17 +322,13 @@ class SimulationOptions:
     )
     mass: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAME=KG",
         help="mass of one object, by node, name or label; may be repeated",
     )
     static: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="NAMES",
         help="objects that never move: nodes, names or labels, separated by commas",
     )
@@ -347,9 +358,7 @@ class ScaleOptions:
     )
     size: Any = option(
         (),
-        kind=object,
         repeated=True,
-        read=str,
         metavar="LABEL=LENGTH",
         help="height of one object, such as chair=0.9m or 3=40cm, which sets the scale; "
         "may be repeated, several are reconciled",

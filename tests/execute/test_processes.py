@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from maquette.errors import MaquetteError
-from maquette.processes import Ended, spawned
+from maquette.execute.processes import Ended, spawned
 
 PROGRAM = textwrap.dedent("""
     import os, pathlib, sys, time
     from maquette.output import atomic_write
-    from maquette.processes import spawned
+    from maquette.execute.processes import spawned
 
     def task(folder):
         with atomic_write(pathlib.Path(folder) / "result") as temporary:
@@ -122,7 +122,7 @@ while True:
 """
 STARTER = """
 import os, subprocess, sys
-guarded = [sys.executable, "-m", "maquette.processes", str(os.getpid())]
+guarded = [sys.executable, "-m", "maquette.execute.processes", str(os.getpid())]
 subprocess.run([*guarded, "endless", sys.argv[1]])
 """
 
@@ -170,7 +170,14 @@ def test_a_parent_that_has_ended_before_is_noticed(tmp_path):
         pass
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     late = subprocess.run(
-        [sys.executable, "-m", "maquette.processes", str(gone.pid), "endless", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "maquette.execute.processes",
+            str(gone.pid),
+            "endless",
+            str(tmp_path),
+        ],
         env={**os.environ, "PYTHONPATH": paths},
         timeout=60,
     )

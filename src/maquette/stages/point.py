@@ -1,0 +1,348 @@
+"""The objects of a photo that someone points at, or all of them, through the segmenter.
+
+In the flow: photo -> ``PointedPhoto``, which answers clicks and boxes (masks/propose.py) -> masks.
+The network first looks at the whole photo, once; then at a window around what it has found there,
+so that a small object gets as many pixels as a large one. A box, or a mask that is to be changed,
+says at once where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from maquette.checkpoints.embedded import load_models
+from maquette.checkpoints.mask_networks import open_proposer
+from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
+from maquette.masks.edit import Masks, find_all
+from maquette.masks.grabcut import held_to_edges
+from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
+from maquette.masks.segment import ByColour
+from maquette.models.conditioning import cut_square
+from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_plane
+from maquette.options import EMBEDDED
+from maquette.photos.pixels import Size, connected_parts
+from maquette.photos.read import Photo
+from maquette.types import InstanceMask
+
+MARGIN = 1.4  # side of a window over the longer side of what it is to show
+LEAST_SIDE = 24  # pixels of a photo that a window shows at least
+WIDE = 0.75  # of the photo's longer side: a window that wide shows no more than the photo does
+LOST = 0.35  # of the photo's longer side: what is looked at around clicks that met nothing
+BOXED = -0.85  # logit from which on a pixel in a box belongs to its object
+SLACK = 0.03  # of a box's sides, by which an object may reach over it
+CERTAIN = 0.75  # nearness to a click, see ``click_plane``; about a hundredth of the window
+GRID = 10  # clicks along the photo's longer side that look for everything
+LEAST_QUALITY = 0.5  # expected IoU of what counts as an object then
+LEAST_SHARE = 0.001  # of the photo that such an object has
+SAME = 0.5  # share of the smaller of two masks, from which on they are of one object
+LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
+
+
+class Window(NamedTuple):
+    """A square part of a photo, in its pixels; it may reach over the photo's edges."""
+
+    left: int
+    top: int
+    side: int
+
+    @classmethod
+    def around(cls, box: PixelBox, margin: float, size: Size) -> Window:
+        """Around a box, moved into the photo (H, W) where it fits into it."""
+        x0, y0, x1, y1 = box
+        side = max(int(np.ceil(margin * max(x1 - x0, y1 - y0))), LEAST_SIDE)
+        height, width = size
+        places = []
+        for low, high, length in ((x0, x1, width), (y0, y1, height)):
+            place = round((low + high - side) / 2)
+            places.append(int(np.clip(place, 0, length - side)) if side <= length else place)
+        return cls(places[0], places[1], side)
+
+    @classmethod
+    def whole(cls, size: Size) -> Window:
+        """All of a photo (H, W)."""
+        height, width = size
+        side = max(size)
+        return cls((width - side) // 2, (height - side) // 2, side)
+
+    def shares(self, clicks: Sequence[Click]) -> Tensor:
+        """(N, 2) places of clicks in shares of the window's sides."""
+        places = [[click.x - self.left, click.y - self.top] for click in clicks]
+        return torch.tensor(places).reshape(-1, 2) / self.side
+
+    def corners(self, box: PixelBox, slack: float = 0.0) -> list[float]:
+        """Corners of a box in shares of the window's sides, the box enlarged by a share of its
+        own sides on each side.
+        """
+        sides = np.array([box[2] - box[0], box[3] - box[1]])
+        moved = np.concatenate([-slack * sides, slack * sides])
+        places = np.array(box) + moved - [self.left, self.top, self.left, self.top]
+        return (places / self.side).tolist()
+
+    def seen(self, plane: np.ndarray, by: Window, cells: int) -> np.ndarray:
+        """What a plane (C, C) float32 of this window is in another one, (cells, cells)."""
+        scale = self.side / by.side * cells / len(plane)
+        between = np.array([self.left - by.left, self.top - by.top])
+        offset = between * (cells / by.side)
+        moved = np.zeros((2, 3))
+        moved[:, :2] = scale * np.eye(2)
+        moved[:, 2] = offset + 0.5 * scale - 0.5
+        return cv2.warpAffine(plane, moved, (cells, cells), flags=cv2.INTER_LINEAR)
+
+    def of_photo(self, mask: np.ndarray, cells: int) -> np.ndarray:
+        """(cells, cells) float32 share of each cell that a mask (H, W) bool covers."""
+        ys, xs, rows, columns = self._overlap(mask.shape)
+        square = np.zeros((self.side, self.side), np.float32)
+        square[rows, columns] = mask[ys, xs]
+        return cv2.resize(square, (cells, cells), interpolation=cv2.INTER_AREA)
+
+    def in_photo(self, logits: np.ndarray, size: Size) -> np.ndarray:
+        """The mask (H, W) bool of logits (C, C) float32; nothing is outside of the window."""
+        large = cv2.resize(logits, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
+        ys, xs, rows, columns = self._overlap(size)
+        mask = np.zeros(size, bool)
+        mask[ys, xs] = large[rows, columns] > 0
+        return mask
+
+    def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
+        """Rows and columns of the photo that are seen, and the same in the window."""
+        found = []
+        for start, length in ((self.top, size[0]), (self.left, size[1])):
+            low, high = max(start, 0), min(start + self.side, length)
+            found.append((slice(low, high), slice(low - start, high - start)))
+        (ys, rows), (xs, columns) = found
+        return ys, xs, rows, columns
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A window of a photo as the network's trunk sees it."""
+
+    window: Window
+    colours: np.ndarray  # (S, S, 3) uint8
+    maps: list[Tensor]
+
+
+class Found(NamedTuple):
+    """An answer about a window."""
+
+    logits: np.ndarray  # (S / 2, S / 2) float32
+    quality: float  # the IoU that the network expects
+
+
+@dataclass(frozen=True, eq=False)
+class PointedPhoto:
+    """A photo that the segmenter has looked at; see ``masks.propose.PhotoMasks``."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    net: SegmenterNet
+    side: int | None = None  # pixels of the windows that are shown to it; None = its own
+
+    @property
+    def size(self) -> Size:
+        """(H, W)."""
+        return self.image.shape[:2]
+
+    @property
+    def pixels(self) -> int:
+        """Side of the windows that are shown to the network."""
+        return self.side or self.net.config.size
+
+    @cached_property
+    def whole(self) -> Look:
+        """The look at all of it."""
+        return self.look(Window.whole(self.size))
+
+    @torch.inference_mode()
+    def look(self, window: Window) -> Look:
+        """Look at a window."""
+        nothing = np.zeros(self.size, np.uint8)
+        cut = cut_square(self.image, nothing, window, self.pixels)
+        colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
+        picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
+        return Look(window, cut.colours, self.net.look(picture[None]))
+
+    @torch.inference_mode()
+    def ask(
+        self,
+        look: Look,
+        clicks: Sequence[Click],
+        box: PixelBox | None = None,
+        before: np.ndarray | None = None,
+    ) -> Found:
+        """What clicks, a box, or an earlier mask (C, C) of the same window mean."""
+        window = look.window
+        cells = self.pixels // 2
+        planes = torch.zeros(PROMPTS, cells, cells)
+        for number, positive in enumerate((True, False)):
+            chosen = [click for click in clicks if click.positive == positive]
+            planes[number] = click_plane(window.shares(chosen), (cells, cells))
+        if box is not None:
+            planes[2] = box_plane(window.corners(box), (cells, cells))
+        if before is not None:
+            planes[3] = torch.from_numpy(before)
+        found = self.net(look.maps, planes[None])
+        return Found(found.logits[0].float().numpy(), float(found.quality.sigmoid()))
+
+    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+        """The object (H, W) bool that clicks mean, or that they make of a mask."""
+        if before is None or not before.any():
+            far = self.whole
+            return self._from_near(far, self.ask(far, clicks), clicks)
+        shown = before.copy()
+        shown[_pixels(clicks, self.size)] = True
+        look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
+        known = look.window.of_photo(before, self.pixels // 2)
+        return self._outlined(look, self.ask(look, clicks, before=known), clicks)
+
+    def boxed(self, box: PixelBox) -> np.ndarray:
+        """The object (H, W) bool in a box."""
+        look = self.look(Window.around(box, MARGIN, self.size))
+        return self._outlined(look, self.ask(look, (), box), (), box)
+
+    def everything(self) -> list[InstanceMask]:
+        """The objects that clicks all over the photo mean, from left to right. InputError when
+        there is none.
+        """
+        far = self.whole
+        found = [
+            (click, answer) for click in self._all_over() for answer in [self.ask(far, [click])]
+        ]
+        kept = _different([answer for _, answer in found])
+        masks = [self._from_near(far, found[k][1], [found[k][0]]) for k in kept]
+        masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
+        masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
+        if not masks:
+            raise InputError("no object stands out from the background; use boxes or clicks")
+        masks.sort(key=lambda mask: pixel_box(mask)[0])
+        return [InstanceMask(label, mask) for label, mask in enumerate(masks, start=1)]
+
+    def _all_over(self) -> list[Click]:
+        """Clicks in the middles of the cells of a grid."""
+        height, width = self.size
+        step = max(self.size) / GRID
+        xs, ys = (np.arange(0.5 * step, length, step) for length in (width, height))
+        return [Click(x, y, 1) for y in ys.tolist() for x in xs.tolist()]
+
+    def _from_near(self, far: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
+        """The object of first clicks, as the whole photo shows it, looked at from near."""
+        mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
+        window = self._near(mask, [click for click in clicks if click.positive])
+        if window.side >= WIDE * far.window.side:
+            return self._outlined(far, found, clicks)
+        look = self.look(window)
+        chances = 1 / (1 + np.exp(-found.logits))
+        known = far.window.seen(chances, window, self.pixels // 2)
+        return self._outlined(look, self.ask(look, clicks, before=known), clicks)
+
+    def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
+        """The window around a mask (H, W), or around clicks that met nothing."""
+        places = _pixels(clicks, self.size)
+        met = mask[places].any()
+        shown = mask.copy() if met else np.zeros_like(mask)
+        shown[places] = True
+        if met:
+            return Window.around(pixel_box(shown), MARGIN, self.size)
+        x0, y0, x1, y1 = pixel_box(shown)
+        wide = round(0.5 * LOST * max(self.size))
+        return Window.around((x0 - wide, y0 - wide, x1 + wide, y1 + wide), 1.0, self.size)
+
+    def _outlined(
+        self, look: Look, found: Found, clicks: Sequence[Click], box: PixelBox | None = None
+    ) -> np.ndarray:
+        """The mask (H, W) bool of an answer; its outline is that of the colours, and clicks and
+        the box are taken at their word.
+        """
+        size = (self.pixels, self.pixels)
+        logits = cv2.resize(found.logits, size, interpolation=cv2.INTER_LINEAR)
+        yes = _dots(look.window, [click for click in clicks if click.positive], size)
+        no = _dots(look.window, [click for click in clicks if not click.positive], size)
+        mask = logits > 0
+        if box is not None:
+            no = ~(box_plane(look.window.corners(box, SLACK), size).numpy() > 0)
+            mask = logits > BOXED
+        edged = held_to_edges(look.colours, (mask | yes) & ~no, yes & ~no, no)
+        surface = np.where(edged, 1, -1).astype(np.float32)
+        return self._without_specks(look.window.in_photo(surface, self.size), clicks)
+
+    def _without_specks(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+        """The large parts of a mask (H, W), and those that are clicked on."""
+        number, areas = connected_parts(mask)
+        if len(areas) <= 2:
+            return mask
+        large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+        positive = [click for click in clicks if click.positive]
+        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
+        return np.isin(number, np.union1d(large, clicked))
+
+
+def _different(answers: Sequence[Found]) -> list[int]:
+    """Numbers of the answers that are likely to be objects, the best of those that are alike."""
+    kept: list[int] = []
+    masks = [answer.logits > 0 for answer in answers]
+    for number in np.argsort([-answer.quality for answer in answers]).tolist():
+        mask = masks[number]
+        if answers[number].quality < LEAST_QUALITY or not mask.any():
+            continue
+        overlaps = [_common(mask, masks[k]) for k in kept]
+        if max(overlaps, default=0.0) < SAME:
+            kept.append(number)
+    return kept
+
+
+def _dots(window: Window, clicks: Sequence[Click], size: Size) -> np.ndarray:
+    """Mark (H, W) bool the surroundings of clicks in a window, which are certain."""
+    if not clicks:
+        return np.zeros(size, bool)
+    return click_plane(window.shares(clicks), size).numpy() > CERTAIN
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of the smaller of two masks that both have."""
+    return float((a & b).sum() / min(a.sum(), b.sum()))
+
+
+@cache
+def embedded_proposer() -> MaskProposer:
+    """The segmenter of the package; GrabCut where its weights are missing. CheckpointError when
+    they are damaged.
+    """
+    models = load_models()
+    if not models.has("segmenter"):
+        return ByColour
+    (net,) = models.models(["segmenter"])
+    return partial(PointedPhoto, net=net)
+
+
+def proposer_named(name: str, device: torch.device) -> MaskProposer:
+    """``embedded``, or what ``mask_networks.open_proposer`` knows. Raises InputError,
+    CheckpointError.
+    """
+    return embedded_proposer() if name == EMBEDDED else open_proposer(name, device)
+
+
+def proposed(photo: Photo) -> Masks:
+    """Masks of everything in a photo for which none are given: the parts of a cut-out, what stands
+    on a plain background, else what the segmenter finds. Raises InputError.
+    """
+    try:
+        return find_all(ByColour(photo.image), photo.alpha).masks
+    except InputError:
+        if photo.alpha is not None:
+            raise
+        return find_all(embedded_proposer()(photo.image)).masks
+
+
+def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of clicks in a photo."""
+    places = np.array([[click.y, click.x] for click in clicks]).reshape(-1, 2)
+    rows, columns = places.astype(int).T
+    return rows.clip(0, size[0] - 1), columns.clip(0, size[1] - 1)

@@ -1,0 +1,112 @@
+"""The page at four widths, in light and dark: nothing overlaps, nothing is cut off, lists have room.
+Measured in the page itself; and axe-core's rules, where it is installed (npm install axe-core).
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.app import browser as b
+from tests.app.page.steps import IN_A_BROWSER, shot
+
+pytestmark = IN_A_BROWSER
+SIZES = [(390, 780), (820, 1180), (1280, 720), (1920, 1000)]
+LEAST_LIST = 90  # CSS pixels of the panel's list that are seen
+MEASURE = """(least) => {
+  const wrong = [];
+  const seen = (e) => e.offsetParent !== null && e.getBoundingClientRect().width > 0;
+  const said = (e) => e.id || e.getAttribute('aria-label') || e.textContent.trim().slice(0, 40);
+  for (const e of document.querySelectorAll('button, h1, h2, label, .inset, .bar, .panel')) {
+    if (!seen(e)) continue;
+    const r = e.getBoundingClientRect();
+    const scrolls = e.closest('.panel, .options, .tools, .start, .segments');
+    if (!scrolls && (r.left < -1 || r.right > innerWidth + 1 || r.bottom > innerHeight + 1))
+      wrong.push(`outside: ${said(e)}`);
+    const ellipsis = getComputedStyle(e).textOverflow === 'ellipsis';
+    if (/^(BUTTON|H1|H2)$/.test(e.tagName) && !ellipsis && e.scrollWidth > e.clientWidth + 1)
+      wrong.push(`clipped: ${said(e)}`);
+  }
+  const floats = [...document.querySelectorAll('.float')].filter(seen);
+  floats.forEach((one, k) => floats.slice(0, k).forEach((other) => {
+    const [p, q] = [one, other].map((e) => e.getBoundingClientRect());
+    if (p.left < q.right && q.left < p.right && p.top < q.bottom && q.top < p.bottom)
+      wrong.push(`overlap: ${said(one)} and ${said(other)}`);
+  }));
+  for (const e of document.querySelectorAll('.list')) {
+    const panel = e.closest('.panel')?.getBoundingClientRect();
+    if (panel && seen(e)) {
+      const r = e.getBoundingClientRect();
+      const room = Math.min(r.bottom, panel.bottom) - Math.max(r.top, panel.top);
+      if (room < least) wrong.push(`a list of ${Math.round(room)} pixels`);
+    }
+  }
+  for (const e of document.querySelectorAll('.options'))
+    if (seen(e) && e.scrollWidth > e.clientWidth + 1) wrong.push(`cut off: ${said(e)}`);
+  if (document.documentElement.scrollWidth > innerWidth) wrong.push('the page scrolls sideways');
+  return wrong;
+}"""
+
+
+def screens(page, app, scene):
+    """Every screen, ready to be measured."""
+    b.go(page, app)
+    page.wait_for_selector("#examples .card img")
+    yield "start"
+    b.go(page, app, f"#photo/{app.example()}")
+    b.masks_ready(page, 5)
+    yield "masks"
+    b.go(page, app, f"#scene/{scene}")
+    b.scene_ready(page, 3)
+    yield "scene"
+    page.click("#scene-panel .row .pick")
+    b.scene_ready(page, 3)
+    yield "selected"
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_nothing_overlaps_and_nothing_is_cut_off(browser, app, scene, width, height, colours):
+    viewport = {"width": width, "height": height}
+    with b.tab(browser, app, viewport=viewport, color_scheme=colours) as page:
+        for name in screens(page, app, scene):
+            shot(page, f"40-{name}-{width}-{colours}")
+            assert page.evaluate(MEASURE, LEAST_LIST) == [], name
+
+
+def test_a_finished_scene_turns_on_its_ground_with_the_photo_beside_it(browser, app, scene):
+    with b.tab(browser, app, reduced_motion="no-preference") as page:
+        b.go(page, app, f"#scene/{scene}")
+        b.scene_ready(page, 3)
+        assert page.get_by_role("button", name="Turn", exact=True).get_attribute("aria-pressed")
+        assert b.state(page)["turning"] and page.locator(".inset img").is_visible()
+        page.keyboard.press("p")
+        page.wait_for_selector("#view-a .viewer-photo:visible")
+        assert not b.state(page)["turning"]
+        assert page.locator(".inset").get_attribute("aria-pressed") == "true"
+        page.locator(".inset").click()
+        page.wait_for_function("() => document.querySelector('#view-a').viewer.turning")
+
+
+def test_a_glb_is_dropped_and_looked_at_and_shared_as_one_file(page, app, tmp_path):
+    from tests.document.scenes import make_scene
+
+    glb = make_scene().rename(1, "egg").export(tmp_path / "room.glb")
+    b.go(page, app)
+    page.set_input_files("#scene-file", glb)
+    b.arrived(page, "scene")
+    b.scene_ready(page, 3)
+    assert page.locator("#scene-panel").get_by_text("egg").count() == 1
+    with page.expect_download() as shared:
+        page.get_by_role("button", name="Share").click()
+    assert "<!doctype html>" in Path(shared.value.path()).read_text(encoding="utf-8")[:100]
+
+
+@pytest.mark.skipif(not os.environ.get("AXE"), reason="AXE names no axe.min.js of axe-core")
+def test_axe_finds_no_violation(page, app, scene):
+    for name in screens(page, app, scene):
+        page.evaluate(Path(os.environ["AXE"]).read_text(encoding="utf-8"))
+        found = page.evaluate("async () => (await axe.run()).violations")
+        told = [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]
+        assert told == [], f"{name}: {json.dumps(told, indent=1)}"

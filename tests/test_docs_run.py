@@ -1,0 +1,104 @@
+"""What the documents print runs: the blocks of each page in their order, in a folder as `make demo`
+leaves it, with tiny networks in the place of the embedded ones.
+
+A page's shell and Python blocks share the folder, and its Python blocks their names. What trains,
+serves, measures for hours or downloads is not run; test_docs.py parses it.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from maquette.checkpoints import embedded
+from maquette.cli import main
+from tests.test_docs import ROOT, TEXTS
+
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
+PUBLISHED = {"models fetch", "models check", "models convert", "models verify"}
+FOREIGN = {"--model", "--prior", "--weights"}  # options that need files of somebody else's
+SLOW = {"docs/simulation.md", "docs/comboverse.md", "docs/evaluation.md"}
+NOT_WHOLE = {"docs/adding_a_method.md"}  # its Python is a skeleton; an example runs the whole
+EXTRAS = {"docs/simulation.md": ("coacd", "mujoco")}
+PAGES = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name, text in TEXTS.items()
+    if BLOCK.search(text) and name not in NOT_WHOLE
+]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, tiny_weights):
+    """The folder of the demo; the embedded weights are tiny ones as long as tests of this file
+    run.
+    """
+    weights = tmp_path_factory.mktemp("embedded")
+    shutil.copytree(tiny_weights, weights, dirs_exist_ok=True)
+    sums = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in weights.glob("*.safetensors")
+    }
+    (weights / "manifest.json").write_text(json.dumps(sums))
+    folder = tmp_path_factory.mktemp("demo") / "out" / "demo"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "embedded_folder", lambda: weights)
+        assert main(["demo", "-o", str(folder), "--quiet"]) == 0
+        yield folder
+
+
+def is_run(words: list[str]) -> bool:
+    """Whether a maquette command is run here."""
+    command = " ".join(words[1:3])
+    return not (words[1] in UNRUN or command in PUBLISHED or FOREIGN & set(words))
+
+
+def run_shell(block: str, folder: Path) -> None:
+    """A shell block, line by line; maquette in this process."""
+    for line in filter(None, (line.partition(" #")[0].strip() for line in block.splitlines())):
+        words = shlex.split(line)
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        elif words[:2] == ["pip", "install"]:
+            extra = re.fullmatch(r"maquette\[(\w+)\]", words[2])[1]
+            assert re.search(rf"^{extra} = ", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+        elif words[0] in (".", "cd"):  # the environment, and the folder in which this runs
+            assert words[1] in (".venv/bin/activate", "out/demo")
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file()
+        elif words[0] != "maquette":
+            subprocess.run(line, shell=True, check=True, cwd=folder)
+        elif is_run(words):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                code = main(words[1:])
+            assert code == 0, f"{line}: {said.getvalue()}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_blocks_of_a_page_run_in_their_order(name, demo, tmp_path, monkeypatch):
+    for module in EXTRAS.get(name, ()):
+        pytest.importorskip(module)
+    folder = tmp_path / "demo"
+    shutil.copytree(demo, folder)
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    for language, block in BLOCK.findall(TEXTS[name]):
+        if language == "sh":
+            run_shell(block, folder)
+        else:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(block, name, "exec"), names)
+
+
+def test_the_demo_leaves_the_picture_and_its_truth(demo):
+    assert {"photo.jpg", "masks.png", "depth.png", "camera.json", "truth.glb"} <= {
+        path.name for path in demo.iterdir()
+    }

@@ -1,0 +1,112 @@
+"""The segmenter's samples and loss, on what can be worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.data.views import View
+from maquette.models.segmenter import Segmented
+from maquette.train.segmentation import PointedWindows, _Pointing, mask_iou, mask_loss
+from maquette.types import Camera
+
+
+def squares(*places, side=8):
+    mask = torch.zeros(len(places), side, side, dtype=torch.bool)
+    for number, (low, high) in enumerate(places):
+        mask[number, low:high, low:high] = True
+    return mask
+
+
+def found(mask, sure=20.0, quality=0.0):
+    """The answer that says a mask (B, S, S), at half its size."""
+    logits = torch.where(mask[:, ::2, ::2], sure, -sure)
+    return Segmented(logits, torch.full((len(mask),), quality))
+
+
+def test_iou_counts_what_counts():
+    a, b = squares((0, 4)), squares((2, 6))
+    everywhere = torch.ones_like(a)
+    assert float(mask_iou(a, b, everywhere)) == pytest.approx(4 / 28)
+    left = everywhere.clone()
+    left[:, :, 4:] = False
+    assert float(mask_iou(a, b, left)) == pytest.approx(4 / 20)
+    assert float(mask_iou(a & False, b & False, everywhere)) == 1
+
+
+def test_the_truth_costs_nothing_and_its_opposite_all():
+    truth = squares((2, 6), (0, 4))
+    inside = torch.ones_like(truth)
+    right, wrong = mask_loss(found(truth), truth, inside), mask_loss(found(~truth), truth, inside)
+    assert float(right.entropy) < 1e-6 and float(right.dice) < 1e-6 and float(right.iou) == 1
+    assert float(wrong.entropy) == pytest.approx(20) and float(wrong.iou) == 0
+    assert float(wrong.dice) == pytest.approx(1 - 1 / (16 + 1), abs=1e-4)  # 4 + 12 cells
+    assert float(right.quality) == pytest.approx(math.log(2))  # it said one half
+
+
+def test_where_nothing_is_meant_only_quality_counts():
+    truth = torch.cat([squares((2, 6)), torch.zeros(1, 8, 8, dtype=torch.bool)])
+    inside = torch.ones_like(truth)
+    answer = found(torch.cat([truth[:1], ~truth[1:]]), quality=3.0)
+    loss = mask_loss(answer, truth, inside)
+    assert float(loss.entropy) < 1e-6 and float(loss.iou) == 1
+    wanted = (math.log(1 + math.exp(-3)) + math.log(1 + math.exp(3))) / 2
+    assert float(loss.quality) == pytest.approx(wanted, rel=1e-5)
+
+
+def batch(truth):
+    return {"truth": truth, "inside": torch.ones_like(truth), "free": ~truth}
+
+
+def test_pointing_answers_a_mask_with_a_click_at_its_error():
+    truth = squares((4, 28), side=32)
+    pointing = _Pointing(batch(truth), np.random.default_rng(0))
+    pointing.begin(0.0, 0.0, 0.0)
+    row, column = divmod(int(pointing.prompts[0, 0].argmax()), 16)
+    assert truth[0, 2 * row, 2 * column] and not pointing.prompts[0, 1:].any()
+    pointing.answer(torch.full((1, 16, 16), 5.0))  # everything: too much is found
+    negative = pointing.prompts[0, 1]
+    row, column = divmod(int(negative.argmax()), 16)
+    assert negative.max() > 0.5 and not truth[0, 2 * row, 2 * column]
+    assert float(pointing.prompts[0, 3].min()) > 0.99  # the mask before
+
+
+def test_a_box_is_drawn_around_the_object():
+    truth = squares((8, 24), side=32)
+    pointing = _Pointing(batch(truth), np.random.default_rng(0))
+    pointing.begin(1.0, 0.0, 0.0)
+    assert not pointing.prompts[0, :2].any()
+    boxed = pointing.prompts[0, 2] > 0
+    assert boxed[5:11, 5:11].all() and int(boxed.sum()) <= 10 * 10
+
+
+def view(rng):
+    """A view of two bright squares on a dark ground."""
+    labels = np.zeros((48, 48), np.int32)
+    labels[6:22, 6:22] = 1
+    labels[28:40, 24:44] = 2
+    image = np.where(labels[..., None] > 0, (60 + 80 * labels)[..., None], 10)
+    image = np.repeat(image.astype(np.uint8), 3, axis=2)
+    camera = Camera(np.eye(3), np.eye(4), 48, 48)
+    nothing = np.zeros((48, 48, 3), np.float32)
+    return View(image, nothing[..., 0], nothing, labels, camera, np.eye(4), (), 0.0)
+
+
+def test_windows_show_the_object_that_is_meant():
+    samples = PointedWindows(view, 64, augment=False, seed=3)
+    for index in range(12):
+        sample = samples[index]
+        truth, picture = sample["truth"], sample["picture"]
+        levels = ((picture[0][truth] + 1) * 127.5).round()
+        meant = levels.median()
+        assert meant in (140, 220)
+        assert (levels == meant).float().mean() > 0.7  # resampling mixes the edge
+        assert not (truth & sample["free"]).any() and not (truth & ~sample["inside"]).any()
+
+
+def test_a_sample_depends_on_its_index_only():
+    first, again = (PointedWindows(view, 64, seed=1) for _ in range(2))
+    for name, value in first[5].items():
+        assert torch.equal(value, again[5][name])
+    assert not torch.equal(first[5]["picture"], first[6]["picture"])
