@@ -334,6 +334,7 @@ def install(name: str, refuse: Sequence[str] = (), float64: bool = True) -> Iter
         "current_device": lambda: 0,
         "set_device": lambda device: None,
         "synchronize": lambda device=None: None,
+        "is_current_stream_capturing": lambda: False,
         "mem_get_info": lambda device=None: (8 << 30, 16 << 30),
         "is_bf16_supported": lambda including_emulation=True: True,
         "empty_cache": lambda: None,

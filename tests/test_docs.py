@@ -41,11 +41,16 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def lines_of(block: str) -> list[str]:
+    """The lines of a shell block; a backslash at its end goes on in the next."""
+    return [" ".join(line.split()) for line in block.replace("\\\n", " ").splitlines()]
+
+
 COMMANDS = {
     f"{name}: {line}": line
     for name, text in TEXTS.items()
     for block in blocks(text, "sh")
-    for line in block.splitlines()
+    for line in lines_of(block)
     if line.startswith("maquette ")
 }
 

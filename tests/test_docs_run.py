@@ -6,6 +6,7 @@ serves, measures for hours or downloads is not run; test_docs.py parses it.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -17,15 +18,19 @@ from pathlib import Path
 
 import pytest
 
+from maquette.batch import results
 from maquette.checkpoints import embedded
 from maquette.cli import main
-from tests.test_docs import ROOT, TEXTS
+from tests.test_docs import ROOT, TEXTS, lines_of
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
 PUBLISHED = {"models fetch", "models check", "models convert", "models verify"}
-FOREIGN = {"--model", "--prior", "--weights"}  # options that need files of somebody else's
-SLOW = {"docs/simulation.md", "docs/comboverse.md", "docs/evaluation.md"}
+# options that need files of somebody else's
+FOREIGN = {"--model", "--perception", "--prior", "--weights"}
+SLOW = {
+    f"docs/{page}.md" for page in ("cli", "comboverse", "evaluation", "python-api", "simulation")
+}
 NOT_WHOLE = {"docs/adding_a_method.md"}  # its Python is a skeleton; an example runs the whole
 EXTRAS = {"docs/simulation.md": ("coacd", "mujoco")}
 PAGES = [
@@ -50,6 +55,7 @@ def demo(tmp_path_factory, tiny_weights):
     folder = tmp_path_factory.mktemp("demo") / "out" / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "embedded_folder", lambda: weights)
+        patch.setattr(results, "preview", functools.partial(results.preview, tile_height=48))
         assert main(["demo", "-o", str(folder), "--quiet"]) == 0
         yield folder
 
@@ -62,7 +68,7 @@ def is_run(words: list[str]) -> bool:
 
 def run_shell(block: str, folder: Path) -> None:
     """A shell block, line by line; maquette in this process."""
-    for line in filter(None, (line.partition(" #")[0].strip() for line in block.splitlines())):
+    for line in filter(None, (line.partition(" #")[0].strip() for line in lines_of(block))):
         words = shlex.split(line)
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -211,8 +211,7 @@ def generate(
 
     Raises InputError, CheckpointError.
     """
-    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
-    source = GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
+    source = _taken_out(options)
     chosen = Options(**options)
     clock = _Clock()
     device = choose_device(chosen.device)
@@ -278,6 +277,12 @@ def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput
         "focal": given.focal.source if given.focal else "estimated",
         "tries": tries,
     }
+
+
+def _taken_out(options: dict[str, Any]) -> GeometrySource:
+    """What is known of depth and camera, out of all options. InputError for an unknown one."""
+    refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
+    return GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
 
 
 def _read(

@@ -7,6 +7,7 @@ import torch
 from maquette.checkpoints.catalogue import ReleasedFile
 from maquette.checkpoints.fetch import (
     PIN_FILE,
+    any_repository,
     check_release,
     check_space,
     fetch,
@@ -14,7 +15,8 @@ from maquette.checkpoints.fetch import (
     read_pin,
     survey,
 )
-from maquette.errors import CheckpointError, OutputError
+from maquette.checkpoints.hub import RemoteFile
+from maquette.errors import CheckpointError, InputError, OutputError
 from tests.checkpoints.releases import BLOB, COMMIT, FakeHub, release, sha256
 
 FILES = {"config.json": b"{}", "model.safetensors": BLOB, "README.md": b"hello"}
@@ -201,3 +203,21 @@ def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "model" / PIN_FILE).write_text("{}")
     with pytest.raises(CheckpointError, match="damaged"):
         survey(KNOWN, tmp_path, FakeHub(FILES))
+
+
+def test_any_repository_is_described_before_it_is_fetched():
+    class Small(FakeHub):
+        def listing(self, repository, revision):
+            names = ["config.json", "README.md", "model.safetensors", "model.fp16.safetensors"]
+            names += ["vocab.txt", "pytorch_model.bin", "onnx/model.onnx"]
+            return "c" * 40, {name: RemoteFile(name, 1000, None) for name in names}
+
+        def licence(self, repository):
+            return "apache-2.0"
+
+    found = any_repository("someone/eye", Small({}))
+    (source,) = found.sources
+    assert [file.path for file in source.files] == ["config.json", "vocab.txt", "model.safetensors"]
+    assert "apache-2.0" in found.licence and found.bytes == 3000
+    with pytest.raises(InputError, match="OWNER/NAME"):
+        any_repository("no-such-model", Small({}))

@@ -218,9 +218,11 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
     with subprocess.Popen(
         command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     ) as process:
+        begins = process.stdout.readline()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=120)
+    assert begins.startswith("4 photos: 0 finished before, 4 to make")
     assert first.startswith("[1/4]") and "of 4 photos" in rest
     assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
     assert not [path for path in (tmp_path / "out").rglob(".maquette-*")]

@@ -121,6 +121,13 @@ def test_make_in_the_three_ways(folder, capsys):
             "two outputs",
         ),
         (["make", "photo.png", "-o", "masks.png", "--auto"], 1, "already exists"),
+        (
+            ["make", "photo.png", "-o", "new.png", "--everything", "--model", "sam2.1"],
+            2,
+            "models fetch sam2.1",
+        ),
+        (["make", "photo.png", "-o", "new.png", "--find", "cup"], 2, "grounding-dino"),
+        (["make", "photo.png", "-o", "new.png", "--box", "1,1,9,9", "--model", "no"], 2, "OWNER"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing_behind(folder, capsys, arguments, code, match):

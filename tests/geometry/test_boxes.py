@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maquette.geometry.boxes import bounding_box, box_iou, pixel_box, scene_from_world
+from maquette.geometry.boxes import bounding_box, box_iou, longest_side, pixel_box, scene_from_world
 from maquette.geometry.transforms import rotation_y, transform_points
 
 
@@ -22,6 +22,7 @@ def test_scene_frame_is_centred_with_longest_side_one():
     box = bounding_box(scene)
     np.testing.assert_allclose(box.mean(0), 0, atol=1e-12)
     assert (box[1] - box[0]).max() == pytest.approx(1.0)
+    assert longest_side(box) == longest_side(scene) == (box[1] - box[0]).max()
 
 
 def test_the_box_of_a_mask_holds_its_pixels_and_no_more():

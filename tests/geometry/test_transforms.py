@@ -9,6 +9,7 @@ from maquette.geometry.transforms import (
     scale_of,
     similarity,
     transform_points,
+    unit_vectors,
 )
 
 
@@ -36,3 +37,9 @@ def test_rotations_are_right_handed():
 
 def test_a_reflection_has_negative_scale():
     assert scale_of(np.diag([-2.0, 2.0, 2.0, 1.0])) == pytest.approx(-2.0)
+
+
+def test_unit_vectors_keep_their_direction_and_zero_stays_zero():
+    vectors = np.array([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0], [0.0, -1e-9, 0.0]])
+    np.testing.assert_allclose(unit_vectors(vectors), [[0.6, 0, 0.8], [0, 0, 0], [0, -1, 0]])
+    assert unit_vectors(vectors.astype(np.float32)).dtype == np.float32

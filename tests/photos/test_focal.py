@@ -18,7 +18,7 @@ TAG = ExifTags.Base
 def jpeg(size=(400, 300), orientation=None, **tags):
     """A picture whose file has these tags of the EXIF directory."""
     exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif).update({TAG[name]: value for name, value in tags.items()})
+    exif[ExifTags.IFD.Exif] = {TAG[name]: value for name, value in tags.items()}
     if orientation:
         exif[TAG.Orientation] = orientation
     stream = io.BytesIO()

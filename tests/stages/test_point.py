@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from maquette.checkpoints.embedded import FILES, embedded_folder
 from maquette.errors import InputError
+from maquette.geometry.boxes import pixel_box
 from maquette.masks.propose import Click
+from maquette.masks.read import read_masks
 from maquette.models.segmenter import Segmented, SegmenterConfig
-from maquette.stages.point import Found, PointedPhoto, Window, _different
+from maquette.photos.read import read_image
+from maquette.stages.point import Found, PointedPhoto, Window, _different, embedded_proposer
+from maquette.train.clicks import next_click
 
 
 class Bright(torch.nn.Module):
@@ -142,3 +147,41 @@ def test_of_answers_that_are_alike_the_best_is_kept():
         logits[low:high] = 1
         answers.append(Found(logits, quality))
     assert _different(answers) == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A bundled picture, the masks of its objects, and the embedded segmenter's look at it."""
+    if not (embedded_folder() / FILES["segmenter"]).exists():
+        pytest.skip("the segmenter's weights are not embedded")
+    folder = embedded_folder().parent / "assets" / "examples" / "table"
+    image = read_image(folder / "photo.jpg")
+    masks = [found.mask for found in read_masks(folder / "masks.png", image.shape[:2])]
+    return image, masks, embedded_proposer()(image)
+
+
+def test_objects_of_a_bundled_picture_are_found_by_boxes(table):
+    _, masks, looked_at = table
+    scores = [iou(looked_at.boxed(pixel_box(mask)), mask) for mask in masks]
+    assert np.mean(scores) > 0.75 and min(scores) > 0.4
+
+
+def test_a_mirrored_picture_has_mirrored_masks(table):
+    image, masks, looked_at = table
+    mirrored = embedded_proposer()(np.ascontiguousarray(image[:, ::-1]))
+    width = image.shape[1]
+    for mask in masks[:2]:
+        x0, y0, x1, y1 = pixel_box(mask)
+        found = mirrored.boxed((width - x1, y0, width - x0, y1))[:, ::-1]
+        assert iou(found, looked_at.boxed((x0, y0, x1, y1))) > 0.8
+
+
+def test_a_negative_click_takes_back_what_a_positive_one_gave(table):
+    _, masks, looked_at = table
+    click = next_click(masks[0], np.zeros_like(masks[0]))
+    there = Click(click.column + 0.5, click.row + 0.5, 1)
+    found = looked_at.clicked([there])
+    assert found[click.row, click.column]
+    less = looked_at.clicked([Click(there.x, there.y, 1, False)], found)
+    assert not less[click.row, click.column]
+    assert (less & found).sum() < found.sum()

@@ -62,13 +62,13 @@ class Products:
         if unknown or not self.formats:
             known = ",".join(MESH_FORMATS)
             raise InputError(
-                f"format {', '.join(unknown) or '(none given)'} cannot be written; "
+                f"--format {', '.join(unknown) or '(none given)'} cannot be written; "
                 f"choose some of {known}"
             )
         if self.space.is_asked_for and not {*self.formats} & {*SPACELESS}:
             raise InputError(
-                f"unit, size and up are of {', '.join(SPACELESS)} only; "
-                "write one of them (format), too, or leave them out"
+                f"--unit, --size and --up are of {', '.join(SPACELESS)} only; "
+                "write one of them, too (--format), or leave them out"
             )
 
     def names(self) -> list[str]:
@@ -244,7 +244,7 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
     try:
         request = json.loads(json.dumps(request_of(job, wanted, weights)))
         is_kept = request == made_from and missing(job.folder, wanted.products) is None
-        return finished(job, "kept") if is_kept else None
+        return finished(job, "kept", document) if is_kept else None
     except (MaquetteError, OSError):  # making it says what is wrong
         return None
 
@@ -273,12 +273,14 @@ def outcome_of(job: Job, status: str, error: str = "") -> Outcome:
     return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
 
 
-def finished(job: Job, status: str) -> Outcome:
-    """The outcome of a finished photo, as its document tells it. InputError when it cannot."""
+def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outcome:
+    """The outcome of a finished photo, as its document tells it, which may be ``read`` already.
+    InputError when it cannot.
+    """
     place = job.folder / DOCUMENT
     told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
-        document = present(read_document(job.folder), "scene document")
+        document = present(read or read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]

@@ -200,7 +200,7 @@ def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> li
     """
     if not masks.is_dir():
         return [_of_pattern(photo, str(masks))]
-    beside = masks.resolve() == photo.parent.resolve()
+    beside = masks == photo.parent or masks.resolve() == photo.parent.resolve()
     for name in (photo.stem, plain_name(photo)):
         fitting = [p for p in index.get(name, []) if p != photo]
         if beside:  # plain pictures are photos themselves

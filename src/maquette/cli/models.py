@@ -179,16 +179,16 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Say what would come and under which licence, ask, bring it."""
     from pathlib import Path
 
-    from maquette.checkpoints.catalogue import RELEASES, default_root, release
+    from maquette.checkpoints.catalogue import HUB_MODELS, default_root, release
     from maquette.checkpoints.fetch import any_repository, check_space, fetch, survey
     from maquette.checkpoints.hub import HuggingFace
 
     root = Path(args.to) if args.to else default_root()
     hub = HuggingFace(quiet=args.quiet)
-    if args.name in [known.name for known in RELEASES]:
-        wanted = release(args.name)
-    else:
+    if "/" in args.name or args.name in [model.name for model in HUB_MODELS]:
         wanted = any_repository(args.name, hub)
+    else:
+        wanted = release(args.name)
     print(f"{wanted.title}: {_download(wanted)}")
     print(f"licence: {wanted.licence}\nlimits:  {wanted.limits}", flush=True)
     missing = survey(wanted, root, hub)

@@ -127,12 +127,6 @@ def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return unique, inverse.reshape(-1)[faces].astype(faces.dtype)
 
 
-def crossed(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3) normals of faces (F, 3), each twice as long as its face's area."""
-    a, b, c = vertices[faces].swapaxes(0, 1)
-    return np.cross(b - a, c - a)
-
-
 def split_by_label(
     faces: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

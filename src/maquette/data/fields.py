@@ -18,8 +18,10 @@ import numba
 import numpy as np
 from scipy import ndimage
 
-from maquette.data.assets import Asset, crossed, weld
+from maquette.data.assets import Asset, weld
 from maquette.data.orientation import libigl, orient
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import unit_vectors
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -174,8 +176,7 @@ def _sheet_growth(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarray) -> np
     looking = np.flatnonzero(~solid & (closest.distance < _NEAR))
     used = closest.of_cell[looking]
     face = closest.face[used]
-    normal = crossed(mesh.vertices, mesh.faces[face])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    normal = unit_vectors(doubled_normals(mesh.vertices, mesh.faces[face]), 1e-12)
     offset = _centre_of(looking) - closest.point[used]
     away = np.einsum("ni,ni->n", offset, normal) / np.maximum(closest.distance[looking], 1e-12)
     point = _off_the_border(mesh, face, closest.point[used])
@@ -258,7 +259,7 @@ def _without_buried_walls(mesh: _WeldedMesh, closest: _Closest, solid: np.ndarra
 def _buried(mesh: _WeldedMesh, solid: np.ndarray) -> np.ndarray:
     """(F,) bool: faces with the solid on both sides of their corners, middle and edges."""
     corners = mesh.vertices[mesh.faces]
-    normal = crossed(mesh.vertices, mesh.faces)
+    normal = doubled_normals(mesh.vertices, mesh.faces)
     normal *= _WALL_PROBE / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     step = normal[:, None]
     halfway = 0.5 * (corners + np.roll(corners, 1, 1))

@@ -20,7 +20,6 @@ from maquette.data.assets import (
     Asset,
     AssetFile,
     attributed,
-    crossed,
     load_asset,
     manifest_beside,
     split_by_label,
@@ -33,6 +32,9 @@ from maquette.errors import InputError, MissingExtraError, contained
 from maquette.execute.pool import Engine
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
@@ -265,8 +267,8 @@ def _cleaned(soup: Soup) -> Soup:
     faces = faces[whole[faces].all(axis=1)]
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
-    size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
-    doubled_area = np.linalg.norm(crossed(vertices, faces), axis=1)
+    size = longest_side(vertices) if len(vertices) else 0.0
+    doubled_area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
     faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
     colors = keys[used, 3:].astype(np.uint8)
@@ -326,7 +328,7 @@ def _relief(
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.
     """
-    across = crossed(welded, topology)
+    across = doubled_normals(welded, topology)
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))
@@ -334,8 +336,7 @@ def _relief(
         np.add.at(normal, place, across)
         np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
         np.add.at(count, place, 1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * normal
+    return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit_vectors(normal, 1e-12)
 
 
 def _interpolated(triangle: np.ndarray, values: np.ndarray, point: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import numpy as np
 
-from maquette.data.assets import crossed
 from maquette.errors import MissingExtraError
+from maquette.geometry.polygons import doubled_normals
 
 
 def libigl() -> ModuleType:
@@ -44,7 +44,7 @@ def flipped(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     turned, patch = libigl().bfs_orient(faces)
     rotations = np.stack([faces, np.roll(faces, 1, 1), np.roll(faces, 2, 1)])
     same = (turned == rotations).all(2).any(0)
-    normal = crossed(vertices, turned)
+    normal = doubled_normals(vertices, turned)
     area = np.linalg.norm(normal, axis=1)
     middle = vertices[turned].mean(1)
     agreement = np.bincount(patch, weights=np.where(same, area, -area))

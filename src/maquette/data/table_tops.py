@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from maquette.data.assets import crossed
 from maquette.data.polygons import convex_hull, signed_area
+from maquette.geometry.polygons import doubled_normals
 
 _Key = tuple[int, ...]  # x and z of a point in steps of the tolerance
 
@@ -29,7 +29,7 @@ def is_table(vertices: np.ndarray, faces: np.ndarray) -> bool:
         return False
     level = high[1] - TOP_LAYER * height
     top = faces[(vertices[faces, 1] >= level).all(1)]
-    normal = crossed(vertices, top)
+    normal = doubled_normals(vertices, top)
     steepness = np.abs(normal[:, 1])  # open meshes have faces of either orientation
     flat = steepness > 0.98 * np.linalg.norm(normal, axis=1)
     a, b, c = vertices[top[flat], 1].T

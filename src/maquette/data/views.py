@@ -43,7 +43,7 @@ from maquette.data.scenes import (
     placed_vertices,
 )
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box, scene_from_world
+from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import (
     azimuth_of,
     intrinsics_from_fov,
@@ -52,6 +52,7 @@ from maquette.geometry.cameras import (
     project,
     resized,
 )
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.render.lighting import Lighting, dome, random_lighting
 from maquette.render.rasterize import RenderBuffers, rasterize
@@ -219,9 +220,9 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
     faces = geometry.faces
     owners = geometry.face_instance
     if staged.scene.shell is not None:
-        a, b, c = geometry.vertices[faces].swapaxes(0, 1)
-        towards = camera.position.astype(np.float32) - a
-        facing = np.einsum("fc,fc->f", np.cross(b - a, c - a), towards) > 0.0
+        towards = camera.position.astype(np.float32) - geometry.vertices[faces[:, 0]]
+        normals = doubled_normals(geometry.vertices, faces)
+        facing = np.einsum("fc,fc->f", normals, towards) > 0.0
         seen = (owners >= 0) | facing
         faces = faces[seen]
         owners = owners[seen]
@@ -268,7 +269,7 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
     rotation = look_at(np.array(away), np.zeros(3))[:3, :3]
     half_frame = math.tan(0.5 * field_of_view)
     position = fit_position(corners, rotation, half_frame * fill, half_frame * offset)
-    lowest_place = 0.03 * float(np.ptp(corners, axis=0).max())  # above the floor
+    lowest_place = 0.03 * longest_side(corners)  # above the floor
     position[1] = max(position[1], lowest_place)
     intrinsics = intrinsics_from_fov(field_of_view, config.size, config.size)
     return Camera(intrinsics, similarity(1.0, rotation, position), config.size, config.size)

@@ -19,12 +19,30 @@ from maquette.document.fields import Fields
 from maquette.errors import InputError
 from maquette.output import TEMPORARY_PREFIX, atomic_write, clear_leftovers, flush_folder
 
+DEFAULT_NAME = "scene.json"
+SHARED_NAME = "scene.glb"  # beside it, or instead of it
 RESTORE = "restore the file or save the scene again"
 DIGITS = 12  # of a file's sha256 that its name carries
 # What this program calls its files; without the sum up to version 0.1.0.
 _OWN_FILE = re.compile(
     rf"(?:instance_\d+|mask_\d+|photo|depth)(?P<sum>-[0-9a-f]{{{DIGITS}}})?\.(?:ply|png|npz)"
 )
+
+
+def scene_file(path: str | Path) -> Path:
+    """The file that a scene's folder means: its scene.json, or else its scene.glb; any other path
+    is the file itself. InputError for a folder with neither.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in (DEFAULT_NAME, SHARED_NAME):
+        if (path / name).is_file():
+            return path / name
+    raise InputError(
+        f"{path}: holds neither {DEFAULT_NAME} nor {SHARED_NAME}; give a folder that `maquette "
+        "generate` made, or a scene's file"
+    )
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from PIL import Image
 from maquette.containers import MEMORY, MemoryBudget, read_npz, read_picture
 from maquette.document.appearance import Appearance, appearance_of, mesh_with, png_bytes
 from maquette.document.fields import Fields
-from maquette.document.files import RESTORE, NewFiles, SavedFiles, delete_quietly
+from maquette.document.files import DEFAULT_NAME, RESTORE, NewFiles, SavedFiles, delete_quietly
 from maquette.document.ply import PlyMesh, decode_ply, encode_ply
 from maquette.document.values import dump, finite_or_none, npz_bytes, plain
 from maquette.errors import InputError, contained
@@ -53,8 +53,6 @@ from maquette.types import (
 MAX_SIDE = 1 << 16  # pixels of a camera
 FORMAT = "maquette scene"
 VERSION = 1
-DEFAULT_NAME = "scene.json"
-SHARED_NAME = "scene.glb"  # beside it, or instead of it
 PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
 
 
@@ -106,22 +104,6 @@ def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
     memory = MemoryBudget(budget)
     with contained(f"{path}: cannot be read as a scene document", RESTORE):
         return scene_of(Fields.read(_document_path(Path(path)), memory), memory)
-
-
-def scene_file(path: str | Path) -> Path:
-    """The file that a scene's folder means: its scene.json, or else its scene.glb; any other path
-    is the file itself. InputError for a folder with neither.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    for name in (DEFAULT_NAME, SHARED_NAME):
-        if (path / name).is_file():
-            return path / name
-    raise InputError(
-        f"{path}: holds neither {DEFAULT_NAME} nor {SHARED_NAME}; give a folder that `maquette "
-        "generate` made, or a scene's file"
-    )
 
 
 def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:

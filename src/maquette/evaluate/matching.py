@@ -10,8 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from maquette.errors import InputError
-from maquette.evaluate.surfaces import longest_side
-from maquette.geometry.boxes import box_iou
+from maquette.geometry.boxes import box_iou, longest_side
 
 Boxes = Mapping[str, np.ndarray]  # (2, 3) by name
 

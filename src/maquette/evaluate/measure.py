@@ -22,8 +22,8 @@ from maquette.evaluate.metrics import (
     surface_distances,
 )
 from maquette.evaluate.protocols import Protocol
-from maquette.evaluate.surfaces import SampledSurface, Surfaces, longest_side, normalised, pooled
-from maquette.geometry.boxes import bounding_box, box_iou
+from maquette.evaluate.surfaces import SampledSurface, Surfaces, normalised, pooled
+from maquette.geometry.boxes import bounding_box, box_iou, longest_side
 from maquette.geometry.nearest import build_tree
 from maquette.geometry.transforms import scale_of, transform_points
 

@@ -25,8 +25,8 @@ from maquette.evaluate.solids import (
     solid_of,
     volume_and_centre,
 )
-from maquette.evaluate.surfaces import Meshes, check_mesh, longest_side
-from maquette.geometry.boxes import bounding_box
+from maquette.evaluate.surfaces import Meshes, check_mesh
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.polygons import cross
 
 GROUND = -1  # as the owner of a surface

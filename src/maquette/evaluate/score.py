@@ -43,7 +43,6 @@ from maquette.evaluate.surfaces import (
     Surfaces,
     check_mesh,
     chosen,
-    longest_side,
     require_surfaces,
     sample_mesh,
     shares,
@@ -51,7 +50,7 @@ from maquette.evaluate.surfaces import (
     triangle_areas,
     used_vertices,
 )
-from maquette.geometry.boxes import bounding_box, scene_from_world
+from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity

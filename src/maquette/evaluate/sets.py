@@ -27,7 +27,8 @@ from maquette.data.views import View, ViewConfig, sample_view
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, measured, node_name, set_of
 from maquette.evaluate.files import fingerprint
-from maquette.evaluate.surfaces import Meshes, longest_side
+from maquette.evaluate.surfaces import Meshes
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import scale_of, transform_points
 from maquette.types import InstanceMask, SceneInput
 

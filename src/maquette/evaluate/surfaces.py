@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.boxes import bounding_box, longest_side
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import transform_points, unit_vectors
 
 if TYPE_CHECKING:
     import trimesh
@@ -77,13 +78,8 @@ def require_surfaces(truth: Meshes) -> None:
 
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
-    a, b, c = np.asarray(vertices, dtype=np.float64)[np.asarray(faces).T]
-    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-
-
-def longest_side(box: np.ndarray) -> float:
-    """The longest side of a box (2, 3), or of any points (N, 3)."""
-    return float(np.ptp(box, axis=0).max())
+    normals = doubled_normals(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
+    return 0.5 * np.linalg.norm(normals, axis=1)
 
 
 def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -117,11 +113,6 @@ def sample_mesh(
     points = a + u * (b - a) + v * (c - a)
     normals = unit_vectors(np.cross(b - a, c - a))
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
-
-
-def unit_vectors(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (N, 3), none of them 0, each divided by its length."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def stream(seed: int, role: str, name: str) -> np.random.Generator:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maquette.evaluate.surfaces import Meshes, check_mesh, longest_side, sample_mesh, stream
+from maquette.evaluate.surfaces import Meshes, check_mesh, sample_mesh, stream
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import lift, resized
 from maquette.geometry.nearest import build_tree, nearest
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world

@@ -59,7 +59,7 @@ def filled(folder: str, **values: str) -> str:
     """
     files = assets_folder() / folder
     values["style"] = (files / f"{folder}.css").read_text(encoding="utf-8")
-    unpacking = (assets_folder() / "viewer" / "unpack.js").read_text(encoding="utf-8")
+    unpacking = (assets_folder() / "share" / "unpack.js").read_text(encoding="utf-8")
     script = (files / f"{folder}.js").read_text(encoding="utf-8")
     values["script"] = f"{unpacking}\n{script}"
     template = (files / f"{folder}.html").read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ from maquette.document.appearance import (
 from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
+from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
 from maquette.types import Camera, Instance, Scene, check_faces
 
@@ -206,8 +207,8 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     corners = vertices[faces].astype(np.float64)
     edges = np.roll(corners, -1, axis=1) - corners  # edge k leaves corner k
     diagonal = corners[:, 2] - corners[:, 0]
-    normals = _unit(np.cross(edges[:, 0], diagonal))
-    edges = _unit(edges)
+    normals = unit_vectors(np.cross(edges[:, 0], diagonal))
+    edges = unit_vectors(edges)
     cosine = -(edges * np.roll(edges, 1, axis=1)).sum(2)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
@@ -215,7 +216,7 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     sums = [np.bincount(vertex, component, len(vertices)) for component in weighted.T]
     total = _across_seams(vertices, np.stack(sums, axis=1))
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
-    return np.where(has_normal, _unit(total), [0.0, 1.0, 0.0]).astype(np.float32)
+    return np.where(has_normal, unit_vectors(total), [0.0, 1.0, 0.0]).astype(np.float32)
 
 
 def _across_seams(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -228,7 +229,7 @@ def _across_seams(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
     place = place.reshape(-1)
     sums = [np.bincount(place, component, len(places)) for component in normals.T]
     shared = np.stack(sums, axis=1)[place]
-    agree = (_unit(normals) * _unit(shared)).sum(1, keepdims=True) > CREASE_COSINE
+    agree = (unit_vectors(normals) * unit_vectors(shared)).sum(1, keepdims=True) > CREASE_COSINE
     return np.where(agree, shared, normals)
 
 
@@ -237,11 +238,6 @@ def _is_closed(mesh: trimesh.Trimesh) -> bool:
     _, place = np.unique(np.asarray(mesh.vertices), axis=0, return_inverse=True)
     faces = place.reshape(-1)[mesh.faces]
     return bool(trimesh.graph.is_watertight(trimesh.geometry.faces_to_edges(faces))[0])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) of length one; zero stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-30)
 
 
 # The camera

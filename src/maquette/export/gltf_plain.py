@@ -49,25 +49,31 @@ JsonObject = dict[str, Any]
 
 def is_plain(header: JsonObject) -> bool:
     """Whether trimesh reads a file as it is meant."""
-    primitives = [p for mesh in header.get("meshes", []) for p in mesh.get("primitives", [])]
+    extensions = {*header.get("extensionsUsed", ()), *header.get("extensionsRequired", ())}
     accessors = header.get("accessors", [])
-    read_as_floats = {
+    needs_unpacking = (
+        not WRITTEN_OUT.isdisjoint(extensions)
+        or any("skin" in node for node in header.get("nodes", []))
+        or any("sparse" in accessor for accessor in accessors)
+        or any(any(_texture_place(material)) for material in header.get("materials", []))
+    )
+    return not needs_unpacking and all(
+        _is_plain_primitive(primitive, accessors)
+        for mesh in header.get("meshes", [])
+        for primitive in mesh.get("primitives", [])
+    )
+
+
+def _is_plain_primitive(primitive: JsonObject, accessors: Sequence[JsonObject]) -> bool:
+    """Whether it lists its triangles, and places and texture coordinates are floats."""
+    floats = [
         number
-        for primitive in primitives
         for name, number in primitive.get("attributes", {}).items()
         if name.startswith(("POSITION", "TEXCOORD"))
-    }
-    float_type = COMPONENT_TYPES["float32"]
-    own_ways = (
-        any(extension in WRITTEN_OUT for extension in header.get("extensionsUsed", ())),
-        any(extension in WRITTEN_OUT for extension in header.get("extensionsRequired", ())),
-        any(primitive.get("mode") in (STRIP, FAN) for primitive in primitives),
-        any("skin" in node for node in header.get("nodes", [])),
-        any("sparse" in accessor for accessor in accessors),
-        any(accessors[number]["componentType"] != float_type for number in read_as_floats),
-        any(any(_texture_place(material)) for material in header.get("materials", [])),
+    ]
+    return primitive.get("mode") not in (STRIP, FAN) and all(
+        accessors[number]["componentType"] == COMPONENT_TYPES["float32"] for number in floats
     )
-    return not any(own_ways)
 
 
 def refuse_unknown(header: JsonObject, name: str) -> None:

@@ -28,7 +28,8 @@ from maquette.document.appearance import (
     texture_of,
     vertex_colors_of,
 )
-from maquette.document.scene_json import load, scene_file
+from maquette.document.files import scene_file
+from maquette.document.scene_json import load
 from maquette.errors import contained, present
 from maquette.export.gltf import accessor_bytes, read_header
 from maquette.export.mesh_files import read_mesh_file

@@ -13,6 +13,11 @@ def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
     return np.stack([points.min(0), points.max(0)])
 
 
+def longest_side(points: Real[np.ndarray, "N D"]) -> float:
+    """The longest side of the box of points, or of the box (2, D) itself; N >= 1."""
+    return float(np.ptp(points, axis=0).max())
+
+
 def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the pixels of a mask; right and bottom exclusive. ValueError
     when it has none.

@@ -90,6 +90,12 @@ def pixel_rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
     return pixels @ np.linalg.inv(camera.intrinsics).T
 
 
+def on_ray(camera: Camera, pixel: Real[np.ndarray, " 2"], depth: float) -> Float[np.ndarray, " 3"]:
+    """The world point at a z-depth that a pixel shows."""
+    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
+    return transform_points(camera.world_from_camera, ray)
+
+
 def lift(camera: Camera, depth: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
     """z-depth -> world points."""
     return transform_points(camera.world_from_camera, pixel_rays(camera) * depth[..., None])

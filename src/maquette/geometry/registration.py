@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import (
     Transform,
@@ -247,7 +247,7 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
 
 def _longest_side(box: np.ndarray) -> float:
     """Of a box (2, 3), at least a little."""
-    return max(float(np.ptp(box, axis=0).max()), 1e-12)
+    return max(longest_side(box), 1e-12)
 
 
 def _align_in_space(

@@ -26,6 +26,13 @@ def similarity(
     return matrix
 
 
+def unit_vectors(
+    vectors: Real[np.ndarray, "*any 3"], least: float = 1e-30
+) -> Real[np.ndarray, "*any 3"]:
+    """Vectors of length one; those shorter than ``least`` are divided by it, so zero stays zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), least)
+
+
 def rotation_y(angle: float) -> Float[np.ndarray, "3 3"]:
     """Right-handed rotation about +Y by ``angle`` radians."""
     c = np.cos(angle)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from maquette.geometry.boxes import longest_side
 from maquette.models.nouns import NOUNS, OBJECT, synonyms
 
 # Colour words and sRGB values that everybody calls so: a colour gets the word of the closest value
@@ -107,7 +108,7 @@ class Thing:
     @property
     def side(self) -> float:
         """Its longest side."""
-        return float(np.ptp(self.box, axis=0).max())
+        return longest_side(self.box)
 
 
 # ---- what is there

@@ -12,7 +12,8 @@ import trimesh
 from trimesh.visual.color import ColorVisuals
 from trimesh.visual.texture import TextureVisuals
 
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import transform_points, unit_vectors
 from maquette.types import Instance
 
 
@@ -89,10 +90,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Average the faces' normals, weighted by area, at each vertex: (V, 3) float32, unit, or zero
     where no face has an area.
     """
-    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
-    doubled_area = np.cross(b - a, c - a)
+    normals = doubled_normals(vertices.astype(np.float64), faces)
     corners = faces.ravel()
-    of_corners = np.repeat(doubled_area, 3, axis=0).T
+    of_corners = np.repeat(normals, 3, axis=0).T
     summed = np.stack([np.bincount(corners, part, len(vertices)) for part in of_corners], axis=1)
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
-    return (summed / np.maximum(length, 1e-30)).astype(np.float32)
+    return unit_vectors(summed).astype(np.float32)

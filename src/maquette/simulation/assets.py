@@ -4,6 +4,7 @@ three write alike.
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,9 @@ def wxyz(rotation: np.ndarray) -> np.ndarray:
 
 def roll_pitch_yaw(rotation: np.ndarray) -> np.ndarray:
     """(3,) angles about the fixed x, y and z axes, in this order, as URDF and SDF want them."""
-    from_axes = Rotation.from_matrix(rotation)
-    return from_axes.as_euler("xyz", suppress_warnings=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Gimbal lock")  # then one of two angles is free: it is 0
+        return Rotation.from_matrix(rotation).as_euler("xyz")
 
 
 def node(parent: ElementTree.Element | None, tag: str, **attributes: Any) -> ElementTree.Element:

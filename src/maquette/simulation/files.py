@@ -12,7 +12,8 @@ from typing import Any
 
 from maquette.containers import MEMORY
 from maquette.declare import names_of, refuse_unknown
-from maquette.document.scene_json import load, scene_file
+from maquette.document.files import scene_file
+from maquette.document.scene_json import load
 from maquette.errors import InputError
 from maquette.export import DOCUMENT_SUFFIX, WRITERS, export_scene
 from maquette.options import ScaleOptions, SimulationOptions

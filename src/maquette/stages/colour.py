@@ -11,7 +11,9 @@ import trimesh
 from scipy.spatial import cKDTree
 from trimesh.visual.color import ColorVisuals
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project
+from maquette.geometry.transforms import unit_vectors
 from maquette.stages.fuse import bilinear
 from maquette.stages.perceive import Perception
 
@@ -48,8 +50,7 @@ def _shown(
     """(V,) in [0, 1] how well the photo shows each vertex, from its pixel (V, 2) and z-depth."""
     camera = perception.camera
     vertices = np.asarray(mesh.vertices)
-    towards = camera.position - vertices
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    towards = unit_vectors(camera.position - vertices)
     cosine = np.sum(np.asarray(mesh.vertex_normals) * towards, axis=1)
     facing = np.clip((cosine - 0.15) / 0.35, 0, 1)
     mask = (perception.label_map == label).astype(np.uint8)
@@ -59,7 +60,7 @@ def _shown(
         inner = mask
     size = np.array([camera.width, camera.height])
     x, y = np.clip(pixel, 0, size - 1).astype(int).T
-    extent = float(np.ptp(vertices, axis=0).max())
+    extent = longest_side(vertices)
     behind = np.abs(depth - perception.photo_depth[y, x])
     near = np.clip(1.5 - behind / (0.12 * extent + 1e-6), 0, 1)
     return facing * inner[y, x] * near * _first_hit(pixel, depth, size, 0.06 * extent)

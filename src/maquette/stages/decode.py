@@ -15,7 +15,9 @@ import trimesh
 from scipy import sparse
 from torch import Tensor
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.isosurface import extract_isosurface
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
 from maquette.stages.lift import CHUNK, Models
@@ -101,7 +103,7 @@ def simplified(
     """
     if len(faces) <= triangles:
         return vertices, faces
-    size = float(np.ptp(vertices, axis=0).max())
+    size = longest_side(vertices)
     whole = ((vertices / size).astype(np.float32), faces.astype(np.int32))
     for aggressiveness in AGGRESSIVENESS:
         points, fewer = fast_simplification.simplify(
@@ -134,8 +136,7 @@ def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np
     count, component = sparse.csgraph.connected_components(graph, directed=False)
     if count == 1:
         return vertices, faces
-    a, b, c = vertices[faces].swapaxes(0, 1)
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
     part = component[faces[:, 0]]
     total = np.bincount(part, area, minlength=count)
     kept = faces[total[part] >= MIN_COMPONENT * total.max()]

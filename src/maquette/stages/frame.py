@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import lift, moved
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import Picture, letterboxed_camera
@@ -126,9 +127,9 @@ def filling_frame(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> np.nda
         highs = [visible[1], *(high for _, high in boxes.values())]
         whole = np.stack([np.min(lows, axis=0), np.max(highs, axis=0)])
     whole = np.clip(whole, -1.0, 1.0)  # a box that is far off moves nothing further
-    scale = float(np.ptp(whole, axis=0).max()) ** -0.5
+    scale = longest_side(whole) ** -0.5
     middle = whole.mean(0) / 2
-    longest = scale * float(np.ptp(visible, axis=0).max())
+    longest = scale * longest_side(visible)
     scale *= min(1.0, 1.0 / max(longest, 1e-6))
     low, high = (visible - middle) * scale
     # and the smallest shift that brings all of it into the cube

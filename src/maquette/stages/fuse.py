@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
@@ -238,7 +239,7 @@ def _box_in_photo(camera: Camera, points: np.ndarray) -> np.ndarray:
     pixel, depth = project(camera, points)
     if (depth < 1e-3).any():
         return np.array([[0, 0], [camera.width, camera.height]])
-    return np.stack([pixel.min(0), pixel.max(0)])
+    return bounding_box(pixel)
 
 
 def _without_hidden_islands(field: np.ndarray, visible: np.ndarray) -> np.ndarray:

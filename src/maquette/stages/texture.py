@@ -19,7 +19,9 @@ from scipy.spatial import cKDTree
 from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project, resized
+from maquette.geometry.transforms import unit_vectors
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 
@@ -58,7 +60,7 @@ def textured(mesh: trimesh.Trimesh, seen: Closeup) -> trimesh.Trimesh:
     clear = shown > CLEARLY
     if clear.sum() < LEAST_SHOWN:
         return mesh
-    extent = float(np.ptp(vertices, axis=0).max())
+    extent = longest_side(vertices)
     pixel, _ = project(seen.camera, vertices)
     size = (seen.camera.width, seen.camera.height)
     place = _places(vertices, np.clip(pixel, 0, size), clear)
@@ -81,8 +83,7 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     vertices = np.asarray(mesh.vertices)
     camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
     pixel, depth = project(camera, vertices)
-    towards = camera.position - vertices
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    towards = unit_vectors(camera.position - vertices)
     cosine = (np.asarray(mesh.vertex_normals) * towards).sum(1)
     slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
     facing = slope * slope * (3 - 2 * slope)
@@ -92,7 +93,7 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
         foremost = maximum_filter(np.where(inverse > 0, 1 / inverse, 0), 3)
     last = (camera.width - 1, camera.height - 1)
     x, y = np.clip(pixel, 0, last).astype(int).T
-    tolerance = BEHIND * float(np.ptp(vertices, axis=0).max())
+    tolerance = BEHIND * longest_side(vertices)
     unhidden = np.clip(2 - (depth - foremost[y, x]) / tolerance, 0, 1)
     within = np.clip(seen.inwards()[y // 2, x // 2] + 0.5, 0, 1)
     outside = (pixel < 0) | (pixel >= (camera.width, camera.height))

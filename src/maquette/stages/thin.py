@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from maquette.geometry.cameras import project
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.cameras import on_ray, project
 from maquette.stages.closeup import Closeup
 from maquette.types import Camera
 
@@ -122,8 +121,7 @@ def _straightened(
 
 def _slope_of_vertical(camera: Camera, pixel: np.ndarray, depth: float) -> float:
     """Change of 1 / z per row along the picture of a vertical line through a pixel's point."""
-    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
-    point = transform_points(camera.world_from_camera, ray)
+    point = on_ray(camera, pixel, float(depth))
     step = np.array([0.0, 0.02 * depth, 0.0])
     ends, away = project(camera, np.stack([point - step, point + step]))
     rise = ends[1, 1] - ends[0, 1]

@@ -20,6 +20,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
+    on_ray,
     pitch_of,
     project,
     resized,
@@ -37,6 +38,9 @@ CHECK_SIZE = 192  # pixels of the pictures in which azimuths are compared
 PITCH_SPREAD = 0.15
 FOCAL_SPREAD = 0.15
 PRIOR = 0.02  # weight of the perceived camera against box edges, which are in shares of the picture
+OUTLIER = 0.05  # share of the picture from which an edge of a box counts less
+EVALUATIONS = 60  # of the residuals, at most
+SETTLING = 8  # projection is nearly linear in scale and shift, so a placement settles at once
 BEHIND = 0.35  # an object's centre lies this share of its size behind its visible surface
 
 Vertices = Mapping[int, np.ndarray]  # label -> (V, 3)
@@ -60,16 +64,10 @@ def scene_frame(
     tries = []
     for azimuth in AZIMUTHS:
         frame = normalising([*made.values()], rotation_y(azimuth))
-        camera = fit_camera(
-            {label: transform_points(frame, points) for label, points in made.items()}, masks, start
-        )
-        tries.append(
-            (
-                agreement({label: (meshes[label], frame) for label in made}, masks, camera),
-                frame,
-                camera,
-            )
-        )
+        turned = {label: transform_points(frame, points) for label, points in made.items()}
+        camera = fit_camera(turned, masks, start)
+        framed = {label: (meshes[label], frame) for label in made}
+        tries.append((agreement(framed, masks, camera), frame, camera))
     _, frame, camera = max(tries, key=lambda found: found[0])
     return frame, camera
 
@@ -95,27 +93,25 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     pitch = pitch_of(start)
     focal = float(start.intrinsics[1, 1])
 
-    def camera(x: np.ndarray) -> Camera:
-        rotation = view_centric_rotation(x[0])
-        position = rotation @ np.array([-x[2], -x[3], -np.exp(x[4])])
-        return Camera(
-            intrinsics_from_focal(focal * np.exp(x[1]), start.width, start.height),
-            similarity(1.0, rotation, position),
-            start.width,
-            start.height,
-        )
+    def camera(sought: np.ndarray) -> Camera:
+        """From its pitch, the logarithm of its zoom, and where the scene is as ``_first_place``."""
+        its_pitch, zoom, right, down, away = sought
+        rotation = view_centric_rotation(its_pitch)
+        position = rotation @ np.array([-right, -down, -np.exp(away)])
+        intrinsics = intrinsics_from_focal(focal * np.exp(zoom), start.width, start.height)
+        return Camera(intrinsics, similarity(1.0, rotation, position), start.width, start.height)
 
-    def residuals(x: np.ndarray) -> np.ndarray:
-        view = camera(x)
-        edges = [
-            (picture_box(view, points) - boxes[label]) / size for label, points in outlines.items()
-        ]
-        return np.concatenate(
-            [*edges, PRIOR * np.array([(x[0] - pitch) / PITCH_SPREAD, x[1] / FOCAL_SPREAD])]
-        )
+    def residuals(sought: np.ndarray) -> np.ndarray:
+        """Edges of the boxes in shares of the picture, and how far the camera left the start."""
+        view = camera(sought)
+        edges = [(picture_box(view, outlines[label]) - boxes[label]) / size for label in outlines]
+        turned = (sought[0] - pitch) / PITCH_SPREAD
+        zoomed = sought[1] / FOCAL_SPREAD
+        return np.concatenate([*edges, PRIOR * np.array([turned, zoomed])])
 
     first = np.array([pitch, 0.0, *_first_place(np.array([*boxes.values()]), start)])
-    return camera(least_squares(residuals, first, loss="soft_l1", f_scale=0.05, max_nfev=60).x)
+    found = least_squares(residuals, first, loss="soft_l1", f_scale=OUTLIER, max_nfev=EVALUATIONS)
+    return camera(found.x)
 
 
 def _first_place(boxes: np.ndarray, start: Camera) -> tuple[float, float, float]:
@@ -144,23 +140,23 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
         unit = normalising([points], rotation_y(azimuth))
         turned = transform_points(unit, points)
         middle = (box[:2] + box[2:]) / 2
-        scale = depth * float((box[2:] - box[:2]).max()) / camera.intrinsics[0, 0]
-        for _ in range(
-            8
-        ):  # projection is nearly linear in scale and shift, so this settles at once
+        scale = depth * _longer_side(box) / camera.intrinsics[0, 0]
+        for _ in range(SETTLING):
             centre = on_ray(camera, middle, depth + BEHIND * scale)
             frame = similarity(scale, None, centre)
             seen = picture_box(camera, transform_points(frame, turned))
-            middle = middle + (box[:2] + box[2:] - seen[:2] - seen[2:]) / 2
-            scale *= float((box[2:] - box[:2]).max() / max((seen[2:] - seen[:2]).max(), 1e-6))
-        tries.append((agreement({mask.label: (mesh, frame @ unit)}, [mask], camera), frame @ unit))
+            doubled_drift = box[:2] + box[2:] - seen[:2] - seen[2:]
+            middle = middle + doubled_drift / 2
+            scale *= _longer_side(box) / max(_longer_side(seen), 1e-6)
+        scene_from_made = frame @ unit
+        agreed = agreement({mask.label: (mesh, scene_from_made)}, [mask], camera)
+        tries.append((agreed, scene_from_made))
     return max(tries, key=lambda found: found[0])[1]
 
 
-def on_ray(camera: Camera, pixel: np.ndarray, depth: float) -> np.ndarray:
-    """(3,) the scene point at a z-depth that a pixel (2,) shows."""
-    ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth
-    return transform_points(camera.world_from_camera, ray)
+def _longer_side(box: np.ndarray) -> float:
+    """Pixels, of a picture box (4,)."""
+    return float((box[2:] - box[:2]).max())
 
 
 def visible_depth(perception: Perception, label: int) -> float:
@@ -183,13 +179,7 @@ def agreement(
     width = max(8, round(camera.width * scale))
     height = max(8, round(camera.height * scale))
     small = [
-        InstanceMask(
-            m.label,
-            cv2.resize(m.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-            > 0,
-        )
-        for m in masks
-        if m.label in made
+        InstanceMask(m.label, _shrunk(m.mask, width, height)) for m in masks if m.label in made
     ]
     instances = [
         Instance(label=label, mesh=mesh, world_from_instance=frame, seed=0)
@@ -197,6 +187,12 @@ def agreement(
     ]
     scores = silhouette_scores(instances, small, resized(camera, width, height))
     return float(np.mean([scores[m.label].visible for m in small]))
+
+
+def _shrunk(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The nearest pixels of a mask, as (height, width) bool."""
+    size = (width, height)
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def placed(

@@ -230,7 +230,8 @@ class FinetuneTask(Task[SceneContextFlow]):
         latents = torch.cat([self.structure.moments(part)[0] for part in cells.split(4)])
         pictures = batch["pictures"].flatten(0, 1).float()
         tokens = torch.cat([trellis_tokens(self.encoder, part) for part in pictures.split(4)])
-        return latents.float().unflatten(0, (-1, slots)), tokens.float().unflatten(0, (-1, slots))
+        per_instance = (-1, slots)
+        return latents.float().unflatten(0, per_instance), tokens.float().unflatten(0, per_instance)
 
     def loss(
         self, model: SceneContextFlow, batch: Batch, generator: torch.Generator

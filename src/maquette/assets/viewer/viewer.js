@@ -319,9 +319,7 @@ export class Viewer {
     this.eye.turn(on);
   }
 
-  get turning() {
-    return this.eye.turning;
-  }
+  get turning() { return this.eye.turning; }
 
   cameraState() {
     return this.eye.state();

@@ -26,6 +26,7 @@ from maquette.data.illumination.kernels import (
     meet_planes,
 )
 from maquette.geometry.cameras import intrinsics_from_focal, look_at
+from maquette.geometry.transforms import unit_vectors
 from maquette.render.lighting import Lighting
 from maquette.render.rasterize import RenderBuffers, checked_mesh, draw, pixel_from_world
 from maquette.render.tones import developed
@@ -51,7 +52,7 @@ def shadow_maps(
     # a rim of empty texels, so that what lies outside of the map is lit
     focal = 0.47 * resolution * SUN_DISTANCE
     intrinsics = intrinsics_from_focal(focal, resolution, resolution)
-    towards = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    towards = unit_vectors(directions)
     depth = np.empty((len(towards), resolution, resolution), np.float32)
     affine = np.empty((len(towards), 3, 4))
     for index, direction in enumerate(towards):
@@ -84,7 +85,7 @@ def around(direction: np.ndarray, radius: float, count: int) -> np.ndarray:
     along = (reach * np.cos(angle))[:, None] * side
     across = (reach * np.sin(angle))[:, None] * np.cross(axis, side)
     spread = axis + along + across
-    return spread / np.linalg.norm(spread, axis=1, keepdims=True)
+    return unit_vectors(spread)
 
 
 def add_surfaces(

@@ -12,6 +12,7 @@ import trimesh
 
 from maquette.data.assets import Asset, split_by_label, weld
 from maquette.data.procedural.shapes import PaintedSolid
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.isosurface import extract_isosurface
 
 _RESOLUTION = 88  # cells along the longest side
@@ -29,7 +30,7 @@ def asset_from_solid(
     Without fast_simplification the mesh keeps all its faces.
     """
     centre = shape.box.mean(0)
-    side = float(np.ptp(shape.box, axis=0).max()) * _MARGIN
+    side = longest_side(shape.box) * _MARGIN
     vertices, faces = extract_isosurface(_sample(shape, centre, side, resolution))
     if not len(faces):
         raise ValueError(f"the solid {name!r} has no surface at a resolution of {resolution}")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypedDict
 import numba
 import numpy as np
 
+from maquette.geometry.boxes import bounding_box
+
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
@@ -268,7 +270,7 @@ def moved(
         return lambda p: paint(local(p))
 
     corners = scale * np.array(list(product(*shape.box.T))) @ turn.T + shift
-    bounds = np.stack([corners.min(0), corners.max(0)])
+    bounds = bounding_box(corners)
     parts = (PaintedPart(carried(p.distance), repainted(p.paint)) for p in shape.parts)
     return PaintedSolid(carried(shape.distance), bounds, tuple(parts))
 

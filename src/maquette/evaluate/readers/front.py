@@ -35,6 +35,8 @@ from maquette.evaluate.files import damage_named, read_record
 from maquette.evaluate.readers.pickled import read_pickled_arrays
 from maquette.evaluate.readers.source import FileSource
 from maquette.export.read import load_named_meshes
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.transforms import unit_vectors
 from maquette.photos.read import open_image, read_image
 from maquette.types import InstanceMask, SceneInput
 
@@ -158,10 +160,9 @@ def surfels(points: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
     Sampling such a mesh by area draws the points again, so every point-based metric works; volumes
     and contacts do not.
     """
-    side = SURFEL * max(float(np.ptp(points, axis=0).max()), 1e-12)
+    side = SURFEL * max(longest_side(points), 1e-12)
     helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
-    u = np.cross(normals, helper)
-    u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-12)
+    u = unit_vectors(np.cross(normals, helper), 1e-12)
     v = np.cross(normals, u)
     across = np.cos(CORNERS)[:, None] * u[:, None]
     along = np.sin(CORNERS)[:, None] * v[:, None]

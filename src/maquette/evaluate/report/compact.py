@@ -15,6 +15,9 @@ from maquette.document.appearance import linear_from_bytes, vertex_colors_of
 from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import unit_vectors
 
 STEPS = 4096  # of a position within its object's box
 NORMAL_STEPS = 64  # of a normal's coordinate between 0 and 1
@@ -47,9 +50,7 @@ def with_edges(
     A corner keeps the smooth normal of its vertex unless its face turns away from it by more than
     FLAT allows.
     """
-    a, b, c = vertices[faces.T]
-    normal = np.cross(b - a, c - a)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    normal = unit_vectors(doubled_normals(vertices, faces))
     smooth = smooth_normals(vertices.astype(np.float32), faces)[faces]
     bent = np.einsum("fk,fck->fc", normal, smooth) < np.sqrt(0.5 + 0.5 * FLAT)
     chosen = np.where(bent[..., None], normal[:, None], smooth).reshape(-1, 3)
@@ -78,7 +79,7 @@ def _compact(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     material.
     """
     vertices, triangles, colors, normals = with_edges(*simplified(mesh, faces))
-    side = max(float(np.ptp(vertices, axis=0).max()), 1e-9)
+    side = max(longest_side(vertices), 1e-9)
     step = 2.0 ** np.ceil(np.log2(side)) / STEPS  # a power of two leaves the last digits zero
     linear = np.full((len(colors), 4), 255, np.uint8)
     linear[:, :3] = np.rint(255 * linear_from_bytes(colors))

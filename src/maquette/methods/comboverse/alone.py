@@ -16,7 +16,8 @@ from scipy.spatial import cKDTree
 
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import present
-from maquette.geometry.cameras import project
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.cameras import on_ray, project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
 from maquette.models.image_encoder import GeometryNet
@@ -26,7 +27,7 @@ from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.lift import Models
 from maquette.stages.perceive import perceive
 from maquette.stages.sample import Sampling
-from maquette.stages.viewpoint import extremes, on_ray, picture_box
+from maquette.stages.viewpoint import extremes, picture_box
 from maquette.stages.zoom import zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
@@ -100,7 +101,7 @@ def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) 
     nearer = float(((middle - alone.surface) @ forward).mean())
     pixel = (box[:2] + box[2:]) / 2
     longer = float((box[2:] - box[:2]).max())
-    size = float(np.ptp(points, axis=0).max())
+    size = longest_side(points)
     scale = depth * longer / camera.intrinsics[0, 0] / size
     for _ in range(ROUNDS):
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))

@@ -33,7 +33,7 @@ function asked(photo) {
   const choose = (label, values) => h("select", { "aria-label": label }, values.map((value) => h("option", { value }, value)));
   const text = (label, placeholder) => h("input", { type: "text", "aria-label": label, placeholder });
   const depth = pick("Depth map", DEPTH), unit = choose("Unit of the depth", UNITS), kind = choose("Kind of depth", KINDS);
-  const camera = pick("Camera file", CAMERA), numbers = text("Camera", "FX,FY,CX,CY"), gravity = text("Gravity", "0,1,0");
+  const camera = pick("Camera file", CAMERA), numbers = text("Camera in numbers", "FX,FY,CX,CY"), gravity = text("Gravity", "0,1,0");
   const send = async () => {
     const body = new FormData();
     if (depth.files[0]) {

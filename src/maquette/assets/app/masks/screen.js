@@ -18,6 +18,7 @@ export function mountMasks() {
   canvas = new MaskCanvas(byId("mask-canvas"));
   tools = toolHandlers(canvas);
   mountPointer(canvas, tools);
+  mountPending();
   canvas.preview = (context, view) => tools[store.get().tool].draw?.(context, view);
   mountTools();
   mountMaskList();
@@ -50,6 +51,17 @@ export function mountMasks() {
     byId("mask-stage").classList.toggle("busy", working > 0);
     byId("mask-stage").setAttribute("aria-busy", String(working > 0));
   });
+}
+
+/** A ring where the picture was pressed last, as long as the server works on that. */
+function mountPending() {
+  const ring = h("span", { class: "pending", "aria-hidden": "true", hidden: true }), stage = byId("mask-stage");
+  stage.append(ring);
+  byId("mask-canvas").addEventListener("pointerup", (event) => {
+    const place = stage.getBoundingClientRect();
+    Object.assign(ring.style, { left: `${event.clientX - place.left}px`, top: `${event.clientY - place.top}px` });
+  });
+  store.watch(["working"], ({ working }) => { ring.hidden = working === 0 || !ring.style.left; });
 }
 
 function mountTools() {
