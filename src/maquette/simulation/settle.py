@@ -33,7 +33,7 @@ from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
-MOST_LOST = 0.04  # of a scene's mean agreement with its masks
+MOST_LOST = 0.02  # of a scene's mean agreement with its masks
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
