@@ -102,6 +102,14 @@ class SceneInput:
     geometry: GivenGeometry | None = None  # None = depth and camera are estimated
 
 
+@dataclass(frozen=True)
+class ShapeEstimate:
+    """How good an object's shape is likely to be, whatever its silhouette says."""
+
+    f_score: float  # expected F-score of the object by itself, in [0, 1]; see stages/estimate.py
+    reason: str = ""  # what speaks against it most; "" where nothing does
+
+
 @dataclass(frozen=True, eq=False)
 class Instance:
     """One object of the scene: a complete coloured mesh in its own frame, and where that frame
@@ -126,6 +134,7 @@ class Instance:
     hidden: bool = (
         False  # kept in the scene document, left out of pictures and of files for other programs
     )
+    estimate: ShapeEstimate | None = None  # None = not known, as without a photo
 
     def __repr__(self) -> str:
         about = [f"{self.label}, {self.node_name!r}, {len(self.mesh.faces):,} triangles"]

@@ -103,7 +103,7 @@ class Outcome:
     error: str = ""  # one line
     files: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # per stage; "load" once per run
-    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, warnings
+    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, estimate, warnings
     failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
@@ -280,13 +280,13 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
     InputError when it cannot.
     """
     place = job.folder / DOCUMENT
-    told = ("label", "name", "node", "confidence", "warnings")
+    told = ("label", "name", "node", "confidence", "estimate", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
         document = present(read or read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
-        instances = [{key: entry[key] for key in told} for entry in document["instances"]]
+        instances = [{key: entry.get(key) for key in told} for entry in document["instances"]]
         found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
         found["files"] = tuple(str(job.folder / name) for name in names)
         found["instances"] = tuple(instances)

@@ -439,8 +439,11 @@ def _tried(attempt: dict) -> str:
 
 def _instance_line(instance: dict) -> str:
     confidence = "-" if instance["confidence"] is None else f"{instance['confidence']:.2f}"
-    notes = "; ".join(filter(None, [instance["name"], *instance["warnings"]]))
-    return f"  {instance['node']:<14} confidence {confidence}  {notes}".rstrip()
+    estimate = instance.get("estimate")
+    shape = f", shape {estimate['f_score']:.2f}" if estimate else ""
+    doubt = estimate["reason"] if estimate else ""
+    notes = "; ".join(filter(None, [instance["name"], doubt, *instance["warnings"]]))
+    return f"  {instance['node']:<14} confidence {confidence}{shape}  {notes}".rstrip()
 
 
 def _memory_lines(memory: dict) -> list[str]:

@@ -20,7 +20,8 @@ from maquette.types import check_node, free_label, free_node, shifted
 
 Record = dict[str, Any]
 SUPPORT = {"supports", "support_confidence"}  # fields of the document, by label
-SHAPE = ("mesh", "texture", "seed", "confidence", "state")  # fields of an instance's own making
+# fields of an instance's own making
+SHAPE = ("mesh", "texture", "seed", "confidence", "estimate", "state")
 
 
 def transform(
@@ -90,7 +91,7 @@ def replace(document: Fields, made: Record) -> Record:
     InputError.
     """
     current = _entry(document, made["label"])
-    shape = {key: made[key] for key in SHAPE}
+    shape = {key: made.get(key) for key in SHAPE}
     reshaped = Fields(document.file, {**current.data, **shape}, current.where)
     matrix = current.matrix("world_from_instance", 4, 4)
     return _with_instance(document, _placed(reshaped, matrix))

@@ -46,6 +46,7 @@ from maquette.types import (
     InstanceMask,
     Scene,
     SceneInput,
+    ShapeEstimate,
     Support,
     check_faces,
 )
@@ -214,6 +215,8 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
         content = npz_bytes(instance.state, f"instance {instance.label}: state")
         record["state"] = files.take(stem, ".npz", content)
     record["hidden"] = instance.hidden
+    estimate = instance.estimate
+    record["estimate"] = None if estimate is None else dataclasses.asdict(estimate)
     return record
 
 
@@ -323,7 +326,13 @@ def instance_of(record: Fields, files: SavedFiles | None = None) -> Instance:
     warnings = record.texts("warnings")
     state = _read_state(record, files) if record.has("state") else {}
     hidden = record.data.get("hidden") is True
-    return Instance(label, mesh, placed, seed, confidence, name, node, warnings, state, hidden)
+    estimate = _estimate(record.object("estimate")) if record.has("estimate") else None
+    made = Instance(label, mesh, placed, seed, confidence, name, node, warnings, state, hidden)
+    return dataclasses.replace(made, estimate=estimate)
+
+
+def _estimate(record: Fields) -> ShapeEstimate:
+    return ShapeEstimate(record.number("f_score"), record.text("reason"))
 
 
 def _read_mesh(record: Fields, files: SavedFiles) -> trimesh.Trimesh:

@@ -1,0 +1,80 @@
+"""How good the shape of an object is likely to be: its expected F-score, from what the photo shows.
+
+A silhouette that agrees with its mask says little about the sides that nobody sees. Three things
+tell more, all of them known before anything is made: how bulky the visible surface is (much of a
+bulky object is hidden behind its front), how much relief it has, and how much of the outline
+belongs to nearer objects. ``benchmarks/shape_estimates.py`` measures the linear rule on held-out
+scenes and prints its numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_dilation, distance_transform_edt
+
+from maquette.stages.perceive import Perception
+from maquette.types import ShapeEstimate
+
+LEAST_EXTENT = 1e-3  # scene units
+TRIM = 0.02  # share of a surface's points at either end that do not count
+RIM = 2  # pixels around a mask that belong to its outline
+MEAN_F_SCORE = 0.717  # of 290 held-out objects
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One thing that tells of a shape: its mean and spread over objects, and what a spread more of
+    it adds to the F-score.
+    """
+
+    mean: float
+    spread: float
+    gain: float
+    reason: str  # why it speaks against a shape
+
+
+BULK = Cue(-1.152, 0.698, -0.080, "it is bulky: much of it is behind what the photo shows")
+RELIEF = Cue(0.0186, 0.0187, 0.037, "the photo shows little of its depth")
+CUT = Cue(0.069, 0.121, -0.039, "nearer objects hide part of it")
+CUES = (BULK, RELIEF, CUT)
+AGAINST = 0.03  # F-score that a cue takes before it is named as a reason
+
+
+def shape_estimate(perception: Perception, label: int) -> ShapeEstimate | None:
+    """What is to be expected of an object; None when the lifted picture shows nothing of it."""
+    found = cues_of(perception, label)
+    if found is None:
+        return None
+    gains = [cue.gain * (value - cue.mean) / cue.spread for cue, value in zip(CUES, found)]
+    worst = int(np.argmin(gains))
+    reason = CUES[worst].reason if gains[worst] < -AGAINST else ""
+    return ShapeEstimate(float(np.clip(MEAN_F_SCORE + sum(gains), 0, 1)), reason)
+
+
+def cues_of(perception: Perception, label: int) -> tuple[float, float, float] | None:
+    """Bulk (log of the visible surface's shortest over its longest extent), relief (spread of its
+    log depth), and share of the outline that nearer objects have.
+    """
+    points = perception.points[perception.picture.labels == label]
+    mask = perception.label_map == label
+    if len(points) == 0 or not mask.any():
+        return None
+    low, high = np.quantile(points, [TRIM, 1 - TRIM], axis=0)
+    extents = np.maximum(high - low, LEAST_EXTENT)
+    depth = perception.photo_depth
+    relief = float(np.std(np.log(depth[mask])))
+    return float(np.log(extents.min() / extents.max())), relief, _cut_share(perception, mask)
+
+
+def _cut_share(perception: Perception, mask: np.ndarray) -> float:
+    """Share of the pixels around a mask (H, W) that show something nearer than it."""
+    rim = binary_dilation(mask, iterations=RIM) & ~mask
+    ys, xs = np.nonzero(rim & (perception.label_map > 0))
+    if len(ys) == 0:
+        return 0.0
+    own = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    at_y, at_x = own[:, ys, xs]
+    depth = perception.photo_depth
+    return float(np.sum(depth[ys, xs] < depth[at_y, at_x]) / rim.sum())
