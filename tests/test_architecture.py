@@ -69,7 +69,7 @@ LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
 DENSER_LINES = 200  # of 34,800: 0.6 %
 PACKAGE_DENSITY = 4.20
-PACKAGE_NODES = 280_500
+PACKAGE_NODES = 281_500
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}
 
