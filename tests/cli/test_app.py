@@ -14,7 +14,7 @@ def served(monkeypatch):
     monkeypatch.setattr(
         server,
         "serve",
-        lambda settings, announce, open_browser: calls.append((settings, open_browser)),
+        lambda settings, announce, open_browser, look: calls.append((settings, open_browser)),
     )
     return calls
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer, Real
+from jaxtyping import Bool, Float, Int, Real, Shaped
 
 _FLAT = 1e-9  # of the polygon's area: what counts as no area
 
@@ -21,9 +21,9 @@ def area_vector(corners: Float[np.ndarray, "*any N 3"]) -> Float[np.ndarray, "*a
 
 
 def doubled_normals(
-    vertices: Real[np.ndarray, "V 3"], faces: Integer[np.ndarray, "F 3"]
+    vertices: Real[np.ndarray, "V 3"], faces: Shaped[np.ndarray, "F 3"]
 ) -> Real[np.ndarray, "F 3"]:
-    """Normals of triangles, each twice as long as its area."""
+    """Normals of triangles, each twice as long as its area. Faces: any whole numbers."""
     a, b, c = vertices[faces].swapaxes(0, 1)
     return np.cross(b - a, c - a)
 

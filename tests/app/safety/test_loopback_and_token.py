@@ -74,7 +74,7 @@ def test_the_command_draws_a_token_for_another_address(monkeypatch, tmp_path):
     served = []
     monkeypatch.setattr(
         "maquette.app.server.serve",
-        lambda settings, announce, open_browser: served.append((settings, open_browser)),
+        lambda settings, announce, open_browser, look: served.append((settings, open_browser)),
     )
     assert main(["app", "--host", "0.0.0.0", "--data", str(tmp_path), "--no-browser"]) == 0
     assert main(["app", "--data", str(tmp_path), "--token", TOKEN]) == 0
