@@ -133,7 +133,7 @@ function card({ picture, name, about, open, badge = null, menu = null }) {
   const image = picture ? h("img", { src: picture, alt: "", loading: "lazy" }) : h("div", { class: "no-picture" }, icon("photo"));
   if (picture) image.onerror = () => image.replaceWith(h("div", { class: "no-picture" }, icon("photo")));
   return h("div", { class: "card" },
-    h("button", { type: "button", class: "open", onclick: open, "aria-label": `Open ${name}` }, image,
+    h("button", { type: "button", class: "open", onclick: open }, image,
       h("div", { class: "text" }, h("div", { class: "name" }, name), h("div", { class: "about" }, about))),
     badge, menu && iconButton("more", `More for ${name}`, (event) => openMenu(event.currentTarget, menu), { class: "small more", "aria-haspopup": "menu" })); // prettier-ignore
 }
