@@ -136,10 +136,21 @@ def test_a_glb_of_any_program_opens_and_a_scene_is_shared_as_one_page(tmp_path):
     )
     scene = scene_files.opened(received)
     assert scene["egg"].label == 1 and scene.input is None
-    page = scene_files.exported(scene, "room", "html", FileSpace(), Folders.at(tmp_path / "data"))
+    folders = Folders.at(tmp_path / "data")
+    folders.recover({})  # makes the place to work in
+    page = scene_files.exported(scene, "room", "html", FileSpace(), folders)
     assert page.name == "room.html" and b"viewer.js" not in page.content[:100]
     assert page.content.startswith(b"<!doctype html>") and page.media_type.startswith("text/html")
     text = tmp_path / "words.glb"
     text.write_text("no glTF")
     with pytest.raises(InputError):
         scene_files.opened(Received((Upload(text, "a.glb"),), limits, UploadBudget(1 << 30)))
+
+
+def test_a_lone_scene_json_is_one_line_that_says_what_is_missing(tmp_path):
+    document = save(make_scene(), tmp_path / "scene.json")
+    limits = Limits()
+    upload = Upload(document, "scene.json")
+    with pytest.raises(InputError, match="which was not sent; send scene.json with all") as told:
+        scene_files.opened(Received((upload,), limits, UploadBudget(limits.unpacked_bytes)))
+    assert "\n" not in str(told.value)

@@ -43,6 +43,7 @@ function report(error) {
 }
 
 function mountFrame() {
+  document.querySelector(".skip").onclick = (event) => { event.preventDefault(); byId("main").focus(); }; // "#main" is no address of ours
   byId("home").onclick = () => { location.hash = ""; };
   byId("step-start").onclick = () => { location.hash = ""; };
   byId("step-masks").onclick = () => {
@@ -70,6 +71,7 @@ function mountFrame() {
       byId(`step-${name}`).toggleAttribute("aria-current", name === screen);
       if (name === screen) byId(`step-${name}`).setAttribute("aria-current", "step");
     }
+    if (document.activeElement?.closest("[hidden]")) byId("main").focus({ preventScroll: true }); // the keyboard goes on where the eye does
     byId("step-masks").disabled = !(photo ?? scene?.photo ?? job?.photo);
     byId("step-scene").disabled = !(scene ?? job);
     const thing = { masks: photo, scene: scene ?? job }[screen];

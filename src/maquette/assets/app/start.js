@@ -58,9 +58,10 @@ async function busy(text, work) {
 /** Files dropped or pasted anywhere: a photo on the first screen, masks beside a photo, a saved scene everywhere. */
 async function receive(files) {
   if (!files.length) return;
-  const isScene = files.some((file) => file.name === "scene.json") || (files.length === 1 && (/\.glb$/i.test(files[0].name) || (/\.zip$/i.test(files[0].name) && store.get().screen !== "masks")));
+  const onMasks = store.get().screen === "masks"; // where .json and .zip are masks
+  const isScene = files.some(({ name }) => name === "scene.json" || (onMasks ? /\.glb$/i : /\.(glb|json|zip)$/i).test(name));
   if (isScene) await openFiles(files);
-  else if (store.get().screen === "masks") await importMasks(files);
+  else if (onMasks) await importMasks(files);
   else await take(files);
 }
 
@@ -132,7 +133,7 @@ function card({ picture, name, about, open, badge = null, menu = null }) {
   const image = picture ? h("img", { src: picture, alt: "", loading: "lazy" }) : h("div", { class: "no-picture" }, icon("photo"));
   if (picture) image.onerror = () => image.replaceWith(h("div", { class: "no-picture" }, icon("photo")));
   return h("div", { class: "card" },
-    h("button", { type: "button", class: "open", onclick: open, "aria-label": `Open ${name}` }, image,
+    h("button", { type: "button", class: "open", onclick: open }, image,
       h("div", { class: "text" }, h("div", { class: "name" }, name), h("div", { class: "about" }, about))),
     badge, menu && iconButton("more", `More for ${name}`, (event) => openMenu(event.currentTarget, menu), { class: "small more", "aria-haspopup": "menu" })); // prettier-ignore
 }

@@ -28,7 +28,11 @@ export function mountMasks() {
   byId("zoom-in").onclick = () => canvas.zoom(1.4);
   byId("zoom-out").onclick = () => canvas.zoom(1 / 1.4);
   byId("zoom-fit").onclick = () => canvas.fit();
-  canvas.onview = ({ scale }) => { byId("zoom-fit").textContent = `${Math.round(scale * 100)} %`; };
+  canvas.onview = ({ scale }) => {
+    const percent = `${Math.round(scale * 100)} %`;
+    byId("zoom-fit").textContent = percent;
+    byId("zoom-fit").setAttribute("aria-label", `${percent}: fit the photo to the view`); // what is read has what is seen
+  };
   let shownPhoto = null;
   store.watch(["photo"], ({ photo }) => {
     if (photo && photo.id !== shownPhoto) canvas.setPhoto(photo);

@@ -33,7 +33,9 @@ function show({ job, scene, other, comparison, selected, remaking = {} }) {
   else if (scene) place.replaceChildren(...scenePanel(scene, selected, remaking));
   else place.replaceChildren(...jobPanel(job));
   if (renaming) {
-    place.querySelector(".row-name")?.select();
+    const input = place.querySelector(".row-name");
+    input?.focus(); // select() alone does so in some browsers only
+    input?.select();
   } else if (focused) [...place.querySelectorAll("button, input")].find((one) => (one.getAttribute("aria-label") ?? one.textContent) === focused)?.focus();
 }
 
