@@ -32,7 +32,9 @@ _TEMPORARY = re.compile(
     r"(?:~(?P<moved>.+)|\..*)?",
     re.DOTALL,
 )
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, or write elsewhere")
+_IN_THE_WAY = dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a folder is needed here; name another")
+_REMEDIES = _FULL | _IN_THE_WAY
 
 
 def refuse_overwrite(path: str | Path, overwrite: bool) -> Path:
@@ -195,11 +197,7 @@ def as_output_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or reason_of(error)
-        remedy = (
-            "make room, or write elsewhere"
-            if error.errno in _FULL
-            else "check the folder's permissions"
-        )
+        remedy = _REMEDIES.get(error.errno or 0, "check the folder's permissions")
         raise OutputError(f"{path}: cannot be written ({reason}); {remedy}") from error
 
 

@@ -12,6 +12,7 @@ from maquette.batch.finished import Products
 from maquette.batch.pairs import Job
 from maquette.batch.run import Session, Settings, run_job, run_jobs
 from maquette.errors import CheckpointError, InputError, OutputError
+from maquette.options import ScaleOptions
 from maquette.pipeline import Options
 from tests.tiny import write_photo
 
@@ -72,6 +73,22 @@ def test_other_options_are_refused_and_replaced_on_request(job, session, change,
         run_job(job, with_settings(session, **change))
     assert run_job(job, with_settings(session, **change, overwrite=True)).status == "made"
     assert run_job(job, with_settings(session, **change)).status == "kept"
+
+
+@pytest.mark.parametrize(
+    ("scale", "says"),
+    [
+        ({"size": ("sofa=3m",)}, "no object is called 'sofa'"),
+        ({"size": ("1=-3m",)}, "expected a length"),
+        ({"size": ("1=3m",), "metres_per_unit": 2.0}, "both set the scale"),
+    ],
+)
+def test_an_impossible_size_is_refused_before_anything_is_made(
+    job, session, monkeypatch, scale, says
+):
+    monkeypatch.delattr(run, "generate")
+    with pytest.raises(InputError, match=says):
+        run_job(job, with_settings(session, scale=ScaleOptions(**scale)))
 
 
 def test_changed_photo_is_noticed(job, session):

@@ -160,6 +160,14 @@ def guidance_that_is_no_number(case):
     case.options = ["--guidance", "nan"]
 
 
+def merge_of_one_share(case):
+    case.options = ["--merge", "--shard", "1/2"]
+
+
+def depth_from_two_sides(case):
+    case.options = ["--depth", "depth.png", "--perception", "moge-2-vits"]
+
+
 @pytest.fixture
 def case(tmp_path, tiny_weights):
     return Case(tmp_path, tiny_weights)
@@ -202,6 +210,8 @@ def assert_refused(case, capsys, code, *says):
         (negative_seed, ("seed", "from 0 to 4294967295")),
         (guidance_that_is_no_number, ("guidance", "nan")),
         (prompt_for_a_method_without_one, ("prompt", "comboverse", "iscene")),
+        (merge_of_one_share, ("leave --shard out",)),
+        (depth_from_two_sides, ("depth.png", "moge-2-vits", "leave one of them out")),
         (unknown_layout, ("magic", "none, depth, sds, ssds")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -262,7 +272,7 @@ def test_layouts_that_need_no_text_to_image_weights_run_without_them(case, capsy
 
 def test_output_folder_that_is_a_file(case, capsys):
     case.out.write_text("mine")
-    assert_refused(case, capsys, 1, "out")
+    assert_refused(case, capsys, 1, "out", "a folder is needed here")
 
 
 def test_output_folder_below_a_file(case, capsys):

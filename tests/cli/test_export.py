@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import trimesh
 
 from maquette.cli import main
 from tests.simulation.scenes import standing
@@ -43,6 +44,12 @@ def test_options_arrive_and_the_summary_is_json(folder, tmp_path, capsys):
     assert told["parts"] == {"instance_1": 1, "instance_2": 1, "instance_4": 1}
     text = (tmp_path / "a.urdf").read_text()
     assert "+Y up" in text and text.count('type="floating"') == 2
+
+
+def test_a_size_without_a_name_is_the_longest_side_in_the_file(folder, tmp_path):
+    out = tmp_path / "a.stl"
+    assert export(folder, out, "--size", "120", "--unit", "mm", "--up", "z") == 0
+    assert trimesh.load(out).extents.max() == pytest.approx(120, rel=1e-4)
 
 
 def test_an_unknown_scale_is_said(folder, tmp_path, capsys):

@@ -75,6 +75,15 @@ def test_holes_are_closed_for_the_mass():
     assert body.mass == pytest.approx(DENSITY * SIDES.prod())
 
 
+def test_a_surface_that_touches_itself_along_an_edge_encloses_its_volume():
+    box = trimesh.creation.box(SIDES)
+    beside = box.copy()
+    beside.apply_translation([SIDES[0], SIDES[1], 0])
+    body, remark = mass_of(trimesh.util.concatenate([box, beside]))
+    assert remark == ""
+    assert body.mass == pytest.approx(2 * DENSITY * SIDES.prod())
+
+
 @pytest.mark.parametrize("kind", ["sheet", "mixed"])
 def test_what_encloses_nothing_counts_as_its_hull(kind):
     box = trimesh.creation.box(SIDES)

@@ -13,7 +13,7 @@ from tests.document.scenes import make_scene
 
 
 def labels(word):
-    return [instance.label for instance in chosen_instances(make_scene(), word, "--mass")]
+    return [instance.label for instance in chosen_instances(make_scene().instances, word, "--mass")]
 
 
 def test_objects_are_called_by_node_name_or_label():

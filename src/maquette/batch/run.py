@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -34,14 +34,16 @@ from maquette.errors import InputError, MaquetteError, contained
 from maquette.execute.pool import Engine, processes
 from maquette.execute.processes import Ended
 from maquette.hardware import choose_device
+from maquette.inputs import read_scene_input
 from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
 from maquette.options import EMBEDDED, SceneOptions
 from maquette.output import writable_folder
 from maquette.photos.read import read_photo
 from maquette.pipeline import Options, generate, load_for, open_perception
-from maquette.simulation.scale import scaled_scene
+from maquette.simulation.scale import heights_of, scaled_scene
 from maquette.stages.point import proposed
+from maquette.types import node_names
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
@@ -98,6 +100,7 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         if lacking is not None:
             write_result(load(job.folder), job.folder, lacking)
         return finished(job, "kept")
+    _check_sizes(job, settings)
     writable_folder(job.folder)
     options = dataclasses.asdict(settings.options)
     options["perception"] = session.perception or EMBEDDED
@@ -122,6 +125,24 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
     write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
     progress("write", 1.0)
     return finished(job, "made")
+
+
+class _Expected(NamedTuple):
+    """What an object of the scene will be called."""
+
+    label: int
+    name: str
+    node_name: str
+
+
+def _check_sizes(job: Job, settings: Settings) -> None:
+    """InputError for a size of an object that no mask shows, before minutes are spent."""
+    if not settings.scale.is_asked_for:
+        return
+    masks = read_scene_input(job.photo, job.masks, only=settings.only).masks
+    nodes = node_names(masks)
+    named = [(m.label, m.name, nodes.get(m.label, f"instance_{m.label}")) for m in masks]
+    heights_of([_Expected(*each) for each in named], settings.scale)
 
 
 def _with_proposed(job: Job) -> Job:

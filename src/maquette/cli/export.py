@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from maquette.cli.text import aligned, counted
+from maquette.cli.text import aligned, counted, sizes_in
 from maquette.declare import add_options, chosen
 from maquette.options import FileSpace, ScaleOptions, SimulationOptions, Surroundings
 
@@ -97,8 +97,10 @@ def _export_meshes(args: argparse.Namespace, scene: Scene, scale: ScaleOptions) 
     if alien:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in alien)
         raise InputError(f"{flags}: only files for simulators take it; leave it out")
-    scaled = scaled_scene(scene, scale)
-    space = {} if args.unit is None else {"unit": args.unit}
+    named, length = sizes_in(args.size)
+    scaled = scaled_scene(scene, dataclasses.replace(scale, size=named))
+    space: dict[str, Any] = {} if length is None else {"size": length}
+    space |= {} if args.unit is None else {"unit": args.unit}
     space |= {} if args.up is None else {"up": args.up}
     space |= {} if args.ground is None else {"ground": args.ground}
     chosen_scene = scaled.scene if scaled.is_known else scene

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maquette.cli.text import aligned, counted
+from maquette.cli.text import aligned, counted, sizes_in
 from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen
 from maquette.options import (
@@ -149,20 +149,21 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.finished import kept_before
     from maquette.batch.pairs import plan
     from maquette.errors import InputError
-    from maquette.execute.share import Share
+    from maquette.execute.pool import Engine
     from maquette.output import writable_folder
 
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
         raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
-    writable_folder(args.out)
     asked = chosen(ExecutionOptions, args)
+    share = Engine.of(asked, jobs=0).share
+    writable_folder(args.out)
     if not batch and asked == ExecutionOptions():
         return run_one(jobs[0], wanted, args)
     if asked.merge:
         return _merge(jobs, wanted, args)
-    jobs = Share.read(asked.shard).part(jobs)
+    jobs = share.part(jobs)
     kept = {k: before for k, job in enumerate(jobs) if (before := kept_before(job, wanted))}
     if not (args.quiet or args.json):
         photos = counted(len(jobs), "photo")
@@ -178,8 +179,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     from maquette.batch.finished import Products, Wanted
     from maquette.errors import InputError
 
-    named = [word for word in args.size if "=" in word]
-    lengths = [word for word in args.size if "=" not in word]
+    named, length = sizes_in(args.size)
     wanted = Wanted(
         options=chosen(SceneOptions, args),
         only=None if args.only is None else _listed(args.only),
@@ -187,31 +187,26 @@ def _wanted(args: argparse.Namespace) -> Wanted:
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
             separate=args.separate,
             preview=not args.no_preview,
-            space=FileSpace(unit=args.unit, up=args.up, size=_length(lengths)),
+            space=FileSpace(unit=args.unit, up=args.up, size=length),
             around=chosen(Surroundings, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=args.overwrite,
         geometry=chosen(GeometryOptions, args),
-        scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=tuple(named)),
+        scale=ScaleOptions(metres_per_unit=args.metres_per_unit, size=named),
     )
     if wanted.options.memory is not None and wanted.options.model == EMBEDDED:
         raise InputError(
             "--memory plans a published model, so it needs --model NAME (see `maquette models`); "
             "the embedded one takes 1 GB"
         )
+    known = wanted.geometry.depth or wanted.geometry.points
+    if known and wanted.options.perception != EMBEDDED:
+        raise InputError(
+            f"both {known} and --perception {wanted.options.perception} say how far away things "
+            "are; leave one of them out"
+        )
     return wanted
-
-
-def _length(words: Sequence[str]) -> float | None:
-    """The longest side of the scene that was asked for; of several the last."""
-    from maquette.errors import InputError
-
-    try:
-        return float(words[-1]) if words else None
-    except ValueError:
-        expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
-        raise InputError(f"--size {words[-1]}: expected {expected}") from None
 
 
 def _settings(wanted: Wanted) -> Settings:

@@ -1,8 +1,10 @@
-"""Words and tables that several commands print. No command of its own, nothing heavy."""
+"""Words and tables that several commands read and print. No command of its own, nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from maquette.errors import InputError
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -22,3 +24,16 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 object", "3 objects"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def sizes_in(words: Sequence[str]) -> tuple[tuple[str, ...], float | None]:
+    """What ``--size`` says: of objects, as words NAME=LENGTH, and of the whole scene in a file's
+    unit, the last one. Raises InputError.
+    """
+    named = tuple(word for word in words if "=" in word)
+    lengths = [word for word in words if "=" not in word]
+    try:
+        return named, float(lengths[-1]) if lengths else None
+    except ValueError:
+        expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
+        raise InputError(f"--size {lengths[-1]}: expected {expected}") from None

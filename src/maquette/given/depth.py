@@ -92,10 +92,12 @@ def _of_array(array: np.ndarray, name: str) -> StoredDepth:
 
 
 def _of_picture(image: Image.Image, name: str) -> StoredDepth:
-    if image.mode == "P" or len(image.getbands()) > 1:
+    bands = len(image.getbands())
+    if image.mode == "P" or bands > 1:
+        holds = "a palette" if image.mode == "P" else f"{bands} channels"
         raise InputError(
-            f"{name}: a picture of {len(image.getbands())} channels (mode {image.mode}), not a "
-            "depth map; give one of one channel, not its coloured view"
+            f"{name}: a picture with {holds} (mode {image.mode}), not a depth map; give one of one "
+            "channel of plain numbers, not its coloured view"
         )
     if image.mode == "F":
         return StoredDepth(np.asarray(image, np.float64), False, 32, name)

@@ -81,7 +81,7 @@ def bodies_of(
     scene = scaled.scene.visible()
     if not scene.instances:
         raise InputError("the scene has no visible object; a simulator needs at least one")
-    masses = assigned(scene, options.mass, "--mass", _kilograms)
+    masses = assigned(scene.instances, options.mass, "--mass", _kilograms)
     static = labels_of(scene, options.static, "--static")
     for instance in scene.instances:
         check_mesh(instance.mesh, f"the mesh of instance {instance.label}")

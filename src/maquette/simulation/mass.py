@@ -76,12 +76,22 @@ def _closed(vertices: np.ndarray, faces: np.ndarray) -> tuple[trimesh.Trimesh | 
     whole.update_faces((a != b) & (b != c) & (c != a))  # merging has made lines of some
     if not len(whole.faces):
         return None, ""
-    if whole.is_watertight and whole.is_winding_consistent:
+    if _is_closed(whole):
         return whole, ""
     capped = _capped(whole)
-    if capped.is_watertight and capped.is_winding_consistent:
+    if _is_closed(capped):
         return capped, "its surface has holes, which were closed for the mass"
     return None, ""
+
+
+def _is_closed(mesh: trimesh.Trimesh) -> bool:
+    """Whether every edge runs as often one way as the other. Where a surface touches itself, four
+    faces share an edge, and it encloses its volume all the same.
+    """
+    count = len(mesh.vertices)
+    forth = np.sort(mesh.edges @ [count, 1])
+    back = np.sort(mesh.edges @ [1, count])
+    return bool((forth == back).all())
 
 
 def _capped(mesh: trimesh.Trimesh) -> trimesh.Trimesh:

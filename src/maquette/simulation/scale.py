@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.options import METRES, ScaleOptions
-from maquette.simulation.selection import assigned
+from maquette.simulation.selection import Called, assigned
 from maquette.types import Scene
 
 ASSUMED = 1.0  # metres per unit when nobody knows, as the other formats write it, too
@@ -33,9 +34,7 @@ def scaled_scene(scene: Scene, options: ScaleOptions) -> ScaledScene:
     """The scene with its scale: from metres_per_unit or the heights that are given, else its own,
     else ASSUMED. InputError when both are given, or an object has no height.
     """
-    heights = assigned(scene, options.size, "--size", _length)
-    if options.metres_per_unit is not None and heights:
-        raise InputError("--metres-per-unit and --size both set the scale; leave one of them out")
+    heights = heights_of(scene.instances, options)
     if heights:
         metres, remarks = _reconciled(scene, heights)
         return ScaledScene(dataclasses.replace(scene, metres_per_unit=metres), True, remarks)
@@ -44,6 +43,14 @@ def scaled_scene(scene: Scene, options: ScaleOptions) -> ScaledScene:
         assumed = dataclasses.replace(scene, metres_per_unit=ASSUMED)
         return ScaledScene(assumed, False, (UNKNOWN,))
     return ScaledScene(dataclasses.replace(scene, metres_per_unit=float(known)), True, ())
+
+
+def heights_of(objects: Sequence[Called], options: ScaleOptions) -> dict[int, float]:
+    """Label -> height in metres. InputError for a size of nothing, or a second scale."""
+    heights = assigned(objects, options.size, "--size", _length)
+    if options.metres_per_unit is not None and heights:
+        raise InputError("--metres-per-unit and --size both set the scale; leave one of them out")
+    return heights
 
 
 def _reconciled(scene: Scene, heights: dict[int, float]) -> tuple[float, tuple[str, ...]]:

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from maquette.errors import InputError
-from maquette.types import Instance, Scene
+from maquette.types import Scene
 
 Assignments = Mapping[Any, Any] | Iterable[str]  # {"chair": 4.5}, or words "chair=4.5"
 
 
-def chosen_instances(scene: Scene, word: object, what: str) -> list[Instance]:
-    """The instances with this node name, else with this name, else with this label.
+class Called(Protocol):
+    """What people call an object by: an instance of a scene, or a mask before there is one."""
+
+    @property
+    def label(self) -> int: ...  # noqa: D102
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def node_name(self) -> str: ...  # noqa: D102
+
+
+def chosen_instances(objects: Sequence[Called], word: object, what: str) -> list[Called]:
+    """The objects with this node name, else with this name, else with this label.
 
     InputError, which begins with ``what``, when there is none.
     """
     text = str(word).strip()
-    by_node = [instance for instance in scene.instances if instance.node_name == text]
-    by_name = [instance for instance in scene.instances if instance.name == text != ""]
-    by_label = [instance for instance in scene.instances if str(instance.label) == text]
+    by_node = [instance for instance in objects if instance.node_name == text]
+    by_name = [instance for instance in objects if instance.name == text != ""]
+    by_label = [instance for instance in objects if str(instance.label) == text]
     found = by_node or by_name or by_label
     if found:
         return found
-    known = ", ".join(_described(instance) for instance in scene.instances)
+    known = ", ".join(_described(instance) for instance in objects)
     raise InputError(f"{what}: no object is called {text!r}; the scene has {known or 'none'}")
 
 
-def _described(instance: Instance) -> str:
+def _described(instance: Called) -> str:
     return f"{instance.label} ({instance.name or instance.node_name})"
 
 
 def assigned(
-    scene: Scene, given: Assignments, option: str, read: Callable[[Any], float]
+    objects: Sequence[Called], given: Assignments, option: str, read: Callable[[Any], float]
 ) -> dict[int, float]:
     """Label -> value of what was said as "NAME=VALUE" or as a mapping; ``read`` makes the value.
 
@@ -46,7 +59,7 @@ def assigned(
             number = read(value)
         except (TypeError, ValueError) as error:
             raise InputError(f"{what}: {error}") from error
-        values |= {found.label: number for found in chosen_instances(scene, name, what)}
+        values |= {found.label: number for found in chosen_instances(objects, name, what)}
     return values
 
 
@@ -69,7 +82,7 @@ def labels_of(scene: Scene, given: str | int | Iterable[Any], option: str) -> fr
     return frozenset(
         instance.label
         for word in words
-        for instance in chosen_instances(scene, word, f"{option} {word}")
+        for instance in chosen_instances(scene.instances, word, f"{option} {word}")
     )
 
 
