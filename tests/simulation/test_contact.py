@@ -66,8 +66,8 @@ def test_what_is_nowhere_above_is_refused():
         standing().move(2, (3.0, 0.0, 0.0)).stand(2, on=1)
     with pytest.raises(InputError, match="label 9 is not in the scene"):
         standing().stand(2, on=9)
-    with pytest.raises(InputError, match="give the label"):
-        standing().stand(2, on="table")
+    with pytest.raises(InputError, match="no-such-thing"):
+        standing().stand(2, on="no-such-thing")
 
 
 def test_without_knowledge_the_next_below_is_the_supporter():

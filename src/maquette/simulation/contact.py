@@ -27,8 +27,6 @@ def stand(scene: Scene, label: int, on: int | str) -> Scene:
     """
     if on == GROUND:
         rise = -fall(scene, scene[label], GROUND)
-    elif not isinstance(on, int):
-        raise InputError(f"on is {on!r}; give the label of an instance or {GROUND!r}")
     elif on in (label, *scene.carried(label)):
         raise InputError(f"instance {label} cannot stand on {on}, which is itself or stands on it")
     else:

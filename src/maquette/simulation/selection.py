@@ -16,13 +16,19 @@ class Called(Protocol):
     """What people call an object by: an instance of a scene, or a mask before there is one."""
 
     @property
-    def label(self) -> int: ...  # noqa: D102
+    def label(self) -> int:
+        """Of the mask."""
+        ...
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """What it is; "" where that is not known."""
+        ...
 
     @property
-    def node_name(self) -> str: ...  # noqa: D102
+    def node_name(self) -> str:
+        """Of its node in exported files."""
+        ...
 
 
 def chosen_instances(objects: Sequence[Called], word: object, what: str) -> list[Called]:
