@@ -127,6 +127,13 @@ def test_specks_go_unless_they_are_clicked_on():
     assert both[152, 22] and both[75, 220]
 
 
+def test_a_click_does_not_take_what_looks_alike_elsewhere():
+    image = photo()
+    image[20:60, 30:80] = 200
+    found = PointedPhoto(image, Bright(), 128).clicked([Click(55, 40, 1)])
+    assert found[40, 55] and not found[60:90, 200:240].any()
+
+
 def test_everything_is_what_clicks_all_over_find():
     image = photo()
     image[20:60, 30:80] = 200

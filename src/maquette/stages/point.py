@@ -196,7 +196,8 @@ class PointedPhoto:
         """The object (H, W) bool that clicks mean, or that they make of a mask."""
         if before is None or not before.any():
             far = self.whole
-            return self._from_near(far, self.ask(far, clicks), clicks)
+            near = self._from_near(far, self.ask(far, clicks), clicks)
+            return self._clicked_parts(near, clicks)
         shown = before.copy()
         shown[_pixels(clicks, self.size)] = True
         look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
@@ -242,6 +243,15 @@ class PointedPhoto:
         chances = 1 / (1 + np.exp(-found.logits))
         known = far.window.seen(chances, window, self.pixels // 2)
         return self._outlined(look, self.ask(look, clicks, before=known), clicks)
+
+    def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+        """The parts of a mask (H, W) that first clicks have met; all of it when they met nothing.
+        What else looks alike is another object until somebody clicks on it, too.
+        """
+        number, _ = connected_parts(mask)
+        positive = [click for click in clicks if click.positive]
+        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
+        return np.isin(number, clicked) if len(clicked) else mask
 
     def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
         """The window around a mask (H, W), or around clicks that met nothing."""

@@ -53,13 +53,16 @@ function enable(form, masks, working) {
 
 const set = (changes) => store.set({ request: { ...store.get().request, ...changes } });
 
+/** The whole of a choice that may be too long for its field. */
+const titleOf = (choices, name) => choices.find((one) => one.name === name)?.title ?? "";
+
 function build(form, config) {
   const { request } = store.get(), method = chosenMethod(config, request.method), models = modelsOf(config, method.name);
   const perceptions = config.perceptions ?? [];
   const seed = number("seed", "Seed", config.options.seed, request.seed, false);
   const dice = iconButton("dice", "Another seed", () => { set({ seed: randomSeed(config) }); seed.value = store.get().request.seed; });
   const select = (label, choices, chosen, onpick) => h("label", { class: "field" }, label,
-    h("select", { onchange: (event) => onpick(event.target.value) }, choices.map(({ name, title, about }) => h("option", { value: name, selected: name === chosen, title: about }, title)))); // prettier-ignore
+    h("select", { title: titleOf(choices, chosen), onchange: ({ target }) => { target.title = titleOf(choices, target.value); onpick(target.value); } }, choices.map(({ name, title, about }) => h("option", { value: name, selected: name === chosen, title: about }, title)))); // prettier-ignore
   form.replaceChildren(
     h("div", { class: "two" },
       select("Method", config.methods, method.name, (name) => {
