@@ -30,6 +30,20 @@ def test_every_control_has_a_name_and_the_focus_is_seen(page, app, scene):
     assert not page.locator("#help").is_visible()
 
 
+def test_the_focus_follows_the_screen_and_the_skip_link_stays_on_it(page, app):
+    b.go(page, app)
+    page.wait_for_selector("#examples .card img")
+    page.focus("#examples .card .open")
+    page.keyboard.press("Enter")
+    b.arrived(page, "photo")
+    b.masks_ready(page, 5)
+    assert page.evaluate("document.activeElement.id") == "main"
+    address = page.url
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert page.url == address and page.evaluate("document.activeElement.id") == "main"
+
+
 def test_dark_and_light(browser, app, scene):
     with b.tab(browser, app, color_scheme="dark") as page:
         b.go(page, app, f"#scene/{scene}")
