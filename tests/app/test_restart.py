@@ -15,7 +15,7 @@ from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 from tests.app.live import start
-from tests.test_processes import is_alive
+from tests.execute.test_processes import is_alive
 
 
 def facts(live):
