@@ -280,13 +280,18 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
     InputError when it cannot.
     """
     place = job.folder / DOCUMENT
-    told = ("label", "name", "node", "confidence", "estimate", "warnings")
+    told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
         document = present(read or read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
-        instances = [{key: entry.get(key) for key in told} for entry in document["instances"]]
+        entries = document["instances"]
+        estimates = [{"estimate": entry.get("estimate")} for entry in entries]
+        instances = [
+            {key: entry[key] for key in told} | estimate
+            for entry, estimate in zip(entries, estimates)
+        ]
         found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
         found["files"] = tuple(str(job.folder / name) for name in names)
         found["instances"] = tuple(instances)
