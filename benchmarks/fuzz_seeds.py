@@ -94,14 +94,9 @@ def instance_masks() -> tuple[InstanceMask, ...]:
 def write_photos(folder: Path) -> None:
     """A photo in each format and colour mode, with metadata where the format has any."""
     image = picture()
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned
-    exif.get_ifd(0x8769).update({0xA405: 35, 0x920A: 50.0, 0xA20E: 100.0, 0xA210: 2})
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    about = {"exif": exif.tobytes(), "icc_profile": profile}
     grey = np.asarray(image.convert("L"))
     for suffix in ("png", "jpg", "webp", "tif"):
-        image.save(folder / f"about.{suffix}", **about)
+        image.save(folder / f"about.{suffix}", **_metadata())
     for suffix in ("png", "bmp", "gif", "ppm", "tif"):
         image.save(folder / f"plain.{suffix}")
     image.save(folder / "packed.tif", compression="tiff_lzw")
@@ -113,6 +108,15 @@ def write_photos(folder: Path) -> None:
     Image.fromarray(np.dstack([image, labels() * 80])).save(folder / "rgba.png")
     Image.fromarray(grey.astype(np.uint16) * 200).save(folder / "deep.png")
     Image.fromarray(grey.astype(np.float32) / 255).save(folder / "floats.tif")
+
+
+def _metadata() -> dict[str, bytes]:
+    """EXIF data of a camera that was turned, and a colour profile."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned
+    exif[0x8769] = {0xA405: 35, 0x920A: 50.0, 0xA20E: 100.0, 0xA210: 2}
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return {"exif": exif.tobytes(), "icc_profile": profile}
 
 
 def write_mask_files(folder: Path) -> None:
@@ -129,6 +133,11 @@ def write_mask_files(folder: Path) -> None:
     pages = [Image.fromarray(page) for page in stack]
     pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(labels() * 60).save(folder / "grey.webp", lossless=True)
+    _write_annotations(folder)
+
+
+def _write_annotations(folder: Path) -> None:
+    """Masks as the programs write them with which people mark objects."""
     for name, document in _annotations().items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     (folder / "cvat.xml").write_text(_CVAT)

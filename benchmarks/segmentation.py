@@ -90,38 +90,59 @@ def photographs(folder: Path, every: int) -> Iterator[tuple[str, np.ndarray, lis
         yield name, image, masks
 
 
+@dataclass(frozen=True)
+class Proposals:
+    """What became of everything that was found in a photo."""
+
+    proposed: int
+    met: int  # true objects
+    wrong: int  # proposals that meet none
+
+
 def examine(proposer: MaskProposer, arguments: argparse.Namespace) -> list[Row]:
     """Every object of every photo; prints how well everything is found."""
     rows = []
-    met = proposed = wrong = photos = 0
+    proposals = []
     for name, image, masks in photographs(arguments.photos, arguments.every):
         photo = proposer(image)
-        if isinstance(photo, PointedPhoto):
-            begin = time.process_time()
-            photo.whole  # noqa: B018  # looked at once, before anyone clicks
-            first = 1000 * (time.process_time() - begin)
+        first = first_look(photo)
         for label, truth in enumerate(masks, start=1):
             row = Row(name, label, float(truth.mean()))
             examine_object(photo, truth, row)
-            if isinstance(photo, PointedPhoto):
-                row.milliseconds["first look"] = first
+            row.milliseconds |= first
             rows.append(row)
         if arguments.everything:
-            try:
-                found = [mask.mask for mask in photo.everything()]
-            except InputError:
-                found = []
-            table = np.array([[iou(a, b) for a in found] for b in masks]).reshape(len(masks), -1)
-            photos += 1
-            proposed += len(found)
-            met += int((table.max(1, initial=0) > MET).sum())
-            wrong += int((table.max(0, initial=0) <= MET).sum())
-    if photos:
+            proposals.append(proposals_of(photo, masks))
+    if proposals:
+        met = sum(each.met for each in proposals)
+        proposed = np.mean([each.proposed for each in proposals])
+        wrong = np.mean([each.wrong for each in proposals])
         print(
-            f"everything: {met} of {len(rows)} objects met, {proposed / photos:.1f} proposals "
-            f"per photo of which {wrong / photos:.1f} meet none"
+            f"everything: {met} of {len(rows)} objects met, {proposed:.1f} proposals "
+            f"per photo of which {wrong:.1f} meet none"
         )
     return rows
+
+
+def first_look(photo: PhotoMasks) -> dict[str, float]:
+    """Milliseconds of looking at a photo once, before anyone clicks; nothing for GrabCut."""
+    if not isinstance(photo, PointedPhoto):
+        return {}
+    begin = time.process_time()
+    photo.whole  # noqa: B018
+    return {"first look": 1000 * (time.process_time() - begin)}
+
+
+def proposals_of(photo: PhotoMasks, masks: list[np.ndarray]) -> Proposals:
+    """Everything that is found, against the true masks (H, W)."""
+    try:
+        found = [mask.mask for mask in photo.everything()]
+    except InputError:
+        found = []
+    table = np.array([[iou(a, b) for a in found] for b in masks]).reshape(len(masks), -1)
+    met = int((table.max(1, initial=0) > MET).sum())
+    wrong = int((table.max(0, initial=0) <= MET).sum())
+    return Proposals(len(found), met, wrong)
 
 
 def report(name: str, rows: list[Row]) -> None:

@@ -79,11 +79,7 @@ def before_and_after(
         for row in settled.objects
         if row.agreement_before is not None and row.agreement_after is not None
     ]
-    pairs = np.empty((0, 2, 3))
-    case = None if truth is None else truth / Path(path).name
-    if case is not None and case.exists():
-        pairs = np.array([[scores(scene, case), scores(settled.scene, case)]])
-        print(f"    scene F, object F, box IoU: {pairs[0, 0].round(3)} -> {pairs[0, 1].round(3)}")
+    pairs = scored_pair(scene, settled.scene, None if truth is None else truth / Path(path).name)
     print(
         f"{path}: {len(stood)} objects, stood {stood.sum()}, stand {stands.sum()}, "
         f"held {held.sum()}, {seconds:.1f} s; masks lost {np.mean(looks or [0]):.3f}",
@@ -93,6 +89,15 @@ def before_and_after(
         if row.remark:
             print(f"    {row.node}: {row.remark}; moved {row.displacement:.3f}")
     return stood, stands, held, overlap, left, np.array(looks), pairs
+
+
+def scored_pair(before: Scene, after: Scene, case: Path | None) -> np.ndarray:
+    """(1, 2, 3) scores of a scene before and after, (0, 2, 3) without a truth."""
+    if case is None or not case.exists():
+        return np.empty((0, 2, 3))
+    pairs = np.array([[scores(before, case), scores(after, case)]])
+    print(f"    scene F, object F, box IoU: {pairs[0, 0].round(3)} -> {pairs[0, 1].round(3)}")
+    return pairs
 
 
 def main() -> None:

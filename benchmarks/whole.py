@@ -108,9 +108,6 @@ def agreement(instance: Instance, seen: np.ndarray, colours: np.ndarray, given: 
     thin = thin_parts(mask, side)
     wide = cv2.dilate(seen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     enough = thin.sum() >= LEAST_THIN
-    mesh = instance.mesh.copy()
-    mesh.merge_vertices(merge_tex=True, merge_norm=True)
-    parts = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(mesh.faces))
     photo = given.image.astype(float)
     similar = structural_similarity(given.image, colours, channel_axis=2, full=True)[1]
     return Agreement(
@@ -120,9 +117,17 @@ def agreement(instance: Instance, seen: np.ndarray, colours: np.ndarray, given: 
         _distance(outline(seen), outline(mask)) * GRID / side,
         np.abs(photo - colours)[mask & seen].mean() if (mask & seen).any() else np.nan,
         similar[mask].mean(),
-        float(parts.max() == 0),
-        len(mesh.faces),
+        float(in_one_piece(instance)),
+        len(instance.mesh.faces),
     )
+
+
+def in_one_piece(instance: Instance) -> bool:
+    """Whether the triangles of an object hang together; seams of its texture do not count."""
+    mesh = instance.mesh.copy()
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    parts = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(mesh.faces))
+    return bool(parts.max() == 0)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

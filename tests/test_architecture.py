@@ -38,6 +38,8 @@ ORDER = (
     "render",
     "stages",
     "methods",
+    "recipe",
+    "attempt",
     "pipeline",
     "export",
     "simulation",

@@ -129,14 +129,18 @@ def _add_ground(meshes: list, header: dict):
     told = (scenes[0].get("extras") or {}).get("ground_height")
     height = float(told) if isinstance(told, (int, float)) else low[2]
     half = 0.5 * OVERHANG * max(high[0] - low[0], high[1] - low[1])
-    x, y = ((low[axis] + high[axis]) / 2 for axis in (0, 1))
+    ground = bpy.data.objects.new(GROUND, _square(half))
+    ground.location = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, height)
+    bpy.context.scene.collection.objects.link(ground)
+    return ground
+
+
+def _square(half: float):
+    """A level mesh of one face, 2 ``half`` long, about the origin."""
     mesh = bpy.data.meshes.new(GROUND)
     sides = [(-half, -half, 0), (half, -half, 0), (half, half, 0), (-half, half, 0)]
     mesh.from_pydata(sides, [], [(0, 1, 2, 3)])
-    ground = bpy.data.objects.new(GROUND, mesh)
-    ground.location = (x, y, height)
-    bpy.context.scene.collection.objects.link(ground)
-    return ground
+    return mesh
 
 
 def _vector(values):

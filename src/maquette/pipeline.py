@@ -6,59 +6,47 @@ line) uses its result.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from maquette import __version__
-from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
+from maquette.attempt import Attempt, Callbacks, Clock, attempted, best_of, instance_of
+from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.declare import names_of, refuse_unknown
-from maquette.errors import InputError, require_extra
+from maquette.errors import InputError
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
 from maquette.methods.base import (
-    Made,
     Method,
-    ObjectVolume,
-    OpenMethod,
-    PlacedMesh,
     Progress,
-    UprightMesh,
-    Watch,
     Weights,
-    Wishes,
     Workload,
     ignore,
     silent,
 )
 from maquette.methods.coherent import COHERENT, imagine_coherent
-from maquette.methods.lookup import METHODS, PUBLISHED, find_method, installed_method
-from maquette.methods.published import in_scene
+from maquette.methods.lookup import METHODS, PUBLISHED, installed_method
 from maquette.models.conditioning import camera_from_parameters
 from maquette.models.image_encoder import GeometryNet
-from maquette.options import EMBEDDED, ESTIMATE, TUNING, SceneOptions
+from maquette.options import ESTIMATE, TUNING
 from maquette.photos.focal import focal_from_fov
 from maquette.photos.read import read_photo
+from maquette.recipe import Options, load_for, open_perception
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
-from maquette.stages.finish import Finish, finished_mesh
-from maquette.stages.perceive import Perception, perceive
+from maquette.stages.perceive import perceive
 from maquette.stages.place import ground_height, place
 from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, Scene, SceneInput, node_names
+from maquette.types import Failure, Focal, Instance, Scene, SceneInput
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
@@ -67,113 +55,6 @@ IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
 PROPOSED = "no masks were given: the objects were found without them"
 REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
-
-
-@dataclass(frozen=True)
-class Options(SceneOptions):
-    """Everything that decides the result besides the photo, the masks and the weights.
-
-    ``method``: a name of METHODS or of an installed package, ``FILE.py:NAME``, or a method of your
-    own. None of an option = as the method, or the photo's file, has it.
-    """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.settle:
-            for library in ("mujoco", "coacd"):
-                require_extra(library, "settling", "sim")
-        if self.model != EMBEDDED and self.model not in PUBLISHED:
-            known = ", ".join([EMBEDDED, *PUBLISHED])
-            raise InputError(f"unknown model {self.model!r}; choose from {known}")
-        if self.chosen.tuned is None and self.tuning:
-            raise InputError(
-                f"{', '.join(self.tuning)}: options of --method comboverse only, "
-                f"not of {self.chosen.name}"
-            )
-
-    @property
-    def tuning(self) -> dict[str, Any]:
-        """The options that only some methods have, as far as they are given."""
-        given = {name: getattr(self, name) for name in TUNING}
-        return {name: value for name, value in given.items() if value is not None}
-
-    @cached_property
-    def chosen(self) -> Method:
-        """The method itself, with its own options. InputError when there is none, or these are
-        wrong.
-        """
-        if self.model != EMBEDDED:
-            return PUBLISHED[self.model]
-        method = find_method(self.method) if isinstance(self.method, str) else self.method
-        return method.tuned(fit=self.fit, **self.tuning) if method.tuned else method
-
-    @property
-    def finish(self) -> Finish:
-        """What is asked of the meshes."""
-        return Finish(self.fit, self.texture, self.triangles)
-
-    @property
-    def wishes(self) -> Wishes:
-        """What a method is told of the sampling."""
-        return Wishes(self.seed, self.steps, self.guidance)
-
-    def record(self) -> dict[str, Any]:
-        """The options for provenance, the method by its name."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):
-            if fields[key] == usual:
-                del fields[key]
-        for key in ("method", "perception"):
-            if not isinstance(fields.get(key, ""), str):
-                fields[key] = fields[key].name
-        return fields
-
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of embedded weights that are needed."""
-        return (PERCEPTION, *self.chosen.kinds)
-
-    def kinds_of(self, weights: Weights) -> tuple[str, ...]:
-        """The kinds that are used of these weights: those needed, then the optional ones that are
-        there.
-        """
-        return (*self.kinds(), *filter(weights.has, self.chosen.optional))
-
-
-@dataclass
-class _Clock:
-    """Seconds per stage. A stage within another one counts for itself only."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    inner: float = 0.0  # seconds of the stages within the one that runs
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the body's time to a stage."""
-        start = time.perf_counter()
-        before = self.inner
-        self.inner = 0.0
-        yield
-        whole = time.perf_counter() - start
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + whole - self.inner, 3)
-        self.inner = before + whole
-
-
-def load_for(options: Options, weights: str | Path | None = None) -> Weights:
-    """The weights that the options need, from the package, from where they were fetched, or from a
-    folder. Raises CheckpointError.
-    """
-    return options.chosen.load(weights, choose_device(options.device))
-
-
-def open_perception(options: Options) -> DepthNetwork | None:
-    """The network of others that the options name; None = our own. InputError when it is not here,
-    CheckpointError when it sees no depth.
-    """
-    if options.perception == EMBEDDED:
-        return None
-    if isinstance(options.perception, DepthNetwork):
-        return options.perception
-    return open_depth_network(str(options.perception), choose_device(options.device))
 
 
 def generate(
@@ -213,7 +94,7 @@ def generate(
     """
     source = _taken_out(options)
     chosen = Options(**options)
-    clock = _Clock()
+    clock = Clock()
     device = choose_device(chosen.device)
     with clock.stage("read"):
         given = _read(photo, masks, only, source, chosen.fov)
@@ -223,17 +104,17 @@ def generate(
         work = Workload(len(given.masks), chosen.memory, chosen.precision)
         method = chosen.chosen.open(loaded, device, work)
         network = open_perception(chosen)
-    callbacks = _Callbacks(progress, on_instance, on_draft)
+    callbacks = Callbacks(progress, on_instance, on_draft)
     with torch.inference_mode():
         with clock.stage("perceive"):
             progress("perceive", 0.0)
             given = _seen_by(network, geometry, given)
             perception = perceive(geometry, given)
         attempts = [
-            _attempt(method, perception, replace(chosen, seed=seed), clock, callbacks)
+            attempted(method, perception, replace(chosen, seed=seed), clock, callbacks)
             for seed in range(chosen.seed, chosen.seed + chosen.samples)
         ]
-    kept = _best(attempts)
+    kept = best_of(attempts)
     provenance = _made_with(chosen, loaded, chosen.kinds_of(loaded), device)
     provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
@@ -245,7 +126,7 @@ def generate(
     return _with_costs(scene, clock)
 
 
-def _with_costs(scene: Scene, clock: _Clock) -> Scene:
+def _with_costs(scene: Scene, clock: Clock) -> Scene:
     """The scene with what making it took in its provenance."""
     spent = {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}
     return replace(scene, provenance=scene.provenance | spent)
@@ -258,7 +139,7 @@ def _seen_by(network: DepthNetwork | None, ours: GeometryNet, given: SceneInput)
     return with_seen_depth(given, network, lambda bare: perceive(ours, bare).photo_depth)
 
 
-def _scene_of(kept: _Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
+def _scene_of(kept: Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
     """What an attempt has made of the input."""
     return Scene(
         instances=kept.instances,
@@ -272,7 +153,7 @@ def _scene_of(kept: _Attempt, given: SceneInput, provenance: dict[str, Any]) -> 
     )
 
 
-def _how_it_went(attempts: Sequence[_Attempt], kept: _Attempt, given: SceneInput) -> dict[str, Any]:
+def _how_it_went(attempts: Sequence[Attempt], kept: Attempt, given: SceneInput) -> dict[str, Any]:
     """The part of the provenance that is of this run."""
     tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
     known = given.geometry
@@ -333,131 +214,6 @@ def _made_with(
         "torch": torch.__version__,
         "device": str(device),
     }
-
-
-@dataclass(frozen=True)
-class _Callbacks:
-    """Who looks on."""
-
-    progress: Progress
-    on_instance: Callable[[Instance], None]
-    on_draft: Callable[[Scene], None]
-
-
-def _attempt(
-    method: OpenMethod,
-    perception: Perception,
-    options: Options,
-    clock: _Clock,
-    callbacks: _Callbacks,
-) -> _Attempt:
-    """All objects of a photo from one seed."""
-    attempt = _Attempt(perception, options, clock, callbacks)
-    watch = Watch(callbacks.progress, attempt.add, attempt.decided.update)
-    with clock.stage("sample"):
-        for made in method.make(perception, options.wishes, watch):
-            attempt.add(made)
-    attempt.finish()
-    return attempt
-
-
-@dataclass(eq=False)
-class _Attempt:
-    """One try with one seed: what a method makes becomes instances as it comes."""
-
-    perception: Perception
-    options: Options
-    clock: _Clock
-    callbacks: _Callbacks
-    by_label: dict[int, Instance] = field(default_factory=dict)
-    upright: list[UprightMesh] = field(default_factory=list)
-    not_made: list[Failure] = field(default_factory=list)  # said by the method
-    not_meshed: list[Failure] = field(default_factory=list)
-    decided: dict[str, Any] = field(default_factory=dict)  # by the method
-
-    @property
-    def instances(self) -> tuple[Instance, ...]:
-        """What there is."""
-        return tuple(self.by_label.values())
-
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """What there is not."""
-        return (*self.not_made, *self.not_meshed)
-
-    @property
-    def score(self) -> float:
-        """Mean confidence over all wanted instances; one that is missing counts as zero."""
-        wanted = len(self.perception.given.masks)
-        return sum(i.confidence for i in self.instances) / max(wanted, 1)
-
-    def record(self) -> dict[str, Any]:
-        """For provenance."""
-        return {"seed": self.options.seed, "score": round(self.score, 4)}
-
-    def add(self, made: Made) -> None:
-        """Take what the method has made, or moved."""
-        if isinstance(made, Failure):
-            self.not_made.append(made)
-        elif isinstance(made, UprightMesh):
-            self.upright.append(made)
-        else:
-            with self.clock.stage("mesh"):
-                done = instance_of(made, self.perception, self.options.finish)
-            if isinstance(done, Failure):
-                self.not_meshed.append(done)
-            else:
-                self._show(done)
-
-    @cached_property
-    def _nodes(self) -> dict[int, str]:
-        return node_names(self.perception.given.masks)
-
-    def _show(self, instance: Instance) -> None:
-        instance = replace(instance, node=self._nodes.get(instance.label, ""))
-        self.by_label[instance.label] = instance
-        self.callbacks.on_instance(instance)
-        perception = self.perception
-        self.callbacks.on_draft(Scene(self.instances, perception.camera, input=perception.given))
-
-    def finish(self) -> None:
-        """Place what stands in a frame of its own, and give every instance its confidence."""
-        if self.upright:
-            with self.clock.stage("place"):
-                instances, camera = in_scene(self.upright, self.perception)
-                self.perception = replace(self.perception, camera=camera)
-            for instance in instances:
-                self._show(instance)
-        with self.clock.stage("check"):
-            for instance in check(self.instances, self.perception):
-                self.by_label[instance.label] = instance
-
-
-def _best(attempts: Sequence[_Attempt]) -> _Attempt:
-    """The attempt of the highest score, the first of equals. InputError when it made nothing."""
-    best = attempts[int(np.argmax([attempt.score for attempt in attempts]))]
-    if not best.instances:
-        where = best.perception.given.source or "the photo"
-        reasons = "; ".join(f"{f.label}: {f.reason}" for f in best.failures[:3])
-        raise InputError(f"{where}: no object could be made ({reasons})")
-    return best
-
-
-def instance_of(
-    made: ObjectVolume | PlacedMesh, perception: Perception, finish: Finish
-) -> Instance | Failure:
-    """What a method has made of one object as an instance; ``finish``: what is asked of the mesh of
-    a volume.
-    """
-    name = perception.names.get(made.label, "")
-    if isinstance(made, PlacedMesh):
-        told = {"name": name, "state": made.state, "warnings": made.warnings}
-        return place(made.label, made.mesh, made.seed, **told)
-    cube = made.scene_from_cube
-    mesh = finished_mesh(made.volume, perception, made.label, cube, finish)
-    if mesh is None:
-        return Failure(made.label, "decode", "its volume holds no surface; try another seed")
-    return place(made.label, mesh, made.seed, name=name, state=made.state)
 
 
 def regenerate(

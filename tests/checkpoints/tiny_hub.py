@@ -127,22 +127,28 @@ def sam2(folder):
     return save(folder, Sam2Model(config), processor)
 
 
-def mask2former(folder):
-    from transformers import (
-        Mask2FormerConfig,
-        Mask2FormerForUniversalSegmentation,
-        SwinConfig,
-    )
+def tiny_swin(stages):
+    """A Swin backbone that gives these stages."""
+    from transformers import SwinConfig
 
-    torch.manual_seed(0)
-    swin = SwinConfig(
+    return SwinConfig(
         image_size=32,
         embed_dim=8,
         depths=[1, 1, 1, 1],
         num_heads=[1, 1, 1, 1],
         window_size=2,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
+        out_features=stages,
     )
+
+
+def mask2former(folder):
+    from transformers import (
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+    )
+
+    torch.manual_seed(0)
+    swin = tiny_swin(["stage1", "stage2", "stage3", "stage4"])
     config = Mask2FormerConfig(
         backbone_config=swin,
         feature_size=32,
@@ -170,18 +176,10 @@ def grounding_dino(folder):
         BertTokenizer,
         GroundingDinoConfig,
         GroundingDinoForObjectDetection,
-        SwinConfig,
     )
 
     torch.manual_seed(0)
-    swin = SwinConfig(
-        image_size=32,
-        embed_dim=8,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 1, 1],
-        window_size=2,
-        out_features=["stage2", "stage3", "stage4"],
-    )
+    swin = tiny_swin(["stage2", "stage3", "stage4"])
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cup", "chair", "a"]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)

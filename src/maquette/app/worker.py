@@ -47,15 +47,8 @@ from maquette.export.glb import mesh_glb_bytes
 from maquette.masks import read_masks
 from maquette.masks.diagnose import diagnose
 from maquette.options import EMBEDDED
-from maquette.pipeline import (
-    METHODS,
-    PUBLISHED,
-    Options,
-    generate,
-    load_for,
-    open_perception,
-    regenerate,
-)
+from maquette.pipeline import METHODS, PUBLISHED, generate, regenerate
+from maquette.recipe import Options, load_for, open_perception
 from maquette.types import Focal, Instance, SceneInput
 
 INTERVAL = 0.1  # seconds between two messages of progress in one stage

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,10 +40,11 @@ from maquette.methods.base import Progress, Weights, ignore, silent
 from maquette.options import EMBEDDED, SceneOptions
 from maquette.output import writable_folder
 from maquette.photos.read import read_photo
-from maquette.pipeline import Options, generate, load_for, open_perception
+from maquette.pipeline import generate
+from maquette.recipe import Options, load_for, open_perception
 from maquette.simulation.scale import heights_of, scaled_scene
 from maquette.stages.point import proposed
-from maquette.types import node_names
+from maquette.types import Scene, node_names
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
@@ -102,29 +103,43 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
         return finished(job, "kept")
     _check_sizes(job, settings)
     writable_folder(job.folder)
-    options = dataclasses.asdict(settings.options)
-    options["perception"] = session.perception or EMBEDDED
     with live_preview(job.folder) if live else contextlib.nullcontext(ignore) as look:
-        scene = generate(
-            job.photo,
-            job.masks,
-            only=settings.only,
-            models=session.models,
-            progress=progress,
-            on_draft=look,
-            **dataclasses.asdict(job.geometry),
-            **options,
-        )
-    provenance = {**scene.provenance, "checkpoint": session.checkpoint(), "request": request}
-    if settings.scale.is_asked_for:
-        scaled = scaled_scene(scene, settings.scale)
-        scene = scaled.scene
-        provenance["scale"] = list(scaled.remarks)
-    provenance["seconds"] = scene.provenance["seconds"] | {"load": session.load_seconds}
+        scene = _generated(job, session, progress, look)
+    scene = _in_its_unit(scene, settings)
+    told = {"checkpoint": session.checkpoint(), "request": request}
+    told["seconds"] = scene.provenance["seconds"] | {"load": session.load_seconds}
     progress("write", 0.0)
-    write_result(dataclasses.replace(scene, provenance=provenance), job.folder, settings.products)
+    complete = dataclasses.replace(scene, provenance={**scene.provenance, **told})
+    write_result(complete, job.folder, settings.products)
     progress("write", 1.0)
     return finished(job, "made")
+
+
+def _generated(
+    job: Job, session: Session, progress: Progress, look: Callable[[Scene], None]
+) -> Scene:
+    """The scene of a job, by the networks of the session."""
+    options = dataclasses.asdict(session.settings.options)
+    options["perception"] = session.perception or EMBEDDED
+    return generate(
+        job.photo,
+        job.masks,
+        only=session.settings.only,
+        models=session.models,
+        progress=progress,
+        on_draft=look,
+        **dataclasses.asdict(job.geometry),
+        **options,
+    )
+
+
+def _in_its_unit(scene: Scene, settings: Settings) -> Scene:
+    """The scene with the length of its unit, where sizes tell it; remarks go to its provenance."""
+    if not settings.scale.is_asked_for:
+        return scene
+    scaled = scaled_scene(scene, settings.scale)
+    provenance = {**scaled.scene.provenance, "scale": list(scaled.remarks)}
+    return dataclasses.replace(scaled.scene, provenance=provenance)
 
 
 class _Expected(NamedTuple):

@@ -213,7 +213,7 @@ def _settings(wanted: Wanted) -> Settings:
     """The same with all that making needs. Raises InputError for options that do not fit."""
     from maquette.batch.run import Settings
     from maquette.hardware import choose_device
-    from maquette.pipeline import Options
+    from maquette.recipe import Options
 
     given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
     given["options"] = Options(**dataclasses.asdict(wanted.options))

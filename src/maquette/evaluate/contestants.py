@@ -25,7 +25,8 @@ from maquette.evaluate.pairs import by_label
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import node_labels, read_glb
 from maquette.methods.lookup import find_method
-from maquette.pipeline import PUBLISHED, Options, generate, load_for
+from maquette.pipeline import PUBLISHED, generate
+from maquette.recipe import Options, load_for
 from maquette.types import Scene
 
 Predictor = Callable[[Case], Scene]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pickle
+import socket
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ from maquette.errors import InputError, MaquetteError
 from maquette.execute.processes import Ended, Task, answer_to, unpacked
 
 TRIES = 3  # of a task whose workers are lost
+PATIENCE = 5.0  # seconds in which a cluster's address must answer
 LOCAL = "local"  # address of a cluster that is started on this machine for the command
 
 
@@ -146,11 +148,15 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
+    """Join a cluster, or start one. InputError when nobody answers."""
     where = None if address == LOCAL else address
+    host, _, port = address.partition(":")
     try:
+        if port.isdigit():  # Ray itself tries for a minute, and ends the process then
+            socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(where, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, RuntimeError, SystemExit) as error:
+        reason = (str(error).strip().splitlines() or ["no answer"])[0]
         raise InputError(
             f"--address {address}: no Ray cluster can be reached there ({reason}); start one with "
             f"`ray start --head`, or say --address {LOCAL} for this machine alone"
