@@ -102,6 +102,19 @@ def test_what_is_no_safetensors_file_is_refused_with_the_reason(tmp_path, conten
             read(path)
 
 
+@pytest.mark.parametrize("first", [b"<", b"P", b"v", b"\x80"])
+def test_a_header_may_have_any_length(tmp_path, first):
+    """The first byte of a safetensors file is the length of its header modulo 256: one file in
+    thirty-two begins as a pickle does.
+    """
+    path = tmp_path / "model.safetensors"
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    length = next(n for n in range(len(header), 512) if n % 256 == first[0])
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(4))
+    assert read_shapes(path) == {"a": (1,)}
+    assert read_tensors(path)["a"].tolist() == [0.0]
+
+
 def test_a_folder_with_only_a_pickle_says_so(tmp_path):
     torch.save(TENSORS, tmp_path / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is a pickle"):

@@ -280,18 +280,12 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
     InputError when it cannot.
     """
     place = job.folder / DOCUMENT
-    told = ("label", "name", "node", "confidence", "warnings")
     with contained(f"{place}: not a scene document that can be read", "pass --overwrite"):
         document = present(read or read_document(job.folder), "scene document")
         provenance = document["provenance"]
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
-        entries = document["instances"]
-        estimates = [{"estimate": entry.get("estimate")} for entry in entries]
-        instances = [
-            {key: entry[key] for key in told} | estimate
-            for entry, estimate in zip(entries, estimates)
-        ]
+        instances = [_told_of(entry) for entry in document["instances"]]
         found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
         found["files"] = tuple(str(job.folder / name) for name in names)
         found["instances"] = tuple(instances)
@@ -299,6 +293,12 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
         found["warnings"] = tuple((document["input"] or {}).get("warnings", ()))
         found["tries"] = tuple(provenance.get("tries", ()))
         return dataclasses.replace(outcome_of(job, status), **found)
+
+
+def _told_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the summary says of an instance; documents before estimates have none."""
+    told = {key: entry[key] for key in ("label", "name", "node", "confidence", "warnings")}
+    return told | {"estimate": entry.get("estimate")}
 
 
 def listed_files(folder: Path) -> set[str]:

@@ -214,11 +214,10 @@ class PointedPhoto:
         there is none.
         """
         far = self.whole
-        found = [
-            (click, answer) for click in self._all_over() for answer in [self.ask(far, [click])]
-        ]
-        kept = _different([answer for _, answer in found])
-        masks = [self._from_near(far, found[k][1], [found[k][0]]) for k in kept]
+        clicks = self._all_over()
+        answers = [self.ask(far, [click]) for click in clicks]
+        kept = _different(answers)
+        masks = [self._from_near(far, answers[k], [clicks[k]]) for k in kept]
         masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
         masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
         if not masks:
