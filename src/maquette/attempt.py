@@ -168,7 +168,11 @@ def instance_of(
     """
     name = perception.names.get(made.label, "")
     if isinstance(made, PlacedMesh):
-        told = {"name": name, "state": made.state, "warnings": made.warnings}
+        told = {
+            "name": name,
+            "state": made.state,
+            "warnings": made.warnings,
+        }
         return place(made.label, made.mesh, made.seed, **told)
     cube = made.scene_from_cube
     mesh = finished_mesh(made.volume, perception, made.label, cube, finish)

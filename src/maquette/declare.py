@@ -169,7 +169,11 @@ def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, An
     if declaration.kind is bool:
         return common | {"action": "store_false" if default else "store_true"}
     if declaration.repeated:
-        common |= {"action": "extend", "nargs": 1, "default": list(default)}
+        common |= {
+            "action": "extend",
+            "nargs": 1,
+            "default": list(default),
+        }
     return common | {
         "type": _reader(declaration),
         "choices": declaration.choices or None,

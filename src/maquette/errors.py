@@ -57,7 +57,12 @@ class MissingExtraError(MaquetteError):
     """An optional dependency is needed; the message names the exact ``pip install`` line."""
 
 
-def require_extra(library: str, purpose: str, extra: str, instead: str = "") -> None:
+def require_extra(
+    library: str,
+    purpose: str,
+    extra: str,
+    instead: str = "",
+) -> None:
     """MissingExtraError with the line to install, and what to do ``instead``, when a library of an
     extra is not there.
     """

@@ -204,7 +204,10 @@ def _focal(given: SceneInput, fov: float | str | None) -> Focal | None:
 
 
 def _made_with(
-    options: Options, weights: Weights, kinds: Sequence[str], device: torch.device
+    options: Options,
+    weights: Weights,
+    kinds: Sequence[str],
+    device: torch.device,
 ) -> dict[str, Any]:
     """The part of the provenance that every scene has."""
     return {
@@ -246,7 +249,11 @@ def regenerate(
         method = installed_method(scene.provenance.get("method", "iscene"))
         kept = (*REUSED, *TUNING) if method.tuned else REUSED
     options = {name: made_with[name] for name in kept if name in made_with} | options
-    chosen = Options(method=method, seed=seed, **options)
+    chosen = Options(
+        method=method,
+        seed=seed,
+        **options,
+    )
     target = choose_device(chosen.device)
     loaded = models or load_for(chosen, weights)
     (geometry,) = loaded.models((PERCEPTION,), target)

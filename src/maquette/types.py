@@ -307,7 +307,10 @@ class Scene:
         placed = shifted(original.world_from_instance, translation, label)
         unchecked = dataclasses.replace(original, confidence=float("nan"), state={})
         copy = dataclasses.replace(
-            unchecked, label=free_label(labels), node=node, world_from_instance=placed
+            unchecked,
+            label=free_label(labels),
+            node=node,
+            world_from_instance=placed,
         )
         instances = sorted((*self.instances, copy), key=lambda i: i.label)
         supports = dict(self.supports)
@@ -321,7 +324,12 @@ class Scene:
         check_node(old.label, node, {i.node_name for i in self.instances if i is not old})
         return self._with(label, node=node)
 
-    def replace(self, label: int | str, mesh: trimesh.Trimesh, fit: bool = True) -> Scene:
+    def replace(
+        self,
+        label: int | str,
+        mesh: trimesh.Trimesh,
+        fit: bool = True,
+    ) -> Scene:
         """A scene in which one instance has another mesh, in the same place: as large as fits into
         the old one's box, and standing where that stood. Without ``fit`` the mesh keeps its size,
         and the middle of its box comes to the middle of the old one's. InputError when it is no
@@ -342,7 +350,12 @@ class Scene:
         sunk = old.box[0, 1] - changed[old.label].box[0, 1]
         return changed.move(old.label, (0.0, sunk, 0.0))
 
-    def regenerate(self, label: int | str, seed: int, **options: Any) -> Scene:
+    def regenerate(
+        self,
+        label: int | str,
+        seed: int,
+        **options: Any,
+    ) -> Scene:
         """A scene in which one instance is made anew from another seed at its place; all others
         stay bit-identical.
         """

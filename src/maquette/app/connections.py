@@ -19,7 +19,12 @@ from maquette.app.settings import Limits
 class BoundedConnection(H11Protocol):
     """A connection of uvicorn that has to say what it wants in time."""
 
-    def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        limits: Limits,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._limits = limits
         self._since = self.loop.time()

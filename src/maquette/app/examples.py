@@ -30,7 +30,14 @@ def every() -> list[dict[str, Any]]:
     for name, (_, title) in EXAMPLES.items():
         count = len(load_masks(_folder(name) / "masks.png").masks)
         address = f"/api/examples/{name}/thumbnail.jpg"
-        shown.append({"name": name, "title": title, "objects": count, "thumbnail": address})
+        shown.append(
+            {
+                "name": name,
+                "title": title,
+                "objects": count,
+                "thumbnail": address,
+            }
+        )
     return shown
 
 

@@ -33,7 +33,10 @@ JsonObject = dict[str, Any]
 
 
 def put(
-    studio: Studio, photo: str, files: Mapping[str, Named], words: Mapping[str, str]
+    studio: Studio,
+    photo: str,
+    files: Mapping[str, Named],
+    words: Mapping[str, str],
 ) -> JsonObject:
     """Take in what is known of a photo, in place of what was; returns the photo. files: by field
     (depth, points, intrinsics); words: by WORDS. Raises Problem, InputError.
@@ -112,7 +115,11 @@ def _taken(field: str, upload: Upload, received: Received) -> Path:
 
 def _told(fitted: FittedGeometry) -> JsonObject:
     known = fitted.geometry
-    told: JsonObject = {"source": known.source, "unit": fitted.unit, "metric": known.metric}
+    told: JsonObject = {
+        "source": known.source,
+        "unit": fitted.unit,
+        "metric": known.metric,
+    }
     told["known"] = None if known.depth is None else float(np.isfinite(known.depth).mean())
     told["focal"] = None if fitted.focal is None else fitted.focal.source
     told["camera"] = known.intrinsics is not None

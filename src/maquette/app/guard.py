@@ -59,7 +59,12 @@ class Guard:
         self.inner = inner
         self.settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Check a request, then pass it on."""
         if scope["type"] == "lifespan":
             await self.inner(scope, receive, send)
@@ -196,7 +201,13 @@ class Exchange:
     takes back an answer that was not read yet.
     """
 
-    def __init__(self, receive: Receive, send: Send, limits: Limits, headers: Headers) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        headers: Headers,
+    ) -> None:
         self._receive = receive
         self._send = send
         self._limits = limits

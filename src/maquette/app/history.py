@@ -32,7 +32,12 @@ class Version:
     def summary(self) -> JsonObject:
         """What clients are told of the way back and forth."""
         can = {"can_undo": self.undo is not None, "can_redo": self.redo is not None}
-        return {"version": self.number, **can, "undo": self.undo, "redo": self.redo}
+        return {
+            "version": self.number,
+            **can,
+            "undo": self.undo,
+            "redo": self.redo,
+        }
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,12 @@ class History:
 
     def start(self, document: JsonObject, edit: str = "start") -> None:
         """Begin with the first version."""
-        self.studio.store.insert("histories", owner=self.owner, head=1, last=1)
+        self.studio.store.insert(
+            "histories",
+            owner=self.owner,
+            head=1,
+            last=1,
+        )
         self._insert(1, edit, (), document)
 
     def current(self, number: int | None = None) -> Version:
@@ -73,7 +83,13 @@ class History:
         self._expect(base)
         return self.current()
 
-    def append(self, base: int, edit: str, document: JsonObject, changed: Sequence[int]) -> bool:
+    def append(
+        self,
+        base: int,
+        edit: str,
+        document: JsonObject,
+        changed: Sequence[int],
+    ) -> bool:
         """Add a version after ``base``, the newest; as many stay as the limits say. Returns whether
         any were dropped. Problem 409 for an old base.
         """
@@ -150,7 +166,13 @@ class History:
                 "look at it and repeat the edit"
             )
 
-    def _insert(self, number: int, edit: str, changed: Sequence[int], document: JsonObject) -> None:
+    def _insert(
+        self,
+        number: int,
+        edit: str,
+        changed: Sequence[int],
+        document: JsonObject,
+    ) -> None:
         self.studio.store.insert(
             "versions",
             owner=self.owner,

@@ -44,7 +44,13 @@ _SHOWN = (
     *("id", "kind", "state", "name", "photo", "scene", "label", "options", "objects"),
     *("failures", "warnings", "error", "seconds", "created", "started", "finished"),
 )
-_NOTHING = {"stage": "", "share": 0.0, "overall": 0.0, "instance": None, "attempt": 1}
+_NOTHING = {
+    "stage": "",
+    "share": 0.0,
+    "overall": 0.0,
+    "instance": None,
+    "attempt": 1,
+}
 
 JsonObject = dict[str, Any]
 
@@ -88,7 +94,12 @@ def submit(
         )
 
 
-def submit_regeneration(studio: Studio, scene: str, label: int, options: JsonObject) -> JsonObject:
+def submit_regeneration(
+    studio: Studio,
+    scene: str,
+    label: int,
+    options: JsonObject,
+) -> JsonObject:
     """Queue making one object of a scene anew. Problem 404, 429; InputError when that is not
     possible.
     """
@@ -141,11 +152,22 @@ def repeat(studio: Studio, identifier: str, changes: JsonObject) -> JsonObject:
 
 def _queued(studio: Studio, fill: Callable[[Path], None], **columns: Any) -> JsonObject:
     """A new job whose folder is filled with what it is made from."""
-    nothing_yet: JsonObject = {"instances": [], "failures": [], "warnings": [], "seconds": {}}
+    nothing_yet: JsonObject = {
+        "instances": [],
+        "failures": [],
+        "warnings": [],
+        "seconds": {},
+    }
     with studio.folders.new("jobs") as folder:
         (folder / "instances").mkdir()
         fill(folder)
-        row = {"id": folder.name, "state": "queued", "created": now(), **nothing_yet, **columns}
+        row = {
+            "id": folder.name,
+            "state": "queued",
+            "created": now(),
+            **nothing_yet,
+            **columns,
+        }
         with studio.store.transaction():
             refuse_when_full(studio)
             studio.store.insert("jobs", **row)
@@ -199,7 +221,10 @@ def get(studio: Studio, identifier: str) -> JsonObject:
 
 
 def every(
-    studio: Studio, state: str | None = None, photo: str | None = None, limit: int = 100
+    studio: Studio,
+    state: str | None = None,
+    photo: str | None = None,
+    limit: int = 100,
 ) -> list[JsonObject]:
     """Jobs as JSON, newest first."""
     found = studio.store.all(
@@ -297,7 +322,12 @@ def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
         _finish(studio, identifier, "done")
 
 
-def _finish(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
+def _finish(
+    studio: Studio,
+    identifier: str,
+    state: str,
+    error: str | None = None,
+) -> bool:
     """Give a job its final state; returns False when it had one before."""
     changed = studio.store.run(
         "UPDATE jobs SET state = ?, error = ?, finished = ? "
@@ -308,7 +338,12 @@ def _finish(studio: Studio, identifier: str, state: str, error: str | None = Non
     return changed > 0
 
 
-def give_up(studio: Studio, identifier: str, state: str, error: str | None = None) -> bool:
+def give_up(
+    studio: Studio,
+    identifier: str,
+    state: str,
+    error: str | None = None,
+) -> bool:
     """End a job without a result, also on a full disk; returns whether it was still open."""
     ended = studio.give_room(lambda: _finish(studio, identifier, state, error))
     if ended:

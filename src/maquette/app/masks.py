@@ -85,7 +85,11 @@ def state(studio: Studio, photo: str, number: int | None = None) -> JsonObject:
     objects = [_shown(entry, address, query) for entry in version.document["objects"]]
     there = [entry["label"] for entry in objects]
     shown = version.summary()
-    shown |= {"photo": photo, "width": width, "height": height}
+    shown |= {
+        "photo": photo,
+        "width": width,
+        "height": height,
+    }
     shown["labels"] = f"{address}/labels.png{query}"
     shown["objects"] = objects
     shown["changed"] = [label for label in version.changed if label in there]
@@ -106,7 +110,12 @@ def masks_of(studio: Studio, photo: str, number: int | None = None) -> editing.M
     return _read(studio, photo, _history(studio, photo).current(number).document)
 
 
-def one_mask(studio: Studio, photo: str, label: int, number: int | None) -> bytes:
+def one_mask(
+    studio: Studio,
+    photo: str,
+    label: int,
+    number: int | None,
+) -> bytes:
     """PNG of one object's mask. Problem 404."""
     studio.row("photos", photo)
     for entry in _history(studio, photo).current(number).document["objects"]:
@@ -115,7 +124,13 @@ def one_mask(studio: Studio, photo: str, label: int, number: int | None) -> byte
     raise not_found(f"object ({label})")
 
 
-def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonObject:
+def apply(
+    studio: Studio,
+    photo: str,
+    base: int,
+    kind: str,
+    edit: Edit,
+) -> JsonObject:
     """Edit the masks of version ``base``; returns the new state. Problem 409 when that is not the
     newest.
     """
@@ -127,7 +142,12 @@ def apply(studio: Studio, photo: str, base: int, kind: str, edit: Edit) -> JsonO
     return state(studio, photo)
 
 
-def step(studio: Studio, photo: str, base: int, back: bool) -> JsonObject:
+def step(
+    studio: Studio,
+    photo: str,
+    base: int,
+    back: bool,
+) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
     history = _history(studio, photo)
     with history.editing(lambda: state(studio, photo)):
@@ -136,7 +156,12 @@ def step(studio: Studio, photo: str, base: int, back: bool) -> JsonObject:
     return state(studio, photo)
 
 
-def load(studio: Studio, photo: str, files: Sequence[Named], base: int | None = None) -> JsonObject:
+def load(
+    studio: Studio,
+    photo: str,
+    files: Sequence[Named],
+    base: int | None = None,
+) -> JsonObject:
     """Replace all masks by uploaded files in any form that is read. Raises Problem, InputError."""
     found = studio.row("photos", photo)
     limits = studio.settings.limits
@@ -192,7 +217,11 @@ def _folder(studio: Studio, photo: str) -> Path:
 
 
 def _append(
-    history: History, base: int, kind: str, edited: editing.Edited, notes: Sequence[str] = ()
+    history: History,
+    base: int,
+    kind: str,
+    edited: editing.Edited,
+    notes: Sequence[str] = (),
 ) -> None:
     studio = history.studio
     masks = edited.masks

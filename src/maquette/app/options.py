@@ -14,11 +14,31 @@ from maquette.options import EMBEDDED
 JsonObject = dict[str, Any]
 
 OFFERED: dict[str, JsonObject] = {  # what the page lets people choose
-    "seed": {"default": 0, "minimum": 0, "maximum": 2**32 - 1},
-    "samples": {"default": 1, "minimum": 1, "maximum": 8},
-    "steps": {"default": 6, "minimum": 1, "maximum": 100},
-    "guidance": {"default": 1.0, "minimum": 0, "maximum": 20},
-    "fov": {"default": None, "minimum": 3, "maximum": 140},
+    "seed": {
+        "default": 0,
+        "minimum": 0,
+        "maximum": 2**32 - 1,
+    },
+    "samples": {
+        "default": 1,
+        "minimum": 1,
+        "maximum": 8,
+    },
+    "steps": {
+        "default": 6,
+        "minimum": 1,
+        "maximum": 100,
+    },
+    "guidance": {
+        "default": 1.0,
+        "minimum": 0,
+        "maximum": 20,
+    },
+    "fov": {
+        "default": None,
+        "minimum": 3,
+        "maximum": 140,
+    },
     "fit": {"default": True},
 }
 REUSED = (
@@ -60,7 +80,11 @@ def resolved(
         raise InputError(
             f"there is no device {chosen['device']!r} here; choose {', '.join(devices)}"
         )
-    return {**chosen, "model": model["name"], "method": _method(chosen["method"], model)}
+    return {
+        **chosen,
+        "model": model["name"],
+        "method": _method(chosen["method"], model),
+    }
 
 
 def _model(name: str | None, capabilities: JsonObject) -> JsonObject:

@@ -39,7 +39,13 @@ class Problem(MaquetteError):
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
-        return {"error": {"code": self.code, "message": str(self), **self.details}}
+        return {
+            "error": {
+                "code": self.code,
+                "message": str(self),
+                **self.details,
+            }
+        }
 
 
 def not_found(what: str) -> Problem:

@@ -53,7 +53,12 @@ def page(document: JsonObject) -> str:
     return "<!doctype html>" + tostring(root, encoding="unicode", method="html")
 
 
-def _add(parent: Element, tag: str, text: str, **attributes: str) -> Element:
+def _add(
+    parent: Element,
+    tag: str,
+    text: str,
+    **attributes: str,
+) -> Element:
     child = SubElement(parent, tag, attributes)
     child.text = text
     return child
@@ -69,7 +74,12 @@ def _grouped(document: JsonObject) -> dict[str, list[tuple[str, str]]]:
     return groups
 
 
-def _add_operation(body: Element, path: str, method: str, document: JsonObject) -> None:
+def _add_operation(
+    body: Element,
+    path: str,
+    method: str,
+    document: JsonObject,
+) -> None:
     operation = document["paths"][path][method]
     details = SubElement(body, "details")
     summary = SubElement(details, "summary")

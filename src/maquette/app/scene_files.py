@@ -44,7 +44,13 @@ FORMATS = {  # suffix, and what a person calls it
 }
 IN_SPACE = tuple(suffix.removeprefix(".") for suffix in SPACELESS)  # FileSpace is of these
 HIGHEST_LABEL = 65535
-_SUFFIXES = {"mesh": ".ply", "texture": ".png", "state": ".npz", "photo": ".png", "mask": ".png"}
+_SUFFIXES = {
+    "mesh": ".ply",
+    "texture": ".png",
+    "state": ".npz",
+    "photo": ".png",
+    "mask": ".png",
+}
 
 Document = dict[str, Any]
 
@@ -101,7 +107,13 @@ def take_over(saved: Path, folder: Path) -> Document:
     return document
 
 
-def _move(saved: Path, entry: Document, key: str, folder: Path, digest: str) -> None:
+def _move(
+    saved: Path,
+    entry: Document,
+    key: str,
+    folder: Path,
+    digest: str,
+) -> None:
     source = saved.parent / entry[key]
     target = folder / "files" / f"{digest}{source.suffix}"
     if target.exists():
@@ -226,7 +238,13 @@ def saved(scene: Scene, folder: Path) -> Path:
     return save(scene, folder / "scene.json")
 
 
-def exported(scene: Scene, name: str, form: str, space: FileSpace, folders: Folders) -> Download:
+def exported(
+    scene: Scene,
+    name: str,
+    form: str,
+    space: FileSpace,
+    folders: Folders,
+) -> Download:
     """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")

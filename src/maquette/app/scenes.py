@@ -44,7 +44,11 @@ _MESH_ALONE = {  # what an entry of ``instances`` needs besides its files
 
 @contextlib.contextmanager
 def adopted(
-    studio: Studio, saved: Path, name: str, job: str | None = None, photo: str | None = None
+    studio: Studio,
+    saved: Path,
+    name: str,
+    job: str | None = None,
+    photo: str | None = None,
 ) -> Iterator[str]:
     """Make a scene of a document that the library has saved in a folder of ours; yields its id.
     The rows and the folder stay when the body succeeds.
@@ -52,15 +56,29 @@ def adopted(
     stamp = now()
     with studio.folders.new("scenes") as folder:
         document = scene_files.take_over(saved, folder)
-        row = {"id": folder.name, "name": name, "job": job, "photo": photo}
+        row = {
+            "id": folder.name,
+            "name": name,
+            "job": job,
+            "photo": photo,
+        }
         with studio.store.transaction():
-            studio.store.insert("scenes", **row, created=stamp, changed=stamp)
+            studio.store.insert(
+                "scenes",
+                **row,
+                created=stamp,
+                changed=stamp,
+            )
             _history(studio, folder.name).start(document, "made")
             yield folder.name
 
 
 def _added(
-    studio: Studio, made: Scene, name: str, job: str | None = None, photo: str | None = None
+    studio: Studio,
+    made: Scene,
+    name: str,
+    job: str | None = None,
+    photo: str | None = None,
 ) -> JsonObject:
     """A new scene of the app; returns its state."""
     with studio.folders.workbench() as folder:
@@ -153,7 +171,13 @@ def every(studio: Studio) -> list[JsonObject]:
     return shown
 
 
-def apply(studio: Studio, identifier: str, base: int, kind: str, edit: Edit) -> JsonObject:
+def apply(
+    studio: Studio,
+    identifier: str,
+    base: int,
+    kind: str,
+    edit: Edit,
+) -> JsonObject:
     """Edit version ``base``; returns the new state. Problem 409 when that is not the newest."""
     history = _history(studio, identifier)
     with history.editing(lambda: state(studio, identifier)):
@@ -174,7 +198,12 @@ def replace(studio: Studio, identifier: str, saved: Path) -> None:
         _append(history, history.current().number, "regenerate", edited, [made["label"]])
 
 
-def step(studio: Studio, identifier: str, base: int, back: bool) -> JsonObject:
+def step(
+    studio: Studio,
+    identifier: str,
+    base: int,
+    back: bool,
+) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
     history = _history(studio, identifier)
     with history.editing(lambda: state(studio, identifier)):
@@ -287,7 +316,11 @@ def masks_file(studio: Studio, identifier: str) -> Path:
 
 
 def export(
-    studio: Studio, identifier: str, form: str, space: FileSpace, number: int | None
+    studio: Studio,
+    identifier: str,
+    form: str,
+    space: FileSpace,
+    number: int | None,
 ) -> Download:
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
     name = studio.row("scenes", identifier)["name"]
@@ -306,7 +339,12 @@ def compare(studio: Studio, one: str, other: str) -> JsonObject:
     objects: dict[int, JsonObject] = {}
     for side, root in roots.items():
         for entry in root.data["instances"]:
-            both = {"label": entry["label"], "name": entry["name"], "a": None, "b": None}
+            both = {
+                "label": entry["label"],
+                "name": entry["name"],
+                "a": None,
+                "b": None,
+            }
             faces = _faces(root.file.parent / entry["mesh"])
             numbers = {"confidence": entry["confidence"], "faces": faces}
             objects.setdefault(entry["label"], both)[side] = numbers
@@ -342,7 +380,11 @@ def _history(studio: Studio, identifier: str) -> History:
 
 
 def _append(
-    history: History, base: int, kind: str, edited: JsonObject, changed: Sequence[int]
+    history: History,
+    base: int,
+    kind: str,
+    edited: JsonObject,
+    changed: Sequence[int],
 ) -> None:
     studio = history.studio
     count = len(edited["instances"])
@@ -355,7 +397,12 @@ def _append(
     history.changed()
 
 
-def _cached(studio: Studio, identifier: str, name: str, make: Callable[[], bytes]) -> Path:
+def _cached(
+    studio: Studio,
+    identifier: str,
+    name: str,
+    make: Callable[[], bytes],
+) -> Path:
     """A file that can be made again, made once."""
     target = studio.folders.of("scenes", identifier) / "cache" / name
     if not target.exists():

@@ -35,7 +35,11 @@ JOB_OPTIONS = (
 )
 SERVERS_CHOICE = ("method", "model")  # left out, the server takes what it has
 # A server for many allows one request less than the command line does.
-TIGHTER = {"samples": (1, 8), "steps": (1, 100), "guidance": (0, 20)}
+TIGHTER = {
+    "samples": (1, 8),
+    "steps": (1, 100),
+    "guidance": (0, 20),
+}
 
 Label = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=255)]

@@ -45,7 +45,11 @@ FOLDERS = ("app", "three", "viewer")  # of the package's files, served as they a
 BACKLOG = 256  # connections that wait to be taken
 LONGEST_HEAD = 32 << 10  # bytes
 QUOTED = 200  # characters of another program's message that one of ours repeats
-HTTP_CODES = {404: "not_found", 405: "method", 422: "input"}
+HTTP_CODES = {
+    404: "not_found",
+    405: "method",
+    422: "input",
+}
 
 
 def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
@@ -150,7 +154,10 @@ def _listen(settings: ServerSettings) -> socket.socket:
         family, address = found[0], found[4]
         takes_both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         return socket.create_server(
-            address, family=family, backlog=BACKLOG, dualstack_ipv6=takes_both
+            address,
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=takes_both,
         )
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error

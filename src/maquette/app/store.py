@@ -50,7 +50,10 @@ class Store:
         is_new = not check_database(path)
         try:
             self._connection = sqlite3.connect(
-                path, timeout=1.0, check_same_thread=False, isolation_level=None
+                path,
+                timeout=1.0,
+                check_same_thread=False,
+                isolation_level=None,
             )
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
@@ -130,7 +133,12 @@ class Store:
         values = map(_encoded, columns.values())
         self.run(f"INSERT INTO {table} ({names}) VALUES ({marks})", *values)
 
-    def update(self, table: str, identifier: str, **columns: Any) -> int:
+    def update(
+        self,
+        table: str,
+        identifier: str,
+        **columns: Any,
+    ) -> int:
         """Change a row by its id; returns 0 when there is none."""
         names = ", ".join(f"{name} = ?" for name in columns)
         values = map(_encoded, columns.values())

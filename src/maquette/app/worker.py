@@ -68,7 +68,12 @@ Say = Callable[..., None]
 class Reporter:
     """Tells how far a job is and hands over each object as soon as it is made."""
 
-    def __init__(self, say: Say, folder: Path, labels: list[int]) -> None:
+    def __init__(
+        self,
+        say: Say,
+        folder: Path,
+        labels: list[int],
+    ) -> None:
         self.say = say
         self.folder = folder
         self.labels = labels
@@ -87,9 +92,19 @@ class Reporter:
         instance = None
         if stage in STAGES_OF_OBJECTS and share < 1.0:
             k = len(self.made) % len(self.labels)
-            instance = {"label": self.labels[k], "index": k + 1, "of": len(self.labels)}
+            instance = {
+                "label": self.labels[k],
+                "index": k + 1,
+                "of": len(self.labels),
+            }
         share = round(float(share), 4)
-        self.say("progress", stage=stage, share=share, instance=instance, attempt=self.attempt)
+        self.say(
+            "progress",
+            stage=stage,
+            share=share,
+            instance=instance,
+            attempt=self.attempt,
+        )
 
     def instance(self, instance: Instance) -> None:
         """An object, before its self-check. While a layout is found it only moves; turned and
@@ -129,7 +144,12 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     save(scene, folder / "result" / "scene.json")
     failures = [dataclasses.asdict(failure) for failure in scene.failures]
     seconds = scene.provenance["seconds"]
-    say("done", seconds=seconds, failures=failures, warnings=list(given.warnings))
+    say(
+        "done",
+        seconds=seconds,
+        failures=failures,
+        warnings=list(given.warnings),
+    )
 
 
 def input_of(folder: Path, source: str) -> SceneInput:
@@ -159,10 +179,20 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     made = regenerate(scene, label, models=models, **options)[label]
     reporter.instance(made)
     reporter.progress("write", 0.0)
-    alone = dataclasses.replace(scene, instances=(made,), failures=(), input=None)
+    alone = dataclasses.replace(
+        scene,
+        instances=(made,),
+        failures=(),
+        input=None,
+    )
     save(alone, folder / "result" / "scene.json")
     seconds = {"objects": round(time.perf_counter() - start, 3)}
-    say("done", seconds=seconds, failures=[], warnings=[])
+    say(
+        "done",
+        seconds=seconds,
+        failures=[],
+        warnings=[],
+    )
 
 
 def capabilities(folders: dict[str, Path]) -> JsonObject:
@@ -179,7 +209,12 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
     for k, model in enumerate(models):
         model["default"] = k == 0
     seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.sees_depth and _is_fetched(m.name))]
-    return {"methods": methods, "models": models, "perceptions": seen, "devices": _devices()}
+    return {
+        "methods": methods,
+        "models": models,
+        "perceptions": seen,
+        "devices": _devices(),
+    }
 
 
 def _is_fetched(name: str) -> bool:
@@ -190,7 +225,11 @@ def _is_fetched(name: str) -> bool:
 
 
 def _model(name: str, title: str, methods: list[str]) -> JsonObject:
-    return {"name": name, "title": title, "methods": methods}
+    return {
+        "name": name,
+        "title": title,
+        "methods": methods,
+    }
 
 
 def _title(name: str) -> str:
@@ -210,8 +249,17 @@ def _method(name: str) -> JsonObject:
 
 
 def _published_method(name: str) -> JsonObject:
-    shown = {"name": name, "title": name, "about": _about(PUBLISHED[name].make)}
-    return {**shown, "default": False, "steps": None, "guidance": None}
+    shown = {
+        "name": name,
+        "title": name,
+        "about": _about(PUBLISHED[name].make),
+    }
+    return {
+        **shown,
+        "default": False,
+        "steps": None,
+        "guidance": None,
+    }
 
 
 def _devices() -> list[str]:
@@ -262,7 +310,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Makes scenes for maquette app, which starts it; not for people."
     )
-    parser.add_argument("--weights", action="append", default=[], type=Path)
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=Path,
+    )
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not look like an answer
 

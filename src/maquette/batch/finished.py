@@ -316,7 +316,11 @@ def own_names(names: Any) -> list[str]:
 def _difference(made_from: Any, wanted: Request) -> str:
     if not isinstance(made_from, dict):
         return "unknown options"
-    sources = {"photo": "another photo", "masks": "other masks", "weights": "other weights"}
+    sources = {
+        "photo": "another photo",
+        "masks": "other masks",
+        "weights": "other weights",
+    }
     changes = []
     for name in [*sources, *sorted({*made_from, *wanted})]:
         before = made_from.get(name)

@@ -92,7 +92,10 @@ def plan(
 
 
 def _without_masks(
-    photos: Sequence[str | Path], found: Sequence[Path], out: Path, known: GeometryOptions
+    photos: Sequence[str | Path],
+    found: Sequence[Path],
+    out: Path,
+    known: GeometryOptions,
 ) -> tuple[list[Job], bool]:
     single = len(found) == 1 and not Path(photos[0]).is_dir()
     kept = [photo for photo in found if not _is_depth(photo, found)]
@@ -125,11 +128,21 @@ def _with_geometry(job: Job, known: GeometryOptions) -> Job:
         )
     except InputError as error:
         return replace(job, problem=job.problem or str(error))
-    own = replace(known, depth=depth, points=points, intrinsics=intrinsics)
+    own = replace(
+        known,
+        depth=depth,
+        points=points,
+        intrinsics=intrinsics,
+    )
     return replace(job, geometry=own)
 
 
-def _of_photo(photo: Path, given: str | None, word: str, suffixes: Sequence[str]) -> str | None:
+def _of_photo(
+    photo: Path,
+    given: str | None,
+    word: str,
+    suffixes: Sequence[str],
+) -> str | None:
     """The file of one photo: of a folder X_word.*, of a pattern its own; anything else as it is.
     InputError when a folder has none.
     """
@@ -163,7 +176,12 @@ def _refuse_twins(jobs: Sequence[Job]) -> None:
             )
 
 
-def _job(photo: Path, fitting: Sequence[Path], masks: Path, folder: Path) -> Job:
+def _job(
+    photo: Path,
+    fitting: Sequence[Path],
+    masks: Path,
+    folder: Path,
+) -> Job:
     """A job with the only masks that go with a photo, or with what is wrong when not one does."""
     if len(fitting) == 1:
         return Job(photo, fitting[0], folder)

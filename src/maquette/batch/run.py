@@ -82,7 +82,12 @@ class Session:
         return self.models.provenance(self.settings.options.kinds_of(self.models))
 
 
-def run_job(job: Job, session: Session, progress: Progress = silent, live: bool = False) -> Outcome:
+def run_job(
+    job: Job,
+    session: Session,
+    progress: Progress = silent,
+    live: bool = False,
+) -> Outcome:
     """Make one photo into a folder of results, or keep the finished one. Raises MaquetteError;
     nothing is half-written then.
 
@@ -116,7 +121,10 @@ def run_job(job: Job, session: Session, progress: Progress = silent, live: bool 
 
 
 def _generated(
-    job: Job, session: Session, progress: Progress, look: Callable[[Scene], None]
+    job: Job,
+    session: Session,
+    progress: Progress,
+    look: Callable[[Scene], None],
 ) -> Scene:
     """The scene of a job, by the networks of the session."""
     options = dataclasses.asdict(session.settings.options)

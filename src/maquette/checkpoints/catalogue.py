@@ -110,7 +110,11 @@ def _trellis(*names: str) -> HubRepository:
 
 
 def _component(
-    folder: str, stem: str, size: int | None, sha256: str | None = None, about: int = 0
+    folder: str,
+    stem: str,
+    size: int | None,
+    sha256: str | None = None,
+    about: int = 0,
 ) -> tuple[ReleasedFile, ...]:
     config = ReleasedFile(f"{folder}/config.json", about=1_000)
     return config, ReleasedFile(f"{folder}/{stem}.safetensors", size, sha256, about)

@@ -123,7 +123,11 @@ def loaded(folder: Path, auto: str) -> Any:
 
 @torch.no_grad()
 def _look_any(
-    network: Any, processor: Any, inverse: bool, photo: np.ndarray, focal: float | None
+    network: Any,
+    processor: Any,
+    inverse: bool,
+    photo: np.ndarray,
+    focal: float | None,
 ) -> SeenDepth:
     size = photo.shape[:2]
     told = {"target_sizes": [size]}
@@ -138,7 +142,12 @@ def _look_any(
 
 
 @torch.no_grad()
-def _look_depth_pro(network: Any, side: int, photo: np.ndarray, focal: float | None) -> SeenDepth:
+def _look_depth_pro(
+    network: Any,
+    side: int,
+    photo: np.ndarray,
+    focal: float | None,
+) -> SeenDepth:
     """Depth Pro (arXiv 2410.02073): inverse depth of a camera whose focal length is the picture's
     width, and the angle of its own. side: of the picture that the network takes.
     """

@@ -168,7 +168,11 @@ class DiffusersPrior:
     # ---- the network
 
     def noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None = None,
     ) -> Tensor:
         """The noise (B, c, s, s) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) as in
         ``ImagePrior``.
@@ -176,7 +180,12 @@ class DiffusersPrior:
         return self._noise(x_t, step, context, gain, None)
 
     def _noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None,
+        masked: Tensor | None,
     ) -> Tensor:
         """``masked`` (B, 1 + c, s, s) is for UNets that inpaint: the mask and the latents of the
         masked picture; None = all is hidden.
@@ -239,7 +248,12 @@ class DiffusersPrior:
         noise = seeded_noise(known.shape[1:], seeds).to(known)
         return torch.where(hole, self.decode(ddim(predict, noise, self.schedule, steps)), pictures)
 
-    def _noise_of(self, x_t: Tensor, data: Tensor, step: int) -> Tensor:
+    def _noise_of(
+        self,
+        x_t: Tensor,
+        data: Tensor,
+        step: int,
+    ) -> Tensor:
         """The noise that turns known latents into ``x_t``; a sampler that is told this arrives at
         these latents.
         """

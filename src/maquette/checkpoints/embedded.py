@@ -50,7 +50,11 @@ class ModelSet:
     # kind of what ``maquette train`` wrote there: other kinds that the folder does not hold are the
     # embedded ones
     run: str | None = None
-    _loaded: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[str, Checkpoint] = field(
+        default_factory=dict,
+        init=False,
+        repr=False,
+    )
 
     def file(self, kind: str) -> Path:
         """Where the weights of a kind are, or would be."""

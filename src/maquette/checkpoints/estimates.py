@@ -70,7 +70,12 @@ def stages_of(model: str, configs: Configs, load: Load) -> list[StageMemory]:
     return _STAGES[model](configs, load)
 
 
-def _vision(config: VisionConfig, pictures: int, side: int, load: Load) -> float:
+def _vision(
+    config: VisionConfig,
+    pictures: int,
+    side: int,
+    load: Load,
+) -> float:
     return VISION * pictures * _tokens(config, side) * config.width * load.width
 
 
@@ -79,7 +84,13 @@ def _tokens(config: VisionConfig, side: int) -> int:
     return (side // config.patch) ** 2 + 1 + config.registers
 
 
-def _contexts(rows: int, tokens: int, width: int, blocks: int, load: Load) -> float:
+def _contexts(
+    rows: int,
+    tokens: int,
+    width: int,
+    blocks: int,
+    load: Load,
+) -> float:
     """Keys and values of the pictures in all blocks."""
     return float(rows * tokens * 2 * width * blocks * load.width)
 
@@ -91,7 +102,13 @@ def _guided(active: float, contexts: float, load: Load) -> float:
     return max(load.passes * active + contexts, active + 2 * contexts)
 
 
-def _structure(flow: StructureFlowConfig, rows: int, tokens: int, live: float, load: Load) -> float:
+def _structure(
+    flow: StructureFlowConfig,
+    rows: int,
+    tokens: int,
+    live: float,
+    load: Load,
+) -> float:
     active = live * rows * (flow.resolution // flow.patch) ** 3 * flow.width * load.width
     return _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load)
 
@@ -137,7 +154,10 @@ def _trellis(configs: Configs, load: Load) -> list[StageMemory]:
 
 
 def _vector_sets(
-    configs: Configs, load: Load, together: bool, eyes: Mapping[str, VisionConfig]
+    configs: Configs,
+    load: Load,
+    together: bool,
+    eyes: Mapping[str, VisionConfig],
 ) -> list[StageMemory]:
     """TripoSG and MIDI-3D, whose instances must be denoised in one pass."""
     flow = triposg.flow_config(configs["flow"])

@@ -137,7 +137,12 @@ def any_repository(name: str, hub: Hub) -> Release:
     )
 
 
-def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda line: None) -> None:
+def fetch(
+    missing: Sequence[Missing],
+    root: Path,
+    hub: Hub,
+    tell: Tell = lambda line: None,
+) -> None:
     """Bring the files, check each, record it. Raises OutputError when the disk is too small,
     CheckpointError for a damaged file.
     """
@@ -165,7 +170,11 @@ def fetch(missing: Sequence[Missing], root: Path, hub: Hub, tell: Tell = lambda 
         if path.suffix in PICKLES:
             entry |= _without_pickle(folder, item.path, tell)
         files = {**read_pin(folder).of(item.commit), item.path: entry}
-        pin = {"repository": repository, "revision": item.commit, "files": files}
+        pin = {
+            "repository": repository,
+            "revision": item.commit,
+            "files": files,
+        }
         with atomic_write(folder / PIN_FILE) as temporary:
             temporary.write_text(json.dumps(pin, indent=1), encoding="utf-8")
 

@@ -47,7 +47,11 @@ RELEASE_NETWORKS: dict[str, dict[str, str]] = {
         "flow": "midi_transformer",
         "vae": "triposg_vae",
     },
-    "triposg": {"dino": "dinov2_large_3ch", "flow": "triposg_transformer", "vae": "triposg_vae"},
+    "triposg": {
+        "dino": "dinov2_large_3ch",
+        "flow": "triposg_transformer",
+        "vae": "triposg_vae",
+    },
 }
 
 

@@ -42,7 +42,14 @@ class Hub(Protocol):
     def licence(self, repository: str) -> str:
         """Return what the card of a repository says of its licence."""
 
-    def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
+    def download(
+        self,
+        repository: str,
+        commit: str,
+        path: str,
+        folder: Path,
+        size: int,
+    ) -> None:
         """Bring one file of ``size`` bytes to ``folder / path``, going on with what an earlier try
         has left.
         """
@@ -94,7 +101,14 @@ class HuggingFace:
         told = {} if card is None else card.to_dict()
         return str(told.get("license_name") or told.get("license") or "not said: ask its makers")
 
-    def download(self, repository: str, commit: str, path: str, folder: Path, size: int) -> None:
+    def download(
+        self,
+        repository: str,
+        commit: str,
+        path: str,
+        folder: Path,
+        size: int,
+    ) -> None:
         """Bring one file; what an earlier try has left is continued.
 
         The client's own ``hf_hub_download`` begins a broken file of gigabytes anew; its
@@ -122,7 +136,12 @@ class HuggingFace:
         if not any(part.parent.iterdir()):
             part.parent.rmdir()
 
-    def _explained(self, error: Exception, repository: str, revision: str | None) -> MaquetteError:
+    def _explained(
+        self,
+        error: Exception,
+        repository: str,
+        revision: str | None,
+    ) -> MaquetteError:
         """One line for what a client's exception means."""
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return OutputError(

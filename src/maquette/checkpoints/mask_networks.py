@@ -74,7 +74,10 @@ def open_proposer(name: str, device: torch.device) -> MaskProposer:
 
 
 def find(
-    photo: np.ndarray, words: Sequence[str], detector: str, proposer: MaskProposer
+    photo: np.ndarray,
+    words: Sequence[str],
+    detector: str,
+    proposer: MaskProposer,
 ) -> list[InstanceMask]:
     """Masks of what words name in a photo (H, W, 3): boxes of a detector, each filled by a
     proposer. Raises InputError, CheckpointError.
@@ -101,9 +104,16 @@ def find(
 
 @torch.no_grad()
 def _boxes_of(
-    network: Any, processor: Any, photo: np.ndarray, words: Sequence[str]
+    network: Any,
+    processor: Any,
+    photo: np.ndarray,
+    words: Sequence[str],
 ) -> list[tuple[tuple[float, float, float, float], str]]:
-    given = processor(images=[photo], text=[list(words)], return_tensors="pt")
+    given = processor(
+        images=[photo],
+        text=[list(words)],
+        return_tensors="pt",
+    )
     out = network(**given)
     size = photo.shape[:2]
     told: dict[str, Any] = {"threshold": BOX_THRESHOLD, "target_sizes": [size]}
@@ -225,7 +235,11 @@ class Pointed:
     def _asked(self, told: dict[str, Tensor], several: bool) -> tuple[Tensor, Tensor]:
         """Predicted IoU (P, M) and logits (P, M, h, w) of M masks for P prompts."""
         here = {key: value.to(self.network.device) for key, value in told.items()}
-        out = self.network(image_embeddings=self._embedding, multimask_output=several, **here)
+        out = self.network(
+            image_embeddings=self._embedding,
+            multimask_output=several,
+            **here,
+        )
         return out.iou_scores[0].float().cpu(), out.pred_masks[0].float().cpu()
 
     def _best(self, told: dict[str, Tensor], several: bool) -> np.ndarray:

@@ -25,7 +25,11 @@ from maquette.models.savings import ALL, Savings
 
 SHARE = 0.85  # of the free memory, when no budget is given
 LIBRARIES = 150 * 2**20  # bytes that libraries take on the processor at first use
-DTYPE_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+DTYPE_NAMES = {
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
 
 
 @dataclass(frozen=True)

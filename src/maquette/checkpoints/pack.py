@@ -70,7 +70,12 @@ Apache-2.0.
 """
 
 
-def pack(models: ModelSet, folder: Path, name: str, overwrite: bool = False) -> Path:
+def pack(
+    models: ModelSet,
+    folder: Path,
+    name: str,
+    overwrite: bool = False,
+) -> Path:
     """Write the weights that a set has as such a folder; returns it. Each file is read and checked
     first. Raises CheckpointError, OutputError.
     """
@@ -86,12 +91,21 @@ def pack(models: ModelSet, folder: Path, name: str, overwrite: bool = False) -> 
         found = models[kind]
         sums[FILES[kind]] = found.sha256
         told = describe_file(models.file(kind))
-        config["networks"][kind] = {"file": FILES[kind], "sha256": found.sha256, **told}
+        config["networks"][kind] = {
+            "file": FILES[kind],
+            "sha256": found.sha256,
+            **told,
+        }
         count = sum(tensor.numel() for tensor in load_file(models.file(kind)).values())
         rows.append(
             f"| `{FILES[kind]}` | {kind} | {count / 1e6:.1f} M | {_trained(found.metadata)} |"
         )
-    text = CARD.format(name=name, version=__version__, rows="\n".join(rows), manifest=MANIFEST)
+    text = CARD.format(
+        name=name,
+        version=__version__,
+        rows="\n".join(rows),
+        manifest=MANIFEST,
+    )
     with atomic_folder(folder) as temporary:
         for kind in kinds:
             shutil.copyfile(models.file(kind), temporary / FILES[kind])

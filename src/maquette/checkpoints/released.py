@@ -242,13 +242,20 @@ def _open_iscene(folders: Mapping[str, Path]) -> Opened:
 
 
 def _iscene_part(
-    name: str, told: Mapping[str, Any] | None, file: Path, model: PublishedModel
+    name: str,
+    told: Mapping[str, Any] | None,
+    file: Path,
+    model: PublishedModel,
 ) -> ReleasePart:
     """A network of I-Scene's configuration file, which need not name its class. Its checkpoint may
     be a pickle; then ``fetch`` or ``models convert`` has taken the tensors out.
     """
     described = dict(told or {})
-    config = {"name": model.classes[0], **described, "args": dict(described.get("args") or {})}
+    config = {
+        "name": model.classes[0],
+        **described,
+        "args": dict(described.get("args") or {}),
+    }
     converted = file.with_suffix(".safetensors")
     return ReleasePart(name, config, (converted if converted.is_file() else file,), model)
 
@@ -343,7 +350,11 @@ class Networks:
         """The plan, estimated and measured peaks in MB by stage, as JSON types."""
         measured = {stage: round(peak, 1) for stage, peak in self.peaks.items() if peak == peak}
         estimated = {stage: round(peak, 1) for stage, peak in self.plan.estimates.items()}
-        return {"plan": self.plan.describe(), "estimated_mb": estimated, "measured_mb": measured}
+        return {
+            "plan": self.plan.describe(),
+            "estimated_mb": estimated,
+            "measured_mb": measured,
+        }
 
     def _get(self, name: str) -> nn.Module:
         key = (name, self.plan.dtype)

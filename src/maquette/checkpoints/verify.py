@@ -138,7 +138,10 @@ def verify(folder: str | Path) -> Verification:
 
 
 def _network(
-    model: PublishedModel, config: Config, record: Tensors, folder: Path
+    model: PublishedModel,
+    config: Config,
+    record: Tensors,
+    folder: Path,
 ) -> nn.Module | None:
     """The loaded network, None for a mere procedure; it is built on the meta device first, where
     nonsense sizes take no memory. Raises CheckpointError.
@@ -170,7 +173,10 @@ def _named(file: Path) -> Iterator[None]:
 
 
 def compare(
-    name: str, expected: Tensor, computed: Mapping[str, Tensor], model: PublishedModel
+    name: str,
+    expected: Tensor,
+    computed: Mapping[str, Tensor],
+    model: PublishedModel,
 ) -> Comparison:
     """One recorded output against the computed one; a missing output or another shape has no error
     and does not pass.

@@ -43,7 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
         "every object a separate, complete, coloured mesh.",
     )
     parser.add_argument("--version", action="version", version=f"maquette {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+    )
     scenes = (generate, demo, view, settle, export, app, masks, geometry, models)
     for command in (*scenes, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)

@@ -214,13 +214,23 @@ class Bars:
         if self.bar is not None:
             self.bar.close()
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
+    def __call__(
+        self,
+        stage: str,
+        done: int,
+        of: int,
+    ) -> None:
         """Show that ``done`` of ``of`` are finished."""
         from tqdm import tqdm
 
         if stage != self.stage and of:
             self.__exit__()
-            self.bar = tqdm(total=of, desc=stage, unit="scene", disable=not sys.stderr.isatty())
+            self.bar = tqdm(
+                total=of,
+                desc=stage,
+                unit="scene",
+                disable=not sys.stderr.isatty(),
+            )
             self.stage = stage
         if self.bar is not None and stage == self.stage:
             self.bar.update(done - self.bar.n)

@@ -28,13 +28,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="import or make assets, preview random scenes, build training shards",
         description=__doc__,
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        dest="action",
+        metavar="ACTION",
+        required=True,
+    )
 
     importer = actions.add_parser(
         "import", help="clean, normalise and measure a folder of meshes; makes a library"
     )
     importer.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="GLB, GLTF, OBJ, PLY, STL or .npz assets"
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="GLB, GLTF, OBJ, PLY, STL or .npz assets",
     )
     importer.add_argument(
         "--out",
@@ -54,16 +61,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "or those of a library in other proportions",
     )
     maker.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of .npz assets"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of .npz assets",
     )
-    maker.add_argument("--count", type=int, default=1000, metavar="N", help="(default: 1000)")
+    maker.add_argument(
+        "--count",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="(default: 1000)",
+    )
     maker.add_argument(
         "--vary",
         type=Path,
         metavar="LIBRARY",
         help="stretch and taper its assets; default: procedural assets",
     )
-    maker.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
+    maker.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="(default: 0)",
+    )
     maker.set_defaults(run=run_make)
 
     preview = actions.add_parser("preview", help="write a contact sheet of random scenes")
@@ -75,7 +98,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="the picture to write, .png or .jpg",
     )
     add_options(preview, DataSetOptions, ("library", "scenes", "views", "size", "kind", "seed"))
-    preview.set_defaults(run=run_preview, scenes=12, views=3)
+    preview.set_defaults(
+        run=run_preview,
+        scenes=12,
+        views=3,
+    )
 
     build = actions.add_parser(
         "build", help="write scenes and views as WebDataset shards; can be interrupted and repeated"
@@ -207,6 +234,11 @@ def _progress(what: str, started: float) -> Callable[[int, int], None]:
         seconds = time.monotonic() - started
         end = "\r" if done < total and sys.stderr.isatty() else "\n"
         line = f"{done}/{total} {what} after {seconds:.0f} s"
-        print(line, end=end, file=sys.stderr, flush=True)
+        print(
+            line,
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show

@@ -56,7 +56,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="the predicted scene: folder, .json or .glb",
     )
     parser.add_argument(
-        "--gt", required=True, metavar="FILE", help="the true scene, one named node per object"
+        "--gt",
+        required=True,
+        metavar="FILE",
+        help="the true scene, one named node per object",
     )
     parser.add_argument(
         "--protocol",
@@ -85,7 +88,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="a scene document (.json) whose camera limits what counts (gen3dsr)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the surface samples (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the surface samples (default: 0)",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead of a table"
     )
@@ -102,7 +110,13 @@ def run(args: argparse.Namespace) -> int:
     camera = read_scene(args.camera).camera if args.camera else None
     predicted, truth = load_pair(args.pred, args.gt)
     score = score_scene(
-        predicted, truth, protocol, args.seed, match=args.match, extra=args.extra, camera=camera
+        predicted,
+        truth,
+        protocol,
+        args.seed,
+        match=args.match,
+        extra=args.extra,
+        camera=camera,
     )
     print(json.dumps(score.to_dict()) if args.json else scene_table(score))
     return 0

@@ -51,7 +51,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="what to write")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="what to write",
+    )
     add_options(parser, ScaleOptions)
     simulators = parser.add_argument_group("files for simulators")
     add_options(simulators, SimulationOptions, SIMULATED)

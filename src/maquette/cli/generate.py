@@ -89,14 +89,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument(
+        "photos",
+        nargs="+",
+        metavar="PHOTO",
+        help="photo, or folder of photos",
+    )
     parser.add_argument(
         "--masks",
         metavar="MASKS",
         help="masks of the objects (see below); left out, the objects are looked for, "
         "and the masks lie in OUT/masks.png",
     )
-    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="folder for the results",
+    )
     add_options(parser, SceneOptions, GENERATED)
     parser.add_argument(
         "--only",
@@ -104,7 +115,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="make only these objects: labels or names, separated by commas",
     )
     parser.add_argument(
-        "--format", default="glb", metavar="FORMATS", help="of glb,obj,ply,stl,html (default: glb)"
+        "--format",
+        default="glb",
+        metavar="FORMATS",
+        help="of glb,obj,ply,stl,html (default: glb)",
     )
     parser.add_argument(
         "--separate", action="store_true", help="also one file per object, in OUT/scene_instances"
@@ -187,7 +201,11 @@ def _wanted(args: argparse.Namespace) -> Wanted:
             formats=tuple(dict.fromkeys(_listed(args.format.lower()))),
             separate=args.separate,
             preview=not args.no_preview,
-            space=FileSpace(unit=args.unit, up=args.up, size=length),
+            space=FileSpace(
+                unit=args.unit,
+                up=args.up,
+                size=length,
+            ),
             around=chosen(Surroundings, args),
         ),
         weights=None if args.weights is None else Path(args.weights),
@@ -263,7 +281,10 @@ def _made(job: Job, wanted: Wanted, args: argparse.Namespace) -> Outcome:
 
 
 def run_batch(
-    jobs: Sequence[Job], kept: dict[int, Outcome], wanted: Wanted, args: argparse.Namespace
+    jobs: Sequence[Job],
+    kept: dict[int, Outcome],
+    wanted: Wanted,
+    args: argparse.Namespace,
 ) -> int:
     """Several photos, without those that are kept: a bar on a terminal, otherwise a line per photo;
     at the end a table of what failed.
@@ -301,7 +322,10 @@ def _make_all(
 
 
 def _outcomes(
-    jobs: Sequence[Job], wanted: Wanted, bar: tqdm, args: argparse.Namespace
+    jobs: Sequence[Job],
+    wanted: Wanted,
+    bar: tqdm,
+    args: argparse.Namespace,
 ) -> Iterator[Outcome]:
     """One for each photo, as they get done."""
     from maquette.batch.run import Session, run_jobs, run_jobs_apart, workers_for
@@ -380,7 +404,11 @@ def _announce(job: Job, session: Session, args: argparse.Namespace) -> None:
         return
     objects = len(read_scene_input(job.photo, job.masks, only=session.settings.only).masks)
     plan = weights.released.plan(choose_device(options.device), objects, options.memory)
-    memory = {"plan": plan.describe(), "estimated_mb": plan.estimates, "measured_mb": {}}
+    memory = {
+        "plan": plan.describe(),
+        "estimated_mb": plan.estimates,
+        "measured_mb": {},
+    }
     print("\n".join(_memory_lines(memory)), flush=True)
 
 

@@ -28,7 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="look at depth maps and cameras",
         description="Look at depth maps and cameras before scenes are made of them.",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        dest="action",
+        metavar="ACTION",
+        required=True,
+    )
     inspect = actions.add_parser(
         "inspect",
         help="unit, range, ground and sizes of a depth map",
@@ -38,7 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inspect.add_argument("depth", metavar="DEPTH", help="the depth map")
-    inspect.add_argument("--image", required=True, metavar="PHOTO", help="its photo")
+    inspect.add_argument(
+        "--image",
+        required=True,
+        metavar="PHOTO",
+        help="its photo",
+    )
     inspect.add_argument("--masks", metavar="MASKS", help="masks of the photo's objects")
     add_options(inspect, GeometryOptions, MORE)
     inspect.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -75,9 +75,16 @@ clicks: X,Y starts a new object; X,Y,+ is one more point of the object before; X
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "masks", help="inspect, convert or make instance masks", description=_DESCRIPTION, **_RAW
+        "masks",
+        help="inspect, convert or make instance masks",
+        description=_DESCRIPTION,
+        **_RAW,
     )
-    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    commands = parser.add_subparsers(
+        dest="action",
+        metavar="ACTION",
+        required=True,
+    )
     _add_inspect(commands)
     _add_convert(commands)
     _add_make(commands)
@@ -92,9 +99,18 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
         "and a picture of the masks over the photo"
     )
     parser = commands.add_parser(
-        "inspect", help=about, description=about, epilog=_INSPECT_EXAMPLES, **_RAW
+        "inspect",
+        help=about,
+        description=about,
+        epilog=_INSPECT_EXAMPLES,
+        **_RAW,
     )
-    parser.add_argument("masks", metavar="MASKS", type=Path, help="a mask file or folder")
+    parser.add_argument(
+        "masks",
+        metavar="MASKS",
+        type=Path,
+        help="a mask file or folder",
+    )
     parser.add_argument(
         "--image",
         metavar="PHOTO",
@@ -117,10 +133,24 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 def _add_convert(commands: argparse._SubParsersAction) -> None:
     about = "write masks in another form"
     parser = commands.add_parser(
-        "convert", help=about, description=about, epilog=_CONVERT_EXAMPLES, **_RAW
+        "convert",
+        help=about,
+        description=about,
+        epilog=_CONVERT_EXAMPLES,
+        **_RAW,
     )
-    parser.add_argument("masks", metavar="IN", type=Path, help="a mask file or folder")
-    parser.add_argument("output", metavar="OUT", type=Path, help="the file or folder to write")
+    parser.add_argument(
+        "masks",
+        metavar="IN",
+        type=Path,
+        help="a mask file or folder",
+    )
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        type=Path,
+        help="the file or folder to write",
+    )
     form_help = (
         "what to write; by default what OUT's suffix says: "
         ".png label, .json coco, .npz npz, none a folder"
@@ -144,9 +174,18 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 def _add_make(commands: argparse._SubParsersAction) -> None:
     about = "make masks from boxes, clicks or words, or of everything"
     parser = commands.add_parser(
-        "make", help=about, description=about, epilog=_MAKE_EXAMPLES, **_RAW
+        "make",
+        help=about,
+        description=about,
+        epilog=_MAKE_EXAMPLES,
+        **_RAW,
     )
-    parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
+    parser.add_argument(
+        "photo",
+        metavar="PHOTO",
+        type=Path,
+        help="the photo",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -204,7 +243,10 @@ def _add_make(commands: argparse._SubParsersAction) -> None:
         "the left. It becomes the name of the object's node",
     )
     parser.add_argument(
-        "--overlay", metavar="PNG", type=Path, help="also write the masks drawn over the photo"
+        "--overlay",
+        metavar="PNG",
+        type=Path,
+        help="also write the masks drawn over the photo",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.set_defaults(run=run_make)

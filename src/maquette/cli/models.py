@@ -74,7 +74,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     plan.add_argument("name", metavar="NAME")
     plan.add_argument("--memory", metavar="SIZE", help="such as 8GB (default: what is free)")
     plan.add_argument(
-        "--objects", type=int, default=5, metavar="N", help="in the photo (default 5)"
+        "--objects",
+        type=int,
+        default=5,
+        metavar="N",
+        help="in the photo (default 5)",
     )
     plan.add_argument(
         "--device",
@@ -104,7 +108,13 @@ def _add_pack(actions: argparse._SubParsersAction) -> None:
         help="the embedded weights, or those of a folder, in the layout of a Hugging Face Hub "
         "repository: files, config.json and model card",
     )
-    pack.add_argument("-o", "--out", required=True, metavar="FOLDER", help="what to write")
+    pack.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="what to write",
+    )
     pack.add_argument("--weights", metavar="DIR", help="these instead of the embedded ones")
     pack.add_argument("--name", default="maquette", help="title of the card (default: maquette)")
     pack.add_argument("--overwrite", action="store_true", help="replace FOLDER")

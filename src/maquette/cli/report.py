@@ -37,7 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="instead: methods, costs and ablations in Markdown (see: maquette benchmark)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="J", help="processes that draw (default 1)"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="J",
+        help="processes that draw (default 1)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: the page and its size"
@@ -68,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         path = write_report(
-            args.folder, args.out, baseline=args.baseline, jobs=args.jobs, progress=progress
+            args.folder,
+            args.out,
+            baseline=args.baseline,
+            jobs=args.jobs,
+            progress=progress,
         )
     size = path.stat().st_size / 2**20
     told = json.dumps({"page": str(path), "mb": round(size, 2)})

@@ -33,7 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
-    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the result")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="folder for the result",
+    )
     add_options(parser, SimulationOptions, ["collision", "static"])
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")

@@ -69,8 +69,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="run folder: checkpoints, log.csv, loss.png, pictures",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads for the network")
-    parser.set_defaults(run=run, resume=False, device="auto", threads=None)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="CPU threads for the network",
+    )
+    parser.set_defaults(
+        run=run,
+        resume=False,
+        device="auto",
+        threads=None,
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -42,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def view_file(
-    scene: str | Path, out: str | Path | None = None, opens: bool = True, overwrite: bool = False
+    scene: str | Path,
+    out: str | Path | None = None,
+    opens: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Write the page of a scene, by default into the system's folder for temporary files, and open
     it in the browser. Raises InputError, OutputError.

@@ -94,7 +94,13 @@ def save_asset(asset: Asset, path: str | Path) -> Path:
     positions = steps.clip(0, _STEPS).astype(np.uint16)
     extent = np.asarray(asset.extent_metres or np.ptp(asset.vertices, axis=0), np.float32)
     faces = asset.faces.astype(np.uint32)
-    np.savez_compressed(target, v=positions, f=faces, c=asset.colors, extent=extent)
+    np.savez_compressed(
+        target,
+        v=positions,
+        f=faces,
+        c=asset.colors,
+        extent=extent,
+    )
     return target
 
 

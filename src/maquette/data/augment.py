@@ -95,7 +95,12 @@ def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     return np.exp(rng.normal(0.0, config.exposure) + balance).astype(np.float32)
 
 
-def _vignette(rng: np.random.Generator, most: float, height: int, width: int) -> np.ndarray:
+def _vignette(
+    rng: np.random.Generator,
+    most: float,
+    height: int,
+    width: int,
+) -> np.ndarray:
     """(H, W) float32 share of light that is left, falling with the square of the distance from the
     middle.
     """
@@ -106,7 +111,10 @@ def _vignette(rng: np.random.Generator, most: float, height: int, width: int) ->
 
 
 def _hazy(
-    light: np.ndarray, rng: np.random.Generator, most: float, depth: np.ndarray | None
+    light: np.ndarray,
+    rng: np.random.Generator,
+    most: float,
+    depth: np.ndarray | None,
 ) -> np.ndarray:
     """Blend towards a pale colour, the more the farther when depth is known."""
     share = np.float32(rng.uniform(0.0, most))

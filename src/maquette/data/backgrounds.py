@@ -37,7 +37,12 @@ STONES = (
     (75, 75, 78),
     (168, 152, 132),
 )
-BACKDROPS = {"plain": 0.3, "gradient": 0.2, "sky": 0.15, "clutter": 0.35}  # kind -> share
+BACKDROPS = {
+    "plain": 0.3,
+    "gradient": 0.2,
+    "sky": 0.15,
+    "clutter": 0.35,
+}  # kind -> share
 ZENITH = np.array([95, 150, 215])  # sRGB of a sky
 HORIZON = np.array([215, 225, 235])
 SOILS = ((120, 98, 70), (96, 120, 62), (148, 130, 98), (80, 96, 58), (176, 158, 122), (70, 66, 60))
@@ -73,7 +78,10 @@ def random_ground(rng: np.random.Generator, scale: float) -> Surface:
 
 
 def random_wall(
-    rng: np.random.Generator, towards: np.ndarray, distance: float, scale: float
+    rng: np.random.Generator,
+    towards: np.ndarray,
+    distance: float,
+    scale: float,
 ) -> Surface:
     """Draw an upright wall at ``distance`` from the origin, which faces the horizontal unit vector
     ``towards`` (3,).
@@ -155,7 +163,10 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def tiling_noise(
-    rng: np.random.Generator, cells: tuple[int, int], octaves: int = 4, fall: float = 0.55
+    rng: np.random.Generator,
+    cells: tuple[int, int],
+    octaves: int = 4,
+    fall: float = 0.55,
 ) -> np.ndarray:
     """(TILE, TILE) float32 seamless noise, zero mean, unit deviation; its coarsest ``cells`` (rows,
     columns) are powers of two.
@@ -179,7 +190,13 @@ def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     columns = width // tile.shape[1]
     rim = 2  # texels beyond the seam that a cubic needs
     wrapped = cv2.copyMakeBorder(tile, rim, rim, rim, rim, cv2.BORDER_WRAP)
-    large = cv2.resize(wrapped, None, fx=columns, fy=rows, interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(
+        wrapped,
+        None,
+        fx=columns,
+        fy=rows,
+        interpolation=cv2.INTER_CUBIC,
+    )
     below = large[rim * rows :, rim * columns :]
     return np.ascontiguousarray(below[:height, :width])
 

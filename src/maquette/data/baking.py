@@ -56,7 +56,11 @@ def baked(mesh: trimesh.Trimesh, face_limit: int, linear_colors: bool = False) -
 
 
 def _textured(
-    vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, image: Image.Image, face_limit: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    uv: np.ndarray,
+    image: Image.Image,
+    face_limit: int,
 ) -> Soup:
     """Triangles split where the texture is detailed, at most to the limit; a colour per vertex."""
     pixels = _pixels(image)
@@ -89,7 +93,10 @@ def _sampled(pixels: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def _detailed_edges(
-    vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, pixels: np.ndarray
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    uv: np.ndarray,
+    pixels: np.ndarray,
 ) -> np.ndarray:
     """(F, 3) bool, edges (0-1, 1-2, 2-0) whose two faces' texture is not what interpolation between
     the corners gives.

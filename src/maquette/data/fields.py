@@ -206,7 +206,10 @@ def _off_the_border(mesh: _WeldedMesh, face: np.ndarray, point: np.ndarray) -> n
 
 
 def _solid_at(
-    mesh: _WeldedMesh, points: np.ndarray, solid: np.ndarray, distance: np.ndarray
+    mesh: _WeldedMesh,
+    points: np.ndarray,
+    solid: np.ndarray,
+    distance: np.ndarray,
 ) -> np.ndarray:
     """(N,) bool, whether points (N, 3) are inside: their cell knows when no surface lies between,
     else the winding number does.

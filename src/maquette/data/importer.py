@@ -323,7 +323,10 @@ def _simplified(soup: Soup, budget: int) -> Soup:
 
 
 def _relief(
-    welded: np.ndarray, topology: np.ndarray, faces: np.ndarray, colors: np.ndarray
+    welded: np.ndarray,
+    topology: np.ndarray,
+    faces: np.ndarray,
+    colors: np.ndarray,
 ) -> np.ndarray:
     """(U, 3) offsets along the vertex normals, proportional to the brightness of the colours that
     meet in a vertex.

@@ -57,7 +57,11 @@ class LayoutConfig:
 
 
 def place(
-    catalogue: Catalogue, asset: int, size: float, yaw: float, foot: tuple[float, float, float]
+    catalogue: Catalogue,
+    asset: int,
+    size: float,
+    yaw: float,
+    foot: tuple[float, float, float],
 ) -> Placement:
     """Stand an asset with longest side `size`, turned by `yaw` radians, with the centre of its base
     at `foot`.

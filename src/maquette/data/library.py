@@ -208,7 +208,14 @@ def _shuffled(sources: Sequence[AssetSource], seed: int) -> list[AssetSource]:
 def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
     """Record why an asset cannot be used, or was lost and is to be tried again."""
     if isinstance(outcome, Ended):
-        _append_line(root / _FAILED, {"name": name, "reason": outcome.reason, "again": True})
+        _append_line(
+            root / _FAILED,
+            {
+                "name": name,
+                "reason": outcome.reason,
+                "again": True,
+            },
+        )
     else:
         _append_line(root / _FAILED, {"name": name, "reason": outcome})
 
@@ -229,7 +236,10 @@ def _settled(root: Path) -> Iterator[dict[str, Any]]:
 
 
 def _outcomes(
-    todo: Sequence[AssetSource], engine: Engine, fields: bool, root: Path
+    todo: Sequence[AssetSource],
+    engine: Engine,
+    fields: bool,
+    root: Path,
 ) -> Iterator[tuple[str, _Computed | str | Ended]]:
     """Finished assets in their order, each as soon as those before it are there."""
     if not todo:
@@ -277,7 +287,12 @@ def _compute(source: AssetSource, fields: bool) -> _Computed | str:
     return asset, computed
 
 
-def _prepare(root: Path, done: list[dict[str, Any]], capacity: int, fields: bool) -> None:
+def _prepare(
+    root: Path,
+    done: list[dict[str, Any]],
+    capacity: int,
+    fields: bool,
+) -> None:
     """Make room for ``capacity`` rows (the files are sparse) and cut off what an interrupted build
     left behind.
     """
@@ -311,7 +326,10 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _write_row(
-    root: Path, done: list[dict[str, Any]], asset: Asset, fields: AssetField | None
+    root: Path,
+    done: list[dict[str, Any]],
+    asset: Asset,
+    fields: AssetField | None,
 ) -> dict[str, Any]:
     """Store one asset and its field behind those that are done; its line in the index comes last
     and makes it valid.

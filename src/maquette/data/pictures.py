@@ -59,7 +59,10 @@ class CaptionedPicture:
 
 
 def crop_of_view(
-    view: View, things: Sequence[Thing], rng: np.random.Generator, size: int
+    view: View,
+    things: Sequence[Thing],
+    rng: np.random.Generator,
+    size: int,
 ) -> CaptionedPicture | None:
     """A square around some neighbouring objects of a view whose ``things`` are known; None when
     nothing in it is large enough.
@@ -149,7 +152,10 @@ def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
 
 
 def single_object(
-    asset: AssetLike, rng: np.random.Generator, size: int, completion: float = COMPLETED
+    asset: AssetLike,
+    rng: np.random.Generator,
+    size: int,
+    completion: float = COMPLETED,
 ) -> CaptionedPicture:
     """An asset alone, lit, from anywhere above the floor; with probability ``completion`` partly
     hidden, with ComboVerse's prompt.

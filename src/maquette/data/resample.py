@@ -53,8 +53,19 @@ def placed_volume(
     return np.concatenate([tsdf[None], colour.transpose(3, 0, 1, 2)]).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _blend(sdf, rgb, asset_from_cube, lengths, distance, colour):
+@numba.njit(
+    cache=True,
+    nogil=True,
+    fastmath=True,
+)
+def _blend(
+    sdf,
+    rgb,
+    asset_from_cube,
+    lengths,
+    distance,
+    colour,
+):
     """Lower ``distance`` (R, R, R) to this asset's where it is nearer, and take its ``colour``
     there. Beyond the asset's grid, the value on its border grows by the way to it.
     """
@@ -84,7 +95,12 @@ def _blend(sdf, rgb, asset_from_cube, lengths, distance, colour):
 
 # Inlined before compilation: the compiler may reorder sums, and does so as in one function.
 @numba.njit(inline="always", fastmath=True)
-def _in_cells(asset_from_cube, point, extent, size):
+def _in_cells(
+    asset_from_cube,
+    point,
+    extent,
+    size,
+):
     """A point of the cube in cells of the asset's grid; 0 = centre of the first cell."""
     x = _coordinate(asset_from_cube[0], point, extent, size)
     y = _coordinate(asset_from_cube[1], point, extent, size)
@@ -93,7 +109,12 @@ def _in_cells(asset_from_cube, point, extent, size):
 
 
 @numba.njit(inline="always", fastmath=True)
-def _coordinate(row, point, extent, size):
+def _coordinate(
+    row,
+    point,
+    extent,
+    size,
+):
     """One index, in cells of the asset's grid, of a point in the cube."""
     a, b, c, d = row
     x, y, z = point
@@ -132,7 +153,13 @@ def _trilinear(grid, corner, place):
 
 
 @numba.njit(inline="always", fastmath=True)
-def _bilinear(plane, b, c, v, w):
+def _bilinear(
+    plane,
+    b,
+    c,
+    v,
+    w,
+):
     """Between four neighbours of a plane: fractions v of the rows and w of the columns."""
     near = _linear(plane[b], c, w)
     far = _linear(plane[b + 1], c, w)
@@ -146,7 +173,12 @@ def _linear(row, c, w):
 
 
 @numba.njit(inline="always", fastmath=True)
-def _mix_colours(rgb, corner, place, mixed):
+def _mix_colours(
+    rgb,
+    corner,
+    place,
+    mixed,
+):
     """Write the colour of a grid (S, S, S, 3) at a place into ``mixed`` (3,)."""
     a, b, c = corner
     u = place[0] - a

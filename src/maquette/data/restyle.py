@@ -41,7 +41,10 @@ class Restyler:
         return cls((*drawn, *photographs), photographs)
 
     def __call__(
-        self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+        self,
+        image: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """Another picture (H, W, 3) uint8 of objects with the outlines of ``labels`` (H, W)."""
         shown = image.astype(np.float32)

@@ -137,7 +137,12 @@ class _Room:
         wanted = rng.uniform(*SIZES[role])
         return asset, float(min(wanted, TALLEST / max(self.catalogue.extents[asset, 1], 1e-3)))
 
-    def turned(self, asset: int, size: float, yaw: float) -> _Piece:
+    def turned(
+        self,
+        asset: int,
+        size: float,
+        yaw: float,
+    ) -> _Piece:
         """An asset turned by ``yaw``, with the box around it."""
         c = abs(math.cos(yaw))
         s = abs(math.sin(yaw))
@@ -146,7 +151,12 @@ class _Room:
         half_z = 0.5 * size * float(s * width + c * depth)
         return _Piece(asset, size, yaw, half_x, half_z)
 
-    def stand(self, piece: _Piece, x: float, z: float) -> list[Placement]:
+    def stand(
+        self,
+        piece: _Piece,
+        x: float,
+        z: float,
+    ) -> list[Placement]:
         """Put a piece at (x, z); nothing when it would leave the room or meet another."""
         box = (x - piece.half_x, z - piece.half_z, x + piece.half_x, z + piece.half_z)
         outside_x = abs(x) + piece.half_x > self.half[0]
@@ -234,7 +244,10 @@ class _Wall:
     reach: float  # half its length
 
     def rectangle(
-        self, across: tuple[float, float], up: tuple[float, float], lift: float
+        self,
+        across: tuple[float, float],
+        up: tuple[float, float],
+        lift: float,
     ) -> np.ndarray:
         """(4, 3) corners of a rectangle between two places along it and two heights, ``lift``
         metres in front of it.
@@ -262,7 +275,10 @@ def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
 
 
 def _decorated(
-    wall: _Wall, height: float, paint: np.ndarray, rng: np.random.Generator
+    wall: _Wall,
+    height: float,
+    paint: np.ndarray,
+    rng: np.random.Generator,
 ) -> Iterator[Quad]:
     """A wall, its skirting board, and up to two windows or pictures on it."""
     across = (-wall.reach, wall.reach)

@@ -161,7 +161,11 @@ def compose_dense(
     layout = (config or SceneConfig()).layout
     most = layout.count[1]
     count = draw_count(rng, (min(6, most), most))
-    crowd = LayoutConfig(density=(0.0, 0.05), attempts=80, growth=1.03)
+    crowd = LayoutConfig(
+        density=(0.0, 0.05),
+        attempts=80,
+        growth=1.03,
+    )
     assets = draw_assets(catalogue, rng, count)
     sizes = draw_sizes(rng, count, (0.5, 1.1))
     return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, crowd), "dense")
@@ -194,7 +198,10 @@ def compose_tabletop(
 
 
 def _enough(
-    scene: ComposedScene, catalogue: Catalogue, rng: np.random.Generator, config: SceneConfig | None
+    scene: ComposedScene,
+    catalogue: Catalogue,
+    rng: np.random.Generator,
+    config: SceneConfig | None,
 ) -> ComposedScene:
     """Return the scene, or a random one when nothing could be stacked and one object is left."""
     return scene if len(scene.placements) >= 2 else compose_random(catalogue, rng, config)

@@ -144,7 +144,10 @@ def _indices(config: ShardConfig, shard: int) -> range:
 
 
 def _written(
-    write: Callable[[int], int], missing: list[int], engine: Engine, root: Path
+    write: Callable[[int], int],
+    missing: list[int],
+    engine: Engine,
+    root: Path,
 ) -> Iterator[int]:
     """Yield results as shards get finished. Leaving early ends the processes, which remove what
     they had not finished; other files of the folder may be another machine's, which builds, too.
@@ -171,7 +174,11 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
     of scenes may grow.
     """
     digest = hashlib.sha256("\n".join(catalogue.names).encode()).hexdigest()
-    wanted = {"version": VERSION, "library": digest[:16], "assets": len(catalogue)}
+    wanted = {
+        "version": VERSION,
+        "library": digest[:16],
+        "assets": len(catalogue),
+    }
     wanted |= json.loads(json.dumps(dataclasses.asdict(config)))
     path = root / "dataset.json"
     if path.exists():
@@ -201,10 +208,19 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
 # ---- writing
 
 
-def _write_shard(catalogue: Catalogue, root: Path, config: ShardConfig, shard: int) -> int:
+def _write_shard(
+    catalogue: Catalogue,
+    root: Path,
+    config: ShardConfig,
+    shard: int,
+) -> int:
     """Make the scenes of one shard and write them all or nothing; how many there are."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(
+        fileobj=packed,
+        mode="w",
+        format=tarfile.USTAR_FORMAT,
+    ) as tar:
         for index in _indices(config, shard):
             for name, content in _members(catalogue, config, index):
                 # no time, no owner: the same bytes on every machine
@@ -290,7 +306,13 @@ def _packed_meshes(assets: list[AssetLike]) -> bytes:
     sizes = [[len(asset.vertices), len(asset.faces)] for asset in assets]
     starts = np.cumsum([[0, 0], *sizes], axis=0)
     file = io.BytesIO()
-    np.savez_compressed(file, vertices=vertices, faces=faces, colors=colors, starts=starts)
+    np.savez_compressed(
+        file,
+        vertices=vertices,
+        faces=faces,
+        colors=colors,
+        starts=starts,
+    )
     return file.getvalue()
 
 

@@ -176,7 +176,10 @@ def sample_views(
 
 
 def stage(
-    scene: ComposedScene, library: LibraryLike, rng: np.random.Generator, config: ViewConfig
+    scene: ComposedScene,
+    library: LibraryLike,
+    rng: np.random.Generator,
+    config: ViewConfig,
 ) -> StagedScene:
     """Merge the scene's meshes and draw the shadow maps of a random light; walls cast no shadows,
     as if the light came from the room.
@@ -231,7 +234,10 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
 
 
 def _kept(
-    instance: np.ndarray, scene: ComposedScene, rng: np.random.Generator, config: ViewConfig
+    instance: np.ndarray,
+    scene: ComposedScene,
+    rng: np.random.Generator,
+    config: ViewConfig,
 ) -> np.ndarray:
     """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays
     when any is visible.
@@ -276,7 +282,10 @@ def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewCon
 
 
 def fit_position(
-    points: np.ndarray, world_from_camera: np.ndarray, half_span: float, offset: np.ndarray
+    points: np.ndarray,
+    world_from_camera: np.ndarray,
+    half_span: float,
+    offset: np.ndarray,
 ) -> np.ndarray:
     """(3,) the nearest place for a camera with rotation (3, 3) from which points (N, 3) lie within
     `half_span` of `offset` (2,), tangents.
@@ -298,7 +307,10 @@ def fit_position(
 
 
 def _picture(
-    staged: StagedScene, shot: _Shot, rng: np.random.Generator, config: ViewConfig
+    staged: StagedScene,
+    shot: _Shot,
+    rng: np.random.Generator,
+    config: ViewConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, depth (H, W) and normal (H, W, 3) float32 in the world frame."""
     fine = resized(shot.camera, 2 * config.size, 2 * config.size)
@@ -323,7 +335,10 @@ def _picture(
 
 
 def _surroundings(
-    staged: StagedScene, camera: Camera, rng: np.random.Generator, config: ViewConfig
+    staged: StagedScene,
+    camera: Camera,
+    rng: np.random.Generator,
+    config: ViewConfig,
 ) -> tuple[Surface, ...]:
     """Draw the ground, and one or two walls behind the scene."""
     shell = staged.scene.shell
@@ -385,7 +400,12 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
     return Material(*(a.astype(np.float32) for a in (specular, gloss, grain, frequency, tile)))
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+def _log_uniform(
+    rng: np.random.Generator,
+    low: float,
+    high: float,
+    count: int,
+) -> np.ndarray:
     """Numbers whose logarithms are uniform between those of low and high."""
     return np.exp(rng.uniform(math.log(low), math.log(high), count))
 

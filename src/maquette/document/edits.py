@@ -74,7 +74,12 @@ def duplicate(
     free = free_label(masked | {i["label"] for i in document.data["instances"]})
     matrix = shifted(original.matrix("world_from_instance", 4, 4), translation, label)
     node = free_node(original.text("node"), _nodes(document))
-    own = {"label": free, "node": node, "confidence": None, "state": None}
+    own = {
+        "label": free,
+        "node": node,
+        "confidence": None,
+        "state": None,
+    }
     copy = _placed(original, matrix) | own
     made = _with_instances(document, [*document.data["instances"], copy])
     for key in SUPPORT & made.keys():

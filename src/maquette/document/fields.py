@@ -55,7 +55,12 @@ class Fields:
         """Tell whether there is something under a key that may be missing or null."""
         return self.data.get(key) is not None
 
-    def _of_kind(self, key: str, kind: type, expected: str) -> Any:
+    def _of_kind(
+        self,
+        key: str,
+        kind: type,
+        expected: str,
+    ) -> Any:
         value = self.data.get(key)
         if not isinstance(value, kind):
             raise self.wrong(key, expected)
@@ -67,7 +72,12 @@ class Fields:
         check_unicode(value, f"{self.file}: {self.where}{key}")
         return value
 
-    def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int:
+    def whole(
+        self,
+        key: str,
+        least: int = 0,
+        most: int = LARGEST,
+    ) -> int:
         """Return an integer that is at least ``least`` and at most ``most``."""
         value = self.data.get(key)
         if type(value) is not int or not least <= value <= most:
@@ -86,7 +96,12 @@ class Fields:
         except OverflowError as error:  # a whole number of hundreds of digits
             raise self.wrong(key, "a number that a float can hold") from error
 
-    def matrix(self, key: str, rows: int, columns: int) -> np.ndarray:
+    def matrix(
+        self,
+        key: str,
+        rows: int,
+        columns: int,
+    ) -> np.ndarray:
         """Return a (rows, columns) float64 array of finite numbers, written as nested lists."""
         expected = f"a {rows}x{columns} matrix of finite numbers"
         try:

@@ -53,7 +53,12 @@ class NewFiles:
     contents: dict[str, bytes] = field(default_factory=dict)
     records: dict[str, Any] = field(default_factory=dict)  # the entry ``files`` of the document
 
-    def take(self, stem: str, suffix: str, content: bytes) -> str:
+    def take(
+        self,
+        stem: str,
+        suffix: str,
+        content: bytes,
+    ) -> str:
         """Take a file in; returns its name."""
         digest = hashlib.sha256(content).hexdigest()
         name = f"{self.folder}/{stem}-{digest[:DIGITS]}{suffix}"

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_NUMPY_TYPES = {"float": "<f4", "double": "<f8", "uchar": "u1"}
+_NUMPY_TYPES = {
+    "float": "<f4",
+    "double": "<f8",
+    "uchar": "u1",
+}
 _NAMES = {np.dtype(kind): name for name, kind in _NUMPY_TYPES.items()}
 _FACE = np.dtype([("count", "u1"), ("index", "<i4", 3)])
 _FORMAT = "ply\nformat binary_little_endian 1.0\n"

@@ -173,7 +173,11 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     from maquette import __version__
 
     record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
-    record |= {"frame": scene.frame, "up": "+Y", "metres_per_unit": scene.metres_per_unit}
+    record |= {
+        "frame": scene.frame,
+        "up": "+Y",
+        "metres_per_unit": scene.metres_per_unit,
+    }
     record["ground_height"] = float(scene.ground_height)
     record["camera"] = _camera_record(scene.camera)
     record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
@@ -201,7 +205,11 @@ def _camera_record(camera: Camera) -> dict[str, Any]:
 
 def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
     stem = f"instance_{int(instance.label)}"
-    record = {"label": instance.label, "node": instance.node_name, "name": instance.name}
+    record = {
+        "label": instance.label,
+        "node": instance.node_name,
+        "name": instance.name,
+    }
     record |= _mesh_record(instance.mesh, stem, files)
     record |= {
         "world_from_instance": instance.world_from_instance,
@@ -234,7 +242,11 @@ def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str,
 
 def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
-    record: dict[str, Any] = {"photo": photo, "source": given.source, "warnings": given.warnings}
+    record: dict[str, Any] = {
+        "photo": photo,
+        "source": given.source,
+        "warnings": given.warnings,
+    }
     if given.focal is not None:
         record["focal"] = dataclasses.asdict(given.focal)
     if given.geometry is not None:
@@ -259,7 +271,11 @@ def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
 def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
     stem = f"mask_{int(mask.label)}"
     picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
-    return {"label": mask.label, "name": mask.name, "mask": picture}
+    return {
+        "label": mask.label,
+        "name": mask.name,
+        "mask": picture,
+    }
 
 
 def _photo_bytes(image: np.ndarray) -> bytes:

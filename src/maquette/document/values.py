@@ -77,7 +77,13 @@ def _listed(value: Any) -> Any:
 def dump(record: dict[str, Any]) -> str:
     """Return indented JSON in which a row of numbers is one line."""
     try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_listed)
+        text = json.dumps(
+            record,
+            indent=2,
+            ensure_ascii=False,
+            allow_nan=False,
+            default=_listed,
+        )
     except ValueError as error:
         raise InputError(
             f"the scene has a number that is not finite, or too long ({error}), in its camera, "

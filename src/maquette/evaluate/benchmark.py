@@ -158,7 +158,11 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
                 f"{plan.out}: scene {name} was made from {sources[name]}, not {identity}; "
                 "choose another --out"
             )
-    record |= {"maquette": __version__, "sources": sources, "threads": plan.engine.threads}
+    record |= {
+        "maquette": __version__,
+        "sources": sources,
+        "threads": plan.engine.threads,
+    }
     write_record(folder.record_file, record)
     plan = replace(plan, sources=tuple(plan.engine.share.part(plan.sources)))
     asked = {source.name: source.identity for source in plan.sources}
@@ -235,7 +239,12 @@ def _give_up(prediction: _Prediction, reason: str) -> None:
     """Record that nothing was made; without the request, so that the next run tries again."""
     place = (prediction.contestant.name, prediction.scene)
     prediction.folder.prediction(*place).unlink(missing_ok=True)
-    record: Record = {"request": None, "error": reason, "camera": None, "failures": []}
+    record: Record = {
+        "request": None,
+        "error": reason,
+        "camera": None,
+        "failures": [],
+    }
     write_record(prediction.folder.making(*place), record)
 
 
@@ -266,7 +275,11 @@ def _predict_one(prediction: _Prediction) -> None:
             write_glb(called_by_label(made), path)
         except InputError as failure:  # vertices that are no numbers
             error = str(failure)
-    record = {"request": prediction.request, "error": error, **asdict(cost)}
+    record = {
+        "request": prediction.request,
+        "error": error,
+        **asdict(cost),
+    }
     record |= {"camera": None, "failures": []}
     if made is not None:
         record["failures"] = [asdict(failure) for failure in made.failures]
@@ -371,7 +384,14 @@ def _score_one(scoring: _Scoring, missed: str = "") -> None:
         seen["l_align"] = surface_alignment(meshes, case.truth, case.camera)
     scores = {**result.to_dict(), **seen}
     request = None if missed else scoring.request()
-    write_record(scoring.file, {"request": request, "error": error, "score": scores})
+    write_record(
+        scoring.file,
+        {
+            "request": request,
+            "error": error,
+            "score": scores,
+        },
+    )
 
 
 # Rows
@@ -418,7 +438,11 @@ def _kept_for_results(plan: BenchmarkPlan, record: Mapping[str, Any]) -> Record:
         comparisons[plan.title] = {"methods": list(plan.methods), "baseline": plan.baseline}
     else:
         plain = _together(plain, plan.methods)
-    return {"networks": networks, "comparisons": comparisons, "plain": plain}
+    return {
+        "networks": networks,
+        "comparisons": comparisons,
+        "plain": plain,
+    }
 
 
 def _row(scoring: _Scoring) -> ResultRow:

@@ -70,7 +70,12 @@ class Case:
             share = round(float(mask.mask.mean()), 6)
             hidden = float(self.hidden.get(mask.label, math.nan))
             known = None if math.isnan(hidden) else round(hidden, 4)
-            about = {"label": mask.label, "name": mask.name, "share": share, "hidden": known}
+            about = {
+                "label": mask.label,
+                "name": mask.name,
+                "share": share,
+                "hidden": known,
+            }
             listed.append(about)
         return listed
 
@@ -206,7 +211,11 @@ def _is_sound(camera: Camera) -> bool:
 def save_case(case: Case, folder: Path) -> None:
     """Write a case as a plain folder; it appears when it is complete."""
     names = {node_name(mask.label): mask.name for mask in case.scene_input.masks}
-    record: Record = {"name": case.name, "origin": dict(case.origin), "objects": case.objects()}
+    record: Record = {
+        "name": case.name,
+        "origin": dict(case.origin),
+        "objects": case.objects(),
+    }
     record["camera"] = camera_to_dict(case.camera)
     if case.scene_input.focal is not None:  # the photo told it, so a method may know it
         record["focal"] = asdict(case.scene_input.focal)

@@ -157,7 +157,12 @@ def data_table(rows: Rows, baseline: str) -> Table:
     return _ablation(rows, baseline, ("cd_s", "f_s"), "Ablation: training data")
 
 
-def _ablation(rows: Rows, baseline: str, metrics: tuple[str, ...], title: str) -> Table:
+def _ablation(
+    rows: Rows,
+    baseline: str,
+    metrics: tuple[str, ...],
+    title: str,
+) -> Table:
     """Every set and metric of the variants, each with its difference to the baseline."""
     methods = [method for method in distinct(rows, "method") if method not in ORACLES]
     head = ["variant"]
@@ -270,7 +275,12 @@ def as_json(rows: Rows) -> Record:
     """The same means for programs: protocol -> method -> set -> number."""
     result: Record = {}
     for protocol, method, name in dict.fromkeys((r.protocol, r.method, r.set) for r in rows):
-        chosen = picked(rows, protocol=protocol, method=method, set=name)
+        chosen = picked(
+            rows,
+            protocol=protocol,
+            method=method,
+            set=name,
+        )
         entry: Record = {"scenes": len(chosen)}
         entry["objects"] = sum(row.objects for row in chosen)
         entry["missing"] = sum(row.missing for row in chosen)

@@ -67,7 +67,12 @@ class Contestant:
                     weights[FILES[kind]] = hashlib.sha256(file.read_bytes()).hexdigest()
         # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
-        return {"kind": self.kind, "method": self.method, "options": options, "weights": weights}
+        return {
+            "kind": self.kind,
+            "method": self.method,
+            "options": options,
+            "weights": weights,
+        }
 
 
 def oracle_truth(case: Case) -> Meshes:

@@ -54,7 +54,11 @@ class SceneDynamics:
 
 
 def scene_dynamics(
-    meshes: Meshes, *, seconds: float = SECONDS, points: int = SAMPLES, seed: int = 0
+    meshes: Meshes,
+    *,
+    seconds: float = SECONDS,
+    points: int = SAMPLES,
+    seed: int = 0,
 ) -> SceneDynamics:
     """Let time pass for objects given as name -> mesh in one world frame, +Y up.
 

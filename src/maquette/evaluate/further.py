@@ -38,7 +38,13 @@ ADD_S_HIT = 0.1  # ADD-S below this counts for add_s_01
 AP_THRESHOLD = 0.15
 # What an object that is not there scores: one diameter off, the farthest turn, half a box off, no
 # overlap.
-MISSED = {"add_s": 1.0, "icp_rotation": 180.0, "emd": 1.0, "iou_obb": 0.0, "iou_v": 0.0}
+MISSED = {
+    "add_s": 1.0,
+    "icp_rotation": 180.0,
+    "emd": 1.0,
+    "iou_obb": 0.0,
+    "iou_v": 0.0,
+}
 FIELDS = {
     "poses": ("add_s", "icp_rotation"),
     "emd": ("emd",),

@@ -80,7 +80,10 @@ def compare_object(
 
 
 def compare(
-    predicted: SampledSurface, truth: SampledSurface, aligner: str, protocol: Protocol
+    predicted: SampledSurface,
+    truth: SampledSurface,
+    aligner: str,
+    protocol: Protocol,
 ) -> SurfaceComparison:
     """Align, then search both ways."""
     predicted_tree = build_tree(predicted.points)
@@ -111,7 +114,10 @@ def miss_distance(half_side: float, protocol: Protocol) -> float:
 
 
 def aligned_box_iou(
-    predicted: SampledSurface, truth: SampledSurface, transform: np.ndarray, protocol: Protocol
+    predicted: SampledSurface,
+    truth: SampledSurface,
+    transform: np.ndarray,
+    protocol: Protocol,
 ) -> float:
     """IoU of the axis-aligned boxes, the prediction's after ``transform``; flat boxes are
     thickened.

@@ -268,7 +268,10 @@ def _rests(
 
 
 def _last_below(
-    crossings: np.ndarray, among: np.ndarray, column: np.ndarray, height: np.ndarray
+    crossings: np.ndarray,
+    among: np.ndarray,
+    column: np.ndarray,
+    height: np.ndarray,
 ) -> np.ndarray:
     """Position of the highest crossing ``among`` those of the same column that is not above a
     height; -1 where there is none.

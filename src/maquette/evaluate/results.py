@@ -68,7 +68,12 @@ def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
     return page
 
 
-def results_page(rows: Rows, record: Mapping[str, Any], written: str, name: str) -> str:
+def results_page(
+    rows: Rows,
+    record: Mapping[str, Any],
+    written: str,
+    name: str,
+) -> str:
     """The whole page. rows: of rows.csv; record: run.json; written: the part by hand, of the file
     ``name``.
     """
@@ -154,7 +159,12 @@ def network_table(networks: Networks, apart: Collection[str]) -> Table:
     return Table("Networks", note, head, tuple(body))
 
 
-def ablation_table(rows: Rows, title: str, baseline: str, networks: Networks) -> Table:
+def ablation_table(
+    rows: Rows,
+    title: str,
+    baseline: str,
+    networks: Networks,
+) -> Table:
     """Variants of one method on the scenes that all of them made: means, and paired differences to
     the baseline.
     """

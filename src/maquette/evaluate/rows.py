@@ -67,7 +67,11 @@ class ResultRow:
         scored = cls(set_name, scene, method, protocol, objects, missing, extra, metrics)
         seconds, peak_mb, gpu_peak_mb = measurements
         return replace(
-            scored, seconds=seconds, peak_mb=peak_mb, gpu_peak_mb=gpu_peak_mb, error=error
+            scored,
+            seconds=seconds,
+            peak_mb=peak_mb,
+            gpu_peak_mb=gpu_peak_mb,
+            error=error,
         )
 
     @classmethod

@@ -58,7 +58,12 @@ class RunFolder:
         """How it was made: request, camera, seconds, failures."""
         return self.path / "predictions" / method / f"{scene}.json"
 
-    def score(self, protocol: str, method: str, scene: str) -> Path:
+    def score(
+        self,
+        protocol: str,
+        method: str,
+        scene: str,
+    ) -> Path:
         """The score under a protocol, by its name or id."""
         return self.path / "scores" / protocol_named(protocol).name / method / f"{scene}.json"
 

@@ -221,7 +221,12 @@ def score_scene(
     return dataclasses.replace(scored, seconds=time.perf_counter() - start)
 
 
-def _extra(pred: Meshes, gt: Meshes, sides: _Sides, unusable: Collection[str]) -> tuple[str, ...]:
+def _extra(
+    pred: Meshes,
+    gt: Meshes,
+    sides: _Sides,
+    unusable: Collection[str],
+) -> tuple[str, ...]:
     """Predicted objects that no true one was matched with; not those that are only misses."""
     counted = {*sides.predicted, *(name for name in unusable if name not in gt)}
     return tuple(name for name in pred if name in counted - {*sides.pairs.values()})
@@ -316,7 +321,12 @@ def _found(
     return ObjectScore(name, other, **numbers)
 
 
-def _missed(name: str, sides: _Sides, unusable: Mapping[str, str], terms: _Terms) -> ObjectScore:
+def _missed(
+    name: str,
+    sides: _Sides,
+    unusable: Mapping[str, str],
+    terms: _Terms,
+) -> ObjectScore:
     """The score of a true object that nothing stands for, with the reason."""
     protocol = terms.protocol
     in_scene = protocol.object_unit == "scene"
@@ -330,7 +340,10 @@ def _missed(name: str, sides: _Sides, unusable: Mapping[str, str], terms: _Terms
 
 
 def _distance_scores(
-    of: str, comparison: SurfaceComparison | None, half_side: float, protocol: Protocol
+    of: str,
+    comparison: SurfaceComparison | None,
+    half_side: float,
+    protocol: Protocol,
 ) -> ByField:
     """Chamfer distance and F of the scene ("s") or an object ("o"), aligned and raw, by field;
     those of a miss when there is no comparison.

@@ -37,7 +37,12 @@ PHOTO_SIZE = 384  # pixels
 # The most hidden object of an "occlusion" scene is hidden by a share in this range.
 OCCLUSION = (0.40, 0.75)
 VIEWS = replace(
-    ViewConfig(), size=PHOTO_SIZE, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60
+    ViewConfig(),
+    size=PHOTO_SIZE,
+    elevation=(12.0, 50.0),
+    cut=0.0,
+    unmasked=0.0,
+    least_pixels=60,
 )
 MOST_TRIES = 200
 PROCEDURAL_ASSETS = 48  # without a folder
@@ -198,7 +203,12 @@ def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
     )
 
 
-def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
+def _case_of(
+    view: View,
+    catalogue: Catalogue,
+    name: str,
+    attempt: int,
+) -> Case:
     """A view as a case: photo, masks, true meshes in the scene frame, camera."""
     masks = []
     truth = {}
@@ -206,7 +216,11 @@ def _case_of(view: View, catalogue: Catalogue, name: str, attempt: int) -> Case:
         asset = catalogue.asset(placement.asset)
         masks.append(InstanceMask(label, view.instance == label, asset.name))
         truth[node_name(label)] = _placed(asset, view.scene_from_world, placement)
-    origin = {"set": set_of(name), "version": SETS_VERSION, "candidate": attempt}
+    origin = {
+        "set": set_of(name),
+        "version": SETS_VERSION,
+        "candidate": attempt,
+    }
     scene_input = SceneInput(view.image, tuple(masks), name)
     return measured(name, scene_input, truth, view.camera, origin)
 

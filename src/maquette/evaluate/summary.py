@@ -22,7 +22,11 @@ SEEN = ("silhouette", "l_align")  # of visibility.py, beside them: where the tru
 
 
 def summarise(
-    scores: Sequence[SceneScore], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    scores: Sequence[SceneScore],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Mean over scenes of every metric with a percentile bootstrap interval (scenes are resampled,
     objects are not independent).
@@ -40,7 +44,12 @@ def summarise(
     rows = [[getattr(score, metric) for metric in METRICS] for score in scores]
     table = np.array(rows, dtype=np.float64)  # None becomes nan
     means = means_of(table)
-    low, high = bootstrap_interval(table, confidence=confidence, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(
+        table,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
     metrics = {}
     for k, metric in enumerate(METRICS):
         if not np.isnan(means[k]):  # measured under this protocol
@@ -61,7 +70,11 @@ def means_of(table: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    table: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    table: np.ndarray,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of the column means of ``table`` (rows, columns) -> two (columns,)
     arrays; rows are resampled.

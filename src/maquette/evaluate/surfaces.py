@@ -160,11 +160,19 @@ def chosen(surface: SampledSurface, keep: np.ndarray) -> SampledSurface:
     whole mesh.
     """
     area = surface.area * float(keep.mean())
-    return replace(surface, points=surface.points[keep], normals=surface.normals[keep], area=area)
+    return replace(
+        surface,
+        points=surface.points[keep],
+        normals=surface.normals[keep],
+        area=area,
+    )
 
 
 def normalised(
-    surface: SampledSurface, half: float, unit: str, box_of: str = "mesh"
+    surface: SampledSurface,
+    half: float,
+    unit: str,
+    box_of: str = "mesh",
 ) -> SampledSurface:
     """Map a surface so that its box is centred on 0: every axis to [-half, half] ("per-axis"), or
     only the longest ("longest").

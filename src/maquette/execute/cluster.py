@@ -61,7 +61,13 @@ class Doer:
 class ClusterWorkers:
     """Workers of a cluster, each started when it is first needed; see ``pool.Pool``."""
 
-    def __init__(self, ray: Any, jobs: int, needs: dict[str, Any], prepare: Task) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        jobs: int,
+        needs: dict[str, Any],
+        prepare: Task,
+    ) -> None:
         self._ray = ray
         self._jobs = jobs
         doer = ray.remote(Doer).options(max_restarts=0, **needs)
@@ -89,7 +95,11 @@ class ClusterWorkers:
                 self._ray.kill(actor)
 
     def _heard(
-        self, answer: Any, unit: _Unit, actor: Any, todo: deque[_Unit]
+        self,
+        answer: Any,
+        unit: _Unit,
+        actor: Any,
+        todo: deque[_Unit],
     ) -> Iterator[tuple[int, Any]]:
         """The outcome of a unit; nothing when it is to be done again."""
         try:
@@ -112,7 +122,11 @@ class ClusterWorkers:
 
 @contextlib.contextmanager
 def connected(
-    cluster: Cluster, jobs: int, threads: int, shared: Sequence[str | Path], prepare: Task
+    cluster: Cluster,
+    jobs: int,
+    threads: int,
+    shared: Sequence[str | Path],
+    prepare: Task,
 ) -> Iterator[ClusterWorkers]:
     """At most ``jobs`` workers (0 = as many as fit) of ``threads`` processors each, which first
     call ``prepare(threads)``.
@@ -154,7 +168,12 @@ def _connect(ray: Any, address: str) -> None:
     try:
         if port.isdigit():  # Ray itself tries for a minute, and ends the process then
             socket.create_connection((host, int(port)), PATIENCE).close()
-        ray.init(where, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        ray.init(
+            where,
+            log_to_driver=False,
+            logging_level="ERROR",
+            include_dashboard=False,
+        )
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
         reason = (str(error).strip().splitlines() or ["no answer"])[0]
         raise InputError(

@@ -60,7 +60,12 @@ class Engine:
             )
 
     @classmethod
-    def of(cls, options: ExecutionOptions, jobs: int, threads: int = 1) -> Engine:
+    def of(
+        cls,
+        options: ExecutionOptions,
+        jobs: int,
+        threads: int = 1,
+    ) -> Engine:
         """From the options of a command. InputError when they contradict each other."""
         share = Share.read(options.shard)
         if options.merge and not share.is_all:

@@ -112,7 +112,12 @@ class _Assignment:
 class Workers:
     """Processes that do tasks, each started when it is first needed; ``spawned`` makes them."""
 
-    def __init__(self, jobs: int, prepare: Task | None, arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        prepare: Task | None,
+        arguments: tuple[Any, ...],
+    ) -> None:
         self._jobs = jobs
         self._preparation = (prepare, arguments)
         self._idle: list[_Worker] = []
@@ -227,7 +232,12 @@ def end_with_parent(parent: int | None = None) -> None:
     are ended.
     """
     started_by = os.getppid() if parent is None else parent
-    watch = threading.Thread(target=_end_after, args=(started_by,), name="parent", daemon=True)
+    watch = threading.Thread(
+        target=_end_after,
+        args=(started_by,),
+        name="parent",
+        daemon=True,
+    )
     watch.start()
 
 

@@ -66,7 +66,11 @@ def export_scene(
     if not names:
         raise InputError(f"no format to write; expected some of {_known()}")
     targets = [_target(path, name) for name in names]
-    space = FileSpace(unit=unit, size=size, up=up)
+    space = FileSpace(
+        unit=unit,
+        size=size,
+        up=up,
+    )
     kind = Surroundings(ground=ground).ground
     if space.is_asked_for and not any(target.suffix.lower() in SPACELESS for target in targets):
         raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
@@ -91,7 +95,12 @@ def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:
     WRITERS[path.suffix.lower()](scene.visible(), path)
 
 
-def _export_separately(scene: Scene, placed: Scene, targets: list[Path], overwrite: bool) -> Path:
+def _export_separately(
+    scene: Scene,
+    placed: Scene,
+    targets: list[Path],
+    overwrite: bool,
+) -> Path:
     """``placed``: the scene as OBJ, PLY and STL have it."""
     folder = targets[0].with_name(f"{targets[0].stem}_instances")
     if any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):

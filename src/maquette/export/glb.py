@@ -57,7 +57,12 @@ def glb_bytes(scene: Scene) -> bytes:
     units = scene.metres_per_unit or 1.0
     nodes = [_add_instance(gltf, instance, units) for instance in scene.instances]
     nodes.append(_add_camera(gltf, scene.camera, units, {i.node_name for i in scene.instances}))
-    gltf.add("scenes", name="scene", nodes=nodes, extras=_scene_extras(scene))
+    gltf.add(
+        "scenes",
+        name="scene",
+        nodes=nodes,
+        extras=_scene_extras(scene),
+    )
     return gltf.packed(_generator())
 
 
@@ -92,7 +97,12 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
     }
     extras["ground_height"] = ground
     extras["failures"] = [
-        {"label": int(f.label), "stage": f.stage, "reason": f.reason} for f in scene.failures
+        {
+            "label": int(f.label),
+            "stage": f.stage,
+            "reason": f.reason,
+        }
+        for f in scene.failures
     ]
     extras |= {key: scene.provenance.get(key) for key in ("method", "checkpoint")}
     return {key: value for key, value in extras.items() if value is not None and value != []}
@@ -112,7 +122,13 @@ def _add_instance(gltf: GltfFile, instance: Instance, units: float) -> int:
         extras["warnings"] = list(instance.warnings)
     mesh = _add_mesh(gltf, instance)
     placement = _placement(instance, units)
-    return gltf.add("nodes", name=instance.node_name, mesh=mesh, **placement, extras=extras)
+    return gltf.add(
+        "nodes",
+        name=instance.node_name,
+        mesh=mesh,
+        **placement,
+        extras=extras,
+    )
 
 
 def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
@@ -135,8 +151,16 @@ def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
             f"{name} has shear, which glTF nodes cannot express; bake it into the mesh"
         )
     quaternion = Rotation.from_matrix(rotation).as_quat(canonical=True)
-    parts = {"translation": matrix[:3, 3] * units, "rotation": quaternion, "scale": scale * units}
-    defaults = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
+    parts = {
+        "translation": matrix[:3, 3] * units,
+        "rotation": quaternion,
+        "scale": scale * units,
+    }
+    defaults = {
+        "translation": [0, 0, 0],
+        "rotation": [0, 0, 0, 1],
+        "scale": [1, 1, 1],
+    }
     return {
         name: value.tolist()
         for name, value in parts.items()
@@ -177,7 +201,12 @@ def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
     return gltf.add("meshes", name=instance.node_name, primitives=[primitive])
 
 
-def _add_material(gltf: GltfFile, instance: Instance, appearance: Appearance, opaque: bool) -> int:
+def _add_material(
+    gltf: GltfFile,
+    instance: Instance,
+    appearance: Appearance,
+    opaque: bool,
+) -> int:
     """One material per instance, so that an object can be given another look without touching the
     others.
     """
@@ -186,7 +215,12 @@ def _add_material(gltf: GltfFile, instance: Instance, appearance: Appearance, op
         content, suffix = texture_file(appearance.image)
         kind = MIME_TYPES[suffix]
         view = gltf.view(content)
-        image = gltf.add("images", name=instance.node_name, mimeType=kind, bufferView=view)
+        image = gltf.add(
+            "images",
+            name=instance.node_name,
+            mimeType=kind,
+            bufferView=view,
+        )
         surface["baseColorTexture"] = {"index": gltf.add("textures", source=image)}
     return gltf.add(
         "materials",
@@ -243,7 +277,12 @@ def _is_closed(mesh: trimesh.Trimesh) -> bool:
 # The camera
 
 
-def _add_camera(gltf: GltfFile, camera: Camera, units: float, taken: set[str]) -> int:
+def _add_camera(
+    gltf: GltfFile,
+    camera: Camera,
+    units: float,
+    taken: set[str],
+) -> int:
     """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point;
     the exact intrinsics are in extras.
     """
@@ -252,10 +291,20 @@ def _add_camera(gltf: GltfFile, camera: Camera, units: float, taken: set[str]) -
     vertical = float(2 * np.arctan(0.5 * camera.height / fy))
     aspect = float(camera.width * fy / (camera.height * fx))
     farthest = float(np.linalg.norm(camera.position) + 10.0) * units
-    perspective = {"yfov": vertical, "aspectRatio": aspect, "znear": 0.01 * units, "zfar": farthest}
+    perspective = {
+        "yfov": vertical,
+        "aspectRatio": aspect,
+        "znear": 0.01 * units,
+        "zfar": farthest,
+    }
     names = ["camera", *(f"camera_{k}" for k in range(len(taken) + 1))]
     name = next(name for name in names if name not in taken)
-    index = gltf.add("cameras", name=name, type="perspective", perspective=perspective)
+    index = gltf.add(
+        "cameras",
+        name=name,
+        type="perspective",
+        perspective=perspective,
+    )
     rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV)
     pose = {
         "translation": (camera.position * units).tolist(),
@@ -263,4 +312,10 @@ def _add_camera(gltf: GltfFile, camera: Camera, units: float, taken: set[str]) -
     }
     extras = {"width": int(camera.width), "height": int(camera.height)}
     extras["intrinsics"] = camera.intrinsics.reshape(-1).tolist()
-    return gltf.add("nodes", name=name, camera=index, **pose, extras=extras)
+    return gltf.add(
+        "nodes",
+        name=name,
+        camera=index,
+        **pose,
+        extras=extras,
+    )

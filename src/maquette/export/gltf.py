@@ -28,7 +28,15 @@ COMPONENT_TYPES = {
     "float32": 5126,
 }
 COMPONENT_SIZES = {code: np.dtype(name).itemsize for name, code in COMPONENT_TYPES.items()}
-COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+COLUMNS = {
+    "SCALAR": 1,
+    "VEC2": 2,
+    "VEC3": 3,
+    "VEC4": 4,
+    "MAT2": 4,
+    "MAT3": 9,
+    "MAT4": 16,
+}
 ALIGNMENT = 4  # bytes, of views and of rows of vertices
 HEADER = struct.Struct("<4sII")  # magic, version, length
 CHUNK_HEADER = struct.Struct("<I4s")  # length, kind
@@ -49,15 +57,29 @@ class GltfFile:
         entries.append({key: value for key, value in properties.items() if value is not None})
         return len(entries) - 1
 
-    def view(self, content: bytes, target: int | None = None, stride: int | None = None) -> int:
+    def view(
+        self,
+        content: bytes,
+        target: int | None = None,
+        stride: int | None = None,
+    ) -> int:
         """Append bytes to the binary chunk; returns the index of their buffer view."""
         self.binary.extend(bytes(-len(self.binary) % ALIGNMENT))
         view = {"byteOffset": len(self.binary), "byteLength": len(content)}
         self.binary.extend(content)
-        return self.add("bufferViews", buffer=0, **view, byteStride=stride, target=target)
+        return self.add(
+            "bufferViews",
+            buffer=0,
+            **view,
+            byteStride=stride,
+            target=target,
+        )
 
     def vertices(
-        self, values: np.ndarray, bounds: bool = False, normalized: bool | None = None
+        self,
+        values: np.ndarray,
+        bounds: bool = False,
+        normalized: bool | None = None,
     ) -> int:
         """Append an attribute of vertices (V, 2 to 4); returns the index of its accessor.
 
@@ -81,11 +103,26 @@ class GltfFile:
         view = self.view(_little_endian(indices), ELEMENT_ARRAY_BUFFER)
         return self._accessor(view, indices, "SCALAR")
 
-    def _accessor(self, view: int, values: np.ndarray, kind: str, **more: Any) -> int:
+    def _accessor(
+        self,
+        view: int,
+        values: np.ndarray,
+        kind: str,
+        **more: Any,
+    ) -> int:
         """Number of a new accessor of values (N, ...) that lie in a buffer view."""
         component = COMPONENT_TYPES[values.dtype.name]
-        about = {"bufferView": view, "componentType": component, "count": len(values)}
-        return self.add("accessors", **about, type=kind, **more)
+        about = {
+            "bufferView": view,
+            "componentType": component,
+            "count": len(values),
+        }
+        return self.add(
+            "accessors",
+            **about,
+            type=kind,
+            **more,
+        )
 
     def packed(self, generator: str, **properties: Any) -> bytes:
         """The content of the .glb file; ``properties`` are further top-level ones. InputError for
@@ -94,9 +131,19 @@ class GltfFile:
         if self.binary:
             self.add("buffers", byteLength=len(self.binary))
         asset = {"version": "2.0", "generator": generator}
-        document = {"asset": asset, **properties, "scene": 0, **self.arrays}
+        document = {
+            "asset": asset,
+            **properties,
+            "scene": 0,
+            **self.arrays,
+        }
         try:
-            text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(
+                document,
+                separators=(",", ":"),
+                ensure_ascii=False,
+                allow_nan=False,
+            )
         except ValueError as error:
             raise InputError(
                 "the scene has a number that is not finite in its camera, scale or ground height; "

@@ -198,7 +198,12 @@ class _Nodes:
             names = [node.get("name") or f"node_{number}"]
             places = _instances(self.source, instances["attributes"]) if mesh is not None else ()
             children = [
-                self.written.add("nodes", name=f"{names[0]}_{k}", mesh=mesh, matrix=matrix)
+                self.written.add(
+                    "nodes",
+                    name=f"{names[0]}_{k}",
+                    mesh=mesh,
+                    matrix=matrix,
+                )
                 for k, matrix in enumerate(places, start=1)
             ]
             plain["children"] = [*plain.get("children", []), *children]

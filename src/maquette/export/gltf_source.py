@@ -99,7 +99,11 @@ class GltfSource:
         return values
 
     def _sparse(
-        self, place: JsonObject, count: int, columns: int, dtype: np.dtype | None
+        self,
+        place: JsonObject,
+        count: int,
+        columns: int,
+        dtype: np.dtype | None,
     ) -> np.ndarray:
         """(count, columns) indices or values of a sparse accessor."""
         dtype = DTYPES[place["componentType"]] if dtype is None else dtype

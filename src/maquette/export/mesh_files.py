@@ -63,7 +63,11 @@ OTHER_SUFFIXES = (
 REMEDY = "convert them to GLB, for example with Blender"
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
-_OF_TRIANGLES = {"obj": obj_of_triangles, "ply": ply_of_triangles, "off": off_of_triangles}
+_OF_TRIANGLES = {
+    "obj": obj_of_triangles,
+    "ply": ply_of_triangles,
+    "off": off_of_triangles,
+}
 _STL_HEADER = 84  # bytes: 80 of text, and the number of faces
 _STL_FACE = 50
 _STL_TEXT = 1024  # bytes in which a text has named its first facet

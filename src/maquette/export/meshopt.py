@@ -26,7 +26,13 @@ FIFO = 16  # edges and vertices that packed triangles may refer back to
 RESTART = 0xFE  # from this code on a triangle's vertices are described one by one
 
 
-def unpack(content: bytes, mode: str, count: int, stride: int, filter_name: str) -> bytes:
+def unpack(
+    content: bytes,
+    mode: str,
+    count: int,
+    stride: int,
+    filter_name: str,
+) -> bytes:
     """``count`` packed elements of ``stride`` bytes -> their bytes. InputError for damaged ones."""
     packed = np.frombuffer(content, np.uint8)
     if mode == "ATTRIBUTES":
@@ -47,7 +53,13 @@ def _check(sound: bool) -> None:
         raise InputError("its meshopt data are damaged; export it again")
 
 
-def _indices(decode, packed: np.ndarray, header: int, count: int, stride: int) -> np.ndarray:
+def _indices(
+    decode,
+    packed: np.ndarray,
+    header: int,
+    count: int,
+    stride: int,
+) -> np.ndarray:
     """(count,) vertex numbers of 2 or 4 bytes, after a header byte with kind and version."""
     _check(len(packed) > 0 and packed[0] & 0xF0 == header and stride in (2, 4))
     _check(packed[0] & 0x0F <= 1 and (count % 3 == 0 or header != TRIANGLES_HEADER))
@@ -73,7 +85,12 @@ def _attributes(packed: np.ndarray, count: int, stride: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _unpack_blocks(packed, baseline, block, values):
+def _unpack_blocks(
+    packed,
+    baseline,
+    block,
+    values,
+):
     """Fill ``values``; False when the data do not hold them all."""
     count, stride = values.shape
     at = 1
@@ -236,7 +253,13 @@ def _triangles(packed, version, indices):
 
 
 @njit(cache=True)
-def _beside_an_edge(packed, table, code, version, memory):
+def _beside_an_edge(
+    packed,
+    table,
+    code,
+    version,
+    memory,
+):
     """A triangle on one of the last edges: the code says which, and what its third vertex is."""
     edge = (memory.counters[EDGES] - 1 - (code >> 4)) % FIFO
     a = memory.edges[edge, 0]
@@ -260,7 +283,12 @@ def _beside_an_edge(packed, table, code, version, memory):
 
 
 @njit(cache=True)
-def _apart(packed, table, code, memory):
+def _apart(
+    packed,
+    table,
+    code,
+    memory,
+):
     """A triangle on no edge: a pair of numbers says what its vertices are, 0 = a fresh one, else
     one of the last; with codes from RESTART on, 15 = one that is written out.
     """

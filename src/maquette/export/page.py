@@ -37,7 +37,13 @@ def scene_page(scene: Scene, title: str = TITLE) -> str:
     return filled(
         "share",
         title=escape(title),
-        index=script_json({"title": title, "objects": objects, "photo": _photo(scene)}),
+        index=script_json(
+            {
+                "title": title,
+                "objects": objects,
+                "photo": _photo(scene),
+            }
+        ),
         glb=packed(glb_bytes(shown)),
         modules=packed_modules("viewer/viewer.js"),
     )

@@ -29,7 +29,11 @@ _KINDS = {
     **dict.fromkeys(("double", "float64"), "f8"),
 }
 _NAMES = {np.dtype(kind): name for name, kind in reversed(_KINDS.items())}
-_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_ORDERS = {
+    "ascii": "",
+    "binary_little_endian": "<",
+    "binary_big_endian": ">",
+}
 _INDICES = ("vertex_indices", "vertex_index")
 _TEXTURE = "texcoord"  # u, v of each corner of a face
 _COUNT_OF = "count of "  # begins the name of a list's length in a row

@@ -67,7 +67,11 @@ class NoisePrior(Protocol):
         """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s); differentiable."""
 
     def noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None = None,
     ) -> Tensor:
         """The noise (B, c, s, s) that the network sees in ``x_t`` (B, c, s, s) at ``step`` (B,)
         int64.
@@ -115,7 +119,10 @@ def sds_loss(
         )
         step = step.to(latents.device)
         noise = torch.randn(
-            latents.shape, dtype=latents.dtype, generator=generator, device=generator.device
+            latents.shape,
+            dtype=latents.dtype,
+            generator=generator,
+            device=generator.device,
         )
         noise = noise.to(latents.device)
         signal = prior.schedule.signal()
@@ -129,7 +136,10 @@ def sds_loss(
 
 
 def _check_request(
-    prior: NoisePrior, pictures: Tensor, prompts: Sequence[str], steps: tuple[int, int]
+    prior: NoisePrior,
+    pictures: Tensor,
+    prompts: Sequence[str],
+    steps: tuple[int, int],
 ) -> None:
     """InputError for pictures, prompts and steps that do not fit each other or the prior."""
     shape = tuple(pictures.shape)

@@ -35,7 +35,10 @@ def data_from_velocity(x_t: Rows, velocity: Rows, t_B: Levels) -> Rows:
 
 
 def logit_normal_times(
-    count: int, generator: torch.Generator, mean: float = 1.0, std: float = 1.0
+    count: int,
+    generator: torch.Generator,
+    mean: float = 1.0,
+    std: float = 1.0,
 ) -> Float[Tensor, " {count}"]:
     """Noise levels sigmoid(N(mean, std)); a positive mean trains more where the structure
     is decided.

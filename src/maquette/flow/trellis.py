@@ -48,7 +48,11 @@ def sampling_from_config(config: Mapping[str, Any]) -> TrellisSampling:
     """From a sampler's entry of pipeline.json: its class (``name`` or ``cls``), ``args`` and
     ``params``, nested or flat.
     """
-    flat = {**config, **config.get("args", {}), **config.get("params", {})}
+    flat = {
+        **config,
+        **config.get("args", {}),
+        **config.get("params", {}),
+    }
     kind = str(flat.get("name") or flat.get("cls") or "")
     low, high = flat.get("cfg_interval", (0.0, 1.0))
     guided = kind != "FlowEulerSampler"
@@ -99,7 +103,10 @@ def integrate(
 
 
 def predict_data(
-    x_t: Float[Tensor, "*any"], velocity: Float[Tensor, "*any"], t: float, sigma_min: float = 1e-5
+    x_t: Float[Tensor, "*any"],
+    velocity: Float[Tensor, "*any"],
+    t: float,
+    sigma_min: float = 1e-5,
 ) -> Float[Tensor, "*any"]:
     """x_0 = (1 - s) x_t - (s + (1 - s) t) v, with s = sigma_min."""
     return (1 - sigma_min) * x_t - (sigma_min + (1 - sigma_min) * t) * velocity

@@ -22,7 +22,10 @@ LEAST = 1  # pixels; half the side of the crop of objects so thin that theirs wo
 
 
 def slot_pictures(
-    image: np.ndarray, masks: Sequence[np.ndarray], slots: int = 3, size: int = SIDE
+    image: np.ndarray,
+    masks: Sequence[np.ndarray],
+    slots: int = 3,
+    size: int = SIDE,
 ) -> np.ndarray:
     """(N, S, 3, size, size) float32 in [0, 1] of a photo (H, W, 3) uint8 and the masks (H, W) bool
     of its N instances.

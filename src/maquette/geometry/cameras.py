@@ -104,7 +104,12 @@ def lift(camera: Camera, depth: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "
 def resized(camera: Camera, width: int, height: int) -> Camera:
     """The same view sampled on another pixel grid."""
     scale = np.diag([width / camera.width, height / camera.height, 1.0])
-    return replace(camera, intrinsics=scale @ camera.intrinsics, width=width, height=height)
+    return replace(
+        camera,
+        intrinsics=scale @ camera.intrinsics,
+        width=width,
+        height=height,
+    )
 
 
 def moved(camera: Camera, new_from_world: Transform) -> Camera:

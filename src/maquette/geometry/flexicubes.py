@@ -335,7 +335,12 @@ def _numbered_corners(at: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return number_of[at], number_of
 
 
-def _weights_at(surface: Tensor, cells: Tensor, weights: Tensor, resolution: int) -> Tensor:
+def _weights_at(
+    surface: Tensor,
+    cells: Tensor,
+    weights: Tensor,
+    resolution: int,
+) -> Tensor:
     """Weights (S, 21) of surface cells (S, 3), zero where one is not among the active ``cells``."""
     row_of = torch.full((resolution**3,), -1, device=cells.device)
     row_of[_numbered(cells, resolution)] = torch.arange(len(cells), device=cells.device)

@@ -19,7 +19,10 @@ BELOW = 0.02  # share of the points that may lie below the ground
 
 
 def ground_down(
-    depth: np.ndarray, intrinsics: np.ndarray, objects: np.ndarray, expected: np.ndarray
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    objects: np.ndarray,
+    expected: np.ndarray,
 ) -> np.ndarray | None:
     """(3,) unit normal of the ground, away from the camera, in the camera's OpenCV axes; None where
     there is no such plane. depth: (H, W), nan = unknown; objects: (H, W) bool, not ground;

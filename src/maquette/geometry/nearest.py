@@ -92,7 +92,12 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba has types of its own
-def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) -> int:
+def _widest_axis(
+    points: np.ndarray,
+    order: np.ndarray,
+    start: int,
+    end: int,
+) -> int:
     """The axis along which ``points[order[start:end]]`` spread the most."""
     axis = 0
     widest = -1.0
@@ -111,7 +116,12 @@ def _widest_axis(points: np.ndarray, order: np.ndarray, start: int, end: int) ->
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba has types of its own
 def _select(
-    points: np.ndarray, order: np.ndarray, axis: int, first: int, last: int, middle: int
+    points: np.ndarray,
+    order: np.ndarray,
+    axis: int,
+    first: int,
+    last: int,
+    middle: int,
 ) -> None:
     """Quickselect in place: afterwards nothing before ``middle`` is larger, nothing behind it
     smaller, along ``axis``.
@@ -157,9 +167,19 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     return boxes
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
-def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) -> float:
+def _box_distance(
+    boxes: np.ndarray,
+    node: int,
+    x: float,
+    y: float,
+    z: float,
+) -> float:
     """Squared distance of a point to a node's box, 0 inside."""
     dx = max(boxes[node, 0] - x, 0.0, x - boxes[node, 3])
     dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
@@ -167,9 +187,19 @@ def _box_distance(boxes: np.ndarray, node: int, x: float, y: float, z: float) ->
     return dx * dx + dy * dy + dz * dz
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
-def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) -> float:
+def _squared_distance(
+    points: np.ndarray,
+    i: int,
+    x: float,
+    y: float,
+    z: float,
+) -> float:
     """Of point i to (x, y, z)."""
     dx = points[i, 0] - x
     dy = points[i, 1] - y
@@ -177,7 +207,11 @@ def _squared_distance(points: np.ndarray, i: int, x: float, y: float, z: float) 
     return dx * dx + dy * dy + dz * dz
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
 def _nearest_leaf(
     boxes: np.ndarray,
@@ -217,7 +251,11 @@ def _nearest_leaf(
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba has types of its own
 def _search(
-    queries: np.ndarray, ordered: np.ndarray, starts: np.ndarray, boxes: np.ndarray, reach: float
+    queries: np.ndarray,
+    ordered: np.ndarray,
+    starts: np.ndarray,
+    boxes: np.ndarray,
+    reach: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared distance and sorted index of the nearest point within squared ``reach``, or -1; depth
     first, nearer child first.

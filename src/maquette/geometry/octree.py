@@ -139,7 +139,12 @@ def _refine(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     invents a sign change.
     """
     size = tuple(2 * side - 1 for side in values.shape)
-    finer = F.interpolate(values[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
+    finer = F.interpolate(
+        values[None, None],
+        size=size,
+        mode="trilinear",
+        align_corners=True,
+    )[0, 0]
     finer[::2, ::2, ::2] = values
     kept = torch.zeros(size, dtype=torch.bool, device=values.device)
     kept[::2, ::2, ::2] = known

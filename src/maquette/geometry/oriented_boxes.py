@@ -117,7 +117,10 @@ def polyhedron_volume(polygons: list[np.ndarray]) -> float:
 
 
 def _cut(
-    polygons: list[np.ndarray], normal: np.ndarray, offset: float, tolerance: float
+    polygons: list[np.ndarray],
+    normal: np.ndarray,
+    offset: float,
+    tolerance: float,
 ) -> list[np.ndarray]:
     """The part of a convex polyhedron with normal . x <= offset, closed with a new face."""
     kept = []

@@ -251,7 +251,11 @@ def _longest_side(box: np.ndarray) -> float:
 
 
 def _align_in_space(
-    space: _Space, source: np.ndarray, target: PointTree, normals: np.ndarray, options: RobustIcp
+    space: _Space,
+    source: np.ndarray,
+    target: PointTree,
+    normals: np.ndarray,
+    options: RobustIcp,
 ) -> Registration:
     """Sweep, seeds, coarse, fine, checks; a later stage that fails leaves the result of the one
     before.
@@ -295,7 +299,10 @@ def _align_in_space(
 
 
 def _best_yaws(
-    placed: np.ndarray, target: np.ndarray, space: _Space, options: RobustIcp
+    placed: np.ndarray,
+    target: np.ndarray,
+    space: _Space,
+    options: RobustIcp,
 ) -> list[np.ndarray]:
     """(4, 4) turns about the pivot, best first by the trimmed symmetric Chamfer distance."""
     source = thin(placed, options.sweep_points)
@@ -360,7 +367,11 @@ def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
 
 
 def _with_scale(
-    source: np.ndarray, target: PointTree, fit: _Fit, reach: float, iterations: int
+    source: np.ndarray,
+    target: PointTree,
+    fit: _Fit,
+    reach: float,
+    iterations: int,
 ) -> _Fit:
     """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing
     (either side alone favours one sign).
@@ -388,7 +399,11 @@ def _with_scale(
 
 
 def _plane_step(
-    moved: np.ndarray, matched: np.ndarray, normals: np.ndarray, width: float, pivot: np.ndarray
+    moved: np.ndarray,
+    matched: np.ndarray,
+    normals: np.ndarray,
+    width: float,
+    pivot: np.ndarray,
 ) -> np.ndarray:
     """(4, 4) correction that reduces sum w_i (n_i . (p_i - q_i))^2 with Tukey weights, linearised
     about ``pivot``.

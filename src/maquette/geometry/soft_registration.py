@@ -85,9 +85,18 @@ def filter_registration(
     return transform
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
-def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) -> float:
+def _squared_distance(
+    points: np.ndarray,
+    i: int,
+    others: np.ndarray,
+    k: int,
+) -> float:
     """Between point i and point k of the others."""
     dx = points[i, 0] - others[k, 0]
     dy = points[i, 1] - others[k, 1]
@@ -95,10 +104,18 @@ def _squared_distance(points: np.ndarray, i: int, others: np.ndarray, k: int) ->
     return dx * dx + dy * dy + dz * dz
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(
+    cache=True,
+    nogil=True,
+    fastmath=True,
+)
 @no_type_check  # numba has types of its own
 def _weighted_means(
-    points: np.ndarray, centres: np.ndarray, masses: np.ndarray, spread: float, table: np.ndarray
+    points: np.ndarray,
+    centres: np.ndarray,
+    masses: np.ndarray,
+    spread: float,
+    table: np.ndarray,
 ) -> np.ndarray:
     """For every point the mean of the centres weighted with mass * exp(-d^2 / spread); the nearest
     distance is taken out first.
@@ -202,7 +219,12 @@ class _ChamferDescent:
     yaw: np.ndarray  # (4, 4) before it
 
 
-def _descend(pair: _Pair, numbers: np.ndarray, steps: int, rate: float) -> _ChamferDescent:
+def _descend(
+    pair: _Pair,
+    numbers: np.ndarray,
+    steps: int,
+    rate: float,
+) -> _ChamferDescent:
     """The seven numbers after ``steps`` steps of Adam."""
     mean = np.zeros(7)
     square = np.zeros(7)

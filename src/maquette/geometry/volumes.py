@@ -86,7 +86,10 @@ LIFT_CHANNELS = 9
 
 
 def lift_view(
-    view: DepthView, scene_from_cube: Float[Tensor, "4 4"], label: int | None, resolution: int
+    view: DepthView,
+    scene_from_cube: Float[Tensor, "4 4"],
+    label: int | None,
+    resolution: int,
 ) -> Float32[Tensor, "9 {resolution} {resolution} {resolution}"]:
     """What the picture says about every cell of a cube, for one instance (or, with ``label=None``,
     for all objects together).

@@ -93,16 +93,36 @@ def _dipoles(
     return centres, dipoles, radii
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
-def _dot(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
+def _dot(
+    ax: float,
+    ay: float,
+    az: float,
+    bx: float,
+    by: float,
+    bz: float,
+) -> float:
     """Of two vectors, as numbers: arrays of three would be made anew in every step."""
     return ax * bx + ay * by + az * bz
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(
+    cache=True,
+    nogil=True,
+    inline="always",
+)
 @no_type_check  # numba has types of its own
-def _solid_angle(triangle: np.ndarray, x: float, y: float, z: float) -> float:
+def _solid_angle(
+    triangle: np.ndarray,
+    x: float,
+    y: float,
+    z: float,
+) -> float:
     """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee
     1983).
     """

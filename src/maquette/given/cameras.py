@@ -111,12 +111,20 @@ def _of_numbers(numbers: Sequence[float] | np.ndarray, name: str) -> StoredCamer
     return _checked(matrix, name)
 
 
-def _pinhole(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+def _pinhole(
+    fx: float,
+    fy: float,
+    cx: float,
+    cy: float,
+) -> np.ndarray:
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 def _checked(
-    matrix: np.ndarray, name: str, size: tuple[int, int] | None = None, shift: float = 0.5
+    matrix: np.ndarray,
+    name: str,
+    size: tuple[int, int] | None = None,
+    shift: float = 0.5,
 ) -> StoredCamera:
     """A camera whose numbers can be those of one; shift: of the principal point, to centres at
     +0.5. size: width and height.

@@ -120,7 +120,12 @@ def _camera(source: GeometrySource, stored: StoredDepth | None, photo: str) -> S
         return None
     if stored.intrinsics is not None:
         height, width = stored.values.shape
-        return replace(read_camera(stored.intrinsics), width=width, height=height, name=stored.name)
+        return replace(
+            read_camera(stored.intrinsics),
+            width=width,
+            height=height,
+            name=stored.name,
+        )
     return None if stored.points is None else camera_of_points(stored)
 
 
@@ -244,7 +249,11 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def z_depth(
-    stored: StoredDepth, scale: Scale, kind: str, size: Size, intrinsics: np.ndarray | None
+    stored: StoredDepth,
+    scale: Scale,
+    kind: str,
+    size: Size,
+    intrinsics: np.ndarray | None,
 ) -> np.ndarray:
     """(H, W) float32 z-depth on the photo's pixels, nan where nothing is known. InputError for
     another aspect, negative values, and when nothing is known.

@@ -127,4 +127,9 @@ def _size_of(mask: InstanceMask, depth: np.ndarray, intrinsics: np.ndarray) -> O
         places = from_centre / intrinsics[axis, axis] * z
         low, high = np.quantile(places, [TRIM, 1 - TRIM])
         sides.append(float(high - low))
-    return replace(empty, known=share, width=sides[0], height=sides[1])
+    return replace(
+        empty,
+        known=share,
+        width=sides[0],
+        height=sides[1],
+    )

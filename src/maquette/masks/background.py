@@ -71,7 +71,12 @@ def _residual(lab: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _mode(colors: np.ndarray) -> np.ndarray:
     bins = np.floor(colors / INLIER).astype(np.int64)
-    _, inverse, counts = np.unique(bins, axis=0, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(
+        bins,
+        axis=0,
+        return_inverse=True,
+        return_counts=True,
+    )
     return np.median(colors[inverse.ravel() == counts.argmax()], axis=0)
 
 

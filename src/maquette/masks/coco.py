@@ -50,7 +50,10 @@ _SIDES = (  # walked right, down, left, up
 
 
 def masks_from_coco(
-    document: Any, name: str, image_name: str | None, warnings: list[str]
+    document: Any,
+    name: str,
+    image_name: str | None,
+    warnings: list[str],
 ) -> Iterator[InstanceMask]:
     """Yield the masks of one image, each in the size that the document gives. What is no mask is
     left out and named in ``warnings``, as is a crowd, which is read as one object.
@@ -99,7 +102,10 @@ def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
 
 
 def mask_from_segmentation(
-    segmentation: Any, size: tuple[int, int] | None, where: str, warnings: list[str]
+    segmentation: Any,
+    size: tuple[int, int] | None,
+    where: str,
+    warnings: list[str],
 ) -> np.ndarray | None:
     """Decode polygons, run lengths or a bool array to (H, W) bool; ``size`` is (H, W) of the image
     if known. None for polygons of fewer than three corners. Raises InputError.
@@ -186,7 +192,11 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
 
 
 def coco_document(
-    masks: Iterable[InstanceMask], size: tuple[int, int], file_name: str, *, polygons: bool
+    masks: Iterable[InstanceMask],
+    size: tuple[int, int],
+    file_name: str,
+    *,
+    polygons: bool,
 ) -> dict[str, Any]:
     """Describe masks of an image of ``size`` (H, W) as a COCO dictionary; masks with holes are run
     lengths in either case.
@@ -198,13 +208,26 @@ def coco_document(
     for m in masks:
         x0, y0, x1, y1 = pixel_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
-        entry: dict[str, Any] = {"id": m.label, "image_id": 1, "category_id": category[m.name]}
+        entry: dict[str, Any] = {
+            "id": m.label,
+            "image_id": 1,
+            "category_id": category[m.name],
+        }
         entry |= {"segmentation": shape, "area": int(m.mask.sum())}
         entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0}
         annotations.append(entry)
-    image = {"id": 1, "file_name": file_name, "width": size[1], "height": size[0]}
+    image = {
+        "id": 1,
+        "file_name": file_name,
+        "width": size[1],
+        "height": size[0],
+    }
     categories = [{"id": k, "name": text} for text, k in category.items()]
-    return {"images": [image], "annotations": annotations, "categories": categories}
+    return {
+        "images": [image],
+        "annotations": annotations,
+        "categories": categories,
+    }
 
 
 def _select(

@@ -80,7 +80,12 @@ def _measured(instance: InstanceMask, overlaps: dict[int, float]) -> Diagnosis:
     # the padding makes the outside the first part of the background
     holes = connected_parts(1 - inside, connectivity=4)[1][2:]
     fragments = max(1, int((parts >= least).sum()))
-    touching = {"left": x0 == 0, "top": y0 == 0, "right": x1 == width, "bottom": y1 == height}
+    touching = {
+        "left": x0 == 0,
+        "top": y0 == 0,
+        "right": x1 == width,
+        "bottom": y1 == height,
+    }
     deepest = float(cv2.distanceTransform(inside, cv2.DIST_L2, 5).max())
     largest_first = sorted(overlaps.items(), key=lambda pair: -pair[1])
     return Diagnosis(

@@ -38,7 +38,10 @@ class Edited:
 
 
 def cut_out_box(
-    masks: Masks, photo: PhotoMasks, box: Rectangle, label: int | None = None
+    masks: Masks,
+    photo: PhotoMasks,
+    box: Rectangle,
+    label: int | None = None,
 ) -> Edited:
     """Make the object in a box (x0, y0, x1, y1), or give the object ``label`` that mask. Raises
     InputError.
@@ -87,7 +90,12 @@ def paint_stroke(
 
 
 def paint_polygon(
-    masks: Masks, size: tuple[int, int], points: Points, label: int | None, *, erase: bool = False
+    masks: Masks,
+    size: tuple[int, int],
+    points: Points,
+    label: int | None,
+    *,
+    erase: bool = False,
 ) -> Edited:
     """Fill the inside of a closed line, or erase it; ``size`` is (H, W). Raises InputError."""
     if len(points) < 3:
@@ -214,7 +222,12 @@ def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
     return area
 
 
-def _painted(masks: Masks, area: np.ndarray, label: int | None, erase: bool) -> Edited:
+def _painted(
+    masks: Masks,
+    area: np.ndarray,
+    label: int | None,
+    erase: bool,
+) -> Edited:
     before = None if label is None else _chosen(masks, label).mask
     if not erase:
         return _placed(masks, area if before is None else before | area, label, takes=True)
@@ -223,7 +236,13 @@ def _painted(masks: Masks, area: np.ndarray, label: int | None, erase: bool) -> 
     return _placed(masks, before & ~area, label, takes=True)
 
 
-def _placed(masks: Masks, found: np.ndarray, label: int | None, *, takes: bool) -> Edited:
+def _placed(
+    masks: Masks,
+    found: np.ndarray,
+    label: int | None,
+    *,
+    takes: bool,
+) -> Edited:
     """Give an object (None = a new one) the pixels ``found``; objects that lose all pixels go."""
     others = [m for m in masks if m.label != label]
     name = "" if label is None else _chosen(masks, label).name

@@ -50,7 +50,10 @@ def _refined(image: np.ndarray, state: np.ndarray, mask: np.ndarray) -> np.ndarr
 
 
 def held_to_edges(
-    image: np.ndarray, mask: np.ndarray, yes: np.ndarray, no: np.ndarray
+    image: np.ndarray,
+    mask: np.ndarray,
+    yes: np.ndarray,
+    no: np.ndarray,
 ) -> np.ndarray:
     """A mask (H, W) bool of a picture (H, W, 3) uint8 whose outline GrabCut moves to the colours'
     edges near it; the pixels ``yes`` and ``no`` (H, W) bool are certain.
@@ -66,7 +69,12 @@ def held_to_edges(
     return _iterated(image, state, max(mask.shape), iterations=1)
 
 
-def _iterated(image: np.ndarray, state: np.ndarray, side: int, iterations: int) -> np.ndarray:
+def _iterated(
+    image: np.ndarray,
+    state: np.ndarray,
+    side: int,
+    iterations: int,
+) -> np.ndarray:
     """Run GrabCut on a picture whose longer side is reduced to ``side`` -> (h, w) bool."""
     size = working_size(state.shape, side)
     small = np.ascontiguousarray(reduced(image, size))

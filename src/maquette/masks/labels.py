@@ -134,7 +134,12 @@ def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
     try:
         table = json.loads(image.info.get(TABLE_KEY, "[]"))
         return [
-            {**entry, "label": int(entry["label"]), "name": str(entry["name"])} for entry in table
+            {
+                **entry,
+                "label": int(entry["label"]),
+                "name": str(entry["name"]),
+            }
+            for entry in table
         ]
     # somebody else's text
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
@@ -298,7 +303,10 @@ def _merged(colors: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _nearest_flat(
-    index: np.ndarray, colors: np.ndarray, trusted: np.ndarray, flat: np.ndarray
+    index: np.ndarray,
+    colors: np.ndarray,
+    trusted: np.ndarray,
+    flat: np.ndarray,
 ) -> np.ndarray:
     """Match trusted pixels that are close to a flat colour by colour, all others by place -> index
     (H, W) of the flat colour.

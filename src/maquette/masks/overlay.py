@@ -30,7 +30,11 @@ def instance_color(label: int) -> tuple[int, int, int]:
 
 
 def overlay(
-    image: np.ndarray, masks: Sequence[InstanceMask], *, opacity: float = 0.45, numbers: bool = True
+    image: np.ndarray,
+    masks: Sequence[InstanceMask],
+    *,
+    opacity: float = 0.45,
+    numbers: bool = True,
 ) -> np.ndarray:
     """Draw masks (H, W) over a photo (H, W, 3) uint8 -> (H, W, 3) uint8; smaller objects lie on
     top.

@@ -238,7 +238,10 @@ def _from_mapping(source: Mapping[Any, Any], reading: Reading) -> Iterator[Insta
 
 
 def _fitted(
-    instance: InstanceMask, image_size: Size | None, target_size: Size | None, name: str
+    instance: InstanceMask,
+    image_size: Size | None,
+    target_size: Size | None,
+    name: str,
 ) -> InstanceMask:
     size = instance.mask.shape
     if image_size is None or target_size is None:

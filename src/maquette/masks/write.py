@@ -122,7 +122,14 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
         image = Image.fromarray(labels.astype(np.uint8)).convert("P")
         image.putpalette(palette.tobytes())
     written = {label: hex_color(color) for label, color in colors.items()}
-    table = [{"label": m.label, "name": m.name, "color": written[m.label]} for m in masks]
+    table = [
+        {
+            "label": m.label,
+            "name": m.name,
+            "color": written[m.label],
+        }
+        for m in masks
+    ]
     text = PngImagePlugin.PngInfo()
     text.add_itxt(TABLE_KEY, json.dumps(table))
     with atomic_write(path) as temporary:
@@ -144,7 +151,12 @@ def _write_npz(masks: Sequence[InstanceMask], path: Path) -> None:
     labels = np.array([m.label for m in masks], np.int64)
     names = np.array([m.name for m in masks], np.str_)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, masks=planes, labels=labels, names=names)
+        np.savez_compressed(
+            file,
+            masks=planes,
+            labels=labels,
+            names=names,
+        )
 
 
 def _write_folder(masks: Sequence[InstanceMask], path: Path) -> None:

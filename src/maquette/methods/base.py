@@ -174,7 +174,12 @@ class Method(Protocol):
         CheckpointError.
         """
 
-    def open(self, weights: Any, device: torch.device, work: Workload) -> OpenMethod:
+    def open(
+        self,
+        weights: Any,
+        device: torch.device,
+        work: Workload,
+    ) -> OpenMethod:
         """Bring its networks to the device."""
 
 
@@ -239,7 +244,12 @@ class EmbeddedMethod(Generic[N]):
         models = load_models(weights, [kind for kind in kinds if kind != PAINTER])
         return models.with_painter(open_prior(self.painter, device), Path(self.painter))
 
-    def open(self, weights: ModelSet, device: torch.device, work: Workload) -> OpenMethod:
+    def open(
+        self,
+        weights: ModelSet,
+        device: torch.device,
+        work: Workload,
+    ) -> OpenMethod:
         """Bring its networks to the device."""
         used = (*self.kinds, *filter(weights.has, self.optional))
         networks = self.networks(*weights.models(used, device))
@@ -253,7 +263,10 @@ class EmbeddedMethod(Generic[N]):
                 yield from each_within(made, partial(multiplying, precision, device))
 
         def remake(
-            perception: Perception, label: int, state: State, wishes: Wishes
+            perception: Perception,
+            label: int,
+            state: State,
+            wishes: Wishes,
         ) -> ObjectVolume | PlacedMesh:
             with multiplying(precision, device):
                 return self.remake(networks, perception, label, state, self.wanted(wishes))
@@ -267,7 +280,11 @@ class EmbeddedMethod(Generic[N]):
         steps = wishes.steps or default.steps
         zoom_steps = wishes.steps or default.zoom_steps
         return replace(
-            default, seed=wishes.seed, steps=steps, zoom_steps=zoom_steps, guidance=guidance
+            default,
+            seed=wishes.seed,
+            steps=steps,
+            zoom_steps=zoom_steps,
+            guidance=guidance,
         )
 
 

@@ -80,7 +80,11 @@ def make_coherent(
 
 
 def remake(
-    models: CoherentModels, perception: Perception, label: int, state: State, sampling: Sampling
+    models: CoherentModels,
+    perception: Perception,
+    label: int,
+    state: State,
+    sampling: Sampling,
 ) -> ObjectVolume:
     """One instance with another shape, at the pose it had."""
     context, sight = look(models, perception, [label])
@@ -142,7 +146,11 @@ def _noise(models: CoherentModels, labels: Sequence[int], sampling: Sampling) ->
 
 
 def volumes_of(
-    models: CoherentModels, made: Objects, sight: Sight, labels: Sequence[int], seed: int
+    models: CoherentModels,
+    made: Objects,
+    sight: Sight,
+    labels: Sequence[int],
+    seed: int,
 ) -> Iterator[ObjectVolume]:
     """The volume of each object, one after the other."""
     pose = Pose.of(made.pose[:, 0], sight)
@@ -160,7 +168,10 @@ def volumes_of(
 
 
 def turned(
-    volume: Tensor, centre: np.ndarray, side: float, yaw: float
+    volume: Tensor,
+    centre: np.ndarray,
+    side: float,
+    yaw: float,
 ) -> tuple[Tensor, np.ndarray]:
     """A volume (4, R, R, R) of an object's own cube, resampled to the smallest cube with the
     scene's axes that holds what it can hold.
@@ -173,7 +184,10 @@ def turned(
 
 
 def imagine_coherent(
-    models: CoherentModels, camera: Camera, count: int, sampling: Sampling
+    models: CoherentModels,
+    camera: Camera,
+    count: int,
+    sampling: Sampling,
 ) -> Iterator[ObjectVolume]:
     """A scene of ``count`` objects from the prior alone, as a camera of the scene frame would see
     it: no photo, no boxes.
@@ -196,5 +210,9 @@ COHERENT = EmbeddedMethod(
     remake,
     ("coherent", "shapes", "generator", "volume-vae"),
     CoherentModels,
-    Sampling(steps=100, zoom_steps=100, temperature=TEMPERATURE),
+    Sampling(
+        steps=100,
+        zoom_steps=100,
+        temperature=TEMPERATURE,
+    ),
 )

@@ -35,7 +35,10 @@ def coloured_mesh(
 
 
 def field_mesh(
-    vae: VecSetVAE, latent: Tensor, cells: int = CELLS, points: int = 65536
+    vae: VecSetVAE,
+    latent: Tensor,
+    cells: int = CELLS,
+    points: int = 65536,
 ) -> trimesh.Trimesh | None:
     """The surface of one latent (L, channels), in the release's cube of about [-1, 1]^3; None when
     there is none.

@@ -103,7 +103,11 @@ def joint_pass(
 
 
 def remake(
-    models: JointModels, perception: Perception, label: int, state: State, sampling: Sampling
+    models: JointModels,
+    perception: Perception,
+    label: int,
+    state: State,
+    sampling: Sampling,
 ) -> ObjectVolume:
     """One instance anew in its own cube."""
     return zoom_again(models.alone, perception, label, state, sampling)

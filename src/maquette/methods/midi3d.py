@@ -22,7 +22,10 @@ from maquette.types import Failure, SceneInput
 
 
 def make_midi3d(
-    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+    networks: Networks,
+    given: SceneInput,
+    wishes: Wishes,
+    progress: Progress,
 ) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo, denoised together. An object whose field has no surface is
     a Failure.

@@ -74,7 +74,12 @@ class PublishedMethod:
         found = open_release(release(self.name), weights)
         return PublishedSet(found, load_models(None, (PERCEPTION,)))
 
-    def open(self, weights: PublishedSet, device: torch.device, work: Workload) -> OpenMethod:
+    def open(
+        self,
+        weights: PublishedSet,
+        device: torch.device,
+        work: Workload,
+    ) -> OpenMethod:
         """Plan the memory; networks are read when a stage needs them."""
         networks = weights.networks(device, work.objects, work.memory, work.precision)
 
@@ -93,7 +98,10 @@ class PublishedMethod:
 
 
 def upright(
-    label: int, seed: int, mesh: trimesh.Trimesh | None, **form: bool
+    label: int,
+    seed: int,
+    mesh: trimesh.Trimesh | None,
+    **form: bool,
 ) -> UprightMesh | Failure:
     """A decoded mesh, or the Failure of an object without a surface."""
     if mesh is None:
@@ -102,7 +110,10 @@ def upright(
 
 
 def in_parts(
-    networks: Networks, function: Callable[[Tensor], Tensor], rows: Tensor, most: int | None = None
+    networks: Networks,
+    function: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    most: int | None = None,
 ) -> Tensor:
     """A function of rows (N, ...), given as many at once as the memory plan allows, ``most`` at
     most.

@@ -40,7 +40,10 @@ STRENGTH = 3.0
 
 
 def make_trellis_iscene(
-    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+    networks: Networks,
+    given: SceneInput,
+    wishes: Wishes,
+    progress: Progress,
 ) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo. An object without an active cell, or whose decoded volume has no
     surface, is a Failure.

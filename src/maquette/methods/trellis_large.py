@@ -33,7 +33,10 @@ from maquette.types import Failure, InstanceMask, SceneInput
 
 
 def make_trellis(
-    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+    networks: Networks,
+    given: SceneInput,
+    wishes: Wishes,
+    progress: Progress,
 ) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo, each alone. An object without an active cell, or without a surface,
     is a Failure.

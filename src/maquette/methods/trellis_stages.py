@@ -44,7 +44,10 @@ def adjusted(release: TrellisSampling, wishes: Wishes) -> TrellisSampling:
 
 
 def structure_parts(
-    networks: Networks, count: int, steps: int, progress: Progress
+    networks: Networks,
+    count: int,
+    steps: int,
+    progress: Progress,
 ) -> Iterator[tuple[Any, slice, OnStep]]:
     """The structure flow, which of ``count`` objects it makes now, and whom it tells of
     its steps.

@@ -33,7 +33,10 @@ MARGIN = 0.1  # around an object, of its longer side
 
 
 def make_triposg(
-    networks: Networks, given: SceneInput, wishes: Wishes, progress: Progress
+    networks: Networks,
+    given: SceneInput,
+    wishes: Wishes,
+    progress: Progress,
 ) -> Iterator[UprightMesh | Failure]:
     """All objects of a photo, each alone. An object whose field has no surface is a Failure."""
     settings = networks.released.settings

@@ -49,7 +49,14 @@ class SamePadded(nn.Conv2d):
     pixels, one more after than before.
     """
 
-    def __init__(self, before: int, after: int, kernel: int, stride: int = 1, groups: int = 1):
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+    ):
         super().__init__(before, after, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +73,14 @@ class SamePadded(nn.Conv2d):
 class InvertedResidual(nn.Module):
     """Expand, convolve each channel by itself, project; added to its input where it fits."""
 
-    def __init__(self, before: int, after: int, kernel: int, stride: int, expand: int):
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        stride: int,
+        expand: int,
+    ):
         super().__init__()
         wide = before * expand
         self.expand = SamePadded(before, wide, 1) if expand > 1 else None

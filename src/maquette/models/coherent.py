@@ -53,7 +53,12 @@ class TokenDenoiser(nn.Module):
     """
 
     def __init__(
-        self, config: CoherentConfig, tokens: int, channels: int, blocks: int, given: int = 0
+        self,
+        config: CoherentConfig,
+        tokens: int,
+        channels: int,
+        blocks: int,
+        given: int = 0,
     ):
         super().__init__()
         c = config
@@ -117,7 +122,12 @@ class Coherent(nn.Module):
         self.gaussians = TokenDenoiser(c, c.parts, PART_NUMBERS, c.shape_blocks)
         self.intrinsic = TokenDenoiser(c, c.parts, c.intrinsic, c.shape_blocks, given=PART_NUMBERS)
 
-    def context(self, tokens: Tensor, cues: Tensor, keep: Tensor | None = None) -> Tensor:
+    def context(
+        self,
+        tokens: Tensor,
+        cues: Tensor,
+        keep: Tensor | None = None,
+    ) -> Tensor:
         """(B, M + 1, C) from picture tokens (B, M, C) and cues (B, OBJECT_CUES); zeros (the prior,
         no picture) where ``keep`` (B,) is False.
         """

@@ -52,7 +52,12 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
     return Picture(_signed(square) * inside[..., None], sampled, inside, scale, offset)
 
 
-def _fitted(image: np.ndarray, scale: float, offset: tuple[float, float], size: int) -> np.ndarray:
+def _fitted(
+    image: np.ndarray,
+    scale: float,
+    offset: tuple[float, float],
+    size: int,
+) -> np.ndarray:
     """A photo (H, W, 3) uint8 in a square (S, S, 3), its edge going on outside of it."""
     height, width = image.shape[:2]
     if scale < 1:  # area-average first: warpAffine alone would alias
@@ -113,7 +118,11 @@ class Cut:
 
 
 def cut_window(
-    image: np.ndarray, labels: np.ndarray, label: int, size: int, margin: float = 1.25
+    image: np.ndarray,
+    labels: np.ndarray,
+    label: int,
+    size: int,
+    margin: float = 1.25,
 ) -> Cut:
     """The window around one label of a photo (H, W, 3) uint8 with labels (H, W), resampled to size
     x size.
@@ -128,7 +137,10 @@ def cut_window(
 
 
 def cut_square(
-    image: np.ndarray, labels: np.ndarray, window: tuple[int, int, int], size: int
+    image: np.ndarray,
+    labels: np.ndarray,
+    window: tuple[int, int, int],
+    size: int,
 ) -> Cut:
     """A square window (left, top, side) of a photo (H, W, 3) uint8 with labels (H, W), which it
     has to overlap, resampled to size x size.
@@ -173,7 +185,11 @@ def close_look(cut: Cut, label: int) -> np.ndarray:
 
 
 def instance_crop(
-    image: np.ndarray, labels: np.ndarray, label: int | None, size: int, margin: float = 1.2
+    image: np.ndarray,
+    labels: np.ndarray,
+    label: int | None,
+    size: int,
+    margin: float = 1.2,
 ) -> np.ndarray:
     """(5, size, size) float32 input of PictureEncoder: the square crop around one instance
     (``None``: around all objects).

@@ -47,7 +47,12 @@ class Generator(nn.Module):
         self.flow = StructureFlow(config.flow)
         self.picture = PictureEncoder(config.picture)
 
-    def encode(self, crops: Tensor, lifted: Tensor | None, vae: VolumeVAE) -> Condition:
+    def encode(
+        self,
+        crops: Tensor,
+        lifted: Tensor | None,
+        vae: VolumeVAE,
+    ) -> Condition:
         """Crops (B, 5, S, S) and lifted grids (B, lift_channels, G, G, G) -> what every step of the
         sampler needs.
         """

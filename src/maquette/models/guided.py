@@ -27,7 +27,10 @@ Passes = Callable[[Parts], Velocity]
 
 
 def guided_velocity(
-    passes: Passes, weight: float, interval: tuple[float, float], savings: Savings
+    passes: Passes,
+    weight: float,
+    interval: tuple[float, float],
+    savings: Savings,
 ) -> Velocity:
     """The velocity guided with ``weight`` at noise levels inside ``interval``."""
 

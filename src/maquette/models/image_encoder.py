@@ -241,7 +241,11 @@ class GeometryNet(nn.Module):
         return replace(geometry, **closer)
 
     def look_closely(
-        self, depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows
+        self,
+        depth: Tensor,
+        camera: Tensor,
+        labels: Tensor,
+        windows: Windows,
     ) -> dict[str, Tensor]:
         """``relief`` and ``close_normal`` of windows, from what ``forward`` says of whole pictures.
         Only with ``config.close``.

@@ -25,7 +25,10 @@ RELEASED = TrellisSampling(strength=3.0)
 
 @torch.no_grad()
 def encode_slots(
-    encoder: VisionTransformer, pictures: Tensor, savings: Savings = ALL, chunk: int = 8
+    encoder: VisionTransformer,
+    pictures: Tensor,
+    savings: Savings = ALL,
+    chunk: int = 8,
 ) -> Tensor:
     """Tokens (N, S, M, C) of the slots' pictures (N, S, 3, 518, 518) in [0, 1]; the scene's is the
     same for all and encoded once.
@@ -54,7 +57,12 @@ class SlotRows:
     ``shared``, the scene's slot is one row, the first one, for all instances.
     """
 
-    def __init__(self, instances: int, slots: int, shared: bool):
+    def __init__(
+        self,
+        instances: int,
+        slots: int,
+        shared: bool,
+    ):
         self.instances = instances
         self.slots = slots
         self.shared = shared

@@ -158,7 +158,12 @@ class InstanceBlock(nn.Module):
     feed-forward layer.
     """
 
-    def __init__(self, width: int, context_width: int, heads: int):
+    def __init__(
+        self,
+        width: int,
+        context_width: int,
+        heads: int,
+    ):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(width)
@@ -168,7 +173,12 @@ class InstanceBlock(nn.Module):
         self.to_out = nn.Linear(width, width)
         self.mlp = FeedForward(width)
 
-    def forward(self, x: Tensor, context: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        there: Tensor,
+    ) -> Tensor:
         """Tokens of instances x (B, N, width) after a look at one another and at the picture's
         context (B, T, context width); there: (B, N) bool which instances exist.
         """
@@ -186,7 +196,12 @@ class LayoutHead(nn.Module):
     """Boxes (B, N, 2, 3) of all instances of a picture; see the module docstring."""
 
     def __init__(
-        self, fine_width: int, context_width: int, width: int = 160, blocks: int = 2, heads: int = 4
+        self,
+        fine_width: int,
+        context_width: int,
+        width: int = 160,
+        blocks: int = 2,
+        heads: int = 4,
     ):
         super().__init__()
         known = CUE_WIDTH + fine_width + context_width

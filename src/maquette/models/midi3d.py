@@ -64,7 +64,10 @@ class MidiCondition:
 
 
 def midi_pictures(
-    image: np.ndarray, masks: np.ndarray, clip: Framing, dino: Framing
+    image: np.ndarray,
+    masks: np.ndarray,
+    clip: Framing,
+    dino: Framing,
 ) -> tuple[Tensor, Tensor]:
     """Network inputs of a photo (H, W, 3) uint8 and masks (N, H, W) bool: CLIP's (N, 3, h, w) and
     DINOv2's (N, 7, h, w), normalised.
@@ -96,7 +99,10 @@ def midi_condition(models: MidiModels, image: np.ndarray, masks: np.ndarray) -> 
 
 
 def midi_velocity(
-    flow: VecSetFlow, condition: MidiCondition, guidance: float, savings: Savings
+    flow: VecSetFlow,
+    condition: MidiCondition,
+    guidance: float,
+    savings: Savings,
 ) -> Velocity:
     """Guided velocity of all instances of one scene, (N, L, channels); the unconditional pass has
     zeros for both conditions.
@@ -106,7 +112,12 @@ def midi_velocity(
     )
 
 
-def _pass(flow: VecSetFlow, condition: MidiCondition, parts: Parts, savings: Savings) -> Velocity:
+def _pass(
+    flow: VecSetFlow,
+    condition: MidiCondition,
+    parts: Parts,
+    savings: Savings,
+) -> Velocity:
     """Velocities (parts, N, L, channels); each part is a scene of its own."""
     groups = (len(condition.tokens),) * len(parts)
 

@@ -61,7 +61,12 @@ class MultiInstanceGenerator(nn.Module):
             block.cross_attn.to_kv.requires_grad_(True)
         return self
 
-    def with_scene(self, own: Condition, scenes: Tensor, scene_of: Tensor) -> Condition:
+    def with_scene(
+        self,
+        own: Condition,
+        scenes: Tensor,
+        scene_of: Tensor,
+    ) -> Condition:
         """What B instances know of their own picture (``base.encode``) and of scene pictures (P, 5,
         S, S), number ``scene_of`` (B,).
         """
@@ -70,7 +75,13 @@ class MultiInstanceGenerator(nn.Module):
         shared = self.base.picture(scenes) + self.scene_token
         return Condition(torch.cat([own.context, shared[scene_of]], dim=1), own.lift)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Condition, groups: Sequence[int]) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        condition: Condition,
+        groups: Sequence[int],
+    ) -> Tensor:
         """Velocity (B, channels, R, R, R) at noise levels t (B,); ``groups``: number of instances
         of each scene, in order.
         """

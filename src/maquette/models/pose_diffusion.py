@@ -64,7 +64,12 @@ class Sight:
         surfaces.
         """
         boxes, surface = (x.masked_fill(dropped[:, None], 0) for x in (self.boxes, self.surface))
-        return replace(self, boxes=boxes, surface=surface, seen=self.seen & ~dropped)
+        return replace(
+            self,
+            boxes=boxes,
+            surface=surface,
+            seen=self.seen & ~dropped,
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Sight:
         return Sight(*(change(getattr(self, each.name)) for each in fields(self)))
@@ -161,7 +166,11 @@ def visible_extent(points: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def object_cues(
-    box: np.ndarray, points: np.ndarray, depth: float, pitch: float, focal: float
+    box: np.ndarray,
+    points: np.ndarray,
+    depth: float,
+    pitch: float,
+    focal: float,
 ) -> np.ndarray:
     """(OBJECT_CUES,) float32 what is known of an object besides its picture.
 

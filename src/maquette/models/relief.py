@@ -46,7 +46,12 @@ def centred(values: Tensor, own: Tensor) -> Tensor:
     return values - sums / weight.sum((-2, -1), keepdim=True).clamp(min=1)
 
 
-def coarse_relief(depth: Tensor, camera: Tensor, labels: Tensor, windows: Windows) -> Tensor:
+def coarse_relief(
+    depth: Tensor,
+    camera: Tensor,
+    labels: Tensor,
+    windows: Windows,
+) -> Tensor:
     """(B, K, P, P) the relief that a depth map of the whole picture gives; 0 where it says nothing
     of the object.
 

@@ -58,7 +58,12 @@ class SceneContextFlow(nn.Module):
         for index in config.context_range:
             self.flow.blocks[index].self_attn.external = ExternalKeys(*sizes, *switches)
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor,
+    ) -> Tensor:
         """Velocity of every slot, the plain path: x (B, S, channels, R, R, R), t (B,) noise levels,
         context (B, S, M, context width).
         """

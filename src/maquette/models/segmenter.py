@@ -98,7 +98,12 @@ class Compared(nn.Module):
 class Level(nn.Module):
     """What enters the decoder at one stride: the trunk's map and the prompts, each projected."""
 
-    def __init__(self, channels: int, width: int, compares: bool):
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        compares: bool,
+    ):
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.features = nn.Conv2d(channels, width, 1)

@@ -115,7 +115,13 @@ class SLatFlow(nn.Module):
             prepared.append([block.cross_attn.prepare(*given) for block in self.blocks])
         return prepared
 
-    def forward(self, x: Tensor, voxels: Voxels, t: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        voxels: Voxels,
+        t: Tensor,
+        context: Tensor,
+    ) -> Tensor:
         """Velocity (N, channels). x: (N, channels); t: (B,) or (1,) noise levels; context: (B, L,
         context_width).
         """

@@ -95,7 +95,13 @@ class GaussianHead:
 
 
 # Of a Gaussian: attribute and how many numbers it has.
-_ATTRIBUTES = {"position": 3, "colour": 3, "scale": 3, "rotation": 4, "opacity": 1}
+_ATTRIBUTES = {
+    "position": 3,
+    "colour": 3,
+    "scale": 3,
+    "rotation": 4,
+    "opacity": 1,
+}
 
 
 class GaussianDecoder(SLatTransformer):
@@ -174,7 +180,10 @@ class RadianceField:
 
 
 def radiance_fields(
-    features: Tensor, voxels: Voxels, rank: int = 16, dim: int = 8
+    features: Tensor,
+    voxels: Voxels,
+    rank: int = 16,
+    dim: int = 8,
 ) -> list[RadianceField]:
     """One field for each sample, from the network's output (N, rank (3 dim + 4))."""
     vectors, density, colour = features.split([3 * rank * dim, rank, 3 * rank], dim=1)
@@ -196,13 +205,23 @@ class MeshDecoder(SLatTransformer):
         self.upsample = nn.ModuleList(map(SubdivideBlock, widths, widths[1:]))
         self.out_layer = nn.Linear(widths[-1], config.channels_out)
 
-    def forward(self, x: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        voxels: Voxels,
+        shortcut: bool = True,
+    ) -> Tensor:
         """(N, channels_in) -> (64 N, channels_out) on ``voxels.children.children``. There is no
         last norm.
         """
         return self.out_layer(self.subdivide(self.trunk(x, voxels), voxels, shortcut).float())
 
-    def subdivide(self, h: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def subdivide(
+        self,
+        h: Tensor,
+        voxels: Voxels,
+        shortcut: bool = True,
+    ) -> Tensor:
         """(N, C) of the trunk -> (64 N, C / 8)."""
         for block in self.upsample:
             h = block(h, voxels, shortcut)

@@ -112,7 +112,12 @@ class LiftEncoder(nn.Module):
         return features, depth_to_space(self.volume(self.refine(joined)), self.fold)
 
 
-def guess_velocity(x: Tensor, t: Tensor, guess: Tensor, variance: float) -> Tensor:
+def guess_velocity(
+    x: Tensor,
+    t: Tensor,
+    guess: Tensor,
+    variance: float,
+) -> Tensor:
     """E[eps - x0 | x_t] when x0 ~ N(guess, variance): the linear part of the velocity, exact and
     bounded for all t.
 

@@ -72,7 +72,11 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:
 
 
 def _attend(
-    query: Tensor, key: Tensor, value: Tensor, external: object = None, bias: Tensor | float = 0.0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    external: object = None,
+    bias: Tensor | float = 0.0,
 ) -> Tensor:
     """Plan: a sequence's own tokens, in two matrix products; for so few tokens they train twice as
     fast as the fused kernel.
@@ -136,7 +140,12 @@ class _TimedResBlock(nn.Module):
 class _WordLayer(nn.Module):
     """Adds what the words say to a picture of features."""
 
-    def __init__(self, channels: int, word_width: int, heads: int):
+    def __init__(
+        self,
+        channels: int,
+        word_width: int,
+        heads: int,
+    ):
         super().__init__()
         self.norm = LayerNorm(channels)
         self.attention = WordAttention(channels, word_width, heads)
@@ -149,7 +158,13 @@ class _WordLayer(nn.Module):
 class _MiddleBlock(nn.Module):
     """Self-attention (modulated by the noise level), attention to words, feed-forward."""
 
-    def __init__(self, width: int, word_width: int, heads: int, time_width: int):
+    def __init__(
+        self,
+        width: int,
+        word_width: int,
+        heads: int,
+        time_width: int,
+    ):
         super().__init__()
         self.norm1 = LayerNorm(width, elementwise_affine=False)
         self.norm2 = LayerNorm(width)
@@ -159,7 +174,12 @@ class _MiddleBlock(nn.Module):
         self.words = WordAttention(width, word_width, heads)
         self.mlp = FeedForward(width, 2.0)
 
-    def forward(self, x: Tensor, time_BC: Tensor, words: Words) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        time_BC: Tensor,
+        words: Words,
+    ) -> Tensor:
         scale, shift = self.modulation(time_BC)[:, None].chunk(2, dim=-1)
         x = x + self.among(self.norm1(x) * (1 + scale) + shift, _attend)
         x = x + self.words(self.norm2(x), words)
@@ -267,7 +287,11 @@ class TextToImage(nn.Module):
         return F.pixel_shuffle(self.leave(self.last(fine, time)), 2).to(home)
 
     def noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None = None
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None = None,
     ) -> Tensor:
         """The noise (B, 3, S, S) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) multiplies the
         map of each word (ImagePrior).
@@ -275,7 +299,12 @@ class TextToImage(nn.Module):
         return self._noise(x_t, step, context, gain, None)
 
     def _noise(
-        self, x_t: Tensor, step: Tensor, context: Tensor, gain: Tensor | None, masked: Tensor | None
+        self,
+        x_t: Tensor,
+        step: Tensor,
+        context: Tensor,
+        gain: Tensor | None,
+        masked: Tensor | None,
     ) -> Tensor:
         velocity = self.velocity(x_t, step, context, gain, masked)
         signal = table_for(x_t, self.schedule.signal())[step.to(x_t.device)]
@@ -284,7 +313,11 @@ class TextToImage(nn.Module):
     # ---- pictures from words
 
     def generate(
-        self, prompts: Sequence[str], seeds: Sequence[int], steps: int = 30, guidance: float = 7.5
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int = 30,
+        guidance: float = 7.5,
     ) -> Tensor:
         """Pictures (B, 3, S, S) in 0..1 of prompts, one seed each: DDIM with classifier-free
         guidance.

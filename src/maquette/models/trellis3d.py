@@ -126,7 +126,11 @@ def _sample(
 
 
 def _latent_pass(
-    network: SLatFlow, voxels: Voxels, context: Tensor, parts: Parts, savings: Savings
+    network: SLatFlow,
+    voxels: Voxels,
+    context: Tensor,
+    parts: Parts,
+    savings: Savings,
 ) -> Velocity:
     def contexts() -> list[list[Context]]:
         if savings.constants:

@@ -87,7 +87,11 @@ class VecSetFlow(nn.Module):
         self.proj_out = nn.Linear(c.width, c.channels)
 
     def forward(
-        self, x: Tensor, t: Tensor, contexts: Sequence[Tensor], groups: Sequence[int] | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        contexts: Sequence[Tensor],
+        groups: Sequence[int] | None = None,
     ) -> Tensor:
         """Velocity eps - x0 (B, L, channels): the plain path, everything from scratch.
 

@@ -52,7 +52,12 @@ def embed_points(points: Tensor, frequencies: int = 8, include_pi: bool = False)
 
 def _cross_block(width: int, heads: int) -> VectorSetBlock:
     return VectorSetBlock(
-        width, heads, (width,), attend_self=False, qk_norm=None, norm_context=True
+        width,
+        heads,
+        (width,),
+        attend_self=False,
+        qk_norm=None,
+        norm_context=True,
     )
 
 
@@ -156,7 +161,12 @@ class VecSetVAE(nn.Module):
         return -self.decoder(self.embed(points), prepared)
 
 
-def sample_queries(surface: Tensor, count: int, rng: np.random.Generator, first: int = 0) -> Tensor:
+def sample_queries(
+    surface: Tensor,
+    count: int,
+    rng: np.random.Generator,
+    first: int = 0,
+) -> Tensor:
     """(B, count, 6) evenly spread points of surfaces (B, N, 6): a random subset four times as
     large, thinned by farthest points.
     """
@@ -180,7 +190,10 @@ def farthest_points(points: Tensor, count: int, first: int = 0) -> Tensor:
 
 
 def field_in_chunks(
-    vae: VecSetVAE, prepared: Context, points: Tensor, chunk: int = 65536
+    vae: VecSetVAE,
+    prepared: Context,
+    points: Tensor,
+    chunk: int = 65536,
 ) -> Tensor:
     """(N,) values of one object's field at points (N, 3), in the points' dtype; ``chunk`` bounds
     the memory.

@@ -105,7 +105,12 @@ class Vocabulary:
     """
 
     entries: tuple[str, ...]  # without markers
-    _numbers: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _numbers: dict[str, int] = field(
+        default_factory=dict,
+        init=False,
+        repr=False,
+        compare=False,
+    )
 
     def __post_init__(self) -> None:
         for number, entry in enumerate((MARKER, UNKNOWN, *self.entries), 1):

@@ -193,7 +193,12 @@ def join_sequences(
     return x_BHLD.unflatten(0, (-1, size)).transpose(1, 2).flatten(2, 3)
 
 
-def _attend_jointly(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
+def _attend_jointly(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    size: int,
+) -> Tensor:
     """Attention among the tokens of ``size`` sequences that follow each other."""
     query, key, value = (join_sequences(tensor, size) for tensor in (query, key, value))
     out = attend(query, [key], [value])
@@ -240,7 +245,13 @@ class SelfAttention(nn.Module):
     same weights.
     """
 
-    def __init__(self, width: int, heads: int, qk_norm: QKNorm | None = "head", bias: bool = True):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        qk_norm: QKNorm | None = "head",
+        bias: bool = True,
+    ):
         super().__init__()
         self.heads = heads
         self.to_qkv = nn.Linear(width, 3 * width, bias=bias)

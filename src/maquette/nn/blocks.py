@@ -41,7 +41,12 @@ def activation_module(name: Activation) -> nn.Module:
 class FeedForward(nn.Module):
     """Linear, GELU (by default its tanh approximation), Linear."""
 
-    def __init__(self, width: int, ratio: float = 4.0, activation: Activation = "gelu_tanh"):
+    def __init__(
+        self,
+        width: int,
+        ratio: float = 4.0,
+        activation: Activation = "gelu_tanh",
+    ):
         super().__init__()
         hidden = int(width * ratio)
         self.mlp = nn.Sequential(
@@ -282,7 +287,12 @@ class ResBlock2d(nn.Module):
     channels.
     """
 
-    def __init__(self, channels_in: int, channels: int, groups: int = 8):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        groups: int = 8,
+    ):
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)

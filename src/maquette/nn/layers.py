@@ -33,7 +33,10 @@ class Layers(nn.ModuleList, Generic[Layer]):
 
 
 def repeated(
-    count: int, make: Callable[P, Layer], *arguments: P.args, **options: P.kwargs
+    count: int,
+    make: Callable[P, Layer],
+    *arguments: P.args,
+    **options: P.kwargs,
 ) -> Layers[Layer]:
     """So many modules of one kind, each with weights of its own."""
     return Layers(make(*arguments, **options) for _ in range(count))

@@ -46,7 +46,12 @@ class Voxels:
     made: dict = field(default_factory=dict, repr=False)  # what was computed for arguments
 
     @classmethod
-    def of(cls, coords: Int[Tensor, "N 4"], resolution: int, batch: int | None = None) -> Voxels:
+    def of(
+        cls,
+        coords: Int[Tensor, "N 4"],
+        resolution: int,
+        batch: int | None = None,
+    ) -> Voxels:
         """From rows (sample, x, y, z) of any integer type, grouped by sample. Raises ValueError for
         cells outside of the grid.
         """

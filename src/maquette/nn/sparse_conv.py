@@ -101,7 +101,11 @@ def _started(bias: Tensor | None, features: Tensor, *shape: int) -> Tensor:
 
 
 # Children, along one axis, that see the parent's neighbour there.
-_OCTANTS_OF = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}
+_OCTANTS_OF = {
+    -1: slice(0, 1),
+    0: slice(0, 2),
+    1: slice(1, 2),
+}
 
 
 def _parent_taps(weight: Tensor) -> list[Tensor]:
@@ -114,7 +118,11 @@ def _parent_taps(weight: Tensor) -> list[Tensor]:
         for axis, step in enumerate(offset, start=1):
             # Child 0 sees the neighbours at -1, 0, 0; child 1 those at 0, 0, +1.
             low, middle, high = kernel.unbind(axis)
-            seen = {-1: [low], 0: [middle + high, low + middle], 1: [high]}[step]
+            seen = {
+                -1: [low],
+                0: [middle + high, low + middle],
+                1: [high],
+            }[step]
             kernel = torch.stack(seen, dim=axis)
         taps.append(kernel.permute(1, 2, 3, 0, 4))
     return taps
@@ -127,7 +135,12 @@ class Kernel(nn.Module):
 
     matrix_layer = True  # half precision in half-precision networks, as linear layers are
 
-    def __init__(self, channels_in: int, channels: int, size: int):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        size: int,
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(channels, size, size, size, channels_in))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -145,13 +158,23 @@ class SparseConv3d(nn.Module):
         """(N, C_in) -> (N, C_out)."""
         return convolve(x_NC, self.conv.weight, self.conv.bias, voxels)
 
-    def of_copies(self, x_MC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def of_copies(
+        self,
+        x_MC: Tensor,
+        voxels: Voxels,
+        shortcut: bool = True,
+    ) -> Tensor:
         """Parents' features (M, C_in) -> (N, C_out) of their active children ``voxels``."""
         if shortcut:
             return convolve_copies(x_MC, self.conv.weight, self.conv.bias, voxels)
         return self(upsample(x_MC, voxels), voxels)
 
-    def of_children(self, x_NC: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def of_children(
+        self,
+        x_NC: Tensor,
+        voxels: Voxels,
+        shortcut: bool = True,
+    ) -> Tensor:
         """Features (N, C_in) that eight children share -> (8 N, C_out) on ``voxels.children``."""
         if shortcut:
             return convolve_children(x_NC, self.conv.weight, self.conv.bias, voxels)
@@ -177,7 +200,12 @@ class SparseResBlock(nn.Module):
     copies of the parents) doubling.
     """
 
-    def __init__(self, channels_in: int, channels: int, embedding: int):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        embedding: int,
+    ):
         super().__init__()
         self.norm1 = LayerNorm(channels_in, eps=1e-6)
         self.norm2 = LayerNorm(channels, eps=1e-6, elementwise_affine=False)
@@ -192,24 +220,43 @@ class SparseResBlock(nn.Module):
         return self.emb_layers(embedded_BC)
 
     def forward(
-        self, x_NC: Float[Tensor, "N _"], modulation: Float[Tensor, "B _"], voxels: Voxels
+        self,
+        x_NC: Float[Tensor, "N _"],
+        modulation: Float[Tensor, "B _"],
+        voxels: Voxels,
     ) -> Float[Tensor, "N _"]:
         """(N, C_in) -> (N, C_out)."""
         h = self.conv1(F.silu(self.norm1(x_NC)), voxels)
         return self._finish(h, modulation, voxels) + self.skip_connection(x_NC)
 
-    def down(self, x_NC: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
+    def down(
+        self,
+        x_NC: Tensor,
+        modulation: Tensor,
+        voxels: Voxels,
+    ) -> Tensor:
         """Features of ``voxels`` -> of their parents."""
         return self(downsample(x_NC, voxels), modulation, voxels.parents[0])
 
-    def up(self, x_MC: Tensor, modulation: Tensor, voxels: Voxels, shortcut: bool = True) -> Tensor:
+    def up(
+        self,
+        x_MC: Tensor,
+        modulation: Tensor,
+        voxels: Voxels,
+        shortcut: bool = True,
+    ) -> Tensor:
         """Features of the parents -> of ``voxels``. Norm, activation and skip act on single cells,
         so they are made at the parents.
         """
         h = self.conv1.of_copies(F.silu(self.norm1(x_MC)), voxels, shortcut)
         return self._finish(h, modulation, voxels) + upsample(self.skip_connection(x_MC), voxels)
 
-    def _finish(self, h: Tensor, modulation: Tensor, voxels: Voxels) -> Tensor:
+    def _finish(
+        self,
+        h: Tensor,
+        modulation: Tensor,
+        voxels: Voxels,
+    ) -> Tensor:
         """The second half of the block: modulated norm, activation, convolution."""
         scale, shift = voxels.per_cell(modulation).chunk(2, dim=-1)
         return self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), voxels)
@@ -231,7 +278,12 @@ class SubdivideBlock(nn.Module):
     then convolved.
     """
 
-    def __init__(self, channels_in: int, channels: int, groups: int = 32):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        groups: int = 32,
+    ):
         super().__init__()
         self.act_layers = nn.Sequential(nn.GroupNorm(groups, channels_in, eps=1e-5), nn.SiLU())
         first = SparseConv3d(channels_in, channels)
@@ -241,7 +293,10 @@ class SubdivideBlock(nn.Module):
         self.skip_connection = SparsePointwise(channels_in, channels)
 
     def forward(
-        self, x_NC: Float[Tensor, "N _"], voxels: Voxels, shortcut: bool = True
+        self,
+        x_NC: Float[Tensor, "N _"],
+        voxels: Voxels,
+        shortcut: bool = True,
     ) -> Float[Tensor, "8*N _"]:
         """(N, C_in) on ``voxels`` -> (8 N, C_out) on ``voxels.children``."""
         fine = voxels.children

@@ -15,8 +15,20 @@ from typing import Any
 from maquette.declare import check, option
 from maquette.errors import InputError
 
-METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}  # of units of length
-BYTES = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of units of memory
+METRES = {
+    "mm": 0.001,
+    "cm": 0.01,
+    "m": 1.0,
+    "in": 0.0254,
+    "ft": 0.3048,
+}  # of units of length
+BYTES = {
+    "": 2**20,
+    "K": 2**10,
+    "M": 2**20,
+    "G": 2**30,
+    "T": 2**40,
+}  # of units of memory
 COLLISIONS = ("parts", "hull", "box")  # shapes that a simulator lets collide
 GROUNDS = ("plane", "disc")
 MJCF_STYLES = ("menagerie", "robosuite")
@@ -59,13 +71,23 @@ class SceneOptions:
         help="same seed, same machine, same result (default 0)",
     )
     samples: int = option(
-        1, least=1, metavar="K", help="tries per photo, the best by the self-check is kept"
+        1,
+        least=1,
+        metavar="K",
+        help="tries per photo, the best by the self-check is kept",
     )
     steps: int | None = option(
-        None, kind=int, least=1, metavar="N", help="sampling steps of each pass"
+        None,
+        kind=int,
+        least=1,
+        metavar="N",
+        help="sampling steps of each pass",
     )
     guidance: float | None = option(
-        None, kind=float, metavar="W", help="strength of classifier-free guidance; 1 is off"
+        None,
+        kind=float,
+        metavar="W",
+        help="strength of classifier-free guidance; 1 is off",
     )
     device: str = option("auto", metavar="DEVICE", help=f"{DEVICE_HELP} (default: auto)")
     fit: bool = option(

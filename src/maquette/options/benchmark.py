@@ -136,7 +136,12 @@ class BenchmarkOptions:
         metavar="J",
         help="processes (default 1; 0 = this one); the rows do not depend on it",
     )
-    threads: int = option(1, least=1, metavar="T", help="CPU threads of each process (default 1)")
+    threads: int = option(
+        1,
+        least=1,
+        metavar="T",
+        help="CPU threads of each process (default 1)",
+    )
 
     def __post_init__(self) -> None:
         check(self)

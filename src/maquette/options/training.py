@@ -16,8 +16,16 @@ from maquette.errors import InputError
 # to be better (docs/log.md).
 DEFAULTS: dict[str, dict[str, Any]] = {
     "volume-vae": {"batch": 16, "learning_rate": 1e-3},
-    "image-encoder": {"batch": 16, "learning_rate": 1e-3, "optimizer": "muon"},
-    "segmenter": {"batch": 16, "learning_rate": 2e-3, "optimizer": "muon"},
+    "image-encoder": {
+        "batch": 16,
+        "learning_rate": 1e-3,
+        "optimizer": "muon",
+    },
+    "segmenter": {
+        "batch": 16,
+        "learning_rate": 2e-3,
+        "optimizer": "muon",
+    },
     "lift": {"batch": 4, "learning_rate": 1e-3},
     "instance": {"batch": 6, "learning_rate": 6e-4},
     "iscene": {"batch": 5, "learning_rate": 4e-4},
@@ -139,7 +147,10 @@ class RunOptions:
         "view-centric", choices=("view-centric", "canonical"), help="canonical: ablation"
     )
     vae: str | None = option(
-        None, kind=str, metavar="FILE", help="weights of the volume VAE (default: embedded)"
+        None,
+        kind=str,
+        metavar="FILE",
+        help="weights of the volume VAE (default: embedded)",
     )
     init: str | None = option(
         None,
@@ -219,7 +230,11 @@ class LoopConfig:
     """How long and how fast."""
 
     steps: int | None = option(
-        None, kind=int, least=1, metavar="N", help="number of steps in all, instead of minutes"
+        None,
+        kind=int,
+        least=1,
+        metavar="N",
+        help="number of steps in all, instead of minutes",
     )
     minutes: float | None = option(
         None,
@@ -235,7 +250,12 @@ class LoopConfig:
         metavar="M",
         help="stop after M minutes of this call, to be resumed",
     )
-    batch: int = option(8, least=1, metavar="N", help="samples per step (views, for the generator)")
+    batch: int = option(
+        8,
+        least=1,
+        metavar="N",
+        help="samples per step (views, for the generator)",
+    )
     learning_rate: float = option(4e-4, metavar="R", help="at its highest, after the warm-up")
     optimizer: str = option(
         "adamw", choices=OPTIMIZERS, help="default: muon for the image encoder, else adamw"

@@ -22,7 +22,11 @@ LONGEST = 25.0
 SENSOR = (2.0, 80.0)  # mm, longer sides of sensors that exist
 CROP = 0.02  # by which the aspect ratio may differ from the one that the camera wrote down
 # of EXIF's FocalPlaneResolutionUnit, where it is not the inch
-_MILLIMETRES = {3: 10.0, 4: 1.0, 5: 0.001}
+_MILLIMETRES = {
+    3: 10.0,
+    4: 1.0,
+    5: 0.001,
+}
 _BASE = ExifTags.Base
 _TAGS = (
     _BASE.ExifImageWidth,

@@ -38,7 +38,16 @@ def studio_lighting(azimuth: float = 0.0) -> Lighting:
     sky = np.array([0.50, 0.52, 0.56])
     ground = np.array([0.30, 0.29, 0.28])
     direction = np.array([x * c + z * s, 1.05, z * c - x * s])
-    return Lighting(direction, key, sky, ground, shadow=0.9, softness=3, specular=0.05, gloss=24.0)
+    return Lighting(
+        direction,
+        key,
+        sky,
+        ground,
+        shadow=0.9,
+        softness=3,
+        specular=0.05,
+        gloss=24.0,
+    )
 
 
 def random_lighting(rng: np.random.Generator) -> Lighting:

@@ -41,7 +41,11 @@ class Outlines:
 
 
 def find_outlines(
-    vertices: np.ndarray, faces: np.ndarray, camera: Camera, layer: np.ndarray, count: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    layer: np.ndarray,
+    count: int,
 ) -> Outlines:
     """Search the view of arrays from ``checked_mesh``; ``layer`` (F,) int32 in 0 .. count - 1.
 
@@ -111,7 +115,13 @@ def _pairs(
 
 
 @compiled
-def _ends(f, line, axis, faces, screen):
+def _ends(
+    f,
+    line,
+    axis,
+    faces,
+    screen,
+):
     """Interval of face f on the row (axis 0) or column (axis 1) through the centres ``line``:
     start, its edge, end, its edge.
     """
@@ -149,7 +159,12 @@ def _gaps(end, places):
 
 
 @inlined
-def _lines_of(face, screen, across, lines):
+def _lines_of(
+    face,
+    screen,
+    across,
+    lines,
+):
     """Range of the lines that a face may touch, whose coordinate across them is ``across``."""
     a = screen[face[0], across]
     b = screen[face[1], across]
@@ -167,7 +182,13 @@ def _pixel(axis, line, place):
 
 
 @compiled
-def _crossings(kept, faces, layer, screen, ends):
+def _crossings(
+    kept,
+    faces,
+    layer,
+    screen,
+    ends,
+):
     """First start and last end of the faces' intervals between each two centres."""
     entry, leave, entry_edge, leave_edge = ends
     size = entry.shape[2:]
@@ -195,7 +216,16 @@ def _crossings(kept, faces, layer, screen, ends):
 
 
 @compiled
-def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
+def _between(
+    f,
+    g,
+    f_is_nearer,
+    place,
+    line,
+    axis,
+    faces,
+    screen,
+):
     """Edge between centres ``place`` (which sees f) and ``place + 1`` (g), or -1: where the nearer
     face ends, else where the other does.
     """
@@ -213,7 +243,14 @@ def _between(f, g, f_is_nearer, place, line, axis, faces, screen):
 
 
 @compiled
-def _find_pairs(face, inverse_depth, faces, screen, edges, out):
+def _find_pairs(
+    face,
+    inverse_depth,
+    faces,
+    screen,
+    edges,
+    out,
+):
     """Write pixels, axes and edges of all pairs into ``out``; returns how many there are."""
     entry_edge, leave_edge = edges
     pixels, axes, code = out

@@ -19,7 +19,10 @@ DARKEN = 0.42  # brightness that is left of what no mask covers
 
 
 def mask_overlay(
-    image: np.ndarray, masks: Sequence[InstanceMask], width: int, height: int
+    image: np.ndarray,
+    masks: Sequence[InstanceMask],
+    width: int,
+    height: int,
 ) -> Image.Image:
     """Draw masks (H, W) over the photo (H, W, 3) uint8, at a new size."""
     photo = np.asarray(fit_photo(image, width, height), np.float32)
@@ -93,7 +96,12 @@ def _halved(mask: np.ndarray) -> np.ndarray:
     return mask.reshape(height // 2, 2, width // 2, 2).mean((1, 3), dtype=np.float32)
 
 
-def _draw_number(picture: Image.Image, text: str, centre: tuple[int, int], size: int) -> None:
+def _draw_number(
+    picture: Image.Image,
+    text: str,
+    centre: tuple[int, int],
+    size: int,
+) -> None:
     """Put a number in a small white pill at ``centre``, inside of the picture; drawn four times
     larger for smooth edges.
     """

@@ -176,7 +176,10 @@ def _tile(stage: _Stage, camera: Camera) -> Image.Image:
 
 
 def _render(
-    stage: _Stage, camera: Camera, supersample: float = 2, lighting: Lighting | None = None
+    stage: _Stage,
+    camera: Camera,
+    supersample: float = 2,
+    lighting: Lighting | None = None,
 ) -> np.ndarray:
     """Draw ``supersample`` times larger, light it, put shadows on the backdrop, and average."""
     lighting = studio_lighting(-azimuth_of(camera)) if lighting is None else lighting
@@ -220,7 +223,12 @@ def _backdrop(width: int, height: int) -> np.ndarray:
     return grey.astype(np.uint8)[..., None] + np.array([1, 1, 0], np.uint8)
 
 
-def _fitted(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int]:
+def _fitted(
+    width: int,
+    height: int,
+    into_width: int,
+    into_height: int,
+) -> tuple[int, int]:
     """Size (width, height) of a picture scaled to fit into a frame."""
     scale = min(into_width / width, into_height / height)
     return max(1, round(scale * width)), max(1, round(scale * height))
@@ -259,7 +267,10 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _sheet(
-    tiles: Sequence[tuple[str, Image.Image]], columns: int, left: str, right: str
+    tiles: Sequence[tuple[str, Image.Image]],
+    columns: int,
+    left: str,
+    right: str,
 ) -> Image.Image:
     """Arrange captioned tiles of one size in rows, with a footer."""
     width, height = tiles[0][1].size
@@ -283,8 +294,20 @@ def _sheet(
     end = sheet_width - MARGIN
     pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
     font = ImageFont.load_default(size=17)
-    pen.text((MARGIN + 4, baseline), left, font=font, fill=FAINT, anchor="ls")
-    pen.text((end - 4, baseline), right, font=font, fill=FAINT, anchor="rs")
+    pen.text(
+        (MARGIN + 4, baseline),
+        left,
+        font=font,
+        fill=FAINT,
+        anchor="ls",
+    )
+    pen.text(
+        (end - 4, baseline),
+        right,
+        font=font,
+        fill=FAINT,
+        anchor="rs",
+    )
     return sheet
 
 

@@ -88,7 +88,11 @@ def picked(values: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    vertices: np.ndarray, faces: np.ndarray, pixel_from_world: np.ndarray, width: int, height: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    pixel_from_world: np.ndarray,
+    width: int,
+    height: int,
 ) -> tuple[np.ndarray, ...]:
     """Find what is visible of arrays from ``checked_mesh``; ``pixel_from_world`` (3, 4) float64
     gives homogeneous pixels.
@@ -130,7 +134,12 @@ def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     return vertices, faces
 
 
-def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.ndarray:
+def _rows(
+    array: np.ndarray | None,
+    count: int,
+    dtype: type,
+    name: str,
+) -> np.ndarray:
     """Return an optional array in the one type that the kernel is compiled for; empty stands for
     None.
     """
@@ -149,7 +158,12 @@ def _rows(array: np.ndarray | None, count: int, dtype: type, name: str) -> np.nd
 
 
 @inlined
-def centres_between(a, b, c, count):
+def centres_between(
+    a,
+    b,
+    c,
+    count,
+):
     """Range of the pixels, of ``count`` in a line, whose centres three corners enclose: first, end.
 
     The first is the lowest corner + 0.5 rounded up (to 1e-6, as a centre on the outline belongs to
@@ -162,14 +176,27 @@ def centres_between(a, b, c, count):
 
 
 @inlined
-def _span(screen, axis, corners, count):
+def _span(
+    screen,
+    axis,
+    corners,
+    count,
+):
     """The pixel centres along an axis that the triangle's box holds, as start and end."""
     i, j, k = corners
     return centres_between(screen[i, axis], screen[j, axis], screen[k, axis], count)
 
 
 @compiled
-def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
+def _draw(
+    vertices,
+    faces,
+    matrix,
+    homogeneous,
+    screen,
+    inverse_depth,
+    face_of,
+):
     """Fill ``inverse_depth`` and ``face_of`` (H, W): the nearest face of every pixel."""
     height, width = face_of.shape
     for v in range(len(vertices)):
@@ -202,7 +229,13 @@ def _draw(vertices, faces, matrix, homogeneous, screen, inverse_depth, face_of):
 
 
 @inlined
-def _fill(f, corners, bounds, inverse_depth, face_of):
+def _fill(
+    f,
+    corners,
+    bounds,
+    inverse_depth,
+    face_of,
+):
     """Draw one face with homogeneous corners into the pixels of ``bounds`` that it covers, where
     nothing nearer is.
     """
@@ -233,7 +266,12 @@ def _fill(f, corners, bounds, inverse_depth, face_of):
 
 
 @inlined
-def _weight(x, y, b, c):
+def _weight(
+    x,
+    y,
+    b,
+    c,
+):
     """How far a pixel's centre lies from the edge between two homogeneous corners."""
     bx, by, bz = b
     cx, cy, cz = c
@@ -243,7 +281,13 @@ def _weight(x, y, b, c):
 
 
 @inlined
-def _face_normal(vertices, i, j, k, eye):
+def _face_normal(
+    vertices,
+    i,
+    j,
+    k,
+    eye,
+):
     """The face's own unit normal, in float64, on the side of the eye."""
     x, y, z = row_of(vertices, i)
     corner = (x + 0.0, y + 0.0, z + 0.0)
@@ -256,7 +300,12 @@ def _face_normal(vertices, i, j, k, eye):
 
 
 @inlined
-def _smooth_normal(normals, face, weights, flat):
+def _smooth_normal(
+    normals,
+    face,
+    weights,
+    flat,
+):
     """The vertices' normals mixed, but ``flat`` at corners where they disagree with it: a crease.
 
     The sign of a vertex normal is the winding's, which may be wrong.
@@ -274,7 +323,17 @@ def _smooth_normal(normals, face, weights, flat):
 
 
 @compiled
-def _resolve(face_of, homogeneous, vertices, faces, eye, colors, normals, normal, albedo):
+def _resolve(
+    face_of,
+    homogeneous,
+    vertices,
+    faces,
+    eye,
+    colors,
+    normals,
+    normal,
+    albedo,
+):
     """Fill normal and albedo of every pixel with a face, between its corners."""
     height, width = face_of.shape
     eye = (eye[0], eye[1], eye[2])

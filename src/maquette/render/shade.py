@@ -29,7 +29,11 @@ THIRD_POWER, SECOND_POWER, FIRST_POWER = CUBIC
 
 
 def with_ground(
-    buffers: RenderBuffers, camera: Camera, height: float, albedo: np.ndarray, reach: float = np.inf
+    buffers: RenderBuffers,
+    camera: Camera,
+    height: float,
+    albedo: np.ndarray,
+    reach: float = np.inf,
 ) -> RenderBuffers:
     """Return the buffers with a plane y = ``height`` behind what they hold, as far as z-depth
     ``reach``.
@@ -89,7 +93,10 @@ def shade(
 
 
 def _sky_visibility(
-    sky: Sequence[ShadowMap], points: np.ndarray, normals: np.ndarray, coarse: bool
+    sky: Sequence[ShadowMap],
+    points: np.ndarray,
+    normals: np.ndarray,
+    coarse: bool,
 ) -> np.ndarray:
     """(H * W,) float32 visibility of the sky from points (H, W, 3) with normals (H, W, 3).
 
@@ -193,7 +200,13 @@ def _linear(a):
 
 
 @inlined
-def _highlight(light, point, normal, lit, gloss):
+def _highlight(
+    light,
+    point,
+    normal,
+    lit,
+    gloss,
+):
     """Blinn-Phong, of light that comes with a strength ``lit``."""
     view = minus(light.eye, point)
     to_eye = over(view, math.sqrt(dot(view, view)))
@@ -203,7 +216,12 @@ def _highlight(light, point, normal, lit, gloss):
 
 
 @compiled
-def _illuminate(surface, light, curve, image):
+def _illuminate(
+    surface,
+    light,
+    curve,
+    image,
+):
     """Blinn-Phong under a hemisphere. Writes sRGB into ``image`` (N, 3) where depth is finite."""
     # Unpacked here, once: to take an array out of a tuple counts a reference.
     depth, points, normals, albedo, sunlit, open_sky = surface

@@ -35,7 +35,10 @@ class ShadowMap(NamedTuple):
 
 
 def shadow_maps(
-    vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray, resolution: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    directions: np.ndarray,
+    resolution: int,
 ) -> tuple[ShadowMap, ...]:
     """Draw a mesh as seen from each of ``directions`` (D, 3) towards the light; they serve all
     views of the scene.
@@ -74,7 +77,10 @@ def _light_from_world(direction: np.ndarray, centre: np.ndarray, distance: float
 
 
 def visibility(
-    maps: Sequence[ShadowMap], points: np.ndarray, normals: np.ndarray, softness: int
+    maps: Sequence[ShadowMap],
+    points: np.ndarray,
+    normals: np.ndarray,
+    softness: int,
 ) -> np.ndarray:
     """Share of the maps' light that reaches points (N, 3) float32 with unit or zero normals (N, 3)
     float32.
@@ -90,13 +96,26 @@ def visibility(
 
 
 @inlined
-def _in_map(m, axis, point, depth, focal, size):
+def _in_map(
+    m,
+    axis,
+    point,
+    depth,
+    focal,
+    size,
+):
     """Column (axis 0) or row (axis 1) of a point in a map."""
     return focal * affine(m, axis, point) / depth + 0.5 * size - 0.5
 
 
 @inlined
-def _slope(m, axis, normal, facing, texel):
+def _slope(
+    m,
+    axis,
+    normal,
+    facing,
+    texel,
+):
     """Depth of the receiver's own plane per texel to the right (axis 0) or down (axis 1)."""
     return dot(row_of(m, axis), normal) / max(facing, 0.2) * texel
 
@@ -110,7 +129,13 @@ def _weight(tap, last, fraction):
 
 
 @inlined
-def _hidden(inverse_depth, softness, place, depth, slopes):
+def _hidden(
+    inverse_depth,
+    softness,
+    place,
+    depth,
+    slopes,
+):
     """Share of a window of texels about a place that sees something before the receiver's plane,
     which has this depth at the place.
     """
@@ -133,7 +158,14 @@ def _hidden(inverse_depth, softness, place, depth, slopes):
 
 
 @compiled
-def _gather(points, normals, shadow_map, softness, lit, total):
+def _gather(
+    points,
+    normals,
+    shadow_map,
+    softness,
+    lit,
+    total,
+):
     """Add to ``lit`` and ``total`` (N,) what the light of one shadow map gives."""
     inverse_depth, m, focal, texel = shadow_map
     size = len(inverse_depth)

@@ -118,7 +118,10 @@ def _image_of(channels: Tensor) -> SoftImage:
 
 
 def _check(
-    vertices: Tensor, colours: Tensor, sharpness: float, order_sharpness: float | None
+    vertices: Tensor,
+    colours: Tensor,
+    sharpness: float,
+    order_sharpness: float | None,
 ) -> None:
     """InputError for steepnesses that are not positive and colours that fit no vertices."""
     if not sharpness > 0 or (order_sharpness is not None and not order_sharpness > 0):
@@ -162,7 +165,11 @@ def _checked_layers(face_instance: Tensor | np.ndarray, count: int) -> np.ndarra
 
 
 def _layers(
-    vertices: Tensor, faces: Tensor, colours: Tensor, camera: Camera, outlines: Outlines
+    vertices: Tensor,
+    faces: Tensor,
+    colours: Tensor,
+    camera: Camera,
+    outlines: Outlines,
 ) -> Tensor:
     """(N, H, W, 5) colour x alpha, depth x alpha and alpha of every instance alone, with
     antialiased outlines.
@@ -204,7 +211,11 @@ def _centres(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _surface(
-    screen: Tensor, depth: Tensor, colours: Tensor, corners: Tensor, centres: Tensor
+    screen: Tensor,
+    depth: Tensor,
+    colours: Tensor,
+    corners: Tensor,
+    centres: Tensor,
 ) -> Tensor:
     """(P, 5) colour, depth and 1 of the faces with these corners (P, 3) at the centres (P, 2)."""
     # relative to the pixel, so that slivers keep their digits

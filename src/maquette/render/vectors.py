@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from numba import njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")  # a kernel, called from Python
+compiled = njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)  # a kernel, called from Python
 inlined = njit(inline="always", error_model="numpy")  # a part of kernels
 
 

@@ -202,7 +202,12 @@ def _level(scene: Scene, label: int) -> int:
     return level
 
 
-def _along_ray(eye: np.ndarray, bottom: float, target: float, least: float) -> np.ndarray:
+def _along_ray(
+    eye: np.ndarray,
+    bottom: float,
+    target: float,
+    least: float,
+) -> np.ndarray:
     """(4, 4) what brings an object's lower end to another height: about the eye, so that its
     picture is the same, or straight up or down where that would be far, or less than ``least``
     below the eye.

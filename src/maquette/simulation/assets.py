@@ -99,7 +99,12 @@ def node(parent: ElementTree.Element | None, tag: str, **attributes: Any) -> Ele
     return ElementTree.SubElement(parent, tag, texts)
 
 
-def text_node(parent: ElementTree.Element, tag: str, text: Any, **attributes: Any) -> None:
+def text_node(
+    parent: ElementTree.Element,
+    tag: str,
+    text: Any,
+    **attributes: Any,
+) -> None:
     """A new element that holds a text or numbers."""
     made = node(parent, tag, **attributes)
     made.text = text if isinstance(text, str) else numbers(text)

@@ -11,7 +11,12 @@ import sys
 import numpy as np
 
 
-def main(given: str, made: str, settings: str, seconds: str) -> None:
+def main(
+    given: str,
+    made: str,
+    settings: str,
+    seconds: str,
+) -> None:
     """Write the corners of each part to ``made``, in their order; ends itself by SIGXCPU when the
     processor's time is over.
     """

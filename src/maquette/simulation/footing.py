@@ -55,7 +55,12 @@ class Standing:
         return np.concatenate([part.vertices for part in self.parts])
 
 
-def footed(given: Standing, reach: float, floor: float, shown: Shown) -> Standing:
+def footed(
+    given: Standing,
+    reach: float,
+    floor: float,
+    shown: Shown,
+) -> Standing:
     """The object with contacts that reach, in all directions, at least ``reach`` of the way from
     its centre of mass to its rim, seen from above. What of it is below ``floor`` is raised to it,
     unless that is much.
@@ -146,7 +151,12 @@ def _soled(given: Standing, low: float, band: float) -> Standing:
     return _warped(given, flat)
 
 
-def _with_feet(given: Standing, low: float, reach: float, shown: Shown) -> Standing:
+def _with_feet(
+    given: Standing,
+    low: float,
+    reach: float,
+    shown: Shown,
+) -> Standing:
     """Feet where contacts do not reach far enough; of the places that do, the lowest, rather where
     the photo does not show it.
     """

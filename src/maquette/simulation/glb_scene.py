@@ -59,13 +59,22 @@ def scene_of_glb(path: Path) -> Scene:
 
 
 def _instance(
-    label: int, node: str, name: str, mesh: trimesh.Trimesh, placed: np.ndarray
+    label: int,
+    node: str,
+    name: str,
+    mesh: trimesh.Trimesh,
+    placed: np.ndarray,
 ) -> Instance:
     """With its frame in the middle of the mesh's box."""
     middle = mesh.bounds.mean(0)
     mesh.apply_translation(-middle)
     return Instance(
-        label, mesh, placed @ similarity(1.0, None, middle), seed=0, name=name, node=node
+        label,
+        mesh,
+        placed @ similarity(1.0, None, middle),
+        seed=0,
+        name=name,
+        node=node,
     )
 
 

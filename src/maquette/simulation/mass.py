@@ -53,7 +53,10 @@ class MassProperties:
 
 
 def mesh_mass(
-    vertices: np.ndarray, faces: np.ndarray, hull: ConvexPart, density: float
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    hull: ConvexPart,
+    density: float,
 ) -> tuple[MassProperties, str]:
     """Mass properties of a surface, vertices (V, 3) in metres, and a remark when they are not those
     of the surface itself. ``hull``: its convex hull.

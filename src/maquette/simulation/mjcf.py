@@ -64,7 +64,13 @@ def _root(bodies: Bodies, style: str, directories: Mapping[str, str]) -> Element
     root = node(None, "mujoco", model="scene")
     node(root, "compiler", angle="radian", **directories)
     gravity = -GRAVITY * bodies.upward
-    node(root, "option", gravity=gravity, timestep=0.002, integrator="implicitfast")
+    node(
+        root,
+        "option",
+        gravity=gravity,
+        timestep=0.002,
+        integrator="implicitfast",
+    )
     node(root, "statistic", extent=bodies.span)
     custom = node(root, "custom")
     node(custom, "text", name="maquette", data="; ".join(said_of(bodies)))
@@ -73,9 +79,23 @@ def _root(bodies: Bodies, style: str, directories: Mapping[str, str]) -> Element
     node(custom, "numeric", name="scale_is_known", data=known)
     defaults = node(root, "default")
     seen = node(defaults, "default", class_="visual")
-    node(seen, "geom", group=visual_group, contype=0, conaffinity=0, mass=0)
+    node(
+        seen,
+        "geom",
+        group=visual_group,
+        contype=0,
+        conaffinity=0,
+        mass=0,
+    )
     collides = node(defaults, "default", class_="collision")
-    node(collides, "geom", group=collision_group, friction=CONTACT, condim=6, rgba=(1, 1, 1, 0.5))
+    node(
+        collides,
+        "geom",
+        group=collision_group,
+        friction=CONTACT,
+        condim=6,
+        rgba=(1, 1, 1, 0.5),
+    )
     node(root, "asset")
     _add_ground(node(root, "worldbody"), bodies)
     return root
@@ -83,35 +103,96 @@ def _root(bodies: Bodies, style: str, directories: Mapping[str, str]) -> Element
 
 def _add_ground(world: ElementTree.Element, bodies: Bodies) -> None:
     light = 3 * bodies.span * bodies.upward
-    node(world, "light", pos=light, dir=-bodies.upward, type="directional")
+    node(
+        world,
+        "light",
+        pos=light,
+        dir=-bodies.upward,
+        type="directional",
+    )
     place = {"pos": bodies.ground * bodies.upward, "zaxis": bodies.upward}
     size = (0, 0, bodies.span)  # without end; drawn in squares
-    plane = node(world, "geom", name="ground", type="plane", size=size, **place)
-    plane.attrib |= {"friction": numbers(CONTACT), "condim": "6", "rgba": "0.8 0.8 0.8 1"}
+    plane = node(
+        world,
+        "geom",
+        name="ground",
+        type="plane",
+        size=size,
+        **place,
+    )
+    plane.attrib |= {
+        "friction": numbers(CONTACT),
+        "condim": "6",
+        "rgba": "0.8 0.8 0.8 1",
+    }
 
 
 def _add_body(world: ElementTree.Element, name: str, body: RigidBody) -> ElementTree.Element:
     pose = body.file_from_body
     turn = wxyz(pose[:3, :3])
-    made = node(world, "body", name=name, pos=pose[:3, 3], quat=turn)
+    made = node(
+        world,
+        "body",
+        name=name,
+        pos=pose[:3, 3],
+        quat=turn,
+    )
     if not body.is_static:
         node(made, "freejoint", name=f"{name}_joint")
     tensor = body.mass.inertia
     full = tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]  # the diagonal first
     mass = numbers(body.mass.mass)
-    node(made, "inertial", pos=body.mass.centre, mass=mass, fullinertia=full)
+    node(
+        made,
+        "inertial",
+        pos=body.mass.centre,
+        mass=mass,
+        fullinertia=full,
+    )
     return made
 
 
 def _add_looks(
-    asset: ElementTree.Element, body: ElementTree.Element, name: str, files: BodyFiles
+    asset: ElementTree.Element,
+    body: ElementTree.Element,
+    name: str,
+    files: BodyFiles,
 ) -> None:
-    node(asset, "texture", name=name, type="2d", file=files.texture)
-    node(asset, "material", name=name, texture=name, specular=0, shininess=0)
+    node(
+        asset,
+        "texture",
+        name=name,
+        type="2d",
+        file=files.texture,
+    )
+    node(
+        asset,
+        "material",
+        name=name,
+        texture=name,
+        specular=0,
+        shininess=0,
+    )
     # as a shell, for a mesh that is seen may enclose nothing
-    node(asset, "mesh", name=name, file=files.visual, inertia="shell")
-    seen = {"name": f"{name}_visual", "class_": "visual", "material": name}
-    node(body, "geom", type="mesh", mesh=name, **seen)
+    node(
+        asset,
+        "mesh",
+        name=name,
+        file=files.visual,
+        inertia="shell",
+    )
+    seen = {
+        "name": f"{name}_visual",
+        "class_": "visual",
+        "material": name,
+    }
+    node(
+        body,
+        "geom",
+        type="mesh",
+        mesh=name,
+        **seen,
+    )
 
 
 def _add_parts(
@@ -124,8 +205,21 @@ def _add_parts(
     for k, (file, part) in enumerate(zip(files, body.parts)):
         own = f"{name}_part_{k}"
         made_of = "convex" if _is_solid(part.vertices, part.volume) else "shell"
-        node(asset, "mesh", name=own, file=file, inertia=made_of)
-        node(made, "geom", name=own, class_="collision", type="mesh", mesh=own)
+        node(
+            asset,
+            "mesh",
+            name=own,
+            file=file,
+            inertia=made_of,
+        )
+        node(
+            made,
+            "geom",
+            name=own,
+            class_="collision",
+            type="mesh",
+            mesh=own,
+        )
 
 
 def _is_solid(vertices: np.ndarray, volume: float) -> bool:

@@ -76,7 +76,12 @@ def _add_inertial(link: ElementTree.Element, body: RigidBody) -> None:
         text_node(inertia, term, value)
 
 
-def _add_mesh(link: ElementTree.Element, kind: str, name: str, file: str) -> None:
+def _add_mesh(
+    link: ElementTree.Element,
+    kind: str,
+    name: str,
+    file: str,
+) -> None:
     part = node(link, kind, name=name)
     text_node(node(node(part, "geometry"), "mesh"), "uri", file)
     if kind == "collision":

@@ -52,7 +52,10 @@ def _described(instance: Called) -> str:
 
 
 def assigned(
-    objects: Sequence[Called], given: Assignments, option: str, read: Callable[[Any], float]
+    objects: Sequence[Called],
+    given: Assignments,
+    option: str,
+    read: Callable[[Any], float],
 ) -> dict[int, float]:
     """Label -> value of what was said as "NAME=VALUE" or as a mapping; ``read`` makes the value.
 

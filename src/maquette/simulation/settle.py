@@ -200,7 +200,10 @@ def _moved(tried: _Round) -> Scene:
 
 
 def _reported(
-    before: Scene, tried: _Round, overlaps: Mapping[int, float], remarks: Mapping[int, str]
+    before: Scene,
+    tried: _Round,
+    overlaps: Mapping[int, float],
+    remarks: Mapping[int, str],
 ) -> SettledScene:
     after = _moved(tried)
     for label, shape in tried.start.shapes.items():

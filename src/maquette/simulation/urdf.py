@@ -33,7 +33,13 @@ def urdf_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     assets = mesh_assets(bodies, assets_folder(path, "urdf"))
     robot = node(None, "robot", name="scene")
     reader = node(robot, "mujoco")
-    node(reader, "compiler", strippath="false", discardvisual="false", fusestatic="false")
+    node(
+        reader,
+        "compiler",
+        strippath="false",
+        discardvisual="false",
+        fusestatic="false",
+    )
     node(robot, "link", name=ROOT)
     _add_ground(robot, bodies)
     names = unique_names((body.node for body in bodies.bodies), xml_name, (ROOT, "ground"))
@@ -72,7 +78,12 @@ def _add_mesh(link: ElementTree.Element, kind: str, file: str) -> None:
     node(node(part, "geometry"), "mesh", filename=file)
 
 
-def _add_joint(robot: ElementTree.Element, name: str, pose: np.ndarray, kind: str) -> None:
+def _add_joint(
+    robot: ElementTree.Element,
+    name: str,
+    pose: np.ndarray,
+    kind: str,
+) -> None:
     joint = node(robot, "joint", name=f"{name}_joint", type=kind)
     node(joint, "origin", xyz=pose[:3, 3], rpy=roll_pitch_yaw(pose[:3, :3]))
     node(joint, "parent", link=ROOT)

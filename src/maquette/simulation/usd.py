@@ -186,7 +186,12 @@ def _ground(bodies: Bodies) -> Prim:
     return Prim("Plane", "ground", COLLIDES, properties=tuple(told))
 
 
-def _asset(name: str, body: RigidBody, surface: TexturedSurface, bodies: Bodies) -> bytes:
+def _asset(
+    name: str,
+    body: RigidBody,
+    surface: TexturedSurface,
+    bodies: Bodies,
+) -> bytes:
     schemas = ["PhysicsMassAPI"] if body.is_static else ["PhysicsRigidBodyAPI", "PhysicsMassAPI"]
     moments, axes = body.mass.principal()
     told = [f"float physics:mass = {body.mass.mass:.9g}"]

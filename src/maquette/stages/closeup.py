@@ -74,7 +74,10 @@ def _centres(count: int, side: int) -> np.ndarray:
 
 
 def closeup(
-    perception: Perception, label: int, resolution: int, box: np.ndarray | None = None
+    perception: Perception,
+    label: int,
+    resolution: int,
+    box: np.ndarray | None = None,
 ) -> Closeup:
     """The window around an object's mask, joined with ``box`` (2, 2) of the photo's pixels (left,
     top; right, bottom).
@@ -86,7 +89,12 @@ def closeup(
     cut = _cut(own, resolution, box)
     width, height = cut.size
     intrinsics = cut.window_from_photo @ perception.camera.intrinsics
-    camera = replace(perception.camera, intrinsics=intrinsics, width=width, height=height)
+    camera = replace(
+        perception.camera,
+        intrinsics=intrinsics,
+        width=width,
+        height=height,
+    )
     mask = cut.shrunk(own.view(np.uint8)) > 0  # rounded: at least half of what a pixel covers
     if not mask.any():  # thinner than a pixel of the window
         mask = cut.shrunk(own.astype(np.float32)) > 0

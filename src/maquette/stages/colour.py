@@ -67,7 +67,10 @@ def _shown(
 
 
 def _hidden_colours(
-    vertices: np.ndarray, photo: np.ndarray, volume: np.ndarray, weight: np.ndarray
+    vertices: np.ndarray,
+    photo: np.ndarray,
+    volume: np.ndarray,
+    weight: np.ndarray,
 ) -> np.ndarray:
     """(V, 3) colours for where the photo shows nothing: of the nearest shown vertices, farther away
     more and more their mean.
@@ -89,7 +92,10 @@ def _hidden_colours(
 
 
 def _first_hit(
-    pixel: np.ndarray, depth: np.ndarray, size: np.ndarray, tolerance: float
+    pixel: np.ndarray,
+    depth: np.ndarray,
+    size: np.ndarray,
+    tolerance: float,
 ) -> np.ndarray:
     """(V,) 1 for vertices that no other vertex of the mesh hides, on a coarse grid over a picture
     of size (width, height): cheap, and good enough for blending.

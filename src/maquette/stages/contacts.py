@@ -132,7 +132,12 @@ def _contacts(seen: DepthPicture, supports: Mapping[int, Support]) -> list[_Cont
     return found
 
 
-def _below_foot(seen: DepthPicture, points: np.ndarray, label: int, on: int) -> float | None:
+def _below_foot(
+    seen: DepthPicture,
+    points: np.ndarray,
+    label: int,
+    on: int,
+) -> float | None:
     """Median height of the supporter's surface right below an object's mask."""
     labels = seen.picture.labels
     below = np.zeros(labels.shape, bool)

@@ -25,7 +25,12 @@ ZOOM_MARGIN = 1.2
 State = dict[str, np.ndarray]
 
 
-def zoom_state(perception: Perception, label: int, coarse: Tensor, resolution: int) -> State:
+def zoom_state(
+    perception: Perception,
+    label: int,
+    coarse: Tensor,
+    resolution: int,
+) -> State:
     """What ``zoom.zoom_pass`` needs, from the coarse volume (R, R, R) of an instance in the scene's
     cube; resolution: of the lifted grid.
     """

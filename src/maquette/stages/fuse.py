@@ -126,7 +126,10 @@ class Witness:
 
 
 def fused_field(
-    generated: Tensor, perception: Perception, label: int, scene_from_cube: np.ndarray
+    generated: Tensor,
+    perception: Perception,
+    label: int,
+    scene_from_cube: np.ndarray,
 ) -> np.ndarray:
     """Field (R, R, R) of one instance -> a finer one, (RESOLUTION,) * 3 float32, that agrees with
     the photo where that shows the instance.

@@ -57,7 +57,12 @@ def _radius(part: np.ndarray, cell: np.ndarray) -> float:
     return float(np.clip(inside.max(), *RADII))
 
 
-def _add_bar(field: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
+def _add_bar(
+    field: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    radius: float,
+) -> None:
     """Join a round bar between two cells with a field, in place."""
     reach = int(np.ceil(radius)) + 2
     low = np.maximum(np.minimum(start, end) - reach, 0)

@@ -41,7 +41,11 @@ class Measured:
 
 
 def posed_camera(
-    parameters: np.ndarray, given: GivenGeometry, width: int, height: int, down: np.ndarray | None
+    parameters: np.ndarray,
+    given: GivenGeometry,
+    width: int,
+    height: int,
+    down: np.ndarray | None,
 ) -> Camera:
     """The camera that the network's parameters (5,) describe, with given intrinsics and ``down``
     (3,), where gravity pulls, in the camera's axes; None = as the parameters' pitch says.
@@ -261,7 +265,10 @@ def filled(known: np.ndarray, rough: np.ndarray, labels: np.ndarray) -> np.ndarr
 
 
 def _on_picture(
-    fine: np.ndarray, labels: np.ndarray, picture: Picture, estimated: np.ndarray
+    fine: np.ndarray,
+    labels: np.ndarray,
+    picture: Picture,
+    estimated: np.ndarray,
 ) -> np.ndarray:
     """(S, S) mean log depth of the photo's pixels of the same object in each pixel of the
     letterboxed picture; of a small photo, the nearest one.

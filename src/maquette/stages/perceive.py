@@ -178,7 +178,10 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
 
 
 def _in_scene_frame(
-    known: Measured, given: SceneInput, labels: np.ndarray, supports: Mapping[int, Support]
+    known: Measured,
+    given: SceneInput,
+    labels: np.ndarray,
+    supports: Mapping[int, Support],
 ) -> Perception:
     """The perceived scene in the frame that it fills."""
     new_from_old = filling_frame(known.seen, known.boxes)
@@ -236,7 +239,12 @@ class _Estimate:
     reliefs: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def _looks(photo: np.ndarray, labels: np.ndarray, picture: Picture, size: int) -> dict[int, _Look]:
+def _looks(
+    photo: np.ndarray,
+    labels: np.ndarray,
+    picture: Picture,
+    size: int,
+) -> dict[int, _Look]:
     """The window of every label that the letterboxed picture shows, cut out of the photo itself at
     ``size`` pixels; none when that is 0.
     """
@@ -327,7 +335,10 @@ def _smooth(relief: np.ndarray, own: np.ndarray) -> np.ndarray:
 
 
 def _with_reliefs(
-    relative: np.ndarray, labels: np.ndarray, looks: Mapping[int, _Look], estimate: _Estimate
+    relative: np.ndarray,
+    labels: np.ndarray,
+    looks: Mapping[int, _Look],
+    estimate: _Estimate,
 ) -> np.ndarray:
     """A log depth map (S, S) in which every object keeps its mean and gets the relief of its close
     look.

@@ -14,7 +14,12 @@ from maquette.geometry.transforms import similarity
 from maquette.types import Instance
 
 
-def place(label: int, mesh: trimesh.Trimesh, seed: int, **fields: Any) -> Instance:
+def place(
+    label: int,
+    mesh: trimesh.Trimesh,
+    seed: int,
+    **fields: Any,
+) -> Instance:
     """An Instance from a mesh in scene coordinates: the mesh moves to its box's centre, the
     transform remembers where that was.
     """

@@ -55,7 +55,12 @@ class Window(NamedTuple):
     side: int
 
     @classmethod
-    def around(cls, box: PixelBox, margin: float, size: Size) -> Window:
+    def around(
+        cls,
+        box: PixelBox,
+        margin: float,
+        size: Size,
+    ) -> Window:
         """Around a box, moved into the photo (H, W) where it fits into it."""
         x0, y0, x1, y1 = box
         side = max(int(np.ceil(margin * max(x1 - x0, y1 - y0))), LEAST_SIDE)
@@ -87,7 +92,12 @@ class Window(NamedTuple):
         places = np.array(box) + moved - [self.left, self.top, self.left, self.top]
         return (places / self.side).tolist()
 
-    def seen(self, plane: np.ndarray, by: Window, cells: int) -> np.ndarray:
+    def seen(
+        self,
+        plane: np.ndarray,
+        by: Window,
+        cells: int,
+    ) -> np.ndarray:
         """What a plane (C, C) float32 of this window is in another one, (cells, cells)."""
         scale = self.side / by.side * cells / len(plane)
         between = np.array([self.left - by.left, self.top - by.top])
@@ -232,7 +242,12 @@ class PointedPhoto:
         xs, ys = (np.arange(0.5 * step, length, step) for length in (width, height))
         return [Click(x, y, 1) for y in ys.tolist() for x in xs.tolist()]
 
-    def _from_near(self, far: Look, found: Found, clicks: Sequence[Click]) -> np.ndarray:
+    def _from_near(
+        self,
+        far: Look,
+        found: Found,
+        clicks: Sequence[Click],
+    ) -> np.ndarray:
         """The object of first clicks, as the whole photo shows it, looked at from near."""
         mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
         window = self._near(mask, [click for click in clicks if click.positive])
@@ -265,7 +280,11 @@ class PointedPhoto:
         return Window.around((x0 - wide, y0 - wide, x1 + wide, y1 + wide), 1.0, self.size)
 
     def _outlined(
-        self, look: Look, found: Found, clicks: Sequence[Click], box: PixelBox | None = None
+        self,
+        look: Look,
+        found: Found,
+        clicks: Sequence[Click],
+        box: PixelBox | None = None,
     ) -> np.ndarray:
         """The mask (H, W) bool of an answer; its outline is that of the colours, and clicks and
         the box are taken at their word.

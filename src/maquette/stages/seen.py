@@ -50,7 +50,11 @@ def with_seen_depth(
     if intrinsics is None and seen.focal is not None:
         intrinsics = intrinsics_from_focal(seen.focal * longer, width, height)
     seen_geometry = replace(
-        known, depth=depth, metric=seen.metric, intrinsics=intrinsics, source=network.name
+        known,
+        depth=depth,
+        metric=seen.metric,
+        intrinsics=intrinsics,
+        source=network.name,
     )
     return replace(given, geometry=seen_geometry)
 

@@ -185,7 +185,11 @@ def _at(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _evidence(
-    seen: DepthPicture, points: np.ndarray, foot: _Foot, other: int, box: np.ndarray | None
+    seen: DepthPicture,
+    points: np.ndarray,
+    foot: _Foot,
+    other: int,
+    box: np.ndarray | None,
 ) -> _Evidence | None:
     """None when the supporter's surface is not below the eye, so that nobody sees it from above.
     ``box``: the object's own, (2, 3), as estimated.

@@ -114,7 +114,10 @@ def _places(vertices: np.ndarray, pixel: np.ndarray, shown: np.ndarray) -> np.nd
 
 
 def _copies_of_faces(
-    vertices: np.ndarray, faces: np.ndarray, shown: np.ndarray, extent: float
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    shown: np.ndarray,
+    extent: float,
 ) -> np.ndarray:
     """(F,) the copy that each face reads: 0 where the photo shows it clearly, 1 where hardly, then
     by the distance to what is shown.
@@ -167,7 +170,12 @@ def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
     return Atlas(atlas[rows, columns], corners, sizes / full)
 
 
-def _blurred(picture: np.ndarray, mask: np.ndarray, size: np.ndarray, sigma: float) -> np.ndarray:
+def _blurred(
+    picture: np.ndarray,
+    mask: np.ndarray,
+    size: np.ndarray,
+    sigma: float,
+) -> np.ndarray:
     """The picture at a smaller size (width, height) and blurred there, its pixels outside of the
     mask left out as far as possible.
     """

@@ -40,7 +40,10 @@ class ThinParts:
 
 
 def thin_parts(
-    window: Closeup, inwards: np.ndarray, side: float, measured: bool = False
+    window: Closeup,
+    inwards: np.ndarray,
+    side: float,
+    measured: bool = False,
 ) -> ThinParts:
     """Find and straighten the thin parts of a window's object; ``inwards`` (H, W): distances from
     its outline in pixels, ``side``: of its cube in scene units. measured: its depth was given, so
@@ -94,7 +97,10 @@ def _upright(thin: np.ndarray, surroundings: float) -> np.ndarray:
 
 
 def _straightened(
-    window: Closeup, rows: np.ndarray, columns: np.ndarray, belief: float
+    window: Closeup,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    belief: float,
 ) -> np.ndarray:
     """(N,) depths of a part's pixels on a straight line in space, or in a plane when it is as wide
     as several: 1 / z is linear in the picture. belief: weight of its being vertical.

@@ -110,7 +110,13 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
         return np.concatenate([*edges, PRIOR * np.array([turned, zoomed])])
 
     first = np.array([pitch, 0.0, *_first_place(np.array([*boxes.values()]), start)])
-    found = least_squares(residuals, first, loss="soft_l1", f_scale=OUTLIER, max_nfev=EVALUATIONS)
+    found = least_squares(
+        residuals,
+        first,
+        loss="soft_l1",
+        f_scale=OUTLIER,
+        max_nfev=EVALUATIONS,
+    )
     return camera(found.x)
 
 
@@ -182,7 +188,12 @@ def agreement(
         InstanceMask(m.label, _shrunk(m.mask, width, height)) for m in masks if m.label in made
     ]
     instances = [
-        Instance(label=label, mesh=mesh, world_from_instance=frame, seed=0)
+        Instance(
+            label=label,
+            mesh=mesh,
+            world_from_instance=frame,
+            seed=0,
+        )
         for label, (mesh, frame) in made.items()
     ]
     scores = silhouette_scores(instances, small, resized(camera, width, height))
@@ -196,7 +207,11 @@ def _shrunk(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def placed(
-    label: int, mesh: trimesh.Trimesh, scene_from_made: np.ndarray, seed: int, **fields: object
+    label: int,
+    mesh: trimesh.Trimesh,
+    scene_from_made: np.ndarray,
+    seed: int,
+    **fields: object,
 ) -> Instance:
     """An Instance of a mesh in another upright frame."""
     moved = mesh.copy()

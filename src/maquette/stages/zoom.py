@@ -42,14 +42,21 @@ def zoom_all(
 
 
 def zoom_again(
-    models: Models, perception: Perception, label: int, state: State, sampling: Sampling
+    models: Models,
+    perception: Perception,
+    label: int,
+    state: State,
+    sampling: Sampling,
 ) -> ObjectVolume:
     """One instance anew, from the state it left."""
     return zoom_pass(models, perception, {label: state}, sampling)[0]
 
 
 def zoom_pass(
-    models: Models, perception: Perception, states: Mapping[int, State], sampling: Sampling
+    models: Models,
+    perception: Perception,
+    states: Mapping[int, State],
+    sampling: Sampling,
 ) -> list[ObjectVolume]:
     """Some instances in one batch, each in its own cube and from its own noise."""
     canonical = models.generator.config.frame == "canonical"
@@ -80,7 +87,12 @@ def _coarse(state: State, canonical: bool) -> Tensor | None:
     return turn_volume(coarse[None], -float(state.get("azimuth", 0.0)))[0]
 
 
-def _facing_the_view(volume: Tensor, perception: Perception, label: int, state: State) -> Tensor:
+def _facing_the_view(
+    volume: Tensor,
+    perception: Perception,
+    label: int,
+    state: State,
+) -> Tensor:
     """A volume (4, R, R, R) in the canonical frame, turned onto the photo."""
     if "azimuth" in state:
         return turn_volume(volume, float(state["azimuth"]))

@@ -117,7 +117,11 @@ class ObjectSamples(Dataset):
         raise no_object(self.seed, index)
 
     def _objects(
-        self, view: View, drawn: np.ndarray, chosen: list[int], rng: np.random.Generator
+        self,
+        view: View,
+        drawn: np.ndarray,
+        chosen: list[int],
+        rng: np.random.Generator,
     ) -> Sample:
         """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
         errors of the depth, then per object the points that are seen of it.
@@ -133,7 +137,12 @@ class ObjectSamples(Dataset):
         rows = [self._object(photo, k, rng) for k in chosen]
         return {**stacked(rows), "groups": torch.tensor([len(chosen)])}
 
-    def _object(self, photo: ScenePhoto, k: int, rng: np.random.Generator) -> Sample:
+    def _object(
+        self,
+        photo: ScenePhoto,
+        k: int,
+        rng: np.random.Generator,
+    ) -> Sample:
         """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera
         placement = photo.view.placements[k]
@@ -143,7 +152,11 @@ class ObjectSamples(Dataset):
         box = picture_box(photo.drawn == k + 1)
         estimate = photo.estimate[own]
         pose = photo.view.scene_from_world @ placement.world_from_asset
-        row: dict[str, np.ndarray | float] = {"boxes": box, "focal": focal, "depth": centre_depth}
+        row: dict[str, np.ndarray | float] = {
+            "boxes": box,
+            "focal": focal,
+            "depth": centre_depth,
+        }
         row["crops"] = instance_crop(photo.image, photo.drawn, k + 1, self.crop_size)
         row["cues"] = object_cues(box, estimate, centre_depth, pitch_of(camera), focal)
         row["surface"] = visible_extent(estimate, camera)
@@ -166,7 +179,12 @@ class ShapeCodes:
     kilobytes each).
     """
 
-    def __init__(self, shapes: PartShapes, vae: VolumeVAE, library: AssetLibrary):
+    def __init__(
+        self,
+        shapes: PartShapes,
+        vae: VolumeVAE,
+        library: AssetLibrary,
+    ):
         self.shapes = shapes.eval().requires_grad_(False)
         self.vae = vae.eval().requires_grad_(False)
         self.library = library
@@ -276,7 +294,11 @@ class Denoising:
         return (said - self.clean).square().mean(), said
 
     def _said(
-        self, noisy: Tensor, level: float | Tensor, context: Tensor, groups: list[int]
+        self,
+        noisy: Tensor,
+        level: float | Tensor,
+        context: Tensor,
+        groups: list[int],
     ) -> Tensor:
         """What the denoiser predicts, in float32."""
         contexts = [context] * len(self.denoiser.blocks)
@@ -316,7 +338,13 @@ class CoherentTask(Task[Coherent]):
         self.dataset, held_out = samples
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
-    def truth(self, model: Coherent, batch: Batch, codes: ShapeCodes, sight: Sight) -> Truth:
+    def truth(
+        self,
+        model: Coherent,
+        batch: Batch,
+        codes: ShapeCodes,
+        sight: Sight,
+    ) -> Truth:
         """Poses and shapes of the objects of a batch."""
         gaussians, intrinsic = codes(batch["asset"], batch["crops"].device)
         yaw = batch["turn"]
@@ -329,7 +357,12 @@ class CoherentTask(Task[Coherent]):
         parts = normalised.split([PART_NUMBERS, intrinsic.shape[-1]], dim=-1)
         return Truth(pose, gaussians, Objects(pose.numbers(sight)[:, None], *parts))
 
-    def loss(self, model: Coherent, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: Coherent,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """L_pose + L_shape + 0.01 L_align."""
         groups = batch["groups"]
         count = len(groups)
@@ -360,7 +393,10 @@ class CoherentTask(Task[Coherent]):
         return total, detached(errors)
 
     def _levels(
-        self, scene: Tensor, generator: torch.Generator, device: torch.device
+        self,
+        scene: Tensor,
+        generator: torch.Generator,
+        device: torch.device,
     ) -> list[NoiseLevel]:
         """Those of the three denoisers: random ones for each scene, of which ``scene`` (B,) says
         which one an object is in.

@@ -186,7 +186,12 @@ class SlotSamples(Dataset):
                 return {"pictures": self._pictures(view, chosen, seen), "cells": cells}
         raise no_object(self.seed, index)
 
-    def _pictures(self, view: View, chosen: int, seen: list[int]) -> Tensor:
+    def _pictures(
+        self,
+        view: View,
+        chosen: int,
+        seen: list[int],
+    ) -> Tensor:
         """What the slots of an instance see: it, and the others around it."""
         others = [k for k in seen if k != chosen]
         masks = [view.instance == k + 1 for k in [chosen, *others]]
@@ -211,7 +216,12 @@ class FinetuneTask(Task[SceneContextFlow]):
     levels = (0.3, 0.6, 0.9)
     collate = staticmethod(stacked)
 
-    def __init__(self, base: Base, samples: SlotSamples, held_out: SlotSamples):
+    def __init__(
+        self,
+        base: Base,
+        samples: SlotSamples,
+        held_out: SlotSamples,
+    ):
         self.base = base
         self.model = base.network
         self.encoder = base.encoder
@@ -234,7 +244,10 @@ class FinetuneTask(Task[SceneContextFlow]):
         return latents.float().unflatten(0, per_instance), tokens.float().unflatten(0, per_instance)
 
     def loss(
-        self, model: SceneContextFlow, batch: Batch, generator: torch.Generator
+        self,
+        model: SceneContextFlow,
+        batch: Batch,
+        generator: torch.Generator,
     ) -> LossAndParts:
         """Mean squared error of the velocity, over all slots."""
         latents, tokens = self.prepare(batch)

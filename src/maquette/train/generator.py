@@ -106,7 +106,12 @@ class GeneratorTask(Task[Generator]):
         self.dataset = samples
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
-    def loss(self, model: Generator, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: Generator,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         target = batch["target"]
         if self.lift_only and model.flow.lift is not None:
@@ -127,7 +132,11 @@ class GeneratorTask(Task[Generator]):
         guess = guess_loss(volume.float(), target.float())
         # config.guess_variance should be about this
         variance = (guessed_latent - x0).square().mean()
-        parts = {"flow": flow, "guess": guess, "guess_variance": variance}
+        parts = {
+            "flow": flow,
+            "guess": guess,
+            "guess_variance": variance,
+        }
         return flow + self.guess_weight * guess, detached(parts)
 
     @torch.no_grad()
@@ -147,7 +156,11 @@ class GeneratorTask(Task[Generator]):
         in_scene = scene_of >= 0
         branches = torch.zeros_like(in_scene)
         branches[scene_of[in_scene]] = True
-        kinds = {"scene": branches, "instance": in_scene, "zoom": ~branches & ~in_scene}
+        kinds = {
+            "scene": branches,
+            "instance": in_scene,
+            "zoom": ~branches & ~in_scene,
+        }
         scores: Scores = {}
         for name, latent in latents.items():
             iou = occupancy_iou(self.vae, latent, truth)

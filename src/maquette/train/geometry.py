@@ -146,7 +146,12 @@ class GeometryTask(Task[GeometryNet]):
         self.held_out = GeometrySamples(unseen, library, judged, seed + 1)
         self.examined = HeldOut(self.held_out, EXAMINED, self.collate)
 
-    def loss(self, model: GeometryNet, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: GeometryNet,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Depth, slope, normals, camera, boxes, relief."""
         seen = model(batch["picture"], batch["shown"], windows_of(batch))
         value, slope = depth_losses(seen.depth, batch)

@@ -66,7 +66,12 @@ class _Batches:
     whatever was interrupted.
     """
 
-    def __init__(self, first: int, size: int, ranks: Ranks):
+    def __init__(
+        self,
+        first: int,
+        size: int,
+        ranks: Ranks,
+    ):
         self.first = first
         self.size = size
         self.ranks = ranks
@@ -168,7 +173,12 @@ class Run(Generic[Net]):
             {"params": vectors, "weight_decay": 0.0},
         ]
         fused = self.device.type == "cuda"
-        return torch.optim.AdamW(groups, lr=c.learning_rate, betas=(0.9, 0.99), fused=fused)
+        return torch.optim.AdamW(
+            groups,
+            lr=c.learning_rate,
+            betas=(0.9, 0.99),
+            fused=fused,
+        )
 
     # ---- saving and resuming
 
@@ -262,7 +272,13 @@ class Run(Generic[Net]):
         self._average_weights()
         self.progress.step += 1
         self.progress.samples += self.config.batch * self.ranks.world
-        self._unread.append({"loss": loss.detach(), **numbers, "gradient_norm": norm})
+        self._unread.append(
+            {
+                "loss": loss.detach(),
+                **numbers,
+                "gradient_norm": norm,
+            }
+        )
         self._rates.append(rate)
 
     @torch.no_grad()
@@ -307,7 +323,13 @@ class Run(Generic[Net]):
             "seconds": round(self.progress.seconds, 1),
             "samples_per_second": speed,
         }
-        self._record({"step": step, **times, **numbers})
+        self._record(
+            {
+                "step": step,
+                **times,
+                **numbers,
+            }
+        )
         if self.ranks.rank == 0:
             done = f"{100 * self.fraction_done():.1f} %"
             shown = [f"{name} {value:.4g}" for name, value in numbers.items()]
@@ -320,7 +342,13 @@ class Run(Generic[Net]):
         self.average.train(was_training)
         step = self.progress.step
         named = {f"held_out_{name}": score for name, score in scores.items()}
-        self._record({"step": step, "seconds": round(self.progress.seconds, 1), **named})
+        self._record(
+            {
+                "step": step,
+                "seconds": round(self.progress.seconds, 1),
+                **named,
+            }
+        )
         if picture is not None:
             if self.board is not None:
                 self.board.show(picture, step)

@@ -100,7 +100,11 @@ def as_scene(rows: Sample) -> Sample:
     count = len(kept["crops"])
     scene_of = torch.zeros(count, dtype=torch.int64)
     groups = torch.tensor([count])
-    return kept | {"scenes": rows["crops"][:1], "scene_of": scene_of, "groups": groups}
+    return kept | {
+        "scenes": rows["crops"][:1],
+        "scene_of": scene_of,
+        "groups": groups,
+    }
 
 
 def as_single_objects(rows: Sample) -> Sample:
@@ -174,7 +178,10 @@ class MidiTask(Task[MultiInstanceGenerator]):
         return model.with_scene(own, batch["scenes"], batch["scene_of"])
 
     def loss(
-        self, model: MultiInstanceGenerator, batch: Batch, generator: torch.Generator
+        self,
+        model: MultiInstanceGenerator,
+        batch: Batch,
+        generator: torch.Generator,
     ) -> LossAndParts:
         """Velocity error, mean squared; latents have unit variance."""
         groups = batch["groups"]

@@ -86,11 +86,28 @@ class Muon(torch.optim.Optimizer):
         others = [p for p in rest if p.ndim >= 2]
         vectors = [p for p in rest if p.ndim < 2]
         groups: list[dict[str, Any]] = [
-            {"params": balanced, "matrices": True, "weight_decay": weight_decay},
-            {"params": others, "matrices": False, "weight_decay": weight_decay},
-            {"params": vectors, "matrices": False, "weight_decay": 0.0},
+            {
+                "params": balanced,
+                "matrices": True,
+                "weight_decay": weight_decay,
+            },
+            {
+                "params": others,
+                "matrices": False,
+                "weight_decay": weight_decay,
+            },
+            {
+                "params": vectors,
+                "matrices": False,
+                "weight_decay": 0.0,
+            },
         ]
-        defaults = {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8}
+        defaults = {
+            "lr": learning_rate,
+            "momentum": momentum,
+            "betas": betas,
+            "eps": 1e-8,
+        }
         super().__init__([group for group in groups if group["params"]], defaults)
         self._dtype = dtype
 
@@ -116,7 +133,12 @@ class Muon(torch.optim.Optimizer):
             for (p, _), direction in zip(part, orthogonalised(ahead)):
                 p.add_(direction.view_as(p), alpha=-length)
 
-    def _momentum(self, p: Tensor, gradient: Tensor, share: float) -> Tensor:
+    def _momentum(
+        self,
+        p: Tensor,
+        gradient: Tensor,
+        share: float,
+    ) -> Tensor:
         """Sum of the gradients so far, each ``share`` of the next; as it will be after one more of
         the same (Nesterov).
         """
@@ -131,7 +153,11 @@ class Muon(torch.optim.Optimizer):
         for p, gradient in trained:
             state = self.state[p]
             if not state:
-                state |= {"steps": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+                state |= {
+                    "steps": 0,
+                    "mean": torch.zeros_like(p),
+                    "square": torch.zeros_like(p),
+                }
             state["steps"] += 1
             state["mean"].lerp_(gradient, 1 - first)
             state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)

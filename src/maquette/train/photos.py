@@ -94,7 +94,10 @@ class SampleConfig:
 
 
 def geometry_sample(
-    view: View, boxes: np.ndarray, rng: np.random.Generator, config: SampleConfig
+    view: View,
+    boxes: np.ndarray,
+    rng: np.random.Generator,
+    config: SampleConfig,
 ) -> Sample:
     """Network input and targets of one view and the boxes (K, 2, 3) of its placements; a random
     cut or letterbox makes every aspect.
@@ -184,7 +187,12 @@ class PhotoWindow:
         top = cut.rows - picture.offset[1] / picture.scale
         return cls(cut, (left, top), len(picture.labels) / picture.scale)
 
-    def of_window(self, left: float, top: float, side: float) -> np.ndarray:
+    def of_window(
+        self,
+        left: float,
+        top: float,
+        side: float,
+    ) -> np.ndarray:
         """(3,) left, top and side of a window of the photo, in units of the picture's side."""
         corner = np.array([self.cut.columns, self.cut.rows]) + (left, top) - self.corner
         return (np.array([*corner, side]) / self.side).astype(np.float32)

@@ -60,12 +60,21 @@ def network_configs(
     """
     if preset == "tiny":
         return _tiny_configs()
-    geometry = GeometryNetConfig(deeper=(0, 1, 3, 2), layout_blocks=2, latitude=True, close=64)
+    geometry = GeometryNetConfig(
+        deeper=(0, 1, 3, 2),
+        layout_blocks=2,
+        latitude=True,
+        close=64,
+    )
     if preset == "cpu":
         return VolumeVAEConfig(), geometry, GeneratorConfig()
     geometry = replace(geometry, widths=(32, 64, 128, 192), deeper=(1, 2, 4, 3))
     flow = StructureFlowConfig(
-        width=320, blocks=8, heads=5, lift_widths=(48, 96), scene_context_blocks=4
+        width=320,
+        blocks=8,
+        heads=5,
+        lift_widths=(48, 96),
+        scene_context_blocks=4,
     )
     return VolumeVAEConfig(), geometry, GeneratorConfig(flow)
 
@@ -79,7 +88,12 @@ def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig
         decoder_channels=(16, 16),
     )
     geometry = GeometryNetConfig(
-        size=64, widths=(8, 16, 32, 32), blocks=1, heads=2, layout_blocks=1, close=32
+        size=64,
+        widths=(8, 16, 32, 32),
+        blocks=1,
+        heads=2,
+        layout_blocks=1,
+        close=32,
     )
     flow = StructureFlowConfig(
         resolution=4,
@@ -92,7 +106,12 @@ def _tiny_configs() -> tuple[VolumeVAEConfig, GeometryNetConfig, GeneratorConfig
         lift_resolution=16,
         lift_widths=(8, 16),
     )
-    picture = PictureEncoderConfig(size=32, width=32, widths=(8, 16), blocks=1)
+    picture = PictureEncoderConfig(
+        size=32,
+        width=32,
+        widths=(8, 16),
+        blocks=1,
+    )
     return vae, geometry, GeneratorConfig(flow, picture)
 
 
@@ -231,7 +250,13 @@ def _new_shapes(options: RunOptions, vae: VolumeVAE) -> PartShapes:
     if not options.tiny:
         return PartShapes(PartShapesConfig(*sizes))
     config = PartShapesConfig(
-        *sizes, parts=4, intrinsic=8, width=32, pair_width=16, blocks=1, heads=2
+        *sizes,
+        parts=4,
+        intrinsic=8,
+        width=32,
+        pair_width=16,
+        blocks=1,
+        heads=2,
     )
     return PartShapes(config)
 
@@ -257,7 +282,13 @@ def _new_coherent(options: RunOptions, picture: PictureEncoder, shapes: PartShap
         yaw=chosen.yaw,
     )
     if options.tiny:
-        config = replace(config, width=32, heads=2, pose_blocks=2, shape_blocks=2)
+        config = replace(
+            config,
+            width=32,
+            heads=2,
+            pose_blocks=2,
+            shape_blocks=2,
+        )
     return Coherent(config)
 
 

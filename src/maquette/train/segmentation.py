@@ -75,7 +75,12 @@ class PointedWindows(Dataset):
                 return self._sample(view, int(rng.choice(there)), rng)
         raise no_object(self.seed, index)
 
-    def _sample(self, view: View, label: int, rng: np.random.Generator) -> Sample:
+    def _sample(
+        self,
+        view: View,
+        label: int,
+        rng: np.random.Generator,
+    ) -> Sample:
         labels = view.instance.astype(np.int32)
         window = _window(labels, label, rng)
         cut = cut_square(view.image, labels, window, self.size)
@@ -87,7 +92,11 @@ class PointedWindows(Dataset):
         truth = (cut.labels == meant) & cut.inside
         free = (cut.labels == 0) & cut.inside
         mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
-        arrays = {"picture": picture.transpose(2, 0, 1), "truth": truth, "free": free}
+        arrays = {
+            "picture": picture.transpose(2, 0, 1),
+            "truth": truth,
+            "free": free,
+        }
         arrays["inside"] = cut.inside
         flipped = {name: array[..., mirrored] for name, array in arrays.items()}
         return {name: torch.from_numpy(array.copy()) for name, array in flipped.items()}
@@ -137,7 +146,12 @@ class _Pointing:
         count, side, _ = self.truth.shape
         self.prompts = torch.zeros(count, PROMPTS, side // 2, side // 2)
 
-    def begin(self, boxed: float, both: float, coarse: float) -> None:
+    def begin(
+        self,
+        boxed: float,
+        both: float,
+        coarse: float,
+    ) -> None:
         """The first prompts: clicks, with these probabilities boxes instead or as well, and masks
         that are known coarsely. Where no object is meant, a click beside all objects.
         """
@@ -256,7 +270,12 @@ class SegmentationTask(Task[SegmenterNet]):
         judged = PointedWindows(sources.unseen, size, augment=False, seed=seed + 1)
         self.examined = HeldOut(judged, EXAMINED, self.collate)
 
-    def loss(self, model: SegmenterNet, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: SegmenterNet,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Entropy and dice of the mask, and entropy of the IoU that the network expects of it."""
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
         is_trained = any(p.requires_grad for p in model.trunk.parameters())

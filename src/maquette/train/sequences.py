@@ -103,7 +103,12 @@ def zoom_cube(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return similarity(side, None, box.mean(0) + rng.uniform(-0.8, 0.8, 3) * slack)
 
 
-def coarse_volume(target: Tensor, resolution: int, side: float, rng: np.random.Generator) -> Tensor:
+def coarse_volume(
+    target: Tensor,
+    resolution: int,
+    side: float,
+    rng: np.random.Generator,
+) -> Tensor:
     """(R, R, R) what the scene pass would show of an instance in its zoom cube: blurred, shifted,
     in [-1, 1].
     """
@@ -111,7 +116,12 @@ def coarse_volume(target: Tensor, resolution: int, side: float, rng: np.random.G
     cells = max(4, target.shape[-1] // (2 * factor))
     small = F.adaptive_avg_pool3d(target[None, :1], cells)
     size = (resolution,) * 3
-    volume = F.interpolate(small, size=size, mode="trilinear", align_corners=False)[0, 0]
+    volume = F.interpolate(
+        small,
+        size=size,
+        mode="trilinear",
+        align_corners=False,
+    )[0, 0]
     moved = volume.roll(rng.integers(-1, 2, 3).tolist(), dims=(0, 1, 2))
     return (moved + 0.15 * float(rng.normal())).clamp(-1, 1)
 
@@ -150,7 +160,12 @@ class ShownView:
         )
 
 
-def show(view: View, library: AssetLibrary, rng: np.random.Generator, rows: RowConfig) -> ShownView:
+def show(
+    view: View,
+    library: AssetLibrary,
+    rng: np.random.Generator,
+    rows: RowConfig,
+) -> ShownView:
     """Another photo of a view, with errors. Draws, in this order: colours, masks, how strong the
     errors are, boxes.
     """
@@ -255,7 +270,12 @@ class RowMaker:
         grid = self.model.flow.lift_resolution
         return lifted_grid(known, shown.estimated, label, scene_from_cube, coarse, grid)
 
-    def _target(self, view: View, kept: list[int], cube_from_scene: np.ndarray) -> Tensor:
+    def _target(
+        self,
+        view: View,
+        kept: list[int],
+        cube_from_scene: np.ndarray,
+    ) -> Tensor:
         """(4, R, R, R) some placements in a cube."""
         if self.rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
             upright = similarity(1.0, rotation_y(-_azimuth(view)))

@@ -137,7 +137,12 @@ class ShapeTask(Task[PartShapes]):
         moved = gaussians.moved(batch["rotation"], batch["scale"], batch["translation"])
         return model.decode(gaussians, intrinsic), model.decode(moved, intrinsic)
 
-    def loss(self, model: PartShapes, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: PartShapes,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Reconstruction, moved reconstruction, likelihood of inside points, size of the
         intrinsics.
         """
@@ -152,7 +157,12 @@ class ShapeTask(Task[PartShapes]):
         size = intrinsic.float().square().mean()
         total = here + self.moved_weight * there
         total = total + self.inside_weight * inside + self.intrinsic_weight * size
-        parts = {"here": here, "moved": there, "inside": inside, "intrinsic": size}
+        parts = {
+            "here": here,
+            "moved": there,
+            "inside": inside,
+            "intrinsic": size,
+        }
         return total, detached(parts)
 
     @torch.no_grad()
@@ -164,7 +174,11 @@ class ShapeTask(Task[PartShapes]):
         first = encode_targets(self.vae, batch["volumes"][:, 0])
         here, moved = self._decoded(model, batch, *model.encode(first))
         inside = batch["volumes"][:, :, 0].float() < 0
-        truth = {"iou": (here, 0), "iou_moved": (moved, 1), "iou_vae": (first, 0)}
+        truth = {
+            "iou": (here, 0),
+            "iou_moved": (moved, 1),
+            "iou_vae": (first, 0),
+        }
         scores = {}
         for name, (latent, pose) in truth.items():
             scores[name] = float(occupancy_iou(self.vae, latent, inside[:, pose]).mean())

@@ -35,7 +35,12 @@ class Task(Protocol, Generic[Net]):
     dataset: Dataset  # map-style over any non-negative index; a sample depends only on the index
     collate: Callable[[list[Any]], Batch]  # a plain function: it is sent to other processes
 
-    def loss(self, model: Net, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: Net,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """The scalar to minimise, and named scalars without gradients for the log.
 
         Nothing in it should wait for the device: the scalars are read every few steps only.
@@ -90,7 +95,12 @@ def detached(parts: Parts) -> Parts:
 class HeldOut:
     """The first samples of a data set as one batch, made when it is first asked for and kept."""
 
-    def __init__(self, samples: Dataset, count: int, collate: Callable[[list[Any]], Batch]):
+    def __init__(
+        self,
+        samples: Dataset,
+        count: int,
+        collate: Callable[[list[Any]], Batch],
+    ):
         self.samples = samples
         self.count = count
         self.collate = collate

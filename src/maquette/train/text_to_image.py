@@ -114,7 +114,12 @@ class TextToImageTask(Task[TextToImage]):
     text_dropped = 0.1
     collate = staticmethod(concatenated)
 
-    def __init__(self, model: TextToImage, sources: Sources, seed: int = 0):
+    def __init__(
+        self,
+        model: TextToImage,
+        sources: Sources,
+        seed: int = 0,
+    ):
         # torch's stubs lack the overload
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         views = sources.views
@@ -126,7 +131,12 @@ class TextToImageTask(Task[TextToImage]):
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
         self.no_text = torch.tensor(model.vocabulary.numbers("", model.config.length))
 
-    def loss(self, model: TextToImage, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: TextToImage,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Mean squared error of the angular velocity at one random step for each picture."""
         device = batch["pictures"].device
         count = len(batch["pictures"])
@@ -175,7 +185,11 @@ def _noise(model: TextToImage, batch: Batch, generator: torch.Generator) -> Tens
 
 
 def _errors(
-    model: TextToImage, batch: Batch, words: Tensor, steps: Tensor, noise: Tensor
+    model: TextToImage,
+    batch: Batch,
+    words: Tensor,
+    steps: Tensor,
+    noise: Tensor,
 ) -> DenoisingErrors:
     """Errors at ``steps`` (B,), which are with the processor."""
     pictures = model.encode(batch["pictures"].float() / 255)

@@ -63,7 +63,12 @@ class VolumeSamples(Dataset):
         """A random whole volume (4, R, R, R)."""
         return self._fill(self.objects(rng), np.eye(4), self.resolution)
 
-    def _fill(self, objects: Placed, part_from_cube: np.ndarray, resolution: int) -> Tensor:
+    def _fill(
+        self,
+        objects: Placed,
+        part_from_cube: np.ndarray,
+        resolution: int,
+    ) -> Tensor:
         """The volume of a part of the cube; the truncation stays that of the whole cube."""
         placed = [(i, part_from_cube @ cube_from_asset) for i, cube_from_asset in objects]
         truncation = TRUNCATION * scale_of(part_from_cube)
@@ -122,14 +127,23 @@ class VolumeTask(Task[VolumeVAE]):
         self.dataset = VolumeSamples(library, resolution, crop, seed)
         self.held_out = VolumeSamples(held_out, resolution, resolution, seed + 1)
 
-    def loss(self, model: VolumeVAE, batch: Batch, generator: torch.Generator) -> LossAndParts:
+    def loss(
+        self,
+        model: VolumeVAE,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> LossAndParts:
         """Reconstruction + KL."""
         mean, logvar = model.moments(batch["volume"])
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         decoded = model.decode_raw(mean + (0.5 * logvar).exp() * noise)
         shape, colour = reconstruction_loss(decoded, batch["volume"])
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        parts = {"shape": shape, "colour": colour, "kl": kl}
+        parts = {
+            "shape": shape,
+            "colour": colour,
+            "kl": kl,
+        }
         return shape + 0.5 * colour + self.kl_weight * kl, detached(parts)
 
     @torch.no_grad()

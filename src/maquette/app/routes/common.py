@@ -57,7 +57,12 @@ def crew_of(request: Request) -> Crew:
 StudioHere = Annotated[Studio, Depends(studio_of)]
 CrewHere = Annotated[Crew, Depends(crew_of)]
 VersionHere = Annotated[
-    int | None, Query(ge=1, le=LAST_VERSION, description="A version; the newest when left out.")
+    int | None,
+    Query(
+        ge=1,
+        le=LAST_VERSION,
+        description="A version; the newest when left out.",
+    ),
 ]
 
 

@@ -235,7 +235,10 @@ def _stream(
 
 @router.get("/api/jobs/{job}/instances/{label}.glb", response_class=Response)
 def job_instance(
-    studio: StudioHere, job: str, label: Label, attempt: Annotated[int, Query(ge=1, le=8)] = 1
+    studio: StudioHere,
+    job: str,
+    label: Label,
+    attempt: Annotated[int, Query(ge=1, le=8)] = 1,
 ) -> Response:
     """An object as soon as it is made, in its own frame."""
     return _file(studio, job, f"instances/{label}_{attempt}.glb")

@@ -189,7 +189,12 @@ def label_picture(studio: StudioHere, photo: str, version: VersionHere = None) -
 
 
 @router.get("/{photo}/masks/{label}.png", response_class=Response)
-def one_mask(studio: StudioHere, photo: str, label: Label, version: VersionHere = None) -> Response:
+def one_mask(
+    studio: StudioHere,
+    photo: str,
+    label: Label,
+    version: VersionHere = None,
+) -> Response:
     """One object alone, 255 inside."""
     picture = masks.one_mask(studio, photo, label, version)
     return content(picture, "image/png", forever=version is not None)

@@ -97,7 +97,11 @@ def redo_scene(studio: StudioHere, scene: str, request: StepRequest) -> JsonObje
     responses=answers(samples.JOB, 202, 404, 422, 429),
 )
 def regenerate(
-    studio: StudioHere, crew: CrewHere, response: Response, scene: str, request: RegenerateRequest
+    studio: StudioHere,
+    crew: CrewHere,
+    response: Response,
+    scene: str,
+    request: RegenerateRequest,
 ) -> JsonObject:
     """Make one object anew with another seed; all others stay."""
     made_with = scenes.made_with(studio, scene)
@@ -117,7 +121,11 @@ def export_scene(
     up: Annotated[str, Query(description=SPACE["up"].help)] = "y",
 ) -> Response:
     """Download a scene."""
-    space = FileSpace(unit=unit, size=size, up=up)
+    space = FileSpace(
+        unit=unit,
+        size=size,
+        up=up,
+    )
     return download(scenes.export(studio, scene, format, space, version))
 
 

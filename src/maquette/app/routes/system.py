@@ -29,7 +29,11 @@ def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
     known = crew.capabilities()
     limits = {name: getattr(settings.limits, name) for name in TOLD_LIMITS}
     limits |= {"queue": settings.queue, "workers": settings.workers}
-    shown: JsonObject = {"version": __version__, **known, "limits": limits}
+    shown: JsonObject = {
+        "version": __version__,
+        **known,
+        "limits": limits,
+    }
     shown["options"] = options.offered(known)
     shown["mask_forms"] = _forms("form", masks.FORMS)
     formats = _forms("format", scene_files.FORMATS)
@@ -43,7 +47,12 @@ def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
 
 def _forms(key: str, forms: dict[str, tuple[str, str]]) -> list[JsonObject]:
     return [
-        {key: form, "title": title, "suffix": suffix} for form, (suffix, title) in forms.items()
+        {
+            key: form,
+            "title": title,
+            "suffix": suffix,
+        }
+        for form, (suffix, title) in forms.items()
     ]
 
 
@@ -53,7 +62,11 @@ def health(studio: StudioHere, crew: CrewHere) -> JsonObject:
     rows = studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
     count = {row["state"]: row["n"] for row in rows}
     workers = [{"state": member.state} for member in crew.members]
-    shown = {"status": "ok", "version": __version__, "workers": workers}
+    shown = {
+        "status": "ok",
+        "version": __version__,
+        "workers": workers,
+    }
     return shown | {state: count.get(state, 0) for state in jobs.OPEN}
 
 

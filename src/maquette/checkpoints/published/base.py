@@ -49,7 +49,10 @@ def arguments(config: Config) -> dict[str, Any]:
 
 
 def configured(
-    kind: Callable[..., C], given: Config, names: Mapping[str, str], **defaults: Any
+    kind: Callable[..., C],
+    given: Config,
+    names: Mapping[str, str],
+    **defaults: Any,
 ) -> C:
     """A configuration of ours: each field by its published name where that is given, else by
     ``defaults``, else as ``kind`` has it.
@@ -167,7 +170,11 @@ def check_shapes(expected: Shapes, tensors: Tensors) -> None:
     for key, shape in expected.items():
         if found.get(key, shape) != tuple(shape):
             wrong.append(f"{key} is {list(found[key])}, expected {list(shape)}")
-    kinds = {"missing": missing, "extra": extra, "of another shape": wrong}
+    kinds = {
+        "missing": missing,
+        "extra": extra,
+        "of another shape": wrong,
+    }
     said = [_some(names, what) for what, names in kinds.items() if names]
     if said:
         raise CheckpointError(

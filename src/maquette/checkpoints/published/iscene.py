@@ -127,7 +127,10 @@ def published_tensors(network: SceneContextFlow) -> dict[str, Tensor]:
 
 
 def _variant(
-    network: SceneContextFlow, config: Config, case: Config, dtype: torch.dtype
+    network: SceneContextFlow,
+    config: Config,
+    case: Config,
+    dtype: torch.dtype,
 ) -> SceneContextFlow:
     """The same weights under the options of a test case; sources that it does not have are left
     out.
@@ -157,7 +160,11 @@ def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outp
         slots = len(case["slots"])
         first, second = variant.flow.blocks[:2]
         attention = second.self_attn
-        outputs = {"block0_out": first, "block1_out": second, "block1_sca_out": attention}
+        outputs = {
+            "block0_out": first,
+            "block1_out": second,
+            "block1_sca_out": attention,
+        }
         with recorded(outputs, {"block1_sca_in": attention}) as seen:
             some = np.s_[:n, :slots]
             found[f"{name}_out"] = variant(x[some], levels[:n], cond[some])

@@ -38,7 +38,10 @@ class Rule:
 
 
 def rules_of(
-    table: Mapping[str, str | tuple[str, ...]], ours: str = "", theirs: str = "", heads: int = 0
+    table: Mapping[str, str | tuple[str, ...]],
+    ours: str = "",
+    theirs: str = "",
+    heads: int = 0,
 ) -> tuple[Rule, ...]:
     """Rules for keys below a prefix of ours and one of theirs; several published keys are the parts
     of a fused tensor.

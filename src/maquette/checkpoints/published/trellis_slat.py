@@ -83,7 +83,12 @@ HEAD_FIELDS = {  # of the representation of a decoder of Gaussians
     "opacity_bias": "opacity_bias",
 }
 # numbers of Gaussians before their activations: recorded name -> ours
-RAW = {"xyz": "position", "scaling": "scale", "rotation": "rotation", "opacity": "opacity"}
+RAW = {
+    "xyz": "position",
+    "scaling": "scale",
+    "rotation": "rotation",
+    "opacity": "opacity",
+}
 # of the flow: recorded name -> ours
 WATCHED = {
     "in0": "input_blocks.0",
@@ -263,7 +268,11 @@ def _run_mesh(network: MeshDecoder, given: Tensors, config: Config) -> Outputs:
     fine = voxels.children.children
     trunk = network.trunk(given["feats"], voxels)
     first = of_kind(network.upsample[0], SubdivideBlock)
-    outputs = {"blk1": trunk, "up0": first(trunk, voxels), "out_coords": fine.coords}
+    outputs = {
+        "blk1": trunk,
+        "up0": first(trunk, voxels),
+        "out_coords": fine.coords,
+    }
     outputs["up0_skip"] = first.skip_connection(trunk).repeat_interleave(8, dim=0)
     outputs["out_feats"] = network(given["feats"], voxels)
     for b, features in enumerate(outputs["out_feats"].split(list(fine.counts))):
@@ -306,11 +315,19 @@ _FLOW_TOLERANCES = {
     "sample_slat": 3e-5,
 }
 # recorded in half precision, values up to 6
-_STORED_AS_HALF = {"out_feats": 1e-3, "up0": 2e-3, "up0_skip": 2e-3}
+_STORED_AS_HALF = {
+    "out_feats": 1e-3,
+    "up0": 2e-3,
+    "up0_skip": 2e-3,
+}
 
 
 def _with_features(
-    name: str, classes: str, run: Run, build: Callable[[Config], nn.Module], **more: Any
+    name: str,
+    classes: str,
+    run: Run,
+    build: Callable[[Config], nn.Module],
+    **more: Any,
 ) -> PublishedModel:
     """A network of cells and their features; its classes are named with and without a prefix."""
     return PublishedModel(name, (classes, f"Elastic{classes}"), run, _FEATURES, build, load, **more)

@@ -72,9 +72,20 @@ def flow_config(config: Config) -> StructureFlowConfig:
             f"{a['in_channels']} input and {a['out_channels']} output channels; expected equal "
             "numbers"
         )
-    fixed = {"scene_context_blocks": 0, "lift_channels": 0, "store_positions": True}
+    fixed = {
+        "scene_context_blocks": 0,
+        "lift_channels": 0,
+        "store_positions": True,
+    }
     silent = {"qk_norm": False, "share_modulation": False}
-    return configured(StructureFlowConfig, a, FLOW_FIELDS, heads=heads_of(a), **fixed, **silent)
+    return configured(
+        StructureFlowConfig,
+        a,
+        FLOW_FIELDS,
+        heads=heads_of(a),
+        **fixed,
+        **silent,
+    )
 
 
 build_flow = builder(StructureFlow, flow_config)

@@ -132,7 +132,11 @@ def _run_vae(network: VecSetVAE, given: Tensors, config: Config) -> Outputs:
     mean, log_variance = network.encode(given["surface"], given["sampled_surface"])
     points = given["queries"]
     decoded = network.field(points, network.prepare(given["z"]))
-    outputs = {"mean": mean, "logvar": log_variance, "decoded": decoded[..., None]}
+    outputs = {
+        "mean": mean,
+        "logvar": log_variance,
+        "decoded": decoded[..., None],
+    }
     outputs["latent_kv"] = network.decoder_tokens(given["z"])
     outputs["embed_first4"] = network.embed(points[:, :4])
     return outputs

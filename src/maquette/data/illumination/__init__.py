@@ -40,7 +40,10 @@ BRIGHTEST = 4.0  # linear light at which the tone curve ends
 
 
 def shadow_maps(
-    vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray, resolution: int
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    directions: np.ndarray,
+    resolution: int,
 ) -> ShadowMaps:
     """Depth pictures of a mesh (V, 3), (F, 3) from ``directions`` (D, 3) towards the lights."""
     vertices, faces = checked_mesh(vertices, faces)

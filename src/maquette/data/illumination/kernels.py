@@ -130,7 +130,12 @@ def _hit(planes, ray, nearest):
 
 
 @compiled
-def meet_planes(depth, normal, eye, planes):
+def meet_planes(
+    depth,
+    normal,
+    eye,
+    planes,
+):
     """Draw the planes into depth (H, W) and normal (H, W, 3), behind what is there."""
     height, width = depth.shape
     for y in range(height):
@@ -148,7 +153,12 @@ def _linear(x):
 
 
 @inlined
-def _in_map(m, which, axis, point):
+def _in_map(
+    m,
+    which,
+    axis,
+    point,
+):
     """Column, row or depth of a point in one of the shadow maps, in texels."""
     x, y, z = point
     straight = m[which, axis, 0] * x + m[which, axis, 1] * y + m[which, axis, 2] * z
@@ -156,7 +166,12 @@ def _in_map(m, which, axis, point):
 
 
 @inlined
-def _lit(depth, texels, which, point):
+def _lit(
+    depth,
+    texels,
+    which,
+    point,
+):
     """Share of one light that reaches a point: four comparisons, weighted bilinearly."""
     last = depth.shape[1] - 1
     u = _in_map(texels, which, 0, point)
@@ -181,7 +196,12 @@ def _lit(depth, texels, which, point):
 
 
 @inlined
-def _texel(textures, plane, u, v):
+def _texel(
+    textures,
+    plane,
+    u,
+    v,
+):
     """Bilinear sample of the repeating tile (T, T, 3) uint8 of a plane at (u, v) tiles, as 0..1."""
     side = textures.shape[1]
     x = (u - np.floor(u)) * side
@@ -201,7 +221,14 @@ def _texel(textures, plane, u, v):
 
 
 @inlined
-def _mixed(textures, plane, corners, upper, lower, channel):
+def _mixed(
+    textures,
+    plane,
+    corners,
+    upper,
+    lower,
+    channel,
+):
     """One channel, in 0..1, of four texels with their weights."""
     top, bottom, left, right = corners
     above = upper[0] * textures[plane, top, left, channel]
@@ -212,7 +239,13 @@ def _mixed(textures, plane, corners, upper, lower, channel):
 
 
 @inlined
-def _plane_colour(planes, plane, ray, depth, focal):
+def _plane_colour(
+    planes,
+    plane,
+    ray,
+    depth,
+    focal,
+):
     """Texture of a plane where a ray meets it; where many texels meet one pixel the tile is its
     mean, or it would sparkle.
     """
@@ -229,7 +262,12 @@ def _plane_colour(planes, plane, ray, depth, focal):
 
 
 @inlined
-def _grain(tile, point, normal, frequency):
+def _grain(
+    tile,
+    point,
+    normal,
+    frequency,
+):
     """Sample the fine texture on an object: the tile seen along the main axis of the normal."""
     x, y, z = point
     nx, ny, nz = normal
@@ -250,7 +288,15 @@ def _grain(tile, point, normal, frequency):
 
 
 @inlined
-def _open_sky(depth, texels, skies, sample, point, normal, occlusion):
+def _open_sky(
+    depth,
+    texels,
+    skies,
+    sample,
+    point,
+    normal,
+    occlusion,
+):
     """Share of the sky that a point sees in the directions of one of the four samples, about to the
     power of ``occlusion``.
     """
@@ -266,7 +312,18 @@ def _open_sky(depth, texels, skies, sample, point, normal, occlusion):
 
 
 @inlined
-def _direct(depth, texels, suns, sample, point, normal, ray, specular, gloss, shadow):
+def _direct(
+    depth,
+    texels,
+    suns,
+    sample,
+    point,
+    normal,
+    ray,
+    specular,
+    gloss,
+    shadow,
+):
     """Key light per unit and highlight at a point, from the directions of one of the four samples;
     ``ray`` comes from the eye.
     """
@@ -290,7 +347,14 @@ def _direct(depth, texels, suns, sample, point, normal, ray, specular, gloss, sh
 
 
 @inlined
-def _reflected(light, albedo, dome, up, key, shine):
+def _reflected(
+    light,
+    albedo,
+    dome,
+    up,
+    key,
+    shine,
+):
     """One channel of the light that a point sends to the eye."""
     ambient = light.ground + up * (light.sky - light.ground)
     incoming = dome * ambient + light.key * key
@@ -298,7 +362,14 @@ def _reflected(light, albedo, dome, up, key, shine):
 
 
 @inlined
-def _outgoing(light, albedo, normal, dome, key, shine):
+def _outgoing(
+    light,
+    albedo,
+    normal,
+    dome,
+    key,
+    shine,
+):
     """The light that a point sends to the eye, from what reaches it."""
     up = HALF + HALF * normal[1]
     red = _reflected(light.red, albedo[0], dome, up, key, shine)
@@ -307,7 +378,12 @@ def _outgoing(light, albedo, normal, dome, key, shine):
 
 
 @inlined
-def _add(out, row, column, light):
+def _add(
+    out,
+    row,
+    column,
+    light,
+):
     """Add one of the four samples of a pixel."""
     red, green, blue = light
     out[row, column, 0] += QUARTER * red
@@ -316,7 +392,18 @@ def _add(out, row, column, light):
 
 
 @compiled
-def light_pixels(seen, eye, planes, backdrop, light, sun, sky, material, lift, out):
+def light_pixels(
+    seen,
+    eye,
+    planes,
+    backdrop,
+    light,
+    sun,
+    sky,
+    material,
+    lift,
+    out,
+):
     """Add the light of a view to ``out`` (H, W, 3), zeros before, from buffers of twice its size;
     points are tested ``lift`` world units off their surface.
     """

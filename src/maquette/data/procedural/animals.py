@@ -82,7 +82,10 @@ def quadruped(rng: Generator) -> PaintedSolid:
 
 
 def _legs(
-    x: float, hip: float, reach: float, thick: float
+    x: float,
+    hip: float,
+    reach: float,
+    thick: float,
 ) -> tuple[list[PaintedSolid], list[PaintedSolid]]:
     """Pairs of legs at z = ``reach`` and -``reach`` from the height of the hips to the ground, and
     their hooves.
@@ -93,13 +96,25 @@ def _legs(
     hooves = []
     for z in (reach, -reach):
         limb = capsule((x, hip, z), (out, ankle, z + 0.02), 1.35 * thick, 0.8 * thick)
-        hoof = ellipsoid(thick, 0.7 * thick, 1.2 * thick, x=out, y=ankle, z=z + 0.03)
+        hoof = ellipsoid(
+            thick,
+            0.7 * thick,
+            1.2 * thick,
+            x=out,
+            y=ankle,
+            z=z + 0.03,
+        )
         legs.append(mirrored(limb))
         hooves.append(mirrored(hoof))
     return legs, hooves
 
 
-def _tail(rng: Generator, rump: Point, leg: float, girth: float) -> PaintedSolid:
+def _tail(
+    rng: Generator,
+    rump: Point,
+    leg: float,
+    girth: float,
+) -> PaintedSolid:
     """A tail that hangs to the ankles at most, or stands up."""
     _, y, z = rump
     droop = rng.uniform(-0.3, 0.8) * leg
@@ -109,8 +124,20 @@ def _tail(rng: Generator, rump: Point, leg: float, girth: float) -> PaintedSolid
 
 def _ears(rng: Generator, crown: Point, head: float) -> PaintedSolid:
     """Two ears, short to long; lengths in heads."""
-    tip = near(crown, head, x=rng.uniform(0.7, 1.3), y=rng.uniform(0.7, 1.8), z=-0.2)
-    root = near(crown, head, x=0.5, y=0.6, z=-0.1)
+    tip = near(
+        crown,
+        head,
+        x=rng.uniform(0.7, 1.3),
+        y=rng.uniform(0.7, 1.8),
+        z=-0.2,
+    )
+    root = near(
+        crown,
+        head,
+        x=0.5,
+        y=0.6,
+        z=-0.1,
+    )
     return mirrored(capsule(root, tip, 0.3 * head, 0.16 * head))
 
 
@@ -123,7 +150,16 @@ def _skull(crown: Point, muzzle: Point, head: float) -> PaintedSolid:
 
 def _face(crown: Point, muzzle: Point, head: float) -> PaintedSolid:
     """Two eyes and a nose; lengths in heads."""
-    eye = ball(0.17 * head, at=near(crown, head, x=0.62, y=0.3, z=0.65))
+    eye = ball(
+        0.17 * head,
+        at=near(
+            crown,
+            head,
+            x=0.62,
+            y=0.3,
+            z=0.65,
+        ),
+    )
     tip = near(muzzle, head, y=0.12, z=0.34)
     return union(mirrored(eye), ellipsoid(0.25 * head, 0.2 * head, 0.2 * head, at=tip))
 
@@ -146,7 +182,16 @@ def bird(rng: Generator) -> PaintedSolid:
     tail = moved(tail, at=root, rotation=rotation_x(-0.25))
     tip = near(crown, head, y=-0.15, z=rng.uniform(1.5, 2.3))
     beak = capsule(near(crown, head, z=0.8), tip, 0.3 * head, 0.06 * head)
-    eye = ball(0.2 * head, at=near(crown, head, x=0.72, y=0.25, z=0.6))
+    eye = ball(
+        0.2 * head,
+        at=near(
+            crown,
+            head,
+            x=0.72,
+            y=0.25,
+            z=0.6,
+        ),
+    )
     plumage = blended(shaded(colour, 1.4), colour, Y, y - 0.7 * size, y + 0.2 * size)
     body = painted(body, paint=plumage)
     wings = painted(wings, tail, paint=wing_paint)
@@ -154,7 +199,12 @@ def bird(rng: Generator) -> PaintedSolid:
     return union(body, wings, legs, painted(mirrored(eye), paint=PUPIL))
 
 
-def _bird_body(size: float, heart: Point, crown: Point, head: float) -> PaintedSolid:
+def _bird_body(
+    size: float,
+    heart: Point,
+    crown: Point,
+    head: float,
+) -> PaintedSolid:
     """An egg-shaped trunk, a neck and a round head."""
     trunk = ellipsoid(0.8 * size, 0.85 * size, 1.35 * size)
     trunk = moved(trunk, at=heart, rotation=rotation_x(-0.35))
@@ -174,11 +224,23 @@ def _wing(size: float, heart: Point, *, folded: bool) -> PaintedSolid:
     """A right wing: along the body when folded, else spread to the side."""
     if folded:
         wing = ellipsoid(0.2 * size, 0.6 * size, 1.2 * size)
-        place = near(heart, size, x=0.78, y=0.1, z=-0.25)
+        place = near(
+            heart,
+            size,
+            x=0.78,
+            y=0.1,
+            z=-0.25,
+        )
         return moved(wing, at=place, rotation=rotation_x(-0.45))
     wing = ellipsoid(1.9 * size, 0.14 * size, 0.7 * size)
     x, y, _ = near(heart, size, x=1.9, y=0.75)
-    return moved(wing, x=x, y=y, z=-0.1, rotation=rotation_z(0.35))
+    return moved(
+        wing,
+        x=x,
+        y=y,
+        z=-0.1,
+        rotation=rotation_z(0.35),
+    )
 
 
 def fish(rng: Generator) -> PaintedSolid:
@@ -201,15 +263,30 @@ def fish(rng: Generator) -> PaintedSolid:
     x = 0.5 * width
     y = 0.25 * height
     z = 0.72 * half
-    eye = ball(0.032, x=x, y=y, z=z)
-    pupil = ball(0.018, x=x + 0.02, y=y, z=z + 0.01)
+    eye = ball(
+        0.032,
+        x=x,
+        y=y,
+        z=z,
+    )
+    pupil = ball(
+        0.018,
+        x=x + 0.02,
+        y=y,
+        z=z + 0.01,
+    )
     body = painted(body, paint=skin)
     fins = painted(*flat, paint=fin_paint)
     eyes = painted(mirrored(eye), paint=(240, 240, 236))
     return union(body, fins, eyes, painted(mirrored(pupil), paint=PUPIL))
 
 
-def _fins(width: float, height: float, half: float, spread: float) -> tuple[PaintedSolid, ...]:
+def _fins(
+    width: float,
+    height: float,
+    half: float,
+    spread: float,
+) -> tuple[PaintedSolid, ...]:
     """Tail, back, belly and side fins of a fish from z = -``half`` to ``half``."""
     t = 0.026
     tip = (0, spread, -1.5 * half)
@@ -217,11 +294,27 @@ def _fins(width: float, height: float, half: float, spread: float) -> tuple[Pain
     web = ellipsoid(t, 0.6 * spread, 0.26 * half, z=-1.22 * half)
     tail = smooth_union(0.12, mirrored(fork, Y), web)
     back = ellipsoid(t, 0.45 * height, 0.45 * half)
-    back = moved(back, y=height, z=-0.1 * half, rotation=rotation_x(-0.25))
+    back = moved(
+        back,
+        y=height,
+        z=-0.1 * half,
+        rotation=rotation_x(-0.25),
+    )
     belly = ellipsoid(t, 0.3 * height, 0.22 * half)
     turn = rotation_x(0.4)
-    belly = moved(belly, y=-0.95 * height, z=-0.25 * half, rotation=turn)
+    belly = moved(
+        belly,
+        y=-0.95 * height,
+        z=-0.25 * half,
+        rotation=turn,
+    )
     side = ellipsoid(0.1, 0.02, 0.05)
     turn = rotation_z(-0.5) @ rotation_y(0.5)
-    side = moved(side, x=width + 0.02, y=-0.25 * height, z=0.3 * half, rotation=turn)
+    side = moved(
+        side,
+        x=width + 0.02,
+        y=-0.25 * height,
+        z=0.3 * half,
+        rotation=turn,
+    )
     return tail, back, belly, mirrored(side)

@@ -46,14 +46,28 @@ def _frame_paint(rng: Generator) -> Paint | np.ndarray:
 
 
 def _legs(
-    rng: Generator, width: float, depth: float, height: float, thickness: float
+    rng: Generator,
+    width: float,
+    depth: float,
+    height: float,
+    thickness: float,
 ) -> PaintedSolid:
     """Four legs under a rectangle, square or round, straight or splayed."""
     x = width / 2 - thickness
     z = depth / 2 - thickness
     if rng.random() < 0.5:
         edge = 0.15 * thickness
-        return at_corners(box(thickness, height, thickness, x=x, y=height / 2, z=z, rounding=edge))
+        return at_corners(
+            box(
+                thickness,
+                height,
+                thickness,
+                x=x,
+                y=height / 2,
+                z=z,
+                rounding=edge,
+            )
+        )
     splay = rng.uniform(0, 0.08)
     foot = (x + splay, 0.4 * thickness, z + splay)
     return at_corners(capsule((x, height, z), foot, 0.6 * thickness, 0.4 * thickness))
@@ -69,26 +83,58 @@ def chair(rng: Generator) -> PaintedSolid:
     frame = _frame_paint(rng)
     cushion = pick(rng, FABRIC) if rng.random() < 0.5 else frame
     lean = rotation_x(-rng.uniform(0.02, 0.2))
-    posts = mirrored(box(post, rise, post, x=width / 2 - post, y=rise / 2, rounding=0.2 * post))
+    posts = mirrored(
+        box(
+            post,
+            rise,
+            post,
+            x=width / 2 - post,
+            y=rise / 2,
+            rounding=0.2 * post,
+        )
+    )
     style = int(rng.integers(3))
     filling = _back_filling(style, width, rise, post)
     filling = painted(filling, paint=cushion if style == 0 else frame)
     back = union(painted(posts, paint=frame), filling)
-    back = moved(back, y=seat_height, z=-depth / 2 + post, rotation=lean)
+    back = moved(
+        back,
+        y=seat_height,
+        z=-depth / 2 + post,
+        rotation=lean,
+    )
     seat = box(width, rng.uniform(0.035, 0.08), depth, y=seat_height, rounding=0.02)
     seat = painted(seat, paint=cushion)
     parts = [painted(_legs(rng, width, depth, seat_height, post), paint=frame), seat, back]
     if rng.random() < 0.3:
-        arm = box(post, post, depth, x=width / 2, y=seat_height + 0.22, rounding=0.3 * post)
+        arm = box(
+            post,
+            post,
+            depth,
+            x=width / 2,
+            y=seat_height + 0.22,
+            rounding=0.3 * post,
+        )
         front = depth / 2 - post
         stay = box(
-            post, 0.22, post, x=width / 2, y=seat_height + 0.11, z=front, rounding=0.2 * post
+            post,
+            0.22,
+            post,
+            x=width / 2,
+            y=seat_height + 0.11,
+            z=front,
+            rounding=0.2 * post,
         )
         parts.append(painted(mirrored(union(arm, stay)), paint=frame))
     return union(*parts)
 
 
-def _back_filling(style: int, width: float, rise: float, post: float) -> PaintedSolid:
+def _back_filling(
+    style: int,
+    width: float,
+    rise: float,
+    post: float,
+) -> PaintedSolid:
     """Between the posts of a chair's back: a panel, three slats, or four bars and a rail."""
     inner = width - 2 * post
     if style == 0:
@@ -99,7 +145,18 @@ def _back_filling(style: int, width: float, rise: float, post: float) -> Painted
     rail = box(width - post, 0.12 * rise, post, y=0.94 * rise, rounding=0.3 * post)
     bar = (0.55 * post, rise, 0.55 * post)
     places = np.linspace(-0.32, 0.32, 4) * width
-    return union(rail, *(box(*bar, x=x, y=rise / 2, rounding=0.1 * post) for x in places))
+    return union(
+        rail,
+        *(
+            box(
+                *bar,
+                x=x,
+                y=rise / 2,
+                rounding=0.1 * post,
+            )
+            for x in places
+        ),
+    )
 
 
 def stool(rng: Generator) -> PaintedSolid:
@@ -111,7 +168,13 @@ def stool(rng: Generator) -> PaintedSolid:
     seat = painted(seat, paint=pick(rng, FABRIC) if rng.random() < 0.5 else frame)
     if rng.random() < 0.3:
         column = cylinder(0.03, height, y=height / 2)
-        foot = cylinder(radius, 0.03, y=0.015, top=0.8 * radius, rounding=0.008)
+        foot = cylinder(
+            radius,
+            0.03,
+            y=0.015,
+            top=0.8 * radius,
+            rounding=0.008,
+        )
         return union(seat, painted(column, foot, paint=frame))
     count = int(rng.integers(3, 5))
     spread = radius * rng.uniform(0.95, 1.3)
@@ -134,7 +197,13 @@ def table(rng: Generator) -> PaintedSolid:
         radius = rng.uniform(0.35, 0.6)
         top = cylinder(radius, thickness, y=height, rounding=0.012)
         column = cylinder(0.05, height, y=height / 2, top=0.035)
-        foot = cylinder(0.6 * radius, 0.05, y=0.025, top=0.35 * radius, rounding=0.01)
+        foot = cylinder(
+            0.6 * radius,
+            0.05,
+            y=0.025,
+            top=0.35 * radius,
+            rounding=0.01,
+        )
         return union(painted(top, paint=top_paint), painted(column, foot, paint=frame))
     width = rng.uniform(0.7, 1.6)
     depth = rng.uniform(0.5, 0.85)
@@ -173,7 +242,14 @@ def shelf(rng: Generator) -> PaintedSolid:
             tall = (high - low) * rng.uniform(0.5, 0.8)
             deep = depth * rng.uniform(0.6, 0.85)
             foot = low + board / 2
-            book = box(thick, tall, deep, x=left + thick / 2, y=foot + tall / 2, rounding=0.004)
+            book = box(
+                thick,
+                tall,
+                deep,
+                x=left + thick / 2,
+                y=foot + tall / 2,
+                rounding=0.004,
+            )
             parts.append(painted(book, paint=pick(rng, FABRIC + PLASTIC)))
             left += thick
     return union(*parts)
@@ -199,7 +275,15 @@ def cabinet(rng: Generator) -> PaintedSolid:
         for j in range(rows):
             x = -width / 2 + (i + 0.5) * w
             y = lift + (j + 0.5) * h
-            door = box(w - 0.035, h - 0.035, 0.04, x=x, y=y, z=depth / 2, rounding=0.008)
+            door = box(
+                w - 0.035,
+                h - 0.035,
+                0.04,
+                x=x,
+                y=y,
+                z=depth / 2,
+                rounding=0.008,
+            )
             bar = (y + 0.2 * h, depth / 2 + 0.04)
             left = (x - 0.2 * w, *bar)
             handle = capsule(left, (x + 0.2 * w, *bar), 0.013)
@@ -221,9 +305,25 @@ def sofa(rng: Generator) -> PaintedSolid:
     arm_height = seat_height + 0.1
     rear = -depth / 2
     base = box(width, base_height, depth, y=base_height / 2 + 0.08, rounding=0.03)
-    back = box(width, back_height, 0.2, y=0.08 + back_height / 2, z=rear + 0.1, rounding=soft)
+    back = box(
+        width,
+        back_height,
+        0.2,
+        y=0.08 + back_height / 2,
+        z=rear + 0.1,
+        rounding=soft,
+    )
     side = width / 2 - arm / 2
-    arms = mirrored(box(arm, arm_height, depth, x=side, y=0.08 + arm_height / 2, rounding=soft))
+    arms = mirrored(
+        box(
+            arm,
+            arm_height,
+            depth,
+            x=side,
+            y=0.08 + arm_height / 2,
+            rounding=soft,
+        )
+    )
     feet = _legs(rng, width, depth, 0.12, 0.06)
     parts = [painted(base, back, arms, paint=fabric), painted(feet, paint=pick(rng, WOOD))]
     cushion = shaded(fabric, rng.uniform(0.85, 1.2))
@@ -245,13 +345,30 @@ def _pillow(rng: Generator, place: Point) -> PaintedSolid:
 
 
 def _cushions(
-    width: float, depth: float, x: float, seat_height: float
+    width: float,
+    depth: float,
+    x: float,
+    seat_height: float,
 ) -> tuple[PaintedSolid, PaintedSolid]:
     """One place of a sofa: what one sits on and what one leans against."""
-    seat = box(width - 0.01, 0.16, depth - 0.22, x=x, y=seat_height - 0.04, z=0.1, rounding=0.05)
+    seat = box(
+        width - 0.01,
+        0.16,
+        depth - 0.22,
+        x=x,
+        y=seat_height - 0.04,
+        z=0.1,
+        rounding=0.05,
+    )
     rest = box(width - 0.03, 0.4, 0.15, y=0.2, rounding=0.06)
     back = -depth / 2 + 0.27
-    rest = moved(rest, x=x, y=seat_height + 0.03, z=back, rotation=rotation_x(-0.15))
+    rest = moved(
+        rest,
+        x=x,
+        y=seat_height + 0.03,
+        z=back,
+        rotation=rotation_x(-0.15),
+    )
     return seat, rest
 
 
@@ -267,16 +384,43 @@ def bed(rng: Generator) -> PaintedSolid:
         blanket_paint = striped(cover, shaded(cover, 0.75), Z, rng.uniform(0.2, 0.5))
     head = rng.uniform(0.8, 1.2)
     frame = box(width, 0.14, length, y=lift, rounding=0.02)
-    headboard = box(width, head - 0.05, 0.07, y=head / 2, z=-length / 2, rounding=0.025)
+    headboard = box(
+        width,
+        head - 0.05,
+        0.07,
+        y=head / 2,
+        z=-length / 2,
+        rounding=0.025,
+    )
     legs = _legs(rng, width, length, lift, 0.08)
-    mattress = box(width - 0.06, 0.22, length - 0.08, y=lift + 0.16, z=0.01, rounding=0.06)
+    mattress = box(
+        width - 0.06,
+        0.22,
+        length - 0.08,
+        y=lift + 0.16,
+        z=0.01,
+        rounding=0.06,
+    )
     size = (width + 0.02, 0.26, 0.68 * length)
-    blanket = box(*size, y=lift + 0.165, z=0.155 * length, rounding=0.07)
+    blanket = box(
+        *size,
+        y=lift + 0.165,
+        z=0.155 * length,
+        rounding=0.07,
+    )
     frame = painted(frame, headboard, paint=wood)
     mattress = painted(mattress, paint=(232, 230, 224))
     parts = [frame, painted(legs, paint=wood), mattress, painted(blanket, paint=blanket_paint)]
     for x in (0.0,) if width < 1.3 else (-0.25 * width, 0.25 * width):
-        pillow = box(0.55, 0.16, 0.36, x=x, y=lift + 0.33, z=-length / 2 + 0.32, rounding=0.075)
+        pillow = box(
+            0.55,
+            0.16,
+            0.36,
+            x=x,
+            y=lift + 0.33,
+            z=-length / 2 + 0.32,
+            rounding=0.075,
+        )
         parts.append(painted(pillow, paint=(240, 238, 230)))
     return union(*parts)
 
@@ -291,17 +435,46 @@ def bench(rng: Generator) -> PaintedSolid:
     metal = pick(rng, METAL)
     board = 0.8 * depth / count
     places = [(i + 0.5) * depth / count - depth / 2 for i in range(count)]
-    slats = [box(width, 0.045, board, y=seat_height, z=z, rounding=0.008) for z in places]
+    slats = [
+        box(
+            width,
+            0.045,
+            board,
+            y=seat_height,
+            z=z,
+            rounding=0.008,
+        )
+        for z in places
+    ]
     side = 0.38 * width
     if rng.random() < 0.7:
         heights = [0.1 + (i + 0.6) * 0.16 for i in range(2)]
         boards = [box(width, board, 0.045, y=y, rounding=0.008) for y in heights]
-        post = box(0.05, 0.45, 0.05, x=side, y=0.2, z=-0.04)
+        post = box(
+            0.05,
+            0.45,
+            0.05,
+            x=side,
+            y=0.2,
+            z=-0.04,
+        )
         back = union(painted(*boards, paint=wood), painted(mirrored(post), paint=metal))
-        back = moved(back, y=seat_height, z=-depth / 2, rotation=rotation_x(-0.2))
+        back = moved(
+            back,
+            y=seat_height,
+            z=-depth / 2,
+            rotation=rotation_x(-0.2),
+        )
     else:
         back = painted(box(width, 0.05, 0.05, y=0.3 * seat_height), paint=metal)
     bearer = box(0.06, 0.05, depth, x=side, y=seat_height - 0.05)
-    leg = box(0.06, seat_height, 0.06, x=side, y=seat_height / 2, z=depth / 2 - 0.04)
+    leg = box(
+        0.06,
+        seat_height,
+        0.06,
+        x=side,
+        y=seat_height / 2,
+        z=depth / 2 - 0.04,
+    )
     sides = mirrored(union(bearer, mirrored(leg, Z)))
     return union(painted(*slats, paint=wood), painted(sides, paint=metal), back)

@@ -100,7 +100,12 @@ def mug(rng: Generator) -> PaintedSolid:
     profile = _scaled(radius, height, (0.92, 0), (1, 0.2), (flare, 1))
     body = _vessel(profile, wall, wall)
     ring = torus(0.3 * height, rng.uniform(0.0045, 0.0065))
-    grip = moved(ring, x=0.95 * radius, y=0.52 * height, rotation=UPRIGHT)
+    grip = moved(
+        ring,
+        x=0.95 * radius,
+        y=0.52 * height,
+        rotation=UPRIGHT,
+    )
     widest = radius * max(flare, 1)
     inside = cylinder(widest - 0.5 * wall, 4 * height, y=wall + 2 * height)
     glaze = _glaze(rng, height)
@@ -179,7 +184,12 @@ def teapot(rng: Generator) -> PaintedSolid:
     root = (0.6 * radius, 0.3 * height, 0)
     spout = capsule(root, (1.55 * radius, 0.9 * height, 0), 0.022, 0.011)
     ring = torus(0.33 * height, 0.0085)
-    grip = moved(ring, x=-1.02 * radius, y=0.52 * height, rotation=UPRIGHT)
+    grip = moved(
+        ring,
+        x=-1.02 * radius,
+        y=0.52 * height,
+        rotation=UPRIGHT,
+    )
     lid = ellipsoid(0.5 * radius, 0.022, 0.5 * radius, y=height + 0.004)
     knob = ellipsoid(0.016, 0.014, 0.016, y=height + 0.035)
     accent = shaded(glaze, 0.7) if rng.random() < 0.5 else pick(rng, WOOD + METAL)
@@ -194,7 +204,13 @@ def lamp(rng: Generator) -> PaintedSolid:
     height = rng.choice([rng.uniform(0.4, 0.6), rng.uniform(0.9, 1.4)])
     on_table = height < 0.8
     radius = rng.uniform(0.11, 0.2) * (1 if on_table else 1.3)
-    foot = cylinder(0.75 * radius, 0.03, y=0.015, top=0.6 * radius, rounding=0.008)
+    foot = cylinder(
+        0.75 * radius,
+        0.03,
+        y=0.015,
+        top=0.6 * radius,
+        rounding=0.008,
+    )
     if on_table and rng.random() < 0.4:
         stand, hood = _bent_arm(height)
         return union(painted(foot, stand, paint=metal), painted(hood, paint=shade_paint))
@@ -221,8 +237,19 @@ def _bent_arm(height: float) -> tuple[PaintedSolid, PaintedSolid]:
     lower = capsule((0, 0, 0), knee, 0.014)
     upper = capsule(knee, (head_x, head_y, 0.0), 0.014)
     joint = ball(0.022, x=knee[X], y=knee[Y])
-    hood = cylinder(0.09, 0.14, y=-0.03, top=0.035, rounding=0.006)
-    hood = moved(hood, x=head_x, y=head_y, rotation=rotation_z(0.5))
+    hood = cylinder(
+        0.09,
+        0.14,
+        y=-0.03,
+        top=0.035,
+        rounding=0.006,
+    )
+    hood = moved(
+        hood,
+        x=head_x,
+        y=head_y,
+        rotation=rotation_z(0.5),
+    )
     return union(lower, upper, joint), hood
 
 
@@ -242,7 +269,15 @@ def books(rng: Generator) -> PaintedSolid:
         shift_z = rng.normal(0, 0.006)
         turn = rotation_y(rng.normal(0, 0.25))
         book = union(cover, paper)
-        parts.append(moved(book, x=shift_x, y=y + thickness / 2, z=shift_z, rotation=turn))
+        parts.append(
+            moved(
+                book,
+                x=shift_x,
+                y=y + thickness / 2,
+                z=shift_z,
+                rotation=turn,
+            )
+        )
         y += thickness
     return union(*parts)
 
@@ -264,12 +299,22 @@ def crate(rng: Generator) -> PaintedSolid:
     if gift:
         ribbon = box(width + 0.008, height + 0.008, 0.045)
         turn = rotation_z(0.6) @ UPRIGHT
-        bow = moved(torus(0.045, 0.014), x=0.055, y=height / 2 + 0.045, rotation=turn)
+        bow = moved(
+            torus(0.045, 0.014),
+            x=0.055,
+            y=height / 2 + 0.045,
+            rotation=turn,
+        )
         parts += [painted(ribbon, paint=band), painted(mirrored(bow), paint=band)]
     return union(*parts)
 
 
-def _wooden_crate(rng: Generator, width: float, height: float, depth: float) -> PaintedSolid:
+def _wooden_crate(
+    rng: Generator,
+    width: float,
+    height: float,
+    depth: float,
+) -> PaintedSolid:
     """A box with rails along all of its edges."""
     wood = wooden(rng, X, 0.8)
     dark = wooden(rng, Y, 0.8)

@@ -22,7 +22,11 @@ _SLACK = 1.35  # smooth unions and ellipsoids are not exact distances
 
 
 def asset_from_solid(
-    shape: PaintedSolid, name: str, *, face_budget: int = 5000, resolution: int = _RESOLUTION
+    shape: PaintedSolid,
+    name: str,
+    *,
+    face_budget: int = 5000,
+    resolution: int = _RESOLUTION,
 ) -> Asset:
     """Mesh and paint a solid: watertight when welded, normalised, vertices split where the paint
     changes. ValueError when nothing is inside at this resolution.
@@ -53,7 +57,12 @@ def asset_from_solid(
     return Asset(name, corners, faces.astype(np.int32), tints, "procedural", "CC0-1.0")
 
 
-def _sample(shape: PaintedSolid, centre: np.ndarray, side: float, resolution: int) -> np.ndarray:
+def _sample(
+    shape: PaintedSolid,
+    centre: np.ndarray,
+    side: float,
+    resolution: int,
+) -> np.ndarray:
     """(R, R, R) float32 distances; exact near the surface, of the right sign elsewhere."""
     coarse = shape.distance(_cells(centre, side, resolution // _COARSE)).astype(np.float32)
     count = resolution // _COARSE

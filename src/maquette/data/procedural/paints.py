@@ -63,7 +63,11 @@ def shaded(colour: np.ndarray, factor: float) -> np.ndarray:
 
 
 def striped(
-    first: np.ndarray, second: np.ndarray, axis: int, period: float, share: float = 0.5
+    first: np.ndarray,
+    second: np.ndarray,
+    axis: int,
+    period: float,
+    share: float = 0.5,
 ) -> Paint:
     """Bands across ``axis``, with soft borders; ``share`` of each period has the second colour."""
     half = share / 2
@@ -78,7 +82,13 @@ def striped(
     return paint
 
 
-def blended(low: np.ndarray, high: np.ndarray, axis: int, start: float, end: float) -> Paint:
+def blended(
+    low: np.ndarray,
+    high: np.ndarray,
+    axis: int,
+    start: float,
+    end: float,
+) -> Paint:
     """A gradient along ``axis`` from ``start`` to ``end``."""
 
     def paint(p: np.ndarray) -> np.ndarray:
@@ -106,7 +116,12 @@ def wooden(rng: Generator, axis: int, scale: float) -> Paint:
     return paint
 
 
-def spotted(rng: Generator, colour: np.ndarray, spot: np.ndarray, scale: float) -> Paint:
+def spotted(
+    rng: Generator,
+    colour: np.ndarray,
+    spot: np.ndarray,
+    scale: float,
+) -> Paint:
     """Fourteen round patches of a second colour anywhere on a body about ``scale`` large."""
     centres = rng.uniform(-0.5, 0.5, (14, 3)).astype(np.float32) * scale
     radii = rng.uniform(0.06, 0.14, 14).astype(np.float32) * scale

@@ -59,7 +59,14 @@ def tree(rng: Generator) -> PaintedSolid:
         y = fork + rng.uniform(0.12, 0.42) * height
         z = spread * np.sin(angle)
         boughs.append(capsule((0, fork - 0.05, 0), (x, y, z), 0.03, 0.02))
-        lobes.append(ellipsoid(*rng.uniform(0.13, 0.2, 3), x=x, y=y, z=z))
+        lobes.append(
+            ellipsoid(
+                *rng.uniform(0.13, 0.2, 3),
+                x=x,
+                y=y,
+                z=z,
+            )
+        )
     lobes.append(ellipsoid(0.2, 0.18, 0.2, y=fork + 0.38 * height))
     crown = smooth_union(0.06, *lobes)
     foliage = blended(shaded(leaf, 0.8), shaded(leaf, 1.2), Y, fork, height)
@@ -77,7 +84,13 @@ def _cones(rng: Generator, height: float, leaf: np.ndarray) -> list[PaintedSolid
     for i in range(count):
         y = base + (i + 0.75) * step
         width = radius * (1 - 0.8 * i / count)
-        cone = cylinder(width, 1.7 * step, y=y, top=0.02, rounding=0.012)
+        cone = cylinder(
+            width,
+            1.7 * step,
+            y=y,
+            top=0.02,
+            rounding=0.012,
+        )
         tiers.append(painted(cone, paint=shaded(leaf, 0.85 + 0.3 * i / count)))
     return tiers
 
@@ -111,7 +124,13 @@ def plant(rng: Generator) -> PaintedSolid:
         turn = rotation_y(-angle) @ rotation_z(np.arctan2(high, far))
         x = 0.55 * far * np.cos(angle)
         z = 0.55 * far * np.sin(angle)
-        blade = moved(blade, x=x, y=0.85 * height + 0.5 * high, z=z, rotation=turn)
+        blade = moved(
+            blade,
+            x=x,
+            y=0.85 * height + 0.5 * high,
+            z=z,
+            rotation=turn,
+        )
         leaves.append(painted(blade, paint=pick(rng, (tuple(leaf),), 6)))
     return union(_pot(rng, radius, height), *leaves)
 
@@ -159,7 +178,14 @@ def mushroom(rng: Generator) -> PaintedSolid:
         x = radius * np.cos(up) * np.cos(angle)
         y = height + 0.7 * radius * np.sin(up)
         z = radius * np.cos(up) * np.sin(angle)
-        dots.append(ball(rng.uniform(0.12, 0.2) * radius, x=x, y=y, z=z))
+        dots.append(
+            ball(
+                rng.uniform(0.12, 0.2) * radius,
+                x=x,
+                y=y,
+                z=z,
+            )
+        )
     stem = capsule((0, 0.06, 0), (0, height, 0), 0.1, 0.065)
     stem = smooth_union(0.05, stem, ellipsoid(0.13, 0.07, 0.13, y=0.06))
     stem = painted(stem, paint=(232, 222, 200))

@@ -79,7 +79,13 @@ def _grey(distance: Distance, lower: Point | np.ndarray, upper: Point | np.ndarr
     return _of_one_part(distance, np.array([lower, upper], np.float64), plain((160, 160, 160)))
 
 
-def near(origin: Point, unit: float, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Point:
+def near(
+    origin: Point,
+    unit: float,
+    x: float = 0.0,
+    y: float = 0.0,
+    z: float = 0.0,
+) -> Point:
     """The point that lies x, y and z units from ``origin``."""
     from_x, from_y, from_z = origin
     return from_x + unit * x, from_y + unit * y, from_z + unit * z
@@ -92,7 +98,12 @@ def _centre(**place: Unpack[Place]) -> np.ndarray:
 
 
 def box(
-    width: float, height: float, depth: float, *, rounding: float = 0.0, **place: Unpack[Place]
+    width: float,
+    height: float,
+    depth: float,
+    *,
+    rounding: float = 0.0,
+    **place: Unpack[Place],
 ) -> PaintedSolid:
     """Make a box with these sides along x, y and z; ``rounding`` is the radius of its edges,
     bounded by half the smallest side.
@@ -109,7 +120,12 @@ def box(
     return _grey(distance, centre - half, centre + half)
 
 
-def ellipsoid(width: float, height: float, depth: float, **place: Unpack[Place]) -> PaintedSolid:
+def ellipsoid(
+    width: float,
+    height: float,
+    depth: float,
+    **place: Unpack[Place],
+) -> PaintedSolid:
     """Make an ellipsoid with these half axes along x, y and z (the distance is of first order)."""
     radii = np.array([width, height, depth], np.float32)
     centre = _centre(**place).astype(np.float32)
@@ -130,7 +146,10 @@ def ball(radius: float, **place: Unpack[Place]) -> PaintedSolid:
 
 
 def capsule(
-    start: Point, end: Point, radius: float, end_radius: float | None = None
+    start: Point,
+    end: Point,
+    radius: float,
+    end_radius: float | None = None,
 ) -> PaintedSolid:
     """Make a round stick between two points whose radius changes linearly."""
     a = np.asarray(start, np.float32)

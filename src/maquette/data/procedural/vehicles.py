@@ -45,7 +45,11 @@ LENGTHWAYS = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # a
 
 
 def _wheels(
-    rng: Generator, stations: tuple[float, ...], radius: float, track: float, width: float
+    rng: Generator,
+    stations: tuple[float, ...],
+    radius: float,
+    track: float,
+    width: float,
 ) -> tuple[PaintedSolid, PaintedSolid]:
     """Painted pairs of wheels at x = ``stations``, and what to cut out of the body for them."""
     rim_paint = pick(rng, METAL)
@@ -58,16 +62,55 @@ def _wheels(
     arches = []
     for x in stations:
         for disc in (tyre, rim):
-            wheel = moved(disc, x=x, y=radius, z=side, rotation=ACROSS)
+            wheel = moved(
+                disc,
+                x=x,
+                y=radius,
+                z=side,
+                rotation=ACROSS,
+            )
             wheels.append(mirrored(wheel, Z))
-        arches.append(moved(arch, x=x, y=radius, rotation=ACROSS))
+        arches.append(
+            moved(
+                arch,
+                x=x,
+                y=radius,
+                rotation=ACROSS,
+            )
+        )
     return union(*wheels), union(*arches)
 
 
-def _lights(front: float, rear: float, y: float, z: float) -> tuple[PaintedSolid, PaintedSolid]:
+def _lights(
+    front: float,
+    rear: float,
+    y: float,
+    z: float,
+) -> tuple[PaintedSolid, PaintedSolid]:
     """Headlights and tail lights at x = ``front`` and ``rear``."""
-    head = mirrored(ellipsoid(0.06, 0.09, 0.13, x=front, y=y, z=z), Z)
-    tail = mirrored(box(0.08, 0.12, 0.22, x=rear, y=y, z=z, rounding=0.03), Z)
+    head = mirrored(
+        ellipsoid(
+            0.06,
+            0.09,
+            0.13,
+            x=front,
+            y=y,
+            z=z,
+        ),
+        Z,
+    )
+    tail = mirrored(
+        box(
+            0.08,
+            0.12,
+            0.22,
+            x=rear,
+            y=y,
+            z=z,
+            rounding=0.03,
+        ),
+        Z,
+    )
     return painted(head, paint=(250, 244, 214)), painted(tail, paint=(196, 40, 38))
 
 
@@ -89,7 +132,14 @@ def car(rng: Generator) -> PaintedSolid:
     body = prism([(-nose, low), *front, (-nose, waist)], width, 0.1)
     glass, roof_and_pillars = _cabin(width, waist, roof, bonnet, tail)
     wheels, arches = _wheels(rng, (nose - 0.75, -nose + 0.7), radius, width + 0.04, 0.24)
-    bumper = box(0.2, 0.16, width - 0.05, x=nose + 0.04, y=low + 0.12, rounding=0.07)
+    bumper = box(
+        0.2,
+        0.16,
+        width - 0.05,
+        x=nose + 0.04,
+        y=low + 0.12,
+        rounding=0.07,
+    )
     body = painted(cut(body, arches), paint=colour)
     glass = painted(glass, paint=pick(rng, GLASS))
     paint = colour if rng.random() < 0.7 else pick(rng, PLASTIC)
@@ -101,7 +151,11 @@ def car(rng: Generator) -> PaintedSolid:
 
 
 def _cabin(
-    width: float, waist: float, roof: float, bonnet: float, tail: float
+    width: float,
+    waist: float,
+    roof: float,
+    bonnet: float,
+    tail: float,
 ) -> tuple[PaintedSolid, PaintedSolid]:
     """The glass of a car from x = ``tail`` to ``bonnet``; its roof with two pairs of pillars."""
     rise = roof - waist
@@ -112,10 +166,25 @@ def _cabin(
     rear = tail + 0.4 * rise
     front = bonnet - 0.8 * rise
     middle = (rear + front) / 2
-    top = box(front - rear + 0.1, 0.1, width - 0.14, x=middle, y=roof, rounding=0.05)
+    top = box(
+        front - rear + 0.1,
+        0.1,
+        width - 0.14,
+        x=middle,
+        y=roof,
+        rounding=0.05,
+    )
     pillar = (0.09, rise, width - 0.1)
     y = (waist + roof) / 2
-    pillars = [box(*pillar, x=x, y=y, rounding=0.03) for x in (middle, rear + 0.1)]
+    pillars = [
+        box(
+            *pillar,
+            x=x,
+            y=y,
+            rounding=0.03,
+        )
+        for x in (middle, rear + 0.1)
+    ]
     return glass, union(top, *pillars)
 
 
@@ -150,7 +219,12 @@ def truck(rng: Generator) -> PaintedSolid:
     return union(*parts, *lights)
 
 
-def _cab(rear: float, front: float, roof: float, width: float) -> tuple[PaintedSolid, PaintedSolid]:
+def _cab(
+    rear: float,
+    front: float,
+    roof: float,
+    width: float,
+) -> tuple[PaintedSolid, PaintedSolid]:
     """The cab of a truck and its windscreen."""
     front_edges = [(front, 0.5), (front, 1.25), (front - 0.3, roof - 0.1)]
     cab = prism([(rear, 0.5), *front_edges, (rear, roof - 0.1)], width - 0.1, 0.09)
@@ -159,14 +233,40 @@ def _cab(rear: float, front: float, roof: float, width: float) -> tuple[PaintedS
     return cab, prism(sill + lintel, width - 0.05, 0.06)
 
 
-def _load(style: int, length: float, width: float, *, x: float, deck: float) -> PaintedSolid:
+def _load(
+    style: int,
+    length: float,
+    width: float,
+    *,
+    x: float,
+    deck: float,
+) -> PaintedSolid:
     """A closed box, a tank, or an open tipper on the deck of a truck."""
     if style == 0:
-        return box(length, 1.7, width, x=x, y=deck + 0.9, rounding=0.05)
+        return box(
+            length,
+            1.7,
+            width,
+            x=x,
+            y=deck + 0.9,
+            rounding=0.05,
+        )
     if style == 1:
         tank = cylinder(0.48 * width, length, rounding=0.2)
-        return moved(tank, x=x, y=deck + 0.52 * width, rotation=LENGTHWAYS)
-    tipper = box(length, 0.8, width, x=x, y=deck + 0.4, rounding=0.03)
+        return moved(
+            tank,
+            x=x,
+            y=deck + 0.52 * width,
+            rotation=LENGTHWAYS,
+        )
+    tipper = box(
+        length,
+        0.8,
+        width,
+        x=x,
+        y=deck + 0.4,
+        rounding=0.03,
+    )
     return cut(tipper, box(length - 0.25, 0.9, width - 0.25, x=x, y=deck + 0.62))
 
 
@@ -198,7 +298,15 @@ def bus(rng: Generator) -> PaintedSolid:
     panes = []
     for deck in range(decks):
         y = 1.85 + 1.2 * deck
-        panes += [box(*pane, x=x, y=y, rounding=0.02) for x in places]
+        panes += [
+            box(
+                *pane,
+                x=x,
+                y=y,
+                rounding=0.02,
+            )
+            for x in places
+        ]
         panes.append(box(length + 0.07, 0.8, 0.8 * width, y=y, rounding=0.02))
 
     def paint(p: np.ndarray) -> np.ndarray:
@@ -228,9 +336,30 @@ def boat(rng: Generator) -> PaintedSolid:
         mast = painted(mast, paint=pick(rng, WOOD))
         return union(hull, trim, mast, painted(sail, paint=pick(rng, FABRIC + PLASTIC)))
     x = -0.2 * bow
-    house = box(0.7 * bow, 0.6, 0.55 * width, x=x, y=height + 0.2, rounding=0.05)
-    panes = box(0.5 * bow, 0.22, 0.58 * width, x=x, y=height + 0.28, rounding=0.02)
-    roof = box(0.85 * bow, 0.07, 0.68 * width, x=x, y=height + 0.52, rounding=0.03)
+    house = box(
+        0.7 * bow,
+        0.6,
+        0.55 * width,
+        x=x,
+        y=height + 0.2,
+        rounding=0.05,
+    )
+    panes = box(
+        0.5 * bow,
+        0.22,
+        0.58 * width,
+        x=x,
+        y=height + 0.28,
+        rounding=0.02,
+    )
+    roof = box(
+        0.85 * bow,
+        0.07,
+        0.68 * width,
+        x=x,
+        y=height + 0.52,
+        rounding=0.03,
+    )
     house = painted(house, paint=(232, 230, 222))
     panes = painted(panes, paint=pick(rng, GLASS))
     return union(hull, trim, house, panes, painted(roof, paint=pick(rng, PLASTIC)))
@@ -289,7 +418,15 @@ def _scattered(rng: Generator) -> list[PaintedSolid]:
         elif style == 1:
             paint = spotted(rng, colour, pick(rng, CERAMIC), 0.7)
         x, y, z = rng.uniform(-0.26, 0.26, 3)
-        shapes.append(moved(painted(shape, paint=paint), x=x, y=y, z=z, rotation=turn))
+        shapes.append(
+            moved(
+                painted(shape, paint=paint),
+                x=x,
+                y=y,
+                z=z,
+                rotation=turn,
+            )
+        )
     return shapes
 
 
@@ -301,7 +438,16 @@ def blocks(rng: Generator) -> PaintedSolid:
         return body
     tool = _primitive(rng)
     x, y, z = rng.uniform(-0.3, 0.3, 3)
-    return cut(body, moved(tool, x=x, y=y, z=z, scale=0.8))
+    return cut(
+        body,
+        moved(
+            tool,
+            x=x,
+            y=y,
+            z=z,
+            scale=0.8,
+        ),
+    )
 
 
 def blob(rng: Generator) -> PaintedSolid:

@@ -13,7 +13,11 @@ from maquette.evaluate.readers.front import front_sources
 from maquette.evaluate.readers.glb import glb_sources
 from maquette.evaluate.readers.source import FileSource
 
-FORMATS = {"folder": folder_sources, "glb": glb_sources, "midi-3dfront": front_sources}
+FORMATS = {
+    "folder": folder_sources,
+    "glb": glb_sources,
+    "midi-3dfront": front_sources,
+}
 
 
 def sources_of(path: str | Path, form: str, most: int | None = None) -> list[FileSource]:

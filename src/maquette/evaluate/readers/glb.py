@@ -37,7 +37,13 @@ BUILDING = re.compile(
     re.IGNORECASE,
 )
 VIEWS = replace(
-    ViewConfig(), size=512, elevation=(12.0, 50.0), cut=0.0, unmasked=0.0, least_pixels=60, wall=0.0
+    ViewConfig(),
+    size=512,
+    elevation=(12.0, 50.0),
+    cut=0.0,
+    unmasked=0.0,
+    least_pixels=60,
+    wall=0.0,
 )
 MOST_TRIES = 60
 

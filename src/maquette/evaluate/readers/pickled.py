@@ -57,7 +57,11 @@ class _StoredArray:
             self.content = dtype.numbers(data).reshape(shape, order="F" if by_columns else "C")
 
 
-STAND_INS = {"ndarray": _StoredArray, "_reconstruct": _StoredArray, "dtype": _StoredDtype}
+STAND_INS = {
+    "ndarray": _StoredArray,
+    "_reconstruct": _StoredArray,
+    "dtype": _StoredDtype,
+}
 
 
 class _ArraysOnly(pickle.Unpickler):

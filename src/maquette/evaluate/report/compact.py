@@ -22,7 +22,11 @@ from maquette.geometry.transforms import unit_vectors
 STEPS = 4096  # of a position within its object's box
 NORMAL_STEPS = 64  # of a normal's coordinate between 0 and 1
 FLAT = 0.5  # cosine: faces that meet at a sharper angle keep an edge between them
-MATERIAL = PBRMaterial(metallicFactor=0.0, roughnessFactor=0.85, doubleSided=True)
+MATERIAL = PBRMaterial(
+    metallicFactor=0.0,
+    roughnessFactor=0.85,
+    doubleSided=True,
+)
 
 
 def simplified(mesh: trimesh.Trimesh, faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,7 +60,12 @@ def with_edges(
     chosen = np.where(bent[..., None], normal[:, None], smooth).reshape(-1, 3)
     flat = faces.reshape(-1)
     key = np.column_stack([flat, np.rint(127 * chosen).astype(np.int64)])
-    _, first, index = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    _, first, index = np.unique(
+        key,
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+    )
     origin = flat[first]
     return vertices[origin], index.reshape(-1, 3), colors[origin], chosen[first]
 
@@ -70,7 +79,12 @@ def compact_glb(meshes: Meshes, faces: int) -> bytes:
         label = label_of(name)
         told = {} if label is None else {"label": label}
         mesh = _compact(meshes[name], faces)
-        scene.add_geometry(mesh, node_name=name, geom_name=name, metadata=told)
+        scene.add_geometry(
+            mesh,
+            node_name=name,
+            geom_name=name,
+            metadata=told,
+        )
     return export_glb(scene, include_normals=True, unitize_normals=False)
 
 

@@ -75,7 +75,12 @@ def _parts(run: FinishedRun, scene: str) -> Path:
     return run.folder.path / KEPT / scene
 
 
-def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) -> str:
+def _make_parts(
+    folder: Path,
+    scene: str,
+    methods: Sequence[str],
+    faces: int,
+) -> str:
     """Make the parts of a scene that can be made; returns why others cannot, or nothing."""
     try:
         with contained(f"{scene}: cannot be drawn", "repeat the benchmark of this scene"):
@@ -85,7 +90,12 @@ def _make_parts(folder: Path, scene: str, methods: Sequence[str], faces: int) ->
     return ""
 
 
-def _draw(run: FinishedRun, scene: str, methods: Sequence[str], faces: int) -> None:
+def _draw(
+    run: FinishedRun,
+    scene: str,
+    methods: Sequence[str],
+    faces: int,
+) -> None:
     """Pictures and small meshes of a scene, unless they are there and newer than what they show."""
     place = run.folder.scene(scene)
     truth = place / TRUTH
@@ -124,10 +134,19 @@ def _small_meshes(path: Path, faces: int) -> list[bytes]:
 # The page
 
 
-def _fill(run: FinishedRun, faces: int, baseline: str | None, undrawn: Mapping[str, str]) -> str:
+def _fill(
+    run: FinishedRun,
+    faces: int,
+    baseline: str | None,
+    undrawn: Mapping[str, str],
+) -> str:
     """The page: its template with everything put in."""
     pictures = {scene: _pictures(run, scene) for scene in run.scenes}
-    values = {"facts": _facts(run), "legend": _legend(run), "plots": _plots(run)}
+    values = {
+        "facts": _facts(run),
+        "legend": _legend(run),
+        "plots": _plots(run),
+    }
     values["title"] = escape(run.folder.path.resolve().name)
     values["tables"] = _tables(run, baseline, undrawn)
     values["index"] = script_json(_index(run))
@@ -200,11 +219,19 @@ def _index(run: FinishedRun) -> Record:
     scenes = []
     for name in run.scenes:
         record = read_objects(run.folder.scene(name))
-        scene: Record = {"name": name, "set": set_of(name), "camera": record.get("camera")}
+        scene: Record = {
+            "name": name,
+            "set": set_of(name),
+            "camera": record.get("camera"),
+        }
         scene["objects"] = record["objects"]
         scene["results"] = dict(_results(run, name))
         scenes.append(scene)
-    index: Record = {"card": CARD_METRICS, "protocol": run.protocol, "scenes": scenes}
+    index: Record = {
+        "card": CARD_METRICS,
+        "protocol": run.protocol,
+        "scenes": scenes,
+    }
     index["methods"] = [{"name": name, "label": shown(name)} for name in run.methods]
     index["metrics"] = [{"key": key, "label": heading(key)} for key in (*METRICS, *SEEN)]
     return index
@@ -219,7 +246,11 @@ def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
             numbers = {name: _short(scored[name]) for name in OBJECT_METRICS}
             objects[scored["name"]] = numbers | {"miss": scored["miss"]}
         there = run.folder.prediction(row.method, scene).exists()
-        result: Record = {"missing": row.missing, "error": row.error, "objects": objects}
+        result: Record = {
+            "missing": row.missing,
+            "error": row.error,
+            "objects": objects,
+        }
         result["metrics"] = {name: _short(value) for name, value in row.metrics.items()}
         result["seconds"] = _short(row.seconds)
         result["peak_mb"] = _short(row.peak_mb)

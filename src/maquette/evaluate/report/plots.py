@@ -144,12 +144,23 @@ def _grid(x: Axis, y: Axis) -> list[str]:
     return parts
 
 
-def _text(kind: str, x: object, y: object, text: str, anchor: str = "middle") -> str:
+def _text(
+    kind: str,
+    x: object,
+    y: object,
+    text: str,
+    anchor: str = "middle",
+) -> str:
     """Some text at a place."""
     return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 
-def _dots(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
+def _dots(
+    one: Series,
+    k: int,
+    x: Axis,
+    y: Axis,
+) -> list[str]:
     """One path with all objects of a method, thinned to MOST_DOTS."""
     known = np.flatnonzero(~np.isnan(one.x + one.y))
     known = known[:: max(1, -(-len(known) // MOST_DOTS))]
@@ -161,7 +172,12 @@ def _dots(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
     return [f'<path class="dots s{k}" d="{path}"/>'] if path else []
 
 
-def _trend(one: Series, k: int, x: Axis, y: Axis) -> list[str]:
+def _trend(
+    one: Series,
+    k: int,
+    x: Axis,
+    y: Axis,
+) -> list[str]:
     """The means of the bins as a line with marks, their intervals as a band."""
     rows = binned(one.x, one.y, x.edges)
     if len(rows) < 2:

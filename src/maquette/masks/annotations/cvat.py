@@ -29,7 +29,10 @@ DRAWN = ("polygon", "mask", "ellipse", "box", "polyline", "points", "cuboid", "s
 
 
 def cvat_drawings(
-    path: Path, photo: Size | None, photo_name: str | None, warnings: list[str]
+    path: Path,
+    photo: Size | None,
+    photo_name: str | None,
+    warnings: list[str],
 ) -> Iterator[Drawing]:
     """Every shape with an area of the photo's picture; of others a warning is added.
 
@@ -96,7 +99,12 @@ def _mask(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray | No
     return None
 
 
-def _decoded(shape: ElementTree.Element, height: int, width: int, where: str) -> np.ndarray:
+def _decoded(
+    shape: ElementTree.Element,
+    height: int,
+    width: int,
+    where: str,
+) -> np.ndarray:
     """Run lengths that begin with background, row by row, -> (height, width) bool."""
     check_size((width, height), where)
     runs = numbers(shape.get("rle", "").split(","), where).astype(np.int64)

@@ -129,7 +129,11 @@ def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
 
 
 def ellipse_mask(
-    centre: Sequence[Any], radii: Sequence[Any], size: Size, where: str, turn: Any = 0.0
+    centre: Sequence[Any],
+    radii: Sequence[Any],
+    size: Size,
+    where: str,
+    turn: Any = 0.0,
 ) -> np.ndarray:
     """An ellipse -> mask (H, W) bool; ``turn``: clockwise in the picture, radians. InputError."""
     x, y, across, along, turn = numbers([*centre, *radii, turn], where)
@@ -154,7 +158,13 @@ def _within(low: float, high: float, side: int) -> tuple[int, int]:
     return math.floor(first), math.ceil(last)
 
 
-def pasted(part: np.ndarray, left: Any, top: Any, size: Size, where: str) -> np.ndarray:
+def pasted(
+    part: np.ndarray,
+    left: Any,
+    top: Any,
+    size: Size,
+    where: str,
+) -> np.ndarray:
     """A small mask (h, w) at its place in a picture -> mask (H, W) bool. Raises InputError."""
     column, row = (round(value) for value in numbers([left, top], where))
     height, width = part.shape
@@ -185,7 +195,12 @@ def numbers(values: Any, where: str) -> np.ndarray:
     return found
 
 
-def picture_size(height: Any, width: Any, photo: Size | None, where: str) -> Size:
+def picture_size(
+    height: Any,
+    width: Any,
+    photo: Size | None,
+    where: str,
+) -> Size:
     """The size that a file gives for its picture, or else the photo's. Raises InputError."""
     if height is None or width is None:
         if photo is None:

@@ -100,7 +100,12 @@ def _picture_of(task: dict[str, Any]) -> str:
     return texts[0] if texts else ""
 
 
-def _mask(kind: str, value: dict[str, Any], size: Size, where: str) -> np.ndarray | None:
+def _mask(
+    kind: str,
+    value: dict[str, Any],
+    size: Size,
+    where: str,
+) -> np.ndarray | None:
     height, width = size
     if kind == "polygonlabels":
         corners = numbers(value.get("points") or [], where).reshape(-1, 2)

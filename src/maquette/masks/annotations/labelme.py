@@ -36,7 +36,10 @@ def is_labelme(document: Any) -> bool:
 
 
 def labelme_drawings(
-    document: dict[str, Any], photo: Size | None, name: str, warnings: list[str]
+    document: dict[str, Any],
+    photo: Size | None,
+    name: str,
+    warnings: list[str],
 ) -> Iterator[Drawing]:
     """Every shape that has an area; of others a warning is added. Raises InputError."""
     size = picture_size(document.get("imageHeight"), document.get("imageWidth"), photo, name)
@@ -52,7 +55,12 @@ def labelme_drawings(
         yield Drawing(label, mask, shape.get("group_id"))
 
 
-def _mask(shape: dict[str, Any], kind: str, size: Size, where: str) -> np.ndarray | None:
+def _mask(
+    shape: dict[str, Any],
+    kind: str,
+    size: Size,
+    where: str,
+) -> np.ndarray | None:
     points = numbers(shape.get("points") or [], where).reshape(-1, 2)
     if kind == "polygon":
         return polygon_mask(points, size, where)
@@ -82,7 +90,12 @@ def labelme_document(masks: Iterable[InstanceMask], size: Size, photo: str) -> d
     document: dict[str, Any] = {"version": VERSION, "flags": {}}
     document["shapes"] = [_shape(mask) for mask in masks]
     height, width = size
-    picture = {"imagePath": photo, "imageData": None, "imageHeight": height, "imageWidth": width}
+    picture = {
+        "imagePath": photo,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
     return document | picture
 
 
@@ -97,6 +110,11 @@ def _shape(instance: InstanceMask) -> dict[str, Any]:
     Image.fromarray(part.astype(np.uint8) * 255).save(content, format="PNG")
     label = instance.name or f"object_{instance.label}"
     shape: dict[str, Any] = {"label": label, "points": [list(low), list(high)]}
-    shape |= {"group_id": instance.label, "description": "", "shape_type": "mask", "flags": {}}
+    shape |= {
+        "group_id": instance.label,
+        "description": "",
+        "shape_type": "mask",
+        "flags": {},
+    }
     shape["mask"] = base64.b64encode(content.getvalue()).decode("ascii")
     return shape

@@ -24,7 +24,10 @@ def is_panoptic(document: Any) -> bool:
 
 
 def panoptic_drawings(
-    document: dict[str, Any], path: Path, photo_name: str | None, warnings: list[str]
+    document: dict[str, Any],
+    path: Path,
+    photo_name: str | None,
+    warnings: list[str],
 ) -> Iterator[Drawing]:
     """Every segment of a thing; of other stuff, such as sky and floor, a warning. InputError."""
     name = str(path)

@@ -86,7 +86,12 @@ def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
     return float(np.arctan2(ray[0], -ray[2]))
 
 
-def starting_place(alone: Alone, box: np.ndarray, depth: float, camera: Camera) -> np.ndarray:
+def starting_place(
+    alone: Alone,
+    box: np.ndarray,
+    depth: float,
+    camera: Camera,
+) -> np.ndarray:
     """(4, 4) scene_from_alone without rotation: over a box (4,) of the photo, its visible surface
     at a mean z-depth.
 

@@ -189,7 +189,10 @@ def placed_vertices(parts: MeshParts, placements: Placements) -> Tensor:
 
 
 def reference_view(
-    given: SceneInput, labels: Sequence[int], camera: Camera, size: int = 64
+    given: SceneInput,
+    labels: Sequence[int],
+    camera: Camera,
+    size: int = 64,
 ) -> Reference:
     """Shrink a photo and the masks of the parts' labels, in their order, to ``size`` pixels along
     the longer side, by area.
@@ -322,7 +325,11 @@ class _Free:
 
     @classmethod
     def around(
-        cls, parts: MeshParts, start: Placements, camera: Camera, reach: float | None
+        cls,
+        parts: MeshParts,
+        start: Placements,
+        camera: Camera,
+        reach: float | None,
     ) -> _Free:
         start = start.detached()
         turn = torch.from_numpy(camera.world_from_camera[:3, :3]).to(start.translation)

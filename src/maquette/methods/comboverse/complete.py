@@ -93,7 +93,12 @@ class _Window:
         return rows[:, None] & columns
 
 
-def complete(prior: ImagePrior | None, perception: Perception, label: int, seed: int) -> Completed:
+def complete(
+    prior: ImagePrior | None,
+    perception: Perception,
+    label: int,
+    seed: int,
+) -> Completed:
     """The picture of one object of a photo, the visible pixels exactly as they are there.
 
     Without a prior nothing is painted, and ``warning`` says so where something may be hidden.
@@ -144,7 +149,10 @@ def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> T
 
 
 def second_cut(
-    painted: np.ndarray, visible: np.ndarray, hidden: np.ndarray, ground: np.ndarray
+    painted: np.ndarray,
+    visible: np.ndarray,
+    hidden: np.ndarray,
+    ground: np.ndarray,
 ) -> np.ndarray:
     """(S, S) bool: which of the hidden pixels the painted picture (S, S, 3) uint8 gives to the
     object.
@@ -191,7 +199,11 @@ def _may_hide(perception: Perception, label: int) -> np.ndarray:
 
 
 def _paint(
-    prior: ImagePrior, pixels: np.ndarray, visible: np.ndarray, region: np.ndarray, seed: int
+    prior: ImagePrior,
+    pixels: np.ndarray,
+    visible: np.ndarray,
+    region: np.ndarray,
+    seed: int,
 ) -> np.ndarray:
     """(S, S, 3) uint8 what the prior makes of the noise-filled picture, at the window's size."""
     shown = _shrunk(visible.astype(np.float32), prior.size)
@@ -221,4 +233,9 @@ def _reduced(found: Completed) -> Completed:
     resized = [cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST) for plane in planes]
     visible, mask = (plane > 0 for plane in resized)
     image = cv2.resize(found.image, size, interpolation=cv2.INTER_AREA)
-    return replace(found, image=image, mask=mask | visible, visible=visible)
+    return replace(
+        found,
+        image=image,
+        mask=mask | visible,
+        visible=visible,
+    )

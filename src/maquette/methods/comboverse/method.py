@@ -255,7 +255,10 @@ def second_stage(
 
 
 def distillation(
-    prior: ImagePrior | None, parts: MeshParts, seed: int, options: ComboVerseOptions
+    prior: ImagePrior | None,
+    parts: MeshParts,
+    seed: int,
+    options: ComboVerseOptions,
 ) -> Distillation | None:
     """The second loss of the layouts "sds" and "ssds"; None for the others. InputError without a
     text-to-image model.
