@@ -7,12 +7,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from maquette.app import jobs, scenes
 from maquette.app.problems import Problem, problem_of
@@ -113,7 +114,7 @@ class Member(threading.Thread):
         while not self.crew.stopping.is_set():
             try:
                 pause = FIRST_PAUSE if self._turn() else min(2 * pause, LONGEST_PAUSE)
-            except sqlite3.Error:  # a full disk; what runs is found interrupted at the next start
+            except SQLAlchemyError:  # a full disk; what runs is found interrupted at the next start
                 pause = LONGEST_PAUSE
             if pause > FIRST_PAUSE:
                 self.crew.stopping.wait(pause)
@@ -187,7 +188,7 @@ class Member(threading.Thread):
         watch.start()
         try:
             ending = self._talk(found)
-        except (MaquetteError, OSError, sqlite3.Error) as error:
+        except (MaquetteError, OSError, SQLAlchemyError) as error:
             ending = ("failed", str(problem_of(error)))  # the scene was deleted, the disk is full
             self.kill()
         finally:
@@ -196,8 +197,9 @@ class Member(threading.Thread):
                 self._current = None
         if ending is not None:
             state, message = ending
-            jobs.give_up(studio, identifier, state, studio.without_paths(message))
-        jobs.tidy(studio, identifier)
+            said = studio.without_paths(message)
+            jobs.give_up(studio, identifier, state, said, found["claim"])
+        jobs.tidy(studio, identifier, found["claim"])
 
     def _expire(self, identifier: str) -> None:
         self._has_expired = True
@@ -241,6 +243,7 @@ class Member(threading.Thread):
         request = {
             "do": found["kind"],
             "folder": str(studio.folders.of("jobs", found["id"]).resolve()),
+            "result": str(jobs.result_of(studio, found).resolve()),
             "source": found["name"],
             "options": options,
         }

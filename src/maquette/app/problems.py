@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.responses import JSONResponse
 
 from maquette.errors import InputError, MaquetteError, OutputError
@@ -84,7 +84,7 @@ def is_full(error: BaseException | None) -> bool:
     the cause of the error.
     """
     while error is not None:
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        if isinstance(error, DBAPIError) and "disk is full" in str(error.orig):
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -92,7 +92,7 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
+def problem_of(error: MaquetteError | OSError | SQLAlchemyError) -> Problem:
     """What a client is told of an error of the library, the disk or the database."""
     if isinstance(error, Problem):
         return error
@@ -101,7 +101,7 @@ def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
     if isinstance(error, InputError):
         return Problem(422, "input", str(error))
     cause = error.__cause__ if isinstance(error, OutputError) else error
-    if isinstance(cause, (OSError, sqlite3.Error)):
-        reason = getattr(cause, "strerror", None) or str(cause)
+    if isinstance(cause, (OSError, DBAPIError)):
+        reason = getattr(cause, "strerror", None) or str(getattr(cause, "orig", cause))
         return Problem(507, "failed", f"the server cannot write its files ({reason})")
     return Problem(507 if isinstance(error, OutputError) else 500, "failed", str(error))

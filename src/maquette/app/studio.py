@@ -38,6 +38,7 @@ class Studio:
     store: Store
     turns: threading.BoundedSemaphore
     proposer: MaskProposer = ByColour  # who says what a click or a box means
+    lease: float | None = None  # seconds that a job is kept without a sign; None: alone here
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
     locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=_locks)
@@ -64,7 +65,7 @@ class Studio:
         is none.
         """
         self.folders.of(kind, identifier)
-        found = self.store.one(f"SELECT * FROM {kind} WHERE id = ?", identifier)
+        found = self.store.one(f"SELECT * FROM {kind} WHERE id = :id", id=identifier)
         if found is None:
             raise not_found(kind.removesuffix("s"))
         return found
