@@ -1,8 +1,9 @@
-"""The database of a server: SQLite in its data folder. Opened here, checked, and brought to the
-tables of today (Alembic). ``store`` asks it.
+"""The database of a server: SQLite in its data folder, or PostgreSQL. Opened here, checked, and
+brought to the tables of today (Alembic). ``store`` asks it.
 
-WAL with an exclusive lock: readers never wait for the disk, and a second server on the same folder
-is refused.
+One process has its SQLite file for itself: WAL with an exclusive lock, so readers never wait for
+the disk, and a second server on the same folder is refused. Several processes of one machine share
+the file, those of several machines share PostgreSQL.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from maquette.app.ownership import APPLICATION_ID, VERSION, check_database
 from maquette.errors import InputError, MaquetteError, OutputError
@@ -24,7 +25,10 @@ from maquette.errors import InputError, MaquetteError, OutputError
 MIGRATIONS = Path(__file__).parent / "migrations"
 FIRST = "1"  # the revision of the first releases, which noted none
 REVISIONS = "maquette_version"  # the table that says which revision there is
-PATIENCE = 1.0  # seconds that a lock of another program is waited for
+PATIENCE = 1.0  # seconds that a lock of another program is waited for, ...
+SHARED_PATIENCE = 30.0  # ... and one of our own programs
+CONNECTING = 5  # seconds in which a server must answer
+POSTGRESQL = ("postgresql", "postgres")
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,16 @@ class Database:
     skip: str  # of a query for a row to be changed: pass over what others are changing
 
 
-def sqlite(path: Path) -> Database:
-    """Open or create a file, alone. Raises InputError when it is not ours or in use, OutputError
-    when it is damaged or cannot be written.
+def sqlite(path: Path, shared: bool = False) -> Database:
+    """Open or create a file; alone, or shared with other processes of this machine. Raises
+    InputError when it is not ours or in use, OutputError when it is damaged or cannot be written.
     """
     is_new = not check_database(path)
     engine = create_engine(
         "sqlite://",
-        creator=functools.partial(_connection, path),
+        creator=functools.partial(_connection, path, shared),
         poolclass=QueuePool,
-        pool_size=1,
+        pool_size=8 if shared else 1,
         max_overflow=0,
         pool_timeout=None,  # threads take turns
     )
@@ -68,14 +72,15 @@ def sqlite(path: Path) -> Database:
     return found
 
 
-def _connection(path: Path) -> sqlite3.Connection:
+def _connection(path: Path, shared: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
-        timeout=PATIENCE,
+        timeout=SHARED_PATIENCE if shared else PATIENCE,
         check_same_thread=False,
         isolation_level=None,
     )
-    for pragma in ("locking_mode=EXCLUSIVE", "trusted_schema=OFF", "synchronous=FULL"):
+    locking = "NORMAL" if shared else "EXCLUSIVE"
+    for pragma in (f"locking_mode={locking}", "trusted_schema=OFF", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
@@ -95,6 +100,51 @@ def _prepare(found: Database, is_new: bool) -> str:
     return damage
 
 
+def postgresql(address: str) -> Database:
+    """Connect to a server, and create our tables in a database that has none. InputError when the
+    address is wrong, nobody answers, or the database is another program's.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise InputError(
+            "--database: is no address of a database; expected postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
+    shown = url.render_as_string()
+    if url.get_backend_name() not in POSTGRESQL:
+        raise InputError(
+            f"--database {shown}: is of an unknown kind; expected postgresql://USER@HOST/NAME, or "
+            "leave --database out for SQLite in the data folder"
+        )
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECTING, "client_encoding": "utf8"},
+        )
+    except ImportError:
+        raise InputError(
+            f"--database {shown}: needs psycopg; pip install 'maquette[postgres]'"
+        ) from None
+    found = Database(
+        engine,
+        begin=f"SELECT pg_advisory_xact_lock({APPLICATION_ID})",
+        look="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        clock="extract(epoch FROM clock_timestamp())",
+        skip="FOR UPDATE SKIP LOCKED",
+    )
+    try:
+        _migrate(found, None)
+    except DBAPIError as error:
+        engine.dispose()
+        reason = str(error.orig).strip().splitlines()[0]
+        raise InputError(f"--database {shown}: cannot be used ({reason})") from error
+    except InputError as error:
+        engine.dispose()
+        raise InputError(f"--database {shown}: {error}; give another one") from None
+    return found
+
+
 def _migrate(found: Database, unnoted: str | None) -> None:
     """Run all revisions that a database has not seen. ``unnoted``: the one of a database that notes
     none.
@@ -108,6 +158,10 @@ def _upgrade(connection: Connection, unnoted: str | None) -> None:
     script = ScriptDirectory(str(MIGRATIONS), version_locations=[str(MIGRATIONS)])
     context = MigrationContext.configure(connection, opts={"version_table": REVISIONS})
     known = context.get_current_revision() or unnoted
+    if known is None and inspect(connection).get_table_names():
+        raise InputError("is not a database of maquette, but has tables")
+    if known is not None and int(known) > VERSION:
+        raise InputError(f"was written by a newer maquette (version {known} of the tables)")
     todo = list(script.iterate_revisions("head", known or "base"))
     for revision in reversed(todo):
         with Operations.context(context):

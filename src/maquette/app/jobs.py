@@ -325,11 +325,15 @@ def report(studio: Studio, found: Row, message: JsonObject) -> None:
     studio.news.publish("progress", {"id": identifier, **known})
 
 
-def add_instance(studio: Studio, identifier: str, message: JsonObject) -> None:
-    """Note an object that is there."""
+def add_instance(studio: Studio, found: Row, message: JsonObject) -> None:
+    """Note an object that is there, unless somebody else has the job by now."""
+    identifier = found["id"]
     entry = {key: message[key] for key in ("label", "name", "attempt", "world_from_instance")}
     with studio.store.transaction():
-        known = {other["label"]: other for other in studio.row("jobs", identifier)["instances"]}
+        current = studio.row("jobs", identifier)
+        if current["claim"] != found["claim"]:
+            return
+        known = {other["label"]: other for other in current["instances"]}
         known[entry["label"]] = entry
         instances = [known[label] for label in sorted(known)]
         studio.store.update("jobs", identifier, instances=instances)
@@ -457,7 +461,7 @@ def delete(studio: Studio, identifier: str) -> None:
         studio.delete("jobs", identifier)
 
 
-def tidy(studio: Studio, identifier: str, claim: str = "*") -> None:
+def tidy(studio: Studio, identifier: str, claim: str | None = None) -> None:
     """Remove what the stopped worker of a claim (of any, if none is given) left half-written, and
     the folder of a job that was deleted meanwhile.
     """
@@ -468,7 +472,7 @@ def tidy(studio: Studio, identifier: str, claim: str = "*") -> None:
         elif folder.is_dir():
             for written in (folder, folder / "instances"):
                 clear_leftovers(written)
-            for result in folder.glob(f"result-{claim}"):
+            for result in folder.glob("result*" if claim is None else f"result-{claim}"):
                 shutil.rmtree(result, ignore_errors=True)
 
 

@@ -64,6 +64,11 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
         raise OutputError(
             f"{studio.settings.data}: cannot be written ({reason}); make room, and start again"
         ) from error
+    return application(studio, Crew(studio, worker))
+
+
+def application(studio: Studio, crew: Crew) -> FastAPI:
+    """The application of a studio and those who work for it."""
     app = FastAPI(
         title="maquette",
         version=__version__,
@@ -71,7 +76,7 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=functools.partial(_life, studio, worker),
+        lifespan=functools.partial(_life, studio, crew),
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -84,15 +89,15 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _life(studio: Studio, worker: Sequence[str] | None, app: FastAPI) -> AsyncIterator[None]:
+async def _life(studio: Studio, crew: Crew, app: FastAPI) -> AsyncIterator[None]:
     app.state.studio = studio
-    app.state.crew = Crew(studio, worker)
-    app.state.crew.start()
+    app.state.crew = crew
+    crew.start()
     try:
         yield
     finally:
         studio.news.close()
-        app.state.crew.stop()
+        crew.stop()
         studio.close()
 
 

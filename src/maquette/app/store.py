@@ -18,12 +18,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from maquette.app.databases import sqlite
+from maquette.app.databases import Database, sqlite
 from maquette.errors import present
 
 _JSON = {
     *("notes", "options", "objects", "instances", "failures", "warnings", "seconds"),
-    *("changed_labels", "document"),
+    *("changed_labels", "document", "progress", "capabilities", "data"),
 }
 
 Row = dict[str, Any]
@@ -34,8 +34,8 @@ class Store:
     (``:name``).
     """
 
-    def __init__(self, path: Path) -> None:
-        self.database = sqlite(path)
+    def __init__(self, where: Path | Database) -> None:
+        self.database = sqlite(where) if isinstance(where, Path) else where
         self._here = threading.local()  # the connection of this thread's transaction
 
     @contextlib.contextmanager
