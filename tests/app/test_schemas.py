@@ -21,7 +21,8 @@ SCENE = TypeAdapter(SceneEdit)
         (MASK, {"kind": "rename", "label": 0, "name": ""}),
         (MASK, {"kind": "clicks", "clicks": []}),
         (SCENE, {"kind": "rename", "label": 1, "node": ""}),
-        (SCENE, {"kind": "transform", "label": 1, "world_from_instance": [[1, 2, 3, 4]] * 3}),
+        (SCENE, {"kind": "transform",
+        "stand", "label": 1, "world_from_instance": [[1, 2, 3, 4]] * 3}),
         (SCENE, {"kind": "transform", "label": 1, "world_from_instance": [[float("inf")] * 4] * 4}),
     ],
 )
