@@ -21,8 +21,7 @@ SCENE = TypeAdapter(SceneEdit)
         (MASK, {"kind": "rename", "label": 0, "name": ""}),
         (MASK, {"kind": "clicks", "clicks": []}),
         (SCENE, {"kind": "rename", "label": 1, "node": ""}),
-        (SCENE, {"kind": "transform",
-        "stand", "label": 1, "world_from_instance": [[1, 2, 3, 4]] * 3}),
+        (SCENE, {"kind": "transform", "label": 1, "world_from_instance": [[1, 2, 3, 4]] * 3}),
         (SCENE, {"kind": "transform", "label": 1, "world_from_instance": [[float("inf")] * 4] * 4}),
     ],
 )
@@ -47,6 +46,7 @@ def test_every_kind_knows_what_it_does():
                 "auto",
                 "clear",
                 "transform",
+                "stand",
                 "hide",
                 "duplicate",
             }
