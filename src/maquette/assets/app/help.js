@@ -9,7 +9,7 @@ const KEYS = {
     ["Del", "delete"], ["Esc", "select nothing"], ["+ - 0", "zoom in, out, fit"], ["Ctrl A", "select all"], ["Ctrl Enter", "make the scene"],
   ],
   Scene: [
-    ["V W E R", "select, move, rotate, scale"], ["S", "snap to steps"], ["F", "look at the selection"], ["P", "the photo's view"], ["1 2 3 4", "photo, objects, confidence, clay"],
+    ["V W E R", "select, move, rotate, scale"], ["S", "snap to steps"], ["F", "look at the selection"], ["P", "the photo's view"], ["1 2 3 4", "colours, objects, confidence, clay"],
     ["Z", "wireframe"], ["G", "ground grid"], ["H", "hide"], ["D", "duplicate"], ["F2", "rename"], ["Del", "delete"], ["Ctrl S", "save GLB"],
   ],
   Everywhere: [["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Ctrl V", "paste a photo"], ["?", "this panel"]],

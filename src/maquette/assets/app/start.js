@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { byId, confirmed, h, iconButton, openMenu, toast } from "./dom.js";
 import { icon } from "./icons.js";
 import { importMasks } from "./masks/actions.js";
+import { methodTitle } from "./scene/actions.js";
 import { store } from "./store.js";
 
 const PICTURE = /^image\/|\.(png|jpe?g|webp|tiff?|bmp|gif|avif)$/i;
@@ -14,7 +15,7 @@ export function mountStart() {
   byId("photo-file").onchange = (event) => take([...event.target.files], event.target);
   byId("scene-file").onchange = (event) => openFiles([...event.target.files], event.target);
   store.watch(["examples"], ({ examples }) => showExamples(examples));
-  store.watch(["recent"], ({ recent }) => showRecent(recent));
+  store.watch(["recent", "config"], ({ recent }) => showRecent(recent));
 }
 
 /** Ask the server again for examples, photos, jobs and scenes. */
@@ -140,7 +141,7 @@ function card({ picture, name, about, open, badge = null, menu = null }) {
 
 function sceneCard(scene) {
   return card({
-    picture: scene.thumbnail, name: scene.name || "Scene", about: [scene.method ?? "", " · ", when(scene.changed_at ?? scene.created)],
+    picture: scene.thumbnail, name: scene.name || "Scene", about: [methodTitle(scene.method), " · ", when(scene.changed_at ?? scene.created)],
     open: () => { location.hash = `scene/${scene.id}`; },
     menu: [
       { text: "Rename", icon: "pen", run: () => askName(scene.name, async (name) => { await api.renameScene(scene.id, name); refreshLists(); }) },
