@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError
 
 
 class Problem(MaquetteError):
@@ -98,7 +98,7 @@ def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
         return error
     if is_full(error):
         return disk_full()
-    if isinstance(error, InputError):
+    if isinstance(error, (InputError, MissingExtraError)):
         return Problem(422, "input", str(error))
     cause = error.__cause__ if isinstance(error, OutputError) else error
     if isinstance(cause, (OSError, sqlite3.Error)):

@@ -22,7 +22,7 @@ from maquette.checkpoints.embedded import load_models
 from maquette.checkpoints.mask_networks import open_proposer
 from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
-from maquette.masks.edit import Masks, find_all
+from maquette.masks.edit import Masks, find_objects
 from maquette.masks.grabcut import held_to_edges
 from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
 from maquette.masks.segment import ByColour
@@ -380,12 +380,7 @@ def proposed(photo: Photo) -> Masks:
     """Masks of everything in a photo for which none are given: the parts of a cut-out, what stands
     on a plain background, else what the segmenter finds. Raises InputError.
     """
-    try:
-        return find_all(ByColour(photo.image), photo.alpha).masks
-    except InputError:
-        if photo.alpha is not None:
-            raise
-        return find_all(embedded_proposer()(photo.image)).masks
+    return find_objects(photo.image, photo.alpha, lambda: embedded_proposer()(photo.image)).masks
 
 
 def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:
