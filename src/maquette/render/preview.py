@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -216,6 +217,7 @@ def _render(
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
+@lru_cache(maxsize=1)  # all views of a sheet have the same
 def _backdrop(width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: paper that gets a little darker towards the bottom and
     the corners.

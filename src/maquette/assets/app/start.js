@@ -66,6 +66,27 @@ async function receive(files) {
   else await take(files);
 }
 
+/** The files of what was dropped. Of a folder with a scene.json only that scene's, for there are pictures beside it. */
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean), flat = [...transfer.files];
+  if (!entries.some((entry) => entry.isDirectory)) return flat;
+  const found = (await Promise.all(entries.map(filesBelow))).flat();
+  const document = found.find(({ path }) => path.endsWith("/scene.json"));
+  const own = document ? `${document.path.slice(0, -".json".length)}_files/` : "/";
+  return found.filter((one) => one === document || one.path.startsWith(own)).map(({ file }) => file);
+}
+
+/** All files of a dropped file or folder, as [{path, file}]. */
+async function filesBelow(entry) {
+  if (entry.isFile) return [{ path: entry.fullPath, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) }];
+  const reader = entry.createReader(), below = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // at most a hundred at once
+    if (!some.length) return (await Promise.all(below.map(filesBelow))).flat();
+    below.push(...some);
+  }
+}
+
 export function mountDropping() {
   const veil = byId("veil");
   let depth = 0;
@@ -73,7 +94,7 @@ export function mountDropping() {
   window.addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     depth += 1;
-    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, a saved scene, or a GLB";
+    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, a GLB, or a scene with its folder";
     veil.hidden = false;
   });
   window.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
@@ -87,7 +108,7 @@ export function mountDropping() {
     event.preventDefault();
     depth = 0;
     veil.hidden = true;
-    receive([...event.dataTransfer.files]);
+    dropped(event.dataTransfer).then(receive);
   });
   window.addEventListener("paste", (event) => {
     if (event.target.matches?.("input, textarea")) return;
