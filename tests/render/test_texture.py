@@ -43,6 +43,14 @@ def test_every_pixel_shows_its_place_of_the_texture_in_perspective():
     assert (picture[labels == 0] == 0).all()
 
 
+def test_places_that_are_no_numbers_or_outside_of_the_texture_end_nothing():
+    mesh = sheet(SimpleMaterial(image=ramp()))
+    mesh.visual.uv = np.array([[np.nan, 0.5], [np.inf, -np.inf], [1e30, 2.0], [-1e30, -3.0]])
+    scene = Scene((Instance(3, mesh, np.eye(4), 0),), slanted_camera())
+    picture, labels = unlit(scene)
+    assert (labels == 3).any() and picture.shape == (*labels.shape, 3)
+
+
 def test_gltf_materials_and_vertex_colours_stand_side_by_side():
     plain = trimesh.creation.box((0.2, 0.2, 0.2))
     plain.visual.vertex_colors = [10, 20, 250, 255]

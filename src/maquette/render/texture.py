@@ -56,6 +56,14 @@ def _between(low, high, share):
     return (1.0 - share) * low + share * high  # bytes have no differences below zero
 
 
+@inlined
+def _within(value, last):
+    """Held to 0 ... last; what is no number, as in files of strangers, is 0."""
+    if not value > 0.0:
+        return 0.0
+    return min(value, last)
+
+
 @compiled
 def _paint(
     face_of,
@@ -87,17 +95,17 @@ def _paint(
             weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
             u = across * _mixed(uv, 0, face, weights) - 0.5
             v = down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5
-            u = min(max(u, 0.0), across - 1.0)
-            v = min(max(v, 0.0), down - 1.0)
+            u = _within(u, across - 1.0)
+            v = _within(v, down - 1.0)
             left = int(u)
             top = int(v)
             right = min(left + 1, across - 1)
             bottom = min(top + 1, down - 1)
             for channel in range(3):
-                above = _between(texture[top, left, channel], texture[top, right, channel], u - left)
-                below = _between(
-                    texture[bottom, left, channel], texture[bottom, right, channel], u - left
-                )
+                corner = texture[top, left, channel]
+                above = _between(corner, texture[top, right, channel], u - left)
+                corner = texture[bottom, left, channel]
+                below = _between(corner, texture[bottom, right, channel], u - left)
                 albedo[row, column, channel] = _between(above, below, v - top) / 255.0
 
 

@@ -46,7 +46,8 @@ def test_a_glb_is_dragged_in_and_shared_as_one_page(browser, page, app, tmp_path
     asked = []
     alone.on("request", lambda request: asked.append(request.url.partition(":")[0]))
     alone.goto(file.as_uri())
-    alone.wait_for_selector("html[data-ready=true]", timeout=b.PATIENCE)
+    ready = "html[data-ready=true]"
+    alone.wait_for_selector(ready, state="attached", timeout=b.PATIENCE)
     assert set(asked) <= {"file", "blob", "data"}
     assert "egg" in alone.locator("#objects button").all_inner_texts()
     alone.click("#objects button:text-is('egg')")
