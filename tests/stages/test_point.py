@@ -168,7 +168,7 @@ def table():
 
 
 def test_a_click_on_bare_ground_is_said_to_meet_nothing(table):
-    image, masks, looked_at = table
+    image, _, looked_at = table
     height, width = image.shape[:2]
     corners = [(width * x, height * y) for x in (0.04, 0.96) for y in (0.04, 0.96)]
     refused = 0
