@@ -3,10 +3,11 @@ through a trunk which has learnt from photographs (backbone.py).
 
 In the flow: a square window of a photo -> the trunk's maps, once -> with prompts, as often as
 someone clicks -> the object's mask. Prompts enter behind the trunk, so its maps serve every click.
-A few transformer blocks at stride 16 decide what is meant; residual blocks at strides 8, 4 and 2
-draw it. At strides 4 to 16 the decoder is also told how alike each place is to what was clicked,
-boxed and found before (cosine of learnt features), which carries over from rendered training
-pictures to photographs better than what colours and shapes mean.
+Without prompts it says of all objects at once where they are and to which middle each place
+belongs. A few transformer blocks at stride 16 decide what is meant; residual blocks at strides 8,
+4 and 2 draw it. At strides 4 to 16 the decoder is also told how alike each place is to what was
+clicked, boxed and found before (cosine of learnt features), which carries over from rendered
+training pictures to photographs better than what colours and shapes mean.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ALIKE = 32  # channels in which places are compared
 STRIDE = 32  # sides of windows are multiples of it
 # Without the release's last stage: a fifth of the weights, and the coarsest map's width is 192.
 KEPT_STAGES = (*STAGES[:-2], replace(STAGES[-2], tapped=True))
+SEEN = 3  # planes that are drawn of all objects at once
 KEPT_MAPS = tuple(stage.width for stage in KEPT_STAGES if stage.tapped)
 
 
@@ -47,6 +49,13 @@ class Segmented(NamedTuple):
 
     logits: Tensor  # (B, S / 2, S / 2)
     quality: Tensor  # (B,) logit of the IoU that it expects of its mask
+
+
+class Everything(NamedTuple):
+    """What the segmenter says of B windows with S pixels a side when nobody points at anything."""
+
+    logits: Tensor  # (B, S / 2, S / 2) of being of some object
+    middle: Tensor  # (B, 2, S / 2, S / 2) way to the middle of that object, shares of the side
 
 
 def click_plane(points: Tensor, size: tuple[int, int]) -> Tensor:
@@ -152,6 +161,8 @@ class SegmenterNet(nn.Module):
         fine = widths[0]
         drawn = nn.Conv2d(fine, 1, 3, padding=1)
         self.mask = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), drawn)
+        of_all = nn.Conv2d(fine, SEEN, 3, padding=1)
+        self.all = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), of_all)
 
     def look(self, pictures: Tensor) -> list[Tensor]:
         """The trunk's maps of windows (B, 3, S, S) with colours in [-1, 1], S a multiple of 32."""
@@ -160,6 +171,20 @@ class SegmenterNet(nn.Module):
 
     def forward(self, maps: list[Tensor], prompts: Tensor) -> Segmented:
         """Maps of ``look`` and prompts (B, 4, S / 2, S / 2), see PROMPTS, in [0, 1]."""
+        drawn, tokens = self._draw(maps, prompts)
+        logits = self.mask(drawn)
+        quality = self.quality(tokens.mean(1))
+        return Segmented(logits[:, 0], quality[:, 0])
+
+    def everything(self, maps: list[Tensor]) -> Everything:
+        """Maps of ``look`` -> where objects are, and which places are of the same one."""
+        count, _, height, width = maps[0].shape
+        nothing = maps[0].new_zeros(count, PROMPTS, height, width)
+        planes = self.all(self._draw(maps, nothing)[0])
+        return Everything(planes[:, 0], planes[:, 1:])
+
+    def _draw(self, maps: list[Tensor], prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, S / 2, S / 2) to draw from, and the tokens that decided what is meant."""
         *seen, deepest = maps
         finer = []
         for level, found in zip(self.levels, seen):
@@ -176,6 +201,4 @@ class SegmenterNet(nn.Module):
         for level, up, draw in reversed(steps):
             enlarged = F.interpolate(up(h), scale_factor=2.0, mode="bilinear")
             h = draw(level + enlarged)
-        logits = self.mask(h)
-        quality = self.quality(tokens.mean(1))
-        return Segmented(logits[:, 0], quality[:, 0])
+        return h, tokens

@@ -31,6 +31,7 @@ from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_pl
 from maquette.options import EMBEDDED
 from maquette.photos.pixels import Size, connected_parts
 from maquette.photos.read import Photo
+from maquette.stages.grouped import grouped
 from maquette.types import InstanceMask
 
 MARGIN = 1.4  # side of a window over the longer side of what it is to show
@@ -40,13 +41,11 @@ LOST = 0.35  # of the photo's longer side: what is looked at around clicks that 
 BOXED = -0.85  # logit from which on a pixel in a box belongs to its object
 SLACK = 0.03  # of a box's sides, by which an object may reach over it
 CERTAIN = 0.75  # nearness to a click, see ``click_plane``; about a hundredth of the window
-GRID = 10  # clicks along the photo's longer side that look for everything
-LEAST_QUALITY = 0.5  # expected IoU of what counts as an object then
+LEAST_QUALITY = 0.5  # expected IoU of what counts as an object that nobody pointed at
 # expected IoU, from afar, of a click that may have met nothing: below, it counts only if it is an
 # object from near. Of 15 clicks on bare background 14 are told by that, of 35 objects none is lost.
 FAINT = 0.25
 LEAST_SHARE = 0.001  # of the photo that such an object has
-SAME = 0.5  # share of the smaller of two masks, from which on they are of one object
 LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
 
 
@@ -238,14 +237,10 @@ class PointedPhoto:
         return self._outlined(look, self.ask(look, (), box), (), box)
 
     def everything(self) -> list[InstanceMask]:
-        """The objects that clicks all over the photo mean, from left to right. InputError when
-        there is none.
+        """The objects that stand out in the photo, from left to right. InputError when there is
+        none.
         """
-        far = self.whole
-        clicks = self._all_over()
-        answers = [self.ask(far, [click]) for click in clicks]
-        kept = _different(answers)
-        masks = [self._from_near(far, answers[k], [clicks[k]]).mask for k in kept]
+        masks = [self._of_group(plane) for plane in self._groups()]
         masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
         masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
         if not masks:
@@ -253,12 +248,27 @@ class PointedPhoto:
         masks.sort(key=lambda mask: pixel_box(mask)[0])
         return [InstanceMask(label, mask) for label, mask in enumerate(masks, start=1)]
 
-    def _all_over(self) -> list[Click]:
-        """Clicks in the middles of the cells of a grid."""
-        height, width = self.size
-        step = max(self.size) / GRID
-        xs, ys = (np.arange(0.5 * step, length, step) for length in (width, height))
-        return [Click(x, y, 1) for y in ys.tolist() for x in xs.tolist()]
+    @torch.inference_mode()
+    def _groups(self) -> list[np.ndarray]:
+        """Chances (C, C) of each object in the look at the whole photo."""
+        seen = self.net.everything(self.whole.maps)
+        return grouped(seen.logits[0].float().numpy(), seen.middle[0].float().numpy())
+
+    def _of_group(self, plane: np.ndarray) -> np.ndarray:
+        """The object (H, W) bool whose chances (C, C) the look from afar gave, looked at from near;
+        empty where little is expected of it.
+        """
+        far = self.whole
+        rough = far.window.in_photo(plane - 0.5, self.size)
+        if not rough.any():
+            return rough
+        box = pixel_box(rough)
+        look = self.look(Window.around(box, MARGIN, self.size))
+        known = far.window.seen(plane, look.window, self.pixels // 2)
+        found = self.ask(look, (), box, known)
+        if found.quality < LEAST_QUALITY:
+            return np.zeros_like(rough)
+        return self._outlined(look, found, ())
 
     def _from_near(
         self,
@@ -331,30 +341,11 @@ class PointedPhoto:
         return np.isin(number, np.union1d(large, clicked))
 
 
-def _different(answers: Sequence[Found]) -> list[int]:
-    """Numbers of the answers that are likely to be objects, the best of those that are alike."""
-    kept: list[int] = []
-    masks = [answer.logits > 0 for answer in answers]
-    for number in np.argsort([-answer.quality for answer in answers]).tolist():
-        mask = masks[number]
-        if answers[number].quality < LEAST_QUALITY or not mask.any():
-            continue
-        overlaps = [_common(mask, masks[k]) for k in kept]
-        if max(overlaps, default=0.0) < SAME:
-            kept.append(number)
-    return kept
-
-
 def _dots(window: Window, clicks: Sequence[Click], size: Size) -> np.ndarray:
     """Mark (H, W) bool the surroundings of clicks in a window, which are certain."""
     if not clicks:
         return np.zeros(size, bool)
     return click_plane(window.shares(clicks), size).numpy() > CERTAIN
-
-
-def _common(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of the smaller of two masks that both have."""
-    return float((a & b).sum() / min(a.sum(), b.sum()))
 
 
 @cache

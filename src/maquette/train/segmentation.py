@@ -1,7 +1,8 @@
 """Task: the segmenter. Windows of rendered views in which someone points at an object.
 
 In the flow: a view -> a window around one of its objects, or all of it, under other textures,
-surroundings and colours -> rounds of clicks at what is wrong (clicks.py) -> the mean loss of all.
+surroundings and colours -> rounds of clicks at what is wrong (clicks.py), and a look without any ->
+the mean loss of all.
 A trunk that was trained on photographs stays as it is until the decoder is trained: what it knows
 of photographs is what rendered pictures cannot teach.
 """
@@ -23,7 +24,14 @@ from maquette.data.restyle import Restyler
 from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
 from maquette.models.conditioning import Cut, cut_square
-from maquette.models.segmenter import PROMPTS, Segmented, SegmenterNet, box_plane, click_plane
+from maquette.models.segmenter import (
+    PROMPTS,
+    Everything,
+    Segmented,
+    SegmenterNet,
+    box_plane,
+    click_plane,
+)
 from maquette.train.clicks import NextClick, drawn_box, next_click
 from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
@@ -53,6 +61,7 @@ COARSE = 0.3
 NOTHING = 0.1  # probability of a click on what is no object, of which little quality is expected
 DECIDED = 0.5  # probability that the mask before has no doubts, as masks of people have none
 FORGOTTEN = 0.2  # probability that only the newest click is known besides the mask before
+MIDDLES = 8.0  # weight of the way to an object's middle, whose errors are shares of a window
 ROUNDS = (0.4, 0.3, 0.2, 0.1)  # probabilities of 1 to 4 answers, each of which is to be right
 
 
@@ -98,6 +107,7 @@ class PointedWindows(Dataset):
             "free": free,
         }
         arrays["inside"] = cut.inside
+        arrays["labels"] = cut.labels * cut.inside
         flipped = {name: array[..., mirrored] for name, array in arrays.items()}
         return {name: torch.from_numpy(array.copy()) for name, array in flipped.items()}
 
@@ -245,6 +255,52 @@ def mask_loss(found: Segmented, truth: Tensor, inside: Tensor) -> MaskLoss:
     return MaskLoss(entropy, dice, quality, iou)
 
 
+class EverythingLoss(NamedTuple):
+    """Of a look without prompts."""
+
+    entropy: Tensor  # binary cross-entropy of being of an object
+    dice: Tensor
+    middle: Tensor  # mean distance to the object's middle in its pixels, shares of the side
+    iou: Tensor  # of all objects together
+
+
+def everything_loss(found: Everything, labels: Tensor, inside: Tensor) -> EverythingLoss:
+    """Against labels (B, S, S), 0 where no object is; inside: (B, S, S) bool."""
+    counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
+    there = F.avg_pool2d((labels > 0)[:, None].float(), 2)[:, 0]
+    logits = found.logits.float()
+    entropy = F.binary_cross_entropy_with_logits(logits, there, reduction="none")
+    shares = logits.sigmoid() * counts
+    dice = 1 - (2 * (shares * there).sum() + 1) / (shares.sum() + there.sum() + 1)
+    at = labels[:, ::2, ::2]
+    missed = torch.linalg.vector_norm(found.middle.float() - ways_to_middles(at), dim=1)
+    own = (at > 0).float()
+    return EverythingLoss(
+        (entropy * counts).sum() / counts.sum(),
+        dice,
+        (missed * own).sum() / own.sum().clamp(min=1),
+        mask_iou(logits > 0, there > 0.5, counts > 0).mean(),
+    )
+
+
+def ways_to_middles(labels: Tensor) -> Tensor:
+    """(B, 2, H, W) x and y from each place of labels (B, H, W) to the mean place of its label, in
+    shares of the sides; 0 where no object is.
+    """
+    count, height, width = labels.shape
+    most = int(labels.max()) + 1
+    x = (torch.arange(width, device=labels.device) + 0.5) / width
+    y = (torch.arange(height, device=labels.device) + 0.5) / height
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+    groups = labels.long() + most * torch.arange(count, device=labels.device)[:, None, None]
+    groups = groups.flatten()
+    spread = places[:, None].expand(-1, count, -1, -1).flatten(1)
+    sums = spread.new_zeros(2, most * count).index_add_(1, groups, spread)
+    areas = torch.bincount(groups, minlength=most * count).clamp(min=1)
+    ways = (sums / areas)[:, groups] - spread
+    return ways.unflatten(1, (count, height, width)).transpose(0, 1) * (labels > 0)[:, None]
+
+
 def mask_iou(found: Tensor, truth: Tensor, counts: Tensor) -> Tensor:
     """(B,) IoU of masks (B, H, W) bool; 1 where both are empty."""
     common = (found & truth & counts).sum((1, 2))
@@ -294,8 +350,15 @@ class SegmentationTask(Task[SegmenterNet]):
         means = [torch.stack(values).mean() for values in zip(*terms)]
         mean = MaskLoss(*means)
         loss = 2 * mean.entropy + mean.dice + 0.1 * mean.quality
-        parts = detached({"first_iou": terms[0].iou, "last_iou": terms[-1].iou})
-        return loss, parts | detached(mean._asdict())
+        seen = everything_loss(model.everything(maps), batch["labels"], batch["inside"])
+        loss = loss + 2 * seen.entropy + seen.dice + MIDDLES * seen.middle
+        parts = {
+            "first_iou": terms[0].iou,
+            "last_iou": terms[-1].iou,
+            "all_iou": seen.iou,
+            "middle": seen.middle,
+        }
+        return loss, detached(parts | mean._asdict())
 
     @torch.no_grad()
     def examine(self, model: SegmenterNet) -> ScoresAndPicture:
@@ -317,6 +380,10 @@ class SegmentationTask(Task[SegmenterNet]):
             judged = mask_loss(found, batch["truth"], batch["inside"])
             scores[f"iou_{name}"] = float(judged.iou)
             shown.append(_enlarged(found.logits[:SHOWN]).sigmoid().cpu())
+        found_all = model.everything(maps)
+        seen = everything_loss(found_all, batch["labels"], batch["inside"])
+        scores |= {"iou_all": float(seen.iou), "middle": float(seen.middle)}
+        shown.append(_enlarged(found_all.logits[:SHOWN]).sigmoid().cpu())
         return scores, _picture(batch, shown)
 
 
