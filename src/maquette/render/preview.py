@@ -302,9 +302,20 @@ def _sheet(
         pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
     if legend:
         sheet.paste(legend, (MARGIN, tiles_end + GAP // 2))
-    baseline = sheet_height - 30
+    _write_footer(pen, sheet.size, left, right)
+    return sheet
+
+
+def _write_footer(
+    pen: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    left: str,
+    right: str,
+) -> None:
+    """A rule, and below it words at both ends."""
+    baseline = size[1] - 30
     rule = baseline - 34
-    end = sheet_width - MARGIN
+    end = size[0] - MARGIN
     pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
     font = ImageFont.load_default(size=17)
     pen.text(
@@ -321,7 +332,6 @@ def _sheet(
         fill=FAINT,
         anchor="rs",
     )
-    return sheet
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:
@@ -345,7 +355,13 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     picture = Image.new("RGB", (width, (rows + 1) * LEGEND), PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=17)
-    pen.text((4, LEGEND // 2), EXPECTED, font=font, fill=FAINT, anchor="lm")
+    pen.text(
+        (4, LEGEND // 2),
+        EXPECTED,
+        font=font,
+        fill=FAINT,
+        anchor="lm",
+    )
     dot = _rounded(DOT, DOT, DOT // 2)
     for index, (one, estimate) in enumerate(known):
         column, row = divmod(index, rows)
@@ -354,9 +370,21 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
         picture.paste(instance_color(one.label), (x, y - DOT // 2), dot)
         shown = f"{one.label} {one.name[:NAME]}".strip()
         score = f"{shown}  {100 * estimate.f_score:.0f} %"
-        pen.text((x + 2 * DOT, y), score, font=font, fill=INK, anchor="lm")
+        pen.text(
+            (x + 2 * DOT, y),
+            score,
+            font=font,
+            fill=INK,
+            anchor="lm",
+        )
         end = x + 3 * DOT + font.getlength(score)
-        pen.text((end, y), estimate.reason, font=font, fill=FAINT, anchor="lm")
+        pen.text(
+            (end, y),
+            estimate.reason,
+            font=font,
+            fill=FAINT,
+            anchor="lm",
+        )
     return picture
 
 

@@ -93,10 +93,8 @@ def _paint(
             at_b = corner_weight(x, y, c, a)
             at_c = corner_weight(x, y, a, b)
             weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
-            u = across * _mixed(uv, 0, face, weights) - 0.5
-            v = down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5
-            u = _within(u, across - 1.0)
-            v = _within(v, down - 1.0)
+            u = _within(across * _mixed(uv, 0, face, weights) - 0.5, across - 1.0)
+            v = _within(down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5, down - 1.0)
             left = int(u)
             top = int(v)
             right = min(left + 1, across - 1)
