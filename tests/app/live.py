@@ -5,6 +5,7 @@ the wire.
 import http.client
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -160,12 +161,15 @@ class Live:
         )
 
     def files(self):
-        """All files of the data folder but the database's, relative."""
+        """All files of the data folder but the database's, relative. A job that ends meanwhile
+        may take its folder away, which ``os.walk`` bears.
+        """
         root = self.settings.data
+        places = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
         return {
-            p.relative_to(root).as_posix()
-            for p in root.rglob("*")
-            if p.is_file() and not p.name.startswith("maquette.sqlite3")
+            place.relative_to(root).as_posix()
+            for place in places
+            if not place.name.startswith("maquette.sqlite3")
         }
 
     def events(self, path, until="end"):
