@@ -302,26 +302,20 @@ def _sheet(
         pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
     if legend:
         sheet.paste(legend, (MARGIN, tiles_end + GAP // 2))
-    baseline = sheet_height - 30
+    _write_footer(sheet, left, right)
+    return sheet
+
+
+def _write_footer(sheet: Image.Image, left: str, right: str) -> None:
+    """Two texts under a rule, at the lower end of a sheet."""
+    pen = ImageDraw.Draw(sheet)
+    baseline = sheet.height - 30
+    end = sheet.width - MARGIN
     rule = baseline - 34
-    end = sheet_width - MARGIN
     pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
     font = ImageFont.load_default(size=17)
-    pen.text(
-        (MARGIN + 4, baseline),
-        left,
-        font=font,
-        fill=FAINT,
-        anchor="ls",
-    )
-    pen.text(
-        (end - 4, baseline),
-        right,
-        font=font,
-        fill=FAINT,
-        anchor="rs",
-    )
-    return sheet
+    for text, x, anchor in ((left, MARGIN + 4, "ls"), (right, end - 4, "rs")):
+        pen.text((x, baseline), text, font=font, fill=FAINT, anchor=anchor)
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:

@@ -21,7 +21,7 @@ MEASURE = """(least) => {
   for (const e of document.querySelectorAll('button, h1, h2, label, .inset, .bar, .panel')) {
     if (!seen(e)) continue;
     const r = e.getBoundingClientRect();
-    const along = e.closest('.options, .tools, .segments'); // these scroll sideways
+    const along = e.closest('.options, .segments'); // these scroll sideways
     const down = e.closest('.panel, .start');
     if (!along && (r.left < -1 || r.right > innerWidth + 1)) wrong.push(`outside: ${said(e)}`);
     if (!along && !down && r.bottom > innerHeight + 1) wrong.push(`below: ${said(e)}`);
