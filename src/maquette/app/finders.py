@@ -37,6 +37,7 @@ def offered() -> list[JsonObject]:
         "title": "Built in",
         "about": "best on plain backgrounds",
         "gives": "masks",
+        "size": "",
         "bring": "",
     }
     return [own, *(_offer(model) for model in FINDERS.values())]
@@ -49,7 +50,9 @@ def _offer(model: HubModel) -> JsonObject:
         "gives": model.gives,
     }
     shown["about"] = model.what.partition(" ")[2]
-    shown["bring"] = "" if _is_here(model) else _how(model)
+    shown["size"] = f"about {model.about / 1e6:.0f} MB, {model.licence}"
+    how = f"pip install 'maquette[hub]' && maquette models fetch {model.name}"
+    shown["bring"] = "" if _is_here(model) else how
     return shown
 
 
@@ -58,11 +61,6 @@ def _is_here(model: HubModel) -> bool:
         hub_folder(model.name, gives=model.gives)
         return importlib.util.find_spec("transformers") is not None
     return False
-
-
-def _how(model: HubModel) -> str:
-    size = f"about {model.about / 1e6:.0f} MB, {model.licence}"
-    return f"pip install 'maquette[hub]' && maquette models fetch {model.name}  ({size})"
 
 
 @dataclass(frozen=True)
