@@ -299,15 +299,33 @@ class RegenerateRequest(Strict):
 
 
 class TransformEdit(Strict):
-    """Where an object stands."""
+    """Where an object stands; with ``carry`` what stands on it goes along."""
 
     kind: Literal["transform"]
     label: InstanceLabel
     world_from_instance: tuple[Row, Row, Row, Row]
+    carry: bool = False
 
     def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
         """Edit."""
-        return edits.transform(document, self.label, self.world_from_instance), [self.label]
+        moved = edits.carried(document, self.label) if self.carry else ()
+        edited = edits.transform(document, self.label, self.world_from_instance, self.carry)
+        return edited, [self.label, *moved]
+
+
+class StandEdit(Strict):
+    """What an object stands on: the ground, or another object that is below it. It moves up or down
+    until it touches, and what stands on it goes along.
+    """
+
+    kind: Literal["stand"]
+    label: InstanceLabel
+    on: Literal["ground"] | InstanceLabel
+
+    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+        """Edit."""
+        moved = [self.label, *edits.carried(document, self.label)]
+        return edits.stand(document, self.label, self.on), moved
 
 
 class NodeEdit(Strict):
@@ -361,7 +379,8 @@ class DuplicateEdit(Strict):
 
 
 SceneEdit = Annotated[
-    TransformEdit | NodeEdit | HideEdit | RemoveEdit | DuplicateEdit, Field(discriminator="kind")
+    TransformEdit | StandEdit | NodeEdit | HideEdit | RemoveEdit | DuplicateEdit,
+    Field(discriminator="kind"),
 ]
 
 

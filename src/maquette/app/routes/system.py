@@ -71,7 +71,7 @@ def health(studio: StudioHere, crew: CrewHere) -> JsonObject:
     """Whether the server works, and how much it has to do."""
     rows = studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
     count = {row["state"]: row["n"] for row in rows}
-    workers = [{"state": member.state} for member in crew.members]
+    workers = [{"state": state} for state in crew.states()]
     shown = {
         "status": "ok",
         "version": __version__,

@@ -36,7 +36,7 @@ function show({ job, scene, other, comparison, selected, remaking = {} }) {
     const input = place.querySelector(".row-name");
     input?.focus(); // select() alone does so in some browsers only
     input?.select();
-  } else if (focused) [...place.querySelectorAll("button, input")].find((one) => (one.getAttribute("aria-label") ?? one.textContent) === focused)?.focus();
+  } else if (focused) [...place.querySelectorAll("button, input, select")].find((one) => (one.getAttribute("aria-label") ?? one.textContent) === focused)?.focus();
 }
 
 const swatch = (color) => {
@@ -116,10 +116,14 @@ function nameField({ label, node }) {
     onkeydown: (event) => { if (event.key === "Enter") finish(true, event); else if (event.key === "Escape") { finish(false, event); event.stopPropagation(); } } }); // prettier-ignore
 }
 
-function supporterOf(scene, on) {
-  if (on === null || on === "ground") return on === null ? "not seen" : "the ground";
-  const other = scene.instances.find((one) => one.label === on);
-  return other ? nameOf(other) : `${on}`;
+/** What an object stands on, as a list to choose from: it is put there. */
+function supporterField({ label, stands_on: on }, scene) {
+  const others = scene.instances.filter((one) => one.label !== label);
+  const choices = [["ground", "the ground"], ...others.map((one) => [`${one.label}`, nameOf(one)])];
+  const options = choices.map(([value, text]) => h("option", { value, selected: value === `${on}` }, text));
+  const unknown = on === null || on === undefined ? h("option", { value: "", selected: true, disabled: true }, "not seen") : null;
+  const put = ({ target: { value } }) => edit({ kind: "stand", label, on: value === "ground" ? value : Number(value) });
+  return h("select", { "aria-label": "Stands on", title: "Puts the object there, with what stands on it", onchange: put }, unknown, options);
 }
 
 function inspector(instance, remaking) {
@@ -132,7 +136,7 @@ function inspector(instance, remaking) {
     h("h3", {}, nameOf(instance)),
     h("dl", { class: "facts" },
       h("dt", {}, "Node"), h("dd", {}, instance.node), h("dt", {}, "Size"), h("dd", {}, size ?? "-"),
-      h("dt", {}, "Stands on"), h("dd", {}, supporterOf(scene, instance.stands_on)),
+      h("dt", {}, "Stands on"), h("dd", {}, supporterField(instance, scene)),
       estimate && [h("dt", {}, "Shape"), h("dd", {}, `likely ${percent(estimate.f_score)} right`)],
       h("dt", {}, "Outline"), h("dd", {}, confidence === null ? "not checked" : `fits the photo by ${percent(confidence)}`), h("dt", {}, "Seed"), h("dd", {}, `${seed}`)),
     estimate?.reason ? h("p", { class: "hint" }, `Its shape is not surer because ${estimate.reason}.`) : null,
